@@ -1,0 +1,241 @@
+//! The configuration as a person wants to read it: each setting, its value, and who set it.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::number::{show_bytes, show_seconds};
+use crate::variables::FROM_DESCRIPTORS;
+use crate::{Config, Kind, Model, Origin, Process, Server, Setting};
+
+/// One line of a table: setting, value, where from.
+type Row = (&'static str, String, String);
+
+/// A small table for each model, each server that no model uses, and the process.
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let mut text = String::new();
+    for model in config.models.values() {
+        table(
+            &mut text,
+            &format!("model {}", model.place),
+            &model_rows(model),
+        );
+    }
+    for server in config.servers.values() {
+        if !config
+            .models
+            .values()
+            .any(|model| model.server.name == server.name)
+        {
+            table(
+                &mut text,
+                &format!("server {}", server.place),
+                &[server_row(server, "no model uses it".into())],
+            );
+        }
+    }
+    table(&mut text, "process", &process_rows(&config.process));
+    text
+}
+
+fn model_rows(model: &Model) -> Vec<Row> {
+    let replicas = &model.replicas;
+    let max = if replicas.max == u32::MAX {
+        "no limit".into()
+    } else {
+        replicas.max.to_string()
+    };
+    let mut rows = vec![server_row(
+        &model.server,
+        Origin::Server(model.server.place.clone()).to_string(),
+    )];
+    if replicas.scaled {
+        rows.push((
+            "minReplicas",
+            replicas.min.to_string(),
+            replicas.min_origin.to_string(),
+        ));
+        rows.push(("maxReplicas", max, replicas.max_origin.to_string()));
+        rows.push((
+            "replicas",
+            format!("{} at start", replicas.initial),
+            replicas.initial_origin.to_string(),
+        ));
+    } else {
+        rows.push((
+            "replicas",
+            format!("{}, not scaled", replicas.initial),
+            replicas.initial_origin.to_string(),
+        ));
+    }
+    if let Some(memory) = model.memory {
+        rows.push((
+            "memory",
+            show_bytes(memory),
+            Origin::Model(model.place.clone()).to_string(),
+        ));
+    }
+    let (hold, scaling) = (&model.hold, &model.scaling);
+    rows.push(row("concurrency", &model.concurrency, |limit| {
+        limit.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string())
+    }));
+    rows.push(row("hold.queue", &hold.queue, u32::to_string));
+    rows.push(row("hold.seconds", &hold.deadline, seconds));
+    if replicas.scaled {
+        rows.push(row("scaling.policy", &scaling.policy, |policy| {
+            policy.to_string()
+        }));
+        rows.push(row("scaling.lagThreshold", &scaling.lag_threshold, |lag| {
+            lag.to_string()
+        }));
+        rows.push(row("scaling.inactiveSeconds", &scaling.inactive, seconds));
+        rows.push(row("scaling.stabilitySeconds", &scaling.stability, seconds));
+        rows.push(row("scaling.dryRun", &scaling.dry_run, bool::to_string));
+    }
+    rows
+}
+
+fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
+    (name, show(&setting.value), setting.origin.to_string())
+}
+
+fn seconds(duration: &Duration) -> String {
+    show_seconds(*duration)
+}
+
+fn server_row(server: &Server, origin: String) -> Row {
+    let how = match &server.kind {
+        Kind::Process(spec) => format!("process {}", spec.command.join(" ")),
+        Kind::Static(spec) => {
+            let endpoints: Vec<_> = spec.endpoints.iter().map(ToString::to_string).collect();
+            format!("static {}", endpoints.join(" "))
+        }
+    };
+    ("server", format!("{}: {how}", server.name), origin)
+}
+
+fn process_rows(process: &Process) -> Vec<Row> {
+    let from = |name: &'static str| match process.set.contains(&name) {
+        true => Origin::Environment(name).to_string(),
+        false => Origin::Default.to_string(),
+    };
+    let (timeouts, limits) = (&process.timeouts, &process.limits);
+    let connections = limits
+        .connections
+        .map_or_else(|| FROM_DESCRIPTORS.to_owned(), |count| count.to_string());
+    [
+        ("listen", process.listen.to_string(), "TAILBACK_LISTEN"),
+        ("admin", process.admin.to_string(), "TAILBACK_ADMIN"),
+        ("workers", process.workers.to_string(), "TAILBACK_WORKERS"),
+        ("log", process.log.clone(), "TAILBACK_LOG"),
+        (
+            "log format",
+            process.log_format.to_string(),
+            "TAILBACK_LOG_FORMAT",
+        ),
+        (
+            "scaling period",
+            seconds(&process.scaling_period),
+            "SELDON_SCALING_STATS_PERIOD_SECONDS",
+        ),
+        (
+            "header timeout",
+            seconds(&timeouts.header),
+            "TAILBACK_HEADER_TIMEOUT_SECONDS",
+        ),
+        (
+            "keep-alive",
+            seconds(&timeouts.keep_alive),
+            "TAILBACK_KEEP_ALIVE_SECONDS",
+        ),
+        (
+            "body timeout",
+            seconds(&timeouts.body),
+            "TAILBACK_BODY_TIMEOUT_SECONDS",
+        ),
+        (
+            "connect timeout",
+            seconds(&timeouts.connect),
+            "TAILBACK_CONNECT_TIMEOUT_SECONDS",
+        ),
+        (
+            "response timeout",
+            seconds(&timeouts.response),
+            "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
+        ),
+        (
+            "total timeout",
+            seconds(&timeouts.total),
+            "TAILBACK_TOTAL_TIMEOUT_SECONDS",
+        ),
+        ("drain", seconds(&timeouts.drain), "TAILBACK_DRAIN_SECONDS"),
+        (
+            "header bytes",
+            limits.header_bytes.to_string(),
+            "TAILBACK_HEADER_MAX_BYTES",
+        ),
+        (
+            "header fields",
+            limits.header_fields.to_string(),
+            "TAILBACK_HEADER_MAX_FIELDS",
+        ),
+        ("connections", connections, "TAILBACK_MAX_CONNECTIONS"),
+    ]
+    .into_iter()
+    .map(|(name, value, variable)| (name, value, from(variable)))
+    .collect()
+}
+
+/// A title and its rows, the columns aligned.
+fn table(text: &mut String, title: &str, rows: &[Row]) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let width = |column: fn(&Row) -> &str| {
+        rows.iter()
+            .map(|row| column(row).chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    // A long command stands out to the right rather than pushing everything there.
+    let (name, value) = (width(|row| row.0), width(|row| &row.1).min(30));
+    let mut line = |line: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{line}");
+    };
+    line(format_args!("{title}"));
+    for row in rows {
+        line(format_args!(
+            "  {:name$}  {:value$}  {}",
+            row.0, row.1, row.2
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::describe;
+    use crate::{Env, load_text};
+
+    #[test]
+    fn a_model_is_described_with_each_setting_its_value_and_who_set_it() {
+        let text = include_str!("../fixtures/process.yaml");
+        let env = Env::from([("TAILBACK_HOLD_SECONDS", "2.5"), ("TAILBACK_WORKERS", "2")]);
+        let config = load_text(Path::new("a.yaml"), text, &env).unwrap();
+        let expected = "\
+model tfsimple (a.yaml, document 2, line 14)
+  server                    sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
+  minReplicas               1                               model tfsimple (a.yaml, document 2, line 21)
+  maxReplicas               4                               server sample (a.yaml, document 1, line 1)
+  replicas                  1 at start                      model tfsimple (a.yaml, document 2, line 22)
+  memory                    100Ki                           model tfsimple (a.yaml, document 2, line 14)
+  concurrency               8                               server sample (a.yaml, document 1, line 1)
+  hold.queue                10000                           default
+  hold.seconds              2.5 s                           environment TAILBACK_HOLD_SECONDS
+";
+        let found = describe(&config);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}

@@ -1,0 +1,305 @@
+//! The variables of [`VARIABLES`] to the settings they make.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::suggest::nearest;
+use crate::variables::{VARIABLES, Variable};
+use crate::{Env, Error, Limits, LogFormat, Origin, Policy, Process, Setting, Timeouts, number};
+
+/// What all variables together say.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub process: Process,
+    pub thresholds: Thresholds,
+}
+
+/// What holds for a model where neither it nor its server says otherwise.
+#[derive(Debug)]
+pub(crate) struct Thresholds {
+    pub policy: Setting<Policy>,
+    pub lag_threshold: Setting<NonZeroU32>,
+    pub inactive: Setting<Duration>,
+    pub stability: Setting<Duration>,
+    pub queue: Setting<u32>,
+    pub deadline: Setting<Duration>,
+}
+
+/// Reads `env`. What is wrong goes to `errors`, and the default takes its place, so that the
+/// manifests can be checked as well. `None` would be a default of the table that is wrong itself.
+pub(crate) fn read(env: &Env, errors: &mut Vec<Error>) -> Option<Environment> {
+    unknown(env, errors);
+    let mut vars = Reader {
+        env,
+        errors,
+        set: Vec::new(),
+    };
+    let thresholds = vars.thresholds();
+    let process = vars.process();
+    Some(Environment {
+        process: process?,
+        thresholds: thresholds?,
+    })
+}
+
+// === reading ===
+
+struct Reader<'a> {
+    env: &'a Env,
+    errors: &'a mut Vec<Error>,
+    /// The variables that were set.
+    set: Vec<&'static str>,
+}
+
+impl Reader<'_> {
+    fn thresholds(&mut self) -> Option<Thresholds> {
+        let policy = self.setting("TAILBACK_SCALING_POLICY", Policy::parse, "lag or lag-step");
+        let lag_threshold = self.setting("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", parse, FROM_ONE);
+        let inactive = self.setting(
+            "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",
+            above_zero,
+            ABOVE_ZERO,
+        );
+        let stability = self.setting(
+            "TAILBACK_SCALING_STABILITY_SECONDS",
+            number::seconds,
+            SECONDS,
+        );
+        let queue = self.setting("TAILBACK_HOLD_QUEUE", parse, FROM_ZERO);
+        let deadline = self.setting("TAILBACK_HOLD_SECONDS", above_zero, ABOVE_ZERO);
+        Some(Thresholds {
+            policy: policy?,
+            lag_threshold: lag_threshold?,
+            inactive: inactive?,
+            stability: stability?,
+            queue: queue?,
+            deadline: deadline?,
+        })
+    }
+
+    fn process(&mut self) -> Option<Process> {
+        let listen = self.value("TAILBACK_LISTEN", parse::<SocketAddr>, ADDRESS);
+        let admin = self.value("TAILBACK_ADMIN", parse::<SocketAddr>, ADDRESS);
+        if let (Some(listen), Some(admin)) = (listen, admin)
+            && listen == admin
+            && listen.port() != 0
+        {
+            self.wrong(
+                "TAILBACK_ADMIN",
+                &admin.to_string(),
+                "another address than TAILBACK_LISTEN's",
+            );
+        }
+        let workers = self.optional(
+            "TAILBACK_WORKERS",
+            within(1, 1024),
+            "a whole number from 1 to 1024",
+        );
+        let log = self.value("TAILBACK_LOG", |text| Some(text.to_owned()), "a log filter");
+        let log_format = self.value("TAILBACK_LOG_FORMAT", log_format, "text or json");
+        let scaling_period = self.period("SELDON_SCALING_STATS_PERIOD_SECONDS");
+        let header = self.period("TAILBACK_HEADER_TIMEOUT_SECONDS");
+        let keep_alive = self.period("TAILBACK_KEEP_ALIVE_SECONDS");
+        let body = self.period("TAILBACK_BODY_TIMEOUT_SECONDS");
+        let connect = self.period("TAILBACK_CONNECT_TIMEOUT_SECONDS");
+        let response = self.period("TAILBACK_RESPONSE_TIMEOUT_SECONDS");
+        let total = self.period("TAILBACK_TOTAL_TIMEOUT_SECONDS");
+        let drain = self.period("TAILBACK_DRAIN_SECONDS");
+        let header_bytes = self.value(
+            "TAILBACK_HEADER_MAX_BYTES",
+            within(8192, 16_777_216),
+            "a whole number from 8192 to 16777216",
+        );
+        let header_fields = self.value(
+            "TAILBACK_HEADER_MAX_FIELDS",
+            within(1, 32_768),
+            "a whole number from 1 to 32768",
+        );
+        let connections = self.optional(
+            "TAILBACK_MAX_CONNECTIONS",
+            within(1, usize::MAX),
+            "a whole number of at least 1",
+        );
+        Some(Process {
+            listen: listen?,
+            admin: admin?,
+            workers: workers.and_then(NonZeroUsize::new).unwrap_or_else(cores),
+            log: log?,
+            log_format: log_format?,
+            scaling_period: scaling_period?,
+            timeouts: Timeouts {
+                header: header?,
+                keep_alive: keep_alive?,
+                body: body?,
+                connect: connect?,
+                response: response?,
+                total: total?,
+                drain: drain?,
+            },
+            limits: Limits {
+                header_bytes: header_bytes?,
+                header_fields: header_fields?,
+                connections,
+            },
+            set: std::mem::take(&mut self.set),
+        })
+    }
+
+    /// The variable of the table, and what it is set to.
+    fn look_up(&mut self, name: &str) -> Option<(&'static Variable, Option<String>)> {
+        let variable = VARIABLES.iter().find(|variable| variable.name == name)?;
+        let text = self
+            .env
+            .get(name)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned);
+        if text.is_some() {
+            self.set.push(variable.name);
+        }
+        Some((variable, text))
+    }
+
+    fn wrong(&mut self, name: &'static str, found: &str, expected: &str) {
+        self.errors.push(Error::Variable {
+            name,
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        });
+    }
+
+    /// The value of a variable or its default. A wrong value is noted and the default used, so
+    /// that reading goes on.
+    fn setting<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<Setting<T>> {
+        let (variable, text) = self.look_up(name)?;
+        if let Some(text) = text {
+            match parse(&text) {
+                Some(value) => {
+                    return Some(Setting::new(value, Origin::Environment(variable.name)));
+                }
+                None => self.wrong(variable.name, &text, expected),
+            }
+        }
+        parse(variable.default).map(|value| Setting::new(value, Origin::Default))
+    }
+
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        self.setting(name, parse, expected)
+            .map(|setting| setting.value)
+    }
+
+    fn period(&mut self, name: &'static str) -> Option<Duration> {
+        self.value(name, above_zero, ABOVE_ZERO)
+    }
+
+    /// The value of a variable whose default is worked out elsewhere.
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let (variable, text) = self.look_up(name)?;
+        let text = text?;
+        let value = parse(&text);
+        if value.is_none() {
+            self.wrong(variable.name, &text, expected);
+        }
+        value
+    }
+}
+
+const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:9000 or [::]:9000";
+const FROM_ZERO: &str = "a whole number from 0 to 4294967295";
+const FROM_ONE: &str = "a whole number from 1 to 4294967295";
+const SECONDS: &str = "seconds, such as 0, 0.5 or 60, below 1000000000";
+const ABOVE_ZERO: &str = "seconds above 0, such as 0.5 or 60, below 1000000000";
+
+fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn above_zero(text: &str) -> Option<Duration> {
+    number::seconds(text).filter(|seconds| !seconds.is_zero())
+}
+
+fn within(min: usize, max: usize) -> impl Fn(&str) -> Option<usize> {
+    move |text| {
+        text.parse()
+            .ok()
+            .filter(|number| (min..=max).contains(number))
+    }
+}
+
+fn log_format(text: &str) -> Option<LogFormat> {
+    [LogFormat::Text, LogFormat::Json]
+        .into_iter()
+        .find(|format| format.as_str() == text)
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+// === unknown variables ===
+
+/// What the names of our own variables begin with.
+const PREFIX: &str = "TAILBACK_";
+
+/// Notes every `TAILBACK_…` that is none of ours: a misspelt setting must not pass for the
+/// default. Of `SELDON_…`, Seldon has many that are not for us.
+fn unknown(env: &Env, errors: &mut Vec<Error>) {
+    let known = || {
+        VARIABLES
+            .iter()
+            .filter_map(|variable| variable.name.strip_prefix(PREFIX))
+    };
+    for name in env.names().filter(|name| !is_service_link(name)) {
+        let Some(word) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        if !known().any(|known| known == word) {
+            let near = nearest(word, known());
+            let hint = near
+                .map(|near| format!("; did you mean {PREFIX}{near}?"))
+                .unwrap_or_default();
+            errors.push(Error::UnknownVariable {
+                name: name.to_owned(),
+                hint,
+            });
+        }
+    }
+}
+
+/// Whether Kubernetes sets the variable for a Service that is named `tailback` or `tailback-…`:
+/// it gives every container of the namespace `{SERVICE}_SERVICE_HOST`, `{SERVICE}_PORT`,
+/// `{SERVICE}_PORT_9000_TCP_ADDR` and so on.
+fn is_service_link(name: &str) -> bool {
+    let protocol = |text: &str| {
+        ["TCP", "UDP", "SCTP"].iter().any(|protocol| {
+            text.strip_prefix(protocol)
+                .is_some_and(|end| matches!(end, "" | "_PROTO" | "_PORT" | "_ADDR"))
+        })
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.split_once("_PORT_").is_some_and(|(_, rest)| {
+            rest.split_once('_')
+                .is_some_and(|(port, end)| port.parse::<u16>().is_ok() && protocol(end))
+        })
+}
+
+#[cfg(test)]
+mod tests;

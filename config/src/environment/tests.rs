@@ -1,0 +1,231 @@
+//! Variables: the table, what they set, and what is refused.
+
+use super::*;
+
+fn read_all(env: Env) -> (Option<Environment>, Vec<String>) {
+    let mut errors = Vec::new();
+    let environment = read(&env, &mut errors);
+    (
+        environment,
+        errors.iter().map(ToString::to_string).collect(),
+    )
+}
+
+#[test]
+fn an_empty_environment_gives_the_defaults_of_the_table() {
+    let (environment, errors) = read_all(Env::default());
+    assert_eq!(errors, Vec::<String>::new());
+    let Environment {
+        process,
+        thresholds,
+    } = environment.unwrap();
+    assert_eq!(process.listen.to_string(), "127.0.0.1:9000");
+    assert_eq!(process.admin.to_string(), "127.0.0.1:9006");
+    assert_eq!(process.workers, cores());
+    assert_eq!(
+        (process.log.as_str(), process.log_format),
+        ("info", LogFormat::Text)
+    );
+    assert_eq!(process.scaling_period, Duration::from_secs(20));
+    let Timeouts {
+        header,
+        keep_alive,
+        body,
+        connect,
+        response,
+        total,
+        drain,
+    } = process.timeouts;
+    let seconds =
+        [header, keep_alive, body, connect, response, total, drain].map(|time| time.as_secs());
+    assert_eq!(seconds, [10, 60, 60, 5, 600, 3600, 60]);
+    let limits = Limits {
+        header_bytes: 16_384,
+        header_fields: 100,
+        connections: None,
+    };
+    assert_eq!(process.limits, limits);
+    assert_eq!(process.set, Vec::<&str>::new());
+    assert_eq!(
+        thresholds.policy,
+        Setting::new(Policy::Lag, Origin::Default)
+    );
+    assert_eq!(thresholds.lag_threshold.get(), 30);
+    assert_eq!(thresholds.inactive.as_secs(), 600);
+    assert_eq!(thresholds.stability.as_secs(), 60);
+    assert_eq!(*thresholds.queue, 10_000);
+    assert_eq!(thresholds.deadline.as_secs(), 60);
+}
+
+#[test]
+fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
+    for variable in VARIABLES {
+        // Any text is a log filter here; whether it parses is for the one who has the parser.
+        if variable.name == "TAILBACK_LOG" {
+            continue;
+        }
+        let (_, errors) = read_all(Env::from([(variable.name, "nonsense")]));
+        assert_eq!(errors.len(), 1, "{}: {errors:?}", variable.name);
+        let start = format!(
+            "environment {}: found \"nonsense\", expected ",
+            variable.name
+        );
+        assert!(errors[0].starts_with(&start), "{}", errors[0]);
+    }
+}
+
+#[test]
+fn variables_set_what_they_are_named_for() {
+    let (environment, errors) = read_all(Env::from([
+        ("TAILBACK_LISTEN", "[::]:80"),
+        ("TAILBACK_ADMIN", "0.0.0.0:81"),
+        ("TAILBACK_WORKERS", "3"),
+        ("TAILBACK_LOG", "warn,tailback=debug"),
+        ("TAILBACK_LOG_FORMAT", "json"),
+        ("TAILBACK_CONNECT_TIMEOUT_SECONDS", "0.5"),
+        ("TAILBACK_HEADER_MAX_BYTES", "8192"),
+        ("TAILBACK_HEADER_MAX_FIELDS", "7"),
+        ("TAILBACK_MAX_CONNECTIONS", "12"),
+        ("TAILBACK_SCALING_POLICY", "lag-step"),
+        ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "5"),
+        ("TAILBACK_SCALING_STABILITY_SECONDS", "0"),
+        ("TAILBACK_HOLD_QUEUE", "0"),
+        ("TAILBACK_HOLD_SECONDS", ""),
+        ("SELDON_ANYTHING_ELSE", "x"),
+    ]));
+    assert_eq!(errors, Vec::<String>::new());
+    let Environment {
+        process,
+        thresholds,
+    } = environment.unwrap();
+    assert_eq!(
+        (
+            process.listen.port(),
+            process.admin.port(),
+            process.workers.get()
+        ),
+        (80, 81, 3)
+    );
+    assert_eq!(
+        (process.log.as_str(), process.log_format),
+        ("warn,tailback=debug", LogFormat::Json)
+    );
+    assert_eq!(process.timeouts.connect, Duration::from_millis(500));
+    let limits = Limits {
+        header_bytes: 8192,
+        header_fields: 7,
+        connections: Some(12),
+    };
+    assert_eq!(process.limits, limits);
+    assert_eq!(thresholds.policy.value, Policy::LagStep);
+    let origin = Origin::Environment("SELDON_MODEL_INFERENCE_LAG_THRESHOLD");
+    assert_eq!(thresholds.lag_threshold.origin, origin);
+    assert!(thresholds.stability.is_zero());
+    assert_eq!(*thresholds.queue, 0);
+    assert_eq!(
+        thresholds.deadline.origin,
+        Origin::Default,
+        "set to nothing is not set"
+    );
+    assert!(process.set.contains(&"TAILBACK_WORKERS"));
+    assert!(!process.set.contains(&"TAILBACK_HOLD_SECONDS"));
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    for (name, value) in [
+        ("TAILBACK_LISTEN", "localhost:9000"),
+        ("TAILBACK_WORKERS", "0"),
+        ("TAILBACK_HEADER_MAX_BYTES", "8191"),
+        ("TAILBACK_HEADER_MAX_FIELDS", "0"),
+        ("TAILBACK_MAX_CONNECTIONS", "0"),
+        ("TAILBACK_BODY_TIMEOUT_SECONDS", "0"),
+        ("TAILBACK_BODY_TIMEOUT_SECONDS", "-1"),
+        ("SELDON_SCALING_STATS_PERIOD_SECONDS", "0.0"),
+        ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "0"),
+    ] {
+        assert_eq!(
+            read_all(Env::from([(name, value)])).1.len(),
+            1,
+            "{name}={value}"
+        );
+    }
+    let (_, errors) = read_all(Env::from([("TAILBACK_ADMIN", "127.0.0.1:9000")]));
+    let expected = "environment TAILBACK_ADMIN: found \"127.0.0.1:9000\", expected another address than TAILBACK_LISTEN's";
+    assert_eq!(errors, [expected]);
+}
+
+#[test]
+fn an_unknown_variable_of_ours_is_an_error_with_a_guess() {
+    let (_, errors) = read_all(Env::from([
+        ("TAILBACK_WORKER", "2"),
+        ("TAILBACK_COLOUR", "red"),
+        ("PATH", "/"),
+    ]));
+    assert_eq!(
+        errors,
+        [
+            "environment TAILBACK_COLOUR: there is no such setting",
+            "environment TAILBACK_WORKER: there is no such setting; did you mean TAILBACK_WORKERS?",
+        ]
+    );
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_of_our_name_is_not_taken_for_a_setting() {
+    let names = [
+        "TAILBACK_SERVICE_HOST",
+        "TAILBACK_SERVICE_PORT",
+        "TAILBACK_SERVICE_PORT_HTTP",
+        "TAILBACK_PORT",
+        "TAILBACK_PORT_9000_TCP",
+        "TAILBACK_ADMIN_PORT_9006_TCP_ADDR",
+    ];
+    let (_, errors) = read_all(
+        names
+            .into_iter()
+            .map(|name| (name, "tcp://10.0.0.1:9000"))
+            .collect(),
+    );
+    assert_eq!(errors, Vec::<String>::new());
+    assert!(
+        VARIABLES
+            .iter()
+            .all(|variable| !is_service_link(variable.name))
+    );
+}
+
+/// The rows of the documentation's table: name, default, meaning.
+fn documented() -> Vec<[String; 3]> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| `TAILBACK_") || line.starts_with("| `SELDON_"));
+    rows.map(|row| {
+        let mut cells = row
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().to_owned());
+        let mut next = || cells.next().unwrap();
+        let (name, default, meaning) = (next(), next(), next());
+        [
+            name.trim_matches('`').to_owned(),
+            default.trim_matches('`').to_owned(),
+            meaning,
+        ]
+    })
+    .collect()
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_variables_of_the_table() {
+    let table = VARIABLES
+        .iter()
+        .map(|variable| [variable.name, variable.default, variable.meaning].map(str::to_owned));
+    let mut table: Vec<_> = table.collect();
+    let mut documented = documented();
+    table.sort();
+    documented.sort();
+    assert_eq!(documented, table);
+}

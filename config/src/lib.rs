@@ -1,0 +1,46 @@
+//! Configuration of Tailback: manifests and environment in, one validated and immutable
+//! [`Config`] out, and a new one whenever the files change.
+//!
+//! - [`load`] reads everything once; [`Store`] keeps the current snapshot and reloads it;
+//!   [`watch`] says when to.
+//! - A manifest is a Kubernetes-style YAML document, a `Server` or a `Model`;
+//!   `docs/configuration.md` describes every field and every variable.
+//! - All errors are collected, never only the first, and each names file, document, line, field,
+//!   what was found and what is expected.
+
+// A test that unwraps fails, as it should.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod config;
+mod describe;
+mod endpoint;
+mod env;
+mod environment;
+mod error;
+mod files;
+mod load;
+mod manifest;
+mod model;
+mod number;
+mod origin;
+mod process;
+mod resolve;
+mod server;
+mod store;
+mod suggest;
+mod variables;
+mod watch;
+mod yaml;
+
+pub use config::Config;
+pub use describe::describe;
+pub use env::Env;
+pub use error::{Error, Errors, Spot};
+pub use load::{load, load_text};
+pub use model::{Hold, Model, Policy, Replicas, Scaling};
+pub use origin::{Origin, Place, Setting};
+pub use process::{Limits, LogFormat, Process, Timeouts};
+pub use server::{Endpoint, Kind, Overrides, ProcessSpec, Server, StaticSpec};
+pub use store::{Reloaded, Store};
+pub use variables::{Scope, VARIABLES, Variable};
+pub use watch::{Watch, watch};

@@ -1,0 +1,192 @@
+//! One document to one server or one model draft: what a document says, checked by itself.
+//! What takes several documents to decide is in `resolve`.
+
+mod fields;
+mod model;
+mod process;
+mod server;
+mod tuning;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::suggest::hint;
+use crate::yaml::{Document, Node};
+use crate::{Error, Place, Server, Spot};
+
+pub(crate) use fields::Located;
+use fields::{Context, Fields, Value};
+pub(crate) use model::Draft;
+
+/// `apiVersion` of documents written for this program.
+const NATIVE: &str = "tailback.dev/v1alpha1";
+/// `apiVersion` of Seldon Core 2's documents.
+const SELDON: &str = "mlops.seldon.io/v1alpha1";
+
+/// What the documents describe, in the order they were read.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    pub servers: Vec<Server>,
+    pub models: Vec<Draft>,
+    /// Whether something could not be read that is, or may be, a server.
+    pub unread: bool,
+}
+
+/// Which of the two `apiVersion`s a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Native,
+    Seldon,
+}
+
+impl Objects {
+    /// Adds what `document` of `file` describes. What is wrong with it goes to `errors`.
+    pub(crate) fn read(&mut self, file: &Arc<Path>, document: &Document, errors: &mut Vec<Error>) {
+        let root = &document.root;
+        let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
+        let kind = text(root.entry("kind"));
+        let name = text(
+            root.entry("metadata")
+                .and_then(|metadata| metadata.entry("name")),
+        );
+        let context = Context::new(Spot {
+            file: Arc::clone(file),
+            document: document.number,
+            // Shown with every error; a name that is no name is shown by its own error alone.
+            object: match (is_kind(&kind), is_name(&name)) {
+                (true, true) => format!("{kind} {name}"),
+                (true, false) => kind.clone(),
+                (false, _) => String::new(),
+            },
+            line: root.line,
+            field: String::new(),
+        });
+        self.read_root(&context, root);
+        let found = context.into_errors();
+        self.unread |= !found.is_empty() && kind != "Model";
+        errors.extend(found);
+    }
+
+    fn read_root(&mut self, context: &Context, root: &Node) {
+        let Some(root) = Value::root(context, root).fields() else {
+            return;
+        };
+        let Some(kind) = read_kind(&root) else { return };
+        let dialect = read_dialect(&root, kind);
+        root.ignore(&["status"]);
+        let name = root
+            .required("metadata", "a map with a name")
+            .and_then(|value| read_name(&value));
+        let spec = match root.get("spec") {
+            Some(value) => value.fields(),
+            None => Some(Fields::empty(context, &root, "spec")), // what is missing in it says so itself
+        };
+        root.finish();
+        let (Some(dialect), Some(name), Some(spec)) = (dialect, name, spec) else {
+            return;
+        };
+        let place = Place {
+            name,
+            ..context.place()
+        };
+        match kind {
+            "Server" => self.servers.extend(server::read(&spec, place)),
+            _ => self.models.extend(model::read(&spec, place, dialect)),
+        }
+        spec.finish();
+    }
+}
+
+fn is_kind(kind: &str) -> bool {
+    matches!(kind, "Server" | "Model")
+}
+
+fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
+    let value = root.required("kind", "Server or Model")?;
+    match value.text()?.as_str() {
+        "Server" => Some("Server"),
+        "Model" => Some("Model"),
+        other => {
+            let hint = hint(other, ["Server", "Model"]);
+            value.wrong(&format!("a kind that is read here: Server or Model{hint}"));
+            None
+        }
+    }
+}
+
+fn read_dialect(root: &Fields<'_>, kind: &str) -> Option<Dialect> {
+    let expected = match kind {
+        "Server" => NATIVE.to_owned(),
+        _ => format!("{NATIVE} or {SELDON}"),
+    };
+    let value = root.required("apiVersion", &expected)?;
+    match value.text()?.as_str() {
+        NATIVE => Some(Dialect::Native),
+        SELDON if kind == "Model" => Some(Dialect::Seldon),
+        SELDON => {
+            value.rule(&format!(
+                "a Server of {SELDON} describes Kubernetes workloads of Seldon's own and is not read; \
+                 write a Server of {NATIVE}, which says how replicas are run"
+            ));
+            None
+        }
+        other => {
+            value.wrong(&format!("{expected}{}", hint(other, [NATIVE, SELDON])));
+            None
+        }
+    }
+}
+
+/// `metadata.name`. All else in `metadata` is Kubernetes' business.
+fn read_name(metadata: &Value<'_>) -> Option<String> {
+    let value = metadata.fields()?.required("name", "a name")?;
+    let name = value.text()?;
+    if is_name(&name) {
+        return Some(name);
+    }
+    value.wrong(
+        "a name as Kubernetes has them: 1 to 253 lower-case letters, digits, '-' and '.', \
+         with a letter or digit first and last, and on both sides of each '.'",
+    );
+    None
+}
+
+/// A DNS subdomain name (RFC 1123), as Kubernetes wants its objects named.
+fn is_name(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn names_are_as_kubernetes_has_them() {
+        for name in ["a", "iris", "llama-3.1-8b", "0", &"a".repeat(253)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "Iris",
+            "a_b",
+            "-a",
+            "a-",
+            "a..b",
+            ".a",
+            "a/b",
+            "a b",
+            "é",
+            &"a".repeat(254),
+        ] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

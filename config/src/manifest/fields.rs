@@ -1,0 +1,379 @@
+//! Typed access to a document's fields. Whatever is wrong is noted with its place, and reading
+//! goes on, so that one run finds every error of a document.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::number;
+use crate::suggest::nearest;
+use crate::yaml::{Data, Key, Node, quote};
+use crate::{Error, Place, Spot};
+
+/// The document that is being read, and what was found wrong with it.
+pub(crate) struct Context {
+    /// The document as a whole.
+    spot: Spot,
+    /// Each with its line: fields are asked for in another order than they are written in.
+    errors: RefCell<Vec<(usize, Error)>>,
+}
+
+/// A value of the document, and the path to it.
+pub(crate) struct Value<'a> {
+    context: &'a Context,
+    node: &'a Node,
+    path: String,
+}
+
+/// A map of the document. Knows which fields were asked for; the others are unknown.
+pub(crate) struct Fields<'a> {
+    context: &'a Context,
+    entries: &'a [(Key, std::rc::Rc<Node>)],
+    path: String,
+    line: usize,
+    asked: RefCell<BTreeSet<&'static str>>,
+    /// Fields that are no error, and no one should be told of.
+    ignored: RefCell<BTreeSet<&'static str>>,
+}
+
+/// A value with its place, for what is checked later against other documents.
+#[derive(Debug, Clone)]
+pub(crate) struct Located<T> {
+    pub value: T,
+    pub spot: Spot,
+}
+
+// === impl Context ===
+
+impl Context {
+    pub(crate) fn new(spot: Spot) -> Self {
+        Self {
+            spot,
+            errors: RefCell::default(),
+        }
+    }
+
+    /// What is wrong, in the order of the document.
+    pub(crate) fn into_errors(self) -> Vec<Error> {
+        let mut errors = self.errors.into_inner();
+        errors.sort_by_key(|(line, _)| *line);
+        errors.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// The document as a place; the name is not known here.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            file: Arc::clone(&self.spot.file),
+            document: self.spot.document,
+            line: self.spot.line,
+            name: String::new(),
+        }
+    }
+
+    fn spot(&self, line: usize, path: &str) -> Spot {
+        Spot {
+            line,
+            field: path.to_owned(),
+            ..self.spot.clone()
+        }
+    }
+
+    fn wrong(&self, spot: Spot, found: String, expected: &str) {
+        let line = spot.line;
+        let error = Error::Value {
+            spot: Box::new(spot),
+            found,
+            expected: expected.to_owned(),
+        };
+        self.errors.borrow_mut().push((line, error));
+    }
+
+    fn rule(&self, spot: Spot, message: &str) {
+        let line = spot.line;
+        let error = Error::Rule {
+            spot: Box::new(spot),
+            message: message.to_owned(),
+        };
+        self.errors.borrow_mut().push((line, error));
+    }
+
+    fn failed(&self) -> usize {
+        self.errors.borrow().len()
+    }
+}
+
+// === impl Value ===
+
+impl<'a> Value<'a> {
+    pub(crate) fn root(context: &'a Context, node: &'a Node) -> Self {
+        Self {
+            context,
+            node,
+            path: String::new(),
+        }
+    }
+
+    pub(crate) fn line(&self) -> usize {
+        self.node.line
+    }
+
+    pub(crate) fn spot(&self) -> Spot {
+        self.context.spot(self.node.line, &self.path)
+    }
+
+    pub(crate) fn at<T>(&self, value: T) -> Located<T> {
+        Located {
+            value,
+            spot: self.spot(),
+        }
+    }
+
+    /// Notes that the value is not what is expected.
+    pub(crate) fn wrong(&self, expected: &str) {
+        self.context.wrong(self.spot(), self.node.found(), expected);
+    }
+
+    /// Notes that the value breaks a rule.
+    pub(crate) fn rule(&self, message: &str) {
+        self.context.rule(self.spot(), message);
+    }
+
+    /// `found`, or a note that something else is expected.
+    fn expect<T>(&self, found: Option<T>, expected: &str) -> Option<T> {
+        if found.is_none() {
+            self.wrong(expected);
+        }
+        found
+    }
+
+    pub(crate) fn fields(&self) -> Option<Fields<'a>> {
+        match &self.node.data {
+            Data::Map(entries) => Some(Fields {
+                context: self.context,
+                entries,
+                path: self.path.clone(),
+                line: self.node.line,
+                asked: RefCell::default(),
+                ignored: RefCell::default(),
+            }),
+            _ => self.expect(None, "a map"),
+        }
+    }
+
+    pub(crate) fn items(&self) -> Option<Vec<Value<'a>>> {
+        let Data::List(items) = &self.node.data else {
+            return self.expect(None, "a list");
+        };
+        let item = |(index, node): (usize, &'a std::rc::Rc<Node>)| Value {
+            context: self.context,
+            node,
+            path: format!("{}[{index}]", self.path),
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The entries of a map whose keys are the user's own.
+    pub(crate) fn entries(&self) -> Option<Vec<(&'a str, Value<'a>)>> {
+        let Data::Map(entries) = &self.node.data else {
+            return self.expect(None, "a map");
+        };
+        let entry = |(key, node): &'a (Key, std::rc::Rc<Node>)| {
+            let value = Value {
+                context: self.context,
+                node,
+                path: join(&self.path, &key.text),
+            };
+            (key.text.as_str(), value)
+        };
+        Some(entries.iter().map(entry).collect())
+    }
+
+    /// Any text; a number or bool is taken as it is written. A NUL is in none that the operating
+    /// system is given.
+    pub(crate) fn text(&self) -> Option<String> {
+        let text = self.node.text().filter(|_| !self.node.is_null());
+        let text = text.filter(|text| !text.contains('\0'));
+        self.expect(text.map(str::to_owned), "text")
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&self) -> Option<Vec<String>> {
+        let items = self.items()?;
+        let texts: Vec<String> = items.iter().filter_map(Value::text).collect();
+        (texts.len() == items.len()).then_some(texts)
+    }
+
+    /// A list of words: texts that are not empty.
+    pub(crate) fn words(&self) -> Option<Vec<String>> {
+        let items = self.items()?;
+        let word = |item: &Value<'_>| {
+            let text = item.text()?;
+            item.expect(Some(text).filter(|text| !text.trim().is_empty()), "a word")
+        };
+        let words: Vec<String> = items.iter().filter_map(word).collect();
+        (words.len() == items.len()).then_some(words)
+    }
+
+    fn plain(&self) -> Option<&'a str> {
+        match &self.node.data {
+            Data::Plain(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn flag(&self) -> Option<bool> {
+        let flag = match self.plain() {
+            Some("true" | "True" | "TRUE") => Some(true),
+            Some("false" | "False" | "FALSE") => Some(false),
+            _ => None,
+        };
+        self.expect(flag, "true or false, without quotes")
+    }
+
+    pub(crate) fn count(&self) -> Option<u32> {
+        let count = self.plain().and_then(|text| text.parse().ok());
+        self.expect(count, &self.unquoted("a whole number from 0 to 4294967295"))
+    }
+
+    pub(crate) fn count_from_one(&self) -> Option<NonZeroU32> {
+        let count = self.plain().and_then(|text| text.parse().ok());
+        self.expect(count, &self.unquoted("a whole number from 1 to 4294967295"))
+    }
+
+    pub(crate) fn seconds(&self) -> Option<Duration> {
+        let seconds = self.plain().and_then(number::seconds);
+        self.expect(
+            seconds,
+            &self.unquoted("seconds, such as 0, 0.5 or 60, below 1000000000"),
+        )
+    }
+
+    /// Seconds that may not be 0.
+    pub(crate) fn seconds_above_zero(&self) -> Option<Duration> {
+        let seconds = self
+            .plain()
+            .and_then(number::seconds)
+            .filter(|seconds| !seconds.is_zero());
+        self.expect(
+            seconds,
+            &self.unquoted("seconds above 0, such as 0.5 or 60, below 1000000000"),
+        )
+    }
+
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let bytes = self.node.text().and_then(number::bytes);
+        self.expect(
+            bytes,
+            "bytes as Kubernetes writes them, such as 100Ki, 512Mi, 1.5Gi or 1000000",
+        )
+    }
+
+    /// `expected`, and how to write it, if quotes are what is wrong.
+    fn unquoted(&self, expected: &str) -> String {
+        match &self.node.data {
+            Data::Quoted(text) if number::seconds(text).is_some() => {
+                format!("{expected}, without quotes")
+            }
+            _ => expected.to_owned(),
+        }
+    }
+}
+
+// === impl Fields ===
+
+impl<'a> Fields<'a> {
+    /// A map that is not there, at the place of the map around it.
+    pub(crate) fn empty(context: &'a Context, parent: &Fields<'a>, name: &str) -> Self {
+        Self {
+            context,
+            entries: &[],
+            path: join(&parent.path, name),
+            line: parent.line,
+            asked: RefCell::default(),
+            ignored: RefCell::default(),
+        }
+    }
+
+    /// The value of a field. Null is as good as absent, as in Kubernetes.
+    pub(crate) fn get(&self, name: &'static str) -> Option<Value<'a>> {
+        self.asked.borrow_mut().insert(name);
+        let (_, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
+        if node.is_null() {
+            return None;
+        }
+        Some(Value {
+            context: self.context,
+            node,
+            path: join(&self.path, name),
+        })
+    }
+
+    /// The value of a field that must be there.
+    pub(crate) fn required(&self, name: &'static str, expected: &str) -> Option<Value<'a>> {
+        let value = self.get(name);
+        if value.is_none() {
+            let spot = self.context.spot(self.line, &join(&self.path, name));
+            self.context.wrong(spot, "nothing".into(), expected);
+        }
+        value
+    }
+
+    /// Takes note of fields that are known, but not used.
+    pub(crate) fn ignore(&self, names: &[&'static str]) {
+        self.ignored.borrow_mut().extend(names);
+    }
+
+    /// Notes that the map breaks a rule.
+    pub(crate) fn rule(&self, message: &str) {
+        self.context.rule(self.spot(), message);
+    }
+
+    pub(crate) fn spot(&self) -> Spot {
+        self.context.spot(self.line, &self.path)
+    }
+
+    /// How many errors the document has so far: whether reading a part went well.
+    pub(crate) fn failed(&self) -> usize {
+        self.context.failed()
+    }
+
+    /// Notes every field that nobody asked for.
+    pub(crate) fn finish(self) {
+        let (asked, ignored) = (self.asked.borrow(), self.ignored.borrow());
+        for (key, _) in self.entries {
+            let name = key.text.as_str();
+            if asked.contains(name) || ignored.contains(name) {
+                continue;
+            }
+            let mut useful = asked.iter().copied().filter(|name| !ignored.contains(name));
+            let message = if name == "<<" {
+                "merge keys are not read; write the fields out".to_owned()
+            } else if let Some(near) = nearest(name, useful.clone()) {
+                format!("there is no such field; did you mean {near}?")
+            } else {
+                let first = useful.next().unwrap_or("none");
+                let known = useful.fold(first.to_owned(), |list, name| list + ", " + name);
+                format!("there is no such field; known here: {known}")
+            };
+            let spot = self.context.spot(key.line, &join(&self.path, name));
+            self.context.rule(spot, &message);
+        }
+    }
+}
+
+/// The path of a field of the map at `path`. A name that is no plain word is quoted.
+fn join(path: &str, name: &str) -> String {
+    let plain = !name.is_empty()
+        && name.len() <= 80
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_<".contains(c));
+    let name = if plain { name.to_owned() } else { quote(name) };
+    if path.is_empty() {
+        name
+    } else {
+        format!("{path}.{name}")
+    }
+}

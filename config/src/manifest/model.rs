@@ -1,0 +1,107 @@
+//! A `Model` document, Seldon's or ours.
+
+use std::num::NonZeroU32;
+
+use crate::manifest::Dialect;
+use crate::manifest::fields::{Fields, Located, Value};
+use crate::manifest::{NATIVE, tuning};
+use crate::{Origin, Overrides, Place, Spot};
+
+/// Fields of Seldon's `Model` that mean nothing here. Accepted in our own documents as well, so
+/// that a Seldon manifest becomes one of ours by its `apiVersion` alone.
+const UNUSED: &[&str] = &[
+    "artifactVersion",
+    "dataflow",
+    "dedicated",
+    "explainer",
+    "llm",
+    "logger",
+    "parameters",
+    "preloaded",
+    "schedulingConstraints",
+    "schemaUri",
+    "secretName",
+    "storageConfig",
+];
+
+/// What only our own documents may set.
+const NATIVE_ONLY: &[&str] = &["concurrency", "hold", "scaling"];
+
+/// A model as its document has it: its server not found, its defaults not filled in.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub place: Place,
+    /// `spec`, for what is wrong with no field of it in particular.
+    pub spot: Spot,
+    pub server: Option<Located<String>>,
+    pub storage_uri: Option<String>,
+    pub requirements: Vec<String>,
+    pub memory: Option<Located<u64>>,
+    pub replicas: Option<Located<u32>>,
+    pub min: Option<Located<u32>>,
+    pub max: Option<Located<u32>>,
+    pub concurrency: Option<Located<NonZeroU32>>,
+    pub overrides: Overrides,
+}
+
+/// The model that `spec` describes; what is wrong with it is noted.
+pub(super) fn read(spec: &Fields<'_>, place: Place, dialect: Dialect) -> Option<Draft> {
+    let before = spec.failed();
+    let count = |name| {
+        spec.get(name)
+            .and_then(|value| value.count().map(|count| value.at(count)))
+    };
+    let mut requirements = spec
+        .get("requirements")
+        .and_then(|value| value.words())
+        .unwrap_or_default();
+    // Seldon treats the type as one more requirement.
+    if let Some(kind) = spec.get("modelType").and_then(|value| value.text())
+        && !requirements.contains(&kind)
+    {
+        requirements.push(kind);
+    }
+    let min = spec
+        .get("minReplicas")
+        .and_then(|value| read_min(&value, dialect));
+    if dialect == Dialect::Seldon {
+        for name in NATIVE_ONLY {
+            if let Some(value) = spec.get(name) {
+                value.rule(&format!(
+                    "Seldon's Model has no such field; write it as {NATIVE} to use it"
+                ));
+            }
+        }
+    }
+    spec.ignore(UNUSED);
+    let draft = Draft {
+        spot: spec.spot(),
+        server: spec
+            .get("server")
+            .and_then(|value| value.text().map(|name| value.at(name))),
+        storage_uri: spec.get("storageUri").and_then(|value| value.text()),
+        requirements,
+        memory: spec
+            .get("memory")
+            .and_then(|value| value.bytes().map(|bytes| value.at(bytes))),
+        replicas: count("replicas"),
+        min,
+        max: count("maxReplicas"),
+        concurrency: spec
+            .get("concurrency")
+            .and_then(|value| value.count_from_one().map(|count| value.at(count))),
+        overrides: tuning::read(spec, &place, Origin::Model),
+        place,
+    };
+    (spec.failed() == before).then_some(draft)
+}
+
+fn read_min(value: &Value<'_>, dialect: Dialect) -> Option<Located<u32>> {
+    let min = value.count()?;
+    if min == 0 && dialect == Dialect::Seldon {
+        value.rule(&format!(
+            "found 0, expected at least 1 in a Seldon Model; write it as {NATIVE} to scale to zero"
+        ));
+    }
+    Some(value.at(min))
+}

@@ -1,0 +1,117 @@
+//! A model as the rest of the program sees it: its server found, its bounds worked out, every
+//! threshold resolved. Nothing is optional here that could still be decided.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Origin, Place, Server, Setting};
+
+/// What a client asks for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// The name clients use.
+    pub name: String,
+    /// The document that describes it.
+    pub place: Place,
+    /// The server its replicas run on.
+    pub server: Arc<Server>,
+    /// Where the model's files are, as `{storageUri}` in the server's command.
+    pub storage_uri: Option<String>,
+    /// What its server must be capable of.
+    pub requirements: Vec<String>,
+    /// Bytes that one replica takes of its server's memory.
+    pub memory: Option<u64>,
+    /// How many replicas, and whether load may change that.
+    pub replicas: Replicas,
+    /// Requests that one replica takes at once; `None`: no limit.
+    pub concurrency: Setting<Option<NonZeroU32>>,
+    /// What happens to requests that no replica can take yet.
+    pub hold: Hold,
+    /// When and how the replica count follows the load.
+    pub scaling: Scaling,
+}
+
+/// The replica counts a model may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replicas {
+    /// Never fewer. 0: the model may be scaled to zero.
+    pub min: u32,
+    /// Never more. `u32::MAX` where neither the model nor its server sets a bound.
+    pub max: u32,
+    /// How many to start with. `min <= initial <= max`.
+    pub initial: u32,
+    /// Whether load changes the count: only if `minReplicas` or `maxReplicas` is set.
+    pub scaled: bool,
+    /// Who set `min`.
+    pub min_origin: Origin,
+    /// Who set `max`.
+    pub max_origin: Origin,
+    /// Who set `initial`.
+    pub initial_origin: Origin,
+}
+
+/// How long the queue of held requests may become, and how long a request may wait in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Requests held at once; 0: hold none, refuse at once.
+    pub queue: Setting<u32>,
+    /// Longest wait of one request. Never zero.
+    pub deadline: Setting<Duration>,
+}
+
+/// When and how the replica count follows the load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scaling {
+    /// The rule that turns lag into a replica count.
+    pub policy: Setting<Policy>,
+    /// Lag that one replica may carry.
+    pub lag_threshold: Setting<NonZeroU32>,
+    /// How long a model must be unused before it is scaled down. Never zero.
+    pub inactive: Setting<Duration>,
+    /// How long the replica set must have been unchanged before it is scaled down; may be zero.
+    pub stability: Setting<Duration>,
+    /// Decide and record, but ask the orchestrator for nothing.
+    pub dry_run: Setting<bool>,
+}
+
+/// The rule that turns lag into a replica count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// `lag`: proportional, as many replicas as the lag needs, in one step.
+    Lag,
+    /// `lag-step`: one replica up or down a period, as Seldon documents it.
+    LagStep,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Every policy, in the order the documentation lists them.
+    pub const ALL: &[Self] = &[Self::Lag, Self::LagStep];
+
+    /// As it is written in manifests and variables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lag => "lag",
+            Self::LagStep => "lag-step",
+        }
+    }
+
+    /// The policy that is written `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|policy| policy.as_str() == text)
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,88 @@
+//! What holds for the whole process. It comes from the environment alone, so it is fixed until
+//! the next start.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// The process-wide settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Where the data plane listens.
+    pub listen: SocketAddr,
+    /// Where the admin pages are.
+    pub admin: SocketAddr,
+    /// Worker threads of the data plane.
+    pub workers: NonZeroUsize,
+    /// Log filter, in the syntax of `tracing`'s `EnvFilter`.
+    pub log: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Time between the scaler's periodic checks.
+    pub scaling_period: Duration,
+    /// How long each wait may last.
+    pub timeouts: Timeouts,
+    /// How much of each thing is accepted.
+    pub limits: Limits,
+    /// The variables that were set, by name; all else is default.
+    pub set: Vec<&'static str>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `text`: for people.
+    Text,
+    /// `json`: one object a line.
+    Json,
+}
+
+/// How long each wait of the data plane may last. None is zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A request's header block must arrive in this.
+    pub header: Duration,
+    /// An idle connection is closed after this.
+    pub keep_alive: Duration,
+    /// Longest pause between two pieces of a body, either way.
+    pub body: Duration,
+    /// To connect to a replica.
+    pub connect: Duration,
+    /// From the request sent to the response's header.
+    pub response: Duration,
+    /// One request, all in all.
+    pub total: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub drain: Duration,
+}
+
+/// How much of each thing the data plane accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's header block. At least 8192.
+    pub header_bytes: usize,
+    /// Fields of a request's header block.
+    pub header_fields: usize,
+    /// Connections at once; `None`: as many as the file descriptor limit allows.
+    pub connections: Option<usize>,
+}
+
+// === impl LogFormat ===
+
+impl LogFormat {
+    /// As it is written in the environment.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

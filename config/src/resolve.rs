@@ -1,0 +1,191 @@
+//! Drafts and servers to the finished [`Config`]: what takes several documents to decide. Each
+//! model finds its server, every threshold is resolved, and what must fit together is checked.
+
+mod capacity;
+mod choose;
+mod replicas;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::environment::{Environment, Thresholds};
+use crate::manifest::{Draft, Objects};
+use crate::{
+    Config, Error, Hold, Kind, Model, Origin, Overrides, Place, Scaling, Server, Setting, Spot,
+};
+
+/// The configuration that `objects` and `environment` make. What is wrong goes to `errors`; the
+/// result counts only if nothing was.
+pub(crate) fn resolve(
+    objects: Objects,
+    environment: Environment,
+    errors: &mut Vec<Error>,
+) -> Config {
+    // With a server unread, "no such server" may be the fault of its own error alone.
+    let complete = !objects.unread;
+    let mut servers = BTreeMap::<String, Arc<Server>>::new();
+    for server in objects.servers {
+        match servers.get(&server.name) {
+            Some(first) => errors.push(duplicate("Server", &server.place, &first.place)),
+            None => {
+                servers.insert(server.name.clone(), Arc::new(server));
+            }
+        }
+    }
+    let mut models = BTreeMap::<String, Arc<Model>>::new();
+    let mut memory = capacity::Memory::default();
+    let mut places = HashMap::<String, Place>::new();
+    for draft in objects.models {
+        if let Some(first) = places.get(&draft.place.name) {
+            errors.push(duplicate("Model", &draft.place, first));
+            continue;
+        }
+        places.insert(draft.place.name.clone(), draft.place.clone());
+        let Some(server) = choose::server(&draft, &servers, complete, errors) else {
+            continue;
+        };
+        memory.add(&draft, server);
+        if let Some(model) = model(draft, server, &environment.thresholds, errors) {
+            models.insert(model.name.clone(), Arc::new(model));
+        }
+    }
+    memory.check(errors);
+    Config {
+        models,
+        servers,
+        process: environment.process,
+    }
+}
+
+fn model(
+    draft: Draft,
+    server: &Arc<Server>,
+    thresholds: &Thresholds,
+    errors: &mut Vec<Error>,
+) -> Option<Model> {
+    check_concurrency(&draft, server, errors);
+    check_storage(&draft, server, errors);
+    let replicas = replicas::read(&draft, server, errors)?;
+    let concurrency = match &draft.concurrency {
+        Some(own) => {
+            let place = Place {
+                line: own.spot.line,
+                ..draft.place.clone()
+            };
+            Setting::new(Some(own.value), Origin::Model(place))
+        }
+        None if server.concurrency.is_some() => {
+            Setting::new(server.concurrency, Origin::Server(server.place.clone()))
+        }
+        None => Setting::new(None, Origin::Default),
+    };
+    let (hold, scaling) = tune(draft.overrides, &server.overrides, thresholds);
+    Some(Model {
+        name: draft.place.name.clone(),
+        place: draft.place,
+        server: Arc::clone(server),
+        storage_uri: draft.storage_uri,
+        requirements: draft.requirements,
+        memory: draft.memory.map(|memory| memory.value),
+        replicas,
+        concurrency,
+        hold,
+        scaling,
+    })
+}
+
+/// Each threshold from the strongest who sets it: model, server, environment or default.
+fn tune(model: Overrides, server: &Overrides, rest: &Thresholds) -> (Hold, Scaling) {
+    fn pick<T: Clone>(
+        model: Option<Setting<T>>,
+        server: &Option<Setting<T>>,
+        rest: &Setting<T>,
+    ) -> Setting<T> {
+        model
+            .or_else(|| server.clone())
+            .unwrap_or_else(|| rest.clone())
+    }
+    let dry_run = Setting::new(false, Origin::Default);
+    let hold = Hold {
+        queue: pick(model.queue, &server.queue, &rest.queue),
+        deadline: pick(model.deadline, &server.deadline, &rest.deadline),
+    };
+    let scaling = Scaling {
+        policy: pick(model.policy, &server.policy, &rest.policy),
+        lag_threshold: pick(
+            model.lag_threshold,
+            &server.lag_threshold,
+            &rest.lag_threshold,
+        ),
+        inactive: pick(model.inactive, &server.inactive, &rest.inactive),
+        stability: pick(model.stability, &server.stability, &rest.stability),
+        dry_run: pick(model.dry_run, &server.dry_run, &dry_run),
+    };
+    (hold, scaling)
+}
+
+/// Static endpoints are shared by the server's models: one model's limit would not hold.
+fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+    if let (Some(own), Kind::Static(_)) = (&draft.concurrency, &server.kind) {
+        errors.push(rule(
+            &own.spot,
+            format!(
+                "the endpoints of the static server {} are shared by its models; set concurrency on the server",
+                server.name
+            ),
+        ));
+    }
+}
+
+/// A command that wants the model's files needs to know where they are.
+fn check_storage(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+    let Some(process) = server.process() else {
+        return;
+    };
+    let wanted = process
+        .command
+        .iter()
+        .chain(process.env.values())
+        .any(|word| word.contains("{storageUri}"));
+    if wanted && draft.storage_uri.is_none() {
+        let mut spot = draft.spot.clone();
+        spot.field.push_str(".storageUri");
+        errors.push(Error::Value {
+            spot: Box::new(spot),
+            found: "nothing".into(),
+            expected: format!(
+                "a URI, as the command of server {} has {{storageUri}} in it",
+                server.name
+            ),
+        });
+    }
+}
+
+fn rule(spot: &Spot, message: String) -> Error {
+    Error::Rule {
+        spot: Box::new(spot.clone()),
+        message,
+    }
+}
+
+/// The second object of a name names the first.
+fn duplicate(kind: &str, second: &Place, first: &Place) -> Error {
+    let spot = Spot {
+        file: Arc::clone(&second.file),
+        document: second.document,
+        object: format!("{kind} {}", second.name),
+        line: second.line,
+        field: "metadata.name".into(),
+    };
+    let message = format!(
+        "there is a {kind} {} already ({}, document {}, line {}); names must differ",
+        second.name,
+        first.file.display(),
+        first.document,
+        first.line
+    );
+    Error::Rule {
+        spot: Box::new(spot),
+        message,
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether the models of a server fit into its memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::manifest::Draft;
+use crate::number::show_bytes;
+use crate::{Error, Server, Spot};
+
+/// What the models want of each server that has a bound.
+#[derive(Default)]
+pub(super) struct Memory<'a> {
+    wanted: BTreeMap<&'a str, Wanted<'a>>,
+}
+
+/// A server, and what each of its models wants in bytes.
+struct Wanted<'a> {
+    server: &'a Server,
+    models: Vec<(String, u64)>,
+}
+
+impl<'a> Memory<'a> {
+    /// Counts the model in, if both it and its server say how much. One that says nothing takes
+    /// nothing.
+    pub(super) fn add(&mut self, draft: &Draft, server: &'a Server) {
+        if let (Some(_), Some(memory)) = (server.memory, &draft.memory) {
+            let wanted = Wanted {
+                server,
+                models: Vec::new(),
+            };
+            let Wanted { models, .. } = self.wanted.entry(&server.name).or_insert(wanted);
+            models.push((draft.place.name.clone(), memory.value));
+        }
+    }
+
+    /// Notes each server whose models want more than it has.
+    pub(super) fn check(self, errors: &mut Vec<Error>) {
+        for Wanted { server, models } in self.wanted.into_values() {
+            let sum: u128 = models.iter().map(|(_, bytes)| u128::from(*bytes)).sum();
+            let Some(memory) = server.memory.filter(|memory| sum > u128::from(*memory)) else {
+                continue;
+            };
+            let models = models
+                .iter()
+                .map(|(name, bytes)| format!("{name} {}", show_bytes(*bytes)));
+            let models = models.collect::<Vec<_>>().join(", ");
+            let sum = u64::try_from(sum).map_or_else(|_| sum.to_string(), show_bytes);
+            errors.push(Error::Rule {
+                spot: Box::new(Spot {
+                    file: Arc::clone(&server.place.file),
+                    document: server.place.document,
+                    object: format!("Server {}", server.name),
+                    line: server.place.line,
+                    field: "spec.memory".into(),
+                }),
+                message: format!(
+                    "found {}, expected at least {sum}, which its models need together: {models}",
+                    show_bytes(memory)
+                ),
+            });
+        }
+    }
+}

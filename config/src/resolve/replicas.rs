@@ -1,0 +1,156 @@
+//! How many replicas a model may have.
+//!
+//! Load changes the count only if `minReplicas` or `maxReplicas` is set; `replicas` alone is a
+//! fixed count.
+
+use crate::manifest::{Draft, Located};
+use crate::{Error, Kind, Origin, Place, Replicas, Server};
+
+use super::rule;
+
+/// The bounds of `draft` on `server`; `None` only with an error noted.
+pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Option<Replicas> {
+    let before = errors.len();
+    let replicas = match &server.kind {
+        Kind::Static(fixed) => {
+            for bound in draft.min.iter().chain(&draft.max) {
+                errors.push(rule(
+                    &bound.spot,
+                    format!(
+                        "server {} is static, and a static server is never scaled; remove it",
+                        server.name
+                    ),
+                ));
+            }
+            // The endpoints are the replicas, whatever `replicas` says.
+            let count = u32::try_from(fixed.endpoints.len()).unwrap_or(u32::MAX);
+            let origin = Origin::Server(server.place.clone());
+            Replicas {
+                min: count,
+                max: count,
+                initial: count,
+                scaled: false,
+                min_origin: origin.clone(),
+                max_origin: origin.clone(),
+                initial_origin: origin,
+            }
+        }
+        Kind::Process(_) if draft.min.is_none() && draft.max.is_none() => {
+            if let Some(replicas) = &draft.replicas {
+                within_server(replicas, server, errors);
+            }
+            let count = draft.replicas.as_ref().map_or(1, |replicas| replicas.value);
+            let origin = origin(draft, draft.replicas.as_ref(), Origin::Default);
+            Replicas {
+                min: count,
+                max: count,
+                initial: count,
+                scaled: false,
+                min_origin: origin.clone(),
+                max_origin: origin.clone(),
+                initial_origin: origin,
+            }
+        }
+        Kind::Process(_) => scaled(draft, server, errors),
+    };
+    (errors.len() == before).then_some(replicas)
+}
+
+fn scaled(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
+    let min = draft.min.as_ref().map_or(1, |min| min.value);
+    let max = draft
+        .max
+        .as_ref()
+        .map(|max| max.value)
+        .or(server.max_replicas)
+        .unwrap_or(u32::MAX);
+    let server_max = match server.max_replicas {
+        Some(_) => Origin::Server(server.place.clone()),
+        None => Origin::Default,
+    };
+    let initial = draft
+        .replicas
+        .as_ref()
+        .map_or(min, |replicas| replicas.value);
+    let replicas = Replicas {
+        min,
+        max,
+        initial,
+        scaled: true,
+        min_origin: origin(draft, draft.min.as_ref(), Origin::Default),
+        max_origin: origin(draft, draft.max.as_ref(), server_max),
+        initial_origin: origin(
+            draft,
+            draft.replicas.as_ref().or(draft.min.as_ref()),
+            Origin::Default,
+        ),
+    };
+
+    let own = draft.min.iter().chain(&draft.max).chain(&draft.replicas);
+    // One error for each cause: what is beyond the server is not blamed again for the bounds.
+    let fit = own
+        .map(|count| within_server(count, server, errors))
+        .fold(true, |all, fits| all & fits);
+    if !fit {
+        return replicas;
+    }
+    if min > max {
+        if let Some(own) = draft.max.as_ref().or(draft.min.as_ref()) {
+            let bound = if draft.min.is_some() {
+                "minReplicas"
+            } else {
+                "minReplicas by default"
+            };
+            errors.push(rule(
+                &own.spot,
+                format!("found {max}, expected at least {min}, which is {bound}"),
+            ));
+        }
+    } else if let Some(own) = draft
+        .replicas
+        .as_ref()
+        .filter(|own| own.value < min || own.value > max)
+    {
+        let upper = if max == u32::MAX {
+            String::new()
+        } else {
+            format!(" and at most {max} (maxReplicas)")
+        };
+        errors.push(rule(
+            &own.spot,
+            format!(
+                "found {}, expected at least {min} (minReplicas){upper}",
+                own.value
+            ),
+        ));
+    }
+    replicas
+}
+
+/// Whether a count is one the server allows.
+fn within_server(count: &Located<u32>, server: &Server, errors: &mut Vec<Error>) -> bool {
+    match server.max_replicas {
+        Some(max) if count.value > max => {
+            errors.push(rule(
+                &count.spot,
+                format!(
+                    "found {}, expected at most {max}, the maxReplicas of server {}",
+                    count.value, server.name
+                ),
+            ));
+            false
+        }
+        _ => true,
+    }
+}
+
+/// The model, if it sets the count itself.
+fn origin(draft: &Draft, own: Option<&Located<u32>>, otherwise: Origin) -> Origin {
+    match own {
+        Some(own) => Origin::Model(Place {
+            line: own.spot.line,
+            ..draft.place.clone()
+        }),
+        None => otherwise,
+    }
+}

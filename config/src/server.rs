@@ -1,0 +1,191 @@
+//! A server: how replicas of one or more models are run, and where.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{Place, Policy, Setting};
+
+/// How replicas of one or more models are run, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The name models refer to.
+    pub name: String,
+    /// The document that describes it.
+    pub place: Place,
+    /// What it can run: a model's requirements must be among them.
+    pub capabilities: Vec<String>,
+    /// Bytes of memory a replica has for its models; `None`: not checked.
+    pub memory: Option<u64>,
+    /// Requests one replica takes at once; `None`: no limit.
+    pub concurrency: Option<NonZeroU32>,
+    /// Most replicas a model on it may have; `None`: no bound.
+    pub max_replicas: Option<u32>,
+    /// How its replicas are run.
+    pub kind: Kind,
+    /// What its models use where they set nothing themselves.
+    pub overrides: Overrides,
+}
+
+/// How a server's replicas are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A local command per replica.
+    Process(ProcessSpec),
+    /// Fixed addresses, never scaled.
+    Static(StaticSpec),
+}
+
+/// A local command, started once per replica.
+///
+/// `{port}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
+/// replica's port, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSpec {
+    /// Program and arguments. Never empty; a relative path in it is already resolved.
+    pub command: Vec<String>,
+    /// Path that answers 200 once the replica may take requests.
+    pub ready: String,
+    /// How long a replica may finish its requests before it is stopped.
+    pub drain: Duration,
+    /// How long a replica may take to get ready before it is stopped and tried again.
+    pub start: Duration,
+    /// Variables added to the environment of the command.
+    pub env: BTreeMap<String, String>,
+    /// The folder of the manifest: the command's working directory.
+    pub directory: PathBuf,
+}
+
+/// Fixed addresses, never scaled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticSpec {
+    /// The addresses. Never empty, no two alike.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// The address of one replica, from `http://host[:port]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// `host:port`, as a `Host` header or a connector wants it; an IPv6 host is in brackets.
+    pub authority: String,
+    /// The host alone: a name or an address; IPv6 without brackets.
+    pub host: String,
+    /// The port; 80 where the address had none.
+    pub port: u16,
+}
+
+/// What a server sets for its models: each wins over the environment and loses to the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `scaling.policy`
+    pub policy: Option<Setting<Policy>>,
+    /// `scaling.lagThreshold`
+    pub lag_threshold: Option<Setting<NonZeroU32>>,
+    /// `scaling.inactiveSeconds`
+    pub inactive: Option<Setting<Duration>>,
+    /// `scaling.stabilitySeconds`
+    pub stability: Option<Setting<Duration>>,
+    /// `scaling.dryRun`
+    pub dry_run: Option<Setting<bool>>,
+    /// `hold.queue`
+    pub queue: Option<Setting<u32>>,
+    /// `hold.seconds`
+    pub deadline: Option<Setting<Duration>>,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// The command it runs, if it is a process server.
+    #[must_use]
+    pub fn process(&self) -> Option<&ProcessSpec> {
+        match &self.kind {
+            Kind::Process(spec) => Some(spec),
+            Kind::Static(_) => None,
+        }
+    }
+
+    /// Its fixed addresses, if it is a static server.
+    #[must_use]
+    pub fn endpoints(&self) -> Option<&[Endpoint]> {
+        match &self.kind {
+            Kind::Process(_) => None,
+            Kind::Static(spec) => Some(&spec.endpoints),
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process(_) => "process",
+            Self::Static(_) => "static",
+        })
+    }
+}
+
+// === impl ProcessSpec ===
+
+impl ProcessSpec {
+    /// `text` with its placeholders replaced. Other words in braces stay as they are; what is put
+    /// in is not searched again, so a model's `storageUri` cannot smuggle in a placeholder.
+    #[must_use]
+    pub fn fill(text: &str, port: u16, model: &str, storage_uri: &str) -> String {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(open) = rest.find('{') {
+            let (before, from) = rest.split_at(open);
+            filled.push_str(before);
+            rest = if let Some(after) = from.strip_prefix("{port}") {
+                filled.push_str(&port.to_string());
+                after
+            } else if let Some(after) = from.strip_prefix("{model}") {
+                filled.push_str(model);
+                after
+            } else if let Some(after) = from.strip_prefix("{storageUri}") {
+                filled.push_str(storage_uri);
+                after
+            } else {
+                filled.push('{');
+                &from[1..]
+            };
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+// === impl Endpoint ===
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_once_and_other_braces_stay() {
+        for (text, filled) in [
+            ("{port}", "8123"),
+            ("--at=127.0.0.1:{port}/{model}", "--at=127.0.0.1:8123/iris"),
+            ("{storageUri}", "s3://{model}"),
+            ("{other} {", "{other} {"),
+            ("{{port}}", "{8123}"),
+            ("é{model}é", "éirisé"),
+        ] {
+            assert_eq!(
+                ProcessSpec::fill(text, 8123, "iris", "s3://{model}"),
+                filled,
+                "{text}"
+            );
+        }
+    }
+}

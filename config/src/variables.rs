@@ -1,0 +1,162 @@
+//! Every environment variable that is read, in one table. The documentation's table is held
+//! against it by a test, and nothing reads a variable that is not in it.
+
+/// An environment variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it sets, with the unit.
+    pub meaning: &'static str,
+    /// What holds where it is not set: a value in its own syntax, or, for the two that are worked
+    /// out at start, words.
+    pub default: &'static str,
+    /// Whether manifests can set the same and win.
+    pub scope: Scope,
+}
+
+/// What a variable holds for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole process.
+    Process,
+    /// Every model that neither sets it itself nor has it from its server.
+    Model,
+}
+
+/// `TAILBACK_WORKERS` where it is not set.
+pub(crate) const CORES: &str = "the cores";
+/// `TAILBACK_MAX_CONNECTIONS` where it is not set.
+pub(crate) const FROM_DESCRIPTORS: &str = "from the file descriptor limit";
+
+const fn process(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        meaning,
+        default,
+        scope: Scope::Process,
+    }
+}
+
+const fn model(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        meaning,
+        default,
+        scope: Scope::Model,
+    }
+}
+
+/// Every variable that is read. A variable set to nothing counts as not set.
+pub const VARIABLES: &[Variable] = &[
+    process(
+        "TAILBACK_LISTEN",
+        "127.0.0.1:9000",
+        "address and port of the data plane",
+    ),
+    process(
+        "TAILBACK_ADMIN",
+        "127.0.0.1:9006",
+        "address and port of the admin pages",
+    ),
+    process(
+        "TAILBACK_WORKERS",
+        CORES,
+        "worker threads of the data plane, 1 to 1024",
+    ),
+    process(
+        "TAILBACK_LOG",
+        "info",
+        "log filter, such as `info` or `warn,tailback=debug`",
+    ),
+    process(
+        "TAILBACK_LOG_FORMAT",
+        "text",
+        "how log lines are written: `text` or `json`",
+    ),
+    process(
+        "SELDON_SCALING_STATS_PERIOD_SECONDS",
+        "20",
+        "seconds between the scaler's periodic checks",
+    ),
+    model(
+        "SELDON_MODEL_INFERENCE_LAG_THRESHOLD",
+        "30",
+        "lag one replica may carry before scale-up",
+    ),
+    model(
+        "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",
+        "600",
+        "seconds unused before scale-down",
+    ),
+    model(
+        "TAILBACK_SCALING_POLICY",
+        "lag",
+        "how lag becomes a replica count: `lag` or `lag-step`",
+    ),
+    model(
+        "TAILBACK_SCALING_STABILITY_SECONDS",
+        "60",
+        "seconds the replica set must be unchanged before scale-down; 0: no wait",
+    ),
+    model(
+        "TAILBACK_HOLD_QUEUE",
+        "10000",
+        "requests held for a model at once; 0: none are held",
+    ),
+    model(
+        "TAILBACK_HOLD_SECONDS",
+        "60",
+        "longest a request is held, in seconds",
+    ),
+    process(
+        "TAILBACK_HEADER_TIMEOUT_SECONDS",
+        "10",
+        "seconds in which a request's header block must arrive",
+    ),
+    process(
+        "TAILBACK_KEEP_ALIVE_SECONDS",
+        "60",
+        "seconds after which an idle connection is closed",
+    ),
+    process(
+        "TAILBACK_BODY_TIMEOUT_SECONDS",
+        "60",
+        "longest pause between two pieces of a body, either way, in seconds",
+    ),
+    process(
+        "TAILBACK_CONNECT_TIMEOUT_SECONDS",
+        "5",
+        "seconds to connect to a replica",
+    ),
+    process(
+        "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
+        "600",
+        "seconds from the request sent to the response's header",
+    ),
+    process(
+        "TAILBACK_TOTAL_TIMEOUT_SECONDS",
+        "3600",
+        "seconds one request may take, all in all",
+    ),
+    process(
+        "TAILBACK_DRAIN_SECONDS",
+        "60",
+        "seconds a shutdown waits for requests in flight",
+    ),
+    process(
+        "TAILBACK_HEADER_MAX_BYTES",
+        "16384",
+        "bytes of a request's header block, 8192 to 16777216",
+    ),
+    process(
+        "TAILBACK_HEADER_MAX_FIELDS",
+        "100",
+        "fields of a request's header block, 1 to 32768",
+    ),
+    process(
+        "TAILBACK_MAX_CONNECTIONS",
+        FROM_DESCRIPTORS,
+        "connections at once, at least 1",
+    ),
+];

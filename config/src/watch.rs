@@ -1,0 +1,210 @@
+//! Says when the manifests have changed.
+//!
+//! The kernel's notices only wake the watcher; what decides is whether the files themselves are
+//! others than before. So it makes no difference how they came to be: written in place, renamed
+//! over the old ones as editors do, added to a folder or removed, or swapped by the `..data`
+//! link of a mounted ConfigMap. A slow poll finds what the kernel did not tell (network file
+//! systems, a full queue).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::{Error, files};
+
+/// How long it must be quiet before the files are looked at: a save is several notices.
+const QUIET: Duration = Duration::from_millis(200);
+/// How long unquiet may put that off.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the files are looked at without any notice.
+const POLL: Duration = Duration::from_secs(10);
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    sender: Sender<Notice>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Notice {
+    /// Something happened in one of the folders.
+    Stir,
+    Stop,
+}
+
+/// Calls `on_change`, on a thread of its own, each time the manifests at `paths` have changed.
+/// Whether they are valid, or mean anything else than before, is for the reload to find out.
+///
+/// A change between the first load and this call is not seen: watch first, then load.
+///
+/// # Errors
+///
+/// If the folder of a path does not exist or cannot be watched.
+pub fn watch(paths: &[PathBuf], on_change: impl Fn() + Send + 'static) -> Result<Watch, Error> {
+    let (sender, receiver) = mpsc::channel();
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Watch { path, source }
+    };
+    let stir = sender.clone();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.map_or(true, |event| matters(event.kind)) {
+            // The receiver is gone only when the watch is being dropped.
+            let _ = stir.send(Notice::Stir);
+        }
+    });
+    let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
+    let mut folders = Folders {
+        watcher: watcher.map_err(failed(first))?,
+        paths: paths.to_vec(),
+    };
+    for folder in folders.needed() {
+        folders
+            .watcher
+            .watch(&folder, RecursiveMode::NonRecursive)
+            .map_err(failed(&folder))?;
+    }
+    let seen = fingerprint(paths);
+    let thread = thread::Builder::new()
+        .name("config-watch".into())
+        .spawn(move || run(&receiver, &mut folders, seen, &on_change))
+        .map_err(|error| failed(first)(notify::Error::io(error)))?;
+    Ok(Watch {
+        sender,
+        thread: Some(thread),
+    })
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.sender.send(Notice::Stop); // it may have ended already
+        if let Some(thread) = self.thread.take() {
+            // `on_change` may drop its own watch; a thread cannot wait for itself.
+            if thread.thread().id() != thread::current().id() {
+                let _ = thread.join(); // a panic of `on_change` has been reported where it was
+            }
+        }
+    }
+}
+
+/// Whether files may be others after an event. Reading is an event too: that of our own loads
+/// would never let it become quiet.
+fn matters(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
+
+fn run(
+    receiver: &Receiver<Notice>,
+    folders: &mut Folders,
+    mut seen: Fingerprint,
+    on_change: &dyn Fn(),
+) {
+    loop {
+        match receiver.recv_timeout(POLL) {
+            Ok(Notice::Stir) => {
+                if !settle(receiver) {
+                    return;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Before looking: what changes after the look is then told.
+        folders.renew();
+        let now = fingerprint(&folders.paths);
+        if now != seen {
+            seen = now;
+            on_change();
+        }
+    }
+}
+
+/// Waits until it is quiet. False: stop.
+fn settle(receiver: &Receiver<Notice>) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        match receiver.recv_timeout(QUIET) {
+            Ok(Notice::Stir) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    true
+}
+
+/// The folders in which a change can happen.
+struct Folders {
+    watcher: RecommendedWatcher,
+    paths: Vec<PathBuf>,
+}
+
+impl Folders {
+    /// The folder of each path, as given and as its links lead to, and a folder itself.
+    fn needed(&self) -> BTreeSet<PathBuf> {
+        let mut needed = BTreeSet::new();
+        for path in &self.paths {
+            let real = fs::canonicalize(path).ok();
+            for path in real.iter().chain([path]) {
+                needed.insert(parent(path));
+                if path.is_dir() {
+                    needed.insert(path.clone());
+                }
+            }
+            // Links within a folder may lead elsewhere.
+            let files = files::list(path).unwrap_or_default();
+            needed.extend(
+                files
+                    .iter()
+                    .filter_map(|file| fs::canonicalize(file).ok())
+                    .map(|file| parent(&file)),
+            );
+        }
+        needed
+    }
+
+    /// Watches anew: a folder that was made again is another one, though its name is the same.
+    fn renew(&mut self) {
+        for folder in self.needed() {
+            // A folder that is gone comes back by its parent's notice, or by the poll.
+            let _ = self.watcher.watch(&folder, RecursiveMode::NonRecursive);
+        }
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What the manifests are, without reading them: the real files, their sizes and times.
+type Fingerprint = Vec<(PathBuf, Option<(PathBuf, u64, Option<SystemTime>)>)>;
+
+fn fingerprint(paths: &[PathBuf]) -> Fingerprint {
+    let mut fingerprint = Fingerprint::new();
+    for path in paths {
+        // A path that cannot be listed is itself in the print, as absent.
+        for file in files::list(path).unwrap_or_else(|_| vec![path.clone()]) {
+            let real = fs::canonicalize(&file).and_then(|real| {
+                let metadata = fs::metadata(&real)?;
+                Ok((real, metadata.len(), metadata.modified().ok()))
+            });
+            fingerprint.push((file, real.ok()));
+        }
+    }
+    fingerprint
+}
+
+#[cfg(test)]
+mod tests;

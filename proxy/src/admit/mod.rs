@@ -1,0 +1,183 @@
+//! Admission: a request gets a replica, or waits in line for one.
+//!
+//! A [`Pool`] has a model's ready replicas and the line of held requests. A
+//! request takes the less busy of two random replicas ([`balance`]). If none
+//! has room, or others wait already, it is held ([`line`]): first come, first
+//! served, bounded in number and time.
+
+pub mod balance;
+mod line;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use tailback_scaler::replica::{Replica, Traffic};
+
+use self::line::Line;
+pub use self::line::Place;
+
+/// Replicas that take requests, and requests that wait for them.
+#[derive(Debug, Default)]
+pub struct Pool {
+    replicas: ArcSwap<Vec<Arc<Replica>>>,
+    /// Grows with each change of `replicas`, after it.
+    version: AtomicU64,
+    /// Length of `line`, to be looked at without the lock.
+    waiting: AtomicU32,
+    /// Only held requests, and those that find some, take the lock.
+    line: Mutex<Line>,
+}
+
+impl Pool {
+    /// The replicas that take requests.
+    #[must_use]
+    pub fn replicas(&self) -> Arc<Vec<Arc<Replica>>> {
+        self.replicas.load_full()
+    }
+
+    /// Changes when the replicas have.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether requests wait, so that a new one has to as well.
+    #[must_use]
+    pub fn has_line(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Gives back a slot taken of `replica`. If requests wait, the first one
+    /// gets a slot.
+    pub fn release(&self, replica: &Replica) {
+        // A read-modify-write, before the look at `waiting`: see `join`.
+        replica.release();
+        if self.has_line() {
+            self.serve_line();
+        }
+    }
+
+    /// Takes a place at the end of the line. `full` is asked under the lock
+    /// whether there is none left.
+    ///
+    /// The place is announced in `waiting` first; then slots are looked for
+    /// with [`Replica::try_take_announced`]. So either that look finds a slot
+    /// freed meanwhile, or whoever freed it finds the line.
+    pub fn join(self: &Arc<Self>, full: impl FnOnce() -> bool) -> Option<Place> {
+        let place = {
+            let mut line = self.lock();
+            if full() {
+                return None;
+            }
+            let (id, granted) = line.join();
+            self.waiting.store(line.len(), Ordering::Relaxed);
+            Place::new(self.clone(), id, granted)
+        };
+        self.serve_line();
+        Some(place)
+    }
+
+    /// Gives free slots to those who wait, first come, first served.
+    fn serve_line(&self) {
+        let replicas = self.replicas.load();
+        let mut line = self.lock();
+        while !line.is_empty() {
+            let Some(replica) = balance::take_announced(&replicas) else {
+                break;
+            };
+            if let Err(unwanted) = line.grant(replica) {
+                unwanted.release();
+            }
+        }
+        self.waiting.store(line.len(), Ordering::Relaxed);
+    }
+
+    /// A held request leaves without a slot.
+    fn leave(&self, id: u64) {
+        let mut line = self.lock();
+        line.leave(id);
+        self.waiting.store(line.len(), Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        // Whole at any time: each change of the line is one call.
+        self.line.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Traffic for Pool {
+    fn set_replicas(&self, ready: &[Arc<Replica>]) {
+        self.replicas.store(Arc::new(ready.to_vec()));
+        self.version.fetch_add(1, Ordering::Release);
+        self.serve_line();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn pool(concurrency: u32) -> (Arc<Pool>, Arc<Replica>) {
+        let pool = Arc::new(Pool::default());
+        let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(concurrency)));
+        pool.set_replicas(std::slice::from_ref(&replica));
+        (pool, replica)
+    }
+
+    #[tokio::test]
+    async fn line_is_served_in_order_as_slots_come_free() {
+        let (pool, replica) = pool(1);
+        assert!(replica.try_take());
+        let first = pool.join(|| false).unwrap();
+        let second = pool.join(|| false).unwrap();
+        assert!(pool.has_line());
+        pool.release(&replica);
+        let granted = first.granted().await.unwrap();
+        assert_eq!((granted.name(), replica.in_flight()), ("m-0", 1));
+        pool.release(&granted);
+        second.granted().await.unwrap();
+        assert!(!pool.has_line());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_line_gives_back_place_and_slot() {
+        let (pool, replica) = pool(1);
+        assert!(replica.try_take());
+        let gone = pool.join(|| false).unwrap();
+        drop(gone);
+        assert!(!pool.has_line());
+        // Granted, and gone before it could take the grant.
+        let granted = pool.join(|| false).unwrap();
+        let next = pool.join(|| false).unwrap();
+        pool.release(&replica);
+        drop(granted);
+        let replica = tokio::time::timeout(Duration::from_secs(5), next.granted())
+            .await
+            .unwrap()
+            .unwrap();
+        pool.release(&replica);
+        assert_eq!(replica.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn newly_ready_replica_gets_no_more_than_its_concurrency() {
+        let pool = Arc::new(Pool::default());
+        let places: Vec<_> = (0..5).map(|_| pool.join(|| false).unwrap()).collect();
+        let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(2)));
+        pool.set_replicas(std::slice::from_ref(&replica));
+        assert_eq!(replica.in_flight(), 2);
+        assert!(pool.has_line());
+        drop(places);
+        assert_eq!(replica.in_flight(), 0, "the granted slots came back");
+    }
+
+    #[test]
+    fn full_line_takes_nobody() {
+        let (pool, _) = pool(1);
+        assert!(pool.join(|| true).is_none());
+    }
+}

@@ -1,0 +1,87 @@
+//! The command line.
+
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tailback_config::{Env, describe, load};
+use tailback_scaler::orchestrator::process::keeper;
+
+use crate::serve;
+
+/// An inference proxy that counts, inline, what every model owes its callers,
+/// and scales their replicas by it.
+///
+/// Models and the servers that run them are written in manifests
+/// (Kubernetes-style YAML; Seldon Core 2 Model documents load unchanged).
+/// Environment variables set the rest: SELDON_… and TAILBACK_…, listed in
+/// docs/configuration.md.
+#[derive(Debug, Parser)]
+#[command(name = "tailback", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the models of these manifests
+    ///
+    /// Requests go to 127.0.0.1:9000 (TAILBACK_LISTEN), /metrics, /models and
+    /// /decisions are on 127.0.0.1:9006 (TAILBACK_ADMIN). SIGTERM and SIGINT
+    /// drain and end; SIGHUP, or a change of a file, reloads the manifests.
+    #[command(
+        after_help = "Example:\n  tailback serve examples/\n  curl http://127.0.0.1:9000/v2/models/tfsimple"
+    )]
+    Serve {
+        /// Manifest files, or folders of them (*.yaml, *.yml)
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Validate manifests and the environment
+    ///
+    /// Prints every model's effective settings and where each comes from, or
+    /// every error with its place. Exits with status 1 if there are errors.
+    Check {
+        /// Manifest files, or folders of them (*.yaml, *.yml)
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut words = env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == keeper::ARGUMENT) {
+        return keeper::main(words.collect::<Vec<OsString>>());
+    }
+    match Cli::parse().command {
+        Command::Serve { paths } => match serve::serve(&paths) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("{error:#}")),
+        },
+        Command::Check { paths } => match load(&paths, &Env::from_process()) {
+            Ok(config) => {
+                print!("{}", describe(&config));
+                ExitCode::SUCCESS
+            }
+            Err(errors) => fail(&errors.to_string()),
+        },
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("tailback: {error}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

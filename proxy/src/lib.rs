@@ -1,0 +1,25 @@
+//! The data plane of Tailback and its `tailback` binary.
+//!
+//! A request's way can be read top to bottom in [`request`]. What runs around
+//! it: [`downstream`] connections on pingora's listeners and workers,
+//! [`upstream`] connections to replicas, and [`admit`], where requests get a
+//! replica or wait for one. [`serve`](mod@serve) puts it together with the
+//! configuration and the scaler.
+
+pub mod admin;
+pub mod admit;
+pub mod answer;
+pub mod cli;
+pub mod downstream;
+pub mod headers;
+pub mod log;
+pub mod metrics;
+pub mod model;
+pub mod outcome;
+pub mod own;
+pub mod request;
+pub mod route;
+pub mod serve;
+pub mod table;
+pub mod upstream;
+pub mod worker;

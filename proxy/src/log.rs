@@ -1,0 +1,28 @@
+//! The log: to standard error, as text or JSON lines.
+
+use std::io;
+
+use tailback_config::LogFormat;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging what passes `filter` (`info`, `tailback=debug,replica=off`, …).
+///
+/// # Errors
+/// A sentence, if the filter is none.
+pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|e| {
+        format!("environment TAILBACK_LOG: found {filter:?}, expected a level or a filter such as info,replica=off: {e}")
+    })?;
+    // What pingora says at info is about itself, not about what is served.
+    let quiet = "pingora_core=warn"
+        .parse()
+        .map_err(|e| format!("log filter: {e}"))?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter.add_directive(quiet))
+        .with_writer(io::stderr);
+    match format {
+        LogFormat::Text => subscriber.with_target(false).init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What the ledgers and the scaler know already, read when it is asked for.
+
+use tailback_scaler::{board::Board, ledger::Reading};
+
+use super::text::Text;
+use crate::table::Table;
+
+/// The families that are read from `table`'s ledgers and from `board`.
+#[must_use]
+pub fn render_models(table: &Table, board: &Board) -> String {
+    let mut models: Vec<_> = table
+        .models
+        .values()
+        .map(|m| (m, m.ledger.read()))
+        .collect();
+    models.sort_by(|a, b| a.0.name().cmp(b.0.name()));
+    let mut text = Text::default();
+    let mut of_ledger = |name, kind, help, value: fn(&Reading) -> f64| {
+        let mut family = text.family(name, kind, help);
+        for (model, reading) in &models {
+            family.sample(&[("model", model.name())], value(reading));
+        }
+    };
+    of_ledger(
+        "tailback_model_lag",
+        "gauge",
+        "Requests inside now: arrived minus completed.",
+        |r| r.in_flight() as f64,
+    );
+    of_ledger(
+        "tailback_model_held",
+        "gauge",
+        "Requests that wait for a replica.",
+        |r| r.held as f64,
+    );
+    of_ledger(
+        "tailback_model_arrived_total",
+        "counter",
+        "Requests that came in.",
+        |r| r.arrived as f64,
+    );
+    of_ledger(
+        "tailback_model_completed_total",
+        "counter",
+        "Requests that went out.",
+        |r| r.completed as f64,
+    );
+    of_ledger(
+        "tailback_model_in_flight_seconds_total",
+        "counter",
+        "Integral of the lag over time, in request-seconds: its rate is the mean lag.",
+        Reading::integral_seconds,
+    );
+
+    let mut seconds = text.family(
+        "seldon_model_infer_seconds_total",
+        "counter",
+        "Time that requests have spent inside so far, in seconds.",
+    );
+    for (model, reading) in &models {
+        let labels = [
+            ("model", model.name()),
+            ("server", &*model.config.server.name),
+            ("method_type", "rest"),
+        ];
+        seconds.sample(&labels, reading.integral_seconds());
+    }
+    let mut servers = std::collections::BTreeMap::<&str, f64>::new();
+    for (model, reading) in &models {
+        *servers.entry(&model.config.server.name).or_default() += reading.integral_seconds();
+    }
+    let mut aggregate = text.family(
+        "seldon_model_aggregate_infer_seconds_total",
+        "counter",
+        "Time that requests to all models of a server have spent inside so far, in seconds.",
+    );
+    for (server, total) in servers {
+        aggregate.sample(&[("server", server), ("method_type", "rest")], total);
+    }
+
+    let mut replicas = text.family(
+        "tailback_model_replicas",
+        "gauge",
+        "Replicas by state; desired: asked for.",
+    );
+    for (model, _) in &models {
+        let status = board.status(model.name()).unwrap_or_default();
+        let states = [
+            ("desired", status.desired as usize),
+            ("ready", status.ready.len()),
+            ("starting", status.starting as usize),
+            ("draining", status.draining as usize),
+        ];
+        for (state, count) in states {
+            replicas.sample(&[("model", model.name()), ("state", state)], count as f64);
+        }
+    }
+    text.into_string()
+}

@@ -1,0 +1,55 @@
+//! Step 3: a slot of a replica, at once or after a wait.
+
+use tailback_scaler::{clock::Nanos, ledger::Ledger};
+
+use crate::{
+    admit::balance,
+    answer::Failure,
+    downstream::{Connection, Phase},
+    upstream::Slot,
+    worker::ModelRef,
+};
+
+/// A slot of one of the model's replicas.
+pub(super) async fn admit(
+    state: &Connection,
+    model: &ModelRef,
+    now: Nanos,
+) -> Result<Slot, Failure> {
+    // Who comes now does not overtake who waits.
+    if !model.pool.shared().has_line() {
+        let replicas = model.pool.replicas();
+        if let Some(i) = balance::take(&replicas, now) {
+            return Ok(Slot::taken(model.pool.clone(), replicas[i].clone()));
+        }
+    }
+    hold(state, model).await
+}
+
+/// Waits in line.
+async fn hold(state: &Connection, model: &ModelRef) -> Result<Slot, Failure> {
+    state.enter(Phase::Held);
+    let hold = &model.model.config.hold;
+    let limit = hold.queue.value;
+    let mut held = None;
+    let place = model.pool.shared().join(|| {
+        let full = model.model.ledger.held() >= u64::from(limit);
+        if !full {
+            held = Some(Ledger::hold(model.clone()));
+        }
+        full
+    });
+    let Some(place) = place else {
+        return Err(Failure::QueueFull {
+            model: model.model.name().to_owned(),
+            limit,
+        });
+    };
+    match tokio::time::timeout(hold.deadline.value, place.granted()).await {
+        Ok(Some(replica)) => Ok(Slot::taken(model.pool.clone(), model.pool.own(&replica))),
+        Ok(None) | Err(_) => Err(Failure::HeldTooLong {
+            model: model.model.name().to_owned(),
+            seconds: hold.deadline.value.as_secs_f64(),
+        }),
+    }
+}

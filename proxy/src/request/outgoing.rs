@@ -1,0 +1,172 @@
+//! The request as it goes out: its head, and its body as far as it is needed
+//! to send it once more.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::{
+    answer::Failure,
+    downstream::{Connection, Phase, RequestBody},
+    headers,
+};
+
+/// Bodies of known length up to this are read whole before they are sent: they
+/// go out in one packet with the head, and can be sent again.
+const WHOLE: u64 = 64 * 1024;
+
+enum Payload {
+    /// Not looked at yet: a caller who expects `100 Continue` sends nothing
+    /// before a replica is there to take it.
+    Unread(Incoming),
+    Whole(Option<Bytes>),
+    Stream(Incoming),
+    /// Under way; it cannot be sent again.
+    Spent,
+}
+
+pub(super) struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    payload: Payload,
+    /// Goes into the response, too.
+    pub request_id: HeaderValue,
+}
+
+impl Outgoing {
+    pub(super) fn new(request: Request<Incoming>, peer: &HeaderValue) -> Self {
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        let request_id = headers::to_upstream(&mut headers, peer);
+        let payload = if body.is_end_stream() {
+            Payload::Whole(None)
+        } else {
+            Payload::Unread(body)
+        };
+        Self {
+            method: parts.method,
+            uri: origin_form(parts.uri),
+            headers,
+            payload,
+            request_id,
+        }
+    }
+
+    /// Reads the body if it is small, or gets it ready to be streamed.
+    pub(super) async fn read_body(&mut self, state: &Connection) -> Result<(), Failure> {
+        let Payload::Unread(body) = &mut self.payload else {
+            return Ok(());
+        };
+        state.enter(Phase::Body);
+        if body
+            .size_hint()
+            .exact()
+            .is_some_and(|length| length <= WHOLE)
+        {
+            let whole = gather(body, state).await?;
+            self.payload = Payload::Whole(Some(whole));
+        } else if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
+            self.payload = Payload::Stream(body);
+        }
+        Ok(())
+    }
+
+    /// The request to send. `keep`: leave what it takes to send it once more,
+    /// which a streamed body does not allow.
+    pub(super) fn request(&mut self, state: &Rc<Connection>, keep: Keep) -> Request<RequestBody> {
+        let body = match std::mem::replace(&mut self.payload, Payload::Spent) {
+            Payload::Whole(bytes) => {
+                if keep == Keep::Copy {
+                    self.payload = Payload::Whole(bytes.clone());
+                }
+                state.enter(Phase::Response);
+                RequestBody::Whole(bytes)
+            }
+            Payload::Stream(incoming) | Payload::Unread(incoming) => {
+                state.enter(Phase::Body);
+                RequestBody::Stream(incoming, state.clone())
+            }
+            Payload::Spent => RequestBody::Whole(None),
+        };
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        *request.headers_mut() = match self.payload {
+            Payload::Spent => std::mem::take(&mut self.headers),
+            _ => self.headers.clone(),
+        };
+        request
+    }
+
+    /// Takes back what was not sent.
+    pub(super) fn take_back(&mut self, request: Request<RequestBody>) {
+        let (parts, body) = request.into_parts();
+        self.headers = parts.headers;
+        self.payload = match body {
+            RequestBody::Whole(bytes) => Payload::Whole(bytes),
+            RequestBody::Stream(incoming, _) => Payload::Stream(incoming),
+        };
+    }
+
+    /// Whether it can be sent once more.
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(self.payload, Payload::Spent)
+    }
+}
+
+/// Whether a copy of the request is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// If its body allows.
+    Copy,
+    /// It will not be sent again.
+    Nothing,
+}
+
+/// All of a body whose length is known and small.
+async fn gather(body: &mut Incoming, state: &Connection) -> Result<Bytes, Failure> {
+    let mut whole: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while !body.is_end_stream() {
+        state.body_awaited.set(true);
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        state.body_awaited.set(false);
+        // A caller that leaves, or sends less than it said.
+        let frame = frame.map_err(|_| Failure::CallerGone)?;
+        state.enter(Phase::Body);
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        match &whole {
+            None => whole = Some(data),
+            Some(first) => {
+                if rest.is_empty() {
+                    rest.extend_from_slice(first);
+                }
+                rest.extend_from_slice(&data);
+            }
+        }
+    }
+    // Most come in one piece, which is passed on as it is.
+    Ok(if rest.is_empty() {
+        whole.unwrap_or_default()
+    } else {
+        rest.freeze()
+    })
+}
+
+/// The form that a request to a server has (RFC 9112, 3.2.1).
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
+    path.parse().unwrap_or_else(|_| Uri::from_static("/"))
+}

@@ -1,0 +1,220 @@
+//! `tailback serve`: configuration, scaler, data plane and admin put together,
+//! from start to drained end.
+
+mod limits;
+mod listen;
+mod reload;
+mod signal;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use metrics_exporter_prometheus::PrometheusHandle;
+use pingora_core::{
+    listeners::{L4BufferSettings, ListenerConfig},
+    server::{RunArgs, Server, configuration::ServerConf},
+    services::listening::Service,
+};
+use tailback_config::{Config, Env, Store};
+use tailback_scaler::{
+    board::Board,
+    ledger::Wake,
+    run::{Options, Scaler},
+};
+use tokio::sync::watch;
+
+use self::{reload::Reloader, signal::Event};
+use crate::{
+    admin::Admin, downstream::DataPlane, log, metrics, metrics::ProxyMetrics, table::Tables,
+};
+
+/// Recorded histograms are moved into their buckets at least this often.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves the manifests at `paths` until SIGTERM or SIGINT, and drains.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn serve(paths: &[PathBuf]) -> Result<()> {
+    let store = Store::open(paths, Env::from_process()).map_err(|errors| anyhow!("{errors}"))?;
+    let config = store.current();
+    let process = &config.process;
+    log::start(&process.log, process.log_format).map_err(anyhow::Error::msg)?;
+    let max_connections = limits::connections(&process.limits)?;
+    let listen = listen::check(process.listen, "TAILBACK_LISTEN")?;
+    let admin_listen = listen::check(process.admin, "TAILBACK_ADMIN")?;
+    let recorder = metrics::install().context("metrics")?;
+
+    let board = Board::default();
+    let wake = Wake::default();
+    let scaler = Scaler::start(Options {
+        period: process.scaling_period,
+        wake: wake.clone(),
+        board: board.clone(),
+        keeper: std::env::current_exe().context("cannot find the tailback program itself")?,
+    })
+    .context("cannot start the scaler")?;
+    let plane = Arc::new(DataPlane {
+        tables: Arc::new(Tables::default()),
+        timeouts: process.timeouts.clone(),
+        limits: process.limits.clone(),
+        max_connections,
+        metrics: ProxyMetrics::default(),
+        connections: AtomicUsize::new(0),
+        draining: AtomicBool::new(false),
+    });
+    let reloader = Reloader::new(store, plane.tables.clone(), scaler, wake);
+    reloader.apply(&config);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (stop_accepting, stopped) = watch::channel(false);
+    let mut events = {
+        let _inside = runtime.enter();
+        signal::events(paths)?
+    };
+    let admin = Admin {
+        plane: plane.clone(),
+        board,
+        recorder: recorder.clone(),
+    };
+    start_server(&config, plane.clone(), admin, listen, admin_listen, stopped)?;
+    announce(&config, listen, admin_listen);
+
+    runtime.block_on(async {
+        upkeep(recorder);
+        loop {
+            match events.recv().await {
+                Some(Event::Reload(cause)) => reloader.reload(cause),
+                Some(Event::Stop(signal)) => {
+                    tracing::info!("{signal}: draining");
+                    break;
+                }
+                None => break,
+            }
+        }
+        plane.draining.store(true, Ordering::SeqCst);
+        stop_accepting.send_replace(true);
+        let drained = drained(&plane, config.process.timeouts.drain);
+        tokio::select! {
+            () = drained => {}
+            () = async {
+                while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
+            } => tracing::warn!("asked again to stop: not waiting any longer"),
+        }
+        reloader.stop().await;
+    });
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Runs pingora's server on a thread of its own. It ends with the process: when
+/// everything has drained is for [`serve`] to know.
+fn start_server(
+    config: &Config,
+    plane: Arc<DataPlane>,
+    admin: Admin,
+    listen: std::net::SocketAddr,
+    admin_listen: std::net::SocketAddr,
+    stopped: watch::Receiver<bool>,
+) -> Result<()> {
+    // No grace period of pingora's own: it would sleep for all of it.
+    const FOREVER: u64 = u32::MAX as u64;
+    let conf = ServerConf {
+        threads: config.process.workers.get(),
+        work_stealing: false,
+        grace_period_seconds: Some(FOREVER),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let endpoint = |address: std::net::SocketAddr| {
+        // hyper has buffers of its own.
+        ListenerConfig::tcp(address.to_string()).l4_buffer(L4BufferSettings::unbuffered())
+    };
+    let mut data = Service::new("worker".into(), listen::Shared(plane));
+    data.add_listener(endpoint(listen));
+    let mut pages = Service::new("admin".into(), admin);
+    pages.threads = Some(1);
+    pages.add_listener(endpoint(admin_listen));
+    server.add_service(data);
+    server.add_service(pages);
+    thread::Builder::new()
+        .name("server".into())
+        .spawn(move || {
+            server.run(RunArgs {
+                shutdown_signal: Box::new(signal::Forwarded(stopped)),
+            });
+        })?;
+    listen::wait_until_open(&[listen, admin_listen])
+}
+
+/// Waits until no request is in flight and callers have had their last answer,
+/// for at most `limit`.
+async fn drained(plane: &DataPlane, limit: Duration) {
+    let start = Instant::now();
+    loop {
+        let in_flight: u64 = plane
+            .tables
+            .current()
+            .models
+            .values()
+            .map(|m| m.ledger.in_flight())
+            .sum();
+        let connections = plane.connections.load(Ordering::Relaxed);
+        if in_flight == 0 && connections == 0 {
+            return;
+        }
+        if start.elapsed() >= limit {
+            tracing::warn!(
+                in_flight,
+                connections,
+                "TAILBACK_DRAIN_SECONDS have passed: stopping regardless"
+            );
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn upkeep(recorder: PrometheusHandle) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            recorder.run_upkeep();
+        }
+    });
+}
+
+/// Says in a few lines what is served where.
+fn announce(config: &Config, listen: std::net::SocketAddr, admin: std::net::SocketAddr) {
+    let models: Vec<_> = config
+        .models
+        .values()
+        .map(|m| format!("{} (server {})", m.name, m.server.name))
+        .collect();
+    let mut lines = vec![
+        format!(
+            "tailback {} serves {}",
+            env!("CARGO_PKG_VERSION"),
+            models.join(", ")
+        ),
+        format!("  requests  http://{listen}"),
+        format!("  admin     http://{admin}  /metrics /models /decisions /healthz /readyz"),
+    ];
+    if let Some(model) = config.models.keys().next() {
+        lines.push(format!(
+            "  try       curl http://{listen}/v2/models/{model}"
+        ));
+    }
+    println!("{}", lines.join("\n"));
+}

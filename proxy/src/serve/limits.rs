@@ -1,0 +1,33 @@
+//! How many connections fit under the limit on open files.
+
+use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tailback_config::Limits;
+
+/// Files that are open besides connections: listeners, logs, replicas' pipes.
+const OTHERS: u64 = 256;
+/// Each caller's connection may need one to a replica.
+const PER_CONNECTION: u64 = 2;
+
+/// The most connections at once: what is configured, or what the limit on open
+/// files allows, after raising it as far as the process may.
+pub(super) fn connections(limits: &Limits) -> Result<usize> {
+    let (_, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit on open files")?;
+    // What may be raised is; macOS, for one, allows less than it says.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    let (files, _) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit on open files")?;
+    let fit = usize::try_from(files.saturating_sub(OTHERS) / PER_CONNECTION).unwrap_or(usize::MAX);
+    match limits.connections {
+        Some(wanted) if wanted > fit => bail!(
+            "environment TAILBACK_MAX_CONNECTIONS: found {wanted}, but the limit of {files} open files \
+             allows {fit}; raise it (ulimit -n) or set less"
+        ),
+        Some(wanted) => Ok(wanted),
+        None if fit == 0 => {
+            bail!("the limit of {files} open files is too low; raise it (ulimit -n)")
+        }
+        None => Ok(fit),
+    }
+}

@@ -1,0 +1,72 @@
+//! From a configuration to what runs, at the start and at each reload.
+
+use std::sync::Arc;
+
+use metrics::{Counter, counter};
+use tailback_config::{Config, Store};
+use tailback_scaler::{ledger::Wake, run::Scaler};
+
+use crate::table::{Table, Tables};
+
+pub(super) struct Reloader {
+    store: Store,
+    tables: Arc<Tables>,
+    scaler: Scaler,
+    wake: Wake,
+    reloaded: Counter,
+    unchanged: Counter,
+    refused: Counter,
+}
+
+impl Reloader {
+    pub(super) fn new(store: Store, tables: Arc<Tables>, scaler: Scaler, wake: Wake) -> Self {
+        let outcome = |outcome| counter!("tailback_config_reloads_total", "outcome" => outcome);
+        Self {
+            store,
+            tables,
+            scaler,
+            wake,
+            reloaded: outcome("reloaded"),
+            unchanged: outcome("unchanged"),
+            refused: outcome("refused"),
+        }
+    }
+
+    /// Puts `config` in force: requests are routed by it from now on, and
+    /// replicas follow.
+    pub(super) fn apply(&self, config: &Config) {
+        let table = Table::build(config, &self.tables.current(), &self.wake);
+        let watched = table.watched();
+        self.tables.set(table);
+        self.scaler.configure(watched);
+    }
+
+    /// Reads the manifests again. If they are wrong, what runs stays.
+    pub(super) fn reload(&self, cause: &str) {
+        match self.store.reload() {
+            Ok(reloaded) if reloaded.changed => {
+                self.apply(&self.store.current());
+                self.reloaded.increment(1);
+                tracing::info!(
+                    "{cause}: configuration reloaded: {}",
+                    reloaded.notes.join("; ")
+                );
+            }
+            Ok(_) => {
+                self.unchanged.increment(1);
+                tracing::info!("{cause}: configuration unchanged");
+            }
+            Err(errors) => {
+                self.refused.increment(1);
+                tracing::error!(
+                    "{cause}: the new configuration is wrong, the old one stays in force:\n{errors}"
+                );
+            }
+        }
+    }
+
+    /// Stops all replicas.
+    pub(super) async fn stop(&self) {
+        self.scaler.stop().await;
+    }
+}

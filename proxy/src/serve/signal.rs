@@ -1,0 +1,64 @@
+//! What happens from outside: signals, and changed files.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+
+/// Something to react to.
+pub(super) enum Event {
+    /// Read the manifests again; why.
+    Reload(&'static str),
+    /// Drain and end; why.
+    Stop(&'static str),
+}
+
+/// Events from now on. Needs a tokio runtime around it.
+pub(super) fn events(paths: &[PathBuf]) -> Result<mpsc::UnboundedReceiver<Event>> {
+    let (sender, events) = mpsc::unbounded_channel();
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+        (SignalKind::hangup(), "SIGHUP"),
+    ] {
+        let mut signals = signal(kind).with_context(|| format!("cannot handle {name}"))?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                let event = if name == "SIGHUP" {
+                    Event::Reload(name)
+                } else {
+                    Event::Stop(name)
+                };
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    let on_change = move || {
+        let _ = sender.send(Event::Reload("a manifest changed"));
+    };
+    let watch = tailback_config::watch(paths, on_change).map_err(|e| anyhow!("{e}"))?;
+    // Watches until the process ends.
+    std::mem::forget(watch);
+    Ok(events)
+}
+
+/// Tells pingora's server to stop accepting when we say so.
+pub(super) struct Forwarded(pub watch::Receiver<bool>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Forwarded {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut stop = self.0.clone();
+        // The sender lives as long as the process serves.
+        let _ = stop.wait_for(|&stop| stop).await;
+        ShutdownSignal::GracefulTerminate
+    }
+}

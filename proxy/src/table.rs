@@ -1,0 +1,121 @@
+//! The routing table: every model that is served now, as one immutable value.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tailback_config::{Config, Kind};
+use tailback_scaler::{
+    ledger::{Ledger, Wake},
+    run::Watched,
+};
+
+use crate::{admit::Pool, metrics::ModelMetrics, model::Model};
+
+/// Models by name.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Never the same for two tables of a process.
+    pub generation: u64,
+    /// By name.
+    pub models: HashMap<Box<str>, Arc<Model>>,
+}
+
+impl Table {
+    /// The table of `config`. Models that `before` has keep their ledger, and
+    /// their pool if they are still on the same kind of server.
+    #[must_use]
+    pub fn build(config: &Config, before: &Self, wake: &Wake) -> Self {
+        let workers = config.process.workers.get();
+        let mut shared: HashMap<&str, Arc<Pool>> = HashMap::new();
+        let mut models = HashMap::with_capacity(config.models.len());
+        for model in config.models.values() {
+            let known = before.models.get(model.name.as_str());
+            let ledger = known.map_or_else(
+                || Arc::new(Ledger::new(workers, wake.clone())),
+                |m| m.ledger.clone(),
+            );
+            let pool = match &model.server.kind {
+                Kind::Process(_) => {
+                    let own = known.filter(|m| matches!(m.config.server.kind, Kind::Process(_)));
+                    own.map_or_else(Default::default, |m| m.pool.clone())
+                }
+                Kind::Static(_) => {
+                    let name = model.server.name.as_str();
+                    shared
+                        .entry(name)
+                        .or_insert_with(|| before.pool_of(name))
+                        .clone()
+                }
+            };
+            let metrics = ModelMetrics::new(&model.name, &model.server.name);
+            let model = Model {
+                config: model.clone(),
+                ledger,
+                pool,
+                metrics,
+            };
+            models.insert(model.name().into(), Arc::new(model));
+        }
+        Self {
+            generation: before.generation + 1,
+            models,
+        }
+    }
+
+    /// The pool that the models of a static server share.
+    fn pool_of(&self, server: &str) -> Arc<Pool> {
+        let on_it = |m: &&Arc<Model>| {
+            m.config.server.name == server && matches!(m.config.server.kind, Kind::Static(_))
+        };
+        self.models
+            .values()
+            .find(on_it)
+            .map_or_else(Default::default, |m| m.pool.clone())
+    }
+
+    /// What the scaler is to watch.
+    #[must_use]
+    pub fn watched(&self) -> Vec<Watched> {
+        let watched = |m: &Arc<Model>| Watched {
+            model: m.config.clone(),
+            ledger: m.ledger.clone(),
+            traffic: m.pool.clone(),
+        };
+        self.models.values().map(watched).collect()
+    }
+}
+
+/// The current table, for all workers. They look at the generation alone on a
+/// request's way, and load the table when it has changed.
+#[derive(Debug, Default)]
+pub struct Tables {
+    generation: AtomicU64,
+    current: ArcSwap<Table>,
+}
+
+impl Tables {
+    /// The table in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Table> {
+        self.current.load_full()
+    }
+
+    /// The generation of the table in force, or of one about to be.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Puts `table` in force.
+    pub fn set(&self, table: Table) {
+        let generation = table.generation;
+        self.current.store(Arc::new(table));
+        self.generation.store(generation, Ordering::Release);
+    }
+}

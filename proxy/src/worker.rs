@@ -1,0 +1,190 @@
+//! What each worker thread keeps for itself: the routing table as it last saw
+//! it, with its own connections to replicas. No other thread touches it, so
+//! that a request's way takes no lock and shares no reference count.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use tailback_scaler::{ledger::Ledger, replica::Replica};
+
+use crate::{
+    admit::Pool,
+    model::Model,
+    table::{Table, Tables},
+    upstream::Idle,
+};
+
+/// A replica, and this worker's idle connections to it. They are closed when
+/// the replica has gone and its last request here has ended.
+#[derive(Debug)]
+pub struct WorkerReplica {
+    /// Shared with other workers.
+    pub replica: Arc<Replica>,
+    /// Connections ready for use.
+    pub idle: Idle,
+}
+
+/// A worker's handle on a replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaRef(Rc<WorkerReplica>);
+
+impl ReplicaRef {
+    fn new(replica: Arc<Replica>) -> Self {
+        Self(Rc::new(WorkerReplica {
+            replica,
+            idle: Idle::default(),
+        }))
+    }
+}
+
+impl std::ops::Deref for ReplicaRef {
+    type Target = WorkerReplica;
+    fn deref(&self) -> &WorkerReplica {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<Replica> for ReplicaRef {
+    fn borrow(&self) -> &Replica {
+        &self.0.replica
+    }
+}
+
+/// A pool as this worker last saw it.
+#[derive(Debug)]
+pub struct WorkerPool {
+    pool: Arc<Pool>,
+    version: Cell<u64>,
+    replicas: RefCell<Rc<[ReplicaRef]>>,
+}
+
+impl WorkerPool {
+    fn new(pool: Arc<Pool>) -> Self {
+        // A version the pool does not have, so that the first look loads it.
+        let version = Cell::new(pool.version().wrapping_sub(1));
+        Self {
+            pool,
+            version,
+            replicas: RefCell::default(),
+        }
+    }
+
+    /// The pool, shared with other workers.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The replicas that take requests now.
+    #[must_use]
+    pub fn replicas(&self) -> Rc<[ReplicaRef]> {
+        let version = self.pool.version();
+        if version != self.version.get() {
+            let known = self.replicas.take();
+            let own = |replica: &Arc<Replica>| own(&known, replica);
+            *self.replicas.borrow_mut() = self.pool.replicas().iter().map(own).collect();
+            self.version.set(version);
+        }
+        self.replicas.borrow().clone()
+    }
+
+    /// This worker's handle on a replica that the pool granted, also if the
+    /// pool does not have it any more.
+    #[must_use]
+    pub fn own(&self, replica: &Arc<Replica>) -> ReplicaRef {
+        own(&self.replicas(), replica)
+    }
+}
+
+fn own(known: &[ReplicaRef], replica: &Arc<Replica>) -> ReplicaRef {
+    let same = known.iter().find(|own| Arc::ptr_eq(&own.replica, replica));
+    same.cloned()
+        .unwrap_or_else(|| ReplicaRef::new(replica.clone()))
+}
+
+/// A model as this worker sees it: cheap to clone as an `Rc`.
+#[derive(Debug)]
+pub struct WorkerModel {
+    /// Shared with other workers.
+    pub model: Arc<Model>,
+    /// Its replicas.
+    pub pool: Rc<WorkerPool>,
+}
+
+/// What leads from a request to its model and its ledger.
+#[derive(Clone, Debug)]
+pub struct ModelRef(Rc<WorkerModel>);
+
+impl std::ops::Deref for ModelRef {
+    type Target = WorkerModel;
+    fn deref(&self) -> &WorkerModel {
+        &self.0
+    }
+}
+
+impl AsRef<Ledger> for ModelRef {
+    fn as_ref(&self) -> &Ledger {
+        &self.0.model.ledger
+    }
+}
+
+/// The table as this worker last saw it.
+#[derive(Debug, Default)]
+pub struct WorkerTable {
+    /// What it was made from.
+    pub table: Arc<Table>,
+    models: HashMap<Box<str>, ModelRef>,
+}
+
+impl WorkerTable {
+    /// The model of this name.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<&ModelRef> {
+        self.models.get(name)
+    }
+
+    /// Keeps the connections of every pool that is in both.
+    fn succeed(before: &Self, table: Arc<Table>) -> Self {
+        let mut pools: Vec<Rc<WorkerPool>> =
+            before.models.values().map(|m| m.pool.clone()).collect();
+        let mut own_pool = |pool: &Arc<Pool>| {
+            if let Some(known) = pools.iter().find(|own| Arc::ptr_eq(&own.pool, pool)) {
+                return known.clone();
+            }
+            let own = Rc::new(WorkerPool::new(pool.clone()));
+            pools.push(own.clone());
+            own
+        };
+        let models = table
+            .models
+            .iter()
+            .map(|(name, model)| {
+                let own = WorkerModel {
+                    model: model.clone(),
+                    pool: own_pool(&model.pool),
+                };
+                (name.clone(), ModelRef(Rc::new(own)))
+            })
+            .collect();
+        Self { table, models }
+    }
+}
+
+thread_local! {
+    static TABLE: RefCell<Rc<WorkerTable>> = RefCell::default();
+}
+
+/// This worker's view of the table in force: one atomic load, unless it changed.
+#[must_use]
+pub fn table(tables: &Tables) -> Rc<WorkerTable> {
+    TABLE.with_borrow_mut(|own| {
+        if own.table.generation != tables.generation() {
+            *own = Rc::new(WorkerTable::succeed(own, tables.current()));
+        }
+        own.clone()
+    })
+}

@@ -1,0 +1,67 @@
+//! One monotonic clock for the whole process, as nanoseconds in a `u64`.
+//!
+//! Everything that is counted or decided uses [`Nanos`], so that the policies
+//! run on any clock: the live one here, or a virtual one in tests.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// A point in time: nanoseconds since the process's first reading of the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub u64);
+
+static START: OnceLock<Instant> = OnceLock::new();
+
+impl Nanos {
+    /// The present, from the operating system's monotonic clock. Never goes
+    /// back, on whichever thread it is read.
+    #[inline]
+    #[must_use]
+    pub fn now() -> Self {
+        let start = START.get_or_init(Instant::now);
+        Self::from_duration(start.elapsed())
+    }
+
+    /// The time `since_start` after the clock's origin.
+    #[must_use]
+    pub fn from_duration(since_start: Duration) -> Self {
+        // 2^64 ns are 584 years.
+        Self(since_start.as_nanos() as u64)
+    }
+
+    /// The time that has passed since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Nanos {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl Sub<Duration> for Nanos {
+    type Output = Self;
+    fn sub(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.0 as f64 / 1e9)
+    }
+}

@@ -1,0 +1,238 @@
+//! Decisions as data: what was decided, for which model, and why.
+
+use std::{fmt, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+/// Why a policy or a guard said what it said, with its numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// `lag`: more is needed than is asked for.
+    Demand {
+        /** inside now */
+        lag: u64,
+        /** waiting */
+        held: u64,
+        /** lasting load */
+        pressure: f64,
+        /** a replica's */
+        threshold: u32,
+    },
+    /// `lag`: less was needed all through the window.
+    LessDemand {
+        /** lasting load */
+        pressure: f64,
+        /** a replica's */
+        threshold: u32,
+        /** looked back */
+        window: Duration,
+    },
+    /// `lag-step`: the threshold was reached.
+    LagOverThreshold {
+        /** inside now */
+        lag: u64,
+        /** asked for */
+        replicas: u32,
+        /** a replica's */
+        threshold: u32,
+    },
+    /// Unused for the inactive time.
+    Unused {
+        /** for how long */
+        idle: Duration,
+    },
+    /// The present count is right.
+    Enough {
+        /** inside now */
+        lag: u64,
+        /** asked for */
+        replicas: u32,
+        /** a replica's */
+        threshold: u32,
+    },
+    /// `lag-step`: replicas are missing or starting.
+    NotAvailable {
+        /** take traffic */
+        ready: u32,
+        /** asked for */
+        desired: u32,
+    },
+    /// Neither minReplicas nor maxReplicas is set: the count is fixed.
+    NotScaled {
+        /** always */
+        replicas: u32,
+    },
+    /// Held back by a bound.
+    Bounded {
+        /** wanted */
+        wanted: u32,
+        /** minReplicas */
+        min: u32,
+        /** maxReplicas */
+        max: u32,
+    },
+    /// The server has no room for what is wanted.
+    NoCapacity {
+        /** wanted */
+        wanted: u32,
+        /** fits */
+        capacity: u32,
+    },
+    /// Scale-down waits: the replica set changed too recently.
+    Unstable {
+        /** wanted */
+        wanted: u32,
+        /** since the last change */
+        unchanged: Duration,
+        /** required */
+        stability: Duration,
+    },
+    /// The first count after start, or after the configuration changed.
+    Configured {
+        /** asked for */
+        replicas: u32,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demand {
+                lag,
+                held,
+                pressure,
+                threshold,
+            } => {
+                write!(
+                    f,
+                    "lag {lag} ({held} held) is a load of {pressure:.1}; a replica carries {threshold}"
+                )
+            }
+            Self::LessDemand {
+                pressure,
+                threshold,
+                window,
+            } => write!(
+                f,
+                "load {pressure:.1} and no more was needed for {:.0} s; a replica carries {threshold}",
+                window.as_secs_f64()
+            ),
+            Self::LagOverThreshold {
+                lag,
+                replicas,
+                threshold,
+            } => {
+                write!(
+                    f,
+                    "lag {lag} reached {threshold} for each of {replicas} replicas"
+                )
+            }
+            Self::Unused { idle } => write!(f, "unused for {:.0} s", idle.as_secs_f64()),
+            Self::Enough {
+                lag,
+                replicas,
+                threshold,
+            } => {
+                write!(
+                    f,
+                    "lag {lag} is within {threshold} for each of {replicas} replicas"
+                )
+            }
+            Self::NotAvailable { ready, desired } => {
+                write!(
+                    f,
+                    "{ready} of {desired} replicas are ready; no step before all are"
+                )
+            }
+            Self::NotScaled { replicas } => {
+                write!(
+                    f,
+                    "fixed at {replicas}: neither minReplicas nor maxReplicas is set"
+                )
+            }
+            Self::Bounded { wanted, min, max } => {
+                write!(
+                    f,
+                    "{wanted} wanted, bounded by minReplicas {min} and maxReplicas {max}"
+                )
+            }
+            Self::NoCapacity { wanted, capacity } => {
+                write!(
+                    f,
+                    "{wanted} wanted, but the server has room for {capacity}: nothing changed"
+                )
+            }
+            Self::Unstable {
+                wanted,
+                unchanged,
+                stability,
+            } => write!(
+                f,
+                "{wanted} would do, but the replicas changed {:.0} s ago; scale-down waits for {:.0} s without a change",
+                unchanged.as_secs_f64(),
+                stability.as_secs_f64()
+            ),
+            Self::Configured { replicas } => write!(f, "{replicas} configured"),
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What becomes of a model's replica count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The count from now on.
+    pub desired: u32,
+    /// What led to it: the policy's reason first, then each guard that changed it.
+    pub reasons: Vec<Reason>,
+}
+
+/// What came of asking the orchestrator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It took the request.
+    Accepted,
+    /// It was not asked: dryRun.
+    DryRun,
+    /// It refused or failed; says why.
+    Failed(String),
+}
+
+/// A scale decision that was carried out (or tried), for `/decisions` and the log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// Seconds since 1970.
+    pub time: f64,
+    /// Which model.
+    pub model: String,
+    /// Replicas asked for before.
+    pub from: u32,
+    /// Replicas asked for now.
+    pub to: u32,
+    /// Requests inside when it was decided.
+    pub lag: u64,
+    /// Those of them that waited.
+    pub held: u64,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Record {
+    /// All reasons in one sentence.
+    #[must_use]
+    pub fn why(&self) -> String {
+        self.reasons
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}

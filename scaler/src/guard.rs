@@ -1,0 +1,185 @@
+//! Guards: what of a policy's wish may be done. Pure, like the policies.
+//!
+//! Source of the rules: Seldon Core 2 documentation, "Autoscaling of models"
+//! and "Server capacity":
+//!
+//! 1. scaling only where minReplicas or maxReplicas is set;
+//! 2. the count stays within them;
+//! 3. scale-down only when the replica set has been unchanged for the stability time;
+//! 4. scale-up only where the server has capacity; a refused scale-up changes
+//!    nothing and says why. (Where it has room for some, `lag` gets those: its
+//!    wish is a total, not a step.)
+
+use crate::{
+    decision::{Decision, Reason},
+    policy::{Observation, Settings, Wish},
+};
+
+/// What is done with `wish`.
+#[must_use]
+pub fn guard(seen: &Observation, settings: &Settings, wish: Wish) -> Decision {
+    let mut decision = Decision {
+        desired: wish.replicas,
+        reasons: vec![wish.reason],
+    };
+    if !settings.scaled {
+        let replicas = settings.min;
+        return Decision {
+            desired: replicas,
+            reasons: vec![Reason::NotScaled { replicas }],
+        };
+    }
+    bound(settings, &mut decision);
+    fit(seen, &mut decision);
+    steady(seen, settings, &mut decision);
+    decision
+}
+
+/// Rule 2.
+fn bound(settings: &Settings, decision: &mut Decision) {
+    let (min, max) = (settings.min, settings.max.max(settings.min));
+    let wanted = decision.desired;
+    decision.desired = wanted.clamp(min, max);
+    if decision.desired != wanted {
+        decision.reasons.push(Reason::Bounded { wanted, min, max });
+    }
+}
+
+/// Rule 4.
+fn fit(seen: &Observation, decision: &mut Decision) {
+    let wanted = decision.desired;
+    if wanted > seen.desired && wanted > seen.capacity {
+        decision.desired = seen.capacity.max(seen.desired);
+        decision.reasons.push(Reason::NoCapacity {
+            wanted,
+            capacity: seen.capacity,
+        });
+    }
+}
+
+/// Rule 3. Not a bound's: going below a lowered maxReplicas does not wait.
+fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
+    let wanted = decision.desired;
+    let allowed = seen.desired.min(settings.max.max(settings.min));
+    if wanted < allowed && seen.unchanged < settings.stability {
+        decision.desired = allowed;
+        decision.reasons.push(Reason::Unstable {
+            wanted,
+            unchanged: seen.unchanged,
+            stability: settings.stability,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn settings() -> Settings {
+        Settings {
+            policy: Policy::Lag,
+            threshold: 30,
+            inactive: Duration::from_secs(600),
+            stability: Duration::from_secs(60),
+            scaled: true,
+            min: 1,
+            max: 8,
+        }
+    }
+
+    fn decide(
+        settings: &Settings,
+        wanted: u32,
+        desired: u32,
+        capacity: u32,
+        unchanged: u64,
+    ) -> Decision {
+        let seen = Observation {
+            desired,
+            capacity,
+            unchanged: Duration::from_secs(unchanged),
+            ..Observation::default()
+        };
+        let wish = Wish {
+            replicas: wanted,
+            reason: Reason::Configured { replicas: wanted },
+        };
+        guard(&seen, settings, wish)
+    }
+
+    #[test]
+    fn follows_each_documented_rule() {
+        let on = settings();
+        let fixed = Settings {
+            scaled: false,
+            min: 3,
+            max: 3,
+            ..settings()
+        };
+        let lowered = Settings {
+            max: 4,
+            ..settings()
+        };
+        let (plenty, long) = (u32::MAX, 3600);
+        let cases = [
+            (
+                "1: fixed whatever is wanted",
+                &fixed,
+                (9, 3, plenty, long),
+                3,
+            ),
+            ("1: and back to it", &fixed, (1, 1, plenty, 0), 3),
+            ("2: at most maxReplicas", &on, (9, 2, plenty, 0), 8),
+            ("2: at least minReplicas", &on, (0, 2, plenty, long), 1),
+            ("3: down waits for stability", &on, (2, 5, plenty, 59), 5),
+            ("3: down after it", &on, (2, 5, plenty, 60), 2),
+            ("3: up does not wait", &on, (6, 5, plenty, 0), 6),
+            (
+                "3: nor does a lowered maxReplicas",
+                &lowered,
+                (6, 6, plenty, 0),
+                4,
+            ),
+            ("4: no capacity changes nothing", &on, (5, 4, 4, 0), 4),
+            ("4: as far as there is capacity", &on, (8, 2, 4, 0), 4),
+            (
+                "4: less capacity than replicas takes none away",
+                &on,
+                (5, 4, 2, 0),
+                4,
+            ),
+        ];
+        for (rule, settings, (wanted, desired, capacity, unchanged), expected) in cases {
+            let decision = decide(settings, wanted, desired, capacity, unchanged);
+            assert_eq!(
+                decision.desired, expected,
+                "rule {rule}: {:?}",
+                decision.reasons
+            );
+        }
+    }
+
+    #[test]
+    fn refusal_says_why() {
+        let decision = decide(&settings(), 5, 4, 4, 0);
+        let why = decision.reasons.last().unwrap().to_string();
+        assert_eq!(
+            why,
+            "5 wanted, but the server has room for 4: nothing changed"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn desired_stays_within_bounds_or_where_it_was(
+            wanted in 0u32..1000, desired in 1u32..8, capacity in 0u32..20, unchanged in 0u64..120,
+        ) {
+            let decision = decide(&settings(), wanted, desired, capacity, unchanged);
+            prop_assert!((1..=8).contains(&decision.desired));
+            prop_assert!(decision.desired <= desired || decision.desired <= capacity);
+        }
+    }
+}

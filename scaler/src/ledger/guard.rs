@@ -1,0 +1,48 @@
+//! Guards: a request is counted out exactly once, whatever ends it.
+
+use super::Ledger;
+use crate::clock::Nanos;
+
+/// A request in flight. Dropping it counts the request out: at its last byte,
+/// on an error, when its caller leaves, or when the code around it panics.
+#[derive(Debug)]
+#[must_use = "dropping it completes the request"]
+pub struct InFlight<L: AsRef<Ledger>>(Option<L>);
+
+/// A request that waits for a replica. Dropping it ends the wait, not the request.
+#[derive(Debug)]
+#[must_use = "dropping it ends the wait"]
+pub struct Held<L: AsRef<Ledger>>(L);
+
+impl<L: AsRef<Ledger>> InFlight<L> {
+    pub(super) fn new(ledger: L) -> Self {
+        Self(Some(ledger))
+    }
+
+    /// Counts the request out at `now`: for who has read the clock already.
+    pub fn complete_at(mut self, now: Nanos) {
+        if let Some(ledger) = self.0.take() {
+            ledger.as_ref().count_out(now);
+        }
+    }
+}
+
+impl<L: AsRef<Ledger>> Drop for InFlight<L> {
+    fn drop(&mut self) {
+        if let Some(ledger) = &self.0 {
+            ledger.as_ref().count_out(Nanos::now());
+        }
+    }
+}
+
+impl<L: AsRef<Ledger>> Held<L> {
+    pub(super) fn new(ledger: L) -> Self {
+        Self(ledger)
+    }
+}
+
+impl<L: AsRef<Ledger>> Drop for Held<L> {
+    fn drop(&mut self) {
+        self.0.as_ref().release();
+    }
+}

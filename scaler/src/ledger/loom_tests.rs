@@ -1,0 +1,89 @@
+//! Every interleaving and reordering that the memory model allows, by loom:
+//! `RUSTFLAGS="--cfg tailback_loom" cargo test -p tailback-scaler --release loom_`.
+
+use loom::{sync::Arc, thread};
+
+use super::shard::{Cut, Shard};
+use crate::clock::Nanos;
+
+/// What `Ledger::try_cut` does, over bare shards.
+fn try_cut(shards: &[Shard; 2]) -> Option<Cut> {
+    let mut sum = Cut::default();
+    let mut version = 0u64;
+    for shard in shards {
+        let cut = shard.cut()?;
+        version += cut.version();
+        sum += cut;
+    }
+    let again: u64 = shards.iter().map(Shard::version).sum();
+    (again == version).then_some(sum)
+}
+
+#[test]
+fn loom_cut_is_consistent_and_never_negative_across_workers() {
+    loom::model(|| {
+        let shards = Arc::new([Shard::default(), Shard::default()]);
+        let writers = shards.clone();
+        // Arrives on one worker at t=3, completes on another at t=5.
+        let request = thread::spawn(move || {
+            writers[0].arrive(Nanos(3));
+            let second = writers.clone();
+            thread::spawn(move || second[1].complete(Nanos(5)))
+                .join()
+                .unwrap();
+        });
+        if let Some(cut) = try_cut(&shards) {
+            let lag = cut.arrived.wrapping_sub(cut.completed);
+            let expected = match (cut.arrived, cut.completed) {
+                (0, 0) => 0,
+                (1, 0) => 3u64.wrapping_neg(),
+                (1, 1) => 2,
+                torn => panic!("a cut that never was: {torn:?}"),
+            };
+            assert!(lag <= 1);
+            assert_eq!(cut.area, expected);
+        }
+        request.join().unwrap();
+        let end = try_cut(&shards).unwrap();
+        assert_eq!((end.arrived, end.completed, end.area), (1, 1, 2));
+    });
+}
+
+#[test]
+fn loom_single_shard_triple_is_never_torn() {
+    loom::model(|| {
+        let shard = Arc::new(Shard::default());
+        let writer = shard.clone();
+        let worker = thread::spawn(move || {
+            writer.arrive(Nanos(10));
+            writer.complete(Nanos(17));
+        });
+        if let Some(cut) = shard.cut() {
+            let area = match (cut.arrived, cut.completed) {
+                (0, 0) => 0,
+                (1, 0) => 10u64.wrapping_neg(),
+                (1, 1) => 7,
+                torn => panic!("torn: {torn:?}"),
+            };
+            assert_eq!(cut.area, area);
+        }
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_crossing_is_seen_by_the_arrival_or_by_whoever_arms() {
+    loom::model(|| {
+        let shard = Arc::new(Shard::default());
+        let writer = shard.clone();
+        // The level is 1: the one arrival crosses it.
+        let worker = thread::spawn(move || writer.arrive(Nanos(1)));
+        shard.arm(1);
+        let seen_by_scaler = shard.version() >= 1;
+        let rung_by_worker = worker.join().unwrap();
+        assert!(
+            seen_by_scaler || rung_by_worker,
+            "the crossing was missed by both"
+        );
+    });
+}

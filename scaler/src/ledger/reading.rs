@@ -1,0 +1,86 @@
+//! What a ledger said at one instant, and what two readings tell together.
+
+use std::time::Duration;
+
+use crate::clock::Nanos;
+
+/// The sums of a ledger at one instant. Counters wrap: compare them only by
+/// wrapping difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// When.
+    pub at: Nanos,
+    /// Requests that have come in.
+    pub arrived: u64,
+    /// Requests that have gone out.
+    pub completed: u64,
+    /// Sum of completion times minus sum of arrival times, in ns, wrapping.
+    pub area: u64,
+    /// Requests waiting for a replica.
+    pub held: u64,
+}
+
+impl Reading {
+    /// Requests inside: the lag.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.arrived.wrapping_sub(self.completed)
+    }
+
+    /// The integral of in-flight over time up to `at`, in request-nanoseconds,
+    /// wrapping: A(t) = area + L·t.
+    #[must_use]
+    pub fn integral(&self) -> u64 {
+        self.area
+            .wrapping_add(self.in_flight().wrapping_mul(self.at.0))
+    }
+
+    /// The integral in request-seconds, for a counter that starts with the process.
+    #[must_use]
+    pub fn integral_seconds(&self) -> f64 {
+        self.integral() as f64 / 1e9
+    }
+
+    /// The time since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Duration {
+        self.at.since(earlier.at)
+    }
+
+    /// Mean in-flight between `earlier` and this reading: exact, not sampled.
+    /// The present in-flight if no time has passed.
+    #[must_use]
+    pub fn mean_in_flight(&self, earlier: &Self) -> f64 {
+        let span = self.since(earlier).as_nanos() as f64;
+        if span == 0.0 {
+            return self.in_flight() as f64;
+        }
+        self.integral().wrapping_sub(earlier.integral()) as f64 / span
+    }
+
+    /// Arrivals a second since `earlier`; 0 if no time has passed.
+    #[must_use]
+    pub fn arrival_rate(&self, earlier: &Self) -> f64 {
+        rate(
+            self.arrived.wrapping_sub(earlier.arrived),
+            self.since(earlier),
+        )
+    }
+
+    /// Completions a second since `earlier`; 0 if no time has passed.
+    #[must_use]
+    pub fn completion_rate(&self, earlier: &Self) -> f64 {
+        rate(
+            self.completed.wrapping_sub(earlier.completed),
+            self.since(earlier),
+        )
+    }
+}
+
+fn rate(count: u64, span: Duration) -> f64 {
+    if span.is_zero() {
+        0.0
+    } else {
+        count as f64 / span.as_secs_f64()
+    }
+}

@@ -1,0 +1,121 @@
+use std::{sync::Arc, thread, time::Duration};
+
+use super::*;
+
+fn secs(s: u64) -> Nanos {
+    Nanos::from_duration(Duration::from_secs(s))
+}
+
+#[test]
+fn lag_is_arrived_minus_completed_whatever_drops_the_guard() {
+    let ledger = Arc::new(Ledger::new(1, Wake::default()));
+    let first = Ledger::arrive(ledger.clone(), Nanos::now());
+    let second = Ledger::arrive(ledger.clone(), Nanos::now());
+    assert_eq!(ledger.in_flight(), 2);
+    drop(first);
+    let panicked = thread::spawn(move || {
+        let _carried_to_another_thread = second;
+        panic!("the request's task dies");
+    });
+    assert!(panicked.join().is_err());
+    let reading = ledger.read();
+    assert_eq!(
+        (reading.arrived, reading.completed, reading.in_flight()),
+        (2, 2, 0)
+    );
+}
+
+#[test]
+fn integral_is_the_exact_area_under_in_flight() {
+    let ledger = Ledger::new(1, Wake::default());
+    let start = ledger.read_with(|| secs(10));
+    ledger.count_in(secs(10)); // 1 in flight for 2 s
+    ledger.count_in(secs(12)); // 2 for 3 s
+    ledger.count_out(secs(15)); // 1 for 5 s
+    let end = ledger.read_with(|| secs(20));
+    assert_eq!(
+        end.integral().wrapping_sub(start.integral()),
+        (2 + 6 + 5) * 1_000_000_000
+    );
+    assert!((end.mean_in_flight(&start) - 1.3).abs() < 1e-9);
+    assert!((end.arrival_rate(&start) - 0.2).abs() < 1e-9);
+}
+
+#[test]
+fn counters_may_wrap() {
+    let before = Reading {
+        at: secs(1),
+        arrived: u64::MAX,
+        completed: u64::MAX - 2,
+        ..Reading::default()
+    };
+    let after = Reading {
+        at: secs(2),
+        arrived: 3,
+        completed: 1,
+        ..before
+    };
+    assert_eq!(before.in_flight(), 2);
+    assert_eq!(after.in_flight(), 2);
+    assert!((after.arrival_rate(&before) - 4.0).abs() < 1e-9);
+}
+
+#[test]
+fn held_is_counted_beside_in_flight() {
+    let ledger = Ledger::new(1, Wake::default());
+    let wait = Ledger::hold(&ledger);
+    assert_eq!(ledger.read().held, 1);
+    drop(wait);
+    assert_eq!(ledger.read().held, 0);
+}
+
+#[test]
+fn reading_is_a_consistent_cut_while_many_threads_write() {
+    // Two workers with shards of their own, two threads that share the last.
+    let ledger = Arc::new(Ledger::new(2, Wake::default()));
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let ledger = ledger.clone();
+            thread::spawn(move || {
+                for _ in 0..20_000 {
+                    drop(Ledger::arrive(&*ledger, Nanos::now()));
+                }
+            })
+        })
+        .collect();
+    let mut last = ledger.read();
+    while writers.iter().any(|w| !w.is_finished()) {
+        let reading = ledger.read();
+        assert!(reading.in_flight() <= 4, "{reading:?}");
+        assert!(
+            reading.completed >= last.completed,
+            "{reading:?} after {last:?}"
+        );
+        let mean = reading.mean_in_flight(&last);
+        assert!((0.0..=4.0).contains(&mean), "mean in-flight {mean}");
+        last = reading;
+    }
+    writers.into_iter().for_each(|w| w.join().unwrap());
+    let end = ledger.read();
+    assert_eq!((end.arrived, end.completed), (80_000, 80_000));
+}
+
+#[test]
+fn crossing_rings_once_and_is_never_missed() {
+    for workers in [1, 2, 7] {
+        let ledger = Ledger::new(workers, Wake::default());
+        let mut level_seen = None;
+        assert!(!ledger.arm(10));
+        for n in 1..=10 {
+            ledger.count_in(secs(n));
+            // Whoever is woken reads the exact lag and arms again.
+            if ledger.take_crossing().is_some() && ledger.arm(10) {
+                level_seen = Some(n);
+            }
+        }
+        assert_eq!(level_seen, Some(10), "with {workers} workers");
+        // Not armed: no further rings.
+        ledger.count_in(secs(11));
+        assert_eq!(ledger.take_crossing(), None);
+    }
+}

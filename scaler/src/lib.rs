@@ -1,0 +1,26 @@
+//! The scaling brain of Tailback: it counts what every model owes its callers
+//! and turns the counts into scale requests.
+//!
+//! From pure to I/O: the [`ledger`] counts; [`signals`] turns its readings into
+//! an [`Observation`](policy::Observation); a [`policy`] wishes; the
+//! [`guard`] allows; the [`run`] loop asks an [`orchestrator`].
+
+pub mod clock;
+pub mod ledger;
+pub mod replica;
+mod sync;
+
+#[cfg(not(tailback_loom))]
+pub mod board;
+#[cfg(not(tailback_loom))]
+pub mod decision;
+#[cfg(not(tailback_loom))]
+pub mod guard;
+#[cfg(not(tailback_loom))]
+pub mod orchestrator;
+#[cfg(not(tailback_loom))]
+pub mod policy;
+#[cfg(not(tailback_loom))]
+pub mod run;
+#[cfg(not(tailback_loom))]
+pub mod signals;

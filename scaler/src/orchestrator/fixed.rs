@@ -1,0 +1,69 @@
+//! Fixed addresses: always ready, never scaled, nothing to stop.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use tailback_config::Model;
+
+use super::{Events, Orchestrator, ReplicaSet, ScaleError};
+use crate::replica::Replica;
+
+/// Gives models on `static` servers their endpoints.
+#[derive(Debug)]
+pub struct Fixed {
+    events: Events,
+    /// By server and address, so that a server's models share them and that
+    /// they outlive a reload with their counts.
+    replicas: Mutex<HashMap<(String, String), Arc<Replica>>>,
+}
+
+impl Fixed {
+    /// Sends what there is to `events`.
+    #[must_use]
+    pub fn new(events: Events) -> Self {
+        Self {
+            events,
+            replicas: Mutex::default(),
+        }
+    }
+
+    fn replica(&self, server: &str, authority: &str, concurrency: Option<u32>) -> Arc<Replica> {
+        let mut replicas = self.replicas.lock().unwrap_or_else(|e| e.into_inner());
+        let replica = replicas
+            .entry((server.to_owned(), authority.to_owned()))
+            .or_insert_with(|| Arc::new(Replica::new(server, authority, concurrency)));
+        replica.set_concurrency(concurrency);
+        replica.clone()
+    }
+}
+
+#[async_trait]
+impl Orchestrator for Fixed {
+    async fn scale(&self, model: &Arc<Model>, _replicas: u32) -> Result<(), ScaleError> {
+        let server = &model.server;
+        let concurrency = server.concurrency.map(std::num::NonZeroU32::get);
+        let ready: Vec<_> = server
+            .endpoints()
+            .unwrap_or_default()
+            .iter()
+            .map(|endpoint| self.replica(&server.name, &endpoint.authority, concurrency))
+            .collect();
+        let capacity = u32::try_from(ready.len()).unwrap_or(u32::MAX);
+        let set = ReplicaSet {
+            model: model.name.clone(),
+            ready,
+            capacity,
+            ..ReplicaSet::default()
+        };
+        self.events
+            .send(set)
+            .map_err(|_| ScaleError::Failed("the scaler has stopped".into()))
+    }
+
+    async fn forget(&self, _model: &str) {}
+
+    async fn shutdown(&self) {}
+}

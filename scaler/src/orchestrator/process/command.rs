@@ -1,0 +1,102 @@
+//! A replica's command line: placeholders filled in, checked before it is run.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tailback_config::{Model, ProcessSpec};
+use tokio::process::Command;
+
+use super::keeper;
+
+/// The keeper's command, which runs the replica's.
+///
+/// # Errors
+/// A sentence, if the program to run cannot be found.
+pub(super) fn command(
+    keeper: &Path,
+    model: &Model,
+    spec: &ProcessSpec,
+    port: u16,
+) -> Result<Command, String> {
+    let storage = model.storage_uri.as_deref().unwrap_or_default();
+    let fill = |word: &String| ProcessSpec::fill(word, port, &model.name, storage);
+    let words: Vec<String> = spec.command.iter().map(fill).collect();
+    let program = words.first().ok_or("the command is empty")?;
+    find(program, &spec.directory)?;
+    let mut command = Command::new(keeper);
+    command
+        .arg(keeper::ARGUMENT)
+        .args(&words)
+        .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
+        .current_dir(&spec.directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // A group of its own: Ctrl-C in a terminal reaches the proxy alone, which
+    // drains before it stops its replicas.
+    #[cfg(unix)]
+    command.process_group(0);
+    Ok(command)
+}
+
+/// Whether `program` can be run: a path, or a name in `PATH`.
+fn find(program: &str, directory: &Path) -> Result<PathBuf, String> {
+    if program.contains('/') {
+        let path = directory.join(program);
+        return if is_executable(&path) {
+            Ok(path)
+        } else if path.exists() {
+            Err(format!(
+                "cannot run {}: it is not an executable file",
+                path.display()
+            ))
+        } else {
+            Err(format!(
+                "cannot run {}: there is no such file",
+                path.display()
+            ))
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|candidate| is_executable(candidate))
+        .ok_or_else(|| {
+            format!("cannot run {program}: no such program in PATH; install it, or give its path in spec.process.command")
+        })
+}
+
+fn is_executable(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    fs::metadata(path).is_ok_and(|m| m.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_programs_by_name_and_path_or_says_what_is_missing() {
+        let here = Path::new("/");
+        assert!(find("sh", here).is_ok());
+        assert!(find("bin/sh", here).is_ok());
+        let missing = find("no-such-model-server", here).unwrap_err();
+        assert!(
+            missing.contains("no-such-model-server") && missing.contains("PATH"),
+            "{missing}"
+        );
+        let not_executable = find("/etc/passwd", here).unwrap_err();
+        assert!(
+            not_executable.contains("not an executable"),
+            "{not_executable}"
+        );
+    }
+}

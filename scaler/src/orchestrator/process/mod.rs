@@ -1,0 +1,101 @@
+//! Local processes: the embedded orchestrator.
+//!
+//! Per model one [`set`] task, which holds as many processes as are wanted;
+//! per process one [`member`] task, which leads it from start to end. A small
+//! [`keeper`] process stands between the proxy and each command, so that the
+//! command and all it started end even if the proxy is killed.
+
+mod backoff;
+mod command;
+pub mod keeper;
+mod logs;
+mod member;
+mod plan;
+mod port;
+mod probe;
+mod set;
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use tailback_config::Model;
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
+
+use self::set::Wanted;
+use super::{Events, Orchestrator, ScaleError};
+
+/// Runs replicas as child processes. Needs a tokio runtime around it.
+#[derive(Debug)]
+pub struct Processes {
+    keeper: PathBuf,
+    events: Events,
+    sets: Mutex<HashMap<String, Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    wanted: watch::Sender<Wanted>,
+    task: JoinHandle<()>,
+}
+
+impl Processes {
+    /// `keeper` is the program that runs [`keeper::main`] when its first
+    /// argument is [`keeper::ARGUMENT`]: the proxy itself.
+    #[must_use]
+    pub fn new(keeper: PathBuf, events: Events) -> Self {
+        Self {
+            keeper,
+            events,
+            sets: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Orchestrator for Processes {
+    async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
+        if model.server.process().is_none() {
+            return Err(ScaleError::Refused(format!(
+                "server {} runs no process",
+                model.server.name
+            )));
+        }
+        let wanted = Wanted {
+            model: model.clone(),
+            replicas,
+        };
+        let mut sets = self.sets.lock().await;
+        if let Some(set) = sets.get(&model.name).filter(|set| !set.task.is_finished()) {
+            set.wanted.send_replace(wanted);
+            return Ok(());
+        }
+        let (sender, receiver) = watch::channel(wanted);
+        let task = tokio::spawn(set::run(receiver, self.keeper.clone(), self.events.clone()));
+        sets.insert(
+            model.name.clone(),
+            Running {
+                wanted: sender,
+                task,
+            },
+        );
+        Ok(())
+    }
+
+    async fn forget(&self, model: &str) {
+        // Dropping the sender tells the set to end; its task goes on until it has.
+        self.sets.lock().await.remove(model);
+    }
+
+    async fn shutdown(&self) {
+        let sets: Vec<_> = self.sets.lock().await.drain().collect();
+        let tasks: Vec<_> = sets.into_iter().map(|(_, set)| set.task).collect();
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a replica set's task failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `lag-step`: the rules Seldon Core 2 documents, for those who move from it.
+//!
+//! Source: Seldon Core 2 documentation, "Autoscaling of models":
+//!
+//! 1. scale up by one when the inference lag of the replicas reaches the threshold;
+//! 2. scale down by one when the model has not been used for the inactive time;
+//! 3. only if the model is stable and available: nothing starting or missing;
+//! 4. never below one replica.
+//!
+//! Bounds, stability time and capacity are the guards'.
+
+use super::{Observation, Settings, Wish};
+use crate::decision::Reason;
+
+/// One step up, one step down, or none.
+#[must_use]
+pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
+    let desired = seen.desired;
+    let keep = |reason| Wish {
+        replicas: desired,
+        reason,
+    };
+    if seen.starting > 0 || seen.ready != desired {
+        return keep(Reason::NotAvailable {
+            ready: seen.ready,
+            desired,
+        });
+    }
+    let carried = u64::from(settings.threshold) * u64::from(desired.max(1));
+    if seen.lag >= carried {
+        return Wish {
+            replicas: desired.saturating_add(1),
+            reason: Reason::LagOverThreshold {
+                lag: seen.lag,
+                replicas: desired,
+                threshold: settings.threshold,
+            },
+        };
+    }
+    if seen.idle >= settings.inactive && desired > 1 {
+        return Wish {
+            replicas: desired - 1,
+            reason: Reason::Unused { idle: seen.idle },
+        };
+    }
+    keep(Reason::Enough {
+        lag: seen.lag,
+        replicas: desired,
+        threshold: settings.threshold,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use std::time::Duration;
+
+    #[test]
+    fn follows_each_documented_rule() {
+        let settings = Settings {
+            policy: Policy::LagStep,
+            threshold: 30,
+            inactive: Duration::from_secs(600),
+            stability: Duration::from_secs(60),
+            scaled: true,
+            min: 1,
+            max: 10,
+        };
+        struct Case(&'static str, u64, u64, [u32; 3], u32);
+        let cases = [
+            // rule, lag, idle seconds, [desired, ready, starting], expected
+            Case(
+                "1: lag below the threshold changes nothing",
+                29,
+                0,
+                [1, 1, 0],
+                1,
+            ),
+            Case("1: lag at the threshold adds one", 30, 0, [1, 1, 0], 2),
+            Case(
+                "1: one only, however much lag there is",
+                3000,
+                0,
+                [1, 1, 0],
+                2,
+            ),
+            Case("1: the threshold is each replica's", 59, 0, [2, 2, 0], 2),
+            Case("1: the threshold is each replica's", 60, 0, [2, 2, 0], 3),
+            Case("2: unused, but not for long enough", 0, 599, [3, 3, 0], 3),
+            Case(
+                "2: unused for the inactive time removes one",
+                0,
+                600,
+                [3, 3, 0],
+                2,
+            ),
+            Case("2: one only, however long unused", 0, 86_400, [3, 3, 0], 2),
+            Case("3: not while a replica starts", 300, 0, [2, 1, 1], 2),
+            Case("3: not while a replica is missing", 300, 0, [2, 1, 0], 2),
+            Case("3: nor down while a replica starts", 0, 600, [3, 2, 1], 3),
+            Case("4: never below one", 0, 600, [1, 1, 0], 1),
+        ];
+        for Case(rule, lag, idle, [desired, ready, starting], expected) in cases {
+            let seen = Observation {
+                lag,
+                idle: Duration::from_secs(idle),
+                desired,
+                ready,
+                starting,
+                ..Observation::default()
+            };
+            let wish = wish(&seen, &settings);
+            assert_eq!(wish.replicas, expected, "rule {rule}: {}", wish.reason);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Policies: how many replicas a model should have, as pure functions.
+//!
+//! A policy sees an [`Observation`] and [`Settings`], keeps a small [`State`],
+//! and returns a [`Wish`]: a number and the reason. It knows no clock, no I/O
+//! and no other model; what may actually be done is the
+//! [`guard`](crate::guard)'s business. The live loop and the tests call the
+//! same functions with different clocks.
+
+pub mod lag;
+pub mod lag_step;
+
+use std::time::Duration;
+
+pub use tailback_config::Policy;
+
+use crate::{clock::Nanos, decision::Reason};
+
+/// What is known about a model at one instant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// Requests inside now, held or forwarded.
+    pub lag: u64,
+    /// Those of them that wait for a replica.
+    pub held: u64,
+    /// Mean lag since the last observation: exact, from the ledger's integral.
+    pub mean_lag: f64,
+    /// How fast the mean lag grows, in requests per second; negative when it falls.
+    pub growth: f64,
+    /// Completions a second, over the last seconds.
+    pub completion_rate: f64,
+    /// For how long the model has been unused: nothing inside, nothing arrived.
+    pub idle: Duration,
+    /// Replicas asked for.
+    pub desired: u32,
+    /// Replicas that take traffic.
+    pub ready: u32,
+    /// Replicas on their way.
+    pub starting: u32,
+    /// For how long neither the number asked for nor the ready ones changed.
+    pub unchanged: Duration,
+    /// How long a replica takes to get ready, as measured; `None` before the first.
+    pub start_up: Option<Duration>,
+    /// The most replicas the server has room for.
+    pub capacity: u32,
+}
+
+/// What the user has set for a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whose rules.
+    pub policy: Policy,
+    /// The lag one replica may carry, at least 1.
+    pub threshold: u32,
+    /// Unused for this long: scale down.
+    pub inactive: Duration,
+    /// How long demand must have stayed lower, and the replica set unchanged,
+    /// before replicas are taken away.
+    pub stability: Duration,
+    /// Whether the count may change at all.
+    pub scaled: bool,
+    /// Fewest replicas.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+}
+
+impl From<&tailback_config::Model> for Settings {
+    fn from(model: &tailback_config::Model) -> Self {
+        let scaling = &model.scaling;
+        Self {
+            policy: scaling.policy.value,
+            threshold: scaling.lag_threshold.value.get(),
+            inactive: scaling.inactive.value,
+            stability: scaling.stability.value,
+            scaled: model.replicas.scaled,
+            min: model.replicas.min,
+            max: model.replicas.max,
+        }
+    }
+}
+
+/// What a policy remembers of a model between calls.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    lag: lag::State,
+}
+
+/// What a policy wants, before the guards.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// How many replicas.
+    pub replicas: u32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What the model's policy wants now.
+pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nanos) -> Wish {
+    match settings.policy {
+        Policy::Lag => lag::wish(seen, settings, &mut state.lag, now),
+        Policy::LagStep => lag_step::wish(seen, settings),
+    }
+}
+
+/// The lag at which the policy would ask for more: the data plane wakes the
+/// scaler when it is reached. `None`: nothing would change.
+#[must_use]
+pub fn wake_at(settings: &Settings, desired: u32) -> Option<u64> {
+    let most = settings.max.max(settings.min);
+    if !settings.scaled || desired >= most {
+        return None;
+    }
+    if desired == 0 {
+        return Some(1);
+    }
+    let carried = u64::from(settings.threshold) * u64::from(desired);
+    Some(match settings.policy {
+        Policy::Lag => carried + 1,
+        Policy::LagStep => carried,
+    })
+}

@@ -1,0 +1,226 @@
+//! A replica as the data plane sees it: an address, how many requests it has,
+//! how many it takes, and whether it still takes any.
+
+use std::{fmt, sync::Arc};
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Set in `load` once the replica takes no more requests.
+const CLOSED: u32 = 1 << 31;
+/// The largest concurrency; also what "no limit" is stored as.
+const UNLIMITED: u32 = CLOSED - 1;
+
+/// One running copy of a model's server. Shared by the data plane, which takes
+/// slots of it, and the orchestrator, which closes it.
+#[derive(Debug)]
+pub struct Replica {
+    name: String,
+    /// `host:port` to connect to.
+    authority: String,
+    /// Requests it has now, and the `CLOSED` bit.
+    load: AtomicU32,
+    limit: AtomicU32,
+    /// Until when (ns on the process's clock) others are preferred, because
+    /// connecting to this one failed.
+    shunned_until: AtomicU64,
+}
+
+impl Replica {
+    /// A replica that takes requests at `authority` (`host:port`), at most
+    /// `concurrency` at once; `None`: no limit.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        authority: impl Into<String>,
+        concurrency: Option<u32>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            authority: authority.into(),
+            load: AtomicU32::new(0),
+            limit: AtomicU32::new(limit(concurrency)),
+            shunned_until: AtomicU64::new(0),
+        }
+    }
+
+    /// For logs and `/models`: the model's or server's name and a number.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Requests it has now.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.load.load(Ordering::Acquire) & !CLOSED
+    }
+
+    /// Whether it takes no more requests, for good.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.load.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Whether a slot is free at this moment.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        has_room(
+            self.load.load(Ordering::Relaxed),
+            self.limit.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Takes a slot, if one is free and the replica is not closed. Give it back
+    /// with [`release`](Self::release).
+    #[must_use]
+    pub fn try_take(&self) -> bool {
+        self.take_from(self.load.load(Ordering::Acquire))
+    }
+
+    /// As [`try_take`](Self::try_take), and sure to see every release that did
+    /// not see what the caller announced before (its place in a queue): the
+    /// addition of 0 puts this attempt in one order with all releases.
+    #[must_use]
+    pub fn try_take_announced(&self) -> bool {
+        self.take_from(self.load.fetch_add(0, Ordering::AcqRel))
+    }
+
+    fn take_from(&self, mut load: u32) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        while has_room(load, limit) {
+            match self.load.compare_exchange_weak(
+                load,
+                load + 1,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return true,
+                Err(now) => load = now,
+            }
+        }
+        false
+    }
+
+    /// Gives a slot back.
+    pub fn release(&self) {
+        let before = self.load.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before & !CLOSED > 0, "a slot was given back twice");
+    }
+
+    /// Takes no more requests from here on; those it has go on. Once
+    /// [`in_flight`](Self::in_flight) is 0 after this, it stays 0.
+    pub fn close(&self) {
+        self.load.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Changes how many requests it takes at once.
+    pub fn set_concurrency(&self, concurrency: Option<u32>) {
+        self.limit.store(limit(concurrency), Ordering::Relaxed);
+    }
+
+    /// Others are preferred until `until`, in ns on the process's clock.
+    pub fn shun(&self, until: crate::clock::Nanos) {
+        self.shunned_until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// Whether a recent connection to it failed.
+    #[must_use]
+    pub fn is_shunned(&self, now: crate::clock::Nanos) -> bool {
+        now.0 < self.shunned_until.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.authority)
+    }
+}
+
+fn limit(concurrency: Option<u32>) -> u32 {
+    concurrency.map_or(UNLIMITED, |c| c.clamp(1, UNLIMITED))
+}
+
+/// `CLOSED` makes the load larger than any limit.
+fn has_room(load: u32, limit: u32) -> bool {
+    load < limit
+}
+
+/// Who sends a model's requests to its replicas: told whenever the set of
+/// those that may take traffic changes.
+pub trait Traffic: Send + Sync {
+    /// From now on exactly `ready` take requests.
+    fn set_replicas(&self, ready: &[Arc<Replica>]);
+}
+
+#[cfg(all(test, not(tailback_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_no_more_than_its_concurrency() {
+        let replica = Replica::new("m-0", "127.0.0.1:1", Some(2));
+        assert!(replica.try_take() && replica.try_take());
+        assert!(!replica.try_take());
+        replica.release();
+        assert!(replica.try_take_announced());
+        assert_eq!(replica.in_flight(), 2);
+    }
+
+    #[test]
+    fn closed_takes_nothing_and_finishes_what_it_has() {
+        let replica = Replica::new("m-0", "127.0.0.1:1", None);
+        assert!(replica.try_take());
+        replica.close();
+        assert!(!replica.try_take() && !replica.try_take_announced());
+        assert_eq!(replica.in_flight(), 1);
+        replica.release();
+        assert_eq!(replica.in_flight(), 0);
+        assert!(replica.is_closed());
+    }
+}
+
+#[cfg(all(test, tailback_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{sync::Arc, thread};
+
+    #[test]
+    fn loom_closed_and_empty_stays_empty() {
+        loom::model(|| {
+            let replica = Arc::new(Replica::new("m-0", "h:1", None));
+            let user = replica.clone();
+            let request = thread::spawn(move || user.try_take());
+            replica.close();
+            let empty = replica.in_flight() == 0;
+            let took = request.join().unwrap();
+            assert!(
+                !(empty && took),
+                "a slot was taken after the replica was closed and empty"
+            );
+        });
+    }
+
+    #[test]
+    fn loom_freed_slot_is_seen_by_the_waiter_or_the_waiter_by_the_releaser() {
+        loom::model(|| {
+            let replica = Arc::new(Replica::new("m-0", "h:1", Some(1)));
+            let waiters = Arc::new(AtomicU32::new(0));
+            assert!(replica.try_take());
+            let (r, w) = (replica.clone(), waiters.clone());
+            let releaser = thread::spawn(move || {
+                r.release();
+                w.load(Ordering::Relaxed) > 0
+            });
+            waiters.fetch_add(1, Ordering::Relaxed);
+            let took = replica.try_take_announced();
+            let told = releaser.join().unwrap();
+            assert!(took || told, "the waiter sleeps beside a free slot");
+        });
+    }
+}

@@ -1,0 +1,207 @@
+//! The scaler's loop, on a thread and runtime of its own: a busy data plane
+//! cannot starve it, and it cannot slow the data plane.
+//!
+//! It waits for a ring of the bell (a model's lag reached its level), a change
+//! of replicas, a change of configuration, or the period; then observes,
+//! decides, guards, requests and records. See [`tracked`] for one model's turn.
+
+mod request;
+mod tracked;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tailback_config::{Kind, Model};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use self::tracked::Tracked;
+use crate::{
+    board::Board,
+    ledger::{Ledger, Wake},
+    orchestrator::{Events, Orchestrator, ReplicaSet, fixed::Fixed, process::Processes},
+    replica::Traffic,
+};
+
+/// Every model's ledger is read this often, for the signals' windows.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// While a model's lag is over its level and nobody would ring for it.
+const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
+
+/// A model to scale.
+#[derive(Clone)]
+pub struct Watched {
+    /// Its configuration.
+    pub model: Arc<Model>,
+    /// Its accounts. The ledger must ring [`Options::wake`].
+    pub ledger: Arc<Ledger>,
+    /// Who is told of its replicas.
+    pub traffic: Arc<dyn Traffic>,
+}
+
+/// How the scaler runs.
+pub struct Options {
+    /// Time between periodic decisions.
+    pub period: Duration,
+    /// The bell the ledgers ring.
+    pub wake: Wake,
+    /// Where it shows its state.
+    pub board: Board,
+    /// The program that keeps replicas; see [`Processes::new`].
+    pub keeper: PathBuf,
+}
+
+enum Command {
+    Configure(Vec<Watched>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The running scaler.
+pub struct Scaler {
+    commands: mpsc::UnboundedSender<Command>,
+    _thread: JoinHandle<()>,
+}
+
+impl Scaler {
+    /// Starts the scaler with no models.
+    ///
+    /// # Errors
+    /// If the thread or its runtime cannot be made.
+    pub fn start(options: Options) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let thread = thread::Builder::new()
+            .name("scaler".into())
+            .spawn(move || {
+                runtime.block_on(Loop::new(options).run(inbox));
+            })?;
+        Ok(Self {
+            commands,
+            _thread: thread,
+        })
+    }
+
+    /// From now on exactly `models` are scaled; those known before keep their
+    /// replicas, counts and history.
+    pub fn configure(&self, models: Vec<Watched>) {
+        // It ends only when it is stopped.
+        let _ = self.commands.send(Command::Configure(models));
+    }
+
+    /// Lets all replicas finish and stops them; returns when they are gone.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.commands.send(Command::Stop(done)).is_ok() {
+            let _ = stopped.await;
+        }
+    }
+}
+
+struct Loop {
+    options: Options,
+    models: BTreeMap<String, Tracked>,
+    processes: Arc<dyn Orchestrator>,
+    fixed: Arc<dyn Orchestrator>,
+    events: mpsc::UnboundedReceiver<ReplicaSet>,
+}
+
+impl Loop {
+    fn new(options: Options) -> Self {
+        let (sender, events): (Events, _) = mpsc::unbounded_channel();
+        Self {
+            processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
+            fixed: Arc::new(Fixed::new(sender)),
+            options,
+            models: BTreeMap::new(),
+            events,
+        }
+    }
+
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut sample = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.options.wake.rung() => self.answer_crossings(),
+                Some(set) = self.events.recv() => self.replicas_changed(set),
+                command = commands.recv() => match command {
+                    Some(Command::Configure(models)) => self.configure(models).await,
+                    Some(Command::Stop(done)) => {
+                        self.stop().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.stop().await,
+                },
+                () = sleep_until(sample) => sample = Instant::now() + self.sample(),
+            }
+        }
+    }
+
+    fn answer_crossings(&mut self) {
+        for tracked in self.models.values_mut() {
+            tracked.answer_crossing();
+        }
+    }
+
+    fn replicas_changed(&mut self, set: ReplicaSet) {
+        if let Some(tracked) = self.models.get_mut(&set.model) {
+            tracked.replicas_changed(set);
+        }
+    }
+
+    /// Returns when to sample next.
+    fn sample(&mut self) -> Duration {
+        let mut next = SAMPLE;
+        for tracked in self.models.values_mut() {
+            if !tracked.sample(self.options.period) {
+                next = SAMPLE_OVER_LEVEL;
+            }
+        }
+        next
+    }
+
+    async fn configure(&mut self, models: Vec<Watched>) {
+        let mut before = std::mem::take(&mut self.models);
+        for watched in models {
+            let name = watched.model.name.clone();
+            let orchestrator = match watched.model.server.kind {
+                Kind::Process(_) => &self.processes,
+                Kind::Static(_) => &self.fixed,
+            };
+            let tracked = match before.remove(&name) {
+                Some(mut tracked) if tracked.same_kind(&watched.model) => {
+                    tracked.reconfigure(watched);
+                    tracked
+                }
+                other => {
+                    if let Some(tracked) = other {
+                        tracked.forget().await;
+                    }
+                    Tracked::new(watched, orchestrator.clone(), self.options.board.clone())
+                }
+            };
+            self.models.insert(name, tracked);
+        }
+        for (name, tracked) in before {
+            tracked.forget().await;
+            self.options.board.remove(&name);
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.models.clear();
+        self.processes.shutdown().await;
+        self.fixed.shutdown().await;
+    }
+}

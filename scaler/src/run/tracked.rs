@@ -1,0 +1,236 @@
+//! One model under the scaler's eyes: observe, decide, guard, request, record.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tailback_config::Model;
+
+use super::{
+    Watched,
+    request::{Request, Requester},
+};
+use crate::{
+    board::Board,
+    clock::Nanos,
+    decision::{Decision, Outcome, Reason, Record},
+    guard::guard,
+    ledger::Reading,
+    orchestrator::{Orchestrator, ReplicaSet},
+    policy::{self, Observation, Settings, State, wake_at, wish},
+    replica::Replica,
+    signals::Signals,
+};
+
+pub(super) struct Tracked {
+    watched: Watched,
+    settings: Settings,
+    orchestrator: Arc<dyn Orchestrator>,
+    requester: Requester,
+    board: Board,
+    set: ReplicaSet,
+    desired: u32,
+    signals: Signals,
+    state: State,
+    /// When the count asked for or the ready replicas last changed.
+    changed: Nanos,
+    decided: Nanos,
+    /// Whether the ledger will ring when the level is reached.
+    armed: bool,
+}
+
+impl Tracked {
+    /// Begins with the configured count.
+    pub(super) fn new(watched: Watched, orchestrator: Arc<dyn Orchestrator>, board: Board) -> Self {
+        let desired = watched.model.replicas.initial;
+        let reading = watched.ledger.read();
+        let mut tracked = Self {
+            settings: Settings::from(&*watched.model),
+            requester: Requester::new(orchestrator.clone(), board.clone()),
+            orchestrator,
+            board,
+            set: ReplicaSet {
+                capacity: u32::MAX,
+                ..ReplicaSet::default()
+            },
+            desired,
+            signals: Signals::new(reading),
+            state: State::default(),
+            changed: reading.at,
+            decided: reading.at,
+            armed: false,
+            watched,
+        };
+        tracked.ask(None, None);
+        tracked.show(&Reason::Configured { replicas: desired }.to_string());
+        tracked.arm();
+        tracked
+    }
+
+    /// Whether `model` is run by the same orchestrator as this one.
+    pub(super) fn same_kind(&self, model: &Model) -> bool {
+        mem::discriminant(&self.watched.model.server.kind) == mem::discriminant(&model.server.kind)
+    }
+
+    /// Takes a new configuration and keeps the history.
+    pub(super) fn reconfigure(&mut self, watched: Watched) {
+        let before = mem::replace(&mut self.watched, watched);
+        let replicas = &self.watched.model.replicas;
+        if before.model.replicas.initial != replicas.initial {
+            self.set_desired(
+                replicas
+                    .initial
+                    .max(if replicas.scaled { self.desired } else { 0 }),
+            );
+        }
+        self.settings = Settings::from(&*self.watched.model);
+        // Also where the count is the same: the orchestrator must hear of a
+        // changed command.
+        self.ask(None, None);
+        self.watched.traffic.set_replicas(&self.set.ready);
+        self.decide(None);
+    }
+
+    /// Its replicas finish what they have and go.
+    pub(super) async fn forget(self) {
+        self.orchestrator.forget(&self.watched.model.name).await;
+    }
+
+    /// The bell rang: for this model?
+    pub(super) fn answer_crossing(&mut self) {
+        if let Some(crossing) = self.watched.ledger.take_crossing() {
+            self.armed = false;
+            let lag = self.watched.ledger.in_flight();
+            if wake_at(&self.settings, self.desired).is_some_and(|level| lag < level) {
+                // A shard used up its part of the room; the level is not reached.
+                return self.arm();
+            }
+            self.decide(Some(crossing));
+        }
+    }
+
+    pub(super) fn replicas_changed(&mut self, set: ReplicaSet) {
+        let same = |a: &[Arc<Replica>], b: &[Arc<Replica>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        if !same(&self.set.ready, &set.ready) {
+            self.changed = Nanos::now();
+            self.watched.traffic.set_replicas(&set.ready);
+        }
+        self.set = set;
+        self.decide(None);
+    }
+
+    /// Reads the ledger; decides if the period is over, or if lag is over the
+    /// level and nobody rings for it. Returns whether the ledger is armed.
+    pub(super) fn sample(&mut self, period: Duration) -> bool {
+        let reading = self.watched.ledger.read();
+        self.signals.observe(reading);
+        if reading.at.since(self.decided) >= period {
+            self.decide(None);
+        } else if !self.armed {
+            self.arm();
+        }
+        self.armed || wake_at(&self.settings, self.desired).is_none()
+    }
+
+    /// One turn: observe, decide, guard, request, record.
+    fn decide(&mut self, crossing: Option<Nanos>) {
+        let reading = self.watched.ledger.read();
+        self.signals.observe(reading);
+        self.decided = reading.at;
+        let seen = self.observe(&reading);
+        let wish = wish(&seen, &self.settings, &mut self.state, reading.at);
+        let decision = guard(&seen, &self.settings, wish);
+        let why = decision
+            .reasons
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ");
+        if decision.desired != self.desired {
+            let record = self.record(&seen, &decision);
+            self.set_desired(decision.desired);
+            self.ask(Some(record), crossing);
+        }
+        self.show(&why);
+        self.arm();
+    }
+
+    fn observe(&mut self, reading: &Reading) -> Observation {
+        let demand = self.signals.demand();
+        Observation {
+            lag: reading.in_flight(),
+            held: reading.held,
+            mean_lag: demand.mean_lag,
+            growth: demand.growth,
+            completion_rate: demand.completion_rate,
+            idle: demand.idle,
+            desired: self.desired,
+            ready: u32::try_from(self.set.ready.len()).unwrap_or(u32::MAX),
+            starting: self.set.starting,
+            unchanged: reading.at.since(self.changed),
+            start_up: self.set.start_up,
+            capacity: self.set.capacity,
+        }
+    }
+
+    fn set_desired(&mut self, desired: u32) {
+        if self.watched.model.scaling.dry_run.value && self.settings.scaled {
+            return;
+        }
+        if desired != self.desired {
+            self.changed = Nanos::now();
+            self.desired = desired;
+        }
+    }
+
+    fn record(&self, seen: &Observation, decision: &Decision) -> Record {
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        Record {
+            time,
+            model: self.watched.model.name.clone(),
+            from: self.desired,
+            to: decision.desired,
+            lag: seen.lag,
+            held: seen.held,
+            reasons: decision.reasons.clone(),
+            outcome: Outcome::Accepted,
+        }
+    }
+
+    fn ask(&self, record: Option<Record>, crossing: Option<Nanos>) {
+        let model = self.watched.model.clone();
+        self.requester.ask(Request {
+            model,
+            replicas: self.desired,
+            record,
+            crossing,
+        });
+    }
+
+    /// Asks the ledger to ring when the policy would want more.
+    fn arm(&mut self) {
+        self.armed = match policy::wake_at(&self.settings, self.desired) {
+            Some(level) => !self.watched.ledger.arm(level),
+            None => false,
+        };
+    }
+
+    fn show(&self, why: &str) {
+        self.board.update(&self.watched.model.name, |status| {
+            status.desired = self.desired;
+            status.ready.clone_from(&self.set.ready);
+            status.starting = self.set.starting;
+            status.draining = self.set.draining;
+            status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
+            status.failure.clone_from(&self.set.failure);
+            why.clone_into(&mut status.reason);
+        });
+    }
+}

@@ -1,0 +1,21 @@
+//! The atomics of the lock-free parts: the real ones, or loom's when the
+//! crate is built with `--cfg tailback_loom` to have every interleaving checked.
+
+#[cfg(tailback_loom)]
+pub(crate) use loom::sync::{
+    Mutex,
+    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+};
+#[cfg(not(tailback_loom))]
+pub(crate) use std::sync::{
+    Mutex,
+    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+};
+
+/// Tells a spinning reader's core (or loom's scheduler) to let others run.
+pub(crate) fn spin() {
+    #[cfg(tailback_loom)]
+    loom::thread::yield_now();
+    #[cfg(not(tailback_loom))]
+    std::hint::spin_loop();
+}
