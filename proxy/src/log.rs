@@ -1,6 +1,6 @@
 //! The log: to standard error, as text or JSON lines.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tailback_config::LogFormat;
 use tracing_subscriber::EnvFilter;
@@ -17,11 +17,12 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     let quiet = "pingora_core=warn"
         .parse()
         .map_err(|e| format!("log filter: {e}"))?;
+    let ansi = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter.add_directive(quiet))
         .with_writer(io::stderr);
     match format {
-        LogFormat::Text => subscriber.with_target(false).init(),
+        LogFormat::Text => subscriber.with_target(false).with_ansi(ansi).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())

@@ -1,0 +1,49 @@
+# What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
+
+.PHONY: help run demo test loom bench check doc setup
+.DEFAULT_GOAL := help
+
+RELEASE := target/release
+WITH_EXAMPLES := PATH="$(CURDIR)/$(RELEASE)/examples:$$PATH"
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+run: setup ## build and serve examples/ on 127.0.0.1:9000
+	cargo build --release --quiet --package tailback --bin tailback --example sample-server
+	@echo "an inference, from another terminal:"
+	@echo "  curl http://127.0.0.1:9000/v2/models/tfsimple/infer --data @examples/infer.json"
+	@$(WITH_EXAMPLES) exec $(RELEASE)/tailback serve examples/
+
+demo: setup ## watch replicas follow a load that rises, stays and falls
+	cargo build --release --quiet --package tailback --bin tailback --example sample-server --example demo
+	@$(WITH_EXAMPLES) $(RELEASE)/examples/demo $(RELEASE)/tailback
+
+test: ## all tests, real clients and servers and the memory-model checks included
+	scripts/setup tests
+	cargo build --package tailback --bin tailback --example sample-server
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --workspace --all-targets --no-fail-fast; \
+	else \
+		cargo test --workspace --all-targets --no-fail-fast; \
+	fi
+	cargo test --workspace --doc
+	$(MAKE) loom
+
+loom: ## every interleaving of the lock-free parts, by loom
+	RUSTFLAGS="--cfg tailback_loom" CARGO_TARGET_DIR=target/loom LOOM_MAX_PREEMPTIONS=3 \
+		cargo test --release --package tailback-scaler --lib loom_
+
+bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
+	scripts/setup bench
+	cargo build --release --package tailback --bin tailback
+	cargo run --release --package tailback-benches --bin data-plane
+	cargo bench --package tailback-benches --bench ledger
+
+check: ## what CI checks besides the tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+setup:
+	@scripts/setup
