@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use tailback_config::{Env, describe, load};
 use tailback_scaler::orchestrator::process::keeper;
 
-use crate::serve;
+use crate::{health, serve};
 
 /// An inference proxy that counts, inline, what every model owes its callers,
 /// and scales their replicas by it.
@@ -37,6 +37,11 @@ enum Command {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Ask a running tailback on this host whether it is alive
+    ///
+    /// Exits with status 0 if /healthz of TAILBACK_ADMIN answers 200: for
+    /// container health checks.
+    Health,
     /// Validate manifests and the environment
     ///
     /// Prints every model's effective settings and where each comes from, or
@@ -59,6 +64,10 @@ pub fn main() -> ExitCode {
         Command::Serve { paths } => match serve::serve(&paths) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{error:#}")),
+        },
+        Command::Health => match health::check(&Env::from_process()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
         },
         Command::Check { paths } => match load(&paths, &Env::from_process()) {
             Ok(config) => {

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod cli;
 pub mod downstream;
 pub mod headers;
+pub mod health;
 pub mod log;
 pub mod metrics;
 pub mod model;

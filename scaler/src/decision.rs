@@ -22,6 +22,8 @@ pub enum Reason {
     LessDemand {
         /** lasting load */
         pressure: f64,
+        /** the most that was needed in the window */
+        needed: u32,
         /** a replica's */
         threshold: u32,
         /** looked back */
@@ -105,16 +107,17 @@ impl fmt::Display for Reason {
             } => {
                 write!(
                     f,
-                    "lag {lag} ({held} held) is a load of {pressure:.1}; a replica carries {threshold}"
+                    "lag {lag} ({held} held) is a load of {pressure:.2}; a replica carries {threshold}"
                 )
             }
             Self::LessDemand {
                 pressure,
+                needed,
                 threshold,
                 window,
             } => write!(
                 f,
-                "load {pressure:.1} and no more was needed for {:.0} s; a replica carries {threshold}",
+                "load {pressure:.2}; no more than {needed} was needed for {:.0} s; a replica carries {threshold}",
                 window.as_secs_f64()
             ),
             Self::LagOverThreshold {

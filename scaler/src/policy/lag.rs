@@ -90,6 +90,7 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
             replicas: highest,
             reason: Reason::LessDemand {
                 pressure,
+                needed: highest,
                 threshold: settings.threshold,
                 window: settings.stability,
             },

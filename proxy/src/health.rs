@@ -1,0 +1,75 @@
+//! `tailback health`: asks the proxy on this host whether it is alive.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use tailback_config::Env;
+
+const ADMIN: &str = "TAILBACK_ADMIN";
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9006);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether `/healthz` answers 200.
+///
+/// # Errors
+/// A sentence that says what it does instead.
+pub fn check(env: &Env) -> Result<(), String> {
+    let address = address(env)?;
+    let answer = ask(address).map_err(|e| format!("{address} does not answer: {e}"))?;
+    if answer.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(format!(
+        "{address} answered {:?}",
+        answer.lines().next().unwrap_or_default()
+    ))
+}
+
+/// Where to ask; all addresses of this host can be asked at its own.
+fn address(env: &Env) -> Result<SocketAddr, String> {
+    let Some(text) = env.get(ADMIN) else {
+        return Ok(DEFAULT);
+    };
+    let mut address: SocketAddr = text.parse().map_err(|_| {
+        format!("environment {ADMIN}: found {text:?}, expected an address such as {DEFAULT}")
+    })?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(address)
+}
+
+fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_on_the_loopback_when_the_proxy_listens_on_all_addresses() {
+        let all = Env::from([(ADMIN, "0.0.0.0:1234")]);
+        assert_eq!(address(&all).unwrap().to_string(), "127.0.0.1:1234");
+        assert_eq!(address(&Env::default()).unwrap(), DEFAULT);
+        assert!(
+            address(&Env::from([(ADMIN, "here")]))
+                .unwrap_err()
+                .contains("\"here\"")
+        );
+    }
+}
