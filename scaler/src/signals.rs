@@ -10,6 +10,8 @@ use crate::{clock::Nanos, ledger::Reading};
 
 /// How far apart the kept readings are, at least.
 const SPACING: Duration = Duration::from_millis(900);
+/// Means are taken over at least this long: see `Reading::mean_in_flight`.
+const SHORTEST_MEAN: Duration = Duration::from_millis(100);
 /// Rates are taken over about this long; growth compares it with as long before.
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -72,7 +74,7 @@ impl Signals {
         }
     }
 
-    /// Demand up to the last reading, which becomes the last decision's.
+    /// Demand up to the last reading, which the next mean starts from.
     pub fn demand(&mut self) -> Demand {
         let now = self.last;
         let middle = self.around(now.at - WINDOW);
@@ -85,14 +87,18 @@ impl Signals {
             let apart = (now.since(&middle) + span).as_secs_f64() / 2.0;
             (now.mean_in_flight(&middle) - middle.mean_in_flight(&oldest)) / apart
         };
-        let demand = Demand {
-            mean_lag: now.mean_in_flight(&self.decided),
+        let mean_lag = if now.since(&self.decided) < SHORTEST_MEAN {
+            now.in_flight() as f64
+        } else {
+            let before = std::mem::replace(&mut self.decided, now);
+            now.mean_in_flight(&before)
+        };
+        Demand {
+            mean_lag,
             growth,
             completion_rate: now.completion_rate(&middle),
             idle: now.at.since(self.used),
-        };
-        self.decided = now;
-        demand
+        }
     }
 
     /// The newest kept reading not after `at`, or the oldest.

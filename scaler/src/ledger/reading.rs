@@ -38,7 +38,7 @@ impl Reading {
     /// The integral in request-seconds, for a counter that starts with the process.
     #[must_use]
     pub fn integral_seconds(&self) -> f64 {
-        self.integral() as f64 / 1e9
+        (self.integral() as i64 as f64 / 1e9).max(0.0)
     }
 
     /// The time since `earlier`.
@@ -47,15 +47,24 @@ impl Reading {
         self.at.since(earlier.at)
     }
 
-    /// Mean in-flight between `earlier` and this reading: exact, not sampled.
-    /// The present in-flight if no time has passed.
+    /// Mean in-flight between `earlier` and this reading: not sampled, so that
+    /// nothing that came and went between them is missing. The present
+    /// in-flight if no time has passed.
+    ///
+    /// Events are stamped just before they are counted. What was between stamp
+    /// and count at either end is in the next interval instead: an error of
+    /// that moment's length a request, which matters only for intervals not
+    /// much longer.
     #[must_use]
     pub fn mean_in_flight(&self, earlier: &Self) -> f64 {
         let span = self.since(earlier).as_nanos() as f64;
         if span == 0.0 {
             return self.in_flight() as f64;
         }
-        self.integral().wrapping_sub(earlier.integral()) as f64 / span
+        // Signed: over a very short interval, what moves to the next may be more
+        // than all there is.
+        let area = self.integral().wrapping_sub(earlier.integral()) as i64;
+        (area as f64 / span).max(0.0)
     }
 
     /// Arrivals a second since `earlier`; 0 if no time has passed.

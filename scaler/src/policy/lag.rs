@@ -14,7 +14,8 @@
 //!
 //! n = ⌈pressure ÷ threshold⌉. Where lag is over what all asked-for replicas
 //! may carry and none is on its way, one more at least. Going down, the highest
-//! n of the stability time is kept; unused for the inactive time, the minimum.
+//! n of the stability time is kept, and never fewer than carry the present lag;
+//! unused for the inactive time, the minimum.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -73,7 +74,9 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
         };
     }
     // In use within the inactive time: a model does not go to zero yet.
-    let highest = state.highest(up, settings.stability, now).max(1);
+    // Never down to where the present lag would be over the threshold again.
+    let kept = whole_replicas(seen.lag as f64 / threshold).min(seen.desired);
+    let highest = state.highest(up.max(kept), settings.stability, now).max(1);
     if up > seen.desired {
         return Wish {
             replicas: up,
