@@ -10,6 +10,7 @@ pub mod admin;
 pub mod admit;
 pub mod answer;
 pub mod cli;
+mod coalesce;
 pub mod downstream;
 pub mod headers;
 pub mod health;

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use pingora_core::protocols::Stream;
 
 use super::Connection;
+use crate::coalesce;
 
 pub(super) struct WatchedIo {
     io: TokioIo<Stream>,
@@ -62,7 +63,13 @@ impl Write for WatchedIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        let result = coalesce::poll_write(
+            Pin::new(&mut self.io),
+            cx,
+            slices,
+            |io, cx, bytes| io.poll_write(cx, bytes),
+            |io, cx, slices| io.poll_write_vectored(cx, slices),
+        );
         self.written(result)
     }
 

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::downstream::RequestBody;
+use crate::{coalesce, downstream::RequestBody};
 
 /// A connection, and the means to send requests on it.
 #[derive(Debug)]
@@ -166,7 +166,13 @@ impl AsyncWrite for CountingIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+        coalesce::poll_write(
+            Pin::new(&mut self.tcp),
+            cx,
+            slices,
+            |tcp, cx, bytes| tcp.poll_write(cx, bytes),
+            |tcp, cx, slices| tcp.poll_write_vectored(cx, slices),
+        )
     }
 
     fn is_write_vectored(&self) -> bool {

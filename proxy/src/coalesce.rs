@@ -1,0 +1,63 @@
+//! Small messages in one piece: head and body of a message that are short are
+//! copied together and sent by `send`, which costs less than a gathering
+//! `writev`. Larger ones are gathered, never copied.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// What is copied at most: less than what a page costs to copy.
+const SMALL: usize = 2048;
+
+/// Writes `slices`, by `write` if they are small together, else by `gather`.
+pub(crate) fn poll_write<W: Unpin>(
+    mut writer: Pin<&mut W>,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+    write: impl FnOnce(Pin<&mut W>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    gather: impl FnOnce(Pin<&mut W>, &mut Context<'_>, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    match slices {
+        [] => write(writer.as_mut(), cx, &[]),
+        [only] => write(writer.as_mut(), cx, only),
+        _ => {
+            let mut together = [0u8; SMALL];
+            match copy(slices, &mut together) {
+                Some(length) => write(writer.as_mut(), cx, &together[..length]),
+                None => gather(writer.as_mut(), cx, slices),
+            }
+        }
+    }
+}
+
+/// The length of all slices, copied together; `None` if they do not fit.
+fn copy(slices: &[IoSlice<'_>], together: &mut [u8; SMALL]) -> Option<usize> {
+    let length: usize = slices.iter().map(|slice| slice.len()).sum();
+    if length > SMALL {
+        return None;
+    }
+    let mut end = 0;
+    for slice in slices {
+        together[end..end + slice.len()].copy_from_slice(slice);
+        end += slice.len();
+    }
+    Some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_what_fits_and_nothing_else() {
+        let mut together = [0; SMALL];
+        let (head, body) = (b"head".as_slice(), [7u8; SMALL]);
+        let short = [IoSlice::new(head), IoSlice::new(&body[..3])];
+        assert_eq!(copy(&short, &mut together), Some(7));
+        assert_eq!(&together[..7], b"head\x07\x07\x07");
+        let long = [IoSlice::new(head), IoSlice::new(&body)];
+        assert_eq!(copy(&long, &mut together), None);
+    }
+}
