@@ -7,6 +7,7 @@ mod reload;
 mod signal;
 
 use std::{
+    io::Write,
     path::PathBuf,
     sync::{
         Arc,
@@ -216,5 +217,6 @@ fn announce(config: &Config, listen: std::net::SocketAddr, admin: std::net::Sock
             "  try       curl http://{listen}/v2/models/{model}"
         ));
     }
-    println!("{}", lines.join("\n"));
+    // Whoever started us may not care to listen.
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }

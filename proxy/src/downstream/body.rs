@@ -39,6 +39,7 @@ impl Body for RequestBody {
                     Poll::Ready(Some(Ok(_))) if state.phase() == Phase::Body => {
                         state.enter(Phase::Body)
                     }
+                    Poll::Ready(Some(Err(_))) => state.body_broken.set(true),
                     Poll::Ready(None) if state.phase() == Phase::Body => {
                         state.enter(Phase::Response)
                     }

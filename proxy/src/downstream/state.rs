@@ -53,6 +53,8 @@ pub struct Connection {
     pub write_blocked: Cell<bool>,
     /// The request's body is awaited.
     pub body_awaited: Cell<bool>,
+    /// The request's body ended early, or was none.
+    pub body_broken: Cell<bool>,
     /// A response has been handed over whole, but is not flushed.
     unflushed: Cell<bool>,
     /// The requests these responses are for.
@@ -79,6 +81,7 @@ impl Connection {
             closing: Cell::new(false),
             write_blocked: Cell::new(false),
             body_awaited: Cell::new(false),
+            body_broken: Cell::new(false),
             unflushed: Cell::new(false),
             finished: RefCell::default(),
         }
@@ -93,6 +96,7 @@ impl Connection {
     /// A request has arrived at `now`: its total time runs.
     pub fn begin(&self, now: Nanos) {
         self.total.set(now + self.timeouts.total);
+        self.body_broken.set(false);
     }
 
     /// Enters `phase`, or makes progress in it: its time limit starts anew.

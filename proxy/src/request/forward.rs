@@ -67,10 +67,10 @@ pub(super) async fn forward(
         };
         match error {
             SendError::NotSent(request) => outgoing.take_back(*request),
+            _ if state.body_broken.get() => return Err(Failure::CallerGone),
             // Each of these uses up an idle connection: it ends.
             SendError::Stale if outgoing.is_replayable() => {}
-            SendError::Broken(Some(error)) if error.is_user() => return Err(Failure::CallerGone),
-            SendError::Stale | SendError::Broken(_) => {
+            SendError::Stale | SendError::Broken => {
                 return Err(Failure::UpstreamReset {
                     model: model.model.name().to_owned(),
                 });

@@ -43,7 +43,7 @@ pub enum SendError {
     /// byte: most likely the replica closed it just before.
     Stale,
     /// It broke.
-    Broken(Option<hyper::Error>),
+    Broken,
 }
 
 impl Upstream {
@@ -122,10 +122,10 @@ impl Upstream {
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Err(SendError::NotSent(Box::new(request))),
                 None if reused && !self.answered.get() => Err(SendError::Stale),
-                None => Err(SendError::Broken(Some(error.into_error()))),
+                None => Err(SendError::Broken),
             },
             None if reused && !self.answered.get() => Err(SendError::Stale),
-            None => Err(SendError::Broken(None)),
+            None => Err(SendError::Broken),
         }
     }
 }

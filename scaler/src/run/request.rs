@@ -63,7 +63,8 @@ async fn carry(
         let Some(request) = inbox.borrow_and_update().clone() else {
             continue;
         };
-        if request.model.scaling.dry_run.value {
+        // The configured count is not a decision of ours.
+        if request.model.scaling.dry_run.value && request.record.is_some() {
             report(&request, Outcome::DryRun, &board);
             continue;
         }

@@ -39,6 +39,8 @@ pub(super) struct Tracked {
     decided: Nanos,
     /// Whether the ledger will ring when the level is reached.
     armed: bool,
+    /// The last decision, where it was not carried out: said once.
+    dry_run: Option<u32>,
 }
 
 impl Tracked {
@@ -61,6 +63,7 @@ impl Tracked {
             changed: reading.at,
             decided: reading.at,
             armed: false,
+            dry_run: None,
             watched,
         };
         tracked.ask(None, None);
@@ -150,9 +153,13 @@ impl Tracked {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("; ");
-        if decision.desired != self.desired {
+        let said = self.dry_run.replace(decision.desired);
+        if decision.desired != self.desired && said != Some(decision.desired) {
             let record = self.record(&seen, &decision);
-            self.set_desired(decision.desired);
+            if !self.watched.model.scaling.dry_run.value {
+                self.set_desired(decision.desired);
+                self.dry_run = None;
+            }
             self.ask(Some(record), crossing);
         }
         self.show(&why);
@@ -178,9 +185,6 @@ impl Tracked {
     }
 
     fn set_desired(&mut self, desired: u32) {
-        if self.watched.model.scaling.dry_run.value && self.settings.scaled {
-            return;
-        }
         if desired != self.desired {
             self.changed = Nanos::now();
             self.desired = desired;

@@ -1,0 +1,275 @@
+//! The built `tailback`, run as a user runs it.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{eventually, http};
+
+/// A running proxy with manifests of its own. Killed when it is dropped.
+pub struct Tailback {
+    child: Child,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// Where the admin pages are.
+    pub admin: SocketAddr,
+    folder: TempDir,
+    log: Arc<Mutex<String>>,
+}
+
+/// Where cargo put what it built.
+fn built() -> PathBuf {
+    // …/target/debug/deps/test-hash
+    let this = env::current_exe().expect("the test's own path");
+    this.parent()
+        .and_then(Path::parent)
+        .expect("a folder two above")
+        .to_owned()
+}
+
+/// A command that runs the built binary, with the example server in `PATH`.
+///
+/// # Panics
+/// If it has not been built.
+#[must_use]
+pub fn tailback() -> Command {
+    let program = built().join("tailback");
+    assert!(
+        program.exists() && built().join("examples/sample-server").exists(),
+        "build first: cargo build --package tailback --bin tailback --example sample-server"
+    );
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = [built().join("examples")]
+        .into_iter()
+        .chain(env::split_paths(&path));
+    let mut command = Command::new(program);
+    command
+        .env("PATH", env::join_paths(folders).expect("a path"))
+        .env("TAILBACK_LOG", "info");
+    command
+}
+
+impl Tailback {
+    /// Serves `manifests`, with these environment variables, on free ports.
+    ///
+    /// # Panics
+    /// If it does not start; says what it logged.
+    #[must_use]
+    pub fn start(manifests: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("manifests.yaml"), manifests).expect("manifests");
+        Self::serve(folder.path().to_owned(), folder, variables)
+    }
+
+    /// Serves the manifests in `path`.
+    ///
+    /// # Panics
+    /// If it does not start; says what it logged.
+    #[must_use]
+    pub fn start_path(path: PathBuf, variables: &[(&str, &str)]) -> Self {
+        Self::serve(path, tempfile::tempdir().expect("a folder"), variables)
+    }
+
+    fn serve(path: PathBuf, folder: TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut child = tailback()
+            .arg("serve")
+            .arg(path)
+            .envs([
+                ("TAILBACK_LISTEN", "127.0.0.1:0"),
+                ("TAILBACK_ADMIN", "127.0.0.1:0"),
+                ("TAILBACK_WORKERS", "2"),
+            ])
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tailback starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        collect(child.stderr.take().expect("stderr"), log.clone());
+        let (mut address, mut admin) = (None, None);
+        for line in BufReader::new(child.stdout.take().expect("stdout"))
+            .lines()
+            .map_while(Result::ok)
+        {
+            let mut words = line.split_whitespace();
+            let url = |word: Option<&str>| word?.strip_prefix("http://")?.parse().ok();
+            match words.next() {
+                Some("requests") => address = url(words.next()),
+                Some("admin") => admin = url(words.next()),
+                _ => {}
+            }
+            if let (Some(address), Some(admin)) = (address, admin) {
+                return Self {
+                    child,
+                    address,
+                    admin,
+                    folder,
+                    log,
+                };
+            }
+        }
+        let status = child.wait();
+        panic!(
+            "tailback ended early, {status:?}: {}",
+            log.lock().expect("log")
+        );
+    }
+
+    /// Replaces the manifests; tailback notices by itself.
+    ///
+    /// # Panics
+    /// If they cannot be written.
+    pub fn rewrite(&self, manifests: &str) {
+        fs::write(self.folder.path().join("manifests.yaml"), manifests).expect("manifests");
+    }
+
+    /// Everything logged so far.
+    ///
+    /// # Panics
+    /// If the collecting thread did.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().expect("log").clone()
+    }
+
+    /// An admin page as JSON.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
+    pub fn page(&self, path: &str) -> Value {
+        let response = http::call(self.admin, "GET", path, b"").expect("an answer");
+        serde_json::from_slice(&response.body).expect("JSON")
+    }
+
+    /// What `/models` says of a model.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Value {
+        let models = self.page("/models")["models"].clone();
+        let models = models.as_array().expect("a list");
+        models
+            .iter()
+            .find(|m| m["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("no model {name}: {models:?}"))
+    }
+
+    /// How many replicas of a model are ready.
+    #[must_use]
+    pub fn ready(&self, model: &str) -> usize {
+        self.model(model)["replicas"]["ready"]
+            .as_array()
+            .map_or(0, Vec::len)
+    }
+
+    /// The text of `/metrics`.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        http::call(self.admin, "GET", "/metrics", b"")
+            .expect("an answer")
+            .text()
+    }
+
+    /// The value of a series, written as in `/metrics`: `name{label="value"}`; 0
+    /// if it is not there.
+    #[must_use]
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = self.metrics();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// How many of a model's requests ended so.
+    #[must_use]
+    pub fn outcome(&self, model: &str, outcome: &str) -> u64 {
+        self.metric(&format!(
+            "tailback_model_requests_total{{model=\"{model}\",outcome=\"{outcome}\"}}"
+        )) as u64
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it runs");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the end of tailback", || {
+            status = self.child.try_wait().expect("its status");
+            status.is_some()
+        });
+        status.expect("its status")
+    }
+}
+
+impl Drop for Tailback {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- tailback's log\n{}---", self.log());
+        }
+    }
+}
+
+fn collect(mut output: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = output.read(&mut piece) {
+            into.lock()
+                .expect("log")
+                .push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+    });
+}
+
+/// Process ids of everything whose command line contains `mark`.
+#[must_use]
+pub fn processes_with(mark: &str) -> Vec<i32> {
+    let own = std::process::id();
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|&pid| pid as u32 != own)
+        .filter(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(mark))
+        })
+        .collect()
+}

@@ -1,0 +1,214 @@
+//! A model server that behaves as the request's path tells it.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Longer than any test waits for it.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+/// The server. What the last segment of a path says, it does:
+///
+/// | path | |
+/// |---|---|
+/// | `ok` | 200 `hello` |
+/// | `echo` | 200 with the request's body |
+/// | `refuse`, `fail` | 400, 500 |
+/// | `chunks` | 200, five chunks |
+/// | `reset` | resets the connection instead of answering |
+/// | `half` | announces more than it sends, then closes |
+/// | `stall` | announces more than it sends, then does nothing |
+/// | `hang` | does nothing |
+/// | `close-after` | 200, then closes without having said so |
+/// | `large` | 16 MiB |
+#[derive(Debug)]
+pub struct Upstream {
+    /// Where it listens.
+    pub address: SocketAddr,
+    seen: Arc<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    connections: AtomicUsize,
+    heads: Mutex<Vec<String>>,
+}
+
+/// The size of `large`.
+pub const LARGE: usize = 16 * 1024 * 1024;
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
+impl Upstream {
+    /// Starts it on a free port; it ends with the test.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    #[must_use]
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let seen = Arc::new(Seen::default());
+        let all = seen.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                all.connections.fetch_add(1, Ordering::SeqCst);
+                let seen = all.clone();
+                thread::spawn(move || serve(stream, &seen));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// A manifest that serves `models` from here.
+    #[must_use]
+    pub fn manifest(&self, models: &[&str]) -> String {
+        static_manifest("up", self.address, models)
+    }
+
+    /// Connections it has had.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// The heads of all requests so far.
+    ///
+    /// # Panics
+    /// If a serving thread did.
+    #[must_use]
+    pub fn heads(&self) -> Vec<String> {
+        self.seen.heads.lock().expect("heads").clone()
+    }
+}
+
+/// A manifest of models on a static server.
+#[must_use]
+pub fn static_manifest(server: &str, address: SocketAddr, models: &[&str]) -> String {
+    let api = "apiVersion: tailback.dev/v1alpha1";
+    let mut text = format!(
+        "{api}\nkind: Server\nmetadata: {{ name: {server} }}\nspec: {{ static: {{ endpoints: [\"http://{address}\"] }} }}\n"
+    );
+    for model in models {
+        text += &format!(
+            "---\n{api}\nkind: Model\nmetadata: {{ name: {model} }}\nspec: {{ server: {server} }}\n"
+        );
+    }
+    text
+}
+
+fn serve(stream: TcpStream, seen: &Seen) {
+    let mut reader = BufReader::new(stream);
+    while let Ok(true) = answer(&mut reader, seen) {}
+}
+
+/// Answers one request; whether the connection goes on.
+fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(false);
+        }
+    }
+    seen.heads.lock().expect("heads").push(head.clone());
+    let body = body(reader, &head)?;
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let manner = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let mut stream = reader.get_ref();
+    let mut reply = |status: u16, body: &[u8]| {
+        let head = format!(
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nx-hop: 1\r\nconnection: x-hop\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat())
+    };
+    match manner.as_str() {
+        "echo" => reply(200, &body)?,
+        "refuse" => reply(400, b"no")?,
+        "fail" => reply(500, b"broken")?,
+        "large" => reply(200, &vec![b'x'; LARGE])?,
+        "close-after" => {
+            reply(200, b"bye")?;
+            return Ok(false);
+        }
+        "chunks" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            for _ in 0..5 {
+                stream.write_all(b"5\r\nhello\r\n")?;
+            }
+            stream.write_all(b"0\r\n\r\n")?;
+        }
+        "reset" => {
+            reset(stream);
+            return Ok(false);
+        }
+        "half" | "stall" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhello")?;
+            if manner == "stall" {
+                wait_for_close(reader);
+            }
+            return Ok(false);
+        }
+        "hang" => {
+            wait_for_close(reader);
+            return Ok(false);
+        }
+        _ => reply(200, b"hello")?,
+    }
+    Ok(true)
+}
+
+fn body(reader: &mut BufReader<TcpStream>, head: &str) -> io::Result<Vec<u8>> {
+    let field = |name: &str| {
+        let find = |line: &str| {
+            line.to_ascii_lowercase()
+                .strip_prefix(name)
+                .map(|v| v.trim().to_owned())
+        };
+        head.lines().find_map(find)
+    };
+    let mut body = Vec::new();
+    if let Some(length) = field("content-length:").and_then(|l| l.parse().ok()) {
+        body.resize(length, 0);
+        reader.read_exact(&mut body)?;
+    } else if field("transfer-encoding:").is_some() {
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let length = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+            let start = body.len();
+            body.resize(start + length, 0);
+            reader.read_exact(&mut body[start..])?;
+            reader.read_line(&mut line)?;
+            if length == 0 {
+                break;
+            }
+        }
+    }
+    Ok(body)
+}
+
+fn wait_for_close(reader: &mut BufReader<TcpStream>) {
+    let _ = reader.get_ref().set_read_timeout(Some(FOR_EVER));
+    let _ = reader.read(&mut [0]);
+}
+
+/// Makes the close of `stream` a reset.
+fn reset(stream: &TcpStream) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    let _ = nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger);
+}

@@ -1,0 +1,230 @@
+//! Replicas follow lag: real processes, real load.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    thread,
+};
+
+use tailback_tests::{eventually, http::Client, process::Tailback};
+
+const BODY: &[u8] = include_bytes!("../../examples/infer.json");
+
+/// A server of the sample model, and the model `m` with what `model` adds to its spec.
+fn manifests(server: &str, model: &str) -> String {
+    format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: sample }}
+spec:
+  concurrency: 4
+  maxReplicas: 3
+  {server}
+  process:
+    command: [sample-server, --port, '{{port}}', --model, '{{model}}', --service-time-ms, '20', --concurrency, '4']
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: m }}
+spec:
+  server: sample
+  {model}
+"
+    )
+}
+
+const QUICK: &[(&str, &str)] = &[
+    ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "6"),
+    ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "2"),
+    ("SELDON_SCALING_STATS_PERIOD_SECONDS", "1"),
+    ("TAILBACK_SCALING_STABILITY_SECONDS", "1"),
+];
+
+/// Ends the load when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Callers that send one inference after the other, as many as `callers` says,
+/// while `during` runs. Returns how many were answered and how many failed.
+fn under_load(proxy: SocketAddr, callers: &AtomicU32, during: impl FnOnce()) -> (u64, u64) {
+    let (answered, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for number in 0..24 {
+            let (answered, failed, over) = (&answered, &failed, &over);
+            scope.spawn(move || {
+                let mut connection = None;
+                while !over.load(Ordering::Relaxed) {
+                    if number >= callers.load(Ordering::Relaxed) {
+                        thread::sleep(std::time::Duration::from_millis(5));
+                        continue;
+                    }
+                    let client = connection.get_or_insert_with(|| Client::connect(proxy).unwrap());
+                    match client.call("POST", "/v2/models/m/infer", &[], BODY) {
+                        Ok(response) if response.status == 200 => {
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        other => {
+                            eprintln!("failed: {other:?}");
+                            failed.fetch_add(1, Ordering::Relaxed);
+                            connection = None;
+                        }
+                    }
+                }
+            });
+        }
+        // Also when `during` panics.
+        let _over = Over(&over);
+        during();
+    });
+    (answered.into_inner(), failed.into_inner())
+}
+
+#[test]
+fn replicas_follow_load_up_and_down_and_no_request_fails() {
+    let proxy = Tailback::start(&manifests("", "minReplicas: 1"), QUICK);
+    let callers = AtomicU32::new(2);
+    let (answered, failed) = under_load(proxy.address, &callers, || {
+        eventually("the first replica", || proxy.ready("m") == 1);
+        callers.store(24, Ordering::Relaxed);
+        eventually("all three replicas, each with requests", || {
+            let replicas = proxy.model("m")["replicas"]["ready"].clone();
+            let busy = replicas
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|r| r["in_flight"].as_u64() > Some(0))
+                .count();
+            busy == 3
+        });
+        let sent = proxy.model("m")["arrived"].as_u64();
+        eventually("more requests", || {
+            proxy.model("m")["arrived"].as_u64() > sent.map(|n| n + 500)
+        });
+        callers.store(0, Ordering::Relaxed);
+        eventually("one replica again", || proxy.ready("m") == 1);
+    });
+    assert!(answered > 100, "{answered}");
+    assert_eq!(failed, 0);
+    let decisions = proxy.page("/decisions")["decisions"].clone();
+    let first = decisions.as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&first["from"], &first["outcome"]),
+        (&1.into(), &"accepted".into())
+    );
+    assert!(
+        first["reasons"][0].as_str().unwrap().contains("lag"),
+        "{first}"
+    );
+    assert!(
+        proxy.metric("tailback_scale_requests_total{direction=\"up\",outcome=\"accepted\"}") >= 1.0
+    );
+    assert!(
+        proxy.metric("tailback_scale_requests_total{direction=\"down\",outcome=\"accepted\"}")
+            >= 1.0
+    );
+    assert_eq!(proxy.model("m")["arrived"], proxy.model("m")["completed"]);
+}
+
+#[test]
+fn crossing_the_threshold_is_answered_within_milliseconds() {
+    // From zero, each first request crosses; unused for a moment, it is zero again.
+    let proxy = Tailback::start(
+        &manifests("", "minReplicas: 0"),
+        &[
+            ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "0.05"),
+            ("SELDON_SCALING_STATS_PERIOD_SECONDS", "0.05"),
+            ("TAILBACK_SCALING_STABILITY_SECONDS", "0"),
+        ],
+    );
+    for _ in 0..10 {
+        eventually("no replica", || {
+            proxy.model("m")["replicas"]["desired"] == 0
+        });
+        let mut client = Client::connect(proxy.address).unwrap();
+        let answer = client
+            .call("POST", "/v2/models/m/infer", &[], BODY)
+            .unwrap();
+        assert_eq!(
+            answer.status,
+            200,
+            "held until the replica was there: {}",
+            answer.text()
+        );
+    }
+    let bucket = |le: &str| {
+        proxy.metric(&format!(
+            "tailback_scale_reaction_seconds_bucket{{le=\"{le}\"}}"
+        ))
+    };
+    let all = bucket("+Inf");
+    assert!(all >= 10.0, "{all}");
+    // The bound is 5 ms at the 99th percentile on a machine that is not busy
+    // with other tests; one of these ten may have waited for a core.
+    assert!(
+        bucket("0.005") >= all - 1.0,
+        "{} of {all} within 5 ms",
+        bucket("0.005")
+    );
+}
+
+#[test]
+fn only_replicas_means_exactly_that_many() {
+    let proxy = Tailback::start(&manifests("", "replicas: 2"), QUICK);
+    let callers = AtomicU32::new(24);
+    let (_, failed) = under_load(proxy.address, &callers, || {
+        eventually("load on both", || {
+            proxy.ready("m") == 2 && proxy.model("m")["held"].as_u64() > Some(3)
+        });
+        eventually("a few periods", || {
+            proxy.model("m")["arrived"].as_u64() > Some(500)
+        });
+        assert_eq!(proxy.model("m")["replicas"]["desired"], 2);
+        callers.store(0, Ordering::Relaxed);
+    });
+    assert_eq!(failed, 0);
+    assert_eq!(proxy.page("/decisions")["decisions"], serde_json::json!([]));
+}
+
+#[test]
+fn lag_step_takes_one_step_at_a_time() {
+    let policy = "scaling: { policy: lag-step }\n  minReplicas: 1";
+    let proxy = Tailback::start(&manifests("", policy), QUICK);
+    let callers = AtomicU32::new(24);
+    under_load(proxy.address, &callers, || {
+        eventually("three replicas", || proxy.ready("m") == 3)
+    });
+    let decisions = proxy.page("/decisions")["decisions"].clone();
+    let mut ups: Vec<_> = decisions
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| (d["from"].as_u64(), d["to"].as_u64()))
+        .collect();
+    ups.reverse();
+    assert_eq!(ups[..2], [(Some(1), Some(2)), (Some(2), Some(3))]);
+}
+
+#[test]
+fn dry_run_decides_and_does_nothing() {
+    let policy = "scaling: { dryRun: true }\n  minReplicas: 1";
+    let proxy = Tailback::start(&manifests("", policy), QUICK);
+    let callers = AtomicU32::new(24);
+    under_load(proxy.address, &callers, || {
+        eventually("a decision", || {
+            proxy.page("/decisions")["decisions"][0]["outcome"] == "dry_run"
+        });
+        eventually("more load", || {
+            proxy.model("m")["arrived"].as_u64() > Some(200)
+        });
+    });
+    assert_eq!(
+        (proxy.ready("m"), &proxy.model("m")["replicas"]["starting"]),
+        (1, &0.into())
+    );
+}
