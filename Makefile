@@ -37,13 +37,13 @@ loom: ## every interleaving of the lock-free parts, by loom
 bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	scripts/setup bench
 	cargo build --release --package tailback --bin tailback
-	cargo run --release --package tailback-benches --bin data-plane
+	benches/data-plane $(RELEASE)/tailback
 	cargo bench --package tailback-benches --bench ledger
 
 check: ## what CI checks besides the tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
 setup:
 	@scripts/setup

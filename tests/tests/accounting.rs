@@ -112,7 +112,10 @@ impl Kind {
             }
             Half | Stalled => {
                 client.send(post).unwrap();
-                assert_eq!(client.receive_head().unwrap().status, 200);
+                // The replica may have broken off before the head went out.
+                if let Ok(head) = client.receive_head() {
+                    assert_eq!(head.status, 200);
+                }
                 assert!(
                     client.is_closed(),
                     "{self:?}: the answer is incomplete, and that has to be seen"
