@@ -34,7 +34,7 @@ use tokio::sync::watch;
 
 use self::{reload::Reloader, signal::Event};
 use crate::{
-    admin::Admin, downstream::DataPlane, log, metrics, metrics::ProxyMetrics, table::Tables,
+    admin::Admin, downstream::DataPlane, log, metrics, metrics::ProxyMetrics, table::Tables, tls,
 };
 
 /// Recorded histograms are moved into their buckets at least this often.
@@ -52,6 +52,10 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let max_connections = limits::connections(&process.limits)?;
     let listen = listen::check(process.listen, "TAILBACK_LISTEN")?;
     let admin_listen = listen::check(process.admin, "TAILBACK_ADMIN")?;
+    let tls = match &process.tls {
+        Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
+        None => None,
+    };
     let recorder = metrics::install().context("metrics")?;
 
     let board = Board::default();
@@ -71,6 +75,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         metrics: ProxyMetrics::default(),
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
+        tls: tls.clone(),
     });
     let reloader = Reloader::new(store, plane.tables.clone(), scaler, wake);
     reloader.apply(&config);
@@ -93,9 +98,17 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
 
     runtime.block_on(async {
         upkeep(recorder);
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(tls.watch());
+        }
         loop {
             match events.recv().await {
-                Some(Event::Reload(cause)) => reloader.reload(cause),
+                Some(Event::Reload(cause)) => {
+                    reloader.reload(cause);
+                    if let Some(tls) = &tls {
+                        tls.reload();
+                    }
+                }
                 Some(Event::Stop(signal)) => {
                     tracing::info!("{signal}: draining");
                     break;
@@ -203,18 +216,23 @@ fn announce(config: &Config, listen: std::net::SocketAddr, admin: std::net::Sock
         .values()
         .map(|m| format!("{} (server {})", m.name, m.server.name))
         .collect();
+    let scheme = if config.process.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let mut lines = vec![
         format!(
             "tailback {} serves {}",
             env!("CARGO_PKG_VERSION"),
             models.join(", ")
         ),
-        format!("  requests  http://{listen}"),
+        format!("  requests  {scheme}://{listen}"),
         format!("  admin     http://{admin}  /metrics /models /decisions /healthz /readyz"),
     ];
     if let Some(model) = config.models.keys().next() {
         lines.push(format!(
-            "  try       curl http://{listen}/v2/models/{model}"
+            "  try       curl {scheme}://{listen}/v2/models/{model}"
         ));
     }
     // Whoever started us may not care to listen.

@@ -1,22 +1,22 @@
-//! What is going on on one connection, and until when that may take.
+//! What is going on with one request, and until when that may take.
 //!
-//! Shared by the connection, its I/O and the request on it, all of one task.
+//! Shared by the request, its bodies and whoever watches over it, all of one
+//! task. On HTTP/1.1, where one request follows the other, a connection has one
+//! `Call` for all of them, which also knows the time in between.
 
 use std::{
     cell::{Cell, RefCell},
-    net::SocketAddr,
+    rc::Rc,
     time::Duration,
 };
 
 use http::HeaderValue;
-use smallvec::SmallVec;
-use tailback_config::Timeouts;
 use tailback_scaler::clock::Nanos;
 
-use super::Exchange;
-use crate::outcome::Outcome;
+use super::{Connection, Exchange, Tunnel};
+use crate::{dialect::Dialect, outcome::Outcome};
 
-/// What a connection is doing; each has its own time limit.
+/// What is being done; each has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing, between requests: `keep_alive`.
@@ -35,68 +35,74 @@ pub enum Phase {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Connection {
-    timeouts: Timeouts,
-    /// The caller's address, as `x-forwarded-for` has it.
-    pub peer: HeaderValue,
+pub struct Call {
+    connection: Rc<Connection>,
     phase: Cell<Phase>,
     /// The phase began, or made progress, since the deadline was set.
     moved: Cell<bool>,
     deadline: Cell<Nanos>,
     /// When the request has to be over altogether.
     total: Cell<Nanos>,
+    /// It was its caller who set `total`.
+    limited: Cell<bool>,
     /// Time is up for the request; it has not noticed yet.
     expired: Cell<bool>,
-    /// No further request on this connection.
-    closing: Cell<bool>,
-    /// The caller does not take what is written.
-    pub write_blocked: Cell<bool>,
+    /// How its caller wants to be told what goes wrong.
+    pub dialect: Cell<Dialect>,
     /// The request's body is awaited.
     pub body_awaited: Cell<bool>,
     /// The request's body ended early, or was none.
     pub body_broken: Cell<bool>,
-    /// A response has been handed over whole, but is not flushed.
-    unflushed: Cell<bool>,
-    /// The requests these responses are for.
-    finished: RefCell<SmallVec<[Exchange; 1]>>,
+    /// The protocol that the caller wants to go over to.
+    pub upgrade: RefCell<Option<HeaderValue>>,
+    /// Both sides have agreed on it.
+    tunnel: RefCell<Option<Tunnel>>,
+    /// More of the answer is awaited of the replica.
+    pub answer_awaited: Cell<bool>,
 }
 
-impl Connection {
-    /// A new connection of `peer`: its first header block is expected.
+impl Call {
+    /// A call on `connection`, in `phase` since now.
     #[must_use]
-    pub fn new(timeouts: Timeouts, peer: Option<SocketAddr>) -> Self {
-        let unknown = HeaderValue::from_static("unknown");
-        let peer = peer
-            .map_or(Ok(unknown.clone()), |p| p.ip().to_string().try_into())
-            .unwrap_or(unknown);
-        let deadline = Nanos::now() + timeouts.header;
+    pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
         Self {
-            timeouts,
-            peer,
-            phase: Cell::new(Phase::Head),
-            moved: Cell::new(false),
-            deadline: Cell::new(deadline),
+            connection,
+            phase: Cell::new(phase),
+            moved: Cell::new(true),
+            deadline: Cell::new(Nanos(u64::MAX)),
             total: Cell::new(Nanos(u64::MAX)),
+            limited: Cell::new(false),
             expired: Cell::new(false),
-            closing: Cell::new(false),
-            write_blocked: Cell::new(false),
+            dialect: Cell::default(),
             body_awaited: Cell::new(false),
             body_broken: Cell::new(false),
-            unflushed: Cell::new(false),
-            finished: RefCell::default(),
+            answer_awaited: Cell::new(false),
+            upgrade: RefCell::default(),
+            tunnel: RefCell::default(),
         }
     }
 
-    /// What it is doing.
+    /// What it is on.
+    #[must_use]
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// What is being done.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// A request has arrived at `now`: its total time runs.
-    pub fn begin(&self, now: Nanos) {
-        self.total.set(now + self.timeouts.total);
+    /// A request has arrived at `now`: its total time runs, which its caller
+    /// may have limited.
+    pub fn begin(&self, now: Nanos, limit: Option<Duration>) {
+        let most = self.connection.timeouts().total;
+        self.limited.set(limit.is_some_and(|limit| limit < most));
+        self.total.set(now + limit.unwrap_or(most).min(most));
         self.body_broken.set(false);
+        self.answer_awaited.set(false);
+        self.moved.set(true);
     }
 
     /// Enters `phase`, or makes progress in it: its time limit starts anew.
@@ -105,7 +111,7 @@ impl Connection {
         self.moved.set(true);
     }
 
-    /// Bytes came in from the caller.
+    /// Bytes came in from the caller, on HTTP/1.1.
     pub fn received(&self) {
         if self.phase.get() == Phase::Idle {
             self.enter(Phase::Head);
@@ -115,17 +121,22 @@ impl Connection {
     /// A response has been handed over to the last byte. Its request, if it was
     /// for a model, is complete when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
-        self.unflushed.set(true);
-        self.finished.borrow_mut().extend(exchange);
+        self.connection.finish(exchange);
     }
 
-    /// All that was written has gone out.
+    /// When the answer has gone out, the connection becomes this.
+    pub fn set_tunnel(&self, tunnel: Tunnel) {
+        self.tunnel.replace(Some(tunnel));
+    }
+
+    /// What the connection becomes, if anything.
+    #[must_use]
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+
+    /// The response has gone out: time for the next request, on HTTP/1.1.
     pub fn flushed(&self) {
-        self.write_blocked.set(false);
-        if !self.unflushed.take() {
-            return;
-        }
-        self.finished.borrow_mut().clear();
         // With pipelining, the next request may be under way already.
         if self.phase.get() == Phase::Streaming {
             self.total.set(Nanos(u64::MAX));
@@ -133,21 +144,29 @@ impl Connection {
         }
     }
 
-    /// The present deadline. Call it when a turn of the connection is over: the
+    /// The present deadline. Call it when a turn of the task is over: the
     /// clock is read only if something moved in it.
     pub fn deadline(&self) -> Nanos {
         if self.moved.take() {
+            let timeouts = self.connection.timeouts();
             let limit = match self.phase.get() {
-                Phase::Idle => self.timeouts.keep_alive,
-                Phase::Head => self.timeouts.header,
+                Phase::Idle => timeouts.keep_alive,
+                Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,
-                Phase::Body | Phase::Streaming => self.timeouts.body,
-                Phase::Response => self.timeouts.response,
+                Phase::Body | Phase::Streaming => timeouts.body,
+                Phase::Response => timeouts.response,
             };
             self.deadline
                 .set((Nanos::now() + limit).min(self.total.get()));
         }
         self.deadline.get()
+    }
+
+    /// If it is idle, it ends after `linger`.
+    pub fn linger(&self, linger: Duration) {
+        if self.phase.get() == Phase::Idle {
+            self.deadline.set(Nanos::now() + linger);
+        }
     }
 
     /// The request's time is up; it will find out by [`take_expired`](Self::take_expired).
@@ -160,28 +179,24 @@ impl Connection {
         self.expired.take()
     }
 
+    /// Whether the time that its caller gave it is over.
+    #[must_use]
+    pub fn is_past_callers_limit(&self) -> bool {
+        self.limited.get() && Nanos::now() >= self.total.get()
+    }
+
     /// Who is to blame that nothing moves.
     #[must_use]
     pub fn blame(&self) -> Outcome {
         match self.phase.get() {
             Phase::Held => Outcome::HeldTooLong,
             Phase::Body if self.body_awaited.get() => Outcome::CallerSlow,
-            Phase::Streaming if self.write_blocked.get() => Outcome::CallerSlow,
+            Phase::Streaming
+                if self.connection.write_blocked.get() || !self.answer_awaited.get() =>
+            {
+                Outcome::CallerSlow
+            }
             _ => Outcome::UpstreamSlow,
         }
-    }
-
-    /// The connection takes no further request; if idle, it ends after `linger`.
-    pub fn close_after_this(&self, linger: Duration) {
-        self.closing.set(true);
-        if self.phase.get() == Phase::Idle {
-            self.deadline.set(Nanos::now() + linger);
-        }
-    }
-
-    /// Whether the next response is the last.
-    #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.closing.get()
     }
 }
