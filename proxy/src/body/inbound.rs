@@ -20,6 +20,16 @@ pub struct Inbound {
     read: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     rest: Received,
+    sent: Sent,
+}
+
+/// What has been passed on, to be sent once more if it has to be.
+#[derive(Debug)]
+enum Sent {
+    /// Nothing is kept.
+    Lost,
+    /// All of it, and how many more bytes may be.
+    Kept(Vec<Bytes>, usize),
 }
 
 impl Inbound {
@@ -30,7 +40,48 @@ impl Inbound {
             read: VecDeque::new(),
             trailers: None,
             rest,
+            sent: Sent::Lost,
         }
+    }
+
+    /// From here on, keeps what is passed on, up to `limit` bytes.
+    pub fn keep(&mut self, limit: usize) {
+        self.sent = Sent::Kept(Vec::new(), limit);
+    }
+
+    /// The body as it was when [`keep`](Self::keep) was called, if it was kept.
+    #[must_use]
+    pub fn rewound(mut self) -> Option<Self> {
+        let Sent::Kept(pieces, _) = std::mem::replace(&mut self.sent, Sent::Lost) else {
+            return None;
+        };
+        for piece in pieces.into_iter().rev() {
+            self.read.push_front(piece);
+        }
+        Some(self)
+    }
+
+    fn passed_on(&mut self, frame: &Frame<Bytes>) {
+        self.sent = match (
+            std::mem::replace(&mut self.sent, Sent::Lost),
+            frame.data_ref(),
+        ) {
+            (Sent::Kept(mut pieces, room), Some(piece)) if piece.len() <= room => {
+                pieces.push(piece.clone());
+                Sent::Kept(pieces, room - piece.len())
+            }
+            _ => Sent::Lost,
+        };
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(piece) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
     }
 
     /// Reads one more piece, which stays part of the body; `None` at its end.
@@ -62,18 +113,6 @@ impl Inbound {
     pub fn read_so_far(&mut self) -> &mut VecDeque<Bytes> {
         &mut self.read
     }
-
-    /// The body, if nothing of it has been read.
-    ///
-    /// # Errors
-    /// Gives itself back otherwise.
-    pub fn into_unread(self) -> Result<Received, Self> {
-        if self.read.is_empty() && self.trailers.is_none() {
-            Ok(self.rest)
-        } else {
-            Err(self)
-        }
-    }
 }
 
 impl Body for Inbound {
@@ -85,13 +124,11 @@ impl Body for Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(piece) = this.read.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        let polled = this.poll_next(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.passed_on(frame);
         }
-        if let Some(trailers) = this.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-        }
-        Pin::new(&mut this.rest).poll_frame(cx)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -65,6 +65,17 @@ impl<B: Body<Data = Bytes> + Unpin> Pump<B> {
         &mut self.stream
     }
 
+    /// The body, as far as it is left.
+    #[must_use]
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
+    /// Sends nothing more.
+    pub fn give_up(&mut self) {
+        self.next = Next::Done;
+    }
+
     /// Whether all has been sent.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -89,11 +89,15 @@ pub(super) async fn forward(
         match error {
             SendError::NotSent(request) => outgoing.take_back(*request),
             _ if call.body_broken.get() => return Err(Failure::CallerGone),
-            SendError::WrongProtocol => return Err(Failure::WrongProtocol { model: name() }),
-            SendError::Unprocessed if outgoing.is_replayable() && returned <= RETURNS => {}
-            SendError::Unprocessed | SendError::Broken => {
-                return Err(Failure::UpstreamReset { model: name() });
+            SendError::Unprocessed(left) => {
+                if let Some(body) = left {
+                    outgoing.rewind(*body);
+                }
+                if !outgoing.is_replayable() || returned > RETURNS {
+                    return Err(Failure::UpstreamReset { model: name() });
+                }
             }
+            SendError::Broken => return Err(Failure::UpstreamReset { model: name() }),
         }
         plane.metrics.retries.increment(1);
     }

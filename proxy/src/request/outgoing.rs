@@ -107,8 +107,11 @@ impl Outgoing {
                 call.enter(Phase::Response);
                 RequestBody::Whole(bytes)
             }
-            Payload::Stream(incoming) | Payload::Unread(incoming) => {
+            Payload::Stream(mut incoming) | Payload::Unread(mut incoming) => {
                 call.enter(Phase::Body);
+                if keep == Keep::Copy {
+                    incoming.keep(WHOLE as usize);
+                }
                 RequestBody::Stream(incoming, call.clone())
             }
             Payload::Spent => RequestBody::Whole(None),
@@ -116,9 +119,9 @@ impl Outgoing {
         let mut request = Request::new(body);
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
-        *request.headers_mut() = match self.payload {
-            Payload::Spent => std::mem::take(&mut self.headers),
-            _ => self.headers.clone(),
+        *request.headers_mut() = match keep {
+            Keep::Nothing => std::mem::take(&mut self.headers),
+            Keep::Copy => self.headers.clone(),
         };
         match upstream {
             Upstream::Http2(_) => to_http2(&mut request, scheme),
@@ -145,6 +148,15 @@ impl Outgoing {
             RequestBody::Whole(bytes) => Payload::Whole(bytes),
             RequestBody::Stream(incoming, _) => Payload::Stream(incoming),
         };
+    }
+
+    /// Takes back what is left of a body that was not processed.
+    pub(super) fn rewind(&mut self, body: RequestBody) {
+        if let (Payload::Spent, RequestBody::Stream(body, _)) = (&self.payload, body)
+            && let Some(body) = body.rewound()
+        {
+            self.payload = Payload::Stream(body);
+        }
     }
 
     /// Whether it can be sent once more.

@@ -118,10 +118,10 @@ impl Http1 {
             Some(Ok(response)) => Ok(response.map(Received::Http1)),
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Err(SendError::NotSent(Box::new(request))),
-                None if reused && !self.answered.get() => Err(SendError::Unprocessed),
+                None if reused && !self.answered.get() => Err(SendError::Unprocessed(None)),
                 None => Err(SendError::Broken),
             },
-            None if reused && !self.answered.get() => Err(SendError::Unprocessed),
+            None if reused && !self.answered.get() => Err(SendError::Unprocessed(None)),
             None => Err(SendError::Broken),
         }
     }

@@ -4,7 +4,6 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -21,7 +20,7 @@ use send_wrapper::SendWrapper;
 use tailback_config::Limits;
 
 use super::{
-    SendError,
+    DialError, SendError,
     io::{CountingIo, Io},
 };
 use crate::{
@@ -50,8 +49,6 @@ pub(super) struct Shared {
     /// Requests that have a stream of it.
     open: Cell<u32>,
     closed: Rc<Cell<bool>>,
-    /// Whether it has ever brought an answer.
-    answered: Cell<bool>,
 }
 
 impl Multiplexed {
@@ -67,25 +64,34 @@ impl Multiplexed {
         connections.iter().find(free).cloned().map(Http2::on)
     }
 
-    /// Speaks HTTP/2 on `io`, and returns the first stream.
-    pub(super) async fn open(&self, io: Io, limits: &Limits) -> io::Result<Http2> {
+    /// Speaks HTTP/2 on `io`, and returns the first stream once it is known how
+    /// many there may be.
+    pub(super) async fn open(&self, io: Io, limits: &Limits) -> Result<Http2, DialError> {
         let io = CountingIo::new(io, Rc::default());
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
-        let (sender, connection) = Builder::new()
+        let (sender, mut connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(header_bytes.max(64 * 1024))
             .max_send_buffer_size(SEND_BUFFER)
+            // None, until the replica has said how many.
+            .initial_max_send_streams(0)
             .handshake::<_, Bytes>(io)
             .await
-            .map_err(io::Error::other)?;
+            .map_err(refused)?;
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::NoHttp2)),
+            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
         let closed = Rc::new(Cell::new(false));
         let shared = Rc::new(Shared {
             sender,
             open: Cell::new(0),
             closed: closed.clone(),
-            answered: Cell::new(false),
         });
         self.0.borrow_mut().push(shared.clone());
         // It ends with its last handle: when the replica has gone from here, and
@@ -119,14 +125,16 @@ impl Http2 {
 
     /// Sends more of the request's body, if there is more.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        let Some(pump) = &mut self.pump else { return };
+        let Some(pump) = self.pump.as_mut().filter(|pump| !pump.is_done()) else {
+            return;
+        };
         match pump.poll(cx) {
             Poll::Pending => return,
             Poll::Ready(Err(PumpError::Body(_))) => pump.stream().send_reset(Reason::CANCEL),
             // The response tells, or has told already.
             Poll::Ready(Ok(()) | Err(PumpError::Stream)) => {}
         }
-        self.pump = None;
+        pump.give_up();
     }
 
     /// Sends `request` and waits for the response's head.
@@ -143,7 +151,10 @@ impl Http2 {
         parts.version = Version::HTTP_2;
         let end = body.is_end_stream();
         let sent = sender.send_request(Request::from_parts(parts, ()), end);
-        let (mut response, stream) = sent.map_err(|_| SendError::Unprocessed)?;
+        let (mut response, stream) = match sent {
+            Ok(sent) => sent,
+            Err(_) => return Err(SendError::Unprocessed(Some(Box::new(body)))),
+        };
         if !end {
             self.pump = Some(Pump::new(stream, body));
         }
@@ -154,7 +165,8 @@ impl Http2 {
         .await;
         match response {
             Ok(response) => {
-                self.connection.answered.set(true);
+                // It will not be sent again.
+                self.pump.take_if(|pump| pump.is_done());
                 let (parts, stream) = response.into_parts();
                 let body = Received::http2(stream, &parts.headers);
                 Ok(Response::from_parts(parts, body))
@@ -163,19 +175,26 @@ impl Http2 {
         }
     }
 
-    fn failed(&self, error: &h2::Error) -> SendError {
+    fn failed(&mut self, error: &h2::Error) -> SendError {
         let reason = error.reason();
         if error.is_remote()
             && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
                 || error.is_go_away() && reason == Some(Reason::NO_ERROR))
         {
             // Streams up to the last that a GOAWAY names go on; this is none.
-            return SendError::Unprocessed;
-        }
-        if !self.connection.answered.get() && error.is_go_away() && error.is_library() {
-            return SendError::WrongProtocol;
+            let body = self.pump.take().map(|pump| Box::new(pump.into_body()));
+            return SendError::Unprocessed(body);
         }
         SendError::Broken
+    }
+}
+
+/// Why HTTP/2 does not come about.
+fn refused(error: h2::Error) -> DialError {
+    match error.into_io() {
+        Some(error) => DialError::Io(error),
+        // What came is no HTTP/2.
+        None => DialError::NoHttp2,
     }
 }
 

@@ -65,13 +65,15 @@ impl Lane {
                 Some(alone)
             }
         };
-        let opened = tokio::time::timeout(limit, dial.open(wire, authority)).await;
-        let (io, spoken) = opened.map_err(|_| DialError::Slow)??;
-        if spoken == Wire::Http2 {
-            let stream = self.multiplexed.open(io, limits).await?;
-            return Ok(Upstream::Http2(Box::new(stream)));
-        }
-        Ok(Upstream::Http1(Box::new(Http1::open(io, limits).await?)))
+        let opening = async {
+            let (io, spoken) = dial.open(wire, authority).await?;
+            Ok(match spoken {
+                Wire::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
+                _ => Upstream::Http1(Box::new(Http1::open(io, limits).await?)),
+            })
+        };
+        let opened = tokio::time::timeout(limit, opening).await;
+        opened.map_err(|_| DialError::Slow)?
     }
 
     /// Takes back what may serve the next request.

@@ -42,12 +42,10 @@ pub enum SendError {
     NotSent(Box<Request<RequestBody>>),
     /// The replica has not processed it, or most likely not: HTTP/1.1, the
     /// connection had been used before and closed before any response byte;
-    /// HTTP/2, it said so (RFC 9113, 8.7).
-    Unprocessed,
+    /// HTTP/2, it said so (RFC 9113, 8.7), and here is what is left of the body.
+    Unprocessed(Option<Box<RequestBody>>),
     /// It broke.
     Broken,
-    /// The replica does not speak the HTTP that its server's `protocol` says.
-    WrongProtocol,
 }
 
 impl Upstream {
