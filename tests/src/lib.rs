@@ -7,6 +7,7 @@
 pub mod http;
 pub mod http2;
 pub mod process;
+pub mod python;
 pub mod upstream;
 pub mod upstream2;
 
