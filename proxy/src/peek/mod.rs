@@ -127,11 +127,12 @@ pub async fn model(
         let Some(piece) = piece.map_err(|_| Failure::CallerGone)? else {
             return Err(Failure::Unnamed(scanner.at_end()));
         };
-        read += piece.len();
-        match scanner.feed(piece) {
+        let looked_at = piece.len().min(limit - read);
+        read += looked_at;
+        match scanner.feed(&piece[..looked_at]) {
             Progress::Found(found) => return Ok(found),
             Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
-            Progress::More if read >= limit => {
+            Progress::More if read == limit => {
                 return Err(Failure::Unnamed(Fault::TooFar(limit)));
             }
             Progress::More => {}
