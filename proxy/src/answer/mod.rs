@@ -19,6 +19,8 @@ pub enum Failure {
     BadModelHeader,
     /// Not exactly one Host.
     BadHost,
+    /// Several lengths.
+    BadLength,
     /// The body names no model.
     Unnamed(Fault),
     /// gRPC over HTTP/1.1.
@@ -80,9 +82,11 @@ impl Failure {
         match self {
             Self::UnknownModel(_) | Self::NoModel => StatusCode::NOT_FOUND,
             Self::Unnamed(Fault::TooFar(_)) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BadModelHeader | Self::BadHost | Self::CallerGone | Self::Unnamed(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadModelHeader
+            | Self::BadHost
+            | Self::BadLength
+            | Self::CallerGone
+            | Self::Unnamed(_) => StatusCode::BAD_REQUEST,
             Self::GrpcNeedsHttp2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
@@ -104,6 +108,7 @@ impl Failure {
             Self::NoModel
             | Self::BadModelHeader
             | Self::BadHost
+            | Self::BadLength
             | Self::Connect
             | Self::GrpcNeedsHttp2
             | Self::Unnamed(_) => Code::InvalidArgument,
@@ -127,6 +132,7 @@ impl Failure {
             | Self::NoModel
             | Self::BadModelHeader
             | Self::BadHost
+            | Self::BadLength
             | Self::Unnamed(_)
             | Self::GrpcNeedsHttp2
             | Self::NoMethod
@@ -171,7 +177,10 @@ impl Failure {
             }
             Self::PastDeadline => "the time that the caller gave is over".into(),
             Self::BadModelHeader => "the header seldon-model must name exactly one model".into(),
-            Self::BadHost => "an HTTP/1.1 request must have exactly one Host header".into(),
+            Self::BadHost => {
+                "a request must name exactly one host: in Host, or in :authority of HTTP/2".into()
+            }
+            Self::BadLength => "a request must have one content-length at most".into(),
             Self::Connect => "CONNECT is not supported".into(),
             Self::QueueFull { model, limit } => {
                 format!(

@@ -70,15 +70,17 @@ impl Multipart {
                     return Progress::Not(Fault::Absent);
                 }
                 State::Line => match memmem::find(&self.rest, b"\r\n") {
+                    Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
                     // The header may be empty: its end begins with this one.
                     Some(at) => {
                         self.state = State::Header;
                         at
                     }
-                    None if self.rest.len() > HEADER => return Progress::Not(Fault::NotForm),
+                    None if self.rest.len() > HEADER + 2 => return Progress::Not(Fault::NotForm),
                     None => return Progress::More,
                 },
                 State::Header => match memmem::find(&self.rest, b"\r\n\r\n") {
+                    Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
                     Some(at) => {
                         self.state = if is_field(&self.rest[..at]) {
                             State::Model
@@ -87,7 +89,7 @@ impl Multipart {
                         };
                         at + 4
                     }
-                    None if self.rest.len() > HEADER => return Progress::Not(Fault::NotForm),
+                    None if self.rest.len() > HEADER + 4 => return Progress::Not(Fault::NotForm),
                     None => return Progress::More,
                 },
                 State::Model => return self.model(),

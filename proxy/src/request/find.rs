@@ -40,6 +40,7 @@ pub(super) async fn find(
         return Err(Failure::GrpcNeedsHttp2);
     }
     check_host(head)?;
+    check_length(head)?;
     let path = head.uri.path();
     let mut read = None;
     let model = match route(dialect, &head.method, &head.headers, path) {
@@ -100,6 +101,16 @@ fn check_host(head: &Parts) -> Result<(), Failure> {
         {
             Err(Failure::BadHost)
         }
+        _ => Ok(()),
+    }
+}
+
+/// One length at most: which of two counts, the next server may see otherwise
+/// (RFC 9112, 6.3). hyper sees to that on HTTP/1.1.
+fn check_length(head: &Parts) -> Result<(), Failure> {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (Some(_), Some(_)) => Err(Failure::BadLength),
         _ => Ok(()),
     }
 }
