@@ -48,7 +48,7 @@ pub async fn handle(plane: &DataPlane, call: &Rc<Call>, request: Request<Receive
     let found = find::find(plane, &table, call, &mut head, &mut body);
     let model = match within_limits(call, found).await {
         Ok(Target::Model(model)) => model,
-        Ok(Target::Own(own)) => return own_answer(own, None, call),
+        Ok(Target::Own(own)) => return own_answer(*own, None, call),
         Err(failure) => {
             plane.metrics.unrouted.increment(1);
             return fail(&failure, None, call);
