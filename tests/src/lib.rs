@@ -4,6 +4,7 @@
 //! Everything blocks and waits for conditions, never for time.
 
 pub mod http;
+pub mod load;
 pub mod process;
 pub mod upstream;
 
