@@ -42,7 +42,7 @@ bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 
 fuzz: ## a minute on each fuzz target, by cargo-fuzz
 	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	for target in manifest route; do \
+	for target in $$(cargo fuzz list); do \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=60 || exit 1; \
 	done
 

@@ -1,11 +1,12 @@
 //! The configuration as a person wants to read it: each setting, its value, and who set it.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::number::{show_bytes, show_seconds};
-use crate::variables::FROM_DESCRIPTORS;
-use crate::{Config, Kind, Model, Origin, Process, Server, Setting};
+use crate::variables::{FROM_DESCRIPTORS, NONE};
+use crate::{Config, Endpoint, Kind, Model, Origin, Process, Protocol, Server, Setting};
 
 /// One line of a table: setting, value, where from.
 type Row = (&'static str, String, String);
@@ -107,11 +108,24 @@ fn server_row(server: &Server, origin: String) -> Row {
     let how = match &server.kind {
         Kind::Process(spec) => format!("process {}", spec.command.join(" ")),
         Kind::Static(spec) => {
-            let endpoints: Vec<_> = spec.endpoints.iter().map(ToString::to_string).collect();
-            format!("static {}", endpoints.join(" "))
+            let shown = |endpoint: &Endpoint| match &endpoint.grpc {
+                Some(grpc) => format!("{endpoint} (gRPC {grpc})"),
+                None => endpoint.to_string(),
+            };
+            let endpoints: Vec<_> = spec.endpoints.iter().map(shown).collect();
+            let tls = if spec.tls.is_some() { " by TLS" } else { "" };
+            format!("static {}{tls}", endpoints.join(" "))
         }
     };
-    ("server", format!("{}: {how}", server.name), origin)
+    let protocol = match server.protocol {
+        Protocol::Auto => String::new(),
+        other => format!(", protocol {}", other.as_str()),
+    };
+    (
+        "server",
+        format!("{}: {how}{protocol}", server.name),
+        origin,
+    )
 }
 
 fn process_rows(process: &Process) -> Vec<Row> {
@@ -119,7 +133,10 @@ fn process_rows(process: &Process) -> Vec<Row> {
         true => Origin::Environment(name).to_string(),
         false => Origin::Default.to_string(),
     };
-    let (timeouts, limits) = (&process.timeouts, &process.limits);
+    let (timeouts, limits, tls) = (&process.timeouts, &process.limits, process.tls.as_ref());
+    let path = |path: Option<&PathBuf>| {
+        path.map_or_else(|| NONE.to_owned(), |path| path.display().to_string())
+    };
     let connections = limits
         .connections
         .map_or_else(|| FROM_DESCRIPTORS.to_owned(), |count| count.to_string());
@@ -179,7 +196,34 @@ fn process_rows(process: &Process) -> Vec<Row> {
             limits.header_fields.to_string(),
             "TAILBACK_HEADER_MAX_FIELDS",
         ),
+        (
+            "peek bytes",
+            limits.peek_bytes.to_string(),
+            "TAILBACK_PEEK_MAX_BYTES",
+        ),
         ("connections", connections, "TAILBACK_MAX_CONNECTIONS"),
+        (
+            "tunnel drain",
+            seconds(&timeouts.tunnel_drain),
+            "TAILBACK_TUNNEL_DRAIN_SECONDS",
+        ),
+        (
+            "TLS certificate",
+            path(tls.map(|tls| &tls.cert)),
+            "TAILBACK_TLS_CERT",
+        ),
+        ("TLS key", path(tls.map(|tls| &tls.key)), "TAILBACK_TLS_KEY"),
+        (
+            "TLS client CA",
+            path(tls.and_then(|tls| tls.client_ca.as_ref())),
+            "TAILBACK_TLS_CLIENT_CA",
+        ),
+        (
+            "TLS at least",
+            tls.map_or("none", |tls| tls.min_version.as_str())
+                .to_owned(),
+            "TAILBACK_TLS_MIN_VERSION",
+        ),
     ]
     .into_iter()
     .map(|(name, value, variable)| (name, value, from(variable)))

@@ -1,17 +1,21 @@
-//! `http://host[:port]` to an [`Endpoint`].
+//! `http://host[:port]`, or `https://`, to an [`Endpoint`].
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::Endpoint;
 
 /// What an endpoint must look like, for messages.
-pub(crate) const EXPECTED: &str = "http://host or http://host:port, with no path, query or user";
+pub(crate) const EXPECTED: &str =
+    "http://host or http://host:port (or https), with no path, query or user";
 
 impl Endpoint {
-    /// The endpoint that `text` names; only `http://host[:port]`.
+    /// The endpoint that `text` names; only `http://host[:port]` and `https://host[:port]`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("http://")?;
+        let (rest, secure) = match text.strip_prefix("https://") {
+            Some(rest) => (rest, true),
+            None => (text.strip_prefix("http://")?, false),
+        };
         let (host, port) = match rest.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']')?;
@@ -35,6 +39,7 @@ impl Endpoint {
             }
         };
         let port = match port {
+            None if secure => 443,
             None => 80,
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 port.parse().ok().filter(|port| *port != 0)?
@@ -51,6 +56,8 @@ impl Endpoint {
             authority,
             host,
             port,
+            secure,
+            grpc: None,
         })
     }
 }
@@ -92,6 +99,8 @@ mod tests {
             ("http://[::1]:9000", "[::1]:9000", "::1", 9000),
             ("http://[fe80::1]", "[fe80::1]:80", "fe80::1", 80),
             ("http://my_server:1", "my_server:1", "my_server", 1),
+            ("https://a", "a:443", "a", 443),
+            ("https://[::1]:1", "[::1]:1", "::1", 1),
         ] {
             let endpoint = Endpoint::parse(text).unwrap();
             assert_eq!(
@@ -106,7 +115,7 @@ mod tests {
         for text in [
             "",
             "host:80",
-            "https://a",
+            "https:/a",
             "HTTP://a",
             "http://",
             "http://a/",

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::suggest::nearest;
 use crate::variables::{VARIABLES, Variable};
-use crate::{Env, Error, Limits, LogFormat, Origin, Policy, Process, Setting, Timeouts, number};
+use crate::{
+    Env, Error, Limits, ListenerTls, LogFormat, Origin, Policy, Process, Setting, Timeouts,
+    TlsVersion, number,
+};
 
 /// What all variables together say.
 #[derive(Debug)]
@@ -116,6 +120,13 @@ impl Reader<'_> {
             within(1, 32_768),
             "a whole number from 1 to 32768",
         );
+        let peek_bytes = self.value(
+            "TAILBACK_PEEK_MAX_BYTES",
+            within(4096, 1_073_741_824),
+            "a whole number from 4096 to 1073741824",
+        );
+        let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
+        let tls = self.tls();
         let connections = self.optional(
             "TAILBACK_MAX_CONNECTIONS",
             within(1, usize::MAX),
@@ -136,14 +147,56 @@ impl Reader<'_> {
                 response: response?,
                 total: total?,
                 drain: drain?,
+                tunnel_drain: tunnel_drain?,
             },
             limits: Limits {
                 header_bytes: header_bytes?,
                 header_fields: header_fields?,
+                peek_bytes: peek_bytes?,
                 connections,
             },
+            tls: tls?,
             set: std::mem::take(&mut self.set),
         })
+    }
+
+    /// What the `TAILBACK_TLS_…` variables say together.
+    fn tls(&mut self) -> Option<Option<ListenerTls>> {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let cert = self.optional("TAILBACK_TLS_CERT", path, "a path");
+        let key = self.optional("TAILBACK_TLS_KEY", path, "a path");
+        let client_ca = self.optional("TAILBACK_TLS_CLIENT_CA", path, "a path");
+        let min_version = self.value("TAILBACK_TLS_MIN_VERSION", tls_version, "1.2 or 1.3")?;
+        let without = |this: &mut Self, name: &'static str, expected: &str| {
+            this.wrong(name, "nothing", expected);
+        };
+        match (cert, key) {
+            (Some(cert), Some(key)) => {
+                return Some(Some(ListenerTls {
+                    cert,
+                    key,
+                    client_ca,
+                    min_version,
+                }));
+            }
+            (Some(_), None) => without(
+                self,
+                "TAILBACK_TLS_KEY",
+                "a path, as TAILBACK_TLS_CERT is set",
+            ),
+            (None, Some(_)) => without(
+                self,
+                "TAILBACK_TLS_CERT",
+                "a path, as TAILBACK_TLS_KEY is set",
+            ),
+            (None, None) if client_ca.is_some() => without(
+                self,
+                "TAILBACK_TLS_CERT",
+                "a path, as TAILBACK_TLS_CLIENT_CA is set",
+            ),
+            (None, None) => {}
+        }
+        Some(None)
     }
 
     /// The variable of the table, and what it is set to.
@@ -240,6 +293,12 @@ fn within(min: usize, max: usize) -> impl Fn(&str) -> Option<usize> {
             .ok()
             .filter(|number| (min..=max).contains(number))
     }
+}
+
+fn tls_version(text: &str) -> Option<TlsVersion> {
+    [TlsVersion::V12, TlsVersion::V13]
+        .into_iter()
+        .find(|version| version.as_str() == text)
 }
 
 fn log_format(text: &str) -> Option<LogFormat> {

@@ -39,8 +39,10 @@ pub use error::{Error, Errors, Spot};
 pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
-pub use process::{Limits, LogFormat, Process, Timeouts};
-pub use server::{Endpoint, Kind, Overrides, ProcessSpec, Server, StaticSpec};
+pub use process::{Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
+pub use server::{
+    Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Server, StaticSpec, UpstreamTls,
+};
 pub use store::{Reloaded, Store};
 pub use variables::{Scope, VARIABLES, Variable};
 pub use watch::{Watch, watch};

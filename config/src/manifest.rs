@@ -2,6 +2,7 @@
 //! What takes several documents to decide is in `resolve`.
 
 mod fields;
+mod fixed;
 mod model;
 mod process;
 mod server;

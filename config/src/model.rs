@@ -15,6 +15,8 @@ pub struct Model {
     pub name: String,
     /// The document that describes it.
     pub place: Place,
+    /// What its replicas call it, if not by its name.
+    pub upstream_name: Option<String>,
     /// The server its replicas run on.
     pub server: Arc<Server>,
     /// Where the model's files are, as `{storageUri}` in the server's command.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The process-wide settings.
@@ -25,6 +26,8 @@ pub struct Process {
     pub timeouts: Timeouts,
     /// How much of each thing is accepted.
     pub limits: Limits,
+    /// How callers are spoken to by TLS; `None`: in clear text.
+    pub tls: Option<ListenerTls>,
     /// The variables that were set, by name; all else is default.
     pub set: Vec<&'static str>,
 }
@@ -55,6 +58,8 @@ pub struct Timeouts {
     pub total: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain: Duration,
+    /// How long, of that, it waits for upgraded connections.
+    pub tunnel_drain: Duration,
 }
 
 /// How much of each thing the data plane accepts.
@@ -64,8 +69,45 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Fields of a request's header block.
     pub header_fields: usize,
+    /// Bytes of a body that are looked into for the model. At least 4096.
+    pub peek_bytes: usize,
     /// Connections at once; `None`: as many as the file descriptor limit allows.
     pub connections: Option<usize>,
+}
+
+/// How callers are spoken to by TLS. The files are read anew when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The certificate and those it is signed by, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Who must have signed callers' certificates, PEM; `None`: callers need none.
+    pub client_ca: Option<PathBuf>,
+    /// The lowest version.
+    pub min_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// `1.2`
+    V12,
+    /// `1.3`
+    V13,
+}
+
+// === impl TlsVersion ===
+
+impl TlsVersion {
+    /// As it is written in the environment.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V12 => "1.2",
+            Self::V13 => "1.3",
+        }
+    }
 }
 
 // === impl LogFormat ===

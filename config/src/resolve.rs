@@ -83,6 +83,7 @@ fn model(
     Some(Model {
         name: draft.place.name.clone(),
         place: draft.place,
+        upstream_name: draft.upstream_name,
         server: Arc::clone(server),
         storage_uri: draft.storage_uri,
         requirements: draft.requirements,

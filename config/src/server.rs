@@ -23,10 +23,27 @@ pub struct Server {
     pub concurrency: Option<NonZeroU32>,
     /// Most replicas a model on it may have; `None`: no bound.
     pub max_replicas: Option<u32>,
+    /// Which HTTP its replicas are spoken to.
+    pub protocol: Protocol,
     /// How its replicas are run.
     pub kind: Kind,
     /// What its models use where they set nothing themselves.
     pub overrides: Overrides,
+}
+
+/// Which HTTP replicas are spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// `auto`: HTTP/2 for gRPC; else HTTP/1.1 in clear text, and what the replica prefers under
+    /// TLS.
+    #[default]
+    Auto,
+    /// `http1`: HTTP/1.1; no gRPC.
+    Http1,
+    /// `h2c`: HTTP/2 in clear text, without asking first (prior knowledge).
+    H2c,
+    /// `h2`: HTTP/2 under TLS.
+    H2,
 }
 
 /// How a server's replicas are run.
@@ -40,8 +57,8 @@ pub enum Kind {
 
 /// A local command, started once per replica.
 ///
-/// `{port}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
-/// replica's port, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
+/// `{port}`, `{grpcPort}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
+/// replica's ports, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
     /// Program and arguments. Never empty; a relative path in it is already resolved.
@@ -63,6 +80,30 @@ pub struct ProcessSpec {
 pub struct StaticSpec {
     /// The addresses. Never empty, no two alike.
     pub endpoints: Vec<Endpoint>,
+    /// How they are reached, if it is by TLS: `https://`.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// How replicas are reached by TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Certificates (DER) of those who may have signed the replicas'; empty: the system's.
+    pub ca: Vec<Vec<u8>>,
+    /// The name that their certificates have; `None`: the endpoint's host.
+    pub server_name: Option<String>,
+}
+
+/// What [`ProcessSpec::fill`] puts in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filling<'a> {
+    /// `{port}`
+    pub port: u16,
+    /// `{grpcPort}`
+    pub grpc_port: u16,
+    /// `{model}`
+    pub model: &'a str,
+    /// `{storageUri}`
+    pub storage_uri: &'a str,
 }
 
 /// The address of one replica, from `http://host[:port]`.
@@ -72,8 +113,12 @@ pub struct Endpoint {
     pub authority: String,
     /// The host alone: a name or an address; IPv6 without brackets.
     pub host: String,
-    /// The port; 80 where the address had none.
+    /// The port; 80 where the address had none, 443 with `https`.
     pub port: u16,
+    /// `https://`: by TLS.
+    pub secure: bool,
+    /// Where it takes gRPC, if not there.
+    pub grpc: Option<Box<Endpoint>>,
 }
 
 /// What a server sets for its models: each wins over the environment and loses to the model.
@@ -107,6 +152,15 @@ impl Server {
         }
     }
 
+    /// How its replicas are reached by TLS, if they are.
+    #[must_use]
+    pub fn tls(&self) -> Option<&UpstreamTls> {
+        match &self.kind {
+            Kind::Process(_) => None,
+            Kind::Static(spec) => spec.tls.as_ref(),
+        }
+    }
+
     /// Its fixed addresses, if it is a static server.
     #[must_use]
     pub fn endpoints(&self) -> Option<&[Endpoint]> {
@@ -128,26 +182,65 @@ impl fmt::Display for Kind {
     }
 }
 
+// === impl Protocol ===
+
+impl Protocol {
+    /// Every protocol, in the order the documentation lists them.
+    pub const ALL: &[Self] = &[Self::Auto, Self::Http1, Self::H2c, Self::H2];
+
+    /// As it is written in manifests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Http1 => "http1",
+            Self::H2c => "h2c",
+            Self::H2 => "h2",
+        }
+    }
+
+    /// The protocol that is written `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|protocol| protocol.as_str() == text)
+    }
+}
+
 // === impl ProcessSpec ===
 
 impl ProcessSpec {
+    /// Whether a replica has a port of its own for gRPC: `{grpcPort}` is somewhere in its command.
+    #[must_use]
+    pub fn has_grpc_port(&self) -> bool {
+        self.command
+            .iter()
+            .chain(self.env.values())
+            .any(|word| word.contains("{grpcPort}"))
+    }
+
     /// `text` with its placeholders replaced. Other words in braces stay as they are; what is put
     /// in is not searched again, so a model's `storageUri` cannot smuggle in a placeholder.
     #[must_use]
-    pub fn fill(text: &str, port: u16, model: &str, storage_uri: &str) -> String {
+    pub fn fill(text: &str, with: &Filling<'_>) -> String {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(open) = rest.find('{') {
             let (before, from) = rest.split_at(open);
             filled.push_str(before);
             rest = if let Some(after) = from.strip_prefix("{port}") {
-                filled.push_str(&port.to_string());
+                filled.push_str(&with.port.to_string());
+                after
+            } else if let Some(after) = from.strip_prefix("{grpcPort}") {
+                filled.push_str(&with.grpc_port.to_string());
                 after
             } else if let Some(after) = from.strip_prefix("{model}") {
-                filled.push_str(model);
+                filled.push_str(with.model);
                 after
             } else if let Some(after) = from.strip_prefix("{storageUri}") {
-                filled.push_str(storage_uri);
+                filled.push_str(with.storage_uri);
                 after
             } else {
                 filled.push('{');
@@ -175,17 +268,20 @@ mod tests {
     fn placeholders_are_filled_once_and_other_braces_stay() {
         for (text, filled) in [
             ("{port}", "8123"),
+            ("--grpc={grpcPort}", "--grpc=8124"),
             ("--at=127.0.0.1:{port}/{model}", "--at=127.0.0.1:8123/iris"),
             ("{storageUri}", "s3://{model}"),
             ("{other} {", "{other} {"),
             ("{{port}}", "{8123}"),
             ("é{model}é", "éirisé"),
         ] {
-            assert_eq!(
-                ProcessSpec::fill(text, 8123, "iris", "s3://{model}"),
-                filled,
-                "{text}"
-            );
+            let with = Filling {
+                port: 8123,
+                grpc_port: 8124,
+                model: "iris",
+                storage_uri: "s3://{model}",
+            };
+            assert_eq!(ProcessSpec::fill(text, &with), filled, "{text}");
         }
     }
 }

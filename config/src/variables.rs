@@ -26,6 +26,8 @@ pub enum Scope {
 
 /// `TAILBACK_WORKERS` where it is not set.
 pub(crate) const CORES: &str = "the cores";
+/// A path where there is none.
+pub(crate) const NONE: &str = "none";
 /// `TAILBACK_MAX_CONNECTIONS` where it is not set.
 pub(crate) const FROM_DESCRIPTORS: &str = "from the file descriptor limit";
 
@@ -155,8 +157,38 @@ pub const VARIABLES: &[Variable] = &[
         "fields of a request's header block, 1 to 32768",
     ),
     process(
+        "TAILBACK_PEEK_MAX_BYTES",
+        "1048576",
+        "bytes of a body that are looked into for the model it names, 4096 to 1073741824",
+    ),
+    process(
         "TAILBACK_MAX_CONNECTIONS",
         FROM_DESCRIPTORS,
         "connections at once, at least 1",
+    ),
+    process(
+        "TAILBACK_TUNNEL_DRAIN_SECONDS",
+        "10",
+        "seconds a shutdown waits for upgraded connections (WebSocket) before it closes them",
+    ),
+    process(
+        "TAILBACK_TLS_CERT",
+        NONE,
+        "file with the listener's certificate and its chain (PEM): callers are spoken to by TLS",
+    ),
+    process(
+        "TAILBACK_TLS_KEY",
+        NONE,
+        "file with the certificate's private key (PEM)",
+    ),
+    process(
+        "TAILBACK_TLS_CLIENT_CA",
+        NONE,
+        "file with the certificates (PEM) that callers' certificates must be signed by; callers without one are refused",
+    ),
+    process(
+        "TAILBACK_TLS_MIN_VERSION",
+        "1.2",
+        "lowest version of TLS: `1.2` or `1.3`",
     ),
 ];

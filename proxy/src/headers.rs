@@ -4,9 +4,16 @@ use std::fmt::Write;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, VIA},
+    header::{
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
 };
 use smallvec::SmallVec;
+
+use crate::{
+    dialect::Dialect,
+    downstream::{Connection, Scheme, Version},
+};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -16,12 +23,16 @@ const INTERNAL: HeaderName = HeaderName::from_static("seldon-internal-model");
 /// Identifies a request across services.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-const VIA_US: HeaderValue = HeaderValue::from_static("1.1 tailback");
+/// By the version that a message came in.
+const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 tailback");
+const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2 tailback");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// Makes a request's fields those to send to a replica. Returns the request id,
-/// which also goes into the response. `peer` is the caller's address.
-pub fn to_upstream(headers: &mut HeaderMap, peer: &HeaderValue) -> HeaderValue {
+/// which also goes into the response.
+pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, dialect: Dialect) -> HeaderValue {
     // Framing is this hop's, and so is what it is framed by. With both fields
     // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -30,7 +41,15 @@ pub fn to_upstream(headers: &mut HeaderMap, peer: &HeaderValue) -> HeaderValue {
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     headers.remove(INTERNAL);
+    if dialect == Dialect::Grpc {
+        // A hop's own, but one that gRPC's servers insist on.
+        headers.insert(TE, TRAILERS);
+    }
+    if from.version == Version::Http2 {
+        join_cookies(headers);
+    }
 
+    let peer = &from.peer;
     match headers
         .get(X_FORWARDED_FOR)
         .and_then(|so_far| joined(so_far, peer))
@@ -39,14 +58,18 @@ pub fn to_upstream(headers: &mut HeaderMap, peer: &HeaderValue) -> HeaderValue {
         None => headers.insert(X_FORWARDED_FOR, peer.clone()),
     };
     if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HTTP);
+        let scheme = match from.scheme {
+            Scheme::Http => HTTP,
+            Scheme::Https => HTTPS,
+        };
+        headers.insert(X_FORWARDED_PROTO, scheme);
     }
     if !headers.contains_key(X_FORWARDED_HOST)
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    headers.append(VIA, VIA_US);
+    headers.append(VIA, via(from.version));
     match headers.get(X_REQUEST_ID) {
         Some(id) => id.clone(),
         None => {
@@ -58,10 +81,70 @@ pub fn to_upstream(headers: &mut HeaderMap, peer: &HeaderValue) -> HeaderValue {
 }
 
 /// Makes a response's fields those to send to the caller.
-pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue) {
+pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
     remove_hop_by_hop(headers);
-    headers.append(VIA, VIA_US);
+    headers.append(VIA, via(to.version));
     headers.entry(X_REQUEST_ID).or_insert(request_id);
+}
+
+fn via(version: Version) -> HeaderValue {
+    match version {
+        Version::Http1 => VIA_HTTP1,
+        Version::Http2 => VIA_HTTP2,
+    }
+}
+
+/// RFC 9113, 8.2.3: HTTP/2 may split the field, HTTP/1.1 must not.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let mut all = first.as_bytes().to_vec();
+        for cookie in std::iter::once(second).chain(cookies) {
+            all.extend_from_slice(b"; ");
+            all.extend_from_slice(cookie.as_bytes());
+        }
+        if let Ok(all) = HeaderValue::from_bytes(&all) {
+            headers.insert(COOKIE, all);
+        }
+    }
+}
+
+/// `text` as one segment of a path (RFC 3986, 3.3).
+#[must_use]
+pub fn escaped_segment(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,;=".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+/// The protocol that a request wants to go over to (RFC 9110, 7.8). HTTP/2 has no
+/// such thing, and going over to it (`h2c`) is not for a proxy to pass on: who is
+/// behind it would be spoken to past it.
+#[must_use]
+pub fn wanted_upgrade(headers: &HeaderMap, from: &Connection) -> Option<HeaderValue> {
+    let wanted = headers.get(UPGRADE)?;
+    let names = |value: &HeaderValue, wanted: &str| {
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        text.split(',').any(|name| name.trim() == wanted)
+    };
+    let asked = headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| names(value, "upgrade"));
+    (from.version == Version::Http1 && asked && !names(wanted, "h2c")).then(|| wanted.clone())
+}
+
+/// Asks for it, or agrees.
+pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
 }
 
 /// RFC 9110, 7.6.1: fields of one connection, and those it names.
@@ -130,8 +213,22 @@ mod tests {
         headers
     }
 
-    fn peer() -> HeaderValue {
-        HeaderValue::from_static("10.0.0.9")
+    fn caller(version: Version, scheme: Scheme) -> Connection {
+        let timeouts = tailback_config::load_text(
+            std::path::Path::new("a.yaml"),
+            include_str!("../../config/fixtures/static.yaml"),
+            &tailback_config::Env::default(),
+        )
+        .unwrap()
+        .process
+        .timeouts;
+        let peer = Some("10.0.0.9:1".parse().unwrap());
+        Connection::new(timeouts, peer, version, scheme)
+    }
+
+    fn up(headers: &mut HeaderMap) -> HeaderValue {
+        let from = caller(Version::Http1, Scheme::Http);
+        to_upstream(headers, &from, Dialect::Inference)
     }
 
     #[test]
@@ -150,7 +247,7 @@ mod tests {
             ("seldon-internal-model", "m_1"),
             ("traceparent", "00-a-b-01"),
         ]);
-        to_upstream(&mut headers, &peer());
+        up(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(
@@ -170,12 +267,16 @@ mod tests {
     #[test]
     fn request_id_is_kept_or_made_and_returned() {
         let mut made = map(&[]);
-        let id = to_upstream(&mut made, &peer());
+        let id = up(&mut made);
         assert_eq!((id.len(), &made[X_REQUEST_ID]), (32, &id));
         let mut kept = map(&[("x-request-id", "mine")]);
-        assert_eq!(to_upstream(&mut kept, &peer()), "mine");
+        assert_eq!(up(&mut kept), "mine");
         let mut response = map(&[("connection", "close")]);
-        to_downstream(&mut response, id.clone());
+        to_downstream(
+            &mut response,
+            id.clone(),
+            &caller(Version::Http1, Scheme::Http),
+        );
         assert_eq!(
             (response.get(CONNECTION), &response[X_REQUEST_ID]),
             (None, &id)
@@ -189,10 +290,28 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("via", "1.1 edge"),
         ]);
-        to_upstream(&mut headers, &peer());
+        up(&mut headers);
         assert_eq!(headers[X_FORWARDED_FOR], "1.2.3.4, 10.0.0.9");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
         let via: Vec<_> = headers.get_all(VIA).iter().collect();
         assert_eq!(via, ["1.1 edge", "1.1 tailback"]);
+    }
+
+    #[test]
+    fn http2_and_tls_show_in_what_is_sent_on() {
+        let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("te", "gzip")]);
+        let from = caller(Version::Http2, Scheme::Https);
+        to_upstream(&mut headers, &from, Dialect::Grpc);
+        assert_eq!(headers[COOKIE], "a=1; b=2");
+        assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+        assert_eq!(headers[X_FORWARDED_PROTO], "https");
+        assert_eq!(headers[VIA], "2 tailback");
+        assert_eq!(headers[TE], "trailers");
+    }
+
+    #[test]
+    fn segments_are_escaped() {
+        assert_eq!(escaped_segment("meta/llama 3.1?"), "meta%2Fllama%203.1%3F");
+        assert_eq!(escaped_segment("iris-1.0"), "iris-1.0");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tailback_scaler::ledger::Ledger;
 
-use crate::{admit::Pool, metrics::ModelMetrics};
+use crate::{admit::Pool, metrics::ModelMetrics, upstream::Dial};
 
 /// What the data plane knows of a model. A reload makes a new one around the
 /// same ledger and pool, so that no count and no held request is lost.
@@ -16,6 +16,8 @@ pub struct Model {
     pub ledger: Arc<Ledger>,
     /// Its replicas and held requests; shared by models on one static server.
     pub pool: Arc<Pool>,
+    /// How its replicas are spoken to.
+    pub dial: Arc<Dial>,
     /// Handles resolved when it was configured.
     pub metrics: ModelMetrics,
 }

@@ -1,5 +1,7 @@
 //! How a request ended: one of few, each a metric label.
 
+use crate::grpc::Code;
+
 /// What became of a request that arrived for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -23,11 +25,13 @@ pub enum Outcome {
     QueueFull,
     /// Held until its deadline; no replica had room.
     HeldTooLong,
+    /// The time that its caller gave it (`grpc-timeout`) was over.
+    PastDeadline,
 }
 
 impl Outcome {
     /// All of them, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Success,
         Self::Refused,
         Self::ServerError,
@@ -38,6 +42,7 @@ impl Outcome {
         Self::UpstreamSlow,
         Self::QueueFull,
         Self::HeldTooLong,
+        Self::PastDeadline,
     ];
 
     /// Position in [`ALL`](Self::ALL).
@@ -60,6 +65,7 @@ impl Outcome {
             Self::UpstreamSlow => "upstream_slow",
             Self::QueueFull => "queue_full",
             Self::HeldTooLong => "held_too_long",
+            Self::PastDeadline => "past_deadline",
         }
     }
 
@@ -70,6 +76,24 @@ impl Outcome {
             500.. => Self::ServerError,
             400.. => Self::Refused,
             _ => Self::Success,
+        }
+    }
+
+    /// What a replica's answer to a gRPC call is. Codes that say that the call
+    /// itself was at fault are refusals, as 4xx are (Google's `code.proto` has
+    /// the status of HTTP for each).
+    #[must_use]
+    pub fn of_code(code: Code) -> Self {
+        use Code::*;
+        match code {
+            Ok => Self::Success,
+            Cancelled | InvalidArgument | NotFound | AlreadyExists | PermissionDenied
+            | ResourceExhausted | FailedPrecondition | Aborted | OutOfRange | Unauthenticated => {
+                Self::Refused
+            }
+            Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss => {
+                Self::ServerError
+            }
         }
     }
 }

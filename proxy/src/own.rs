@@ -1,31 +1,144 @@
-//! Paths of the Open Inference Protocol that are not a model's: the proxy
-//! answers them for itself. Everything else without a model is a 404.
+//! What names no model. The proxy answers for itself what asks about the server
+//! or the list of models; everything else is refused, and nothing is forwarded:
+//!
+//! | | |
+//! |---|---|
+//! | `GET /v2` | name, version, extensions |
+//! | `GET /v2/health/live` | the proxy runs |
+//! | `GET /v2/health/ready` | it takes requests; those of models without replicas are held |
+//! | `POST /v2/repository/index` | the models |
+//! | other `/v2/repository/…` | 501: manifests say what is loaded |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | the models, in OpenAI's form |
+//! | gRPC `ServerLive`, `ServerReady`, `ServerMetadata` | as over REST |
+//! | anything else | 404; gRPC: UNIMPLEMENTED |
+
+use std::{
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
+use serde_json::{Value, json};
 
-use crate::answer::json;
+use crate::{answer, answer::Failure, dialect::Dialect, grpc, table::Table};
 
-/// The proxy's own answer to `GET path`, if it has one.
-///
-/// `/v2/health/live`: the proxy runs. `/v2/health/ready`: it takes requests; a
-/// model without replicas has them held, so this does not wait for any model.
-#[must_use]
-pub fn answer(method: &Method, path: &str) -> Option<Response<Bytes>> {
-    if *method != Method::GET && *method != Method::HEAD {
-        return None;
+/// When this process started, in seconds since 1970: since when it has its models.
+static STARTED: LazyLock<u64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| d.as_secs())
+});
+
+/// An answer of the proxy's own, whole.
+#[derive(Debug)]
+pub struct Own {
+    /// Head and body.
+    pub response: Response<Bytes>,
+    /// What follows the body, in gRPC.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl From<Response<Bytes>> for Own {
+    fn from(response: Response<Bytes>) -> Self {
+        Self {
+            response,
+            trailers: None,
+        }
     }
+}
+
+/// The answer to a request that is for no model.
+///
+/// # Errors
+/// If there is none.
+pub fn answer(
+    dialect: Dialect,
+    method: &Method,
+    path: &str,
+    table: &Table,
+) -> Result<Own, Failure> {
+    let get = *method == Method::GET || *method == Method::HEAD;
+    let found = match dialect {
+        Dialect::Grpc => return of_grpc(path),
+        Dialect::OpenAi if get => match path.strip_prefix("/v1/models") {
+            Some("" | "/") => Some(openai_models(table)),
+            Some(id) => Some(openai_model(id, table)?),
+            None => None,
+        },
+        Dialect::OpenAi => None,
+        Dialect::Inference if get => of_server(path),
+        Dialect::Inference if *method == Method::POST && path == "/v2/repository/index" => {
+            Some(index(table))
+        }
+        Dialect::Inference => None,
+    };
+    match found {
+        Some(body) => Ok(answer::json(StatusCode::OK, &body).into()),
+        None if path.starts_with("/v2/repository/") => Err(Failure::Repository),
+        None => Err(Failure::NoModel),
+    }
+}
+
+fn of_server(path: &str) -> Option<Value> {
     match path {
-        "/v2/health/live" => Some(json(StatusCode::OK, &serde_json::json!({ "live": true }))),
-        "/v2/health/ready" => Some(json(StatusCode::OK, &serde_json::json!({ "ready": true }))),
-        "/v2" => Some(json(
-            StatusCode::OK,
-            &serde_json::json!({
-                "name": "tailback",
-                "version": env!("CARGO_PKG_VERSION"),
-                "extensions": [],
-            }),
-        )),
+        "/v2/health/live" => Some(json!({ "live": true })),
+        "/v2/health/ready" => Some(json!({ "ready": true })),
+        "/v2" => Some(json!({
+            "name": "tailback",
+            "version": env!("CARGO_PKG_VERSION"),
+            "extensions": [],
+        })),
         _ => None,
     }
+}
+
+fn of_grpc(path: &str) -> Result<Own, Failure> {
+    match grpc::Method::of(path) {
+        grpc::Method::OfServer(own) => {
+            let (response, trailers) = grpc::reply(own);
+            Ok(Own {
+                response,
+                trailers: Some(trailers),
+            })
+        }
+        _ => Err(Failure::NoMethod),
+    }
+}
+
+/// Names of all models, sorted.
+fn names(table: &Table) -> Vec<&str> {
+    let mut names: Vec<_> = table.models.keys().map(|name| &**name).collect();
+    names.sort_unstable();
+    names
+}
+
+fn openai_models(table: &Table) -> Value {
+    let data: Vec<_> = names(table).into_iter().map(openai_object).collect();
+    json!({ "object": "list", "data": data })
+}
+
+/// `id`: the path's rest, `/` included. Names need no escaping in paths.
+fn openai_model(id: &str, table: &Table) -> Result<Value, Failure> {
+    match id.strip_prefix('/') {
+        Some(name) if table.models.contains_key(name) => Ok(openai_object(name)),
+        Some(name) => Err(Failure::UnknownModel(name.to_owned())),
+        None => Err(Failure::NoModel),
+    }
+}
+
+fn openai_object(name: &str) -> Value {
+    json!({ "id": name, "object": "model", "created": *STARTED, "owned_by": "tailback" })
+}
+
+/// As Triton's model repository extension has it.
+fn index(table: &Table) -> Value {
+    let entry = |name: &str| {
+        let ready = table
+            .models
+            .get(name)
+            .is_some_and(|model| !model.pool.replicas().is_empty());
+        let state = if ready { "READY" } else { "UNAVAILABLE" };
+        json!({ "name": name, "version": "1", "state": state, "reason": "" })
+    };
+    names(table).into_iter().map(entry).collect()
 }

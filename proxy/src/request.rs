@@ -1,6 +1,7 @@
 //! A request's way through the proxy, from its head to its response's.
 
 mod admit;
+mod find;
 mod forward;
 mod outgoing;
 
@@ -12,107 +13,112 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Response, Version,
-    header::{CONNECTION, HOST},
-};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE};
 use tailback_scaler::clock::Nanos;
 
 use crate::{
     answer::Failure,
-    downstream::{Connection, DataPlane, Exchange, Phase, ResponseBody},
+    body::{Inbound, Received},
+    dialect::Dialect,
+    downstream::{Call, DataPlane, Exchange, ResponseBody, Told, Tunnel},
+    grpc::{self, Code},
     headers,
     outcome::Outcome,
-    own,
-    route::{Route, route},
-    worker::{self, ModelRef, WorkerTable},
+    own::Own,
+    worker,
 };
+
+use self::find::Target;
 
 type Answer = Response<ResponseBody>;
 
 /// Answers one request. Its steps:
 ///
-/// 1. route: which model is it for? Nothing is counted for those that are for none;
+/// 1. find: which model is it for? Nothing is counted for those that are for none;
 /// 2. arrive: from here on it is in flight, whatever happens;
 /// 3. admit: get a replica's slot, or wait for one;
 /// 4. forward: send it, again if that is safe, until there is a response;
 /// 5. complete: when the response's last byte is flushed, or all this is dropped.
-pub async fn handle(
-    plane: &DataPlane,
-    state: &Rc<Connection>,
-    request: Request<Incoming>,
-) -> Answer {
+pub async fn handle(plane: &DataPlane, call: &Rc<Call>, request: Request<Received>) -> Answer {
     let table = worker::table(&plane.tables);
-    let model = match routed(&table, &request) {
-        Ok(Routed::Model(model)) => model,
-        Ok(Routed::Own(response)) => return answer(response, None, state),
+    let (mut head, body) = request.into_parts();
+    let mut body = Inbound::new(body);
+    let dialect = Dialect::of(&head.headers, head.uri.path());
+    call.dialect.set(dialect);
+    let found = find::find(plane, &table, call, &mut head, &mut body);
+    let model = match within_limits(call, found).await {
+        Ok(Target::Model(model)) => model,
+        Ok(Target::Own(own)) => return own_answer(own, None, call),
         Err(failure) => {
             plane.metrics.unrouted.increment(1);
-            return fail(&failure, None, state);
+            return fail(&failure, None, call);
         }
     };
     let now = Nanos::now();
-    let mut exchange = Exchange::arrive(&model, now);
-    state.begin(now);
+    let mut exchange = Exchange::arrive(&model, now, dialect);
+    let limit = match dialect {
+        Dialect::Grpc => grpc::timeout(&head.headers),
+        Dialect::Inference | Dialect::OpenAi => None,
+    };
+    call.begin(now, limit);
 
-    let work = forward::forward(plane, state, &model, now, request);
-    match within_limits(state, &model, work).await {
+    let work = forward::forward(plane, call, &model, now, head, body);
+    match within_limits(call, work).await {
         Ok((response, request_id, lease)) => {
             let (mut parts, incoming) = response.into_parts();
-            headers::to_downstream(&mut parts.headers, request_id);
+            if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                exchange.set_told(Told::Http(parts.status));
+                return switch(parts, request_id, Tunnel::new(lease, exchange), call);
+            }
+            if dialect == Dialect::Grpc && Code::is_in(&parts.headers) {
+                exchange.answered(Code::of(&parts.headers));
+            } else if dialect == Dialect::Grpc && parts.status.is_success() {
+                // Its status comes at the end. Without one, the answer is not whole.
+                exchange.set_outcome(Outcome::UpstreamReset);
+            } else {
+                exchange.set_told(Told::Http(parts.status));
+                exchange.set_outcome(Outcome::of_status(parts.status));
+            }
+            headers::to_downstream(&mut parts.headers, request_id, call.connection());
+            let body = ResponseBody::upstream(incoming, lease, exchange, call.clone());
             parts.version = Version::HTTP_11;
-            exchange.set_status(parts.status);
-            exchange.set_outcome(Outcome::of_status(parts.status));
-            let body = ResponseBody::upstream(incoming, lease, exchange, state.clone());
-            sent(Response::from_parts(parts, body), state)
+            Response::from_parts(parts, body)
         }
-        Err(failure) => fail(&failure, Some(exchange), state),
+        Err(failure) => fail(&failure, Some(exchange), call),
     }
 }
 
-enum Routed {
-    Model(ModelRef),
-    Own(Response<Bytes>),
+/// The replica goes over to another protocol: so does the caller's connection,
+/// when the answer that says so is out.
+fn switch(
+    mut parts: http::response::Parts,
+    request_id: HeaderValue,
+    tunnel: Tunnel,
+    call: &Rc<Call>,
+) -> Answer {
+    let protocol = parts.headers.get(UPGRADE).cloned();
+    headers::to_downstream(&mut parts.headers, request_id, call.connection());
+    if let Some(protocol) = &protocol {
+        headers::write_upgrade(&mut parts.headers, protocol);
+    }
+    parts.version = Version::HTTP_11;
+    call.set_tunnel(tunnel);
+    let body = ResponseBody::own(Bytes::new(), None, None, call.clone());
+    Response::from_parts(parts, body)
 }
 
-/// Step 1.
-fn routed(table: &WorkerTable, request: &Request<Incoming>) -> Result<Routed, Failure> {
-    let (method, path) = (request.method(), request.uri().path());
-    if *method == Method::CONNECT {
-        return Err(Failure::Connect);
-    }
-    // RFC 9112, 3.2: exactly one Host in HTTP/1.1.
-    let mut hosts = request.headers().get_all(HOST).iter();
-    if (hosts.next().is_none() && request.version() == Version::HTTP_11) || hosts.next().is_some() {
-        return Err(Failure::BadHost);
-    }
-    match route(request.headers(), path) {
-        Route::Model(name) => match table.model(name) {
-            Some(model) => Ok(Routed::Model(model.clone())),
-            None => Err(Failure::UnknownModel(name.to_owned())),
-        },
-        Route::NoModel => own::answer(method, path)
-            .map(Routed::Own)
-            .ok_or(Failure::NoModel),
-        Route::BadHeader => Err(Failure::BadModelHeader),
-    }
-}
-
-/// Runs `work` until it is done or the connection's watch says time is up.
+/// Runs `work` until it is done or the call's watch says time is up.
 async fn within_limits<T>(
-    state: &Connection,
-    model: &ModelRef,
+    call: &Call,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        if state.take_expired() {
-            let failure = match state.blame() {
+        if call.take_expired() {
+            let failure = match call.blame() {
+                _ if call.is_past_callers_limit() => Failure::PastDeadline,
                 Outcome::CallerSlow => Failure::CallerSlow,
-                _ => Failure::UpstreamSlow {
-                    model: model.model.name().to_owned(),
-                },
+                _ => Failure::UpstreamSlow,
             };
             return Poll::Ready(Err(failure));
         }
@@ -121,30 +127,22 @@ async fn within_limits<T>(
     .await
 }
 
-fn fail(failure: &Failure, exchange: Option<Exchange>, state: &Rc<Connection>) -> Answer {
+fn fail(failure: &Failure, exchange: Option<Exchange>, call: &Rc<Call>) -> Answer {
+    let dialect = call.dialect.get();
     let exchange = exchange.map(|mut exchange| {
-        exchange.set_status(failure.status());
+        exchange.set_told(match dialect {
+            Dialect::Grpc => Told::Grpc(failure.code()),
+            Dialect::Inference | Dialect::OpenAi => Told::Http(failure.status()),
+        });
         if let Some(outcome) = failure.outcome() {
             exchange.set_outcome(outcome);
         }
         exchange
     });
-    answer(failure.response(), exchange, state)
+    own_answer(failure.response(dialect).into(), exchange, call)
 }
 
-fn answer(response: Response<Bytes>, exchange: Option<Exchange>, state: &Rc<Connection>) -> Answer {
-    sent(
-        response.map(|bytes| ResponseBody::own(bytes, exchange, state.clone())),
-        state,
-    )
-}
-
-fn sent(mut response: Answer, state: &Connection) -> Answer {
-    if state.is_closing() {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    debug_assert_eq!(state.phase(), Phase::Streaming);
-    response
+fn own_answer(own: Own, exchange: Option<Exchange>, call: &Rc<Call>) -> Answer {
+    let Own { response, trailers } = own;
+    response.map(|bytes| ResponseBody::own(bytes, trailers, exchange, call.clone()))
 }

@@ -40,6 +40,7 @@ use crate::{
     log, metrics,
     metrics::ProxyMetrics,
     table::Tables,
+    tls,
 };
 
 /// Recorded histograms are moved into their buckets at least this often.
@@ -59,6 +60,10 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let listen = listen::bind(process.listen, "TAILBACK_LISTEN")?.local_addr()?;
     let admin_listener = listen::bind(process.admin, "TAILBACK_ADMIN")?;
     let admin_address = admin_listener.local_addr()?;
+    let tls = match &process.tls {
+        Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
+        None => None,
+    };
     let recorder = metrics::install().context("metrics")?;
 
     let board = Board::default();
@@ -78,6 +83,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         metrics: ProxyMetrics::default(),
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
+        tls: tls.clone(),
     });
     let reloader = Reloader::new(store, plane.tables.clone(), scaler, wake);
     reloader.apply(&config);
@@ -105,9 +111,17 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
             tokio::net::TcpListener::from_std(admin_listener)?,
         ));
         upkeep(recorder);
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(tls.watch());
+        }
         loop {
             match events.recv().await {
-                Some(Event::Reload(cause)) => reloader.reload(cause),
+                Some(Event::Reload(cause)) => {
+                    reloader.reload(cause);
+                    if let Some(tls) = &tls {
+                        tls.reload();
+                    }
+                }
                 Some(Event::Stop(signal)) => {
                     tracing::info!("{signal}: draining");
                     break;
@@ -208,18 +222,23 @@ fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
         .values()
         .map(|m| format!("{} (server {})", m.name, m.server.name))
         .collect();
+    let scheme = if config.process.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let mut lines = vec![
         format!(
             "tailback {} serves {}",
             env!("CARGO_PKG_VERSION"),
             models.join(", ")
         ),
-        format!("  requests  http://{listen}"),
+        format!("  requests  {scheme}://{listen}"),
         format!("  admin     http://{admin}  /metrics /models /decisions /healthz /readyz"),
     ];
     if let Some(model) = config.models.keys().next() {
         lines.push(format!(
-            "  try       curl http://{listen}/v2/models/{model}"
+            "  try       curl {scheme}://{listen}/v2/models/{model}"
         ));
     }
     // Whoever started us may not care to listen.

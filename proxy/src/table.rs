@@ -15,7 +15,7 @@ use tailback_scaler::{
     run::Watched,
 };
 
-use crate::{admit::Pool, metrics::ModelMetrics, model::Model};
+use crate::{admit::Pool, metrics::ModelMetrics, model::Model, upstream::Dial};
 
 /// Models by name.
 #[derive(Debug, Default)]
@@ -33,6 +33,7 @@ impl Table {
     pub fn build(config: &Config, before: &Self, wake: &Wake) -> Self {
         let workers = config.process.workers.get();
         let mut shared: HashMap<&str, Arc<Pool>> = HashMap::new();
+        let mut dials: HashMap<&str, Arc<Dial>> = HashMap::new();
         let mut models = HashMap::with_capacity(config.models.len());
         for model in config.models.values() {
             let known = before.models.get(model.name.as_str());
@@ -53,11 +54,22 @@ impl Table {
                         .clone()
                 }
             };
+            // Certificates are read again only if the server says something else.
+            let same = known.filter(|m| m.config.server == model.server);
+            let dial = same.map_or_else(
+                || {
+                    let dial = dials.entry(&*model.server.name);
+                    dial.or_insert_with(|| Arc::new(Dial::new(&model.server)))
+                        .clone()
+                },
+                |m| m.dial.clone(),
+            );
             let metrics = ModelMetrics::new(&model.name, &model.server.name);
             let model = Model {
                 config: model.clone(),
                 ledger,
                 pool,
+                dial,
                 metrics,
             };
             models.insert(model.name().into(), Arc::new(model));

@@ -15,17 +15,19 @@ use crate::{
     admit::Pool,
     model::Model,
     table::{Table, Tables},
-    upstream::Idle,
+    upstream::Lane,
 };
 
-/// A replica, and this worker's idle connections to it. They are closed when
+/// A replica, and this worker's connections to it. They are closed when
 /// the replica has gone and its last request here has ended.
 #[derive(Debug)]
 pub struct WorkerReplica {
     /// Shared with other workers.
     pub replica: Arc<Replica>,
-    /// Connections ready for use.
-    pub idle: Idle,
+    /// To its address.
+    pub http: Lane,
+    /// To its address for gRPC, if it has one of its own.
+    pub grpc: Lane,
 }
 
 /// A worker's handle on a replica.
@@ -36,7 +38,8 @@ impl ReplicaRef {
     fn new(replica: Arc<Replica>) -> Self {
         Self(Rc::new(WorkerReplica {
             replica,
-            idle: Idle::default(),
+            http: Lane::default(),
+            grpc: Lane::default(),
         }))
     }
 }

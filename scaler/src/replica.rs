@@ -17,6 +17,8 @@ pub struct Replica {
     name: String,
     /// `host:port` to connect to.
     authority: String,
+    /// Where it takes gRPC, if not there.
+    grpc_authority: Option<String>,
     /// Requests it has now, and the `CLOSED` bit.
     load: AtomicU32,
     limit: AtomicU32,
@@ -37,10 +39,18 @@ impl Replica {
         Self {
             name: name.into(),
             authority: authority.into(),
+            grpc_authority: None,
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
             shunned_until: AtomicU64::new(0),
         }
+    }
+
+    /// The same, with an address of its own (`host:port`) for gRPC.
+    #[must_use]
+    pub fn with_grpc(mut self, authority: Option<String>) -> Self {
+        self.grpc_authority = authority;
+        self
     }
 
     /// For logs and `/models`: the model's or server's name and a number.
@@ -53,6 +63,12 @@ impl Replica {
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// `host:port` for gRPC, if it has one of its own.
+    #[must_use]
+    pub fn grpc_authority(&self) -> Option<&str> {
+        self.grpc_authority.as_deref()
     }
 
     /// Requests it has now.

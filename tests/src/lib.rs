@@ -1,12 +1,16 @@
 //! What the tests share: the built `tailback` binary as a process, upstreams
-//! that behave as told, and a client that speaks HTTP/1.1 byte by byte.
+//! that behave as told, and clients that speak HTTP byte by byte or frame by
+//! frame.
 //!
 //! Everything blocks and waits for conditions, never for time.
 
 pub mod http;
+pub mod http2;
 pub mod load;
 pub mod process;
+pub mod python;
 pub mod upstream;
+pub mod upstream2;
 
 use std::{
     thread,
@@ -25,5 +29,17 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// [`eventually`], for tests whose other tasks go on meanwhile.
+///
+/// # Panics
+/// If the condition does not hold within [`PATIENCE`].
+pub async fn eventually_async(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

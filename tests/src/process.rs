@@ -105,7 +105,7 @@ impl Tailback {
             .map_while(Result::ok)
         {
             let mut words = line.split_whitespace();
-            let url = |word: Option<&str>| word?.strip_prefix("http://")?.parse().ok();
+            let url = |word: Option<&str>| word?.split_once("://")?.1.parse().ok();
             match words.next() {
                 Some("requests") => address = url(words.next()),
                 Some("admin") => admin = url(words.next()),

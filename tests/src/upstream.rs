@@ -28,6 +28,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `hang` | does nothing |
 /// | `close-after` | 200, then closes without having said so |
 /// | `large` | 16 MiB |
+/// | `switch` | 101, and then nothing |
 #[derive(Debug)]
 pub struct Upstream {
     /// Where it listens.
@@ -142,6 +143,12 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         "large" => reply(200, &vec![b'x'; LARGE])?,
         "close-after" => {
             reply(200, b"bye")?;
+            return Ok(false);
+        }
+        "switch" => {
+            stream
+                .write_all(b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nhello")?;
+            wait_for_close(reader);
             return Ok(false);
         }
         "chunks" => {

@@ -4,7 +4,7 @@
 use std::{
     net::TcpListener,
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::AtomicU32,
 };
 
 use nix::{

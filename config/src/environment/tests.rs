@@ -35,13 +35,16 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         response,
         total,
         drain,
+        tunnel_drain,
     } = process.timeouts;
     let seconds =
         [header, keep_alive, body, connect, response, total, drain].map(|time| time.as_secs());
     assert_eq!(seconds, [10, 60, 60, 5, 600, 3600, 60]);
+    assert_eq!((tunnel_drain.as_secs(), process.tls), (10, None));
     let limits = Limits {
         header_bytes: 16_384,
         header_fields: 100,
+        peek_bytes: 1024 * 1024,
         connections: None,
     };
     assert_eq!(process.limits, limits);
@@ -61,7 +64,9 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
 fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
     for variable in VARIABLES {
         // Any text is a log filter here; whether it parses is for the one who has the parser.
-        if variable.name == "TAILBACK_LOG" {
+        // Any text is a path, too; that TLS needs several is tested below.
+        let is_path = variable.name.starts_with("TAILBACK_TLS_") && variable.default == "none";
+        if variable.name == "TAILBACK_LOG" || is_path {
             continue;
         }
         let (_, errors) = read_all(Env::from([(variable.name, "nonsense")]));
@@ -71,6 +76,37 @@ fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
             variable.name
         );
         assert!(errors[0].starts_with(&start), "{}", errors[0]);
+    }
+}
+
+#[test]
+fn tls_needs_certificate_and_key() {
+    let tls = |pairs: &[(&'static str, &'static str)]| {
+        let (environment, errors) = read_all(pairs.iter().copied().collect());
+        (environment.unwrap().process.tls, errors)
+    };
+    let (set, errors) = tls(&[
+        ("TAILBACK_TLS_CERT", "/c.pem"),
+        ("TAILBACK_TLS_KEY", "/k.pem"),
+        ("TAILBACK_TLS_MIN_VERSION", "1.3"),
+    ]);
+    let expected = ListenerTls {
+        cert: "/c.pem".into(),
+        key: "/k.pem".into(),
+        client_ca: None,
+        min_version: TlsVersion::V13,
+    };
+    assert_eq!((set, errors), (Some(expected), vec![]));
+    for (alone, missing) in [
+        ("TAILBACK_TLS_CERT", "TAILBACK_TLS_KEY"),
+        ("TAILBACK_TLS_KEY", "TAILBACK_TLS_CERT"),
+        ("TAILBACK_TLS_CLIENT_CA", "TAILBACK_TLS_CERT"),
+    ] {
+        let (set, errors) = tls(&[(alone, "/x.pem")]);
+        assert_eq!(set, None);
+        assert_eq!(errors.len(), 1);
+        let start = format!("environment {missing}: found \"nothing\", expected a path");
+        assert!(errors[0].starts_with(&start), "{errors:?}");
     }
 }
 
@@ -114,6 +150,7 @@ fn variables_set_what_they_are_named_for() {
     let limits = Limits {
         header_bytes: 8192,
         header_fields: 7,
+        peek_bytes: 1024 * 1024,
         connections: Some(12),
     };
     assert_eq!(process.limits, limits);

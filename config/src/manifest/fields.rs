@@ -148,6 +148,10 @@ impl<'a> Value<'a> {
         found
     }
 
+    pub(crate) fn is_map(&self) -> bool {
+        matches!(self.node.data, Data::Map(_))
+    }
+
     pub(crate) fn fields(&self) -> Option<Fields<'a>> {
         match &self.node.data {
             Data::Map(entries) => Some(Fields {

@@ -25,7 +25,7 @@ const UNUSED: &[&str] = &[
 ];
 
 /// What only our own documents may set.
-const NATIVE_ONLY: &[&str] = &["concurrency", "hold", "scaling"];
+const NATIVE_ONLY: &[&str] = &["concurrency", "hold", "scaling", "upstreamName"];
 
 /// A model as its document has it: its server not found, its defaults not filled in.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Draft {
     /// `spec`, for what is wrong with no field of it in particular.
     pub spot: Spot,
     pub server: Option<Located<String>>,
+    pub upstream_name: Option<String>,
     pub storage_uri: Option<String>,
     pub requirements: Vec<String>,
     pub memory: Option<Located<u64>>,
@@ -79,6 +80,9 @@ pub(super) fn read(spec: &Fields<'_>, place: Place, dialect: Dialect) -> Option<
         server: spec
             .get("server")
             .and_then(|value| value.text().map(|name| value.at(name))),
+        upstream_name: spec
+            .get("upstreamName")
+            .and_then(|value| read_upstream_name(&value)),
         storage_uri: spec.get("storageUri").and_then(|value| value.text()),
         requirements,
         memory: spec
@@ -94,6 +98,17 @@ pub(super) fn read(spec: &Fields<'_>, place: Place, dialect: Dialect) -> Option<
         place,
     };
     (spec.failed() == before).then_some(draft)
+}
+
+/// Any name: it is the replica's business what it means.
+fn read_upstream_name(value: &Value<'_>) -> Option<String> {
+    const EXPECTED: &str = "a name of 1 to 1024 bytes, without control characters";
+    let name = value.text()?;
+    if (1..=1024).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Some(name);
+    }
+    value.wrong(EXPECTED);
+    None
 }
 
 fn read_min(value: &Value<'_>, dialect: Dialect) -> Option<Located<u32>> {

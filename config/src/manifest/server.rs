@@ -1,10 +1,9 @@
 //! A `Server` document.
 
-use std::collections::HashSet;
-
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{process, tuning};
-use crate::{Endpoint, Kind, Origin, Place, Server, StaticSpec, endpoint};
+use crate::manifest::{fixed, process, tuning};
+use crate::suggest::hint;
+use crate::{Kind, Origin, Place, Protocol, Server};
 
 /// The ways to run replicas that are planned, but not here yet.
 const LATER: &[&str] = &["kubernetes", "seldon", "webhook"];
@@ -22,13 +21,19 @@ pub(super) fn read(spec: &Fields<'_>, place: Place) -> Option<Server> {
         .and_then(|value| value.count_from_one());
     let max_replicas = spec.get("maxReplicas").and_then(|value| read_max(&value));
     let overrides = tuning::read(spec, &place, Origin::Server);
+    let protocol = spec
+        .get("protocol")
+        .map_or(Some(Protocol::default()), |value| read_protocol(&value));
     let kind = read_kind(spec, &place);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
             "a static server has the replicas its endpoints are and is never scaled; remove it",
         );
     }
-    let kind = kind.filter(|_| spec.failed() == before)?;
+    if let (Some(kind), Some(protocol), Some(value)) = (&kind, protocol, spec.get("protocol")) {
+        check_protocol(kind, protocol, &value);
+    }
+    let (kind, protocol) = (kind.filter(|_| spec.failed() == before)?, protocol?);
     Some(Server {
         name: place.name.clone(),
         place,
@@ -36,6 +41,7 @@ pub(super) fn read(spec: &Fields<'_>, place: Place) -> Option<Server> {
         memory,
         concurrency,
         max_replicas,
+        protocol,
         kind,
         overrides,
     })
@@ -66,42 +72,34 @@ fn read_kind(spec: &Fields<'_>, place: &Place) -> Option<Kind> {
         spec.rule("found neither `process` nor `static`, expected exactly one of them");
     }
     let process = process.and_then(|value| process::read(&value, place));
-    let fixed = fixed.and_then(|value| read_static(&value));
+    let fixed = fixed.and_then(|value| fixed::read(&value, place));
     process.map(Kind::Process).or(fixed.map(Kind::Static))
 }
 
-fn read_static(value: &Value<'_>) -> Option<StaticSpec> {
-    let fields = value.fields()?;
-    let list = fields.required(
-        "endpoints",
-        "a list of addresses such as http://127.0.0.1:8080",
-    );
-    fields.finish();
-    let list = list?;
-    let items = list.items()?;
-    if items.is_empty() {
-        list.rule(
-            "found an empty list, expected at least one address such as http://127.0.0.1:8080",
+fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
+    let text = value.text()?;
+    let protocol = Protocol::parse(&text);
+    if protocol.is_none() {
+        let hint = hint(
+            &text,
+            Protocol::ALL.iter().map(|protocol| protocol.as_str()),
         );
+        value.wrong(&format!("auto, http1, h2c or h2{hint}"));
     }
-    let mut seen = HashSet::new();
-    let mut endpoints = Vec::with_capacity(items.len());
-    for item in &items {
-        let Some(text) = item.text() else { continue };
-        match Endpoint::parse(&text) {
-            // A message may end in a log: no password in it.
-            None if text.contains('@') => {
-                item.rule(&format!(
-                    "found a user in the address, expected {}",
-                    endpoint::EXPECTED
-                ));
-            }
-            None => item.wrong(endpoint::EXPECTED),
-            Some(endpoint) if !seen.insert(endpoint.authority.clone()) => {
-                item.wrong("an address that is not in the list already");
-            }
-            Some(endpoint) => endpoints.push(endpoint),
-        }
+    protocol
+}
+
+/// `h2` is HTTP/2 under TLS, `h2c` without: endpoints must agree.
+fn check_protocol(kind: &Kind, protocol: Protocol, value: &Value<'_>) {
+    let secure = matches!(kind, Kind::Static(spec) if spec.tls.is_some());
+    match protocol {
+        Protocol::H2 if !secure => value.rule(
+            "h2 is HTTP/2 under TLS, and the replicas are reached in clear text; expected h2c, or \
+             https endpoints",
+        ),
+        Protocol::H2c if secure => value.rule(
+            "h2c is HTTP/2 in clear text, and the endpoints are https; expected h2, or http endpoints",
+        ),
+        _ => {}
     }
-    Some(StaticSpec { endpoints })
 }

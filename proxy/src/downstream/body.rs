@@ -7,11 +7,17 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::{Connection, Exchange, Phase};
-use crate::{outcome::Outcome, upstream::Lease};
+use super::{Call, Exchange, Phase, connection::Version};
+use crate::{
+    body::{BodyError, Inbound, Received},
+    dialect::Dialect,
+    grpc::Code,
+    outcome::Outcome,
+    upstream::Lease,
+};
 
 /// A request's body, to a replica.
 #[derive(Debug)]
@@ -19,30 +25,27 @@ pub enum RequestBody {
     /// All of it, if any.
     Whole(Option<Bytes>),
     /// As it arrives.
-    Stream(Incoming, Rc<Connection>),
+    Stream(Inbound, Rc<Call>),
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Self::Stream(incoming, state) => {
+            Self::Stream(incoming, call) => {
                 let polled = Pin::new(incoming).poll_frame(cx);
-                state.body_awaited.set(polled.is_pending());
+                call.body_awaited.set(polled.is_pending());
                 match &polled {
-                    Poll::Ready(Some(Ok(_))) if state.phase() == Phase::Body => {
-                        state.enter(Phase::Body)
-                    }
-                    Poll::Ready(Some(Err(_))) => state.body_broken.set(true),
-                    Poll::Ready(None) if state.phase() == Phase::Body => {
-                        state.enter(Phase::Response)
-                    }
+                    // Also while the answer streams already: both ways move.
+                    Poll::Ready(Some(Ok(_))) => call.enter(call.phase()),
+                    Poll::Ready(Some(Err(_))) => call.body_broken.set(true),
+                    Poll::Ready(None) if call.phase() == Phase::Body => call.enter(Phase::Response),
                     _ => {}
                 }
                 polled
@@ -73,64 +76,69 @@ pub struct ResponseBody {
     content: Content,
     /// The request it answers; `None` if that was for no model, or is over.
     exchange: Option<Exchange>,
-    finished: bool,
-    state: Rc<Connection>,
+    /// The content has ended.
+    ended: bool,
+    call: Rc<Call>,
 }
 
 #[derive(Debug)]
 enum Content {
-    Own(Option<Bytes>),
+    /// With trailers, if any.
+    Own(Option<Bytes>, Option<HeaderMap>),
     /// From a replica; the lease goes back when the body has ended.
-    Upstream(Incoming, Option<Lease>),
+    Upstream(Received, Option<Lease>),
 }
 
 impl ResponseBody {
     /// What the proxy says itself.
     #[must_use]
-    pub fn own(bytes: Bytes, exchange: Option<Exchange>, state: Rc<Connection>) -> Self {
-        let content = Content::Own((!bytes.is_empty()).then_some(bytes));
-        Self::new(content, exchange, state)
+    pub fn own(
+        bytes: Bytes,
+        trailers: Option<HeaderMap>,
+        exchange: Option<Exchange>,
+        call: Rc<Call>,
+    ) -> Self {
+        let content = Content::Own((!bytes.is_empty()).then_some(bytes), trailers);
+        Self::new(content, exchange, call)
     }
 
     /// What a replica answers.
     #[must_use]
-    pub fn upstream(
-        incoming: Incoming,
-        lease: Lease,
-        exchange: Exchange,
-        state: Rc<Connection>,
-    ) -> Self {
-        Self::new(
-            Content::Upstream(incoming, Some(lease)),
-            Some(exchange),
-            state,
-        )
+    pub fn upstream(body: Received, lease: Lease, exchange: Exchange, call: Rc<Call>) -> Self {
+        Self::new(Content::Upstream(body, Some(lease)), Some(exchange), call)
     }
 
-    fn new(content: Content, exchange: Option<Exchange>, state: Rc<Connection>) -> Self {
+    fn new(content: Content, exchange: Option<Exchange>, call: Rc<Call>) -> Self {
         let mut body = Self {
             content,
             exchange,
-            finished: false,
-            state,
+            ended: false,
+            call,
         };
-        body.state.enter(Phase::Streaming);
+        body.call.enter(Phase::Streaming);
         if body.content.is_end() {
-            body.finish();
+            body.end();
         }
         body
     }
 
-    /// The last byte has been handed over.
-    fn finish(&mut self) {
+    /// The last byte has come. On HTTP/1.1, who asked for it writes it next;
+    /// on HTTP/2 the caller's window may keep it: see [`complete`](Self::complete).
+    fn end(&mut self) {
         if let Content::Upstream(_, lease) = &mut self.content
             && let Some(lease) = lease.take()
         {
             lease.give_back();
         }
-        if !std::mem::replace(&mut self.finished, true) {
-            self.state.finish(self.exchange.take());
+        let ended = std::mem::replace(&mut self.ended, true);
+        if !ended && self.call.connection().version == Version::Http1 {
+            self.complete();
         }
+    }
+
+    /// The last byte has been handed over to the connection.
+    pub fn complete(&mut self) {
+        self.call.finish(self.exchange.take());
     }
 
     fn broken(&mut self) {
@@ -138,28 +146,45 @@ impl ResponseBody {
             exchange.set_outcome(Outcome::UpstreamReset);
         }
     }
+
+    /// What gRPC says at the end.
+    fn trailers(&mut self, frame: &Frame<Bytes>) {
+        if self.call.dialect.get() == Dialect::Grpc
+            && let Some(trailers) = frame.trailers_ref()
+            && let Some(exchange) = &mut self.exchange
+        {
+            exchange.answered(Code::of(trailers));
+        }
+    }
 }
 
 impl Content {
     fn is_end(&self) -> bool {
         match self {
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Upstream(incoming, _) => incoming.is_end_stream(),
+            Self::Own(bytes, trailers) => bytes.is_none() && trailers.is_none(),
+            Self::Upstream(body, _) => body.is_end_stream(),
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Self::Upstream(incoming, lease) => {
+            Self::Own(bytes, trailers) => Poll::Ready(
+                (bytes.take().map(Frame::data))
+                    .or_else(|| trailers.take().map(Frame::trailers))
+                    .map(Ok),
+            ),
+            Self::Upstream(body, lease) => {
                 // Asking first tells the connection that more is wanted.
-                let first = Pin::new(&mut *incoming).poll_frame(cx);
+                let first = Pin::new(&mut *body).poll_frame(cx);
                 let Some(lease) = lease.as_mut().filter(|_| first.is_pending()) else {
                     return first;
                 };
                 // This task drives the replica's connection: no other does.
                 lease.drive(cx);
-                Pin::new(incoming).poll_frame(cx)
+                Pin::new(body).poll_frame(cx)
             }
         }
     }
@@ -167,22 +192,24 @@ impl Content {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let polled = this.content.poll_frame(cx);
+        this.call.answer_awaited.set(polled.is_pending());
         match &polled {
-            Poll::Ready(Some(Ok(_))) => {
-                this.state.enter(Phase::Streaming);
+            Poll::Ready(Some(Ok(frame))) => {
+                this.call.enter(Phase::Streaming);
+                this.trailers(frame);
                 if this.content.is_end() {
-                    this.finish();
+                    this.end();
                 }
             }
-            Poll::Ready(None) => this.finish(),
+            Poll::Ready(None) => this.end(),
             Poll::Ready(Some(Err(_))) => this.broken(),
             Poll::Pending => {}
         }
@@ -195,10 +222,10 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Own(bytes) => {
+            Content::Own(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Upstream(incoming, _) => incoming.size_hint(),
+            Content::Upstream(body, _) => body.size_hint(),
         }
     }
 }
@@ -207,10 +234,12 @@ impl Drop for ResponseBody {
     /// Not sent to its end: the caller has left, or was too slow, or the replica was.
     fn drop(&mut self) {
         if let (Content::Upstream(..), Some(exchange)) = (&self.content, &mut self.exchange) {
-            let outcome = if self.state.take_expired() {
-                self.state.blame()
-            } else {
+            let outcome = if !self.call.take_expired() {
                 Outcome::CallerGone
+            } else if self.call.is_past_callers_limit() {
+                Outcome::PastDeadline
+            } else {
+                self.call.blame()
             };
             exchange.set_outcome(outcome);
         }

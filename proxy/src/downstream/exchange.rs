@@ -6,7 +6,7 @@ use tailback_scaler::{
     ledger::{InFlight, Ledger},
 };
 
-use crate::{outcome::Outcome, worker::ModelRef};
+use crate::{dialect::Dialect, grpc::Code, outcome::Outcome, worker::ModelRef};
 
 /// A request that has arrived for a model. Dropping it completes it, with what
 /// is known of its outcome by then: at first, that the caller left.
@@ -16,19 +16,65 @@ pub struct Exchange {
     in_flight: Option<InFlight<ModelRef>>,
     arrived: Nanos,
     outcome: Outcome,
-    status: Option<StatusCode>,
+    told: Told,
+}
+
+/// What a request's caller is told, if anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing: it has left, or the answer broke off.
+    Nothing(Method),
+    /// A status of HTTP.
+    Http(StatusCode),
+    /// A status of gRPC.
+    Grpc(Code),
+}
+
+/// What Seldon's metrics tell apart as `method_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Any HTTP that is not gRPC.
+    Rest,
+    /// gRPC.
+    Grpc,
+}
+
+impl Method {
+    /// The label's value.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Rest => "rest",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+impl Told {
+    /// How it was asked for.
+    #[must_use]
+    pub fn method(self) -> Method {
+        match self {
+            Self::Nothing(method) => method,
+            Self::Http(_) => Method::Rest,
+            Self::Grpc(_) => Method::Grpc,
+        }
+    }
 }
 
 impl Exchange {
     /// Counts a request for `model` in.
     #[must_use]
-    pub fn arrive(model: &ModelRef, now: Nanos) -> Self {
+    pub fn arrive(model: &ModelRef, now: Nanos, dialect: Dialect) -> Self {
         Self {
             model: model.clone(),
             in_flight: Some(Ledger::arrive(model.clone(), now)),
             arrived: now,
             outcome: Outcome::CallerGone,
-            status: None,
+            told: Told::Nothing(match dialect {
+                Dialect::Grpc => Method::Grpc,
+                Dialect::Inference | Dialect::OpenAi => Method::Rest,
+            }),
         }
     }
 
@@ -44,8 +90,15 @@ impl Exchange {
     }
 
     /// What its caller is told.
-    pub fn set_status(&mut self, status: StatusCode) {
-        self.status = Some(status);
+    pub fn set_told(&mut self, told: Told) {
+        self.told = told;
+    }
+
+    /// A replica has answered a gRPC call with `code`: that, and not the status
+    /// of HTTP, says how it went.
+    pub fn answered(&mut self, code: Code) {
+        self.told = Told::Grpc(code);
+        self.outcome = Outcome::of_code(code);
     }
 }
 
@@ -55,7 +108,7 @@ impl Drop for Exchange {
         self.model
             .model
             .metrics
-            .completed(self.outcome, self.status, now.since(self.arrived));
+            .completed(self.outcome, self.told, now.since(self.arrived));
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.complete_at(now);
         }

@@ -7,48 +7,61 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use pingora_core::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Connection;
+use super::{Call, Connection, transport::Transport};
 use crate::coalesce;
 
 pub(super) struct WatchedIo {
-    io: TokioIo<Stream>,
-    state: Rc<Connection>,
+    io: Transport,
+    connection: Rc<Connection>,
+    /// The one call of an HTTP/1.1 connection.
+    call: Option<Rc<Call>>,
 }
 
 impl WatchedIo {
-    pub(super) fn new(stream: Stream, state: Rc<Connection>) -> Self {
+    pub(super) fn http1(io: Transport, call: Rc<Call>) -> Self {
         Self {
-            io: TokioIo::new(stream),
-            state,
+            io,
+            connection: call.connection().clone(),
+            call: Some(call),
         }
+    }
+
+    pub(super) fn http2(io: Transport, connection: Rc<Connection>) -> Self {
+        Self {
+            io,
+            connection,
+            call: None,
+        }
+    }
+
+    pub(super) fn into_inner(self) -> Transport {
+        self.io
     }
 
     fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.state.write_blocked.set(result.is_pending());
+        self.connection.write_blocked.set(result.is_pending());
         result
     }
 }
 
-impl Read for WatchedIo {
+impl AsyncRead for WatchedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         // Also at the end of the stream, which hyper takes from there.
-        if let Poll::Ready(Ok(())) = result {
-            self.state.received();
+        if let (Poll::Ready(Ok(())), Some(call)) = (&result, &self.call) {
+            call.received();
         }
         result
     }
 }
 
-impl Write for WatchedIo {
+impl AsyncWrite for WatchedIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -79,9 +92,12 @@ impl Write for WatchedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_flush(cx);
-        if let Poll::Ready(Ok(())) = result {
-            // hyper flushes when it has written all it had.
-            self.state.flushed();
+        // hyper and h2 flush when they have written all they had.
+        if let Poll::Ready(Ok(())) = result
+            && self.connection.flushed()
+            && let Some(call) = &self.call
+        {
+            call.flushed();
         }
         result
     }

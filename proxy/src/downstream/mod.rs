@@ -1,40 +1,42 @@
 //! Callers' connections: pingora accepts them on its listeners and workers,
-//! hyper speaks HTTP/1.1 on them, and one timer a connection sees to it that none
-//! lasts without progress.
+//! HTTP/1.1 or HTTP/2 is spoken on them, and timers see to it that none lasts
+//! without progress: one a connection, or one a stream.
 
 mod body;
+mod call;
+mod connection;
 mod exchange;
+mod http1;
+mod http2;
 mod io;
-mod state;
+mod transport;
+mod tunnel;
+mod watchdog;
 
 use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    pin::pin,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use hyper::{server::conn::http1, service::service_fn};
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
 use tailback_config::{Limits, Timeouts};
-use tailback_scaler::clock::Nanos;
-use tokio::time::{Instant, sleep_until};
+use tokio_rustls::TlsAcceptor;
 
-use self::io::WatchedIo;
+use self::transport::Transport;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    exchange::Exchange,
-    state::{Connection, Phase},
+    call::{Call, Phase},
+    connection::{Connection, Scheme, Version},
+    exchange::{Exchange, Method, Told},
+    tunnel::Tunnel,
 };
-use crate::{metrics::ProxyMetrics, request, table::Tables};
+use crate::{metrics::ProxyMetrics, table::Tables, tls};
 
 /// While draining, an idle connection is closed after this: a caller that is
 /// just sending its next request still gets an answer, with `connection: close`.
@@ -50,6 +52,8 @@ pub struct DataPlane {
     pub limits: Limits,
     /// Most connections at once.
     pub max_connections: usize,
+    /// How callers are spoken to by TLS; `None`: in clear text.
+    pub tls: Option<Arc<tls::Listener>>,
     /// Handles.
     pub metrics: ProxyMetrics,
     /// Open connections.
@@ -67,7 +71,7 @@ impl ServerApp for DataPlane {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let Some(_open) = Open::admit(self) else {
-            refuse(stream).await;
+            refuse(stream, self.tls.is_some()).await;
             return None;
         };
         // Workers do not steal: the connection stays on this thread, and what
@@ -101,86 +105,64 @@ impl Drop for Open<'_> {
 }
 
 /// Tells a caller that there are too many.
-async fn refuse(mut stream: Stream) {
+async fn refuse(mut stream: Stream, encrypted: bool) {
     use tokio::io::AsyncWriteExt;
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
         content-length: 50\r\nconnection: close\r\nretry-after: 1\r\n\r\n\
         {\"error\":\"too many connections; try again later\"}\n";
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(ANSWER)).await;
+    if !encrypted {
+        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(ANSWER)).await;
+    }
     let _ = stream.shutdown().await;
 }
 
 /// Serves one connection to its end.
-async fn serve(plane: Arc<DataPlane>, stream: Stream, mut shutdown: ShutdownWatch) {
+async fn serve(plane: Arc<DataPlane>, stream: Stream, shutdown: ShutdownWatch) {
     let peer = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr()?.as_inet().copied());
-    let state = Rc::new(Connection::new(plane.timeouts.clone(), peer));
-    let service = service_fn(|incoming| {
-        let (plane, state) = (plane.clone(), state.clone());
-        async move { Ok::<_, Infallible>(request::handle(&plane, &state, incoming).await) }
-    });
-    let mut http = pin!(
-        http1::Builder::new()
-            .max_headers(plane.limits.header_fields)
-            .max_header_size(plane.limits.header_bytes)
-            .serve_connection(WatchedIo::new(stream, state.clone()), service)
-    );
-    let mut timer_at = state.deadline();
-    let mut timer = pin!(sleep_until(instant(timer_at)));
-    let mut drain = pin!(shutdown.wait_for(|&draining| draining));
-    let mut drain_awaited = false;
-
-    poll_fn(|cx| {
-        // One poll registers this task's waker, which stays the same; what it
-        // is woken for is then seen in the flag, without the channel's lock.
-        if !drain_awaited {
-            drain_awaited = true;
-            let _ = drain.as_mut().poll(cx);
-        }
-        if plane.draining.load(Ordering::Relaxed) && !state.is_closing() {
-            state.close_after_this(LINGER);
-        }
-        loop {
-            if http.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            if state.take_expired() {
-                // Nobody answered for it.
-                return Poll::Ready(());
-            }
-            // A later deadline than the timer's is looked up when the timer
-            // ends: a request's way touches no timer.
-            let mut deadline = state.deadline();
-            loop {
-                if deadline < timer_at {
-                    timer_at = deadline;
-                    timer.as_mut().reset(instant(deadline));
-                }
-                if timer.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                deadline = state.deadline();
-                if deadline <= Nanos::now() {
-                    break;
-                }
-                timer_at = Nanos(u64::MAX);
-            }
-            timer_at = Nanos(u64::MAX);
-            state.expire();
-            match state.phase() {
-                // Nothing to answer, or too late for it.
-                Phase::Idle | Phase::Head | Phase::Streaming => return Poll::Ready(()),
-                // The request finds that its time is up, and answers that.
-                Phase::Held | Phase::Body | Phase::Response => {}
-            }
-        }
-    })
-    .await;
+    // Until a header block has begun, there is nothing to answer.
+    let opening = tokio::time::timeout(plane.timeouts.header, open(&plane, stream));
+    let (io, version, scheme) = tokio::select! {
+        opened = opening => match opened {
+            Ok(Ok(opened)) => opened,
+            _ => return,
+        },
+        () = drained(&plane, shutdown.clone()) => return,
+    };
+    let timeouts = plane.timeouts.clone();
+    let connection = Rc::new(Connection::new(timeouts, peer, version, scheme));
+    match version {
+        Version::Http1 => http1::serve(plane, io, connection, shutdown).await,
+        Version::Http2 => http2::serve(plane, io, connection, shutdown).await,
+    }
 }
 
-fn instant(at: Nanos) -> Instant {
-    // Far enough for any timer; more would overflow.
-    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    Instant::now() + at.since(Nanos::now()).min(FAR)
+/// The handshake, if there is one, and what is spoken after it: as agreed there
+/// (ALPN), or as the first bytes tell.
+async fn open(plane: &DataPlane, stream: Stream) -> std::io::Result<(Transport, Version, Scheme)> {
+    let Some(tls) = &plane.tls else {
+        let mut io = Transport::clear(stream);
+        let version = io.version().await?;
+        return Ok((io, version, Scheme::Http));
+    };
+    let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
+    let agreed = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Some(Version::Http2),
+        Some(b"http/1.1") => Some(Version::Http1),
+        _ => None,
+    };
+    let mut io = Transport::tls(stream);
+    let version = match agreed {
+        Some(version) => version,
+        None => io.version().await?,
+    };
+    Ok((io, version, Scheme::Https))
+}
+
+/// While draining, who has sent nothing after a moment is not waited for.
+async fn drained(plane: &DataPlane, mut shutdown: ShutdownWatch) {
+    let _ = shutdown.wait_for(|&draining| draining).await;
+    debug_assert!(plane.draining.load(Ordering::Relaxed));
+    tokio::time::sleep(LINGER).await;
 }

@@ -3,7 +3,7 @@
 use tailback_scaler::{board::Board, ledger::Reading};
 
 use super::text::Text;
-use crate::table::Table;
+use crate::{downstream::Method, table::Table};
 
 /// The families that are read from `table`'s ledgers and from `board`.
 #[must_use]
@@ -55,27 +55,32 @@ pub fn render_models(table: &Table, board: &Board) -> String {
     let mut seconds = text.family(
         "seldon_model_infer_seconds_total",
         "counter",
-        "Time that requests have spent inside so far, in seconds.",
+        "Time that requests that ended have spent inside, in seconds.",
     );
-    for (model, reading) in &models {
-        let labels = [
-            ("model", model.name()),
-            ("server", &*model.config.server.name),
-            ("method_type", "rest"),
-        ];
-        seconds.sample(&labels, reading.integral_seconds());
+    for (model, _) in &models {
+        for method in [Method::Rest, Method::Grpc] {
+            let labels = [
+                ("model", model.name()),
+                ("server", &*model.config.server.name),
+                ("method_type", method.label()),
+            ];
+            seconds.sample(&labels, model.metrics.seconds(method));
+        }
     }
-    let mut servers = std::collections::BTreeMap::<&str, f64>::new();
-    for (model, reading) in &models {
-        *servers.entry(&model.config.server.name).or_default() += reading.integral_seconds();
+    let mut servers = std::collections::BTreeMap::<(&str, &str), f64>::new();
+    for (model, _) in &models {
+        for method in [Method::Rest, Method::Grpc] {
+            let series = (&*model.config.server.name, method.label());
+            *servers.entry(series).or_default() += model.metrics.seconds(method);
+        }
     }
     let mut aggregate = text.family(
         "seldon_model_aggregate_infer_seconds_total",
         "counter",
-        "Time that requests to all models of a server have spent inside so far, in seconds.",
+        "Time that requests that ended have spent inside, of all models of a server, in seconds.",
     );
-    for (server, total) in servers {
-        aggregate.sample(&[("server", server), ("method_type", "rest")], total);
+    for ((server, method), total) in servers {
+        aggregate.sample(&[("server", server), ("method_type", method)], total);
     }
 
     let mut replicas = text.family(

@@ -4,9 +4,14 @@
 mod ledgers;
 mod text;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use http::StatusCode;
 use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
@@ -14,7 +19,14 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 pub use self::ledgers::render_models;
-use crate::outcome::Outcome;
+use crate::{
+    downstream::{Method, Told},
+    grpc::Code,
+    outcome::Outcome,
+};
+
+/// The lowest status of HTTP.
+const FIRST_STATUS: usize = 100;
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY: &[f64] = &[
@@ -31,11 +43,20 @@ pub struct ModelMetrics {
     model: String,
     server: String,
     outcomes: [Counter; Outcome::ALL.len()],
+    rest: MethodMetrics,
+    grpc: MethodMetrics,
+}
+
+/// What Seldon's metrics have for each `method_type`.
+#[derive(Debug)]
+struct MethodMetrics {
     seconds: Histogram,
-    /// `seldon_model_infer_total` by status code from 100; a code's handle is
-    /// resolved when it first occurs.
+    /// `seldon_model_infer_total` by code: HTTP's from 100, gRPC's from 0. A
+    /// code's handle is resolved when it first occurs.
     codes: Box<[OnceLock<Counter>]>,
     aggregate: Counter,
+    /// Nanoseconds that requests have taken that have ended.
+    nanos: AtomicU64,
 }
 
 impl ModelMetrics {
@@ -47,36 +68,78 @@ impl ModelMetrics {
             outcomes: Outcome::ALL.map(|outcome| {
                 counter!("tailback_model_requests_total", "model" => model.clone(), "outcome" => outcome.label())
             }),
-            seconds: histogram!("seldon_model_infer_api_seconds",
-                "model" => model.clone(), "server" => server.clone(), "method_type" => "rest"),
-            codes: (100..600).map(|_| OnceLock::new()).collect(),
-            aggregate: counter!("seldon_model_aggregate_infer_total", "server" => server.clone(), "method_type" => "rest"),
+            rest: MethodMetrics::new(&model, &server, Method::Rest),
+            grpc: MethodMetrics::new(&model, &server, Method::Grpc),
             model,
             server,
         }
     }
 
-    /// A request has ended, `latency` after it arrived; `status` is what its
-    /// caller was told, if anything.
-    pub fn completed(&self, outcome: Outcome, status: Option<StatusCode>, latency: Duration) {
+    /// A request has ended, `latency` after it arrived; `told` is what its
+    /// caller was told.
+    pub fn completed(&self, outcome: Outcome, told: Told, latency: Duration) {
         self.outcomes[outcome.index()].increment(1);
-        self.seconds.record(latency.as_secs_f64());
-        self.aggregate.increment(1);
-        // 499 is what nginx logs for a caller that left.
-        let code = status.map_or(499, |s| s.as_u16());
-        if let Some(handle) = usize::from(code)
-            .checked_sub(100)
-            .and_then(|i| self.codes.get(i))
-        {
-            handle.get_or_init(|| self.code(code)).increment(1);
+        let of_method = self.of(told.method());
+        of_method.seconds.record(latency.as_secs_f64());
+        of_method.aggregate.increment(1);
+        // Wraps after centuries.
+        of_method
+            .nanos
+            .fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);
+        let place = match told {
+            // 499 is what nginx logs for a caller that left.
+            Told::Nothing(Method::Rest) => 499 - FIRST_STATUS,
+            Told::Nothing(Method::Grpc) => Code::Cancelled as usize,
+            Told::Http(status) => usize::from(status.as_u16()).saturating_sub(FIRST_STATUS),
+            Told::Grpc(code) => code as usize,
+        };
+        if let Some(handle) = of_method.codes.get(place) {
+            handle
+                .get_or_init(|| self.code(told.method(), place))
+                .increment(1);
         }
     }
 
+    fn of(&self, method: Method) -> &MethodMetrics {
+        match method {
+            Method::Rest => &self.rest,
+            Method::Grpc => &self.grpc,
+        }
+    }
+
+    /// Seconds that requests have taken that have ended.
+    #[must_use]
+    pub fn seconds(&self, method: Method) -> f64 {
+        self.of(method).nanos.load(Ordering::Relaxed) as f64 / 1e9
+    }
+
     #[cold]
-    fn code(&self, code: u16) -> Counter {
+    fn code(&self, method: Method, place: usize) -> Counter {
+        let code = match method {
+            Method::Rest => (place + FIRST_STATUS).to_string(),
+            Method::Grpc => Code::ALL[place].label().to_owned(),
+        };
         counter!("seldon_model_infer_total",
             "model" => self.model.clone(), "server" => self.server.clone(),
-            "method_type" => "rest", "code" => code.to_string())
+            "method_type" => method.label(), "code" => code)
+    }
+}
+
+impl MethodMetrics {
+    fn new(model: &str, server: &str, method: Method) -> Self {
+        let (model, server) = (model.to_owned(), server.to_owned());
+        let codes = match method {
+            Method::Rest => 600 - FIRST_STATUS,
+            Method::Grpc => Code::ALL.len(),
+        };
+        Self {
+            seconds: histogram!("seldon_model_infer_api_seconds",
+                "model" => model, "server" => server.clone(), "method_type" => method.label()),
+            codes: (0..codes).map(|_| OnceLock::new()).collect(),
+            aggregate: counter!("seldon_model_aggregate_infer_total",
+                "server" => server, "method_type" => method.label()),
+            nanos: AtomicU64::new(0),
+        }
     }
 }
 
@@ -96,7 +159,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     describe_counter!(
         "seldon_model_infer_total",
-        "Requests that ended, by HTTP status; 499: the caller left."
+        "Requests that ended, by status of HTTP or gRPC; 499, Canceled: the caller left."
     );
     describe_counter!(
         "seldon_model_aggregate_infer_total",

@@ -5,17 +5,13 @@ use tailback_scaler::{clock::Nanos, ledger::Ledger};
 use crate::{
     admit::balance,
     answer::Failure,
-    downstream::{Connection, Phase},
+    downstream::{Call, Phase},
     upstream::Slot,
     worker::ModelRef,
 };
 
 /// A slot of one of the model's replicas.
-pub(super) async fn admit(
-    state: &Connection,
-    model: &ModelRef,
-    now: Nanos,
-) -> Result<Slot, Failure> {
+pub(super) async fn admit(call: &Call, model: &ModelRef, now: Nanos) -> Result<Slot, Failure> {
     // Who comes now does not overtake who waits.
     if !model.pool.shared().has_line() {
         let replicas = model.pool.replicas();
@@ -23,12 +19,12 @@ pub(super) async fn admit(
             return Ok(Slot::taken(model.pool.clone(), replicas[i].clone()));
         }
     }
-    hold(state, model).await
+    hold(call, model).await
 }
 
 /// Waits in line.
-async fn hold(state: &Connection, model: &ModelRef) -> Result<Slot, Failure> {
-    state.enter(Phase::Held);
+async fn hold(call: &Call, model: &ModelRef) -> Result<Slot, Failure> {
+    call.enter(Phase::Held);
     let hold = &model.model.config.hold;
     let limit = hold.queue.value;
     let mut held = None;

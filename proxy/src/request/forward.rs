@@ -2,8 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderValue, Response, StatusCode, request::Parts, uri::Scheme};
 use tailback_scaler::clock::Nanos;
 
 use super::{
@@ -12,8 +11,9 @@ use super::{
 };
 use crate::{
     answer::Failure,
-    downstream::{Connection, DataPlane},
-    upstream::{Lease, SendError, Slot, Upstream},
+    body::{Inbound, Received},
+    downstream::{Call, DataPlane},
+    upstream::{DialError, Lease, SendError},
     worker::ModelRef,
 };
 
@@ -24,79 +24,86 @@ const SHUN: Duration = Duration::from_secs(1);
 /// in the pool by none, where the request is held.
 const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// How often replicas may say that they did not process a request.
+/// On HTTP/1.1, each time uses up an idle connection.
+const RETURNS: u32 = 1000;
 
 /// The head of a replica's response, the request's id, and what to give back
 /// when the body has ended.
 pub(super) async fn forward(
     plane: &DataPlane,
-    state: &Rc<Connection>,
+    call: &Rc<Call>,
     model: &ModelRef,
     now: Nanos,
-    request: Request<Incoming>,
-) -> Result<(Response<Incoming>, HeaderValue, Lease), Failure> {
-    let mut outgoing = Outgoing::new(request, &state.peer);
-    let mut unreachable = 0;
+    head: Parts,
+    body: Inbound,
+) -> Result<(Response<Received>, HeaderValue, Lease), Failure> {
+    let mut outgoing = Outgoing::new(head, body, call);
+    let dial = &model.model.dial;
+    let scheme = match dial.is_secure() {
+        true => Scheme::HTTPS,
+        false => Scheme::HTTP,
+    };
+    let name = || model.model.name().to_owned();
+    let (mut unreachable, mut returned) = (0, 0);
     loop {
-        let slot = admit(state, model, now).await?;
-        outgoing.read_body(state).await?;
-        let Some(mut upstream) = connect(plane, &slot).await else {
-            drop(slot);
-            unreachable += 1;
-            if unreachable == ATTEMPTS {
-                return Err(Failure::Unreachable {
-                    model: model.model.name().to_owned(),
-                });
+        let slot = admit(call, model, now).await?;
+        outgoing.read_body(call).await?;
+        let mut upstream = match dial.connect(plane, &slot, call).await {
+            Ok(upstream) => upstream,
+            Err(DialError::NoGrpc) => return Err(Failure::NoGrpc { model: name() }),
+            Err(DialError::NoHttp2) => return Err(Failure::WrongProtocol { model: name() }),
+            Err(error) => {
+                let replica = &slot.replica().replica;
+                tracing::debug!(%replica, %error, "cannot connect");
+                replica.shun(Nanos::now() + SHUN);
+                drop(slot);
+                unreachable += 1;
+                if unreachable == ATTEMPTS {
+                    return Err(Failure::Unreachable { model: name() });
+                }
+                if unreachable > 1 {
+                    tokio::time::sleep(FIRST_WAIT * (1 << (unreachable - 2))).await;
+                }
+                plane.metrics.retries.increment(1);
+                continue;
             }
-            if unreachable > 1 {
-                tokio::time::sleep(FIRST_WAIT * (1 << (unreachable - 2))).await;
-            }
-            plane.metrics.retries.increment(1);
-            continue;
         };
-        let keep = if upstream.is_reused() {
+        let keep = if upstream.may_be_unprocessed() {
             Keep::Copy
         } else {
             Keep::Nothing
         };
-        let error = match upstream.send(outgoing.request(state, keep)).await {
+        let request = outgoing.request(call, &upstream, &scheme, keep);
+        let error = match upstream.send(request).await {
+            Ok(response) if is_unasked_switch(&response, call) => {
+                return Err(Failure::UpstreamReset { model: name() });
+            }
             Ok(response) => {
                 let lease = Lease::new(slot, upstream);
                 return Ok((response, outgoing.request_id, lease));
             }
             Err(error) => error,
         };
+        returned += 1;
         match error {
             SendError::NotSent(request) => outgoing.take_back(*request),
-            _ if state.body_broken.get() => return Err(Failure::CallerGone),
-            // Each of these uses up an idle connection: it ends.
-            SendError::Stale if outgoing.is_replayable() => {}
-            SendError::Stale | SendError::Broken => {
-                return Err(Failure::UpstreamReset {
-                    model: model.model.name().to_owned(),
-                });
+            _ if call.body_broken.get() => return Err(Failure::CallerGone),
+            SendError::Unprocessed(left) => {
+                if let Some(body) = left {
+                    outgoing.rewind(*body);
+                }
+                if !outgoing.is_replayable() || returned > RETURNS {
+                    return Err(Failure::UpstreamReset { model: name() });
+                }
             }
+            SendError::Broken => return Err(Failure::UpstreamReset { model: name() }),
         }
         plane.metrics.retries.increment(1);
     }
 }
 
-/// An idle connection to the slot's replica, or a new one.
-async fn connect(plane: &DataPlane, slot: &Slot) -> Option<Upstream> {
-    let replica = slot.replica();
-    if let Some(upstream) = replica.idle.take() {
-        return Some(upstream);
-    }
-    let authority = replica.replica.authority();
-    match Upstream::open(authority, plane.timeouts.connect, &plane.limits).await {
-        Ok(upstream) => {
-            plane.metrics.connects.increment(1);
-            Some(upstream)
-        }
-        Err(error) => {
-            plane.metrics.connects_failed.increment(1);
-            tracing::debug!(replica = %replica.replica, %error, "cannot connect");
-            replica.replica.shun(Nanos::now() + SHUN);
-            None
-        }
-    }
+/// Another protocol, though nobody asked for one.
+fn is_unasked_switch(response: &Response<Received>, call: &Call) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS && call.upgrade.borrow().is_none()
 }

@@ -4,15 +4,21 @@
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::HOST,
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use crate::{
     answer::Failure,
-    downstream::{Connection, Phase, RequestBody},
+    body::Inbound,
+    downstream::{Call, Phase, RequestBody},
     headers,
+    upstream::Upstream,
 };
 
 /// Bodies of known length up to this are read whole before they are sent: they
@@ -22,9 +28,9 @@ const WHOLE: u64 = 64 * 1024;
 enum Payload {
     /// Not looked at yet: a caller who expects `100 Continue` sends nothing
     /// before a replica is there to take it.
-    Unread(Incoming),
+    Unread(Inbound),
     Whole(Option<Bytes>),
-    Stream(Incoming),
+    Stream(Inbound),
     /// Under way; it cannot be sent again.
     Spent,
 }
@@ -39,18 +45,26 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(request: Request<Incoming>, peer: &HeaderValue) -> Self {
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        let request_id = headers::to_upstream(&mut headers, peer);
+    pub(super) fn new(head: Parts, body: Inbound, call: &Call) -> Self {
+        let mut headers = head.headers;
+        // RFC 9112, 3.2.2: what the target says wins; HTTP/2 says it only there.
+        if let Some(authority) = head.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            headers.insert(HOST, host);
+        }
+        let dialect = call.dialect.get();
+        call.upgrade
+            .replace(headers::wanted_upgrade(&headers, call.connection()));
+        let request_id = headers::to_upstream(&mut headers, call.connection(), dialect);
         let payload = if body.is_end_stream() {
             Payload::Whole(None)
         } else {
             Payload::Unread(body)
         };
         Self {
-            method: parts.method,
-            uri: origin_form(parts.uri),
+            method: head.method,
+            uri: origin_form(head.uri),
             headers,
             payload,
             request_id,
@@ -58,17 +72,17 @@ impl Outgoing {
     }
 
     /// Reads the body if it is small, or gets it ready to be streamed.
-    pub(super) async fn read_body(&mut self, state: &Connection) -> Result<(), Failure> {
+    pub(super) async fn read_body(&mut self, call: &Call) -> Result<(), Failure> {
         let Payload::Unread(body) = &mut self.payload else {
             return Ok(());
         };
-        state.enter(Phase::Body);
+        call.enter(Phase::Body);
         if body
             .size_hint()
             .exact()
             .is_some_and(|length| length <= WHOLE)
         {
-            let whole = gather(body, state).await?;
+            let whole = gather(body, call).await?;
             self.payload = Payload::Whole(Some(whole));
         } else if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
             self.payload = Payload::Stream(body);
@@ -78,28 +92,45 @@ impl Outgoing {
 
     /// The request to send. `keep`: leave what it takes to send it once more,
     /// which a streamed body does not allow.
-    pub(super) fn request(&mut self, state: &Rc<Connection>, keep: Keep) -> Request<RequestBody> {
+    pub(super) fn request(
+        &mut self,
+        call: &Rc<Call>,
+        upstream: &Upstream,
+        scheme: &Scheme,
+        keep: Keep,
+    ) -> Request<RequestBody> {
         let body = match std::mem::replace(&mut self.payload, Payload::Spent) {
             Payload::Whole(bytes) => {
                 if keep == Keep::Copy {
                     self.payload = Payload::Whole(bytes.clone());
                 }
-                state.enter(Phase::Response);
+                call.enter(Phase::Response);
                 RequestBody::Whole(bytes)
             }
-            Payload::Stream(incoming) | Payload::Unread(incoming) => {
-                state.enter(Phase::Body);
-                RequestBody::Stream(incoming, state.clone())
+            Payload::Stream(mut incoming) | Payload::Unread(mut incoming) => {
+                call.enter(Phase::Body);
+                if keep == Keep::Copy {
+                    incoming.keep(WHOLE as usize);
+                }
+                RequestBody::Stream(incoming, call.clone())
             }
             Payload::Spent => RequestBody::Whole(None),
         };
         let mut request = Request::new(body);
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
-        *request.headers_mut() = match self.payload {
-            Payload::Spent => std::mem::take(&mut self.headers),
-            _ => self.headers.clone(),
+        *request.headers_mut() = match keep {
+            Keep::Nothing => std::mem::take(&mut self.headers),
+            Keep::Copy => self.headers.clone(),
         };
+        match upstream {
+            Upstream::Http2(_) => to_http2(&mut request, scheme),
+            Upstream::Http1(_) => {
+                if let Some(protocol) = call.upgrade.borrow().as_ref() {
+                    headers::write_upgrade(request.headers_mut(), protocol);
+                }
+            }
+        }
         request
     }
 
@@ -107,10 +138,25 @@ impl Outgoing {
     pub(super) fn take_back(&mut self, request: Request<RequestBody>) {
         let (parts, body) = request.into_parts();
         self.headers = parts.headers;
+        // Where it goes next may be another version's place for it.
+        if let Some(authority) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            self.headers.insert(HOST, host);
+        }
         self.payload = match body {
             RequestBody::Whole(bytes) => Payload::Whole(bytes),
             RequestBody::Stream(incoming, _) => Payload::Stream(incoming),
         };
+    }
+
+    /// Takes back what is left of a body that was not processed.
+    pub(super) fn rewind(&mut self, body: RequestBody) {
+        if let (Payload::Spent, RequestBody::Stream(body, _)) = (&self.payload, body)
+            && let Some(body) = body.rewound()
+        {
+            self.payload = Payload::Stream(body);
+        }
     }
 
     /// Whether it can be sent once more.
@@ -129,18 +175,18 @@ pub(super) enum Keep {
 }
 
 /// All of a body whose length is known and small.
-async fn gather(body: &mut Incoming, state: &Connection) -> Result<Bytes, Failure> {
+async fn gather(body: &mut Inbound, call: &Call) -> Result<Bytes, Failure> {
     let mut whole: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while !body.is_end_stream() {
-        state.body_awaited.set(true);
+        call.body_awaited.set(true);
         let Some(frame) = body.frame().await else {
             break;
         };
-        state.body_awaited.set(false);
+        call.body_awaited.set(false);
         // A caller that leaves, or sends less than it said.
         let frame = frame.map_err(|_| Failure::CallerGone)?;
-        state.enter(Phase::Body);
+        call.enter(Phase::Body);
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -169,4 +215,20 @@ fn origin_form(uri: Uri) -> Uri {
     }
     let path = uri.path_and_query().map_or("/", |p| p.as_str());
     path.parse().unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+/// The form that it has in HTTP/2 (RFC 9113, 8.3.1): the host is in the target.
+fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
+    let host = request.headers_mut().remove(HOST);
+    let authority = host
+        .and_then(|host| Authority::try_from(host.as_bytes()).ok())
+        .unwrap_or_else(|| Authority::from_static("localhost"));
+    let path = request.uri().path_and_query().cloned();
+    let mut target = http::uri::Parts::default();
+    target.scheme = Some(scheme.clone());
+    target.authority = Some(authority);
+    target.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    if let Ok(uri) = Uri::from_parts(target) {
+        *request.uri_mut() = uri;
+    }
 }

@@ -1,31 +1,14 @@
 //! What a request has of a replica while it is with it: a slot, and a connection.
 
-use std::{cell::RefCell, rc::Rc, task::Context};
+use std::{io, rc::Rc, task::Context};
 
-use super::Upstream;
-use crate::worker::{ReplicaRef, WorkerPool};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A worker's idle connections to one replica, last used first.
-#[derive(Debug, Default)]
-pub struct Idle(RefCell<Vec<Upstream>>);
-
-impl Idle {
-    /// One that is ready; those that have closed meanwhile are dropped.
-    #[must_use]
-    pub fn take(&self) -> Option<Upstream> {
-        let mut idle = self.0.borrow_mut();
-        while let Some(mut upstream) = idle.pop() {
-            if upstream.is_ready() {
-                return Some(upstream);
-            }
-        }
-        None
-    }
-
-    fn give(&self, upstream: Upstream) {
-        self.0.borrow_mut().push(upstream);
-    }
-}
+use super::{Lane, Upstream};
+use crate::{
+    dialect::Dialect,
+    worker::{ReplicaRef, WorkerPool},
+};
 
 /// A place among the requests a replica takes at once. Dropping it gives the
 /// place to the next in line.
@@ -47,6 +30,16 @@ impl Slot {
     pub fn replica(&self) -> &ReplicaRef {
         &self.replica
     }
+
+    /// Where requests of this dialect go: gRPC to the replica's own port for it,
+    /// if it has one.
+    pub(super) fn lane(&self, dialect: Dialect) -> (&Lane, &str) {
+        let replica = &self.replica.replica;
+        match (dialect, replica.grpc_authority()) {
+            (Dialect::Grpc, Some(authority)) => (&self.replica.grpc, authority),
+            _ => (&self.replica.http, replica.authority()),
+        }
+    }
 }
 
 impl Drop for Slot {
@@ -58,15 +51,16 @@ impl Drop for Slot {
 /// A slot with the connection that is used for it.
 #[derive(Debug)]
 pub struct Lease {
-    slot: Slot,
+    // In this order: who gets the slot next must not find the request still there.
     upstream: Upstream,
+    slot: Slot,
 }
 
 impl Lease {
     /// A request on `upstream` has been answered; its body may follow.
     #[must_use]
     pub fn new(slot: Slot, upstream: Upstream) -> Self {
-        Self { slot, upstream }
+        Self { upstream, slot }
     }
 
     /// See [`Upstream::drive`].
@@ -74,11 +68,24 @@ impl Lease {
         self.upstream.drive(cx);
     }
 
+    /// The bytes of an upgraded connection, for whoever holds the slot.
+    ///
+    /// # Errors
+    /// If it broke.
+    pub async fn into_io(self) -> io::Result<(Slot, impl AsyncRead + AsyncWrite)> {
+        let Self { upstream, slot } = self;
+        match upstream {
+            Upstream::Http1(connection) => Ok((slot, connection.into_io().await?)),
+            Upstream::Http2(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// The response has ended: the connection may serve the next request.
     pub fn give_back(self) {
-        let Self { slot, upstream } = self;
+        let Self { upstream, slot } = self;
+        // gRPC's connections are shared, and stay where they are.
         if !slot.replica.replica.is_closed() {
-            slot.replica.idle.give(upstream);
+            slot.replica.http.give(upstream);
         }
     }
 }

@@ -1,13 +1,83 @@
-//! Connections to replicas: opened, used for one request at a time, and kept
-//! idle for the next, by one worker alone.
+//! Connections to replicas, of one worker alone.
 //!
-//! A connection has no task of its own. Whoever leases it drives it from the
-//! request's own task, which saves two task switches a request.
+//! On HTTP/1.1 a connection serves one request at a time and is kept idle for
+//! the next; it has no task of its own: whoever leases it drives it from the
+//! request's own task, which saves two task switches a request. On HTTP/2 a
+//! connection is shared by many requests and has a task; each request drives
+//! its own stream.
 
-mod connection;
+mod dial;
+mod http1;
+mod http2;
+mod io;
+mod lane;
 mod lease;
 
+use std::task::Context;
+
+use http::{Request, Response};
+
 pub use self::{
-    connection::{SendError, Upstream},
-    lease::{Idle, Lease, Slot},
+    dial::{Dial, DialError},
+    http1::Http1,
+    http2::Http2,
+    lane::Lane,
+    lease::{Lease, Slot},
 };
+use crate::{body::Received, downstream::RequestBody};
+
+/// The means to send one request.
+#[derive(Debug)]
+pub enum Upstream {
+    /// A connection.
+    Http1(Box<Http1>),
+    /// A stream of one.
+    Http2(Box<Http2>),
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub enum SendError {
+    /// Nothing of the request was sent: here it is back.
+    NotSent(Box<Request<RequestBody>>),
+    /// The replica has not processed it, or most likely not: HTTP/1.1, the
+    /// connection had been used before and closed before any response byte;
+    /// HTTP/2, it said so (RFC 9113, 8.7), and here is what is left of the body.
+    Unprocessed(Option<Box<RequestBody>>),
+    /// It broke.
+    Broken,
+}
+
+impl Upstream {
+    /// Whether the request may have to be sent once more.
+    #[must_use]
+    pub fn may_be_unprocessed(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_reused(),
+            Self::Http2(_) => true,
+        }
+    }
+
+    /// Sends `request` and waits for the response's head.
+    ///
+    /// # Errors
+    /// [`SendError`], which says whether it may be sent again.
+    pub async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Received>, SendError> {
+        match self {
+            Self::Http1(connection) => connection.send(request).await,
+            Self::Http2(stream) => stream.send(request).await,
+        }
+    }
+
+    /// Makes what progress can be made without the response's body. `cx` is
+    /// woken when there can be more.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Http1(connection) => connection.drive(cx),
+            Self::Http2(stream) => stream.drive(cx),
+        }
+    }
+}

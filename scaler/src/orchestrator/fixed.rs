@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tailback_config::Model;
+use tailback_config::{Endpoint, Model};
 
 use super::{Events, Orchestrator, ReplicaSet, ScaleError};
 use crate::replica::Replica;
@@ -15,9 +15,9 @@ use crate::replica::Replica;
 #[derive(Debug)]
 pub struct Fixed {
     events: Events,
-    /// By server and address, so that a server's models share them and that
+    /// By server and addresses, so that a server's models share them and that
     /// they outlive a reload with their counts.
-    replicas: Mutex<HashMap<(String, String), Arc<Replica>>>,
+    replicas: Mutex<HashMap<(String, Endpoint), Arc<Replica>>>,
 }
 
 impl Fixed {
@@ -30,11 +30,14 @@ impl Fixed {
         }
     }
 
-    fn replica(&self, server: &str, authority: &str, concurrency: Option<u32>) -> Arc<Replica> {
+    fn replica(&self, server: &str, at: &Endpoint, concurrency: Option<u32>) -> Arc<Replica> {
         let mut replicas = self.replicas.lock().unwrap_or_else(|e| e.into_inner());
         let replica = replicas
-            .entry((server.to_owned(), authority.to_owned()))
-            .or_insert_with(|| Arc::new(Replica::new(server, authority, concurrency)));
+            .entry((server.to_owned(), at.clone()))
+            .or_insert_with(|| {
+                let grpc = at.grpc.as_ref().map(|grpc| grpc.authority.clone());
+                Arc::new(Replica::new(server, &at.authority, concurrency).with_grpc(grpc))
+            });
         replica.set_concurrency(concurrency);
         replica.clone()
     }
@@ -49,7 +52,7 @@ impl Orchestrator for Fixed {
             .endpoints()
             .unwrap_or_default()
             .iter()
-            .map(|endpoint| self.replica(&server.name, &endpoint.authority, concurrency))
+            .map(|endpoint| self.replica(&server.name, endpoint, concurrency))
             .collect();
         let capacity = u32::try_from(ready.len()).unwrap_or(u32::MAX);
         let set = ReplicaSet {

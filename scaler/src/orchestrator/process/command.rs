@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use tailback_config::{Model, ProcessSpec};
+use tailback_config::{Filling, Model, ProcessSpec};
 use tokio::process::Command;
 
 use super::keeper;
@@ -20,9 +20,15 @@ pub(super) fn command(
     model: &Model,
     spec: &ProcessSpec,
     port: u16,
+    grpc_port: u16,
 ) -> Result<Command, String> {
-    let storage = model.storage_uri.as_deref().unwrap_or_default();
-    let fill = |word: &String| ProcessSpec::fill(word, port, &model.name, storage);
+    let with = Filling {
+        port,
+        grpc_port,
+        model: &model.name,
+        storage_uri: model.storage_uri.as_deref().unwrap_or_default(),
+    };
+    let fill = |word: &String| ProcessSpec::fill(word, &with);
     let words: Vec<String> = spec.command.iter().map(fill).collect();
     let program = words.first().ok_or("the command is empty")?;
     find(program, &spec.directory)?;

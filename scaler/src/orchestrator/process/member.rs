@@ -42,6 +42,8 @@ pub(super) struct Order {
     pub keeper: PathBuf,
     pub replica: Arc<Replica>,
     pub port: Port,
+    /// For gRPC, if the command has a place for it.
+    pub grpc_port: Option<Port>,
 }
 
 /// Leads a process through its life. `stop` asks it to drain and go.
@@ -138,6 +140,7 @@ impl Process {
             &order.model,
             &order.spec,
             order.port.number(),
+            order.grpc_port.as_ref().map_or(0, Port::number),
         )?;
         let mut child = command
             .spawn()

@@ -147,16 +147,21 @@ impl Set {
         };
         let id = self.next_id;
         self.next_id += 1;
-        let port = match Port::free() {
-            Ok(port) => port,
+        let grpc_port = || spec.has_grpc_port().then(Port::free).transpose();
+        let (port, grpc_port) = match Port::free().and_then(|port| Ok((port, grpc_port()?))) {
+            Ok(ports) => ports,
             Err(error) => return self.failed(&format!("no free port on 127.0.0.1: {error}")),
         };
+        let grpc = grpc_port
+            .as_ref()
+            .map(|port| format!("127.0.0.1:{}", port.number()));
         let concurrency = self.wanted.model.concurrency.value.map(NonZeroU32::get);
-        let replica = Arc::new(Replica::new(
+        let replica = Replica::new(
             format!("{}-{id}", self.name()),
             format!("127.0.0.1:{}", port.number()),
             concurrency,
-        ));
+        );
+        let replica = Arc::new(replica.with_grpc(grpc));
         let (stop, stopped) = oneshot::channel();
         let order = Order {
             id,
@@ -165,6 +170,7 @@ impl Set {
             keeper: self.keeper.clone(),
             replica: replica.clone(),
             port,
+            grpc_port,
         };
         tokio::spawn(lead(order, stopped, self.notes.clone()));
         let member = Member {

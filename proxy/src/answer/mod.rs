@@ -1,13 +1,12 @@
-//! Answers that the proxy gives itself, in the form of the Open Inference
-//! Protocol: `{"error": "…"}`.
+//! Answers that the proxy gives in a replica's place: what went wrong is a
+//! [`Failure`], and [`form`] writes it as the caller's own protocol has it.
+
+mod form;
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
-};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
-use crate::outcome::Outcome;
+use crate::{grpc::Code, outcome::Outcome, peek::Fault};
 
 /// Why the proxy answers in a replica's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +19,26 @@ pub enum Failure {
     BadModelHeader,
     /// Not exactly one Host.
     BadHost,
+    /// Several lengths.
+    BadLength,
+    /// The body names no model.
+    Unnamed(Fault),
+    /// gRPC over HTTP/1.1.
+    GrpcNeedsHttp2,
+    /// A gRPC method that is not offered.
+    NoMethod,
+    /// The model repository is not the callers' to change.
+    Repository,
+    /// The server's replicas do not speak what gRPC needs.
+    NoGrpc {
+        /** the model */
+        model: String,
+    },
+    /// The replica speaks another HTTP than its server's `protocol` says.
+    WrongProtocol {
+        /** the model */
+        model: String,
+    },
     /// CONNECT: this is not a forward proxy.
     Connect,
     /// The queue of held requests is full.
@@ -47,10 +66,9 @@ pub enum Failure {
         model: String,
     },
     /// The replica took too long to answer.
-    UpstreamSlow {
-        /** the model */
-        model: String,
-    },
+    UpstreamSlow,
+    /// The time that the caller gave is over.
+    PastDeadline,
     /// The caller took too long to send its body.
     CallerSlow,
     /// The caller left within its body.
@@ -63,13 +81,45 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownModel(_) | Self::NoModel => StatusCode::NOT_FOUND,
-            Self::BadModelHeader | Self::BadHost | Self::CallerGone => StatusCode::BAD_REQUEST,
+            Self::Unnamed(Fault::TooFar(_)) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BadModelHeader
+            | Self::BadHost
+            | Self::BadLength
+            | Self::CallerGone
+            | Self::Unnamed(_) => StatusCode::BAD_REQUEST,
+            Self::GrpcNeedsHttp2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::HeldTooLong { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unreachable { .. } | Self::UpstreamReset { .. } => StatusCode::BAD_GATEWAY,
-            Self::UpstreamSlow { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unreachable { .. } | Self::UpstreamReset { .. } | Self::WrongProtocol { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::UpstreamSlow | Self::PastDeadline => StatusCode::GATEWAY_TIMEOUT,
             Self::CallerSlow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Its status in gRPC.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownModel(_) => Code::NotFound,
+            Self::NoModel
+            | Self::BadModelHeader
+            | Self::BadHost
+            | Self::BadLength
+            | Self::Connect
+            | Self::GrpcNeedsHttp2
+            | Self::Unnamed(_) => Code::InvalidArgument,
+            Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => Code::Unimplemented,
+            Self::QueueFull { .. } => Code::ResourceExhausted,
+            Self::HeldTooLong { .. } | Self::Unreachable { .. } | Self::UpstreamReset { .. } => {
+                Code::Unavailable
+            }
+            Self::WrongProtocol { .. } => Code::Internal,
+            Self::UpstreamSlow | Self::PastDeadline | Self::CallerSlow => Code::DeadlineExceeded,
+            Self::CallerGone => Code::Cancelled,
         }
     }
 
@@ -82,12 +132,20 @@ impl Failure {
             | Self::NoModel
             | Self::BadModelHeader
             | Self::BadHost
+            | Self::BadLength
+            | Self::Unnamed(_)
+            | Self::GrpcNeedsHttp2
+            | Self::NoMethod
+            | Self::Repository
             | Self::Connect => None,
+            Self::NoGrpc { .. } => Some(Outcome::Refused),
+            Self::WrongProtocol { .. } => Some(Outcome::Unreachable),
+            Self::PastDeadline => Some(Outcome::PastDeadline),
             Self::QueueFull { .. } => Some(Outcome::QueueFull),
             Self::HeldTooLong { .. } => Some(Outcome::HeldTooLong),
             Self::Unreachable { .. } => Some(Outcome::Unreachable),
             Self::UpstreamReset { .. } => Some(Outcome::UpstreamReset),
-            Self::UpstreamSlow { .. } => Some(Outcome::UpstreamSlow),
+            Self::UpstreamSlow => Some(Outcome::UpstreamSlow),
             Self::CallerSlow => Some(Outcome::CallerSlow),
             Self::CallerGone => Some(Outcome::CallerGone),
         }
@@ -99,10 +157,30 @@ impl Failure {
         match self {
             Self::UnknownModel(name) => format!("model {name:?} is not served here"),
             Self::NoModel => {
-                "no model is named: use /v2/models/{name}/infer or the header seldon-model".into()
+                "no model is named: use /v2/models/{name}/infer, a path below /v1 with the model in \
+                 its body, or the header seldon-model"
+                    .into()
             }
+            Self::Unnamed(fault) => fault.to_string(),
+            Self::GrpcNeedsHttp2 => "gRPC needs HTTP/2".into(),
+            Self::NoMethod => "the method is not offered here; methods of other services need the \
+                 metadata seldon-model"
+                .into(),
+            Self::Repository => {
+                "models are loaded and unloaded by the manifests, not by requests".into()
+            }
+            Self::NoGrpc { model } => {
+                format!("the server of model {model:?} speaks HTTP/1.1 only, so no gRPC")
+            }
+            Self::WrongProtocol { model } => {
+                format!("the replica of model {model:?} does not speak its server's protocol")
+            }
+            Self::PastDeadline => "the time that the caller gave is over".into(),
             Self::BadModelHeader => "the header seldon-model must name exactly one model".into(),
-            Self::BadHost => "an HTTP/1.1 request must have exactly one Host header".into(),
+            Self::BadHost => {
+                "a request must name exactly one host: in Host, or in :authority of HTTP/2".into()
+            }
+            Self::BadLength => "a request must have one content-length at most".into(),
             Self::Connect => "CONNECT is not supported".into(),
             Self::QueueFull { model, limit } => {
                 format!(
@@ -120,9 +198,7 @@ impl Failure {
             Self::UpstreamReset { model } => {
                 format!("the replica of model {model:?} closed the connection before it answered")
             }
-            Self::UpstreamSlow { model } => {
-                format!("the replica of model {model:?} took too long to answer")
-            }
+            Self::UpstreamSlow => "the replica took too long to answer".into(),
             Self::CallerSlow => "the request's body took too long to arrive".into(),
             Self::CallerGone => "the request's body ended early".into(),
         }
@@ -136,27 +212,6 @@ impl Failure {
             _ => None,
         }
     }
-
-    /// The response.
-    #[must_use]
-    pub fn response(&self) -> Response<Bytes> {
-        let mut response = json(
-            self.status(),
-            &serde_json::json!({ "error": self.message() }),
-        );
-        if let Some(seconds) = self.retry_after() {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if *self == Self::Connect {
-            response.headers_mut().insert(
-                ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
-            );
-        }
-        response
-    }
 }
 
 /// A JSON response.
@@ -168,48 +223,4 @@ pub fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_are_in_the_protocols_json_form() {
-        let response = Failure::UnknownModel("a\"b".into()).response();
-        assert_eq!(response.status(), 404);
-        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
-        assert_eq!(
-            body,
-            serde_json::json!({"error": "model \"a\\\"b\" is not served here"})
-        );
-    }
-
-    #[test]
-    fn overload_says_when_to_come_back() {
-        let full = Failure::QueueFull {
-            model: "m".into(),
-            limit: 3,
-        }
-        .response();
-        assert_eq!(
-            (
-                full.status().as_u16(),
-                full.headers()[RETRY_AFTER].to_str().unwrap()
-            ),
-            (429, "1")
-        );
-        let late = Failure::HeldTooLong {
-            model: "m".into(),
-            seconds: 0.5,
-        }
-        .response();
-        assert_eq!(
-            (
-                late.status().as_u16(),
-                late.headers()[RETRY_AFTER].to_str().unwrap()
-            ),
-            (503, "1")
-        );
-    }
 }

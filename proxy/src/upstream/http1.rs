@@ -7,24 +7,23 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tailback_config::Limits;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{coalesce, downstream::RequestBody};
+use super::{
+    SendError,
+    io::{CountingIo, Io},
+};
+use crate::{body::Received, downstream::RequestBody};
 
 /// A connection, and the means to send requests on it.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct Http1 {
     sender: http1::SendRequest<RequestBody>,
     connection: Pin<Box<http1::Connection<TokioIo<CountingIo>, RequestBody>>>,
     closed: bool,
@@ -34,31 +33,11 @@ pub struct Upstream {
     answered: Rc<Cell<bool>>,
 }
 
-/// Why there is no response.
-#[derive(Debug)]
-pub enum SendError {
-    /// Nothing of the request was sent: here it is back.
-    NotSent(Box<Request<RequestBody>>),
-    /// The connection had been used before and closed before any response
-    /// byte: most likely the replica closed it just before.
-    Stale,
-    /// It broke.
-    Broken,
-}
-
-impl Upstream {
-    /// Connects to `authority` (`host:port`) within `limit`.
-    ///
-    /// # Errors
-    /// If it cannot be reached.
-    pub async fn open(authority: &str, limit: Duration, limits: &Limits) -> io::Result<Self> {
-        let tcp = timeout(limit, TcpStream::connect(authority)).await??;
-        tcp.set_nodelay(true)?;
+impl Http1 {
+    /// Speaks HTTP/1.1 on `io`.
+    pub(super) async fn open(io: Io, limits: &Limits) -> io::Result<Self> {
         let answered = Rc::new(Cell::new(false));
-        let io = TokioIo::new(CountingIo {
-            tcp,
-            received: answered.clone(),
-        });
+        let io = TokioIo::new(CountingIo::new(io, answered.clone()));
         let (sender, connection) = http1::Builder::new()
             .max_headers(limits.header_fields.max(100))
             .handshake(io)
@@ -87,6 +66,24 @@ impl Upstream {
         }
     }
 
+    /// The bytes of the connection after it has been upgraded.
+    ///
+    /// # Errors
+    /// If it broke.
+    pub async fn into_io(mut self) -> io::Result<impl AsyncRead + AsyncWrite> {
+        poll_fn(|cx| {
+            self.drive(cx);
+            if self.closed {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        let parts = Pin::into_inner(self.connection).into_parts();
+        Ok(parts.io.into_inner().unread(parts.read_buf))
+    }
+
     /// Whether a request can be sent now: it is open, and has ended the last one.
     pub fn is_ready(&mut self) -> bool {
         // Nobody needs to be woken: it is looked at before each use.
@@ -101,7 +98,7 @@ impl Upstream {
     pub async fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<Received>, SendError> {
         self.answered.set(false);
         let reused = std::mem::replace(&mut self.reused, true);
         let mut response = pin!(self.sender.try_send_request(request));
@@ -118,72 +115,14 @@ impl Upstream {
         })
         .await;
         match result {
-            Some(Ok(response)) => Ok(response),
+            Some(Ok(response)) => Ok(response.map(Received::Http1)),
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Err(SendError::NotSent(Box::new(request))),
-                None if reused && !self.answered.get() => Err(SendError::Stale),
+                None if reused && !self.answered.get() => Err(SendError::Unprocessed(None)),
                 None => Err(SendError::Broken),
             },
-            None if reused && !self.answered.get() => Err(SendError::Stale),
+            None if reused && !self.answered.get() => Err(SendError::Unprocessed(None)),
             None => Err(SendError::Broken),
         }
-    }
-}
-
-/// A replica's bytes; tells whether any came.
-#[derive(Debug)]
-struct CountingIo {
-    tcp: TcpStream,
-    received: Rc<Cell<bool>>,
-}
-
-impl AsyncRead for CountingIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.received.set(true);
-        }
-        result
-    }
-}
-
-impl AsyncWrite for CountingIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        coalesce::poll_write(
-            Pin::new(&mut self.tcp),
-            cx,
-            slices,
-            |tcp, cx, bytes| tcp.poll_write(cx, bytes),
-            |tcp, cx, slices| tcp.poll_write_vectored(cx, slices),
-        )
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }

@@ -1,0 +1,31 @@
+//! Whatever the bytes and however they are cut: no panic, the same result; and
+//! where serde_json finds an object with a text `model`, so does the scanner.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tailback::peek::{Json, Progress};
+
+fuzz_target!(|input: (usize, &[u8])| {
+    let (cut, bytes) = input;
+    let whole = Json::default().feed(bytes);
+    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let mut scanner = Json::default();
+    let pieces = match scanner.feed(a) {
+        Progress::More => scanner.feed(b),
+        end => end,
+    };
+    assert_eq!(whole, pieces);
+    let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(bytes) else {
+        return;
+    };
+    if let Some(serde_json::Value::String(name)) = object.get("model")
+        && name.len() <= 1024
+    {
+        // Of several, serde_json keeps the last, the scanner the first.
+        assert!(
+            matches!(whole, Progress::Found(_) | Progress::Not(_)),
+            "{name:?}: {whole:?}"
+        );
+    }
+});

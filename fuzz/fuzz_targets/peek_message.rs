@@ -1,0 +1,23 @@
+//! Whatever the bytes and however they are cut: no panic, the same result, and a
+//! name that stands where it is said to.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tailback::peek::{Message, Progress};
+
+fuzz_target!(|input: (u8, usize, &[u8])| {
+    let (field, cut, bytes) = input;
+    let field = u32::from(field % 8) + 1;
+    let whole = Message::new(field).feed(bytes);
+    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let mut scanner = Message::new(field);
+    let pieces = match scanner.feed(a) {
+        Progress::More => scanner.feed(b),
+        end => end,
+    };
+    assert_eq!(whole, pieces);
+    if let Progress::Found(found) = whole {
+        assert!(bytes[found.span].ends_with(found.name.as_bytes()));
+    }
+});

@@ -1,0 +1,26 @@
+//! Whatever the bytes and however they are cut: no panic, the same result, and a
+//! name that stands where it is said to.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tailback::peek::{Multipart, Progress};
+
+fuzz_target!(|input: (&str, usize, &[u8])| {
+    let (content_type, cut, bytes) = input;
+    let _ = Multipart::of(content_type);
+    let form = || Multipart::of("multipart/form-data; boundary=x");
+    let (Some(mut whole), Some(mut scanner)) = (form(), form()) else {
+        return;
+    };
+    let whole = whole.feed(bytes);
+    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let pieces = match scanner.feed(a) {
+        Progress::More => scanner.feed(b),
+        end => end,
+    };
+    assert_eq!(whole, pieces);
+    if let Progress::Found(found) = whole {
+        assert_eq!(&bytes[found.span], found.name.as_bytes());
+    }
+});

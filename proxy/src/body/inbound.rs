@@ -1,0 +1,149 @@
+//! A request's body that may have been looked into before it goes on.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{BodyError, Received};
+
+/// What has been read of a body and is yet to be sent on, and the rest of it.
+#[derive(Debug)]
+pub struct Inbound {
+    /// In order. Empty, and without memory of its own, unless it was looked into.
+    read: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Received,
+    sent: Sent,
+}
+
+/// What has been passed on, to be sent once more if it has to be.
+#[derive(Debug)]
+enum Sent {
+    /// Nothing is kept.
+    Lost,
+    /// All of it, and how many more bytes may be.
+    Kept(Vec<Bytes>, usize),
+}
+
+impl Inbound {
+    /// A body nobody has looked into.
+    #[must_use]
+    pub fn new(rest: Received) -> Self {
+        Self {
+            read: VecDeque::new(),
+            trailers: None,
+            rest,
+            sent: Sent::Lost,
+        }
+    }
+
+    /// From here on, keeps what is passed on, up to `limit` bytes.
+    pub fn keep(&mut self, limit: usize) {
+        self.sent = Sent::Kept(Vec::new(), limit);
+    }
+
+    /// The body as it was when [`keep`](Self::keep) was called, if it was kept.
+    #[must_use]
+    pub fn rewound(mut self) -> Option<Self> {
+        let Sent::Kept(pieces, _) = std::mem::replace(&mut self.sent, Sent::Lost) else {
+            return None;
+        };
+        for piece in pieces.into_iter().rev() {
+            self.read.push_front(piece);
+        }
+        Some(self)
+    }
+
+    fn passed_on(&mut self, frame: &Frame<Bytes>) {
+        self.sent = match (
+            std::mem::replace(&mut self.sent, Sent::Lost),
+            frame.data_ref(),
+        ) {
+            (Sent::Kept(mut pieces, room), Some(piece)) if piece.len() <= room => {
+                pieces.push(piece.clone());
+                Sent::Kept(pieces, room - piece.len())
+            }
+            _ => Sent::Lost,
+        };
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(piece) = self.read.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
+    }
+
+    /// Reads one more piece, which stays part of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// If the body breaks off.
+    pub async fn look_further(&mut self) -> Result<Option<&Bytes>, BodyError> {
+        loop {
+            if self.trailers.is_some() {
+                return Ok(None);
+            }
+            let frame = poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await;
+            let Some(frame) = frame.transpose()? else {
+                return Ok(None);
+            };
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => {
+                    self.read.push_back(data);
+                    return Ok(self.read.back());
+                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            }
+        }
+    }
+
+    /// What has been read so far, in order.
+    #[must_use]
+    pub fn read_so_far(&mut self) -> &mut VecDeque<Bytes> {
+        &mut self.read
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = this.poll_next(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.passed_on(frame);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_empty() && self.trailers.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.rest.size_hint();
+        if !self.read.is_empty() {
+            let read: u64 = self.read.iter().map(|piece| piece.len() as u64).sum();
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(read));
+            }
+            hint.set_lower(hint.lower().saturating_add(read));
+        }
+        hint
+    }
+}

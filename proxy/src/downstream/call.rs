@@ -1,0 +1,202 @@
+//! What is going on with one request, and until when that may take.
+//!
+//! Shared by the request, its bodies and whoever watches over it, all of one
+//! task. On HTTP/1.1, where one request follows the other, a connection has one
+//! `Call` for all of them, which also knows the time in between.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use http::HeaderValue;
+use tailback_scaler::clock::Nanos;
+
+use super::{Connection, Exchange, Tunnel};
+use crate::{dialect::Dialect, outcome::Outcome};
+
+/// What is being done; each has its own time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing, between requests: `keep_alive`.
+    Idle,
+    /// A request's header block is arriving: `header`.
+    Head,
+    /// The request waits for a replica: its hold deadline, kept elsewhere.
+    Held,
+    /// The request's body is arriving: `body` for each piece.
+    Body,
+    /// The request has been sent: `response`.
+    Response,
+    /// The response's body is on its way: `body` for each piece.
+    Streaming,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Call {
+    connection: Rc<Connection>,
+    phase: Cell<Phase>,
+    /// The phase began, or made progress, since the deadline was set.
+    moved: Cell<bool>,
+    deadline: Cell<Nanos>,
+    /// When the request has to be over altogether.
+    total: Cell<Nanos>,
+    /// It was its caller who set `total`.
+    limited: Cell<bool>,
+    /// Time is up for the request; it has not noticed yet.
+    expired: Cell<bool>,
+    /// How its caller wants to be told what goes wrong.
+    pub dialect: Cell<Dialect>,
+    /// The request's body is awaited.
+    pub body_awaited: Cell<bool>,
+    /// The request's body ended early, or was none.
+    pub body_broken: Cell<bool>,
+    /// The protocol that the caller wants to go over to.
+    pub upgrade: RefCell<Option<HeaderValue>>,
+    /// Both sides have agreed on it.
+    tunnel: RefCell<Option<Tunnel>>,
+    /// More of the answer is awaited of the replica.
+    pub answer_awaited: Cell<bool>,
+}
+
+impl Call {
+    /// A call on `connection`, in `phase` since now.
+    #[must_use]
+    pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
+        Self {
+            connection,
+            phase: Cell::new(phase),
+            moved: Cell::new(true),
+            deadline: Cell::new(Nanos(u64::MAX)),
+            total: Cell::new(Nanos(u64::MAX)),
+            limited: Cell::new(false),
+            expired: Cell::new(false),
+            dialect: Cell::default(),
+            body_awaited: Cell::new(false),
+            body_broken: Cell::new(false),
+            answer_awaited: Cell::new(false),
+            upgrade: RefCell::default(),
+            tunnel: RefCell::default(),
+        }
+    }
+
+    /// What it is on.
+    #[must_use]
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// What is being done.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// A request has arrived at `now`: its total time runs, which its caller
+    /// may have limited.
+    pub fn begin(&self, now: Nanos, limit: Option<Duration>) {
+        let most = self.connection.timeouts().total;
+        self.limited.set(limit.is_some_and(|limit| limit < most));
+        self.total.set(now + limit.unwrap_or(most).min(most));
+        self.body_broken.set(false);
+        self.answer_awaited.set(false);
+        self.moved.set(true);
+    }
+
+    /// Enters `phase`, or makes progress in it: its time limit starts anew.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.moved.set(true);
+    }
+
+    /// Bytes came in from the caller, on HTTP/1.1.
+    pub fn received(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// A response has been handed over to the last byte. Its request, if it was
+    /// for a model, is complete when those bytes are flushed.
+    pub fn finish(&self, exchange: Option<Exchange>) {
+        self.connection.finish(exchange);
+    }
+
+    /// When the answer has gone out, the connection becomes this.
+    pub fn set_tunnel(&self, tunnel: Tunnel) {
+        self.tunnel.replace(Some(tunnel));
+    }
+
+    /// What the connection becomes, if anything.
+    #[must_use]
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+
+    /// The response has gone out: time for the next request, on HTTP/1.1.
+    pub fn flushed(&self) {
+        // With pipelining, the next request may be under way already.
+        if self.phase.get() == Phase::Streaming {
+            self.total.set(Nanos(u64::MAX));
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// The present deadline. Call it when a turn of the task is over: the
+    /// clock is read only if something moved in it.
+    pub fn deadline(&self) -> Nanos {
+        if self.moved.take() {
+            let timeouts = self.connection.timeouts();
+            let limit = match self.phase.get() {
+                Phase::Idle => timeouts.keep_alive,
+                Phase::Head => timeouts.header,
+                Phase::Held => Duration::MAX,
+                Phase::Body | Phase::Streaming => timeouts.body,
+                Phase::Response => timeouts.response,
+            };
+            self.deadline
+                .set((Nanos::now() + limit).min(self.total.get()));
+        }
+        self.deadline.get()
+    }
+
+    /// If it is idle, it ends after `linger`.
+    pub fn linger(&self, linger: Duration) {
+        if self.phase.get() == Phase::Idle {
+            self.deadline.set(Nanos::now() + linger);
+        }
+    }
+
+    /// The request's time is up; it will find out by [`take_expired`](Self::take_expired).
+    pub fn expire(&self) {
+        self.expired.set(true);
+    }
+
+    /// Whether the request's time is up: said once.
+    pub fn take_expired(&self) -> bool {
+        self.expired.take()
+    }
+
+    /// Whether the time that its caller gave it is over.
+    #[must_use]
+    pub fn is_past_callers_limit(&self) -> bool {
+        self.limited.get() && Nanos::now() >= self.total.get()
+    }
+
+    /// Who is to blame that nothing moves.
+    #[must_use]
+    pub fn blame(&self) -> Outcome {
+        match self.phase.get() {
+            Phase::Held => Outcome::HeldTooLong,
+            Phase::Body if self.body_awaited.get() => Outcome::CallerSlow,
+            Phase::Streaming
+                if self.connection.write_blocked.get() || !self.answer_awaited.get() =>
+            {
+                Outcome::CallerSlow
+            }
+            _ => Outcome::UpstreamSlow,
+        }
+    }
+}

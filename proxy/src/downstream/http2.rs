@@ -1,0 +1,231 @@
+//! HTTP/2 to callers: streams beside each other on one connection, each with a
+//! call of its own, and all of it in the connection's own task. So whatever ends
+//! the connection ends its requests with it, at once.
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream::FuturesUnordered};
+use h2::{
+    Reason, RecvStream, SendStream,
+    server::{Builder, SendResponse},
+};
+use http::{HeaderMap, Request, Response, StatusCode, Version, header::EXPECT};
+use pingora_core::server::ShutdownWatch;
+use tailback_scaler::clock::Nanos;
+
+use super::{
+    Call, Connection, DataPlane, LINGER, Phase, ResponseBody, io::WatchedIo, transport::Transport,
+    watchdog::Watchdog,
+};
+use crate::{
+    body::{Pump, PumpError, Received},
+    date,
+    dialect::Dialect,
+    grpc, request,
+};
+
+/// Streams that are open at once on a connection.
+const STREAMS: u32 = 100;
+/// What a stream may send before anyone takes it, in bytes. Held requests are
+/// not read: the connection's window is large enough for all streams' together,
+/// so that they do not block others.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+/// What a stream buffers to be sent, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that a caller has reset before they were accepted (rapid reset,
+/// CVE-2023-44487), and that were reset for its errors, before the connection ends.
+const RESETS: usize = 20;
+const ERRORS: usize = 128;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(
+    plane: Arc<DataPlane>,
+    io: Transport,
+    connection: Rc<Connection>,
+    mut shutdown: ShutdownWatch,
+) {
+    let io = WatchedIo::http2(io, connection.clone());
+    let header_bytes = u32::try_from(plane.limits.header_bytes).unwrap_or(u32::MAX);
+    let handshake = Builder::new()
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(header_bytes)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(Some(ERRORS))
+        .handshake::<_, Bytes>(io);
+    let Ok(Ok(mut h2)) = tokio::time::timeout(plane.timeouts.header, handshake).await else {
+        return;
+    };
+    let mut streams = FuturesUnordered::new();
+    // With no stream open, the connection is idle: until its first, for as long
+    // as a header block may take.
+    let idle_until = Cell::new(Nanos::now() + plane.timeouts.header);
+    let mut watchdog = Watchdog::new(idle_until.get());
+    let mut drain = pin!(shutdown.wait_for(|&draining| draining));
+    let mut drain_awaited = false;
+    let mut busy = false;
+
+    poll_fn(|cx| {
+        if !drain_awaited {
+            drain_awaited = true;
+            let _ = drain.as_mut().poll(cx);
+        }
+        if plane.draining.load(Ordering::Relaxed) && !connection.is_closing() {
+            connection.close_after_this();
+            h2.graceful_shutdown();
+            idle_until.set(Nanos::now() + LINGER);
+        }
+        loop {
+            while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {}
+            // Also sends what the streams have written.
+            match h2.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    streams.push(stream(&plane, connection.clone(), request, respond));
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        if !streams.is_empty() {
+            busy = true;
+            return Poll::Pending;
+        }
+        if std::mem::take(&mut busy) {
+            let limit = match connection.is_closing() {
+                true => LINGER,
+                false => plane.timeouts.keep_alive,
+            };
+            idle_until.set(Nanos::now() + limit);
+        }
+        if watchdog.poll(cx, || idle_until.get()).is_pending() {
+            return Poll::Pending;
+        }
+        if connection.is_closing() {
+            return Poll::Ready(());
+        }
+        // The caller hears of it before the connection closes.
+        connection.close_after_this();
+        h2.graceful_shutdown();
+        idle_until.set(Nanos::now() + LINGER);
+        let _ = watchdog.poll(cx, || idle_until.get());
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// One request and its answer. Dropping it ends both.
+async fn stream(
+    plane: &DataPlane,
+    connection: Rc<Connection>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let call = Rc::new(Call::new(connection, Phase::Body));
+    let mut watchdog = Watchdog::new(call.deadline());
+    if request.headers().len() > plane.limits.header_fields {
+        let _ = respond.send_response(too_many_fields(), true);
+        return;
+    }
+    if request.headers().contains_key(EXPECT) {
+        let mut go_on = Response::new(());
+        *go_on.status_mut() = StatusCode::CONTINUE;
+        let _ = respond.send_informational(go_on);
+    }
+    let (parts, body) = request.into_parts();
+    let body = if body.is_end_stream() {
+        Received::None
+    } else {
+        Received::http2(body, &parts.headers)
+    };
+    let answer = {
+        let mut work = pin!(request::handle(
+            plane,
+            &call,
+            Request::from_parts(parts, body)
+        ));
+        poll_fn(|cx| {
+            loop {
+                // The caller has left: what it asked for is dropped.
+                if respond.poll_reset(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if let Poll::Ready(answer) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Some(answer));
+                }
+                if watchdog.poll(cx, || call.deadline()).is_pending() {
+                    return Poll::Pending;
+                }
+                // The request finds that its time is up, and answers that.
+                call.expire();
+            }
+        })
+        .await
+    };
+    let Some(answer) = answer else { return };
+    let (mut parts, mut body) = answer.into_parts();
+    parts.version = Version::HTTP_2;
+    date::stamp(&mut parts.headers);
+    let all = http_body::Body::is_end_stream(&body);
+    match respond.send_response(Response::from_parts(parts, ()), all) {
+        Ok(_) if all => body.complete(),
+        Ok(stream) => send(&call, Pump::new(stream, body), watchdog).await,
+        Err(_) => {}
+    }
+}
+
+/// Sends an answer's body.
+async fn send(call: &Rc<Call>, mut pump: Pump<ResponseBody>, mut watchdog: Watchdog) {
+    let sent = poll_fn(|cx| {
+        if let Poll::Ready(sent) = pump.poll(cx) {
+            return Poll::Ready(Some(sent));
+        }
+        watchdog.poll(cx, || call.deadline()).map(|()| None)
+    })
+    .await;
+    match sent {
+        Some(Ok(())) => pump.body().complete(),
+        // The caller does not hear of it any more.
+        Some(Err(PumpError::Stream)) => {}
+        Some(Err(PumpError::Body(_))) => break_off(call, pump.stream(), Reason::INTERNAL_ERROR),
+        None => {
+            call.expire();
+            break_off(call, pump.stream(), Reason::CANCEL);
+        }
+    }
+}
+
+/// Ends an answer that cannot be completed.
+fn break_off(call: &Call, stream: &mut SendStream<Bytes>, reason: Reason) {
+    if call.dialect.get() == Dialect::Grpc {
+        let status = if call.is_past_callers_limit() {
+            grpc::Code::DeadlineExceeded
+        } else {
+            grpc::Code::Unavailable
+        };
+        let mut trailers = HeaderMap::new();
+        grpc::write_status(&mut trailers, status, "the answer broke off");
+        if stream.send_trailers(trailers).is_ok() {
+            return;
+        }
+    }
+    stream.send_reset(reason);
+}
+
+/// As hyper answers it on HTTP/1.1.
+fn too_many_fields() -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
+}

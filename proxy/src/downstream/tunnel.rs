@@ -1,0 +1,118 @@
+//! Upgraded connections (RFC 9110, 7.8), such as WebSocket: bytes both ways,
+//! whatever they mean, until both sides have closed.
+
+use std::{future::Future, io, time::Duration};
+
+use pingora_core::server::ShutdownWatch;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::{Call, Exchange, transport::Transport};
+use crate::{outcome::Outcome, upstream::Lease};
+
+/// Copied at once, in bytes.
+const PIECE: usize = 16 * 1024;
+
+/// Both have agreed to upgrade; the caller's side follows when the answer that
+/// says so is out.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// In this order: the slot goes back before the request ends.
+    lease: Lease,
+    exchange: Exchange,
+}
+
+/// Which side has broken off.
+enum Broken {
+    Caller,
+    Replica,
+}
+
+impl Tunnel {
+    /// For a request that the lease's replica has answered with 101.
+    #[must_use]
+    pub fn new(lease: Lease, exchange: Exchange) -> Self {
+        Self { lease, exchange }
+    }
+
+    /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away.
+    pub(super) async fn run(self, caller: Transport, call: &Call, shutdown: ShutdownWatch) {
+        let Self {
+            lease,
+            mut exchange,
+        } = self;
+        let timeouts = call.connection().timeouts();
+        let (slot, replica) = match lease.into_io().await {
+            Ok(parts) => parts,
+            Err(_) => return exchange.set_outcome(Outcome::UpstreamReset),
+        };
+        let outcome = tokio::select! {
+            ended = both_ways(caller, replica) => match ended {
+                Ok(()) => Outcome::Success,
+                Err(Broken::Caller) => Outcome::CallerGone,
+                Err(Broken::Replica) => Outcome::UpstreamReset,
+            },
+            () = tokio::time::sleep(timeouts.total) => Outcome::UpstreamSlow,
+            () = drained(shutdown, timeouts.tunnel_drain) => Outcome::Success,
+        };
+        exchange.set_outcome(outcome);
+        drop(slot);
+    }
+}
+
+async fn both_ways(caller: Transport, replica: impl AsyncRead + AsyncWrite) -> Result<(), Broken> {
+    let (from_caller, to_caller) = tokio::io::split(caller);
+    let (from_replica, to_replica) = tokio::io::split(replica);
+    let up = one_way(from_caller, to_replica);
+    let down = one_way(from_replica, to_caller);
+    let up = async {
+        up.await
+            .map_err(|end| end.of(Broken::Caller, Broken::Replica))
+    };
+    let down = async {
+        down.await
+            .map_err(|end| end.of(Broken::Replica, Broken::Caller))
+    };
+    tokio::try_join!(up, down).map(|_| ())
+}
+
+/// Which end of one way has broken off.
+enum End {
+    Reading,
+    Writing,
+}
+
+impl End {
+    fn of(self, reading: Broken, writing: Broken) -> Broken {
+        match self {
+            Self::Reading => reading,
+            Self::Writing => writing,
+        }
+    }
+}
+
+/// Copies until the end, and passes that on.
+fn one_way<A: AsyncRead, B: AsyncWrite>(
+    mut from: ReadHalf<A>,
+    mut to: WriteHalf<B>,
+) -> impl Future<Output = Result<(), End>> {
+    async move {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let length = from.read(&mut piece).await.map_err(|_| End::Reading)?;
+            if length == 0 {
+                // Who has closed already need not be told.
+                let _: io::Result<()> = to.shutdown().await;
+                return Ok(());
+            }
+            to.write_all(&piece[..length])
+                .await
+                .map_err(|_| End::Writing)?;
+            to.flush().await.map_err(|_| End::Writing)?;
+        }
+    }
+}
+
+async fn drained(mut shutdown: ShutdownWatch, limit: Duration) {
+    let _ = shutdown.wait_for(|&draining| draining).await;
+    tokio::time::sleep(limit).await;
+}

@@ -1,0 +1,55 @@
+//! A timer that follows a deadline which mostly moves away from it: a later
+//! deadline is looked up when the timer ends, so that what moves it touches no
+//! timer.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tailback_scaler::clock::Nanos;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    /// What the timer is set to, unless it has ended.
+    at: Option<Nanos>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Watchdog {
+    /// Watches for `deadline`.
+    pub(super) fn new(deadline: Nanos) -> Self {
+        Self {
+            at: Some(deadline),
+            timer: Box::pin(sleep_until(instant(deadline))),
+        }
+    }
+
+    /// Ready once per deadline that has passed.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Nanos) -> Poll<()> {
+        let mut present = deadline();
+        loop {
+            if self.at.is_none_or(|at| present < at) {
+                self.at = Some(present);
+                self.timer.as_mut().reset(instant(present));
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.at = None;
+            present = deadline();
+            if present <= Nanos::now() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+fn instant(at: Nanos) -> Instant {
+    // Far enough for any timer; more would overflow.
+    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    Instant::now() + at.since(Nanos::now()).min(FAR)
+}

@@ -1,0 +1,268 @@
+//! The member `model` of a JSON object (RFC 8259), wherever among the others it
+//! stands. Others are skipped, not validated: that is the replica's business.
+//! Of several, the first counts.
+
+use memchr::memchr2;
+
+use super::{Fault, Found, LONGEST_NAME, Progress};
+
+/// The member that is looked for.
+const KEY: &[u8] = b"model";
+/// Every character may be written as `\u006d`.
+const ESCAPED: usize = 6;
+
+/// Scans an object piece by piece.
+#[derive(Debug, Default)]
+pub struct Json {
+    state: State,
+    /// The last byte was a backslash, in a text.
+    escaped: bool,
+    /// The text being read, if it is of interest, as it is written.
+    text: Vec<u8>,
+    /// Bytes of the pieces before this one.
+    before: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// Before the object.
+    #[default]
+    Start,
+    /// Before a key, or the object's end.
+    Key,
+    /// Within a key.
+    InKey,
+    /// Between a key and its value.
+    Colon(Of),
+    /// Before a value.
+    Value(Of),
+    /// Within the value that is looked for; where it began.
+    InModel(usize),
+    /// Within another text.
+    InText,
+    /// Within a number or word.
+    InWord,
+    /// Within brackets, this deep.
+    Nested(usize),
+    /// Within a text there.
+    NestedText(usize),
+    /// After a value.
+    Comma,
+}
+
+/// Whose value it is.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Model,
+    Other,
+}
+
+impl Json {
+    /// Takes the next piece of the body.
+    pub fn feed(&mut self, piece: &[u8]) -> Progress {
+        let mut at = 0;
+        while at < piece.len() {
+            // Long texts are what large bodies mostly are.
+            if !self.escaped && matches!(self.state, State::InText | State::NestedText(_)) {
+                match memchr2(b'"', b'\\', &piece[at..]) {
+                    Some(skipped) => at += skipped,
+                    None => break,
+                }
+            }
+            if let Some(end) = self.step(piece[at], self.before + at) {
+                return end;
+            }
+            at += 1;
+        }
+        self.before += piece.len();
+        Progress::More
+    }
+
+    /// Takes the byte at `at`. Returns how it ends, if it does.
+    fn step(&mut self, byte: u8, at: usize) -> Option<Progress> {
+        if std::mem::take(&mut self.escaped) {
+            self.text.push(byte);
+            return None;
+        }
+        let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.state = match (self.state, byte) {
+            (State::InText, b'"') => State::Comma,
+            (State::NestedText(depth), b'"') => State::Nested(depth),
+            (state @ (State::InText | State::NestedText(_)), _) => {
+                self.escaped = byte == b'\\';
+                self.text.clear();
+                state
+            }
+
+            (State::InKey, b'"') => State::Colon(self.whose()),
+            (State::InModel(start), b'"') => return Some(self.found(start, at + 1)),
+            (state @ (State::InKey | State::InModel(_)), _) => {
+                self.escaped = byte == b'\\';
+                if self.text.len() <= ESCAPED * LONGEST_NAME {
+                    self.text.push(byte);
+                } else if let State::InModel(_) = state {
+                    return Some(Progress::Not(Fault::TooLong));
+                }
+                state
+            }
+
+            (State::Nested(depth), b'{' | b'[') => State::Nested(depth + 1),
+            (State::Nested(1), b'}' | b']') => State::Comma,
+            (State::Nested(depth), b'}' | b']') => State::Nested(depth - 1),
+            (State::Nested(depth), b'"') => State::NestedText(depth),
+            (state @ State::Nested(_), _) => state,
+
+            (State::InWord | State::Comma, b',') => State::Key,
+            (State::Key | State::InWord | State::Comma, b'}') => {
+                return Some(Progress::Not(Fault::Absent));
+            }
+            (State::InWord, _) if space => State::Comma,
+            (State::InWord, _) => State::InWord,
+            (state, _) if space => state,
+
+            (State::Start, b'{') => State::Key,
+            (State::Key, b'"') => {
+                self.text.clear();
+                State::InKey
+            }
+            (State::Colon(of), b':') => State::Value(of),
+            (State::Value(Of::Model), b'"') => {
+                self.text.clear();
+                State::InModel(at)
+            }
+            (State::Value(Of::Model), _) => return Some(Progress::Not(Fault::NotText)),
+            (State::Value(Of::Other), b'"') => State::InText,
+            (State::Value(Of::Other), b'{' | b'[') => State::Nested(1),
+            (State::Value(Of::Other), b'-' | b'0'..=b'9' | b'a'..=b'z') => State::InWord,
+            _ => return Some(Progress::Not(Fault::NotJson)),
+        };
+        None
+    }
+
+    fn whose(&self) -> Of {
+        let plain = self.text == KEY;
+        let escaped = self.text.len() <= ESCAPED * KEY.len() && self.text.contains(&b'\\');
+        if plain || (escaped && self.decoded().is_some_and(|key| key.as_bytes() == KEY)) {
+            Of::Model
+        } else {
+            Of::Other
+        }
+    }
+
+    fn found(&self, start: usize, end: usize) -> Progress {
+        match self.decoded() {
+            Some(name) if name.len() > LONGEST_NAME => Progress::Not(Fault::TooLong),
+            Some(name) => Progress::Found(Found {
+                name,
+                span: start..end,
+            }),
+            None => Progress::Not(Fault::NotJson),
+        }
+    }
+
+    /// The text without its escapes; `None` if it is none.
+    fn decoded(&self) -> Option<String> {
+        serde_json::from_slice(&[b"\"", &self.text[..], b"\""].concat()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn whole(text: &str) -> Progress {
+        Json::default().feed(text.as_bytes())
+    }
+
+    fn name(progress: Progress) -> Option<String> {
+        match progress {
+            Progress::Found(found) => Some(found.name),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn finds_the_model_among_other_members() {
+        for (text, expected) in [
+            (r#"{"model":"m"}"#, Some("m")),
+            (r#" { "a" : 1 , "model" : "gpt-4" , "b":2}"#, Some("gpt-4")),
+            (
+                r#"{"messages":[{"model":"no","x":"}]\"{"}],"model":"yes"}"#,
+                Some("yes"),
+            ),
+            (r#"{"a":"\\","model":"m"}"#, Some("m")),
+            (r#"{"a":"\"model\":\"no\"","model":"m"}"#, Some("m")),
+            (
+                r#"{"a":{"b":{"c":[[]]}},"d":null,"e":-1.5e3,"f":true ,"model":"m"}"#,
+                Some("m"),
+            ),
+            (r#"{"mode\u006c":"\u006D\n"}"#, Some("m\n")),
+            (r#"{"model":"a","model":"b"}"#, Some("a")),
+            (r#"{"model":"é"}"#, Some("é")),
+            (r#"{"models":"x","model":""}"#, Some("")),
+        ] {
+            assert_eq!(name(whole(text)).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn says_why_there_is_none() {
+        for (text, fault) in [
+            ("[]", Fault::NotJson),
+            ("hello", Fault::NotJson),
+            (r#"{"a" 1}"#, Fault::NotJson),
+            (r#"{a:1}"#, Fault::NotJson),
+            (r#"{"a":}"#, Fault::NotJson),
+            (r#"{"model":"\x"}"#, Fault::NotJson),
+            ("{}", Fault::Absent),
+            (r#"{"a":1}"#, Fault::Absent),
+            (r#"{"a":{"model":"m"}}"#, Fault::Absent),
+            (r#"{"model":1}"#, Fault::NotText),
+            (r#"{"model":null}"#, Fault::NotText),
+        ] {
+            assert_eq!(whole(text), Progress::Not(fault), "{text}");
+        }
+        let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST_NAME + 1));
+        assert_eq!(whole(&long), Progress::Not(Fault::TooLong));
+        let key = format!(r#"{{"{}":1,"model":"m"}}"#, "x".repeat(100_000));
+        assert_eq!(name(whole(&key)).as_deref(), Some("m"));
+        assert_eq!(whole(r#"{"a":"#), Progress::More);
+        assert_eq!(whole(""), Progress::More);
+    }
+
+    proptest! {
+        /// However a body is cut, the same is found, at the same place.
+        #[test]
+        fn cuts_make_no_difference(
+            members in proptest::collection::btree_map("[a-z\"\\\\é]{0,8}", ".{0,12}", 0..6),
+            model in ".{0,12}",
+            cuts in proptest::collection::vec(0usize..200, 0..8),
+        ) {
+            let mut object: serde_json::Map<String, serde_json::Value> =
+                members.into_iter().map(|(k, v)| (k, serde_json::json!([v, {"model": "no"}]))).collect();
+            object.insert("model".into(), model.clone().into());
+            let text = serde_json::to_string(&object).unwrap();
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let mut scanner = Json::default();
+            let mut end = Progress::More;
+            for pair in cuts.windows(2) {
+                if end == Progress::More {
+                    end = scanner.feed(&bytes[pair[0]..pair[1]]);
+                }
+            }
+            let Progress::Found(found) = end else { panic!("{text}: {end:?}") };
+            prop_assert_eq!(&found.name, &model);
+            let again: String = serde_json::from_slice(&bytes[found.span]).unwrap();
+            prop_assert_eq!(again, model);
+        }
+
+        #[test]
+        fn no_bytes_do_harm(bytes: Vec<u8>) {
+            let _ = Json::default().feed(&bytes);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A text field of the first message of a gRPC call, by the wire format of
+//! Protocol Buffers (protobuf.dev/programming-guides/encoding). What comes
+//! before it is skipped; of several, the first counts.
+
+use super::{Fault, Found, LONGEST_NAME, Progress};
+
+/// A message's flag and length, in front of it.
+const PREFIX: usize = 5;
+
+/// Scans a message piece by piece.
+#[derive(Debug)]
+pub struct Message {
+    field: u32,
+    state: State,
+    /// Bytes of the call so far.
+    at: usize,
+    /// What is left of the message.
+    left: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// In the five bytes before the message; those read.
+    Prefix(u8),
+    /// In a tag.
+    Tag(Varint),
+    /// In a number that is skipped.
+    Number(Varint),
+    /// In the length of a field; whether it is the one.
+    Length(Varint, bool),
+    /// So many bytes are skipped.
+    Skip(u32),
+    /// In the name; where the field's length began.
+    Name {
+        text: Vec<u8>,
+        length: usize,
+        start: usize,
+    },
+}
+
+/// A number of seven bits a byte, so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Varint {
+    value: u64,
+    bytes: u8,
+}
+
+impl Varint {
+    /// Takes a byte. The number, if that was its last; an error if it is longer
+    /// than any.
+    fn take(&mut self, byte: u8) -> Result<Option<u64>, Fault> {
+        if self.bytes == 10 {
+            return Err(Fault::NotMessage);
+        }
+        self.value |= u64::from(byte & 0x7f)
+            .checked_shl(7 * u32::from(self.bytes))
+            .unwrap_or(0);
+        self.bytes += 1;
+        Ok((byte & 0x80 == 0).then_some(self.value))
+    }
+}
+
+impl Message {
+    /// Looks for the text in field number `field`.
+    #[must_use]
+    pub fn new(field: u32) -> Self {
+        Self {
+            field,
+            state: State::Prefix(0),
+            at: 0,
+            left: 0,
+        }
+    }
+
+    /// Takes the next piece of the body.
+    pub fn feed(&mut self, piece: &[u8]) -> Progress {
+        let mut rest = piece;
+        while let Some((&byte, after)) = rest.split_first() {
+            if let State::Skip(skip) = &mut self.state {
+                let skipped = (*skip as usize).min(rest.len());
+                rest = &rest[skipped..];
+                self.at += skipped;
+                // No more than `skip`, which is 32 bits.
+                self.left -= skipped as u32;
+                *skip -= skipped as u32;
+                if *skip == 0 {
+                    self.state = State::Tag(Varint::default());
+                    if self.left == 0 {
+                        return Progress::Not(Fault::AbsentInMessage);
+                    }
+                }
+                continue;
+            }
+            rest = after;
+            if let Err(end) = self.step(byte) {
+                return end;
+            }
+        }
+        Progress::More
+    }
+
+    /// Takes one byte. Returns as an error how it ends.
+    fn step(&mut self, byte: u8) -> Result<(), Progress> {
+        let at = self.at;
+        self.at += 1;
+        if !matches!(self.state, State::Prefix(_)) {
+            self.left -= 1;
+        }
+        let not = |fault| Err(Progress::Not(fault));
+        let number = |varint: &mut Varint| varint.take(byte).map_err(Progress::Not);
+        match &mut self.state {
+            State::Prefix(read) => {
+                match *read {
+                    0 if byte == 1 => return not(Fault::Compressed),
+                    0 if byte != 0 => return not(Fault::NotMessage),
+                    0 => {}
+                    _ => self.left = self.left << 8 | u32::from(byte),
+                }
+                *read += 1;
+                if usize::from(*read) == PREFIX {
+                    self.state = State::Tag(Varint::default());
+                }
+            }
+            State::Tag(varint) => {
+                if let Some(tag) = number(varint)? {
+                    let wanted = tag >> 3 == u64::from(self.field);
+                    self.state = match tag & 7 {
+                        0 => State::Number(Varint::default()),
+                        1 => State::Skip(8),
+                        2 => State::Length(Varint::default(), wanted),
+                        5 => State::Skip(4),
+                        _ => return not(Fault::NotMessage),
+                    };
+                }
+            }
+            State::Number(varint) => {
+                if number(varint)?.is_some() {
+                    self.state = State::Tag(Varint::default());
+                }
+            }
+            State::Length(varint, wanted) => {
+                let bytes = varint.bytes;
+                if let Some(length) = number(varint)? {
+                    if length > u64::from(self.left) {
+                        return not(Fault::NotMessage);
+                    }
+                    // Within `left`, which is 32 bits.
+                    let length = length as u32;
+                    self.state = match (*wanted, length) {
+                        (false, 0) => State::Tag(Varint::default()),
+                        (false, _) => State::Skip(length),
+                        (true, 0) => return not(Fault::AbsentInMessage),
+                        (true, _) if length as usize > LONGEST_NAME => {
+                            return not(Fault::TooLong);
+                        }
+                        (true, _) => State::Name {
+                            text: Vec::with_capacity(length as usize),
+                            length: length as usize,
+                            start: at - usize::from(bytes),
+                        },
+                    };
+                }
+            }
+            State::Name {
+                text,
+                length,
+                start,
+            } => {
+                text.push(byte);
+                if text.len() == *length {
+                    let span = *start..self.at;
+                    return Err(match String::from_utf8(std::mem::take(text)) {
+                        Ok(name) => Progress::Found(Found { name, span }),
+                        Err(_) => Progress::Not(Fault::NotMessage),
+                    });
+                }
+            }
+            State::Skip(_) => {}
+        }
+        // A message ends between fields.
+        match self.state {
+            State::Tag(Varint { bytes: 0, .. }) if self.left == 0 => not(Fault::AbsentInMessage),
+            State::Prefix(_) => Ok(()),
+            State::Skip(skip) if skip <= self.left => Ok(()),
+            State::Name { .. } => Ok(()),
+            _ if self.left == 0 => not(Fault::NotMessage),
+            State::Skip(_) => not(Fault::NotMessage),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let mut framed = vec![0];
+        framed.extend((message.len() as u32).to_be_bytes());
+        framed.extend(message);
+        framed
+    }
+
+    fn name(field: u32, call: &[u8]) -> Result<String, Progress> {
+        match Message::new(field).feed(call) {
+            Progress::Found(found) => Ok(found.name),
+            other => Err(other),
+        }
+    }
+
+    #[test]
+    fn finds_the_field_among_others() {
+        for (field, message, expected) in [
+            (1, &b"\x0a\x04iris"[..], "iris"),
+            (1, b"\x12\x01\x31\x0a\x04iris", "iris"),
+            (2, b"\x0a\x04iris\x12\x01\x31", "1"),
+            // A number, 64 bits, 32 bits, and an empty text before it.
+            (
+                3,
+                b"\x08\x96\x01\x11\0\0\0\0\0\0\0\0\x15\0\0\0\0\x22\0\x1a\x01m",
+                "m",
+            ),
+        ] {
+            assert_eq!(name(field, &framed(message)).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn says_why_there_is_none() {
+        let cases: &[(Vec<u8>, Progress)] = &[
+            (framed(b""), Progress::More),
+            (
+                framed(b"\x12\x01\x31"),
+                Progress::Not(Fault::AbsentInMessage),
+            ),
+            (framed(b"\x0a\0"), Progress::Not(Fault::AbsentInMessage)),
+            (framed(b"\x0a\x05iris"), Progress::Not(Fault::NotMessage)),
+            (framed(b"\x0b"), Progress::Not(Fault::NotMessage)),
+            (
+                framed(b"\x0a\x02\xff\xff"),
+                Progress::Not(Fault::NotMessage),
+            ),
+            (framed(b"\x11\0"), Progress::Not(Fault::NotMessage)),
+            (framed(&[0x80; 11]), Progress::Not(Fault::NotMessage)),
+            (vec![1, 0, 0, 0, 1, 9], Progress::Not(Fault::Compressed)),
+            (vec![2, 0, 0, 0, 1, 9], Progress::Not(Fault::NotMessage)),
+            (vec![0, 0], Progress::More),
+        ];
+        for (call, expected) in &cases[1..] {
+            assert_eq!(name(1, call), Err(expected.clone()), "{call:?}");
+        }
+        assert_eq!(
+            Message::new(1).feed(&cases[0].0),
+            Progress::Not(Fault::AbsentInMessage)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_make_no_difference(
+            version in "[0-9]{0,5}",
+            model in "[a-z]{1,20}",
+            cuts in proptest::collection::vec(0usize..64, 0..6),
+        ) {
+            let mut message = vec![0x12, version.len() as u8];
+            message.extend(version.bytes());
+            message.extend([0x0a, model.len() as u8]);
+            message.extend(model.bytes());
+            let call = framed(&message);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(call.len())).collect();
+            cuts.extend([0, call.len()]);
+            cuts.sort_unstable();
+            let mut scanner = Message::new(1);
+            let mut end = Progress::More;
+            for pair in cuts.windows(2) {
+                if end == Progress::More {
+                    end = scanner.feed(&call[pair[0]..pair[1]]);
+                }
+            }
+            let Progress::Found(found) = end else { panic!("{end:?}") };
+            prop_assert_eq!(&found.name, &model);
+            // The span is the length and the text.
+            prop_assert_eq!(&call[found.span][1..], model.as_bytes());
+        }
+
+        #[test]
+        fn no_bytes_do_harm(bytes: Vec<u8>, framing: bool) {
+            let call = if framing { framed(&bytes) } else { bytes };
+            let _ = Message::new(1).feed(&call);
+        }
+    }
+}

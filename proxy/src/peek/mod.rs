@@ -1,0 +1,141 @@
+//! Looks into a request's body for the model it names. What is read stays part
+//! of the body and goes on as it came. The scanners are pure: pieces in, one of
+//! [`Progress`] out, however the body is cut.
+
+mod json;
+mod message;
+mod multipart;
+mod splice;
+
+use std::ops::Range;
+
+use crate::{
+    answer::Failure,
+    body::Inbound,
+    downstream::{Call, Phase},
+};
+
+pub use self::{json::Json, message::Message, multipart::Multipart, splice::rewrite};
+
+/// Names longer than this are no model's.
+const LONGEST_NAME: usize = 1024;
+
+/// Where in a body the model is named.
+#[derive(Debug)]
+pub enum Scanner {
+    /// In the member `model` of a JSON object.
+    Json(Json),
+    /// In the part `model` of a form.
+    Multipart(Multipart),
+    /// In a field of the first gRPC message.
+    Message(Message),
+}
+
+/// What a scanner knows so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It needs more of the body.
+    More,
+    /// The model.
+    Found(Found),
+    /// There is none to be found.
+    Not(Fault),
+}
+
+/// The model, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// The bytes of the body that say so, with what delimits them.
+    pub span: Range<usize>,
+}
+
+/// Why a body names no model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It is not a JSON object.
+    #[error("the body must be a JSON object with the field \"model\"")]
+    NotJson,
+    /// It is not a form.
+    #[error("the body must be multipart/form-data with the field \"model\"")]
+    NotForm,
+    /// It is not a gRPC message.
+    #[error("the message is not well-formed")]
+    NotMessage,
+    /// It ended without.
+    #[error("the body names no model: set the field \"model\", or the header seldon-model")]
+    Absent,
+    /// The message has none.
+    #[error("the message names no model: set its model_name, or the metadata seldon-model")]
+    AbsentInMessage,
+    /// It is no string.
+    #[error("the field \"model\" must be a string")]
+    NotText,
+    /// Its name is too long for any.
+    #[error("the model's name is longer than 1024 bytes")]
+    TooLong,
+    /// It is compressed.
+    #[error(
+        "the model cannot be read from a compressed body: name it in the header (gRPC: metadata) seldon-model"
+    )]
+    Compressed,
+    /// It is not named early enough.
+    #[error(
+        "no model is named in the first {0} bytes of the body: name it in the header seldon-model"
+    )]
+    TooFar(usize),
+}
+
+impl Scanner {
+    /// Takes the next piece of the body.
+    pub fn feed(&mut self, piece: &[u8]) -> Progress {
+        match self {
+            Self::Json(json) => json.feed(piece),
+            Self::Multipart(multipart) => multipart.feed(piece),
+            Self::Message(message) => message.feed(piece),
+        }
+    }
+
+    /// What is missing if the body ends here.
+    #[must_use]
+    pub fn at_end(&self) -> Fault {
+        match self {
+            Self::Json(_) => Fault::NotJson,
+            Self::Multipart(_) => Fault::NotForm,
+            Self::Message(_) => Fault::NotMessage,
+        }
+    }
+}
+
+/// The model that `body` names within its first `limit` bytes.
+///
+/// # Errors
+/// If it names none there, or does not come.
+pub async fn model(
+    scanner: &mut Scanner,
+    body: &mut Inbound,
+    limit: usize,
+    call: &Call,
+) -> Result<Found, Failure> {
+    let mut read = 0;
+    loop {
+        call.enter(Phase::Body);
+        call.body_awaited.set(true);
+        let piece = body.look_further().await;
+        call.body_awaited.set(false);
+        let Some(piece) = piece.map_err(|_| Failure::CallerGone)? else {
+            return Err(Failure::Unnamed(scanner.at_end()));
+        };
+        let looked_at = piece.len().min(limit - read);
+        read += looked_at;
+        match scanner.feed(&piece[..looked_at]) {
+            Progress::Found(found) => return Ok(found),
+            Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
+            Progress::More if read == limit => {
+                return Err(Failure::Unnamed(Fault::TooFar(limit)));
+            }
+            Progress::More => {}
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! How a server's replicas are spoken to: which HTTP, and how encrypted.
+
+use std::{io, sync::Arc};
+
+use rustls::{
+    ClientConfig,
+    pki_types::{InvalidDnsNameError, ServerName},
+};
+use tailback_config::{Protocol, Server};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{Lane, Slot, Upstream, io::Io};
+use crate::{
+    dialect::Dialect,
+    downstream::{Call, DataPlane},
+    tls,
+};
+
+/// See the [module](self). One a server; made when it is configured.
+#[derive(Debug)]
+pub struct Dial {
+    protocol: Protocol,
+    tls: Option<Result<Tls, rustls::Error>>,
+}
+
+#[derive(Debug)]
+struct Tls {
+    /// By what is offered: HTTP/1.1, HTTP/2, or both.
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
+    /// In place of the endpoint's host.
+    name: Option<String>,
+}
+
+/// What is to be spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Http1,
+    Http2,
+    /// What the replica prefers, told in its TLS handshake.
+    Either,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The address cannot be reached, or the handshake fails.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It takes too long.
+    #[error("no connection within TAILBACK_CONNECT_TIMEOUT_SECONDS")]
+    Slow,
+    /// The host is no name that a certificate could have.
+    #[error("the endpoint's host is no server name: {0}")]
+    Name(#[from] InvalidDnsNameError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// HTTP/2 is needed, and the replica does not offer it.
+    #[error("the replica does not offer HTTP/2")]
+    NoHttp2,
+    /// gRPC is asked for, and the server's `protocol` is `http1`.
+    #[error("the server speaks HTTP/1.1 only")]
+    NoGrpc,
+}
+
+impl Dial {
+    /// For the replicas of `server`.
+    #[must_use]
+    pub fn new(server: &Server) -> Self {
+        let tls = server.tls().map(|spec| {
+            let offer = |protocols: &[&[u8]]| tls::client(spec, protocols).map(Arc::new);
+            Ok(Tls {
+                http1: offer(&[b"http/1.1"])?,
+                http2: offer(&[b"h2"])?,
+                either: offer(&[b"h2", b"http/1.1"])?,
+                name: spec.server_name.clone(),
+            })
+        });
+        Self {
+            protocol: server.protocol,
+            tls,
+        }
+    }
+
+    /// Whether replicas are reached by TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// gRPC needs HTTP/2; else a clear-text connection cannot tell what its
+    /// other end speaks, and HTTP/1.1 is what every server does.
+    /// Only HTTP/1.1 upgrades.
+    fn wire(&self, dialect: Dialect, upgrade: bool) -> Result<Wire, DialError> {
+        match (self.protocol, dialect) {
+            (Protocol::Http1, Dialect::Grpc) => Err(DialError::NoGrpc),
+            (Protocol::Http1, _) => Ok(Wire::Http1),
+            (Protocol::H2 | Protocol::H2c, _) | (Protocol::Auto, Dialect::Grpc) => Ok(Wire::Http2),
+            (Protocol::Auto, _) if self.is_secure() && !upgrade => Ok(Wire::Either),
+            (Protocol::Auto, _) => Ok(Wire::Http1),
+        }
+    }
+
+    /// The means to send a call's request to the slot's replica: what is open,
+    /// or something new.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn connect(
+        &self,
+        plane: &DataPlane,
+        slot: &Slot,
+        call: &Call,
+    ) -> Result<Upstream, DialError> {
+        let dialect = call.dialect.get();
+        let wire = self.wire(dialect, call.upgrade.borrow().is_some())?;
+        let (lane, authority): (&Lane, &str) = slot.lane(dialect);
+        if let Some(upstream) = lane.ready(wire) {
+            return Ok(upstream);
+        }
+        let limit = plane.timeouts.connect;
+        let opened = lane.open(self, wire, authority, limit, &plane.limits).await;
+        match &opened {
+            Ok(_) => plane.metrics.connects.increment(1),
+            Err(_) => plane.metrics.connects_failed.increment(1),
+        }
+        opened
+    }
+
+    /// Connects to `authority` (`host:port`). Returns what is spoken there.
+    pub(super) async fn open(&self, wire: Wire, authority: &str) -> Result<(Io, Wire), DialError> {
+        let tcp = TcpStream::connect(authority).await?;
+        tcp.set_nodelay(true)?;
+        let tls = match &self.tls {
+            None => return Ok((Io::Clear(tcp), wire)),
+            Some(tls) => tls.as_ref().map_err(Clone::clone)?,
+        };
+        let config = match wire {
+            Wire::Http1 => &tls.http1,
+            Wire::Http2 => &tls.http2,
+            Wire::Either => &tls.either,
+        };
+        let host = tls.name.as_deref().unwrap_or_else(|| host(authority));
+        let name = ServerName::try_from(host.to_owned())?;
+        let stream = TlsConnector::from(config.clone())
+            .connect(name, tcp)
+            .await?;
+        let chosen = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Wire::Http2,
+            _ if wire == Wire::Http2 => return Err(DialError::NoHttp2),
+            _ => Wire::Http1,
+        };
+        Ok((Io::Tls(Box::new(stream)), chosen))
+    }
+}
+
+/// The host of `host:port`, IPv6 without its brackets.
+fn host(authority: &str) -> &str {
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dial(protocol: Protocol) -> Dial {
+        Dial {
+            protocol,
+            tls: None,
+        }
+    }
+
+    #[test]
+    fn grpc_goes_by_http2_and_the_rest_as_configured() {
+        for (protocol, dialect, expected) in [
+            (Protocol::Auto, Dialect::Inference, Some(Wire::Http1)),
+            (Protocol::Auto, Dialect::Grpc, Some(Wire::Http2)),
+            (Protocol::Http1, Dialect::OpenAi, Some(Wire::Http1)),
+            (Protocol::Http1, Dialect::Grpc, None),
+            (Protocol::H2c, Dialect::Inference, Some(Wire::Http2)),
+            (Protocol::H2, Dialect::OpenAi, Some(Wire::Http2)),
+        ] {
+            let found = dial(protocol).wire(dialect, false).ok();
+            assert_eq!(found, expected, "{protocol:?} {dialect:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_without_port_and_brackets() {
+        for (authority, expected) in [
+            ("a.b:1", "a.b"),
+            ("[::1]:1", "::1"),
+            ("1.2.3.4:5", "1.2.3.4"),
+        ] {
+            assert_eq!(host(authority), expected);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! HTTP/2 to a replica: connections that requests share, and one request's
+//! stream on one of them.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason,
+    client::{Builder, SendRequest},
+};
+use http::{Request, Response, Version};
+use http_body::Body;
+use send_wrapper::SendWrapper;
+use tailback_config::Limits;
+
+use super::{
+    DialError, SendError,
+    io::{CountingIo, Io},
+};
+use crate::{
+    body::{Pump, PumpError, Received},
+    downstream::RequestBody,
+};
+
+/// Streams that share a connection, if the replica allows as many.
+const STREAMS: u32 = 100;
+/// What a replica may send of a response before its caller takes it, in bytes.
+/// The connection's window has room for all streams', so that a slow caller
+/// holds up no other.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
+/// What a stream buffers to be sent, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// A worker's connections to one address.
+#[derive(Debug, Default)]
+pub(super) struct Multiplexed(RefCell<Vec<Rc<Shared>>>);
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Shared {
+    sender: SendRequest<Bytes>,
+    /// Requests that have a stream of it.
+    open: Cell<u32>,
+    closed: Rc<Cell<bool>>,
+}
+
+impl Multiplexed {
+    /// A stream of a connection that has room for one. Those that have closed
+    /// meanwhile are dropped.
+    pub(super) fn take(&self) -> Option<Http2> {
+        let mut connections = self.0.borrow_mut();
+        connections.retain(|connection| !connection.closed.get());
+        let free = |connection: &&Rc<Shared>| {
+            let most = connection.sender.current_max_send_streams();
+            connection.open.get() < STREAMS.min(u32::try_from(most).unwrap_or(STREAMS))
+        };
+        connections.iter().find(free).cloned().map(Http2::on)
+    }
+
+    /// Speaks HTTP/2 on `io`, and returns the first stream once it is known how
+    /// many there may be.
+    pub(super) async fn open(&self, io: Io, limits: &Limits) -> Result<Http2, DialError> {
+        let io = CountingIo::new(io, Rc::default());
+        let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
+        let (sender, mut connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(header_bytes.max(64 * 1024))
+            .max_send_buffer_size(SEND_BUFFER)
+            // None, until the replica has said how many.
+            .initial_max_send_streams(0)
+            .handshake::<_, Bytes>(io)
+            .await
+            .map_err(refused)?;
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::NoHttp2)),
+            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+        let closed = Rc::new(Cell::new(false));
+        let shared = Rc::new(Shared {
+            sender,
+            open: Cell::new(0),
+            closed: closed.clone(),
+        });
+        self.0.borrow_mut().push(shared.clone());
+        // It ends with its last handle: when the replica has gone from here, and
+        // its last stream is over. Workers do not steal: it stays on this thread.
+        tokio::spawn(SendWrapper::new(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a replica's HTTP/2 connection");
+            }
+            closed.set(true);
+        }));
+        Ok(Http2::on(shared))
+    }
+}
+
+/// One request's stream. Dropping it before its end resets it.
+#[derive(Debug)]
+pub struct Http2 {
+    connection: Rc<Shared>,
+    /// The request's body on its way.
+    pump: Option<Pump<RequestBody>>,
+}
+
+impl Http2 {
+    fn on(connection: Rc<Shared>) -> Self {
+        connection.open.set(connection.open.get() + 1);
+        Self {
+            connection,
+            pump: None,
+        }
+    }
+
+    /// Sends more of the request's body, if there is more.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        let Some(pump) = self.pump.as_mut().filter(|pump| !pump.is_done()) else {
+            return;
+        };
+        match pump.poll(cx) {
+            Poll::Pending => return,
+            Poll::Ready(Err(PumpError::Body(_))) => pump.stream().send_reset(Reason::CANCEL),
+            // The response tells, or has told already.
+            Poll::Ready(Ok(()) | Err(PumpError::Stream)) => {}
+        }
+        pump.give_up();
+    }
+
+    /// Sends `request` and waits for the response's head.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Received>, SendError> {
+        let mut sender = self.connection.sender.clone();
+        if poll_fn(|cx| sender.poll_ready(cx)).await.is_err() {
+            self.connection.closed.set(true);
+            return Err(SendError::NotSent(Box::new(request)));
+        }
+        let (mut parts, body) = request.into_parts();
+        parts.version = Version::HTTP_2;
+        let end = body.is_end_stream();
+        let sent = sender.send_request(Request::from_parts(parts, ()), end);
+        let (mut response, stream) = match sent {
+            Ok(sent) => sent,
+            Err(_) => return Err(SendError::Unprocessed(Some(Box::new(body)))),
+        };
+        if !end {
+            self.pump = Some(Pump::new(stream, body));
+        }
+        let response = poll_fn(|cx| {
+            self.drive(cx);
+            Pin::new(&mut response).poll(cx)
+        })
+        .await;
+        match response {
+            Ok(response) => {
+                // It will not be sent again.
+                self.pump.take_if(|pump| pump.is_done());
+                let (parts, stream) = response.into_parts();
+                let body = Received::http2(stream, &parts.headers);
+                Ok(Response::from_parts(parts, body))
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&mut self, error: &h2::Error) -> SendError {
+        let reason = error.reason();
+        if error.is_remote()
+            && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+                || error.is_go_away() && reason == Some(Reason::NO_ERROR))
+        {
+            // Streams up to the last that a GOAWAY names go on; this is none.
+            let body = self.pump.take().map(|pump| Box::new(pump.into_body()));
+            return SendError::Unprocessed(body);
+        }
+        SendError::Broken
+    }
+}
+
+/// Why HTTP/2 does not come about.
+fn refused(error: h2::Error) -> DialError {
+    match error.into_io() {
+        Some(error) => DialError::Io(error),
+        // What came is no HTTP/2.
+        None => DialError::NoHttp2,
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.connection.open.set(self.connection.open.get() - 1);
+    }
+}

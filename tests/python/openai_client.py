@@ -1,0 +1,80 @@
+"""The openai client through the proxy.
+
+Usage: openai_client.py HOST:PORT llm    the model smollm2 on llama.cpp
+       openai_client.py HOST:PORT leave  streams from it; leaves in the middle, at a line
+       openai_client.py HOST:PORT calls  the model m on a server that says hello to everything
+Exits with status 0 if every answer was right.
+"""
+
+import sys
+
+import openai
+
+
+def refused(error, call, **arguments):
+    try:
+        call(**arguments)
+    except error as raised:
+        return raised
+    raise AssertionError(f"expected {error}")
+
+
+def chat(client, stream, model="smollm2", **more):
+    messages = [{"role": "user", "content": "Count to ten, in words."}]
+    return client.chat.completions.create(model=model, messages=messages, stream=stream, seed=1, **more)
+
+
+def llm(client):
+    assert [model.id for model in client.models.list()] == ["smollm2"]
+    assert client.models.retrieve("smollm2").id == "smollm2"
+    error = refused(openai.NotFoundError, client.models.retrieve, model="no-such-model")
+    assert error.code == "model_not_found", error
+    # The first request waits until the model is up: it is held, not refused.
+    whole = chat(client, stream=False, max_tokens=20)
+    assert whole.choices[0].message.content and whole.usage.completion_tokens <= 20, whole
+    chunks = list(chat(client, stream=True, max_tokens=20, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text and chunks[-1].usage.completion_tokens > 1 and len(chunks) > 3, chunks
+    completion = client.completions.create(model="smollm2", prompt="Once upon a time", max_tokens=5)
+    assert completion.choices[0].text, completion
+    error = refused(openai.NotFoundError, chat, client=client, stream=False, model="no-such-model")
+    assert error.code == "model_not_found" and error.param == "model", error
+    assert "no-such-model" in error.message, error
+
+
+def leave(client):
+    stream = chat(client, stream=True, max_tokens=2000, extra_body={"ignore_eos": True})
+    next(stream)
+    print("streaming", flush=True)
+    sys.stdin.readline()
+    stream.close()
+    print("left", flush=True)
+    sys.stdin.readline()
+
+
+def calls(client):
+    for size in (10, 3_000_000):
+        form = dict(model="m", file=("a.wav", b"\0\r\n--" * size), response_format="text")
+        assert client.audio.transcriptions.create(**form).strip() == "hello"
+    assert client.audio.speech.create(model="m", voice="alloy", input="hi").read() == b"hello"
+    form = dict(model="no", file=("a.wav", b"x"), response_format="text")
+    assert refused(openai.NotFoundError, client.audio.transcriptions.create, **form).code == "model_not_found"
+    # The model comes after the messages, and is read wherever it stands; up to a bound.
+    def send(size, headers=None):
+        body = {"messages": [{"role": "user", "content": "x" * size}], "model": "m"}
+        return client.post("/chat/completions", body=body, cast_to=str, options={"headers": headers or {}})
+
+    assert send(900_000) == "hello"
+    error = refused(openai.APIStatusError, send, size=1_200_000)
+    assert error.status_code == 413 and "seldon-model" in error.message, error
+    assert send(1_200_000, {"seldon-model": "m"}) == "hello"
+    error = refused(openai.BadRequestError, client.post, path="/chat/completions", body={}, cast_to=object)
+    assert error.type == "invalid_request_error", error
+
+
+def main(address, what):
+    client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="any", timeout=120, max_retries=0)
+    {"llm": llm, "leave": leave, "calls": calls}[what](client)
+
+
+main(*sys.argv[1:])

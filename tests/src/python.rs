@@ -1,0 +1,132 @@
+//! Clients and servers that others wrote, in Python. `scripts/setup tests`
+//! installs them into an environment first.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    thread,
+};
+
+/// The repository.
+///
+/// # Panics
+/// Never: this crate is in a folder of it.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a folder above")
+        .to_owned()
+}
+
+/// The environment's program of this name.
+///
+/// # Panics
+/// If it is not installed.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let program = root().join("target/venv/bin").join(name);
+    assert!(program.exists(), "first: scripts/setup tests");
+    program
+}
+
+/// A script of `tests/python`, to be run.
+#[must_use]
+pub fn script(name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program("python"));
+    command
+        .arg(root().join("tests/python").join(name))
+        .args(arguments);
+    command
+}
+
+/// Runs it to its end.
+///
+/// # Panics
+/// If it does not end well; says what it said.
+pub fn run(mut command: Command) {
+    let output = command.output().expect("a program");
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A script that runs beside the test, and is told to go on by lines. Killed
+/// when it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Running {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a program");
+        let stdout = child.stdout.take().expect("its output");
+        let (tell, lines) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            lines,
+        }
+    }
+
+    /// The next line it prints.
+    ///
+    /// # Panics
+    /// If none comes.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.lines
+            .recv_timeout(crate::PATIENCE)
+            .expect("a line of the script")
+    }
+
+    /// Tells it to go on.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn go_on(&mut self) {
+        let stdin = self.stdin.as_mut().expect("its input");
+        stdin.write_all(b"\n").expect("a running script");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it does not end well.
+    pub fn end(mut self) {
+        let mut status = None;
+        crate::eventually("the script's end", || {
+            status = self.child.try_wait().expect("its status");
+            status.is_some()
+        });
+        assert!(status.is_some_and(|s| s.success()), "{status:?}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,166 @@
+//! OpenAI's protocol: its own client, a real model, and what can go wrong.
+
+use std::env;
+
+use tailback_tests::{
+    eventually,
+    http::{Client, call, request},
+    process::Tailback,
+    python::{Running, program, root, run, script},
+    upstream::Upstream,
+};
+
+fn in_flight(proxy: &Tailback, model: &str) -> u64 {
+    proxy.model(model)["inFlight"].as_u64().unwrap()
+}
+
+#[test]
+fn language_model_is_served_streamed_and_left() {
+    let folder = program("python3").parent().unwrap().to_owned();
+    let path = env::var_os("PATH").unwrap();
+    let path = env::join_paths([folder].into_iter().chain(env::split_paths(&path))).unwrap();
+    let proxy = Tailback::start_path(
+        root().join("examples/llm/llm.yaml"),
+        &[
+            ("PATH", path.to_str().unwrap()),
+            ("TAILBACK_HOLD_SECONDS", "120"),
+        ],
+    );
+    let address = proxy.address.to_string();
+    run(script("openai_client.py", &[&address, "llm"]));
+    eventually("the end of all", || in_flight(&proxy, "smollm2") == 0);
+    assert_eq!(proxy.outcome("smollm2", "success"), 3);
+
+    let mut client = Running::start(script("openai_client.py", &[&address, "leave"]));
+    assert_eq!(client.line(), "streaming");
+    assert_eq!(in_flight(&proxy, "smollm2"), 1);
+    client.go_on();
+    assert_eq!(client.line(), "left");
+    eventually("the stream's end", || in_flight(&proxy, "smollm2") == 0);
+    assert_eq!(proxy.outcome("smollm2", "caller_gone"), 1);
+    client.go_on();
+    client.end();
+}
+
+#[test]
+fn forms_long_prompts_and_refusals_of_the_openai_client() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let address = proxy.address.to_string();
+    run(script("openai_client.py", &[&address, "calls"]));
+    eventually("the end of all", || in_flight(&proxy, "m") == 0);
+    assert_eq!(proxy.outcome("m", "success"), 5);
+}
+
+#[test]
+fn bodies_go_on_as_they_came_and_are_counted_once() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let body = br#"{"messages":[{"content":"\u00e9"}], "model" : "m", "x":1}"#;
+    // Whole, in pieces, and without a length.
+    let answer = call(proxy.address, "POST", "/v1/x/echo", body).unwrap();
+    assert_eq!((answer.status, answer.body), (200, body.to_vec()));
+    let mut client = Client::connect(proxy.address).unwrap();
+    let whole = request("POST", "/v1/x/echo", &[], body);
+    for byte in whole {
+        client.send([byte]).unwrap();
+    }
+    assert_eq!(client.receive().unwrap().body, body);
+    client
+        .send("POST /v1/x/echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    for piece in body.chunks(7) {
+        client.send(format!("{:x}\r\n", piece.len())).unwrap();
+        client.send([piece, b"\r\n"].concat()).unwrap();
+    }
+    client.send("0\r\n\r\n").unwrap();
+    assert_eq!(client.receive().unwrap().body, body);
+    eventually("the end of all", || in_flight(&proxy, "m") == 0);
+    assert_eq!(proxy.model("m")["arrived"], 3);
+    // Who leaves before it has said for which model never arrives.
+    let mut gone = Client::connect(proxy.address).unwrap();
+    gone.send("POST /v1/x HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{\"a\":")
+        .unwrap();
+    drop(gone);
+    let answer = call(proxy.address, "POST", "/v1/x/echo", body).unwrap();
+    assert_eq!(answer.status, 200);
+    eventually("the end of all", || in_flight(&proxy, "m") == 0);
+    assert_eq!(proxy.model("m")["arrived"], 4);
+}
+
+#[test]
+fn slow_body_is_told_so_before_it_has_a_model() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(
+        &upstream.manifest(&["m"]),
+        &[("TAILBACK_BODY_TIMEOUT_SECONDS", "0.3")],
+    );
+    let mut slow = Client::connect(proxy.address).unwrap();
+    slow.send("POST /v1/x HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{\"a\":")
+        .unwrap();
+    let answer = slow.receive().unwrap();
+    assert_eq!(answer.status, 408, "{}", answer.text());
+    assert!(answer.text().contains("\"message\""), "{}", answer.text());
+    assert_eq!(proxy.model("m")["arrived"], 0);
+}
+
+#[test]
+fn name_sent_upstream_is_put_into_body_and_path() {
+    let upstream = Upstream::start();
+    let manifest = upstream.manifest(&["m"]).replace(
+        "server: up }",
+        "server: up, upstreamName: 'org/Other \"M\"' }",
+    );
+    let proxy = Tailback::start(&manifest, &[]);
+    let body = br#"{"model": "m", "x": 1}"#;
+    let answer = call(proxy.address, "POST", "/v1/x/echo", body).unwrap();
+    assert_eq!(answer.text(), r#"{"model": "org/Other \"M\"", "x": 1}"#);
+    // Also where the header has named it.
+    let mut client = Client::connect(proxy.address).unwrap();
+    let header = [("seldon-model", "m")];
+    let answer = client.call("POST", "/v1/x/echo", &header, br#"{"model":"any"}"#);
+    assert_eq!(answer.unwrap().text(), r#"{"model":"org/Other \"M\""}"#);
+    let answer = client
+        .call("POST", "/v1/x/echo", &header, b"no JSON")
+        .unwrap();
+    assert_eq!(answer.text(), "no JSON");
+    client
+        .call("POST", "/v2/models/m/infer?a=b", &[], b"x")
+        .unwrap();
+    let head = upstream.heads().pop().unwrap();
+    let target = "POST /v2/models/org%2FOther%20%22M%22/infer?a=b HTTP/1.1\r\n";
+    assert!(head.starts_with(target), "{head}");
+    eventually("the end of all", || in_flight(&proxy, "m") == 0);
+}
+
+#[test]
+fn what_names_no_model_is_answered_or_refused_but_never_forwarded() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    for (method, path, status, says) in [
+        ("GET", "/v2", 200, "tailback"),
+        ("GET", "/v2/health/live", 200, "live"),
+        ("GET", "/v2/health/ready", 200, "ready"),
+        ("POST", "/v2/health/ready", 404, "no model"),
+        ("POST", "/v2/repository/index", 200, "\"name\":\"m\""),
+        ("POST", "/v2/repository/models/m/load", 501, "manifests"),
+        ("GET", "/v1/models", 200, "\"id\":\"m\""),
+        ("GET", "/v1/models/m", 200, "\"object\":\"model\""),
+        ("GET", "/v1/models/no", 404, "model_not_found"),
+        ("GET", "/v1/files", 404, "invalid_request_error"),
+        ("POST", "/v1/chat/completions", 400, "JSON"),
+        ("GET", "/", 404, "no model"),
+        ("GET", "http://elsewhere/v2/x", 404, "no model"),
+        ("CONNECT", "elsewhere:443", 405, "CONNECT"),
+        ("OPTIONS", "*", 404, "no model"),
+    ] {
+        let answer = call(proxy.address, method, path, b"").unwrap();
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        assert!(
+            answer.text().contains(says),
+            "{method} {path}: {}",
+            answer.text()
+        );
+    }
+    assert_eq!(upstream.connections(), 0);
+}
