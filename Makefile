@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo test loom bench check doc setup
+.PHONY: help run demo test loom bench fuzz check setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -36,9 +36,15 @@ loom: ## every interleaving of the lock-free parts, by loom
 
 bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	scripts/setup bench
-	cargo build --release --package tailback --bin tailback
-	benches/data-plane $(RELEASE)/tailback
+	cargo build --release --package tailback --bin tailback --package tailback-benches --bin sink
+	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
 	cargo bench --package tailback-benches --bench ledger
+
+fuzz: ## a minute on each fuzz target, by cargo-fuzz
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	for target in $$(cargo fuzz list); do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=60 || exit 1; \
+	done
 
 check: ## what CI checks besides the tests
 	cargo fmt --all --check

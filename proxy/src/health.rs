@@ -28,21 +28,26 @@ pub fn check(env: &Env) -> Result<(), String> {
     ))
 }
 
-/// Where to ask; all addresses of this host can be asked at its own.
+/// Where to ask.
 fn address(env: &Env) -> Result<SocketAddr, String> {
     let Some(text) = env.get(ADMIN) else {
         return Ok(DEFAULT);
     };
-    let mut address: SocketAddr = text.parse().map_err(|_| {
+    text.parse().map(from_here).map_err(|_| {
         format!("environment {ADMIN}: found {text:?}, expected an address such as {DEFAULT}")
-    })?;
+    })
+}
+
+/// Where this host reaches what listens on `address`, which may stand for all of
+/// its addresses.
+pub(crate) fn from_here(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    Ok(address)
+    address
 }
 
 fn ask(address: SocketAddr) -> std::io::Result<String> {

@@ -8,6 +8,7 @@ mod signal;
 
 use std::{
     io::Write,
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -34,7 +35,12 @@ use tokio::sync::watch;
 
 use self::{reload::Reloader, signal::Event};
 use crate::{
-    admin::Admin, downstream::DataPlane, log, metrics, metrics::ProxyMetrics, table::Tables, tls,
+    admin::{self, Admin},
+    downstream::DataPlane,
+    log, metrics,
+    metrics::ProxyMetrics,
+    table::Tables,
+    tls,
 };
 
 /// Recorded histograms are moved into their buckets at least this often.
@@ -50,8 +56,10 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let process = &config.process;
     log::start(&process.log, process.log_format).map_err(anyhow::Error::msg)?;
     let max_connections = limits::connections(&process.limits)?;
-    let listen = listen::check(process.listen, "TAILBACK_LISTEN")?;
-    let admin_listen = listen::check(process.admin, "TAILBACK_ADMIN")?;
+    // Closed again at once: the server opens it with its own options.
+    let listen = listen::bind(process.listen, "TAILBACK_LISTEN")?.local_addr()?;
+    let admin_listener = listen::bind(process.admin, "TAILBACK_ADMIN")?;
+    let admin_address = admin_listener.local_addr()?;
     let tls = match &process.tls {
         Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
         None => None,
@@ -93,10 +101,15 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         board,
         recorder: recorder.clone(),
     };
-    start_server(&config, plane.clone(), admin, listen, admin_listen, stopped)?;
-    announce(&config, listen, admin_listen);
+    start_server(&config, plane.clone(), listen, stopped)?;
+    announce(&config, listen, admin_address);
 
     runtime.block_on(async {
+        admin_listener.set_nonblocking(true)?;
+        tokio::spawn(admin::serve(
+            admin,
+            tokio::net::TcpListener::from_std(admin_listener)?,
+        ));
         upkeep(recorder);
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.watch());
@@ -126,9 +139,9 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
             } => tracing::warn!("asked again to stop: not waiting any longer"),
         }
         reloader.stop().await;
-    });
-    tracing::info!("stopped");
-    Ok(())
+        tracing::info!("stopped");
+        Ok(())
+    })
 }
 
 /// Runs pingora's server on a thread of its own. It ends with the process: when
@@ -136,9 +149,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
 fn start_server(
     config: &Config,
     plane: Arc<DataPlane>,
-    admin: Admin,
-    listen: std::net::SocketAddr,
-    admin_listen: std::net::SocketAddr,
+    listen: SocketAddr,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
     // No grace period of pingora's own: it would sleep for all of it.
@@ -151,17 +162,12 @@ fn start_server(
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let endpoint = |address: std::net::SocketAddr| {
-        // hyper has buffers of its own.
-        ListenerConfig::tcp(address.to_string()).l4_buffer(L4BufferSettings::unbuffered())
-    };
     let mut data = Service::new("worker".into(), listen::Shared(plane));
-    data.add_listener(endpoint(listen));
-    let mut pages = Service::new("admin".into(), admin);
-    pages.threads = Some(1);
-    pages.add_listener(endpoint(admin_listen));
+    // hyper has buffers of its own.
+    data.add_listener(
+        ListenerConfig::tcp(listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()),
+    );
     server.add_service(data);
-    server.add_service(pages);
     thread::Builder::new()
         .name("server".into())
         .spawn(move || {
@@ -169,7 +175,7 @@ fn start_server(
                 shutdown_signal: Box::new(signal::Forwarded(stopped)),
             });
         })?;
-    listen::wait_until_open(&[listen, admin_listen])
+    listen::wait_until_open(listen)
 }
 
 /// Waits until no request is in flight and callers have had their last answer,
@@ -210,7 +216,7 @@ fn upkeep(recorder: PrometheusHandle) {
 }
 
 /// Says in a few lines what is served where.
-fn announce(config: &Config, listen: std::net::SocketAddr, admin: std::net::SocketAddr) {
+fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
     let models: Vec<_> = config
         .models
         .values()

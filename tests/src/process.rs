@@ -270,6 +270,15 @@ fn collect(mut output: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
     });
 }
 
+/// Memory a process has in RAM, in bytes; 0 if it is gone.
+#[must_use]
+pub fn resident_bytes(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes.unwrap_or_default() * 1024
+}
+
 /// Process ids of everything whose command line contains `mark`.
 #[must_use]
 pub fn processes_with(mark: &str) -> Vec<i32> {

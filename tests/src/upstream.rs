@@ -136,11 +136,13 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         body(reader, &head)?
     };
     let mut stream = reader.get_ref();
+    let is_head = head.starts_with("HEAD ");
     let mut reply = |status: u16, body: &[u8]| {
         let head = format!(
             "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nx-hop: 1\r\nconnection: x-hop\r\n\r\n",
             body.len()
         );
+        let body = if is_head { b"".as_slice() } else { body };
         stream.write_all(&[head.as_bytes(), body].concat())
     };
     match manner.as_str() {

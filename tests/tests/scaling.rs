@@ -1,12 +1,8 @@
 //! Replicas follow lag: real processes, real load.
 
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    thread,
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use tailback_tests::{eventually, http::Client, process::Tailback};
+use tailback_tests::{eventually, http::Client, load::under_load, process::Tailback};
 
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
 
@@ -40,56 +36,11 @@ const QUICK: &[(&str, &str)] = &[
     ("TAILBACK_SCALING_STABILITY_SECONDS", "1"),
 ];
 
-/// Ends the load when it is dropped.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Callers that send one inference after the other, as many as `callers` says,
-/// while `during` runs. Returns how many were answered and how many failed.
-fn under_load(proxy: SocketAddr, callers: &AtomicU32, during: impl FnOnce()) -> (u64, u64) {
-    let (answered, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for number in 0..24 {
-            let (answered, failed, over) = (&answered, &failed, &over);
-            scope.spawn(move || {
-                let mut connection = None;
-                while !over.load(Ordering::Relaxed) {
-                    if number >= callers.load(Ordering::Relaxed) {
-                        thread::sleep(std::time::Duration::from_millis(5));
-                        continue;
-                    }
-                    let client = connection.get_or_insert_with(|| Client::connect(proxy).unwrap());
-                    match client.call("POST", "/v2/models/m/infer", &[], BODY) {
-                        Ok(response) if response.status == 200 => {
-                            answered.fetch_add(1, Ordering::Relaxed);
-                        }
-                        other => {
-                            eprintln!("failed: {other:?}");
-                            failed.fetch_add(1, Ordering::Relaxed);
-                            connection = None;
-                        }
-                    }
-                }
-            });
-        }
-        // Also when `during` panics.
-        let _over = Over(&over);
-        during();
-    });
-    (answered.into_inner(), failed.into_inner())
-}
-
 #[test]
 fn replicas_follow_load_up_and_down_and_no_request_fails() {
     let proxy = Tailback::start(&manifests("", "minReplicas: 1"), QUICK);
     let callers = AtomicU32::new(2);
-    let (answered, failed) = under_load(proxy.address, &callers, || {
+    let load = under_load(proxy.address, "m", BODY, &callers, || {
         eventually("the first replica", || proxy.ready("m") == 1);
         callers.store(24, Ordering::Relaxed);
         eventually("all three replicas, each with requests", || {
@@ -109,8 +60,8 @@ fn replicas_follow_load_up_and_down_and_no_request_fails() {
         callers.store(0, Ordering::Relaxed);
         eventually("one replica again", || proxy.ready("m") == 1);
     });
-    assert!(answered > 100, "{answered}");
-    assert_eq!(failed, 0);
+    assert!(load.answered > 100, "{load:?}");
+    assert_eq!(load.failed, 0);
     let decisions = proxy.page("/decisions")["decisions"].clone();
     let first = decisions.as_array().unwrap().last().unwrap().clone();
     assert_eq!(
@@ -177,7 +128,7 @@ fn crossing_the_threshold_is_answered_within_milliseconds() {
 fn only_replicas_means_exactly_that_many() {
     let proxy = Tailback::start(&manifests("", "replicas: 2"), QUICK);
     let callers = AtomicU32::new(24);
-    let (_, failed) = under_load(proxy.address, &callers, || {
+    let load = under_load(proxy.address, "m", BODY, &callers, || {
         eventually("load on both", || {
             proxy.ready("m") == 2 && proxy.model("m")["held"].as_u64() > Some(3)
         });
@@ -187,7 +138,7 @@ fn only_replicas_means_exactly_that_many() {
         assert_eq!(proxy.model("m")["replicas"]["desired"], 2);
         callers.store(0, Ordering::Relaxed);
     });
-    assert_eq!(failed, 0);
+    assert_eq!(load.failed, 0, "{load:?}");
     assert_eq!(proxy.page("/decisions")["decisions"], serde_json::json!([]));
 }
 
@@ -196,7 +147,7 @@ fn lag_step_takes_one_step_at_a_time() {
     let policy = "scaling: { policy: lag-step }\n  minReplicas: 1";
     let proxy = Tailback::start(&manifests("", policy), QUICK);
     let callers = AtomicU32::new(24);
-    under_load(proxy.address, &callers, || {
+    under_load(proxy.address, "m", BODY, &callers, || {
         eventually("three replicas", || proxy.ready("m") == 3)
     });
     let decisions = proxy.page("/decisions")["decisions"].clone();
@@ -215,7 +166,7 @@ fn dry_run_decides_and_does_nothing() {
     let policy = "scaling: { dryRun: true }\n  minReplicas: 1";
     let proxy = Tailback::start(&manifests("", policy), QUICK);
     let callers = AtomicU32::new(24);
-    under_load(proxy.address, &callers, || {
+    under_load(proxy.address, "m", BODY, &callers, || {
         eventually("a decision", || {
             proxy.page("/decisions")["decisions"][0]["outcome"] == "dry_run"
         });

@@ -1,24 +1,33 @@
 //! The admin endpoints, on an address of their own: what the proxy knows, to be
 //! read. Nothing here changes state.
+//!
+//! They are not among pingora's services, which stop listening as soon as the
+//! drain begins: that is when they are looked at most.
 
 mod pages;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::board::Board;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 
 use crate::{answer::json, downstream::DataPlane, metrics::render_models};
 
 /// A scraper that says nothing for this long is disconnected.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections at once; further ones wait to be accepted.
+const CONNECTIONS: usize = 64;
+/// After an error in accepting, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The admin service.
 pub struct Admin {
@@ -30,9 +39,32 @@ pub struct Admin {
     pub recorder: PrometheusHandle,
 }
 
-#[async_trait]
-impl ServerApp for Admin {
-    async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
+/// Answers those who connect to `listener`, as long as it is polled.
+pub async fn serve(admin: Admin, listener: TcpListener) {
+    let (admin, room) = (Arc::new(admin), Arc::new(Semaphore::new(CONNECTIONS)));
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = room.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let admin = admin.clone();
+                tokio::spawn(async move {
+                    admin.converse(stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin address takes no connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Admin {
+    async fn converse(&self, stream: TcpStream) {
         let service = service_fn(|request: Request<Incoming>| {
             let answer = self.answer(request.method(), request.uri().path());
             async move { Ok::<_, Infallible>(answer.map(Full::new)) }
@@ -44,11 +76,8 @@ impl ServerApp for Admin {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "admin connection");
         }
-        None
     }
-}
 
-impl Admin {
     fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
         if *method != Method::GET && *method != Method::HEAD {
             let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");

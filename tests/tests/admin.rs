@@ -1,0 +1,169 @@
+//! What is to be seen of a running proxy, and what the command line says.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use nix::sys::signal::Signal;
+use tailback_tests::{
+    eventually,
+    http::{Client, call, request},
+    process::{Tailback, tailback},
+    upstream::Upstream,
+};
+
+#[test]
+fn metrics_are_as_prometheus_wants_them() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m", "n"]), &[]);
+    for path in ["m/ok", "m/refuse", "m/fail", "n/chunks", "n/reset", "other"] {
+        let path = format!("/v2/models/{path}");
+        call(proxy.address, "POST", &path, b"x").unwrap();
+    }
+    eventually("the last one's end", || {
+        proxy.outcome("n", "upstream_reset") == 1
+    });
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool: scripts/setup tests");
+    let text = proxy.metrics();
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+
+    let value = |series: &str| proxy.metric(series);
+    assert_eq!(value("tailback_model_arrived_total{model=\"m\"}"), 3.0);
+    assert_eq!(value("tailback_model_completed_total{model=\"n\"}"), 2.0);
+    assert_eq!(value("tailback_unrouted_requests_total"), 1.0);
+    let of_code = |code: u16| {
+        value(&format!(
+            "seldon_model_infer_total{{model=\"m\",server=\"up\",method_type=\"rest\",code=\"{code}\"}}"
+        ))
+    };
+    assert_eq!((of_code(200), of_code(400), of_code(500)), (1.0, 1.0, 1.0));
+    assert!(!text.contains("other"), "callers make no series");
+}
+
+#[test]
+fn nothing_of_the_admin_pages_is_on_the_data_port_and_none_changes_anything() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    for path in ["/metrics", "/models", "/decisions", "/healthz", "/readyz"] {
+        assert_eq!(call(proxy.address, "GET", path, b"").unwrap().status, 404);
+        assert_eq!(call(proxy.admin, "GET", path, b"").unwrap().status, 200);
+        let post = call(proxy.admin, "POST", path, b"x").unwrap();
+        assert_eq!(
+            (post.status, post.header("allow")),
+            (405, Some("GET, HEAD"))
+        );
+    }
+    let none = call(proxy.admin, "GET", "/", b"").unwrap();
+    assert_eq!(none.status, 404);
+    assert!(none.text().contains("/decisions"), "{}", none.text());
+}
+
+#[test]
+fn readiness_ends_when_draining_begins() {
+    let upstream = Upstream::start();
+    let mut proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let mut caller = Client::connect(proxy.address).unwrap();
+    caller
+        .send(request("GET", "/v2/models/m/hang", &[], b""))
+        .unwrap();
+    eventually("the request", || proxy.model("m")["inFlight"] == 1);
+    let ready = || call(proxy.admin, "GET", "/readyz", b"").map(|a| a.status);
+    assert_eq!(ready().unwrap(), 200);
+    proxy.signal(Signal::SIGTERM);
+    eventually("not ready", || ready().is_ok_and(|status| status == 503));
+    // Asked again, it does not wait for what is inside.
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(proxy.wait().code(), Some(0), "{}", proxy.log());
+}
+
+#[test]
+fn health_asks_the_running_proxy() {
+    let upstream = Upstream::start();
+    let mut proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let admin = proxy.admin.to_string();
+    let health = || {
+        tailback()
+            .arg("health")
+            .env("TAILBACK_ADMIN", &admin)
+            .output()
+            .unwrap()
+    };
+    assert!(health().status.success());
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait();
+    let output = health();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&admin));
+}
+
+#[test]
+fn check_prints_settings_with_their_origin_or_all_errors_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yaml");
+    std::fs::write(&file, Upstream::start().manifest(&["m"])).unwrap();
+    let check = |variables: &[(&str, &str)]| {
+        let output = tailback()
+            .arg("check")
+            .arg(&file)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    };
+    let (code, text) = check(&[("TAILBACK_HOLD_QUEUE", "7")]);
+    assert_eq!(code, Some(0), "{text}");
+    let line = |name: &str| text.lines().find(|l| l.contains(name)).unwrap_or_default();
+    assert!(
+        line("hold.queue").contains('7')
+            && line("hold.queue").contains("environment TAILBACK_HOLD_QUEUE"),
+        "{text}"
+    );
+
+    std::fs::write(
+        &file,
+        "apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: m }\nspec: { minReplicas: two, sever: up }\n",
+    )
+    .unwrap();
+    let (code, text) = check(&[("TAILBACK_WORKERS", "none"), ("TAILBACK_LISTNE", "x")]);
+    assert_eq!(code, Some(1));
+    for part in [
+        "m.yaml",
+        "document 1",
+        "spec.minReplicas",
+        "\"two\"",
+        "sever",
+        "TAILBACK_WORKERS",
+        "TAILBACK_LISTNE",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn help_says_how_to_begin() {
+    let output = tailback().arg("--help").output().unwrap();
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success());
+    for command in ["serve", "check", "health", "configuration.md"] {
+        assert!(help.contains(command), "{command} in {help}");
+    }
+    let version = tailback().arg("--version").output().unwrap();
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("tailback 0."));
+}
