@@ -7,7 +7,7 @@ mod outgoing;
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::Poll,
 };
@@ -45,8 +45,11 @@ pub async fn handle(plane: &DataPlane, call: &Rc<Call>, request: Request<Receive
     let mut body = Inbound::new(body);
     let dialect = Dialect::of(&head.headers, head.uri.path());
     call.dialect.set(dialect);
-    let found = find::find(plane, &table, call, &mut head, &mut body);
-    let model = match within_limits(call, found).await {
+    let found = {
+        let found = pin!(find::find(plane, &table, call, &mut head, &mut body));
+        within_limits(call, found).await
+    };
+    let model = match found {
         Ok(Target::Model(model)) => model,
         Ok(Target::Own(own)) => return own_answer(*own, None, call),
         Err(failure) => {
@@ -62,7 +65,7 @@ pub async fn handle(plane: &DataPlane, call: &Rc<Call>, request: Request<Receive
     };
     call.begin(now, limit);
 
-    let work = forward::forward(plane, call, &model, now, head, body);
+    let work = pin!(forward::forward(plane, call, &model, now, head, body));
     match within_limits(call, work).await {
         Ok((response, request_id, lease)) => {
             let (mut parts, incoming) = response.into_parts();
@@ -108,11 +111,11 @@ fn switch(
 }
 
 /// Runs `work` until it is done or the call's watch says time is up.
+/// It is pinned where it is made: as an argument, it would be there twice.
 async fn within_limits<T>(
     call: &Call,
-    work: impl Future<Output = Result<T, Failure>>,
+    mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
 ) -> Result<T, Failure> {
-    let mut work = pin!(work);
     poll_fn(|cx| {
         if call.take_expired() {
             let failure = match call.blame() {
