@@ -32,6 +32,7 @@ use crate::http2::piece;
 /// | `refuse-once` | refuses the first stream, answers the next |
 /// | `goaway` | answers, and takes no further stream on that connection |
 /// | `large` | 16 MiB |
+/// | `both` | 16 MiB, while it takes the body |
 /// | `tick` | ten pieces, 20 ms apart |
 /// | anything else | `hello` |
 ///
@@ -176,7 +177,7 @@ async fn answer(
         seen.cancelled.fetch_add(1, Ordering::SeqCst);
         return;
     }
-    if manner != "echo" {
+    if !matches!(manner, "echo" | "both") {
         while let Some(Ok(_)) = piece(&mut body).await {}
     }
     let mut response = Response::new(());
@@ -195,6 +196,11 @@ async fn answer(
             Err(())
         }
         "large" => send(&mut stream, vec![b'x'; crate::upstream::LARGE].into()).await,
+        "both" => {
+            let answer = send(&mut stream, vec![b'x'; crate::upstream::LARGE].into());
+            let take = async { while let Some(Ok(_)) = piece(&mut body).await {} };
+            tokio::join!(answer, take).0
+        }
         "tick" => tick(&mut stream).await,
         _ => send(&mut stream, "hello".into()).await,
     };

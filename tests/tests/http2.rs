@@ -6,10 +6,10 @@ use bytes::Bytes;
 use h2::Reason;
 use http::Method;
 use tailback_tests::{
-    eventually, eventually_async,
+    PATIENCE, eventually, eventually_async,
     http2::{Client, piece, receive},
     process::Tailback,
-    upstream::Upstream,
+    upstream::{LARGE, Upstream},
     upstream2::Upstream2,
 };
 
@@ -323,6 +323,29 @@ async fn pieces_arrive_as_they_are_sent_and_count_until_the_last() {
         assert_eq!(in_flight(&proxy), 1);
     }
     assert!(piece(&mut body).await.is_none());
+    eventually("its end", || in_flight(&proxy) == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn body_goes_on_while_the_answer_waits_for_its_caller() {
+    let upstream = Upstream2::start(100);
+    let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
+    let client = Client::connect(proxy.address).await.unwrap();
+    let path = "/v2/models/m/both";
+    let (response, mut stream) = client.open(Method::POST, path, &[], false).await.unwrap();
+    // All is sent before anything of the answer is taken.
+    let mut left = LARGE;
+    while left > 0 {
+        stream.reserve_capacity(left);
+        let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
+        let length = room.unwrap().unwrap().min(left);
+        left -= length;
+        stream
+            .send_data(vec![b'x'; length].into(), left == 0)
+            .unwrap();
+    }
+    let answer = tokio::time::timeout(PATIENCE, receive(response)).await;
+    assert_eq!(answer.unwrap().unwrap().body.len(), LARGE);
     eventually("its end", || in_flight(&proxy) == 0);
 }
 

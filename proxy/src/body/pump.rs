@@ -76,6 +76,12 @@ impl<B: Body<Data = Bytes> + Unpin> Pump<B> {
         self.next = Next::Done;
     }
 
+    /// Whether it is the other side's window that is waited for.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.next, Next::Piece(_))
+    }
+
     /// Whether all has been sent.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -136,6 +136,13 @@ impl ResponseBody {
         }
     }
 
+    /// Sends more of the request's body, if there is more.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Content::Upstream(_, Some(lease)) = &mut self.content {
+            lease.drive(cx);
+        }
+    }
+
     /// The last byte has been handed over to the connection.
     pub fn complete(&mut self) {
         self.call.finish(self.exchange.take());

@@ -191,6 +191,10 @@ async fn send(call: &Rc<Call>, mut pump: Pump<ResponseBody>, mut watchdog: Watch
         if let Poll::Ready(sent) = pump.poll(cx) {
             return Poll::Ready(Some(sent));
         }
+        if pump.is_blocked() {
+            // The request's body goes on, or each side could wait for the other.
+            pump.body().drive(cx);
+        }
         watchdog.poll(cx, || call.deadline()).map(|()| None)
     })
     .await;
