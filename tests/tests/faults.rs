@@ -1,11 +1,7 @@
 //! What goes wrong in operation: replicas that die or never come, addresses that
 //! are taken, manifests that break, and the proxy's own end.
 
-use std::{
-    net::TcpListener,
-    process::Stdio,
-    sync::atomic::AtomicU32,
-};
+use std::{net::TcpListener, process::Stdio, sync::atomic::AtomicU32};
 
 use nix::{
     sys::signal::{Signal, kill},

@@ -122,7 +122,8 @@ impl Dial {
             return Ok(upstream);
         }
         let limit = plane.timeouts.connect;
-        let opened = lane.open(self, wire, authority, limit, &plane.limits).await;
+        // Boxed: it is rare, and its room would be part of every request's.
+        let opened = Box::pin(lane.open(self, wire, authority, limit, &plane.limits)).await;
         match &opened {
             Ok(_) => plane.metrics.connects.increment(1),
             Err(_) => plane.metrics.connects_failed.increment(1),
