@@ -6,6 +6,8 @@ COPY . .
 RUN cargo build --release --locked --package tailback --bin tailback
 
 FROM debian:bookworm-slim
+# Whom replicas reached by TLS may be signed by, unless their server says.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 65532 --no-create-home tailback
 COPY --from=build /src/target/release/tailback /usr/local/bin/tailback
 USER 65532:65532

@@ -38,6 +38,7 @@ bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	scripts/setup bench
 	cargo build --release --package tailback --bin tailback --package tailback-benches --bin sink
 	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
+	benches/protocols $(RELEASE)/tailback
 	cargo bench --package tailback-benches --bench ledger
 
 fuzz: ## a minute on each fuzz target, by cargo-fuzz

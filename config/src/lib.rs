@@ -1,8 +1,8 @@
 //! Configuration of Tailback: manifests and environment in, one validated and immutable
 //! [`Config`] out, and a new one whenever the files change.
 //!
-//! - [`load`] reads everything once; [`Store`] keeps the current snapshot and reloads it;
-//!   [`watch`] says when to.
+//! - [`load()`] reads everything once; [`Store`] keeps the current snapshot and reloads it;
+//!   [`watch()`] says when to.
 //! - A manifest is a Kubernetes-style YAML document, a `Server` or a `Model`;
 //!   `docs/configuration.md` describes every field and every variable.
 //! - All errors are collected, never only the first, and each names file, document, line, field,

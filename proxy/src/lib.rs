@@ -1,10 +1,10 @@
 //! The data plane of Tailback and its `tailback` binary.
 //!
-//! A request's way can be read top to bottom in [`request`]. What runs around
-//! it: [`downstream`] connections on pingora's listeners and workers,
-//! [`upstream`] connections to replicas, and [`admit`], where requests get a
-//! replica or wait for one. [`serve`](mod@serve) puts it together with the
-//! configuration and the scaler.
+//! A request's way can be read top to bottom in [`request`]; which protocol it
+//! speaks is its [`dialect`]. What runs around it: [`downstream`] connections
+//! on pingora's listeners and workers, [`upstream`] connections to replicas, and
+//! [`admit`], where requests get a replica or wait for one.
+//! [`serve`](mod@serve) puts it together with the configuration and the scaler.
 
 pub mod admin;
 pub mod admit;

@@ -56,7 +56,7 @@ pub fn handle(
             let find = pin!(find::find(plane, &table, call, &mut head, &mut body));
             match within_limits(call, find).await {
                 Ok(Target::Model(model)) => model,
-                Ok(Target::Own(own)) => return own_answer(own, None, call),
+                Ok(Target::Own(own)) => return own_answer(*own, None, call),
                 Err(failure) => {
                     plane.metrics.unrouted.increment(1);
                     return fail(&failure, None, call);
@@ -132,6 +132,7 @@ fn switch(
 }
 
 /// Runs `work` until it is done or the call's watch says time is up.
+/// It is pinned where it is made: as an argument, it would be there twice.
 async fn within_limits<T>(
     call: &Call,
     mut work: Pin<&mut impl Future<Output = Result<T, Failure>>>,

@@ -66,6 +66,7 @@ impl Client {
         builder: h2::client::Builder,
     ) -> Result<Self, h2::Error> {
         let tcp = TcpStream::connect(address).await.expect("a listener");
+        let _ = tcp.set_nodelay(true);
         let (sender, connection) = builder.handshake(tcp).await?;
         let task = tokio::spawn(async move {
             let _ = connection.await;

@@ -215,6 +215,18 @@ impl Tailback {
         Pid::from_raw(self.child.id() as i32)
     }
 
+    /// Bytes it has in RAM now.
+    ///
+    /// # Panics
+    /// If it is gone.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("its size") * 1024
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

@@ -28,6 +28,8 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `hang` | does nothing |
 /// | `close-after` | 200, then closes without having said so |
 /// | `large` | 16 MiB |
+/// | `huge` | 1 GiB |
+/// | `sink` | 200 with the length of the request's body, which is not kept |
 /// | `switch` | 101, and then nothing |
 #[derive(Debug)]
 pub struct Upstream {
@@ -41,6 +43,9 @@ struct Seen {
     connections: AtomicUsize,
     heads: Mutex<Vec<String>>,
 }
+
+/// The size of `huge`.
+pub const HUGE: usize = 1024 * 1024 * 1024;
 
 /// The size of `large`.
 pub const LARGE: usize = 16 * 1024 * 1024;
@@ -123,9 +128,13 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         }
     }
     seen.heads.lock().expect("heads").push(head.clone());
-    let body = body(reader, &head)?;
     let path = head.split(' ').nth(1).unwrap_or_default();
     let manner = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let body = if manner == "sink" {
+        discarded(reader, &head)?.to_string().into_bytes()
+    } else {
+        body(reader, &head)?
+    };
     let mut stream = reader.get_ref();
     let is_head = head.starts_with("HEAD ");
     let mut reply = |status: u16, body: &[u8]| {
@@ -137,7 +146,14 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         stream.write_all(&[head.as_bytes(), body].concat())
     };
     match manner.as_str() {
-        "echo" => reply(200, &body)?,
+        "huge" => {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {HUGE}\r\n\r\n");
+            stream.write_all(head.as_bytes())?;
+            for _ in 0..HUGE / LARGE {
+                stream.write_all(&vec![b'x'; LARGE])?;
+            }
+        }
+        "echo" | "sink" => reply(200, &body)?,
         "refuse" => reply(400, b"no")?,
         "fail" => reply(500, b"broken")?,
         "large" => reply(200, &vec![b'x'; LARGE])?,
@@ -176,6 +192,28 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         _ => reply(200, b"hello")?,
     }
     Ok(true)
+}
+
+/// Reads a body and keeps nothing of it but its length.
+fn discarded(reader: &mut BufReader<TcpStream>, head: &str) -> io::Result<u64> {
+    let head = head.to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    if let Some(length) = length {
+        return io::copy(&mut reader.take(length), &mut io::sink());
+    }
+    let mut total = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = u64::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        total += io::copy(&mut reader.take(length), &mut io::sink())?;
+        reader.read_line(&mut line)?;
+        if length == 0 {
+            return Ok(total);
+        }
+    }
 }
 
 fn body(reader: &mut BufReader<TcpStream>, head: &str) -> io::Result<Vec<u8>> {

@@ -111,7 +111,9 @@ async fn what_is_wrong_is_a_grpc_status() {
     let endpoint = format!("'http://{}'", upstream.address);
     let proxy = Tailback::start(&static_server(&endpoint, ""), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
-    let cases: &[(&str, &[(&str, &str)], Bytes, &str, &str)] = &[
+    // Path, metadata, body; status, and what its message says.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Bytes, &'a str, &'a str);
+    let cases: &[Case<'_>] = &[
         (
             INFER,
             &[],

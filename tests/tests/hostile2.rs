@@ -107,13 +107,6 @@ impl Raw {
     }
 }
 
-fn resident(proxy: &Tailback) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap() * 1024
-}
-
 fn serving(variables: &[(&str, &str)]) -> (Upstream, Tailback) {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m"]), variables);
@@ -161,7 +154,7 @@ fn malformed_requests_are_reset_and_never_forwarded() {
 fn continuation_flood_ends_the_connection_at_flat_memory() {
     let (_upstream, proxy) = serving(&[]);
     still_serves(&proxy);
-    let before = resident(&proxy);
+    let before = proxy.resident();
     // CVE-2024-27316: a header block without end.
     let mut raw = Raw::connect(&proxy);
     raw.send(&frame(HEADERS, 0, 1, &head(&[])));
@@ -172,7 +165,7 @@ fn continuation_flood_ends_the_connection_at_flat_memory() {
     raw.send(&frame(HEADERS, 0, 1, &head(&[])));
     let more = frame(CONTINUATION, 0, 1, &[]);
     assert!(raw.flood(&more.repeat(1000)), "the flood was taken");
-    let grown = resident(&proxy).saturating_sub(before);
+    let grown = proxy.resident().saturating_sub(before);
     assert!(grown < 8 * 1024 * 1024, "{grown} bytes");
     still_serves(&proxy);
 }
@@ -181,7 +174,7 @@ fn continuation_flood_ends_the_connection_at_flat_memory() {
 fn frames_that_ask_for_answers_nobody_reads_end_the_connection() {
     let (_upstream, proxy) = serving(&[("TAILBACK_HEADER_TIMEOUT_SECONDS", "0.5")]);
     still_serves(&proxy);
-    let before = resident(&proxy);
+    let before = proxy.resident();
     for (what, frame) in [
         ("ping", frame(PING, 0, 0, &[0; 8])),
         ("settings", frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0])),
@@ -189,7 +182,7 @@ fn frames_that_ask_for_answers_nobody_reads_end_the_connection() {
         let mut raw = Raw::connect(&proxy);
         assert!(raw.flood(&frame.repeat(1000)), "the {what} flood was taken");
     }
-    let grown = resident(&proxy).saturating_sub(before);
+    let grown = proxy.resident().saturating_sub(before);
     assert!(grown < 8 * 1024 * 1024, "{grown} bytes");
     still_serves(&proxy);
 }

@@ -1,7 +1,7 @@
 //! Upgraded connections (RFC 9110, 7.8), such as WebSocket: bytes both ways,
 //! whatever they mean, until both sides have closed.
 
-use std::{future::Future, io, time::Duration};
+use std::{io, time::Duration};
 
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -91,24 +91,22 @@ impl End {
 }
 
 /// Copies until the end, and passes that on.
-fn one_way<A: AsyncRead, B: AsyncWrite>(
+async fn one_way<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
     mut to: WriteHalf<B>,
-) -> impl Future<Output = Result<(), End>> {
-    async move {
-        let mut piece = vec![0; PIECE];
-        loop {
-            let length = from.read(&mut piece).await.map_err(|_| End::Reading)?;
-            if length == 0 {
-                // Who has closed already need not be told.
-                let _: io::Result<()> = to.shutdown().await;
-                return Ok(());
-            }
-            to.write_all(&piece[..length])
-                .await
-                .map_err(|_| End::Writing)?;
-            to.flush().await.map_err(|_| End::Writing)?;
+) -> Result<(), End> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = from.read(&mut piece).await.map_err(|_| End::Reading)?;
+        if length == 0 {
+            // Who has closed already need not be told.
+            let _: io::Result<()> = to.shutdown().await;
+            return Ok(());
         }
+        to.write_all(&piece[..length])
+            .await
+            .map_err(|_| End::Writing)?;
+        to.flush().await.map_err(|_| End::Writing)?;
     }
 }
 

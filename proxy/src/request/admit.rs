@@ -19,7 +19,8 @@ pub(super) async fn admit(call: &Call, model: &ModelRef, now: Nanos) -> Result<S
             return Ok(Slot::taken(model.pool.clone(), replicas[i].clone()));
         }
     }
-    hold(call, model).await
+    // In a box, as it is rare: what every request has of it is moved.
+    Box::pin(hold(call, model)).await
 }
 
 /// Waits in line.

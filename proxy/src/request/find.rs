@@ -20,7 +20,7 @@ use crate::{
 
 pub(super) enum Target {
     Model(ModelRef),
-    Own(Own),
+    Own(Box<Own>),
 }
 
 /// Finds the model, and puts the name that its replicas know it by in the place
@@ -53,7 +53,8 @@ pub(super) async fn find(
             model
         }
         Route::Own => {
-            return own::answer(dialect, &head.method, path, &table.table).map(Target::Own);
+            return own::answer(dialect, &head.method, path, &table.table)
+                .map(|own| Target::Own(Box::new(own)));
         }
         Route::Wrong(failure) => return Err(failure),
     };

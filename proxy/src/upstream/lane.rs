@@ -11,7 +11,7 @@ use super::{Dial, DialError, Http1, Upstream, dial::Wire, http2::Multiplexed};
 #[derive(Debug, Default)]
 pub struct Lane {
     /// HTTP/1.1 connections that wait for a request, last used last.
-    idle: RefCell<Vec<Box<Http1>>>,
+    idle: RefCell<Vec<Http1>>,
     multiplexed: Multiplexed,
     /// Held while a connection for many is opened: who comes meanwhile gets a
     /// stream of that.
@@ -69,7 +69,7 @@ impl Lane {
             let (io, spoken) = dial.open(wire, authority).await?;
             Ok(match spoken {
                 Wire::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
-                _ => Upstream::Http1(Box::new(Http1::open(io, limits).await?)),
+                _ => Upstream::Http1(Http1::open(io, limits).await?),
             })
         };
         let opened = tokio::time::timeout(limit, opening).await;

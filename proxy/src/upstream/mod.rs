@@ -31,7 +31,7 @@ use crate::{body::Received, downstream::RequestBody};
 #[derive(Debug)]
 pub enum Upstream {
     /// A connection.
-    Http1(Box<Http1>),
+    Http1(Http1),
     /// A stream of one.
     Http2(Box<Http2>),
 }

@@ -1,0 +1,119 @@
+//! Large tensors: bodies of 1 GiB pass at flat memory, in either version of HTTP.
+
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+use http::Method;
+use tailback_tests::{
+    eventually,
+    http::Client,
+    http2::{self, piece, receive},
+    process::Tailback,
+    upstream::{HUGE, Upstream},
+};
+
+/// What one request may take, in bytes.
+const MOST: u64 = 8 * 1024 * 1024;
+/// Sent or read at once.
+const PIECE: usize = 1024 * 1024;
+
+/// Watches how far the proxy grows.
+struct Growth<'a>(&'a Tailback, u64, u64);
+
+impl<'a> Growth<'a> {
+    fn of(proxy: &'a Tailback) -> Self {
+        // Its first request brings what every later one uses, too.
+        tailback_tests::http::call(proxy.address, "GET", "/v2/models/m/large", b"").unwrap();
+        Self(proxy, proxy.resident(), 0)
+    }
+
+    fn look(&mut self) {
+        self.2 = self.2.max(self.0.resident().saturating_sub(self.1));
+    }
+}
+
+impl Drop for Growth<'_> {
+    fn drop(&mut self) {
+        println!("grew by {} KiB", self.2 / 1024);
+        assert!(
+            self.2 < MOST || std::thread::panicking(),
+            "{} bytes",
+            self.2
+        );
+    }
+}
+
+fn serving() -> (Upstream, Tailback) {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[("TAILBACK_WORKERS", "1")]);
+    (upstream, proxy)
+}
+
+#[test]
+fn gibibyte_out_and_in_by_http1() {
+    let (_upstream, proxy) = serving();
+    let mut growth = Growth::of(&proxy);
+    let mut client = Client::connect(proxy.address).unwrap();
+    client
+        .send("GET /v2/models/m/huge HTTP/1.1\r\nhost: t\r\n\r\n")
+        .unwrap();
+    assert_eq!(client.receive_head().unwrap().status, 200);
+    let (mut left, mut buffer) = (HUGE, vec![0; PIECE]);
+    let mut stream = client.stream();
+    while left > PIECE {
+        left -= stream.read(&mut buffer).unwrap();
+        growth.look();
+    }
+    drop(client);
+
+    let mut client = Client::connect(proxy.address).unwrap();
+    let head =
+        format!("POST /v2/models/m/sink HTTP/1.1\r\nhost: t\r\ncontent-length: {HUGE}\r\n\r\n");
+    client.send(head).unwrap();
+    for _ in 0..HUGE / PIECE {
+        client.stream().write_all(&buffer).unwrap();
+        growth.look();
+    }
+    assert_eq!(client.receive().unwrap().text(), HUGE.to_string());
+    eventually("its end", || proxy.model("m")["inFlight"] == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gibibyte_out_and_in_by_http2() {
+    let (_upstream, proxy) = serving();
+    let mut growth = Growth::of(&proxy);
+    let client = http2::Client::connect(proxy.address).await.unwrap();
+    let (response, _stream) = client
+        .open(Method::GET, "/v2/models/m/huge", &[], true)
+        .await
+        .unwrap();
+    let mut body = response.await.unwrap().into_body();
+    let mut received = 0;
+    while let Some(piece) = piece(&mut body).await {
+        received += piece.unwrap().len();
+        if received % (64 * 1024) == 0 {
+            growth.look();
+        }
+    }
+    assert_eq!(received, HUGE);
+
+    let (response, mut stream) = client
+        .open(Method::POST, "/v2/models/m/sink", &[], false)
+        .await
+        .unwrap();
+    let buffer = Bytes::from(vec![b'x'; PIECE]);
+    let mut left = HUGE;
+    while left > 0 {
+        stream.reserve_capacity(PIECE.min(left));
+        let room = std::future::poll_fn(|cx| stream.poll_capacity(cx))
+            .await
+            .unwrap()
+            .unwrap();
+        let length = room.min(PIECE).min(left);
+        left -= length;
+        stream.send_data(buffer.slice(..length), left == 0).unwrap();
+        growth.look();
+    }
+    assert_eq!(receive(response).await.unwrap().text(), HUGE.to_string());
+    eventually("its end", || proxy.model("m")["inFlight"] == 0);
+}
