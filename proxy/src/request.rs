@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE, response};
 use tailback_scaler::clock::Nanos;
 
 use crate::{
@@ -25,10 +25,11 @@ use crate::{
     headers,
     outcome::Outcome,
     own::Own,
+    upstream::Lease,
     worker,
 };
 
-use self::find::Target;
+use self::{find::Target, outgoing::Outgoing};
 
 type Answer = Response<ResponseBody>;
 
@@ -39,62 +40,82 @@ type Answer = Response<ResponseBody>;
 /// 3. admit: get a replica's slot, or wait for one;
 /// 4. forward: send it, again if that is safe, until there is a response;
 /// 5. complete: when the response's last byte is flushed, or all this is dropped.
-pub async fn handle(plane: &DataPlane, call: &Rc<Call>, request: Request<Received>) -> Answer {
-    let table = worker::table(&plane.tables);
+pub fn handle(
+    plane: &DataPlane,
+    call: &Rc<Call>,
+    request: Request<Received>,
+) -> impl Future<Output = Answer> {
+    // Taken apart before there is a future, which would keep room for both.
     let (mut head, body) = request.into_parts();
     let mut body = Inbound::new(body);
-    let dialect = Dialect::of(&head.headers, head.uri.path());
-    call.dialect.set(dialect);
-    let found = {
-        let found = pin!(find::find(plane, &table, call, &mut head, &mut body));
-        within_limits(call, found).await
-    };
-    let model = match found {
-        Ok(Target::Model(model)) => model,
-        Ok(Target::Own(own)) => return own_answer(*own, None, call),
-        Err(failure) => {
-            plane.metrics.unrouted.increment(1);
-            return fail(&failure, None, call);
-        }
-    };
-    let now = Nanos::now();
-    let mut exchange = Exchange::arrive(&model, now, dialect);
-    let limit = match dialect {
-        Dialect::Grpc => grpc::timeout(&head.headers),
-        Dialect::Inference | Dialect::OpenAi => None,
-    };
-    call.begin(now, limit);
+    async move {
+        let table = worker::table(&plane.tables);
+        let dialect = Dialect::of(&head.headers, head.uri.path());
+        call.dialect.set(dialect);
+        let model = {
+            let find = pin!(find::find(plane, &table, call, &mut head, &mut body));
+            match within_limits(call, find).await {
+                Ok(Target::Model(model)) => model,
+                Ok(Target::Own(own)) => return own_answer(*own, None, call),
+                Err(failure) => {
+                    plane.metrics.unrouted.increment(1);
+                    return fail(&failure, None, call);
+                }
+            }
+        };
+        let now = Nanos::now();
+        let exchange = Exchange::arrive(&model, now, dialect);
+        let limit = match dialect {
+            Dialect::Grpc => grpc::timeout(&head.headers),
+            Dialect::Inference | Dialect::OpenAi => None,
+        };
+        call.begin(now, limit);
 
-    let work = pin!(forward::forward(plane, call, &model, now, head, body));
-    match within_limits(call, work).await {
-        Ok((response, request_id, lease)) => {
-            let (mut parts, incoming) = response.into_parts();
-            if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-                exchange.set_told(Told::Http(parts.status));
-                return switch(parts, request_id, Tunnel::new(lease, exchange), call);
-            }
-            if dialect == Dialect::Grpc && Code::is_in(&parts.headers) {
-                exchange.answered(Code::of(&parts.headers));
-            } else if dialect == Dialect::Grpc && parts.status.is_success() {
-                // Its status comes at the end. Without one, the answer is not whole.
-                exchange.set_outcome(Outcome::UpstreamReset);
-            } else {
-                exchange.set_told(Told::Http(parts.status));
-                exchange.set_outcome(Outcome::of_status(parts.status));
-            }
-            headers::to_downstream(&mut parts.headers, request_id, call.connection());
-            let body = ResponseBody::upstream(incoming, lease, exchange, call.clone());
-            parts.version = Version::HTTP_11;
-            Response::from_parts(parts, body)
+        let mut outgoing = Outgoing::new(head, body, call);
+        let answered = {
+            let work = pin!(forward::forward(plane, call, &model, now, &mut outgoing));
+            within_limits(call, work).await
+        };
+        match answered {
+            Ok((response, lease)) => pass_on(response, outgoing.request_id, lease, exchange, call),
+            Err(failure) => fail(&failure, Some(exchange), call),
         }
-        Err(failure) => fail(&failure, Some(exchange), call),
     }
+}
+
+/// A replica's answer, on its way to the caller.
+fn pass_on(
+    response: Response<Received>,
+    request_id: HeaderValue,
+    lease: Lease,
+    mut exchange: Exchange,
+    call: &Rc<Call>,
+) -> Answer {
+    let (mut parts, incoming) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        exchange.set_told(Told::Http(parts.status));
+        return switch(parts, request_id, Tunnel::new(lease, exchange), call);
+    }
+    let is_grpc = call.dialect.get() == Dialect::Grpc;
+    if is_grpc && Code::is_in(&parts.headers) {
+        exchange.answered(Code::of(&parts.headers));
+    } else if is_grpc && parts.status.is_success() {
+        // Its status comes at the end. Without one, the answer is not whole.
+        exchange.set_outcome(Outcome::UpstreamReset);
+    } else {
+        exchange.set_told(Told::Http(parts.status));
+        exchange.set_outcome(Outcome::of_status(parts.status));
+    }
+    headers::to_downstream(&mut parts.headers, request_id, call.connection());
+    let body = ResponseBody::upstream(incoming, lease, exchange, call.clone());
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, body)
 }
 
 /// The replica goes over to another protocol: so does the caller's connection,
 /// when the answer that says so is out.
 fn switch(
-    mut parts: http::response::Parts,
+    mut parts: response::Parts,
     request_id: HeaderValue,
     tunnel: Tunnel,
     call: &Rc<Call>,

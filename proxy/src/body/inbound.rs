@@ -16,17 +16,24 @@ use super::{BodyError, Received};
 /// What has been read of a body and is yet to be sent on, and the rest of it.
 #[derive(Debug)]
 pub struct Inbound {
-    /// In order. Empty, and without memory of its own, unless it was looked into.
+    rest: Received,
+    /// For those that are looked into, or kept: most are neither, and stay small.
+    aside: Option<Box<Aside>>,
+}
+
+#[derive(Debug, Default)]
+struct Aside {
+    /// Read, in order, and not passed on yet.
     read: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
-    rest: Received,
     sent: Sent,
 }
 
 /// What has been passed on, to be sent once more if it has to be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Sent {
     /// Nothing is kept.
+    #[default]
     Lost,
     /// All of it, and how many more bytes may be.
     Kept(Vec<Bytes>, usize),
@@ -36,50 +43,39 @@ impl Inbound {
     /// A body nobody has looked into.
     #[must_use]
     pub fn new(rest: Received) -> Self {
-        Self {
-            read: VecDeque::new(),
-            trailers: None,
-            rest,
-            sent: Sent::Lost,
-        }
+        Self { rest, aside: None }
+    }
+
+    fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
     }
 
     /// From here on, keeps what is passed on, up to `limit` bytes.
     pub fn keep(&mut self, limit: usize) {
-        self.sent = Sent::Kept(Vec::new(), limit);
+        self.aside().sent = Sent::Kept(Vec::new(), limit);
     }
 
     /// The body as it was when [`keep`](Self::keep) was called, if it was kept.
     #[must_use]
     pub fn rewound(mut self) -> Option<Self> {
-        let Sent::Kept(pieces, _) = std::mem::replace(&mut self.sent, Sent::Lost) else {
+        let aside = self.aside.as_mut()?;
+        let Sent::Kept(pieces, _) = std::mem::take(&mut aside.sent) else {
             return None;
         };
         for piece in pieces.into_iter().rev() {
-            self.read.push_front(piece);
+            aside.read.push_front(piece);
         }
         Some(self)
     }
 
-    fn passed_on(&mut self, frame: &Frame<Bytes>) {
-        self.sent = match (
-            std::mem::replace(&mut self.sent, Sent::Lost),
-            frame.data_ref(),
-        ) {
-            (Sent::Kept(mut pieces, room), Some(piece)) if piece.len() <= room => {
-                pieces.push(piece.clone());
-                Sent::Kept(pieces, room - piece.len())
-            }
-            _ => Sent::Lost,
-        };
-    }
-
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(piece) = self.read.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        if let Some(trailers) = self.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        if let Some(aside) = &mut self.aside {
+            if let Some(piece) = aside.read.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            if let Some(trailers) = aside.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
         }
         Pin::new(&mut self.rest).poll_frame(cx)
     }
@@ -89,8 +85,9 @@ impl Inbound {
     /// # Errors
     /// If the body breaks off.
     pub async fn look_further(&mut self) -> Result<Option<&Bytes>, BodyError> {
+        let aside = self.aside.get_or_insert_default();
         loop {
-            if self.trailers.is_some() {
+            if aside.trailers.is_some() {
                 return Ok(None);
             }
             let frame = poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await;
@@ -100,10 +97,10 @@ impl Inbound {
             match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {
-                    self.read.push_back(data);
-                    return Ok(self.read.back());
+                    aside.read.push_back(data);
+                    return Ok(aside.read.back());
                 }
-                Err(frame) => self.trailers = frame.into_trailers().ok(),
+                Err(frame) => aside.trailers = frame.into_trailers().ok(),
             }
         }
     }
@@ -111,7 +108,23 @@ impl Inbound {
     /// What has been read so far, in order.
     #[must_use]
     pub fn read_so_far(&mut self) -> &mut VecDeque<Bytes> {
-        &mut self.read
+        &mut self.aside().read
+    }
+}
+
+impl Aside {
+    fn passed_on(&mut self, frame: &Frame<Bytes>) {
+        self.sent = match (std::mem::take(&mut self.sent), frame.data_ref()) {
+            (Sent::Kept(mut pieces, room), Some(piece)) if piece.len() <= room => {
+                pieces.push(piece.clone());
+                Sent::Kept(pieces, room - piece.len())
+            }
+            _ => Sent::Lost,
+        };
+    }
+
+    fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.trailers.is_none()
     }
 }
 
@@ -125,20 +138,20 @@ impl Body for Inbound {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let polled = this.poll_next(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            this.passed_on(frame);
+        if let (Poll::Ready(Some(Ok(frame))), Some(aside)) = (&polled, &mut this.aside) {
+            aside.passed_on(frame);
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.trailers.is_none() && self.rest.is_end_stream()
+        self.aside.as_ref().is_none_or(|aside| aside.is_empty()) && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.rest.size_hint();
-        if !self.read.is_empty() {
-            let read: u64 = self.read.iter().map(|piece| piece.len() as u64).sum();
+        if let Some(aside) = &self.aside {
+            let read: u64 = aside.read.iter().map(|piece| piece.len() as u64).sum();
             if let Some(upper) = hint.upper() {
                 hint.set_upper(upper.saturating_add(read));
             }

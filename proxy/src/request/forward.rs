@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use http::{HeaderValue, Response, StatusCode, request::Parts, uri::Scheme};
+use http::{Response, StatusCode, uri::Scheme};
 use tailback_scaler::clock::Nanos;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     answer::Failure,
-    body::{Inbound, Received},
+    body::Received,
     downstream::{Call, DataPlane},
     upstream::{DialError, Lease, SendError},
     worker::ModelRef,
@@ -28,17 +28,14 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// On HTTP/1.1, each time uses up an idle connection.
 const RETURNS: u32 = 1000;
 
-/// The head of a replica's response, the request's id, and what to give back
-/// when the body has ended.
+/// The head of a replica's response, and what to give back when its body has ended.
 pub(super) async fn forward(
     plane: &DataPlane,
     call: &Rc<Call>,
     model: &ModelRef,
     now: Nanos,
-    head: Parts,
-    body: Inbound,
-) -> Result<(Response<Received>, HeaderValue, Lease), Failure> {
-    let mut outgoing = Outgoing::new(head, body, call);
+    outgoing: &mut Outgoing,
+) -> Result<(Response<Received>, Lease), Failure> {
     let dial = &model.model.dial;
     let scheme = match dial.is_secure() {
         true => Scheme::HTTPS,
@@ -81,7 +78,7 @@ pub(super) async fn forward(
             }
             Ok(response) => {
                 let lease = Lease::new(slot, upstream);
-                return Ok((response, outgoing.request_id, lease));
+                return Ok((response, lease));
             }
             Err(error) => error,
         };

@@ -122,7 +122,7 @@ impl Dial {
             return Ok(upstream);
         }
         let limit = plane.timeouts.connect;
-        // In a box, as it is rare and large: what every request has of it is moved.
+        // Boxed: it is rare, and its room would be part of every request's.
         let opened = Box::pin(lane.open(self, wire, authority, limit, &plane.limits)).await;
         match &opened {
             Ok(_) => plane.metrics.connects.increment(1),

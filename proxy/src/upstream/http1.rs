@@ -10,7 +10,10 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::client::conn::http1;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
 use hyper_util::rt::TokioIo;
 use tailback_config::Limits;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -95,25 +98,38 @@ impl Http1 {
     ///
     /// # Errors
     /// [`SendError`], which says whether it may be sent again.
-    pub async fn send(
+    pub fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Received>, SendError> {
+    ) -> impl Future<Output = Result<Response<Received>, SendError>> {
         self.answered.set(false);
         let reused = std::mem::replace(&mut self.reused, true);
-        let mut response = pin!(self.sender.try_send_request(request));
-        let result = poll_fn(|cx| {
-            let first = response.as_mut().poll(cx);
-            if first.is_ready() {
-                return first.map(Some);
-            }
-            self.drive(cx);
-            match response.as_mut().poll(cx) {
-                Poll::Pending if self.closed => Poll::Ready(None),
-                polled => polled.map(Some),
-            }
-        })
-        .await;
+        // Handed over before there is a future, which would keep room for it.
+        let response = self.sender.try_send_request(request);
+        async move {
+            let mut response = pin!(response);
+            let result = poll_fn(|cx| {
+                let first = response.as_mut().poll(cx);
+                if first.is_ready() {
+                    return first.map(Some);
+                }
+                self.drive(cx);
+                match response.as_mut().poll(cx) {
+                    Poll::Pending if self.closed => Poll::Ready(None),
+                    polled => polled.map(Some),
+                }
+            })
+            .await;
+            self.understood(result, reused)
+        }
+    }
+
+    /// What came of a request; `None`: nothing before the connection closed.
+    fn understood(
+        &self,
+        result: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+        reused: bool,
+    ) -> Result<Response<Received>, SendError> {
         match result {
             Some(Ok(response)) => Ok(response.map(Received::Http1)),
             Some(Err(mut error)) => match error.take_message() {

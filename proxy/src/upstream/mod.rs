@@ -15,6 +15,7 @@ mod lease;
 
 use std::task::Context;
 
+use futures_util::future::Either;
 use http::{Request, Response};
 
 pub use self::{
@@ -62,13 +63,14 @@ impl Upstream {
     ///
     /// # Errors
     /// [`SendError`], which says whether it may be sent again.
-    pub async fn send(
+    pub fn send(
         &mut self,
         request: Request<RequestBody>,
-    ) -> Result<Response<Received>, SendError> {
+    ) -> impl Future<Output = Result<Response<Received>, SendError>> {
         match self {
-            Self::Http1(connection) => connection.send(request).await,
-            Self::Http2(stream) => stream.send(request).await,
+            Self::Http1(connection) => Either::Left(connection.send(request)),
+            // Boxed: HTTP/1.1 needs far less room.
+            Self::Http2(stream) => Either::Right(Box::pin(stream.send(request))),
         }
     }
 
