@@ -2,6 +2,7 @@
 //! environment first.
 
 use tailback_tests::{
+    eventually,
     process::Tailback,
     python::{root, run, script},
 };
@@ -11,6 +12,8 @@ fn triton_client_speaks_to_the_sample_server_through_the_proxy() {
     let proxy = Tailback::start_path(root().join("examples/simple.yaml"), &[]);
     let address = proxy.address.to_string();
     run(script("triton_client.py", &[&address, "tfsimple"]));
-    assert_eq!(proxy.model("tfsimple")["inFlight"], 0);
+    eventually("the end of all", || {
+        proxy.model("tfsimple")["inFlight"] == 0
+    });
     assert!(proxy.outcome("tfsimple", "success") >= 140);
 }

@@ -79,7 +79,9 @@ fn replicas_follow_load_up_and_down_and_no_request_fails() {
         proxy.metric("tailback_scale_requests_total{direction=\"down\",outcome=\"accepted\"}")
             >= 1.0
     );
-    assert_eq!(proxy.model("m")["arrived"], proxy.model("m")["completed"]);
+    eventually("the end of the last", || proxy.model("m")["inFlight"] == 0);
+    let state = proxy.model("m");
+    assert_eq!(state["arrived"], state["completed"]);
 }
 
 #[test]
