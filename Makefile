@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo test loom bench fuzz check setup
+.PHONY: help run demo test loom bench fuzz deny check setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -46,6 +46,10 @@ fuzz: ## a minute on each fuzz target, by cargo-fuzz
 	for target in $$(cargo fuzz list); do \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=60 || exit 1; \
 	done
+
+deny: ## licences, bans and sources of all dependencies, by cargo-deny
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
 
 check: ## what CI checks besides the tests
 	cargo fmt --all --check

@@ -29,5 +29,6 @@ pub mod route;
 pub mod serve;
 pub mod table;
 mod tls;
+mod transport;
 pub mod upstream;
 pub mod worker;

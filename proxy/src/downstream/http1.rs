@@ -13,18 +13,15 @@ use std::{
 use http::{HeaderValue, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use pingora_core::server::ShutdownWatch;
+use pingora_core::{protocols::Stream, server::ShutdownWatch};
 
-use super::{
-    Call, Connection, DataPlane, LINGER, Phase, io::WatchedIo, transport::Transport,
-    watchdog::Watchdog,
-};
-use crate::{body::Received, request};
+use super::{Call, Connection, DataPlane, LINGER, Phase, io::WatchedIo, watchdog::Watchdog};
+use crate::{body::Received, request, transport::Transport};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
     plane: Arc<DataPlane>,
-    io: Transport,
+    io: Transport<Stream>,
     connection: Rc<Connection>,
     mut shutdown: ShutdownWatch,
 ) {

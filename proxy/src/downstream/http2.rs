@@ -12,24 +12,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, stream::FuturesUnordered};
+use futures_util::{Stream as _, stream::FuturesUnordered};
 use h2::{
     Reason, RecvStream, SendStream,
     server::{Builder, SendResponse},
 };
 use http::{HeaderMap, Request, Response, StatusCode, Version, header::EXPECT};
-use pingora_core::server::ShutdownWatch;
+use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
 use super::{
-    Call, Connection, DataPlane, LINGER, Phase, ResponseBody, io::WatchedIo, transport::Transport,
-    watchdog::Watchdog,
+    Call, Connection, DataPlane, LINGER, Phase, ResponseBody, io::WatchedIo, watchdog::Watchdog,
 };
 use crate::{
     body::{Pump, PumpError, Received},
     date,
     dialect::Dialect,
     grpc, request,
+    transport::Transport,
 };
 
 /// Streams that are open at once on a connection.
@@ -49,7 +49,7 @@ const ERRORS: usize = 128;
 /// Serves one connection to its end.
 pub(super) async fn serve(
     plane: Arc<DataPlane>,
-    io: Transport,
+    io: Transport<Stream>,
     connection: Rc<Connection>,
     mut shutdown: ShutdownWatch,
 ) {

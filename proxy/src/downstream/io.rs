@@ -7,20 +7,21 @@ use std::{
     task::{Context, Poll},
 };
 
+use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Call, Connection, transport::Transport};
-use crate::coalesce;
+use super::{Call, Connection};
+use crate::{coalesce, transport::Transport};
 
 pub(super) struct WatchedIo {
-    io: Transport,
+    io: Transport<Stream>,
     connection: Rc<Connection>,
     /// The one call of an HTTP/1.1 connection.
     call: Option<Rc<Call>>,
 }
 
 impl WatchedIo {
-    pub(super) fn http1(io: Transport, call: Rc<Call>) -> Self {
+    pub(super) fn http1(io: Transport<Stream>, call: Rc<Call>) -> Self {
         Self {
             io,
             connection: call.connection().clone(),
@@ -28,7 +29,7 @@ impl WatchedIo {
         }
     }
 
-    pub(super) fn http2(io: Transport, connection: Rc<Connection>) -> Self {
+    pub(super) fn http2(io: Transport<Stream>, connection: Rc<Connection>) -> Self {
         Self {
             io,
             connection,
@@ -36,7 +37,7 @@ impl WatchedIo {
         }
     }
 
-    pub(super) fn into_inner(self) -> Transport {
+    pub(super) fn into_inner(self) -> Transport<Stream> {
         self.io
     }
 

@@ -6,10 +6,10 @@ mod body;
 mod call;
 mod connection;
 mod exchange;
+mod first;
 mod http1;
 mod http2;
 mod io;
-mod transport;
 mod tunnel;
 mod watchdog;
 
@@ -28,7 +28,6 @@ use send_wrapper::SendWrapper;
 use tailback_config::{Limits, Timeouts};
 use tokio_rustls::TlsAcceptor;
 
-use self::transport::Transport;
 pub use self::{
     body::{RequestBody, ResponseBody},
     call::{Call, Phase},
@@ -36,7 +35,7 @@ pub use self::{
     exchange::{Exchange, Method, Told},
     tunnel::Tunnel,
 };
-use crate::{metrics::ProxyMetrics, table::Tables, tls};
+use crate::{metrics::ProxyMetrics, table::Tables, tls, transport::Transport};
 
 /// While draining, an idle connection is closed after this: a caller that is
 /// just sending its next request still gets an answer, with `connection: close`.
@@ -140,10 +139,12 @@ async fn serve(plane: Arc<DataPlane>, stream: Stream, shutdown: ShutdownWatch) {
 
 /// The handshake, if there is one, and what is spoken after it: as agreed there
 /// (ALPN), or as the first bytes tell.
-async fn open(plane: &DataPlane, stream: Stream) -> std::io::Result<(Transport, Version, Scheme)> {
+async fn open(
+    plane: &DataPlane,
+    stream: Stream,
+) -> std::io::Result<(Transport<Stream>, Version, Scheme)> {
     let Some(tls) = &plane.tls else {
-        let mut io = Transport::clear(stream);
-        let version = io.version().await?;
+        let (io, version) = first::version(Transport::clear(stream)).await?;
         return Ok((io, version, Scheme::Http));
     };
     let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
@@ -152,10 +153,10 @@ async fn open(plane: &DataPlane, stream: Stream) -> std::io::Result<(Transport, 
         Some(b"http/1.1") => Some(Version::Http1),
         _ => None,
     };
-    let mut io = Transport::tls(stream);
-    let version = match agreed {
-        Some(version) => version,
-        None => io.version().await?,
+    let io = Transport::tls(stream);
+    let (io, version) = match agreed {
+        Some(version) => (io, version),
+        None => first::version(io).await?,
     };
     Ok((io, version, Scheme::Https))
 }

@@ -3,11 +3,11 @@
 
 use std::{io, time::Duration};
 
-use pingora_core::server::ShutdownWatch;
+use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::{Call, Exchange, transport::Transport};
-use crate::{outcome::Outcome, upstream::Lease};
+use super::{Call, Exchange};
+use crate::{outcome::Outcome, transport::Transport, upstream::Lease};
 
 /// Copied at once, in bytes.
 const PIECE: usize = 16 * 1024;
@@ -35,7 +35,7 @@ impl Tunnel {
     }
 
     /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away.
-    pub(super) async fn run(self, caller: Transport, call: &Call, shutdown: ShutdownWatch) {
+    pub(super) async fn run(self, caller: Transport<Stream>, call: &Call, shutdown: ShutdownWatch) {
         let Self {
             lease,
             mut exchange,
@@ -59,7 +59,10 @@ impl Tunnel {
     }
 }
 
-async fn both_ways(caller: Transport, replica: impl AsyncRead + AsyncWrite) -> Result<(), Broken> {
+async fn both_ways(
+    caller: Transport<Stream>,
+    replica: impl AsyncRead + AsyncWrite,
+) -> Result<(), Broken> {
     let (from_caller, to_caller) = tokio::io::split(caller);
     let (from_replica, to_replica) = tokio::io::split(replica);
     let up = one_way(from_caller, to_replica);

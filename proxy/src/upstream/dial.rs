@@ -10,11 +10,12 @@ use tailback_config::{Protocol, Server};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Lane, Slot, Upstream, io::Io};
+use super::{Lane, Slot, Upstream};
 use crate::{
     dialect::Dialect,
     downstream::{Call, DataPlane},
     tls,
+    transport::Transport,
 };
 
 /// See the [module](self). One a server; made when it is configured.
@@ -132,11 +133,15 @@ impl Dial {
     }
 
     /// Connects to `authority` (`host:port`). Returns what is spoken there.
-    pub(super) async fn open(&self, wire: Wire, authority: &str) -> Result<(Io, Wire), DialError> {
+    pub(super) async fn open(
+        &self,
+        wire: Wire,
+        authority: &str,
+    ) -> Result<(Transport<TcpStream>, Wire), DialError> {
         let tcp = TcpStream::connect(authority).await?;
         tcp.set_nodelay(true)?;
         let tls = match &self.tls {
-            None => return Ok((Io::Clear(tcp), wire)),
+            None => return Ok((Transport::clear(tcp), wire)),
             Some(tls) => tls.as_ref().map_err(Clone::clone)?,
         };
         let config = match wire {
@@ -154,7 +159,7 @@ impl Dial {
             _ if wire == Wire::Http2 => return Err(DialError::NoHttp2),
             _ => Wire::Http1,
         };
-        Ok((Io::Tls(Box::new(stream)), chosen))
+        Ok((Transport::tls(stream), chosen))
     }
 }
 

@@ -16,13 +16,13 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tailback_config::Limits;
-use tokio::io::{AsyncRead, AsyncWrite};
-
-use super::{
-    SendError,
-    io::{CountingIo, Io},
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
 };
-use crate::{body::Received, downstream::RequestBody};
+
+use super::{SendError, io::CountingIo};
+use crate::{body::Received, downstream::RequestBody, transport::Transport};
 
 /// A connection, and the means to send requests on it.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Http1 {
 
 impl Http1 {
     /// Speaks HTTP/1.1 on `io`.
-    pub(super) async fn open(io: Io, limits: &Limits) -> io::Result<Self> {
+    pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
         let answered = Rc::new(Cell::new(false));
         let io = TokioIo::new(CountingIo::new(io, answered.clone()));
         let (sender, connection) = http1::Builder::new()
@@ -84,7 +84,7 @@ impl Http1 {
         })
         .await;
         let parts = Pin::into_inner(self.connection).into_parts();
-        Ok(parts.io.into_inner().unread(parts.read_buf))
+        Ok(parts.io.into_inner().into_unread(parts.read_buf))
     }
 
     /// Whether a request can be sent now: it is open, and has ended the last one.

@@ -18,14 +18,13 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use send_wrapper::SendWrapper;
 use tailback_config::Limits;
+use tokio::net::TcpStream;
 
-use super::{
-    DialError, SendError,
-    io::{CountingIo, Io},
-};
+use super::{DialError, SendError, io::CountingIo};
 use crate::{
     body::{Pump, PumpError, Received},
     downstream::RequestBody,
+    transport::Transport,
 };
 
 /// Streams that share a connection, if the replica allows as many.
@@ -66,7 +65,11 @@ impl Multiplexed {
 
     /// Speaks HTTP/2 on `io`, and returns the first stream once it is known how
     /// many there may be.
-    pub(super) async fn open(&self, io: Io, limits: &Limits) -> Result<Http2, DialError> {
+    pub(super) async fn open(
+        &self,
+        io: Transport<TcpStream>,
+        limits: &Limits,
+    ) -> Result<Http2, DialError> {
         let io = CountingIo::new(io, Rc::default());
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
         let (sender, mut connection) = Builder::new()

@@ -1,4 +1,4 @@
-//! A replica's bytes, clear or encrypted; tells whether any came.
+//! A replica's bytes; tells whether any came.
 
 use std::{
     cell::Cell,
@@ -13,40 +13,25 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::client::TlsStream;
 
-use crate::coalesce;
+use crate::{coalesce, transport::Transport};
 
 /// The bytes of one connection.
 #[derive(Debug)]
 pub(super) struct CountingIo {
-    /// Read, and not passed on yet.
-    first: Bytes,
-    io: Io,
+    io: Transport<TcpStream>,
     received: Rc<Cell<bool>>,
-}
-
-/// What carries them.
-#[derive(Debug)]
-pub(super) enum Io {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl CountingIo {
     /// `received` is set when bytes come.
-    pub(super) fn new(io: Io, received: Rc<Cell<bool>>) -> Self {
-        Self {
-            first: Bytes::new(),
-            io,
-            received,
-        }
+    pub(super) fn new(io: Transport<TcpStream>, received: Rc<Cell<bool>>) -> Self {
+        Self { io, received }
     }
 
-    /// Bytes that were read of it come first again.
-    pub(super) fn unread(mut self, bytes: Bytes) -> Self {
-        self.first = bytes;
-        self
+    /// The bytes alone. `bytes`, which were read of them, come first again.
+    pub(super) fn into_unread(self, bytes: Bytes) -> Transport<TcpStream> {
+        self.io.unread(bytes)
     }
 }
 
@@ -56,16 +41,8 @@ impl AsyncRead for CountingIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let length = self.first.len().min(buf.remaining());
-            buf.put_slice(&self.first.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
-        let result = match &mut self.io {
-            Io::Clear(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Io::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        };
+        let result = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.received.set(true);
         }
@@ -79,10 +56,7 @@ impl AsyncWrite for CountingIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Clear(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Io::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -90,36 +64,24 @@ impl AsyncWrite for CountingIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Clear(tcp) => coalesce::poll_write(
-                Pin::new(tcp),
-                cx,
-                slices,
-                |tcp, cx, bytes| tcp.poll_write(cx, bytes),
-                |tcp, cx, slices| tcp.poll_write_vectored(cx, slices),
-            ),
-            Io::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
-        }
+        coalesce::poll_write(
+            Pin::new(&mut self.io),
+            cx,
+            slices,
+            |io, cx, bytes| io.poll_write(cx, bytes),
+            |io, cx, slices| io.poll_write_vectored(cx, slices),
+        )
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Clear(tcp) => tcp.is_write_vectored(),
-            Io::Tls(tls) => tls.is_write_vectored(),
-        }
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Clear(tcp) => Pin::new(tcp).poll_flush(cx),
-            Io::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Clear(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Io::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
