@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -39,11 +39,15 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Stream(incoming, call) => {
+                ready!(call.poll_turn(cx));
                 let polled = Pin::new(incoming).poll_frame(cx);
                 call.body_awaited.set(polled.is_pending());
                 match &polled {
                     // Also while the answer streams already: both ways move.
-                    Poll::Ready(Some(Ok(_))) => call.enter(call.phase()),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        call.passed(frame);
+                        call.enter(call.phase());
+                    }
                     Poll::Ready(Some(Err(_))) => call.body_broken.set(true),
                     Poll::Ready(None) if call.phase() == Phase::Body => call.enter(Phase::Response),
                     _ => {}
@@ -206,10 +210,12 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        ready!(this.call.poll_turn(cx));
         let polled = this.content.poll_frame(cx);
         this.call.answer_awaited.set(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                this.call.passed(frame);
                 this.call.enter(Phase::Streaming);
                 this.trailers(frame);
                 if this.content.is_end() {

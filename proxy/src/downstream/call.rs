@@ -7,14 +7,21 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::HeaderValue;
+use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
 use super::{Connection, Exchange, Tunnel};
 use crate::{dialect::Dialect, outcome::Outcome};
+
+/// Bytes of bodies that may pass in one go, before all others of the worker have
+/// had their turn: a large tensor must not make small requests wait.
+const SHARE: usize = 256 * 1024;
 
 /// What is being done; each has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +66,8 @@ pub struct Call {
     tunnel: RefCell<Option<Tunnel>>,
     /// More of the answer is awaited of the replica.
     pub answer_awaited: Cell<bool>,
+    /// What is left of the share.
+    share: Cell<usize>,
 }
 
 impl Call {
@@ -79,7 +88,25 @@ impl Call {
             answer_awaited: Cell::new(false),
             upgrade: RefCell::default(),
             tunnel: RefCell::default(),
+            share: Cell::new(SHARE),
         }
+    }
+
+    /// Bytes of a body have passed, either way.
+    pub fn passed(&self, frame: &Frame<Bytes>) {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        self.share.set(self.share.get().saturating_sub(bytes));
+    }
+
+    /// Whether more may pass now. Pending once each share: the task is polled
+    /// again when the others have had their turn.
+    pub fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.share.get() > 0 {
+            return Poll::Ready(());
+        }
+        self.share.set(SHARE);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// What it is on.
@@ -197,6 +224,43 @@ impl Call {
                 Outcome::CallerSlow
             }
             _ => Outcome::UpstreamSlow,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downstream::{Scheme, Version};
+    use std::task::Waker;
+
+    fn call() -> Call {
+        let hour = Duration::from_secs(3600);
+        let timeouts = tailback_config::Timeouts {
+            header: hour,
+            keep_alive: hour,
+            body: hour,
+            connect: hour,
+            response: hour,
+            total: hour,
+            drain: hour,
+            tunnel_drain: hour,
+        };
+        let connection = Connection::new(timeouts, None, Version::Http1, Scheme::Http);
+        Call::new(Rc::new(connection), Phase::Streaming)
+    }
+
+    #[test]
+    fn large_body_lets_others_through_once_a_share() {
+        let call = call();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let half = Frame::data(Bytes::from(vec![0; SHARE / 2]));
+        for _ in 0..3 {
+            call.passed(&half);
+            assert!(call.poll_turn(cx).is_ready());
+            call.passed(&half);
+            assert!(call.poll_turn(cx).is_pending());
+            assert!(call.poll_turn(cx).is_ready());
         }
     }
 }
