@@ -10,13 +10,13 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: setup ## build and serve examples/ on 127.0.0.1:9000
-	cargo build --release --quiet --package tailback --bin tailback --example sample-server
+	cargo build --release --package tailback --bin tailback --example sample-server
 	@echo "an inference, from another terminal:"
 	@echo "  curl http://127.0.0.1:9000/v2/models/tfsimple/infer --data @examples/infer.json"
 	@$(WITH_EXAMPLES) exec $(RELEASE)/tailback serve examples/
 
 demo: setup ## watch replicas follow a load that rises, stays and falls
-	cargo build --release --quiet --package tailback --bin tailback --example sample-server --example demo
+	cargo build --release --package tailback --bin tailback --example sample-server --example demo
 	@$(WITH_EXAMPLES) $(RELEASE)/examples/demo $(RELEASE)/tailback
 
 test: ## all tests, real clients and servers and the memory-model checks included

@@ -44,6 +44,7 @@ pub struct Board(Arc<Mutex<Content>>);
 
 /// A replica, as it is listed.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ReplicaView {
     /// Its name.
     pub name: String,

@@ -49,7 +49,7 @@ fn replicas_follow_load_up_and_down_and_no_request_fails() {
                 .as_array()
                 .unwrap()
                 .iter()
-                .filter(|r| r["in_flight"].as_u64() > Some(0))
+                .filter(|r| r["inFlight"].as_u64() > Some(0))
                 .count();
             busy == 3
         });
