@@ -6,7 +6,10 @@ use clap::{Parser, Subcommand};
 use tailback_config::{Env, describe, load};
 use tailback_scaler::orchestrator::process::keeper;
 
-use crate::{health, serve};
+use crate::{
+    health, serve,
+    simulate::{self, Simulation},
+};
 
 /// An inference proxy that counts, inline, what every model owes its callers,
 /// and scales their replicas by it.
@@ -51,6 +54,17 @@ enum Command {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Try scaling policies on recorded traffic, on a virtual clock
+    ///
+    /// Serves the requests of a trace with as many simulated replicas as each
+    /// policy says, and prints what it made of them: the share of requests that
+    /// waited no longer than they should, how long they waited, what the
+    /// replicas cost, and how often and how far the policy scaled. Nothing is
+    /// started; the same input and seed give the same table.
+    #[command(
+        after_help = "Example:\n  zcat trace.csv.gz | tailback simulate - --rate 10 --jitter 2 --start-up 120"
+    )]
+    Simulate(Simulation),
 }
 
 /// Runs the command that the process was started with.
@@ -75,6 +89,13 @@ pub fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(errors) => fail(&errors.to_string()),
+        },
+        Command::Simulate(simulation) => match simulate::simulate(&simulation) {
+            Ok(comparison) => {
+                print!("{comparison}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
         },
     }
 }

@@ -27,6 +27,7 @@ pub mod peek;
 pub mod request;
 pub mod route;
 pub mod serve;
+pub mod simulate;
 pub mod table;
 mod tls;
 mod transport;

@@ -13,6 +13,8 @@ mod sync;
 #[cfg(not(tailback_loom))]
 pub mod board;
 #[cfg(not(tailback_loom))]
+pub mod brain;
+#[cfg(not(tailback_loom))]
 pub mod decision;
 #[cfg(not(tailback_loom))]
 pub mod guard;
@@ -24,3 +26,5 @@ pub mod policy;
 pub mod run;
 #[cfg(not(tailback_loom))]
 pub mod signals;
+#[cfg(not(tailback_loom))]
+pub mod simulate;

@@ -14,32 +14,24 @@ use super::{
 };
 use crate::{
     board::Board,
+    brain::{Brain, Replicas, Turn},
     clock::Nanos,
     decision::{Decision, Outcome, Reason, Record},
-    guard::guard,
-    ledger::Reading,
     orchestrator::{Orchestrator, ReplicaSet},
-    policy::{self, Observation, Settings, State, wake_at, wish},
+    policy::{Observation, Settings},
     replica::Replica,
-    signals::Signals,
 };
 
 pub(super) struct Tracked {
     watched: Watched,
-    settings: Settings,
     orchestrator: Arc<dyn Orchestrator>,
     requester: Requester,
     board: Board,
     set: ReplicaSet,
-    desired: u32,
-    signals: Signals,
-    state: State,
-    /// When the count asked for or the ready replicas last changed.
-    changed: Nanos,
-    decided: Nanos,
+    brain: Brain,
     /// Whether the ledger will ring when the level is reached.
     armed: bool,
-    /// The last decision, where it was not carried out: said once.
+    /// What was last decided with `dryRun`, which is not carried out: said once.
     dry_run: Option<u32>,
 }
 
@@ -49,7 +41,7 @@ impl Tracked {
         let desired = watched.model.replicas.initial;
         let reading = watched.ledger.read();
         let mut tracked = Self {
-            settings: Settings::from(&*watched.model),
+            brain: Brain::new(Settings::from(&*watched.model), desired, reading),
             requester: Requester::new(orchestrator.clone(), board.clone()),
             orchestrator,
             board,
@@ -57,11 +49,6 @@ impl Tracked {
                 capacity: u32::MAX,
                 ..ReplicaSet::default()
             },
-            desired,
-            signals: Signals::new(reading),
-            state: State::default(),
-            changed: reading.at,
-            decided: reading.at,
             armed: false,
             dry_run: None,
             watched,
@@ -82,13 +69,14 @@ impl Tracked {
         let before = mem::replace(&mut self.watched, watched);
         let replicas = &self.watched.model.replicas;
         if before.model.replicas.initial != replicas.initial {
-            self.set_desired(
-                replicas
-                    .initial
-                    .max(if replicas.scaled { self.desired } else { 0 }),
-            );
+            let kept = if replicas.scaled {
+                self.brain.desired()
+            } else {
+                0
+            };
+            self.brain.adopt(replicas.initial.max(kept), Nanos::now());
         }
-        self.settings = Settings::from(&*self.watched.model);
+        self.brain.configure(Settings::from(&*self.watched.model));
         // Also where the count is the same: the orchestrator must hear of a
         // changed command.
         self.ask(None, None);
@@ -106,7 +94,7 @@ impl Tracked {
         if let Some(crossing) = self.watched.ledger.take_crossing() {
             self.armed = false;
             let lag = self.watched.ledger.in_flight();
-            if wake_at(&self.settings, self.desired).is_some_and(|level| lag < level) {
+            if self.brain.wake_at().is_some_and(|level| lag < level) {
                 // A shard used up its part of the room; the level is not reached.
                 return self.arm();
             }
@@ -119,7 +107,7 @@ impl Tracked {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
         };
         if !same(&self.set.ready, &set.ready) {
-            self.changed = Nanos::now();
+            self.brain.replicas_changed(Nanos::now());
             self.watched.traffic.set_replicas(&set.ready);
         }
         self.set = set;
@@ -130,35 +118,28 @@ impl Tracked {
     /// level and nobody rings for it. Returns whether the ledger is armed.
     pub(super) fn sample(&mut self, period: Duration) -> bool {
         let reading = self.watched.ledger.read();
-        self.signals.observe(reading);
-        if reading.at.since(self.decided) >= period {
+        if self.brain.sample(reading, period) {
             self.decide(None);
         } else if !self.armed {
             self.arm();
         }
-        self.armed || wake_at(&self.settings, self.desired).is_none()
+        self.armed || self.brain.wake_at().is_none()
     }
 
     /// One turn: observe, decide, guard, request, record.
     fn decide(&mut self, crossing: Option<Nanos>) {
         let reading = self.watched.ledger.read();
-        self.signals.observe(reading);
-        self.decided = reading.at;
-        let seen = self.observe(&reading);
-        let wish = wish(&seen, &self.settings, &mut self.state, reading.at);
-        let decision = guard(&seen, &self.settings, wish);
+        let Turn { seen, decision } = self.brain.decide(reading, &self.replicas());
         let why = decision
             .reasons
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("; ");
-        let said = self.dry_run.replace(decision.desired);
-        if decision.desired != self.desired && said != Some(decision.desired) {
+        if self.is_news(decision.desired) {
             let record = self.record(&seen, &decision);
             if !self.watched.model.scaling.dry_run.value {
-                self.set_desired(decision.desired);
-                self.dry_run = None;
+                self.brain.adopt(decision.desired, reading.at);
             }
             self.ask(Some(record), crossing);
         }
@@ -166,28 +147,24 @@ impl Tracked {
         self.arm();
     }
 
-    fn observe(&mut self, reading: &Reading) -> Observation {
-        let demand = self.signals.demand();
-        Observation {
-            lag: reading.in_flight(),
-            held: reading.held,
-            mean_lag: demand.mean_lag,
-            growth: demand.growth,
-            completion_rate: demand.completion_rate,
-            idle: demand.idle,
-            desired: self.desired,
-            ready: u32::try_from(self.set.ready.len()).unwrap_or(u32::MAX),
-            starting: self.set.starting,
-            unchanged: reading.at.since(self.changed),
-            start_up: self.set.start_up,
-            capacity: self.set.capacity,
+    /// Whether `desired` is to be carried out; with `dryRun`, whether it is to be
+    /// said: once, since the count that is asked for stays as it is.
+    fn is_news(&mut self, desired: u32) -> bool {
+        let differs = desired != self.brain.desired();
+        if self.watched.model.scaling.dry_run.value {
+            self.dry_run.replace(desired) != Some(desired) && differs
+        } else {
+            self.dry_run = None;
+            differs
         }
     }
 
-    fn set_desired(&mut self, desired: u32) {
-        if desired != self.desired {
-            self.changed = Nanos::now();
-            self.desired = desired;
+    fn replicas(&self) -> Replicas {
+        Replicas {
+            ready: u32::try_from(self.set.ready.len()).unwrap_or(u32::MAX),
+            starting: self.set.starting,
+            capacity: self.set.capacity,
+            start_up: self.set.start_up,
         }
     }
 
@@ -199,7 +176,7 @@ impl Tracked {
         Record {
             time,
             model: self.watched.model.name.clone(),
-            from: self.desired,
+            from: self.brain.desired(),
             to: decision.desired,
             lag: seen.lag,
             held: seen.held,
@@ -212,7 +189,7 @@ impl Tracked {
         let model = self.watched.model.clone();
         self.requester.ask(Request {
             model,
-            replicas: self.desired,
+            replicas: self.brain.desired(),
             record,
             crossing,
         });
@@ -220,7 +197,7 @@ impl Tracked {
 
     /// Asks the ledger to ring when the policy would want more.
     fn arm(&mut self) {
-        self.armed = match policy::wake_at(&self.settings, self.desired) {
+        self.armed = match self.brain.wake_at() {
             Some(level) => !self.watched.ledger.arm(level),
             None => false,
         };
@@ -228,7 +205,7 @@ impl Tracked {
 
     fn show(&self, why: &str) {
         self.board.update(&self.watched.model.name, |status| {
-            status.desired = self.desired;
+            status.desired = self.brain.desired();
             status.ready.clone_from(&self.set.ready);
             status.starting = self.set.starting;
             status.draining = self.set.draining;

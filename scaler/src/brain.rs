@@ -1,0 +1,135 @@
+//! One model's scaling: readings of its ledger and the state of its replicas
+//! in, decisions out. Pure: the caller brings the time. The live loop and the
+//! simulator feed the same brain.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Nanos,
+    decision::Decision,
+    guard::guard,
+    ledger::Reading,
+    policy::{Observation, Settings, State, wake_at, wish},
+    signals::Signals,
+};
+
+/// What is known of a model's replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// Those that take requests.
+    pub ready: u32,
+    /// On their way.
+    pub starting: u32,
+    /// The most there is room for.
+    pub capacity: u32,
+    /// How long the last one took to get ready.
+    pub start_up: Option<Duration>,
+}
+
+/// What came of a look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// What was seen.
+    pub seen: Observation,
+    /// What is to be done.
+    pub decision: Decision,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Brain {
+    settings: Settings,
+    desired: u32,
+    signals: Signals,
+    state: State,
+    /// When the count asked for or the ready replicas last changed.
+    changed: Nanos,
+    decided: Nanos,
+}
+
+impl Brain {
+    /// Begins with `desired` replicas asked for.
+    #[must_use]
+    pub fn new(settings: Settings, desired: u32, first: Reading) -> Self {
+        Self {
+            settings,
+            desired,
+            signals: Signals::new(first),
+            state: State::default(),
+            changed: first.at,
+            decided: first.at,
+        }
+    }
+
+    /// Replicas asked for.
+    #[must_use]
+    pub fn desired(&self) -> u32 {
+        self.desired
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// From now on it goes by `settings`; it keeps what it has learned.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Takes a reading in, about every second. Returns whether it is time to
+    /// [`decide`](Self::decide).
+    pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
+        self.signals.observe(reading);
+        reading.at.since(self.decided) >= period
+    }
+
+    /// One turn: observe, decide, guard. What is decided counts once the caller
+    /// [adopts](Self::adopt) it: with `dryRun` it never does.
+    pub fn decide(&mut self, reading: Reading, replicas: &Replicas) -> Turn {
+        self.signals.observe(reading);
+        self.decided = reading.at;
+        let seen = self.observe(&reading, replicas);
+        let wish = wish(&seen, &self.settings, &mut self.state, reading.at);
+        let decision = guard(&seen, &self.settings, wish);
+        Turn { seen, decision }
+    }
+
+    /// The count that is asked for from now on.
+    pub fn adopt(&mut self, desired: u32, now: Nanos) {
+        if desired != self.desired {
+            self.changed = now;
+            self.desired = desired;
+        }
+    }
+
+    /// Other replicas take requests now than before.
+    pub fn replicas_changed(&mut self, now: Nanos) {
+        self.changed = now;
+    }
+
+    /// The lag at which to decide at once; `None`: nothing would change.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<u64> {
+        wake_at(&self.settings, self.desired)
+    }
+
+    fn observe(&mut self, reading: &Reading, replicas: &Replicas) -> Observation {
+        let demand = self.signals.demand();
+        Observation {
+            lag: reading.in_flight(),
+            held: reading.held,
+            mean_lag: demand.mean_lag,
+            growth: demand.growth,
+            completion_rate: demand.completion_rate,
+            idle: demand.idle,
+            desired: self.desired,
+            ready: replicas.ready,
+            starting: replicas.starting,
+            unchanged: reading.at.since(self.changed),
+            start_up: replicas.start_up,
+            capacity: replicas.capacity,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The clairvoyant bound: the fewest replica-seconds in which no request would
+//! ever wait.
+//!
+//! Were every request served at once, n(t) = ⌈in-flight(t) ÷ concurrency⌉
+//! replicas would be busy at t. Level k is needed while n(t) ≥ k. Someone who
+//! knows the trace keeps level k through every gap that is shorter than a
+//! start-up, and through a longer one lets it go and pays for another start.
+//! The sum over the levels is the least that zero wait costs.
+
+use std::time::Duration;
+
+use super::Trace;
+use crate::clock::Nanos;
+
+/// The integral of n(t): replica-seconds of replicas that exist exactly while
+/// they are needed, as if they started in no time. What costs are compared with.
+#[must_use]
+pub fn needed(trace: &Trace, concurrency: Option<u32>, min: u32) -> f64 {
+    let concurrency = u64::from(concurrency.unwrap_or(u32::MAX).max(1));
+    let (mut count, mut since, mut sum) = (u64::from(min), Nanos(0), 0.0);
+    let end = busy(trace, |in_flight, now| {
+        sum += count as f64 * now.since(since).as_secs_f64();
+        (count, since) = (in_flight.div_ceil(concurrency).max(u64::from(min)), now);
+    });
+    sum + count as f64 * end.since(since).as_secs_f64()
+}
+
+/// The most replicas that are needed at once, so that no request waits.
+#[must_use]
+pub fn peak(trace: &Trace, concurrency: Option<u32>) -> u32 {
+    let mut peak = 0;
+    busy(trace, |in_flight, _| peak = peak.max(in_flight));
+    let concurrency = u64::from(concurrency.unwrap_or(u32::MAX).max(1));
+    u32::try_from(peak.div_ceil(concurrency)).unwrap_or(u32::MAX)
+}
+
+/// Replica-seconds of the bound, of which the first `min` levels are always on
+/// and ready from the beginning.
+#[must_use]
+pub fn bound(trace: &Trace, concurrency: Option<u32>, start_up: Duration, min: u32) -> f64 {
+    let concurrency = u64::from(concurrency.unwrap_or(u32::MAX).max(1));
+    let mut levels = Levels {
+        start_up,
+        on: 0,
+        ended: Vec::new(),
+        since: Vec::new(),
+    };
+    let end = busy(trace, |in_flight, now| {
+        levels.set(in_flight.div_ceil(concurrency) as usize, now);
+    });
+    levels.set(0, end);
+    let always = f64::from(min) * end.since(Nanos(0)).as_secs_f64();
+    let above: f64 = levels.spent().skip(min as usize).sum();
+    always + above
+}
+
+/// Calls `change` with the in-flight of an unbounded pool whenever it changes;
+/// returns when the last request is done.
+fn busy(trace: &Trace, mut change: impl FnMut(u64, Nanos)) -> Nanos {
+    let mut ends: Vec<Nanos> = trace.requests().iter().map(|r| r.at + r.service).collect();
+    ends.sort_unstable();
+    let (mut in_flight, mut done) = (0u64, 0);
+    for request in trace.requests() {
+        // One that takes no time may end before it is counted in: not yet.
+        while ends[done] <= request.at && in_flight > 0 {
+            in_flight -= 1;
+            change(in_flight, ends[done]);
+            done += 1;
+        }
+        in_flight += 1;
+        change(in_flight, request.at);
+    }
+    for &end in &ends[done..] {
+        in_flight -= 1;
+        change(in_flight, end);
+    }
+    ends.last().copied().unwrap_or(Nanos(0))
+}
+
+struct Levels {
+    start_up: Duration,
+    /// How many are needed now.
+    on: usize,
+    /// When each level was last needed, and what it has cost up to then.
+    ended: Vec<(Option<Nanos>, f64)>,
+    /// Since when each of those needed now is.
+    since: Vec<Nanos>,
+}
+
+impl Levels {
+    fn set(&mut self, needed: usize, now: Nanos) {
+        while self.on < needed {
+            if self.ended.len() == self.on {
+                self.ended.push((None, 0.0));
+            }
+            let (ended, cost) = &mut self.ended[self.on];
+            // A new start, or on through the gap, whichever is less.
+            let gap = ended.map_or(self.start_up, |at| now.since(at).min(self.start_up));
+            *cost += gap.as_secs_f64();
+            self.since.push(now);
+            self.on += 1;
+        }
+        while self.on > needed {
+            self.on -= 1;
+            let since = self.since.pop().unwrap_or(now);
+            let (ended, cost) = &mut self.ended[self.on];
+            *ended = Some(now);
+            *cost += now.since(since).as_secs_f64();
+        }
+    }
+
+    fn spent(&self) -> impl Iterator<Item = f64> {
+        self.ended.iter().map(|(_, cost)| *cost)
+    }
+}

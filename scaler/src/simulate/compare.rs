@@ -1,0 +1,218 @@
+//! Policies side by side: the same trace and conditions for each.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use super::{
+    Autoscaler, Conditions, Live, Outcome, Trace, bound,
+    reference::{Aim, Fixed, Hpa, Keda, Knative, KubeAi, Ray},
+    simulate,
+};
+use crate::policy::{Policy, Settings};
+
+/// Whose rules to simulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// A policy of ours, as it runs live.
+    Live(Policy),
+    /// Knative's pod autoscaler.
+    Knative,
+    /// Kubernetes' HorizontalPodAutoscaler.
+    Hpa,
+    /// KEDA's HTTP add-on.
+    Keda,
+    /// KubeAI.
+    KubeAi,
+    /// Ray Serve.
+    Ray,
+    /// The smallest pool of a fixed size that meets the target.
+    Static,
+}
+
+impl Contender {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Live(Policy::Lag),
+        Self::Live(Policy::LagStep),
+        Self::Knative,
+        Self::Hpa,
+        Self::Keda,
+        Self::KubeAi,
+        Self::Ray,
+        Self::Static,
+    ];
+
+    /// As it is named on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live(policy) => policy.as_str(),
+            Self::Knative => "knative",
+            Self::Hpa => "hpa",
+            Self::Keda => "keda",
+            Self::KubeAi => "kubeai",
+            Self::Ray => "ray",
+            Self::Static => "static",
+        }
+    }
+}
+
+impl FromStr for Contender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|one| one.as_str() == text);
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            format!("found {text:?}, expected one of {all}")
+        })
+    }
+}
+
+/// What all contenders are given.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What surrounds them.
+    pub conditions: Conditions,
+    /// For our policies; their `policy` is the contender's.
+    pub settings: Settings,
+    /// Time between the periodic checks of our policies.
+    pub period: Duration,
+    /// The wait that a request should not exceed.
+    pub slo_wait: Duration,
+    /// The share of requests, 0 to 1, that a static pool has to serve within it.
+    pub static_attainment: f64,
+}
+
+/// The outcome of each contender, and what their costs are compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// In the order they were asked for.
+    pub outcomes: Vec<Outcome>,
+    /// Replica-seconds of replicas that exist exactly while they are needed.
+    pub needed: f64,
+    /// Replica-seconds of one who knows the trace and must start replicas;
+    /// `None` if they never get ready.
+    pub clairvoyant: Option<f64>,
+    /// The wait that a request should not exceed.
+    pub slo_wait: Duration,
+    /// In the trace.
+    pub requests: usize,
+    /// From the first arrival to the last.
+    pub span: Duration,
+}
+
+impl Comparison {
+    /// Simulates each of `contenders`.
+    #[must_use]
+    pub fn run(trace: &Trace, contenders: &[Contender], setup: &Setup) -> Self {
+        let Conditions {
+            concurrency,
+            start_up,
+            ..
+        } = &setup.conditions;
+        let min = setup.settings.min;
+        let clairvoyant = |start_up| bound::bound(trace, *concurrency, start_up, min);
+        Self {
+            outcomes: contenders
+                .iter()
+                .map(|&one| setup.outcome(one, trace))
+                .collect(),
+            needed: bound::needed(trace, *concurrency, min),
+            clairvoyant: start_up.mean().map(clairvoyant),
+            slo_wait: setup.slo_wait,
+            requests: trace.requests().len(),
+            span: trace.span(),
+        }
+    }
+}
+
+impl Setup {
+    fn outcome(&self, contender: Contender, trace: &Trace) -> Outcome {
+        let (settings, initial) = (&self.settings, self.conditions.initial);
+        let aim = Aim {
+            concurrency: f64::from(self.conditions.concurrency.unwrap_or(settings.threshold)),
+            min: settings.min,
+            max: settings.max,
+        };
+        let mut scaler: Box<dyn Autoscaler> = match contender {
+            Contender::Live(policy) => {
+                let settings = Settings {
+                    policy,
+                    ..settings.clone()
+                };
+                Box::new(Live::new(settings, initial, self.period))
+            }
+            Contender::Knative => Box::new(Knative::new(aim, initial)),
+            Contender::Hpa => Box::new(Hpa::new(aim, initial)),
+            Contender::Keda => Box::new(Keda::new(aim, initial)),
+            Contender::KubeAi => Box::new(KubeAi::new(aim, initial)),
+            Contender::Ray => Box::new(Ray::new(aim, initial)),
+            Contender::Static => {
+                let room = settings.max.min(self.conditions.capacity);
+                let most = bound::peak(trace, self.conditions.concurrency).min(room);
+                let (wait, share) = (self.slo_wait, self.static_attainment);
+                return Fixed::smallest(trace, &self.conditions, wait, share, most);
+            }
+        };
+        simulate(trace, &self.conditions, &mut *scaler)
+    }
+}
+
+/// A table, a line a contender.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within = format!("within {} s", self.slo_wait.as_secs_f64());
+        writeln!(
+            f,
+            "{:<10} {within:>13} {:>9} {:>9} {:>9} {:>16} {:>9} {:>6} {:>9}",
+            "policy",
+            "p50 wait",
+            "p99 wait",
+            "max wait",
+            "replica-seconds",
+            "of bound",
+            "peak",
+            "requests"
+        )?;
+        for outcome in &self.outcomes {
+            writeln!(
+                f,
+                "{:<10} {:>11.2} % {:>9} {:>9} {:>9} {:>16.0} {:>8.2}× {:>6} {:>9}",
+                outcome.name,
+                100.0 * outcome.attainment(self.slo_wait),
+                wait(outcome.quantile(0.5)),
+                wait(outcome.quantile(0.99)),
+                wait(outcome.longest()),
+                outcome.replica_seconds,
+                outcome.replica_seconds / self.needed.max(f64::MIN_POSITIVE),
+                outcome.peak,
+                outcome.scale_requests,
+            )?;
+        }
+        write!(
+            f,
+            "\n{} requests in {:.0} s. Bound: {:.0} replica-seconds, of replicas that are there exactly\n\
+             while no request waits for want of them. ",
+            self.requests,
+            self.span.as_secs_f64(),
+            self.needed
+        )?;
+        match self.clairvoyant {
+            Some(cost) => writeln!(
+                f,
+                "Who knew the trace, but had to start replicas: {:.0} ({:.2}×).",
+                cost,
+                cost / self.needed.max(f64::MIN_POSITIVE)
+            ),
+            None => writeln!(f, "No replica ever gets ready."),
+        }
+    }
+}
+
+fn wait(seconds: f64) -> String {
+    if seconds.is_finite() {
+        format!("{seconds:.2} s")
+    } else {
+        "never".to_owned()
+    }
+}

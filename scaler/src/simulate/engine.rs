@@ -1,0 +1,160 @@
+//! The loop over events, in the order of their times.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+use super::{
+    Autoscaler, Cause, Conditions, Outcome, Seen, Trace,
+    outcome::{Point, Tally},
+    world::{Started, World},
+};
+use crate::clock::Nanos;
+
+/// Serves `trace` under `conditions` with as many replicas as `scaler` says,
+/// until the last request has been answered, or an hour after the last came.
+#[must_use]
+pub fn simulate(trace: &Trace, conditions: &Conditions, scaler: &mut dyn Autoscaler) -> Outcome {
+    Engine::new(trace, conditions).run(scaler)
+}
+
+/// Those who still wait this long after the last arrival will not be served.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+struct Engine<'a> {
+    trace: &'a Trace,
+    conditions: &'a Conditions,
+    world: World,
+    /// End of service, replica.
+    running: BinaryHeap<Reverse<(Nanos, u32)>>,
+    tally: Tally,
+    desired: u32,
+}
+
+/// What happens next. Of several at one time the earlier in this list comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Completion,
+    Ready,
+    Arrival,
+    Look,
+    Mark,
+}
+
+impl<'a> Engine<'a> {
+    fn new(trace: &'a Trace, conditions: &'a Conditions) -> Self {
+        let world = World::new(conditions);
+        Self {
+            trace,
+            conditions,
+            running: BinaryHeap::new(),
+            tally: Tally::new(trace.requests().len()),
+            desired: world.ready,
+            world,
+        }
+    }
+
+    fn run(mut self, scaler: &mut dyn Autoscaler) -> Outcome {
+        let requests = self.trace.requests();
+        let end = Nanos(0) + self.trace.span() + PATIENCE;
+        let (mut next, mut now, mut look) = (0, Nanos(0), Nanos(0));
+        let mut mark = self.conditions.timeline.map(|_| Nanos(0));
+        while next < requests.len() || self.world.in_flight() > 0 {
+            let times = [
+                (
+                    self.running.peek().map(|Reverse((at, _))| *at),
+                    Event::Completion,
+                ),
+                (self.world.next_ready(), Event::Ready),
+                (requests.get(next).map(|r| r.at), Event::Arrival),
+                (Some(look), Event::Look),
+                (mark, Event::Mark),
+            ];
+            let first = times
+                .into_iter()
+                .filter_map(|(at, event)| Some((at?, event)))
+                .min();
+            let Some((at, event)) = first else { break };
+            if at > end {
+                break;
+            }
+            now = at;
+            match event {
+                Event::Completion => self.complete(now),
+                Event::Ready => {
+                    self.world.make_ready(now);
+                    while let Some(started) = self.world.next_in_line() {
+                        self.start(started, now);
+                    }
+                    if scaler.follows_replicas() {
+                        self.look(scaler, Cause::Replicas, now);
+                    }
+                }
+                Event::Arrival => {
+                    if let Some(started) = self.world.arrive(next, now) {
+                        self.start(started, now);
+                    }
+                    next += 1;
+                    let in_flight = self.world.in_flight();
+                    if scaler.wake_at() == Some(in_flight) {
+                        self.look(scaler, Cause::Crossing, now);
+                    }
+                }
+                Event::Look => {
+                    self.look(scaler, Cause::Interval, now);
+                    // No interval is no progress.
+                    look = now + scaler.interval().max(Duration::from_millis(1));
+                }
+                Event::Mark => {
+                    self.tally.timeline.push(self.point(now));
+                    mark = self
+                        .conditions
+                        .timeline
+                        .map(|every| now + every.max(Duration::from_millis(1)));
+                }
+            }
+        }
+        self.tally.finish(scaler.name(), now, self.world.cost(now))
+    }
+
+    fn start(&mut self, started: Started, now: Nanos) {
+        let request = &self.trace.requests()[started.request];
+        self.running
+            .push(Reverse((now + request.service, started.replica)));
+        self.tally.waited(now.since(request.at));
+    }
+
+    fn complete(&mut self, now: Nanos) {
+        if let Some(Reverse((_, replica))) = self.running.pop()
+            && let Some(started) = self.world.complete(replica, now)
+        {
+            self.start(started, now);
+        }
+    }
+
+    fn look(&mut self, scaler: &mut dyn Autoscaler, cause: Cause, now: Nanos) {
+        let seen = Seen {
+            cause,
+            reading: self.world.reading(now),
+            ready: self.world.ready,
+            starting: self.world.starting,
+            start_up: self.world.start_up,
+            capacity: self.conditions.capacity,
+        };
+        let desired = scaler.look(&seen);
+        if desired != self.desired {
+            self.desired = desired;
+            self.tally.asked(desired);
+            self.world.scale(desired, self.conditions, now);
+        }
+    }
+
+    fn point(&self, now: Nanos) -> Point {
+        let reading = self.world.reading(now);
+        Point {
+            at: now,
+            in_flight: reading.in_flight(),
+            held: reading.held,
+            desired: self.desired,
+            ready: self.world.ready,
+        }
+    }
+}

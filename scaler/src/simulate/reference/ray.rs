@@ -1,0 +1,92 @@
+//! Ray Serve's autoscaler.
+//!
+//! Source: Ray Serve documentation, "Advanced autoscaling": the mean of
+//! ongoing requests, queued ones included, over a look-back of 30 s; replicas
+//! × (mean per replica ÷ target_ongoing_requests); up once that was higher for
+//! 30 s, down once it was lower for 600 s; smoothing factors of 1. The target
+//! is the replica's concurrency (Ray's default of 2 asks for some 2 to 4 times
+//! as many replicas again).
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::Aim;
+use crate::{
+    clock::Nanos,
+    ledger::Reading,
+    simulate::{Autoscaler, Seen},
+};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const LOOK_BACK: Duration = Duration::from_secs(30);
+const UP_DELAY: Duration = Duration::from_secs(30);
+const DOWN_DELAY: Duration = Duration::from_secs(600);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Ray {
+    aim: Aim,
+    desired: u32,
+    readings: VecDeque<Reading>,
+    /// Since when more, or less, is wanted.
+    up_since: Option<Nanos>,
+    down_since: Option<Nanos>,
+}
+
+impl Ray {
+    /// With the documented defaults.
+    #[must_use]
+    pub fn new(aim: Aim, initial: u32) -> Self {
+        Self {
+            aim,
+            desired: initial,
+            readings: VecDeque::new(),
+            up_since: None,
+            down_since: None,
+        }
+    }
+}
+
+impl Autoscaler for Ray {
+    fn name(&self) -> &str {
+        "ray"
+    }
+
+    fn interval(&self) -> Duration {
+        INTERVAL
+    }
+
+    fn look(&mut self, seen: &Seen) -> u32 {
+        let now = seen.now();
+        self.readings.push_back(seen.reading);
+        while self
+            .readings
+            .get(1)
+            .is_some_and(|second| now.since(second.at) >= LOOK_BACK)
+        {
+            self.readings.pop_front();
+        }
+        let mean = self
+            .readings
+            .front()
+            .map_or(0.0, |oldest| seen.reading.mean_in_flight(oldest));
+        let wanted = self.aim.replicas(mean, self.aim.concurrency);
+        let waited = |since: &mut Option<Nanos>, delay: Duration| {
+            now.since(*since.get_or_insert(now)) >= delay
+        };
+        let act = if wanted > self.desired {
+            self.down_since = None;
+            waited(&mut self.up_since, UP_DELAY)
+        } else if wanted < self.desired {
+            self.up_since = None;
+            waited(&mut self.down_since, DOWN_DELAY)
+        } else {
+            (self.up_since, self.down_since) = (None, None);
+            false
+        };
+        if act {
+            (self.up_since, self.down_since) = (None, None);
+            self.desired = wanted;
+        }
+        self.desired
+    }
+}

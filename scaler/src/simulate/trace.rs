@@ -1,0 +1,99 @@
+//! Requests over time: what a simulation is fed with.
+
+use std::time::Duration;
+
+use crate::clock::Nanos;
+
+/// A request: when it arrives, and for how long it keeps a replica's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Since the beginning of the trace.
+    pub at: Nanos,
+    /// Time in service, without any wait.
+    pub service: Duration,
+}
+
+/// Requests in the order of their arrival.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    requests: Vec<Request>,
+}
+
+impl Trace {
+    /// Sorts `requests` by arrival.
+    #[must_use]
+    pub fn new(mut requests: Vec<Request>) -> Self {
+        requests.sort_by_key(|request| request.at);
+        Self { requests }
+    }
+
+    /// In the order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
+    /// From the clock's origin to the last arrival.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        self.requests
+            .last()
+            .map_or(Duration::ZERO, |last| last.at.since(Nanos(0)))
+    }
+
+    /// Time in service of all requests, in seconds.
+    #[must_use]
+    pub fn work(&self) -> f64 {
+        self.requests
+            .iter()
+            .map(|request| request.service.as_secs_f64())
+            .sum()
+    }
+
+    /// `rate` times as many requests: each as many times as the whole part says
+    /// and once more with the probability of the rest, every copy later by up
+    /// to `jitter` (uniform, drawn with `seed`).
+    #[must_use]
+    pub fn times(&self, rate: f64, jitter: Duration, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (whole, rest) = (rate.max(0.0).floor(), rate.max(0.0).fract());
+        let mut copies = Vec::with_capacity((self.requests.len() as f64 * rate) as usize + 1);
+        for request in &self.requests {
+            let more = u64::from(rng.f64() < rest);
+            for _ in 0..whole as u64 + more {
+                copies.push(Request {
+                    at: request.at + jitter.mul_f64(rng.f64()),
+                    ..*request
+                });
+            }
+        }
+        Self::new(copies)
+    }
+}
+
+impl FromIterator<Request> for Trace {
+    fn from_iter<I: IntoIterator<Item = Request>>(requests: I) -> Self {
+        Self::new(requests.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_multiplies_requests_and_keeps_their_order() {
+        let trace: Trace = (0..1000)
+            .map(|i| Request {
+                at: Nanos(i * 1_000_000_000),
+                service: Duration::from_millis(i),
+            })
+            .collect();
+        let more = trace.times(2.5, Duration::from_secs(2), 7);
+        let ratio = more.requests().len() as f64 / 1000.0;
+        assert!((2.45..2.55).contains(&ratio), "{ratio}");
+        assert!(more.requests().is_sorted_by_key(|r| r.at));
+        assert_eq!(more, trace.times(2.5, Duration::from_secs(2), 7), "seeded");
+        assert_eq!(trace.times(1.0, Duration::ZERO, 7), trace);
+    }
+}

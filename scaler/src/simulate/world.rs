@@ -1,0 +1,288 @@
+//! What is scaled: replicas with slots, and the line of those who wait for one.
+//!
+//! As the data plane does it: a request gets the less busy of two replicas
+//! picked at random among those with a free slot; where there is none, it is
+//! held, first come, first served. A replica that goes finishes what it has.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
+
+use super::Conditions;
+use crate::{clock::Nanos, ledger::Reading};
+
+type ReplicaId = u32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Ready,
+    Draining,
+    Gone,
+}
+
+#[derive(Debug)]
+struct Replica {
+    phase: Phase,
+    load: u32,
+    asked: Nanos,
+    /// Its place in `World::free`, while it is there.
+    place: Option<usize>,
+}
+
+/// A request that has got its slot.
+pub(super) struct Started {
+    pub request: usize,
+    pub replica: ReplicaId,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    concurrency: u32,
+    capacity: u32,
+    rng: fastrand::Rng,
+    replicas: Vec<Replica>,
+    /// Ready ones with a free slot.
+    free: Vec<ReplicaId>,
+    /// When those that start get ready.
+    starts: BinaryHeap<Reverse<(Nanos, ReplicaId)>>,
+    held: VecDeque<usize>,
+    arrived: u64,
+    completed: u64,
+    area: u64,
+    pub ready: u32,
+    pub starting: u32,
+    /// Replicas asked for, as far as there is room.
+    wanted: u32,
+    /// How long the last start took.
+    pub start_up: Option<std::time::Duration>,
+    /// Replica-nanoseconds of those that are gone.
+    spent: u128,
+}
+
+impl World {
+    pub(super) fn new(conditions: &Conditions) -> Self {
+        let mut world = Self {
+            concurrency: conditions.concurrency.unwrap_or(u32::MAX).max(1),
+            capacity: conditions.capacity,
+            rng: fastrand::Rng::with_seed(conditions.seed),
+            replicas: Vec::new(),
+            free: Vec::new(),
+            starts: BinaryHeap::new(),
+            held: VecDeque::new(),
+            arrived: 0,
+            completed: 0,
+            area: 0,
+            ready: 0,
+            starting: 0,
+            wanted: 0,
+            start_up: None,
+            spent: 0,
+        };
+        for _ in 0..conditions.initial.min(conditions.capacity) {
+            let id = world.add(Nanos(0));
+            world.become_ready(id);
+        }
+        world.wanted = world.ready;
+        world
+    }
+
+    pub(super) fn reading(&self, at: Nanos) -> Reading {
+        Reading {
+            at,
+            arrived: self.arrived,
+            completed: self.completed,
+            area: self.area,
+            held: self.held.len() as u64,
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.arrived - self.completed
+    }
+
+    /// Replica-seconds up to `now`.
+    pub(super) fn cost(&self, now: Nanos) -> f64 {
+        let running: u128 = self
+            .replicas
+            .iter()
+            .filter(|replica| replica.phase != Phase::Gone)
+            .map(|replica| u128::from(now.0 - replica.asked.0))
+            .sum();
+        (self.spent + running) as f64 / 1e9
+    }
+
+    // === requests ===
+
+    /// Counts the request in; gives it a slot or a place in line.
+    pub(super) fn arrive(&mut self, request: usize, now: Nanos) -> Option<Started> {
+        self.arrived += 1;
+        self.area = self.area.wrapping_sub(now.0);
+        if let Some(replica) = self.take() {
+            return Some(Started { request, replica });
+        }
+        self.held.push_back(request);
+        None
+    }
+
+    /// Counts a request out; whoever is first in line gets its slot.
+    pub(super) fn complete(&mut self, id: ReplicaId, now: Nanos) -> Option<Started> {
+        self.completed += 1;
+        self.area = self.area.wrapping_add(now.0);
+        let replica = &mut self.replicas[id as usize];
+        replica.load -= 1;
+        match replica.phase {
+            Phase::Ready => {
+                if replica.place.is_none() {
+                    replica.place = Some(self.free.len());
+                    self.free.push(id);
+                }
+                self.next_in_line()
+            }
+            Phase::Draining if replica.load == 0 => {
+                self.remove(id, now);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives a free slot to the first in line.
+    pub(super) fn next_in_line(&mut self) -> Option<Started> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let replica = self.take()?;
+        let request = self.held.pop_front()?;
+        Some(Started { request, replica })
+    }
+
+    /// A slot of the less busy of two.
+    fn take(&mut self) -> Option<ReplicaId> {
+        let id = match self.free.len() {
+            0 => return None,
+            1 => self.free[0],
+            n => {
+                let a = self.rng.usize(..n);
+                let b = (a + 1 + self.rng.usize(..n - 1)) % n;
+                let (a, b) = (self.free[a], self.free[b]);
+                if self.replicas[b as usize].load < self.replicas[a as usize].load {
+                    b
+                } else {
+                    a
+                }
+            }
+        };
+        let replica = &mut self.replicas[id as usize];
+        replica.load += 1;
+        if replica.load >= self.concurrency {
+            self.leave_free(id);
+        }
+        Some(id)
+    }
+
+    fn leave_free(&mut self, id: ReplicaId) {
+        let Some(place) = self.replicas[id as usize].place.take() else {
+            return;
+        };
+        self.free.swap_remove(place);
+        if let Some(&moved) = self.free.get(place) {
+            self.replicas[moved as usize].place = Some(place);
+        }
+    }
+
+    // === replicas ===
+
+    /// Starts or stops replicas until there are `count`, as far as there is room.
+    pub(super) fn scale(&mut self, count: u32, conditions: &Conditions, now: Nanos) {
+        self.wanted = count.min(self.capacity);
+        while self.ready + self.starting < self.wanted {
+            let id = self.add(now);
+            self.starting += 1;
+            let ready_at = match conditions.start_up.draw(&mut self.rng) {
+                Some(time) => now + time,
+                None => Nanos(u64::MAX),
+            };
+            self.starts.push(Reverse((ready_at, id)));
+        }
+        let surplus = (self.ready + self.starting).saturating_sub(self.wanted);
+        self.stop(surplus, now);
+    }
+
+    /// Those that start go first, the one that would be ready last before the
+    /// others; then the least busy.
+    fn stop(&mut self, mut surplus: u32, now: Nanos) {
+        if surplus == 0 {
+            return;
+        }
+        if self.starting > 0 {
+            let mut starts = std::mem::take(&mut self.starts).into_sorted_vec();
+            // Sorted by `Reverse`: the latest first.
+            let stopped = (surplus as usize).min(starts.len());
+            for Reverse((_, id)) in starts.drain(..stopped) {
+                self.starting -= 1;
+                surplus -= 1;
+                self.remove(id, now);
+            }
+            self.starts = starts.into();
+        }
+        if surplus == 0 {
+            return;
+        }
+        let mut ready: Vec<ReplicaId> = (0..self.replicas.len() as u32)
+            .filter(|&id| self.replicas[id as usize].phase == Phase::Ready)
+            .collect();
+        ready.sort_by_key(|&id| self.replicas[id as usize].load);
+        for id in ready.into_iter().take(surplus as usize) {
+            self.leave_free(id);
+            self.ready -= 1;
+            let replica = &mut self.replicas[id as usize];
+            replica.phase = Phase::Draining;
+            if replica.load == 0 {
+                self.remove(id, now);
+            }
+        }
+    }
+
+    /// When the next replica gets ready.
+    pub(super) fn next_ready(&self) -> Option<Nanos> {
+        self.starts
+            .peek()
+            .map(|Reverse((at, _))| *at)
+            .filter(|at| at.0 < u64::MAX)
+    }
+
+    /// Makes that replica ready. Call [`next_in_line`](Self::next_in_line) until it gives nothing.
+    pub(super) fn make_ready(&mut self, now: Nanos) {
+        if let Some(Reverse((_, id))) = self.starts.pop() {
+            self.starting -= 1;
+            self.start_up = Some(now.since(self.replicas[id as usize].asked));
+            self.become_ready(id);
+        }
+    }
+
+    fn become_ready(&mut self, id: ReplicaId) {
+        self.ready += 1;
+        let replica = &mut self.replicas[id as usize];
+        replica.phase = Phase::Ready;
+        replica.place = Some(self.free.len());
+        self.free.push(id);
+    }
+
+    fn add(&mut self, now: Nanos) -> ReplicaId {
+        self.replicas.push(Replica {
+            phase: Phase::Starting,
+            load: 0,
+            asked: now,
+            place: None,
+        });
+        (self.replicas.len() - 1) as ReplicaId
+    }
+
+    fn remove(&mut self, id: ReplicaId, now: Nanos) {
+        let replica = &mut self.replicas[id as usize];
+        replica.phase = Phase::Gone;
+        self.spent += u128::from(now.0 - replica.asked.0);
+    }
+}
