@@ -16,10 +16,10 @@ fn request(seconds: f64, service: f64) -> Request {
 fn token_counts_become_service_time() {
     let text = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n\
                 2023-11-16 18:17:03.5000000,4808,10\r\n\
-                2023-11-16 18:17:04.0000000,3180,8\r\n";
+                2023-11-16 18:17:04.0000000,3200,8\r\n";
     let expected = [
         request(0.0, 0.05 + 0.4808 + 0.2),
-        request(0.5, 0.05 + 0.318 + 0.16),
+        request(0.5, 0.05 + 0.32 + 0.16),
     ];
     assert_eq!(whole(text).unwrap().requests(), expected);
 }

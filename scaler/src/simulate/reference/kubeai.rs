@@ -51,11 +51,9 @@ impl Autoscaler for KubeAi {
         self.samples.push_back(seen.in_flight() as f64);
         let mean = self.samples.iter().sum::<f64>() / SAMPLES as f64;
         let wanted = self.aim.replicas(mean, self.aim.concurrency);
-        if wanted < self.desired {
-            if self.lower < LOWER {
-                self.lower += 1;
-                return self.desired;
-            }
+        if wanted < self.desired && self.lower < LOWER {
+            self.lower += 1;
+            return self.desired;
         }
         self.lower = 0;
         self.desired = wanted;
