@@ -201,6 +201,11 @@ fn process_rows(process: &Process) -> Vec<Row> {
             limits.peek_bytes.to_string(),
             "TAILBACK_PEEK_MAX_BYTES",
         ),
+        (
+            "held bytes",
+            limits.held_bytes.to_string(),
+            "TAILBACK_HOLD_MAX_BYTES",
+        ),
         ("connections", connections, "TAILBACK_MAX_CONNECTIONS"),
         (
             "tunnel drain",

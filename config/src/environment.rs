@@ -125,6 +125,11 @@ impl Reader<'_> {
             within(4096, 1_073_741_824),
             "a whole number from 4096 to 1073741824",
         );
+        let held_bytes = self.value(
+            "TAILBACK_HOLD_MAX_BYTES",
+            within(0, usize::MAX),
+            "a whole number",
+        );
         let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
         let tls = self.tls();
         let connections = self.optional(
@@ -153,6 +158,7 @@ impl Reader<'_> {
                 header_bytes: header_bytes?,
                 header_fields: header_fields?,
                 peek_bytes: peek_bytes?,
+                held_bytes: held_bytes?,
                 connections,
             },
             tls: tls?,

@@ -162,6 +162,11 @@ pub const VARIABLES: &[Variable] = &[
         "bytes of a body that are looked into for the model it names, 4096 to 1073741824",
     ),
     process(
+        "TAILBACK_HOLD_MAX_BYTES",
+        "268435456",
+        "bytes that held requests, of all models, may have in memory of their bodies; 0: none",
+    ),
+    process(
         "TAILBACK_MAX_CONNECTIONS",
         FROM_DESCRIPTORS,
         "connections at once, at least 1",

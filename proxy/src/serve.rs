@@ -36,6 +36,7 @@ use tokio::sync::watch;
 use self::{reload::Reloader, signal::Event};
 use crate::{
     admin::{self, Admin},
+    admit::Room,
     downstream::DataPlane,
     log, metrics,
     metrics::ProxyMetrics,
@@ -79,6 +80,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         tables: Arc::new(Tables::default()),
         timeouts: process.timeouts.clone(),
         limits: process.limits.clone(),
+        room: Room::new(process.limits.held_bytes),
         max_connections,
         metrics: ProxyMetrics::default(),
         connections: AtomicUsize::new(0),

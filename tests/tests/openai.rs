@@ -164,3 +164,46 @@ fn what_names_no_model_is_answered_or_refused_but_never_forwarded() {
     }
     assert_eq!(upstream.connections(), 0);
 }
+
+#[test]
+fn bodies_of_held_requests_have_so_much_room_and_no_more() {
+    let manifests = "apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: { name: never }
+spec: { process: { command: [sleep, '600', '{port}'] } }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: m }
+spec: { server: never }
+";
+    let proxy = Tailback::start(manifests, &[("TAILBACK_HOLD_MAX_BYTES", "150000")]);
+    // The model's name comes last: all of the body has to be read for it.
+    let body = format!(
+        "{{\"prompt\": \"{}\", \"model\": \"m\"}}",
+        "x".repeat(100_000)
+    );
+    let post = request("POST", "/v1/completions", &[], body.as_bytes());
+    let mut first = Client::connect(proxy.address).unwrap();
+    first.send(&post).unwrap();
+    eventually("the first to be held", || proxy.model("m")["held"] == 1);
+    let mut second = Client::connect(proxy.address).unwrap();
+    second.send(&post).unwrap();
+    let refused = second.receive().unwrap();
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, Some("1"))
+    );
+    let error: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(error["error"]["code"], "rate_limit_exceeded");
+    // Who has no body in memory is held all the same.
+    let mut small = Client::connect(proxy.address).unwrap();
+    small
+        .send(request("GET", "/any", &[("seldon-model", "m")], b""))
+        .unwrap();
+    eventually("two held", || proxy.model("m")["held"] == 2);
+    drop(first);
+    eventually("room again", || proxy.model("m")["held"] == 1);
+    second.send(&post).unwrap();
+    eventually("the next in its place", || proxy.model("m")["held"] == 2);
+}

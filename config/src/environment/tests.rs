@@ -45,6 +45,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         header_bytes: 16_384,
         header_fields: 100,
         peek_bytes: 1024 * 1024,
+        held_bytes: 256 * 1024 * 1024,
         connections: None,
     };
     assert_eq!(process.limits, limits);
@@ -151,6 +152,7 @@ fn variables_set_what_they_are_named_for() {
         header_bytes: 8192,
         header_fields: 7,
         peek_bytes: 1024 * 1024,
+        held_bytes: 256 * 1024 * 1024,
         connections: Some(12),
     };
     assert_eq!(process.limits, limits);

@@ -7,6 +7,7 @@
 
 pub mod balance;
 mod line;
+mod room;
 
 use std::sync::{
     Arc, Mutex, MutexGuard,
@@ -17,7 +18,7 @@ use arc_swap::ArcSwap;
 use tailback_scaler::replica::{Replica, Traffic};
 
 use self::line::Line;
-pub use self::line::Place;
+pub use self::{line::Place, room::Room};
 
 /// Replicas that take requests, and requests that wait for them.
 #[derive(Debug, Default)]

@@ -60,7 +60,9 @@ impl Failure {
         let (param, code) = match self {
             Self::UnknownModel(_) => (Value::from("model"), Value::from("model_not_found")),
             Self::Unnamed(_) => (Value::from("model"), Value::Null),
-            Self::QueueFull { .. } => (Value::Null, Value::from("rate_limit_exceeded")),
+            Self::QueueFull { .. } | Self::NoRoom { .. } => {
+                (Value::Null, Value::from("rate_limit_exceeded"))
+            }
             _ => (Value::Null, Value::Null),
         };
         json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })

@@ -41,6 +41,11 @@ pub enum Failure {
     },
     /// CONNECT: this is not a forward proxy.
     Connect,
+    /// The bodies of held requests fill the room there is for them.
+    NoRoom {
+        /** the model */
+        model: String,
+    },
     /// The queue of held requests is full.
     QueueFull {
         /** the model */
@@ -90,7 +95,7 @@ impl Failure {
             Self::GrpcNeedsHttp2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull { .. } | Self::NoRoom { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::HeldTooLong { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable { .. } | Self::UpstreamReset { .. } | Self::WrongProtocol { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -113,7 +118,7 @@ impl Failure {
             | Self::GrpcNeedsHttp2
             | Self::Unnamed(_) => Code::InvalidArgument,
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => Code::Unimplemented,
-            Self::QueueFull { .. } => Code::ResourceExhausted,
+            Self::QueueFull { .. } | Self::NoRoom { .. } => Code::ResourceExhausted,
             Self::HeldTooLong { .. } | Self::Unreachable { .. } | Self::UpstreamReset { .. } => {
                 Code::Unavailable
             }
@@ -141,7 +146,7 @@ impl Failure {
             Self::NoGrpc { .. } => Some(Outcome::Refused),
             Self::WrongProtocol { .. } => Some(Outcome::Unreachable),
             Self::PastDeadline => Some(Outcome::PastDeadline),
-            Self::QueueFull { .. } => Some(Outcome::QueueFull),
+            Self::QueueFull { .. } | Self::NoRoom { .. } => Some(Outcome::QueueFull),
             Self::HeldTooLong { .. } => Some(Outcome::HeldTooLong),
             Self::Unreachable { .. } => Some(Outcome::Unreachable),
             Self::UpstreamReset { .. } => Some(Outcome::UpstreamReset),
@@ -182,6 +187,10 @@ impl Failure {
             }
             Self::BadLength => "a request must have one content-length at most".into(),
             Self::Connect => "CONNECT is not supported".into(),
+            Self::NoRoom { model } => format!(
+                "model {model:?} is overloaded: the requests that wait leave no room for \
+                 another's body; try again later"
+            ),
             Self::QueueFull { model, limit } => {
                 format!(
                     "model {model:?} is overloaded: {limit} requests wait already; try again later"
@@ -207,7 +216,7 @@ impl Failure {
     /// Seconds after which it makes sense to try again.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::QueueFull { .. } | Self::HeldTooLong { .. } => Some(1),
+            Self::QueueFull { .. } | Self::NoRoom { .. } | Self::HeldTooLong { .. } => Some(1),
             Self::Unreachable { .. } => Some(1),
             _ => None,
         }

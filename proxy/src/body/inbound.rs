@@ -105,6 +105,13 @@ impl Inbound {
         }
     }
 
+    /// Bytes that have been read and not passed on.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        let read = self.aside.as_ref().map(|aside| aside.read.iter());
+        read.into_iter().flatten().map(Bytes::len).sum()
+    }
+
     /// What has been read so far, in order.
     #[must_use]
     pub fn read_so_far(&mut self) -> &mut VecDeque<Bytes> {
@@ -150,8 +157,8 @@ impl Body for Inbound {
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.rest.size_hint();
-        if let Some(aside) = &self.aside {
-            let read: u64 = aside.read.iter().map(|piece| piece.len() as u64).sum();
+        let read = self.buffered() as u64;
+        if read > 0 {
             if let Some(upper) = hint.upper() {
                 hint.set_upper(upper.saturating_add(read));
             }

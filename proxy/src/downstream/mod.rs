@@ -35,7 +35,7 @@ pub use self::{
     exchange::{Exchange, Method, Told},
     tunnel::Tunnel,
 };
-use crate::{metrics::ProxyMetrics, table::Tables, tls, transport::Transport};
+use crate::{admit::Room, metrics::ProxyMetrics, table::Tables, tls, transport::Transport};
 
 /// While draining, an idle connection is closed after this: a caller that is
 /// just sending its next request still gets an answer, with `connection: close`.
@@ -49,6 +49,8 @@ pub struct DataPlane {
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
+    /// For what has been read of held requests' bodies.
+    pub room: Room,
     /// Most connections at once.
     pub max_connections: usize,
     /// How callers are spoken to by TLS; `None`: in clear text.

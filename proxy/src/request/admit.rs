@@ -5,13 +5,20 @@ use tailback_scaler::{clock::Nanos, ledger::Ledger};
 use crate::{
     admit::balance,
     answer::Failure,
-    downstream::{Call, Phase},
+    downstream::{Call, DataPlane, Phase},
     upstream::Slot,
     worker::ModelRef,
 };
 
-/// A slot of one of the model's replicas.
-pub(super) async fn admit(call: &Call, model: &ModelRef, now: Nanos) -> Result<Slot, Failure> {
+/// A slot of one of the model's replicas. `buffered`: bytes that the request has
+/// in memory of its body.
+pub(super) async fn admit(
+    plane: &DataPlane,
+    call: &Call,
+    model: &ModelRef,
+    buffered: impl FnOnce() -> usize,
+    now: Nanos,
+) -> Result<Slot, Failure> {
     // Who comes now does not overtake who waits.
     if !model.pool.shared().has_line() {
         let replicas = model.pool.replicas();
@@ -20,14 +27,24 @@ pub(super) async fn admit(call: &Call, model: &ModelRef, now: Nanos) -> Result<S
         }
     }
     // In a box, as it is rare: what every request has of it is moved.
-    Box::pin(hold(call, model)).await
+    Box::pin(hold(plane, call, model, buffered())).await
 }
 
 /// Waits in line.
-async fn hold(call: &Call, model: &ModelRef) -> Result<Slot, Failure> {
+async fn hold(
+    plane: &DataPlane,
+    call: &Call,
+    model: &ModelRef,
+    buffered: usize,
+) -> Result<Slot, Failure> {
     call.enter(Phase::Held);
     let hold = &model.model.config.hold;
     let limit = hold.queue.value;
+    let Some(_part) = plane.room.take(buffered) else {
+        return Err(Failure::NoRoom {
+            model: model.model.name().to_owned(),
+        });
+    };
     let mut held = None;
     let place = model.pool.shared().join(|| {
         let full = model.model.ledger.held() >= u64::from(limit);

@@ -44,7 +44,7 @@ pub(super) async fn forward(
     let name = || model.model.name().to_owned();
     let (mut unreachable, mut returned) = (0, 0);
     loop {
-        let slot = admit(call, model, now).await?;
+        let slot = admit(plane, call, model, || outgoing.buffered(), now).await?;
         outgoing.read_body(call).await?;
         let mut upstream = match dial.connect(plane, &slot, call).await {
             Ok(upstream) => upstream,

@@ -159,6 +159,15 @@ impl Outgoing {
         }
     }
 
+    /// Bytes of the body that are in memory.
+    pub(super) fn buffered(&self) -> usize {
+        match &self.payload {
+            Payload::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len),
+            Payload::Unread(body) | Payload::Stream(body) => body.buffered(),
+            Payload::Spent => 0,
+        }
+    }
+
     /// Whether it can be sent once more.
     pub(super) fn is_replayable(&self) -> bool {
         !matches!(self.payload, Payload::Spent)
