@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, value_parser};
 use tailback_scaler::{
-    policy::{Policy, Settings},
+    policy::{Policy, Settings, TARGET_WAIT},
     simulate::{
         Comparison, Conditions, Contender, Setup, StartUp, Trace,
         read::{self, ServiceModel},
@@ -136,6 +136,9 @@ impl Simulation {
             settings: Settings {
                 policy: Policy::Lag,
                 threshold: self.threshold.unwrap_or(self.concurrency),
+                // As live: a threshold that is set holds as well.
+                slots: self.threshold.unwrap_or(u32::MAX).min(self.concurrency),
+                target_wait: TARGET_WAIT,
                 inactive: INACTIVE,
                 stability: STABILITY,
                 scaled: true,

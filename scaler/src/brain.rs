@@ -9,9 +9,12 @@ use crate::{
     decision::Decision,
     guard::guard,
     ledger::Reading,
-    policy::{Observation, Settings, State, wake_at, wish},
+    policy::{Observation, Policy, Settings, State, wake_at, wish},
     signals::Signals,
 };
+
+/// `lag` decides at least this often: it weighs each second of demand.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is known of a model's replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +85,10 @@ impl Brain {
     /// [`decide`](Self::decide).
     pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
         self.signals.observe(reading);
+        let period = match self.settings.policy {
+            Policy::Lag => period.min(LOOK),
+            Policy::LagStep => period,
+        };
         reading.at.since(self.decided) >= period
     }
 
@@ -115,15 +122,11 @@ impl Brain {
         wake_at(&self.settings, self.desired)
     }
 
-    fn observe(&mut self, reading: &Reading, replicas: &Replicas) -> Observation {
-        let demand = self.signals.demand();
+    fn observe(&self, reading: &Reading, replicas: &Replicas) -> Observation {
         Observation {
             lag: reading.in_flight(),
             held: reading.held,
-            mean_lag: demand.mean_lag,
-            growth: demand.growth,
-            completion_rate: demand.completion_rate,
-            idle: demand.idle,
+            demand: self.signals.demand(self.settings.target_wait),
             desired: self.desired,
             ready: replicas.ready,
             starting: replicas.starting,

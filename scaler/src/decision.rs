@@ -13,23 +13,32 @@ pub enum Reason {
         lag: u64,
         /** waiting */
         held: u64,
-        /** lasting load */
-        pressure: f64,
+        /** slots that are needed */
+        load: f64,
         /** a replica's */
-        threshold: u32,
+        slots: u32,
     },
-    /// `lag`: less was needed all through the window.
+    /// `lag`: replicas are worth starting, as demand for them keeps coming back.
+    Recurring {
+        /** slots that are needed now */
+        load: f64,
+        /** a replica's */
+        slots: u32,
+        /** wanted */
+        replicas: u32,
+        /** a replica's */
+        start_up: Duration,
+    },
+    /// `lag`: less is needed, and no more is worth keeping.
     LessDemand {
-        /** lasting load */
-        pressure: f64,
-        /** the most that was needed in the window */
-        needed: u32,
+        /** slots that are needed */
+        load: f64,
         /** a replica's */
-        threshold: u32,
-        /** looked back */
-        window: Duration,
+        slots: u32,
+        /** a replica's */
+        start_up: Duration,
     },
-    /// `lag-step`: the threshold was reached.
+    /// The lag is over, or for `lag-step` at, the threshold.
     LagOverThreshold {
         /** inside now */
         lag: u64,
@@ -102,23 +111,32 @@ impl fmt::Display for Reason {
             Self::Demand {
                 lag,
                 held,
-                pressure,
-                threshold,
-            } => {
-                write!(
-                    f,
-                    "lag {lag} ({held} held) is a load of {pressure:.2}; a replica carries {threshold}"
-                )
-            }
-            Self::LessDemand {
-                pressure,
-                needed,
-                threshold,
-                window,
+                load,
+                slots,
             } => write!(
                 f,
-                "load {pressure:.2}; no more than {needed} was needed for {:.0} s; a replica carries {threshold}",
-                window.as_secs_f64()
+                "lag {lag} ({held} held): {load:.2} slots are needed; a replica has {slots}"
+            ),
+            Self::Recurring {
+                load,
+                slots,
+                replicas,
+                start_up,
+            } => write!(
+                f,
+                "{load:.2} slots are needed now, a replica has {slots}; but {replicas} replicas are needed so often \
+                 that it is worth not to wait {:.0} s for their start",
+                start_up.as_secs_f64()
+            ),
+            Self::LessDemand {
+                load,
+                slots,
+                start_up,
+            } => write!(
+                f,
+                "{load:.2} slots are needed, a replica has {slots}; more would cost more in reserve \
+                 than their start of {:.0} s when they are needed again",
+                start_up.as_secs_f64()
             ),
             Self::LagOverThreshold {
                 lag,
@@ -138,7 +156,7 @@ impl fmt::Display for Reason {
             } => {
                 write!(
                     f,
-                    "lag {lag} is within {threshold} for each of {replicas} replicas"
+                    "lag {lag}, and {replicas} replicas that may carry {threshold} each are enough"
                 )
             }
             Self::NotAvailable { ready, desired } => {

@@ -82,6 +82,8 @@ mod tests {
         Settings {
             policy: Policy::Lag,
             threshold: 30,
+            slots: 30,
+            target_wait: Duration::from_secs(1),
             inactive: Duration::from_secs(600),
             stability: Duration::from_secs(60),
             scaled: true,

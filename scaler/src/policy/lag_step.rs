@@ -37,10 +37,12 @@ pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
             },
         };
     }
-    if seen.idle >= settings.inactive && desired > 1 {
+    if seen.demand.idle >= settings.inactive && desired > 1 {
         return Wish {
             replicas: desired - 1,
-            reason: Reason::Unused { idle: seen.idle },
+            reason: Reason::Unused {
+                idle: seen.demand.idle,
+            },
         };
     }
     keep(Reason::Enough {
@@ -54,6 +56,7 @@ pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
 mod tests {
     use super::*;
     use crate::policy::Policy;
+    use crate::signals::Demand;
     use std::time::Duration;
 
     #[test]
@@ -61,6 +64,8 @@ mod tests {
         let settings = Settings {
             policy: Policy::LagStep,
             threshold: 30,
+            slots: 30,
+            target_wait: Duration::from_secs(1),
             inactive: Duration::from_secs(600),
             stability: Duration::from_secs(60),
             scaled: true,
@@ -104,7 +109,10 @@ mod tests {
         for Case(rule, lag, idle, [desired, ready, starting], expected) in cases {
             let seen = Observation {
                 lag,
-                idle: Duration::from_secs(idle),
+                demand: Demand {
+                    idle: Duration::from_secs(idle),
+                    ..Demand::default()
+                },
                 desired,
                 ready,
                 starting,

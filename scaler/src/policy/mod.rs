@@ -13,7 +13,10 @@ use std::time::Duration;
 
 pub use tailback_config::Policy;
 
-use crate::{clock::Nanos, decision::Reason};
+use crate::{clock::Nanos, decision::Reason, signals::Demand};
+
+/// How long a request may wait for a replica without being late.
+pub const TARGET_WAIT: Duration = Duration::from_secs(1);
 
 /// What is known about a model at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,14 +25,8 @@ pub struct Observation {
     pub lag: u64,
     /// Those of them that wait for a replica.
     pub held: u64,
-    /// Mean lag since the last observation: exact, from the ledger's integral.
-    pub mean_lag: f64,
-    /// How fast the mean lag grows, in requests per second; negative when it falls.
-    pub growth: f64,
-    /// Completions a second, over the last seconds.
-    pub completion_rate: f64,
-    /// For how long the model has been unused: nothing inside, nothing arrived.
-    pub idle: Duration,
+    /// What arrives, and what it takes.
+    pub demand: Demand,
     /// Replicas asked for.
     pub desired: u32,
     /// Replicas that take traffic.
@@ -51,6 +48,10 @@ pub struct Settings {
     pub policy: Policy,
     /// The lag one replica may carry, at least 1.
     pub threshold: u32,
+    /// Requests one replica serves at once, at least 1.
+    pub slots: u32,
+    /// How long a request may wait for a replica.
+    pub target_wait: Duration,
     /// Unused for this long: scale down.
     pub inactive: Duration,
     /// How long demand must have stayed lower, and the replica set unchanged,
@@ -70,6 +71,8 @@ impl From<&tailback_config::Model> for Settings {
         Self {
             policy: scaling.policy.value,
             threshold: scaling.lag_threshold.value.get(),
+            slots: slots(model),
+            target_wait: TARGET_WAIT,
             inactive: scaling.inactive.value,
             stability: scaling.stability.value,
             scaled: model.replicas.scaled,
@@ -77,6 +80,18 @@ impl From<&tailback_config::Model> for Settings {
             max: model.replicas.max,
         }
     }
+}
+
+/// The concurrency where there is one, and the threshold where there is none.
+/// One that somebody set below the concurrency holds as well.
+fn slots(model: &tailback_config::Model) -> u32 {
+    let threshold = &model.scaling.lag_threshold;
+    let most = match threshold.origin {
+        tailback_config::Origin::Default => u32::MAX,
+        _ => threshold.value.get(),
+    };
+    let concurrency = model.concurrency.value;
+    concurrency.map_or(threshold.value.get(), |slots| slots.get().min(most))
 }
 
 /// What a policy remembers of a model between calls.

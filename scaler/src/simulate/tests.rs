@@ -33,6 +33,8 @@ fn setup(min: u32, concurrency: u32) -> Setup {
         settings: Settings {
             policy: Policy::Lag,
             threshold: concurrency,
+            slots: concurrency,
+            target_wait: seconds(1.0),
             inactive: seconds(600.0),
             stability: seconds(60.0),
             scaled: true,

@@ -1,0 +1,173 @@
+//! `lag`: as many replicas as demand needs, and as are worth having in reserve.
+//!
+//! Demand is counted in slots: requests served at once, of which a replica has
+//! [`Settings::slots`]. The number of replicas is the highest of
+//!
+//! - those that what arrives needs now, and what it grows by until a replica
+//!   that is asked for now is ready, at most doubling it;
+//! - those that a [steady load](staffing) of the last minute's rate needs, so
+//!   that chance makes hardly anyone wait;
+//! - where requests are held, those that also [work off the backlog](backlog):
+//!   what waits is work to be done once, not a lasting load. To read the queue
+//!   as concurrency asks for far too much during a cold start;
+//! - those that are [worth keeping, or starting](levels), because demand comes
+//!   back sooner than they would start;
+//! - one more than there are, where lag stays over what all may carry and none
+//!   is on its way; and, going down, as many as carry the present lag.
+//!
+//! Unused for the inactive time, it is the minimum.
+
+mod levels;
+mod staffing;
+
+use std::time::Duration;
+
+use self::levels::{Levels, Price};
+use super::{Observation, Settings, Wish};
+use crate::{clock::Nanos, decision::Reason};
+
+/// Start-up time assumed before one has been measured.
+const UNMEASURED_START_UP: Duration = Duration::from_secs(30);
+/// What late work costs, as a multiple of the idle slot that would have prevented it.
+const LATE: f64 = 10.0;
+/// A backlog is not worked off faster than this, in seconds.
+const SHORTEST_DRAIN: f64 = 2.0;
+
+/// What it remembers: which numbers of replicas were needed when.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    levels: Levels,
+}
+
+/// See the [module](self).
+pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nanos) -> Wish {
+    let idle = seen.demand.idle;
+    if idle >= settings.inactive {
+        state.levels.see(0, now);
+        return Wish {
+            replicas: settings.min,
+            reason: Reason::Unused { idle },
+        };
+    }
+    let (slots, threshold) = (settings.slots.max(1), settings.threshold.max(1));
+    let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
+    let steady = staffing::replicas(
+        staffing::Load {
+            offered: seen.demand.rate * seen.demand.service,
+            dispersion: seen.demand.dispersion,
+            service: seen.demand.service,
+            target: settings.target_wait.as_secs_f64(),
+        },
+        f64::from(slots),
+        LATE,
+    );
+    let used = steady.max(u32::from(seen.lag > 0));
+    let present = whole(seen.demand.slots / f64::from(slots)).max(used);
+    state.levels.see(present, now);
+    let price = Price {
+        late: LATE,
+        start_up,
+    };
+    let kept = state.levels.keep(seen.desired, price, now);
+
+    let load = finite(load(seen, start_up) + backlog(seen, settings, &state.levels, now));
+    let needed = whole(load / f64::from(slots)).max(used);
+    // In use within the inactive time: a model does not go to zero yet.
+    let carries = whole(seen.lag as f64 / f64::from(threshold)).min(seen.desired);
+    let replicas = needed.max(kept).max(carries).max(1);
+    let carried = f64::from(threshold) * f64::from(seen.desired);
+    let lag = seen.demand.mean_lag.min(seen.lag as f64);
+    let short = lag > carried && seen.starting == 0 && seen.ready >= seen.desired;
+    if short && replicas <= seen.desired {
+        return Wish {
+            replicas: seen.desired.saturating_add(1),
+            reason: Reason::LagOverThreshold {
+                lag: lag as u64,
+                replicas: seen.desired,
+                threshold,
+            },
+        };
+    }
+    let reason = if replicas < seen.desired {
+        Reason::LessDemand {
+            load,
+            slots,
+            start_up: Duration::from_secs_f64(start_up),
+        }
+    } else if replicas == seen.desired {
+        Reason::Enough {
+            lag: seen.lag,
+            replicas,
+            threshold,
+        }
+    } else if kept > needed {
+        Reason::Recurring {
+            load,
+            slots,
+            replicas,
+            start_up: Duration::from_secs_f64(start_up),
+        }
+    } else {
+        Reason::Demand {
+            lag: seen.lag,
+            held: seen.held,
+            load,
+            slots,
+        }
+    };
+    Wish { replicas, reason }
+}
+
+/// Slots that arrivals need now, and by the time a replica asked for now is ready.
+fn load(seen: &Observation, start_up: f64) -> f64 {
+    let demand = &seen.demand;
+    let ahead = demand.growth.max(0.0) * start_up * demand.service;
+    demand.slots + ahead.min(demand.slots)
+}
+
+/// Further slots that work off what is held.
+///
+/// What will be waiting once new replicas are there, B request-seconds, is
+/// drained over t: each second of it costs the work that is late at its price,
+/// LATE·load·t ÷ 2, and B ÷ t slots cost their start and the stability time
+/// until they go. The sum is least at t = √(B·(D + stability) ÷ (LATE·load)),
+/// up to a factor of √2.
+fn backlog(seen: &Observation, settings: &Settings, levels: &Levels, now: Nanos) -> f64 {
+    if seen.held == 0 {
+        return 0.0;
+    }
+    let demand = &seen.demand;
+    let slots = f64::from(settings.slots.max(1));
+    let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
+    let mean = demand.rate * demand.service;
+    let present = demand.slots.max(mean);
+    let ready = f64::from(seen.ready) * slots;
+    // Those that are starting have on average half of it behind them.
+    let until_ready = if seen.starting > 0 {
+        start_up / 2.0
+    } else {
+        start_up
+    };
+    let lasts = levels
+        .lasts(seen.ready.saturating_add(1), now)
+        .min(until_ready);
+    let held = seen.held as f64 * demand.service;
+    let then = held + (present - ready) * lasts + (mean - ready) * (until_ready - lasts);
+    let work = finite(then);
+    let idle_after = start_up + settings.stability.as_secs_f64();
+    let drain = (work * idle_after / (LATE * present.max(slots))).sqrt();
+    work / drain.max(SHORTEST_DRAIN)
+}
+
+/// `n` if it is a number and not below zero; else zero.
+fn finite(n: f64) -> f64 {
+    if n.is_finite() { n.max(0.0) } else { 0.0 }
+}
+
+fn whole(n: f64) -> u32 {
+    // `as` saturates, and turns NaN into 0.
+    (n - 1e-9).ceil() as u32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+use super::*;
+use crate::{guard::guard, policy::Policy, signals::Demand};
+use proptest::prelude::*;
+
+fn settings() -> Settings {
+    Settings {
+        policy: Policy::Lag,
+        threshold: 30,
+        slots: 8,
+        target_wait: Duration::from_secs(1),
+        inactive: Duration::from_secs(600),
+        stability: Duration::from_secs(60),
+        scaled: true,
+        min: 1,
+        max: 100,
+    }
+}
+
+fn at(s: u64) -> Nanos {
+    Nanos::from_duration(Duration::from_secs(s))
+}
+
+/// A load of `rate` requests a second of 1 s each, on `desired` ready replicas.
+fn steady(rate: f64, desired: u32) -> Observation {
+    Observation {
+        lag: rate as u64,
+        demand: Demand {
+            service: 1.0,
+            rate,
+            dispersion: 1.0,
+            slots: rate,
+            mean_lag: rate,
+            ..Demand::default()
+        },
+        desired,
+        ready: desired,
+        capacity: u32::MAX,
+        unchanged: Duration::from_secs(3600),
+        start_up: Some(Duration::from_secs(30)),
+        ..Observation::default()
+    }
+}
+
+/// `lag` that stays, of requests so short that they hardly take a slot.
+fn lasting(lag: u64, desired: u32) -> Observation {
+    let mut seen = Observation {
+        lag,
+        ..steady(0.0, desired)
+    };
+    seen.demand.mean_lag = lag as f64;
+    seen
+}
+
+fn first_wish(seen: &Observation) -> Wish {
+    wish(seen, &settings(), &mut State::default(), at(100))
+}
+
+#[test]
+fn follows_demand() {
+    struct Case(&'static str, Observation, u32);
+    let cases = [
+        Case("nothing to do: one", steady(0.0, 1), 1),
+        Case(
+            "from zero, the first request is demand",
+            Observation {
+                lag: 1,
+                ..steady(0.0, 0)
+            },
+            1,
+        ),
+        Case("a load of 4 fits one of 8", steady(4.0, 1), 1),
+        Case(
+            "a load of 80 needs ten, and one for chance",
+            steady(80.0, 11),
+            11,
+        ),
+        Case("in one step, however far", steady(80.0, 1), 11),
+        Case(
+            "growth until a new replica is ready counts: 16 + 0.4/s × 30 s × 1 s = 28",
+            Observation {
+                demand: Demand {
+                    growth: 0.4,
+                    ..steady(16.0, 3).demand
+                },
+                ..steady(16.0, 3)
+            },
+            4,
+        ),
+        Case(
+            "growth at most doubles: 16 + 16",
+            Observation {
+                demand: Demand {
+                    growth: 1e3,
+                    ..steady(16.0, 3).demand
+                },
+                ..steady(16.0, 3)
+            },
+            4,
+        ),
+        Case(
+            "lag over the threshold with none on its way: one more",
+            lasting(31, 1),
+            2,
+        ),
+        Case(
+            "but not while one is on its way",
+            Observation {
+                ready: 1,
+                starting: 1,
+                ..lasting(61, 2)
+            },
+            2,
+        ),
+        Case(
+            "going down, the present lag stays within the threshold",
+            lasting(61, 5),
+            3,
+        ),
+    ];
+    for Case(rule, seen, expected) in cases {
+        let wish = first_wish(&seen);
+        assert_eq!(wish.replicas, expected, "{rule}: {}", wish.reason);
+    }
+}
+
+#[test]
+fn a_queue_counts_by_its_work_and_not_as_concurrency() {
+    // 500 of 0.1 s are 50 s of work, which one replica with 8 slots does in 6 s.
+    let seen = Observation {
+        lag: 508,
+        held: 500,
+        demand: Demand {
+            service: 0.1,
+            rate: 40.0,
+            slots: 4.0,
+            dispersion: 1.0,
+            ..Demand::default()
+        },
+        ..steady(0.0, 1)
+    };
+    let wish = first_wish(&seen);
+    assert_eq!(
+        wish.replicas, 1,
+        "done before another would start: {}",
+        wish.reason
+    );
+    let longer = Observation {
+        demand: Demand {
+            service: 10.0,
+            rate: 4.0,
+            slots: 40.0,
+            ..seen.demand
+        },
+        ..seen
+    };
+    assert!(first_wish(&longer).replicas > 10, "5000 s of work");
+}
+
+#[test]
+fn unused_goes_to_the_minimum_and_not_before() {
+    let settings = Settings {
+        min: 0,
+        ..settings()
+    };
+    let mut state = State::default();
+    let mut go = |second, idle| {
+        let mut seen = steady(0.0, 2);
+        seen.demand.idle = Duration::from_secs(idle);
+        wish(&seen, &settings, &mut state, at(second)).replicas
+    };
+    assert_eq!(go(1000, 599), 1, "in use within the inactive time");
+    assert_eq!(go(1001, 600), 0);
+}
+
+#[test]
+fn constant_load_changes_nothing() {
+    for rate in [0.0, 1.0, 7.9, 8.0, 33.0, 400.0] {
+        let (settings, mut state) = (settings(), State::default());
+        let mut desired = 1;
+        let mut changes = 0;
+        for second in 0..3600 {
+            let seen = steady(rate, desired);
+            let wish = wish(&seen, &settings, &mut state, at(second));
+            let decision = guard(&seen, &settings, wish);
+            changes += u32::from(decision.desired != desired);
+            desired = decision.desired;
+        }
+        assert!(changes <= 1, "{changes} changes at {rate} a second");
+    }
+}
+
+#[test]
+fn reasons_are_sentences_with_their_numbers() {
+    for (seen, expected) in [
+        (
+            steady(80.0, 1),
+            "lag 80 (0 held): 80.00 slots are needed; a replica has 8",
+        ),
+        (
+            steady(4.0, 1),
+            "lag 4, and 1 replicas that may carry 30 each are enough",
+        ),
+        (
+            steady(4.0, 5),
+            "4.00 slots are needed, a replica has 8; more would cost more in reserve than their start of 30 s \
+             when they are needed again",
+        ),
+        (lasting(31, 1), "lag 31 reached 30 for each of 1 replicas"),
+    ] {
+        assert_eq!(first_wish(&seen).reason.to_string(), expected);
+    }
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let numbers = (
+        0u64..100_000,
+        0u64..100_000,
+        0u32..1000,
+        0u32..1000,
+        0u32..1000,
+    );
+    let demand = (
+        0.0f64..1e4,
+        0.0f64..1e5,
+        -1e6f64..1e6,
+        1.0f64..1e3,
+        0.0f64..1e6,
+    );
+    (numbers, demand, 0u64..1000).prop_map(
+        |((lag, held, desired, ready, starting), demand, start)| {
+            let (service, rate, growth, dispersion, slots) = demand;
+            Observation {
+                lag,
+                held: held.min(lag),
+                demand: Demand {
+                    idle: Duration::ZERO,
+                    service,
+                    rate,
+                    growth,
+                    dispersion,
+                    slots,
+                    mean_lag: lag as f64,
+                },
+                desired,
+                ready,
+                starting,
+                start_up: Some(Duration::from_secs(start)),
+                ..Observation::default()
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn more_demand_is_never_answered_with_less(
+        seen in observation(), more in 0u64..1000, slots in 0.0f64..1000.0,
+    ) {
+        let low = first_wish(&seen).replicas;
+        let lag = Observation { lag: seen.lag + more, ..seen.clone() };
+        prop_assert!(first_wish(&lag).replicas >= low, "lag");
+        let held = Observation { held: seen.held + more, lag: seen.lag + more, ..seen.clone() };
+        prop_assert!(first_wish(&held).replicas >= low, "held");
+        let demand = Demand { slots: seen.demand.slots + slots, ..seen.demand };
+        prop_assert!(first_wish(&Observation { demand, ..seen }).replicas >= low, "slots");
+    }
+
+    #[test]
+    fn never_fewer_than_the_present_lag_needs_and_never_none_in_use(seen in observation()) {
+        let replicas = first_wish(&seen).replicas;
+        prop_assert!(replicas >= 1);
+        let needed = u32::try_from(seen.lag.div_ceil(30)).unwrap();
+        prop_assert!(replicas >= needed.min(seen.desired), "{replicas} for {}", seen.lag);
+    }
+
+    #[test]
+    fn nonsense_is_survived(
+        mut seen in observation(),
+        wrong in proptest::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 0.0]),
+        field in 0usize..5, seconds in proptest::collection::vec(0u64..1_000_000, 1..10),
+    ) {
+        let demand = &mut seen.demand;
+        match field {
+            0 => demand.service = wrong,
+            1 => demand.rate = wrong,
+            2 => demand.growth = wrong,
+            3 => demand.dispersion = wrong,
+            _ => demand.slots = wrong,
+        }
+        let (settings, mut state) = (settings(), State::default());
+        for second in seconds {
+            let wish = wish(&seen, &settings, &mut state, at(second));
+            prop_assert!(!wish.reason.to_string().contains("NaN"), "{}", wish.reason);
+            let desired = guard(&seen, &settings, wish).desired;
+            prop_assert!(desired >= 1 && desired <= settings.max.max(seen.desired));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use super::*;
+use crate::ledger::{Ledger, Wake};
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(s: f64) -> Nanos {
+    Nanos::from_duration(Duration::from_secs_f64(s))
+}
+
+/// Serves each of `arrivals` (seconds) for `service` seconds; looks each second up to `end`.
+fn watched(arrivals: &[f64], service: f64, end: u32) -> Demand {
+    let ledger = Ledger::new(1, Wake::default());
+    let mut signals = Signals::new(ledger.read_with(|| at(0.0)));
+    let mut events: Vec<(f64, bool)> = arrivals
+        .iter()
+        .flat_map(|&t| [(t, true), (t + service, false)])
+        .collect();
+    events.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut events = events.into_iter().peekable();
+    for second in 1..=end {
+        while let Some((t, arrives)) = events.next_if(|&(t, _)| t <= f64::from(second)) {
+            if arrives {
+                ledger.count_in(at(t));
+            } else {
+                ledger.count_out(at(t));
+            }
+        }
+        signals.observe(ledger.read_with(|| at(f64::from(second))));
+    }
+    signals.demand(SECOND)
+}
+
+#[test]
+fn a_steady_load_is_seen_as_what_it_is() {
+    let arrivals: Vec<f64> = (0..3000).map(|n| f64::from(n) / 10.0).collect();
+    let demand = watched(&arrivals, 2.0, 300);
+    assert!((demand.rate - 10.0).abs() < 0.2, "{demand:?}");
+    assert!((demand.service - 2.0).abs() < 0.05, "{demand:?}");
+    assert!((19.0..25.0).contains(&demand.slots), "λ·S = 20: {demand:?}");
+    assert_eq!((demand.growth, demand.idle), (0.0, Duration::ZERO));
+    assert_eq!(demand.dispersion, 1.0, "no more than chance");
+}
+
+#[test]
+fn growth_is_the_slope_of_the_rate() {
+    // From 0 to 40 a second in 200 s: 0.2 a second more each second.
+    let arrivals: Vec<f64> = (0..4000).map(|n| (f64::from(n) * 10.0).sqrt()).collect();
+    let demand = watched(&arrivals, 0.5, 200);
+    assert!((0.15..=0.21).contains(&demand.growth), "{demand:?}");
+}
+
+#[test]
+fn what_comes_and_goes_between_two_looks_counts() {
+    let demand = watched(&[0.1; 40], 0.5, 1);
+    assert_eq!(demand.idle, Duration::ZERO);
+    assert!(demand.slots > 5.0, "{demand:?}");
+    let later = watched(&[0.1; 40], 0.5, 20);
+    assert_eq!(later.idle, Duration::from_secs(19));
+}
+
+#[test]
+fn start_and_stand_still_are_no_division_by_zero() {
+    let ledger = Ledger::new(1, Wake::default());
+    let first = ledger.read_with(|| at(1.0));
+    let mut signals = Signals::new(first);
+    signals.observe(first);
+    let demand = signals.demand(Duration::ZERO);
+    assert_eq!((demand.rate, demand.slots, demand.growth), (0.0, 0.0, 0.0));
+}
+
+proptest! {
+    #[test]
+    fn every_figure_is_finite_and_not_negative(
+        looks in proptest::collection::vec((0u64..10_000, 0u64..1000, 0u64..1000, 0u64..2000), 1..50),
+        target in 0u64..100,
+    ) {
+        let mut reading = Reading::default();
+        let mut signals = Signals::new(reading);
+        for (ms, arrived, completed, held) in looks {
+            // Clocks that jump, and stand still, too.
+            reading.at = reading.at + Duration::from_millis(ms * ms);
+            reading.arrived += arrived;
+            reading.completed = (reading.completed + completed).min(reading.arrived);
+            reading.held = held.min(reading.arrived - reading.completed);
+            signals.observe(reading);
+            let demand = signals.demand(Duration::from_secs(target));
+            for figure in [demand.service, demand.rate, demand.dispersion, demand.slots] {
+                prop_assert!(figure.is_finite() && figure >= 0.0, "{demand:?}");
+            }
+            prop_assert!(demand.growth.is_finite(), "{demand:?}");
+        }
+    }
+}
