@@ -19,7 +19,7 @@ use admin::{Decision, Model};
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The load's shape: until this second, this many callers, changing evenly.
-const SHAPE: &[(u64, u32)] = &[(5, 2), (35, 40), (60, 40), (80, 1), (83, 0), (95, 0)];
+const SHAPE: &[(u64, u32)] = &[(5, 2), (35, 40), (60, 40), (80, 1), (83, 0), (112, 0)];
 
 /// Short times; everything else is as shipped.
 const SETTINGS: &[(&str, &str)] = &[
