@@ -14,6 +14,8 @@ from pathlib import Path
 
 LARGE = 16 * 1024 * 1024
 """Bytes of a large body."""
+HUGE = 1024 * 1024 * 1024
+"""Bytes of a huge one."""
 
 CORES = sorted(os.sched_getaffinity(0))
 PROXY_CORE, LOAD_CORE = CORES[-1], CORES[0]
@@ -29,6 +31,7 @@ http {{
     listen 127.0.0.1:{port} backlog=4096; root {folder};
     location / {{ default_type application/json; return 200 "{response}"; }}
     location /v2/models/m/large {{ try_files /large =404; }}
+    location /v2/models/m/large/huge {{ try_files /huge =404; }}
   }}
 }}
 """
@@ -151,7 +154,7 @@ class Process:
 
 @contextlib.contextmanager
 def lab(tailback, sink=None):
-    """The upstream, and the proxies before it: yields `(upstream, {name: Process})`.
+    """The upstream, and the proxies before it: yields `(folder, upstream, {name: Process})`.
 
     With `sink`, a program, that is the upstream: one that reads bodies to their end.
     """
@@ -170,6 +173,8 @@ def lab(tailback, sink=None):
             return str(path)
 
         (folder / "large").write_bytes(b"x" * LARGE)
+        with open(folder / "huge", "wb") as huge:
+            huge.truncate(HUGE)
         port = free_port()
         if sink:
             command = [sink, str(port)]
@@ -194,7 +199,7 @@ def lab(tailback, sink=None):
         port = free_port()
         text = config("haproxy.cfg", HAPROXY, port=port, upstream=upstream.port)
         proxies["haproxy"] = run("haproxy", ["haproxy", "-f", text], port, PROXY_CORE)
-        yield upstream, proxies
+        yield folder, upstream, proxies
 
 
 def median(rows, key):
