@@ -1,6 +1,12 @@
 //! The command line.
 
-use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use tailback_config::{Env, describe, load};
@@ -92,7 +98,8 @@ pub fn main() -> ExitCode {
         },
         Command::Simulate(simulation) => match simulate::simulate(&simulation) {
             Ok(comparison) => {
-                print!("{comparison}");
+                // Whoever reads it may have seen enough.
+                let _ = write!(io::stdout(), "{comparison}");
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),

@@ -136,27 +136,21 @@ impl Tracked {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("; ");
-        if self.is_news(decision.desired) {
+        let dry_run = self.watched.model.scaling.dry_run.value;
+        if is_news(
+            &mut self.dry_run,
+            dry_run,
+            self.brain.desired(),
+            decision.desired,
+        ) {
             let record = self.record(&seen, &decision);
-            if !self.watched.model.scaling.dry_run.value {
+            if !dry_run {
                 self.brain.adopt(decision.desired, reading.at);
             }
             self.ask(Some(record), crossing);
         }
         self.show(&why);
         self.arm();
-    }
-
-    /// Whether `desired` is to be carried out; with `dryRun`, whether it is to be
-    /// said: once, since the count that is asked for stays as it is.
-    fn is_news(&mut self, desired: u32) -> bool {
-        let differs = desired != self.brain.desired();
-        if self.watched.model.scaling.dry_run.value {
-            self.dry_run.replace(desired) != Some(desired) && differs
-        } else {
-            self.dry_run = None;
-            differs
-        }
     }
 
     fn replicas(&self) -> Replicas {
@@ -213,5 +207,33 @@ impl Tracked {
             status.failure.clone_from(&self.set.failure);
             why.clone_into(&mut status.reason);
         });
+    }
+}
+
+/// Whether `desired`, where `asked` are asked for, is to be carried out; with
+/// `dry_run`, whether it is to be said: once, since `asked` stays as it is.
+fn is_news(said: &mut Option<u32>, dry_run: bool, asked: u32, desired: u32) -> bool {
+    let before = if dry_run {
+        said.replace(desired)
+    } else {
+        said.take()
+    };
+    desired != asked && (!dry_run || before != Some(desired))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_with_dry_run_is_a_decision_said_once() {
+        let mut said = None;
+        let mut go = |dry_run, asked, desired| is_news(&mut said, dry_run, asked, desired);
+        assert!(go(true, 1, 3), "said");
+        assert!(!go(true, 1, 3), "once");
+        assert!(go(true, 1, 2), "another");
+        assert!(!go(false, 2, 2), "nothing to do");
+        assert!(go(false, 4, 2), "a reload raised the count meanwhile");
+        assert!(go(true, 4, 2), "dryRun begins anew");
     }
 }
