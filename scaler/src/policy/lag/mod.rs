@@ -12,8 +12,9 @@
 //!   as concurrency asks for far too much during a cold start;
 //! - those that are [worth keeping, or starting](levels), because demand comes
 //!   back sooner than they would start;
-//! - one more than there are, where lag stays over what all may carry and none
-//!   is on its way; and, going down, as many as carry the present lag.
+//! - one more than there are, where lag is over what all may carry and none is
+//!   on its way, at once if a replica may carry more than its slots, else if it
+//!   stays so; and, going down, as many as carry the present lag.
 //!
 //! Unused for the inactive time, it is the minimum.
 
@@ -76,7 +77,12 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     let carries = whole(seen.lag as f64 / f64::from(threshold)).min(seen.desired);
     let replicas = needed.max(kept).max(carries).max(1);
     let carried = f64::from(threshold) * f64::from(seen.desired);
-    let lag = seen.demand.mean_lag.min(seen.lag as f64);
+    let lag = if threshold > slots {
+        seen.lag as f64
+    } else {
+        // A single held request takes lag over the threshold: chance does that.
+        seen.demand.mean_lag.min(seen.lag as f64)
+    };
     let short = lag > carried && seen.starting == 0 && seen.ready >= seen.desired;
     if short && replicas <= seen.desired {
         return Wish {

@@ -140,6 +140,16 @@ fn a_queue_counts_by_its_work_and_not_as_concurrency() {
     };
     let wish = first_wish(&seen);
     assert_eq!(
+        wish.replicas, 2,
+        "read as concurrency, it would be 64; lag over the threshold adds one: {}",
+        wish.reason
+    );
+    let tolerated = Settings {
+        threshold: 1000,
+        ..settings()
+    };
+    let wish = super::wish(&seen, &tolerated, &mut State::default(), at(100));
+    assert_eq!(
         wish.replicas, 1,
         "done before another would start: {}",
         wish.reason
