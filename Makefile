@@ -1,13 +1,13 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo test loom bench fuzz deny check setup
+.PHONY: help run demo test loom bench bench-policies fuzz deny check setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
 WITH_EXAMPLES := PATH="$(CURDIR)/$(RELEASE)/examples:$$PATH"
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: setup ## build and serve examples/ on 127.0.0.1:9000
 	cargo build --release --package tailback --bin tailback --example sample-server
@@ -40,6 +40,9 @@ bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
 	benches/protocols $(RELEASE)/tailback
 	cargo bench --package tailback-benches --bench ledger
+
+bench-policies: ## is any other autoscaler better than `lag`, on synthetic demand and on TRACES="a.csv …"
+	cargo run --release --quiet --package tailback-benches --bin policies -- $(TRACES)
 
 fuzz: ## a minute on each fuzz target, by cargo-fuzz
 	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz

@@ -1,0 +1,257 @@
+//! Scaling policies on many traces: is any of the field's rules better than
+//! `lag`, in punctuality and cost at once?
+//!
+//! Every shape of demand, and every trace that is given, at start-up times of
+//! 5, 30 and 120 s, concurrency 1, 8 and 64 and each of the rates, under the
+//! conditions of `tailback simulate`: one replica to begin with, and requests
+//! that should wait no longer than 1 s. A line a case, then the cases in which
+//! a rule has both more requests in time and fewer replica-seconds.
+//!
+//! ```text
+//! policies [--rates 1,10,50] [--functions COUNTS.csv] [TRACE.csv …]
+//! ```
+//! `COUNTS.csv` is the Azure Functions trace of 2019: a line a function and day,
+//! `func_idx,hash8,day,m1,…,m1440`; its first day is taken, at 0.5 s a request.
+
+use std::{
+    env,
+    fs::{File, read_to_string},
+    io::BufReader,
+    process::ExitCode,
+    time::Duration,
+};
+
+use tailback_scaler::{
+    policy::{Policy, Settings, TARGET_WAIT},
+    simulate::{
+        Comparison, Conditions, Contender, Outcome, Setup, StartUp, Trace, read,
+        shapes::{self, Shape},
+    },
+};
+
+const SEED: u64 = 1;
+const SLO_WAIT: Duration = Duration::from_secs(1);
+const START_UPS: [u64; 3] = [5, 30, 120];
+const CONCURRENCIES: [u32; 3] = [1, 8, 64];
+/// As live, where nobody sets another.
+const LAG_THRESHOLD: u32 = 30;
+/// Copies of a request are spread over this.
+const JITTER: Duration = Duration::from_secs(2);
+/// Requests of a case, at most: what is more takes long and says little.
+const MOST_REQUESTS: f64 = 2e6;
+/// Differences below these are not counted as better: shares of requests, and of cost.
+const NOTICEABLE: (f64, f64) = (5e-4, 5e-3);
+
+const FIELD: [Contender; 6] = [
+    Contender::Live(Policy::LagStep),
+    Contender::Knative,
+    Contender::Hpa,
+    Contender::Keda,
+    Contender::KubeAi,
+    Contender::Ray,
+];
+
+fn main() -> ExitCode {
+    match run(env::args().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("policies: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
+    let mut rates = vec![1.0, 10.0, 50.0];
+    let mut traces: Vec<(String, Trace)> = Vec::new();
+    for shape in Shape::ALL {
+        traces.push((shape.to_string(), shape.trace(SEED)));
+    }
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rates" => rates = numbers(&words.next().unwrap_or_default())?,
+            "--functions" => traces.extend(functions(&words.next().unwrap_or_default())?),
+            path => {
+                let file = File::open(path).map_err(|error| format!("{path}: {error}"))?;
+                let trace = read::read(BufReader::new(file), &read::Options::default());
+                let trace = trace.map_err(|error| format!("{path}: {error}"))?;
+                let name = path.rsplit('/').next().unwrap_or(path);
+                traces.push((name.trim_end_matches(".csv").to_owned(), trace));
+            }
+        }
+    }
+    let mut score = Score::default();
+    println!("{}", heading());
+    for (name, trace) in &traces {
+        for &rate in &rates {
+            if trace.requests().len() as f64 * rate > MOST_REQUESTS {
+                continue;
+            }
+            let trace = if rate == 1.0 {
+                trace.clone()
+            } else {
+                trace.times(rate, JITTER, SEED)
+            };
+            for start_up in START_UPS {
+                for concurrency in CONCURRENCIES {
+                    let case = format!("{name} ×{rate} {start_up} s {concurrency}");
+                    score.add(&case, &compare(&trace, start_up, concurrency));
+                }
+            }
+        }
+    }
+    score.print();
+    Ok(())
+}
+
+fn compare(trace: &Trace, start_up: u64, concurrency: u32) -> Comparison {
+    let setup = Setup {
+        conditions: Conditions {
+            concurrency: Some(concurrency),
+            start_up: StartUp::Constant(Duration::from_secs(start_up)),
+            seed: SEED,
+            ..Conditions::default()
+        },
+        settings: Settings {
+            policy: Policy::Lag,
+            threshold: concurrency.max(if std::env::var_os("T30").is_some() {
+                30
+            } else {
+                1
+            }),
+            slots: concurrency,
+            target_wait: TARGET_WAIT,
+            inactive: Duration::from_secs(600),
+            stability: Duration::from_secs(60),
+            scaled: true,
+            min: 1,
+            max: 100_000,
+        },
+        period: Duration::from_secs(20),
+        slo_wait: SLO_WAIT,
+        static_attainment: 0.99,
+    };
+    let mut contenders = vec![Contender::Live(Policy::Lag)];
+    contenders.extend(FIELD);
+    Comparison::run(trace, &contenders, &setup)
+}
+
+// === the score ===
+
+#[derive(Default)]
+struct Score {
+    cases: usize,
+    /// Case and rule that is better in both.
+    worse: Vec<(String, String)>,
+    /// Cases in which it costs no more than Knative, and in how many of them at
+    /// most half as many requests are late.
+    no_dearer: usize,
+    half_late: usize,
+    /// Sums, for the means.
+    missed: f64,
+    cost: f64,
+}
+
+impl Score {
+    fn add(&mut self, case: &str, found: &Comparison) {
+        let cell = |outcome: &Outcome| {
+            (
+                outcome.attainment(SLO_WAIT),
+                outcome.replica_seconds / found.needed.max(f64::MIN_POSITIVE),
+            )
+        };
+        let [lag, field @ ..] = found.outcomes.as_slice() else {
+            return;
+        };
+        let (punctual, cost) = cell(lag);
+        let mut line = format!("{case:<32} {:>7.2} {cost:>6.2}", 100.0 * punctual);
+        for other in field {
+            let (others, others_cost) = cell(other);
+            let better =
+                others > punctual + NOTICEABLE.0 && others_cost < cost * (1.0 - NOTICEABLE.1);
+            let mark = if better { '!' } else { ' ' };
+            line += &format!(" |{mark}{:>6.2} {others_cost:>6.2}", 100.0 * others);
+            if better {
+                self.worse.push((case.to_owned(), other.name.clone()));
+            }
+            if other.name == "knative" && cost <= others_cost {
+                self.no_dearer += 1;
+                self.half_late += usize::from(1.0 - punctual <= (1.0 - others) / 2.0);
+            }
+        }
+        println!("{line}");
+        self.cases += 1;
+        self.missed += 1.0 - punctual;
+        self.cost += cost.ln();
+    }
+
+    fn print(&self) {
+        let count = self.cases.max(1) as f64;
+        println!(
+            "\n{} cases; on average {:.2} % late, at {:.2}× (geometric mean)",
+            self.cases,
+            100.0 * self.missed / count,
+            (self.cost / count).exp()
+        );
+        println!(
+            "no dearer than knative in {}, in {} of them at most half as many late",
+            self.no_dearer, self.half_late
+        );
+        println!(
+            "a rule is both more punctual and cheaper in {}:",
+            self.worse.len()
+        );
+        for contender in FIELD {
+            let name = contender.as_str();
+            let cases: Vec<_> = self.worse.iter().filter(|(_, by)| by == name).collect();
+            println!("  {name}: {}", cases.len());
+            for (case, _) in cases {
+                println!("    {case}");
+            }
+        }
+    }
+}
+
+fn heading() -> String {
+    let mut line = format!(
+        "{:<32} {:>14}",
+        "trace, start-up, concurrency", "lag: % and ×"
+    );
+    for contender in FIELD {
+        line += &format!(" | {:>13}", contender.as_str());
+    }
+    line
+}
+
+// === traces ===
+
+/// The first day of each function.
+fn functions(path: &str) -> Result<Vec<(String, Trace)>, String> {
+    let text = read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut traces = Vec::new();
+    for (number, line) in text.lines().enumerate().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let wrong = |what| format!("{path}: line {}: expected {what}", number + 1);
+        let [function, _, day, counts @ ..] = fields.as_slice() else {
+            return Err(wrong("func_idx,hash8,day,m1,…"));
+        };
+        if *day != "1" {
+            continue;
+        }
+        let count = |text: &&str| match text.trim() {
+            "" => Some(0),
+            text => text.parse().ok(),
+        };
+        let counts: Option<Vec<u32>> = counts.iter().map(count).collect();
+        let counts = counts.ok_or_else(|| wrong("a count of calls for each minute"))?;
+        let trace = shapes::spread(&counts, Duration::from_secs(60), 0.5, SEED);
+        traces.push((format!("function {function}"), trace));
+    }
+    Ok(traces)
+}
+
+fn numbers(text: &str) -> Result<Vec<f64>, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    let positive = numbers.filter(|all| all.iter().all(|n: &f64| n.is_finite() && *n > 0.0));
+    positive.ok_or_else(|| format!("--rates: found {text:?}, expected numbers such as 1,10,50"))
+}
