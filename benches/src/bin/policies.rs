@@ -3,8 +3,8 @@
 //!
 //! Every shape of demand, and every trace that is given, at start-up times of
 //! 5, 30 and 120 s, concurrency 1, 8 and 64 and each of the rates, under the
-//! conditions of `tailback simulate`: one replica to begin with, and requests
-//! that should wait no longer than 1 s. A line a case, then the cases in which
+//! conditions of `tailback simulate`: one replica to begin with, a threshold as
+//! high as the concurrency, and requests that should wait no longer than 1 s. A line a case, then the cases in which
 //! a rule has both more requests in time and fewer replica-seconds.
 //!
 //! ```text
@@ -33,8 +33,6 @@ const SEED: u64 = 1;
 const SLO_WAIT: Duration = Duration::from_secs(1);
 const START_UPS: [u64; 3] = [5, 30, 120];
 const CONCURRENCIES: [u32; 3] = [1, 8, 64];
-/// As live, where nobody sets another.
-const LAG_THRESHOLD: u32 = 30;
 /// Copies of a request are spread over this.
 const JITTER: Duration = Duration::from_secs(2);
 /// Requests of a case, at most: what is more takes long and says little.
@@ -114,11 +112,7 @@ fn compare(trace: &Trace, start_up: u64, concurrency: u32) -> Comparison {
         },
         settings: Settings {
             policy: Policy::Lag,
-            threshold: concurrency.max(if std::env::var_os("T30").is_some() {
-                30
-            } else {
-                1
-            }),
+            threshold: concurrency,
             slots: concurrency,
             target_wait: TARGET_WAIT,
             inactive: Duration::from_secs(600),

@@ -302,7 +302,9 @@ proptest! {
             let wish = wish(&seen, &settings, &mut state, at(second));
             prop_assert!(!wish.reason.to_string().contains("NaN"), "{}", wish.reason);
             let desired = guard(&seen, &settings, wish).desired;
-            prop_assert!(desired >= 1 && desired <= settings.max.max(seen.desired));
+            // Where the server has no room, not even the minimum is asked for.
+            let least = settings.min.min(seen.capacity.max(seen.desired));
+            prop_assert!((least..=settings.max.max(seen.desired)).contains(&desired));
         }
     }
 }
