@@ -50,13 +50,11 @@ pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, dialect: Dialect)
     }
 
     let peer = &from.peer;
-    match headers
-        .get(X_FORWARDED_FOR)
-        .and_then(|so_far| joined(so_far, peer))
-    {
-        Some(all) => headers.insert(X_FORWARDED_FOR, all),
-        None => headers.insert(X_FORWARDED_FOR, peer.clone()),
-    };
+    // Of several lines, each counts: the last is the nearest hop's.
+    let so_far = headers.get_all(X_FORWARDED_FOR).iter().cloned();
+    let so_far = so_far.reduce(|all, line| joined(&all, &line).unwrap_or(line));
+    let all = so_far.and_then(|so_far| joined(&so_far, peer));
+    headers.insert(X_FORWARDED_FOR, all.unwrap_or_else(|| peer.clone()));
     if !headers.contains_key(X_FORWARDED_PROTO) {
         let scheme = match from.scheme {
             Scheme::Http => HTTP,
@@ -82,6 +80,9 @@ pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, dialect: Dialect)
 
 /// Makes a response's fields those to send to the caller.
 pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
     headers.append(VIA, via(to.version));
     headers.entry(X_REQUEST_ID).or_insert(request_id);
@@ -286,12 +287,13 @@ mod tests {
     #[test]
     fn forwarded_for_grows_by_the_caller() {
         let mut headers = map(&[
+            ("x-forwarded-for", "1.2.3.3"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
             ("via", "1.1 edge"),
         ]);
         up(&mut headers);
-        assert_eq!(headers[X_FORWARDED_FOR], "1.2.3.4, 10.0.0.9");
+        assert_eq!(headers[X_FORWARDED_FOR], "1.2.3.3, 1.2.3.4, 10.0.0.9");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
         let via: Vec<_> = headers.get_all(VIA).iter().collect();
         assert_eq!(via, ["1.1 edge", "1.1 tailback"]);

@@ -26,6 +26,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `half` | announces more than it sends, then closes |
 /// | `stall` | announces more than it sends, then does nothing |
 /// | `hang` | does nothing |
+/// | `late` | 200 `late`, a second after the request |
 /// | `close-after` | 200, then closes without having said so |
 /// | `large` | 16 MiB |
 /// | `huge` | 1 GiB |
@@ -184,6 +185,10 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
                 wait_for_close(reader);
             }
             return Ok(false);
+        }
+        "late" => {
+            thread::sleep(Duration::from_secs(1));
+            reply(200, b"late")?;
         }
         "hang" => {
             wait_for_close(reader);

@@ -408,3 +408,38 @@ fn connections_over_the_limit_are_told_so() {
             .is_ok_and(|a| a.status == 200)
     });
 }
+
+#[test]
+fn request_that_breaks_its_replica_is_not_handed_to_every_connection() {
+    let (upstream, proxy) = proxy();
+    // Many warm connections.
+    let mut callers: Vec<_> = (0..12).map(|_| client(&proxy)).collect();
+    for caller in &mut callers {
+        let slow = request("GET", "/v2/models/m/late", &[], b"");
+        caller.send(slow).unwrap();
+    }
+    for caller in &mut callers {
+        assert_eq!(caller.receive().unwrap().status, 200);
+    }
+    let before = upstream.heads().len();
+    let answer = client(&proxy)
+        .call("POST", "/v2/models/m/reset", &[], b"poison")
+        .unwrap();
+    assert_eq!(answer.status, 502);
+    let times = upstream.heads().len() - before;
+    assert!(times <= 2, "it was sent {times} times");
+}
+
+#[test]
+fn replica_has_the_response_timeout_also_after_a_streamed_body() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(
+        &upstream.manifest(&["m"]),
+        &[("TAILBACK_BODY_TIMEOUT_SECONDS", "0.3")],
+    );
+    let body = vec![b'x'; 200_000];
+    let answer = client(&proxy)
+        .call("POST", "/v2/models/m/late", &[], &body)
+        .unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "late"));
+}

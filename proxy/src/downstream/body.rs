@@ -40,13 +40,15 @@ impl Body for RequestBody {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Self::Stream(incoming, call) => {
                 ready!(call.poll_turn(cx));
-                let polled = Pin::new(incoming).poll_frame(cx);
+                let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 call.body_awaited.set(polled.is_pending());
                 match &polled {
                     // Also while the answer streams already: both ways move.
                     Poll::Ready(Some(Ok(frame))) => {
                         call.passed(frame);
-                        call.enter(call.phase());
+                        // Nobody asks again for the end of what has ended.
+                        let all = call.phase() == Phase::Body && incoming.is_end_stream();
+                        call.enter(if all { Phase::Response } else { call.phase() });
                     }
                     Poll::Ready(Some(Err(_))) => call.body_broken.set(true),
                     Poll::Ready(None) if call.phase() == Phase::Body => call.enter(Phase::Response),

@@ -16,7 +16,7 @@ use http::HeaderValue;
 use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
-use super::{Connection, Exchange, Tunnel};
+use super::{Connection, Exchange, LINGER, Tunnel};
 use crate::{dialect::Dialect, outcome::Outcome};
 
 /// Bytes of bodies that may pass in one go, before all others of the worker have
@@ -177,6 +177,7 @@ impl Call {
         if self.moved.take() {
             let timeouts = self.connection.timeouts();
             let limit = match self.phase.get() {
+                Phase::Idle if self.connection.is_closing() => LINGER,
                 Phase::Idle => timeouts.keep_alive,
                 Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,

@@ -17,7 +17,7 @@ use h2::{
     Reason, RecvStream, SendStream,
     server::{Builder, SendResponse},
 };
-use http::{HeaderMap, Request, Response, StatusCode, Version, header::EXPECT};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EXPECT};
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
@@ -144,6 +144,7 @@ async fn stream(
         let _ = respond.send_informational(go_on);
     }
     let (parts, body) = request.into_parts();
+    let bare = parts.method == Method::HEAD;
     let body = if body.is_end_stream() {
         Received::None
     } else {
@@ -177,7 +178,7 @@ async fn stream(
     let (mut parts, mut body) = answer.into_parts();
     parts.version = Version::HTTP_2;
     date::stamp(&mut parts.headers);
-    let all = http_body::Body::is_end_stream(&body);
+    let all = bare || http_body::Body::is_end_stream(&body);
     match respond.send_response(Response::from_parts(parts, ()), all) {
         Ok(_) if all => body.complete(),
         Ok(stream) => send(&call, Pump::new(stream, body), watchdog).await,

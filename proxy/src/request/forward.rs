@@ -12,8 +12,8 @@ use super::{
 use crate::{
     answer::Failure,
     body::Received,
-    downstream::{Call, DataPlane},
-    upstream::{DialError, Lease, SendError},
+    downstream::{Call, DataPlane, Phase},
+    upstream::{DialError, Lease, SendError, Upstream},
     worker::ModelRef,
 };
 
@@ -24,9 +24,10 @@ const SHUN: Duration = Duration::from_secs(1);
 /// in the pool by none, where the request is held.
 const ATTEMPTS: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
-/// How often replicas may say that they did not process a request.
-/// On HTTP/1.1, each time uses up an idle connection.
-const RETURNS: u32 = 1000;
+/// How often a request may come back because no replica processed it. On
+/// HTTP/1.1, where that is a guess, the second time is on a new connection, so
+/// that what kills one replica is not handed to all.
+const RETURNS: u32 = 3;
 
 /// The head of a replica's response, and what to give back when its body has ended.
 pub(super) async fn forward(
@@ -42,11 +43,13 @@ pub(super) async fn forward(
         false => Scheme::HTTP,
     };
     let name = || model.model.name().to_owned();
-    let (mut unreachable, mut returned) = (0, 0);
+    let (mut unreachable, mut returned, mut fresh) = (0, 0, false);
     loop {
         let slot = admit(plane, call, model, || outgoing.buffered(), now).await?;
         outgoing.read_body(call).await?;
-        let mut upstream = match dial.connect(plane, &slot, call).await {
+        // Also without a body: from here on, it is the replica that is waited for.
+        call.enter(Phase::Response);
+        let mut upstream = match dial.connect(plane, &slot, call, fresh).await {
             Ok(upstream) => upstream,
             Err(DialError::NoGrpc) => return Err(Failure::NoGrpc { model: name() }),
             Err(DialError::NoHttp2) => return Err(Failure::WrongProtocol { model: name() }),
@@ -83,7 +86,11 @@ pub(super) async fn forward(
             Err(error) => error,
         };
         returned += 1;
+        fresh = matches!(upstream, Upstream::Http1(_));
         match error {
+            SendError::NotSent(_) if returned > RETURNS => {
+                return Err(Failure::Unreachable { model: name() });
+            }
             SendError::NotSent(request) => outgoing.take_back(*request),
             _ if call.body_broken.get() => return Err(Failure::CallerGone),
             SendError::Unprocessed(left) => {

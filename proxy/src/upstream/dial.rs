@@ -106,7 +106,7 @@ impl Dial {
     }
 
     /// The means to send a call's request to the slot's replica: what is open,
-    /// or something new.
+    /// or something new; `fresh`: in any case something new, on HTTP/1.1.
     ///
     /// # Errors
     /// [`DialError`].
@@ -115,11 +115,12 @@ impl Dial {
         plane: &DataPlane,
         slot: &Slot,
         call: &Call,
+        fresh: bool,
     ) -> Result<Upstream, DialError> {
         let dialect = call.dialect.get();
         let wire = self.wire(dialect, call.upgrade.borrow().is_some())?;
         let (lane, authority): (&Lane, &str) = slot.lane(dialect);
-        if let Some(upstream) = lane.ready(wire) {
+        if let Some(upstream) = lane.ready(wire).filter(|u| !(fresh && u.is_http1())) {
             return Ok(upstream);
         }
         let limit = plane.timeouts.connect;

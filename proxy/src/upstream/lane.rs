@@ -55,19 +55,21 @@ impl Lane {
         limit: Duration,
         limits: &Limits,
     ) -> Result<Upstream, DialError> {
-        let _alone = match wire {
-            Wire::Http1 => None,
-            Wire::Http2 | Wire::Either => {
-                let alone = self.opening.lock().await;
-                if let Some(upstream) = self.ready(wire) {
-                    return Ok(upstream);
-                }
-                Some(alone)
-            }
-        };
+        // All of it within the limit: who waits for another's connection to a
+        // replica that says nothing goes elsewhere in time.
         let opening = async {
+            let _alone = match wire {
+                Wire::Http1 => None,
+                Wire::Http2 | Wire::Either => {
+                    let alone = self.opening.lock().await;
+                    if let Some(upstream) = self.ready(wire) {
+                        return Ok(upstream);
+                    }
+                    Some(alone)
+                }
+            };
             let (io, spoken) = dial.open(wire, authority).await?;
-            Ok(match spoken {
+            Ok::<_, DialError>(match spoken {
                 Wire::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
                 _ => Upstream::Http1(Http1::open(io, limits).await?),
             })

@@ -59,6 +59,12 @@ impl Upstream {
         }
     }
 
+    /// Whether it is a connection of its own.
+    #[must_use]
+    pub fn is_http1(&self) -> bool {
+        matches!(self, Self::Http1(_))
+    }
+
     /// Sends `request` and waits for the response's head.
     ///
     /// # Errors
