@@ -202,5 +202,12 @@ def lab(tailback, sink=None):
         yield folder, upstream, proxies
 
 
+def turns(targets, rounds):
+    """Each of `targets` in each round, in another order each time."""
+    for turn in range(rounds):
+        shift = turn % len(targets)
+        yield from targets[shift:] + targets[:shift]
+
+
 def median(rows, key):
     return statistics.median(row[key] for row in rows)

@@ -8,25 +8,25 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::io::AsyncWrite;
+
 /// What is copied at most: less than what a page costs to copy.
 const SMALL: usize = 2048;
 
-/// Writes `slices`, by `write` if they are small together, else by `gather`.
-pub(crate) fn poll_write<W: Unpin>(
-    mut writer: Pin<&mut W>,
+/// Writes `slices`: together if they are small, else gathered.
+pub(crate) fn poll_write<W: AsyncWrite>(
+    writer: Pin<&mut W>,
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
-    write: impl FnOnce(Pin<&mut W>, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
-    gather: impl FnOnce(Pin<&mut W>, &mut Context<'_>, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<usize>> {
     match slices {
-        [] => write(writer.as_mut(), cx, &[]),
-        [only] => write(writer.as_mut(), cx, only),
+        [] => writer.poll_write(cx, &[]),
+        [only] => writer.poll_write(cx, only),
         _ => {
             let mut together = [0u8; SMALL];
             match copy(slices, &mut together) {
-                Some(length) => write(writer.as_mut(), cx, &together[..length]),
-                None => gather(writer.as_mut(), cx, slices),
+                Some(length) => writer.poll_write(cx, &together[..length]),
+                None => writer.poll_write_vectored(cx, slices),
             }
         }
     }

@@ -33,11 +33,6 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 /// Makes a request's fields those to send to a replica. Returns the request id,
 /// which also goes into the response.
 pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, dialect: Dialect) -> HeaderValue {
-    // Framing is this hop's, and so is what it is framed by. With both fields
-    // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
-    }
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     headers.remove(INTERNAL);
@@ -80,9 +75,6 @@ pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, dialect: Dialect)
 
 /// Makes a response's fields those to send to the caller.
 pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
-    }
     remove_hop_by_hop(headers);
     headers.append(VIA, via(to.version));
     headers.entry(X_REQUEST_ID).or_insert(request_id);
@@ -150,6 +142,11 @@ pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
 
 /// RFC 9110, 7.6.1: fields of one connection, and those it names.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Framing is a hop's own, and so is what it is framed by. With both fields
+    // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     if headers.contains_key(CONNECTION) {
         let named: SmallVec<[HeaderName; 4]> = headers
             .get_all(CONNECTION)

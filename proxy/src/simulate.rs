@@ -8,18 +8,11 @@ use std::{
 };
 
 use clap::{Args, value_parser};
-use tailback_scaler::{
-    policy::{Policy, Settings, TARGET_WAIT},
-    simulate::{
-        Comparison, Conditions, Contender, Setup, StartUp, Trace,
-        read::{self, ServiceModel},
-    },
+use tailback_scaler::simulate::{
+    Comparison, Conditions, Contender, Setup, StartUp, Trace,
+    read::{self, ServiceModel},
 };
 
-/// As the live scaler's defaults.
-const PERIOD: Duration = Duration::from_secs(20);
-const INACTIVE: Duration = Duration::from_secs(600);
-const STABILITY: Duration = Duration::from_secs(60);
 /// More replicas than any trace should need, and few enough for the memory.
 const MOST_REPLICAS: i64 = 100_000;
 
@@ -124,30 +117,17 @@ impl Simulation {
     }
 
     fn setup(&self) -> Setup {
+        let conditions = Conditions {
+            concurrency: Some(self.concurrency),
+            start_up: self.start_up.clone(),
+            initial: self.min,
+            capacity: self.max,
+            seed: self.seed,
+            timeline: None,
+        };
         Setup {
-            conditions: Conditions {
-                concurrency: Some(self.concurrency),
-                start_up: self.start_up.clone(),
-                initial: self.min,
-                capacity: self.max,
-                seed: self.seed,
-                timeline: None,
-            },
-            settings: Settings {
-                policy: Policy::Lag,
-                threshold: self.threshold.unwrap_or(self.concurrency),
-                // As live: a threshold that is set holds as well.
-                slots: self.threshold.unwrap_or(u32::MAX).min(self.concurrency),
-                target_wait: TARGET_WAIT,
-                inactive: INACTIVE,
-                stability: STABILITY,
-                scaled: true,
-                min: self.min,
-                max: self.max,
-            },
-            period: PERIOD,
             slo_wait: Duration::from_secs_f64(self.slo_wait),
-            static_attainment: 0.99,
+            ..Setup::new(conditions, self.threshold, self.min, self.max)
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A connection's bytes below HTTP: clear or encrypted, and what was read of them
-//! too early comes first again.
+//! A connection's bytes below HTTP: clear or encrypted, small messages written in
+//! one piece, and what was read too early comes first again.
 
 use std::{
     io,
@@ -11,6 +11,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 use tokio_util::either::Either;
+
+use crate::coalesce;
 
 /// See the [module](self). `S` carries the bytes.
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        coalesce::poll_write(Pin::new(&mut self.io), cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

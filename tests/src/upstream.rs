@@ -115,6 +115,18 @@ pub fn static_manifest(server: &str, address: SocketAddr, models: &[&str]) -> St
     text
 }
 
+/// A manifest of `model`, with what `spec` adds, on the server `never`, whose
+/// replicas never get ready.
+#[must_use]
+pub fn never_ready_manifest(model: &str, spec: &str) -> String {
+    let api = "apiVersion: tailback.dev/v1alpha1";
+    format!(
+        "{api}\nkind: Server\nmetadata: {{ name: never }}\n\
+         spec: {{ process: {{ command: [sleep, '600', '{{port}}'] }} }}\n---\n\
+         {api}\nkind: Model\nmetadata: {{ name: {model} }}\nspec: {{ server: never{spec} }}\n"
+    )
+}
+
 fn serve(stream: TcpStream, seen: &Seen) {
     let mut reader = BufReader::new(stream);
     while let Ok(true) = answer(&mut reader, seen) {}

@@ -13,7 +13,7 @@ use tailback_tests::{
     eventually,
     http::{Client, request},
     process::Tailback,
-    upstream::{Upstream, static_manifest},
+    upstream::{Upstream, never_ready_manifest, static_manifest},
 };
 
 /// What a caller does, and what it should see: a status, or nothing if it leaves.
@@ -142,21 +142,11 @@ impl Kind {
 fn thousand_requests_with_aborts_leave_nothing_in_flight() {
     let upstream = Upstream::start();
     let nobody: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let never = "\n---
-apiVersion: tailback.dev/v1alpha1
-kind: Server
-metadata: { name: never }
-spec: { process: { command: [sleep, '600', '{port}'] } }
----
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: { name: never }
-spec: { server: never, hold: { seconds: 1 } }
-";
     let manifests = format!(
-        "{}---\n{}{never}",
+        "{}---\n{}---\n{}",
         upstream.manifest(&["m"]),
-        static_manifest("gone", nobody, &["dead"])
+        static_manifest("gone", nobody, &["dead"]),
+        never_ready_manifest("never", ", hold: { seconds: 1 }")
     );
     let proxy = Tailback::start(
         &manifests,
@@ -239,18 +229,9 @@ spec: { server: never, hold: { seconds: 1 } }
 fn full_queue_and_slow_caller_are_told_so() {
     let upstream = Upstream::start();
     let manifests = format!(
-        "{}---
-apiVersion: tailback.dev/v1alpha1
-kind: Server
-metadata: {{ name: never }}
-spec: {{ process: {{ command: [sleep, '600', '{{port}}'] }} }}
----
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: {{ name: never }}
-spec: {{ server: never, hold: {{ queue: 2, seconds: 60 }} }}
-",
-        upstream.manifest(&["m"])
+        "{}---\n{}",
+        upstream.manifest(&["m"]),
+        never_ready_manifest("never", ", hold: { queue: 2, seconds: 60 }")
     );
     let proxy = Tailback::start(&manifests, &[("TAILBACK_BODY_TIMEOUT_SECONDS", "0.3")]);
     let mut held: Vec<_> = (0..2)

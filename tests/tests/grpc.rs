@@ -9,6 +9,7 @@ use tailback_tests::{
     http2::{Client, Response, receive},
     process::Tailback,
     python::{Running, program, root, run, script},
+    upstream::never_ready_manifest,
     upstream2::Upstream2,
 };
 
@@ -204,10 +205,7 @@ async fn what_is_wrong_is_a_grpc_status() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn held_calls_end_by_their_own_deadline_and_full_queues_say_so() {
-    let never = format!(
-        "{API}\nkind: Server\nmetadata: {{ name: never }}\nspec: {{ process: {{ command: [sleep, '600', '{{port}}'] }} }}\n---\n\
-         {API}\nkind: Model\nmetadata: {{ name: m }}\nspec: {{ server: never, hold: {{ queue: 1, seconds: 60 }} }}\n"
-    );
+    let never = never_ready_manifest("m", ", hold: { queue: 1, seconds: 60 }");
     let proxy = Tailback::start(&never, &[]);
     let client = Client::connect(proxy.address).await.unwrap();
     let timed = [GRPC, ("grpc-timeout", "300m")];

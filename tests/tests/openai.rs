@@ -7,7 +7,7 @@ use tailback_tests::{
     http::{Client, call, request},
     process::Tailback,
     python::{Running, program, root, run, script},
-    upstream::Upstream,
+    upstream::{Upstream, never_ready_manifest},
 };
 
 fn in_flight(proxy: &Tailback, model: &str) -> u64 {
@@ -167,17 +167,8 @@ fn what_names_no_model_is_answered_or_refused_but_never_forwarded() {
 
 #[test]
 fn bodies_of_held_requests_have_so_much_room_and_no_more() {
-    let manifests = "apiVersion: tailback.dev/v1alpha1
-kind: Server
-metadata: { name: never }
-spec: { process: { command: [sleep, '600', '{port}'] } }
----
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: { name: m }
-spec: { server: never }
-";
-    let proxy = Tailback::start(manifests, &[("TAILBACK_HOLD_MAX_BYTES", "150000")]);
+    let manifests = never_ready_manifest("m", "");
+    let proxy = Tailback::start(&manifests, &[("TAILBACK_HOLD_MAX_BYTES", "150000")]);
     // The model's name comes last: all of the body has to be read for it.
     let body = format!(
         "{{\"prompt\": \"{}\", \"model\": \"m\"}}",

@@ -22,7 +22,7 @@ use std::{
 };
 
 use tailback_scaler::{
-    policy::{Policy, Settings, TARGET_WAIT},
+    policy::Policy,
     simulate::{
         Comparison, Conditions, Contender, Outcome, Setup, StartUp, Trace, read,
         shapes::{self, Shape},
@@ -103,27 +103,15 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
 }
 
 fn compare(trace: &Trace, start_up: u64, concurrency: u32) -> Comparison {
+    let conditions = Conditions {
+        concurrency: Some(concurrency),
+        start_up: StartUp::Constant(Duration::from_secs(start_up)),
+        seed: SEED,
+        ..Conditions::default()
+    };
     let setup = Setup {
-        conditions: Conditions {
-            concurrency: Some(concurrency),
-            start_up: StartUp::Constant(Duration::from_secs(start_up)),
-            seed: SEED,
-            ..Conditions::default()
-        },
-        settings: Settings {
-            policy: Policy::Lag,
-            threshold: concurrency,
-            slots: concurrency,
-            target_wait: TARGET_WAIT,
-            inactive: Duration::from_secs(600),
-            stability: Duration::from_secs(60),
-            scaled: true,
-            min: 1,
-            max: 100_000,
-        },
-        period: Duration::from_secs(20),
         slo_wait: SLO_WAIT,
-        static_attainment: 0.99,
+        ..Setup::new(conditions, None, 1, 100_000)
     };
     let mut contenders = vec![Contender::Live(Policy::Lag)];
     contenders.extend(FIELD);

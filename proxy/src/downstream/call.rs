@@ -190,10 +190,10 @@ impl Call {
         self.deadline.get()
     }
 
-    /// If it is idle, it ends after `linger`.
-    pub fn linger(&self, linger: Duration) {
+    /// The connection is closing: if it is idle, it lingers from now on.
+    pub fn linger(&self) {
         if self.phase.get() == Phase::Idle {
-            self.deadline.set(Nanos::now() + linger);
+            self.moved.set(true);
         }
     }
 

@@ -4,9 +4,9 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::Poll,
 };
 
@@ -15,7 +15,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 
-use super::{Call, Connection, DataPlane, LINGER, Phase, io::WatchedIo, watchdog::Watchdog};
+use super::{Call, Connection, DataPlane, Phase, drain::Drain, io::WatchedIo, watchdog::Watchdog};
 use crate::{body::Received, request, transport::Transport};
 
 /// Serves one connection to its end.
@@ -23,7 +23,7 @@ pub(super) async fn serve(
     plane: Arc<DataPlane>,
     io: Transport<Stream>,
     connection: Rc<Connection>,
-    mut shutdown: ShutdownWatch,
+    shutdown: ShutdownWatch,
 ) {
     // Its first header block is expected, and has partly come.
     let call = Rc::new(Call::new(connection.clone(), Phase::Head));
@@ -45,20 +45,11 @@ pub(super) async fn serve(
         .max_header_size(plane.limits.header_bytes)
         .serve_connection(io, service);
     let mut watchdog = Watchdog::new(call.deadline());
-    let asked_to_stop = shutdown.clone();
-    let mut drain = pin!(shutdown.wait_for(|&draining| draining));
-    let mut drain_awaited = false;
+    let mut drain = Drain::new(shutdown.clone());
 
     poll_fn(|cx| {
-        // One poll registers this task's waker, which stays the same; what it
-        // is woken for is then seen in the flag, without the channel's lock.
-        if !drain_awaited {
-            drain_awaited = true;
-            let _ = drain.as_mut().poll(cx);
-        }
-        if plane.draining.load(Ordering::Relaxed) && !connection.is_closing() {
-            connection.close_after_this();
-            call.linger(LINGER);
+        if drain.begins(cx, &plane, &connection) {
+            call.linger();
         }
         loop {
             if Pin::new(&mut http).poll(cx).is_ready() {
@@ -85,6 +76,6 @@ pub(super) async fn serve(
     if let Some(tunnel) = call.take_tunnel() {
         let parts = http.into_parts();
         let io = parts.io.into_inner().into_inner().unread(parts.read_buf);
-        tunnel.run(io, &call, asked_to_stop).await;
+        tunnel.run(io, &call, shutdown).await;
     }
 }

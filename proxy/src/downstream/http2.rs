@@ -7,7 +7,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::Poll,
 };
 
@@ -22,7 +22,8 @@ use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
 use super::{
-    Call, Connection, DataPlane, LINGER, Phase, ResponseBody, io::WatchedIo, watchdog::Watchdog,
+    Call, Connection, DataPlane, LINGER, Phase, ResponseBody, drain::Drain, io::WatchedIo,
+    watchdog::Watchdog,
 };
 use crate::{
     body::{Pump, PumpError, Received},
@@ -51,7 +52,7 @@ pub(super) async fn serve(
     plane: Arc<DataPlane>,
     io: Transport<Stream>,
     connection: Rc<Connection>,
-    mut shutdown: ShutdownWatch,
+    shutdown: ShutdownWatch,
 ) {
     let io = WatchedIo::http2(io, connection.clone());
     let header_bytes = u32::try_from(plane.limits.header_bytes).unwrap_or(u32::MAX);
@@ -72,17 +73,11 @@ pub(super) async fn serve(
     // as a header block may take.
     let idle_until = Cell::new(Nanos::now() + plane.timeouts.header);
     let mut watchdog = Watchdog::new(idle_until.get());
-    let mut drain = pin!(shutdown.wait_for(|&draining| draining));
-    let mut drain_awaited = false;
+    let mut drain = Drain::new(shutdown);
     let mut busy = false;
 
     poll_fn(|cx| {
-        if !drain_awaited {
-            drain_awaited = true;
-            let _ = drain.as_mut().poll(cx);
-        }
-        if plane.draining.load(Ordering::Relaxed) && !connection.is_closing() {
-            connection.close_after_this();
+        if drain.begins(cx, &plane, &connection) {
             h2.graceful_shutdown();
             idle_until.set(Nanos::now() + LINGER);
         }

@@ -11,7 +11,7 @@ use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Call, Connection};
-use crate::{coalesce, transport::Transport};
+use crate::transport::Transport;
 
 pub(super) struct WatchedIo {
     io: Transport<Stream>,
@@ -77,13 +77,7 @@ impl AsyncWrite for WatchedIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = coalesce::poll_write(
-            Pin::new(&mut self.io),
-            cx,
-            slices,
-            |io, cx, bytes| io.poll_write(cx, bytes),
-            |io, cx, slices| io.poll_write_vectored(cx, slices),
-        );
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.written(result)
     }
 

@@ -5,6 +5,7 @@
 mod body;
 mod call;
 mod connection;
+mod drain;
 mod exchange;
 mod first;
 mod http1;

@@ -13,7 +13,7 @@ use crate::{
     answer::Failure,
     body::Received,
     downstream::{Call, DataPlane, Phase},
-    upstream::{DialError, Lease, SendError, Upstream},
+    upstream::{Choice, DialError, Lease, SendError},
     worker::ModelRef,
 };
 
@@ -43,13 +43,13 @@ pub(super) async fn forward(
         false => Scheme::HTTP,
     };
     let name = || model.model.name().to_owned();
-    let (mut unreachable, mut returned, mut fresh) = (0, 0, false);
+    let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
     loop {
         let slot = admit(plane, call, model, || outgoing.buffered(), now).await?;
         outgoing.read_body(call).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         call.enter(Phase::Response);
-        let mut upstream = match dial.connect(plane, &slot, call, fresh).await {
+        let mut upstream = match dial.connect(plane, &slot, call, choice).await {
             Ok(upstream) => upstream,
             Err(DialError::NoGrpc) => return Err(Failure::NoGrpc { model: name() }),
             Err(DialError::NoHttp2) => return Err(Failure::WrongProtocol { model: name() }),
@@ -86,7 +86,7 @@ pub(super) async fn forward(
             Err(error) => error,
         };
         returned += 1;
-        fresh = matches!(upstream, Upstream::Http1(_));
+        choice = Choice::Fresh;
         match error {
             SendError::NotSent(_) if returned > RETURNS => {
                 return Err(Failure::Unreachable { model: name() });

@@ -10,7 +10,7 @@ use tailback_config::{Protocol, Server};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Lane, Slot, Upstream};
+use super::{Choice, Lane, Slot, Upstream};
 use crate::{
     dialect::Dialect,
     downstream::{Call, DataPlane},
@@ -106,7 +106,7 @@ impl Dial {
     }
 
     /// The means to send a call's request to the slot's replica: what is open,
-    /// or something new; `fresh`: in any case something new, on HTTP/1.1.
+    /// as far as `choice` allows, or something new.
     ///
     /// # Errors
     /// [`DialError`].
@@ -115,17 +115,17 @@ impl Dial {
         plane: &DataPlane,
         slot: &Slot,
         call: &Call,
-        fresh: bool,
+        choice: Choice,
     ) -> Result<Upstream, DialError> {
         let dialect = call.dialect.get();
         let wire = self.wire(dialect, call.upgrade.borrow().is_some())?;
         let (lane, authority): (&Lane, &str) = slot.lane(dialect);
-        if let Some(upstream) = lane.ready(wire).filter(|u| !(fresh && u.is_http1())) {
+        if let Some(upstream) = lane.ready(wire, choice) {
             return Ok(upstream);
         }
         let limit = plane.timeouts.connect;
         // Boxed: it is rare, and its room would be part of every request's.
-        let opened = Box::pin(lane.open(self, wire, authority, limit, &plane.limits)).await;
+        let opened = Box::pin(lane.open(self, wire, choice, authority, limit, &plane.limits)).await;
         match &opened {
             Ok(_) => plane.metrics.connects.increment(1),
             Err(_) => plane.metrics.connects_failed.increment(1),

@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{coalesce, transport::Transport};
+use crate::transport::Transport;
 
 /// The bytes of one connection.
 #[derive(Debug)]
@@ -64,13 +64,7 @@ impl AsyncWrite for CountingIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        coalesce::poll_write(
-            Pin::new(&mut self.io),
-            cx,
-            slices,
-            |io, cx, bytes| io.poll_write(cx, bytes),
-            |io, cx, slices| io.poll_write_vectored(cx, slices),
-        )
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

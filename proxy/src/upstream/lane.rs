@@ -5,7 +5,7 @@ use std::{cell::RefCell, time::Duration};
 use tailback_config::Limits;
 use tokio::sync::Mutex;
 
-use super::{Dial, DialError, Http1, Upstream, dial::Wire, http2::Multiplexed};
+use super::{Choice, Dial, DialError, Http1, Upstream, dial::Wire, http2::Multiplexed};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -33,16 +33,20 @@ impl Lane {
 
     /// What is open and has room for a request.
     #[must_use]
-    pub(super) fn ready(&self, wire: Wire) -> Option<Upstream> {
+    pub(super) fn ready(&self, wire: Wire, choice: Choice) -> Option<Upstream> {
+        let idle = || match choice {
+            Choice::Any => self.idle(),
+            Choice::Fresh => None,
+        };
         let stream = || {
             self.multiplexed
                 .take()
                 .map(|s| Upstream::Http2(Box::new(s)))
         };
         match wire {
-            Wire::Http1 => self.idle(),
+            Wire::Http1 => idle(),
             Wire::Http2 => stream(),
-            Wire::Either => stream().or_else(|| self.idle()),
+            Wire::Either => stream().or_else(idle),
         }
     }
 
@@ -51,6 +55,7 @@ impl Lane {
         &self,
         dial: &Dial,
         wire: Wire,
+        choice: Choice,
         authority: &str,
         limit: Duration,
         limits: &Limits,
@@ -62,7 +67,7 @@ impl Lane {
                 Wire::Http1 => None,
                 Wire::Http2 | Wire::Either => {
                     let alone = self.opening.lock().await;
-                    if let Some(upstream) = self.ready(wire) {
+                    if let Some(upstream) = self.ready(wire, choice) {
                         return Ok(upstream);
                     }
                     Some(alone)

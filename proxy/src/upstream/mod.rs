@@ -36,6 +36,15 @@ pub enum Upstream {
     Http2(Box<Http2>),
 }
 
+/// Which connections may carry a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Any that is ready.
+    Any,
+    /// On HTTP/1.1 a new one: if that closes, it is not for having been idle.
+    Fresh,
+}
+
 /// Why there is no response.
 #[derive(Debug)]
 pub enum SendError {
@@ -57,12 +66,6 @@ impl Upstream {
             Self::Http1(connection) => connection.is_reused(),
             Self::Http2(_) => true,
         }
-    }
-
-    /// Whether it is a connection of its own.
-    #[must_use]
-    pub fn is_http1(&self) -> bool {
-        matches!(self, Self::Http1(_))
     }
 
     /// Sends `request` and waits for the response's head.

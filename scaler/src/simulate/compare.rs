@@ -7,7 +7,7 @@ use super::{
     reference::{Aim, Fixed, Hpa, Keda, Knative, KubeAi, Ray},
     simulate,
 };
-use crate::policy::{Policy, Settings};
+use crate::policy::{Policy, Settings, TARGET_WAIT};
 
 /// Whose rules to simulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,32 @@ impl Comparison {
 }
 
 impl Setup {
+    /// The live scaler's defaults under `conditions`, with `min` to `max`
+    /// replicas, a wait of 1 s at most, and static pools for 99 of 100 requests.
+    /// A replica may carry `threshold`, or as much as it takes at once; as live, a
+    /// threshold that is set lower bounds its slots as well.
+    #[must_use]
+    pub fn new(conditions: Conditions, threshold: Option<u32>, min: u32, max: u32) -> Self {
+        let slots = conditions.concurrency.unwrap_or(u32::MAX);
+        Self {
+            settings: Settings {
+                policy: Policy::Lag,
+                threshold: threshold.unwrap_or(slots),
+                slots: slots.min(threshold.unwrap_or(u32::MAX)),
+                target_wait: TARGET_WAIT,
+                inactive: Duration::from_secs(600),
+                stability: Duration::from_secs(60),
+                scaled: true,
+                min,
+                max,
+            },
+            conditions,
+            period: Duration::from_secs(20),
+            slo_wait: Duration::from_secs(1),
+            static_attainment: 0.99,
+        }
+    }
+
     fn outcome(&self, contender: Contender, trace: &Trace) -> Outcome {
         let (settings, initial) = (&self.settings, self.conditions.initial);
         let aim = Aim {

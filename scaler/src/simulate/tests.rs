@@ -3,7 +3,7 @@ use super::{
     shapes::{self, Shape},
     *,
 };
-use crate::policy::{Policy, Settings};
+use crate::policy::Policy;
 use proptest::prelude::*;
 
 fn seconds(s: f64) -> Duration {
@@ -28,23 +28,7 @@ fn conditions(concurrency: u32, start_up: f64, initial: u32) -> Conditions {
 }
 
 fn setup(min: u32, concurrency: u32) -> Setup {
-    Setup {
-        conditions: conditions(concurrency, 30.0, min),
-        settings: Settings {
-            policy: Policy::Lag,
-            threshold: concurrency,
-            slots: concurrency,
-            target_wait: seconds(1.0),
-            inactive: seconds(600.0),
-            stability: seconds(60.0),
-            scaled: true,
-            min,
-            max: 1000,
-        },
-        period: seconds(20.0),
-        slo_wait: seconds(1.0),
-        static_attainment: 0.99,
-    }
+    Setup::new(conditions(concurrency, 30.0, min), None, min, 1000)
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! The beginning of the drain, as a connection hears of it.
+
+use std::{future::Future, pin::Pin, sync::atomic::Ordering, task::Context};
+
+use pingora_core::server::ShutdownWatch;
+
+use super::{Connection, DataPlane};
+
+/// See the [module](self).
+pub(super) struct Drain {
+    signal: Pin<Box<dyn Future<Output = ()>>>,
+    awaited: bool,
+}
+
+impl Drain {
+    pub(super) fn new(mut shutdown: ShutdownWatch) -> Self {
+        Self {
+            signal: Box::pin(async move {
+                let _ = shutdown.wait_for(|&draining| draining).await;
+            }),
+            awaited: false,
+        }
+    }
+
+    /// Whether it has begun, said once; `connection` takes no further request
+    /// then. The task of `cx` is woken when it begins.
+    pub(super) fn begins(
+        &mut self,
+        cx: &mut Context<'_>,
+        plane: &DataPlane,
+        connection: &Connection,
+    ) -> bool {
+        // One poll registers this task's waker, which stays the same; what it
+        // is woken for is then seen in the flag, without the channel's lock.
+        if !self.awaited {
+            self.awaited = true;
+            let _ = self.signal.as_mut().poll(cx);
+        }
+        let begins = plane.draining.load(Ordering::Relaxed) && !connection.is_closing();
+        if begins {
+            connection.close_after_this();
+        }
+        begins
+    }
+}
