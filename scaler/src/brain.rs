@@ -45,6 +45,11 @@ pub struct Brain {
     desired: u32,
     signals: Signals,
     state: State,
+    /// When it found replicas that it had not asked for.
+    found: Option<Nanos>,
+    /// When a replica last got ready, or was last asked for, or none was on its way.
+    progressed: Nanos,
+    ready: u32,
     /// When the count asked for or the ready replicas last changed.
     changed: Nanos,
     decided: Nanos,
@@ -59,6 +64,9 @@ impl Brain {
             desired,
             signals: Signals::new(first),
             state: State::default(),
+            found: None,
+            progressed: first.at,
+            ready: 0,
             changed: first.at,
             decided: first.at,
         }
@@ -97,6 +105,10 @@ impl Brain {
     pub fn decide(&mut self, reading: Reading, replicas: &Replicas) -> Turn {
         self.signals.observe(reading);
         self.decided = reading.at;
+        if replicas.starting == 0 || replicas.ready > self.ready {
+            self.progressed = reading.at;
+        }
+        self.ready = replicas.ready;
         let seen = self.observe(&reading, replicas);
         let wish = wish(&seen, &self.settings, &mut self.state, reading.at);
         let decision = guard(&seen, &self.settings, wish);
@@ -105,10 +117,19 @@ impl Brain {
 
     /// The count that is asked for from now on.
     pub fn adopt(&mut self, desired: u32, now: Nanos) {
+        if desired > self.desired {
+            self.progressed = now;
+        }
         if desired != self.desired {
             self.changed = now;
             self.desired = desired;
         }
+    }
+
+    /// `desired` replicas are asked for already, by whomever: they are taken over.
+    pub fn take_over(&mut self, desired: u32, now: Nanos) {
+        self.found = Some(now);
+        self.adopt(desired, now);
     }
 
     /// Other replicas take requests now than before.
@@ -130,6 +151,8 @@ impl Brain {
             desired: self.desired,
             ready: replicas.ready,
             starting: replicas.starting,
+            stalled: reading.at.since(self.progressed),
+            watched: self.found.map(|found| reading.at.since(found)),
             unchanged: reading.at.since(self.changed),
             start_up: replicas.start_up,
             capacity: replicas.capacity,

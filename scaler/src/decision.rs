@@ -98,6 +98,31 @@ pub enum Reason {
         /** required */
         stability: Duration,
     },
+    /// Scale-down waits: demand has not been watched for long enough yet.
+    Unwatched {
+        /** wanted */
+        wanted: u32,
+        /** since the start */
+        watched: Duration,
+        /** required */
+        needed: Duration,
+    },
+    /// Replicas on their way hang: only one more is tried.
+    Hanging {
+        /** wanted */
+        wanted: u32,
+        /** on their way */
+        starting: u32,
+        /** since one last got ready */
+        stalled: Duration,
+    },
+    /// What runs is not known yet.
+    Unheard,
+    /// Found running at the start, and taken over.
+    Found {
+        /** asked for, by whomever */
+        replicas: u32,
+    },
     /// The first count after start, or after the configuration changed.
     Configured {
         /** asked for */
@@ -193,6 +218,28 @@ impl fmt::Display for Reason {
                 unchanged.as_secs_f64(),
                 stability.as_secs_f64()
             ),
+            Self::Unwatched {
+                wanted,
+                watched,
+                needed,
+            } => write!(
+                f,
+                "{wanted} would do, but demand has been watched for {:.0} s only; scale-down waits for {:.0} s",
+                watched.as_secs_f64(),
+                needed.as_secs_f64()
+            ),
+            Self::Hanging {
+                wanted,
+                starting,
+                stalled,
+            } => write!(
+                f,
+                "{wanted} wanted, but {starting} have been starting for {:.0} s without one getting ready: \
+                 only one more is tried",
+                stalled.as_secs_f64()
+            ),
+            Self::Unheard => write!(f, "waiting to hear what runs"),
+            Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),
         }
     }

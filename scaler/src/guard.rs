@@ -5,15 +5,31 @@
 //!
 //! 1. scaling only where minReplicas or maxReplicas is set;
 //! 2. the count stays within them;
-//! 3. scale-down only when the replica set has been unchanged for the stability time;
+//! 3. scale-down only when the replica set has been unchanged for the stability
+//!    time. (Stricter here, where replicas were found that somebody else had asked
+//!    for, as after a restart: not before demand has been watched for the longest
+//!    window it is looked at.)
 //! 4. scale-up only where the server has capacity; a refused scale-up changes
 //!    nothing and says why. (Where it has room for some, `lag` gets those: its
 //!    wish is a total, not a step.)
+//!
+//! And one of our own:
+//!
+//! 5. where replicas have not become ready for far longer than a start takes,
+//!    one more is tried now and then, and no more than that: starts that hang
+//!    are not waited for, and do not multiply.
+
+use std::time::Duration;
 
 use crate::{
     decision::{Decision, Reason},
     policy::{Observation, Settings, Wish},
+    signals,
 };
+
+/// What was found is not scaled down before demand was watched for this long:
+/// the longest of the windows that `lag` looks at.
+pub const WATCH: Duration = signals::LONGEST_WINDOW;
 
 /// What is done with `wish`.
 #[must_use]
@@ -29,10 +45,25 @@ pub fn guard(seen: &Observation, settings: &Settings, wish: Wish) -> Decision {
             reasons: vec![Reason::NotScaled { replicas }],
         };
     }
+    try_one(seen, &mut decision);
     bound(settings, &mut decision);
     fit(seen, &mut decision);
     steady(seen, settings, &mut decision);
     decision
+}
+
+/// Rule 5.
+fn try_one(seen: &Observation, decision: &mut Decision) {
+    let wanted = decision.desired;
+    let most = seen.desired.saturating_add(1);
+    if wanted > most && seen.hangs() {
+        decision.desired = most;
+        decision.reasons.push(Reason::Hanging {
+            wanted,
+            starting: seen.starting,
+            stalled: seen.stalled,
+        });
+    }
 }
 
 /// Rule 2.
@@ -61,7 +92,17 @@ fn fit(seen: &Observation, decision: &mut Decision) {
 fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
     let wanted = decision.desired;
     let allowed = seen.desired.min(settings.max.max(settings.min));
-    if wanted < allowed && seen.unchanged < settings.stability {
+    if wanted >= allowed {
+        return;
+    }
+    if let Some(watched) = seen.watched.filter(|&watched| watched < WATCH) {
+        decision.desired = allowed;
+        decision.reasons.push(Reason::Unwatched {
+            wanted,
+            watched,
+            needed: WATCH,
+        });
+    } else if seen.unchanged < settings.stability {
         decision.desired = allowed;
         decision.reasons.push(Reason::Unstable {
             wanted,
@@ -76,7 +117,6 @@ mod tests {
     use super::*;
     use crate::policy::Policy;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     fn settings() -> Settings {
         Settings {
@@ -172,6 +212,51 @@ mod tests {
             why,
             "5 wanted, but the server has room for 4: nothing changed"
         );
+    }
+
+    #[test]
+    fn what_was_found_is_kept_until_demand_has_been_watched() {
+        let seen = |watched| Observation {
+            desired: 5,
+            capacity: u32::MAX,
+            unchanged: Duration::from_secs(3600),
+            watched: Some(Duration::from_secs(watched)),
+            ..Observation::default()
+        };
+        let wish = || Wish {
+            replicas: 1,
+            reason: Reason::Configured { replicas: 1 },
+        };
+        let early = guard(&seen(63), &settings(), wish());
+        assert_eq!(early.desired, 5);
+        assert_eq!(
+            early.reasons.last().unwrap().to_string(),
+            "1 would do, but demand has been watched for 63 s only; scale-down waits for 64 s"
+        );
+        assert_eq!(guard(&seen(64), &settings(), wish()).desired, 1);
+    }
+
+    #[test]
+    fn starts_that_hang_do_not_multiply() {
+        let seen = |stalled, start_up| Observation {
+            desired: 3,
+            ready: 1,
+            starting: 2,
+            capacity: u32::MAX,
+            stalled: Duration::from_secs(stalled),
+            start_up: Some(Duration::from_secs(start_up)),
+            ..Observation::default()
+        };
+        let wish = || Wish {
+            replicas: 8,
+            reason: Reason::Configured { replicas: 8 },
+        };
+        for (stalled, start_up, expected) in
+            [(119, 1, 8), (120, 1, 4), (299, 100, 8), (300, 100, 4)]
+        {
+            let decision = guard(&seen(stalled, start_up), &settings(), wish());
+            assert_eq!(decision.desired, expected, "{stalled} s of {start_up} s");
+        }
     }
 
     proptest! {

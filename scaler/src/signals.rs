@@ -14,6 +14,8 @@ const SPACING: Duration = Duration::from_millis(900);
 const KEPT: Duration = Duration::from_secs(130);
 /// The windows over which demand is looked at, in seconds.
 const WINDOWS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+/// The longest of them.
+pub const LONGEST_WINDOW: Duration = Duration::from_secs(64);
 /// The rate is taken over this window; its slope is that against the window before.
 const RATE: Duration = Duration::from_secs(60);
 /// The mean lag is taken over this window.

@@ -20,6 +20,9 @@ use crate::replica::Replica;
 pub struct ReplicaSet {
     /// Which model.
     pub model: String,
+    /// How many are asked for, by the orchestrator's own account; `None` where it
+    /// has none but what it is [asked](Orchestrator::scale) for.
+    pub desired: Option<u32>,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
     /// How many are on their way, or wait to be started again.
@@ -48,9 +51,28 @@ pub enum ScaleError {
     Failed(String),
 }
 
+/// What an orchestrator knows of replicas that we did not ask for: those of a
+/// proxy before us, or of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing: there is what we ask for.
+    None,
+    /// All: its [`ReplicaSet::desired`] says what is asked for, by whomever.
+    Own,
+}
+
 /// Starts and stops replicas of models.
 #[async_trait]
 pub trait Orchestrator: Send + Sync {
+    /// Whether it has to be heard before anything is asked of it.
+    fn memory(&self) -> Memory {
+        Memory::None
+    }
+
+    /// From now on it tells of `model`'s replicas, and asks nothing of its own
+    /// accord. Called again when the model's configuration changes.
+    fn follow(&self, _model: &Arc<Model>) {}
+
     /// Asks for `replicas` of `model`. Absolute and idempotent; returns once
     /// the request is taken, not once the replicas are there. What becomes of
     /// them is sent as [`ReplicaSet`]s.

@@ -18,6 +18,9 @@ use crate::{clock::Nanos, decision::Reason, signals::Demand};
 /// How long a request may wait for a replica without being late.
 pub const TARGET_WAIT: Duration = Duration::from_secs(1);
 
+/// No start is taken to hang before this.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(120);
+
 /// What is known about a model at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
@@ -33,12 +36,27 @@ pub struct Observation {
     pub ready: u32,
     /// Replicas on their way.
     pub starting: u32,
+    /// For how long replicas have been starting without one getting ready.
+    pub stalled: Duration,
+    /// For how long demand has been watched, where replicas were found that
+    /// somebody else had asked for.
+    pub watched: Option<Duration>,
     /// For how long neither the number asked for nor the ready ones changed.
     pub unchanged: Duration,
     /// How long a replica takes to get ready, as measured; `None` before the first.
     pub start_up: Option<Duration>,
     /// The most replicas the server has room for.
     pub capacity: u32,
+}
+
+impl Observation {
+    /// Whether the replicas on their way hang: none got ready for far longer
+    /// than a start takes.
+    #[must_use]
+    pub fn hangs(&self) -> bool {
+        let start_up = self.start_up.unwrap_or_default();
+        self.stalled >= (start_up * 3).max(SHORTEST_PATIENCE)
+    }
 }
 
 /// What the user has set for a model.

@@ -17,10 +17,18 @@ use crate::{
     brain::{Brain, Replicas, Turn},
     clock::Nanos,
     decision::{Decision, Outcome, Reason, Record},
-    orchestrator::{Orchestrator, ReplicaSet},
+    orchestrator::{Memory, Orchestrator, ReplicaSet},
     policy::{Observation, Settings},
     replica::Replica,
 };
+
+/// Whether it is known what runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TakenOver {
+    /// What the orchestrator has is still to be heard; nothing is asked for.
+    NotYet,
+    Yes,
+}
 
 pub(super) struct Tracked {
     watched: Watched,
@@ -29,6 +37,7 @@ pub(super) struct Tracked {
     board: Board,
     set: ReplicaSet,
     brain: Brain,
+    taken_over: TakenOver,
     /// Whether the ledger will ring when the level is reached.
     armed: bool,
     /// What was last decided with `dryRun`, which is not carried out: said once.
@@ -36,10 +45,15 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// Begins with the configured count.
+    /// Begins with what the orchestrator says there is, or else with the
+    /// configured count.
     pub(super) fn new(watched: Watched, orchestrator: Arc<dyn Orchestrator>, board: Board) -> Self {
         let desired = watched.model.replicas.initial;
         let reading = watched.ledger.read();
+        let taken_over = match orchestrator.memory() {
+            Memory::None => TakenOver::Yes,
+            Memory::Own => TakenOver::NotYet,
+        };
         let mut tracked = Self {
             brain: Brain::new(Settings::from(&*watched.model), desired, reading),
             requester: Requester::new(orchestrator.clone(), board.clone()),
@@ -49,13 +63,20 @@ impl Tracked {
                 capacity: u32::MAX,
                 ..ReplicaSet::default()
             },
+            taken_over,
             armed: false,
             dry_run: None,
             watched,
         };
-        tracked.ask(None, None);
-        tracked.show(&Reason::Configured { replicas: desired }.to_string());
-        tracked.arm();
+        tracked.orchestrator.follow(&tracked.watched.model);
+        match taken_over {
+            TakenOver::Yes => {
+                tracked.ask(None, None);
+                tracked.show(&Reason::Configured { replicas: desired }.to_string());
+                tracked.arm();
+            }
+            TakenOver::NotYet => tracked.show(&Reason::Unheard.to_string()),
+        }
         tracked
     }
 
@@ -67,6 +88,7 @@ impl Tracked {
     /// Takes a new configuration and keeps the history.
     pub(super) fn reconfigure(&mut self, watched: Watched) {
         let before = mem::replace(&mut self.watched, watched);
+        let asked = self.brain.desired();
         let replicas = &self.watched.model.replicas;
         if before.model.replicas.initial != replicas.initial {
             let kept = if replicas.scaled {
@@ -77,9 +99,14 @@ impl Tracked {
             self.brain.adopt(replicas.initial.max(kept), Nanos::now());
         }
         self.brain.configure(Settings::from(&*self.watched.model));
-        // Also where the count is the same: the orchestrator must hear of a
-        // changed command.
-        self.ask(None, None);
+        self.orchestrator.follow(&self.watched.model);
+        match (self.taken_over, self.orchestrator.memory()) {
+            (TakenOver::NotYet, _) => {}
+            // Also where the count is the same: it must hear of a changed command.
+            (TakenOver::Yes, Memory::None) => self.ask(None, None),
+            (TakenOver::Yes, Memory::Own) if self.brain.desired() == asked => {}
+            (TakenOver::Yes, Memory::Own) => self.ask(None, None),
+        }
         self.watched.traffic.set_replicas(&self.set.ready);
         self.decide(None);
     }
@@ -111,6 +138,15 @@ impl Tracked {
             self.watched.traffic.set_replicas(&set.ready);
         }
         self.set = set;
+        if let (TakenOver::NotYet, Some(found)) = (self.taken_over, self.set.desired) {
+            self.taken_over = TakenOver::Yes;
+            self.brain.take_over(found, Nanos::now());
+            tracing::info!(
+                model = self.watched.model.name,
+                "{}",
+                Reason::Found { replicas: found }
+            );
+        }
         self.decide(None);
     }
 
@@ -128,6 +164,9 @@ impl Tracked {
 
     /// One turn: observe, decide, guard, request, record.
     fn decide(&mut self, crossing: Option<Nanos>) {
+        if self.taken_over == TakenOver::NotYet {
+            return self.show(&Reason::Unheard.to_string());
+        }
         let reading = self.watched.ledger.read();
         let Turn { seen, decision } = self.brain.decide(reading, &self.replicas());
         let why = decision

@@ -239,6 +239,7 @@ impl Set {
         let count = |phase| self.members.values().filter(|m| m.phase == phase).count() as u32;
         let ready = self.members.values().filter(|m| m.phase == Phase::Ready);
         let set = ReplicaSet {
+            desired: None,
             model: self.name().to_owned(),
             ready: ready.map(|m| m.replica.clone()).collect(),
             starting: count(Phase::Starting) + self.missing(),

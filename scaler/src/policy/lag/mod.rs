@@ -83,7 +83,8 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
         // A single held request takes lag over the threshold: chance does that.
         seen.demand.mean_lag.min(seen.lag as f64)
     };
-    let short = lag > carried && seen.starting == 0 && seen.ready >= seen.desired;
+    let on_their_way = seen.starting > 0 || seen.ready < seen.desired;
+    let short = lag > carried && (!on_their_way || seen.hangs());
     if short && replicas <= seen.desired {
         return Wish {
             replicas: seen.desired.saturating_add(1),
