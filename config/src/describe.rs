@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::{FROM_DESCRIPTORS, NONE};
-use crate::{Config, Endpoint, Kind, Model, Origin, Process, Protocol, Server, Setting};
+use crate::{Config, Endpoint, Kind, Model, Origin, Process, Protocol, RateLimit, Server, Setting};
 
 /// One line of a table: setting, value, where from.
 type Row = (&'static str, String, String);
@@ -91,6 +91,16 @@ fn model_rows(model: &Model) -> Vec<Row> {
         }));
         rows.push(row("scaling.inactiveSeconds", &scaling.inactive, seconds));
         rows.push(row("scaling.stabilitySeconds", &scaling.stability, seconds));
+        rows.push(row(
+            "scaling.targetWaitSeconds",
+            &scaling.target_wait,
+            seconds,
+        ));
+        let limit = |limit: &Option<RateLimit>| {
+            limit.map_or_else(|| NONE.to_owned(), |limit| limit.to_string())
+        };
+        rows.push(row("scaling.scaleUpLimit", &scaling.up_limit, limit));
+        rows.push(row("scaling.scaleDownLimit", &scaling.down_limit, limit));
         rows.push(row("scaling.dryRun", &scaling.dry_run, bool::to_string));
     }
     rows
@@ -275,14 +285,14 @@ mod tests {
         let config = load_text(Path::new("a.yaml"), text, &env).unwrap();
         let expected = "\
 model tfsimple (a.yaml, document 2, line 14)
-  server                    sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
-  minReplicas               1                               model tfsimple (a.yaml, document 2, line 21)
-  maxReplicas               4                               server sample (a.yaml, document 1, line 1)
-  replicas                  1 at start                      model tfsimple (a.yaml, document 2, line 22)
-  memory                    100Ki                           model tfsimple (a.yaml, document 2, line 14)
-  concurrency               8                               server sample (a.yaml, document 1, line 1)
-  hold.queue                10000                           default
-  hold.seconds              2.5 s                           environment TAILBACK_HOLD_SECONDS
+  server                     sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
+  minReplicas                1                               model tfsimple (a.yaml, document 2, line 21)
+  maxReplicas                4                               server sample (a.yaml, document 1, line 1)
+  replicas                   1 at start                      model tfsimple (a.yaml, document 2, line 22)
+  memory                     100Ki                           model tfsimple (a.yaml, document 2, line 14)
+  concurrency                8                               server sample (a.yaml, document 1, line 1)
+  hold.queue                 10000                           default
+  hold.seconds               2.5 s                           environment TAILBACK_HOLD_SECONDS
 ";
         let found = describe(&config);
         assert!(found.starts_with(expected), "{found}");

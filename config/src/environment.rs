@@ -26,6 +26,7 @@ pub(crate) struct Thresholds {
     pub lag_threshold: Setting<NonZeroU32>,
     pub inactive: Setting<Duration>,
     pub stability: Setting<Duration>,
+    pub target_wait: Setting<Duration>,
     pub queue: Setting<u32>,
     pub deadline: Setting<Duration>,
 }
@@ -70,6 +71,11 @@ impl Reader<'_> {
             number::seconds,
             SECONDS,
         );
+        let target_wait = self.setting(
+            "TAILBACK_SCALING_TARGET_WAIT_SECONDS",
+            number::seconds,
+            SECONDS,
+        );
         let queue = self.setting("TAILBACK_HOLD_QUEUE", parse, FROM_ZERO);
         let deadline = self.setting("TAILBACK_HOLD_SECONDS", above_zero, ABOVE_ZERO);
         Some(Thresholds {
@@ -77,6 +83,7 @@ impl Reader<'_> {
             lag_threshold: lag_threshold?,
             inactive: inactive?,
             stability: stability?,
+            target_wait: target_wait?,
             queue: queue?,
             deadline: deadline?,
         })

@@ -37,7 +37,7 @@ pub use describe::describe;
 pub use env::Env;
 pub use error::{Error, Errors, Spot};
 pub use load::{load, load_text};
-pub use model::{Hold, Model, Policy, Replicas, Scaling};
+pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
 pub use process::{Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
 pub use server::{

@@ -74,8 +74,23 @@ pub struct Scaling {
     pub inactive: Setting<Duration>,
     /// How long the replica set must have been unchanged before it is scaled down; may be zero.
     pub stability: Setting<Duration>,
+    /// How long a request may wait for a replica without being late; may be zero.
+    pub target_wait: Setting<Duration>,
+    /// How fast the count may go up; `None`: as fast as it is needed.
+    pub up_limit: Setting<Option<RateLimit>>,
+    /// How fast the count may go down; `None`: at once.
+    pub down_limit: Setting<Option<RateLimit>>,
     /// Decide and record, but ask the orchestrator for nothing.
     pub dry_run: Setting<bool>,
+}
+
+/// So many replicas more, or fewer, within any such time, and no more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// By how many the count may change.
+    pub replicas: NonZeroU32,
+    /// Within how long. Never zero.
+    pub within: Duration,
 }
 
 /// The rule that turns lag into a replica count.
@@ -109,6 +124,12 @@ impl Policy {
             .iter()
             .copied()
             .find(|policy| policy.as_str() == text)
+    }
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {} s", self.replicas, self.within.as_secs_f64())
     }
 }
 

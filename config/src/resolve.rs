@@ -107,6 +107,7 @@ fn tune(model: Overrides, server: &Overrides, rest: &Thresholds) -> (Hold, Scali
             .unwrap_or_else(|| rest.clone())
     }
     let dry_run = Setting::new(false, Origin::Default);
+    let no_limit = Setting::new(None, Origin::Default);
     let hold = Hold {
         queue: pick(model.queue, &server.queue, &rest.queue),
         deadline: pick(model.deadline, &server.deadline, &rest.deadline),
@@ -120,6 +121,9 @@ fn tune(model: Overrides, server: &Overrides, rest: &Thresholds) -> (Hold, Scali
         ),
         inactive: pick(model.inactive, &server.inactive, &rest.inactive),
         stability: pick(model.stability, &server.stability, &rest.stability),
+        target_wait: pick(model.target_wait, &server.target_wait, &rest.target_wait),
+        up_limit: pick(model.up_limit, &server.up_limit, &no_limit),
+        down_limit: pick(model.down_limit, &server.down_limit, &no_limit),
         dry_run: pick(model.dry_run, &server.dry_run, &dry_run),
     };
     (hold, scaling)

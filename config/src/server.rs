@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Place, Policy, Setting};
+use crate::{Place, Policy, RateLimit, Setting};
 
 /// How replicas of one or more models are run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +132,12 @@ pub struct Overrides {
     pub inactive: Option<Setting<Duration>>,
     /// `scaling.stabilitySeconds`
     pub stability: Option<Setting<Duration>>,
+    /// `scaling.targetWaitSeconds`
+    pub target_wait: Option<Setting<Duration>>,
+    /// `scaling.scaleUpLimit`
+    pub up_limit: Option<Setting<Option<RateLimit>>>,
+    /// `scaling.scaleDownLimit`
+    pub down_limit: Option<Setting<Option<RateLimit>>>,
     /// `scaling.dryRun`
     pub dry_run: Option<Setting<bool>>,
     /// `hold.queue`

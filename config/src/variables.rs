@@ -102,6 +102,11 @@ pub const VARIABLES: &[Variable] = &[
         "seconds the replica set must be unchanged before scale-down; 0: no wait",
     ),
     model(
+        "TAILBACK_SCALING_TARGET_WAIT_SECONDS",
+        "1",
+        "seconds a request may wait for a replica without being late; 0: none",
+    ),
+    model(
         "TAILBACK_HOLD_QUEUE",
         "10000",
         "requests held for a model at once; 0: none are held",

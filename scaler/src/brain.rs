@@ -2,14 +2,14 @@
 //! in, decisions out. Pure: the caller brings the time. The live loop and the
 //! simulator feed the same brain.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     clock::Nanos,
     decision::Decision,
     guard::guard,
     ledger::Reading,
-    policy::{Observation, Policy, Settings, State, wake_at, wish},
+    policy::{Observation, Policy, RateLimit, Settings, State, wake_at, wish},
     signals::Signals,
 };
 
@@ -43,6 +43,7 @@ pub struct Turn {
 pub struct Brain {
     settings: Settings,
     desired: u32,
+    history: History,
     signals: Signals,
     state: State,
     /// When it found replicas that it had not asked for.
@@ -62,6 +63,7 @@ impl Brain {
         Self {
             settings,
             desired,
+            history: History::default(),
             signals: Signals::new(first),
             state: State::default(),
             found: None,
@@ -121,6 +123,7 @@ impl Brain {
             self.progressed = now;
         }
         if desired != self.desired {
+            self.history.replaced(self.desired, now, &self.settings);
             self.changed = now;
             self.desired = desired;
         }
@@ -149,6 +152,12 @@ impl Brain {
             held: reading.held,
             demand: self.signals.demand(self.settings.target_wait),
             desired: self.desired,
+            lowest: self
+                .history
+                .lowest(self.desired, &self.settings, reading.at),
+            highest: self
+                .history
+                .highest(self.desired, &self.settings, reading.at),
             ready: replicas.ready,
             starting: replicas.starting,
             stalled: reading.at.since(self.progressed),
@@ -157,5 +166,155 @@ impl Brain {
             start_up: replicas.start_up,
             capacity: replicas.capacity,
         }
+    }
+}
+
+/// Counts that were asked for, as far back as the limits reach.
+#[derive(Clone, Debug, Default)]
+struct History {
+    /// Each with the time at which another took its place, the oldest first.
+    counts: VecDeque<(Nanos, u32)>,
+}
+
+impl History {
+    /// Another count took the place of `count`.
+    fn replaced(&mut self, count: u32, now: Nanos, settings: &Settings) {
+        let within = |limit: Option<RateLimit>| limit.map_or(Duration::ZERO, |l| l.within);
+        let reach = within(settings.up_limit).max(within(settings.down_limit));
+        self.counts.push_back((now, count));
+        while self
+            .counts
+            .front()
+            .is_some_and(|&(until, _)| now.since(until) > reach)
+        {
+            self.counts.pop_front();
+        }
+    }
+
+    fn lowest(&self, desired: u32, settings: &Settings, now: Nanos) -> u32 {
+        self.within(settings.up_limit, now).fold(desired, u32::min)
+    }
+
+    fn highest(&self, desired: u32, settings: &Settings, now: Nanos) -> u32 {
+        self.within(settings.down_limit, now)
+            .fold(desired, u32::max)
+    }
+
+    /// Those that were asked for at some time within the limit's.
+    fn within(&self, limit: Option<RateLimit>, now: Nanos) -> impl Iterator<Item = u32> {
+        let within = limit.map_or(Duration::ZERO, |limit| limit.within);
+        self.counts
+            .iter()
+            .filter(move |(until, _)| now.since(*until) < within)
+            .map(|&(_, count)| count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{decision::Reason, policy::Wish};
+    use std::num::NonZeroU32;
+
+    fn at(s: u64) -> Nanos {
+        Nanos::from_duration(Duration::from_secs(s))
+    }
+
+    fn limit(replicas: u32, seconds: u64) -> Option<RateLimit> {
+        Some(RateLimit {
+            replicas: NonZeroU32::new(replicas).unwrap(),
+            within: Duration::from_secs(seconds),
+        })
+    }
+
+    fn reading(s: u64) -> Reading {
+        Reading {
+            at: at(s),
+            ..Reading::default()
+        }
+    }
+
+    #[test]
+    fn the_count_changes_no_faster_than_the_user_allows() {
+        let settings = Settings {
+            policy: Policy::Lag,
+            threshold: 30,
+            slots: 8,
+            target_wait: Duration::from_secs(1),
+            inactive: Duration::from_secs(600),
+            stability: Duration::ZERO,
+            up_limit: limit(4, 60),
+            down_limit: limit(1, 30),
+            scaled: true,
+            min: 0,
+            max: 100,
+        };
+        let mut brain = Brain::new(settings.clone(), 1, reading(0));
+        let replicas = Replicas {
+            capacity: u32::MAX,
+            ..Replicas::default()
+        };
+        for (second, wanted, expected) in [
+            (10, 50, 5),
+            (11, 50, 5),
+            (69, 50, 5),
+            (70, 50, 9),
+            (71, 2, 8),
+            (100, 2, 8),
+            (101, 2, 7),
+            (102, 9, 9),
+        ] {
+            let seen = brain.observe(&reading(second), &replicas);
+            let wish = Wish {
+                replicas: wanted,
+                reason: Reason::Configured { replicas: wanted },
+            };
+            let decision = guard(&seen, &settings, wish);
+            assert_eq!(
+                decision.desired, expected,
+                "{wanted} at {second} s: {:?}",
+                decision.reasons
+            );
+            brain.adopt(decision.desired, at(second));
+        }
+    }
+
+    #[test]
+    fn starts_hang_once_none_has_got_ready_for_long() {
+        let settings = Settings {
+            policy: Policy::Lag,
+            threshold: 1,
+            slots: 1,
+            target_wait: Duration::ZERO,
+            inactive: Duration::from_secs(600),
+            stability: Duration::ZERO,
+            up_limit: None,
+            down_limit: None,
+            scaled: true,
+            min: 1,
+            max: 100,
+        };
+        let mut brain = Brain::new(settings, 4, reading(0));
+        let mut look = |second, ready| {
+            let replicas = Replicas {
+                ready,
+                starting: 4 - ready,
+                capacity: u32::MAX,
+                start_up: Some(Duration::from_secs(50)),
+            };
+            let lag = Reading {
+                arrived: 500,
+                held: 500,
+                ..reading(second)
+            };
+            let turn = brain.decide(lag, &replicas);
+            (turn.seen.hangs(), turn.decision.desired)
+        };
+        assert!(!look(149, 0).0);
+        assert!(look(150, 0).0);
+        assert!(!look(160, 1).0, "one got ready");
+        assert!(!look(309, 1).0);
+        let (hangs, desired) = look(310, 1);
+        assert_eq!((hangs, desired), (true, 5), "one more is tried");
     }
 }

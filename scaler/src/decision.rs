@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
+use tailback_config::RateLimit;
 
 /// Why a policy or a guard said what it said, with its numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +116,13 @@ pub enum Reason {
         starting: u32,
         /** since one last got ready */
         stalled: Duration,
+    },
+    /// The user allows no faster change.
+    Limited {
+        /** wanted */
+        wanted: u32,
+        /** allowed */
+        limit: RateLimit,
     },
     /// What runs is not known yet.
     Unheard,
@@ -237,6 +245,10 @@ impl fmt::Display for Reason {
                 "{wanted} wanted, but {starting} have been starting for {:.0} s without one getting ready: \
                  only one more is tried",
                 stalled.as_secs_f64()
+            ),
+            Self::Limited { wanted, limit } => write!(
+                f,
+                "{wanted} wanted, but the count may change by no more than {limit}"
             ),
             Self::Unheard => write!(f, "waiting to hear what runs"),
             Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),

@@ -13,11 +13,13 @@
 //!    nothing and says why. (Where it has room for some, `lag` gets those: its
 //!    wish is a total, not a step.)
 //!
-//! And one of our own:
+//! And two of our own:
 //!
 //! 5. where replicas have not become ready for far longer than a start takes,
 //!    one more is tried now and then, and no more than that: starts that hang
-//!    are not waited for, and do not multiply.
+//!    are not waited for, and do not multiply;
+//! 6. the count goes up, and down, no faster than the user allows. (Bounds are not
+//!    waited for.)
 
 use std::time::Duration;
 
@@ -45,11 +47,36 @@ pub fn guard(seen: &Observation, settings: &Settings, wish: Wish) -> Decision {
             reasons: vec![Reason::NotScaled { replicas }],
         };
     }
+    limit(seen, settings, &mut decision);
     try_one(seen, &mut decision);
     bound(settings, &mut decision);
     fit(seen, &mut decision);
     steady(seen, settings, &mut decision);
     decision
+}
+
+/// Rule 6.
+fn limit(seen: &Observation, settings: &Settings, decision: &mut Decision) {
+    let wanted = decision.desired;
+    let most = settings
+        .up_limit
+        .map(|limit| seen.lowest.saturating_add(limit.replicas.get()));
+    let least = settings
+        .down_limit
+        .map(|limit| seen.highest.saturating_sub(limit.replicas.get()));
+    let (allowed, limit) = match (most, least) {
+        (Some(most), _) if wanted > most.max(seen.desired) => {
+            (most.max(seen.desired), settings.up_limit)
+        }
+        (_, Some(least)) if wanted < least.min(seen.desired) => {
+            (least.min(seen.desired), settings.down_limit)
+        }
+        _ => return,
+    };
+    decision.desired = allowed;
+    if let Some(limit) = limit {
+        decision.reasons.push(Reason::Limited { wanted, limit });
+    }
 }
 
 /// Rule 5.
@@ -126,6 +153,8 @@ mod tests {
             target_wait: Duration::from_secs(1),
             inactive: Duration::from_secs(600),
             stability: Duration::from_secs(60),
+            up_limit: None,
+            down_limit: None,
             scaled: true,
             min: 1,
             max: 8,

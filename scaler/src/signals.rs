@@ -4,27 +4,30 @@
 //! comes and goes between two looks is missed. Pure: the caller brings the
 //! readings.
 
+mod learned;
+
 use std::{collections::VecDeque, time::Duration};
 
+use self::learned::{Dispersion, Service, UNKNOWN_SERVICE, served_seconds};
 use crate::{clock::Nanos, ledger::Reading};
 
 /// How far apart the kept readings are, at least.
 const SPACING: Duration = Duration::from_millis(900);
 /// For how long readings are kept.
-const KEPT: Duration = Duration::from_secs(130);
+const KEPT: Duration = Duration::from_secs(610);
 /// The windows over which demand is looked at, in seconds.
 const WINDOWS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 /// The longest of them.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(64);
-/// The rate is taken over this window; its slope is that against the window before.
-const RATE: Duration = Duration::from_secs(60);
+/// The rate is taken over this window.
+pub const RATE: Duration = Duration::from_secs(60);
+/// Growth is looked for on these scales of time, in seconds.
+const GROWTH: [u64; 4] = [30, 60, 120, 300];
+/// As many standard deviations are left to chance: looked at four ways all the
+/// time, less would see growth several times an hour where there is none.
+const CHANCE: f64 = 3.0;
 /// The mean lag is taken over this window.
 const LAG: Duration = Duration::from_secs(10);
-/// What was served longer ago than this says little of the time in service.
-const SERVICE_MEMORY: f64 = 300.0;
-/// Time in service that is assumed before anything was served, in seconds; it
-/// counts as much as one request.
-const UNKNOWN_SERVICE: f64 = 1.0;
 
 /// A model's recent readings.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ pub struct Demand {
     pub service: f64,
     /// Arrivals a second over the last minute, or since the first reading.
     pub rate: f64,
-    /// By how much the rate grows a second; 0 where it may as well be chance.
+    /// By how much the rate grows a second; 0 where it may as well be chance. Not below 0.
     pub growth: f64,
     /// Variance of arrivals within a time in service, as a multiple of a Poisson
     /// process's; at least 1.
@@ -110,12 +113,12 @@ impl Signals {
     pub fn demand(&self, target: Duration) -> Demand {
         let now = self.last;
         let minute = self.before(RATE);
-        let service = self.service.mean();
+        let service = self.service();
         Demand {
             idle: now.at.since(self.used),
             service,
             rate: now.arrival_rate(&minute),
-            growth: self.growth(&minute),
+            growth: self.growth(),
             dispersion: self.dispersion.mean(),
             slots: self.slots(service, target.as_secs_f64()),
             mean_lag: self.mean_lag(),
@@ -171,34 +174,70 @@ impl Signals {
         self.last.mean_in_flight(&from)
     }
 
-    /// The rate of the last window against that of the one before it, less what
-    /// two such counts of a steady Poisson process differ by in one of six cases.
-    fn growth(&self, minute: &Reading) -> f64 {
-        let before = self.before(2 * RATE);
-        let (late, early) = (self.last.since(minute), minute.since(&before));
-        if early < RATE / 2 {
-            return 0.0;
+    /// How long a request is in service. Where more are served now than ended so
+    /// far, as when many replicas begin at once, what was served without an end
+    /// says that requests are long, but not that they are far longer than those
+    /// that are served now have been.
+    fn service(&self) -> f64 {
+        let (mean, served) = (
+            self.service.mean(),
+            self.last.in_flight().saturating_sub(self.last.held),
+        );
+        if served as f64 <= self.service.completed() {
+            return mean;
         }
-        let (a, b) = (self.last.arrival_rate(minute), minute.arrival_rate(&before));
-        let chance = (a / late.as_secs_f64() + b / early.as_secs_f64()).sqrt();
-        let apart = (late + early).as_secs_f64() / 2.0;
-        ((a - b).abs() - chance).max(0.0).copysign(a - b) / apart
+        mean.min((2.0 * self.age()).max(UNKNOWN_SERVICE))
     }
 
-    /// Compares the arrivals within a time in service with those before.
+    /// Seconds since that was begun which ends now, were requests served in order.
+    fn age(&self) -> f64 {
+        let begun = |at: &Reading| at.arrived.wrapping_sub(at.held);
+        let later = self
+            .kept
+            .partition_point(|kept| begun(kept) <= self.last.completed);
+        let from = self.kept.get(later.saturating_sub(1));
+        self.last.since(from.unwrap_or(&self.last)).as_secs_f64()
+    }
+
+    /// By how much the rate grows a second: on the scale of time at which a window
+    /// differs from the one before it by more than chance explains; where several
+    /// do, the highest.
+    fn growth(&self) -> f64 {
+        let slope = |&seconds: &u64| {
+            let window = Duration::from_secs(seconds);
+            let middle = self.before(window);
+            let first = self.before(2 * window);
+            let (late, early) = (self.last.since(&middle), middle.since(&first));
+            if early < window / 2 {
+                return 0.0;
+            }
+            let (a, b) = (self.last.arrival_rate(&middle), middle.arrival_rate(&first));
+            let variance = a / late.as_secs_f64() + b / early.as_secs_f64();
+            let chance = CHANCE * (variance * self.dispersion.mean()).sqrt();
+            if a - b > chance {
+                (a - b) / ((late + early).as_secs_f64() / 2.0)
+            } else {
+                0.0
+            }
+        };
+        GROWTH.iter().map(slope).fold(0.0, f64::max)
+    }
+
+    /// Compares the arrivals of the last two times in service, over which arrivals
+    /// meet each other in service, with the mean.
     fn disperse(&mut self, span: Duration) {
-        let window = Duration::from_secs_f64(self.service.mean().clamp(1.0, 60.0));
+        let window = Duration::from_secs_f64((2.0 * self.service.mean()).clamp(1.0, 30.0));
         let middle = self.before(window);
-        let length = self.last.since(&middle);
-        let first = self.before(2 * length);
-        let before = middle.since(&first);
-        if before < length / 2 {
-            return;
+        let window = self.last.since(&middle);
+        let first = self.before((4 * window).max(RATE));
+        let share = window.as_secs_f64() / self.last.since(&first).as_secs_f64();
+        // A mean that is hardly more than the window itself says nothing.
+        if share <= 0.5 {
+            let since = |then: &Reading| self.last.arrived.wrapping_sub(then.arrived) as f64;
+            let mean = since(&first) * share;
+            let apart = (since(&middle) - mean).abs() / (1.0 - share).sqrt();
+            self.dispersion.learn(apart, mean, span);
         }
-        let late = self.last.arrived.wrapping_sub(middle.arrived) as f64;
-        let early = middle.arrived.wrapping_sub(first.arrived) as f64;
-        let scale = length.as_secs_f64() / before.as_secs_f64().max(f64::MIN_POSITIVE);
-        self.dispersion.learn(late, early, scale, span);
     }
 
     /// The newest kept reading at least `span` old, or the oldest.
@@ -207,58 +246,6 @@ impl Signals {
         let later = self.kept.partition_point(|kept| kept.at <= at);
         let found = self.kept.get(later.saturating_sub(1));
         found.copied().unwrap_or(self.last)
-    }
-}
-
-/// Request-seconds in service between two readings: what the lag's integral
-/// holds beyond those who waited. These are counted at both ends only, and
-/// taken to have changed evenly.
-fn served_seconds(from: &Reading, to: &Reading) -> f64 {
-    let span = to.since(from).as_secs_f64();
-    let held = (from.held + to.held) as f64 / 2.0;
-    (to.mean_in_flight(from) - held).max(0.0) * span
-}
-
-/// The mean time in service: by Little's law the request-seconds in service
-/// over the completions, both fading with [`SERVICE_MEMORY`].
-#[derive(Clone, Copy, Debug, Default)]
-struct Service {
-    seconds: f64,
-    completed: f64,
-}
-
-impl Service {
-    fn learn(&mut self, from: &Reading, to: &Reading) {
-        let fade = (-to.since(from).as_secs_f64() / SERVICE_MEMORY).exp();
-        let completed = to.completed.wrapping_sub(from.completed) as f64;
-        self.seconds = self.seconds * fade + served_seconds(from, to);
-        self.completed = self.completed * fade + completed;
-    }
-
-    fn mean(&self) -> f64 {
-        (self.seconds + UNKNOWN_SERVICE) / (self.completed + 1.0)
-    }
-}
-
-/// How much counts in neighbouring windows differ, as a multiple of what those
-/// of a Poisson process do: there the mean square of the difference is the sum.
-#[derive(Clone, Copy, Debug, Default)]
-struct Dispersion {
-    squares: f64,
-    counts: f64,
-}
-
-impl Dispersion {
-    /// `early` arrived in a window that was `scale` times shorter than that of `late`.
-    fn learn(&mut self, late: f64, early: f64, scale: f64, span: Duration) {
-        let fade = (-span.as_secs_f64() / SERVICE_MEMORY).exp();
-        self.squares = self.squares * fade + (late - scale * early).powi(2);
-        self.counts = self.counts * fade + late + scale * scale * early;
-    }
-
-    fn mean(&self) -> f64 {
-        // As if a hundred had been Poisson's.
-        ((self.squares + 100.0) / (self.counts + 100.0)).max(1.0)
     }
 }
 

@@ -193,6 +193,24 @@ fn the_strongest_who_sets_a_threshold_wins() {
 }
 
 #[test]
+fn a_model_may_lift_the_limits_of_its_server() {
+    let text = with_server(
+        "scaling: { scaleUpLimit: { replicas: 4, seconds: 60 }, scaleDownLimit: { replicas: 1, seconds: 0.5 } }",
+        "minReplicas: 0, scaling: { scaleUpLimit: none, targetWaitSeconds: 0 }",
+    );
+    let scaling = parse(&text).models["m"].scaling.clone();
+    assert_eq!(
+        (*scaling.up_limit, *scaling.target_wait),
+        (None, Duration::ZERO)
+    );
+    let limit = scaling.down_limit.unwrap();
+    assert_eq!(
+        (limit.replicas.get(), limit.within),
+        (1, Duration::from_millis(500))
+    );
+}
+
+#[test]
 fn replicas_follow_the_load_only_where_a_bound_is_set() {
     const NONE: u32 = u32::MAX;
     for (server, spec, expected) in [

@@ -3,7 +3,7 @@
 
 use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
-use crate::{Origin, Overrides, Place, Policy, Setting};
+use crate::{Origin, Overrides, Place, Policy, RateLimit, Setting};
 
 /// What `scaling` and `hold` of a server or model say.
 pub(super) fn read(spec: &Fields<'_>, place: &Place, origin: fn(Place) -> Origin) -> Overrides {
@@ -14,6 +14,9 @@ pub(super) fn read(spec: &Fields<'_>, place: &Place, origin: fn(Place) -> Origin
         overrides.lag_threshold = set.read(&scaling, "lagThreshold", Value::count_from_one);
         overrides.inactive = set.read(&scaling, "inactiveSeconds", Value::seconds_above_zero);
         overrides.stability = set.read(&scaling, "stabilitySeconds", Value::seconds);
+        overrides.target_wait = set.read(&scaling, "targetWaitSeconds", Value::seconds);
+        overrides.up_limit = set.read(&scaling, "scaleUpLimit", limit);
+        overrides.down_limit = set.read(&scaling, "scaleDownLimit", limit);
         overrides.dry_run = set.read(&scaling, "dryRun", Value::flag);
         scaling.finish();
     }
@@ -45,6 +48,32 @@ impl Set<'_> {
         };
         Some(Setting::new(read(&value)?, (self.origin)(place)))
     }
+}
+
+/// `{ replicas, seconds }`, or `none` where the server's is not to hold.
+fn limit(value: &Value<'_>) -> Option<Option<RateLimit>> {
+    const EXPECTED: &str = "{ replicas: COUNT, seconds: SECONDS }, or none";
+    if !value.is_map() {
+        return match value.text()?.as_str() {
+            "none" => Some(None),
+            _ => {
+                value.wrong(EXPECTED);
+                None
+            }
+        };
+    }
+    let fields = value.fields()?;
+    let replicas = fields
+        .required("replicas", "a count from 1")
+        .and_then(|value| value.count_from_one());
+    let within = fields
+        .required("seconds", "seconds above 0")
+        .and_then(|value| value.seconds_above_zero());
+    fields.finish();
+    Some(Some(RateLimit {
+        replicas: replicas?,
+        within: within?,
+    }))
 }
 
 fn policy(value: &Value<'_>) -> Option<Policy> {

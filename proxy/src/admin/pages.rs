@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+use tailback_config::RateLimit;
 use tailback_scaler::board::Board;
 
 use crate::{answer, downstream::DataPlane, model::Model, table::Table};
@@ -61,10 +62,20 @@ fn model(model: &Model, board: &Board) -> Value {
             "lagThreshold": config.scaling.lag_threshold.value,
             "inactiveSeconds": config.scaling.inactive.value.as_secs_f64(),
             "stabilitySeconds": config.scaling.stability.value.as_secs_f64(),
+            "targetWaitSeconds": config.scaling.target_wait.value.as_secs_f64(),
+            "scaleUpLimit": limit(config.scaling.up_limit.value),
+            "scaleDownLimit": limit(config.scaling.down_limit.value),
             "dryRun": config.scaling.dry_run.value,
             "concurrency": config.concurrency.value,
             "holdQueue": config.hold.queue.value,
             "holdSeconds": config.hold.deadline.value.as_secs_f64(),
         },
     })
+}
+
+fn limit(limit: Option<RateLimit>) -> Value {
+    limit.map_or(
+        Value::Null,
+        |limit| json!({ "replicas": limit.replicas, "seconds": limit.within.as_secs_f64() }),
+    )
 }

@@ -68,6 +68,8 @@ mod tests {
             target_wait: Duration::from_secs(1),
             inactive: Duration::from_secs(600),
             stability: Duration::from_secs(60),
+            up_limit: None,
+            down_limit: None,
             scaled: true,
             min: 1,
             max: 10,

@@ -11,12 +11,9 @@ pub mod lag_step;
 
 use std::time::Duration;
 
-pub use tailback_config::Policy;
+pub use tailback_config::{Policy, RateLimit};
 
 use crate::{clock::Nanos, decision::Reason, signals::Demand};
-
-/// How long a request may wait for a replica without being late.
-pub const TARGET_WAIT: Duration = Duration::from_secs(1);
 
 /// No start is taken to hang before this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(120);
@@ -32,6 +29,10 @@ pub struct Observation {
     pub demand: Demand,
     /// Replicas asked for.
     pub desired: u32,
+    /// The fewest that were asked for within the time of the limit upwards.
+    pub lowest: u32,
+    /// The most that were asked for within the time of the limit downwards.
+    pub highest: u32,
     /// Replicas that take traffic.
     pub ready: u32,
     /// Replicas on their way.
@@ -75,6 +76,10 @@ pub struct Settings {
     /// How long demand must have stayed lower, and the replica set unchanged,
     /// before replicas are taken away.
     pub stability: Duration,
+    /// How fast the count may go up, and down.
+    pub up_limit: Option<RateLimit>,
+    /// See [`up_limit`](Self::up_limit).
+    pub down_limit: Option<RateLimit>,
     /// Whether the count may change at all.
     pub scaled: bool,
     /// Fewest replicas.
@@ -90,9 +95,11 @@ impl From<&tailback_config::Model> for Settings {
             policy: scaling.policy.value,
             threshold: scaling.lag_threshold.value.get(),
             slots: slots(model),
-            target_wait: TARGET_WAIT,
+            target_wait: scaling.target_wait.value,
             inactive: scaling.inactive.value,
             stability: scaling.stability.value,
+            up_limit: scaling.up_limit.value,
+            down_limit: scaling.down_limit.value,
             scaled: model.replicas.scaled,
             min: model.replicas.min,
             max: model.replicas.max,

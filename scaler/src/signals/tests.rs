@@ -51,6 +51,37 @@ fn growth_is_the_slope_of_the_rate() {
 }
 
 #[test]
+fn chance_is_not_growth_and_bursts_are_more_than_chance() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let (mut poisson, mut clumps) = (Vec::new(), Vec::new());
+    let mut t = 0.0;
+    while t < 600.0 {
+        t += -(1.0 - rng.f64()).ln() / 10.0;
+        poisson.push(t);
+    }
+    t = 0.0;
+    while t < 600.0 {
+        t += -(1.0 - rng.f64()).ln();
+        clumps.extend([t; 10]);
+    }
+    let even = watched(&poisson, 1.0, 600);
+    assert!(even.dispersion < 1.5, "{even:?}");
+    assert_eq!(even.growth, 0.0, "{even:?}");
+    let clumped = watched(&clumps, 1.0, 600);
+    assert!((5.0..20.0).contains(&clumped.dispersion), "{clumped:?}");
+    assert_eq!(clumped.growth, 0.0, "{clumped:?}");
+}
+
+#[test]
+fn many_that_begin_at_once_do_not_make_requests_long() {
+    // 1000 of 4 s, all at once: after 2 s none has ended, and 2000 s were served.
+    let demand = watched(&[0.5; 1000], 4.0, 2);
+    assert!(demand.service <= 4.0, "{demand:?}");
+    let demand = watched(&[0.5; 1000], 4.0, 6);
+    assert!((3.0..=4.5).contains(&demand.service), "{demand:?}");
+}
+
+#[test]
 fn what_comes_and_goes_between_two_looks_counts() {
     let demand = watched(&[0.1; 40], 0.5, 1);
     assert_eq!(demand.idle, Duration::ZERO);

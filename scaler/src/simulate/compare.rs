@@ -7,7 +7,7 @@ use super::{
     reference::{Aim, Fixed, Hpa, Keda, Knative, KubeAi, Ray},
     simulate,
 };
-use crate::policy::{Policy, Settings, TARGET_WAIT};
+use crate::policy::{Policy, Settings};
 
 /// Whose rules to simulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +139,11 @@ impl Setup {
                 policy: Policy::Lag,
                 threshold: threshold.unwrap_or(slots),
                 slots: slots.min(threshold.unwrap_or(u32::MAX)),
-                target_wait: TARGET_WAIT,
+                target_wait: Duration::from_secs(1),
                 inactive: Duration::from_secs(600),
                 stability: Duration::from_secs(60),
+                up_limit: None,
+                down_limit: None,
                 scaled: true,
                 min,
                 max,

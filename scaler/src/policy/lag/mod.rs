@@ -5,8 +5,8 @@
 //!
 //! - those that what arrives needs now, and what it grows by until a replica
 //!   that is asked for now is ready, at most doubling it;
-//! - those that a [steady load](staffing) of the last minute's rate needs, so
-//!   that chance makes hardly anyone wait;
+//! - those that a [steady load](staffing) needs, of the last minute's rate or of
+//!   that which it grows to until then, so that chance makes hardly anyone wait;
 //! - where requests are held, those that also [work off the backlog](backlog):
 //!   what waits is work to be done once, not a lasting load. To read the queue
 //!   as concurrency asks for far too much during a cold start;
@@ -25,12 +25,14 @@ use std::time::Duration;
 
 use self::levels::{Levels, Price};
 use super::{Observation, Settings, Wish};
-use crate::{clock::Nanos, decision::Reason};
+use crate::{clock::Nanos, decision::Reason, signals};
 
 /// Start-up time assumed before one has been measured.
 const UNMEASURED_START_UP: Duration = Duration::from_secs(30);
 /// What late work costs, as a multiple of the idle slot that would have prevented it.
-const LATE: f64 = 10.0;
+const LATE: f64 = 20.0;
+/// The rate is that of the middle of its window, so many seconds ago.
+const RATE_AGE: f64 = signals::RATE.as_secs() as f64 / 2.0;
 /// A backlog is not worked off faster than this, in seconds.
 const SHORTEST_DRAIN: f64 = 2.0;
 
@@ -52,17 +54,17 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     }
     let (slots, threshold) = (settings.slots.max(1), settings.threshold.max(1));
     let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
-    let steady = staffing::replicas(
-        staffing::Load {
-            offered: seen.demand.rate * seen.demand.service,
+    let staffed = |rate: f64| {
+        let load = staffing::Load {
+            offered: rate * seen.demand.service,
             dispersion: seen.demand.dispersion,
             service: seen.demand.service,
             target: settings.target_wait.as_secs_f64(),
-        },
-        f64::from(slots),
-        LATE,
-    );
-    let used = steady.max(u32::from(seen.lag > 0));
+        };
+        staffing::replicas(load, f64::from(slots), LATE)
+    };
+    let rate = seen.demand.rate;
+    let used = staffed(rate).max(u32::from(seen.lag > 0));
     let present = whole(seen.demand.slots / f64::from(slots)).max(used);
     state.levels.see(present, now);
     let price = Price {
@@ -72,7 +74,9 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     let kept = state.levels.keep(seen.desired, price, now);
 
     let load = finite(load(seen, start_up) + backlog(seen, settings, &state.levels, now));
-    let needed = whole(load / f64::from(slots)).max(used);
+    let growth = seen.demand.growth.max(0.0);
+    let coming = staffed(rate + (growth * (start_up + RATE_AGE)).min(rate));
+    let needed = whole(load / f64::from(slots)).max(coming).max(used);
     // In use within the inactive time: a model does not go to zero yet.
     let carries = whole(seen.lag as f64 / f64::from(threshold)).min(seen.desired);
     let replicas = needed.max(kept).max(carries).max(1);

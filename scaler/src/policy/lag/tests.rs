@@ -10,6 +10,8 @@ fn settings() -> Settings {
         target_wait: Duration::from_secs(1),
         inactive: Duration::from_secs(600),
         stability: Duration::from_secs(60),
+        up_limit: None,
+        down_limit: None,
         scaled: true,
         min: 1,
         max: 100,
@@ -76,7 +78,7 @@ fn follows_demand() {
         ),
         Case("in one step, however far", steady(80.0, 1), 11),
         Case(
-            "growth until a new replica is ready counts: 16 + 0.4/s × 30 s × 1 s = 28",
+            "growth until a new replica is ready counts: 16 + 0.4/s × (30 + 30) s × 1 s, and room for chance",
             Observation {
                 demand: Demand {
                     growth: 0.4,
@@ -84,10 +86,10 @@ fn follows_demand() {
                 },
                 ..steady(16.0, 3)
             },
-            4,
+            5,
         ),
         Case(
-            "growth at most doubles: 16 + 16",
+            "growth at most doubles: 16 + 16, and room for chance",
             Observation {
                 demand: Demand {
                     growth: 1e3,
@@ -95,7 +97,7 @@ fn follows_demand() {
                 },
                 ..steady(16.0, 3)
             },
-            4,
+            5,
         ),
         Case(
             "lag over the threshold with none on its way: one more",

@@ -1,0 +1,83 @@
+//! What is learned of requests over minutes: how long they are served, and how
+//! unevenly they arrive.
+
+use std::{f64::consts::FRAC_PI_2, time::Duration};
+
+use crate::ledger::Reading;
+
+/// What was seen longer ago than this says little, in seconds.
+const MEMORY: f64 = 300.0;
+/// Time in service that is assumed before anything was served, in seconds; it
+/// counts as much as one request.
+pub(super) const UNKNOWN_SERVICE: f64 = 1.0;
+/// As many arrivals count as a Poisson process's before any are seen.
+const POISSON: f64 = 100.0;
+
+/// Request-seconds in service between two readings: what the lag's integral
+/// holds beyond those who waited. These are counted at both ends only, and
+/// taken to have changed evenly.
+pub(super) fn served_seconds(from: &Reading, to: &Reading) -> f64 {
+    let span = to.since(from).as_secs_f64();
+    let held = (from.held + to.held) as f64 / 2.0;
+    (to.mean_in_flight(from) - held).max(0.0) * span
+}
+
+/// The mean time in service: by Little's law the request-seconds in service
+/// over the completions, both fading with [`MEMORY`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Service {
+    seconds: f64,
+    completed: f64,
+}
+
+impl Service {
+    pub(super) fn learn(&mut self, from: &Reading, to: &Reading) {
+        let fade = fade(to.since(from));
+        let completed = to.completed.wrapping_sub(from.completed) as f64;
+        self.seconds = self.seconds * fade + served_seconds(from, to);
+        self.completed = self.completed * fade + completed;
+    }
+
+    /// Completions it goes by.
+    pub(super) fn completed(&self) -> f64 {
+        self.completed
+    }
+
+    pub(super) fn mean(&self) -> f64 {
+        (self.seconds + UNKNOWN_SERVICE) / (self.completed + 1.0)
+    }
+}
+
+/// How far the arrivals of a window are from the mean: their variance as a
+/// multiple of that of a Poisson process, which is its mean.
+///
+/// The variance is taken from the mean distance, as of a normal distribution:
+/// σ = √(π/2)·E|x − m|. A burst now and then is not what is meant, and would
+/// count for much more by its square.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dispersion {
+    looks: f64,
+    apart: f64,
+    mean: f64,
+}
+
+impl Dispersion {
+    /// A window was `apart` from its mean of `mean` arrivals, `span` after the last look.
+    pub(super) fn learn(&mut self, apart: f64, mean: f64, span: Duration) {
+        let fade = fade(span);
+        self.looks = self.looks * fade + 1.0;
+        self.apart = self.apart * fade + apart;
+        self.mean = self.mean * fade + mean;
+    }
+
+    /// At least 1.
+    pub(super) fn mean(&self) -> f64 {
+        let distance = self.apart / self.looks.max(1.0);
+        let squares = FRAC_PI_2 * distance * distance * self.looks;
+        ((squares + POISSON) / (self.mean + POISSON)).max(1.0)
+    }
+}
+
+fn fade(span: Duration) -> f64 {
+    (-span.as_secs_f64() / MEMORY).exp()
+}
