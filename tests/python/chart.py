@@ -36,40 +36,39 @@ def may(group, resource, *verbs, name=None):
     return {(group, resource, name, verb) for verb in verbs}
 
 
-AMONG_THEMSELVES = (may("coordination.k8s.io", "leases", "create")
-                    | may("discovery.k8s.io", "endpointslices", *READ))
 DEPLOYMENTS = may("apps", "deployments/scale", "get", "patch") | may("apps", "deployments", *READ)
 STATEFULSETS = may("apps", "statefulsets/scale", "get", "patch") | may("apps", "statefulsets", *READ)
-PODS = may("", "pods", *READ) | may("discovery.k8s.io", "endpointslices", *READ)
+ENDPOINTS = may("discovery.k8s.io", "endpointslices", *READ)
 MARKS = may("", "pods", "patch")
 
 
 def lease(name):
-    return AMONG_THEMSELVES | may("coordination.k8s.io", "leases", "get", "update", "patch", name=name)
+    return (ENDPOINTS | may("coordination.k8s.io", "leases", "create")
+            | may("coordination.k8s.io", "leases", "get", "update", "patch", name=name))
 
 
 # Everything that is allowed, by kind, namespace and name: no more and no less.
 ALLOWED = {
     "defaults": {
         ("Role", "prod", "tailback-peers"): lease("tailback"),
-        ("Role", "prod", "tailback-scaler"): DEPLOYMENTS | STATEFULSETS | PODS | MARKS,
+        ("Role", "prod", "tailback-scaler"): DEPLOYMENTS | STATEFULSETS | ENDPOINTS | MARKS,
     },
     "minimal": {},
     "single-namespace": {
         ("Role", "prod", "tailback-peers"): lease("tailback"),
-        ("Role", "prod", "tailback-scaler"): DEPLOYMENTS | PODS | MARKS,
+        ("Role", "prod", "tailback-scaler"): DEPLOYMENTS | ENDPOINTS | MARKS,
     },
     "cluster-wide": {
         ("Role", "prod", "tailback-peers"): lease("tailback"),
         ("ClusterRole", None, "prod-tailback-scaler"):
-            DEPLOYMENTS | STATEFULSETS | PODS | MARKS
+            DEPLOYMENTS | STATEFULSETS | ENDPOINTS | MARKS
             | may("mlops.seldon.io", "models/scale", "get", "patch")
             | may("mlops.seldon.io", "models", *READ),
     },
     "full": {
         ("Role", "prod", "gateway-peers"): lease("gateway"),
         **{("Role", namespace, "gateway-scaler"):
-            DEPLOYMENTS | PODS | may("apps", "statefulsets", *READ)
+            DEPLOYMENTS | ENDPOINTS | may("apps", "statefulsets", *READ)
             | may("leaderworkerset.x-k8s.io", "leaderworkersets/scale", "get", "patch")
             | may("leaderworkerset.x-k8s.io", "leaderworkersets", *READ)
            for namespace in ("models-a", "models-b")},

@@ -14,10 +14,12 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch]
-# Which of them start, fail or go{{ if $kubernetes.podDeletionCost }}; patch: the annotation pod-deletion-cost{{ end }}.
+{{- if $kubernetes.podDeletionCost }}
+# The annotation pod-deletion-cost, before a scale-down. RBAC knows no smaller unit than a patch.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch{{ if $kubernetes.podDeletionCost }}, patch{{ end }}]
+  verbs: [patch]
+{{- end }}
 {{- if $kubernetes.models.enabled }}
 # What is to be served.
 - apiGroups: [apps]
