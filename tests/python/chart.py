@@ -89,7 +89,8 @@ REFUSED = [
     ({"extraEnv": [{"value": "x"}]}, "name"),
     ({"kubernetes": {"namespaces": ["*", "models"]}}, "stands alone"),
     ({"kubernetes": {"models": {"namespace": "*"}}}, "kubernetes.models.namespace"),
-    ({"kubernetes": {"namespaces": ["models"]}}, "kubernetes.models.namespace"),
+    ({"kubernetes": {"namespaces": ["a"], "models": {"namespace": "b"}}}, "kubernetes.models.namespace"),
+    ({"kubernetes": {"namespaces": ["a", "b"]}}, "kubernetes.models.namespace"),
     ({"kubernetes": {"models": {"enabled": False}}}, "nothing is served"),
     ({"kubernetes": {"enabled": False}}, "nothing is served"),
     ({"manifests": "a", "existingConfigMap": "b"}, "give one"),
@@ -112,6 +113,7 @@ def main(tailback):
         variables(documents)
         served(tailback, case, documents)
         assert "/decisions" in notes, (case, notes)
+    models_are_taken_from_where_workloads_are()
     refusals()
     packaged()
     plain()
@@ -236,6 +238,14 @@ def served(tailback, case, documents):
         (pathlib.Path(folder) / "manifests.yaml").write_text(text)
         done = subprocess.run([tailback, "check", folder], capture_output=True, text=True)
     assert done.returncode == 0, (case, done.stdout, done.stderr)
+
+
+def models_are_taken_from_where_workloads_are():
+    for namespaces, taken in (([], "prod"), (["a"], "a"), (["*"], "*")):
+        manifest, _ = chart.install({"kubernetes": {"namespaces": namespaces}}, namespace="prod")
+        deployment, = of_kind(chart.documents(manifest), "Deployment")
+        env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        assert {"name": "TAILBACK_KUBE_MODELS", "value": taken} in env, (namespaces, env)
 
 
 def refusals():

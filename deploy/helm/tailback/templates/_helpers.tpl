@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* TAILBACK_KUBE_MODELS; empty: off. */}}
 {{- define "tailback.models" -}}
 {{- if and .Values.kubernetes.enabled .Values.kubernetes.models.enabled }}
-{{- default .Release.Namespace .Values.kubernetes.models.namespace }}
+{{- default (include "tailback.namespaces" . | fromJsonArray | first) .Values.kubernetes.models.namespace }}
 {{- end }}
 {{- end }}
 
@@ -62,6 +62,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $namespaces := include "tailback.namespaces" . | fromJsonArray }}
 {{- if and (has "*" $namespaces) (gt (len $namespaces) 1) }}
 {{- fail "kubernetes.namespaces: \"*\" stands for all, so it stands alone" }}
+{{- end }}
+{{- if and $models (gt (len $namespaces) 1) (not .Values.kubernetes.models.namespace) }}
+{{- fail (printf "kubernetes.models.namespace: say from which of kubernetes.namespaces %v models are taken, or set kubernetes.models.enabled to false" $namespaces) }}
 {{- end }}
 {{- if and $models (not (has "*" $namespaces)) (not (has $models $namespaces)) }}
 {{- fail (printf "kubernetes.models.namespace: %q is not among kubernetes.namespaces %v, so its workloads could not be scaled: add it there" $models $namespaces) }}
