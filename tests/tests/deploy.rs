@@ -64,7 +64,7 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_chart_renders_to_what_kubernetes_takes_and_allows_no_more_than_needed() {
     let program = tailback().get_program().to_owned();
-    run(deploy_script("chart.py", &[program.to_str().unwrap()]));
+    run(deploy_script("deploy.py", &[program.to_str().unwrap()]));
 }
 
 #[test]

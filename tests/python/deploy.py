@@ -1,9 +1,10 @@
 """deploy/ held against what it is for: Helm's engine renders it, the schemas of Kubernetes, of the
-Prometheus Operator and of KEDA take it, and it allows exactly what it should.
+Prometheus Operator, of KEDA and of Grafana take it, and it allows exactly what it should.
 
-    chart.py TAILBACK    the built binary, which reads the manifests that the chart mounts
+    deploy.py TAILBACK    the built binary, which reads the manifests that the chart mounts
 """
 
+import json
 import pathlib
 import re
 import subprocess
@@ -15,6 +16,8 @@ import kubernetes_validate
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
+from grafana_foundation_sdk.cog import encoder, plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -117,6 +120,7 @@ def main(tailback):
     refusals()
     packaged()
     plain()
+    dashboard()
     valid("keda", chart.values_of(ROOT / "deploy/keda/scaledobject.yaml"))
 
 
@@ -276,6 +280,27 @@ def plain():
             valid(name, document)
     assert {p.name for p in chart.PLAIN.iterdir()} == chart.plain().keys()
     assert not re.search("[Hh]elm.sh", "".join(chart.plain().values()))
+
+
+def dashboard():
+    """Grafana's own types take it, without a field that they do not know."""
+    plugins.register_default_plugins()
+    wanted = json.loads((ROOT / "deploy/grafana/tailback.json").read_text())
+    known = json.loads(json.dumps(Dashboard.from_json(wanted), cls=encoder.JSONEncoder))
+    lost(wanted, known, "dashboard")
+
+
+def lost(wanted, known, where):
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            assert key in known, f"{where}.{key}: no such field"
+            lost(value, known[key], f"{where}.{key}")
+    elif isinstance(wanted, list):
+        assert len(wanted) == len(known), where
+        for i, (one, other) in enumerate(zip(wanted, known)):
+            lost(one, other, f"{where}[{i}]")
+    else:
+        assert wanted == known, (where, wanted, known)
 
 
 if __name__ == "__main__":
