@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo test loom bench bench-policies fuzz deny check setup
+.PHONY: help run demo test loom bench bench-policies fuzz deny check manifests setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -53,6 +53,10 @@ fuzz: ## a minute on each fuzz target, by cargo-fuzz
 deny: ## licences, bans and sources of all dependencies, by cargo-deny
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo deny check licenses bans sources
+
+manifests: ## render deploy/manifests from the Helm chart
+	scripts/setup deploy
+	target/venv-deploy/bin/python scripts/chart.py manifests
 
 check: ## what CI checks besides the tests
 	cargo fmt --all --check

@@ -26,15 +26,29 @@ pub fn root() -> PathBuf {
 /// If it is not installed.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    let program = root().join("target/venv/bin").join(name);
-    assert!(program.exists(), "first: scripts/setup tests");
-    program
+    installed("target/venv", name)
 }
 
 /// A script of `tests/python`, to be run.
 #[must_use]
 pub fn script(name: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program("python"));
+    run_by(program("python"), name, arguments)
+}
+
+/// The same, with what `tests/python/deploy.txt` lists.
+#[must_use]
+pub fn deploy_script(name: &str, arguments: &[&str]) -> Command {
+    run_by(installed("target/venv-deploy", "python"), name, arguments)
+}
+
+fn installed(environment: &str, name: &str) -> PathBuf {
+    let program = root().join(environment).join("bin").join(name);
+    assert!(program.exists(), "first: scripts/setup tests");
+    program
+}
+
+fn run_by(python: PathBuf, name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(python);
     command
         .arg(root().join("tests/python").join(name))
         .args(arguments);

@@ -1,9 +1,11 @@
 //! What the ledgers and the scaler know already, read when it is asked for.
 
+use std::sync::Arc;
+
 use tailback_scaler::{board::Board, ledger::Reading};
 
 use super::text::Text;
-use crate::{downstream::Method, table::Table};
+use crate::{downstream::Method, model::Model, table::Table};
 
 /// The families that are read from `table`'s ledgers and from `board`.
 #[must_use]
@@ -100,5 +102,40 @@ pub fn render_models(table: &Table, board: &Board) -> String {
             replicas.sample(&[("model", model.name()), ("state", state)], count as f64);
         }
     }
+    limits(&mut text, &models, board);
     text.into_string()
+}
+
+/// What the counts are to be compared with, so that an alert need not repeat the
+/// configuration.
+fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
+    let mut most = text.family(
+        "tailback_model_replicas_max",
+        "gauge",
+        "Most replicas the model may have; none where there is no limit.",
+    );
+    for (model, _) in models {
+        let max = model.config.replicas.max;
+        if max != u32::MAX {
+            most.sample(&[("model", model.name())], f64::from(max));
+        }
+    }
+    let mut threshold = text.family(
+        "tailback_model_lag_threshold",
+        "gauge",
+        "Lag one replica may carry before scale-up.",
+    );
+    for (model, _) in models {
+        let lag = model.config.scaling.lag_threshold.value;
+        threshold.sample(&[("model", model.name())], f64::from(lag.get()));
+    }
+    let mut failing = text.family(
+        "tailback_model_failing",
+        "gauge",
+        "1 from a replica's failure until one is ready after it, else 0.",
+    );
+    for (model, _) in models {
+        let failure = board.status(model.name()).and_then(|s| s.failure);
+        failing.sample(&[("model", model.name())], f64::from(failure.is_some()));
+    }
 }

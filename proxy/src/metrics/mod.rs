@@ -182,6 +182,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "Configuration reloads, by outcome."
     );
     describe_gauge!(
+        "tailback_config_last_reload_successful",
+        "1 while the manifests as they are now are in force, 0 since they were refused."
+    );
+    describe_gauge!(
         "tailback_downstream_connections",
         "Open connections of callers."
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Gauge, counter, gauge};
 use tailback_config::{Config, Store};
 use tailback_scaler::{ledger::Wake, run::Scaler};
 
@@ -16,11 +16,14 @@ pub(super) struct Reloader {
     reloaded: Counter,
     unchanged: Counter,
     refused: Counter,
+    successful: Gauge,
 }
 
 impl Reloader {
     pub(super) fn new(store: Store, tables: Arc<Tables>, scaler: Scaler, wake: Wake) -> Self {
         let outcome = |outcome| counter!("tailback_config_reloads_total", "outcome" => outcome);
+        let successful = gauge!("tailback_config_last_reload_successful");
+        successful.set(1.0); // what it starts with has been loaded
         Self {
             store,
             tables,
@@ -29,6 +32,7 @@ impl Reloader {
             reloaded: outcome("reloaded"),
             unchanged: outcome("unchanged"),
             refused: outcome("refused"),
+            successful,
         }
     }
 
@@ -43,7 +47,9 @@ impl Reloader {
 
     /// Reads the manifests again. If they are wrong, what runs stays.
     pub(super) fn reload(&self, cause: &str) {
-        match self.store.reload() {
+        let reloaded = self.store.reload();
+        self.successful.set(f64::from(reloaded.is_ok()));
+        match reloaded {
             Ok(reloaded) if reloaded.changed => {
                 self.apply(&self.store.current());
                 self.reloaded.increment(1);

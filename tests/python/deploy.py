@@ -1,0 +1,307 @@
+"""deploy/ held against what it is for: Helm's engine renders it, the schemas of Kubernetes, of the
+Prometheus Operator, of KEDA and of Grafana take it, and it allows exactly what it should.
+
+    deploy.py TAILBACK    the built binary, which reads the manifests that the chart mounts
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import helm_python
+import kubernetes_validate
+import yaml
+from cloudcoil.models.keda.v1alpha1 import ScaledObject
+from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
+from grafana_foundation_sdk.cog import encoder, plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+import chart  # noqa: E402
+
+# The oldest version that the chart supports, and the newest whose schemas are known.
+VERSIONS = ["1.30", "1.37"]
+# Kinds that Kubernetes does not know by itself.
+CUSTOM = {kind.__name__: kind for kind in (PrometheusRule, ServiceMonitor, ScaledObject)}
+
+CASES = {path.name.removesuffix("-values.yaml"): chart.values_of(path)
+         for path in sorted((chart.CHART / "ci").glob("*-values.yaml"))}
+CASES["defaults"] = {}
+
+READ = ("get", "list", "watch")
+
+
+def may(group, resource, *verbs, name=None):
+    return {(group, resource, name, verb) for verb in verbs}
+
+
+DEPLOYMENTS = may("apps", "deployments/scale", "get", "patch") | may("apps", "deployments", *READ)
+STATEFULSETS = may("apps", "statefulsets/scale", "get", "patch") | may("apps", "statefulsets", *READ)
+ENDPOINTS = may("discovery.k8s.io", "endpointslices", *READ)
+MARKS = may("", "pods", "patch")
+
+
+def lease(name):
+    return (ENDPOINTS | may("coordination.k8s.io", "leases", "create")
+            | may("coordination.k8s.io", "leases", "get", "update", "patch", name=name))
+
+
+# Everything that is allowed, by kind, namespace and name: no more and no less.
+ALLOWED = {
+    "defaults": {
+        ("Role", "prod", "tailback-peers"): lease("tailback"),
+        ("Role", "prod", "tailback-scaler"): DEPLOYMENTS | STATEFULSETS | ENDPOINTS | MARKS,
+    },
+    "minimal": {},
+    "single-namespace": {
+        ("Role", "prod", "tailback-peers"): lease("tailback"),
+        ("Role", "prod", "tailback-scaler"): DEPLOYMENTS | ENDPOINTS | MARKS,
+    },
+    "cluster-wide": {
+        ("Role", "prod", "tailback-peers"): lease("tailback"),
+        ("ClusterRole", None, "prod-tailback-scaler"):
+            DEPLOYMENTS | STATEFULSETS | ENDPOINTS | MARKS
+            | may("mlops.seldon.io", "models/scale", "get", "patch")
+            | may("mlops.seldon.io", "models", *READ),
+    },
+    "full": {
+        ("Role", "prod", "gateway-peers"): lease("gateway"),
+        **{("Role", namespace, "gateway-scaler"):
+            DEPLOYMENTS | ENDPOINTS | may("apps", "statefulsets", *READ)
+            | may("leaderworkerset.x-k8s.io", "leaderworkersets/scale", "get", "patch")
+            | may("leaderworkerset.x-k8s.io", "leaderworkersets", *READ)
+           for namespace in ("models-a", "models-b")},
+    },
+}
+
+# Values that are refused, and what the refusal names.
+REFUSED = [
+    ({"replica": 3}, "replica"),
+    ({"replicas": 0}, "replicas"),
+    ({"replicas": "two"}, "replicas"),
+    ({"drainSeconds": 0.5}, "drainSeconds"),
+    ({"listenAddress": "::"}, "listenAddress"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+    ({"service": {"type": "ExternalName"}}, "type"),
+    ({"kubernetes": {"namespaces": ["Models"]}}, "namespaces"),
+    ({"kubernetes": {"resources": [{"resource": "deployments"}]}}, "group"),
+    ({"extraEnv": [{"value": "x"}]}, "name"),
+    ({"kubernetes": {"namespaces": ["*", "models"]}}, "stands alone"),
+    ({"kubernetes": {"models": {"namespace": "*"}}}, "kubernetes.models.namespace"),
+    ({"kubernetes": {"namespaces": ["a"], "models": {"namespace": "b"}}}, "kubernetes.models.namespace"),
+    ({"kubernetes": {"namespaces": ["a", "b"]}}, "kubernetes.models.namespace"),
+    ({"kubernetes": {"models": {"enabled": False}}}, "nothing is served"),
+    ({"kubernetes": {"enabled": False}}, "nothing is served"),
+    ({"manifests": "a", "existingConfigMap": "b"}, "give one"),
+    ({"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 2}}, "autoscaling.maxReplicas"),
+    ({"tls": {"clientCA": True}}, "tls.secretName"),
+]
+
+
+def main(tailback):
+    print("rendered by Helm", helm_python.helm_sdk_version())
+    for case, values in CASES.items():
+        lint(case, values)
+        manifest, notes = chart.install(values, namespace="prod")
+        documents = chart.documents(manifest)
+        for document in documents:
+            valid(case, document)
+        pods(case, documents)
+        assert allowed(documents) == ALLOWED[case], (case, allowed(documents))
+        bound(case, documents)
+        variables(documents)
+        served(tailback, case, documents)
+        assert "/decisions" in notes, (case, notes)
+    models_are_taken_from_where_workloads_are()
+    refusals()
+    packaged()
+    plain()
+    dashboard()
+    valid("keda", chart.values_of(ROOT / "deploy/keda/scaledobject.yaml"))
+
+
+def lint(case, values):
+    report = helm_python.lint(chart.CHART, values, strict=True, kube_version="v1.30.0")
+    worst = [m for m in report["messages"] if m["severity"] > 1]  # 1: would like an icon
+    assert not worst and not report["errors"], (case, report)
+
+
+def valid(case, document):
+    """The schema takes it, without a field that the schema does not know."""
+    if document["kind"] in CUSTOM:
+        model = CUSTOM[document["kind"]].model_validate(document)
+        known = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert known == document, (case, document["kind"], known, document)
+        return
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(document, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            raise AssertionError(f"{case}, {version}: {document['kind']}: {error.message}") from error
+
+
+def of_kind(documents, kind):
+    return [document for document in documents if document["kind"] == kind]
+
+
+def pods(case, documents):
+    """The Pod Security Standard `restricted`, and that everything finds what it names."""
+    deployment = of_kind(documents, "Deployment")[0]
+    template = deployment["spec"]["template"]
+    pod, labels = template["spec"], template["metadata"]["labels"]
+    container, = pod["containers"]
+
+    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]}}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert all(set(v) - {"name"} <= {"configMap", "secret"} for v in pod["volumes"])
+
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    needed = pause + int(env["TAILBACK_DRAIN_SECONDS"])
+    assert pod["terminationGracePeriodSeconds"] > needed, case
+
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for name, variable in (("http", "TAILBACK_LISTEN"), ("admin", "TAILBACK_ADMIN")):
+        assert env[variable].rsplit(":", 1)[1] == str(ports[name]), (case, env[variable])
+    for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"),
+                        ("readinessProbe", "/readyz")):
+        assert container[probe]["httpGet"] == {"path": path, "port": "admin"}
+
+    selectors = [deployment["spec"]["selector"]["matchLabels"]]
+    selectors += [d["spec"]["selector"] for d in of_kind(documents, "Service")]
+    selectors += [d["spec"]["selector"]["matchLabels"] for d in of_kind(documents, "PodDisruptionBudget")]
+    selectors += [d["spec"]["podSelector"]["matchLabels"] for d in of_kind(documents, "NetworkPolicy")]
+    for selector in selectors:
+        assert selector.items() <= labels.items(), (case, selector, labels)
+    services = {d["metadata"]["name"]: d for d in of_kind(documents, "Service")}
+    for service in services.values():
+        assert all(port["targetPort"] in ports for port in service["spec"]["ports"])
+    for monitor in of_kind(documents, "ServiceMonitor"):
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        found = [s for s in services.values() if wanted <= s["metadata"]["labels"].items()]
+        assert len(found) == 1, "each proxy is scraped once"
+        assert monitor["spec"]["endpoints"][0]["port"] == found[0]["spec"]["ports"][0]["name"]
+    if "TAILBACK_KUBE_PEERS" in env:
+        peers = services[env["TAILBACK_KUBE_PEERS"]]["spec"]
+        assert peers["clusterIP"] == "None" and peers["publishNotReadyAddresses"], case
+    for scaler in of_kind(documents, "HorizontalPodAutoscaler"):
+        assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+        assert "replicas" not in deployment["spec"], "or each upgrade undoes its work"
+
+
+def allowed(documents):
+    roles = {}
+    for role in of_kind(documents, "Role") + of_kind(documents, "ClusterRole"):
+        metadata = role["metadata"]
+        roles[role["kind"], metadata.get("namespace"), metadata["name"]] = {
+            (group, resource, name, verb)
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for name in rule.get("resourceNames", [None])
+            for verb in rule["verbs"]}
+    return roles
+
+
+def bound(case, documents):
+    """Each role to the pods' service account, and nothing else to it."""
+    pod = of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]
+    roles = set()
+    for binding in of_kind(documents, "RoleBinding") + of_kind(documents, "ClusterRoleBinding"):
+        assert binding["subjects"] == [{
+            "kind": "ServiceAccount", "name": pod["serviceAccountName"], "namespace": "prod"}]
+        ref = binding["roleRef"]
+        roles.add((ref["kind"], binding["metadata"].get("namespace"), ref["name"]))
+    assert roles == ALLOWED[case].keys(), (case, roles)
+    assert pod["automountServiceAccountToken"] == bool(roles), case
+
+
+def variables(documents):
+    """A variable that Tailback does not know would keep it from starting."""
+    known = "".join((ROOT / "docs" / page).read_text() for page in ("configuration.md", "kubernetes.md"))
+    container = of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+    for variable in container["env"]:
+        assert f"| `{variable['name']}` |" in known, variable
+
+
+def served(tailback, case, documents):
+    """Tailback takes the manifests as they are mounted."""
+    text = "".join(d["data"].get("manifests.yaml", "") for d in of_kind(documents, "ConfigMap"))
+    assert text.strip() == CASES[case].get("manifests", text).strip(), (case, text)
+    if case != "minimal":
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "manifests.yaml").write_text(text)
+        done = subprocess.run([tailback, "check", folder], capture_output=True, text=True)
+    assert done.returncode == 0, (case, done.stdout, done.stderr)
+
+
+def models_are_taken_from_where_workloads_are():
+    for namespaces, taken in (([], "prod"), (["a"], "a"), (["*"], "*")):
+        manifest, _ = chart.install({"kubernetes": {"namespaces": namespaces}}, namespace="prod")
+        deployment, = of_kind(chart.documents(manifest), "Deployment")
+        env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        assert {"name": "TAILBACK_KUBE_MODELS", "value": taken} in env, (namespaces, env)
+
+
+def refusals():
+    for values, named in REFUSED:
+        try:
+            chart.install(values)
+        except helm_python.HelmError as error:
+            assert named in str(error), (values, named, str(error))
+        else:
+            raise AssertionError(f"{values} were taken")
+
+
+def packaged():
+    """The archive has what the folder only links to."""
+    values = CASES["full"]
+    with tempfile.TemporaryDirectory() as folder:
+        archive = helm_python.package(chart.CHART, destination=folder)
+        assert chart.install(values, chart=archive) == chart.install(values)
+    rules, = of_kind(chart.documents(chart.install(values)[0]), "PrometheusRule")
+    assert rules["spec"] == chart.values_of(ROOT / "deploy/prometheus/alerts.yaml")
+
+
+def plain():
+    for name, text in chart.plain().items():
+        path = chart.PLAIN / name
+        assert path.exists() and path.read_text() == text, f"{name}: run `make manifests`"
+        for document in chart.documents(text):
+            valid(name, document)
+    assert {p.name for p in chart.PLAIN.iterdir()} == chart.plain().keys()
+    assert not re.search("[Hh]elm.sh", "".join(chart.plain().values()))
+
+
+def dashboard():
+    """Grafana's own types take it, without a field that they do not know."""
+    plugins.register_default_plugins()
+    wanted = json.loads((ROOT / "deploy/grafana/tailback.json").read_text())
+    known = json.loads(json.dumps(Dashboard.from_json(wanted), cls=encoder.JSONEncoder))
+    lost(wanted, known, "dashboard")
+
+
+def lost(wanted, known, where):
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            assert key in known, f"{where}.{key}: no such field"
+            lost(value, known[key], f"{where}.{key}")
+    elif isinstance(wanted, list):
+        assert len(wanted) == len(known), where
+        for i, (one, other) in enumerate(zip(wanted, known)):
+            lost(one, other, f"{where}[{i}]")
+    else:
+        assert wanted == known, (where, wanted, known)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
