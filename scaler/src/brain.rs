@@ -48,8 +48,10 @@ pub struct Brain {
     state: State,
     /// When it found replicas that it had not asked for.
     found: Option<Nanos>,
-    /// When a replica last got ready, or was last asked for, or none was on its way.
+    /// When a replica last got ready, or none was on its way.
     progressed: Nanos,
+    /// When more were last asked for.
+    raised: Nanos,
     ready: u32,
     /// When the count asked for or the ready replicas last changed.
     changed: Nanos,
@@ -68,6 +70,7 @@ impl Brain {
             state: State::default(),
             found: None,
             progressed: first.at,
+            raised: first.at,
             ready: 0,
             changed: first.at,
             decided: first.at,
@@ -120,7 +123,7 @@ impl Brain {
     /// The count that is asked for from now on.
     pub fn adopt(&mut self, desired: u32, now: Nanos) {
         if desired > self.desired {
-            self.progressed = now;
+            self.raised = now;
         }
         if desired != self.desired {
             self.history.replaced(self.desired, now, &self.settings);
@@ -160,6 +163,7 @@ impl Brain {
                 .highest(self.desired, &self.settings, reading.at),
             ready: replicas.ready,
             starting: replicas.starting,
+            unraised: reading.at.since(self.raised),
             stalled: reading.at.since(self.progressed),
             watched: self.found.map(|found| reading.at.since(found)),
             unchanged: reading.at.since(self.changed),

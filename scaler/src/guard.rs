@@ -82,7 +82,8 @@ fn limit(seen: &Observation, settings: &Settings, decision: &mut Decision) {
 /// Rule 5.
 fn try_one(seen: &Observation, decision: &mut Decision) {
     let wanted = decision.desired;
-    let most = seen.desired.saturating_add(1);
+    let due = u32::from(seen.unraised >= seen.patience());
+    let most = seen.desired.saturating_add(due);
     if wanted > most && seen.hangs() {
         decision.desired = most;
         decision.reasons.push(Reason::Hanging {
@@ -267,12 +268,13 @@ mod tests {
 
     #[test]
     fn starts_that_hang_do_not_multiply() {
-        let seen = |stalled, start_up| Observation {
+        let seen = |stalled, unraised, start_up| Observation {
             desired: 3,
             ready: 1,
             starting: 2,
             capacity: u32::MAX,
             stalled: Duration::from_secs(stalled),
+            unraised: Duration::from_secs(unraised),
             start_up: Some(Duration::from_secs(start_up)),
             ..Observation::default()
         };
@@ -280,11 +282,19 @@ mod tests {
             replicas: 8,
             reason: Reason::Configured { replicas: 8 },
         };
-        for (stalled, start_up, expected) in
-            [(119, 1, 8), (120, 1, 4), (299, 100, 8), (300, 100, 4)]
-        {
-            let decision = guard(&seen(stalled, start_up), &settings(), wish());
-            assert_eq!(decision.desired, expected, "{stalled} s of {start_up} s");
+        for (stalled, unraised, start_up, expected) in [
+            (119, 119, 1, 8),
+            (120, 119, 1, 3),
+            (120, 120, 1, 4),
+            (299, 299, 100, 8),
+            (300, 10, 100, 3),
+            (300, 300, 100, 4),
+        ] {
+            let decision = guard(&seen(stalled, unraised, start_up), &settings(), wish());
+            assert_eq!(
+                decision.desired, expected,
+                "{stalled} s of {start_up} s, raised {unraised} s ago"
+            );
         }
     }
 

@@ -26,6 +26,8 @@ const GROWTH: [u64; 4] = [30, 60, 120, 300];
 /// As many standard deviations are left to chance: looked at four ways all the
 /// time, less would see growth several times an hour where there is none.
 const CHANCE: f64 = 3.0;
+/// The mean of fewer requests is still much of chance.
+const SAMPLE: f64 = 30.0;
 /// The mean lag is taken over this window.
 const LAG: Duration = Duration::from_secs(10);
 
@@ -174,19 +176,17 @@ impl Signals {
         self.last.mean_in_flight(&from)
     }
 
-    /// How long a request is in service. Where more are served now than ended so
-    /// far, as when many replicas begin at once, what was served without an end
-    /// says that requests are long, but not that they are far longer than those
-    /// that are served now have been.
+    /// How long a request is in service. As long as few have ended, against a
+    /// [sample](SAMPLE) and those that are served now (as when many replicas begin
+    /// at once), what was served says that requests are long, but not that they
+    /// are longer than those that are served now have been.
     fn service(&self) -> f64 {
-        let (mean, served) = (
-            self.service.mean(),
-            self.last.in_flight().saturating_sub(self.last.held),
-        );
-        if served as f64 <= self.service.completed() {
+        let mean = self.service.mean();
+        let served = self.last.in_flight().saturating_sub(self.last.held) as f64;
+        if served == 0.0 || self.service.completed() >= served.max(SAMPLE) {
             return mean;
         }
-        mean.min((2.0 * self.age()).max(UNKNOWN_SERVICE))
+        mean.min(self.age().max(UNKNOWN_SERVICE))
     }
 
     /// Seconds since that was begun which ends now, were requests served in order.

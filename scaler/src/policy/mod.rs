@@ -37,6 +37,8 @@ pub struct Observation {
     pub ready: u32,
     /// Replicas on their way.
     pub starting: u32,
+    /// For how long no more have been asked for.
+    pub unraised: Duration,
     /// For how long replicas have been starting without one getting ready.
     pub stalled: Duration,
     /// For how long demand has been watched, where replicas were found that
@@ -55,8 +57,14 @@ impl Observation {
     /// than a start takes.
     #[must_use]
     pub fn hangs(&self) -> bool {
+        self.stalled >= self.patience()
+    }
+
+    /// How long a start may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
         let start_up = self.start_up.unwrap_or_default();
-        self.stalled >= (start_up * 3).max(SHORTEST_PATIENCE)
+        (start_up * 3).max(SHORTEST_PATIENCE)
     }
 }
 

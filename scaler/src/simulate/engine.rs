@@ -46,7 +46,7 @@ impl<'a> Engine<'a> {
             trace,
             conditions,
             running: BinaryHeap::new(),
-            tally: Tally::new(trace.requests().len()),
+            tally: Tally::new(trace.requests().len(), world.ready),
             desired: world.ready,
             world,
         }

@@ -127,4 +127,6 @@ pub trait Autoscaler {
 }
 
 #[cfg(test)]
+mod robustness;
+#[cfg(test)]
 mod tests;

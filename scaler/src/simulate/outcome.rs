@@ -78,9 +78,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(requests: usize) -> Self {
+    pub(super) fn new(requests: usize, initial: u32) -> Self {
         Self {
             requests,
+            peak: initial,
             waits: Vec::with_capacity(requests),
             ..Self::default()
         }

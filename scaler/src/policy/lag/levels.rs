@@ -101,6 +101,8 @@ impl Levels {
                 price.start_up
             };
             match self.levels.get(*k) {
+                // Kept on suspicion, but started only if it ever came back.
+                Some(level) if *k >= up as usize && !level.recurs() => false,
                 Some(level) => level.is_worth(price.absence(weight, level.need()), start, now),
                 None => {
                     let need = self.levels.last().map_or(1.0, Level::need);
@@ -167,6 +169,11 @@ impl Level {
         self.until = now;
         self.needs += 1.0;
         self.needed += now.since(self.began).as_secs_f32();
+    }
+
+    /// Whether it was needed again after it had not been.
+    fn recurs(&self) -> bool {
+        self.needs >= 2.0
     }
 
     /// Seconds that a need lasts on average, at least 1.
