@@ -113,7 +113,9 @@ impl Simulation {
             let file = File::open(&self.trace).map_err(|error| format!("{name}: {error}"))?;
             (name, Box::new(BufReader::new(file)))
         };
-        read::read(text, &options).map_err(|error| format!("{name}: {error}"))
+        read::read(text, &options)
+            .map(|r| r.trace)
+            .map_err(|error| format!("{name}: {error}"))
     }
 
     fn setup(&self) -> Setup {
