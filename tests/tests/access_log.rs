@@ -52,7 +52,14 @@ fn log_has_each_request_with_its_times_and_simulate_reads_it() {
     // Each takes a second, one after the other.
     thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| http::call(proxy.address, "POST", "/v2/models/m/late?secret=/late", b"{}"));
+            scope.spawn(|| {
+                http::call(
+                    proxy.address,
+                    "POST",
+                    "/v2/models/m/late?secret=/late",
+                    b"{}",
+                )
+            });
         }
     });
     let load = under_load(proxy.address, "m", b"{}", &AtomicU32::new(8), || {

@@ -179,7 +179,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "t.csv --manifests nowhere.yaml",
-            "tailback: nowhere.yaml: cannot be read: No such file or directory (os error 2)\n",
+            "tailback: nowhere.yaml: cannot be read: No such file or directory (os error 2)\n1 error\n",
         ),
         (
             "t.csv --manifests m.yaml --model b",

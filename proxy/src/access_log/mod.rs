@@ -12,7 +12,7 @@ mod line;
 mod writer;
 
 use std::{
-    io,
+    io::{self, Write},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, SyncSender},
@@ -24,7 +24,7 @@ use std::{
 use metrics::{Counter, counter};
 use smallvec::SmallVec;
 use tailback_config::AccessLog as Target;
-use tailback_scaler::clock::Nanos;
+use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use self::writer::{Destination, Writer};
 use crate::{downstream::Told, outcome::Outcome};
@@ -155,8 +155,11 @@ impl Entry {
     }
 
     /// It has got a slot of `replica`.
-    pub fn give(&mut self, replica: &str, now: Nanos) {
-        self.given = Some((replica.as_bytes().into(), now));
+    pub fn give(&mut self, replica: &Replica, now: Nanos) {
+        let mut text = Text::new();
+        // Into memory: it cannot fail.
+        let _ = write!(text, "{replica}");
+        self.given = Some((text, now));
     }
 
     /// More of the answer's body is on its way.

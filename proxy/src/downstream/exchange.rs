@@ -101,7 +101,7 @@ impl Exchange {
     /// It has got a slot of a replica.
     pub fn give(&mut self, slot: &Slot) {
         if let Some(entry) = &mut self.entry {
-            entry.give(slot.replica().replica.name(), Nanos::now());
+            entry.give(&slot.replica().replica, Nanos::now());
         }
     }
 
