@@ -169,7 +169,7 @@ fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
         area.draw_text(name, &style(12), (x + 30, y))?;
         x += 54 + 7 * name.chars().count() as i32;
     }
-    let scales = "each panel has its own scale";
+    let scales = "scales differ";
     area.draw_text(scales, &right(style(12)), (WIDTH as i32 - 12, y))
 }
 
