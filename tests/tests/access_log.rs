@@ -32,6 +32,12 @@ fn seconds(line: &Value, field: &str) -> f64 {
     line[field].as_f64().expect("seconds")
 }
 
+/// Seconds of the month of `2026-03-01T09:30:00.123456Z`.
+fn of_month(time: &str) -> f64 {
+    let number = |from: usize, to: usize| time[from..to].parse::<f64>().expect("a number");
+    number(8, 10) * 86_400.0 + number(11, 13) * 3600.0 + number(14, 16) * 60.0 + number(17, 26)
+}
+
 /// One replica that takes one request at once.
 fn single(upstream: &Upstream) -> String {
     let manifest = upstream.manifest(&["m"]);
@@ -96,6 +102,22 @@ fn log_has_each_request_with_its_times_and_simulate_reads_it() {
         );
         assert!(line["replica"].is_string() && line["bytes_out"].as_u64() > Some(0));
     }
+    // Eight callers and one slot: never more at once, by the log's own times.
+    let mut changes: Vec<(f64, i32)> = Vec::new();
+    for line in &found {
+        let arrived = line["timestamp"].as_str().expect("a time");
+        let arrived = of_month(arrived);
+        changes.push((arrived, 1));
+        changes.push((arrived + seconds(line, "total_seconds"), -1));
+    }
+    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut inside, mut most) = (0, 0);
+    for (_, change) in changes {
+        inside += change;
+        most = most.max(inside);
+    }
+    assert!((3..=9).contains(&most), "{most} at once");
+
     let mut late: Vec<_> = (found.iter())
         .filter(|line| line["path"] == "/v2/models/m/late")
         .collect();

@@ -30,9 +30,11 @@ impl Now {
         }
     }
 
+    /// Also of what came after the clocks were read.
     fn wall_at(self, at: Nanos) -> SystemTime {
-        let ago = self.monotonic.since(at);
-        self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
+        let (ago, ahead) = (self.monotonic.since(at), at.since(self.monotonic));
+        let wall = self.wall.checked_sub(ago);
+        wall.unwrap_or(SystemTime::UNIX_EPOCH) + ahead
     }
 }
 
@@ -93,4 +95,22 @@ fn status(told: Told) -> Cow<'static, str> {
 /// To the microsecond.
 fn seconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_clock_is_told_before_and_after_it_was_read() {
+        let second = Duration::from_secs(1);
+        let now = Now {
+            wall: SystemTime::UNIX_EPOCH + 10 * second,
+            monotonic: Nanos(0) + 3 * second,
+        };
+        for (at, expected) in [(1, 8), (3, 10), (4, 11)] {
+            let wall = now.wall_at(Nanos(0) + at * second);
+            assert_eq!(wall, SystemTime::UNIX_EPOCH + expected * second);
+        }
+    }
 }

@@ -48,7 +48,7 @@ impl<'a> Engine<'a> {
             trace,
             conditions,
             running: BinaryHeap::new(),
-            tally: Tally::new(trace.requests().len()),
+            tally: Tally::new(trace.requests().len(), world.ready),
             desired: world.ready,
             recorder: (conditions.timeline).map(|width| Recorder::new(width, values)),
             world,

@@ -63,9 +63,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(requests: usize) -> Self {
+    /// Of so many requests, from `replicas` on.
+    pub(super) fn new(requests: usize, replicas: u32) -> Self {
         Self {
             requests,
+            peak: replicas,
             waits: Vec::with_capacity(requests),
             ..Self::default()
         }
