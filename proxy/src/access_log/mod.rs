@@ -12,7 +12,7 @@ mod line;
 mod writer;
 
 use std::{
-    io::{self, Write},
+    io,
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{self, SyncSender},
@@ -157,8 +157,10 @@ impl Entry {
     /// It has got a slot of `replica`.
     pub fn give(&mut self, replica: &Replica, now: Nanos) {
         let mut text = Text::new();
-        // Into memory: it cannot fail.
-        let _ = write!(text, "{replica}");
+        // As it is in the log and on the admin pages.
+        for part in [replica.name(), " (", replica.authority(), ")"] {
+            text.extend_from_slice(part.as_bytes());
+        }
         self.given = Some((text, now));
     }
 
