@@ -161,6 +161,14 @@ fn process_rows(process: &Process) -> Vec<Row> {
             "TAILBACK_LOG_FORMAT",
         ),
         (
+            "access log",
+            process
+                .access_log
+                .as_ref()
+                .map_or_else(|| NONE.to_owned(), ToString::to_string),
+            "TAILBACK_ACCESS_LOG",
+        ),
+        (
             "scaling period",
             seconds(&process.scaling_period),
             "SELDON_SCALING_STATS_PERIOD_SECONDS",

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::suggest::nearest;
 use crate::variables::{VARIABLES, Variable};
 use crate::{
-    Env, Error, Limits, ListenerTls, LogFormat, Origin, Policy, Process, Setting, Timeouts,
-    TlsVersion, number,
+    AccessLog, Env, Error, Limits, ListenerTls, LogFormat, Origin, Policy, Process, Setting,
+    Timeouts, TlsVersion, number,
 };
 
 /// What all variables together say.
@@ -109,6 +109,11 @@ impl Reader<'_> {
         );
         let log = self.value("TAILBACK_LOG", |text| Some(text.to_owned()), "a log filter");
         let log_format = self.value("TAILBACK_LOG_FORMAT", log_format, "text or json");
+        let access_log = self.optional(
+            "TAILBACK_ACCESS_LOG",
+            |text| Some(AccessLog::parse(text)),
+            "a path, or - for standard output",
+        );
         let scaling_period = self.period("SELDON_SCALING_STATS_PERIOD_SECONDS");
         let header = self.period("TAILBACK_HEADER_TIMEOUT_SECONDS");
         let keep_alive = self.period("TAILBACK_KEEP_ALIVE_SECONDS");
@@ -150,6 +155,7 @@ impl Reader<'_> {
             workers: workers.and_then(NonZeroUsize::new).unwrap_or_else(cores),
             log: log?,
             log_format: log_format?,
+            access_log,
             scaling_period: scaling_period?,
             timeouts: Timeouts {
                 header: header?,

@@ -39,7 +39,7 @@ pub use error::{Error, Errors, Spot};
 pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
-pub use process::{Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
+pub use process::{AccessLog, Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
 pub use server::{
     Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Server, StaticSpec, UpstreamTls,
 };

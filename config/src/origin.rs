@@ -29,6 +29,8 @@ pub enum Origin {
     Model(Place),
     /// The document of the server the model runs on.
     Server(Place),
+    /// An option of the command line.
+    Option(&'static str),
     /// An environment variable.
     Environment(&'static str),
     /// Nobody: the built-in default.
@@ -74,6 +76,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Model(place) => write!(f, "model {place}"),
             Self::Server(place) => write!(f, "server {place}"),
+            Self::Option(name) => write!(f, "option {name}"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Default => f.write_str("default"),
         }

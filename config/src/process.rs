@@ -20,6 +20,8 @@ pub struct Process {
     pub log: String,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Where each finished request is written; `None`: nowhere.
+    pub access_log: Option<AccessLog>,
     /// Time between the scaler's periodic checks.
     pub scaling_period: Duration,
     /// How long each wait may last.
@@ -30,6 +32,15 @@ pub struct Process {
     pub tls: Option<ListenerTls>,
     /// The variables that were set, by name; all else is default.
     pub set: Vec<&'static str>,
+}
+
+/// Where each finished request is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// `-`: to standard output.
+    Stdout,
+    /// At the end of this file.
+    File(PathBuf),
 }
 
 /// How log lines are written.
@@ -108,6 +119,28 @@ impl TlsVersion {
         match self {
             Self::V12 => "1.2",
             Self::V13 => "1.3",
+        }
+    }
+}
+
+// === impl AccessLog ===
+
+impl AccessLog {
+    /// What is written `text` in the environment.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "-" => Self::Stdout,
+            path => Self::File(PathBuf::from(path)),
+        }
+    }
+}
+
+impl fmt::Display for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("-"),
+            Self::File(path) => write!(f, "{}", path.display()),
         }
     }
 }

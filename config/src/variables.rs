@@ -77,6 +77,11 @@ pub const VARIABLES: &[Variable] = &[
         "how log lines are written: `text` or `json`",
     ),
     process(
+        "TAILBACK_ACCESS_LOG",
+        NONE,
+        "file to which a line for each finished request is appended; `-`: standard output",
+    ),
+    process(
         "SELDON_SCALING_STATS_PERIOD_SECONDS",
         "20",
         "seconds between the scaler's periodic checks",

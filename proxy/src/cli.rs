@@ -68,9 +68,10 @@ enum Command {
     /// replicas cost, and how often and how far the policy scaled. Nothing is
     /// started; the same input and seed give the same table.
     #[command(
-        after_help = "Example:\n  zcat trace.csv.gz | tailback simulate - --rate 10 --jitter 2 --start-up 120"
+        after_help = "Examples:\n  tailback simulate access.log --manifests manifests/ --model my-model --plot out.svg\n  \
+            tailback simulate trace.csv.gz --rate 10 --jitter 2 --concurrency 8 --start-up 120"
     )]
-    Simulate(Simulation),
+    Simulate(Box<Simulation>),
 }
 
 /// Runs the command that the process was started with.
@@ -97,9 +98,9 @@ pub fn main() -> ExitCode {
             Err(errors) => fail(&errors.to_string()),
         },
         Command::Simulate(simulation) => match simulate::simulate(&simulation) {
-            Ok(comparison) => {
+            Ok(report) => {
                 // Whoever reads it may have seen enough.
-                let _ = write!(io::stdout(), "{comparison}");
+                let _ = write!(io::stdout(), "{report}");
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),

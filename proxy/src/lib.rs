@@ -6,6 +6,7 @@
 //! [`admit`], where requests get a replica or wait for one.
 //! [`serve`](mod@serve) puts it together with the configuration and the scaler.
 
+pub mod access_log;
 pub mod admin;
 pub mod admit;
 pub mod answer;

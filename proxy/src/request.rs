@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE,
 use tailback_scaler::clock::Nanos;
 
 use crate::{
+    access_log::Entry,
     answer::Failure,
     body::{Inbound, Received},
     dialect::Dialect,
@@ -52,6 +53,7 @@ pub fn handle(
         let table = worker::table(&plane.tables);
         let dialect = Dialect::of(&head.headers, head.uri.path());
         call.dialect.set(dialect);
+        let entry = plane.access_log.map(|log| Entry::new(log, head.uri.path()));
         let model = {
             let find = pin!(find::find(plane, &table, call, &mut head, &mut body));
             match within_limits(call, find).await {
@@ -64,7 +66,7 @@ pub fn handle(
             }
         };
         let now = Nanos::now();
-        let exchange = Exchange::arrive(&model, now, dialect);
+        let mut exchange = Exchange::arrive(&model, now, dialect, entry);
         let limit = match dialect {
             Dialect::Grpc => grpc::timeout(&head.headers),
             Dialect::Inference | Dialect::OpenAi => None,
@@ -73,7 +75,14 @@ pub fn handle(
 
         let mut outgoing = Outgoing::new(head, body, call);
         let answered = {
-            let work = pin!(forward::forward(plane, call, &model, now, &mut outgoing));
+            let work = pin!(forward::forward(
+                plane,
+                call,
+                &mut exchange,
+                &model,
+                now,
+                &mut outgoing
+            ));
             within_limits(call, work).await
         };
         match answered {

@@ -25,7 +25,7 @@ use pingora_core::{
     server::{RunArgs, Server, configuration::ServerConf},
     services::listening::Service,
 };
-use tailback_config::{Config, Env, Store};
+use tailback_config::{AccessLog, Config, Env, Store};
 use tailback_scaler::{
     board::Board,
     ledger::Wake,
@@ -35,6 +35,7 @@ use tokio::sync::watch;
 
 use self::{reload::Reloader, signal::Event};
 use crate::{
+    access_log,
     admin::{self, Admin},
     admit::Room,
     downstream::DataPlane,
@@ -67,6 +68,13 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     };
     let recorder = metrics::install().context("metrics")?;
 
+    let access_log = match &process.access_log {
+        Some(target) => Some(access_log::Running::start(target).with_context(|| {
+            format!("environment TAILBACK_ACCESS_LOG: cannot write to {target}")
+        })?),
+        None => None,
+    };
+
     let board = Board::default();
     let wake = Wake::default();
     let scaler = Scaler::start(Options {
@@ -86,6 +94,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
         tls: tls.clone(),
+        access_log: access_log.as_ref().map(access_log::Running::log),
     });
     let reloader = Reloader::new(store, plane.tables.clone(), scaler, wake);
     reloader.apply(&config);
@@ -123,6 +132,9 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
                     if let Some(tls) = &tls {
                         tls.reload();
                     }
+                    if let Some(log) = &access_log {
+                        log.reopen();
+                    }
                 }
                 Some(Event::Stop(signal)) => {
                     tracing::info!("{signal}: draining");
@@ -141,6 +153,9 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
             } => tracing::warn!("asked again to stop: not waiting any longer"),
         }
         reloader.stop().await;
+        if let Some(log) = access_log {
+            log.close();
+        }
         tracing::info!("stopped");
         Ok(())
     })
@@ -243,6 +258,11 @@ fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
             "  try       curl {scheme}://{listen}/v2/models/{model}"
         ));
     }
+    let text = lines.join("\n");
     // Whoever started us may not care to listen.
-    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+    let _ = match config.process.access_log {
+        // It has that for itself.
+        Some(AccessLog::Stdout) => writeln!(std::io::stderr(), "{text}"),
+        _ => writeln!(std::io::stdout(), "{text}"),
+    };
 }

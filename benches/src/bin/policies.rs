@@ -74,7 +74,8 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
                 let trace = read::read(BufReader::new(file), &read::Options::default());
                 let trace = trace.map_err(|error| format!("{path}: {error}"))?;
                 let name = path.rsplit('/').next().unwrap_or(path);
-                traces.push((name.trim_end_matches(".csv").to_owned(), trace));
+                let name = name.trim_end_matches(".gz").trim_end_matches(".csv");
+                traces.push((name.to_owned(), trace.trace));
             }
         }
     }

@@ -160,9 +160,11 @@ impl ResponseBody {
         }
     }
 
-    /// What gRPC says at the end.
-    fn trailers(&mut self, frame: &Frame<Bytes>) {
-        if self.call.dialect.get() == Dialect::Grpc
+    /// Bytes for the books, or what gRPC says at the end.
+    fn account(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
+            exchange.sent(data.len());
+        } else if self.call.dialect.get() == Dialect::Grpc
             && let Some(trailers) = frame.trailers_ref()
             && let Some(exchange) = &mut self.exchange
         {
@@ -219,7 +221,7 @@ impl Body for ResponseBody {
             Poll::Ready(Some(Ok(frame))) => {
                 this.call.passed(frame);
                 this.call.enter(Phase::Streaming);
-                this.trailers(frame);
+                this.account(frame);
                 if this.content.is_end() {
                     this.end();
                 }

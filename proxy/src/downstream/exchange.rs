@@ -6,7 +6,10 @@ use tailback_scaler::{
     ledger::{InFlight, Ledger},
 };
 
-use crate::{dialect::Dialect, grpc::Code, outcome::Outcome, worker::ModelRef};
+use crate::{
+    access_log::Entry, dialect::Dialect, grpc::Code, outcome::Outcome, upstream::Slot,
+    worker::ModelRef,
+};
 
 /// A request that has arrived for a model. Dropping it completes it, with what
 /// is known of its outcome by then: at first, that the caller left.
@@ -17,6 +20,8 @@ pub struct Exchange {
     arrived: Nanos,
     outcome: Outcome,
     told: Told,
+    /// For the access log, if there is one.
+    entry: Option<Box<Entry>>,
 }
 
 /// What a request's caller is told, if anything.
@@ -65,8 +70,17 @@ impl Told {
 impl Exchange {
     /// Counts a request for `model` in.
     #[must_use]
-    pub fn arrive(model: &ModelRef, now: Nanos, dialect: Dialect) -> Self {
+    pub fn arrive(
+        model: &ModelRef,
+        now: Nanos,
+        dialect: Dialect,
+        mut entry: Option<Box<Entry>>,
+    ) -> Self {
+        if let Some(entry) = &mut entry {
+            entry.arrive(model.model.name(), now);
+        }
         Self {
+            entry,
             model: model.clone(),
             in_flight: Some(Ledger::arrive(model.clone(), now)),
             arrived: now,
@@ -82,6 +96,20 @@ impl Exchange {
     #[must_use]
     pub fn model(&self) -> &ModelRef {
         &self.model
+    }
+
+    /// It has got a slot of a replica.
+    pub fn give(&mut self, slot: &Slot) {
+        if let Some(entry) = &mut self.entry {
+            entry.give(&slot.replica().replica, Nanos::now());
+        }
+    }
+
+    /// So many bytes of the answer's body are on their way.
+    pub fn sent(&mut self, bytes: usize) {
+        if let Some(entry) = &mut self.entry {
+            entry.sent(bytes);
+        }
     }
 
     /// How it ends, as far as can be said now.
@@ -109,6 +137,10 @@ impl Drop for Exchange {
             .model
             .metrics
             .completed(self.outcome, self.told, now.since(self.arrived));
+        // Before it counts as out: who waits for the last one finds it logged.
+        if let Some(entry) = self.entry.take() {
+            entry.finish(now, self.outcome, self.told);
+        }
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.complete_at(now);
         }

@@ -36,7 +36,10 @@ pub use self::{
     exchange::{Exchange, Method, Told},
     tunnel::Tunnel,
 };
-use crate::{admit::Room, metrics::ProxyMetrics, table::Tables, tls, transport::Transport};
+use crate::{
+    access_log::AccessLog, admit::Room, metrics::ProxyMetrics, table::Tables, tls,
+    transport::Transport,
+};
 
 /// While draining, an idle connection is closed after this: a caller that is
 /// just sending its next request still gets an answer, with `connection: close`.
@@ -56,6 +59,8 @@ pub struct DataPlane {
     pub max_connections: usize,
     /// How callers are spoken to by TLS; `None`: in clear text.
     pub tls: Option<Arc<tls::Listener>>,
+    /// Where finished requests are logged, if anywhere.
+    pub access_log: Option<AccessLog>,
     /// Handles.
     pub metrics: ProxyMetrics,
     /// Open connections.

@@ -205,6 +205,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "tailback_unrouted_requests_total",
         "Requests for no configured model."
     );
+    describe_counter!(
+        "tailback_access_log_dropped_total",
+        "Finished requests that could not be written to the access log."
+    );
     Ok(handle)
 }
 

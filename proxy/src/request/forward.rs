@@ -12,7 +12,7 @@ use super::{
 use crate::{
     answer::Failure,
     body::Received,
-    downstream::{Call, DataPlane, Phase},
+    downstream::{Call, DataPlane, Exchange, Phase},
     upstream::{Choice, DialError, Lease, SendError},
     worker::ModelRef,
 };
@@ -33,6 +33,7 @@ const RETURNS: u32 = 3;
 pub(super) async fn forward(
     plane: &DataPlane,
     call: &Rc<Call>,
+    exchange: &mut Exchange,
     model: &ModelRef,
     now: Nanos,
     outgoing: &mut Outgoing,
@@ -46,6 +47,7 @@ pub(super) async fn forward(
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
     loop {
         let slot = admit(plane, call, model, || outgoing.buffered(), now).await?;
+        exchange.give(&slot);
         outgoing.read_body(call).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         call.enter(Phase::Response);

@@ -9,7 +9,10 @@
 
 use std::time::Duration;
 
-use super::Trace;
+use super::{
+    Trace,
+    timeline::{Extent, Recorder},
+};
 use crate::clock::Nanos;
 
 /// The integral of n(t): replica-seconds of replicas that exist exactly while
@@ -32,6 +35,14 @@ pub fn peak(trace: &Trace, concurrency: Option<u32>) -> u32 {
     busy(trace, |in_flight, _| peak = peak.max(in_flight));
     let concurrency = u64::from(concurrency.unwrap_or(u32::MAX).max(1));
     u32::try_from(peak.div_ceil(concurrency)).unwrap_or(u32::MAX)
+}
+
+/// Requests inside, were every one served at once, in slices of time.
+#[must_use]
+pub fn demand(trace: &Trace, width: Duration) -> Vec<Extent> {
+    let mut recorder = Recorder::new(width, [0]);
+    let end = busy(trace, |in_flight, now| recorder.set([in_flight], now));
+    recorder.finish(end).into_iter().flatten().collect()
 }
 
 /// Replica-seconds of the bound, of which the first `min` levels are always on

@@ -1,9 +1,16 @@
 //! Policies side by side: the same trace and conditions for each.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    str::FromStr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use super::{
-    Autoscaler, Conditions, Live, Outcome, Trace, bound,
+    Autoscaler, Conditions, Extent, Live, Outcome, Trace, bound,
     reference::{Aim, Fixed, Hpa, Keda, Knative, KubeAi, Ray},
     simulate,
 };
@@ -93,6 +100,8 @@ pub struct Comparison {
     /// Replica-seconds of one who knows the trace and must start replicas;
     /// `None` if they never get ready.
     pub clairvoyant: Option<f64>,
+    /// Requests inside, were every one served at once, as [`Conditions::timeline`] asks for it.
+    pub demand: Vec<Extent>,
     /// The wait that a request should not exceed.
     pub slo_wait: Duration,
     /// In the trace.
@@ -108,16 +117,15 @@ impl Comparison {
         let Conditions {
             concurrency,
             start_up,
+            timeline,
             ..
         } = &setup.conditions;
         let min = setup.settings.min;
         let clairvoyant = |start_up| bound::bound(trace, *concurrency, start_up, min);
         Self {
-            outcomes: contenders
-                .iter()
-                .map(|&one| setup.outcome(one, trace))
-                .collect(),
+            outcomes: setup.outcomes(contenders, trace),
             needed: bound::needed(trace, *concurrency, min),
+            demand: timeline.map_or_else(Vec::new, |width| bound::demand(trace, width)),
             clairvoyant: start_up.mean().map(clairvoyant),
             slo_wait: setup.slo_wait,
             requests: trace.requests().len(),
@@ -153,6 +161,36 @@ impl Setup {
             slo_wait: Duration::from_secs(1),
             static_attainment: 0.99,
         }
+    }
+
+    /// On as many threads as there are cores; each draws its own numbers, so
+    /// the outcomes do not depend on which is first.
+    fn outcomes(&self, contenders: &[Contender], trace: &Trace) -> Vec<Outcome> {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            // From the end: `static`, the last of the usual list, takes longest.
+            while let Some(i) = (contenders.len()).checked_sub(1 + next.fetch_add(1, Relaxed)) {
+                done.push((i, self.outcome(contenders[i], trace)));
+            }
+            done
+        };
+        let mut all = thread::scope(|scope| {
+            let others: Vec<_> = (1..cores.min(contenders.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let mut all = work();
+            for other in others {
+                match other.join() {
+                    Ok(done) => all.extend(done),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        });
+        all.sort_by_key(|&(i, _)| i);
+        all.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     fn outcome(&self, contender: Contender, trace: &Trace) -> Outcome {

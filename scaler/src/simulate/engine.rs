@@ -4,7 +4,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use super::{
     Autoscaler, Cause, Conditions, Outcome, Seen, Trace,
-    outcome::{Point, Tally},
+    outcome::Tally,
+    timeline::{Recorder, Slice},
     world::{Started, World},
 };
 use crate::clock::Nanos;
@@ -27,6 +28,7 @@ struct Engine<'a> {
     running: BinaryHeap<Reverse<(Nanos, u32)>>,
     tally: Tally,
     desired: u32,
+    recorder: Option<Recorder<4>>,
 }
 
 /// What happens next. Of several at one time the earlier in this list comes first.
@@ -36,18 +38,19 @@ enum Event {
     Ready,
     Arrival,
     Look,
-    Mark,
 }
 
 impl<'a> Engine<'a> {
     fn new(trace: &'a Trace, conditions: &'a Conditions) -> Self {
         let world = World::new(conditions);
+        let values = values(&world, world.ready);
         Self {
             trace,
             conditions,
             running: BinaryHeap::new(),
             tally: Tally::new(trace.requests().len(), world.ready),
             desired: world.ready,
+            recorder: (conditions.timeline).map(|width| Recorder::new(width, values)),
             world,
         }
     }
@@ -56,7 +59,6 @@ impl<'a> Engine<'a> {
         let requests = self.trace.requests();
         let end = Nanos(0) + self.trace.span() + PATIENCE;
         let (mut next, mut now, mut look) = (0, Nanos(0), Nanos(0));
-        let mut mark = self.conditions.timeline.map(|_| Nanos(0));
         while next < requests.len() || self.world.in_flight() > 0 {
             let times = [
                 (
@@ -66,7 +68,6 @@ impl<'a> Engine<'a> {
                 (self.world.next_ready(), Event::Ready),
                 (requests.get(next).map(|r| r.at), Event::Arrival),
                 (Some(look), Event::Look),
-                (mark, Event::Mark),
             ];
             let first = times
                 .into_iter()
@@ -103,16 +104,15 @@ impl<'a> Engine<'a> {
                     // No interval is no progress.
                     look = now + scaler.interval().max(Duration::from_millis(1));
                 }
-                Event::Mark => {
-                    self.tally.timeline.push(self.point(now));
-                    mark = self
-                        .conditions
-                        .timeline
-                        .map(|every| now + every.max(Duration::from_millis(1)));
-                }
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.set(values(&self.world, self.desired), now);
             }
         }
-        self.tally.finish(scaler.name(), now, self.world.cost(now))
+        let slices = self.recorder.map(|recorder| recorder.finish(now));
+        let timeline = slices.into_iter().flatten().map(Slice::from).collect();
+        let cost = self.world.cost(now);
+        self.tally.finish(scaler.name(), now, cost, timeline)
     }
 
     fn start(&mut self, started: Started, now: Nanos) {
@@ -146,15 +146,14 @@ impl<'a> Engine<'a> {
             self.world.scale(desired, self.conditions, now);
         }
     }
+}
 
-    fn point(&self, now: Nanos) -> Point {
-        let reading = self.world.reading(now);
-        Point {
-            at: now,
-            in_flight: reading.in_flight(),
-            held: reading.held,
-            desired: self.desired,
-            ready: self.world.ready,
-        }
-    }
+/// What a timeline shows, in the order of a [`Slice`].
+fn values(world: &World, desired: u32) -> [u64; 4] {
+    [
+        world.in_flight(),
+        world.held(),
+        desired.into(),
+        world.ready.into(),
+    ]
 }

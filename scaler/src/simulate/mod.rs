@@ -16,6 +16,7 @@ pub mod read;
 pub mod reference;
 pub mod shapes;
 pub mod start_up;
+pub mod timeline;
 pub mod trace;
 mod world;
 
@@ -25,8 +26,9 @@ pub use self::{
     compare::{Comparison, Contender, Setup},
     engine::simulate,
     live::Live,
-    outcome::{Outcome, Point},
+    outcome::Outcome,
     start_up::StartUp,
+    timeline::{Extent, Slice},
     trace::{Request, Trace},
 };
 use crate::{clock::Nanos, ledger::Reading};
@@ -44,7 +46,7 @@ pub struct Conditions {
     pub capacity: u32,
     /// Of start-up times and of the choice between replicas.
     pub seed: u64,
-    /// Distance of the points of [`Outcome::timeline`]; `None`: none are kept.
+    /// Width of the slices of [`Outcome::timeline`]; `None`: none are kept.
     pub timeline: Option<Duration>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Slice;
 use crate::clock::Nanos;
 
 /// What became of a trace under an autoscaler.
@@ -21,22 +22,7 @@ pub struct Outcome {
     /// When the last request was answered.
     pub end: Nanos,
     /// The course of it, if [`Conditions::timeline`](super::Conditions::timeline) asks for it.
-    pub timeline: Vec<Point>,
-}
-
-/// One instant of a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// When.
-    pub at: Nanos,
-    /// Requests inside.
-    pub in_flight: u64,
-    /// Those of them that wait.
-    pub held: u64,
-    /// Replicas asked for.
-    pub desired: u32,
-    /// Replicas that take requests.
-    pub ready: u32,
+    pub timeline: Vec<Slice>,
 }
 
 impl Outcome {
@@ -74,14 +60,14 @@ pub(super) struct Tally {
     waits: Vec<f32>,
     peak: u32,
     scale_requests: u32,
-    pub(super) timeline: Vec<Point>,
 }
 
 impl Tally {
-    pub(super) fn new(requests: usize, initial: u32) -> Self {
+    /// Of so many requests, from `replicas` on.
+    pub(super) fn new(requests: usize, replicas: u32) -> Self {
         Self {
             requests,
-            peak: initial,
+            peak: replicas,
             waits: Vec::with_capacity(requests),
             ..Self::default()
         }
@@ -96,7 +82,13 @@ impl Tally {
         self.scale_requests += 1;
     }
 
-    pub(super) fn finish(mut self, name: &str, end: Nanos, replica_seconds: f64) -> Outcome {
+    pub(super) fn finish(
+        mut self,
+        name: &str,
+        end: Nanos,
+        replica_seconds: f64,
+        timeline: Vec<Slice>,
+    ) -> Outcome {
         self.waits.resize(self.requests, f32::INFINITY);
         self.waits.sort_unstable_by(f32::total_cmp);
         Outcome {
@@ -106,7 +98,7 @@ impl Tally {
             peak: self.peak,
             scale_requests: self.scale_requests,
             end,
-            timeline: self.timeline,
+            timeline,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How long replicas take to start.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 /// From asking for a replica until it takes requests.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +67,22 @@ impl StartUp {
                     .map(|pair| (pair[0].1 + pair[1].1).mul_f64((pair[1].0 - pair[0].0) / 2.0))
                     .sum(),
             ),
+        }
+    }
+}
+
+impl fmt::Display for StartUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(time) => write!(f, "{} s", time.as_secs_f64()),
+            Self::Quantiles(points) => {
+                let end = |point: Option<&(f64, Duration)>| {
+                    point.map_or(0.0, |&(_, time)| time.as_secs_f64())
+                };
+                let (least, most) = (end(points.first()), end(points.last()));
+                write!(f, "{least} to {most} s")
+            }
+            Self::Never => f.write_str("never"),
         }
     }
 }

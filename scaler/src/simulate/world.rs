@@ -94,12 +94,16 @@ impl World {
             arrived: self.arrived,
             completed: self.completed,
             area: self.area,
-            held: self.held.len() as u64,
+            held: self.held(),
         }
     }
 
     pub(super) fn in_flight(&self) -> u64 {
         self.arrived - self.completed
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        self.held.len() as u64
     }
 
     /// Replica-seconds up to `now`.

@@ -1,8 +1,19 @@
+use std::io::Write;
+
 use super::*;
+use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 
-fn whole(text: &str) -> Result<Trace, String> {
+fn whole(text: &str) -> Result<Recording, String> {
     read(text.as_bytes(), &Options::default()).map_err(|error| error.to_string())
+}
+
+fn of(model: &str, text: &str) -> Result<Recording, String> {
+    let options = Options {
+        model: Some(model.to_owned()),
+        ..Options::default()
+    };
+    read(text.as_bytes(), &options).map_err(|error| error.to_string())
 }
 
 fn request(seconds: f64, service: f64) -> Request {
@@ -11,6 +22,20 @@ fn request(seconds: f64, service: f64) -> Request {
         service: Duration::from_secs_f64(service),
     }
 }
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+const LOG: &str = r#"{"timestamp":"2026-01-01T00:00:01.000000Z","model":"a","status":"200","held_seconds":0.0,"service_seconds":0.5,"replica":"a-0"}
+{"timestamp":"2026-01-01T00:00:00.000000Z","model":"b","status":"200","held_seconds":0.0,"service_seconds":1}
+{"timestamp":"2026-01-01T00:00:03.000000Z","model":"a","status":"503","held_seconds":60,"service_seconds":0.0,"replica":null}
+
+{"timestamp":"2026-01-01T00:00:02.000000Z","model":"a","status":"OK","service_seconds":0.25}
+{"timestamp":"2026-01-01T00:00:02.000000Z","model":"a","sta
+"#;
 
 #[test]
 fn token_counts_become_service_time() {
@@ -21,85 +46,158 @@ fn token_counts_become_service_time() {
         request(0.0, 0.05 + 0.4808 + 0.2),
         request(0.5, 0.05 + 0.32 + 0.16),
     ];
-    assert_eq!(whole(text).unwrap().requests(), expected);
+    assert_eq!(whole(text).unwrap().trace.requests(), expected);
+    let json = r#"{"time": 10, "input_tokens": 3200, "output_tokens": 8}"#;
+    let expected = [request(0.0, 0.05 + 0.32 + 0.16)];
+    assert_eq!(whole(json).unwrap().trace.requests(), expected);
 }
 
 #[test]
 fn access_log_is_read_for_one_model_without_what_no_replica_had() {
-    let text = "timestamp,model,service_seconds,held_seconds,outcome,status\n\
-                2026-01-01T00:00:01Z,a,0.5,0,success,200\n\
-                2026-01-01T00:00:00Z,b,1,0,success,200\n\
-                2026-01-01T00:00:03Z,a,0,60,held_too_long,503\n\n\
-                2026-01-01T00:00:02Z,\"a\",0.25,0,success,200\n";
-    let options = Options {
-        model: Some("a".into()),
-        ..Options::default()
-    };
-    let trace = read(text.as_bytes(), &options).unwrap();
-    assert_eq!(trace.requests(), [request(0.0, 0.5), request(1.0, 0.25)]);
-    assert_eq!(whole(text).unwrap().requests().len(), 3);
+    let found = of("a", LOG).unwrap();
+    let expected = [request(0.0, 0.5), request(1.0, 0.25)];
+    assert_eq!(found.trace.requests(), expected);
+    assert_eq!((found.not_served, found.cut_off), (1, 1));
+    assert_eq!(
+        whole(LOG).unwrap_err(),
+        "it has requests of several models; choose one by --model: a (3), b (1)"
+    );
+    assert_eq!(
+        of("c", LOG).unwrap_err(),
+        "there is no request in it of model \"c\", but of a (3), b (1)"
+    );
+}
+
+#[test]
+fn quoted_fields_and_other_columns_are_read() {
+    let text = "\u{feff}timestamp,note,model,service_seconds,status\n\
+                5,\"a, \"\"b\"\"\",\"m,1\",0.5,200\n\
+                4, x , \"m,1\" ,0,503\n";
+    let found = of("m,1", text).unwrap();
+    assert_eq!(found.trace.requests(), [request(0.0, 0.5)]);
+    assert_eq!(found.not_served, 1);
+}
+
+#[test]
+fn gzip_is_read_by_its_content() {
+    let csv = "timestamp,service\n1,2\n3,4\n";
+    let plain = whole(csv).unwrap();
+    // Several members, one after the other, are one file.
+    let mut twice = gzip("timestamp,service\n1,2\n");
+    twice.extend(gzip("3,4\n"));
+    for compressed in [gzip(csv), twice] {
+        assert_eq!(read(&compressed[..], &Options::default()).unwrap(), plain);
+    }
+    let broken = &gzip(&csv.repeat(100))[..20];
+    let error = read(broken, &Options::default()).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read it: "), "{error}");
 }
 
 #[test]
 fn says_what_is_wrong_where_and_what_is_expected() {
+    const COLUMN: &str = "a column named timestamp";
     for (text, expected) in [
-        (
-            "",
-            "line 1: found the columns \"\", expected a column named timestamp",
-        ),
+        ("", "there is no request in it".to_owned()),
+        (" \n\n", "there is no request in it".to_owned()),
+        ("timestamp,service\n", "there is no request in it".to_owned()),
+        ("1,2\n", format!("line 1: found \"1,2\", expected {COLUMN}")),
+        ("\n<html>\n", format!("line 2: found \"<html>\", expected {COLUMN}")),
         (
             "timestamp,model\n",
-            "line 1: found the columns \"timestamp,model\", expected a column named service_seconds, \
-             or context_tokens and generated_tokens",
+            "line 1: found \"timestamp,model\", expected a column named service_seconds, \
+             or context_tokens and generated_tokens"
+                .to_owned(),
         ),
         (
             "timestamp,service\n1,2\nx,2\n",
-            "line 3: timestamp: found \"x\", expected seconds, or a time such as 2023-11-16 18:17:03.98 or \
-             2023-11-16T18:17:03Z",
+            format!("line 3: timestamp: found \"x\", expected {TIME}"),
         ),
         (
-            "timestamp,service\n1,-2\n",
-            "line 2: service_seconds: found \"-2\", expected seconds, 0 to 1000000000",
+            "timestamp,service\n\n1,-2\n",
+            format!("line 3: service_seconds: found \"-2\", expected {SECONDS}"),
         ),
         (
             "timestamp,service\n1\n",
-            "line 2: service_seconds: found \"\", expected seconds, 0 to 1000000000",
+            format!("line 2: service_seconds: found nothing, expected {SECONDS}"),
         ),
-        ("timestamp,service\n", "there is no request in it"),
+        (
+            "timestamp,tokens,generatedtokens\n1,2,1e99\n",
+            format!("line 2: generated_tokens: found \"1e99\", expected {TOKENS}"),
+        ),
+        (
+            "timestamp,service\n1,\"2\n3,4\n",
+            "line 2: found \"\\\"2\" without its closing quote, expected a quote, and then a comma \
+             or the end of the line"
+                .to_owned(),
+        ),
+        (
+            "timestamp,service\n5,1\n100000000,1\n7,1\n",
+            "line 3: this request is 1157 days apart from the one in line 2, expected at most 366 days; \
+             if times are in milliseconds, divide them by 1000"
+                .to_owned(),
+        ),
+        (
+            "{\"timestamp\":1,\"service_seconds\":-1}",
+            format!("line 1: service_seconds: found -1, expected {SECONDS}"),
+        ),
+        (
+            "{\"service_seconds\":1}",
+            format!("line 1: timestamp: found nothing, expected {TIME}"),
+        ),
+        (
+            "{\"timestamp\":1}",
+            "line 1: service_seconds: found nothing, expected seconds, or context_tokens and generated_tokens"
+                .to_owned(),
+        ),
+        (
+            "{\"timestamp\":1,\"service\":2}\n[]\n",
+            "line 2: found \"[]\", expected an object such as \
+             {\"timestamp\":\"2026-03-01T09:30:00Z\",\"service_seconds\":0.5}"
+                .to_owned(),
+        ),
     ] {
         assert_eq!(whole(text).unwrap_err(), expected, "{text:?}");
     }
-}
-
-#[test]
-fn service_models_are_three_numbers() {
-    assert_eq!("0.05,0.0001,0.02".parse(), Ok(ServiceModel::default()));
-    for wrong in ["", "1", "1,2", "1,2,3,4", "1,x,3", "-1,0,0", "nan,0,0"] {
-        assert!(wrong.parse::<ServiceModel>().is_err(), "{wrong:?}");
-    }
+    let zstd = read(&b"\x28\xb5\x2f\xfd...."[..], &Options::default());
+    let error = zstd.unwrap_err().to_string();
+    assert!(
+        error.starts_with("found a file compressed by zstd; expected"),
+        "{error}"
+    );
+    let endless = vec![b'x'; 2 << 20];
+    let error = read(&endless[..], &Options::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "line 1: found more than 1 MiB without a line break, expected a line of text of at most 1 MiB"
+    );
 }
 
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text: String, bytes: Vec<u8>) {
         let _ = (whole(&text), read(&bytes[..], &Options::default()));
+        let _ = whole(&format!("{{{text}"));
     }
 
     #[test]
     fn no_line_makes_it_panic(lines in proptest::collection::vec("[-0-9.,:T Zxe\"]{0,30}", 0..20)) {
         let _ = whole(&format!("timestamp,service\n{}", lines.join("\n")));
         let _ = whole(&format!("timestamp,contexttokens,status\n{}", lines.join("\n")));
+        let _ = whole(&format!("{{\"timestamp\":1,\"service\":{}", lines.join("}\n{")));
     }
 
     #[test]
     fn what_is_written_is_read_back(times in proptest::collection::vec((0u32..100_000, 0u32..1000), 1..50)) {
-        let mut text = "timestamp,service_seconds\n".to_owned();
+        let mut csv = "timestamp,service_seconds\n".to_owned();
+        let mut json = String::new();
         for (at, service) in &times {
-            text += &format!("{at},{service}\n");
+            csv += &format!("{at},{service}\n");
+            json += &format!("{{\"service_seconds\":{service},\"timestamp\":{at}.0}}\n");
         }
         let first = times.iter().map(|t| t.0).min().unwrap();
         let expected: Trace = times.iter()
             .map(|&(at, service)| request(f64::from(at - first), f64::from(service))).collect();
-        prop_assert_eq!(whole(&text).unwrap(), expected);
+        prop_assert_eq!(&whole(&csv).unwrap().trace, &expected);
+        prop_assert_eq!(&whole(&json).unwrap().trace, &expected);
     }
 }

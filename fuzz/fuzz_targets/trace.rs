@@ -1,0 +1,22 @@
+//! Any bytes are recorded traffic, or an error that says something; and what is
+//! read is in order, whatever a log, a table or a compressed file says.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tailback_scaler::simulate::read::{Options, read};
+
+fuzz_target!(|input: (Option<&str>, &[u8])| {
+    let (model, bytes) = input;
+    let options = Options {
+        model: model.map(str::to_owned),
+        ..Options::default()
+    };
+    match read(bytes, &options) {
+        Ok(found) => {
+            let requests = found.trace.requests();
+            assert_eq!(requests.first().map(|first| first.at.0), Some(0));
+            assert!(requests.is_sorted_by_key(|request| request.at));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+});

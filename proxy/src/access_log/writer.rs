@@ -1,0 +1,247 @@
+//! The thread that writes the access log, and what it does when it cannot.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
+    },
+    thread,
+    time::Duration,
+};
+
+use metrics::Counter;
+use tailback_config::AccessLog as Target;
+
+use super::{
+    Entry,
+    line::{self, Now},
+};
+
+/// Time between two looks into the queue: how old a line is at most.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Bytes that are written together.
+const PIECE: usize = 64 * 1024;
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) struct Destination {
+    /// `None`: standard output.
+    path: Option<PathBuf>,
+    file: File,
+}
+
+impl Destination {
+    pub(super) fn open(target: &Target) -> io::Result<Self> {
+        Ok(match target {
+            Target::Stdout => Self {
+                path: None,
+                file: File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            },
+            Target::File(path) => Self {
+                file: append_to(path)?,
+                path: Some(path.clone()),
+            },
+        })
+    }
+
+    fn name(&self) -> String {
+        let path = self.path.as_ref().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| "standard output".to_owned())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    destination: Destination,
+    lost: Counter,
+    text: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Writes,
+    /// Lines are lost, so many so far.
+    Fails {
+        lines: u64,
+        torn: bool,
+    },
+}
+
+impl Writer {
+    pub(super) fn new(destination: Destination, lost: Counter) -> Self {
+        Self {
+            destination,
+            lost,
+            text: Vec::with_capacity(PIECE + 1024),
+            state: State::Writes,
+        }
+    }
+
+    /// Writes what is in `queue`, until it is to be closed and all is written.
+    pub(super) fn run(
+        mut self,
+        queue: &Receiver<Box<Entry>>,
+        reopen: &AtomicBool,
+        closing: &AtomicBool,
+    ) {
+        loop {
+            // Looked at before the queue: what was logged before is written.
+            let last = closing.load(Ordering::Acquire);
+            if reopen.swap(false, Ordering::AcqRel) {
+                self.reopen();
+            }
+            let now = Now::read();
+            // What comes meanwhile is for the next turn, which may reopen first.
+            for entry in queue.try_iter().take(super::QUEUE) {
+                self.begin();
+                line::write(&mut self.text, &entry, now);
+                if self.text.len() >= PIECE {
+                    self.write_out();
+                }
+            }
+            self.write_out();
+            if last {
+                return;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Ends a line that was written in part.
+    fn begin(&mut self) {
+        if self.text.is_empty() && matches!(self.state, State::Fails { torn: true, .. }) {
+            self.text.push(b'\n');
+        }
+    }
+
+    fn reopen(&mut self) {
+        let Some(path) = &self.destination.path else {
+            return;
+        };
+        match append_to(path) {
+            Ok(file) => {
+                self.destination.file = file;
+                if let State::Fails { torn, .. } = &mut self.state {
+                    *torn = false;
+                }
+            }
+            Err(error) => tracing::error!(
+                "access log {}: cannot open it again, what was open is written on: {error}",
+                path.display()
+            ),
+        }
+    }
+
+    /// Writes the text, or as much of it as can be written; the rest is lost.
+    fn write_out(&mut self) {
+        let mut done = 0;
+        let mut failure = None;
+        while done < self.text.len() {
+            match self.destination.file.write(&self.text[done..]) {
+                Ok(0) => failure = Some(io::ErrorKind::WriteZero.into()),
+                Ok(length) => done += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => failure = Some(error),
+            }
+            if failure.is_some() {
+                break;
+            }
+        }
+        match failure {
+            Some(error) => self.failed(&error, done),
+            None if done > 0 => self.written(),
+            None => {}
+        }
+        self.text.clear();
+    }
+
+    fn failed(&mut self, error: &io::Error, done: usize) {
+        let (before, was_torn) = match self.state {
+            State::Fails { lines, torn } => (lines, torn),
+            State::Writes => {
+                tracing::error!(
+                    "access log {}: {error}; lines are lost until it can be written again",
+                    self.destination.name()
+                );
+                (0, false)
+            }
+        };
+        let (written, rest) = self.text.split_at(done);
+        // The first line break may be one that ends a torn line.
+        let breaks = memchr::memchr_iter(b'\n', rest).count();
+        let lost = breaks - usize::from(was_torn && done == 0 && breaks > 0);
+        self.lost.increment(lost as u64);
+        self.state = State::Fails {
+            lines: before + lost as u64,
+            torn: match written.last() {
+                None => was_torn,
+                Some(&last) => last != b'\n',
+            },
+        };
+    }
+
+    fn written(&mut self) {
+        if let State::Fails { lines, .. } = self.state {
+            tracing::info!(
+                "access log {}: written again; {lines} lines were lost",
+                self.destination.name()
+            );
+            self.state = State::Writes;
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn full_disk_loses_lines_until_there_is_room_and_a_torn_line_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        // Linux's device that is always full.
+        let full = Destination::open(&Target::File("/dev/full".into())).unwrap();
+        let mut writer = Writer::new(full, Counter::noop());
+        for _ in 0..2 {
+            writer.text.extend(b"{1}\n{2}\n");
+            writer.write_out();
+        }
+        assert_eq!(
+            writer.state,
+            State::Fails {
+                lines: 4,
+                torn: false
+            }
+        );
+
+        // As if half of a line had been written.
+        fs::write(&file, "{5").unwrap();
+        writer.state = State::Fails {
+            lines: 5,
+            torn: true,
+        };
+        writer.destination = Destination::open(&Target::File(file.clone())).unwrap();
+        writer.begin();
+        writer.text.extend(b"{6}\n");
+        writer.write_out();
+        assert_eq!(writer.state, State::Writes);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "{5\n{6}\n");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_an_error() {
+        for wrong in ["/", "/nowhere/a"] {
+            assert!(append_to(Path::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `tailback simulate`: policies on recorded traffic, on a virtual clock.
+
+mod plot;
+mod report;
+mod settings;
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, value_parser};
+use tailback_scaler::simulate::{
+    Comparison, Contender, StartUp,
+    read::{self, Recording, ServiceModel},
+};
+
+pub use self::report::Report;
+use self::{plot::Picture, settings::Chosen};
+
+/// More replicas than any trace should need, and few enough for the memory.
+const MOST_REPLICAS: i64 = 100_000;
+/// Requests that are simulated at most: each takes some 30 bytes in each simulation.
+const MOST_REQUESTS: f64 = 100e6;
+
+/// What is simulated, and how.
+#[derive(Debug, Args)]
+pub struct Simulation {
+    /// Recorded requests, or - for standard input; compressed by gzip or not
+    ///
+    /// The access log of tailback serve (TAILBACK_ACCESS_LOG); or
+    /// comma-separated values, whose first line names the columns, or JSON
+    /// lines: timestamp (seconds, or a time such as 2023-11-16T18:17:03Z), and
+    /// service_seconds, or context_tokens and generated_tokens; optionally
+    /// model and status. In any order.
+    trace: PathBuf,
+    /// Policies to compare: lag, lag-step, knative, hpa, keda, kubeai, ray, static
+    ///
+    /// lag and lag-step are the code that runs live. The others follow the
+    /// published rules of those projects; static is the smallest fixed pool in
+    /// which 99 of 100 requests wait no longer than --slo-wait.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAMES",
+        default_value = "lag,lag-step,knative,hpa,kubeai,ray,static"
+    )]
+    policy: Vec<Contender>,
+    /// Take the settings of these manifests, as serve would
+    ///
+    /// Files or folders; may be given several times. Concurrency, bounds,
+    /// thresholds and the rest are the model's, with environment variables
+    /// counting as for serve; options given here come before them.
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<PathBuf>,
+    /// The model, where the trace or the manifests have several
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Draw the course of it: out.svg or out.png
+    #[arg(long, value_name = "FILE")]
+    plot: Option<Picture>,
+    /// Seconds of service from token counts: fixed, per context token, per generated token
+    #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
+    service: ServiceModel,
+    /// How many times as many requests
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = number(0.0, 10_000.0))]
+    rate: f64,
+    /// Each request later by up to this many seconds, at random
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = number(0.0, 86_400.0))]
+    jitter: f64,
+    /// Requests that a replica takes at once [default: 8, or the manifests']
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    concurrency: Option<u32>,
+    /// Lag that a replica may carry [default: the concurrency, or the manifests']
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    threshold: Option<u32>,
+    /// From asking for a replica until it takes requests
+    ///
+    /// Seconds; or shares of all starts with seconds (0:10,0.5:23,1:80);
+    /// gpu-cluster: as measured in a public one; or never.
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    start_up: StartUp,
+    /// Fewest replicas, and how many there are at the beginning [default: 1, or the manifests']
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(0..=MOST_REPLICAS))]
+    min: Option<u32>,
+    /// Most replicas [default: 1000, or the manifests']
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST_REPLICAS))]
+    max: Option<u32>,
+    /// Seconds unused before scale-down [default: 600, or the manifests']
+    #[arg(long, value_name = "SECONDS", value_parser = number(0.001, 1e9))]
+    inactive: Option<f64>,
+    /// Seconds the replicas must be the same before scale-down [default: 60, or the manifests']
+    #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e9))]
+    stability: Option<f64>,
+    /// Seconds that a request should wait at most for a replica
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = number(0.0, 1e6))]
+    slo_wait: f64,
+    /// Of everything random: the same seed, the same outcome
+    #[arg(long, value_name = "N", default_value = "1")]
+    seed: u64,
+}
+
+/// What came of it. Draws the picture, if one is asked for.
+///
+/// # Errors
+/// A sentence that says what is wrong with the trace, the manifests or the
+/// options, and where.
+pub fn simulate(simulation: &Simulation) -> Result<Report, String> {
+    let Chosen { mut setup, model } = simulation.choose()?;
+    let name = model.as_ref().map(|model| model.name.clone());
+    let recording = simulation.read(name.or_else(|| simulation.model.clone()))?;
+    let requests = recording.trace.requests().len() as f64 * simulation.rate;
+    if requests > MOST_REQUESTS {
+        return Err(format!(
+            "--rate: found {}, which makes {requests:.0} requests, expected at most {MOST_REQUESTS:.0}",
+            simulation.rate
+        ));
+    }
+    let jitter = Duration::from_secs_f64(simulation.jitter);
+    let trace = recording
+        .trace
+        .times(simulation.rate, jitter, simulation.seed);
+    if trace.requests().is_empty() {
+        return Err(format!(
+            "--rate: found {}, which leaves no request",
+            simulation.rate
+        ));
+    }
+    if simulation.plot.is_some() {
+        setup.conditions.timeline = Some(plot::slice(trace.span()));
+    }
+    let report = Report {
+        comparison: Comparison::run(&trace, &simulation.policy, &setup),
+        source: simulation.source(),
+        not_served: recording.not_served,
+        cut_off: recording.cut_off,
+        model,
+        setup,
+    };
+    if let Some(picture) = &simulation.plot {
+        picture.draw(&report)?;
+    }
+    Ok(report)
+}
+
+impl Simulation {
+    fn read(&self, model: Option<String>) -> Result<Recording, String> {
+        let options = read::Options {
+            service: self.service,
+            model,
+        };
+        let (name, input): (_, Box<dyn BufRead>) = if self.trace.as_os_str() == "-" {
+            ("standard input".to_owned(), Box::new(io::stdin().lock()))
+        } else {
+            let name = self.trace.display().to_string();
+            let file = File::open(&self.trace).map_err(|error| format!("{name}: {error}"))?;
+            (name, Box::new(BufReader::with_capacity(64 * 1024, file)))
+        };
+        read::read(input, &options).map_err(|error| format!("{name}: {error}"))
+    }
+
+    /// The trace, and what is made of it.
+    fn source(&self) -> String {
+        let name = self.trace.file_name().unwrap_or(self.trace.as_os_str());
+        let mut text = match name.to_string_lossy() {
+            name if name == "-" => "standard input".to_owned(),
+            // It may be anything that a file can be called.
+            name => name.replace(char::is_control, "?"),
+        };
+        if self.rate != 1.0 {
+            text += &format!(" ×{}", self.rate);
+        }
+        if self.jitter != 0.0 {
+            text += &format!(", jitter {} s", self.jitter);
+        }
+        text
+    }
+}
+
+/// Reads a number from `least` to `most`.
+fn number(least: f64, most: f64) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| {
+        let number = text.parse().ok();
+        number
+            .filter(|n| (least..=most).contains(n))
+            .ok_or_else(|| format!("found {text:?}, expected a number from {least} to {most}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_within_their_range() {
+        let read = number(0.0, 10.0);
+        assert_eq!(read("2.5"), Ok(2.5));
+        for wrong in ["", "-1", "11", "nan", "x"] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.ends_with("expected a number from 0 to 10"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The course of a simulation as a picture: a panel a policy, one time axis.
+//!
+//! Colours are those of Okabe and Ito, "Color Universal Design" (2008), which
+//! the colour-blind can tell apart; in print without colours, areas, thin and
+//! thick lines differ.
+
+mod panel;
+mod pixels;
+mod series;
+
+use std::{fs, path::PathBuf, str::FromStr, time::Duration};
+
+use plotters::{
+    coord::Shift,
+    prelude::{
+        DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, Rectangle, SVGBackend,
+        WHITE,
+    },
+    style::{
+        Color, FontStyle, IntoFont, RGBColor, TextStyle,
+        text_anchor::{HPos, Pos, VPos},
+    },
+};
+
+use self::{panel::Panel, pixels::Pixels, series::Axis};
+use super::Report;
+
+const WIDTH: u32 = 1000;
+const HEAD: u32 = 84;
+const PANEL: u32 = 170;
+const FOOT: u32 = 40;
+/// Slices of a trace: a column of pixels each, or nearly.
+const SLICES: u32 = 800;
+/// A trace may be a moment; what follows it takes longer.
+const SHORTEST: Duration = Duration::from_secs(60);
+/// Characters of a line of the head, and how many lines the settings have.
+const LINE: usize = 130;
+const LINES: usize = 2;
+
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const DEMAND: RGBColor = RGBColor(0xcc, 0xcc, 0xcc);
+const IN_FLIGHT: RGBColor = RGBColor(0x00, 0x72, 0xb2);
+const HELD: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
+const DESIRED: RGBColor = RGBColor(0x00, 0x00, 0x00);
+const READY: RGBColor = RGBColor(0x00, 0x9e, 0x73);
+
+/// Width of the slices that a picture of a trace is drawn from.
+pub(super) fn slice(span: Duration) -> Duration {
+    span.max(SHORTEST) / SLICES
+}
+
+/// A picture that is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Picture {
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Svg,
+    Png,
+}
+
+impl FromStr for Picture {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = PathBuf::from(text);
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+        let format = match ending.as_ref().and_then(|ending| ending.to_str()) {
+            Some("svg") => Format::Svg,
+            Some("png") => Format::Png,
+            _ => {
+                return Err(format!(
+                    "found {text:?}, expected a file that ends in .svg or .png"
+                ));
+            }
+        };
+        Ok(Self { path, format })
+    }
+}
+
+impl Picture {
+    /// Draws it and writes it.
+    pub(super) fn draw(&self, report: &Report) -> Result<(), String> {
+        let image = render(self.format, report)?;
+        fs::write(&self.path, image)
+            .map_err(|error| format!("--plot: {}: {error}", self.path.display()))
+    }
+}
+
+fn render(format: Format, report: &Report) -> Result<Vec<u8>, String> {
+    let panels = report.comparison.outcomes.len() as u32;
+    let size = (WIDTH, HEAD + PANEL * panels + FOOT);
+    match format {
+        Format::Svg => {
+            let mut text = String::new();
+            let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
+            draw(&root, report).map_err(|error| format!("--plot: {error}"))?;
+            drop(root);
+            Ok(text.into_bytes())
+        }
+        Format::Png => {
+            let mut pixels = Pixels::new(size);
+            let root = pixels.backend().into_drawing_area();
+            draw(&root, report).map_err(|error| format!("--plot: {error}"))?;
+            drop(root);
+            pixels.encode().map_err(|error| format!("--plot: {error}"))
+        }
+    }
+}
+
+type Area<DB> = DrawingArea<DB, Shift>;
+type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+fn draw<DB: DrawingBackend>(root: &Area<DB>, report: &Report) -> Drawn<DB> {
+    root.fill(&WHITE)?;
+    let (head, mut rest) = root.split_vertically(HEAD);
+    self::head(&head, report)?;
+    let comparison = &report.comparison;
+    let axis = Axis::of(report);
+    for (i, outcome) in comparison.outcomes.iter().enumerate() {
+        let last = i + 1 == comparison.outcomes.len();
+        let (area, below) = rest.split_vertically(PANEL + if last { FOOT } else { 0 });
+        let panel = Panel {
+            outcome,
+            report,
+            axis: &axis,
+            foot: if last { FOOT } else { 0 },
+        };
+        panel.draw(&area)?;
+        rest = below;
+    }
+    root.present()
+}
+
+/// Title, settings and legend.
+fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
+    let comparison = &report.comparison;
+    let title = format!(
+        "{}: {} requests, wanted within {} s",
+        report.source,
+        comparison.requests,
+        comparison.slo_wait.as_secs_f64()
+    );
+    let title: String = title.chars().take(LINE - 30).collect();
+    area.draw_text(&title, &bold(16), (12, 8))?;
+    for (i, line) in wrapped(&report.settings()).iter().take(LINES).enumerate() {
+        area.draw_text(line, &style(12), (12, 29 + 14 * i as i32))?;
+    }
+    let (mut x, y) = (12, 66);
+    for (name, colour, thickness) in [
+        (
+            "demand (in flight if none had to wait)",
+            DEMAND.to_rgba(),
+            10,
+        ),
+        ("in flight", IN_FLIGHT.to_rgba(), 2),
+        ("held", HELD.to_rgba(), 10),
+        ("replicas desired", DESIRED.to_rgba(), 1),
+        ("replicas ready", READY.to_rgba(), 4),
+    ] {
+        let swatch = [
+            (x, y + 6 - thickness / 2),
+            (x + 24, y + 6 + (thickness + 1) / 2),
+        ];
+        area.draw(&Rectangle::new(swatch, colour.filled()))?;
+        area.draw_text(name, &style(12), (x + 30, y))?;
+        x += 54 + 7 * name.chars().count() as i32;
+    }
+    let scales = "scales differ";
+    area.draw_text(scales, &right(style(12)), (WIDTH as i32 - 12, y))
+}
+
+/// In lines, between words where there are any.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let word: String = word.chars().take(LINE).collect();
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => *line = word,
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE => {
+                *line += " ";
+                *line += &word;
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
+}
+
+/// Text of so many pixels, its upper left corner at the given place.
+fn style<'a>(size: u32) -> TextStyle<'a> {
+    // The library takes a font's size for the height of its line.
+    let font = ("sans-serif", f64::from(size) * 1.24).into_font();
+    TextStyle::from(font).color(&INK)
+}
+
+fn bold<'a>(size: u32) -> TextStyle<'a> {
+    let font = ("sans-serif", f64::from(size) * 1.24).into_font();
+    TextStyle::from(font.style(FontStyle::Bold)).color(&INK)
+}
+
+/// The same, its upper right corner there.
+fn right(style: TextStyle<'_>) -> TextStyle<'_> {
+    style.pos(Pos::new(HPos::Right, VPos::Top))
+}
+
+#[cfg(test)]
+mod tests;

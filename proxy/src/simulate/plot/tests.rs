@@ -1,0 +1,108 @@
+use super::*;
+use tailback_scaler::simulate::{Comparison, Conditions, Contender, Setup, shapes::Shape};
+
+fn report(source: &str) -> Report {
+    let trace = Shape::Bursts.trace(1);
+    let mut setup = Setup::new(Conditions::default(), None, 1, 100);
+    setup.conditions.timeline = Some(slice(trace.span()));
+    Report {
+        comparison: Comparison::run(&trace, &Contender::ALL[..3], &setup),
+        source: source.to_owned(),
+        not_served: 0,
+        cut_off: 0,
+        model: None,
+        setup,
+    }
+}
+
+#[test]
+fn svg_has_a_panel_for_each_policy_and_escapes_what_it_is_told() {
+    let report = report("<a> & \"b\"");
+    let text = String::from_utf8(render(Format::Svg, &report).unwrap()).unwrap();
+    for expected in [
+        "&lt;a&gt; &amp; ",
+        "lag-step",
+        "knative",
+        "requests",
+        "replicas ready",
+        "since the first request",
+        "concurrency 8, threshold 8",
+    ] {
+        assert!(text.contains(expected), "{expected}");
+    }
+    assert!(!text.contains("NaN"), "every point is somewhere");
+    assert!(text.len() < 100_000, "{} bytes", text.len());
+}
+
+#[test]
+fn png_is_of_its_size_and_has_text_and_all_colours() {
+    let image = render(Format::Png, &report("bursts")).unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(image))
+        .read_info()
+        .unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    assert_eq!((info.width, info.height), (WIDTH, HEAD + 3 * PANEL + FOOT));
+    let has = |RGBColor(r, g, b)| bytes.chunks(3).any(|pixel| pixel == [r, g, b]);
+    for colour in [INK, DEMAND, IN_FLIGHT, HELD, DESIRED, READY] {
+        assert!(has(colour), "{colour:?}");
+    }
+}
+
+#[test]
+fn trace_of_one_moment_and_one_where_nobody_is_served_can_be_drawn() {
+    use tailback_scaler::{
+        clock::Nanos,
+        simulate::{Request, StartUp, Trace},
+    };
+    for start_up in [StartUp::Constant(Duration::ZERO), StartUp::Never] {
+        for concurrency in [Some(1), None] {
+            let trace: Trace = std::iter::repeat_n(
+                Request {
+                    at: Nanos(0),
+                    service: Duration::ZERO,
+                },
+                3,
+            )
+            .collect();
+            let conditions = Conditions {
+                concurrency,
+                start_up: start_up.clone(),
+                initial: 0,
+                timeline: Some(slice(trace.span())),
+                ..Conditions::default()
+            };
+            let setup = Setup::new(conditions, None, 0, u32::MAX);
+            let report = Report {
+                comparison: Comparison::run(&trace, &Contender::ALL[..2], &setup),
+                setup,
+                ..report("one moment")
+            };
+            for format in [Format::Svg, Format::Png] {
+                assert!(!render(format, &report).unwrap().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn pictures_are_told_by_their_ending() {
+    let format = |text: &str| text.parse().map(|picture: Picture| picture.format);
+    assert_eq!(format("a/b.svg"), Ok(Format::Svg));
+    assert_eq!(format("b.PNG"), Ok(Format::Png));
+    for wrong in ["", "svg", "a.pdf"] {
+        assert!(
+            format(wrong)
+                .unwrap_err()
+                .ends_with("expected a file that ends in .svg or .png")
+        );
+    }
+}
+
+#[test]
+fn settings_are_wrapped_between_words() {
+    let lines = wrapped(&"word ".repeat(60));
+    assert!(lines.iter().all(|line| line.len() <= LINE));
+    assert_eq!(lines.join(" ").trim(), "word ".repeat(60).trim());
+    assert_eq!(wrapped(&"x".repeat(2 * LINE))[0].len(), LINE);
+}

@@ -1,0 +1,102 @@
+//! What a simulation tells its user.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tailback_config::Model;
+use tailback_scaler::simulate::{Comparison, Outcome, Setup};
+
+/// The comparison, and what it was made of.
+#[derive(Debug)]
+pub struct Report {
+    /// Of the policies.
+    pub comparison: Comparison,
+    /// The trace, and what was made of it.
+    pub source: String,
+    /// Requests left out, as no replica had them.
+    pub not_served: u64,
+    /// Lines left out, as they were cut off.
+    pub cut_off: u64,
+    /// The model, if manifests say what it is like.
+    pub model: Option<Arc<Model>>,
+    /// What all policies were given.
+    pub setup: Setup,
+}
+
+impl Report {
+    /// The settings in one line.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        let (settings, conditions) = (&self.setup.settings, &self.setup.conditions);
+        let mut text = String::new();
+        if let Some(model) = &self.model {
+            text += &format!("model {}: ", model.name);
+        }
+        text += &match conditions.concurrency {
+            Some(slots) => format!("concurrency {slots}"),
+            None => "no limit on concurrency".to_owned(),
+        };
+        text += &format!(", threshold {}, ", settings.threshold);
+        text += &match (settings.scaled, settings.max) {
+            (false, _) => format!("{} replicas, not scaled", conditions.initial),
+            (true, u32::MAX) => format!("at least {} replicas", settings.min),
+            (true, max) => format!("{} to {max} replicas", settings.min),
+        };
+        text + &format!(
+            ", start-up {}, unused {} s, stable {} s, seed {}",
+            conditions.start_up,
+            settings.inactive.as_secs_f64(),
+            settings.stability.as_secs_f64(),
+            conditions.seed
+        )
+    }
+
+    /// How many of whose requests waited longer than the model holds them.
+    fn given_up(&self, limit: Duration) -> Vec<String> {
+        let late = |outcome: &Outcome| {
+            let within = outcome.attainment(limit) * outcome.waits.len() as f64;
+            outcome.waits.len() - within.round() as usize
+        };
+        (self.comparison.outcomes.iter())
+            .map(|outcome| (outcome, late(outcome)))
+            .filter(|&(_, late)| late > 0)
+            .map(|(outcome, late)| format!("{} {late}", outcome.name))
+            .collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.comparison)?;
+        writeln!(f, "Settings: {}.", self.settings())?;
+        if let Some(model) = &self.model {
+            if !self.setup.settings.scaled {
+                writeln!(
+                    f,
+                    "Model {} is not scaled, as it has neither minReplicas nor maxReplicas; try it by --min and --max.",
+                    model.name
+                )?;
+            }
+            let limit = model.hold.deadline.value;
+            let given_up = self.given_up(limit);
+            if !given_up.is_empty() {
+                writeln!(
+                    f,
+                    "Waited longer than hold.seconds, {} s, after which serve refuses them: {}.",
+                    limit.as_secs_f64(),
+                    given_up.join(", ")
+                )?;
+            }
+        }
+        if self.not_served > 0 {
+            writeln!(
+                f,
+                "Left out: {} requests that no replica had, as nobody knows what they would have taken.",
+                self.not_served
+            )?;
+        }
+        if self.cut_off > 0 {
+            writeln!(f, "Left out: {} lines that were cut off.", self.cut_off)?;
+        }
+        Ok(())
+    }
+}

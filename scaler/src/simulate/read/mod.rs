@@ -1,0 +1,299 @@
+//! Recorded traffic from text: the access log of `tailback serve`, JSON lines
+//! of one's own, or comma-separated values; as they are or compressed by gzip.
+//!
+//! | field, column | also called | what |
+//! |---|---|---|
+//! | `timestamp` | `time`, `arrived` | [when](time) it arrived |
+//! | `service_seconds` | `service`, `duration` | how long a replica had it |
+//! | `context_tokens` | `contexttokens`, `input_tokens`, `prompt_tokens` | for a [`ServiceModel`] |
+//! | `generated_tokens` | `generatedtokens`, `output_tokens`, `completion_tokens` | for a [`ServiceModel`] |
+//! | `model` | | whose request it was |
+//! | `status` | | as in the access log: a request that no replica had (service 0, and neither 2xx nor `OK`) is left out |
+//!
+//! Names of columns are read in any case; others are ignored. Either
+//! `service_seconds` or a token count must be there. The order of the lines
+//! does not matter.
+
+mod csv;
+mod json;
+mod service;
+mod text;
+mod time;
+
+use std::{collections::BTreeMap, io::BufRead, time::Duration};
+
+pub use self::service::ServiceModel;
+use super::{Request, Trace};
+use crate::clock::Nanos;
+
+/// Requests that are read at most: what they take of memory is about 40 bytes each.
+const MOST_REQUESTS: usize = 100_000_000;
+/// From the first request to the last, at most. A scaler looks each second.
+const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Models that an error lists.
+const LISTED: usize = 20;
+
+/// What is wrong with a trace, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be read at all.
+    #[error("cannot read it: {0}")]
+    Io(#[from] std::io::Error),
+    /// It is no text of ours.
+    #[error(
+        "{found}; expected the access log of tailback serve or comma-separated values, as text or by gzip"
+    )]
+    Format {
+        /// What it is.
+        found: String,
+    },
+    /// A column that is needed is not there.
+    #[error("line {line}: found {found}, expected {expected}")]
+    Columns {
+        /// From 1.
+        line: u64,
+        /// The first line.
+        found: String,
+        /// What is missing.
+        expected: &'static str,
+    },
+    /// A field that is not what its name says.
+    #[error("line {line}: {field}: found {found}, expected {expected}")]
+    Field {
+        /// From 1.
+        line: u64,
+        /// Its name.
+        field: &'static str,
+        /// What is there.
+        found: String,
+        /// What should be.
+        expected: &'static str,
+    },
+    /// A line that is no line of its format.
+    #[error("line {line}: {found}, expected {expected}")]
+    Line {
+        /// From 1.
+        line: u64,
+        /// What is wrong.
+        found: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// It spans more time than a simulation should take.
+    #[error(
+        "line {line}: this request is {days} days apart from the one in line {first}, expected at most 366 days; \
+         if times are in milliseconds, divide them by 1000"
+    )]
+    Span {
+        /// Of the last request, from 1.
+        line: u64,
+        /// Of the first request.
+        first: u64,
+        /// Between them.
+        days: u64,
+    },
+    /// More than fit into memory.
+    #[error("line {line}: found more than {MOST_REQUESTS} requests; simulate a part of them")]
+    TooMany {
+        /// From 1.
+        line: u64,
+    },
+    /// No request is left.
+    #[error("there is no request in it{of}")]
+    Empty {
+        /// Of which model, and which there are.
+        of: String,
+    },
+    /// Requests of several models, and none was chosen.
+    #[error("it has requests of several models; choose one by --model: {models}")]
+    Models {
+        /// Each with its count.
+        models: String,
+    },
+}
+
+/// What to take of a trace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// For token counts.
+    pub service: ServiceModel,
+    /// Only this model's requests, where the trace names models.
+    pub model: Option<String>,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recording {
+    /// The requests.
+    pub trace: Trace,
+    /// Requests left out, as no replica had them: nobody knows their service.
+    pub not_served: u64,
+    /// Lines left out, as they were cut off while they were written.
+    pub cut_off: u64,
+}
+
+/// What `input` recorded; the trace's clock starts at the first arrival.
+///
+/// # Errors
+/// [`ReadError`] of the first thing that is wrong.
+pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadError> {
+    let (lines, first) = text::open(input)?;
+    let mut found = Found::new(options);
+    match first {
+        Some(b'{') => json::read(lines, options, &mut found)?,
+        _ => csv::read(lines, options, &mut found)?,
+    }
+    found.finish()
+}
+
+/// A line's request, as far as it says.
+struct Row<'a> {
+    line: u64,
+    /// Nanoseconds of some era.
+    at: i128,
+    service: Duration,
+    model: Option<&'a str>,
+    status: Option<&'a str>,
+}
+
+/// The requests so far.
+struct Found<'a> {
+    options: &'a Options,
+    requests: Vec<(i128, Duration)>,
+    /// First and last arrival, with their lines.
+    first: (i128, u64),
+    last: (i128, u64),
+    /// How many requests of which model, whether wanted or not.
+    models: BTreeMap<String, u64>,
+    not_served: u64,
+    cut_off: u64,
+}
+
+impl<'a> Found<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self {
+            options,
+            requests: Vec::new(),
+            first: (i128::MAX, 0),
+            last: (i128::MIN, 0),
+            models: BTreeMap::new(),
+            not_served: 0,
+            cut_off: 0,
+        }
+    }
+
+    fn add(&mut self, row: &Row<'_>) -> Result<(), ReadError> {
+        if let Some(model) = row.model {
+            match self.models.get_mut(model) {
+                Some(count) => *count += 1,
+                None => {
+                    self.models.insert(model.to_owned(), 1);
+                }
+            }
+            if self.options.model.as_ref().is_some_and(|m| m != model) {
+                return Ok(());
+            }
+        }
+        let succeeded = |status: &str| status.starts_with('2') || status == "OK";
+        if row.service.is_zero() && !row.status.is_none_or(succeeded) {
+            self.not_served += 1;
+            return Ok(());
+        }
+        if self.requests.len() == MOST_REQUESTS {
+            return Err(ReadError::TooMany { line: row.line });
+        }
+        self.first = self.first.min((row.at, row.line));
+        self.last = self.last.max((row.at, row.line));
+        let span = u128::try_from(self.last.0 - self.first.0).unwrap_or(0);
+        if span > LONGEST_SPAN.as_nanos() {
+            let seconds = span / Duration::from_secs(1).as_nanos();
+            return Err(ReadError::Span {
+                line: row.line,
+                first: if row.line == self.last.1 {
+                    self.first.1
+                } else {
+                    self.last.1
+                },
+                days: u64::try_from(seconds / (24 * 3600)).unwrap_or(u64::MAX),
+            });
+        }
+        self.requests.push((row.at, row.service));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Recording, ReadError> {
+        if self.options.model.is_none() && self.models.len() > 1 {
+            return Err(ReadError::Models {
+                models: list(&self.models),
+            });
+        }
+        if self.requests.is_empty() {
+            let mut of = String::new();
+            if let Some(model) = &self.options.model {
+                of = format!(" of model {model:?}");
+            }
+            if self.not_served > 0 {
+                of += &format!(" that a replica had ({} had none)", self.not_served);
+            } else if !self.models.is_empty() {
+                of += &format!(", but of {}", list(&self.models));
+            }
+            return Err(ReadError::Empty { of });
+        }
+        let first = self.first.0;
+        // The span is bounded.
+        let since_first = |at: i128| Nanos(u64::try_from(at - first).unwrap_or(0));
+        Ok(Recording {
+            trace: self
+                .requests
+                .into_iter()
+                .map(|(at, service)| Request {
+                    at: since_first(at),
+                    service,
+                })
+                .collect(),
+            not_served: self.not_served,
+            cut_off: self.cut_off,
+        })
+    }
+}
+
+/// Names and counts, the largest first.
+fn list(models: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<_> = models.iter().collect();
+    all.sort_by_key(|&(name, &count)| (std::cmp::Reverse(count), name));
+    let mut words: Vec<String> = all
+        .iter()
+        .take(LISTED)
+        .map(|(name, count)| format!("{name} ({count})"))
+        .collect();
+    if all.len() > LISTED {
+        words.push(format!("and {} more", all.len() - LISTED));
+    }
+    words.join(", ")
+}
+
+// === fields, whatever the format ===
+
+/// The longest service time, in seconds: some 31 years.
+const LONGEST: f64 = 1e9;
+const TIME: &str = "seconds, or a time such as 2023-11-16 18:17:03.98 or 2023-11-16T18:17:03Z";
+const SECONDS: &str = "seconds, 0 to 1000000000";
+const TOKENS: &str = "a number of tokens, 0 to 1000000000";
+
+/// A number from 0 to [`LONGEST`].
+fn amount(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|n| (0.0..=LONGEST).contains(n))
+}
+
+/// The service time that token counts stand for.
+fn of_tokens(model: &ServiceModel, context: f64, generated: f64) -> Duration {
+    Duration::from_secs_f64(model.seconds(context, generated).min(LONGEST))
+}
+
+/// As much of it as an error should show.
+fn shown(text: &str) -> String {
+    format!("{:?}", text.chars().take(100).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests;

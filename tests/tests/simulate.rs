@@ -1,0 +1,216 @@
+//! `tailback simulate` as a newcomer uses it: on files, on standard input, and
+//! with what they get wrong.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use tailback_tests::process::tailback;
+use tempfile::TempDir;
+
+const TRACE: &str = "timestamp,service_seconds\n0,1\n0.5,1\n1,1\n60,2\n";
+const LOG: &str = r#"{"timestamp":"2026-03-01T09:30:00.000001Z","model":"a","status":"200","service_seconds":0.5}
+{"timestamp":"2026-03-01T09:30:01.000001Z","model":"b","status":"200","service_seconds":0.5}
+{"timestamp":"2026-03-01T09:30:02.000001Z","model":"a","status":"503","service_seconds":0.0}
+"#;
+const MANIFESTS: &str = "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: { name: s }\n\
+    spec: { concurrency: 2, maxReplicas: 5, process: { command: [x, '{port}'] } }\n---\n\
+    apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: a }\n\
+    spec: { server: s, minReplicas: 0, hold: { seconds: 10 }, scaling: { lagThreshold: 7 } }\n";
+
+/// Runs it in `folder`, with `input`.
+fn simulate(folder: &Path, arguments: &str, input: &[u8]) -> Output {
+    let mut child = tailback()
+        .arg("simulate")
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env_remove("TAILBACK_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // It may not want it.
+    let _ = child.stdin.take().expect("stdin").write_all(input);
+    child.wait_with_output().expect("it ends")
+}
+
+fn told(folder: &Path, arguments: &str, input: &[u8]) -> String {
+    let output = simulate(folder, arguments, input);
+    assert!(output.status.success(), "{arguments}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in [("t.csv", TRACE), ("a.log", LOG), ("m.yaml", MANIFESTS)] {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    folder
+}
+
+#[test]
+fn csv_log_gzip_and_standard_input_are_all_read() {
+    let folder = folder();
+    let path = folder.path();
+    let expected = told(path, "t.csv --policy lag,static", b"");
+    assert!(expected.contains("\n4 requests in 60 s."), "{expected}");
+    assert_eq!(
+        told(path, "- --policy lag,static", TRACE.as_bytes()),
+        expected
+    );
+    let gzip = gzip(TRACE.as_bytes());
+    assert_eq!(told(path, "- --policy lag,static", &gzip), expected);
+    // Whatever it is called.
+    fs::write(path.join("t.data"), gzip).expect("a file");
+    assert_eq!(told(path, "t.data --policy lag,static", b""), expected);
+    let log = told(path, "a.log --model a --policy lag", b"");
+    assert!(log.contains("\n1 requests in 0 s."), "{log}");
+    assert!(
+        log.contains("\nLeft out: 1 requests that no replica had"),
+        "{log}"
+    );
+}
+
+/// By the program that everybody has.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut child = std::process::Command::new("gzip")
+        .arg("-c")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("gzip");
+    child
+        .stdin
+        .take()
+        .expect("stdin")
+        .write_all(bytes)
+        .expect("it reads");
+    child.wait_with_output().expect("it ends").stdout
+}
+
+#[test]
+fn manifests_say_what_the_model_is_like_and_options_come_first() {
+    let folder = folder();
+    let path = folder.path();
+    let text = told(path, "a.log --manifests m.yaml --policy lag", b"");
+    let settings = "Settings: model a: concurrency 2, threshold 7, 0 to 5 replicas, start-up 30 s, \
+                    unused 600 s, stable 60 s, seed 1.";
+    assert!(text.contains(settings), "{text}");
+    assert!(
+        text.contains(
+            "Waited longer than hold.seconds, 10 s, after which serve refuses them: lag 1."
+        ),
+        "{text}"
+    );
+    let text = told(
+        path,
+        "t.csv --manifests . --min 1 --threshold 1 --policy lag",
+        b"",
+    );
+    assert!(text.contains("threshold 1, 1 to 5 replicas"), "{text}");
+    let output = tailback()
+        .args([
+            "simulate",
+            "t.csv",
+            "--manifests",
+            "m.yaml",
+            "--policy",
+            "lag",
+        ])
+        .current_dir(path)
+        .env("TAILBACK_SCALING_STABILITY_SECONDS", "5")
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("stable 5 s"), "{output:?}");
+}
+
+#[test]
+fn pictures_are_drawn_as_svg_and_png() {
+    let folder = folder();
+    let path = folder.path();
+    told(path, "t.csv --plot out.svg", b"");
+    let svg = fs::read_to_string(path.join("out.svg")).expect("a picture");
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    told(path, "t.csv --plot out.png --policy lag", b"");
+    let png = fs::read(path.join("out.png")).expect("a picture");
+    assert!(png.starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("empty"), "").expect("a file");
+    fs::write(
+        path.join("wrong.csv"),
+        "timestamp,service_seconds\n1,1\n2,-1\n",
+    )
+    .expect("a file");
+    for (arguments, expected) in [
+        (
+            "nowhere.csv",
+            "tailback: nowhere.csv: No such file or directory (os error 2)\n",
+        ),
+        (
+            ".",
+            "tailback: .: cannot read it: Is a directory (os error 21)\n",
+        ),
+        ("empty", "tailback: empty: there is no request in it\n"),
+        (
+            "wrong.csv",
+            "tailback: wrong.csv: line 3: service_seconds: found \"-1\", expected seconds, 0 to 1000000000\n",
+        ),
+        (
+            "m.yaml",
+            "tailback: m.yaml: line 1: found \"apiVersion: tailback.dev/v1alpha1\", expected a column named timestamp\n",
+        ),
+        (
+            "a.log",
+            "tailback: a.log: it has requests of several models; choose one by --model: a (2), b (1)\n",
+        ),
+        (
+            "t.csv --min 5 --max 4",
+            "tailback: --min, --max: found a minimum of 5 replicas, expected at most the maximum, 4\n",
+        ),
+        (
+            "t.csv --manifests nowhere.yaml",
+            "tailback: nowhere.yaml: cannot be read: No such file or directory (os error 2)\n1 error\n",
+        ),
+        (
+            "t.csv --manifests m.yaml --model b",
+            "tailback: --model: found \"b\", expected a model of the manifests: a\n",
+        ),
+        (
+            "t.csv --policy lag --plot nowhere/a.svg",
+            "tailback: --plot: nowhere/a.svg: No such file or directory (os error 2)\n",
+        ),
+        (
+            "t.csv --rate 0",
+            "tailback: --rate: found 0, which leaves no request\n",
+        ),
+    ] {
+        let output = simulate(path, arguments, b"");
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            expected,
+            "{arguments}"
+        );
+        assert!(output.stdout.is_empty(), "{arguments}");
+    }
+    for arguments in [
+        "t.csv --plot a.pdf",
+        "t.csv --policy x",
+        "t.csv --start-up soon",
+    ] {
+        let output = simulate(path, arguments, b"");
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains(": found \""), "{error}");
+    }
+}
