@@ -52,8 +52,10 @@ pub fn handle(
         let table = worker::table(&plane.tables);
         let dialect = Dialect::of(&head.headers, head.uri.path());
         call.dialect.set(dialect);
+        let mut part = plane.room.part();
         let model = {
-            let find = pin!(find::find(plane, &table, call, &mut head, &mut body));
+            let find = find::find(plane, &table, call, &mut head, &mut body, &mut part);
+            let find = pin!(find);
             match within_limits(call, find).await {
                 Ok(Target::Model(model)) => model,
                 Ok(Target::Own(own)) => return own_answer(*own, None, call),
@@ -73,7 +75,14 @@ pub fn handle(
 
         let mut outgoing = Outgoing::new(head, body, call);
         let answered = {
-            let work = pin!(forward::forward(plane, call, &model, now, &mut outgoing));
+            let work = pin!(forward::forward(
+                plane,
+                call,
+                &model,
+                now,
+                &mut outgoing,
+                part
+            ));
             within_limits(call, work).await
         };
         match answered {

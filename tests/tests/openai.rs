@@ -198,3 +198,66 @@ fn bodies_of_held_requests_have_so_much_room_and_no_more() {
     second.send(&post).unwrap();
     eventually("the next in its place", || proxy.model("m")["held"] == 2);
 }
+
+#[test]
+fn bodies_that_are_looked_into_have_room_before_their_model_is_known() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(
+        &upstream.manifest(&["m"]),
+        &[("TAILBACK_HOLD_MAX_BYTES", "150000")],
+    );
+    // The model's name is yet to come, and so is the end.
+    let body = format!("{{\"prompt\": \"{}\", ", "x".repeat(100_000));
+    let head = "POST /v1/completions HTTP/1.1\r\nhost: t\r\ncontent-length: 100100\r\n\r\n";
+    let mut first = Client::connect(proxy.address).unwrap();
+    first.send(head).unwrap();
+    first.send(&body).unwrap();
+    let mut refused = None;
+    eventually("the second to be refused", || {
+        let mut second = Client::connect(proxy.address).unwrap();
+        second.send(head).unwrap();
+        second.send(&body).unwrap();
+        let stream = second.stream().try_clone().unwrap();
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_millis(300)))
+            .unwrap();
+        refused = second.receive().ok();
+        refused.is_some()
+    });
+    let refused = refused.unwrap();
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, Some("1"))
+    );
+    // The first is not cut short.
+    let rest = format!("{:<1$}", "\"model\": \"m\"}", 100_100 - body.len());
+    first.send(rest).unwrap();
+    let answer = first.receive().unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn tiny_chunks_do_not_keep_a_buffer_each() {
+    let manifests = never_ready_manifest("m", "");
+    let proxy = Tailback::start(&manifests, &[]);
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let before = proxy.resident();
+    caller
+        .send("POST /v1/completions HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    let body = format!(
+        "{{\"prompt\": \"{}\", \"model\": \"m\"}}",
+        "x".repeat(10_000)
+    );
+    for &byte in body.as_bytes() {
+        caller
+            .send([b'1', b'\r', b'\n', byte, b'\r', b'\n'])
+            .unwrap();
+        // Slow enough that each is received by itself, in a buffer of its own.
+        std::thread::sleep(std::time::Duration::from_micros(20));
+    }
+    caller.send("0\r\n\r\n").unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes for 10,000");
+}

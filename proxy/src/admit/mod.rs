@@ -18,7 +18,10 @@ use arc_swap::ArcSwap;
 use tailback_scaler::replica::{Replica, Traffic};
 
 use self::line::Line;
-pub use self::{line::Place, room::Room};
+pub use self::{
+    line::Place,
+    room::{Part, Room},
+};
 
 /// Replicas that take requests, and requests that wait for them.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Bodies as they come in, from callers and from replicas, whatever carries them.
 
 mod inbound;
+mod pieces;
 mod pump;
 
 use std::{
@@ -15,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 pub use self::{
-    inbound::Inbound,
+    inbound::{Inbound, LookError},
     pump::{Pump, PumpError},
 };
 

@@ -50,7 +50,7 @@ pub struct DataPlane {
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
-    /// For what has been read of held requests' bodies.
+    /// For what has been read of waiting requests' bodies.
     pub room: Room,
     /// Most connections at once.
     pub max_connections: usize,

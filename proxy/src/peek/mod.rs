@@ -10,6 +10,7 @@ mod splice;
 use std::ops::Range;
 
 use crate::{
+    admit::Part,
     answer::Failure,
     body::Inbound,
     downstream::{Call, Phase},
@@ -111,20 +112,21 @@ impl Scanner {
 /// The model that `body` names within its first `limit` bytes.
 ///
 /// # Errors
-/// If it names none there, or does not come.
+/// If it names none there, does not come, or there is no room for it in `part`.
 pub async fn model(
     scanner: &mut Scanner,
     body: &mut Inbound,
     limit: usize,
+    part: &mut Part<'_>,
     call: &Call,
 ) -> Result<Found, Failure> {
     let mut read = 0;
     loop {
         call.enter(Phase::Body);
         call.body_awaited.set(true);
-        let piece = body.look_further().await;
+        let piece = body.look_further(part).await;
         call.body_awaited.set(false);
-        let Some(piece) = piece.map_err(|_| Failure::CallerGone)? else {
+        let Some(piece) = piece? else {
             return Err(Failure::Unnamed(scanner.at_end()));
         };
         let looked_at = piece.len().min(limit - read);

@@ -2,49 +2,51 @@
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
+use super::outgoing::Outgoing;
 use crate::{
-    admit::balance,
+    admit::{Part, balance},
     answer::Failure,
-    downstream::{Call, DataPlane, Phase},
+    downstream::{Call, Phase},
     upstream::Slot,
     worker::ModelRef,
 };
 
-/// A slot of one of the model's replicas. `buffered`: bytes that the request has
-/// in memory of its body.
+/// A slot of one of the model's replicas. As long as the request waits for it,
+/// `part` covers what it has in memory of its body.
 pub(super) async fn admit(
-    plane: &DataPlane,
     call: &Call,
     model: &ModelRef,
-    buffered: impl FnOnce() -> usize,
+    outgoing: &Outgoing,
+    part: &mut Part<'_>,
     now: Nanos,
 ) -> Result<Slot, Failure> {
     // Who comes now does not overtake who waits.
     if !model.pool.shared().has_line() {
         let replicas = model.pool.replicas();
         if let Some(i) = balance::take(&replicas, now) {
+            part.clear();
             return Ok(Slot::taken(model.pool.clone(), replicas[i].clone()));
         }
     }
     // In a box, as it is rare: what every request has of it is moved.
-    Box::pin(hold(plane, call, model, buffered())).await
+    let slot = Box::pin(hold(call, model, outgoing, part)).await;
+    part.clear();
+    slot
 }
 
 /// Waits in line.
 async fn hold(
-    plane: &DataPlane,
     call: &Call,
     model: &ModelRef,
-    buffered: usize,
+    outgoing: &Outgoing,
+    part: &mut Part<'_>,
 ) -> Result<Slot, Failure> {
     call.enter(Phase::Held);
     let hold = &model.model.config.hold;
     let limit = hold.queue.value;
-    let Some(_part) = plane.room.take(buffered) else {
-        return Err(Failure::NoRoom {
-            model: model.model.name().to_owned(),
-        });
-    };
+    if !part.cover(outgoing.buffered()) {
+        return Err(Failure::NoRoom);
+    }
     let mut held = None;
     let place = model.pool.shared().join(|| {
         let full = model.model.ledger.held() >= u64::from(limit);

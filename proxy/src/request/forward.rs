@@ -10,6 +10,7 @@ use super::{
     outgoing::{Keep, Outgoing},
 };
 use crate::{
+    admit::Part,
     answer::Failure,
     body::Received,
     downstream::{Call, DataPlane, Phase},
@@ -30,12 +31,14 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 const RETURNS: u32 = 3;
 
 /// The head of a replica's response, and what to give back when its body has ended.
+/// `part`: the room for what is in memory of the body.
 pub(super) async fn forward(
     plane: &DataPlane,
     call: &Rc<Call>,
     model: &ModelRef,
     now: Nanos,
     outgoing: &mut Outgoing,
+    mut part: Part<'_>,
 ) -> Result<(Response<Received>, Lease), Failure> {
     let dial = &model.model.dial;
     let scheme = match dial.is_secure() {
@@ -45,7 +48,7 @@ pub(super) async fn forward(
     let name = || model.model.name().to_owned();
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
     loop {
-        let slot = admit(plane, call, model, || outgoing.buffered(), now).await?;
+        let slot = admit(call, model, outgoing, &mut part, now).await?;
         outgoing.read_body(call).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         call.enter(Phase::Response);
