@@ -7,7 +7,7 @@ use tailback_tests::{
     eventually,
     http::{Client, request},
     process::{Tailback, resident_bytes},
-    upstream::{LARGE, Upstream},
+    upstream::{LARGE, Upstream, never_ready_manifest},
 };
 
 /// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
@@ -442,4 +442,57 @@ fn replica_has_the_response_timeout_also_after_a_streamed_body() {
         .call("POST", "/v2/models/m/late", &[], &body)
         .unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "late"));
+}
+
+#[test]
+fn caller_that_sends_no_more_of_its_body_takes_no_slot() {
+    let upstream = Upstream::start();
+    let manifest = upstream
+        .manifest(&["m"])
+        .replace("spec: { static", "spec: { concurrency: 1, static");
+    let proxy = Tailback::start(&manifest, &[]);
+    let post = "POST /v2/models/m/infer/sink HTTP/1.1\r\nhost: t\r\n";
+    let mut stopped: Vec<_> = [
+        "content-length: 100\r\n\r\nhalf",
+        "content-length: 100000\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\n",
+    ]
+    .iter()
+    .map(|rest| {
+        let mut caller = client(&proxy);
+        caller.send(format!("{post}{rest}")).unwrap();
+        caller
+    })
+    .collect();
+    eventually("all inside", || proxy.model("m")["inFlight"] == 3);
+    let answer = client(&proxy)
+        .call("POST", "/v2/models/m/infer/ok", &[], b"x")
+        .unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.heads().len(), 1);
+    // They are served when they go on.
+    stopped[0].send(vec![b'x'; 96]).unwrap();
+    assert_eq!(stopped[0].receive().unwrap().text(), "100");
+    stopped[1].send(vec![b'x'; 100_000]).unwrap();
+    assert_eq!(stopped[1].receive().unwrap().text(), "100000");
+    stopped[2].send("3\r\nabc\r\n0\r\n\r\n").unwrap();
+    assert_eq!(stopped[2].receive().unwrap().text(), "3");
+}
+
+#[test]
+fn caller_that_leaves_while_held_is_noticed_within_its_body_too() {
+    let proxy = Tailback::start(&never_ready_manifest("m", ""), &[]);
+    let post = "POST /v2/models/m/infer HTTP/1.1\r\nhost: t\r\n";
+    for rest in [
+        "content-length: 100000\r\n\r\nsome of it",
+        "transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n",
+        "transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n0\r\n\r\n",
+    ] {
+        let mut caller = client(&proxy);
+        caller.send(format!("{post}{rest}")).unwrap();
+        eventually("it to be held", || proxy.model("m")["held"] == 1);
+        drop(caller);
+        eventually("its end", || proxy.model("m")["inFlight"] == 0);
+    }
+    assert_eq!(proxy.outcome("m", "caller_gone"), 3);
 }

@@ -121,6 +121,42 @@ impl Inbound {
         }
     }
 
+    /// The body, if it is its first piece: that of most small ones comes with
+    /// the head, and is passed on as it is. Else the piece stays part of the body.
+    ///
+    /// # Errors
+    /// If the body breaks off.
+    pub async fn only_piece(&mut self) -> Result<Option<Bytes>, LookError> {
+        if self.aside.is_some() {
+            return Ok(None);
+        }
+        let frame = poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await;
+        let frame = frame.transpose().map_err(LookError::Body)?;
+        let Some(Ok(data)) = frame.map(Frame::into_data) else {
+            return Ok(None);
+        };
+        if self.rest.is_end_stream() {
+            return Ok(Some(data));
+        }
+        if !data.is_empty() {
+            self.aside().read.push(data);
+        }
+        Ok(None)
+    }
+
+    /// Whether all of it has been read.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.rest.is_end_stream()
+    }
+
+    /// Takes out what has been read.
+    #[must_use]
+    pub fn take_read(&mut self) -> Bytes {
+        let aside = self.aside.as_mut();
+        aside.map_or_else(Bytes::new, |aside| std::mem::take(&mut aside.read).concat())
+    }
+
     /// Bytes that have been read and not passed on.
     #[must_use]
     pub fn buffered(&self) -> usize {

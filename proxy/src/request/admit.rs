@@ -16,7 +16,7 @@ use crate::{
 pub(super) async fn admit(
     call: &Call,
     model: &ModelRef,
-    outgoing: &Outgoing,
+    outgoing: &mut Outgoing,
     part: &mut Part<'_>,
     now: Nanos,
 ) -> Result<Slot, Failure> {
@@ -38,7 +38,7 @@ pub(super) async fn admit(
 async fn hold(
     call: &Call,
     model: &ModelRef,
-    outgoing: &Outgoing,
+    outgoing: &mut Outgoing,
     part: &mut Part<'_>,
 ) -> Result<Slot, Failure> {
     call.enter(Phase::Held);
@@ -61,7 +61,13 @@ async fn hold(
             limit,
         });
     };
-    match tokio::time::timeout(hold.deadline.value, place.granted()).await {
+    let granted = tokio::time::timeout(hold.deadline.value, place.granted());
+    let granted = tokio::select! {
+        biased;
+        granted = granted => granted,
+        failure = outgoing.read_ahead(part) => return Err(failure),
+    };
+    match granted {
         Ok(Some(replica)) => Ok(Slot::taken(model.pool.clone(), model.pool.own(&replica))),
         Ok(None) | Err(_) => Err(Failure::HeldTooLong {
             model: model.model.name().to_owned(),

@@ -47,9 +47,10 @@ pub(super) async fn forward(
     };
     let name = || model.model.name().to_owned();
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
+    outgoing.read_early(call, &mut part).await?;
     loop {
         let slot = admit(call, model, outgoing, &mut part, now).await?;
-        outgoing.read_body(call).await?;
+        outgoing.read_body(call, &mut part).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         call.enter(Phase::Response);
         let mut upstream = match dial.connect(plane, &slot, call, choice).await {
