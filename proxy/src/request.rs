@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE, response};
+use http_body::Body;
 use tailback_scaler::clock::Nanos;
 
 use crate::{
@@ -47,6 +48,7 @@ pub fn handle(
 ) -> impl Future<Output = Answer> {
     // Taken apart before there is a future, which would keep room for both.
     let (mut head, body) = request.into_parts();
+    call.body_unread.set(!body.is_end_stream());
     let mut body = Inbound::new(body);
     async move {
         let table = worker::table(&plane.tables);

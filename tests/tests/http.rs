@@ -496,3 +496,21 @@ fn caller_that_leaves_while_held_is_noticed_within_its_body_too() {
     }
     assert_eq!(proxy.outcome("m", "caller_gone"), 3);
 }
+
+#[test]
+fn answer_that_comes_before_a_large_body_is_read_ends_both() {
+    let (upstream, proxy) = proxy();
+    let head =
+        format!("POST /v2/models/m/early HTTP/1.1\r\nhost: t\r\ncontent-length: {LARGE}\r\n\r\n");
+    // One that waits for an answer, and one that sends all before it looks.
+    for sent in [100_000, LARGE] {
+        let mut caller = client(&proxy);
+        caller.send(&head).unwrap();
+        let _ = caller.send(vec![b'x'; sent]);
+        assert_eq!(caller.receive().unwrap().text(), "early");
+        assert!(caller.is_closed());
+        eventually("its end", || proxy.model("m")["inFlight"] == 0);
+    }
+    assert_eq!(proxy.outcome("m", "success"), 2);
+    assert_eq!(upstream.connections(), 2);
+}

@@ -43,6 +43,11 @@ impl Body for RequestBody {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 call.body_awaited.set(polled.is_pending());
                 match &polled {
+                    Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {}
+                    Poll::Ready(_) => call.body_unread.set(false),
+                    Poll::Pending => {}
+                }
+                match &polled {
                     // Also while the answer streams already: both ways move.
                     Poll::Ready(Some(Ok(frame))) => {
                         call.passed(frame);
@@ -134,7 +139,13 @@ impl ResponseBody {
         if let Content::Upstream(_, lease) = &mut self.content
             && let Some(lease) = lease.take()
         {
-            lease.give_back();
+            if self.call.body_unread.get() {
+                // A replica that has answered before it has read all: the rest
+                // of the request is of no use, and ends with its connection.
+                drop(lease);
+            } else {
+                lease.give_back();
+            }
         }
         let ended = std::mem::replace(&mut self.ended, true);
         if !ended && self.call.connection().version == Version::Http1 {

@@ -60,6 +60,8 @@ pub struct Call {
     pub body_awaited: Cell<bool>,
     /// The request's body ended early, or was none.
     pub body_broken: Cell<bool>,
+    /// Not all of the request's body has been read.
+    pub body_unread: Cell<bool>,
     /// The protocol that the caller wants to go over to.
     pub upgrade: RefCell<Option<HeaderValue>>,
     /// Both sides have agreed on it.
@@ -85,6 +87,7 @@ impl Call {
             dialect: Cell::default(),
             body_awaited: Cell::new(false),
             body_broken: Cell::new(false),
+            body_unread: Cell::new(false),
             answer_awaited: Cell::new(false),
             upgrade: RefCell::default(),
             tunnel: RefCell::default(),

@@ -257,6 +257,7 @@ async fn gather(body: &mut Inbound, call: &Call, part: &mut Part<'_>) -> Result<
         }
     };
     call.body_awaited.set(false);
+    call.body_unread.set(false);
     Ok(whole)
 }
 
