@@ -1,13 +1,16 @@
 //! HTTP/1.1 on both sides, byte by byte: what goes through, what changes on the
 //! way, and what is refused.
 
-use std::net::Shutdown;
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+};
 
 use tailback_tests::{
-    eventually,
+    PATIENCE, eventually,
     http::{Client, request},
     process::{Tailback, resident_bytes},
-    upstream::{LARGE, Upstream, never_ready_manifest},
+    upstream::{LARGE, Upstream, never_ready_manifest, static_manifest},
 };
 
 /// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
@@ -513,4 +516,25 @@ fn answer_that_comes_before_a_large_body_is_read_ends_both() {
     }
     assert_eq!(proxy.outcome("m", "success"), 2);
     assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn connections_to_a_replica_that_is_no_more_configured_are_closed_without_a_request() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = gone.local_addr().unwrap();
+    let proxy = Tailback::start(&static_manifest("up", at, &["m"]), &[]);
+    let mut caller = client(&proxy);
+    caller
+        .send(request("GET", "/v2/models/m", &[], b""))
+        .unwrap();
+    let (mut replica, _) = gone.accept().unwrap();
+    let _ = replica.read(&mut [0; 4096]).unwrap();
+    replica
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
+    assert_eq!(caller.receive().unwrap().status, 200);
+    let other = Upstream::start();
+    proxy.rewrite(&other.manifest(&["m"]));
+    replica.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(replica.read(&mut [0]).unwrap(), 0);
 }

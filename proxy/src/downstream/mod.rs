@@ -36,7 +36,7 @@ pub use self::{
     exchange::{Exchange, Method, Told},
     tunnel::Tunnel,
 };
-use crate::{admit::Room, metrics::ProxyMetrics, table::Tables, tls, transport::Transport};
+use crate::{admit::Room, metrics::ProxyMetrics, table::Tables, tls, transport::Transport, worker};
 
 /// While draining, an idle connection is closed after this: a caller that is
 /// just sending its next request still gets an answer, with `connection: close`.
@@ -76,6 +76,7 @@ impl ServerApp for DataPlane {
             refuse(stream, self.tls.is_some()).await;
             return None;
         };
+        worker::keep_swept(&self.tables);
         // Workers do not steal: the connection stays on this thread, and what
         // belongs to it needs no synchronisation. The wrapper checks that.
         SendWrapper::new(serve(self.clone(), stream, shutdown.clone())).await;

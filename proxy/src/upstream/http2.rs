@@ -51,11 +51,18 @@ pub(super) struct Shared {
 }
 
 impl Multiplexed {
+    /// Forgets those that have closed.
+    pub(super) fn drop_closed(&self) {
+        self.0
+            .borrow_mut()
+            .retain(|connection| !connection.closed.get());
+    }
+
     /// A stream of a connection that has room for one. Those that have closed
     /// meanwhile are dropped.
     pub(super) fn take(&self) -> Option<Http2> {
-        let mut connections = self.0.borrow_mut();
-        connections.retain(|connection| !connection.closed.get());
+        self.drop_closed();
+        let connections = self.0.borrow();
         let free = |connection: &&Rc<Shared>| {
             let most = connection.sender.current_max_send_streams();
             connection.open.get() < STREAMS.min(u32::try_from(most).unwrap_or(STREAMS))
