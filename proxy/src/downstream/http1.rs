@@ -68,7 +68,11 @@ pub(super) async fn serve(
             call.expire();
             match call.phase() {
                 // Nothing to answer, or too late for it.
-                Phase::Idle | Phase::Head | Phase::Streaming => return Poll::Ready(false),
+                Phase::Idle | Phase::Head => return Poll::Ready(false),
+                Phase::Streaming => {
+                    connection.undelivered(call.blame());
+                    return Poll::Ready(false);
+                }
                 // The request finds that its time is up, and answers that.
                 Phase::Held | Phase::Body | Phase::Response => {}
             }
