@@ -12,7 +12,7 @@ use tailback_tests::{
     http::{Client, request},
     load::under_load,
     process::{Tailback, processes_with, tailback},
-    upstream::Upstream,
+    upstream::{Upstream, never_ready_manifest},
 };
 
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
@@ -288,4 +288,25 @@ fn killed_proxy_leaves_no_replica_behind() {
     eventually("the end of all replicas", || {
         processes_with(&model).is_empty()
     });
+}
+
+#[test]
+fn held_requests_follow_their_model_to_another_server() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&never_ready_manifest("m", ""), &[]);
+    let mut held = Client::connect(proxy.address).unwrap();
+    held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
+        .unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    proxy.rewrite(&upstream.manifest(&["m"]));
+    assert_eq!(held.receive().unwrap().text(), "x");
+    eventually("its replica", || proxy.ready("m") == 1);
+    // And who waits for a model that goes altogether is told so.
+    proxy.rewrite(&never_ready_manifest("m", ""));
+    eventually("no replica", || proxy.ready("m") == 0);
+    held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
+        .unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    proxy.rewrite(&upstream.manifest(&["other"]));
+    assert_eq!(held.receive().unwrap().status, 502);
 }

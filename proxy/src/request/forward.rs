@@ -6,7 +6,7 @@ use http::{Response, StatusCode, uri::Scheme};
 use tailback_scaler::clock::Nanos;
 
 use super::{
-    admit::admit,
+    admit::{Admitted, admit},
     outgoing::{Keep, Outgoing},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     body::Received,
     downstream::{Call, DataPlane, Phase},
     upstream::{Choice, DialError, Lease, SendError},
-    worker::ModelRef,
+    worker::{self, ModelRef},
 };
 
 /// A replica that cannot be reached is avoided for this long.
@@ -40,16 +40,23 @@ pub(super) async fn forward(
     outgoing: &mut Outgoing,
     mut part: Part<'_>,
 ) -> Result<(Response<Received>, Lease), Failure> {
-    let dial = &model.model.dial;
-    let scheme = match dial.is_secure() {
-        true => Scheme::HTTPS,
-        false => Scheme::HTTP,
-    };
-    let name = || model.model.name().to_owned();
+    let mut model = model.clone();
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
     outgoing.read_early(call, &mut part).await?;
     loop {
-        let slot = admit(call, model, outgoing, &mut part, now).await?;
+        let slot = match admit(call, &model, outgoing, &mut part, now).await? {
+            Admitted::Slot(slot) => slot,
+            Admitted::Moved => {
+                model = moved(plane, &model)?;
+                continue;
+            }
+        };
+        let dial = &model.model.dial;
+        let scheme = match dial.is_secure() {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        };
+        let name = || model.model.name().to_owned();
         outgoing.read_body(call, &mut part).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         call.enter(Phase::Response);
@@ -109,6 +116,17 @@ pub(super) async fn forward(
         }
         plane.metrics.retries.increment(1);
     }
+}
+
+/// The model as a reload has made it, with another pool.
+fn moved(plane: &DataPlane, before: &ModelRef) -> Result<ModelRef, Failure> {
+    let name = before.model.name();
+    let model = worker::table(&plane.tables).model(name).cloned();
+    model
+        .filter(|model| !Rc::ptr_eq(&model.pool, &before.pool))
+        .ok_or_else(|| Failure::Unreachable {
+            model: name.to_owned(),
+        })
 }
 
 /// Another protocol, though nobody asked for one.
