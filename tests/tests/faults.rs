@@ -310,3 +310,23 @@ fn held_requests_follow_their_model_to_another_server() {
     proxy.rewrite(&upstream.manifest(&["other"]));
     assert_eq!(held.receive().unwrap().status, 502);
 }
+
+#[test]
+fn more_concurrency_serves_those_who_wait_at_once() {
+    let upstream = Upstream::start();
+    let manifest = |concurrency: u32| {
+        let at = format!("spec: {{ concurrency: {concurrency}, static");
+        upstream.manifest(&["m"]).replace("spec: { static", &at)
+    };
+    let proxy = Tailback::start(&manifest(1), &[]);
+    let mut busy = Client::connect(proxy.address).unwrap();
+    busy.send(request("GET", "/v2/models/m/infer/hang", &[], b""))
+        .unwrap();
+    eventually("it to be there", || upstream.heads().len() == 1);
+    let mut held = Client::connect(proxy.address).unwrap();
+    held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
+        .unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    proxy.rewrite(&manifest(2));
+    assert_eq!(held.receive().unwrap().text(), "x");
+}
