@@ -259,3 +259,28 @@ fn tiny_chunks_do_not_keep_a_buffer_each() {
     let grown = proxy.resident().saturating_sub(before);
     assert!(grown < 4 << 20, "{grown} bytes for 10,000");
 }
+
+#[test]
+fn body_with_two_models_is_served_as_neither() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    // In a body that comes at once, in one that is read whole, and in one that is
+    // under way to the replica already.
+    for length in [10, 30_000, 3_000_000] {
+        let body = format!(
+            "{{\"model\": \"m\", \"prompt\": \"{}\", \"Model\": \"other\"}}",
+            "x".repeat(length)
+        );
+        let answer = call(proxy.address, "POST", "/v1/echo", body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 400, "{length}: {}", answer.text());
+        let error: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(error["error"]["param"], "model");
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains("\"model\" is there twice"), "{message}");
+        eventually("its end", || in_flight(&proxy, "m") == 0);
+    }
+    assert_eq!(proxy.outcome("m", "success"), 0);
+    let once = br#"{"model": "m", "a": [{"model": "other"}]}"#;
+    let answer = call(proxy.address, "POST", "/v1/echo", once).unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &once[..]));
+}

@@ -6,7 +6,12 @@ mod form;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
-use crate::{body::LookError, grpc::Code, outcome::Outcome, peek::Fault};
+use crate::{
+    body::{BodyError, LookError},
+    grpc::Code,
+    outcome::Outcome,
+    peek::Fault,
+};
 
 /// Why the proxy answers in a replica's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,12 +140,12 @@ impl Failure {
             | Self::BadModelHeader
             | Self::BadHost
             | Self::BadLength
-            | Self::Unnamed(_)
             | Self::GrpcNeedsHttp2
             | Self::NoMethod
             | Self::Repository
             | Self::Connect => None,
-            Self::NoGrpc { .. } => Some(Outcome::Refused),
+            // Found in the rest of a body, if it has arrived.
+            Self::NoGrpc { .. } | Self::Unnamed(_) => Some(Outcome::Refused),
             Self::WrongProtocol { .. } => Some(Outcome::Unreachable),
             Self::PastDeadline => Some(Outcome::PastDeadline),
             Self::QueueFull { .. } | Self::NoRoom => Some(Outcome::QueueFull),
@@ -222,6 +227,7 @@ impl Failure {
 impl From<LookError> for Failure {
     fn from(error: LookError) -> Self {
         match error {
+            LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
             // A caller that leaves, or sends less than it said.
             LookError::Body(_) => Self::CallerGone,
             LookError::NoRoom => Self::NoRoom,

@@ -12,7 +12,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{BodyError, Received, pieces::Pieces};
-use crate::admit::Part;
+use crate::{
+    admit::Part,
+    peek::{Json, Progress},
+};
 
 /// What has been read of a body and is yet to be sent on, and the rest of it.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ struct Aside {
     read: Pieces,
     trailers: Option<HeaderMap>,
     sent: Sent,
+    /// Looks for what must not follow what has been read.
+    watch: Option<Json>,
 }
 
 /// What has been passed on, to be sent once more if it has to be.
@@ -87,7 +92,12 @@ impl Inbound {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
         }
-        Pin::new(&mut self.rest).poll_frame(cx)
+        poll_rest(&mut self.rest, self.aside.as_deref_mut(), cx)
+    }
+
+    /// What is yet to be read must be as `json` allows.
+    pub fn watch(&mut self, json: Json) {
+        self.aside().watch = Some(json);
     }
 
     /// Reads one more piece, which stays part of the body; `None` at its end.
@@ -101,12 +111,14 @@ impl Inbound {
             if aside.trailers.is_some() {
                 return Ok(None);
             }
-            let frame = poll_fn(|cx| match Pin::new(&mut self.rest).poll_frame(cx) {
-                Poll::Pending if !part.cover(aside.read.bytes()) => {
-                    Poll::Ready(Err(LookError::NoRoom))
-                }
-                polled => polled.map(|frame| frame.transpose().map_err(LookError::Body)),
-            });
+            let frame = poll_fn(
+                |cx| match poll_rest(&mut self.rest, Some(&mut **aside), cx) {
+                    Poll::Pending if !part.cover(aside.read.bytes()) => {
+                        Poll::Ready(Err(LookError::NoRoom))
+                    }
+                    polled => polled.map(|frame| frame.transpose().map_err(LookError::Body)),
+                },
+            );
             let Some(frame) = frame.await? else {
                 return Ok(None);
             };
@@ -167,6 +179,24 @@ impl Inbound {
     pub fn edit<T>(&mut self, change: impl FnOnce(&mut VecDeque<Bytes>) -> T) -> T {
         self.aside().read.edit(change)
     }
+}
+
+/// The next frame of a body that may be watched. One that is not as it must be
+/// ends there: no replica gets the rest.
+fn poll_rest(
+    rest: &mut Received,
+    aside: Option<&mut Aside>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let polled = Pin::new(rest).poll_frame(cx);
+    if let Some(json) = aside.and_then(|aside| aside.watch.as_mut())
+        && let Poll::Ready(Some(Ok(frame))) = &polled
+        && let Some(piece) = frame.data_ref()
+        && let Progress::Not(fault) = json.feed(piece)
+    {
+        return Poll::Ready(Some(Err(BodyError::Unfit(fault))));
+    }
+    polled
 }
 
 impl Aside {

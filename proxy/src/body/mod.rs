@@ -15,6 +15,8 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::peek::Fault;
+
 pub use self::{
     inbound::{Inbound, LookError},
     pump::{Pump, PumpError},
@@ -50,6 +52,9 @@ pub enum BodyError {
     /// As HTTP/2 has it.
     #[error(transparent)]
     Http2(#[from] h2::Error),
+    /// It is not what its first part promised.
+    #[error(transparent)]
+    Unfit(#[from] Fault),
 }
 
 impl Received {

@@ -44,8 +44,8 @@ impl Body for RequestBody {
                 call.body_awaited.set(polled.is_pending());
                 match &polled {
                     Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {}
-                    Poll::Ready(_) => call.body_unread.set(false),
-                    Poll::Pending => {}
+                    Poll::Ready(None | Some(Ok(_))) => call.body_unread.set(false),
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
                 }
                 match &polled {
                     // Also while the answer streams already: both ways move.
@@ -55,7 +55,12 @@ impl Body for RequestBody {
                         let all = call.phase() == Phase::Body && incoming.is_end_stream();
                         call.enter(if all { Phase::Response } else { call.phase() });
                     }
-                    Poll::Ready(Some(Err(_))) => call.body_broken.set(true),
+                    Poll::Ready(Some(Err(error))) => {
+                        call.body_broken.set(true);
+                        if let BodyError::Unfit(fault) = error {
+                            call.body_fault.set(Some(*fault));
+                        }
+                    }
                     Poll::Ready(None) if call.phase() == Phase::Body => call.enter(Phase::Response),
                     _ => {}
                 }

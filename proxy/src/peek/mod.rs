@@ -70,6 +70,9 @@ pub enum Fault {
     /// The message has none.
     #[error("the message names no model: set its model_name, or the metadata seldon-model")]
     AbsentInMessage,
+    /// There is more than one.
+    #[error("the field \"model\" is there twice in the body: it must be there once")]
+    Twice,
     /// It is no string.
     #[error("the field \"model\" must be a string")]
     NotText,
@@ -129,10 +132,20 @@ pub async fn model(
         let Some(piece) = piece? else {
             return Err(Failure::Unnamed(scanner.at_end()));
         };
+        let before = read;
         let looked_at = piece.len().min(limit - read);
         read += looked_at;
         match scanner.feed(&piece[..looked_at]) {
-            Progress::Found(found) => return Ok(found),
+            Progress::Found(found) => {
+                if let Scanner::Json(json) = scanner {
+                    let after = found.span.end - before;
+                    match json.feed(&piece[after..]) {
+                        Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
+                        _ => body.watch(std::mem::take(json)),
+                    }
+                }
+                return Ok(found);
+            }
             Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
             Progress::More if read == limit => {
                 return Err(Failure::Unnamed(Fault::TooFar(limit)));

@@ -14,7 +14,7 @@ use crate::{
     downstream::{self, Call, DataPlane},
     headers,
     own::{self, Own},
-    peek::{self, Found, Scanner},
+    peek::{self, Fault, Found, Scanner},
     route::{Route, in_body, model_in_path, route},
     worker::{ModelRef, WorkerTable},
 };
@@ -69,7 +69,7 @@ pub(super) async fn find(
             let limit = plane.limits.peek_bytes;
             match peek::model(&mut scanner, body, limit, part, call).await {
                 Ok(found) => read = Some((scanner, found)),
-                Err(Failure::Unnamed(_)) => {}
+                Err(Failure::Unnamed(fault)) if fault != Fault::Twice => {}
                 Err(failure) => return Err(failure),
             }
         }

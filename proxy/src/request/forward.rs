@@ -96,6 +96,9 @@ pub(super) async fn forward(
             }
             Err(error) => error,
         };
+        if let Some(fault) = call.body_fault.get() {
+            return Err(Failure::Unnamed(fault));
+        }
         returned += 1;
         choice = Choice::Fresh;
         match error {
