@@ -174,7 +174,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_HOLD_MAX_BYTES",
         "268435456",
-        "bytes that held requests, of all models, may have in memory of their bodies; 0: none",
+        "bytes that requests which wait, for the rest of their body or for a replica, may have in memory of their bodies, all together; 0: none",
     ),
     process(
         "TAILBACK_MAX_CONNECTIONS",

@@ -69,6 +69,16 @@ impl Outcome {
         }
     }
 
+    /// What it is if the answer did not get through to the caller for `lost`:
+    /// that only matters of a replica's answers.
+    #[must_use]
+    pub fn undelivered(self, lost: Self) -> Self {
+        match self {
+            Self::Success | Self::Refused | Self::ServerError => lost,
+            other => other,
+        }
+    }
+
     /// What a replica's answer with `status` is, once its last byte went out.
     #[must_use]
     pub fn of_status(status: http::StatusCode) -> Self {
@@ -101,6 +111,15 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answer_that_is_lost_on_its_way_is_no_success() {
+        let lost = Outcome::CallerGone;
+        assert_eq!(Outcome::Success.undelivered(lost), lost);
+        assert_eq!(Outcome::ServerError.undelivered(lost), lost);
+        let own = Outcome::QueueFull;
+        assert_eq!(own.undelivered(lost), own);
+    }
 
     #[test]
     fn every_outcome_has_its_place_and_a_label_of_its_own() {

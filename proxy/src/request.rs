@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE, response};
+use http_body::Body;
 use tailback_scaler::clock::Nanos;
 
 use crate::{
@@ -48,14 +49,17 @@ pub fn handle(
 ) -> impl Future<Output = Answer> {
     // Taken apart before there is a future, which would keep room for both.
     let (mut head, body) = request.into_parts();
+    call.body_unread.set(!body.is_end_stream());
     let mut body = Inbound::new(body);
     async move {
         let table = worker::table(&plane.tables);
         let dialect = Dialect::of(&head.headers, head.uri.path());
         call.dialect.set(dialect);
         let entry = plane.access_log.map(|log| Entry::new(log, head.uri.path()));
+        let mut part = plane.room.part();
         let model = {
-            let find = pin!(find::find(plane, &table, call, &mut head, &mut body));
+            let find = find::find(plane, &table, call, &mut head, &mut body, &mut part);
+            let find = pin!(find);
             match within_limits(call, find).await {
                 Ok(Target::Model(model)) => model,
                 Ok(Target::Own(own)) => return own_answer(*own, None, call),
@@ -81,7 +85,8 @@ pub fn handle(
                 &mut exchange,
                 &model,
                 now,
-                &mut outgoing
+                &mut outgoing,
+                part
             ));
             within_limits(call, work).await
         };

@@ -91,6 +91,20 @@ impl Table {
             .map_or_else(Default::default, |m| m.pool.clone())
     }
 
+    /// Sends away who waits in a pool that `after` does not have.
+    pub fn retire(&self, after: &Self) {
+        let pools = |table: &Self| -> HashMap<_, _> {
+            let pool = |m: &Arc<Model>| (Arc::as_ptr(&m.pool), m.pool.clone());
+            table.models.values().map(pool).collect()
+        };
+        let kept = pools(after);
+        for (at, pool) in pools(self) {
+            if !kept.contains_key(&at) {
+                pool.close();
+            }
+        }
+    }
+
     /// What the scaler is to watch.
     #[must_use]
     pub fn watched(&self) -> Vec<Watched> {

@@ -37,6 +37,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
+    /// What carries the bytes, if they are clear.
+    #[cfg(test)]
+    pub(crate) fn clear_stream(&self) -> Option<&S> {
+        match &self.io {
+            Either::Left(stream) => Some(stream),
+            Either::Right(_) => None,
+        }
+    }
+
     /// Bytes that were read of it come first again.
     pub(crate) fn unread(mut self, bytes: Bytes) -> Self {
         self.first = bytes;

@@ -9,13 +9,14 @@ use std::{
     sync::Arc,
 };
 
+use send_wrapper::SendWrapper;
 use tailback_scaler::{ledger::Ledger, replica::Replica};
 
 use crate::{
     admit::Pool,
     model::Model,
     table::{Table, Tables},
-    upstream::Lane,
+    upstream::{Lane, SWEEP},
 };
 
 /// A replica, and this worker's connections to it. They are closed when
@@ -177,7 +178,36 @@ impl WorkerTable {
     }
 }
 
+impl WorkerTable {
+    /// See [`Lane::sweep`]. Replicas that have gone are let go of first, with
+    /// their connections, also where no request asks for them any more.
+    fn sweep(&self) {
+        for model in self.models.values() {
+            for replica in model.pool.replicas().iter() {
+                replica.http.sweep();
+                replica.grpc.sweep();
+            }
+        }
+    }
+}
+
+/// Sees to it that this worker's idle connections to replicas are looked through.
+pub fn keep_swept(tables: &Arc<Tables>) {
+    if SWEPT.replace(true) {
+        return;
+    }
+    let tables = tables.clone();
+    // Workers do not steal: it stays on this thread.
+    tokio::spawn(SendWrapper::new(async move {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            table(&tables).sweep();
+        }
+    }));
+}
+
 thread_local! {
+    static SWEPT: Cell<bool> = const { Cell::new(false) };
     static TABLE: RefCell<Rc<WorkerTable>> = RefCell::default();
 }
 

@@ -31,6 +31,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `large` | 16 MiB |
 /// | `huge` | 1 GiB |
 /// | `sink` | 200 with the length of the request's body, which is not kept |
+/// | `early` | 200 `early` before it reads a body, which it then does not read |
 /// | `switch` | 101, and then nothing |
 #[derive(Debug)]
 pub struct Upstream {
@@ -143,6 +144,12 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
     seen.heads.lock().expect("heads").push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default();
     let manner = path.rsplit('/').next().unwrap_or_default().to_owned();
+    if manner == "early" {
+        let mut stream = reader.get_ref();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly")?;
+        thread::sleep(FOR_EVER);
+        return Ok(false);
+    }
     let body = if manner == "sink" {
         discarded(reader, &head)?.to_string().into_bytes()
     } else {

@@ -12,7 +12,7 @@ use tailback_tests::{
     http::{Client, request},
     load::under_load,
     process::{Tailback, processes_with, tailback},
-    upstream::Upstream,
+    upstream::{Upstream, never_ready_manifest},
 };
 
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
@@ -288,4 +288,36 @@ fn killed_proxy_leaves_no_replica_behind() {
     eventually("the end of all replicas", || {
         processes_with(&model).is_empty()
     });
+}
+
+#[test]
+fn held_requests_follow_their_model_to_another_server() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&never_ready_manifest("m", ""), &[]);
+    let mut held = Client::connect(proxy.address).unwrap();
+    held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
+        .unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    proxy.rewrite(&upstream.manifest(&["m"]));
+    assert_eq!(held.receive().unwrap().text(), "x");
+}
+
+#[test]
+fn more_concurrency_serves_those_who_wait_at_once() {
+    let upstream = Upstream::start();
+    let manifest = |concurrency: u32| {
+        let at = format!("spec: {{ concurrency: {concurrency}, static");
+        upstream.manifest(&["m"]).replace("spec: { static", &at)
+    };
+    let proxy = Tailback::start(&manifest(1), &[]);
+    let mut busy = Client::connect(proxy.address).unwrap();
+    busy.send(request("GET", "/v2/models/m/infer/hang", &[], b""))
+        .unwrap();
+    eventually("it to be there", || upstream.heads().len() == 1);
+    let mut held = Client::connect(proxy.address).unwrap();
+    held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
+        .unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    proxy.rewrite(&manifest(2));
+    assert_eq!(held.receive().unwrap().text(), "x");
 }

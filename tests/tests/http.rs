@@ -1,13 +1,16 @@
 //! HTTP/1.1 on both sides, byte by byte: what goes through, what changes on the
 //! way, and what is refused.
 
-use std::net::Shutdown;
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+};
 
 use tailback_tests::{
-    eventually,
+    PATIENCE, eventually,
     http::{Client, request},
     process::{Tailback, resident_bytes},
-    upstream::{LARGE, Upstream},
+    upstream::{LARGE, Upstream, never_ready_manifest, static_manifest},
 };
 
 /// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
@@ -442,4 +445,96 @@ fn replica_has_the_response_timeout_also_after_a_streamed_body() {
         .call("POST", "/v2/models/m/late", &[], &body)
         .unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "late"));
+}
+
+#[test]
+fn caller_that_sends_no_more_of_its_body_takes_no_slot() {
+    let upstream = Upstream::start();
+    let manifest = upstream
+        .manifest(&["m"])
+        .replace("spec: { static", "spec: { concurrency: 1, static");
+    let proxy = Tailback::start(&manifest, &[]);
+    let post = "POST /v2/models/m/infer/sink HTTP/1.1\r\nhost: t\r\n";
+    let mut stopped: Vec<_> = [
+        "content-length: 100\r\n\r\nhalf",
+        "content-length: 100000\r\n\r\n",
+        "transfer-encoding: chunked\r\n\r\n",
+    ]
+    .iter()
+    .map(|rest| {
+        let mut caller = client(&proxy);
+        caller.send(format!("{post}{rest}")).unwrap();
+        caller
+    })
+    .collect();
+    eventually("all inside", || proxy.model("m")["inFlight"] == 3);
+    let answer = client(&proxy)
+        .call("POST", "/v2/models/m/infer/ok", &[], b"x")
+        .unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.heads().len(), 1);
+    // They are served when they go on.
+    stopped[0].send(vec![b'x'; 96]).unwrap();
+    assert_eq!(stopped[0].receive().unwrap().text(), "100");
+    stopped[1].send(vec![b'x'; 100_000]).unwrap();
+    assert_eq!(stopped[1].receive().unwrap().text(), "100000");
+    stopped[2].send("3\r\nabc\r\n0\r\n\r\n").unwrap();
+    assert_eq!(stopped[2].receive().unwrap().text(), "3");
+}
+
+#[test]
+fn caller_that_leaves_while_held_is_noticed_within_its_body_too() {
+    let proxy = Tailback::start(&never_ready_manifest("m", ""), &[]);
+    let post = "POST /v2/models/m/infer HTTP/1.1\r\nhost: t\r\n";
+    for rest in [
+        "content-length: 100000\r\n\r\nsome of it",
+        "transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n",
+        "transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n0\r\n\r\n",
+    ] {
+        let mut caller = client(&proxy);
+        caller.send(format!("{post}{rest}")).unwrap();
+        eventually("it to be held", || proxy.model("m")["held"] == 1);
+        drop(caller);
+        eventually("its end", || proxy.model("m")["inFlight"] == 0);
+    }
+    assert_eq!(proxy.outcome("m", "caller_gone"), 3);
+}
+
+#[test]
+fn answer_that_comes_before_a_large_body_is_read_ends_both() {
+    let (upstream, proxy) = proxy();
+    let head =
+        format!("POST /v2/models/m/early HTTP/1.1\r\nhost: t\r\ncontent-length: {LARGE}\r\n\r\n");
+    // One that waits for an answer, and one that sends all before it looks.
+    for sent in [100_000, LARGE] {
+        let mut caller = client(&proxy);
+        caller.send(&head).unwrap();
+        let _ = caller.send(vec![b'x'; sent]);
+        assert_eq!(caller.receive().unwrap().text(), "early");
+        assert!(caller.is_closed());
+        eventually("its end", || proxy.model("m")["inFlight"] == 0);
+    }
+    assert_eq!(proxy.outcome("m", "success"), 2);
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn connections_to_a_replica_that_is_no_more_configured_are_closed_without_a_request() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = gone.local_addr().unwrap();
+    let proxy = Tailback::start(&static_manifest("up", at, &["m"]), &[]);
+    let mut caller = client(&proxy);
+    caller
+        .send(request("GET", "/v2/models/m", &[], b""))
+        .unwrap();
+    let (mut replica, _) = gone.accept().unwrap();
+    let _ = replica.read(&mut [0; 4096]).unwrap();
+    replica
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
+    assert_eq!(caller.receive().unwrap().status, 200);
+    let other = Upstream::start();
+    proxy.rewrite(&other.manifest(&["m"]));
+    replica.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(replica.read(&mut [0]).unwrap(), 0);
 }

@@ -403,3 +403,36 @@ async fn floods_of_resets_end_the_connection() {
         200
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replica_that_is_going_away_when_it_is_dialled_costs_no_request() {
+    use tokio::io::AsyncWriteExt;
+    let upstream = Upstream2::start(100);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = listener.local_addr().unwrap();
+    let behind = upstream.address;
+    tokio::spawn(async move {
+        // GOAWAY without an error, and nothing else.
+        let (mut first, _) = listener.accept().await.unwrap();
+        let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        first.write_all(&goaway).await.unwrap();
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = tokio::net::TcpStream::connect(behind).await.unwrap();
+            tokio::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let manifest = manifest(&upstream, "h2c").replace(&behind.to_string(), &front.to_string());
+    let proxy = Tailback::start(&manifest, &[]);
+    let client = Client::connect(proxy.address).await.unwrap();
+    let answer = client
+        .call("/v2/models/m/infer/ok", &[], "x")
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (200, "hello".into())
+    );
+}

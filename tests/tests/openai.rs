@@ -3,7 +3,7 @@
 use std::env;
 
 use tailback_tests::{
-    eventually,
+    PATIENCE, eventually,
     http::{Client, call, request},
     process::Tailback,
     python::{Running, program, root, run, script},
@@ -197,4 +197,90 @@ fn bodies_of_held_requests_have_so_much_room_and_no_more() {
     eventually("room again", || proxy.model("m")["held"] == 1);
     second.send(&post).unwrap();
     eventually("the next in its place", || proxy.model("m")["held"] == 2);
+}
+
+#[test]
+fn bodies_that_are_looked_into_have_room_before_their_model_is_known() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(
+        &upstream.manifest(&["m"]),
+        &[("TAILBACK_HOLD_MAX_BYTES", "150000")],
+    );
+    // The model's name is yet to come, and so is the end.
+    let body = format!("{{\"prompt\": \"{}\", ", "x".repeat(100_000));
+    let head = "POST /v1/completions HTTP/1.1\r\nhost: t\r\ncontent-length: 100100\r\n\r\n";
+    let mut callers = Vec::new();
+    let mut refused = None;
+    eventually("one to be refused", || {
+        let mut caller = Client::connect(proxy.address).unwrap();
+        caller.send(head).unwrap();
+        caller.send(&body).unwrap();
+        let patience = std::time::Duration::from_millis(100);
+        caller.stream().set_read_timeout(Some(patience)).unwrap();
+        callers.push(caller);
+        refused = callers.iter_mut().position(|caller| {
+            let answer = caller.receive();
+            answer.is_ok_and(|a| (a.status, a.header("retry-after")) == (429, Some("1")))
+        });
+        refused.is_some()
+    });
+    assert!(callers.len() <= 3, "{} had room", callers.len());
+    // Who had room is not cut short.
+    let mut other = callers.swap_remove(usize::from(refused == Some(0)));
+    other.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+    let rest = format!("{:<1$}", "\"model\": \"m\"}", 100_100 - body.len());
+    other.send(rest).unwrap();
+    let answer = other.receive().unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn tiny_chunks_do_not_keep_a_buffer_each() {
+    let manifests = never_ready_manifest("m", "");
+    let proxy = Tailback::start(&manifests, &[]);
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let before = proxy.resident();
+    caller
+        .send("POST /v1/completions HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    let body = format!(
+        "{{\"prompt\": \"{}\", \"model\": \"m\"}}",
+        "x".repeat(10_000)
+    );
+    for &byte in body.as_bytes() {
+        caller
+            .send([b'1', b'\r', b'\n', byte, b'\r', b'\n'])
+            .unwrap();
+        // Slow enough that each is received by itself, in a buffer of its own.
+        std::thread::sleep(std::time::Duration::from_micros(20));
+    }
+    caller.send("0\r\n\r\n").unwrap();
+    eventually("it to be held", || proxy.model("m")["held"] == 1);
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes for 10,000");
+}
+
+#[test]
+fn body_with_two_models_is_served_as_neither() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    // In a body that comes at once, in one that is read whole, and in one that is
+    // under way to the replica already.
+    for length in [10, 30_000, 3_000_000] {
+        let body = format!(
+            "{{\"model\": \"m\", \"prompt\": \"{}\", \"Model\": \"other\"}}",
+            "x".repeat(length)
+        );
+        let answer = call(proxy.address, "POST", "/v1/echo", body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 400, "{length}: {}", answer.text());
+        let error: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(error["error"]["param"], "model");
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains("\"model\" is there twice"), "{message}");
+        eventually("its end", || in_flight(&proxy, "m") == 0);
+    }
+    assert_eq!(proxy.outcome("m", "success"), 0);
+    let once = br#"{"model": "m", "a": [{"model": "other"}]}"#;
+    let answer = call(proxy.address, "POST", "/v1/echo", once).unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &once[..]));
 }

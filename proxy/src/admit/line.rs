@@ -18,6 +18,7 @@ struct Waiter {
 pub(super) struct Line {
     waiters: VecDeque<Waiter>,
     next_id: u64,
+    closed: bool,
 }
 
 impl Line {
@@ -35,6 +36,16 @@ impl Line {
         let (grant, granted) = oneshot::channel();
         self.waiters.push_back(Waiter { id, grant });
         (id, granted)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Sends all away; nobody joins any more.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.waiters.clear();
     }
 
     pub(super) fn leave(&mut self, id: u64) {
@@ -69,7 +80,7 @@ impl Place {
     }
 
     /// Waits for a slot of the returned replica, to be given back with
-    /// [`Pool::release`]. `None` never comes while the pool lives.
+    /// [`Pool::release`]. `None`: the pool has closed.
     pub async fn granted(mut self) -> Option<Arc<Replica>> {
         (&mut self.granted).await.ok()
     }

@@ -18,7 +18,19 @@ use arc_swap::ArcSwap;
 use tailback_scaler::replica::{Replica, Traffic};
 
 use self::line::Line;
-pub use self::{line::Place, room::Room};
+pub use self::{
+    line::Place,
+    room::{Part, Room},
+};
+
+/// Why nobody can wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// As many as may wait do.
+    Full,
+    /// Its models have other pools, or none.
+    Closed,
+}
 
 /// Replicas that take requests, and requests that wait for them.
 #[derive(Debug, Default)]
@@ -67,18 +79,31 @@ impl Pool {
     /// The place is announced in `waiting` first; then slots are looked for
     /// with [`Replica::try_take_announced`]. So either that look finds a slot
     /// freed meanwhile, or whoever freed it finds the line.
-    pub fn join(self: &Arc<Self>, full: impl FnOnce() -> bool) -> Option<Place> {
+    ///
+    /// # Errors
+    /// [`NoPlace`].
+    pub fn join(self: &Arc<Self>, full: impl FnOnce() -> bool) -> Result<Place, NoPlace> {
         let place = {
             let mut line = self.lock();
+            if line.is_closed() {
+                return Err(NoPlace::Closed);
+            }
             if full() {
-                return None;
+                return Err(NoPlace::Full);
             }
             let (id, granted) = line.join();
             self.waiting.store(line.len(), Ordering::Relaxed);
             Place::new(self.clone(), id, granted)
         };
         self.serve_line();
-        Some(place)
+        Ok(place)
+    }
+
+    /// Nothing waits here any more: who does finds another pool, or an end.
+    pub fn close(&self) {
+        let mut line = self.lock();
+        line.close();
+        self.waiting.store(0, Ordering::Relaxed);
     }
 
     /// Gives free slots to those who wait, first come, first served.
@@ -179,6 +204,16 @@ mod tests {
     #[test]
     fn full_line_takes_nobody() {
         let (pool, _) = pool(1);
-        assert!(pool.join(|| true).is_none());
+        assert_eq!(pool.join(|| true).unwrap_err(), NoPlace::Full);
+    }
+
+    #[tokio::test]
+    async fn closed_pool_sends_away_who_waits_and_who_comes() {
+        let pool = Arc::new(Pool::default());
+        let waiting = pool.join(|| false).unwrap();
+        pool.close();
+        assert!(waiting.granted().await.is_none());
+        assert!(!pool.has_line());
+        assert_eq!(pool.join(|| false).unwrap_err(), NoPlace::Closed);
     }
 }

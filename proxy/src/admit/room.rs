@@ -1,5 +1,5 @@
-//! Room in memory for what has been read of held requests' bodies, of all
-//! models together.
+//! Room in memory for what has been read of bodies of requests that wait, for
+//! more of the body or for a replica, of all models together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ pub struct Room {
     taken: AtomicUsize,
 }
 
-/// A part of it. Dropping it gives it back.
+/// A part of it: nothing at first. Dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "dropping it gives it back"]
 pub struct Part<'a> {
@@ -28,18 +28,45 @@ impl Room {
         }
     }
 
-    /// A part of `bytes`, if there is as much left.
+    /// A part of no bytes, which costs nothing.
+    pub fn part(&self) -> Part<'_> {
+        Part {
+            room: self,
+            bytes: 0,
+        }
+    }
+}
+
+impl Part<'_> {
+    /// Makes it at least `bytes` large; whether there is as much left.
     #[must_use]
-    pub fn take(&self, bytes: usize) -> Option<Part<'_>> {
-        let before = self.taken.fetch_add(bytes, Ordering::Relaxed);
-        let part = Part { room: self, bytes };
-        (bytes == 0 || before.saturating_add(bytes) <= self.most).then_some(part)
+    pub fn cover(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
+        }
+        let before = self.room.taken.fetch_add(more, Ordering::Relaxed);
+        let fits = before.saturating_add(more) <= self.room.most;
+        if fits {
+            self.bytes = bytes;
+        } else {
+            self.room.taken.fetch_sub(more, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives it back: the request does not wait any more.
+    pub fn clear(&mut self) {
+        if self.bytes > 0 {
+            self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.bytes = 0;
+        }
     }
 }
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.clear();
     }
 }
 
@@ -50,13 +77,17 @@ mod tests {
     #[test]
     fn gives_out_no_more_than_there_is_and_takes_back_what_was_given() {
         let room = Room::new(10);
-        let six = room.take(6).unwrap();
-        assert!(room.take(5).is_none());
-        let four = room.take(4).unwrap();
-        assert!(room.take(1).is_none());
-        assert!(room.take(0).is_some(), "who has nothing needs no room");
-        drop((six, four));
-        assert!(room.take(10).is_some());
-        assert!(room.take(usize::MAX).is_none());
+        let mut one = room.part();
+        assert!(one.cover(4) && one.cover(6));
+        let mut other = room.part();
+        assert!(!other.cover(5));
+        assert!(other.cover(4), "what was refused is not taken");
+        assert!(one.cover(3) && !one.cover(7));
+        assert!(room.part().cover(0), "who has nothing needs no room");
+        drop(one);
+        assert!(other.cover(10));
+        other.clear();
+        assert!(!room.part().cover(usize::MAX));
+        assert!(room.part().cover(10));
     }
 }

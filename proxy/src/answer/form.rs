@@ -60,7 +60,7 @@ impl Failure {
         let (param, code) = match self {
             Self::UnknownModel(_) => (Value::from("model"), Value::from("model_not_found")),
             Self::Unnamed(_) => (Value::from("model"), Value::Null),
-            Self::QueueFull { .. } | Self::NoRoom { .. } => {
+            Self::QueueFull { .. } | Self::NoRoom => {
                 (Value::Null, Value::from("rate_limit_exceeded"))
             }
             _ => (Value::Null, Value::Null),

@@ -6,7 +6,12 @@ mod form;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
-use crate::{grpc::Code, outcome::Outcome, peek::Fault};
+use crate::{
+    body::{BodyError, LookError},
+    grpc::Code,
+    outcome::Outcome,
+    peek::Fault,
+};
 
 /// Why the proxy answers in a replica's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,11 +46,8 @@ pub enum Failure {
     },
     /// CONNECT: this is not a forward proxy.
     Connect,
-    /// The bodies of held requests fill the room there is for them.
-    NoRoom {
-        /** the model */
-        model: String,
-    },
+    /// What is in memory of waiting requests' bodies fills the room there is for it.
+    NoRoom,
     /// The queue of held requests is full.
     QueueFull {
         /** the model */
@@ -95,7 +97,7 @@ impl Failure {
             Self::GrpcNeedsHttp2 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::QueueFull { .. } | Self::NoRoom { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull { .. } | Self::NoRoom => StatusCode::TOO_MANY_REQUESTS,
             Self::HeldTooLong { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable { .. } | Self::UpstreamReset { .. } | Self::WrongProtocol { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -118,7 +120,7 @@ impl Failure {
             | Self::GrpcNeedsHttp2
             | Self::Unnamed(_) => Code::InvalidArgument,
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => Code::Unimplemented,
-            Self::QueueFull { .. } | Self::NoRoom { .. } => Code::ResourceExhausted,
+            Self::QueueFull { .. } | Self::NoRoom => Code::ResourceExhausted,
             Self::HeldTooLong { .. } | Self::Unreachable { .. } | Self::UpstreamReset { .. } => {
                 Code::Unavailable
             }
@@ -138,15 +140,15 @@ impl Failure {
             | Self::BadModelHeader
             | Self::BadHost
             | Self::BadLength
-            | Self::Unnamed(_)
             | Self::GrpcNeedsHttp2
             | Self::NoMethod
             | Self::Repository
             | Self::Connect => None,
-            Self::NoGrpc { .. } => Some(Outcome::Refused),
+            // Found in the rest of a body, if it has arrived.
+            Self::NoGrpc { .. } | Self::Unnamed(_) => Some(Outcome::Refused),
             Self::WrongProtocol { .. } => Some(Outcome::Unreachable),
             Self::PastDeadline => Some(Outcome::PastDeadline),
-            Self::QueueFull { .. } | Self::NoRoom { .. } => Some(Outcome::QueueFull),
+            Self::QueueFull { .. } | Self::NoRoom => Some(Outcome::QueueFull),
             Self::HeldTooLong { .. } => Some(Outcome::HeldTooLong),
             Self::Unreachable { .. } => Some(Outcome::Unreachable),
             Self::UpstreamReset { .. } => Some(Outcome::UpstreamReset),
@@ -187,10 +189,9 @@ impl Failure {
             }
             Self::BadLength => "a request must have one content-length at most".into(),
             Self::Connect => "CONNECT is not supported".into(),
-            Self::NoRoom { model } => format!(
-                "model {model:?} is overloaded: the requests that wait leave no room for \
-                 another's body; try again later"
-            ),
+            Self::NoRoom => "overloaded: the requests that wait leave no room for another's body; \
+                 try again later"
+                .into(),
             Self::QueueFull { model, limit } => {
                 format!(
                     "model {model:?} is overloaded: {limit} requests wait already; try again later"
@@ -216,9 +217,20 @@ impl Failure {
     /// Seconds after which it makes sense to try again.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::QueueFull { .. } | Self::NoRoom { .. } | Self::HeldTooLong { .. } => Some(1),
+            Self::QueueFull { .. } | Self::NoRoom | Self::HeldTooLong { .. } => Some(1),
             Self::Unreachable { .. } => Some(1),
             _ => None,
+        }
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
+            // A caller that leaves, or sends less than it said.
+            LookError::Body(_) => Self::CallerGone,
+            LookError::NoRoom => Self::NoRoom,
         }
     }
 }

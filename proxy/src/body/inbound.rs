@@ -11,7 +11,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BodyError, Received};
+use super::{BodyError, Received, pieces::Pieces};
+use crate::{
+    admit::Part,
+    peek::{Json, Progress},
+};
 
 /// What has been read of a body and is yet to be sent on, and the rest of it.
 #[derive(Debug)]
@@ -23,10 +27,12 @@ pub struct Inbound {
 
 #[derive(Debug, Default)]
 struct Aside {
-    /// Read, in order, and not passed on yet.
-    read: VecDeque<Bytes>,
+    /// Read, and not passed on yet.
+    read: Pieces,
     trailers: Option<HeaderMap>,
     sent: Sent,
+    /// Looks for what must not follow what has been read.
+    watch: Option<Json>,
 }
 
 /// What has been passed on, to be sent once more if it has to be.
@@ -36,7 +42,18 @@ enum Sent {
     #[default]
     Lost,
     /// All of it, and how many more bytes may be.
-    Kept(Vec<Bytes>, usize),
+    Kept(Pieces, usize),
+}
+
+/// Why no more of a body can be looked into.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It broke off.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// There is no room in memory for what has been read.
+    #[error("no room for what has been read of the body")]
+    NoRoom,
 }
 
 impl Inbound {
@@ -52,7 +69,7 @@ impl Inbound {
 
     /// From here on, keeps what is passed on, up to `limit` bytes.
     pub fn keep(&mut self, limit: usize) {
-        self.aside().sent = Sent::Kept(Vec::new(), limit);
+        self.aside().sent = Sent::Kept(Pieces::default(), limit);
     }
 
     /// The body as it was when [`keep`](Self::keep) was called, if it was kept.
@@ -62,61 +79,124 @@ impl Inbound {
         let Sent::Kept(pieces, _) = std::mem::take(&mut aside.sent) else {
             return None;
         };
-        for piece in pieces.into_iter().rev() {
-            aside.read.push_front(piece);
-        }
+        aside.read.prepend(pieces);
         Some(self)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(aside) = &mut self.aside {
-            if let Some(piece) = aside.read.pop_front() {
+            if let Some(piece) = aside.read.pop() {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             if let Some(trailers) = aside.trailers.take() {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
         }
-        Pin::new(&mut self.rest).poll_frame(cx)
+        poll_rest(&mut self.rest, self.aside.as_deref_mut(), cx)
+    }
+
+    /// What is yet to be read must be as `json` allows.
+    pub fn watch(&mut self, json: Json) {
+        self.aside().watch = Some(json);
     }
 
     /// Reads one more piece, which stays part of the body; `None` at its end.
+    /// While it has to be waited for, `part` covers what is in memory.
     ///
     /// # Errors
-    /// If the body breaks off.
-    pub async fn look_further(&mut self) -> Result<Option<&Bytes>, BodyError> {
+    /// [`LookError`].
+    pub async fn look_further(&mut self, part: &mut Part<'_>) -> Result<Option<Bytes>, LookError> {
         let aside = self.aside.get_or_insert_default();
         loop {
             if aside.trailers.is_some() {
                 return Ok(None);
             }
-            let frame = poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await;
-            let Some(frame) = frame.transpose()? else {
+            let frame = poll_fn(
+                |cx| match poll_rest(&mut self.rest, Some(&mut **aside), cx) {
+                    Poll::Pending if !part.cover(aside.read.bytes()) => {
+                        Poll::Ready(Err(LookError::NoRoom))
+                    }
+                    polled => polled.map(|frame| frame.transpose().map_err(LookError::Body)),
+                },
+            );
+            let Some(frame) = frame.await? else {
                 return Ok(None);
             };
             match frame.into_data() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => {
-                    aside.read.push_back(data);
-                    return Ok(aside.read.back());
+                    aside.read.push(data.clone());
+                    return Ok(Some(data));
                 }
                 Err(frame) => aside.trailers = frame.into_trailers().ok(),
             }
         }
     }
 
+    /// The body, if it is its first piece: that of most small ones comes with
+    /// the head, and is passed on as it is. Else the piece stays part of the body.
+    ///
+    /// # Errors
+    /// If the body breaks off.
+    pub async fn only_piece(&mut self) -> Result<Option<Bytes>, LookError> {
+        if self.aside.is_some() {
+            return Ok(None);
+        }
+        let frame = poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await;
+        let frame = frame.transpose().map_err(LookError::Body)?;
+        let Some(Ok(data)) = frame.map(Frame::into_data) else {
+            return Ok(None);
+        };
+        if self.rest.is_end_stream() {
+            return Ok(Some(data));
+        }
+        if !data.is_empty() {
+            self.aside().read.push(data);
+        }
+        Ok(None)
+    }
+
+    /// Whether all of it has been read.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.rest.is_end_stream()
+    }
+
+    /// Takes out what has been read.
+    #[must_use]
+    pub fn take_read(&mut self) -> Bytes {
+        let aside = self.aside.as_mut();
+        aside.map_or_else(Bytes::new, |aside| std::mem::take(&mut aside.read).concat())
+    }
+
     /// Bytes that have been read and not passed on.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        let read = self.aside.as_ref().map(|aside| aside.read.iter());
-        read.into_iter().flatten().map(Bytes::len).sum()
+        self.aside.as_ref().map_or(0, |aside| aside.read.bytes())
     }
 
-    /// What has been read so far, in order.
-    #[must_use]
-    pub fn read_so_far(&mut self) -> &mut VecDeque<Bytes> {
-        &mut self.aside().read
+    /// Changes what has been read so far, piece by piece in order.
+    pub fn edit<T>(&mut self, change: impl FnOnce(&mut VecDeque<Bytes>) -> T) -> T {
+        self.aside().read.edit(change)
     }
+}
+
+/// The next frame of a body that may be watched. One that is not as it must be
+/// ends there: no replica gets the rest.
+fn poll_rest(
+    rest: &mut Received,
+    aside: Option<&mut Aside>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let polled = Pin::new(rest).poll_frame(cx);
+    if let Some(json) = aside.and_then(|aside| aside.watch.as_mut())
+        && let Poll::Ready(Some(Ok(frame))) = &polled
+        && let Some(piece) = frame.data_ref()
+        && let Progress::Not(fault) = json.feed(piece)
+    {
+        return Poll::Ready(Some(Err(BodyError::Unfit(fault))));
+    }
+    polled
 }
 
 impl Aside {

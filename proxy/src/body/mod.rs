@@ -1,6 +1,7 @@
 //! Bodies as they come in, from callers and from replicas, whatever carries them.
 
 mod inbound;
+mod pieces;
 mod pump;
 
 use std::{
@@ -14,8 +15,10 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::peek::Fault;
+
 pub use self::{
-    inbound::Inbound,
+    inbound::{Inbound, LookError},
     pump::{Pump, PumpError},
 };
 
@@ -49,6 +52,9 @@ pub enum BodyError {
     /// As HTTP/2 has it.
     #[error(transparent)]
     Http2(#[from] h2::Error),
+    /// It is not what its first part promised.
+    #[error(transparent)]
+    Unfit(#[from] Fault),
 }
 
 impl Received {

@@ -43,6 +43,11 @@ impl Body for RequestBody {
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
                 call.body_awaited.set(polled.is_pending());
                 match &polled {
+                    Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {}
+                    Poll::Ready(None | Some(Ok(_))) => call.body_unread.set(false),
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                }
+                match &polled {
                     // Also while the answer streams already: both ways move.
                     Poll::Ready(Some(Ok(frame))) => {
                         call.passed(frame);
@@ -50,7 +55,12 @@ impl Body for RequestBody {
                         let all = call.phase() == Phase::Body && incoming.is_end_stream();
                         call.enter(if all { Phase::Response } else { call.phase() });
                     }
-                    Poll::Ready(Some(Err(_))) => call.body_broken.set(true),
+                    Poll::Ready(Some(Err(error))) => {
+                        call.body_broken.set(true);
+                        if let BodyError::Unfit(fault) = error {
+                            call.body_fault.set(Some(*fault));
+                        }
+                    }
                     Poll::Ready(None) if call.phase() == Phase::Body => call.enter(Phase::Response),
                     _ => {}
                 }
@@ -134,7 +144,13 @@ impl ResponseBody {
         if let Content::Upstream(_, lease) = &mut self.content
             && let Some(lease) = lease.take()
         {
-            lease.give_back();
+            if self.call.body_unread.get() {
+                // A replica that has answered before it has read all: the rest
+                // of the request is of no use, and ends with its connection.
+                drop(lease);
+            } else {
+                lease.give_back();
+            }
         }
         let ended = std::mem::replace(&mut self.ended, true);
         if !ended && self.call.connection().version == Version::Http1 {

@@ -17,7 +17,7 @@ use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
 use super::{Connection, Exchange, LINGER, Tunnel};
-use crate::{dialect::Dialect, outcome::Outcome};
+use crate::{dialect::Dialect, outcome::Outcome, peek::Fault};
 
 /// Bytes of bodies that may pass in one go, before all others of the worker have
 /// had their turn: a large tensor must not make small requests wait.
@@ -60,6 +60,10 @@ pub struct Call {
     pub body_awaited: Cell<bool>,
     /// The request's body ended early, or was none.
     pub body_broken: Cell<bool>,
+    /// The request's body is not what it must be.
+    pub body_fault: Cell<Option<Fault>>,
+    /// Not all of the request's body has been read.
+    pub body_unread: Cell<bool>,
     /// The protocol that the caller wants to go over to.
     pub upgrade: RefCell<Option<HeaderValue>>,
     /// Both sides have agreed on it.
@@ -85,6 +89,8 @@ impl Call {
             dialect: Cell::default(),
             body_awaited: Cell::new(false),
             body_broken: Cell::new(false),
+            body_fault: Cell::new(None),
+            body_unread: Cell::new(false),
             answer_awaited: Cell::new(false),
             upgrade: RefCell::default(),
             tunnel: RefCell::default(),
@@ -128,6 +134,7 @@ impl Call {
         self.limited.set(limit.is_some_and(|limit| limit < most));
         self.total.set(now + limit.unwrap_or(most).min(most));
         self.body_broken.set(false);
+        self.body_fault.set(None);
         self.answer_awaited.set(false);
         self.moved.set(true);
     }

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use tailback_config::Timeouts;
 
 use super::Exchange;
+use crate::outcome::Outcome;
 
 /// How requests are framed on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,13 @@ impl Connection {
         ended
     }
 
+    /// What has been handed over and not flushed will not be, for `lost`.
+    pub fn undelivered(&self, lost: Outcome) {
+        for mut exchange in self.finished.borrow_mut().drain(..) {
+            exchange.undelivered(lost);
+        }
+    }
+
     /// It takes no further request.
     pub fn close_after_this(&self) {
         self.closing.set(true);
@@ -106,5 +114,11 @@ impl Connection {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.undelivered(Outcome::CallerGone);
     }
 }

@@ -117,6 +117,11 @@ impl Exchange {
         self.outcome = outcome;
     }
 
+    /// Its answer was handed over, and did not get through.
+    pub fn undelivered(&mut self, lost: Outcome) {
+        self.outcome = self.outcome.undelivered(lost);
+    }
+
     /// What its caller is told.
     pub fn set_told(&mut self, told: Told) {
         self.told = told;

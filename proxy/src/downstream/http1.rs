@@ -14,8 +14,11 @@ use http::{HeaderValue, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
+use tokio::io::AsyncReadExt;
 
-use super::{Call, Connection, DataPlane, Phase, drain::Drain, io::WatchedIo, watchdog::Watchdog};
+use super::{
+    Call, Connection, DataPlane, LINGER, Phase, drain::Drain, io::WatchedIo, watchdog::Watchdog,
+};
 use crate::{body::Received, request, transport::Transport};
 
 /// Serves one connection to its end.
@@ -47,17 +50,17 @@ pub(super) async fn serve(
     let mut watchdog = Watchdog::new(call.deadline());
     let mut drain = Drain::new(shutdown.clone());
 
-    poll_fn(|cx| {
+    let left = poll_fn(|cx| {
         if drain.begins(cx, &plane, &connection) {
             call.linger();
         }
         loop {
-            if Pin::new(&mut http).poll(cx).is_ready() {
-                return Poll::Ready(());
+            if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
+                return Poll::Ready(ended.is_ok() && call.body_unread.get());
             }
             if call.take_expired() {
                 // Nobody answered for it.
-                return Poll::Ready(());
+                return Poll::Ready(false);
             }
             if watchdog.poll(cx, || call.deadline()).is_pending() {
                 return Poll::Pending;
@@ -65,7 +68,11 @@ pub(super) async fn serve(
             call.expire();
             match call.phase() {
                 // Nothing to answer, or too late for it.
-                Phase::Idle | Phase::Head | Phase::Streaming => return Poll::Ready(()),
+                Phase::Idle | Phase::Head => return Poll::Ready(false),
+                Phase::Streaming => {
+                    connection.undelivered(call.blame());
+                    return Poll::Ready(false);
+                }
                 // The request finds that its time is up, and answers that.
                 Phase::Held | Phase::Body | Phase::Response => {}
             }
@@ -77,5 +84,16 @@ pub(super) async fn serve(
         let parts = http.into_parts();
         let io = parts.io.into_inner().into_inner().unread(parts.read_buf);
         tunnel.run(io, &call, shutdown).await;
+    } else if left {
+        linger(http.into_parts().io.into_inner()).await;
     }
+}
+
+/// A caller that is still sending when its answer is out would lose that to the
+/// reset that a close with unread bytes is (RFC 9112, 9.6): what it sends is read
+/// for a moment, and dropped.
+async fn linger(mut io: WatchedIo) {
+    let mut dropped = vec![0; 16 * 1024];
+    let all = async { while matches!(io.read(&mut dropped).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(LINGER, all).await;
 }

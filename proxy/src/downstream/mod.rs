@@ -38,7 +38,7 @@ pub use self::{
 };
 use crate::{
     access_log::AccessLog, admit::Room, metrics::ProxyMetrics, table::Tables, tls,
-    transport::Transport,
+    transport::Transport, worker,
 };
 
 /// While draining, an idle connection is closed after this: a caller that is
@@ -53,7 +53,7 @@ pub struct DataPlane {
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
-    /// For what has been read of held requests' bodies.
+    /// For what has been read of waiting requests' bodies.
     pub room: Room,
     /// Most connections at once.
     pub max_connections: usize,
@@ -81,6 +81,7 @@ impl ServerApp for DataPlane {
             refuse(stream, self.tls.is_some()).await;
             return None;
         };
+        worker::keep_swept(&self.tables);
         // Workers do not steal: the connection stays on this thread, and what
         // belongs to it needs no synchronisation. The wrapper checks that.
         SendWrapper::new(serve(self.clone(), stream, shutdown.clone())).await;

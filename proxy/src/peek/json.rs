@@ -1,6 +1,9 @@
 //! The member `model` of a JSON object (RFC 8259), wherever among the others it
 //! stands. Others are skipped, not validated: that is the replica's business.
-//! Of several, the first counts.
+//!
+//! There must be no second: of two, most parsers take the last, and some know
+//! members in upper case by the same name. So what follows the first is scanned
+//! as well, as it passes.
 
 use memchr::memchr2;
 
@@ -19,6 +22,8 @@ pub struct Json {
     escaped: bool,
     /// The text being read, if it is of interest, as it is written.
     text: Vec<u8>,
+    /// The model has been found.
+    found: bool,
     /// Bytes of the pieces before this one.
     before: usize,
 }
@@ -48,6 +53,8 @@ enum State {
     NestedText(usize),
     /// After a value.
     Comma,
+    /// After the object.
+    End,
 }
 
 /// Whose value it is.
@@ -58,7 +65,8 @@ enum Of {
 }
 
 impl Json {
-    /// Takes the next piece of the body.
+    /// Takes the next piece of the body. Once the model is found, the bytes after
+    /// it are the next piece: [`Progress::More`] is well then.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         let mut at = 0;
         while at < piece.len() {
@@ -70,6 +78,7 @@ impl Json {
                 }
             }
             if let Some(end) = self.step(piece[at], self.before + at) {
+                self.before += at + 1;
                 return end;
             }
             at += 1;
@@ -94,8 +103,15 @@ impl Json {
                 state
             }
 
-            (State::InKey, b'"') => State::Colon(self.whose()),
-            (State::InModel(start), b'"') => return Some(self.found(start, at + 1)),
+            (State::InKey, b'"') => match self.whose() {
+                Of::Model if self.found => return Some(Progress::Not(Fault::Twice)),
+                of => State::Colon(of),
+            },
+            (State::InModel(start), b'"') => {
+                self.state = State::Comma;
+                self.found = true;
+                return Some(self.found(start, at + 1));
+            }
             (state @ (State::InKey | State::InModel(_)), _) => {
                 self.escaped = byte == b'\\';
                 if self.text.len() <= ESCAPED * LONGEST_NAME {
@@ -113,9 +129,12 @@ impl Json {
             (state @ State::Nested(_), _) => state,
 
             (State::InWord | State::Comma, b',') => State::Key,
+            (State::Key | State::InWord | State::Comma, b'}') if self.found => State::End,
             (State::Key | State::InWord | State::Comma, b'}') => {
                 return Some(Progress::Not(Fault::Absent));
             }
+            // What follows is the replica's business.
+            (State::End, _) => State::End,
             (State::InWord, _) if space => State::Comma,
             (State::InWord, _) => State::InWord,
             (state, _) if space => state,
@@ -133,16 +152,21 @@ impl Json {
             (State::Value(Of::Model), _) => return Some(Progress::Not(Fault::NotText)),
             (State::Value(Of::Other), b'"') => State::InText,
             (State::Value(Of::Other), b'{' | b'[') => State::Nested(1),
-            (State::Value(Of::Other), b'-' | b'0'..=b'9' | b'a'..=b'z') => State::InWord,
+            (State::Value(Of::Other), b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
+                State::InWord
+            }
             _ => return Some(Progress::Not(Fault::NotJson)),
         };
         None
     }
 
     fn whose(&self) -> Of {
-        let plain = self.text == KEY;
+        let is_key = |text: &[u8]| match self.found {
+            false => text == KEY,
+            true => text.eq_ignore_ascii_case(KEY),
+        };
         let escaped = self.text.len() <= ESCAPED * KEY.len() && self.text.contains(&b'\\');
-        if plain || (escaped && self.decoded().is_some_and(|key| key.as_bytes() == KEY)) {
+        if is_key(&self.text) || (escaped && self.decoded().is_some_and(|k| is_key(k.as_bytes()))) {
             Of::Model
         } else {
             Of::Other
@@ -204,6 +228,44 @@ mod tests {
         ] {
             assert_eq!(name(whole(text)).as_deref(), expected, "{text}");
         }
+    }
+
+    /// What comes of the bytes after the model.
+    fn after(text: &str) -> Progress {
+        let mut scanner = Json::default();
+        let Progress::Found(found) = scanner.feed(text.as_bytes()) else {
+            panic!("no model in {text}")
+        };
+        // Byte by byte: cuts make no difference.
+        let mut rest = text.as_bytes()[found.span.end..].chunks(1);
+        rest.find_map(|byte| match scanner.feed(byte) {
+            Progress::More => None,
+            end => Some(end),
+        })
+        .unwrap_or(Progress::More)
+    }
+
+    #[test]
+    fn second_model_is_seen_however_it_is_written() {
+        for twice in [
+            r#"{"model":"a","model":"a"}"#,
+            r#"{"model":"a","b":[{"c":"}"}, 1],"model":1}"#,
+            r#"{"model":"a", "\u006dodel" : "b"}"#,
+            r#"{"model":"a","MODEL":"b"}"#,
+        ] {
+            assert_eq!(after(twice), Progress::Not(Fault::Twice), "{twice}");
+        }
+        for once in [
+            r#"{"model":"a"}"#,
+            r#"{"model":"a","b":{"model":"c"},"d":"model","e":NaN}"#,
+            r#"{"Model":"b","model":"a"} and whatever "model""#,
+        ] {
+            assert_eq!(after(once), Progress::More, "{once}");
+        }
+        assert_eq!(
+            after(r#"{"model":"a",'model':"b"}"#),
+            Progress::Not(Fault::NotJson)
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod splice;
 use std::ops::Range;
 
 use crate::{
+    admit::Part,
     answer::Failure,
     body::Inbound,
     downstream::{Call, Phase},
@@ -69,6 +70,9 @@ pub enum Fault {
     /// The message has none.
     #[error("the message names no model: set its model_name, or the metadata seldon-model")]
     AbsentInMessage,
+    /// There is more than one.
+    #[error("the field \"model\" is there twice in the body: it must be there once")]
+    Twice,
     /// It is no string.
     #[error("the field \"model\" must be a string")]
     NotText,
@@ -111,26 +115,37 @@ impl Scanner {
 /// The model that `body` names within its first `limit` bytes.
 ///
 /// # Errors
-/// If it names none there, or does not come.
+/// If it names none there, does not come, or there is no room for it in `part`.
 pub async fn model(
     scanner: &mut Scanner,
     body: &mut Inbound,
     limit: usize,
+    part: &mut Part<'_>,
     call: &Call,
 ) -> Result<Found, Failure> {
     let mut read = 0;
     loop {
         call.enter(Phase::Body);
         call.body_awaited.set(true);
-        let piece = body.look_further().await;
+        let piece = body.look_further(part).await;
         call.body_awaited.set(false);
-        let Some(piece) = piece.map_err(|_| Failure::CallerGone)? else {
+        let Some(piece) = piece? else {
             return Err(Failure::Unnamed(scanner.at_end()));
         };
+        let before = read;
         let looked_at = piece.len().min(limit - read);
         read += looked_at;
         match scanner.feed(&piece[..looked_at]) {
-            Progress::Found(found) => return Ok(found),
+            Progress::Found(found) => {
+                if let Scanner::Json(json) = scanner {
+                    let after = found.span.end - before;
+                    match json.feed(&piece[after..]) {
+                        Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
+                        _ => body.watch(std::mem::take(json)),
+                    }
+                }
+                return Ok(found);
+            }
             Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
             Progress::More if read == limit => {
                 return Err(Failure::Unnamed(Fault::TooFar(limit)));

@@ -2,49 +2,60 @@
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
+use super::outgoing::Outgoing;
 use crate::{
-    admit::balance,
+    admit::{NoPlace, Part, balance},
     answer::Failure,
-    downstream::{Call, DataPlane, Phase},
+    downstream::{Call, Phase},
     upstream::Slot,
     worker::ModelRef,
 };
 
-/// A slot of one of the model's replicas. `buffered`: bytes that the request has
-/// in memory of its body.
+/// What comes of asking for a slot.
+pub(super) enum Admitted {
+    /// There is one.
+    Slot(Slot),
+    /// The model's requests wait elsewhere since a reload, or nowhere.
+    Moved,
+}
+
+/// A slot of one of the model's replicas. As long as the request waits for it,
+/// `part` covers what it has in memory of its body.
 pub(super) async fn admit(
-    plane: &DataPlane,
     call: &Call,
     model: &ModelRef,
-    buffered: impl FnOnce() -> usize,
+    outgoing: &mut Outgoing,
+    part: &mut Part<'_>,
     now: Nanos,
-) -> Result<Slot, Failure> {
+) -> Result<Admitted, Failure> {
     // Who comes now does not overtake who waits.
     if !model.pool.shared().has_line() {
         let replicas = model.pool.replicas();
         if let Some(i) = balance::take(&replicas, now) {
-            return Ok(Slot::taken(model.pool.clone(), replicas[i].clone()));
+            part.clear();
+            let slot = Slot::taken(model.pool.clone(), replicas[i].clone());
+            return Ok(Admitted::Slot(slot));
         }
     }
     // In a box, as it is rare: what every request has of it is moved.
-    Box::pin(hold(plane, call, model, buffered())).await
+    let admitted = Box::pin(hold(call, model, outgoing, part)).await;
+    part.clear();
+    admitted
 }
 
 /// Waits in line.
 async fn hold(
-    plane: &DataPlane,
     call: &Call,
     model: &ModelRef,
-    buffered: usize,
-) -> Result<Slot, Failure> {
+    outgoing: &mut Outgoing,
+    part: &mut Part<'_>,
+) -> Result<Admitted, Failure> {
     call.enter(Phase::Held);
     let hold = &model.model.config.hold;
     let limit = hold.queue.value;
-    let Some(_part) = plane.room.take(buffered) else {
-        return Err(Failure::NoRoom {
-            model: model.model.name().to_owned(),
-        });
-    };
+    if !part.cover(outgoing.buffered()) {
+        return Err(Failure::NoRoom);
+    }
     let mut held = None;
     let place = model.pool.shared().join(|| {
         let full = model.model.ledger.held() >= u64::from(limit);
@@ -53,15 +64,27 @@ async fn hold(
         }
         full
     });
-    let Some(place) = place else {
-        return Err(Failure::QueueFull {
-            model: model.model.name().to_owned(),
-            limit,
-        });
+    let place = match place {
+        Ok(place) => place,
+        Err(NoPlace::Closed) => return Ok(Admitted::Moved),
+        Err(NoPlace::Full) => {
+            let model = model.model.name().to_owned();
+            return Err(Failure::QueueFull { model, limit });
+        }
     };
-    match tokio::time::timeout(hold.deadline.value, place.granted()).await {
-        Ok(Some(replica)) => Ok(Slot::taken(model.pool.clone(), model.pool.own(&replica))),
-        Ok(None) | Err(_) => Err(Failure::HeldTooLong {
+    let granted = tokio::time::timeout(hold.deadline.value, place.granted());
+    let granted = tokio::select! {
+        biased;
+        granted = granted => granted,
+        failure = outgoing.read_ahead(part) => return Err(failure),
+    };
+    match granted {
+        Ok(Some(replica)) => {
+            let slot = Slot::taken(model.pool.clone(), model.pool.own(&replica));
+            Ok(Admitted::Slot(slot))
+        }
+        Ok(None) => Ok(Admitted::Moved),
+        Err(_) => Err(Failure::HeldTooLong {
             model: model.model.name().to_owned(),
             seconds: hold.deadline.value.as_secs_f64(),
         }),

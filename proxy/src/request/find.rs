@@ -7,13 +7,14 @@ use http::{
 };
 
 use crate::{
+    admit::Part,
     answer::Failure,
     body::Inbound,
     dialect::Dialect,
     downstream::{self, Call, DataPlane},
     headers,
     own::{self, Own},
-    peek::{self, Found, Scanner},
+    peek::{self, Fault, Found, Scanner},
     route::{Route, in_body, model_in_path, route},
     worker::{ModelRef, WorkerTable},
 };
@@ -31,6 +32,7 @@ pub(super) async fn find(
     call: &Call,
     head: &mut Parts,
     body: &mut Inbound,
+    part: &mut Part<'_>,
 ) -> Result<Target, Failure> {
     let dialect = call.dialect.get();
     if head.method == Method::CONNECT {
@@ -47,7 +49,7 @@ pub(super) async fn find(
         Route::Model(name) => known(table, name)?,
         Route::InBody(mut scanner) => {
             let limit = plane.limits.peek_bytes;
-            let found = peek::model(&mut scanner, body, limit, call).await?;
+            let found = peek::model(&mut scanner, body, limit, part, call).await?;
             let model = known(table, &found.name)?;
             read = Some((scanner, found));
             model
@@ -65,9 +67,9 @@ pub(super) async fn find(
             // Named by the header: what the body says has to be replaced as well,
             // if it says anything.
             let limit = plane.limits.peek_bytes;
-            match peek::model(&mut scanner, body, limit, call).await {
+            match peek::model(&mut scanner, body, limit, part, call).await {
                 Ok(found) => read = Some((scanner, found)),
-                Err(Failure::Unnamed(_)) => {}
+                Err(Failure::Unnamed(fault)) if fault != Fault::Twice => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -119,7 +121,7 @@ fn check_length(head: &Parts) -> Result<(), Failure> {
 /// Writes `name` where the request names the model.
 fn rename(head: &mut Parts, body: &mut Inbound, read: Option<&(Scanner, Found)>, name: &str) {
     if let Some((scanner, found)) = read {
-        let grown = peek::rewrite(body.read_so_far(), scanner, found, name);
+        let grown = body.edit(|read| peek::rewrite(read, scanner, found, name));
         let length = head
             .headers
             .get(CONTENT_LENGTH)

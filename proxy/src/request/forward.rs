@@ -6,15 +6,16 @@ use http::{Response, StatusCode, uri::Scheme};
 use tailback_scaler::clock::Nanos;
 
 use super::{
-    admit::admit,
+    admit::{Admitted, admit},
     outgoing::{Keep, Outgoing},
 };
 use crate::{
+    admit::Part,
     answer::Failure,
     body::Received,
     downstream::{Call, DataPlane, Exchange, Phase},
     upstream::{Choice, DialError, Lease, SendError},
-    worker::ModelRef,
+    worker::{self, ModelRef},
 };
 
 /// A replica that cannot be reached is avoided for this long.
@@ -30,6 +31,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 const RETURNS: u32 = 3;
 
 /// The head of a replica's response, and what to give back when its body has ended.
+/// `part`: the room for what is in memory of the body.
 pub(super) async fn forward(
     plane: &DataPlane,
     call: &Rc<Call>,
@@ -37,18 +39,27 @@ pub(super) async fn forward(
     model: &ModelRef,
     now: Nanos,
     outgoing: &mut Outgoing,
+    mut part: Part<'_>,
 ) -> Result<(Response<Received>, Lease), Failure> {
-    let dial = &model.model.dial;
-    let scheme = match dial.is_secure() {
-        true => Scheme::HTTPS,
-        false => Scheme::HTTP,
-    };
-    let name = || model.model.name().to_owned();
+    let mut model = model.clone();
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
+    outgoing.read_early(call, &mut part).await?;
     loop {
-        let slot = admit(plane, call, model, || outgoing.buffered(), now).await?;
+        let slot = match admit(call, &model, outgoing, &mut part, now).await? {
+            Admitted::Slot(slot) => slot,
+            Admitted::Moved => {
+                model = moved(plane, &model)?;
+                continue;
+            }
+        };
         exchange.give(&slot);
-        outgoing.read_body(call).await?;
+        let dial = &model.model.dial;
+        let scheme = match dial.is_secure() {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        };
+        let name = || model.model.name().to_owned();
+        outgoing.read_body(call, &mut part).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         call.enter(Phase::Response);
         let mut upstream = match dial.connect(plane, &slot, call, choice).await {
@@ -87,6 +98,9 @@ pub(super) async fn forward(
             }
             Err(error) => error,
         };
+        if let Some(fault) = call.body_fault.get() {
+            return Err(Failure::Unnamed(fault));
+        }
         returned += 1;
         choice = Choice::Fresh;
         match error {
@@ -107,6 +121,17 @@ pub(super) async fn forward(
         }
         plane.metrics.retries.increment(1);
     }
+}
+
+/// The model as a reload has made it, with another pool.
+fn moved(plane: &DataPlane, before: &ModelRef) -> Result<ModelRef, Failure> {
+    let name = before.model.name();
+    let model = worker::table(&plane.tables).model(name).cloned();
+    model
+        .filter(|model| !Rc::ptr_eq(&model.pool, &before.pool))
+        .ok_or_else(|| Failure::Unreachable {
+            model: name.to_owned(),
+        })
 }
 
 /// Another protocol, though nobody asked for one.

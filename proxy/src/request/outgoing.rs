@@ -1,33 +1,32 @@
 //! The request as it goes out: its head, and its body as far as it is needed
 //! to send it once more.
 
-use std::rc::Rc;
+use std::{future::pending, rc::Rc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri,
-    header::HOST,
+    header::{EXPECT, HOST},
     request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
-use http_body_util::BodyExt;
 
 use crate::{
+    admit::Part,
     answer::Failure,
-    body::Inbound,
-    downstream::{Call, Phase, RequestBody},
+    body::{Inbound, LookError},
+    dialect::Dialect,
+    downstream::{Call, Phase, RequestBody, Version},
     headers,
     upstream::Upstream,
 };
 
 /// Bodies of known length up to this are read whole before they are sent: they
 /// go out in one packet with the head, and can be sent again.
-const WHOLE: u64 = 64 * 1024;
+const WHOLE: usize = 64 * 1024;
 
 enum Payload {
-    /// Not looked at yet: a caller who expects `100 Continue` sends nothing
-    /// before a replica is there to take it.
     Unread(Inbound),
     Whole(Option<Bytes>),
     Stream(Inbound),
@@ -35,11 +34,22 @@ enum Payload {
     Spent,
 }
 
+/// When the body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Before a slot is asked for: a caller who sends no more takes none.
+    Early,
+    /// Once a replica is there to take it: the caller waits for `100 Continue`,
+    /// or may wait for an answer, in gRPC.
+    Late,
+}
+
 pub(super) struct Outgoing {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     payload: Payload,
+    reading: Reading,
     /// Goes into the response, too.
     pub request_id: HeaderValue,
 }
@@ -54,9 +64,17 @@ impl Outgoing {
             headers.insert(HOST, host);
         }
         let dialect = call.dialect.get();
+        let connection = call.connection();
+        // On HTTP/2 the body has been asked for already.
+        let asks = connection.version == Version::Http1 && headers.contains_key(EXPECT);
+        let reading = if asks || dialect == Dialect::Grpc {
+            Reading::Late
+        } else {
+            Reading::Early
+        };
         call.upgrade
-            .replace(headers::wanted_upgrade(&headers, call.connection()));
-        let request_id = headers::to_upstream(&mut headers, call.connection(), dialect);
+            .replace(headers::wanted_upgrade(&headers, connection));
+        let request_id = headers::to_upstream(&mut headers, connection, dialect);
         let payload = if body.is_end_stream() {
             Payload::Whole(None)
         } else {
@@ -67,12 +85,31 @@ impl Outgoing {
             uri: origin_form(head.uri),
             headers,
             payload,
+            reading,
             request_id,
         }
     }
 
-    /// Reads the body if it is small, or gets it ready to be streamed.
-    pub(super) async fn read_body(&mut self, call: &Call) -> Result<(), Failure> {
+    /// Before a slot is asked for: reads the body if it is small, else its first
+    /// piece, unless it has to be read later.
+    pub(super) async fn read_early(
+        &mut self,
+        call: &Call,
+        part: &mut Part<'_>,
+    ) -> Result<(), Failure> {
+        match self.reading {
+            Reading::Early => self.read_body(call, part).await,
+            Reading::Late => Ok(()),
+        }
+    }
+
+    /// Reads the body if it is small, or gets it ready to be streamed. As long as
+    /// it is waited for, `part` covers what is in memory of it.
+    pub(super) async fn read_body(
+        &mut self,
+        call: &Call,
+        part: &mut Part<'_>,
+    ) -> Result<(), Failure> {
         let Payload::Unread(body) = &mut self.payload else {
             return Ok(());
         };
@@ -80,14 +117,37 @@ impl Outgoing {
         if body
             .size_hint()
             .exact()
-            .is_some_and(|length| length <= WHOLE)
+            .is_some_and(|length| length <= WHOLE as u64)
         {
-            let whole = gather(body, call).await?;
+            let whole = gather(body, call, part).await?;
             self.payload = Payload::Whole(Some(whole));
-        } else if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
+            return Ok(());
+        }
+        if self.reading == Reading::Early && body.buffered() == 0 {
+            call.body_awaited.set(true);
+            body.look_further(part).await?;
+            call.body_awaited.set(false);
+        }
+        if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
             self.payload = Payload::Stream(body);
         }
         Ok(())
+    }
+
+    /// Reads on while the request is held, as far as bodies are kept in memory:
+    /// on HTTP/1.1, a caller that has left is noticed where its bytes end. Ends
+    /// only if the request does.
+    pub(super) async fn read_ahead(&mut self, part: &mut Part<'_>) -> Failure {
+        if let (Reading::Early, Payload::Stream(body)) = (self.reading, &mut self.payload) {
+            while body.buffered() < WHOLE {
+                match body.look_further(part).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(LookError::NoRoom) => break,
+                    Err(error) => return error.into(),
+                }
+            }
+        }
+        pending().await
     }
 
     /// The request to send. `keep`: leave what it takes to send it once more,
@@ -110,7 +170,7 @@ impl Outgoing {
             Payload::Stream(mut incoming) | Payload::Unread(mut incoming) => {
                 call.enter(Phase::Body);
                 if keep == Keep::Copy {
-                    incoming.keep(WHOLE as usize);
+                    incoming.keep(WHOLE);
                 }
                 RequestBody::Stream(incoming, call.clone())
             }
@@ -184,37 +244,21 @@ pub(super) enum Keep {
 }
 
 /// All of a body whose length is known and small.
-async fn gather(body: &mut Inbound, call: &Call) -> Result<Bytes, Failure> {
-    let mut whole: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    while !body.is_end_stream() {
-        call.body_awaited.set(true);
-        let Some(frame) = body.frame().await else {
-            break;
-        };
-        call.body_awaited.set(false);
-        // A caller that leaves, or sends less than it said.
-        let frame = frame.map_err(|_| Failure::CallerGone)?;
-        call.enter(Phase::Body);
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        match &whole {
-            None => whole = Some(data),
-            Some(first) => {
-                if rest.is_empty() {
-                    rest.extend_from_slice(first);
-                }
-                rest.extend_from_slice(&data);
+async fn gather(body: &mut Inbound, call: &Call, part: &mut Part<'_>) -> Result<Bytes, Failure> {
+    call.body_awaited.set(true);
+    let whole = match body.only_piece().await? {
+        Some(whole) => whole,
+        None => {
+            call.enter(Phase::Body);
+            while !body.has_ended() && body.look_further(part).await?.is_some() {
+                call.enter(Phase::Body);
             }
+            body.take_read()
         }
-    }
-    // Most come in one piece, which is passed on as it is.
-    Ok(if rest.is_empty() {
-        whole.unwrap_or_default()
-    } else {
-        rest.freeze()
-    })
+    };
+    call.body_awaited.set(false);
+    call.body_unread.set(false);
+    Ok(whole)
 }
 
 /// The form that a request to a server has (RFC 9112, 3.2.1).

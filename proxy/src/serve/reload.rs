@@ -39,10 +39,13 @@ impl Reloader {
     /// Puts `config` in force: requests are routed by it from now on, and
     /// replicas follow.
     pub(super) fn apply(&self, config: &Config) {
-        let table = Table::build(config, &self.tables.current(), &self.wake);
+        let before = self.tables.current();
+        let table = Table::build(config, &before, &self.wake);
         let watched = table.watched();
         self.tables.set(table);
         self.scaler.configure(watched);
+        // Last: who is sent away finds the new table.
+        before.retire(&self.tables.current());
     }
 
     /// Reads the manifests again. If they are wrong, what runs stays.

@@ -2,6 +2,10 @@
 
 use std::{io, sync::Arc};
 
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{KeepAlive, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpUserTimeout},
+};
 use rustls::{
     ClientConfig,
     pki_types::{InvalidDnsNameError, ServerName},
@@ -17,6 +21,15 @@ use crate::{
     tls,
     transport::Transport,
 };
+
+/// Seconds without a byte after which a replica's host is asked whether it is
+/// there, how often, and after how many questions it is not. A pause of a
+/// replica that works on an answer is none: its host answers for it.
+const PROBE_AFTER: u32 = 15;
+const PROBE_EVERY: u32 = 5;
+const PROBES: u32 = 3;
+/// Seconds that bytes may stay unacknowledged.
+const VANISHED_AFTER: u32 = PROBE_AFTER + PROBES * PROBE_EVERY;
 
 /// See the [module](self). One a server; made when it is configured.
 #[derive(Debug)]
@@ -140,7 +153,7 @@ impl Dial {
         authority: &str,
     ) -> Result<(Transport<TcpStream>, Wire), DialError> {
         let tcp = TcpStream::connect(authority).await?;
-        tcp.set_nodelay(true)?;
+        tune(&tcp)?;
         let tls = match &self.tls {
             None => return Ok((Transport::clear(tcp), wire)),
             Some(tls) => tls.as_ref().map_err(Clone::clone)?,
@@ -164,6 +177,20 @@ impl Dial {
     }
 }
 
+/// Small messages go out at once, and a replica whose host vanishes without a
+/// word is noticed: without bytes to acknowledge by keep-alive probes, with some
+/// by their time limit.
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    setsockopt(tcp, KeepAlive, &true)?;
+    setsockopt(tcp, TcpKeepIdle, &PROBE_AFTER)?;
+    setsockopt(tcp, TcpKeepInterval, &PROBE_EVERY)?;
+    setsockopt(tcp, TcpKeepCount, &PROBES)?;
+    // In milliseconds.
+    setsockopt(tcp, TcpUserTimeout, &(1000 * VANISHED_AFTER))?;
+    Ok(())
+}
+
 /// The host of `host:port`, IPv6 without its brackets.
 fn host(authority: &str) -> &str {
     let host = authority
@@ -175,6 +202,24 @@ fn host(authority: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn host_that_vanishes_is_noticed_within_half_a_minute() {
+        use nix::sys::socket::getsockopt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let (io, _) = dial(Protocol::Http1)
+            .open(Wire::Http1, &authority)
+            .await
+            .unwrap();
+        let tcp = io.clear_stream().unwrap();
+        assert!(getsockopt(tcp, KeepAlive).unwrap());
+        let probes = getsockopt(tcp, TcpKeepCount).unwrap();
+        let silence = getsockopt(tcp, TcpKeepIdle).unwrap()
+            + probes * getsockopt(tcp, TcpKeepInterval).unwrap();
+        assert_eq!(silence, 30);
+        assert_eq!(getsockopt(tcp, TcpUserTimeout).unwrap(), 30_000);
+    }
 
     fn dial(protocol: Protocol) -> Dial {
         Dial {

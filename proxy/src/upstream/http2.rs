@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
+    io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -51,11 +52,18 @@ pub(super) struct Shared {
 }
 
 impl Multiplexed {
+    /// Forgets those that have closed.
+    pub(super) fn drop_closed(&self) {
+        self.0
+            .borrow_mut()
+            .retain(|connection| !connection.closed.get());
+    }
+
     /// A stream of a connection that has room for one. Those that have closed
     /// meanwhile are dropped.
     pub(super) fn take(&self) -> Option<Http2> {
-        let mut connections = self.0.borrow_mut();
-        connections.retain(|connection| !connection.closed.get());
+        self.drop_closed();
+        let connections = self.0.borrow();
         let free = |connection: &&Rc<Shared>| {
             let most = connection.sender.current_max_send_streams();
             connection.open.get() < STREAMS.min(u32::try_from(most).unwrap_or(STREAMS))
@@ -85,7 +93,7 @@ impl Multiplexed {
             .map_err(refused)?;
         poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::NoHttp2)),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(going())),
             Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         })
@@ -192,8 +200,19 @@ impl Http2 {
     }
 }
 
+/// The replica takes nothing more (GOAWAY without an error): another may.
+fn going() -> DialError {
+    DialError::Io(io::Error::new(
+        io::ErrorKind::ConnectionRefused,
+        "the replica is going away",
+    ))
+}
+
 /// Why HTTP/2 does not come about.
 fn refused(error: h2::Error) -> DialError {
+    if error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) {
+        return going();
+    }
     match error.into_io() {
         Some(error) => DialError::Io(error),
         // What came is no HTTP/2.

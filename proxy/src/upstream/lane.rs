@@ -1,21 +1,43 @@
 //! A worker's connections to one address of a replica.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    time::Duration,
+};
 
 use tailback_config::Limits;
 use tokio::sync::Mutex;
 
 use super::{Choice, Dial, DialError, Http1, Upstream, dial::Wire, http2::Multiplexed};
 
+/// How often idle connections are looked through, which takes no look at the
+/// clock when one is given back.
+pub const SWEEP: Duration = Duration::from_secs(5);
+/// Those that were idle for as many sweeps are closed at the next: after 30 to 35
+/// seconds, before most servers do, whose close could meet a request.
+const IDLE_SWEEPS: u32 = 6;
+/// Idle connections at most.
+const IDLE: usize = 256;
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Lane {
     /// HTTP/1.1 connections that wait for a request, last used last.
-    idle: RefCell<Vec<Http1>>,
+    idle: RefCell<VecDeque<Idle>>,
+    /// Sweeps so far.
+    sweeps: Cell<u32>,
     multiplexed: Multiplexed,
     /// Held while a connection for many is opened: who comes meanwhile gets a
     /// stream of that.
     opening: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Http1,
+    /// The sweep after which it was given back.
+    since: u32,
 }
 
 impl Lane {
@@ -23,7 +45,7 @@ impl Lane {
     /// are dropped.
     fn idle(&self) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(mut connection) = idle.pop() {
+        while let Some(Idle { mut connection, .. }) = idle.pop_back() {
             if connection.is_ready() {
                 return Some(Upstream::Http1(connection));
             }
@@ -86,9 +108,94 @@ impl Lane {
     /// Takes back what may serve the next request.
     pub(super) fn give(&self, upstream: Upstream) {
         match upstream {
-            Upstream::Http1(connection) => self.idle.borrow_mut().push(connection),
+            Upstream::Http1(connection) => {
+                let mut idle = self.idle.borrow_mut();
+                if idle.len() == IDLE {
+                    idle.pop_front();
+                }
+                let since = self.sweeps.get();
+                idle.push_back(Idle { connection, since });
+            }
             // The connection is here already.
             Upstream::Http2(_) => {}
+        }
+    }
+
+    /// Closes what has been idle for long, or was closed by the replica. To be
+    /// called once each [`SWEEP`].
+    pub fn sweep(&self) {
+        let now = self.sweeps.get().wrapping_add(1);
+        self.sweeps.set(now);
+        self.idle.borrow_mut().retain_mut(|idle| {
+            now.wrapping_sub(idle.since) <= IDLE_SWEEPS && idle.connection.is_ready()
+        });
+        self.multiplexed.drop_closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Transport;
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    /// A lane with `count` idle connections, and the replica's ends of them.
+    async fn lane(count: usize) -> (Lane, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = tailback_config::Limits {
+            header_fields: 100,
+            header_bytes: 16 * 1024,
+            peek_bytes: 0,
+            held_bytes: 0,
+            connections: None,
+        };
+        let (lane, mut ends) = (Lane::default(), Vec::new());
+        for _ in 0..count {
+            let io = Transport::clear(TcpStream::connect(address).await.unwrap());
+            let connection = Http1::open(io, &config).await.unwrap();
+            lane.give(Upstream::Http1(connection));
+            ends.push(listener.accept().await.unwrap().0);
+        }
+        (lane, ends)
+    }
+
+    fn count(lane: &Lane) -> usize {
+        lane.idle.borrow().len()
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_closed_in_time_and_bounded_in_number() {
+        let (lane, mut ends) = lane(IDLE + 2).await;
+        assert_eq!(count(&lane), IDLE);
+        // The longest idle went.
+        for end in &mut ends[..2] {
+            assert_eq!(end.read(&mut [0]).await.unwrap(), 0);
+        }
+        for _ in 0..IDLE_SWEEPS {
+            lane.sweep();
+        }
+        assert_eq!(count(&lane), IDLE);
+        // One is used, and idle anew.
+        let used = lane.ready(Wire::Http1, Choice::Any).unwrap();
+        lane.give(used);
+        lane.sweep();
+        assert_eq!(count(&lane), 1);
+        assert_eq!(ends[2].read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn those_that_the_replica_closed_go_without_a_request() {
+        let (lane, mut ends) = lane(3).await;
+        drop(ends.pop());
+        while count(&lane) > 2 {
+            // Its end arrives by the reactor.
+            tokio::task::yield_now().await;
+            lane.sweep();
+            assert!(lane.sweeps.get() < IDLE_SWEEPS, "it is found by its end");
         }
     }
 }

@@ -22,7 +22,7 @@ pub use self::{
     dial::{Dial, DialError},
     http1::Http1,
     http2::Http2,
-    lane::Lane,
+    lane::{Lane, SWEEP},
     lease::{Lease, Slot},
 };
 use crate::{body::Received, downstream::RequestBody};

@@ -135,8 +135,9 @@ impl Tracked {
         };
         if !same(&self.set.ready, &set.ready) {
             self.brain.replicas_changed(Nanos::now());
-            self.watched.traffic.set_replicas(&set.ready);
         }
+        // Also if they are the same: they may take more at once.
+        self.watched.traffic.set_replicas(&set.ready);
         self.set = set;
         if let (TakenOver::NotYet, Some(found)) = (self.taken_over, self.set.desired) {
             self.taken_over = TakenOver::Yes;
