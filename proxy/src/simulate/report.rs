@@ -42,8 +42,9 @@ impl Report {
             (true, max) => format!("{} to {max} replicas", settings.min),
         };
         text + &format!(
-            ", start-up {}, unused {} s, stable {} s, seed {}",
+            ", start-up {}, wait {} s, unused {} s, stable {} s, seed {}",
             conditions.start_up,
+            settings.target_wait.as_secs_f64(),
             settings.inactive.as_secs_f64(),
             settings.stability.as_secs_f64(),
             conditions.seed

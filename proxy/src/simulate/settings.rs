@@ -38,7 +38,8 @@ impl Simulation {
         let (min, max) = (self.min.unwrap_or(MIN), self.max.unwrap_or(MAX));
         bounds(min, max)?;
         let conditions = self.conditions(Some(self.concurrency.unwrap_or(CONCURRENCY)), min, max);
-        let setup = Setup::new(conditions, self.threshold, min, max);
+        let mut setup = Setup::new(conditions, self.threshold, min, max);
+        setup.settings.target_wait = Duration::from_secs_f64(self.slo_wait);
         Ok(Chosen {
             setup: self.timed(setup),
             model: None,
