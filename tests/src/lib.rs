@@ -6,6 +6,7 @@
 
 pub mod http;
 pub mod http2;
+pub mod kubernetes;
 pub mod load;
 pub mod process;
 pub mod python;

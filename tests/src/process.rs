@@ -62,6 +62,20 @@ pub fn tailback() -> Command {
     command
 }
 
+/// A command that runs the example server.
+///
+/// # Panics
+/// If it has not been built.
+#[must_use]
+pub fn sample_server() -> Command {
+    let program = built().join("examples/sample-server");
+    assert!(
+        program.exists(),
+        "build first: cargo build --package tailback --example sample-server"
+    );
+    Command::new(program)
+}
+
 impl Tailback {
     /// Serves `manifests`, with these environment variables, on free ports.
     ///
