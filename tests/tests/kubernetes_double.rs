@@ -32,8 +32,9 @@ use tailback_tests::{
 
 async fn client(credential: &Credential) -> Client {
     let kubeconfig = Kubeconfig::from_yaml(&credential.kubeconfig()).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default());
-    Client::try_from(config.await.unwrap()).unwrap()
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    Client::try_from(config.unwrap()).unwrap()
 }
 
 /// A double with a Deployment `sample`, its Service, and a client that may do
