@@ -124,6 +124,16 @@ async fn objects(
         Ok(Reply::Watch(_)) => 200,
         Err(failure) => failure.code,
     };
+    let response = match result {
+        Ok(Reply::Object(code, object)) => json_response(code, &object),
+        Ok(Reply::Watch(request)) => {
+            let events = Watch::open(shared.clone(), request).into_body();
+            let body = StreamBody::new(events).boxed_unsync();
+            respond(200, "application/json", body)
+        }
+        Err(failure) => refusal(&failure),
+    };
+    // Only now: whoever sees a watch in the journal can rely on its being open.
     shared.note(Asked {
         user: user.name().into(),
         verb: target.verb.name(),
@@ -136,18 +146,7 @@ async fn objects(
     if is_cut {
         return Err(io::Error::other("cut by the test"));
     }
-    Ok(match result {
-        Ok(Reply::Object(code, object)) => json_response(code, &object),
-        Ok(Reply::Watch(request)) => {
-            let events = Watch::open(shared.clone(), request).into_body();
-            respond(
-                200,
-                "application/json",
-                StreamBody::new(events).boxed_unsync(),
-            )
-        }
-        Err(failure) => refusal(&failure),
-    })
+    Ok(response)
 }
 
 fn text(headers: &HeaderMap, name: &header::HeaderName) -> String {
