@@ -52,7 +52,10 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 use self::{
     access::{Tokens, User},
-    controllers::kubelet::{Kubelet, Programs},
+    controllers::{
+        kubelet::{self, Kubelet},
+        programs::Programs,
+    },
     failure::Failure,
     faults::Faults,
     managed::Writer,
@@ -80,7 +83,7 @@ pub struct Shared {
     tokens: Tokens,
     resources: RwLock<Vec<Arc<Resource>>>,
     journal: Mutex<Vec<Asked>>,
-    programs: Programs,
+    programs: Arc<Programs>,
 }
 
 /// A request for objects that was answered, for tests to look at.
@@ -156,7 +159,7 @@ impl Double {
             tokens: Tokens::default(),
             resources: RwLock::new(Resource::built_in().into_iter().map(Arc::new).collect()),
             journal: Mutex::default(),
-            programs: Programs::default(),
+            programs: Arc::default(),
         });
         runtime.spawn(server::serve(shared.clone(), listener, address));
         let admin = shared.tokens.issue(User::Admin);
@@ -224,7 +227,12 @@ impl Double {
     pub fn run_controllers(&self, kubelet: Kubelet) {
         let runtime = self.runtime.as_ref().expect("it runs");
         runtime.spawn(controllers::run(self.shared.clone()));
-        runtime.spawn(kubelet.run(self.shared.clone()));
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": kubelet::NODE },
+        });
+        let _ = self.create(node);
+        let programs = self.shared.programs.clone();
+        runtime.spawn(kubelet.run(self.shared.clone(), programs));
     }
 
     // === who may ask ===

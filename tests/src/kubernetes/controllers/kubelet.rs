@@ -1,19 +1,19 @@
-//! A node and its kubelet: runs pods or pretends to, and says so in their
-//! status.
+//! A node's kubelet: runs pods or pretends to, and says so in their status.
+//!
+//! It works on the pods of the double, and, through a [`Pods`] of a real client,
+//! on those of a real cluster that has no kubelet for them.
 
 use std::{
     collections::HashMap,
     fmt,
+    future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,13 +21,16 @@ use tokio::{
     time,
 };
 
-use super::pod::{self, Readiness};
+use super::{
+    pod::{self, Readiness},
+    programs::Programs,
+};
 use crate::{
     kubernetes::{Shared, meta, registry::Deletion, store::Key},
     process,
 };
 
-/// The node all pods are on.
+/// The node all pods of the double are on.
 pub const NODE: &str = "double-node";
 
 /// How pods come to run.
@@ -43,11 +46,13 @@ pub enum Kubelet {
         /// From its deletion until it is gone.
         stop: Duration,
     },
-    /// A program for each pod, at an address of its own on the loopback
-    /// interface and this port; ready when `GET /v2/health/ready` says so.
+    /// A program for each pod, at an address of its own and this port; ready
+    /// when `GET /v2/health/ready` says so.
     Run {
         /// The port of all of them.
         port: u16,
+        /// Whence the addresses are; they come round again.
+        addresses: Vec<IpAddr>,
         /// The command for a pod that is to listen there.
         program: Program,
     },
@@ -56,57 +61,17 @@ pub enum Kubelet {
 /// Makes the command for a pod.
 pub type Program = Arc<dyn Fn(SocketAddr, &Value) -> Command + Send + Sync>;
 
-impl fmt::Debug for Kubelet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ByHand => "ByHand",
-            Self::Pretend { .. } => "Pretend",
-            Self::Run { .. } => "Run",
-        })
-    }
-}
-
-/// The programs that run, by their pod's uid.
-#[derive(Debug, Default)]
-pub struct Programs(Mutex<HashMap<String, Child>>);
-
-impl Programs {
-    /// Ends all of them.
-    ///
-    /// # Panics
-    /// If another use of them did.
-    pub fn kill_all(&self) {
-        for (_, mut child) in self.0.lock().expect("programs").drain() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    fn start(&self, pod: &str, mut command: Command) {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = child.spawn().expect("the pod's program starts");
-        self.0.lock().expect("programs").insert(pod.into(), child);
-    }
-
-    fn is_running(&self, pod: &str) -> bool {
-        let mut programs = self.0.lock().expect("programs");
-        programs
-            .get_mut(pod)
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
-    }
-
-    fn signal(&self, pod: &str, signal: Signal) {
-        if let Some(child) = self.0.lock().expect("programs").get(pod) {
-            let _ = kill(Pid::from_raw(child.id() as i32), signal);
-        }
-    }
-
-    fn forget(&self, pod: &str) {
-        self.0.lock().expect("programs").remove(pod);
-    }
+/// The pods that a kubelet looks after. What fails is tried again when it looks
+/// the next time.
+pub trait Pods: Send + Sync {
+    /// All of them.
+    fn list(&self) -> impl Future<Output = Vec<Value>> + Send;
+    /// Gives one its node, as the scheduler does.
+    fn bind(&self, pod: &Value) -> impl Future<Output = ()> + Send;
+    /// Writes the status of one.
+    fn report(&self, pod: &Value, status: Value) -> impl Future<Output = ()> + Send;
+    /// Lets one that has ended be gone.
+    fn remove(&self, pod: &Value) -> impl Future<Output = ()> + Send;
 }
 
 /// What the kubelet knows of a pod.
@@ -126,13 +91,35 @@ enum Stage {
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(20);
 
+// === impl Kubelet ===
+
+impl fmt::Debug for Kubelet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByHand => "ByHand",
+            Self::Pretend { .. } => "Pretend",
+            Self::Run { .. } => "Run",
+        })
+    }
+}
+
 impl Kubelet {
-    /// Runs `sample-server` with these arguments for each pod, at `port`.
+    /// Runs `sample-server` with these arguments for each pod, at `port` of
+    /// addresses in a network of the loopback interface that no other test has.
     #[must_use]
     pub fn sample_servers(port: u16, arguments: &[&str]) -> Self {
+        let (a, b) = (fastrand::u8(16..=254), fastrand::u8(..));
+        let addresses = (1..=250).map(|host| Ipv4Addr::new(127, a, b, host).into());
+        Self::sample_servers_at(addresses.collect(), port, arguments)
+    }
+
+    /// The same at these addresses.
+    #[must_use]
+    pub fn sample_servers_at(addresses: Vec<IpAddr>, port: u16, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         Self::Run {
             port,
+            addresses,
             program: Arc::new(move |address, _| {
                 let mut command = process::sample_server();
                 command.args(["--host", &address.ip().to_string()]);
@@ -143,139 +130,152 @@ impl Kubelet {
         }
     }
 
-    pub(in crate::kubernetes) async fn run(self, shared: Arc<Shared>) {
-        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": NODE } });
-        let _ = shared.create(node);
+    /// Looks after `pods` until it is dropped.
+    pub async fn run(self, pods: impl Pods, programs: Arc<Programs>) {
         if matches!(self, Self::ByHand) {
             return;
         }
-        let mut places = HashMap::new();
-        let mut addresses = self.addresses();
+        let addresses = match &self {
+            Self::Run { addresses, .. } => addresses.clone(),
+            _ => (1..=250)
+                .map(|host| Ipv4Addr::new(10, 244, 0, host).into())
+                .collect(),
+        };
+        let mut node = Node {
+            kubelet: self,
+            pods,
+            programs,
+            addresses,
+            places: HashMap::new(),
+        };
         loop {
-            self.look(&shared, &mut places, &mut addresses).await;
+            node.look().await;
             time::sleep(TICK).await;
         }
     }
+}
 
-    /// A network of 250 addresses, another one for each test that needs real
-    /// ones, so that tests that run at once do not meet.
-    fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        let network = match self {
-            Self::Run { .. } => [127, fastrand::u8(16..=254), fastrand::u8(..)],
-            _ => [10, 244, 0],
-        };
-        (1..=250)
-            .cycle()
-            .map(move |host| Ipv4Addr::new(network[0], network[1], network[2], host).into())
-    }
+// === a kubelet at work ===
 
-    async fn look(
-        &self,
-        shared: &Shared,
-        places: &mut HashMap<String, Place>,
-        addresses: &mut impl Iterator<Item = IpAddr>,
-    ) {
-        let pods = super::all(shared, "pods");
-        let is_there = |uid: &String| pods.iter().any(|(_, pod)| meta::get(pod, "uid") == uid);
-        let gone: Vec<String> = places
-            .keys()
-            .filter(|uid| !is_there(uid))
-            .cloned()
-            .collect();
-        for uid in gone {
-            // Deleted without grace: its program gets none either.
-            shared.programs.signal(&uid, Signal::SIGKILL);
-            shared.programs.forget(&uid);
-            places.remove(&uid);
-        }
-        for (key, pod) in &pods {
+struct Node<P> {
+    kubelet: Kubelet,
+    pods: P,
+    programs: Arc<Programs>,
+    addresses: Vec<IpAddr>,
+    places: HashMap<String, Place>,
+}
+
+impl<P: Pods> Node<P> {
+    async fn look(&mut self) {
+        let pods = self.pods.list().await;
+        let programs = &self.programs;
+        self.places.retain(|uid, _| {
+            let is_there = pods.iter().any(|pod| meta::get(pod, "uid") == uid);
+            if !is_there {
+                // Deleted without grace: its program gets none either.
+                programs.end(uid);
+            }
+            is_there
+        });
+        for pod in &pods {
             let uid = meta::get(pod, "uid");
-            let Some(place) = places.get_mut(uid) else {
-                if let Some(address) = addresses.next().filter(|_| pod::is_active(pod)) {
-                    self.start(shared, key, pod, address);
-                    let stage = Stage::Starting {
-                        since: Instant::now(),
-                    };
-                    places.insert(uid.into(), Place { address, stage });
+            match self.places.get(uid).copied() {
+                Some(place) => {
+                    if let Some(stage) = self.go_on(pod, place).await {
+                        self.places.insert(uid.into(), Place { stage, ..place });
+                    }
                 }
-                continue;
-            };
-            self.go_on(shared, key, pod, place).await;
+                None if meta::is_terminating(pod) => self.pods.remove(pod).await,
+                None if pod::is_active(pod) => self.start(pod).await,
+                None => {}
+            }
         }
     }
 
-    fn start(&self, shared: &Shared, key: &Key, pod: &Value, address: IpAddr) {
+    async fn start(&mut self, pod: &Value) {
+        let is_free = |address: &&IpAddr| !self.places.values().any(|p| p.address == **address);
+        let Some(&address) = self.addresses.iter().find(is_free) else {
+            return;
+        };
         if pod["spec"]["nodeName"]
             .as_str()
             .unwrap_or_default()
             .is_empty()
         {
-            // The scheduler's part.
-            let _ = shared.merge(
-                "kube-scheduler",
-                key,
-                &json!({ "spec": { "nodeName": NODE } }),
-            );
+            self.pods.bind(pod).await;
         }
-        self.start_program(shared, pod, address);
-        let status = pod::running(address, Readiness::NotReady);
-        if matches!(self, Self::Run { .. }) {
-            let _ = shared.merge("kubelet", key, &json!({ "status": status }));
+        self.start_program(pod, address);
+        let stage = Stage::Starting {
+            since: Instant::now(),
+        };
+        let uid = meta::get(pod, "uid");
+        self.places.insert(uid.into(), Place { address, stage });
+        if matches!(self.kubelet, Kubelet::Run { .. }) {
+            let status = pod::running(address, Readiness::NotReady);
+            self.pods.report(pod, status).await;
         }
     }
 
-    fn start_program(&self, shared: &Shared, pod: &Value, address: IpAddr) {
-        if let Self::Run { port, program } = self {
+    fn start_program(&self, pod: &Value, address: IpAddr) {
+        if let Kubelet::Run { port, program, .. } = &self.kubelet {
             let command = program(SocketAddr::new(address, *port), pod);
-            shared.programs.start(meta::get(pod, "uid"), command);
+            self.programs.start(meta::get(pod, "uid"), command);
         }
     }
 
-    async fn go_on(&self, shared: &Shared, key: &Key, pod: &Value, place: &mut Place) {
+    /// The stage after this one, if it is another.
+    async fn go_on(&self, pod: &Value, place: Place) -> Option<Stage> {
         let uid = meta::get(pod, "uid");
         if let Stage::Stopping { since } = place.stage {
-            let grace = meta::number(pod, "/metadata/deletionGracePeriodSeconds").unwrap_or(0);
-            let is_late = since.elapsed() >= Duration::from_secs(grace.max(0) as u64);
-            if is_late {
-                shared.programs.signal(uid, Signal::SIGKILL);
-            }
-            let is_over = match self {
-                Self::Pretend { stop, .. } => is_late || since.elapsed() >= *stop,
-                _ => !shared.programs.is_running(uid),
-            };
-            if is_over {
-                let _ = shared.delete(key, &Deletion::now());
-            }
-            return;
+            self.stop(pod, since).await;
+            return None;
         }
         if meta::is_terminating(pod) {
-            place.stage = Stage::Stopping {
+            self.programs.signal(uid, Signal::SIGTERM);
+            return Some(Stage::Stopping {
                 since: Instant::now(),
-            };
-            shared.programs.signal(uid, Signal::SIGTERM);
-            return;
+            });
         }
-        if matches!(self, Self::Run { .. }) && !shared.programs.is_running(uid) {
-            // A container that ended is started again.
-            shared.programs.forget(uid);
-            self.start_program(shared, pod, place.address);
-        }
-        let is_ready = match (self, place.stage) {
-            (Self::Pretend { start, .. }, Stage::Starting { since }) => since.elapsed() >= *start,
-            (Self::Run { port, .. }, _) => probe(SocketAddr::new(place.address, *port)).await,
-            _ => return,
+        let is_ready = match (&self.kubelet, place.stage) {
+            (Kubelet::Pretend { start, .. }, Stage::Starting { since }) => {
+                since.elapsed() >= *start
+            }
+            (Kubelet::Run { port, .. }, _) => {
+                if !self.programs.is_running(uid) {
+                    // A container that ended is started again.
+                    self.programs.end(uid);
+                    self.start_program(pod, place.address);
+                }
+                probe(SocketAddr::new(place.address, *port)).await
+            }
+            _ => return None,
         };
-        if is_ready {
-            place.stage = Stage::Running;
-        }
         if is_ready != meta::has_condition(pod, "Ready") {
             let readiness = if is_ready {
                 Readiness::Ready
             } else {
                 Readiness::NotReady
             };
-            let status = pod::running(place.address, readiness);
-            let _ = shared.merge("kubelet", key, &json!({ "status": status }));
+            self.pods
+                .report(pod, pod::running(place.address, readiness))
+                .await;
+        }
+        is_ready.then_some(Stage::Running)
+    }
+
+    async fn stop(&self, pod: &Value, since: Instant) {
+        let uid = meta::get(pod, "uid");
+        let grace = meta::number(pod, "/metadata/deletionGracePeriodSeconds").unwrap_or(0);
+        let is_late = since.elapsed() >= Duration::from_secs(grace.max(0) as u64);
+        if is_late {
+            self.programs.end(uid);
+        }
+        let is_over = match self.kubelet {
+            Kubelet::Pretend { stop, .. } => is_late || since.elapsed() >= stop,
+            _ => !self.programs.is_running(uid),
+        };
+        if is_over {
+            self.pods.remove(pod).await;
         }
     }
 }
@@ -294,4 +294,30 @@ async fn probe(address: SocketAddr) -> bool {
         time::timeout(Duration::from_secs(1), ask).await,
         Ok(Ok(true))
     )
+}
+
+// === the double's own pods ===
+
+impl Pods for Arc<Shared> {
+    async fn list(&self) -> Vec<Value> {
+        let pods = super::all(self, "pods");
+        pods.iter().map(|(_, pod)| Value::clone(pod)).collect()
+    }
+
+    async fn bind(&self, pod: &Value) {
+        let patch = json!({ "spec": { "nodeName": NODE } });
+        let _ = self.merge("kube-scheduler", &key(pod), &patch);
+    }
+
+    async fn report(&self, pod: &Value, status: Value) {
+        let _ = self.merge("kubelet", &key(pod), &json!({ "status": status }));
+    }
+
+    async fn remove(&self, pod: &Value) {
+        let _ = self.delete(&key(pod), &Deletion::now());
+    }
+}
+
+fn key(pod: &Value) -> Key {
+    Key::new("pods", meta::get(pod, "namespace"), meta::name(pod))
 }

@@ -10,6 +10,7 @@ pub mod endpoints;
 pub mod garbage;
 pub mod kubelet;
 pub mod pod;
+pub mod programs;
 pub mod replica_set;
 pub mod stateful_set;
 
