@@ -254,6 +254,14 @@ fn process_rows(process: &Process) -> Vec<Row> {
                 .to_owned(),
             "TAILBACK_TLS_MIN_VERSION",
         ),
+        (
+            "cluster models",
+            process.cluster_models.as_ref().map_or_else(
+                || NONE.to_owned(),
+                |models| models.namespace.clone().unwrap_or_else(|| "*".into()),
+            ),
+            "TAILBACK_KUBE_MODELS",
+        ),
     ]
     .into_iter()
     .map(|(name, value, variable)| (name, value, from(variable)))

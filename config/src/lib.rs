@@ -11,6 +11,7 @@
 // A test that unwraps fails, as it should.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod cluster;
 mod config;
 mod describe;
 mod endpoint;
@@ -33,6 +34,7 @@ mod variables;
 mod watch;
 mod yaml;
 
+pub use cluster::{ClusterKind, ClusterObject};
 pub use config::Config;
 pub use describe::describe;
 pub use env::Env;
@@ -41,7 +43,9 @@ pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
-pub use process::{AccessLog, Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
+pub use process::{
+    AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion,
+};
 pub use server::{
     Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,
     UpstreamTls,

@@ -4,6 +4,7 @@
 //!
 //! Everything blocks and waits for conditions, never for time.
 
+pub mod cluster;
 pub mod http;
 pub mod http2;
 pub mod kubernetes;
