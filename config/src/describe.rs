@@ -62,6 +62,12 @@ fn model_rows(model: &Model) -> Vec<Row> {
             format!("{} at start", replicas.initial),
             replicas.initial_origin.to_string(),
         ));
+    } else if replicas.is_followed() {
+        rows.push((
+            "replicas",
+            "as many as the workload has, not scaled".into(),
+            replicas.initial_origin.to_string(),
+        ));
     } else {
         rows.push((
             "replicas",
@@ -126,6 +132,7 @@ fn server_row(server: &Server, origin: String) -> Row {
             let tls = if spec.tls.is_some() { " by TLS" } else { "" };
             format!("static {}{tls}", endpoints.join(" "))
         }
+        Kind::Kubernetes(spec) => format!("kubernetes {spec}"),
     };
     let protocol = match server.protocol {
         Protocol::Auto => String::new(),
@@ -246,6 +253,14 @@ fn process_rows(process: &Process) -> Vec<Row> {
             tls.map_or("none", |tls| tls.min_version.as_str())
                 .to_owned(),
             "TAILBACK_TLS_MIN_VERSION",
+        ),
+        (
+            "cluster models",
+            process.cluster_models.as_ref().map_or_else(
+                || NONE.to_owned(),
+                |models| models.namespace.clone().unwrap_or_else(|| "*".into()),
+            ),
+            "TAILBACK_KUBE_MODELS",
         ),
     ]
     .into_iter()

@@ -1,5 +1,7 @@
 //! The variables of [`VARIABLES`] to the settings they make.
 
+mod cluster;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -144,6 +146,7 @@ impl Reader<'_> {
         );
         let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
         let tls = self.tls();
+        let cluster_models = self.cluster_models();
         let connections = self.optional(
             "TAILBACK_MAX_CONNECTIONS",
             within(1, usize::MAX),
@@ -175,6 +178,7 @@ impl Reader<'_> {
                 connections,
             },
             tls: tls?,
+            cluster_models: cluster_models?,
             set: std::mem::take(&mut self.set),
         })
     }

@@ -12,7 +12,7 @@ use crate::Error;
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// A manifest file and its text.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
     pub file: Arc<Path>,
     pub text: String,

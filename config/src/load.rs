@@ -32,12 +32,23 @@ pub fn load_text(file: &Path, text: &str, env: &Env) -> Result<Config, Errors> {
     build(&[source], env, Vec::new())
 }
 
-fn build(sources: &[Source], env: &Env, mut errors: Vec<Error>) -> Result<Config, Errors> {
+fn build(sources: &[Source], env: &Env, errors: Vec<Error>) -> Result<Config, Errors> {
+    build_with(sources, &[], env, errors)
+}
+
+/// The configuration of manifests and of what a cluster adds to them. Such objects are built upon
+/// as they are: `cluster` has only those that are to be tried.
+pub(crate) fn build_with(
+    sources: &[Source],
+    cluster: &[&Source],
+    env: &Env,
+    mut errors: Vec<Error>,
+) -> Result<Config, Errors> {
     let mut objects = Objects {
         unread: !errors.is_empty(),
         ..Objects::default()
     };
-    for source in sources {
+    for source in sources.iter().chain(cluster.iter().copied()) {
         match yaml::parse(&source.file, &source.text) {
             Ok(documents) => {
                 for document in &documents {
@@ -50,7 +61,11 @@ fn build(sources: &[Source], env: &Env, mut errors: Vec<Error>) -> Result<Config
             }
         }
     }
-    if errors.is_empty() && objects.models.is_empty() {
+    let none = errors.is_empty() && objects.models.is_empty();
+    let Some(environment) = environment::read(env, &mut errors) else {
+        return Err(errors.into());
+    };
+    if none && environment.process.cluster_models.is_none() {
         let read = sources
             .iter()
             .map(|source| source.file.display().to_string());
@@ -58,9 +73,6 @@ fn build(sources: &[Source], env: &Env, mut errors: Vec<Error>) -> Result<Config
             read: read.collect::<Vec<_>>().join(", "),
         });
     }
-    let Some(environment) = environment::read(env, &mut errors) else {
-        return Err(errors.into());
-    };
     let config = resolve::resolve(objects, environment, &mut errors);
     Errors::none_or(errors, config)
 }

@@ -30,6 +30,8 @@ pub struct Process {
     pub limits: Limits,
     /// How callers are spoken to by TLS; `None`: in clear text.
     pub tls: Option<ListenerTls>,
+    /// Which models are found in the cluster; `None`: only manifests say what is served.
+    pub cluster_models: Option<ClusterModels>,
     /// The variables that were set, by name; all else is default.
     pub set: Vec<&'static str>,
 }
@@ -41,6 +43,15 @@ pub enum AccessLog {
     Stdout,
     /// At the end of this file.
     File(PathBuf),
+}
+
+/// Which models are found in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterModels {
+    /// In this namespace; `None`: in all.
+    pub namespace: Option<String>,
+    /// Where requests of Seldon's Models go; `{namespace}` stands for theirs.
+    pub gateway: String,
 }
 
 /// How log lines are written.

@@ -206,4 +206,14 @@ pub const VARIABLES: &[Variable] = &[
         "1.2",
         "lowest version of TLS: `1.2` or `1.3`",
     ),
+    process(
+        "TAILBACK_KUBE_MODELS",
+        NONE,
+        "namespace whose Seldon Models and annotated workloads are served, or `*` for all",
+    ),
+    process(
+        "TAILBACK_KUBE_GATEWAY",
+        "http://seldon-mesh.{namespace}",
+        "where requests of Seldon Models found there go; `{namespace}` stands for theirs",
+    ),
 ];

@@ -13,13 +13,21 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| {
         format!("environment TAILBACK_LOG: found {filter:?}, expected a level or a filter such as info,replica=off: {e}")
     })?;
-    // What pingora says at info is about itself, not about what is served.
-    let quiet = "pingora_core=warn"
-        .parse()
-        .map_err(|e| format!("log filter: {e}"))?;
+    // What pingora says at info is about itself, not about what is served; what
+    // kube-rs warns of is said by whoever asked it.
+    let filter = [
+        "pingora_core=warn",
+        "kube_client=error",
+        "kube_runtime=error",
+    ]
+    .iter()
+    .try_fold(filter, |filter, quiet| {
+        quiet.parse().map(|quiet| filter.add_directive(quiet))
+    })
+    .map_err(|e| format!("log filter: {e}"))?;
     let ansi = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter.add_directive(quiet))
+        .with_env_filter(filter)
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => subscriber.with_target(false).with_ansi(ansi).init(),

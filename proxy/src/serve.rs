@@ -29,11 +29,15 @@ use tailback_config::{AccessLog, Config, Env, Store};
 use tailback_scaler::{
     board::Board,
     ledger::Wake,
+    orchestrator::kubernetes,
     run::{Options, Scaler},
 };
 use tokio::sync::watch;
 
-use self::{reload::Reloader, signal::Event};
+use self::{
+    reload::{Reloader, check_cluster},
+    signal::Event,
+};
 use crate::{
     access_log,
     admin::{self, Admin},
@@ -66,6 +70,10 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
         None => None,
     };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(check_cluster(&config))?;
     let recorder = metrics::install().context("metrics")?;
 
     let access_log = match &process.access_log {
@@ -99,11 +107,8 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let reloader = Reloader::new(store, plane.tables.clone(), scaler, wake);
     reloader.apply(&config);
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let (stop_accepting, stopped) = watch::channel(false);
-    let mut events = {
+    let (tell, mut events) = {
         let _inside = runtime.enter();
         signal::events(paths)?
     };
@@ -122,13 +127,24 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
             tokio::net::TcpListener::from_std(admin_listener)?,
         ));
         upkeep(recorder);
+        if let Some(models) = &config.process.cluster_models {
+            let store = reloader.store();
+            tokio::spawn(kubernetes::models(
+                models.namespace.clone(),
+                move |objects| {
+                    store.set_cluster(objects);
+                    // Nobody hears it any more during a shutdown.
+                    let _ = tell.send(Event::Reload("the cluster's models changed"));
+                },
+            ));
+        }
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.watch());
         }
         loop {
             match events.recv().await {
                 Some(Event::Reload(cause)) => {
-                    reloader.reload(cause);
+                    reloader.reload(cause).await;
                     if let Some(tls) = &tls {
                         tls.reload();
                     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tailback_config::{Config, Kind};
+use tailback_config::{Config, Replication};
 use tailback_scaler::{
     ledger::{Ledger, Wake},
     run::Watched,
@@ -28,7 +28,7 @@ pub struct Table {
 
 impl Table {
     /// The table of `config`. Models that `before` has keep their ledger, and
-    /// their pool if they are still on the same kind of server.
+    /// their pool if their replicas are still their own, or the same server's.
     #[must_use]
     pub fn build(config: &Config, before: &Self, wake: &Wake) -> Self {
         let workers = config.process.workers.get();
@@ -41,12 +41,13 @@ impl Table {
                 || Arc::new(Ledger::new(workers, wake.clone())),
                 |m| m.ledger.clone(),
             );
-            let pool = match &model.server.kind {
-                Kind::Process(_) => {
-                    let own = known.filter(|m| matches!(m.config.server.kind, Kind::Process(_)));
+            let pool = match model.server.replication() {
+                Replication::PerModel => {
+                    let own =
+                        known.filter(|m| m.config.server.replication() == Replication::PerModel);
                     own.map_or_else(Default::default, |m| m.pool.clone())
                 }
-                Kind::Static(_) => {
+                Replication::Shared => {
                     let name = model.server.name.as_str();
                     shared
                         .entry(name)
@@ -80,10 +81,10 @@ impl Table {
         }
     }
 
-    /// The pool that the models of a static server share.
+    /// The pool that the models of a server share.
     fn pool_of(&self, server: &str) -> Arc<Pool> {
         let on_it = |m: &&Arc<Model>| {
-            m.config.server.name == server && matches!(m.config.server.kind, Kind::Static(_))
+            m.config.server.name == server && m.config.server.replication() == Replication::Shared
         };
         self.models
             .values()

@@ -20,6 +20,8 @@ pub struct Status {
     pub desired: u32,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
+    /// How many replicas those are: more than addresses behind a gateway.
+    pub ready_count: u32,
     /// On their way.
     pub starting: u32,
     /// Finishing what they have.

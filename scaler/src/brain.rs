@@ -134,7 +134,7 @@ impl Brain {
 
     /// `desired` replicas are asked for already, by whomever: they are taken over.
     pub fn take_over(&mut self, desired: u32, now: Nanos) {
-        self.found = Some(now);
+        self.found = (desired > 0).then_some(now);
         self.adopt(desired, now);
     }
 

@@ -74,6 +74,11 @@ pub enum Reason {
         /** always */
         replicas: u32,
     },
+    /// Nothing says how many there are to be: what there is, is right.
+    Followed {
+        /// asked for, by whomever
+        replicas: u32,
+    },
     /// Held back by a bound.
     Bounded {
         /** wanted */
@@ -126,6 +131,20 @@ pub enum Reason {
     },
     /// What runs is not known yet.
     Unheard,
+    /// Somebody else changed the count: it is taken over.
+    Foreign {
+        /// asked for now
+        replicas: u32,
+        /// for how long nothing is asked for
+        quiet: Duration,
+    },
+    /// Somebody else keeps changing the count: it is left to them for a while.
+    Yielding {
+        /// asked for now
+        replicas: u32,
+        /// for how long nothing is asked for
+        quiet: Duration,
+    },
     /// Found running at the start, and taken over.
     Found {
         /** asked for, by whomever */
@@ -204,6 +223,10 @@ impl fmt::Display for Reason {
                     "fixed at {replicas}: neither minReplicas nor maxReplicas is set"
                 )
             }
+            Self::Followed { replicas } => write!(
+                f,
+                "{replicas}, as the workload has it: none of minReplicas, maxReplicas and replicas is set"
+            ),
             Self::Bounded { wanted, min, max } => {
                 write!(
                     f,
@@ -250,6 +273,17 @@ impl fmt::Display for Reason {
                 f,
                 "{wanted} wanted, but the count may change by no more than {limit}"
             ),
+            Self::Foreign { replicas, quiet } => write!(
+                f,
+                "somebody else set the count to {replicas}: it is taken over; nothing is asked for in the next {:.0} s",
+                quiet.as_secs_f64()
+            ),
+            Self::Yielding { replicas, quiet } => write!(
+                f,
+                "somebody else keeps changing the count, now to {replicas}: it is left to them for {:.0} s; remove \
+                 what changes it (such as a HorizontalPodAutoscaler), or set dryRun, or replicas alone, on the model",
+                quiet.as_secs_f64()
+            ),
             Self::Unheard => write!(f, "waiting to hear what runs"),
             Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),
@@ -282,6 +316,8 @@ pub enum Outcome {
     DryRun,
     /// It refused or failed; says why.
     Failed(String),
+    /// Somebody else asked for it.
+    Foreign,
 }
 
 /// A scale decision that was carried out (or tried), for `/decisions` and the log.

@@ -41,10 +41,16 @@ pub fn guard(seen: &Observation, settings: &Settings, wish: Wish) -> Decision {
         reasons: vec![wish.reason],
     };
     if !settings.scaled {
-        let replicas = settings.min;
+        let replicas = seen
+            .desired
+            .clamp(settings.min, settings.max.max(settings.min));
+        let reason = match settings.min == settings.max {
+            true => Reason::NotScaled { replicas },
+            false => Reason::Followed { replicas },
+        };
         return Decision {
             desired: replicas,
-            reasons: vec![Reason::NotScaled { replicas }],
+            reasons: vec![reason],
         };
     }
     limit(seen, settings, &mut decision);

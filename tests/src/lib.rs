@@ -4,8 +4,10 @@
 //!
 //! Everything blocks and waits for conditions, never for time.
 
+pub mod cluster;
 pub mod http;
 pub mod http2;
+pub mod kubernetes;
 pub mod load;
 pub mod process;
 pub mod python;

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -32,12 +32,11 @@ pub struct Tailback {
 
 /// Where cargo put what it built.
 fn built() -> PathBuf {
-    // …/target/debug/deps/test-hash
+    // …/target/debug/deps/test-hash, or …/target/debug/program
     let this = env::current_exe().expect("the test's own path");
-    this.parent()
-        .and_then(Path::parent)
-        .expect("a folder two above")
-        .to_owned()
+    let folder = this.parent().expect("a folder");
+    let above = folder.parent().filter(|_| folder.ends_with("deps"));
+    above.unwrap_or(folder).to_owned()
 }
 
 /// A command that runs the built binary, with the example server in `PATH`.
@@ -60,6 +59,20 @@ pub fn tailback() -> Command {
         .env("PATH", env::join_paths(folders).expect("a path"))
         .env("TAILBACK_LOG", "info");
     command
+}
+
+/// A command that runs the example server.
+///
+/// # Panics
+/// If it has not been built.
+#[must_use]
+pub fn sample_server() -> Command {
+    let program = built().join("examples/sample-server");
+    assert!(
+        program.exists(),
+        "build first: cargo build --package tailback --example sample-server"
+    );
+    Command::new(program)
 }
 
 impl Tailback {

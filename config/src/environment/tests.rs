@@ -1,6 +1,7 @@
 //! Variables: the table, what they set, and what is refused.
 
 use super::*;
+use crate::ClusterModels;
 
 fn read_all(env: Env) -> (Option<Environment>, Vec<String>) {
     let mut errors = Vec::new();
@@ -66,6 +67,7 @@ fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
     for variable in VARIABLES {
         // Any text is a log filter here; whether it parses is for the one who has the parser.
         // Any text is a path, too; that TLS needs several is tested below.
+        // And most text is a namespace.
         let is_path = variable.default == "none";
         if variable.name == "TAILBACK_LOG" || is_path {
             continue;
@@ -78,6 +80,22 @@ fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
         );
         assert!(errors[0].starts_with(&start), "{}", errors[0]);
     }
+}
+
+#[test]
+fn models_are_found_in_one_namespace_of_the_cluster_or_in_all() {
+    let found = |namespace: &'static str| {
+        let (environment, errors) = read_all(Env::from([("TAILBACK_KUBE_MODELS", namespace)]));
+        (environment.unwrap().process.cluster_models, errors.len())
+    };
+    let models = |namespace: Option<&str>| ClusterModels {
+        namespace: namespace.map(str::to_owned),
+        gateway: "http://seldon-mesh.{namespace}".into(),
+    };
+    assert_eq!(found("*"), (Some(models(None)), 0));
+    assert_eq!(found("models"), (Some(models(Some("models"))), 0));
+    assert_eq!(found(""), (None, 0));
+    assert_eq!(found("a, b").1, 1);
 }
 
 #[test]

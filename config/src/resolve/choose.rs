@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cluster::is_from_cluster;
 use crate::manifest::Draft;
 use crate::suggest::hint;
 use crate::{Error, Server};
@@ -47,7 +48,10 @@ pub(super) fn server<'a>(
         }
         return Some(server);
     }
-    let mut capable = servers.values().filter(|server| capable(server));
+    // What a cluster describes brings its own server, which is meant by name alone.
+    let mut capable = servers
+        .values()
+        .filter(|server| capable(server) && !is_from_cluster(&server.place));
     match (capable.next(), capable.next()) {
         (Some(only), None) if complete => Some(only),
         _ if !complete => None,

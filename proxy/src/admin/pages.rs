@@ -48,6 +48,7 @@ fn model(model: &Model, board: &Board) -> Value {
         "replicas": {
             "desired": status.desired,
             "ready": status.replicas(),
+            "readyCount": status.ready_count,
             "starting": status.starting,
             "draining": status.draining,
             "startUpSeconds": status.start_up_seconds,

@@ -93,13 +93,16 @@ pub fn render_models(table: &Table, board: &Board) -> String {
     for (model, _) in &models {
         let status = board.status(model.name()).unwrap_or_default();
         let states = [
-            ("desired", status.desired as usize),
-            ("ready", status.ready.len()),
-            ("starting", status.starting as usize),
-            ("draining", status.draining as usize),
+            ("desired", status.desired),
+            ("ready", status.ready_count),
+            ("starting", status.starting),
+            ("draining", status.draining),
         ];
         for (state, count) in states {
-            replicas.sample(&[("model", model.name()), ("state", state)], count as f64);
+            replicas.sample(
+                &[("model", model.name()), ("state", state)],
+                f64::from(count),
+            );
         }
     }
     limits(&mut text, &models, board);

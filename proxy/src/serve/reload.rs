@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context, Result};
 use metrics::{Counter, Gauge, counter, gauge};
 use tailback_config::{Config, Store};
-use tailback_scaler::{ledger::Wake, run::Scaler};
+use tailback_scaler::{ledger::Wake, orchestrator::kubernetes, run::Scaler};
 
 use crate::table::{Table, Tables};
 
 pub(super) struct Reloader {
-    store: Store,
+    store: Arc<Store>,
     tables: Arc<Tables>,
     scaler: Scaler,
     wake: Wake,
@@ -25,7 +26,7 @@ impl Reloader {
         let successful = gauge!("tailback_config_last_reload_successful");
         successful.set(1.0); // what it starts with has been loaded
         Self {
-            store,
+            store: Arc::new(store),
             tables,
             scaler,
             wake,
@@ -34,6 +35,11 @@ impl Reloader {
             refused: outcome("refused"),
             successful,
         }
+    }
+
+    /// Where the configuration is.
+    pub(super) fn store(&self) -> Arc<Store> {
+        self.store.clone()
     }
 
     /// Puts `config` in force: requests are routed by it from now on, and
@@ -49,11 +55,17 @@ impl Reloader {
     }
 
     /// Reads the manifests again. If they are wrong, what runs stays.
-    pub(super) fn reload(&self, cause: &str) {
+    pub(super) async fn reload(&self, cause: &str) {
         let reloaded = self.store.reload();
         self.successful.set(f64::from(reloaded.is_ok()));
+        for warning in reloaded.iter().flat_map(|reloaded| &reloaded.warnings) {
+            tracing::warn!("{warning}");
+        }
         match reloaded {
             Ok(reloaded) if reloaded.changed => {
+                if let Err(error) = check_cluster(&self.store.current()).await {
+                    tracing::error!("{cause}: {error:#}");
+                }
                 self.apply(&self.store.current());
                 self.reloaded.increment(1);
                 tracing::info!(
@@ -78,4 +90,16 @@ impl Reloader {
     pub(super) async fn stop(&self) {
         self.scaler.stop().await;
     }
+}
+
+/// Whether the cluster that `config` speaks of can be found, if it speaks of one.
+/// It may still be out of reach: that is waited out.
+pub(super) async fn check_cluster(config: &Config) -> Result<()> {
+    let mut servers = config.servers.values();
+    let who = match servers.find(|server| server.kubernetes().is_some()) {
+        Some(server) => format!("server {} is a Kubernetes workload", server.name),
+        None if config.process.cluster_models.is_some() => "TAILBACK_KUBE_MODELS is set".into(),
+        None => return Ok(()),
+    };
+    kubernetes::find().await.context(who)
 }

@@ -18,9 +18,13 @@ pub(super) enum Event {
     Stop(&'static str),
 }
 
+/// Where events come from, and where they are told.
+pub(super) type Events = (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>);
+
 /// Events from now on. Needs a tokio runtime around it.
-pub(super) fn events(paths: &[PathBuf]) -> Result<mpsc::UnboundedReceiver<Event>> {
+pub(super) fn events(paths: &[PathBuf]) -> Result<Events> {
     let (sender, events) = mpsc::unbounded_channel();
+    let others = sender.clone();
     for (kind, name) in [
         (SignalKind::terminate(), "SIGTERM"),
         (SignalKind::interrupt(), "SIGINT"),
@@ -47,7 +51,7 @@ pub(super) fn events(paths: &[PathBuf]) -> Result<mpsc::UnboundedReceiver<Event>
     let watch = tailback_config::watch(paths, on_change).map_err(|e| anyhow!("{e}"))?;
     // Watches until the process ends.
     std::mem::forget(watch);
-    Ok(events)
+    Ok((others, events))
 }
 
 /// Tells pingora's server to stop accepting when we say so.

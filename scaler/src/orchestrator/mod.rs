@@ -2,9 +2,10 @@
 //!
 //! The scaler asks for absolute counts and hears of replica sets as they
 //! change. [`process`] runs local processes; [`fixed`] has addresses that are
-//! given and never scaled.
+//! given and never scaled; [`kubernetes`] scales workloads in a cluster.
 
 pub mod fixed;
+pub mod kubernetes;
 pub mod process;
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +26,9 @@ pub struct ReplicaSet {
     pub desired: Option<u32>,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
+    /// How many replicas are behind `ready`, where that is not one each: `ready`
+    /// is a gateway's addresses.
+    pub behind: Option<u32>,
     /// How many are on their way, or wait to be started again.
     pub starting: u32,
     /// How many finish what they have and go.
@@ -49,6 +53,14 @@ pub enum ScaleError {
     /// It may work later.
     #[error("failed: {0}")]
     Failed(String),
+    /// It may work once some time has passed.
+    #[error("failed: {why}; asked again in {} s", after.as_secs_f64())]
+    Busy {
+        /// What was in the way.
+        why: String,
+        /// Not to be asked again before.
+        after: Duration,
+    },
 }
 
 /// What an orchestrator knows of replicas that we did not ask for: those of a
@@ -59,6 +71,15 @@ pub enum Memory {
     None,
     /// All: its [`ReplicaSet::desired`] says what is asked for, by whomever.
     Own,
+}
+
+impl ReplicaSet {
+    /// How many replicas take traffic.
+    #[must_use]
+    pub fn ready_count(&self) -> u32 {
+        self.behind
+            .unwrap_or_else(|| u32::try_from(self.ready.len()).unwrap_or(u32::MAX))
+    }
 }
 
 /// Starts and stops replicas of models.

@@ -5,6 +5,7 @@
 //! of replicas, a change of configuration, or the period; then observes,
 //! decides, guards, requests and records. See [`tracked`] for one model's turn.
 
+mod foreign;
 mod request;
 mod tracked;
 
@@ -27,7 +28,9 @@ use self::tracked::Tracked;
 use crate::{
     board::Board,
     ledger::{Ledger, Wake},
-    orchestrator::{Events, Orchestrator, ReplicaSet, fixed::Fixed, process::Processes},
+    orchestrator::{
+        Events, Orchestrator, ReplicaSet, fixed::Fixed, kubernetes::Kubernetes, process::Processes,
+    },
     replica::Traffic,
 };
 
@@ -112,6 +115,7 @@ struct Loop {
     models: BTreeMap<String, Tracked>,
     processes: Arc<dyn Orchestrator>,
     fixed: Arc<dyn Orchestrator>,
+    kubernetes: Arc<dyn Orchestrator>,
     events: mpsc::UnboundedReceiver<ReplicaSet>,
 }
 
@@ -120,7 +124,8 @@ impl Loop {
         let (sender, events): (Events, _) = mpsc::unbounded_channel();
         Self {
             processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
-            fixed: Arc::new(Fixed::new(sender)),
+            fixed: Arc::new(Fixed::new(sender.clone())),
+            kubernetes: Arc::new(Kubernetes::new(sender)),
             options,
             models: BTreeMap::new(),
             events,
@@ -178,6 +183,7 @@ impl Loop {
             let orchestrator = match watched.model.server.kind {
                 Kind::Process(_) => &self.processes,
                 Kind::Static(_) => &self.fixed,
+                Kind::Kubernetes(_) => &self.kubernetes,
             };
             let tracked = match before.remove(&name) {
                 Some(mut tracked) if tracked.same_kind(&watched.model) => {
@@ -203,5 +209,6 @@ impl Loop {
         self.models.clear();
         self.processes.shutdown().await;
         self.fixed.shutdown().await;
+        self.kubernetes.shutdown().await;
     }
 }

@@ -1,4 +1,7 @@
 //! Scale requests: only the newest count of a model is ever on its way.
+//!
+//! What fails is asked again after pauses that grow; what is refused, at the
+//! longest pause from the start: a permission may be granted, a quota raised.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +48,11 @@ impl Requester {
     pub(super) fn ask(&self, request: Request) {
         self.newest.send_replace(Some(request));
     }
+
+    /// Gives up what was not taken yet.
+    pub(super) fn withdraw(&self) {
+        self.newest.send_replace(None);
+    }
 }
 
 impl Drop for Requester {
@@ -69,26 +77,33 @@ async fn carry(
             continue;
         }
         let mut wait = FIRST_RETRY;
+        let mut said = None;
         loop {
             observe_reaction(&request, &reaction);
-            match orchestrator.scale(&request.model, request.replicas).await {
-                Ok(()) => report(&request, Outcome::Accepted, &board),
-                Err(error @ ScaleError::Refused(_)) => {
-                    report(&request, Outcome::Failed(error.to_string()), &board)
-                }
-                Err(error @ ScaleError::Failed(_)) => {
-                    report(&request, Outcome::Failed(error.to_string()), &board);
-                    tokio::select! {
-                        () = sleep(wait.mul_f64(0.75 + 0.5 * fastrand::f64())) => {
-                            wait = (wait * 2).min(LONGEST_RETRY);
-                            continue;
-                        }
-                        // A newer count takes its place.
-                        _ = inbox.changed() => inbox.mark_changed(),
-                    }
+            let answer = orchestrator.scale(&request.model, request.replicas).await;
+            let Err(error) = answer else {
+                report(&request, Outcome::Accepted, &board);
+                break;
+            };
+            let pause = match &error {
+                ScaleError::Refused(_) => LONGEST_RETRY,
+                ScaleError::Failed(_) => wait,
+                ScaleError::Busy { after, .. } => wait.max(*after),
+            };
+            wait = (wait * 2).min(LONGEST_RETRY);
+            count(&request, "failed");
+            if said.as_ref() != Some(&error) {
+                report(&request, Outcome::Failed(error.to_string()), &board);
+                said = Some(error);
+            }
+            tokio::select! {
+                () = sleep(pause.mul_f64(1.0 + 0.5 * fastrand::f64())) => {}
+                // A newer count takes its place.
+                _ = inbox.changed() => {
+                    inbox.mark_changed();
+                    break;
                 }
             }
-            break;
         }
     }
 }
@@ -99,29 +114,47 @@ fn observe_reaction(request: &Request, reaction: &Histogram) {
     }
 }
 
+/// What is written down of it: repetitions are not.
 fn report(request: &Request, outcome: Outcome, board: &Board) {
     let Some(record) = request.record.clone() else {
         return;
-    };
-    let direction = if record.to > record.from {
-        "up"
-    } else {
-        "down"
     };
     let label = match outcome {
         Outcome::Accepted => "accepted",
         Outcome::DryRun => "dry_run",
         Outcome::Failed(_) => "failed",
+        Outcome::Foreign => "foreign",
     };
-    counter!("tailback_scale_requests_total", "direction" => direction, "outcome" => label)
-        .increment(1);
+    if !matches!(outcome, Outcome::Failed(_)) {
+        count(request, label);
+    }
+    let why = match &outcome {
+        Outcome::Failed(error) => format!("{}; {error}", record.why()),
+        _ => record.why(),
+    };
     tracing::info!(
         model = record.model,
         from = record.from,
         to = record.to,
         outcome = label,
-        "scale {direction}: {}",
-        record.why()
+        "scale {}: {why}",
+        direction(&record)
     );
     board.record(Record { outcome, ..record });
+}
+
+fn count(request: &Request, outcome: &'static str) {
+    if let Some(record) = &request.record {
+        let direction = direction(record);
+        counter!("tailback_scale_requests_total", "direction" => direction, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
+fn direction(record: &Record) -> &'static str {
+    if record.to > record.from {
+        "up"
+    } else {
+        "down"
+    }
 }

@@ -10,6 +10,7 @@ use tailback_config::Model;
 
 use super::{
     Watched,
+    foreign::{Foreign, Stance},
     request::{Request, Requester},
 };
 use crate::{
@@ -38,6 +39,8 @@ pub(super) struct Tracked {
     set: ReplicaSet,
     brain: Brain,
     taken_over: TakenOver,
+    /// Who else changes the count.
+    foreign: Foreign,
     /// Whether the ledger will ring when the level is reached.
     armed: bool,
     /// What was last decided with `dryRun`, which is not carried out: said once.
@@ -64,6 +67,7 @@ impl Tracked {
                 ..ReplicaSet::default()
             },
             taken_over,
+            foreign: Foreign::default(),
             armed: false,
             dry_run: None,
             watched,
@@ -80,9 +84,13 @@ impl Tracked {
         tracked
     }
 
-    /// Whether `model` is run by the same orchestrator as this one.
+    /// Whether `model` has the replicas that this one has: it is run by the same
+    /// orchestrator, and is the same workload where replicas outlive us.
     pub(super) fn same_kind(&self, model: &Model) -> bool {
-        mem::discriminant(&self.watched.model.server.kind) == mem::discriminant(&model.server.kind)
+        let workload = |model: &Model| model.server.kubernetes().map(|spec| spec.of(&model.name));
+        let ours = &*self.watched.model;
+        mem::discriminant(&ours.server.kind) == mem::discriminant(&model.server.kind)
+            && workload(ours) == workload(model)
     }
 
     /// Takes a new configuration and keeps the history.
@@ -139,6 +147,7 @@ impl Tracked {
         // Also if they are the same: they may take more at once.
         self.watched.traffic.set_replicas(&set.ready);
         self.set = set;
+        self.hear_count();
         if let (TakenOver::NotYet, Some(found)) = (self.taken_over, self.set.desired) {
             self.taken_over = TakenOver::Yes;
             self.brain.take_over(found, Nanos::now());
@@ -149,6 +158,60 @@ impl Tracked {
             );
         }
         self.decide(None);
+    }
+
+    /// Takes over the count that somebody else asked for.
+    fn hear_count(&mut self) {
+        let Some(desired) = self.set.desired else {
+            return;
+        };
+        let now = Nanos::now();
+        let stability = self.watched.model.scaling.stability.value;
+        let before = self.brain.desired();
+        let model = &self.watched.model;
+        if model.scaling.dry_run.value || model.replicas.is_followed() {
+            // It is others' business by the user's own word.
+            self.foreign.heard(desired, Duration::ZERO, now);
+            return self.brain.adopt(desired, now);
+        }
+        let yielding = self.foreign.quiet(now).map(|(stance, _)| stance) == Some(Stance::Yield);
+        let Some(stance) = self.foreign.heard(desired, stability, now) else {
+            return;
+        };
+        self.requester.withdraw();
+        self.brain.adopt(desired, now);
+        let reason = quiet_reason(stance, desired, stance.span());
+        // One fight is one warning.
+        if yielding {
+            tracing::info!(model = self.watched.model.name, "{reason}");
+        } else {
+            tracing::warn!(model = self.watched.model.name, "{reason}");
+        }
+        let reading = self.watched.ledger.read();
+        self.board.record(Record {
+            time: seconds_since_1970(),
+            model: self.watched.model.name.clone(),
+            from: before,
+            to: desired,
+            lag: reading.in_flight(),
+            held: reading.held,
+            reasons: vec![reason],
+            outcome: Outcome::Foreign,
+        });
+    }
+
+    /// What of `decision` is asked for while the count is somebody else's: a
+    /// first replica for requests that wait.
+    fn leave_to_others(&self, seen: &Observation, decision: &mut Decision) {
+        let Some((stance, left)) = self.foreign.quiet(Nanos::now()) else {
+            return;
+        };
+        let asked = self.brain.desired();
+        if decision.desired == asked || (asked == 0 && seen.held > 0) {
+            return;
+        }
+        decision.desired = asked;
+        decision.reasons.push(quiet_reason(stance, asked, left));
     }
 
     /// Reads the ledger; decides if the period is over, or if lag is over the
@@ -169,7 +232,8 @@ impl Tracked {
             return self.show(&Reason::Unheard.to_string());
         }
         let reading = self.watched.ledger.read();
-        let Turn { seen, decision } = self.brain.decide(reading, &self.replicas());
+        let Turn { seen, mut decision } = self.brain.decide(reading, &self.replicas());
+        self.leave_to_others(&seen, &mut decision);
         let why = decision
             .reasons
             .iter()
@@ -195,7 +259,7 @@ impl Tracked {
 
     fn replicas(&self) -> Replicas {
         Replicas {
-            ready: u32::try_from(self.set.ready.len()).unwrap_or(u32::MAX),
+            ready: self.set.ready_count(),
             starting: self.set.starting,
             capacity: self.set.capacity,
             start_up: self.set.start_up,
@@ -203,12 +267,8 @@ impl Tracked {
     }
 
     fn record(&self, seen: &Observation, decision: &Decision) -> Record {
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
         Record {
-            time,
+            time: seconds_since_1970(),
             model: self.watched.model.name.clone(),
             from: self.brain.desired(),
             to: decision.desired,
@@ -219,7 +279,11 @@ impl Tracked {
         }
     }
 
-    fn ask(&self, record: Option<Record>, crossing: Option<Nanos>) {
+    fn ask(&mut self, record: Option<Record>, crossing: Option<Nanos>) {
+        let dry_run = self.watched.model.scaling.dry_run.value;
+        if !dry_run || record.is_none() {
+            self.foreign.asked(self.brain.desired(), Nanos::now());
+        }
         let model = self.watched.model.clone();
         self.requester.ask(Request {
             model,
@@ -241,6 +305,7 @@ impl Tracked {
         self.board.update(&self.watched.model.name, |status| {
             status.desired = self.brain.desired();
             status.ready.clone_from(&self.set.ready);
+            status.ready_count = self.set.ready_count();
             status.starting = self.set.starting;
             status.draining = self.set.draining;
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
@@ -248,6 +313,18 @@ impl Tracked {
             why.clone_into(&mut status.reason);
         });
     }
+}
+
+fn quiet_reason(stance: Stance, replicas: u32, quiet: Duration) -> Reason {
+    match stance {
+        Stance::Quiet { .. } => Reason::Foreign { replicas, quiet },
+        Stance::Yield => Reason::Yielding { replicas, quiet },
+    }
+}
+
+fn seconds_since_1970() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
 }
 
 /// Whether `desired`, where `asked` are asked for, is to be carried out; with

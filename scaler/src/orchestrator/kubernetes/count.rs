@@ -1,0 +1,136 @@
+//! The count that a workload is asked for, by the newest that is known of it.
+//!
+//! The answer to our own request and the events of the watch come on different
+//! connections: an event that is older than our answer must not pass for
+//! somebody else's change. Which of two is older is told by their resource
+//! versions: numbers that grow, in every API server there is, though clients
+//! are asked to take them for opaque. Where one is no number, events count
+//! again once ours was seen. Neither holds for longer than [`PATIENCE`]: a
+//! cluster that was restored from a backup counts from an older version on.
+
+use std::time::Duration;
+
+use crate::clock::Nanos;
+
+/// How long an event may be behind an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    desired: Option<u32>,
+    version: String,
+    /// Our own last request that was answered and not seen yet.
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
+    replicas: u32,
+    version: String,
+    at: Nanos,
+}
+
+impl Count {
+    /// Asked for now, if it is known.
+    pub(super) fn desired(&self) -> Option<u32> {
+        self.desired
+    }
+
+    /// Our request was answered.
+    pub(super) fn answered(&mut self, replicas: u32, version: &str, now: Nanos) {
+        if is_older(version, &self.version) == Some(true) {
+            return; // Somebody else's later change was seen before our answer.
+        }
+        self.desired = Some(replicas);
+        version.clone_into(&mut self.version);
+        self.own = Some(Own {
+            replicas,
+            version: version.to_owned(),
+            at: now,
+        });
+    }
+
+    /// The watch, or a look, says there are `replicas`; `None`: no workload.
+    pub(super) fn seen(&mut self, replicas: Option<u32>, version: &str, now: Nanos) {
+        if let (Some(own), Some(_)) = (&self.own, replicas) {
+            let stale = match is_older(version, &own.version) {
+                Some(older) => older,
+                None => version != own.version && replicas != Some(own.replicas),
+            };
+            if stale && now.since(own.at) < PATIENCE {
+                return;
+            }
+        }
+        self.own = None;
+        self.desired = replicas;
+        version.clone_into(&mut self.version);
+    }
+}
+
+/// Whether `version` is older than `other`, if that can be told.
+fn is_older(version: &str, other: &str) -> Option<bool> {
+    let number = |text: &str| text.parse::<u128>().ok();
+    Some(number(version)? < number(other)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Nanos {
+        Nanos::from_duration(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn an_event_older_than_our_answer_is_no_change() {
+        let mut count = Count::default();
+        count.seen(Some(1), "100", at(0));
+        count.answered(3, "105", at(1));
+        count.seen(Some(1), "99", at(1));
+        count.seen(Some(1), "101", at(1));
+        assert_eq!(count.desired(), Some(3));
+        count.seen(Some(3), "105", at(1));
+        count.seen(Some(2), "106", at(2));
+        assert_eq!(count.desired(), Some(2), "somebody else's");
+    }
+
+    #[test]
+    fn a_change_after_our_own_is_seen_even_before_the_answer() {
+        let mut count = Count::default();
+        count.seen(Some(1), "100", at(0));
+        count.seen(Some(3), "105", at(1));
+        count.seen(Some(2), "106", at(1));
+        count.answered(3, "105", at(1));
+        assert_eq!(count.desired(), Some(2));
+    }
+
+    #[test]
+    fn versions_that_are_no_numbers_count_once_ours_was_seen() {
+        let mut count = Count::default();
+        count.answered(3, "x9", at(0));
+        count.seen(Some(1), "x8", at(1));
+        assert_eq!(count.desired(), Some(3));
+        count.seen(Some(3), "x9", at(1));
+        count.seen(Some(1), "x7", at(1));
+        assert_eq!(count.desired(), Some(1));
+    }
+
+    #[test]
+    fn a_cluster_from_a_backup_is_believed_after_a_while() {
+        let mut count = Count::default();
+        count.answered(3, "900", at(0));
+        count.seen(Some(1), "100", at(29));
+        assert_eq!(count.desired(), Some(3));
+        count.seen(Some(1), "100", at(30));
+        assert_eq!(count.desired(), Some(1));
+    }
+
+    #[test]
+    fn a_workload_that_is_gone_asks_for_nothing() {
+        let mut count = Count::default();
+        count.seen(Some(3), "1", at(0));
+        count.seen(None, "2", at(1));
+        assert_eq!(count.desired(), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! What is known of one workload. Pure: the follower brings events and the time.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use tailback_config::{Model, Service, Source};
+
+use super::{
+    count::Count,
+    endpoints,
+    gateway::Gateway,
+    members::{Members, Running, Waiting},
+    scale::Scale,
+    start_up::StartUps,
+    target::{CountAt, Observed},
+};
+use crate::{clock::Nanos, orchestrator::ReplicaSet, replica::Replica};
+
+/// See the [module](self).
+pub(super) struct State {
+    server: String,
+    concurrency: Option<u32>,
+    count: Count,
+    start_ups: StartUps,
+    workload: Heard,
+    /// How many are ready, if the workload's status says so.
+    status: Option<u32>,
+    /// What the workload itself says is wrong.
+    failure: Option<String>,
+    way: Way,
+}
+
+/// Whether one of the two things that are watched has been heard of.
+#[derive(Debug, Default)]
+struct Heard {
+    ever: bool,
+    /// Why it is not heard of now.
+    trouble: Option<String>,
+}
+
+/// Where requests go.
+enum Way {
+    Pods {
+        service: Service,
+        slices: BTreeMap<String, EndpointSlice>,
+        members: Members,
+        heard: Heard,
+        /// Why endpoints are left out.
+        port: Option<String>,
+    },
+    Gateway {
+        gateway: Gateway,
+        /// Replicas behind it, by the workload's status.
+        ready: u32,
+    },
+}
+
+impl State {
+    pub(super) fn new(server: &str, source: &Source) -> Self {
+        let way = match source {
+            Source::Service(service) => Way::Pods {
+                service: service.clone(),
+                slices: BTreeMap::new(),
+                members: Members::default(),
+                heard: Heard::default(),
+                port: None,
+            },
+            Source::Fixed(endpoints) => Way::Gateway {
+                gateway: Gateway::new(server, endpoints),
+                ready: 0,
+            },
+        };
+        Self {
+            server: server.to_owned(),
+            concurrency: None,
+            count: Count::default(),
+            start_ups: StartUps::default(),
+            workload: Heard::default(),
+            status: None,
+            failure: None,
+            way,
+        }
+    }
+
+    // === what is heard ===
+
+    pub(super) fn workload_seen(&mut self, observed: &Observed, count_at: CountAt, now: Nanos) {
+        self.workload.trouble = None;
+        self.failure.clone_from(&observed.failure);
+        if count_at == CountAt::Spec {
+            self.workload.ever = true;
+            let replicas = observed.replicas.unwrap_or(1);
+            self.count.seen(Some(replicas), &observed.version, now);
+        }
+        self.status = observed.ready;
+        match (observed.ready, count_at) {
+            (Some(ready), _) => self.ready_behind(ready, now),
+            // Counts that are 0 are left out.
+            (None, CountAt::Spec) => self.ready_behind(0, now),
+            (None, CountAt::Scale) => {}
+        }
+    }
+
+    /// The scale subresource says so.
+    pub(super) fn scale_read(&mut self, scale: &Scale, now: Nanos) {
+        self.workload = Heard {
+            ever: true,
+            trouble: None,
+        };
+        self.count.seen(Some(scale.replicas), &scale.version, now);
+        if self.status.is_none() {
+            self.ready_behind(scale.present, now);
+        }
+    }
+
+    /// The workload is not there: by the API server, not for want of it.
+    pub(super) fn workload_gone(&mut self, why: String, now: Nanos) {
+        self.workload.ever = true;
+        self.workload.trouble = None;
+        self.failure = Some(why);
+        self.count.seen(None, "", now);
+        self.ready_behind(0, now);
+    }
+
+    pub(super) fn workload_trouble(&mut self, why: String) {
+        self.workload.trouble = Some(why);
+    }
+
+    pub(super) fn slices_changed(
+        &mut self,
+        change: impl FnOnce(&mut BTreeMap<String, EndpointSlice>),
+        now: Nanos,
+    ) {
+        let Way::Pods {
+            service,
+            slices,
+            members,
+            heard,
+            port,
+        } = &mut self.way
+        else {
+            return;
+        };
+        change(slices);
+        let read = endpoints::read(slices.values(), service);
+        let got_ready = members.update(read.found, &self.server, self.concurrency, now);
+        *port = read.trouble;
+        *heard = Heard {
+            ever: true,
+            trouble: None,
+        };
+        self.got_ready(got_ready, now);
+    }
+
+    pub(super) fn slices_trouble(&mut self, why: String) {
+        if let Way::Pods { heard, .. } = &mut self.way {
+            heard.trouble = Some(why);
+        }
+    }
+
+    /// Our request of `asked` was answered.
+    pub(super) fn answered(&mut self, scale: &Scale, from: Option<u32>, asked: Nanos) {
+        let from = from.unwrap_or(scale.replicas);
+        self.start_ups.asked(from, scale.replicas, asked);
+        self.count
+            .answered(scale.replicas, &scale.version, Nanos::now());
+    }
+
+    pub(super) fn set_concurrency(&mut self, concurrency: Option<u32>) {
+        self.concurrency = concurrency;
+        if let Way::Pods { members, .. } = &self.way {
+            members.set_concurrency(concurrency);
+        }
+    }
+
+    fn ready_behind(&mut self, now_ready: u32, now: Nanos) {
+        if let Way::Gateway { ready, .. } = &mut self.way {
+            let got_ready = now_ready.saturating_sub(*ready);
+            *ready = now_ready;
+            self.got_ready(got_ready, now);
+        }
+    }
+
+    fn got_ready(&mut self, count: u32, now: Nanos) {
+        self.start_ups.ready(count, now);
+        if self.desired() == Some(self.ready_count()) {
+            self.start_ups.complete();
+        }
+    }
+
+    pub(super) fn tidy(&mut self, now: Nanos) -> Waiting {
+        match &mut self.way {
+            Way::Pods { members, .. } => members.tidy(now),
+            Way::Gateway { .. } => Waiting::No,
+        }
+    }
+
+    // === what is known ===
+
+    pub(super) fn desired(&self) -> Option<u32> {
+        self.count.desired()
+    }
+
+    /// The pods that take requests.
+    pub(super) fn running(&self) -> Vec<Running> {
+        match &self.way {
+            Way::Pods { members, .. } => members.ready(),
+            Way::Gateway { .. } => Vec::new(),
+        }
+    }
+
+    fn ready_count(&self) -> u32 {
+        match &self.way {
+            Way::Pods { members, .. } => u32::try_from(members.ready().len()).unwrap_or(u32::MAX),
+            Way::Gateway { ready, .. } => *ready,
+        }
+    }
+
+    /// What `model` is told; `None` while there is nothing to tell.
+    pub(super) fn set(&self, model: &Model) -> Option<ReplicaSet> {
+        let failure = self.wrong();
+        let complete = self.workload.ever
+            && match &self.way {
+                Way::Pods { heard, .. } => heard.ever,
+                Way::Gateway { .. } => true,
+            };
+        if !complete {
+            // Only what is in the way.
+            return failure.map(|failure| ReplicaSet {
+                model: model.name.clone(),
+                capacity: capacity(model),
+                failure: Some(failure),
+                ..ReplicaSet::default()
+            });
+        }
+        let count = self.ready_count();
+        let (ready, behind, draining): (Vec<Arc<Replica>>, _, _) = match &self.way {
+            Way::Pods { members, .. } => {
+                let ready = members.ready().into_iter().map(|one| one.replica);
+                (ready.collect(), None, members.draining())
+            }
+            Way::Gateway { gateway, .. } => (gateway.open(count, self.concurrency), Some(count), 0),
+        };
+        Some(ReplicaSet {
+            model: model.name.clone(),
+            desired: self.desired(),
+            ready,
+            behind,
+            starting: self.desired().unwrap_or(0).saturating_sub(count),
+            draining,
+            capacity: capacity(model),
+            start_up: self.start_ups.last(),
+            failure,
+        })
+    }
+
+    /// What is in the way, the most telling first.
+    fn wrong(&self) -> Option<String> {
+        let (slices, port) = match &self.way {
+            Way::Pods { heard, port, .. } => (heard.trouble.as_ref(), port.as_ref()),
+            Way::Gateway { .. } => (None, None),
+        };
+        let all = [
+            self.workload.trouble.as_ref(),
+            slices,
+            port,
+            self.failure.as_ref(),
+        ];
+        all.into_iter().flatten().next().cloned()
+    }
+}
+
+fn capacity(model: &Model) -> u32 {
+    model.server.max_replicas.unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! Objects as they change: listed, then watched, for as long as the follower
+//! lives. What goes wrong is waited out; what was known stays known meanwhile.
+//!
+//! kube-rs resumes a watch that ends where it was, and lists again where the
+//! cluster has forgotten that place (410). On top of that: waits that grow and
+//! are jittered, or as long as the API server says; new credentials after a 401;
+//! and a bound on silence. The API server ends each watch after about [`LENGTH`],
+//! so one of which nothing is heard for longer is dead.
+//!
+//! One failure is nothing: connections break. From the second on it is said, and
+//! the watch begins with a new list, whose arrival says that all is well again.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use kube::{
+    Api, Resource,
+    core::Status,
+    runtime::watcher::{self, Event},
+};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+use super::{
+    call::Failure,
+    cluster::{Cluster, chain},
+    refuse::{Action, refuse},
+};
+use crate::orchestrator::ScaleError;
+
+/// How long one watch lasts, about: spread, so that not all begin at once.
+const LENGTH: Duration = Duration::from_secs(50);
+const SPREAD: Duration = Duration::from_secs(20);
+/// Nothing heard for this long: the connection is dead.
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(90);
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What became of the objects.
+#[derive(Debug)]
+pub(super) enum Change<K> {
+    /// These are all there are.
+    All(Vec<K>),
+    /// One was added or changed.
+    Applied(Box<K>),
+    /// One is gone.
+    Deleted(Box<K>),
+    /// They are not heard of for now; why. What was heard stays so.
+    Trouble(String),
+}
+
+/// What is watched.
+pub(super) struct Scope<K: Resource> {
+    /// Makes it of a client.
+    pub api: Box<dyn Fn(kube::Client) -> Api<K> + Send + Sync>,
+    /// Which of them.
+    pub only: Only,
+    /// For messages: group, resource and namespace.
+    pub group: String,
+    pub resource: String,
+    pub namespace: String,
+}
+
+impl<K: Resource> Scope<K> {
+    fn action(&self) -> Action<'_> {
+        Action::Resource {
+            verbs: &["list", "watch"],
+            group: &self.group,
+            resource: &self.resource,
+            namespace: &self.namespace,
+        }
+    }
+}
+
+/// Which objects of a kind.
+pub(super) enum Only {
+    Named(String),
+    Labelled(String),
+    All,
+}
+
+/// Tells `changes` of the objects of `scope` until nobody listens.
+pub(super) async fn watch<K>(
+    cluster: Arc<Cluster>,
+    scope: Scope<K>,
+    changes: mpsc::UnboundedSender<Change<K>>,
+) where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let mut failures = Failures::default();
+    while !changes.is_closed() {
+        let why = match cluster.client().await {
+            Ok(client) => {
+                let api = (scope.api)(client);
+                one_watch(&cluster, &scope, api, &changes, &mut failures).await
+            }
+            Err(error) => {
+                let wait = failures.wait(None);
+                Some((error.to_string(), wait))
+            }
+        };
+        let Some((why, wait)) = why else { continue };
+        failures.say(&changes, why);
+        sleep(wait).await;
+    }
+}
+
+/// Lists and watches until it has to be begun anew; returns why and after which
+/// wait, unless nobody listens.
+async fn one_watch<K>(
+    cluster: &Cluster,
+    scope: &Scope<K>,
+    api: Api<K>,
+    changes: &mpsc::UnboundedSender<Change<K>>,
+    failures: &mut Failures,
+) -> Option<(String, Duration)>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let mut events = pin!(watcher::watcher(api, config(&scope.only)));
+    let mut listed = Vec::new();
+    while let Some(event) = events.next().await {
+        let change = match event {
+            Ok(Event::Init) => {
+                listed.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                listed.push(object);
+                continue;
+            }
+            Ok(Event::InitDone) => Change::All(std::mem::take(&mut listed)),
+            Ok(Event::Apply(object)) => Change::Applied(Box::new(object)),
+            Ok(Event::Delete(object)) => Change::Deleted(Box::new(object)),
+            Err(error) => {
+                let (failure, next) = understand(error);
+                let error = refuse(failure, &scope.action());
+                let after = match &error {
+                    ScaleError::Busy { after, .. } => Some(*after),
+                    ScaleError::Refused(_) | ScaleError::Failed(_) => None,
+                };
+                let wait = failures.wait(after);
+                match next {
+                    Next::Resume if failures.in_a_row == 1 => {
+                        tracing::debug!("a watch broke off and is resumed: {error}");
+                        sleep(wait).await;
+                        continue;
+                    }
+                    Next::Resume | Next::Anew => {}
+                    Next::Renew => cluster.renew().await,
+                }
+                return Some((error.to_string(), wait));
+            }
+        };
+        failures.over(scope);
+        changes.send(change).ok()?;
+    }
+    None
+}
+
+fn config(only: &Only) -> watcher::Config {
+    let length = LENGTH + SPREAD.mul_f64(fastrand::f64());
+    let config = watcher::Config::default().timeout(length.as_secs() as u32);
+    match only {
+        Only::Named(name) => config.fields(&format!("metadata.name={name}")),
+        Only::Labelled(labels) => config.labels(labels),
+        Only::All => config,
+    }
+}
+
+/// How to go on after an error.
+enum Next {
+    /// Where it was.
+    Resume,
+    /// From a new list.
+    Anew,
+    /// From a new list, with credentials as they are now.
+    Renew,
+}
+
+fn understand(error: watcher::Error) -> (Failure, Next) {
+    use watcher::Error::{
+        InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
+    };
+    let status = match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status,
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+            return (Failure::Unreachable(chain(&error)), Next::Resume);
+        }
+        NoResourceVersion => {
+            let why = watcher::Error::NoResourceVersion.to_string();
+            return (Failure::Unreachable(why), Next::Anew);
+        }
+    };
+    let next = match status.code {
+        401 => Next::Renew,
+        // kube-rs does so itself where it is an event, but not where it is an answer.
+        410 => Next::Anew,
+        _ => Next::Resume,
+    };
+    (failure(*status), next)
+}
+
+fn failure(status: Status) -> Failure {
+    let details = status.details.as_ref();
+    let seconds = details.map_or(0, |details| details.retry_after_seconds);
+    Failure::Status {
+        code: status.code,
+        name: details.map_or_else(String::new, |details| details.name.clone()),
+        retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+        message: status.message,
+    }
+}
+
+/// What went wrong since objects were last heard of.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    last: Option<Instant>,
+    said: Option<String>,
+}
+
+impl Failures {
+    /// One more. Returns how long to wait; `after`: not before, as the API
+    /// server says.
+    fn wait(&mut self, after: Option<Duration>) -> Duration {
+        let now = Instant::now();
+        // A watch that was resumed in silence was well all the same.
+        if self.last.is_some_and(|last| now - last > LONGEST_SILENCE) {
+            self.in_a_row = 0;
+        }
+        self.last = Some(now);
+        let wait = FIRST_WAIT.saturating_mul(1 << self.in_a_row.min(16));
+        self.in_a_row += 1;
+        let wait = wait.min(LONGEST_WAIT).max(after.unwrap_or_default());
+        wait.mul_f64(1.0 + 0.5 * fastrand::f64())
+    }
+
+    /// Says what is wrong, once for each that differs from the one before.
+    fn say<K>(&mut self, changes: &mpsc::UnboundedSender<Change<K>>, why: String) {
+        if self.said.as_ref() != Some(&why) {
+            tracing::warn!("what was known stays in force: {why}");
+            self.said = Some(why.clone());
+            // The follower may be gone: the watch ends then.
+            let _ = changes.send(Change::Trouble(why));
+        }
+    }
+
+    /// Objects are heard of.
+    fn over<K: Resource>(&mut self, scope: &Scope<K>) {
+        if self.said.is_some() {
+            let (resource, namespace) = (&scope.resource, &scope.namespace);
+            tracing::info!("{resource} in namespace {namespace} are heard of again");
+        }
+        *self = Self::default();
+    }
+}

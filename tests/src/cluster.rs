@@ -1,0 +1,227 @@
+//! A proxy beside a cluster: the API server double with one Deployment, `llama`,
+//! and its Service, whose pods are sample servers.
+
+use std::{fs, net::SocketAddr};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    http::Client,
+    kubernetes::{Credential, Double, controllers::kubelet::Kubelet},
+    process::Tailback,
+};
+
+/// Where everything is.
+pub const NAMESPACE: &str = "models";
+
+/// See the [module](self).
+pub struct Cluster {
+    /// The API server.
+    pub double: Double,
+    folder: TempDir,
+}
+
+/// Decisions come fast, and scale-down does not wait.
+pub const QUICK: &[(&str, &str)] = &[
+    ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "6"),
+    ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "1"),
+    ("SELDON_SCALING_STATS_PERIOD_SECONDS", "1"),
+    ("TAILBACK_SCALING_STABILITY_SECONDS", "1"),
+];
+
+impl Cluster {
+    /// A Deployment with so many replicas, whose pods are sample servers of the
+    /// model `m` that an inference takes `milliseconds`.
+    ///
+    /// # Panics
+    /// If there is no folder for the kubeconfig.
+    #[must_use]
+    pub fn start(replicas: u32, milliseconds: &str) -> Self {
+        let cluster = Self::without_pods(replicas);
+        let arguments = ["--model", "m", "--service-time-ms", milliseconds];
+        cluster
+            .double
+            .run_controllers(Kubelet::sample_servers(8080, &arguments));
+        cluster
+    }
+
+    /// The same, with nothing that makes pods.
+    ///
+    /// # Panics
+    /// If there is no folder for the kubeconfig.
+    #[must_use]
+    pub fn without_pods(replicas: u32) -> Self {
+        let double = Double::start();
+        double.create_namespace(NAMESPACE);
+        double.create(deployment(replicas)).expect("a Deployment");
+        double.create(service()).expect("a Service");
+        let folder = tempfile::tempdir().expect("a folder");
+        let cluster = Self { double, folder };
+        cluster.log_in(&cluster.double.tailback(NAMESPACE).kubeconfig());
+        cluster
+    }
+
+    /// Proxies that start from now on have this kubeconfig.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn log_in(&self, kubeconfig: &str) {
+        fs::write(self.folder.path().join("config"), kubeconfig).expect("a kubeconfig");
+    }
+
+    /// A proxy in whose pod the account's token is a file, and that file.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn log_in_by_file(&self, credential: &Credential) -> std::path::PathBuf {
+        let file = self.folder.path().join("token");
+        fs::write(&file, &credential.token).expect("a token");
+        self.log_in(&credential.kubeconfig_with_token_file(&file));
+        file
+    }
+
+    /// A proxy that serves these manifests in the cluster.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn serve(&self, manifests: &str) -> Tailback {
+        self.serve_with(manifests, &[])
+    }
+
+    /// The same, with these environment variables besides.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn serve_with(&self, manifests: &str, variables: &[(&str, &str)]) -> Tailback {
+        let config = self.folder.path().join("config");
+        let config = [("KUBECONFIG", config.to_str().expect("a path"))];
+        Tailback::start(manifests, &[QUICK, &config, variables].concat())
+    }
+
+    /// `spec.replicas` of the Deployment.
+    ///
+    /// # Panics
+    /// If it is gone.
+    #[must_use]
+    pub fn replicas(&self) -> u64 {
+        let deployment = self.double.get("deployments.apps", NAMESPACE, "llama");
+        let deployment = deployment.expect("the Deployment");
+        deployment["spec"]["replicas"].as_u64().unwrap_or(0)
+    }
+
+    /// Somebody else sets it.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn set_replicas(&self, replicas: u32) {
+        let patch = json!({ "spec": { "replicas": replicas } });
+        self.double
+            .merge("deployments.apps", NAMESPACE, "llama", &patch)
+            .expect("a count");
+    }
+
+    /// The pods' names, addresses and annotations.
+    #[must_use]
+    pub fn pods(&self) -> Vec<Value> {
+        let pods = self.double.list("pods", NAMESPACE);
+        pods.iter().map(|pod| (**pod).clone()).collect()
+    }
+
+    /// The codes of answers to scale requests.
+    #[must_use]
+    pub fn scale_answers(&self) -> Vec<u16> {
+        let asked = self.double.asked().into_iter();
+        asked
+            .filter(|asked| asked.verb == "patch" && asked.resource.ends_with("/scale"))
+            .map(|asked| asked.code)
+            .collect()
+    }
+}
+
+/// The Deployment as a server, and the model `m` with what `model` adds to its spec.
+#[must_use]
+pub fn manifests(model: &str) -> String {
+    format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: llama }}
+spec:
+  concurrency: 4
+  maxReplicas: 3
+  kubernetes:
+    name: llama
+    service: {{ name: llama, port: http }}
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: m }}
+spec:
+  server: llama
+  {model}
+"
+    )
+}
+
+/// One inference; the answer's status.
+///
+/// # Panics
+/// If there is no answer.
+#[must_use]
+pub fn infer(proxy: SocketAddr) -> u16 {
+    let mut client = Client::connect(proxy).expect("a connection");
+    let answer = client.call("POST", "/v2/models/m/infer", &[], BODY);
+    answer.expect("an answer").status
+}
+
+/// How many replicas of `m` the proxy asks for.
+#[must_use]
+pub fn desired(proxy: &Tailback) -> Value {
+    proxy.model("m")["replicas"]["desired"].clone()
+}
+
+/// The newest decision.
+#[must_use]
+pub fn last_decision(proxy: &Tailback) -> Value {
+    proxy.page("/decisions")["decisions"][0].clone()
+}
+
+/// A body of an inference.
+pub const BODY: &[u8] = include_bytes!("../../examples/infer.json");
+
+fn deployment(replicas: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": "llama", "namespace": NAMESPACE },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": "llama" } },
+            "template": {
+                "metadata": { "labels": { "app": "llama" } },
+                "spec": {
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": [{
+                        "name": "server",
+                        "image": "none",
+                        "ports": [{ "name": "http", "containerPort": 8080 }],
+                    }],
+                },
+            },
+        },
+    })
+}
+
+fn service() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": "llama", "namespace": NAMESPACE },
+        "spec": {
+            "selector": { "app": "llama" },
+            "ports": [{ "name": "http", "port": 80, "targetPort": "http" }],
+        },
+    })
+}
