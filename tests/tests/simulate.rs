@@ -98,7 +98,7 @@ fn manifests_say_what_the_model_is_like_and_options_come_first() {
     let path = folder.path();
     let text = told(path, "a.log --manifests m.yaml --policy lag", b"");
     let settings = "Settings: model a: concurrency 2, threshold 7, 0 to 5 replicas, start-up 30 s, \
-                    unused 600 s, stable 60 s, seed 1.";
+                    wait 1 s, unused 600 s, stable 60 s, seed 1.";
     assert!(text.contains(settings), "{text}");
     assert!(
         text.contains(
