@@ -157,6 +157,35 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Its kind in one word, as a metric's label.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Demand { .. } => "demand",
+            Self::Recurring { .. } => "recurring",
+            Self::LessDemand { .. } => "less_demand",
+            Self::LagOverThreshold { .. } => "lag_over_threshold",
+            Self::Unused { .. } => "unused",
+            Self::Enough { .. } => "enough",
+            Self::NotAvailable { .. } => "not_available",
+            Self::NotScaled { .. } => "not_scaled",
+            Self::Followed { .. } => "followed",
+            Self::Bounded { .. } => "bounded",
+            Self::NoCapacity { .. } => "no_capacity",
+            Self::Unstable { .. } => "unstable",
+            Self::Unwatched { .. } => "unwatched",
+            Self::Hanging { .. } => "hanging",
+            Self::Limited { .. } => "limited",
+            Self::Unheard => "unheard",
+            Self::Foreign { .. } => "foreign",
+            Self::Yielding { .. } => "yielding",
+            Self::Found { .. } => "found",
+            Self::Configured { .. } => "configured",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

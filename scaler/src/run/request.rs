@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 use crate::{
     board::Board,
     clock::Nanos,
-    decision::{Outcome, Record},
+    decision::{Outcome, Reason, Record},
     orchestrator::{Orchestrator, ScaleError},
 };
 
@@ -127,6 +127,7 @@ fn report(request: &Request, outcome: Outcome, board: &Board) {
     };
     if !matches!(outcome, Outcome::Failed(_)) {
         count(request, label);
+        count_reasons(&record);
     }
     let why = match &outcome {
         Outcome::Failed(error) => format!("{}; {error}", record.why()),
@@ -149,6 +150,21 @@ fn count(request: &Request, outcome: &'static str) {
         counter!("tailback_scale_requests_total", "direction" => direction, "outcome" => outcome)
             .increment(1);
     }
+}
+
+/// Who wanted the change, and what held it back.
+fn count_reasons(record: &Record) {
+    let Some((wish, guards)) = record.reasons.split_first() else {
+        return;
+    };
+    counter!(
+        "tailback_scale_decisions_total",
+        "model" => record.model.clone(),
+        "direction" => direction(record),
+        "reason" => wish.kind(),
+        "held_back" => guards.last().map_or("no", Reason::kind),
+    )
+    .increment(1);
 }
 
 fn direction(record: &Record) -> &'static str {
