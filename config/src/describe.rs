@@ -151,6 +151,7 @@ fn process_rows(process: &Process) -> Vec<Row> {
         false => Origin::Default.to_string(),
     };
     let (timeouts, limits, tls) = (&process.timeouts, &process.limits, process.tls.as_ref());
+    let peers = process.peers.as_ref();
     let path = |path: Option<&PathBuf>| {
         path.map_or_else(|| NONE.to_owned(), |path| path.display().to_string())
     };
@@ -261,6 +262,14 @@ fn process_rows(process: &Process) -> Vec<Row> {
                 |models| models.namespace.clone().unwrap_or_else(|| "*".into()),
             ),
             "TAILBACK_KUBE_MODELS",
+        ),
+        (
+            "peers",
+            peers.map_or_else(
+                || NONE.to_owned(),
+                |peers| format!("Service {}, Lease {}", peers.service, peers.lease),
+            ),
+            "TAILBACK_KUBE_PEERS",
         ),
     ]
     .into_iter()

@@ -147,6 +147,7 @@ impl Reader<'_> {
         let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
         let tls = self.tls();
         let cluster_models = self.cluster_models();
+        let peers = self.peers();
         let connections = self.optional(
             "TAILBACK_MAX_CONNECTIONS",
             within(1, usize::MAX),
@@ -179,6 +180,7 @@ impl Reader<'_> {
             },
             tls: tls?,
             cluster_models: cluster_models?,
+            peers: peers?,
             set: std::mem::take(&mut self.set),
         })
     }

@@ -44,7 +44,7 @@ pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
 pub use process::{
-    AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion,
+    AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
 };
 pub use server::{
     Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,

@@ -32,6 +32,8 @@ pub struct Process {
     pub tls: Option<ListenerTls>,
     /// Which models are found in the cluster; `None`: only manifests say what is served.
     pub cluster_models: Option<ClusterModels>,
+    /// Where other proxies are that act as one with this one; `None`: it is alone.
+    pub peers: Option<Peers>,
     /// The variables that were set, by name; all else is default.
     pub set: Vec<&'static str>,
 }
@@ -110,6 +112,17 @@ pub struct ListenerTls {
     pub client_ca: Option<PathBuf>,
     /// The lowest version.
     pub min_version: TlsVersion,
+}
+
+/// Proxies in a Kubernetes namespace that act as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// The Service whose EndpointSlices list their admin addresses.
+    pub service: String,
+    /// The Lease that has the name of the one that leads.
+    pub lease: String,
+    /// Where both are; `None`: the service account's namespace, or the kubeconfig context's.
+    pub namespace: Option<String>,
 }
 
 /// A version of TLS.

@@ -49,6 +49,9 @@ pub(crate) fn resolve(
         };
         memory.add(&draft, server);
         workloads.add(&draft, server, errors);
+        if environment.process.peers.is_some() {
+            check_reach(&draft, server, errors);
+        }
         if let Some(model) = model(draft, server, &environment.thresholds, errors) {
             models.insert(model.name.clone(), Arc::new(model));
         }
@@ -141,6 +144,21 @@ fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
             format!(
                 "the endpoints of the {} server {} are shared by its models; set concurrency on the server",
                 server.kind, server.name
+            ),
+        ));
+    }
+}
+
+/// Replicas that one of several proxies runs itself, the others cannot reach.
+fn check_reach(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+    if server.process().is_some() {
+        errors.push(rule(
+            &draft.spot,
+            format!(
+                "its server {} is of processes on the proxy's own host, which other proxies do not \
+                 reach; where TAILBACK_KUBE_PEERS is set, expected a server that all of them reach, \
+                 such as kubernetes or static",
+                server.name
             ),
         ));
     }

@@ -28,6 +28,8 @@ pub enum Scope {
 pub(crate) const CORES: &str = "the cores";
 /// A path where there is none.
 pub(crate) const NONE: &str = "none";
+/// `TAILBACK_KUBE_NAMESPACE` where it is not set.
+pub(crate) const OWN_NAMESPACE: &str = "the service account's";
 /// `TAILBACK_MAX_CONNECTIONS` where it is not set.
 pub(crate) const FROM_DESCRIPTORS: &str = "from the file descriptor limit";
 
@@ -215,5 +217,20 @@ pub const VARIABLES: &[Variable] = &[
         "TAILBACK_KUBE_GATEWAY",
         "http://seldon-mesh.{namespace}",
         "where requests of Seldon Models found there go; `{namespace}` stands for theirs",
+    ),
+    process(
+        "TAILBACK_KUBE_PEERS",
+        NONE,
+        "Service whose endpoints are the admin addresses of all proxies that act as one with this one",
+    ),
+    process(
+        "TAILBACK_KUBE_LEASE",
+        "tailback",
+        "Lease by which one of them is elected to ask for replicas",
+    ),
+    process(
+        "TAILBACK_KUBE_NAMESPACE",
+        OWN_NAMESPACE,
+        "namespace of that Service and that Lease",
     ),
 ];

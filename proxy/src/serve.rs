@@ -30,6 +30,7 @@ use tailback_scaler::{
     board::Board,
     ledger::Wake,
     orchestrator::kubernetes,
+    peers::herald::Herald,
     run::{Options, Scaler},
 };
 use tokio::sync::watch;
@@ -85,11 +86,14 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
 
     let board = Board::default();
     let wake = Wake::default();
+    let herald = Herald::default();
     let scaler = Scaler::start(Options {
         period: process.scaling_period,
         wake: wake.clone(),
         board: board.clone(),
         keeper: std::env::current_exe().context("cannot find the tailback program itself")?,
+        herald: herald.clone(),
+        peers: process.peers.clone(),
     })
     .context("cannot start the scaler")?;
     let plane = Arc::new(DataPlane {
@@ -115,6 +119,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let admin = Admin {
         plane: plane.clone(),
         board,
+        herald,
         recorder: recorder.clone(),
     };
     start_server(&config, plane.clone(), listen, stopped)?;
@@ -160,6 +165,9 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
             }
         }
         plane.draining.store(true, Ordering::SeqCst);
+        // Requests inside may take long: replicas are asked for by another proxy
+        // meanwhile, if there is one.
+        reloader.hand_over();
         stop_accepting.send_replace(true);
         let drained = drained(&plane, config.process.timeouts.drain);
         tokio::select! {
@@ -267,7 +275,9 @@ fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
             models.join(", ")
         ),
         format!("  requests  {scheme}://{listen}"),
-        format!("  admin     http://{admin}  /metrics /models /decisions /healthz /readyz"),
+        format!(
+            "  admin     http://{admin}  /metrics /models /decisions /ledgers /healthz /readyz"
+        ),
     ];
     if let Some(model) = config.models.keys().next() {
         lines.push(format!(

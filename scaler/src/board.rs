@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{decision::Record, replica::Replica};
+use crate::{decision::Record, ledger::Reading, replica::Replica, run::Proxies};
 
 /// How many decisions are kept.
 const KEPT: usize = 256;
@@ -32,12 +32,15 @@ pub struct Status {
     pub failure: Option<String>,
     /// Why the count is what it is, as of the last look.
     pub reason: String,
+    /// What other proxies count.
+    pub others: Reading,
 }
 
 #[derive(Debug, Default)]
 struct Content {
     models: BTreeMap<String, Status>,
     decisions: VecDeque<Record>,
+    proxies: Option<Proxies>,
 }
 
 /// The board. Clones show the same.
@@ -85,6 +88,16 @@ impl Board {
     #[must_use]
     pub fn decisions(&self) -> Vec<Record> {
         self.content().decisions.iter().rev().cloned().collect()
+    }
+
+    /// The proxies that act as one with this one; `None`: it is alone.
+    #[must_use]
+    pub fn proxies(&self) -> Option<Proxies> {
+        self.content().proxies.clone()
+    }
+
+    pub(crate) fn show_proxies(&self, proxies: Proxies) {
+        self.content().proxies = Some(proxies);
     }
 
     pub(crate) fn update(&self, model: &str, change: impl FnOnce(&mut Status)) {

@@ -120,6 +120,11 @@ impl Brain {
         Turn { seen, decision }
     }
 
+    /// From now on readings have `unheard` in them; see [`Signals::correct`].
+    pub fn correct(&mut self, unheard: &Reading) {
+        self.signals.correct(unheard);
+    }
+
     /// The count that is asked for from now on.
     pub fn adopt(&mut self, desired: u32, now: Nanos) {
         if desired > self.desired {

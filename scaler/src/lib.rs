@@ -3,7 +3,8 @@
 //!
 //! From pure to I/O: the [`ledger`] counts; [`signals`] turns its readings into
 //! an [`Observation`](policy::Observation); a [`policy`] wishes; the
-//! [`guard`] allows; the [`run`] loop asks an [`orchestrator`].
+//! [`guard`] allows; the [`run`] loop asks an [`orchestrator`]. Where several
+//! proxies act as one, their [`peers`] are part of each reading.
 
 pub mod clock;
 pub mod ledger;
@@ -20,6 +21,8 @@ pub mod decision;
 pub mod guard;
 #[cfg(not(tailback_loom))]
 pub mod orchestrator;
+#[cfg(not(tailback_loom))]
+pub mod peers;
 #[cfg(not(tailback_loom))]
 pub mod policy;
 #[cfg(not(tailback_loom))]

@@ -110,6 +110,17 @@ impl Signals {
         }
     }
 
+    /// From now on readings have `unheard` in them, and nothing of it has happened
+    /// just now: what is kept is corrected as if it had been so all along.
+    pub fn correct(&mut self, unheard: &Reading) {
+        for kept in self.kept.iter_mut().chain([&mut self.last]) {
+            // Not a counter: what is held is looked at as it is.
+            let held = kept.held.saturating_add_signed(unheard.held as i64);
+            *kept = kept.plus(unheard);
+            kept.held = held;
+        }
+    }
+
     /// Demand up to the last reading, where a request may wait for `target`.
     #[must_use]
     pub fn demand(&self, target: Duration) -> Demand {

@@ -1,11 +1,13 @@
 //! What is to be seen of a running proxy, and what the command line says.
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
     process::{Command, Stdio},
 };
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tailback_tests::{
     eventually,
     http::{Client, call, request},
@@ -166,4 +168,30 @@ fn help_says_how_to_begin() {
     }
     let version = tailback().arg("--version").output().unwrap();
     assert!(String::from_utf8_lossy(&version.stdout).starts_with("tailback 0."));
+}
+
+#[test]
+fn ledgers_are_told_as_their_counts_change() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    stream
+        .write_all(b"GET /ledgers HTTP/1.1\r\nhost: x\r\n\r\n")
+        .unwrap();
+    // Between the lines are a head, and the lengths of chunks.
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut lines = lines
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+        .filter(Value::is_object);
+    let mut arrived = |count: u64| {
+        lines
+            .find(|line| line["models"]["m"]["arrived"] == count)
+            .unwrap()
+    };
+    let first = arrived(0);
+    let answer = call(proxy.address, "POST", "/v2/models/m/ok", b"x").unwrap();
+    assert_eq!(answer.status, 200);
+    let then = arrived(1);
+    assert_eq!(first["instance"], then["instance"]);
+    assert!(first["at"].as_u64() < then["at"].as_u64(), "{first} {then}");
 }

@@ -1,8 +1,8 @@
 //! `TAILBACK_KUBE_…`: models that are found in a cluster.
 
 use super::Reader;
-use crate::manifest::is_label;
-use crate::{ClusterModels, Endpoint};
+use crate::manifest::{is_label, is_name};
+use crate::{ClusterModels, Endpoint, Peers};
 
 impl Reader<'_> {
     /// What the `TAILBACK_KUBE_…` variables of models say together.
@@ -27,4 +27,25 @@ impl Reader<'_> {
             gateway,
         }))
     }
+
+    /// What the `TAILBACK_KUBE_…` variables of other proxies say together.
+    pub(super) fn peers(&mut self) -> Option<Option<Peers>> {
+        let name = |text: &str| is_name(text).then(|| text.to_owned());
+        let service = self.optional("TAILBACK_KUBE_PEERS", name, NAME);
+        let lease = self.value("TAILBACK_KUBE_LEASE", name, NAME)?;
+        let namespace = self.optional("TAILBACK_KUBE_NAMESPACE", name, NAME);
+        for variable in ["TAILBACK_KUBE_LEASE", "TAILBACK_KUBE_NAMESPACE"] {
+            if self.set.contains(&variable) && !self.set.contains(&"TAILBACK_KUBE_PEERS") {
+                let expected = format!("the name of a Service, as {variable} is set");
+                self.wrong("TAILBACK_KUBE_PEERS", "nothing", &expected);
+            }
+        }
+        Some(service.map(|service| Peers {
+            service,
+            lease,
+            namespace,
+        }))
+    }
 }
+
+const NAME: &str = "a name as Kubernetes has them, such as tailback";

@@ -50,6 +50,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         connections: None,
     };
     assert_eq!(process.limits, limits);
+    assert_eq!(process.peers, None);
     assert_eq!(process.set, Vec::<&str>::new());
     assert_eq!(
         thresholds.policy,
@@ -72,10 +73,13 @@ fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
         if variable.name == "TAILBACK_LOG" || is_path {
             continue;
         }
-        let (_, errors) = read_all(Env::from([(variable.name, "nonsense")]));
+        // Nowhere an address, a number, a word that is known, or a name in a cluster.
+        let nonsense = "Non sense";
+        let peers = ("TAILBACK_KUBE_PEERS", "of-any-cluster");
+        let (_, errors) = read_all(Env::from([peers, (variable.name, nonsense)]));
         assert_eq!(errors.len(), 1, "{}: {errors:?}", variable.name);
         let start = format!(
-            "environment {}: found \"nonsense\", expected ",
+            "environment {}: found {nonsense:?}, expected ",
             variable.name
         );
         assert!(errors[0].starts_with(&start), "{}", errors[0]);
@@ -174,6 +178,7 @@ fn variables_set_what_they_are_named_for() {
         connections: Some(12),
     };
     assert_eq!(process.limits, limits);
+    assert_eq!(process.peers, None);
     assert_eq!(thresholds.policy.value, Policy::LagStep);
     let origin = Origin::Environment("SELDON_MODEL_INFERENCE_LAG_THRESHOLD");
     assert_eq!(thresholds.lag_threshold.origin, origin);
@@ -250,6 +255,21 @@ fn what_kubernetes_sets_for_a_service_of_our_name_is_not_taken_for_a_setting() {
             .iter()
             .all(|variable| !is_service_link(variable.name))
     );
+}
+
+#[test]
+fn a_lease_without_a_service_of_peers_is_an_error() {
+    for name in ["TAILBACK_KUBE_LEASE", "TAILBACK_KUBE_NAMESPACE"] {
+        let (_, errors) = read_all(Env::from([(name, "x")]));
+        let expected = format!("expected the name of a Service, as {name} is set");
+        assert!(
+            errors.len() == 1 && errors[0].contains(&expected),
+            "{errors:?}"
+        );
+    }
+    let (environment, errors) = read_all(Env::from([("TAILBACK_KUBE_PEERS", "No_Name")]));
+    assert!(errors[0].contains("TAILBACK_KUBE_PEERS"), "{errors:?}");
+    assert_eq!(environment.unwrap().process.peers, None);
 }
 
 /// The rows of the documentation's table: name, default, meaning.

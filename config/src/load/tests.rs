@@ -105,6 +105,22 @@ fn the_process_example_of_the_design_loads() {
 }
 
 #[test]
+fn several_proxies_need_replicas_that_all_of_them_reach() {
+    let env = Env::from([("TAILBACK_KUBE_PEERS", "tailback-admin")]);
+    let found = load(&[fixtures().join("process.yaml")], &env).unwrap_err();
+    let expected = "(Model tfsimple), line 18: spec: its server sample is of processes on the proxy's own \
+                    host, which other proxies do not reach; where TAILBACK_KUBE_PEERS is set, expected a \
+                    server that all of them reach, such as kubernetes or static";
+    assert!(found.to_string().contains(expected), "{found}");
+    let config = load(&[fixtures().join("static.yaml")], &env).unwrap();
+    let peers = config.process.peers.unwrap();
+    assert_eq!(
+        (&*peers.service, &*peers.lease, peers.namespace),
+        ("tailback-admin", "tailback", None)
+    );
+}
+
+#[test]
 fn the_static_example_of_the_design_loads() {
     let config = load(&[fixtures().join("static.yaml")], &Env::default()).unwrap();
     let model = &config.models["m"];

@@ -4,17 +4,18 @@
 //! They are not among pingora's services, which stop listening as soon as the
 //! drain begins: that is when they are looked at most.
 
+mod ledgers;
 mod pages;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tailback_scaler::board::Board;
+use tailback_scaler::{board::Board, peers::herald::Herald};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -24,8 +25,8 @@ use crate::{answer::json, downstream::DataPlane, metrics::render_models};
 
 /// A scraper that says nothing for this long is disconnected.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 64;
+/// Connections at once; further ones wait to be accepted. Each other proxy keeps one.
+const CONNECTIONS: usize = 256;
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,6 +36,8 @@ pub struct Admin {
     pub plane: Arc<DataPlane>,
     /// What the scaler shows.
     pub board: Board,
+    /// What it tells other proxies.
+    pub herald: Herald,
     /// What was recorded.
     pub recorder: PrometheusHandle,
 }
@@ -49,6 +52,8 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
+                // A line that wakes the leader must not wait for the last one's ACK.
+                let _ = stream.set_nodelay(true);
                 let admin = admin.clone();
                 tokio::spawn(async move {
                     admin.converse(stream).await;
@@ -67,7 +72,7 @@ impl Admin {
     async fn converse(&self, stream: TcpStream) {
         let service = service_fn(|request: Request<Incoming>| {
             let answer = self.answer(request.method(), request.uri().path());
-            async move { Ok::<_, Infallible>(answer.map(Full::new)) }
+            async move { Ok::<_, Infallible>(answer) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -78,14 +83,15 @@ impl Admin {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Bytes> {
-        if *method != Method::GET && *method != Method::HEAD {
-            let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+    fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        match (method, path) {
+            (&Method::GET, "/ledgers") => ledgers::lines(self.herald.lines()),
+            (&Method::GET | &Method::HEAD, _) => whole(self.page(path)),
+            _ => whole(not_allowed()),
         }
+    }
+
+    fn page(&self, path: &str) -> Response<Bytes> {
         let table = self.plane.tables.current();
         match path {
             "/metrics" => self.metrics(),
@@ -98,7 +104,7 @@ impl Admin {
             ),
             _ => error(
                 StatusCode::NOT_FOUND,
-                "there are /metrics, /healthz, /readyz, /models and /decisions",
+                "there are /metrics, /healthz, /readyz, /models, /decisions and /ledgers",
             ),
         }
     }
@@ -113,6 +119,21 @@ impl Admin {
         );
         response
     }
+}
+
+/// An answer, or lines of it as they come.
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+fn whole(response: Response<Bytes>) -> Response<Body> {
+    response.map(|bytes| Full::new(bytes).boxed_unsync())
+}
+
+fn not_allowed() -> Response<Bytes> {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 fn error(status: StatusCode, message: &str) -> Response<Bytes> {

@@ -1,12 +1,17 @@
 //! What `/readyz` and `/models` say.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tailback_config::RateLimit;
-use tailback_scaler::board::Board;
+use tailback_scaler::{
+    board::Board,
+    clock::Nanos,
+    peers::{Role, sum::View},
+    run::Proxies,
+};
 
 use crate::{answer, downstream::DataPlane, model::Model, table::Table};
 
@@ -26,10 +31,36 @@ pub(super) fn readiness(plane: &DataPlane) -> Response<Bytes> {
 pub(super) fn models(table: &Table, board: &Board) -> Value {
     let mut models: Vec<_> = table.models.values().collect();
     models.sort_by(|a, b| a.name().cmp(b.name()));
-    json!({ "models": models.into_iter().map(|m| model(m, board)).collect::<Vec<_>>() })
+    let proxies = board.proxies();
+    let one = |m: &Arc<Model>| model(m, board, proxies.as_ref());
+    let mut page = json!({ "models": models.into_iter().map(one).collect::<Vec<_>>() });
+    if let Some(proxies) = &proxies {
+        page["proxies"] = company(proxies);
+    }
+    page
 }
 
-fn model(model: &Model, board: &Board) -> Value {
+/// The proxies that act as one with this one.
+fn company(proxies: &Proxies) -> Value {
+    let peer = |peer: &View| {
+        json!({
+            "instance": peer.instance,
+            "address": peer.address.to_string(),
+            "leads": peer.leads,
+            "lostSeconds": peer.lost.map(|lost| Nanos::now().since(lost).as_secs_f64()),
+        })
+    };
+    json!({
+        "instance": proxies.instance,
+        "leads": proxies.role == Role::Leads,
+        "leader": proxies.leader,
+        "peers": proxies.peers.iter().map(peer).collect::<Vec<_>>(),
+        "notHeard": proxies.unheard.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "trouble": proxies.trouble,
+    })
+}
+
+fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
     let reading = model.ledger.read();
     let status = board.status(model.name()).unwrap_or_default();
     let config = &model.config;
@@ -38,7 +69,7 @@ fn model(model: &Model, board: &Board) -> Value {
     } else {
         json!(config.replicas.max)
     };
-    json!({
+    let mut page = json!({
         "name": model.name(),
         "server": config.server.name,
         "arrived": reading.arrived,
@@ -71,7 +102,17 @@ fn model(model: &Model, board: &Board) -> Value {
             "holdQueue": config.hold.queue.value,
             "holdSeconds": config.hold.deadline.value.as_secs_f64(),
         },
-    })
+    });
+    if proxies.is_some() {
+        let all = reading.plus(&status.others);
+        page["allProxies"] = json!({
+            "arrived": all.arrived,
+            "completed": all.completed,
+            "inFlight": all.in_flight(),
+            "held": all.held,
+        });
+    }
+    page
 }
 
 fn limit(limit: Option<RateLimit>) -> Value {

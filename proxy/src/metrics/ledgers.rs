@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailback_scaler::{board::Board, ledger::Reading};
+use tailback_scaler::{board::Board, ledger::Reading, peers::Role};
 
 use super::text::Text;
 use crate::{downstream::Method, model::Model, table::Table};
@@ -106,6 +106,7 @@ pub fn render_models(table: &Table, board: &Board) -> String {
         }
     }
     limits(&mut text, &models, board);
+    render_proxies(&mut text, board);
     text.into_string()
 }
 
@@ -141,4 +142,25 @@ fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
         let failure = board.status(model.name()).and_then(|s| s.failure);
         failing.sample(&[("model", model.name())], f64::from(failure.is_some()));
     }
+}
+
+/// Where there may be other proxies.
+fn render_proxies(text: &mut Text, board: &Board) {
+    let Some(proxies) = board.proxies() else {
+        return;
+    };
+    let mut leader = text.family(
+        "tailback_leader",
+        "gauge",
+        "1 if this proxy is the one that asks for replicas, else 0.",
+    );
+    let leads = proxies.role == Role::Leads;
+    leader.sample(&[], f64::from(u8::from(leads)));
+    let mut peers = text.family(
+        "tailback_peers",
+        "gauge",
+        "Other proxies that this one hears from.",
+    );
+    let heard = proxies.peers.iter().filter(|peer| peer.lost.is_none());
+    peers.sample(&[], heard.count() as f64);
 }

@@ -86,6 +86,11 @@ impl Reloader {
         }
     }
 
+    /// Another proxy may lead from now on.
+    pub(super) fn hand_over(&self) {
+        self.scaler.hand_over();
+    }
+
     /// Stops all replicas.
     pub(super) async fn stop(&self) {
         self.scaler.stop().await;
@@ -99,6 +104,7 @@ pub(super) async fn check_cluster(config: &Config) -> Result<()> {
     let who = match servers.find(|server| server.kubernetes().is_some()) {
         Some(server) => format!("server {} is a Kubernetes workload", server.name),
         None if config.process.cluster_models.is_some() => "TAILBACK_KUBE_MODELS is set".into(),
+        None if config.process.peers.is_some() => "TAILBACK_KUBE_PEERS is set".into(),
         None => return Ok(()),
     };
     kubernetes::find().await.context(who)

@@ -33,6 +33,7 @@ use crate::{
 /// The accounts of one model. See the [module](self).
 #[derive(Debug)]
 pub struct Ledger {
+    number: u64,
     /// One a worker; the last one is for every other thread.
     shards: Box<[CachePadded<Shard>]>,
     /// Serialises the threads that have no shard of their own. Workers never
@@ -49,7 +50,10 @@ impl Ledger {
     /// reaches the level set by [`arm`](Self::arm).
     #[must_use]
     pub fn new(workers: usize, wake: Wake) -> Self {
+        // Not loom's: nothing is ordered by it.
+        static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Self {
+            number: LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             shards: (0..=workers)
                 .map(|_| CachePadded::new(Shard::default()))
                 .collect(),
@@ -57,6 +61,12 @@ impl Ledger {
             wake,
             crossed: AtomicU64::new(0),
         }
+    }
+
+    /// Tells it from any other ledger of this process.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Counts a request in, now; the guard counts it out when it is dropped.

@@ -27,6 +27,26 @@ impl Reading {
         self.arrived.wrapping_sub(self.completed)
     }
 
+    /// With the counts of other ledgers added, whose areas are on the same clock.
+    #[must_use]
+    pub fn plus(mut self, others: &Self) -> Self {
+        self.arrived = self.arrived.wrapping_add(others.arrived);
+        self.completed = self.completed.wrapping_add(others.completed);
+        self.area = self.area.wrapping_add(others.area);
+        self.held = self.held.wrapping_add(others.held);
+        self
+    }
+
+    /// What [`plus`](Self::plus) has to add to `others` to make it this.
+    #[must_use]
+    pub fn minus(mut self, others: &Self) -> Self {
+        self.arrived = self.arrived.wrapping_sub(others.arrived);
+        self.completed = self.completed.wrapping_sub(others.completed);
+        self.area = self.area.wrapping_sub(others.area);
+        self.held = self.held.wrapping_sub(others.held);
+        self
+    }
+
     /// The integral of in-flight over time up to `at`, in request-nanoseconds,
     /// wrapping: A(t) = area + L·t.
     #[must_use]

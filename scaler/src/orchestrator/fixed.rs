@@ -45,7 +45,7 @@ impl Fixed {
 
 #[async_trait]
 impl Orchestrator for Fixed {
-    async fn scale(&self, model: &Arc<Model>, _replicas: u32) -> Result<(), ScaleError> {
+    fn follow(&self, model: &Arc<Model>) {
         let server = &model.server;
         let concurrency = server.concurrency.map(std::num::NonZeroU32::get);
         let ready: Vec<_> = server
@@ -61,9 +61,13 @@ impl Orchestrator for Fixed {
             capacity,
             ..ReplicaSet::default()
         };
-        self.events
-            .send(set)
-            .map_err(|_| ScaleError::Failed("the scaler has stopped".into()))
+        // The scaler may have stopped.
+        let _ = self.events.send(set);
+    }
+
+    /// The addresses are there whatever is asked for.
+    async fn scale(&self, _model: &Arc<Model>, _replicas: u32) -> Result<(), ScaleError> {
+        Ok(())
     }
 
     async fn forget(&self, _model: &str) {}

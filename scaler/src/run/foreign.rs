@@ -73,6 +73,13 @@ impl Foreign {
         self.asked.push_back(replicas);
     }
 
+    /// The orchestrator says that `desired` are asked for, and whose doing that is
+    /// is not for us to say: another proxy asks.
+    pub(super) fn knows(&mut self, desired: u32) {
+        self.known = Some(desired);
+        self.asked.clear();
+    }
+
     /// The orchestrator says that `desired` are asked for. Returns what is to be
     /// made of it if that is somebody else's change.
     pub(super) fn heard(

@@ -2,9 +2,11 @@
 //! cannot starve it, and it cannot slow the data plane.
 //!
 //! It waits for a ring of the bell (a model's lag reached its level), a change
-//! of replicas, a change of configuration, or the period; then observes,
-//! decides, guards, requests and records. See [`tracked`] for one model's turn.
+//! of replicas, word of another proxy, a change of configuration, or the period;
+//! then observes, decides, guards, requests and records. See [`tracked`] for one
+//! model's turn.
 
+mod company;
 mod foreign;
 mod request;
 mod tracked;
@@ -24,18 +26,23 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::tracked::Tracked;
+pub use self::company::Proxies;
+use self::{company::Company, tracked::Tracked};
 use crate::{
     board::Board,
+    clock::Nanos,
     ledger::{Ledger, Wake},
     orchestrator::{
         Events, Orchestrator, ReplicaSet, fixed::Fixed, kubernetes::Kubernetes, process::Processes,
     },
+    peers::{self, herald::Herald},
     replica::Traffic,
 };
 
 /// Every model's ledger is read this often, for the signals' windows.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// The same where other proxies count on it: what they hear is so old at most.
+const SAMPLE_IN_COMPANY: Duration = Duration::from_millis(200);
 /// While a model's lag is over its level and nobody would ring for it.
 const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
 
@@ -60,10 +67,15 @@ pub struct Options {
     pub board: Board,
     /// The program that keeps replicas; see [`Processes::new`].
     pub keeper: PathBuf,
+    /// Where it lays out what other proxies are told.
+    pub herald: Herald,
+    /// Where other proxies are; `None`: this one is alone.
+    pub peers: Option<peers::Settings>,
 }
 
 enum Command {
     Configure(Vec<Watched>),
+    HandOver,
     Stop(oneshot::Sender<()>),
 }
 
@@ -86,7 +98,8 @@ impl Scaler {
         let thread = thread::Builder::new()
             .name("scaler".into())
             .spawn(move || {
-                runtime.block_on(Loop::new(options).run(inbox));
+                // What it starts needs the runtime around it.
+                runtime.block_on(async { Loop::new(options).run(inbox).await });
             })?;
         Ok(Self {
             commands,
@@ -99,6 +112,12 @@ impl Scaler {
     pub fn configure(&self, models: Vec<Watched>) {
         // It ends only when it is stopped.
         let _ = self.commands.send(Command::Configure(models));
+    }
+
+    /// Asks for nothing any more where there are other proxies: one of them
+    /// leads from now on. What is counted here is told to the end.
+    pub fn hand_over(&self) {
+        let _ = self.commands.send(Command::HandOver);
     }
 
     /// Lets all replicas finish and stops them; returns when they are gone.
@@ -117,12 +136,22 @@ struct Loop {
     fixed: Arc<dyn Orchestrator>,
     kubernetes: Arc<dyn Orchestrator>,
     events: mpsc::UnboundedReceiver<ReplicaSet>,
+    company: Company,
+    company_events: mpsc::UnboundedReceiver<peers::Event>,
+    /// When to look at all ledgers next.
+    sample: Instant,
 }
 
 impl Loop {
     fn new(options: Options) -> Self {
         let (sender, events): (Events, _) = mpsc::unbounded_channel();
+        let (company, company_events) =
+            Company::new(options.herald.instance(), options.peers.as_ref());
+        company.show(&options.board);
         Self {
+            company,
+            company_events,
+            sample: Instant::now(),
             processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
             fixed: Arc::new(Fixed::new(sender.clone())),
             kubernetes: Arc::new(Kubernetes::new(sender)),
@@ -133,14 +162,15 @@ impl Loop {
     }
 
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut sample = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = self.options.wake.rung() => self.answer_crossings(),
                 Some(set) = self.events.recv() => self.replicas_changed(set),
+                Some(event) = self.company_events.recv() => self.company_changed(event),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
+                    Some(Command::HandOver) => self.company.hand_over(),
                     Some(Command::Stop(done)) => {
                         self.stop().await;
                         let _ = done.send(());
@@ -148,7 +178,10 @@ impl Loop {
                     }
                     None => return self.stop().await,
                 },
-                () = sleep_until(sample) => sample = Instant::now() + self.sample(),
+                () = sleep_until(self.sample) => self.sample(),
+            }
+            if !self.company.is_alone() {
+                self.tell();
             }
         }
     }
@@ -165,15 +198,22 @@ impl Loop {
         }
     }
 
-    /// Returns when to sample next.
-    fn sample(&mut self) -> Duration {
-        let mut next = SAMPLE;
+    fn sample(&mut self) {
+        self.company.pass(Nanos::now());
+        self.pass_on_counts();
+        let mut next = if self.company.is_alone() {
+            SAMPLE
+        } else {
+            SAMPLE_IN_COMPANY
+        };
         for tracked in self.models.values_mut() {
             if !tracked.sample(self.options.period) {
                 next = SAMPLE_OVER_LEVEL;
             }
         }
-        next
+        self.sample = Instant::now() + next;
+        self.company.show(&self.options.board);
+        self.tell();
     }
 
     async fn configure(&mut self, models: Vec<Watched>) {
@@ -194,7 +234,9 @@ impl Loop {
                     if let Some(tracked) = other {
                         tracked.forget().await;
                     }
-                    Tracked::new(watched, orchestrator.clone(), self.options.board.clone())
+                    let others = self.company.others(&name);
+                    let board = self.options.board.clone();
+                    Tracked::new(watched, orchestrator.clone(), board, others)
                 }
             };
             self.models.insert(name, tracked);
@@ -206,9 +248,11 @@ impl Loop {
     }
 
     async fn stop(&mut self) {
+        self.company.leave().await;
         self.models.clear();
         self.processes.shutdown().await;
         self.fixed.shutdown().await;
         self.kubernetes.shutdown().await;
+        self.options.herald.end().await;
     }
 }

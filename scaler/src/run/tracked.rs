@@ -10,6 +10,7 @@ use tailback_config::Model;
 
 use super::{
     Watched,
+    company::Others,
     foreign::{Foreign, Stance},
     request::{Request, Requester},
 };
@@ -18,7 +19,9 @@ use crate::{
     brain::{Brain, Replicas, Turn},
     clock::Nanos,
     decision::{Decision, Outcome, Reason, Record},
+    ledger::Reading,
     orchestrator::{Memory, Orchestrator, ReplicaSet},
+    peers::{Role, line::Counts, sum::Change},
     policy::{Observation, Settings},
     replica::Replica,
 };
@@ -33,6 +36,10 @@ enum TakenOver {
 
 pub(super) struct Tracked {
     watched: Watched,
+    /// The other proxies.
+    others: Others,
+    /// What our own ledger said at the last look.
+    own: Reading,
     orchestrator: Arc<dyn Orchestrator>,
     requester: Requester,
     board: Board,
@@ -50,9 +57,15 @@ pub(super) struct Tracked {
 impl Tracked {
     /// Begins with what the orchestrator says there is, or else with the
     /// configured count.
-    pub(super) fn new(watched: Watched, orchestrator: Arc<dyn Orchestrator>, board: Board) -> Self {
+    pub(super) fn new(
+        watched: Watched,
+        orchestrator: Arc<dyn Orchestrator>,
+        board: Board,
+        others: Others,
+    ) -> Self {
         let desired = watched.model.replicas.initial;
-        let reading = watched.ledger.read();
+        let own = watched.ledger.read();
+        let reading = own.plus(&others.counts);
         let taken_over = match orchestrator.memory() {
             Memory::None => TakenOver::Yes,
             Memory::Own => TakenOver::NotYet,
@@ -71,6 +84,8 @@ impl Tracked {
             armed: false,
             dry_run: None,
             watched,
+            others,
+            own,
         };
         tracked.orchestrator.follow(&tracked.watched.model);
         match taken_over {
@@ -128,7 +143,7 @@ impl Tracked {
     pub(super) fn answer_crossing(&mut self) {
         if let Some(crossing) = self.watched.ledger.take_crossing() {
             self.armed = false;
-            let lag = self.watched.ledger.in_flight();
+            let lag = self.look().in_flight();
             if self.brain.wake_at().is_some_and(|level| lag < level) {
                 // A shard used up its part of the room; the level is not reached.
                 return self.arm();
@@ -147,7 +162,10 @@ impl Tracked {
         // Also if they are the same: they may take more at once.
         self.watched.traffic.set_replicas(&set.ready);
         self.set = set;
-        self.hear_count();
+        match self.others.role {
+            Role::Leads => self.hear_count(),
+            Role::Follows => self.follow_count(),
+        }
         if let (TakenOver::NotYet, Some(found)) = (self.taken_over, self.set.desired) {
             self.taken_over = TakenOver::Yes;
             self.brain.take_over(found, Nanos::now());
@@ -187,7 +205,7 @@ impl Tracked {
         } else {
             tracing::warn!(model = self.watched.model.name, "{reason}");
         }
-        let reading = self.watched.ledger.read();
+        let reading = self.look();
         self.board.record(Record {
             time: seconds_since_1970(),
             model: self.watched.model.name.clone(),
@@ -214,10 +232,73 @@ impl Tracked {
         decision.reasons.push(quiet_reason(stance, asked, left));
     }
 
-    /// Reads the ledger; decides if the period is over, or if lag is over the
-    /// level and nobody rings for it. Returns whether the ledger is armed.
+    /// The count is the leader's to ask for, or somebody else's: it is followed.
+    fn follow_count(&mut self) {
+        let Some(desired) = self.set.desired else {
+            return;
+        };
+        self.foreign.knows(desired);
+        if self.taken_over == TakenOver::Yes {
+            self.brain.adopt(desired, Nanos::now());
+        }
+    }
+
+    /// Other proxies have counted.
+    pub(super) fn hear(&mut self, others: Others, change: &Change) {
+        let before = self.own.plus(&self.others.counts).in_flight();
+        self.others = others;
+        self.brain.correct(&change.unheard);
+        if let (Role::Follows, Some(desired)) = (others.role, change.desired) {
+            // Heard of sooner than by way of the orchestrator, which may not say.
+            self.brain.adopt(desired, Nanos::now());
+        }
+        self.show_others();
+        let lag = self.own.plus(&others.counts).in_flight();
+        match self.brain.wake_at() {
+            // They cannot ring here: their line does.
+            Some(level) if before < level && lag >= level => self.decide(Some(Nanos::now())),
+            _ => self.arm(),
+        }
+    }
+
+    /// From now on it asks for what it decides, or does not.
+    pub(super) fn set_role(&mut self, role: Role) {
+        self.others.role = role;
+        match role {
+            Role::Leads => {
+                let asked = self.set.desired == Some(self.brain.desired());
+                if self.taken_over == TakenOver::Yes && !asked {
+                    // What the leader before us asked for may have been lost with it.
+                    self.ask(None, None);
+                }
+            }
+            Role::Follows => {
+                // What is on its way is given up.
+                self.requester = Requester::new(self.orchestrator.clone(), self.board.clone());
+                self.follow_count();
+            }
+        }
+        self.decide(None);
+    }
+
+    /// What others are told.
+    pub(super) fn told(&self) -> Counts {
+        let asks = (self.others.role, self.taken_over) == (Role::Leads, TakenOver::Yes);
+        let desired = asks.then(|| self.brain.desired());
+        Counts::new(self.watched.ledger.number(), &self.own, desired)
+    }
+
+    /// What is inside now: here, and by what was heard, at other proxies. All
+    /// decisions go by this.
+    fn look(&mut self) -> Reading {
+        self.own = self.watched.ledger.read();
+        self.own.plus(&self.others.counts)
+    }
+
+    /// Looks; decides if the period is over, or if lag is over the level and
+    /// nobody rings for it. Returns whether the ledger is armed.
     pub(super) fn sample(&mut self, period: Duration) -> bool {
-        let reading = self.watched.ledger.read();
+        let reading = self.look();
         if self.brain.sample(reading, period) {
             self.decide(None);
         } else if !self.armed {
@@ -231,7 +312,7 @@ impl Tracked {
         if self.taken_over == TakenOver::NotYet {
             return self.show(&Reason::Unheard.to_string());
         }
-        let reading = self.watched.ledger.read();
+        let reading = self.look();
         let Turn { seen, mut decision } = self.brain.decide(reading, &self.replicas());
         self.leave_to_others(&seen, &mut decision);
         let why = decision
@@ -241,12 +322,15 @@ impl Tracked {
             .collect::<Vec<_>>()
             .join("; ");
         let dry_run = self.watched.model.scaling.dry_run.value;
-        if is_news(
-            &mut self.dry_run,
-            dry_run,
-            self.brain.desired(),
-            decision.desired,
-        ) {
+        let leads = self.others.role == Role::Leads;
+        if leads
+            && is_news(
+                &mut self.dry_run,
+                dry_run,
+                self.brain.desired(),
+                decision.desired,
+            )
+        {
             let record = self.record(&seen, &decision);
             if !dry_run {
                 self.brain.adopt(decision.desired, reading.at);
@@ -279,7 +363,11 @@ impl Tracked {
         }
     }
 
+    /// Asks for what is desired, if that is ours to do.
     fn ask(&mut self, record: Option<Record>, crossing: Option<Nanos>) {
+        if self.others.role == Role::Follows {
+            return;
+        }
         let dry_run = self.watched.model.scaling.dry_run.value;
         if !dry_run || record.is_none() {
             self.foreign.asked(self.brain.desired(), Nanos::now());
@@ -294,11 +382,34 @@ impl Tracked {
     }
 
     /// Asks the ledger to ring when the policy would want more.
+    ///
+    /// The room below the level is dealt out over the proxies, as a ledger deals
+    /// it out over its shards: all of them together cannot reach the level before
+    /// one has used up its part. That one rings, and tells the others.
     fn arm(&mut self) {
-        self.armed = match self.brain.wake_at() {
-            Some(level) => !self.watched.ledger.arm(level),
-            None => false,
+        let Some(level) = self.brain.wake_at() else {
+            self.armed = false;
+            return;
         };
+        self.armed = !self.watched.ledger.arm(self.part_of(level));
+        if !self.armed && self.look().in_flight() < level {
+            // Its part of the room is used up: there is a new one.
+            self.armed = !self.watched.ledger.arm(self.part_of(level));
+        }
+    }
+
+    /// The in-flight here that is to be told at once. Of the room that the others
+    /// know of, too: what they were told last.
+    fn part_of(&self, level: u64) -> u64 {
+        let (own, others) = (self.own.in_flight(), self.others.counts.in_flight());
+        let room = level.saturating_sub(own + others);
+        own + room.div_ceil(self.others.proxies)
+    }
+
+    fn show_others(&self) {
+        self.board.update(&self.watched.model.name, |status| {
+            status.others = self.others.counts;
+        });
     }
 
     fn show(&self, why: &str) {

@@ -123,3 +123,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_not_heard_when_it_happened_is_no_burst() {
+    let at = |s: u64, arrived, completed| Reading {
+        at: Nanos::from_duration(Duration::from_secs(s)),
+        arrived,
+        completed,
+        // Each took a second.
+        area: completed * 1_000_000_000,
+        ..Reading::default()
+    };
+    let steady = |s| at(s, s, s);
+    let mut signals = Signals::new(steady(0));
+    (1..=70).for_each(|s| signals.observe(steady(s)));
+    let before = signals.demand(Duration::from_secs(1));
+    // Another proxy is found, with 1000 requests behind it and 50 inside.
+    let joined = Reading {
+        arrived: 1050,
+        completed: 1000,
+        area: 70_000_000_000u64.wrapping_mul(50).wrapping_neg(),
+        held: 5,
+        ..Reading::default()
+    };
+    signals.correct(&joined);
+    signals.observe(steady(71).plus(&joined));
+    let after = signals.demand(Duration::from_secs(1));
+    assert!(
+        (after.rate - before.rate).abs() < 0.1,
+        "{after:?} {before:?}"
+    );
+    assert!(after.growth.abs() < 0.1, "{after:?}");
+    assert!((after.mean_lag - 51.0).abs() < 1.0, "it counts: {after:?}");
+    // And is lost.
+    let unheard = Reading::default().minus(&joined);
+    signals.correct(&unheard);
+    signals.observe(steady(72));
+    let last = signals.demand(Duration::from_secs(1));
+    assert!((last.rate - before.rate).abs() < 0.1, "{last:?}");
+    assert!((last.mean_lag - before.mean_lag).abs() < 1.0, "{last:?}");
+}

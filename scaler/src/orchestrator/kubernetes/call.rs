@@ -17,7 +17,7 @@ const LARGEST: usize = 8 * 1024 * 1024;
 
 /// Why there is no answer to go on with.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The API server says no.
     Status {
         code: u16,
@@ -31,7 +31,7 @@ pub(super) enum Failure {
 }
 
 /// Sends `request` and reads its answer.
-pub(super) async fn call<T: DeserializeOwned>(
+pub(crate) async fn call<T: DeserializeOwned>(
     cluster: &Cluster,
     request: Request<Vec<u8>>,
 ) -> Result<T, Failure> {

@@ -47,7 +47,7 @@ pub enum ClusterError {
 
 /// The cluster of this process.
 #[derive(Default)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     known: Mutex<Option<Known>>,
 }
 
@@ -65,7 +65,7 @@ pub async fn find() -> Result<(), ClusterError> {
 }
 
 impl Cluster {
-    pub(super) async fn client(&self) -> Result<Client, ClusterError> {
+    pub(crate) async fn client(&self) -> Result<Client, ClusterError> {
         let mut known = self.known.lock().await;
         if let Some(known) = &*known {
             return Ok(known.client.clone());
@@ -86,7 +86,7 @@ impl Cluster {
 
     /// The cluster does not know us: the next client is made of credentials as
     /// they are then.
-    pub(super) async fn renew(&self) {
+    pub(crate) async fn renew(&self) {
         let mut known = self.known.lock().await;
         if known
             .as_ref()
@@ -117,7 +117,7 @@ async fn config() -> Result<Config, ClusterError> {
 }
 
 /// An error with its causes, each that says more than those before.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -14,7 +14,7 @@ use tailback_config::{Service, ServicePort};
 /// In the order in which one of two that contradict each other is believed: the
 /// greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// It takes no requests yet, or for now.
     NotReady,
     /// It takes requests.
@@ -25,7 +25,7 @@ pub(super) enum Phase {
 
 /// One running copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Its pod, if it is one.
     pub pod: Option<Pod>,
     /// `host:port`.
@@ -36,14 +36,14 @@ pub(super) struct Found {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Pod {
+pub(crate) struct Pod {
     pub name: String,
     pub uid: String,
 }
 
 /// What slices say together.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Endpoints {
+pub(crate) struct Endpoints {
     /// No two of a pod, no two of an address.
     pub found: Vec<Found>,
     /// Why endpoints are left out: their slices do not have the port.
@@ -51,7 +51,7 @@ pub(super) struct Endpoints {
 }
 
 /// The endpoints that `slices` have for `service`.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
     service: &Service,
 ) -> Endpoints {

@@ -9,21 +9,21 @@
 //! [`start_up`] make up the [`state`]; [`call`], [`scale`] and [`watch`] talk to
 //! the [`cluster`].
 
-mod call;
-mod cluster;
+pub(crate) mod call;
+pub(crate) mod cluster;
 mod count;
 mod deletion_cost;
-mod endpoints;
+pub(crate) mod endpoints;
 mod follow;
 mod gateway;
 mod members;
 mod models;
-mod refuse;
+pub(crate) mod refuse;
 mod scale;
 mod start_up;
 mod state;
 mod target;
-mod watch;
+pub(crate) mod watch;
 
 use std::{
     collections::HashMap,

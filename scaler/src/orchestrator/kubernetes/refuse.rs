@@ -4,7 +4,7 @@ use super::{call::Failure, target::Target};
 use crate::orchestrator::ScaleError;
 
 /// What was asked.
-pub(super) enum Action<'a> {
+pub(crate) enum Action<'a> {
     /// Something of a workload: a verb as roles have it, and the subresource.
     Workload {
         verb: &'a str,
@@ -78,7 +78,7 @@ impl std::fmt::Display for Target {
 }
 
 /// What `failure` of `action` is to whoever asked for a scale.
-pub(super) fn refuse(failure: Failure, action: &Action<'_>) -> ScaleError {
+pub(crate) fn refuse(failure: Failure, action: &Action<'_>) -> ScaleError {
     let (code, message, name, retry_after) = match failure {
         Failure::Unreachable(why) => {
             return ScaleError::Failed(format!("the Kubernetes API cannot be reached: {why}"));

@@ -24,7 +24,7 @@ const WELL_KNOWN: &[(&str, &str, &str)] = &[
 
 /// Where a workload says how many replicas are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CountAt {
+pub(crate) enum CountAt {
     /// In its `spec.replicas`.
     Spec,
     /// Wherever its definition says: the scale subresource knows.
@@ -33,7 +33,7 @@ pub(super) enum CountAt {
 
 /// A workload, as the API addresses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub group: String,
     pub version: String,
     pub kind: String,

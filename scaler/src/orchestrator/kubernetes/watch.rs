@@ -35,13 +35,13 @@ use crate::orchestrator::ScaleError;
 const LENGTH: Duration = Duration::from_secs(50);
 const SPREAD: Duration = Duration::from_secs(20);
 /// Nothing heard for this long: the connection is dead.
-pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(90);
+pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of the objects.
 #[derive(Debug)]
-pub(super) enum Change<K> {
+pub(crate) enum Change<K> {
     /// These are all there are.
     All(Vec<K>),
     /// One was added or changed.
@@ -53,7 +53,7 @@ pub(super) enum Change<K> {
 }
 
 /// What is watched.
-pub(super) struct Scope<K: Resource> {
+pub(crate) struct Scope<K: Resource> {
     /// Makes it of a client.
     pub api: Box<dyn Fn(kube::Client) -> Api<K> + Send + Sync>,
     /// Which of them.
@@ -76,14 +76,14 @@ impl<K: Resource> Scope<K> {
 }
 
 /// Which objects of a kind.
-pub(super) enum Only {
+pub(crate) enum Only {
     Named(String),
     Labelled(String),
     All,
 }
 
 /// Tells `changes` of the objects of `scope` until nobody listens.
-pub(super) async fn watch<K>(
+pub(crate) async fn watch<K>(
     cluster: Arc<Cluster>,
     scope: Scope<K>,
     changes: mpsc::UnboundedSender<Change<K>>,

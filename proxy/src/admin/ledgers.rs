@@ -1,0 +1,27 @@
+//! `/ledgers`: what the ledgers say, a line of JSON each time it changes, for as
+//! long as somebody listens. It changes nothing.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use tailback_scaler::peers::herald::Lines;
+
+use super::Body;
+
+pub(super) fn lines(lines: Lines) -> Response<Body> {
+    let frames = stream::unfold(lines, |mut lines| async move {
+        let line = lines.next().await?;
+        let frame = Frame::data(Bytes::from(line.text()));
+        Some((Ok::<_, Infallible>(frame), lines))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-ndjson"),
+    );
+    response
+}

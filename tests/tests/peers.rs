@@ -1,0 +1,383 @@
+//! Several proxies in front of one workload act as one: real binaries, and an
+//! API server that does as the test says.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tailback_tests::{
+    cluster::{BODY, Cluster, NAMESPACE, infer, manifests},
+    eventually,
+    http::Client,
+    process::Tailback,
+};
+
+const SLICES: &str = "endpointslices.discovery.k8s.io";
+
+/// How long a Lease lasts, and a try.
+const LEASE: Duration = Duration::from_millis(5000 + 1200);
+
+/// Proxies of one cluster, listed in the slices of their Service.
+struct Several {
+    proxies: Vec<Tailback>,
+    cluster: Cluster,
+}
+
+impl Several {
+    /// So many, that know each other and have a leader.
+    fn start(cluster: Cluster, count: usize, model: &str) -> Self {
+        let mut several = Self {
+            proxies: Vec::new(),
+            cluster,
+        };
+        for _ in 0..count {
+            several.add(model);
+        }
+        several.settle();
+        several
+    }
+
+    fn add(&mut self, model: &str) {
+        let variables = [("TAILBACK_KUBE_PEERS", "tailback-admin")];
+        let proxy = self.cluster.serve_with(&manifests(model), &variables);
+        self.list(proxy.admin);
+        self.proxies.push(proxy);
+    }
+
+    fn list(&self, admin: SocketAddr) {
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": name(admin), "namespace": NAMESPACE,
+                "labels": { "kubernetes.io/service-name": "tailback-admin" },
+            },
+            "addressType": "IPv4",
+            "ports": [{ "name": "admin", "port": admin.port(), "protocol": "TCP" }],
+            "endpoints": [{ "addresses": [admin.ip().to_string()], "conditions": { "ready": true } }],
+        });
+        self.cluster.double.apply(slice).expect("a slice");
+    }
+
+    fn unlist(&self, admin: SocketAddr) {
+        let deleted = self.cluster.double.delete(SLICES, NAMESPACE, &name(admin));
+        deleted.expect("a slice");
+    }
+
+    /// All hear of all, one of them leads, and all know the replicas.
+    fn settle(&self) {
+        let others = self.proxies.len() as f64 - 1.0;
+        eventually("all to hear of all", || {
+            let heard = |p: &Tailback| p.metric("tailback_peers");
+            self.proxies.iter().all(|p| heard(p) == others)
+        });
+        eventually("one leader", || self.leaders().len() == 1);
+        eventually("the count", || {
+            let reason = |p: &Tailback| p.model("m")["replicas"]["reason"].clone();
+            self.proxies
+                .iter()
+                .all(|p| reason(p) != "waiting to hear what runs")
+        });
+    }
+
+    /// The indices of those that lead.
+    fn leaders(&self) -> Vec<usize> {
+        let leads = |index: &usize| self.proxies[*index].metric("tailback_leader") == 1.0;
+        (0..self.proxies.len()).filter(leads).collect()
+    }
+
+    fn follower(&self) -> usize {
+        let leader = self.leaders()[0];
+        (0..self.proxies.len())
+            .find(|&index| index != leader)
+            .expect("another")
+    }
+
+    /// What one proxy says that all count.
+    fn all(&self, index: usize) -> Value {
+        self.proxies[index].model("m")["allProxies"].clone()
+    }
+}
+
+/// How many peers a proxy does not hear from.
+fn lost(proxy: &Tailback) -> usize {
+    let page = proxy.page("/models");
+    let peers = page["proxies"]["peers"].as_array().expect("a list");
+    peers
+        .iter()
+        .filter(|peer| !peer["lostSeconds"].is_null())
+        .count()
+}
+
+fn name(admin: SocketAddr) -> String {
+    format!("tailback-admin-{}", admin.port())
+}
+
+/// Sends an inference and does not wait for its answer.
+fn send(proxy: &Tailback) -> Client {
+    let mut client = Client::connect(proxy.address).expect("a connection");
+    let head = format!(
+        "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        BODY.len()
+    );
+    client
+        .send([head.as_bytes(), BODY].concat())
+        .expect("a request");
+    client
+}
+
+// === counting ===
+
+#[test]
+fn every_proxy_counts_what_all_of_them_count() {
+    let several = Several::start(Cluster::start(1, "0"), 3, "replicas: 1");
+    let counts = |page: &Value| {
+        ["arrived", "completed", "inFlight", "held"]
+            .map(|field| page[field].as_u64().expect("a count"))
+    };
+    let agree = || {
+        let own = several.proxies.iter().map(|p| counts(&p.model("m")));
+        let sum = own.fold([0; 4], |sum, own| std::array::from_fn(|i| sum[i] + own[i]));
+        (0..3).all(|index| counts(&several.all(index)) == sum)
+    };
+    for (index, requests) in [(0, 3), (1, 5), (2, 7)] {
+        for _ in 0..requests {
+            assert_eq!(infer(several.proxies[index].address), 200);
+        }
+    }
+    eventually("15 to have come and gone", || {
+        counts(&several.all(0)) == [15, 15, 0, 0]
+    });
+    eventually("one sum", agree);
+    // Held, as there is no replica any more.
+    several.cluster.set_replicas(0);
+    eventually("no replica", || {
+        several.proxies.iter().all(|p| p.ready("m") == 0)
+    });
+    let held: Vec<Client> = several.proxies.iter().map(send).collect();
+    eventually("three held", || counts(&several.all(2)) == [18, 15, 3, 3]);
+    eventually("one sum", agree);
+    drop(held);
+    eventually("nothing inside", || {
+        (0..3).all(|index| several.all(index)["inFlight"] == 0)
+    });
+    eventually("one sum", agree);
+}
+
+#[test]
+fn a_proxy_that_joins_late_is_no_burst() {
+    let mut several = Several::start(Cluster::start(1, "0"), 1, "minReplicas: 1");
+    eventually("a replica", || several.proxies[0].ready("m") == 1);
+    // One that has served a lot before it is listed.
+    let variables = [("TAILBACK_KUBE_PEERS", "tailback-admin")];
+    let late = several
+        .cluster
+        .serve_with(&manifests("minReplicas: 1"), &variables);
+    eventually("its replica", || late.ready("m") == 1);
+    let mut client = Client::connect(late.address).expect("a connection");
+    for _ in 0..500 {
+        let answer = client.call("POST", "/v2/models/m/infer", &[], BODY);
+        assert_eq!(answer.expect("an answer").status, 200);
+    }
+    several.list(late.admin);
+    several.proxies.push(late);
+    eventually("its counts", || several.all(0)["arrived"] == 500);
+    several.settle();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(
+        several.proxies[0].page("/decisions")["decisions"],
+        json!([])
+    );
+    assert_eq!(several.cluster.replicas(), 1);
+}
+
+// === waking ===
+
+/// From sending a request at 0 replicas until some are asked for.
+fn scale_from_zero(several: &Several, entry: usize) -> Duration {
+    // A proxy that starts takes its models for used.
+    eventually("no use", || {
+        let reason = |p: &Tailback| p.model("m")["replicas"]["reason"].to_string();
+        let unused = several.proxies.iter().all(|p| reason(p).contains("unused"));
+        unused && several.cluster.replicas() == 0
+    });
+    let start = Instant::now();
+    let _held = send(&several.proxies[entry]);
+    eventually("a replica asked for", || several.cluster.replicas() > 0);
+    start.elapsed()
+}
+
+#[test]
+fn scale_from_zero_is_not_slower_with_three_proxies_than_with_one() {
+    let alone = Several::start(Cluster::without_pods(0), 1, "minReplicas: 0");
+    let alone = scale_from_zero(&alone, 0);
+    let three = Several::start(Cluster::without_pods(0), 3, "minReplicas: 0");
+    let (leader, follower) = (three.leaders()[0], three.follower());
+    let by_follower = scale_from_zero(&three, follower);
+    assert!(
+        by_follower < alone + Duration::from_millis(100),
+        "{by_follower:?} through a follower, {alone:?} alone"
+    );
+    let leader = &three.proxies[leader];
+    assert!(leader.metric("tailback_scale_reaction_seconds_count") >= 1.0);
+    let decision = leader.page("/decisions")["decisions"][0].clone();
+    assert_eq!(
+        (&decision["from"], &decision["held"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(
+        three.proxies[follower].page("/decisions")["decisions"],
+        json!([])
+    );
+    eprintln!("scale from zero: {alone:?} alone, {by_follower:?} through a follower");
+}
+
+#[test]
+fn lag_over_the_threshold_of_all_together_wakes_the_leader() {
+    // The threshold is 6 for each replica: none of them reaches it alone.
+    let cluster = Cluster::start(1, "600000");
+    let several = Several::start(cluster, 3, "minReplicas: 1");
+    eventually("a replica", || {
+        several.proxies.iter().all(|p| p.ready("m") == 1)
+    });
+    let _inside: Vec<_> = (0..7).map(|n| send(&several.proxies[n % 3])).collect();
+    eventually("more replicas", || several.cluster.replicas() > 1);
+}
+
+// === the leader goes ===
+
+#[test]
+fn a_leader_that_is_killed_is_followed_within_its_lease() {
+    let mut several = Several::start(Cluster::without_pods(0), 3, "minReplicas: 0");
+    let leader = several.leaders()[0];
+    let address = several.proxies[leader].admin;
+    let killed = Instant::now();
+    several.proxies[leader].signal(Signal::SIGKILL);
+    several.proxies[leader].wait();
+    let gone = several.proxies.remove(leader);
+    // Held while nobody leads.
+    let held = send(&several.proxies[0]);
+    eventually("another leader", || several.leaders().len() == 1);
+    let took = killed.elapsed();
+    assert!(took < LEASE + Duration::from_secs(1), "{took:?}");
+    eventually("a replica asked for", || several.cluster.replicas() > 0);
+    let took = killed.elapsed();
+    assert!(took < LEASE + Duration::from_secs(1), "{took:?}");
+    assert_eq!(several.all(several.leaders()[0])["inFlight"], 1);
+    several.unlist(address);
+    eventually("one peer less", || {
+        several.proxies.iter().all(|p| lost(p) == 0)
+    });
+    drop((held, gone));
+}
+
+#[test]
+fn a_leader_that_drains_hands_over_at_once_and_its_requests_count_on() {
+    let mut several = Several::start(Cluster::start(1, "5000"), 3, "replicas: 1");
+    eventually("a replica", || {
+        several.proxies.iter().all(|p| p.ready("m") == 1)
+    });
+    let leader = several.leaders()[0];
+    let mut long = send(&several.proxies[leader]);
+    eventually("its request", || {
+        (0..3).all(|index| several.all(index)["inFlight"] == 1)
+    });
+    let asked = Instant::now();
+    several.proxies[leader].signal(Signal::SIGTERM);
+    eventually("another leader", || {
+        let leaders = several.leaders();
+        leaders.len() == 1 && leaders[0] != leader
+    });
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(
+        several.all(several.leaders()[0])["inFlight"],
+        1,
+        "it drains"
+    );
+    assert_eq!(long.receive().expect("an answer").status, 200);
+    drop(long);
+    several.proxies[leader].wait();
+    several.proxies.remove(leader);
+    eventually("nothing inside", || {
+        (0..2).all(|index| several.all(index)["inFlight"] == 0)
+    });
+}
+
+// === a follower goes ===
+
+#[test]
+fn requests_of_a_follower_that_is_killed_count_until_it_is_known_to_be_gone() {
+    let mut several = Several::start(Cluster::without_pods(0), 3, "minReplicas: 0");
+    let follower = several.follower();
+    let held = [
+        send(&several.proxies[follower]),
+        send(&several.proxies[follower]),
+    ];
+    eventually("both", || {
+        (0..3).all(|index| several.all(index)["held"] == 2)
+    });
+    let admin = several.proxies[follower].admin;
+    several.proxies[follower].signal(Signal::SIGKILL);
+    several.proxies[follower].wait();
+    several.proxies.remove(follower);
+    eventually("it to be lost", || {
+        several.proxies.iter().all(|p| lost(p) == 1)
+    });
+    assert_eq!(several.all(0)["inFlight"], 2, "they may still be there");
+    several.unlist(admin);
+    eventually("nothing inside", || {
+        (0..2).all(|index| several.all(index)["inFlight"] == 0)
+    });
+    assert_eq!(several.all(0)["arrived"], several.all(0)["completed"]);
+    drop(held);
+}
+
+// === the API server says no, or nothing ===
+
+#[test]
+fn a_missing_permission_is_named_and_nothing_is_asked_for() {
+    let cluster = Cluster::without_pods(0);
+    cluster.double.faults().forbid("get", "leases");
+    let mut several = Several {
+        proxies: Vec::new(),
+        cluster,
+    };
+    several.add("minReplicas: 0");
+    let proxy = &several.proxies[0];
+    let trouble = || proxy.page("/models")["proxies"]["trouble"].to_string();
+    eventually("the rule that is missing", || {
+        trouble().contains(
+            r#"apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"get\"]"#,
+        )
+    });
+    assert!(proxy.log().contains("cannot be elected"), "{}", proxy.log());
+    let _held = send(proxy);
+    eventually("a held request", || proxy.model("m")["held"] == 1);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(several.cluster.replicas(), 0);
+    several.cluster.double.faults().clear();
+    eventually("a replica asked for", || several.cluster.replicas() > 0);
+    eventually("no trouble", || trouble() == "[]");
+}
+
+#[test]
+fn without_the_api_server_nobody_leads_traffic_flows_and_one_leads_again_after() {
+    let several = Several::start(Cluster::start(1, "0"), 2, "minReplicas: 1");
+    eventually("a replica", || {
+        several.proxies.iter().all(|p| p.ready("m") == 1)
+    });
+    several.cluster.double.faults().go_down();
+    eventually("no leader", || several.leaders().is_empty());
+    for proxy in &several.proxies {
+        assert_eq!(infer(proxy.address), 200);
+    }
+    eventually("both counts", || {
+        (0..2).all(|index| several.all(index)["completed"] == 2)
+    });
+    several.cluster.double.faults().come_back();
+    eventually("one leader", || several.leaders().len() == 1);
+}
