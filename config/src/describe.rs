@@ -161,6 +161,15 @@ fn process_rows(process: &Process) -> Vec<Row> {
     [
         ("listen", process.listen.to_string(), "TAILBACK_LISTEN"),
         ("admin", process.admin.to_string(), "TAILBACK_ADMIN"),
+        (
+            "admin token",
+            process
+                .admin_token
+                .as_ref()
+                .map_or(NONE, |_| "set")
+                .to_owned(),
+            "TAILBACK_ADMIN_TOKEN",
+        ),
         ("workers", process.workers.to_string(), "TAILBACK_WORKERS"),
         ("log", process.log.clone(), "TAILBACK_LOG"),
         (

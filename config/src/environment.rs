@@ -11,7 +11,7 @@ use crate::suggest::nearest;
 use crate::variables::{VARIABLES, Variable};
 use crate::{
     AccessLog, Env, Error, Limits, ListenerTls, LogFormat, Origin, Policy, Process, Setting,
-    Timeouts, TlsVersion, number,
+    Timeouts, TlsVersion, Token, number,
 };
 
 /// What all variables together say.
@@ -104,6 +104,11 @@ impl Reader<'_> {
                 "another address than TAILBACK_LISTEN's",
             );
         }
+        let admin_token = self.secret(
+            "TAILBACK_ADMIN_TOKEN",
+            Token::parse,
+            "at least 16 visible ASCII characters",
+        );
         let workers = self.optional(
             "TAILBACK_WORKERS",
             within(1, 1024),
@@ -156,6 +161,7 @@ impl Reader<'_> {
         Some(Process {
             listen: listen?,
             admin: admin?,
+            admin_token,
             workers: workers.and_then(NonZeroUsize::new).unwrap_or_else(cores),
             log: log?,
             log_format: log_format?,
@@ -279,6 +285,23 @@ impl Reader<'_> {
 
     fn period(&mut self, name: &'static str) -> Option<Duration> {
         self.value(name, above_zero, ABOVE_ZERO)
+    }
+
+    /// As [`optional`](Self::optional), and what is wrong is not shown.
+    fn secret<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let (variable, text) = self.look_up(name)?;
+        let text = text?;
+        let value = parse(&text);
+        if value.is_none() {
+            let found = format!("{} characters", text.chars().count());
+            self.wrong(variable.name, &found, expected);
+        }
+        value
     }
 
     /// The value of a variable whose default is worked out elsewhere.

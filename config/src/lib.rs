@@ -45,6 +45,7 @@ pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
 pub use process::{
     AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
+    Token,
 };
 pub use server::{
     Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,

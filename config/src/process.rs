@@ -14,6 +14,8 @@ pub struct Process {
     pub listen: SocketAddr,
     /// Where the admin pages are.
     pub admin: SocketAddr,
+    /// Who may change state through the admin pages; `None`: nobody.
+    pub admin_token: Option<Token>,
     /// Worker threads of the data plane.
     pub workers: NonZeroUsize,
     /// Log filter, in the syntax of `tracing`'s `EnvFilter`.
@@ -37,6 +39,10 @@ pub struct Process {
     /// The variables that were set, by name; all else is default.
     pub set: Vec<&'static str>,
 }
+
+/// A secret that says who may do something. It is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
 
 /// Where each finished request is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +138,32 @@ pub enum TlsVersion {
     V12,
     /// `1.3`
     V13,
+}
+
+// === impl Token ===
+
+impl Token {
+    /// Fewer characters than this can be guessed.
+    pub const SHORTEST: usize = 16;
+
+    /// `text` as a token: at least [`SHORTEST`](Self::SHORTEST) visible ASCII characters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fit = text.len() >= Self::SHORTEST && text.bytes().all(|b| b.is_ascii_graphic());
+        fit.then(|| Self(text.to_owned()))
+    }
+
+    /// Its characters, to be compared.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 // === impl TlsVersion ===

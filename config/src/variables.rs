@@ -64,6 +64,11 @@ pub const VARIABLES: &[Variable] = &[
         "address and port of the admin pages",
     ),
     process(
+        "TAILBACK_ADMIN_TOKEN",
+        NONE,
+        "secret of at least 16 characters that lets its bearer pause and resume models on the admin pages; without it, nobody can",
+    ),
+    process(
         "TAILBACK_WORKERS",
         CORES,
         "worker threads of the data plane, 1 to 1024",

@@ -120,6 +120,8 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         plane: plane.clone(),
         board,
         herald,
+        switch: reloader.switch(),
+        token: process.admin_token.clone(),
         recorder: recorder.clone(),
     };
     start_server(&config, plane.clone(), listen, stopped)?;

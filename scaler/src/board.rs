@@ -8,7 +8,12 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{decision::Record, ledger::Reading, replica::Replica, run::Proxies};
+use crate::{
+    decision::Record,
+    ledger::Reading,
+    replica::Replica,
+    run::{Proxies, switch::Activity},
+};
 
 /// How many decisions are kept.
 const KEPT: usize = 256;
@@ -30,6 +35,8 @@ pub struct Status {
     pub start_up_seconds: Option<f64>,
     /// Why a replica failed last, until one is ready after it.
     pub failure: Option<String>,
+    /// Whether it is scaled.
+    pub activity: Activity,
     /// Why the count is what it is, as of the last look.
     pub reason: String,
     /// What other proxies count.

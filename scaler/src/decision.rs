@@ -129,6 +129,11 @@ pub enum Reason {
         /** allowed */
         limit: RateLimit,
     },
+    /// Paused by the user.
+    Paused {
+        /** wanted */
+        wanted: u32,
+    },
     /// What runs is not known yet.
     Unheard,
     /// Somebody else changed the count: it is taken over.
@@ -177,6 +182,7 @@ impl Reason {
             Self::Unwatched { .. } => "unwatched",
             Self::Hanging { .. } => "hanging",
             Self::Limited { .. } => "limited",
+            Self::Paused { .. } => "paused",
             Self::Unheard => "unheard",
             Self::Foreign { .. } => "foreign",
             Self::Yielding { .. } => "yielding",
@@ -313,6 +319,12 @@ impl fmt::Display for Reason {
                  what changes it (such as a HorizontalPodAutoscaler), or set dryRun, or replicas alone, on the model",
                 quiet.as_secs_f64()
             ),
+            Self::Paused { wanted } => {
+                write!(
+                    f,
+                    "{wanted} wanted, but the model is paused: nothing is asked for"
+                )
+            }
             Self::Unheard => write!(f, "waiting to hear what runs"),
             Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),

@@ -2,7 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tailback_tests::{eventually, http::Client, load::under_load, process::Tailback};
+use tailback_tests::{
+    eventually,
+    http::{Client, call, request},
+    load::under_load,
+    process::Tailback,
+};
 
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
 
@@ -180,4 +185,53 @@ fn dry_run_decides_and_does_nothing() {
         (proxy.ready("m"), &proxy.model("m")["replicas"]["starting"]),
         (1, &0.into())
     );
+}
+
+#[test]
+fn a_paused_model_is_not_scaled_until_it_is_resumed() {
+    let token = "a token of sixteen".replace(' ', "-");
+    let variables = [QUICK, &[("TAILBACK_ADMIN_TOKEN", &*token)]].concat();
+    let proxy = Tailback::start(&manifests("", "minReplicas: 1"), &variables);
+    let bearer = format!("Bearer {token}");
+    let order = |path: &str, authorization: &str| {
+        let headers = [("authorization", authorization)];
+        let mut admin = Client::connect(proxy.admin).unwrap();
+        admin.send(request("POST", path, &headers, b"")).unwrap();
+        let answer = admin.receive().unwrap();
+        (answer.status, answer.text())
+    };
+    let wrong = order("/models/m/pause", "Bearer a-token-of-sixteem");
+    assert_eq!(wrong.0, 401, "{}", wrong.1);
+    assert_eq!(order("/models/n/pause", &bearer).0, 404);
+    assert_eq!(order("/models/m/pause", &bearer).0, 200);
+    assert_eq!(proxy.model("m")["replicas"]["paused"], true);
+    assert_eq!(proxy.metric("tailback_model_paused{model=\"m\"}"), 1.0);
+    let callers = AtomicU32::new(24);
+    under_load(proxy.address, "m", BODY, &callers, || {
+        eventually("a wish that is not carried out", || {
+            let why = proxy.model("m")["replicas"]["reason"].to_string();
+            why.contains("but the model is paused")
+        });
+        eventually("more load", || {
+            proxy.model("m")["arrived"].as_u64() > Some(200)
+        });
+        assert_eq!(proxy.model("m")["replicas"]["desired"], 1);
+        assert_eq!(order("/models/m/resume", &bearer).0, 200);
+        eventually("more replicas", || proxy.ready("m") > 1);
+    });
+    assert!(!proxy.log().contains(&token), "the token is a secret");
+}
+
+#[test]
+fn nobody_can_pause_a_model_where_no_token_is_set() {
+    let proxy = Tailback::start(&manifests("", "minReplicas: 1"), &[]);
+    let answer = call(proxy.admin, "POST", "/models/m/pause", b"").unwrap();
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.text().contains("TAILBACK_ADMIN_TOKEN"),
+        "{}",
+        answer.text()
+    );
+    let get = call(proxy.admin, "GET", "/models/m/pause", b"").unwrap();
+    assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
 }

@@ -1,9 +1,10 @@
 //! The admin endpoints, on an address of their own: what the proxy knows, to be
-//! read. Nothing here changes state.
+//! read. Only what is in [`control`] changes state.
 //!
 //! They are not among pingora's services, which stop listening as soon as the
 //! drain begins: that is when they are looked at most.
 
+mod control;
 mod ledgers;
 mod pages;
 
@@ -15,12 +16,14 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tailback_scaler::{board::Board, peers::herald::Herald};
+use tailback_config::Token;
+use tailback_scaler::{board::Board, peers::herald::Herald, run::switch::Switch};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 
+use self::control::Order;
 use crate::{answer::json, downstream::DataPlane, metrics::render_models};
 
 /// A scraper that says nothing for this long is disconnected.
@@ -38,6 +41,10 @@ pub struct Admin {
     pub board: Board,
     /// What it tells other proxies.
     pub herald: Herald,
+    /// Pauses and resumes models,
+    pub switch: Switch,
+    /// for who has this.
+    pub token: Option<Token>,
     /// What was recorded.
     pub recorder: PrometheusHandle,
 }
@@ -70,9 +77,8 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
 
 impl Admin {
     async fn converse(&self, stream: TcpStream) {
-        let service = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(request.method(), request.uri().path());
-            async move { Ok::<_, Infallible>(answer) }
+        let service = service_fn(|request: Request<Incoming>| async move {
+            Ok::<_, Infallible>(self.answer(&request).await)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -83,11 +89,20 @@ impl Admin {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+        let (method, path) = (request.method(), request.uri().path());
+        if let Some(order) = Order::parse(path) {
+            return whole(if method == Method::POST {
+                let (token, headers) = (self.token.as_ref(), request.headers());
+                order.carry_out(&self.switch, token, headers).await
+            } else {
+                not_allowed("POST")
+            });
+        }
         match (method, path) {
             (&Method::GET, "/ledgers") => ledgers::lines(self.herald.lines()),
             (&Method::GET | &Method::HEAD, _) => whole(self.page(path)),
-            _ => whole(not_allowed()),
+            _ => whole(not_allowed("GET, HEAD")),
         }
     }
 
@@ -128,11 +143,12 @@ fn whole(response: Response<Bytes>) -> Response<Body> {
     response.map(|bytes| Full::new(bytes).boxed_unsync())
 }
 
-fn not_allowed() -> Response<Bytes> {
-    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+fn not_allowed(methods: &'static str) -> Response<Bytes> {
+    let message = format!("the methods here are: {methods}");
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &message);
     response
         .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        .insert(header::ALLOW, HeaderValue::from_static(methods));
     response
 }
 

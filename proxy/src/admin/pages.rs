@@ -10,7 +10,7 @@ use tailback_scaler::{
     board::Board,
     clock::Nanos,
     peers::{Role, sum::View},
-    run::Proxies,
+    run::{Proxies, switch::Activity},
 };
 
 use crate::{answer, downstream::DataPlane, model::Model, table::Table};
@@ -84,6 +84,7 @@ fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
             "draining": status.draining,
             "startUpSeconds": status.start_up_seconds,
             "failure": status.failure,
+            "paused": status.activity == Activity::Paused,
             "reason": status.reason,
         },
         "settings": {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailback_scaler::{board::Board, ledger::Reading, peers::Role};
+use tailback_scaler::{board::Board, ledger::Reading, peers::Role, run::switch::Activity};
 
 use super::text::Text;
 use crate::{downstream::Method, model::Model, table::Table};
@@ -132,6 +132,16 @@ fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
     for (model, _) in models {
         let lag = model.config.scaling.lag_threshold.value;
         threshold.sample(&[("model", model.name())], f64::from(lag.get()));
+    }
+    let mut paused = text.family(
+        "tailback_model_paused",
+        "gauge",
+        "1 while the model is paused, else 0.",
+    );
+    for (model, _) in models {
+        let status = board.status(model.name()).unwrap_or_default();
+        let is_paused = status.activity == Activity::Paused;
+        paused.sample(&[("model", model.name())], f64::from(is_paused));
     }
     let mut failing = text.family(
         "tailback_model_failing",

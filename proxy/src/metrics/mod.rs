@@ -173,6 +173,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "tailback_scale_requests_total",
         "Scale requests, by direction and outcome."
     );
+    describe_counter!(
+        "tailback_scale_decisions_total",
+        "Decisions to change a model's count, by what wanted it and what held it back."
+    );
     describe_histogram!(
         "tailback_scale_reaction_seconds",
         "Time from the arrival that crossed the threshold to the scale request."

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use metrics::{Counter, Gauge, counter, gauge};
 use tailback_config::{Config, Store};
-use tailback_scaler::{ledger::Wake, orchestrator::kubernetes, run::Scaler};
+use tailback_scaler::{
+    ledger::Wake,
+    orchestrator::kubernetes,
+    run::{Scaler, switch::Switch},
+};
 
 use crate::table::{Table, Tables};
 
@@ -89,6 +93,11 @@ impl Reloader {
     /// Another proxy may lead from now on.
     pub(super) fn hand_over(&self) {
         self.scaler.hand_over();
+    }
+
+    /// Pauses and resumes models.
+    pub(super) fn switch(&self) -> Switch {
+        self.scaler.switch()
     }
 
     /// Stops all replicas.

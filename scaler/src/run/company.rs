@@ -80,6 +80,16 @@ impl Company {
         (company, events)
     }
 
+    /// Whether this proxy asks for replicas.
+    pub(super) fn leads(&self) -> bool {
+        self.role == Role::Leads
+    }
+
+    /// Who leads, by what the Lease says.
+    pub(super) fn leader(&self) -> Option<String> {
+        self.leader.clone()
+    }
+
     pub(super) fn is_alone(&self) -> bool {
         self.candidate.is_none()
     }

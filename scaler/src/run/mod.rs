@@ -9,6 +9,7 @@
 mod company;
 mod foreign;
 mod request;
+pub mod switch;
 mod tracked;
 
 use std::{
@@ -27,7 +28,11 @@ use tokio::{
 };
 
 pub use self::company::Proxies;
-use self::{company::Company, tracked::Tracked};
+use self::{
+    company::Company,
+    switch::{Activity, Switch, Switched},
+    tracked::Tracked,
+};
 use crate::{
     board::Board,
     clock::Nanos,
@@ -75,6 +80,11 @@ pub struct Options {
 
 enum Command {
     Configure(Vec<Watched>),
+    Switch {
+        model: String,
+        activity: Activity,
+        answer: oneshot::Sender<Switched>,
+    },
     HandOver,
     Stop(oneshot::Sender<()>),
 }
@@ -112,6 +122,12 @@ impl Scaler {
     pub fn configure(&self, models: Vec<Watched>) {
         // It ends only when it is stopped.
         let _ = self.commands.send(Command::Configure(models));
+    }
+
+    /// Pauses and resumes models.
+    #[must_use]
+    pub fn switch(&self) -> Switch {
+        Switch(self.commands.clone())
     }
 
     /// Asks for nothing any more where there are other proxies: one of them
@@ -170,6 +186,10 @@ impl Loop {
                 Some(event) = self.company_events.recv() => self.company_changed(event),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
+                    Some(Command::Switch { model, activity, answer }) => {
+                        // Who asked may have gone.
+                        let _ = answer.send(self.switch(&model, activity));
+                    }
                     Some(Command::HandOver) => self.company.hand_over(),
                     Some(Command::Stop(done)) => {
                         self.stop().await;
@@ -195,6 +215,17 @@ impl Loop {
     fn replicas_changed(&mut self, set: ReplicaSet) {
         if let Some(tracked) = self.models.get_mut(&set.model) {
             tracked.replicas_changed(set);
+        }
+    }
+
+    fn switch(&mut self, model: &str, activity: Activity) -> Switched {
+        match self.models.get_mut(model) {
+            None => Switched::NoModel,
+            Some(_) if !self.company.leads() => Switched::NotLeading(self.company.leader()),
+            Some(tracked) => {
+                tracked.set_activity(activity);
+                Switched::Done
+            }
         }
     }
 

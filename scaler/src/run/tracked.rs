@@ -13,6 +13,7 @@ use super::{
     company::Others,
     foreign::{Foreign, Stance},
     request::{Request, Requester},
+    switch::Activity,
 };
 use crate::{
     board::Board,
@@ -48,6 +49,7 @@ pub(super) struct Tracked {
     taken_over: TakenOver,
     /// Who else changes the count.
     foreign: Foreign,
+    activity: Activity,
     /// Whether the ledger will ring when the level is reached.
     armed: bool,
     /// What was last decided with `dryRun`, which is not carried out: said once.
@@ -81,6 +83,7 @@ impl Tracked {
             },
             taken_over,
             foreign: Foreign::default(),
+            activity: Activity::default(),
             armed: false,
             dry_run: None,
             watched,
@@ -232,6 +235,28 @@ impl Tracked {
         decision.reasons.push(quiet_reason(stance, asked, left));
     }
 
+    /// It is paused, or resumed.
+    pub(super) fn set_activity(&mut self, activity: Activity) {
+        if activity == self.activity {
+            return;
+        }
+        self.activity = activity;
+        let model = &self.watched.model.name;
+        match activity {
+            Activity::Paused => tracing::warn!(model, "paused: nothing is asked for"),
+            Activity::Active => tracing::info!(model, "resumed"),
+        }
+        self.decide(None);
+    }
+
+    /// Nothing of `decision` is asked for while the model is paused.
+    fn pause(&self, decision: &mut Decision) {
+        if self.activity == Activity::Paused {
+            let wanted = mem::replace(&mut decision.desired, self.brain.desired());
+            decision.reasons.push(Reason::Paused { wanted });
+        }
+    }
+
     /// The count is the leader's to ask for, or somebody else's: it is followed.
     fn follow_count(&mut self) {
         let Some(desired) = self.set.desired else {
@@ -315,6 +340,7 @@ impl Tracked {
         let reading = self.look();
         let Turn { seen, mut decision } = self.brain.decide(reading, &self.replicas());
         self.leave_to_others(&seen, &mut decision);
+        self.pause(&mut decision);
         let why = decision
             .reasons
             .iter()
@@ -417,6 +443,7 @@ impl Tracked {
             status.desired = self.brain.desired();
             status.ready.clone_from(&self.set.ready);
             status.ready_count = self.set.ready_count();
+            status.activity = self.activity;
             status.starting = self.set.starting;
             status.draining = self.set.draining;
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());

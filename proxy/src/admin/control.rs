@@ -1,0 +1,126 @@
+//! What changes state: `POST /models/{name}/pause` and `…/resume`, for who has
+//! the token. Without a token nobody does.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tailback_config::Token;
+use tailback_scaler::run::switch::{Activity, Switch, Switched};
+
+use super::error;
+use crate::answer;
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Order<'a> {
+    model: &'a str,
+    activity: Activity,
+}
+
+impl<'a> Order<'a> {
+    /// The order that `path` is, if it is one.
+    pub(super) fn parse(path: &'a str) -> Option<Self> {
+        let (model, word) = path.strip_prefix("/models/")?.rsplit_once('/')?;
+        let activity = match word {
+            "pause" => Activity::Paused,
+            "resume" => Activity::Active,
+            _ => return None,
+        };
+        Some(Self { model, activity })
+    }
+
+    /// Does it, if `headers` have the token.
+    pub(super) async fn carry_out(
+        self,
+        switch: &Switch,
+        token: Option<&Token>,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
+        let Some(token) = token else {
+            return error(
+                StatusCode::FORBIDDEN,
+                "models can be paused and resumed only where TAILBACK_ADMIN_TOKEN is set",
+            );
+        };
+        if !is_bearer(headers, token) {
+            let mut response = error(
+                StatusCode::UNAUTHORIZED,
+                "expected the header authorization: Bearer, with the value of TAILBACK_ADMIN_TOKEN",
+            );
+            let scheme = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+            return response;
+        }
+        match switch.set(self.model, self.activity).await {
+            Switched::Done => answer::json(
+                StatusCode::OK,
+                &json!({ "model": self.model, "paused": self.activity == Activity::Paused }),
+            ),
+            Switched::NoModel => error(
+                StatusCode::NOT_FOUND,
+                &format!("there is no model {:?}; /models lists them", self.model),
+            ),
+            Switched::NotLeading(leader) => error(
+                StatusCode::CONFLICT,
+                &format!(
+                    "this proxy asks for no replicas; ask the one that leads: {}",
+                    leader.as_deref().unwrap_or("nobody does now")
+                ),
+            ),
+            Switched::Stopped => error(StatusCode::SERVICE_UNAVAILABLE, "the scaler has stopped"),
+        }
+    }
+}
+
+/// Compared in a time that says nothing of where they differ.
+fn is_bearer(headers: &HeaderMap, token: &Token) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, given) = value.to_str().ok()?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(given.trim())
+    });
+    given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_told_from_other_paths() {
+        let order = |model, activity| Some(Order { model, activity });
+        for (path, expected) in [
+            ("/models/a/pause", order("a", Activity::Paused)),
+            ("/models/a/resume", order("a", Activity::Active)),
+            ("/models/a/b/pause", order("a/b", Activity::Paused)),
+            ("/models/a", None),
+            ("/models/a/stop", None),
+            ("/models/pause", None),
+            ("/pause", None),
+        ] {
+            assert_eq!(Order::parse(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_the_token_itself_opens() {
+        let token = Token::parse("0123456789abcdef").unwrap();
+        for (value, opens) in [
+            ("Bearer 0123456789abcdef", true),
+            ("bearer  0123456789abcdef", true),
+            ("Bearer 0123456789abcdeX", false),
+            ("Bearer 0123456789abcdef0", false),
+            ("Bearer", false),
+            ("Basic 0123456789abcdef", false),
+            ("0123456789abcdef", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+            assert_eq!(is_bearer(&headers, &token), opens, "{value}");
+        }
+        assert!(!is_bearer(&HeaderMap::new(), &token));
+    }
+}
