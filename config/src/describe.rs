@@ -62,6 +62,12 @@ fn model_rows(model: &Model) -> Vec<Row> {
             format!("{} at start", replicas.initial),
             replicas.initial_origin.to_string(),
         ));
+    } else if replicas.is_followed() {
+        rows.push((
+            "replicas",
+            "as many as the workload has, not scaled".into(),
+            replicas.initial_origin.to_string(),
+        ));
     } else {
         rows.push((
             "replicas",
@@ -126,6 +132,7 @@ fn server_row(server: &Server, origin: String) -> Row {
             let tls = if spec.tls.is_some() { " by TLS" } else { "" };
             format!("static {}{tls}", endpoints.join(" "))
         }
+        Kind::Kubernetes(spec) => format!("kubernetes {spec}"),
     };
     let protocol = match server.protocol {
         Protocol::Auto => String::new(),

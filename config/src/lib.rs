@@ -18,6 +18,7 @@ mod env;
 mod environment;
 mod error;
 mod files;
+mod kubernetes;
 mod load;
 mod manifest;
 mod model;
@@ -36,12 +37,14 @@ pub use config::Config;
 pub use describe::describe;
 pub use env::Env;
 pub use error::{Error, Errors, Spot};
+pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
 pub use process::{AccessLog, Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
 pub use server::{
-    Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Server, StaticSpec, UpstreamTls,
+    Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,
+    UpstreamTls,
 };
 pub use store::{Reloaded, Store};
 pub use variables::{Scope, VARIABLES, Variable};

@@ -3,6 +3,7 @@
 
 mod fields;
 mod fixed;
+mod kubernetes;
 mod model;
 mod process;
 mod server;
@@ -17,6 +18,7 @@ use crate::{Error, Place, Server, Spot};
 
 pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
+pub(crate) use kubernetes::is_label;
 pub(crate) use model::Draft;
 
 /// `apiVersion` of documents written for this program.
@@ -153,7 +155,7 @@ fn read_name(metadata: &Value<'_>) -> Option<String> {
 }
 
 /// A DNS subdomain name (RFC 1123), as Kubernetes wants its objects named.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
             !label.is_empty()

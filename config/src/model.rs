@@ -102,6 +102,16 @@ pub enum Policy {
     LagStep,
 }
 
+// === impl Replicas ===
+
+impl Replicas {
+    /// Whether the count is left to others: whatever there is, is right.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        !self.scaled && self.min != self.max
+    }
+}
+
 // === impl Policy ===
 
 impl Policy {

@@ -4,6 +4,7 @@
 mod capacity;
 mod choose;
 mod replicas;
+mod workload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use crate::environment::{Environment, Thresholds};
 use crate::manifest::{Draft, Objects};
 use crate::{
-    Config, Error, Hold, Kind, Model, Origin, Overrides, Place, Scaling, Server, Setting, Spot,
+    Config, Error, Hold, Model, Origin, Overrides, Place, Replication, Scaling, Server, Setting,
+    Spot,
 };
 
 /// The configuration that `objects` and `environment` make. What is wrong goes to `errors`; the
@@ -34,6 +36,7 @@ pub(crate) fn resolve(
     }
     let mut models = BTreeMap::<String, Arc<Model>>::new();
     let mut memory = capacity::Memory::default();
+    let mut workloads = workload::Workloads::default();
     let mut places = HashMap::<String, Place>::new();
     for draft in objects.models {
         if let Some(first) = places.get(&draft.place.name) {
@@ -45,6 +48,7 @@ pub(crate) fn resolve(
             continue;
         };
         memory.add(&draft, server);
+        workloads.add(&draft, server, errors);
         if let Some(model) = model(draft, server, &environment.thresholds, errors) {
             models.insert(model.name.clone(), Arc::new(model));
         }
@@ -129,14 +133,14 @@ fn tune(model: Overrides, server: &Overrides, rest: &Thresholds) -> (Hold, Scali
     (hold, scaling)
 }
 
-/// Static endpoints are shared by the server's models: one model's limit would not hold.
+/// Where a server's models share its replicas, one model's limit would not hold.
 fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
-    if let (Some(own), Kind::Static(_)) = (&draft.concurrency, &server.kind) {
+    if let (Some(own), Replication::Shared) = (&draft.concurrency, server.replication()) {
         errors.push(rule(
             &own.spot,
             format!(
-                "the endpoints of the static server {} are shared by its models; set concurrency on the server",
-                server.name
+                "the endpoints of the {} server {} are shared by its models; set concurrency on the server",
+                server.kind, server.name
             ),
         ));
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Place, Policy, RateLimit, Setting};
+use crate::{KubernetesSpec, Place, Policy, RateLimit, Setting, Source};
 
 /// How replicas of one or more models are run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,17 @@ pub enum Kind {
     Process(ProcessSpec),
     /// Fixed addresses, never scaled.
     Static(StaticSpec),
+    /// A workload in a cluster.
+    Kubernetes(KubernetesSpec),
+}
+
+/// Whose the replicas of a server are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// Each model has its own.
+    PerModel,
+    /// All models of the server share them.
+    Shared,
 }
 
 /// A local command, started once per replica.
@@ -154,36 +165,69 @@ impl Server {
     pub fn process(&self) -> Option<&ProcessSpec> {
         match &self.kind {
             Kind::Process(spec) => Some(spec),
-            Kind::Static(_) => None,
+            Kind::Static(_) | Kind::Kubernetes(_) => None,
+        }
+    }
+
+    /// The workload it is, if it is a Kubernetes server.
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<&KubernetesSpec> {
+        match &self.kind {
+            Kind::Kubernetes(spec) => Some(spec),
+            Kind::Process(_) | Kind::Static(_) => None,
         }
     }
 
     /// How its replicas are reached by TLS, if they are.
     #[must_use]
     pub fn tls(&self) -> Option<&UpstreamTls> {
-        match &self.kind {
-            Kind::Process(_) => None,
-            Kind::Static(spec) => spec.tls.as_ref(),
-        }
+        self.kind.tls()
     }
 
-    /// Its fixed addresses, if it is a static server.
+    /// Its fixed addresses, if it has such.
     #[must_use]
     pub fn endpoints(&self) -> Option<&[Endpoint]> {
         match &self.kind {
-            Kind::Process(_) => None,
             Kind::Static(spec) => Some(&spec.endpoints),
+            Kind::Kubernetes(spec) => match &spec.source {
+                Source::Fixed(endpoints) => Some(endpoints),
+                Source::Service(_) => None,
+            },
+            Kind::Process(_) => None,
+        }
+    }
+
+    /// Whose its replicas are.
+    #[must_use]
+    pub fn replication(&self) -> Replication {
+        match &self.kind {
+            Kind::Process(_) => Replication::PerModel,
+            Kind::Static(_) => Replication::Shared,
+            Kind::Kubernetes(spec) if spec.is_per_model() => Replication::PerModel,
+            Kind::Kubernetes(_) => Replication::Shared,
         }
     }
 }
 
 // === impl Kind ===
 
+impl Kind {
+    /// How its replicas are reached by TLS, if they are.
+    pub(crate) fn tls(&self) -> Option<&UpstreamTls> {
+        match self {
+            Self::Process(_) => None,
+            Self::Static(spec) => spec.tls.as_ref(),
+            Self::Kubernetes(spec) => spec.tls.as_ref(),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Process(_) => "process",
             Self::Static(_) => "static",
+            Self::Kubernetes(_) => "kubernetes",
         })
     }
 }

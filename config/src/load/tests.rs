@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::{Kind, Origin, Policy};
+use crate::{Kind, Origin, Policy, Replication};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -128,7 +128,15 @@ fn a_folder_is_all_its_manifests_and_a_file_given_twice_is_one() {
     let config = load(&paths, &Env::default()).unwrap();
     assert_eq!(
         config.models.keys().collect::<Vec<_>>(),
-        ["income", "m", "tfsimple"]
+        [
+            "income",
+            "iris",
+            "llama",
+            "llama-adapter",
+            "m",
+            "tfsimple",
+            "wine"
+        ]
     );
 }
 
@@ -332,4 +340,32 @@ proptest::proptest! {
     ) {
         let _ = messages(&with_server(&server, &spec));
     }
+}
+
+#[test]
+fn kubernetes_servers_load_with_workloads_shared_or_one_for_each_model() {
+    let config = load(&[fixtures().join("kubernetes.yaml")], &Env::default()).unwrap();
+    let shown = |model: &str| {
+        let model = &config.models[model];
+        let spec = model.server.kubernetes().unwrap();
+        let replication = model.server.replication();
+        (spec.of(&model.name).to_string(), replication)
+    };
+    let llama = "Deployment (apps/v1) models/llama, Service llama port http (gRPC 8081)";
+    assert_eq!(shown("llama"), (llama.to_owned(), Replication::Shared));
+    assert_eq!(shown("llama-adapter").0, llama);
+    assert_eq!(
+        shown("iris"),
+        (
+            "Model (mlops.seldon.io/v1alpha1) iris, through seldon-mesh:80".to_owned(),
+            Replication::PerModel
+        )
+    );
+    let followed = &config.models["llama-adapter"].replicas;
+    assert!(
+        followed.is_followed(),
+        "whatever the workload has: {followed:?}"
+    );
+    assert!(!config.models["wine"].replicas.is_followed());
+    assert!(!config.models["llama"].replicas.is_followed());
 }

@@ -25,7 +25,19 @@ pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<StaticSpec> {
         None => Some(UpstreamTls::default()),
     };
     fields.finish();
-    let list = list?;
+    let endpoints = read_endpoints(&list?)?;
+    let secure = endpoints.first().is_some_and(|first| first.secure);
+    if let (Some(value), false) = (&tls_value, secure || endpoints.is_empty()) {
+        value.rule("the endpoints are http; expected https endpoints, or no tls");
+    }
+    Some(StaticSpec {
+        endpoints,
+        tls: tls.filter(|_| secure),
+    })
+}
+
+/// A list of addresses, all of one scheme and no two alike; empty only with an error noted.
+pub(super) fn read_endpoints(list: &Value<'_>) -> Option<Vec<Endpoint>> {
     let items = list.items()?;
     if items.is_empty() {
         list.rule(
@@ -49,14 +61,7 @@ pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<StaticSpec> {
             endpoints.push(endpoint);
         }
     }
-    let secure = endpoints.first().is_some_and(|first| first.secure);
-    if let (Some(value), false) = (&tls_value, secure || endpoints.is_empty()) {
-        value.rule("the endpoints are http; expected https endpoints, or no tls");
-    }
-    Some(StaticSpec {
-        endpoints,
-        tls: tls.filter(|_| secure),
-    })
+    Some(endpoints)
 }
 
 /// An address, or a map of two: `http` and `grpc`.
@@ -94,7 +99,7 @@ fn read_address(value: &Value<'_>) -> Option<Endpoint> {
     endpoint
 }
 
-fn read_tls(value: &Value<'_>, place: &Place) -> Option<UpstreamTls> {
+pub(super) fn read_tls(value: &Value<'_>, place: &Place) -> Option<UpstreamTls> {
     let fields = value.fields()?;
     let ca = fields
         .get("ca")

@@ -1,12 +1,15 @@
 //! A `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{fixed, process, tuning};
+use crate::manifest::{fixed, kubernetes, process, tuning};
 use crate::suggest::hint;
 use crate::{Kind, Origin, Place, Protocol, Server};
 
+/// The ways to run replicas.
+const WAYS: &[&str] = &["process", "static", "kubernetes"];
+
 /// The ways to run replicas that are planned, but not here yet.
-const LATER: &[&str] = &["kubernetes", "seldon", "webhook"];
+const LATER: &[&str] = &["seldon", "webhook"];
 
 /// The server that `spec` describes; what is wrong with it is noted.
 pub(super) fn read(spec: &Fields<'_>, place: Place) -> Option<Server> {
@@ -51,29 +54,50 @@ fn read_max(value: &Value<'_>) -> Option<u32> {
     value.count_from_one().map(u32::from)
 }
 
-/// The one of `process` and `static` that is set.
+/// The one way to run replicas that is set.
 fn read_kind(spec: &Fields<'_>, place: &Place) -> Option<Kind> {
-    let mut given = 0;
+    let mut given = Vec::new();
     spec.ignore(LATER);
     for later in LATER {
         if let Some(value) = spec.get(later) {
-            given += 1;
+            given.push(*later);
             value.rule(&format!(
-                "`{later}` is not supported by this version; use process or static"
+                "`{later}` is not supported by this version; expected one of {}",
+                listed(WAYS)
             ));
         }
     }
-    let process = spec.get("process");
-    let fixed = spec.get("static");
-    if let (Some(_), Some(value)) = (&process, &fixed) {
-        value.rule("`process` is set as well; expected exactly one of process and static");
+    let mut kind = None;
+    for way in WAYS {
+        let Some(value) = spec.get(way) else { continue };
+        if let Some(first) = given.first() {
+            value.rule(&format!(
+                "`{first}` is set as well; expected exactly one of {}",
+                listed(WAYS)
+            ));
+        }
+        given.push(way);
+        kind = kind.or(match *way {
+            "process" => process::read(&value, place).map(Kind::Process),
+            "static" => fixed::read(&value, place).map(Kind::Static),
+            _ => kubernetes::read(&value, place).map(Kind::Kubernetes),
+        });
     }
-    if process.is_none() && fixed.is_none() && given == 0 {
-        spec.rule("found neither `process` nor `static`, expected exactly one of them");
+    if given.is_empty() {
+        spec.rule(&format!(
+            "found none of {}, expected exactly one of them",
+            listed(WAYS)
+        ));
     }
-    let process = process.and_then(|value| process::read(&value, place));
-    let fixed = fixed.and_then(|value| fixed::read(&value, place));
-    process.map(Kind::Process).or(fixed.map(Kind::Static))
+    kind
+}
+
+/// `a, b and c`.
+fn listed(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => words.concat(),
+    }
 }
 
 fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
@@ -91,7 +115,7 @@ fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
 
 /// `h2` is HTTP/2 under TLS, `h2c` without: endpoints must agree.
 fn check_protocol(kind: &Kind, protocol: Protocol, value: &Value<'_>) {
-    let secure = matches!(kind, Kind::Static(spec) if spec.tls.is_some());
+    let secure = kind.tls().is_some();
     match protocol {
         Protocol::H2 if !secure => value.rule(
             "h2 is HTTP/2 under TLS, and the replicas are reached in clear text; expected h2c, or \

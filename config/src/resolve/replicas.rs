@@ -1,7 +1,7 @@
 //! How many replicas a model may have.
 //!
 //! Load changes the count only if `minReplicas` or `maxReplicas` is set; `replicas` alone is a
-//! fixed count.
+//! fixed count. A Kubernetes workload whose model sets none of the three keeps the count it has.
 
 use crate::manifest::{Draft, Located};
 use crate::{Error, Kind, Origin, Place, Replicas, Server};
@@ -35,7 +35,21 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: origin,
             }
         }
-        Kind::Process(_) if draft.min.is_none() && draft.max.is_none() => {
+        // What a workload has is its owner's business, until a model says otherwise.
+        Kind::Kubernetes(_)
+            if draft.min.is_none() && draft.max.is_none() && draft.replicas.is_none() =>
+        {
+            Replicas {
+                min: 0,
+                max: u32::MAX,
+                initial: 0,
+                scaled: false,
+                min_origin: Origin::Default,
+                max_origin: Origin::Default,
+                initial_origin: Origin::Default,
+            }
+        }
+        Kind::Process(_) | Kind::Kubernetes(_) if draft.min.is_none() && draft.max.is_none() => {
             if let Some(replicas) = &draft.replicas {
                 within_server(replicas, server, errors);
             }
@@ -51,7 +65,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: origin,
             }
         }
-        Kind::Process(_) => scaled(draft, server, errors),
+        Kind::Process(_) | Kind::Kubernetes(_) => scaled(draft, server, errors),
     };
     (errors.len() == before).then_some(replicas)
 }

@@ -1,0 +1,132 @@
+//! A Kubernetes workload as replicas: what is scaled, and where its requests go.
+
+use std::fmt;
+
+use crate::{Endpoint, UpstreamTls};
+
+/// Stands for the model's name in [`KubernetesSpec::name`] and [`Service::name`].
+pub(crate) const MODEL: &str = "{model}";
+
+/// Anything in a cluster that has a `scale` subresource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesSpec {
+    /// `group/version`, or `version` alone for the core group.
+    pub api_version: String,
+    /// As in the workload's own manifest: `Deployment`.
+    pub kind: String,
+    /// The workload's name; with `{model}` in it each model has a workload of its own.
+    pub name: String,
+    /// Where it is; `None`: the service account's namespace, or the kubeconfig context's.
+    pub namespace: Option<String>,
+    /// Where its requests go.
+    pub source: Source,
+    /// How that is reached by TLS, if it is.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// Where the requests of a workload's replicas go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// To the pods of a Service, each by itself, as its EndpointSlices list them.
+    Service(Service),
+    /// To addresses that stand for all replicas, such as a gateway's. Never empty.
+    Fixed(Vec<Endpoint>),
+}
+
+/// A Service in the workload's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name; has `{model}` in it where the workload's has.
+    pub name: String,
+    /// Where its pods take HTTP; `None`: the only port it has.
+    pub port: Option<ServicePort>,
+    /// Where its pods take gRPC, if not there.
+    pub grpc_port: Option<ServicePort>,
+}
+
+/// A port of a Service's pods.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServicePort {
+    /// As the Service names it.
+    Name(String),
+    /// The pods' own (`targetPort`), as EndpointSlices list it.
+    Number(u16),
+}
+
+// === impl KubernetesSpec ===
+
+impl KubernetesSpec {
+    /// Whether each model has a workload of its own.
+    #[must_use]
+    pub fn is_per_model(&self) -> bool {
+        self.name.contains(MODEL)
+    }
+
+    /// The same for `model`, with its name filled in.
+    #[must_use]
+    pub fn of(&self, model: &str) -> Self {
+        let mut spec = self.clone();
+        spec.name = fill(&spec.name, model);
+        if let Source::Service(service) = &mut spec.source {
+            service.name = fill(&service.name, model);
+        }
+        spec
+    }
+
+    /// The API group; empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+}
+
+fn fill(text: &str, model: &str) -> String {
+    text.replace(MODEL, model)
+}
+
+impl fmt::Display for KubernetesSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = match &self.namespace {
+            Some(namespace) => format!("{namespace}/"),
+            None => String::new(),
+        };
+        let (kind, api_version, name) = (&self.kind, &self.api_version, &self.name);
+        write!(f, "{kind} ({api_version}) {namespace}{name}, ")?;
+        match &self.source {
+            Source::Service(service) => write!(f, "{service}")?,
+            Source::Fixed(endpoints) => {
+                let all: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();
+                write!(f, "through {}", all.join(" "))?;
+            }
+        }
+        f.write_str(if self.tls.is_some() { " by TLS" } else { "" })
+    }
+}
+
+// === impl Service ===
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Service {}", self.name)?;
+        if let Some(port) = &self.port {
+            write!(f, " port {port}")?;
+        }
+        if let Some(port) = &self.grpc_port {
+            write!(f, " (gRPC {port})")?;
+        }
+        Ok(())
+    }
+}
+
+// === impl ServicePort ===
+
+impl fmt::Display for ServicePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether models and Kubernetes workloads fit together: names that a cluster would take, and
+//! one model alone that says how many replicas a workload has.
+
+use std::collections::HashMap;
+
+use crate::manifest::{Draft, is_label, is_name};
+use crate::{Error, KubernetesSpec, Server, Source};
+
+use super::rule;
+
+/// Which model says how many replicas each workload has.
+#[derive(Default)]
+pub(super) struct Workloads {
+    counted: HashMap<Identity, String>,
+}
+
+/// A workload, as the cluster tells them apart.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    group: String,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+impl Workloads {
+    /// Notes what of `draft` does not fit the workload that `server` may be.
+    pub(super) fn add(&mut self, draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+        let Some(pattern) = server.kubernetes() else {
+            return;
+        };
+        let model = &draft.place.name;
+        let spec = pattern.of(model);
+        check_names(draft, &spec, errors);
+        let counts = draft.min.iter().chain(&draft.max).chain(&draft.replicas);
+        let Some(count) = counts.min_by_key(|count| count.spot.line) else {
+            return;
+        };
+        let identity = Identity {
+            group: spec.group().to_owned(),
+            kind: spec.kind,
+            namespace: spec.namespace,
+            name: spec.name,
+        };
+        let what = format!("{} {}", identity.kind, identity.name);
+        if let Some(first) = self.counted.get(&identity) {
+            errors.push(rule(
+                &count.spot,
+                format!(
+                    "model {first} says already how many replicas {what} has; expected \
+                     minReplicas, maxReplicas and replicas on one of the models it runs, or \
+                     {{model}} in the workload's name, so that each has its own"
+                ),
+            ));
+        } else {
+            self.counted.insert(identity, model.clone());
+        }
+    }
+}
+
+/// With the model's name filled in, they are still names.
+fn check_names(draft: &Draft, spec: &KubernetesSpec, errors: &mut Vec<Error>) {
+    let mut wrong = |what: &str, name: &str, expected: &str| {
+        errors.push(rule(
+            &draft.spot,
+            format!("the {what} would be called {name}; expected {expected}"),
+        ));
+    };
+    if !is_name(&spec.name) {
+        let what = spec.kind.as_str();
+        wrong(what, &spec.name, "at most 253 characters");
+    }
+    if let Source::Service(service) = &spec.source
+        && !is_label(&service.name)
+    {
+        let expected = "at most 63 lower-case letters, digits and '-', as for any Service: give the \
+                        model a shorter name without dots, or a server of its own";
+        wrong("Service", &service.name, expected);
+    }
+}
