@@ -29,8 +29,10 @@ mod resolve;
 mod server;
 mod store;
 mod suggest;
+mod template;
 mod variables;
 mod watch;
+mod webhook;
 mod yaml;
 
 pub use config::Config;
@@ -47,5 +49,7 @@ pub use server::{
     UpstreamTls,
 };
 pub use store::{Reloaded, Store};
+pub use template::Template;
 pub use variables::{Scope, VARIABLES, Variable};
 pub use watch::{Watch, watch};
+pub use webhook::{CallBody, CallTarget, Json, ScaleCall, StateCall, WebhookSpec};

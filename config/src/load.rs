@@ -41,7 +41,7 @@ fn build(sources: &[Source], env: &Env, mut errors: Vec<Error>) -> Result<Config
         match yaml::parse(&source.file, &source.text) {
             Ok(documents) => {
                 for document in &documents {
-                    objects.read(&source.file, document, &mut errors);
+                    objects.read(&source.file, document, env, &mut errors);
                 }
             }
             Err(error) => {

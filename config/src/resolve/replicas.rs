@@ -49,7 +49,9 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: Origin::Default,
             }
         }
-        Kind::Process(_) | Kind::Kubernetes(_) if draft.min.is_none() && draft.max.is_none() => {
+        Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_)
+            if draft.min.is_none() && draft.max.is_none() =>
+        {
             if let Some(replicas) = &draft.replicas {
                 within_server(replicas, server, errors);
             }
@@ -65,7 +67,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: origin,
             }
         }
-        Kind::Process(_) | Kind::Kubernetes(_) => scaled(draft, server, errors),
+        Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) => scaled(draft, server, errors),
     };
     (errors.len() == before).then_some(replicas)
 }
