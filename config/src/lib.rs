@@ -26,6 +26,7 @@ mod number;
 mod origin;
 mod process;
 mod resolve;
+mod seldon;
 mod server;
 mod store;
 mod suggest;
@@ -44,6 +45,7 @@ pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
 pub use origin::{Origin, Place, Setting};
 pub use process::{AccessLog, Limits, ListenerTls, LogFormat, Process, Timeouts, TlsVersion};
+pub use seldon::SeldonSpec;
 pub use server::{
     Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,
     UpstreamTls,

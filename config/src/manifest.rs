@@ -6,6 +6,7 @@ mod fixed;
 mod kubernetes;
 mod model;
 mod process;
+mod seldon;
 mod server;
 mod tuning;
 mod webhook;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem::discriminant,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tailback_config::{Config, Kind};
+use tailback_config::{Config, Replication};
 use tailback_scaler::{
     ledger::{Ledger, Wake},
     run::Watched,
@@ -41,12 +42,16 @@ impl Table {
                 || Arc::new(Ledger::new(workers, wake.clone())),
                 |m| m.ledger.clone(),
             );
-            let pool = match &model.server.kind {
-                Kind::Process(_) => {
-                    let own = known.filter(|m| matches!(m.config.server.kind, Kind::Process(_)));
+            let pool = match model.server.replication() {
+                Replication::PerModel => {
+                    let own = known.filter(|m| {
+                        let before = &m.config.server;
+                        let same = discriminant(&before.kind) == discriminant(&model.server.kind);
+                        same && before.replication() == Replication::PerModel
+                    });
                     own.map_or_else(Default::default, |m| m.pool.clone())
                 }
-                Kind::Static(_) => {
+                Replication::Shared => {
                     let name = model.server.name.as_str();
                     shared
                         .entry(name)
@@ -80,10 +85,10 @@ impl Table {
         }
     }
 
-    /// The pool that the models of a static server share.
+    /// The pool that the models of a server share.
     fn pool_of(&self, server: &str) -> Arc<Pool> {
         let on_it = |m: &&Arc<Model>| {
-            m.config.server.name == server && matches!(m.config.server.kind, Kind::Static(_))
+            m.config.server.name == server && m.config.server.replication() == Replication::Shared
         };
         self.models
             .values()

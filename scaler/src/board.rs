@@ -18,8 +18,12 @@ const KEPT: usize = 256;
 pub struct Status {
     /// Replicas asked for.
     pub desired: u32,
+    /// Replicas the policy wants: other than those asked for with `dryRun`.
+    pub wanted: u32,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
+    /// How many replicas those are: more where they are gateways.
+    pub ready_count: u32,
     /// On their way.
     pub starting: u32,
     /// Finishing what they have.

@@ -4,11 +4,13 @@
 //!
 //! Everything blocks and waits for conditions, never for time.
 
+pub mod api;
 pub mod http;
 pub mod http2;
 pub mod load;
 pub mod process;
 pub mod python;
+pub mod seldon;
 pub mod upstream;
 pub mod upstream2;
 

@@ -134,6 +134,7 @@ fn a_folder_is_all_its_manifests_and_a_file_given_twice_is_one() {
             "llama",
             "llama-adapter",
             "m",
+            "meshed",
             "nomadic",
             "tfsimple",
             "wine"
@@ -405,4 +406,17 @@ fn the_secrets_of_a_webhook_are_shown_nowhere() {
     assert!(!crate::describe(&config).contains("s3cret"));
     assert!(!format!("{config:?}").contains("s3cret"));
     assert_eq!(spec.redact("no: s3cret".into()), "no: ${TOKEN}");
+}
+
+#[test]
+fn a_seldon_server_loads_with_the_ports_of_the_scheduler() {
+    let config = load(&[fixtures().join("seldon-scheduler.yaml")], &Env::default()).unwrap();
+    let model = &config.models["meshed"];
+    let spec = model.server.seldon().unwrap();
+    assert_eq!(
+        spec.to_string(),
+        "status seldon-scheduler.seldon-mesh:9004, triggers seldon-scheduler.seldon-mesh:9005, \
+         through seldon-mesh.seldon-mesh:80"
+    );
+    assert_eq!(model.server.replication(), Replication::PerModel);
 }

@@ -1,15 +1,12 @@
 //! A `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{fixed, kubernetes, process, tuning, webhook};
+use crate::manifest::{fixed, kubernetes, process, seldon, tuning, webhook};
 use crate::suggest::hint;
 use crate::{Env, Kind, Origin, Place, Protocol, Server};
 
 /// The ways to run replicas.
-const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook"];
-
-/// The ways to run replicas that are planned, but not here yet.
-const LATER: &[&str] = &["seldon"];
+const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
 
 /// The server that `spec` describes; what is wrong with it is noted.
 pub(super) fn read(spec: &Fields<'_>, place: Place, env: &Env) -> Option<Server> {
@@ -57,16 +54,6 @@ fn read_max(value: &Value<'_>) -> Option<u32> {
 /// The one way to run replicas that is set.
 fn read_kind(spec: &Fields<'_>, place: &Place, env: &Env) -> Option<Kind> {
     let mut given = Vec::new();
-    spec.ignore(LATER);
-    for later in LATER {
-        if let Some(value) = spec.get(later) {
-            given.push(*later);
-            value.rule(&format!(
-                "`{later}` is not supported by this version; expected one of {}",
-                listed(WAYS)
-            ));
-        }
-    }
     let mut kind = None;
     for way in WAYS {
         let Some(value) = spec.get(way) else { continue };
@@ -81,7 +68,8 @@ fn read_kind(spec: &Fields<'_>, place: &Place, env: &Env) -> Option<Kind> {
             "process" => process::read(&value, place).map(Kind::Process),
             "static" => fixed::read(&value, place).map(Kind::Static),
             "kubernetes" => kubernetes::read(&value, place).map(Kind::Kubernetes),
-            _ => webhook::read(&value, place, env).map(Kind::Webhook),
+            "webhook" => webhook::read(&value, place, env).map(Kind::Webhook),
+            _ => seldon::read(&value, place).map(Kind::Seldon),
         });
     }
     if given.is_empty() {

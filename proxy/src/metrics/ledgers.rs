@@ -94,7 +94,7 @@ pub fn render_models(table: &Table, board: &Board) -> String {
         let status = board.status(model.name()).unwrap_or_default();
         let states = [
             ("desired", status.desired as usize),
-            ("ready", status.ready.len()),
+            ("ready", status.ready_count as usize),
             ("starting", status.starting as usize),
             ("draining", status.draining as usize),
         ];

@@ -1,11 +1,16 @@
 //! Orchestrators: whoever starts and stops replicas.
 //!
 //! The scaler asks for absolute counts and hears of replica sets as they
-//! change. [`process`] runs local processes; [`fixed`] has addresses that are
-//! given and never scaled.
+//! change. [`process`] runs local processes; [`webhook`] asks an HTTP API;
+//! [`seldon`] triggers Seldon's scheduler; [`fixed`] has addresses that are given
+//! and never scaled.
 
 pub mod fixed;
+mod gateway;
 pub mod process;
+pub mod seldon;
+mod start_up;
+pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +30,8 @@ pub struct ReplicaSet {
     pub desired: Option<u32>,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
+    /// How many replicas those stand for, where they are gateways; `None`: one each.
+    pub behind: Option<u32>,
     /// How many are on their way, or wait to be started again.
     pub starting: u32,
     /// How many finish what they have and go.
@@ -35,6 +42,15 @@ pub struct ReplicaSet {
     pub start_up: Option<Duration>,
     /// Why the last replica that failed did so; `None` once one is ready after it.
     pub failure: Option<String>,
+}
+
+impl ReplicaSet {
+    /// How many replicas take traffic.
+    #[must_use]
+    pub fn ready_count(&self) -> u32 {
+        let listed = || u32::try_from(self.ready.len()).unwrap_or(u32::MAX);
+        self.behind.unwrap_or_else(listed)
+    }
 }
 
 /// Where orchestrators send what happens.
@@ -49,6 +65,14 @@ pub enum ScaleError {
     /// It may work later.
     #[error("failed: {0}")]
     Failed(String),
+    /// It may work after a while that whoever was asked has named.
+    #[error("failed: {why}; to be asked again after {} s", after.as_secs())]
+    Busy {
+        /// What it said.
+        why: String,
+        /// How long to wait.
+        after: Duration,
+    },
 }
 
 /// What an orchestrator knows of replicas that we did not ask for: those of a
@@ -64,8 +88,8 @@ pub enum Memory {
 /// Starts and stops replicas of models.
 #[async_trait]
 pub trait Orchestrator: Send + Sync {
-    /// Whether it has to be heard before anything is asked of it.
-    fn memory(&self) -> Memory {
+    /// Whether it has to be heard before anything is asked of it for `model`.
+    fn memory(&self, _model: &Model) -> Memory {
         Memory::None
     }
 

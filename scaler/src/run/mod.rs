@@ -27,7 +27,10 @@ use self::tracked::Tracked;
 use crate::{
     board::Board,
     ledger::{Ledger, Wake},
-    orchestrator::{Events, Orchestrator, ReplicaSet, fixed::Fixed, process::Processes},
+    orchestrator::{
+        Events, Orchestrator, ReplicaSet, fixed::Fixed, process::Processes, seldon::Seldon,
+        webhook::Webhooks,
+    },
     replica::Traffic,
 };
 
@@ -112,6 +115,8 @@ struct Loop {
     models: BTreeMap<String, Tracked>,
     processes: Arc<dyn Orchestrator>,
     fixed: Arc<dyn Orchestrator>,
+    webhooks: Arc<dyn Orchestrator>,
+    seldon: Arc<dyn Orchestrator>,
     events: mpsc::UnboundedReceiver<ReplicaSet>,
 }
 
@@ -120,7 +125,9 @@ impl Loop {
         let (sender, events): (Events, _) = mpsc::unbounded_channel();
         Self {
             processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
-            fixed: Arc::new(Fixed::new(sender)),
+            fixed: Arc::new(Fixed::new(sender.clone())),
+            webhooks: Arc::new(Webhooks::new(sender.clone())),
+            seldon: Arc::new(Seldon::new(sender)),
             options,
             models: BTreeMap::new(),
             events,
@@ -177,7 +184,9 @@ impl Loop {
             let name = watched.model.name.clone();
             let orchestrator = match watched.model.server.kind {
                 Kind::Process(_) => &self.processes,
-                Kind::Static(_) => &self.fixed,
+                Kind::Static(_) | Kind::Kubernetes(_) => &self.fixed,
+                Kind::Webhook(_) => &self.webhooks,
+                Kind::Seldon(_) => &self.seldon,
             };
             let tracked = match before.remove(&name) {
                 Some(mut tracked) if tracked.same_kind(&watched.model) => {
@@ -203,5 +212,7 @@ impl Loop {
         self.models.clear();
         self.processes.shutdown().await;
         self.fixed.shutdown().await;
+        self.webhooks.shutdown().await;
+        self.seldon.shutdown().await;
     }
 }

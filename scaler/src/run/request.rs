@@ -15,6 +15,8 @@ use crate::{
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Longest wait that whoever is asked can impose.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A count to ask for.
 #[derive(Clone)]
@@ -76,10 +78,15 @@ async fn carry(
                 Err(error @ ScaleError::Refused(_)) => {
                     report(&request, Outcome::Failed(error.to_string()), &board)
                 }
-                Err(error @ ScaleError::Failed(_)) => {
+                Err(error @ (ScaleError::Failed(_) | ScaleError::Busy { .. })) => {
                     report(&request, Outcome::Failed(error.to_string()), &board);
+                    // Not before it may work; all who were told the same come spread.
+                    let asked = match error {
+                        ScaleError::Busy { after, .. } => after.min(LONGEST_WAIT),
+                        _ => Duration::ZERO,
+                    };
                     tokio::select! {
-                        () = sleep(wait.mul_f64(0.75 + 0.5 * fastrand::f64())) => {
+                        () = sleep(asked + wait.mul_f64(0.75 + 0.5 * fastrand::f64())) => {
                             wait = (wait * 2).min(LONGEST_RETRY);
                             continue;
                         }

@@ -42,6 +42,8 @@ pub(super) struct Tracked {
     armed: bool,
     /// What was last decided with `dryRun`, which is not carried out: said once.
     dry_run: Option<u32>,
+    /// What was last decided, carried out or not.
+    wanted: u32,
 }
 
 impl Tracked {
@@ -50,7 +52,7 @@ impl Tracked {
     pub(super) fn new(watched: Watched, orchestrator: Arc<dyn Orchestrator>, board: Board) -> Self {
         let desired = watched.model.replicas.initial;
         let reading = watched.ledger.read();
-        let taken_over = match orchestrator.memory() {
+        let taken_over = match orchestrator.memory(&watched.model) {
             Memory::None => TakenOver::Yes,
             Memory::Own => TakenOver::NotYet,
         };
@@ -66,6 +68,7 @@ impl Tracked {
             taken_over,
             armed: false,
             dry_run: None,
+            wanted: desired,
             watched,
         };
         tracked.orchestrator.follow(&tracked.watched.model);
@@ -100,7 +103,8 @@ impl Tracked {
         }
         self.brain.configure(Settings::from(&*self.watched.model));
         self.orchestrator.follow(&self.watched.model);
-        match (self.taken_over, self.orchestrator.memory()) {
+        let memory = self.orchestrator.memory(&self.watched.model);
+        match (self.taken_over, memory) {
             (TakenOver::NotYet, _) => {}
             // Also where the count is the same: it must hear of a changed command.
             (TakenOver::Yes, Memory::None) => self.ask(None, None),
@@ -133,7 +137,7 @@ impl Tracked {
         let same = |a: &[Arc<Replica>], b: &[Arc<Replica>]| {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
         };
-        if !same(&self.set.ready, &set.ready) {
+        if !same(&self.set.ready, &set.ready) || self.set.behind != set.behind {
             self.brain.replicas_changed(Nanos::now());
         }
         // Also if they are the same: they may take more at once.
@@ -176,6 +180,7 @@ impl Tracked {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("; ");
+        self.wanted = decision.desired;
         let dry_run = self.watched.model.scaling.dry_run.value;
         if is_news(
             &mut self.dry_run,
@@ -195,7 +200,7 @@ impl Tracked {
 
     fn replicas(&self) -> Replicas {
         Replicas {
-            ready: u32::try_from(self.set.ready.len()).unwrap_or(u32::MAX),
+            ready: self.set.ready_count(),
             starting: self.set.starting,
             capacity: self.set.capacity,
             start_up: self.set.start_up,
@@ -240,7 +245,9 @@ impl Tracked {
     fn show(&self, why: &str) {
         self.board.update(&self.watched.model.name, |status| {
             status.desired = self.brain.desired();
+            status.wanted = self.wanted;
             status.ready.clone_from(&self.set.ready);
+            status.ready_count = self.set.ready_count();
             status.starting = self.set.starting;
             status.draining = self.set.draining;
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());

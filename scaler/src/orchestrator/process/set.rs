@@ -240,6 +240,7 @@ impl Set {
         let ready = self.members.values().filter(|m| m.phase == Phase::Ready);
         let set = ReplicaSet {
             desired: None,
+            behind: None,
             model: self.name().to_owned(),
             ready: ready.map(|m| m.replica.clone()).collect(),
             starting: count(Phase::Starting) + self.missing(),
