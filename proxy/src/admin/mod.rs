@@ -1,31 +1,53 @@
 //! The admin endpoints, on an address of their own: what the proxy knows, to be
-//! read. Nothing here changes state.
+//! read, by HTTP/1.1 or HTTP/2 in clear text. Nothing here changes state.
 //!
 //! They are not among pingora's services, which stop listening as soon as the
 //! drain begins: that is when they are looked at most.
 
+mod keda;
 mod pages;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tailback_scaler::board::Board;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::timeout,
 };
+use tonic::{Status, body::Body};
 
-use crate::{answer::json, downstream::DataPlane, metrics::render_models};
+use self::keda::Keda;
+use crate::{
+    answer::json,
+    downstream::{DataPlane, Version, first},
+    metrics::render_models,
+    transport::Transport,
+};
 
 /// A scraper that says nothing for this long is disconnected.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections at once; further ones wait to be accepted.
 const CONNECTIONS: usize = 64;
+/// HTTP/2 streams at once on a connection.
+const STREAMS: u32 = 100;
+/// Bytes of a header list of HTTP/2.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Streams reset before they were accepted, before the connection ends.
+const RESETS: usize = 20;
+/// Who does not answer a ping, sent so often, in this is gone.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(10);
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,6 +63,7 @@ pub struct Admin {
 
 /// Answers those who connect to `listener`, as long as it is polled.
 pub async fn serve(admin: Admin, listener: TcpListener) {
+    let keda = Arc::new(Keda::new(admin.plane.clone(), admin.board.clone()));
     let (admin, room) = (Arc::new(admin), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         // The semaphore is never closed.
@@ -49,9 +72,11 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let admin = admin.clone();
+                let (admin, keda) = (admin.clone(), keda.clone());
                 tokio::spawn(async move {
-                    admin.converse(stream).await;
+                    if let Err(error) = admin.converse(stream, keda).await {
+                        tracing::debug!(error, "admin connection");
+                    }
                     drop(place);
                 });
             }
@@ -64,17 +89,61 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
 }
 
 impl Admin {
-    async fn converse(&self, stream: TcpStream) {
+    async fn converse(
+        &self,
+        stream: TcpStream,
+        keda: Arc<Keda>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let first = first::version(Transport::clear(stream));
+        let (io, version) = timeout(HEADER_TIMEOUT, first).await??;
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(request.method(), request.uri().path());
-            async move { Ok::<_, Infallible>(answer.map(Full::new)) }
+            let answer = self.route(request, keda.clone());
+            async move { Ok::<_, Infallible>(answer.await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "admin connection");
+        let io = TokioIo::new(io);
+        match version {
+            Version::Http1 => {
+                http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(io, service)
+                    .await?;
+            }
+            Version::Http2 => {
+                http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(PING)
+                    .keep_alive_timeout(PONG)
+                    .max_concurrent_streams(STREAMS)
+                    .max_header_list_size(HEADER_BYTES)
+                    .max_pending_accept_reset_streams(RESETS)
+                    .serve_connection(io, service)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// gRPC is KEDA's; all else are pages.
+    fn route(
+        &self,
+        request: Request<Incoming>,
+        keda: Arc<Keda>,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let page =
+            (!is_grpc(&request)).then(|| self.answer(request.method(), request.uri().path()));
+        async move {
+            if let Some(page) = page {
+                return page.map(|bytes| Body::new(Full::new(bytes)));
+            }
+            let path = request.uri().path().to_owned();
+            match path.strip_prefix(keda::SERVICE) {
+                Some(method) => keda.call(method, request).await,
+                None => {
+                    Status::unimplemented(format!("there is no {path}; there is {}", keda::SERVICE))
+                        .into_http()
+                }
+            }
         }
     }
 
@@ -117,4 +186,11 @@ impl Admin {
 
 fn error(status: StatusCode, message: &str) -> Response<Bytes> {
     json(status, &serde_json::json!({ "error": message }))
+}
+
+/// Only HTTP/2 has the trailers that gRPC needs.
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    request.version() == http::Version::HTTP_2
+        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

@@ -47,7 +47,9 @@ fn model(model: &Model, board: &Board) -> Value {
         "held": reading.held,
         "replicas": {
             "desired": status.desired,
+            "wanted": status.wanted,
             "ready": status.replicas(),
+            "readyCount": status.ready_count,
             "starting": status.starting,
             "draining": status.draining,
             "startUpSeconds": status.start_up_seconds,
