@@ -214,7 +214,8 @@ impl Followed {
         let limit = model.concurrency.value;
         let set = ReplicaSet {
             model: model.name.clone(),
-            desired: seen.map(|seen| seen.replicas),
+            // On the way to a goal of ours, its steps are nobody else's counts.
+            desired: seen.map(|_| wanted),
             ready: view
                 .addresses
                 .gateway(&model.name, &spec.endpoints, limit, ready),

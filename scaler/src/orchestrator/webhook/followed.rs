@@ -91,9 +91,9 @@ impl Followed {
         if Arc::ptr_eq(&view.model, model) {
             return;
         }
-        let same = view.model.server.kind == model.server.kind;
         view.model = model.clone();
-        if !same {
+        // What was seen holds until the next look, if there is one.
+        if !super::has_state(model) {
             view.seen = None;
         }
         if view.asked.is_some() || view.seen.is_some() {
@@ -243,7 +243,8 @@ impl View {
         }
         ReplicaSet {
             model: model.name.clone(),
-            desired,
+            // While it may lag behind what it has taken, that is its account.
+            desired: desired.map(|_| wanted),
             ready,
             behind,
             starting: wanted.saturating_sub(count),
