@@ -146,7 +146,7 @@ async fn the_metric_is_the_lag_of_the_moment_and_its_target_the_threshold() {
         (&*spec.name, spec.whole, spec.value),
         ("tailback-lag", 12, 12.0)
     );
-    assert_eq!(keda.is_active(&of).await.unwrap(), false);
+    assert!(!keda.is_active(&of).await.unwrap());
     let callers: Vec<_> = (0..5).map(|_| hang(&proxy)).collect();
     eventually_async("five inside", || proxy.model("m")["inFlight"] == 5).await;
     let value = keda.value(&of, "tailback-lag").await.unwrap();
