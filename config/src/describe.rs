@@ -133,6 +133,8 @@ fn server_row(server: &Server, origin: String) -> Row {
             format!("static {}{tls}", endpoints.join(" "))
         }
         Kind::Kubernetes(spec) => format!("kubernetes {spec}"),
+        Kind::Webhook(spec) => format!("webhook {spec}"),
+        Kind::Seldon(spec) => format!("seldon {spec}"),
     };
     let protocol = match server.protocol {
         Protocol::Auto => String::new(),

@@ -27,11 +27,14 @@ mod number;
 mod origin;
 mod process;
 mod resolve;
+mod seldon;
 mod server;
 mod store;
 mod suggest;
+mod template;
 mod variables;
 mod watch;
+mod webhook;
 mod yaml;
 
 pub use cluster::{ClusterKind, ClusterObject};
@@ -47,10 +50,13 @@ pub use process::{
     AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
     Token,
 };
+pub use seldon::SeldonSpec;
 pub use server::{
     Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,
     UpstreamTls,
 };
 pub use store::{Reloaded, Store};
+pub use template::Template;
 pub use variables::{Scope, VARIABLES, Variable};
 pub use watch::{Watch, watch};
+pub use webhook::{CallBody, CallTarget, Json, ScaleCall, StateCall, WebhookSpec};

@@ -52,7 +52,7 @@ pub(crate) fn build_with(
         match yaml::parse(&source.file, &source.text) {
             Ok(documents) => {
                 for document in &documents {
-                    objects.read(&source.file, document, &mut errors);
+                    objects.read(&source.file, document, env, &mut errors);
                 }
             }
             Err(error) => {

@@ -6,15 +6,17 @@ mod fixed;
 mod kubernetes;
 mod model;
 mod process;
+mod seldon;
 mod server;
 mod tuning;
+mod webhook;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::suggest::hint;
 use crate::yaml::{Document, Node};
-use crate::{Error, Place, Server, Spot};
+use crate::{Env, Error, Place, Server, Spot};
 
 pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
@@ -44,7 +46,14 @@ enum Dialect {
 
 impl Objects {
     /// Adds what `document` of `file` describes. What is wrong with it goes to `errors`.
-    pub(crate) fn read(&mut self, file: &Arc<Path>, document: &Document, errors: &mut Vec<Error>) {
+    /// `env` has the variables that it may name.
+    pub(crate) fn read(
+        &mut self,
+        file: &Arc<Path>,
+        document: &Document,
+        env: &Env,
+        errors: &mut Vec<Error>,
+    ) {
         let root = &document.root;
         let text = |node: Option<&Node>| node.and_then(Node::text).unwrap_or_default().to_owned();
         let kind = text(root.entry("kind"));
@@ -64,13 +73,13 @@ impl Objects {
             line: root.line,
             field: String::new(),
         });
-        self.read_root(&context, root);
+        self.read_root(&context, root, env);
         let found = context.into_errors();
         self.unread |= !found.is_empty() && kind != "Model";
         errors.extend(found);
     }
 
-    fn read_root(&mut self, context: &Context, root: &Node) {
+    fn read_root(&mut self, context: &Context, root: &Node, env: &Env) {
         let Some(root) = Value::root(context, root).fields() else {
             return;
         };
@@ -93,7 +102,7 @@ impl Objects {
             ..context.place()
         };
         match kind {
-            "Server" => self.servers.extend(server::read(&spec, place)),
+            "Server" => self.servers.extend(server::read(&spec, place, env)),
             _ => self.models.extend(model::read(&spec, place, dialect)),
         }
         spec.finish();

@@ -4,6 +4,7 @@
 mod capacity;
 mod choose;
 mod replicas;
+mod webhook;
 mod workload;
 
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +38,7 @@ pub(crate) fn resolve(
     let mut models = BTreeMap::<String, Arc<Model>>::new();
     let mut memory = capacity::Memory::default();
     let mut workloads = workload::Workloads::default();
+    let mut webhooks = webhook::Webhooks::default();
     let mut places = HashMap::<String, Place>::new();
     for draft in objects.models {
         if let Some(first) = places.get(&draft.place.name) {
@@ -52,6 +54,7 @@ pub(crate) fn resolve(
         if environment.process.peers.is_some() {
             check_reach(&draft, server, errors);
         }
+        webhooks.add(&draft, server, errors);
         if let Some(model) = model(draft, server, &environment.thresholds, errors) {
             models.insert(model.name.clone(), Arc::new(model));
         }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{KubernetesSpec, Place, Policy, RateLimit, Setting, Source};
+use crate::{KubernetesSpec, Place, Policy, RateLimit, SeldonSpec, Setting, Source, WebhookSpec};
 
 /// How replicas of one or more models are run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,10 @@ pub enum Kind {
     Static(StaticSpec),
     /// A workload in a cluster.
     Kubernetes(KubernetesSpec),
+    /// Whatever an HTTP API runs.
+    Webhook(WebhookSpec),
+    /// Models of Seldon Core 2.
+    Seldon(SeldonSpec),
 }
 
 /// Whose the replicas of a server are.
@@ -165,7 +169,7 @@ impl Server {
     pub fn process(&self) -> Option<&ProcessSpec> {
         match &self.kind {
             Kind::Process(spec) => Some(spec),
-            Kind::Static(_) | Kind::Kubernetes(_) => None,
+            Kind::Static(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_) => None,
         }
     }
 
@@ -174,7 +178,25 @@ impl Server {
     pub fn kubernetes(&self) -> Option<&KubernetesSpec> {
         match &self.kind {
             Kind::Kubernetes(spec) => Some(spec),
-            Kind::Process(_) | Kind::Static(_) => None,
+            Kind::Process(_) | Kind::Static(_) | Kind::Webhook(_) | Kind::Seldon(_) => None,
+        }
+    }
+
+    /// The webhook it is scaled by, if it is a webhook server.
+    #[must_use]
+    pub fn webhook(&self) -> Option<&WebhookSpec> {
+        match &self.kind {
+            Kind::Webhook(spec) => Some(spec),
+            Kind::Process(_) | Kind::Static(_) | Kind::Kubernetes(_) | Kind::Seldon(_) => None,
+        }
+    }
+
+    /// The scheduler it is scaled by, if it is a Seldon server.
+    #[must_use]
+    pub fn seldon(&self) -> Option<&SeldonSpec> {
+        match &self.kind {
+            Kind::Seldon(spec) => Some(spec),
+            Kind::Process(_) | Kind::Static(_) | Kind::Kubernetes(_) | Kind::Webhook(_) => None,
         }
     }
 
@@ -193,6 +215,8 @@ impl Server {
                 Source::Fixed(endpoints) => Some(endpoints),
                 Source::Service(_) => None,
             },
+            Kind::Webhook(spec) => Some(&spec.endpoints),
+            Kind::Seldon(spec) => Some(&spec.endpoints),
             Kind::Process(_) => None,
         }
     }
@@ -201,7 +225,7 @@ impl Server {
     #[must_use]
     pub fn replication(&self) -> Replication {
         match &self.kind {
-            Kind::Process(_) => Replication::PerModel,
+            Kind::Process(_) | Kind::Webhook(_) | Kind::Seldon(_) => Replication::PerModel,
             Kind::Static(_) => Replication::Shared,
             Kind::Kubernetes(spec) if spec.is_per_model() => Replication::PerModel,
             Kind::Kubernetes(_) => Replication::Shared,
@@ -218,6 +242,8 @@ impl Kind {
             Self::Process(_) => None,
             Self::Static(spec) => spec.tls.as_ref(),
             Self::Kubernetes(spec) => spec.tls.as_ref(),
+            Self::Webhook(spec) => spec.tls.as_ref(),
+            Self::Seldon(spec) => spec.tls.as_ref(),
         }
     }
 }
@@ -228,6 +254,8 @@ impl fmt::Display for Kind {
             Self::Process(_) => "process",
             Self::Static(_) => "static",
             Self::Kubernetes(_) => "kubernetes",
+            Self::Webhook(_) => "webhook",
+            Self::Seldon(_) => "seldon",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem::discriminant,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -43,8 +44,11 @@ impl Table {
             );
             let pool = match model.server.replication() {
                 Replication::PerModel => {
-                    let own =
-                        known.filter(|m| m.config.server.replication() == Replication::PerModel);
+                    let own = known.filter(|m| {
+                        let before = &m.config.server;
+                        let same = discriminant(&before.kind) == discriminant(&model.server.kind);
+                        same && before.replication() == Replication::PerModel
+                    });
                     own.map_or_else(Default::default, |m| m.pool.clone())
                 }
                 Replication::Shared => {

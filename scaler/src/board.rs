@@ -23,6 +23,8 @@ const KEPT: usize = 256;
 pub struct Status {
     /// Replicas asked for.
     pub desired: u32,
+    /// Replicas the policy wants: other than those asked for with `dryRun`.
+    pub wanted: u32,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
     /// How many replicas those are: more than addresses behind a gateway.

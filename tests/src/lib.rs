@@ -4,6 +4,7 @@
 //!
 //! Everything blocks and waits for conditions, never for time.
 
+pub mod api;
 pub mod cluster;
 pub mod http;
 pub mod http2;
@@ -11,6 +12,7 @@ pub mod kubernetes;
 pub mod load;
 pub mod process;
 pub mod python;
+pub mod seldon;
 pub mod upstream;
 pub mod upstream2;
 

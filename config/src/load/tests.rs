@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::{Kind, Origin, Policy, Replication};
+use crate::{CallBody, Kind, Origin, Policy, Replication};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
@@ -150,6 +150,8 @@ fn a_folder_is_all_its_manifests_and_a_file_given_twice_is_one() {
             "llama",
             "llama-adapter",
             "m",
+            "meshed",
+            "nomadic",
             "tfsimple",
             "wine"
         ]
@@ -384,4 +386,53 @@ fn kubernetes_servers_load_with_workloads_shared_or_one_for_each_model() {
     );
     assert!(!config.models["wine"].replicas.is_followed());
     assert!(!config.models["llama"].replicas.is_followed());
+}
+
+#[test]
+fn a_webhook_server_loads_with_templates_to_fill() {
+    let config = load(&[fixtures().join("webhook.yaml")], &Env::default()).unwrap();
+    let model = &config.models["nomadic"];
+    assert_eq!((model.replicas.min, model.replicas.max), (0, 10));
+    let spec = model.server.webhook().unwrap();
+    assert_eq!(
+        spec.to_string(),
+        "POST http://nomad:4646/v1/job/{model}/scale, state http://nomad:4646/v1/job/{model}/scale, \
+         through gateway:8080"
+    );
+    let CallBody::Json(body) = &spec.scale.body else {
+        panic!("JSON: {spec:?}");
+    };
+    assert_eq!(
+        body.fill("nomadic", 3).to_string(),
+        r#"{"Count":3,"Message":"to 3","Meta":[true,1.5,null,"a"],"Target":{"Group":"nomadic"}}"#
+    );
+    let state = spec.state.as_ref().unwrap();
+    let pointer = state.desired.as_ref().unwrap();
+    assert_eq!(pointer.fill("a.b", 0), "/TaskGroups/a.b/Desired");
+    assert_eq!(state.period, Duration::from_millis(2500));
+}
+
+#[test]
+fn the_secrets_of_a_webhook_are_shown_nowhere() {
+    let text = include_str!("../../fixtures/webhook.yaml").replace("$${TOKEN}", "${TOKEN}");
+    let env = Env::from([("TOKEN", "s3cret")]);
+    let config = load_text(Path::new("a.yaml"), &text, &env).unwrap();
+    let spec = config.models["nomadic"].server.webhook().unwrap();
+    assert_eq!(spec.scale.target.headers[0].1.fill("m", 0), "s3cret");
+    assert!(!crate::describe(&config).contains("s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert_eq!(spec.redact("no: s3cret".into()), "no: ${TOKEN}");
+}
+
+#[test]
+fn a_seldon_server_loads_with_the_ports_of_the_scheduler() {
+    let config = load(&[fixtures().join("seldon-scheduler.yaml")], &Env::default()).unwrap();
+    let model = &config.models["meshed"];
+    let spec = model.server.seldon().unwrap();
+    assert_eq!(
+        spec.to_string(),
+        "status seldon-scheduler.seldon-mesh:9004, triggers seldon-scheduler.seldon-mesh:9005, \
+         through seldon-mesh.seldon-mesh:80"
+    );
+    assert_eq!(model.server.replication(), Replication::PerModel);
 }

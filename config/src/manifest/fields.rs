@@ -148,6 +148,11 @@ impl<'a> Value<'a> {
         found
     }
 
+    /// As the parser has it.
+    pub(crate) fn data(&self) -> &'a Data {
+        &self.node.data
+    }
+
     pub(crate) fn is_map(&self) -> bool {
         matches!(self.node.data, Data::Map(_))
     }

@@ -1,18 +1,15 @@
 //! A `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{fixed, kubernetes, process, tuning};
+use crate::manifest::{fixed, kubernetes, process, seldon, tuning, webhook};
 use crate::suggest::hint;
-use crate::{Kind, Origin, Place, Protocol, Server};
+use crate::{Env, Kind, Origin, Place, Protocol, Server};
 
 /// The ways to run replicas.
-const WAYS: &[&str] = &["process", "static", "kubernetes"];
-
-/// The ways to run replicas that are planned, but not here yet.
-const LATER: &[&str] = &["seldon", "webhook"];
+const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
 
 /// The server that `spec` describes; what is wrong with it is noted.
-pub(super) fn read(spec: &Fields<'_>, place: Place) -> Option<Server> {
+pub(super) fn read(spec: &Fields<'_>, place: Place, env: &Env) -> Option<Server> {
     let before = spec.failed();
     let capabilities = spec
         .get("capabilities")
@@ -27,7 +24,7 @@ pub(super) fn read(spec: &Fields<'_>, place: Place) -> Option<Server> {
     let protocol = spec
         .get("protocol")
         .map_or(Some(Protocol::default()), |value| read_protocol(&value));
-    let kind = read_kind(spec, &place);
+    let kind = read_kind(spec, &place, env);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
             "a static server has the replicas its endpoints are and is never scaled; remove it",
@@ -55,18 +52,8 @@ fn read_max(value: &Value<'_>) -> Option<u32> {
 }
 
 /// The one way to run replicas that is set.
-fn read_kind(spec: &Fields<'_>, place: &Place) -> Option<Kind> {
+fn read_kind(spec: &Fields<'_>, place: &Place, env: &Env) -> Option<Kind> {
     let mut given = Vec::new();
-    spec.ignore(LATER);
-    for later in LATER {
-        if let Some(value) = spec.get(later) {
-            given.push(*later);
-            value.rule(&format!(
-                "`{later}` is not supported by this version; expected one of {}",
-                listed(WAYS)
-            ));
-        }
-    }
     let mut kind = None;
     for way in WAYS {
         let Some(value) = spec.get(way) else { continue };
@@ -80,7 +67,9 @@ fn read_kind(spec: &Fields<'_>, place: &Place) -> Option<Kind> {
         kind = kind.or(match *way {
             "process" => process::read(&value, place).map(Kind::Process),
             "static" => fixed::read(&value, place).map(Kind::Static),
-            _ => kubernetes::read(&value, place).map(Kind::Kubernetes),
+            "kubernetes" => kubernetes::read(&value, place).map(Kind::Kubernetes),
+            "webhook" => webhook::read(&value, place, env).map(Kind::Webhook),
+            _ => seldon::read(&value, place).map(Kind::Seldon),
         });
     }
     if given.is_empty() {

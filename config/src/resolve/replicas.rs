@@ -36,7 +36,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
             }
         }
         // What a workload has is its owner's business, until a model says otherwise.
-        Kind::Kubernetes(_)
+        Kind::Kubernetes(_) | Kind::Seldon(_)
             if draft.min.is_none() && draft.max.is_none() && draft.replicas.is_none() =>
         {
             Replicas {
@@ -49,7 +49,9 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: Origin::Default,
             }
         }
-        Kind::Process(_) | Kind::Kubernetes(_) if draft.min.is_none() && draft.max.is_none() => {
+        Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_)
+            if draft.min.is_none() && draft.max.is_none() =>
+        {
             if let Some(replicas) = &draft.replicas {
                 within_server(replicas, server, errors);
             }
@@ -65,9 +67,31 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: origin,
             }
         }
-        Kind::Process(_) | Kind::Kubernetes(_) => scaled(draft, server, errors),
+        Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_) => {
+            scaled(draft, server, errors)
+        }
     };
+    check_zero(draft, server, errors);
     (errors.len() == before).then_some(replicas)
+}
+
+/// Seldon's scheduler never goes below 1.
+fn check_zero(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+    if server.seldon().is_none() {
+        return;
+    }
+    for count in draft.min.iter().chain(&draft.max).chain(&draft.replicas) {
+        if count.value == 0 {
+            errors.push(rule(
+                &count.spot,
+                format!(
+                    "found 0, expected at least 1: Seldon's scheduler, which scales the models of server {}, never \
+                     goes below 1 (a kubernetes server of kind Model does)",
+                    server.name
+                ),
+            ));
+        }
+    }
 }
 
 fn scaled(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {

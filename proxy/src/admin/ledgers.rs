@@ -6,11 +6,10 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tailback_scaler::peers::herald::Lines;
-
-use super::Body;
+use tonic::body::Body;
 
 pub(super) fn lines(lines: Lines) -> Response<Body> {
     let frames = stream::unfold(lines, |mut lines| async move {
@@ -18,7 +17,7 @@ pub(super) fn lines(lines: Lines) -> Response<Body> {
         let frame = Frame::data(Bytes::from(line.text()));
         Some((Ok::<_, Infallible>(frame), lines))
     });
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let mut response = Response::new(Body::new(StreamBody::new(frames)));
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/x-ndjson"),

@@ -1,35 +1,57 @@
 //! The admin endpoints, on an address of their own: what the proxy knows, to be
-//! read. Only what is in [`control`] changes state.
+//! read, by HTTP/1.1 or HTTP/2 in clear text. Only what is in [`control`] changes
+//! state.
 //!
 //! They are not among pingora's services, which stop listening as soon as the
 //! drain begins: that is when they are looked at most.
 
 mod control;
+mod keda;
 mod ledgers;
 mod pages;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tailback_config::Token;
 use tailback_scaler::{board::Board, peers::herald::Herald, run::switch::Switch};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::timeout,
 };
+use tonic::{Status, body::Body};
 
-use self::control::Order;
-use crate::{answer::json, downstream::DataPlane, metrics::render_models};
+use self::{control::Order, keda::Keda};
+use crate::{
+    answer::json,
+    downstream::{DataPlane, Version, first},
+    metrics::render_models,
+    transport::Transport,
+};
 
 /// A scraper that says nothing for this long is disconnected.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections at once; further ones wait to be accepted. Each other proxy keeps one.
 const CONNECTIONS: usize = 256;
+/// HTTP/2 streams at once on a connection.
+const STREAMS: u32 = 100;
+/// Bytes of a header list of HTTP/2.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Streams reset before they were accepted, before the connection ends.
+const RESETS: usize = 20;
+/// Who does not answer a ping, sent so often, in this is gone.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(10);
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,6 +73,7 @@ pub struct Admin {
 
 /// Answers those who connect to `listener`, as long as it is polled.
 pub async fn serve(admin: Admin, listener: TcpListener) {
+    let keda = Arc::new(Keda::new(admin.plane.clone(), admin.board.clone()));
     let (admin, room) = (Arc::new(admin), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         // The semaphore is never closed.
@@ -61,9 +84,11 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
             Ok((stream, _)) => {
                 // A line that wakes the leader must not wait for the last one's ACK.
                 let _ = stream.set_nodelay(true);
-                let admin = admin.clone();
+                let (admin, keda) = (admin.clone(), keda.clone());
                 tokio::spawn(async move {
-                    admin.converse(stream).await;
+                    if let Err(error) = admin.converse(stream, keda).await {
+                        tracing::debug!(error, "admin connection");
+                    }
                     drop(place);
                 });
             }
@@ -76,20 +101,50 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
 }
 
 impl Admin {
-    async fn converse(&self, stream: TcpStream) {
-        let service = service_fn(|request: Request<Incoming>| async move {
-            Ok::<_, Infallible>(self.answer(&request).await)
+    async fn converse(
+        self: Arc<Self>,
+        stream: TcpStream,
+        keda: Arc<Keda>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let first = first::version(Transport::clear(stream));
+        let (io, version) = timeout(HEADER_TIMEOUT, first).await??;
+        let service = service_fn(|request: Request<Incoming>| {
+            let answer = self.clone().answer(request, keda.clone());
+            async move { Ok::<_, Infallible>(answer.await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "admin connection");
+        let io = TokioIo::new(io);
+        match version {
+            Version::Http1 => {
+                http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(io, service)
+                    .await?;
+            }
+            Version::Http2 => {
+                http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(PING)
+                    .keep_alive_timeout(PONG)
+                    .max_concurrent_streams(STREAMS)
+                    .max_header_list_size(HEADER_BYTES)
+                    .max_pending_accept_reset_streams(RESETS)
+                    .serve_connection(io, service)
+                    .await?;
+            }
         }
+        Ok(())
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+    /// gRPC is KEDA's; all else are pages.
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        keda: Arc<Keda>,
+    ) -> Response<Body> {
+        if is_grpc(&request) {
+            return call(&keda, request).await;
+        }
         let (method, path) = (request.method(), request.uri().path());
         if let Some(order) = Order::parse(path) {
             return whole(if method == Method::POST {
@@ -136,11 +191,24 @@ impl Admin {
     }
 }
 
-/// An answer, or lines of it as they come.
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// Only HTTP/2 has the trailers that gRPC needs.
+fn is_grpc(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    request.version() == http::Version::HTTP_2
+        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+async fn call(keda: &Arc<Keda>, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    match path.strip_prefix(keda::SERVICE) {
+        Some(method) => keda.clone().call(method, request).await,
+        None => Status::unimplemented(format!("there is no {path}; there is {}", keda::SERVICE))
+            .into_http(),
+    }
+}
 
 fn whole(response: Response<Bytes>) -> Response<Body> {
-    response.map(|bytes| Full::new(bytes).boxed_unsync())
+    response.map(|bytes| Body::new(Full::new(bytes)))
 }
 
 fn not_allowed(methods: &'static str) -> Response<Bytes> {

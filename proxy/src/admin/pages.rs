@@ -78,6 +78,7 @@ fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
         "held": reading.held,
         "replicas": {
             "desired": status.desired,
+            "wanted": status.wanted,
             "ready": status.replicas(),
             "readyCount": status.ready_count,
             "starting": status.starting,

@@ -3,8 +3,7 @@
 use std::io;
 
 use bytes::BytesMut;
-use pingora_core::protocols::Stream;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::Version;
 use crate::transport::Transport;
@@ -17,7 +16,9 @@ const FIRST: usize = 2048;
 
 /// Which HTTP the caller speaks, by its first bytes. It costs no round trip and
 /// no further system call: what is read is kept.
-pub(super) async fn version(mut io: Transport<Stream>) -> io::Result<(Transport<Stream>, Version)> {
+pub(crate) async fn version<S: AsyncRead + AsyncWrite + Unpin>(
+    mut io: Transport<S>,
+) -> io::Result<(Transport<S>, Version)> {
     let mut first = BytesMut::with_capacity(FIRST);
     loop {
         if let Some(version) = version_of(&first) {

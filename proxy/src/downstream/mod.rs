@@ -7,7 +7,7 @@ mod call;
 mod connection;
 mod drain;
 mod exchange;
-mod first;
+pub(crate) mod first;
 mod http1;
 mod http2;
 mod io;

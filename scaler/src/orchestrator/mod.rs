@@ -1,12 +1,17 @@
 //! Orchestrators: whoever starts and stops replicas.
 //!
 //! The scaler asks for absolute counts and hears of replica sets as they
-//! change. [`process`] runs local processes; [`fixed`] has addresses that are
-//! given and never scaled; [`kubernetes`] scales workloads in a cluster.
+//! change. [`process`] runs local processes; [`kubernetes`] scales workloads in a
+//! cluster; [`webhook`] asks an HTTP API; [`seldon`] triggers Seldon's scheduler;
+//! [`fixed`] has addresses that are given and never scaled.
 
 pub mod fixed;
+mod gateway;
 pub mod kubernetes;
 pub mod process;
+pub mod seldon;
+mod start_up;
+pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,8 +31,7 @@ pub struct ReplicaSet {
     pub desired: Option<u32>,
     /// Those that take traffic.
     pub ready: Vec<Arc<Replica>>,
-    /// How many replicas are behind `ready`, where that is not one each: `ready`
-    /// is a gateway's addresses.
+    /// How many replicas those stand for, where they are gateways; `None`: one each.
     pub behind: Option<u32>,
     /// How many are on their way, or wait to be started again.
     pub starting: u32,
@@ -39,6 +43,15 @@ pub struct ReplicaSet {
     pub start_up: Option<Duration>,
     /// Why the last replica that failed did so; `None` once one is ready after it.
     pub failure: Option<String>,
+}
+
+impl ReplicaSet {
+    /// How many replicas take traffic.
+    #[must_use]
+    pub fn ready_count(&self) -> u32 {
+        let listed = || u32::try_from(self.ready.len()).unwrap_or(u32::MAX);
+        self.behind.unwrap_or_else(listed)
+    }
 }
 
 /// Where orchestrators send what happens.
@@ -73,20 +86,11 @@ pub enum Memory {
     Own,
 }
 
-impl ReplicaSet {
-    /// How many replicas take traffic.
-    #[must_use]
-    pub fn ready_count(&self) -> u32 {
-        self.behind
-            .unwrap_or_else(|| u32::try_from(self.ready.len()).unwrap_or(u32::MAX))
-    }
-}
-
 /// Starts and stops replicas of models.
 #[async_trait]
 pub trait Orchestrator: Send + Sync {
-    /// Whether it has to be heard before anything is asked of it.
-    fn memory(&self) -> Memory {
+    /// Whether it has to be heard before anything is asked of it for `model`.
+    fn memory(&self, _model: &Model) -> Memory {
         Memory::None
     }
 

@@ -39,6 +39,7 @@ use crate::{
     ledger::{Ledger, Wake},
     orchestrator::{
         Events, Orchestrator, ReplicaSet, fixed::Fixed, kubernetes::Kubernetes, process::Processes,
+        seldon::Seldon, webhook::Webhooks,
     },
     peers::{self, herald::Herald},
     replica::Traffic,
@@ -151,6 +152,8 @@ struct Loop {
     processes: Arc<dyn Orchestrator>,
     fixed: Arc<dyn Orchestrator>,
     kubernetes: Arc<dyn Orchestrator>,
+    webhooks: Arc<dyn Orchestrator>,
+    seldon: Arc<dyn Orchestrator>,
     events: mpsc::UnboundedReceiver<ReplicaSet>,
     company: Company,
     company_events: mpsc::UnboundedReceiver<peers::Event>,
@@ -170,7 +173,9 @@ impl Loop {
             sample: Instant::now(),
             processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
             fixed: Arc::new(Fixed::new(sender.clone())),
-            kubernetes: Arc::new(Kubernetes::new(sender)),
+            kubernetes: Arc::new(Kubernetes::new(sender.clone())),
+            webhooks: Arc::new(Webhooks::new(sender.clone())),
+            seldon: Arc::new(Seldon::new(sender)),
             options,
             models: BTreeMap::new(),
             events,
@@ -255,6 +260,8 @@ impl Loop {
                 Kind::Process(_) => &self.processes,
                 Kind::Static(_) => &self.fixed,
                 Kind::Kubernetes(_) => &self.kubernetes,
+                Kind::Webhook(_) => &self.webhooks,
+                Kind::Seldon(_) => &self.seldon,
             };
             let tracked = match before.remove(&name) {
                 Some(mut tracked) if tracked.same_kind(&watched.model) => {
@@ -284,6 +291,8 @@ impl Loop {
         self.processes.shutdown().await;
         self.fixed.shutdown().await;
         self.kubernetes.shutdown().await;
+        self.webhooks.shutdown().await;
+        self.seldon.shutdown().await;
         self.options.herald.end().await;
     }
 }

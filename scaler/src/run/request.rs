@@ -18,6 +18,8 @@ use crate::{
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Longest wait that whoever is asked can impose.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A count to ask for.
 #[derive(Clone)]
@@ -88,7 +90,7 @@ async fn carry(
             let pause = match &error {
                 ScaleError::Refused(_) => LONGEST_RETRY,
                 ScaleError::Failed(_) => wait,
-                ScaleError::Busy { after, .. } => wait.max(*after),
+                ScaleError::Busy { after, .. } => wait.max((*after).min(LONGEST_WAIT)),
             };
             wait = (wait * 2).min(LONGEST_RETRY);
             count(&request, "failed");

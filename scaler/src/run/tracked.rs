@@ -54,6 +54,8 @@ pub(super) struct Tracked {
     armed: bool,
     /// What was last decided with `dryRun`, which is not carried out: said once.
     dry_run: Option<u32>,
+    /// What was last decided, carried out or not.
+    wanted: u32,
 }
 
 impl Tracked {
@@ -68,7 +70,7 @@ impl Tracked {
         let desired = watched.model.replicas.initial;
         let own = watched.ledger.read();
         let reading = own.plus(&others.counts);
-        let taken_over = match orchestrator.memory() {
+        let taken_over = match orchestrator.memory(&watched.model) {
             Memory::None => TakenOver::Yes,
             Memory::Own => TakenOver::NotYet,
         };
@@ -86,6 +88,7 @@ impl Tracked {
             activity: Activity::default(),
             armed: false,
             dry_run: None,
+            wanted: desired,
             watched,
             others,
             own,
@@ -126,7 +129,8 @@ impl Tracked {
         }
         self.brain.configure(Settings::from(&*self.watched.model));
         self.orchestrator.follow(&self.watched.model);
-        match (self.taken_over, self.orchestrator.memory()) {
+        let memory = self.orchestrator.memory(&self.watched.model);
+        match (self.taken_over, memory) {
             (TakenOver::NotYet, _) => {}
             // Also where the count is the same: it must hear of a changed command.
             (TakenOver::Yes, Memory::None) => self.ask(None, None),
@@ -159,7 +163,7 @@ impl Tracked {
         let same = |a: &[Arc<Replica>], b: &[Arc<Replica>]| {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
         };
-        if !same(&self.set.ready, &set.ready) {
+        if !same(&self.set.ready, &set.ready) || self.set.behind != set.behind {
             self.brain.replicas_changed(Nanos::now());
         }
         // Also if they are the same: they may take more at once.
@@ -347,6 +351,7 @@ impl Tracked {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("; ");
+        self.wanted = decision.desired;
         let dry_run = self.watched.model.scaling.dry_run.value;
         let leads = self.others.role == Role::Leads;
         if leads
@@ -441,6 +446,7 @@ impl Tracked {
     fn show(&self, why: &str) {
         self.board.update(&self.watched.model.name, |status| {
             status.desired = self.brain.desired();
+            status.wanted = self.wanted;
             status.ready.clone_from(&self.set.ready);
             status.ready_count = self.set.ready_count();
             status.activity = self.activity;

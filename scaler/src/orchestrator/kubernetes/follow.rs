@@ -158,7 +158,7 @@ impl Follower {
         let mut retry = FIRST_RETRY;
         loop {
             let waiting = state.tidy(Nanos::now());
-            self.report(&state, &models, &events);
+            self.report(&mut state, &models, &events);
             tokio::select! {
                 Some(note) = inbox.recv() => take(note, &mut state, &mut models),
                 Some(change) = workload.recv() => {
@@ -253,7 +253,7 @@ impl Follower {
     }
 
     /// Tells all its models what there is.
-    fn report(&self, state: &State, models: &[Arc<Model>], events: &Events) {
+    fn report(&self, state: &mut State, models: &[Arc<Model>], events: &Events) {
         *self.known() = Known {
             desired: state.desired(),
             ready: state.running(),

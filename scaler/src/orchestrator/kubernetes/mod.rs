@@ -5,9 +5,8 @@
 //! `scale` subresource. What the cluster does not say, or cannot be asked, leaves
 //! everything as it was: the data plane goes on with the endpoints it has.
 //!
-//! From pure to I/O: [`endpoints`], [`members`], [`gateway`], [`count`] and
-//! [`start_up`] make up the [`state`]; [`call`], [`scale`] and [`watch`] talk to
-//! the [`cluster`].
+//! From pure to I/O: [`endpoints`], [`members`] and [`count`] make up the
+//! [`state`]; [`call`], [`scale`] and [`watch`] talk to the [`cluster`].
 
 pub(crate) mod call;
 pub(crate) mod cluster;
@@ -15,12 +14,10 @@ mod count;
 mod deletion_cost;
 pub(crate) mod endpoints;
 mod follow;
-mod gateway;
 mod members;
 mod models;
 pub(crate) mod refuse;
 mod scale;
-mod start_up;
 mod state;
 mod target;
 pub(crate) mod watch;
@@ -105,7 +102,7 @@ impl Followed {
 
 #[async_trait]
 impl Orchestrator for Kubernetes {
-    fn memory(&self) -> Memory {
+    fn memory(&self, _model: &Model) -> Memory {
         Memory::Own
     }
 

@@ -1,20 +1,22 @@
 //! What is known of one workload. Pure: the follower brings events and the time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use tailback_config::{Model, Service, Source};
+use tailback_config::{Endpoint, Model, Service, Source};
 
 use super::{
     count::Count,
     endpoints,
-    gateway::Gateway,
     members::{Members, Running, Waiting},
     scale::Scale,
-    start_up::StartUps,
     target::{CountAt, Observed},
 };
-use crate::{clock::Nanos, orchestrator::ReplicaSet, replica::Replica};
+use crate::{
+    clock::Nanos,
+    orchestrator::{ReplicaSet, gateway::Addresses, start_up::StartUps},
+    replica::Replica,
+};
 
 /// See the [module](self).
 pub(super) struct State {
@@ -49,7 +51,8 @@ enum Way {
         port: Option<String>,
     },
     Gateway {
-        gateway: Gateway,
+        addresses: Addresses,
+        endpoints: Vec<Endpoint>,
         /// Replicas behind it, by the workload's status.
         ready: u32,
     },
@@ -66,7 +69,8 @@ impl State {
                 port: None,
             },
             Source::Fixed(endpoints) => Way::Gateway {
-                gateway: Gateway::new(server, endpoints),
+                addresses: Addresses::default(),
+                endpoints: endpoints.clone(),
                 ready: 0,
             },
         };
@@ -217,7 +221,7 @@ impl State {
     }
 
     /// What `model` is told; `None` while there is nothing to tell.
-    pub(super) fn set(&self, model: &Model) -> Option<ReplicaSet> {
+    pub(super) fn set(&mut self, model: &Model) -> Option<ReplicaSet> {
         let failure = self.wrong();
         let complete = self.workload.ever
             && match &self.way {
@@ -234,12 +238,20 @@ impl State {
             });
         }
         let count = self.ready_count();
-        let (ready, behind, draining): (Vec<Arc<Replica>>, _, _) = match &self.way {
+        let (ready, behind, draining): (Vec<Arc<Replica>>, _, _) = match &mut self.way {
             Way::Pods { members, .. } => {
                 let ready = members.ready().into_iter().map(|one| one.replica);
                 (ready.collect(), None, members.draining())
             }
-            Way::Gateway { gateway, .. } => (gateway.open(count, self.concurrency), Some(count), 0),
+            Way::Gateway {
+                addresses,
+                endpoints,
+                ..
+            } => {
+                let each = self.concurrency.and_then(NonZeroU32::new);
+                let through = addresses.gateway(&self.server, endpoints, each, count);
+                (through, Some(count), 0)
+            }
         };
         Some(ReplicaSet {
             model: model.name.clone(),

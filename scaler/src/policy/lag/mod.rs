@@ -77,9 +77,11 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     let growth = seen.demand.growth.max(0.0);
     let coming = staffed(rate + (growth * (start_up + RATE_AGE)).min(rate));
     let needed = whole(load / f64::from(slots)).max(coming).max(used);
-    // In use within the inactive time: a model does not go to zero yet.
     let carries = whole(seen.lag as f64 / f64::from(threshold)).min(seen.desired);
-    let replicas = needed.max(kept).max(carries).max(1);
+    // In use within the inactive time: a model does not go to zero yet. One that
+    // begins there stays until it is asked for.
+    let last = u32::from(seen.desired > 0);
+    let replicas = needed.max(kept).max(carries).max(last);
     let carried = f64::from(threshold) * f64::from(seen.desired);
     let lag = if threshold > slots {
         seen.lag as f64

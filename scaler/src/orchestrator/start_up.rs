@@ -1,4 +1,5 @@
-//! How long replicas take to get ready: from our request to their readiness.
+//! How long replicas that others start take to get ready: from our request to
+//! their readiness.
 
 use std::{collections::VecDeque, time::Duration};
 

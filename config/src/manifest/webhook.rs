@@ -1,0 +1,295 @@
+//! `webhook` of a server: the HTTP request that asks for replicas, and the one that reads what
+//! there is.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, Uri, header};
+
+use crate::manifest::fields::{Fields, Value};
+use crate::manifest::fixed;
+use crate::webhook::{CallBody, CallTarget, Json, ScaleCall, StateCall, WebhookSpec};
+use crate::yaml::Data;
+use crate::{Endpoint, Env, Place, Template, UpstreamTls};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(5);
+const METHODS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH];
+
+/// The webhook that `value` describes; what is wrong with it is noted.
+pub(super) fn read(value: &Value<'_>, place: &Place, env: &Env) -> Option<WebhookSpec> {
+    let fields = value.fields()?;
+    let before = fields.failed();
+    let scale = fields
+        .required(
+            "scale",
+            "a map with the url of the request that asks for replicas",
+        )
+        .and_then(|value| read_scale(&value, env));
+    let state = fields.get("state").map(|value| read_state(&value, env));
+    let endpoints = fields.get("endpoints").map(|list| {
+        let endpoints = fixed::read_endpoints(&list);
+        endpoints.unwrap_or_default()
+    });
+    let tls_value = fields.get("tls");
+    let tls = tls_value
+        .as_ref()
+        .map(|value| fixed::read_tls(value, place));
+    let endpoints = match endpoints {
+        Some(endpoints) => endpoints,
+        None => {
+            let told = state
+                .as_ref()
+                .is_some_and(|state| state.as_ref().is_none_or(|state| state.endpoints.is_some()));
+            if !told {
+                fields.rule(
+                    "found neither `endpoints` nor `state.endpoints`, expected one of them: where \
+                     the replicas take requests",
+                );
+            }
+            Vec::new()
+        }
+    };
+    check_tls(tls_value.as_ref(), &endpoints);
+    let went_well = fields.failed() == before;
+    fields.finish();
+    let tls = match tls {
+        Some(tls) => Some(tls?),
+        None => endpoints
+            .iter()
+            .any(|one| one.secure)
+            .then(UpstreamTls::default),
+    };
+    let state = match state {
+        Some(state) => Some(state?),
+        None => None,
+    };
+    went_well.then_some(WebhookSpec {
+        scale: scale?,
+        state,
+        endpoints,
+        tls,
+    })
+}
+
+fn check_tls(value: Option<&Value<'_>>, endpoints: &[Endpoint]) {
+    if let Some(value) = value
+        && endpoints.iter().any(|one| !one.secure)
+    {
+        value.rule("the endpoints are http; expected https endpoints, or no tls");
+    }
+}
+
+// === scale ===
+
+fn read_scale(value: &Value<'_>, env: &Env) -> Option<ScaleCall> {
+    let fields = value.fields()?;
+    let method = fields
+        .get("method")
+        .map_or(Some(Method::POST), |value| read_method(&value));
+    let target = read_target(&fields, env);
+    let body = fields
+        .get("body")
+        .map_or(Some(CallBody::None), |value| read_body(&value, env));
+    fields.finish();
+    let call = ScaleCall {
+        method: method?,
+        target: target?,
+        body: body?,
+    };
+    if !call.templates().any(Template::has_replicas) {
+        value.rule(
+            "found no {replicas} in url, headers or body, expected it in one of them: it stands \
+             for the count that is asked for",
+        );
+        return None;
+    }
+    Some(call)
+}
+
+fn read_method(value: &Value<'_>) -> Option<Method> {
+    let text = value.text()?;
+    let found = METHODS.iter().find(|method| method.as_str() == text);
+    if found.is_none() {
+        value.wrong("POST, PUT or PATCH");
+    }
+    found.cloned()
+}
+
+fn read_body(value: &Value<'_>, env: &Env) -> Option<CallBody> {
+    match value.data() {
+        Data::List(_) | Data::Map(_) => read_json(value, env).map(CallBody::Json),
+        Data::Plain(_) | Data::Quoted(_) => read_template(value, env).map(CallBody::Text),
+    }
+}
+
+fn read_json(value: &Value<'_>, env: &Env) -> Option<Json> {
+    Some(match value.data() {
+        Data::List(_) => {
+            let items = value.items()?;
+            let read: Vec<_> = items.iter().filter_map(|v| read_json(v, env)).collect();
+            (read.len() == items.len()).then_some(Json::List(read))?
+        }
+        Data::Map(_) => {
+            let entries = value.entries()?;
+            let read: Vec<_> = entries
+                .iter()
+                .filter_map(|(name, v)| Some(((*name).to_owned(), read_json(v, env)?)))
+                .collect();
+            (read.len() == entries.len()).then_some(Json::Map(read))?
+        }
+        Data::Plain(text) => match plain(text) {
+            Some(value) => Json::Plain(value),
+            None => Json::Text(read_template(value, env)?),
+        },
+        Data::Quoted(_) => Json::Text(read_template(value, env)?),
+    })
+}
+
+/// A plain word of YAML that is no text in JSON.
+fn plain(text: &str) -> Option<serde_json::Value> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Some(serde_json::Value::Null),
+        "true" | "True" | "TRUE" => Some(true.into()),
+        "false" | "False" | "FALSE" => Some(false.into()),
+        _ => serde_json::from_str(text)
+            .ok()
+            .filter(serde_json::Value::is_number),
+    }
+}
+
+// === state ===
+
+fn read_state(value: &Value<'_>, env: &Env) -> Option<StateCall> {
+    let fields = value.fields()?;
+    let target = read_target(&fields, env);
+    let before = fields.failed();
+    let pointer = |name| {
+        let value = fields.get(name)?;
+        read_pointer(&value, env)
+    };
+    let (desired, ready, endpoints) = (pointer("desired"), pointer("ready"), pointer("endpoints"));
+    let period = fields
+        .get("periodSeconds")
+        .map_or(Some(PERIOD), |value| value.seconds_above_zero());
+    let went_well = fields.failed() == before;
+    fields.finish();
+    let target = target?;
+    if target.url.has_replicas() {
+        value.rule("found {replicas} in url: the state is read whatever count is asked for");
+        return None;
+    }
+    if went_well && desired.is_none() && ready.is_none() && endpoints.is_none() {
+        value.rule(
+            "found none of desired, ready and endpoints, expected at least one of them: where in \
+             the answer to look",
+        );
+        return None;
+    }
+    went_well.then_some(StateCall {
+        target,
+        desired,
+        ready,
+        endpoints,
+        period: period?,
+    })
+}
+
+/// A JSON pointer (RFC 6901), in which `{model}` may stand for the model's name.
+fn read_pointer(value: &Value<'_>, env: &Env) -> Option<Template> {
+    let text = value.text()?;
+    let whole = text.is_empty() || text.starts_with('/');
+    let escapes = text
+        .split('~')
+        .skip(1)
+        .all(|rest| rest.starts_with(['0', '1']));
+    if !whole || !escapes || text.contains("{replicas}") || text.contains("${") {
+        value.wrong(
+            "a JSON pointer such as /status/replicas (with ~1 for a / in a name, and ~0 for a ~)",
+        );
+        return None;
+    }
+    Template::parse(&text, env).ok()
+}
+
+// === both ===
+
+fn read_target(fields: &Fields<'_>, env: &Env) -> Option<CallTarget> {
+    let url = fields
+        .required("url", "an address such as http://api:8080/scale/{model}")
+        .and_then(|value| read_url(&value, env));
+    let headers = fields
+        .get("headers")
+        .map_or_else(|| Some(Vec::new()), |value| read_headers(&value, env));
+    let timeout = fields
+        .get("timeoutSeconds")
+        .map_or(Some(TIMEOUT), |value| value.seconds_above_zero());
+    Some(CallTarget {
+        url: url?,
+        headers: headers?,
+        timeout: timeout?,
+    })
+}
+
+fn read_template(value: &Value<'_>, env: &Env) -> Option<Template> {
+    match Template::parse(&value.text()?, env) {
+        Ok(template) => Some(template),
+        Err(why) => {
+            value.rule(&why);
+            None
+        }
+    }
+}
+
+/// An address. What is wrong with it is said without its text: a secret may be in it.
+fn read_url(value: &Value<'_>, env: &Env) -> Option<Template> {
+    const EXPECTED: &str = "expected http://… or https://… with a host, an optional port and a path, \
+                            no user and no fragment";
+    let template = read_template(value, env)?;
+    let filled = template.fill("m", 0);
+    let uri = filled.parse::<Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && !uri
+                .authority()
+                .is_some_and(|all| all.as_str().contains('@'))
+    });
+    if uri.is_none() || filled.contains('#') {
+        value.rule(&format!("no address a request could go to, {EXPECTED}"));
+        return None;
+    }
+    Some(template)
+}
+
+fn read_headers(value: &Value<'_>, env: &Env) -> Option<Vec<(HeaderName, Template)>> {
+    let entries = value.entries()?;
+    let headers: Vec<_> = entries
+        .iter()
+        .filter_map(|(name, value)| read_header(name, value, env))
+        .collect();
+    (headers.len() == entries.len()).then_some(headers)
+}
+
+/// The value is not shown if it is wrong: it may be a secret.
+fn read_header(name: &str, value: &Value<'_>, env: &Env) -> Option<(HeaderName, Template)> {
+    let Ok(name) = name.parse::<HeaderName>() else {
+        value.rule("no name of a header: letters, digits and '-'");
+        return None;
+    };
+    if [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+    ]
+    .contains(&name)
+    {
+        value.rule("this header is set by itself; remove it");
+        return None;
+    }
+    let template = read_template(value, env)?;
+    if HeaderValue::from_str(&template.fill("m", 0)).is_err() {
+        value.rule("no value of a header: visible ASCII and spaces, without line breaks");
+        return None;
+    }
+    Some((name, template))
+}

@@ -1,0 +1,214 @@
+//! Text with placeholders: `{model}`, `{replicas}`, and `${NAME}` for a variable of the
+//! environment, whose value is a secret: it is put in, and shown nowhere.
+
+use std::fmt;
+
+use crate::Env;
+
+/// Text with placeholders. Other words in braces stay as they are; `$${` stands for `${`.
+///
+/// It is shown as it was written: variables by their names.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Model,
+    Replicas,
+    Variable { name: String, value: String },
+}
+
+impl Template {
+    /// What `text` says, with the variables of `env`.
+    ///
+    /// # Errors
+    /// Which variable is missing, or how to write one. Has no part of `text` but names in it.
+    pub(crate) fn parse(text: &str, env: &Env) -> Result<Self, String> {
+        let mut parts = Parts::default();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '$']) {
+            let (before, from) = rest.split_at(at);
+            parts.text(before);
+            rest = if let Some(after) = from.strip_prefix("{model}") {
+                parts.0.push(Part::Model);
+                after
+            } else if let Some(after) = from.strip_prefix("{replicas}") {
+                parts.0.push(Part::Replicas);
+                after
+            } else if let Some(after) = from.strip_prefix("$${") {
+                parts.text("${");
+                after
+            } else if let Some(after) = from.strip_prefix("${") {
+                let (name, after) = after
+                    .split_once('}')
+                    .filter(|(name, _)| is_variable(name))
+                    .ok_or("expected the name of a variable and `}` after `${` (`$${` stands for `${` itself)")?;
+                let value = env.get(name).filter(|value| !value.is_empty());
+                parts.0.push(Part::Variable {
+                    name: name.to_owned(),
+                    value: value
+                        .ok_or_else(|| {
+                            format!("environment variable {name} is not set; expected it to be")
+                        })?
+                        .to_owned(),
+                });
+                after
+            } else {
+                parts.text(&from[..1]);
+                &from[1..]
+            };
+        }
+        parts.text(rest);
+        Ok(Self(parts.0))
+    }
+
+    /// The text for `model` and `replicas`, secrets included. What is put in is not searched again.
+    #[must_use]
+    pub fn fill(&self, model: &str, replicas: u32) -> String {
+        self.write(model, Some(replicas), |_, value| value.to_owned())
+    }
+
+    /// The text for `model`, to be shown: without the values of variables.
+    #[must_use]
+    pub fn show(&self, model: &str) -> String {
+        self.write(model, None, |name, _| format!("${{{name}}}"))
+    }
+
+    /// Whether it is `{replicas}` and nothing else.
+    #[must_use]
+    pub fn is_count(&self) -> bool {
+        matches!(&self.0[..], [Part::Replicas])
+    }
+
+    /// Whether `{model}` is in it.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        self.0.contains(&Part::Model)
+    }
+
+    /// Whether `{replicas}` is in it.
+    #[must_use]
+    pub fn has_replicas(&self) -> bool {
+        self.0.contains(&Part::Replicas)
+    }
+
+    /// `text` with the values of its variables taken out: for messages that quote others.
+    #[must_use]
+    pub fn redact(&self, mut text: String) -> String {
+        for part in &self.0 {
+            if let Part::Variable { name, value } = part {
+                text = text.replace(value, &format!("${{{name}}}"));
+            }
+        }
+        text
+    }
+
+    fn write(
+        &self,
+        model: &str,
+        replicas: Option<u32>,
+        variable: impl Fn(&str, &str) -> String,
+    ) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Model => model.to_owned(),
+            Part::Replicas => replicas.map_or_else(|| "{replicas}".into(), |n| n.to_string()),
+            Part::Variable { name, value } => variable(name, value),
+        };
+        self.0.iter().map(part).collect()
+    }
+}
+
+/// Texts that follow each other are one, so that equal templates are.
+#[derive(Default)]
+struct Parts(Vec<Part>);
+
+impl Parts {
+    fn text(&mut self, more: &str) {
+        if more.is_empty() {
+            return;
+        }
+        match self.0.last_mut() {
+            Some(Part::Text(text)) => text.push_str(more),
+            _ => self.0.push(Part::Text(more.to_owned())),
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    let first = name.bytes().next().unwrap_or(b'0');
+    !first.is_ascii_digit() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show("{model}"))
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env() -> Env {
+        Env::from([("TOKEN", "s3cr{model}et"), ("EMPTY", "")])
+    }
+
+    #[test]
+    fn placeholders_are_filled_once_and_other_braces_and_dollars_stay() {
+        for (text, filled) in [
+            ("{model}", "iris"),
+            (
+                "/v1/job/{model}/scale?n={replicas}",
+                "/v1/job/iris/scale?n=3",
+            ),
+            ("Bearer ${TOKEN}", "Bearer s3cr{model}et"),
+            ("$5 {other} $${TOKEN} {", "$5 {other} ${TOKEN} {"),
+            ("é{replicas}é", "é3é"),
+            ("", ""),
+        ] {
+            let template = Template::parse(text, &env()).unwrap();
+            assert_eq!(template.fill("iris", 3), filled, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_shown_nowhere_and_taken_out_of_what_others_say() {
+        let template = Template::parse("{model} ${TOKEN} {replicas}", &env()).unwrap();
+        assert_eq!(template.to_string(), "{model} ${TOKEN} {replicas}");
+        assert_eq!(format!("{template:?}"), "\"{model} ${TOKEN} {replicas}\"");
+        assert_eq!(template.show("iris"), "iris ${TOKEN} {replicas}");
+        let said = "bad token s3cr{model}et!".to_owned();
+        assert_eq!(template.redact(said), "bad token ${TOKEN}!");
+    }
+
+    #[test]
+    fn a_variable_that_is_missing_or_misspelt_is_named() {
+        for (text, part) in [
+            ("${NONE}", "variable NONE is not set"),
+            ("${EMPTY}", "variable EMPTY is not set"),
+            ("${TOKEN", "after `${`"),
+            ("${A B}", "after `${`"),
+            ("${}", "after `${`"),
+        ] {
+            let error = Template::parse(text, &env()).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_shown_as_it_was_written(text in "[a-z${}AT \\PC]{0,40}") {
+            if let Ok(template) = Template::parse(&text, &env()) {
+                proptest::prop_assert_eq!(template.to_string(), text.replace("$${", "${"));
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What the trigger of a `ScaledObject` asks for: its `metadata`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tailback_scaler::board::Board;
+use tonic::Status;
+
+use super::message::{MetricSpec, MetricValue, ScaledObjectRef};
+use crate::{model::Model, table::Table};
+
+/// Most names that a message lists.
+const LISTED: usize = 20;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Metric {
+    /// `lag`: requests inside, which each replica may carry `lagThreshold` of.
+    Lag,
+    /// `replicas`: as many as the model's policy wants, each worth 1.
+    Replicas,
+}
+
+/// A model, and what is measured of it.
+#[derive(Clone, Debug)]
+pub(super) struct Trigger {
+    pub model: Arc<Model>,
+    pub metric: Metric,
+}
+
+impl Metric {
+    const ALL: &[Self] = &[Self::Lag, Self::Replicas];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lag => "lag",
+            Self::Replicas => "replicas",
+        }
+    }
+
+    /// As HPA lists it, after KEDA's own prefix.
+    fn name(self) -> String {
+        format!("tailback-{}", self.as_str())
+    }
+}
+
+impl Trigger {
+    /// What `asked` means by `table`.
+    ///
+    /// # Errors
+    /// What of its metadata to set to what.
+    pub(super) fn read(asked: &ScaledObjectRef, table: &Table) -> Result<Self, Status> {
+        let metadata = &asked.scaler_metadata;
+        let metric = match metadata.get("metric") {
+            None => Metric::Lag,
+            Some(text) => *Metric::ALL
+                .iter()
+                .find(|metric| metric.as_str() == text)
+                .ok_or_else(|| {
+                    Status::invalid_argument(format!(
+                        "metadata.metric: found {text:?}, expected lag or replicas"
+                    ))
+                })?,
+        };
+        let model = find(metadata, table)?;
+        if metric == Metric::Replicas && !model.config.replicas.scaled {
+            return Err(Status::invalid_argument(format!(
+                "metadata.metric is replicas, and nothing decides how many model {} needs: set minReplicas or \
+                 maxReplicas on it (with scaling.dryRun: true), or metadata.metric to lag",
+                model.name()
+            )));
+        }
+        Ok(Self { model, metric })
+    }
+
+    /// The metric, and its value at which the count is right.
+    pub(super) fn spec(&self) -> MetricSpec {
+        let target = match self.metric {
+            Metric::Lag => self.model.config.scaling.lag_threshold.value.get(),
+            Metric::Replicas => 1,
+        };
+        MetricSpec {
+            metric_name: self.metric.name(),
+            target_size: target.into(),
+            target_size_float: target.into(),
+        }
+    }
+
+    /// Its value, now.
+    ///
+    /// # Errors
+    /// If there is no metric called `name`; an empty name is the only one there is.
+    pub(super) fn value(&self, name: &str, board: &Board) -> Result<MetricValue, Status> {
+        let own = self.metric.name();
+        if !name.is_empty() && name != own {
+            return Err(Status::not_found(format!(
+                "there is no metric {name:?}; with this metadata there is {own}"
+            )));
+        }
+        let value = match self.metric {
+            Metric::Lag => self.model.ledger.in_flight(),
+            Metric::Replicas => self.wanted(board).into(),
+        };
+        Ok(MetricValue {
+            metric_name: own,
+            metric_value: i64::try_from(value).unwrap_or(i64::MAX),
+            metric_value_float: value as f64,
+        })
+    }
+
+    /// What the model's policy wants, whether or not it is carried out.
+    pub(super) fn wanted(&self, board: &Board) -> u32 {
+        let status = board.status(self.model.name());
+        status.map_or(self.model.config.replicas.initial, |status| status.wanted)
+    }
+}
+
+fn find(metadata: &HashMap<String, String>, table: &Table) -> Result<Arc<Model>, Status> {
+    let Some(name) = metadata.get("model").filter(|name| !name.is_empty()) else {
+        return Err(Status::invalid_argument(format!(
+            "metadata.model is not set; expected the name of a model ({})",
+            names(table)
+        )));
+    };
+    table.models.get(name.as_str()).cloned().ok_or_else(|| {
+        Status::not_found(format!(
+            "metadata.model: there is no model {name:?} ({})",
+            names(table)
+        ))
+    })
+}
+
+fn names(table: &Table) -> String {
+    let mut all: Vec<_> = table.models.keys().map(|name| &**name).collect();
+    all.sort_unstable();
+    let more = if all.len() > LISTED { ", …" } else { "" };
+    all.truncate(LISTED);
+    format!("there are: {}{more}", all.join(", "))
+}

@@ -1,0 +1,92 @@
+//! Models that Seldon Core 2 runs, scaled by what its own agents use: triggers to
+//! its scheduler, which are relative and whose effect is not told. So the state
+//! is read back, and decides what is sent next ([`relay`]).
+//!
+//! Requests go through the mesh: fixed addresses that stand for all replicas.
+
+mod followed;
+mod message;
+mod relay;
+mod scheduler;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use tailback_config::Model;
+use tokio::task::JoinHandle;
+
+use self::followed::Followed;
+use super::{Events, Memory, Orchestrator, ScaleError};
+
+/// Scales models on `seldon` servers.
+pub struct Seldon {
+    events: Events,
+    models: Mutex<HashMap<String, Entry>>,
+}
+
+/// A model, and who leads it.
+struct Entry {
+    followed: Arc<Followed>,
+    leading: JoinHandle<()>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.leading.abort();
+    }
+}
+
+impl Seldon {
+    /// Sends what there is to `events`.
+    #[must_use]
+    pub fn new(events: Events) -> Self {
+        Self {
+            events,
+            models: Mutex::default(),
+        }
+    }
+
+    fn models(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        // Whole at any time: each change is one call.
+        self.models.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn followed(&self, model: &Arc<Model>) -> Arc<Followed> {
+        let mut models = self.models();
+        let entry = models.entry(model.name.clone()).or_insert_with(|| {
+            let followed = Arc::new(Followed::new(model.clone(), self.events.clone()));
+            Entry {
+                leading: tokio::spawn(followed.clone().lead()),
+                followed,
+            }
+        });
+        entry.followed.configure(model);
+        entry.followed.clone()
+    }
+}
+
+#[async_trait]
+impl Orchestrator for Seldon {
+    fn memory(&self, _model: &Model) -> Memory {
+        Memory::Own
+    }
+
+    fn follow(&self, model: &Arc<Model>) {
+        self.followed(model);
+    }
+
+    async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
+        self.followed(model).scale(replicas)
+    }
+
+    async fn forget(&self, model: &str) {
+        self.models().remove(model);
+    }
+
+    async fn shutdown(&self) {
+        self.models().clear();
+    }
+}
