@@ -7,8 +7,9 @@
 //! and a bound on silence. The API server ends each watch after about [`LENGTH`],
 //! so one of which nothing is heard for longer is dead.
 //!
-//! One failure is nothing: connections break. From the second on it is said, and
-//! the watch begins with a new list, whose arrival says that all is well again.
+//! One failure is nothing: connections break. From the second on, and at once
+//! where the API server refuses, it is said, and the watch begins with a new
+//! list, whose arrival says that all is well again.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -109,7 +110,7 @@ pub(crate) async fn watch<K>(
 }
 
 /// Lists and watches until it has to be begun anew; returns why and after which
-/// wait, unless nobody listens.
+/// wait, if that is worth a word.
 async fn one_watch<K>(
     cluster: &Cluster,
     scope: &Scope<K>,
@@ -149,6 +150,11 @@ where
                         sleep(wait).await;
                         continue;
                     }
+                    Next::Forgotten => {
+                        tracing::debug!("a watch begins anew: {error}");
+                        sleep(wait).await;
+                        return None;
+                    }
                     Next::Resume | Next::Anew => {}
                     Next::Renew => cluster.renew().await,
                 }
@@ -175,8 +181,10 @@ fn config(only: &Only) -> watcher::Config {
 enum Next {
     /// Where it was.
     Resume,
-    /// From a new list.
+    /// From a new list: what was asked for is refused.
     Anew,
+    /// From a new list: where it was is forgotten.
+    Forgotten,
     /// From a new list, with credentials as they are now.
     Renew,
 }
@@ -201,7 +209,9 @@ fn understand(error: watcher::Error) -> (Failure, Next) {
     let next = match status.code {
         401 => Next::Renew,
         // kube-rs does so itself where it is an event, but not where it is an answer.
-        410 => Next::Anew,
+        410 => Next::Forgotten,
+        429 => Next::Resume,
+        400..500 => Next::Anew,
         _ => Next::Resume,
     };
     (failure(*status), next)
