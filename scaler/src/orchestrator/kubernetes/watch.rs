@@ -228,12 +228,14 @@ fn failure(status: Status) -> Failure {
     }
 }
 
-/// What went wrong since objects were last heard of.
+/// What went wrong of late. A list that arrives ends nothing: what may be listed
+/// may still not be watched. Time does.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
     last: Option<Instant>,
     said: Option<String>,
+    recovered: bool,
 }
 
 impl Failures {
@@ -241,9 +243,8 @@ impl Failures {
     /// server says.
     fn wait(&mut self, after: Option<Duration>) -> Duration {
         let now = Instant::now();
-        // A watch that was resumed in silence was well all the same.
         if self.last.is_some_and(|last| now - last > LONGEST_SILENCE) {
-            self.in_a_row = 0;
+            *self = Self::default();
         }
         self.last = Some(now);
         let wait = FIRST_WAIT.saturating_mul(1 << self.in_a_row.min(16));
@@ -252,22 +253,24 @@ impl Failures {
         wait.mul_f64(1.0 + 0.5 * fastrand::f64())
     }
 
-    /// Says what is wrong, once for each that differs from the one before.
+    /// Says what is wrong; in the log once for each that differs from the one
+    /// before.
     fn say<K>(&mut self, changes: &mpsc::UnboundedSender<Change<K>>, why: String) {
         if self.said.as_ref() != Some(&why) {
             tracing::warn!("what was known stays in force: {why}");
             self.said = Some(why.clone());
-            // The follower may be gone: the watch ends then.
-            let _ = changes.send(Change::Trouble(why));
+            self.recovered = false;
         }
+        // The follower may be gone: the watch ends then.
+        let _ = changes.send(Change::Trouble(why));
     }
 
     /// Objects are heard of.
     fn over<K: Resource>(&mut self, scope: &Scope<K>) {
-        if self.said.is_some() {
+        if self.said.is_some() && !self.recovered {
             let (resource, namespace) = (&scope.resource, &scope.namespace);
             tracing::info!("{resource} in namespace {namespace} are heard of again");
+            self.recovered = true;
         }
-        *self = Self::default();
     }
 }
