@@ -1,6 +1,7 @@
 //! `tailback serve`: configuration, scaler, data plane and admin put together,
 //! from start to drained end.
 
+mod cluster;
 mod limits;
 mod listen;
 mod reload;
@@ -29,16 +30,12 @@ use tailback_config::{AccessLog, Config, Env, Store};
 use tailback_scaler::{
     board::Board,
     ledger::Wake,
-    orchestrator::kubernetes,
     peers::herald::Herald,
     run::{Options, Scaler},
 };
 use tokio::sync::watch;
 
-use self::{
-    reload::{Reloader, check_cluster},
-    signal::Event,
-};
+use self::{reload::Reloader, signal::Event};
 use crate::{
     access_log,
     admin::{self, Admin},
@@ -74,7 +71,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(check_cluster(&config))?;
+    runtime.block_on(cluster::check(&config))?;
     let recorder = metrics::install().context("metrics")?;
 
     let access_log = match &process.access_log {
@@ -108,14 +105,22 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         tls: tls.clone(),
         access_log: access_log.as_ref().map(access_log::Running::log),
     });
-    let reloader = Reloader::new(store, plane.tables.clone(), scaler, wake);
-    reloader.apply(&config);
-
-    let (stop_accepting, stopped) = watch::channel(false);
     let (tell, mut events) = {
         let _inside = runtime.enter();
         signal::events(paths)?
     };
+    let store = Arc::new(store);
+    let reloader = Reloader::new(store.clone(), plane.tables.clone(), scaler, wake);
+    reloader.apply(&config);
+    runtime.block_on(async {
+        cluster::follow(&store, tell).await;
+        if config.process.cluster_models.is_some() {
+            reloader.reload("the cluster was heard").await;
+        }
+    });
+    let config = store.current();
+
+    let (stop_accepting, stopped) = watch::channel(false);
     let admin = Admin {
         plane: plane.clone(),
         board,
@@ -134,17 +139,6 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
             tokio::net::TcpListener::from_std(admin_listener)?,
         ));
         upkeep(recorder);
-        if let Some(models) = &config.process.cluster_models {
-            let store = reloader.store();
-            tokio::spawn(kubernetes::models(
-                models.namespace.clone(),
-                move |objects| {
-                    store.set_cluster(objects);
-                    // Nobody hears it any more during a shutdown.
-                    let _ = tell.send(Event::Reload("the cluster's models changed"));
-                },
-            ));
-        }
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.watch());
         }

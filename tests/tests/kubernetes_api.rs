@@ -106,6 +106,23 @@ fn what_may_not_be_watched_is_named_on_the_models_page() {
 }
 
 #[test]
+fn what_may_be_listed_but_not_watched_is_asked_for_ever_more_seldom() {
+    let cluster = Cluster::start(1, "0");
+    cluster.double.faults().forbid("watch", "endpointslices");
+    let proxy = cluster.serve(&manifests(""));
+    eventually("the pod, by the list", || proxy.ready("m") == 1);
+    thread::sleep(Duration::from_secs(3));
+    let asked = cluster.double.asked();
+    let lists = asked
+        .iter()
+        .filter(|asked| asked.verb == "list" && asked.resource == "endpointslices");
+    assert!(lists.count() <= 6);
+    let log = proxy.log();
+    let said = log.lines().filter(|line| line.contains("endpointslices"));
+    assert!(said.count() <= 2, "{log}");
+}
+
+#[test]
 fn an_invalid_count_is_refused_with_the_servers_words() {
     let cluster = Cluster::start(1, "0");
     let invalid = Failure::invalid("apps", "Deployment", "llama", "spec.replicas", "too many");

@@ -1,6 +1,6 @@
 //! Other workloads than Deployments, and models that the cluster describes.
 
-use std::{sync::atomic::AtomicU32, thread};
+use std::{sync::atomic::AtomicU32, thread, time::Duration};
 
 use serde_json::{Value, json};
 use tailback_tests::{
@@ -143,6 +143,22 @@ fn a_custom_resource_is_counted_by_its_scale_subresource() {
 }
 
 // === models from the cluster ===
+
+#[test]
+fn models_of_the_cluster_are_known_before_the_first_request() {
+    let cluster = Cluster::start(1, "0");
+    let patch = json!({ "metadata": { "annotations": { "tailback.dev/model": "m" } } });
+    let double = &cluster.double;
+    double
+        .merge("deployments.apps", NAMESPACE, "llama", &patch)
+        .unwrap();
+    double
+        .faults()
+        .delay("list", "deployments", Duration::from_millis(300));
+    let manifests = "# all is in the cluster\n";
+    let proxy = cluster.serve_with(manifests, &[("TAILBACK_KUBE_MODELS", NAMESPACE)]);
+    assert_eq!(infer(proxy.address), 200);
+}
 
 #[test]
 fn annotated_workloads_are_served_without_being_listed() {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use metrics::{Counter, Gauge, counter, gauge};
 use tailback_config::{Config, Store};
 use tailback_scaler::{
     ledger::Wake,
-    orchestrator::kubernetes,
     run::{Scaler, switch::Switch},
 };
 
+use super::cluster;
 use crate::table::{Table, Tables};
 
 pub(super) struct Reloader {
@@ -25,12 +24,12 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(store: Store, tables: Arc<Tables>, scaler: Scaler, wake: Wake) -> Self {
+    pub(super) fn new(store: Arc<Store>, tables: Arc<Tables>, scaler: Scaler, wake: Wake) -> Self {
         let outcome = |outcome| counter!("tailback_config_reloads_total", "outcome" => outcome);
         let successful = gauge!("tailback_config_last_reload_successful");
         successful.set(1.0); // what it starts with has been loaded
         Self {
-            store: Arc::new(store),
+            store,
             tables,
             scaler,
             wake,
@@ -39,11 +38,6 @@ impl Reloader {
             refused: outcome("refused"),
             successful,
         }
-    }
-
-    /// Where the configuration is.
-    pub(super) fn store(&self) -> Arc<Store> {
-        self.store.clone()
     }
 
     /// Puts `config` in force: requests are routed by it from now on, and
@@ -67,7 +61,7 @@ impl Reloader {
         }
         match reloaded {
             Ok(reloaded) if reloaded.changed => {
-                if let Err(error) = check_cluster(&self.store.current()).await {
+                if let Err(error) = cluster::check(&self.store.current()).await {
                     tracing::error!("{cause}: {error:#}");
                 }
                 self.apply(&self.store.current());
@@ -104,17 +98,4 @@ impl Reloader {
     pub(super) async fn stop(&self) {
         self.scaler.stop().await;
     }
-}
-
-/// Whether the cluster that `config` speaks of can be found, if it speaks of one.
-/// It may still be out of reach: that is waited out.
-pub(super) async fn check_cluster(config: &Config) -> Result<()> {
-    let mut servers = config.servers.values();
-    let who = match servers.find(|server| server.kubernetes().is_some()) {
-        Some(server) => format!("server {} is a Kubernetes workload", server.name),
-        None if config.process.cluster_models.is_some() => "TAILBACK_KUBE_MODELS is set".into(),
-        None if config.process.peers.is_some() => "TAILBACK_KUBE_PEERS is set".into(),
-        None => return Ok(()),
-    };
-    kubernetes::find().await.context(who)
 }

@@ -30,8 +30,8 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Tells of all objects that may describe models in `namespace` (`None`: in all
-/// namespaces), again whenever one of them changes. Never ends. What cannot be
-/// heard of for a while stays as it was.
+/// namespaces): once each kind was asked for, and again whenever one of them
+/// changes. Never ends. What cannot be heard of for a while stays as it was.
 pub async fn models(namespace: Option<String>, tell: impl Fn(Vec<ClusterObject>)) {
     let cluster = Arc::new(Cluster::default());
     let mut watches = JoinSet::new();
@@ -54,15 +54,20 @@ pub async fn models(namespace: Option<String>, tell: impl Fn(Vec<ClusterObject>)
     }
     let mut known: Vec<BTreeMap<(String, String), ClusterObject>> =
         vec![BTreeMap::new(); KINDS.len()];
+    let mut asked = vec![false; KINDS.len()];
     let mut tell_at = None;
     loop {
         tokio::select! {
             Some((at, change)) = changes.recv() => {
+                if !std::mem::replace(&mut asked[at], true) && asked.iter().all(|asked| *asked) {
+                    tell_at = Some(Instant::now());
+                }
                 if take(&mut known[at], KINDS[at].2, change) == Difference::Some {
                     tell_at = tell_at.or(Some(Instant::now() + TOGETHER));
                 }
             }
-            () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {
+            () = sleep_until(tell_at.unwrap_or_else(Instant::now)),
+                if tell_at.is_some() && asked.iter().all(|asked| *asked) => {
                 tell_at = None;
                 tell(known.iter().flat_map(BTreeMap::values).cloned().collect());
             }

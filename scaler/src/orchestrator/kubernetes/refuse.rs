@@ -109,6 +109,14 @@ pub(crate) fn refuse(failure: Failure, action: &Action<'_>) -> ScaleError {
             "there is no {what}, or no scale subresource of {} ({}/{}) in this cluster: {message}",
             target.resource, target.group, target.version
         )),
+        (
+            404,
+            Action::Resource {
+                resource, group, ..
+            },
+        ) => ScaleError::Refused(format!(
+            "the cluster has no {resource} (API group \"{group}\"): {message}"
+        )),
         (400 | 404 | 405 | 415 | 422, _) => {
             ScaleError::Refused(format!("{what}: {message} ({code})"))
         }

@@ -7,8 +7,9 @@
 //! and a bound on silence. The API server ends each watch after about [`LENGTH`],
 //! so one of which nothing is heard for longer is dead.
 //!
-//! One failure is nothing: connections break. From the second on it is said, and
-//! the watch begins with a new list, whose arrival says that all is well again.
+//! One failure is nothing: connections break. From the second on, and at once
+//! where the API server refuses, it is said, and the watch begins with a new
+//! list, whose arrival says that all is well again.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -109,7 +110,7 @@ pub(crate) async fn watch<K>(
 }
 
 /// Lists and watches until it has to be begun anew; returns why and after which
-/// wait, unless nobody listens.
+/// wait, if that is worth a word.
 async fn one_watch<K>(
     cluster: &Cluster,
     scope: &Scope<K>,
@@ -149,6 +150,11 @@ where
                         sleep(wait).await;
                         continue;
                     }
+                    Next::Forgotten => {
+                        tracing::debug!("a watch begins anew: {error}");
+                        sleep(wait).await;
+                        return None;
+                    }
                     Next::Resume | Next::Anew => {}
                     Next::Renew => cluster.renew().await,
                 }
@@ -175,8 +181,10 @@ fn config(only: &Only) -> watcher::Config {
 enum Next {
     /// Where it was.
     Resume,
-    /// From a new list.
+    /// From a new list: what was asked for is refused.
     Anew,
+    /// From a new list: where it was is forgotten.
+    Forgotten,
     /// From a new list, with credentials as they are now.
     Renew,
 }
@@ -201,7 +209,9 @@ fn understand(error: watcher::Error) -> (Failure, Next) {
     let next = match status.code {
         401 => Next::Renew,
         // kube-rs does so itself where it is an event, but not where it is an answer.
-        410 => Next::Anew,
+        410 => Next::Forgotten,
+        429 => Next::Resume,
+        400..500 => Next::Anew,
         _ => Next::Resume,
     };
     (failure(*status), next)
@@ -218,12 +228,14 @@ fn failure(status: Status) -> Failure {
     }
 }
 
-/// What went wrong since objects were last heard of.
+/// What went wrong of late. A list that arrives ends nothing: what may be listed
+/// may still not be watched. Time does.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
     last: Option<Instant>,
     said: Option<String>,
+    recovered: bool,
 }
 
 impl Failures {
@@ -231,9 +243,8 @@ impl Failures {
     /// server says.
     fn wait(&mut self, after: Option<Duration>) -> Duration {
         let now = Instant::now();
-        // A watch that was resumed in silence was well all the same.
         if self.last.is_some_and(|last| now - last > LONGEST_SILENCE) {
-            self.in_a_row = 0;
+            *self = Self::default();
         }
         self.last = Some(now);
         let wait = FIRST_WAIT.saturating_mul(1 << self.in_a_row.min(16));
@@ -242,22 +253,24 @@ impl Failures {
         wait.mul_f64(1.0 + 0.5 * fastrand::f64())
     }
 
-    /// Says what is wrong, once for each that differs from the one before.
+    /// Says what is wrong; in the log once for each that differs from the one
+    /// before.
     fn say<K>(&mut self, changes: &mpsc::UnboundedSender<Change<K>>, why: String) {
         if self.said.as_ref() != Some(&why) {
             tracing::warn!("what was known stays in force: {why}");
             self.said = Some(why.clone());
-            // The follower may be gone: the watch ends then.
-            let _ = changes.send(Change::Trouble(why));
+            self.recovered = false;
         }
+        // The follower may be gone: the watch ends then.
+        let _ = changes.send(Change::Trouble(why));
     }
 
     /// Objects are heard of.
     fn over<K: Resource>(&mut self, scope: &Scope<K>) {
-        if self.said.is_some() {
+        if self.said.is_some() && !self.recovered {
             let (resource, namespace) = (&scope.resource, &scope.namespace);
             tracing::info!("{resource} in namespace {namespace} are heard of again");
+            self.recovered = true;
         }
-        *self = Self::default();
     }
 }
