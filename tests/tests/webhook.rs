@@ -214,7 +214,7 @@ fn a_request_that_fails_is_sent_again_and_one_that_is_refused_is_not() {
     assert_eq!(caller.join().unwrap().unwrap().status, 200);
     let said = outcomes(&proxy).join("\n");
     assert!(
-        said.contains("503") && said.contains("asked again after 1 s"),
+        said.contains("503") && said.contains("asked again in 1 s"),
         "{said}"
     );
     assert!(said.contains("other ${API_TOKEN}"), "{said}");
