@@ -19,11 +19,7 @@ impl Credential {
     /// A kubeconfig with the token in it.
     #[must_use]
     pub fn kubeconfig(&self) -> String {
-        server::kubeconfig(
-            self.server,
-            &self.namespace,
-            &json!({ "token": self.token }),
-        )
+        self.with_user(&json!({ "token": self.token }))
     }
 
     /// A kubeconfig that names a file with the token, which may be written anew:

@@ -98,10 +98,7 @@ impl Cluster {
             folder: tempfile::tempdir().expect("a folder"),
         };
         if is_real {
-            eprintln!(
-                "{}: namespace and node {}",
-                cluster.relay.address, cluster.namespace
-            );
+            eprintln!("on {}: {}", cluster.access.host(), cluster.namespace);
         }
         cluster.prepare(replicas);
         cluster
@@ -258,7 +255,8 @@ impl Cluster {
         };
         let name = meta::name(&object).to_owned();
         let params = PatchParams::apply("tailback-test").force();
-        let applied = objects.patch(&name, &params, &Patch::Apply(&object));
+        let patch = Patch::Apply(&object);
+        let applied = objects.patch(&name, &params, &patch);
         if let Err(error) = self.runtime.block_on(applied) {
             panic!("{kind} {name} cannot be applied: {error}");
         }
