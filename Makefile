@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo test loom bench bench-policies fuzz deny check manifests setup
+.PHONY: help run demo test test-kube loom bench bench-policies fuzz deny check manifests setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -29,6 +29,10 @@ test: ## all tests, real clients and servers and the memory-model checks include
 	fi
 	cargo test --workspace --doc
 	$(MAKE) loom
+
+test-kube: ## the cluster scenarios against the cluster of the current KUBECONFIG; cleans up after itself
+	scripts/setup
+	scripts/test-kube
 
 loom: ## every interleaving of the lock-free parts, by loom
 	RUSTFLAGS="--cfg tailback_loom" CARGO_TARGET_DIR=target/loom LOOM_MAX_PREEMPTIONS=3 \

@@ -12,6 +12,7 @@ pub mod kubernetes;
 pub mod load;
 pub mod process;
 pub mod python;
+pub mod relay;
 pub mod seldon;
 pub mod upstream;
 pub mod upstream2;
@@ -28,10 +29,18 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Panics
 /// If it does not within [`PATIENCE`]; says `what` was waited for.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, condition);
+}
+
+/// [`eventually`], for what takes longer.
+///
+/// # Panics
+/// If the condition does not hold within `patience`; says `what` was waited for.
+pub fn eventually_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain for: {what}");
+        assert!(start.elapsed() < patience, "waited in vain for: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -57,7 +57,21 @@ fn main() -> std::io::Result<()> {
         "500",
     ];
     double.run_controllers(Kubelet::sample_servers(8080, &service_time));
+    let rbac = "rbac.authorization.k8s.io/v1";
     for object in [
+        // kubectl sends no token without TLS, so whoever asks may all.
+        json!({
+            "apiVersion": rbac, "kind": "ClusterRole", "metadata": { "name": "all" },
+            "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }],
+        }),
+        json!({
+            "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": { "name": "all" },
+            "subjects": [
+                { "kind": "Group", "name": "system:unauthenticated" },
+                { "kind": "Group", "name": "system:authenticated" },
+            ],
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "all" },
+        }),
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": { "name": "sample", "namespace": "default" },

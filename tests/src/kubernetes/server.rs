@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
     time,
@@ -187,21 +187,4 @@ fn respond(code: u16, content_type: &'static str, body: Body) -> Response<Body> 
         .headers_mut()
         .insert(header::CONTENT_TYPE, content_type);
     response
-}
-
-/// A kubeconfig, for a server without TLS, with this `user` entry.
-pub(super) fn kubeconfig(address: SocketAddr, namespace: &str, user: &Value) -> String {
-    // JSON is YAML.
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "double", "cluster": { "server": format!("http://{address}") } }],
-        "users": [{ "name": "user", "user": user }],
-        "contexts": [{
-            "name": "double",
-            "context": { "cluster": "double", "user": "user", "namespace": namespace },
-        }],
-        "current-context": "double",
-    });
-    format!("{config:#}\n")
 }

@@ -300,8 +300,13 @@ async fn probe(address: SocketAddr) -> bool {
 
 impl Pods for Arc<Shared> {
     async fn list(&self) -> Vec<Value> {
-        let pods = super::all(self, "pods");
-        pods.iter().map(|(_, pod)| Value::clone(pod)).collect()
+        // Those of other nodes are other kubelets'.
+        let is_ours =
+            |pod: &Value| matches!(pod["spec"]["nodeName"].as_str(), None | Some("" | NODE));
+        let pods = super::all(self, "pods").into_iter();
+        pods.filter(|(_, pod)| is_ours(pod))
+            .map(|(_, pod)| Value::clone(&pod))
+            .collect()
     }
 
     async fn bind(&self, pod: &Value) {

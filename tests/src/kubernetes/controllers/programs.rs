@@ -13,16 +13,23 @@ use nix::{
 
 /// The programs that run, by their pod's uid. They are killed when this is
 /// dropped.
-#[derive(Debug, Default)]
-pub struct Programs(Mutex<HashMap<String, Child>>);
+#[derive(Debug)]
+pub struct Programs(Mutex<Option<HashMap<String, Child>>>);
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self(Mutex::new(Some(HashMap::new())))
+    }
+}
 
 impl Programs {
-    /// Ends all of them.
+    /// Ends all of them, and lets none start any more.
     ///
     /// # Panics
     /// If another use of them did.
     pub fn kill_all(&self) {
-        for (_, mut child) in self.0.lock().expect("programs").drain() {
+        let all = self.0.lock().expect("programs").take();
+        for (_, mut child) in all.into_iter().flatten() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -33,12 +40,16 @@ impl Programs {
     /// # Panics
     /// If it does not start.
     pub fn start(&self, pod: &str, mut command: Command) {
+        let mut programs = self.0.lock().expect("programs");
+        let Some(programs) = &mut *programs else {
+            return;
+        };
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = child.spawn().expect("the pod's program starts");
-        self.0.lock().expect("programs").insert(pod.into(), child);
+        programs.insert(pod.into(), child);
     }
 
     /// Whether a pod's program has started and not ended.
@@ -48,9 +59,8 @@ impl Programs {
     #[must_use]
     pub fn is_running(&self, pod: &str) -> bool {
         let mut programs = self.0.lock().expect("programs");
-        programs
-            .get_mut(pod)
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        let child = programs.as_mut().and_then(|all| all.get_mut(pod));
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Sends a pod's program a signal, if it runs.
@@ -61,7 +71,8 @@ impl Programs {
         if !self.is_running(pod) {
             return;
         }
-        if let Some(child) = self.0.lock().expect("programs").get(pod) {
+        let programs = self.0.lock().expect("programs");
+        if let Some(child) = programs.as_ref().and_then(|all| all.get(pod)) {
             let _ = kill(Pid::from_raw(child.id() as i32), signal);
         }
     }
@@ -71,8 +82,8 @@ impl Programs {
     /// # Panics
     /// If another use of them did.
     pub fn end(&self, pod: &str) {
-        let child = self.0.lock().expect("programs").remove(pod);
-        if let Some(mut child) = child {
+        let mut programs = self.0.lock().expect("programs");
+        if let Some(mut child) = programs.as_mut().and_then(|all| all.remove(pod)) {
             let _ = child.kill();
             let _ = child.wait();
         }
