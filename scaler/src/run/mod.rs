@@ -6,6 +6,7 @@
 //! decides, guards, requests and records. See [`tracked`] for one model's turn.
 
 mod request;
+mod sources;
 mod tracked;
 
 use std::{
@@ -17,17 +18,20 @@ use std::{
     time::Duration,
 };
 
-use tailback_config::{Kind, Model};
+use tailback_config::Model;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
-use self::tracked::Tracked;
+use self::{
+    sources::{Mark, Sources},
+    tracked::Tracked,
+};
 use crate::{
     board::Board,
     ledger::{Ledger, Wake},
-    orchestrator::{Events, Orchestrator, ReplicaSet, fixed::Fixed, process::Processes},
+    orchestrator::ReplicaSet,
     replica::Traffic,
 };
 
@@ -55,7 +59,8 @@ pub struct Options {
     pub wake: Wake,
     /// Where it shows its state.
     pub board: Board,
-    /// The program that keeps replicas; see [`Processes::new`].
+    /// The program that keeps replicas; see
+    /// [`Processes::new`](crate::orchestrator::process::Processes::new).
     pub keeper: PathBuf,
 }
 
@@ -110,20 +115,15 @@ impl Scaler {
 struct Loop {
     options: Options,
     models: BTreeMap<String, Tracked>,
-    processes: Arc<dyn Orchestrator>,
-    fixed: Arc<dyn Orchestrator>,
-    events: mpsc::UnboundedReceiver<ReplicaSet>,
+    sources: Sources,
 }
 
 impl Loop {
     fn new(options: Options) -> Self {
-        let (sender, events): (Events, _) = mpsc::unbounded_channel();
         Self {
-            processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
-            fixed: Arc::new(Fixed::new(sender)),
+            sources: Sources::new(options.keeper.clone()),
             options,
             models: BTreeMap::new(),
-            events,
         }
     }
 
@@ -133,7 +133,7 @@ impl Loop {
             tokio::select! {
                 biased;
                 () = self.options.wake.rung() => self.answer_crossings(),
-                Some(set) = self.events.recv() => self.replicas_changed(set),
+                (mark, set) = self.sources.next() => self.replicas_changed(&mark, set),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
                     Some(Command::Stop(done)) => {
@@ -154,9 +154,11 @@ impl Loop {
         }
     }
 
-    fn replicas_changed(&mut self, set: ReplicaSet) {
-        if let Some(tracked) = self.models.get_mut(&set.model) {
-            tracked.replicas_changed(set);
+    fn replicas_changed(&mut self, mark: &Mark, set: ReplicaSet) {
+        match self.models.get_mut(&set.model) {
+            Some(tracked) if tracked.hears(mark) => tracked.replicas_changed(set),
+            // Of a model that has gone, or has other replicas now.
+            _ => {}
         }
     }
 
@@ -175,10 +177,6 @@ impl Loop {
         let mut before = std::mem::take(&mut self.models);
         for watched in models {
             let name = watched.model.name.clone();
-            let orchestrator = match watched.model.server.kind {
-                Kind::Process(_) => &self.processes,
-                Kind::Static(_) => &self.fixed,
-            };
             let tracked = match before.remove(&name) {
                 Some(mut tracked) if tracked.same_kind(&watched.model) => {
                     tracked.reconfigure(watched);
@@ -188,7 +186,8 @@ impl Loop {
                     if let Some(tracked) = other {
                         tracked.forget().await;
                     }
-                    Tracked::new(watched, orchestrator.clone(), self.options.board.clone())
+                    let since = self.sources.now(&watched.model.server.kind);
+                    Tracked::new(watched, since, self.options.board.clone())
                 }
             };
             self.models.insert(name, tracked);
@@ -201,7 +200,6 @@ impl Loop {
 
     async fn stop(&mut self) {
         self.models.clear();
-        self.processes.shutdown().await;
-        self.fixed.shutdown().await;
+        self.sources.shutdown().await;
     }
 }

@@ -11,6 +11,7 @@ use tailback_config::Model;
 use super::{
     Watched,
     request::{Request, Requester},
+    sources::Mark,
 };
 use crate::{
     board::Board,
@@ -33,6 +34,8 @@ enum TakenOver {
 pub(super) struct Tracked {
     watched: Watched,
     orchestrator: Arc<dyn Orchestrator>,
+    /// What the orchestrator said before is of a model that has gone.
+    since: Mark,
     requester: Requester,
     board: Board,
     set: ReplicaSet,
@@ -46,8 +49,9 @@ pub(super) struct Tracked {
 
 impl Tracked {
     /// Begins with what the orchestrator says there is, or else with the
-    /// configured count.
-    pub(super) fn new(watched: Watched, orchestrator: Arc<dyn Orchestrator>, board: Board) -> Self {
+    /// configured count. Hears what the orchestrator says after `since`.
+    pub(super) fn new(watched: Watched, since: Mark, board: Board) -> Self {
+        let orchestrator = since.orchestrator.clone();
         let desired = watched.model.replicas.initial;
         let reading = watched.ledger.read();
         let taken_over = match orchestrator.memory() {
@@ -58,6 +62,7 @@ impl Tracked {
             brain: Brain::new(Settings::from(&*watched.model), desired, reading),
             requester: Requester::new(orchestrator.clone(), board.clone()),
             orchestrator,
+            since,
             board,
             set: ReplicaSet {
                 capacity: u32::MAX,
@@ -113,7 +118,14 @@ impl Tracked {
 
     /// Its replicas finish what they have and go.
     pub(super) async fn forget(self) {
+        // Nothing that was not taken yet is asked for after this.
+        drop(self.requester);
         self.orchestrator.forget(&self.watched.model.name).await;
+    }
+
+    /// Whether what was said at `mark` is for this one.
+    pub(super) fn hears(&self, mark: &Mark) -> bool {
+        mark.is_after(&self.since)
     }
 
     /// The bell rang: for this model?
