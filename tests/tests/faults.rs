@@ -44,6 +44,12 @@ spec:
     )
 }
 
+/// The model `name` at `upstream`, which takes so many requests at once.
+fn static_with_concurrency(upstream: &Upstream, name: &str, concurrency: u32) -> String {
+    let at = format!("spec: {{ concurrency: {concurrency}, static");
+    upstream.manifest(&[name]).replace("spec: { static", &at)
+}
+
 /// The sample server with inferences of this many milliseconds.
 fn sample(milliseconds: u32) -> String {
     format!(
@@ -293,23 +299,79 @@ fn killed_proxy_leaves_no_replica_behind() {
 #[test]
 fn held_requests_follow_their_model_to_another_server() {
     let upstream = Upstream::start();
-    let proxy = Tailback::start(&never_ready_manifest("m", ""), &[]);
-    let mut held = Client::connect(proxy.address).unwrap();
-    held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
-        .unwrap();
-    eventually("it to be held", || proxy.model("m")["held"] == 1);
-    proxy.rewrite(&upstream.manifest(&["m"]));
-    assert_eq!(held.receive().unwrap().text(), "x");
+    let model = unique();
+    let fixed = static_with_concurrency(&upstream, &model, 1);
+    let never = never_ready_manifest(&model, "");
+    let proxy = Tailback::start(&never, &[]);
+    let path = format!("/v2/models/{model}/infer");
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let hold = || {
+        let mut caller = Client::connect(proxy.address).unwrap();
+        caller.send(request("POST", &path, &[], BODY)).unwrap();
+        eventually("it to be held", || proxy.model(&model)["held"] == 1);
+        caller
+    };
+    for round in 1..=3 {
+        let mut held = hold();
+        proxy.rewrite(&fixed);
+        assert_eq!(held.receive().unwrap().text(), "hello");
+
+        let mut busy = Client::connect(proxy.address).unwrap();
+        busy.send(request("GET", &format!("{path}/hang"), &[], b""))
+            .unwrap();
+        let hangs = || {
+            let heads = upstream.heads();
+            heads.iter().filter(|head| head.contains("/hang")).count()
+        };
+        eventually("the static server to be busy", || hangs() == round);
+        let mut held = hold();
+        proxy.rewrite(&manifests(&model, &sample(0), "", ""));
+        assert!(held.receive().unwrap().text().contains("outputs"));
+        drop(busy);
+
+        proxy.rewrite(&fixed);
+        eventually("the processes' end", || processes_with(&model).is_empty());
+        caller.send(request("POST", &path, &[], BODY)).unwrap();
+        assert_eq!(caller.receive().unwrap().text(), "hello");
+        proxy.rewrite(&never);
+        eventually("no replica", || proxy.ready(&model) == 0);
+    }
+}
+
+#[test]
+fn a_model_that_comes_back_is_not_taken_for_what_it_was() {
+    let upstream = Upstream::start();
+    let model = unique();
+    let processes = manifests(&model, &sample(2000), "", "");
+    let proxy = Tailback::start(&processes, &[]);
+    let path = format!("/v2/models/{model}/infer");
+    eventually("the replica", || proxy.ready(&model) == 1);
+    let mut first = Client::connect(proxy.address).unwrap();
+    first.send(request("POST", &path, &[], BODY)).unwrap();
+    eventually("it to be there", || proxy.model(&model)["inFlight"] == 1);
+    proxy.rewrite(&upstream.manifest(&[&model]));
+    let endpoint = || proxy.model(&model)["replicas"]["ready"][0]["endpoint"].clone();
+    let fixed = upstream.address.to_string();
+    eventually("the address", || endpoint() == fixed);
+    proxy.rewrite(&processes);
+    eventually("a second process", || servers_of(&model).len() == 2);
+    eventually("it to be ready", || {
+        proxy.ready(&model) == 1 && endpoint() != fixed
+    });
+    let second = endpoint();
+    assert_eq!(first.receive().unwrap().status, 200);
+    eventually("the first one's end", || servers_of(&model).len() == 1);
+    eventually("its end to be logged", || proxy.log().contains("stopped"));
+    let mut next = Client::connect(proxy.address).unwrap();
+    let answer = next.call("POST", &path, &[], BODY).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!((endpoint(), proxy.ready(&model)), (second, 1));
 }
 
 #[test]
 fn more_concurrency_serves_those_who_wait_at_once() {
     let upstream = Upstream::start();
-    let manifest = |concurrency: u32| {
-        let at = format!("spec: {{ concurrency: {concurrency}, static");
-        upstream.manifest(&["m"]).replace("spec: { static", &at)
-    };
-    let proxy = Tailback::start(&manifest(1), &[]);
+    let proxy = Tailback::start(&static_with_concurrency(&upstream, "m", 1), &[]);
     let mut busy = Client::connect(proxy.address).unwrap();
     busy.send(request("GET", "/v2/models/m/infer/hang", &[], b""))
         .unwrap();
@@ -318,6 +380,6 @@ fn more_concurrency_serves_those_who_wait_at_once() {
     held.send(request("POST", "/v2/models/m/infer/echo", &[], b"x"))
         .unwrap();
     eventually("it to be held", || proxy.model("m")["held"] == 1);
-    proxy.rewrite(&manifest(2));
+    proxy.rewrite(&static_with_concurrency(&upstream, "m", 2));
     assert_eq!(held.receive().unwrap().text(), "x");
 }

@@ -106,7 +106,8 @@ pub trait Orchestrator: Send + Sync {
     /// [`ScaleError`], if the request was not taken.
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError>;
 
-    /// The model is no longer served: its replicas finish what they have and go.
+    /// The model is no longer served: its replicas finish what they have and go,
+    /// and nothing more is said of them.
     async fn forget(&self, model: &str);
 
     /// All replicas finish what they have and go; returns when they are gone.

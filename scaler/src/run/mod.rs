@@ -9,6 +9,7 @@
 mod company;
 mod foreign;
 mod request;
+mod sources;
 pub mod switch;
 mod tracked;
 
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use tailback_config::{Kind, Model};
+use tailback_config::Model;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -30,6 +31,7 @@ use tokio::{
 pub use self::company::Proxies;
 use self::{
     company::Company,
+    sources::{Mark, Sources},
     switch::{Activity, Switch, Switched},
     tracked::Tracked,
 };
@@ -37,10 +39,7 @@ use crate::{
     board::Board,
     clock::Nanos,
     ledger::{Ledger, Wake},
-    orchestrator::{
-        Events, Orchestrator, ReplicaSet, fixed::Fixed, kubernetes::Kubernetes, process::Processes,
-        seldon::Seldon, webhook::Webhooks,
-    },
+    orchestrator::ReplicaSet,
     peers::{self, herald::Herald},
     replica::Traffic,
 };
@@ -71,7 +70,8 @@ pub struct Options {
     pub wake: Wake,
     /// Where it shows its state.
     pub board: Board,
-    /// The program that keeps replicas; see [`Processes::new`].
+    /// The program that keeps replicas; see
+    /// [`Processes::new`](crate::orchestrator::process::Processes::new).
     pub keeper: PathBuf,
     /// Where it lays out what other proxies are told.
     pub herald: Herald,
@@ -149,12 +149,7 @@ impl Scaler {
 struct Loop {
     options: Options,
     models: BTreeMap<String, Tracked>,
-    processes: Arc<dyn Orchestrator>,
-    fixed: Arc<dyn Orchestrator>,
-    kubernetes: Arc<dyn Orchestrator>,
-    webhooks: Arc<dyn Orchestrator>,
-    seldon: Arc<dyn Orchestrator>,
-    events: mpsc::UnboundedReceiver<ReplicaSet>,
+    sources: Sources,
     company: Company,
     company_events: mpsc::UnboundedReceiver<peers::Event>,
     /// When to look at all ledgers next.
@@ -163,7 +158,6 @@ struct Loop {
 
 impl Loop {
     fn new(options: Options) -> Self {
-        let (sender, events): (Events, _) = mpsc::unbounded_channel();
         let (company, company_events) =
             Company::new(options.herald.instance(), options.peers.as_ref());
         company.show(&options.board);
@@ -171,14 +165,9 @@ impl Loop {
             company,
             company_events,
             sample: Instant::now(),
-            processes: Arc::new(Processes::new(options.keeper.clone(), sender.clone())),
-            fixed: Arc::new(Fixed::new(sender.clone())),
-            kubernetes: Arc::new(Kubernetes::new(sender.clone())),
-            webhooks: Arc::new(Webhooks::new(sender.clone())),
-            seldon: Arc::new(Seldon::new(sender)),
+            sources: Sources::new(options.keeper.clone()),
             options,
             models: BTreeMap::new(),
-            events,
         }
     }
 
@@ -187,7 +176,7 @@ impl Loop {
             tokio::select! {
                 biased;
                 () = self.options.wake.rung() => self.answer_crossings(),
-                Some(set) = self.events.recv() => self.replicas_changed(set),
+                (mark, set) = self.sources.next() => self.replicas_changed(&mark, set),
                 Some(event) = self.company_events.recv() => self.company_changed(event),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
@@ -217,9 +206,11 @@ impl Loop {
         }
     }
 
-    fn replicas_changed(&mut self, set: ReplicaSet) {
-        if let Some(tracked) = self.models.get_mut(&set.model) {
-            tracked.replicas_changed(set);
+    fn replicas_changed(&mut self, mark: &Mark, set: ReplicaSet) {
+        match self.models.get_mut(&set.model) {
+            Some(tracked) if tracked.hears(mark) => tracked.replicas_changed(set),
+            // Of a model that has gone, or has other replicas now.
+            _ => {}
         }
     }
 
@@ -256,13 +247,6 @@ impl Loop {
         let mut before = std::mem::take(&mut self.models);
         for watched in models {
             let name = watched.model.name.clone();
-            let orchestrator = match watched.model.server.kind {
-                Kind::Process(_) => &self.processes,
-                Kind::Static(_) => &self.fixed,
-                Kind::Kubernetes(_) => &self.kubernetes,
-                Kind::Webhook(_) => &self.webhooks,
-                Kind::Seldon(_) => &self.seldon,
-            };
             let tracked = match before.remove(&name) {
                 Some(mut tracked) if tracked.same_kind(&watched.model) => {
                     tracked.reconfigure(watched);
@@ -272,9 +256,10 @@ impl Loop {
                     if let Some(tracked) = other {
                         tracked.forget().await;
                     }
+                    let since = self.sources.now(&watched.model.server.kind);
                     let others = self.company.others(&name);
                     let board = self.options.board.clone();
-                    Tracked::new(watched, orchestrator.clone(), board, others)
+                    Tracked::new(watched, since, board, others)
                 }
             };
             self.models.insert(name, tracked);
@@ -288,11 +273,7 @@ impl Loop {
     async fn stop(&mut self) {
         self.company.leave().await;
         self.models.clear();
-        self.processes.shutdown().await;
-        self.fixed.shutdown().await;
-        self.kubernetes.shutdown().await;
-        self.webhooks.shutdown().await;
-        self.seldon.shutdown().await;
+        self.sources.shutdown().await;
         self.options.herald.end().await;
     }
 }

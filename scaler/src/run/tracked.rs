@@ -13,6 +13,7 @@ use super::{
     company::Others,
     foreign::{Foreign, Stance},
     request::{Request, Requester},
+    sources::Mark,
     switch::Activity,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub(super) struct Tracked {
     /// What our own ledger said at the last look.
     own: Reading,
     orchestrator: Arc<dyn Orchestrator>,
+    /// What the orchestrator said before is of a model that has gone.
+    since: Mark,
     requester: Requester,
     board: Board,
     set: ReplicaSet,
@@ -60,13 +63,9 @@ pub(super) struct Tracked {
 
 impl Tracked {
     /// Begins with what the orchestrator says there is, or else with the
-    /// configured count.
-    pub(super) fn new(
-        watched: Watched,
-        orchestrator: Arc<dyn Orchestrator>,
-        board: Board,
-        others: Others,
-    ) -> Self {
+    /// configured count. Hears what the orchestrator says after `since`.
+    pub(super) fn new(watched: Watched, since: Mark, board: Board, others: Others) -> Self {
+        let orchestrator = since.orchestrator.clone();
         let desired = watched.model.replicas.initial;
         let own = watched.ledger.read();
         let reading = own.plus(&others.counts);
@@ -78,6 +77,7 @@ impl Tracked {
             brain: Brain::new(Settings::from(&*watched.model), desired, reading),
             requester: Requester::new(orchestrator.clone(), board.clone()),
             orchestrator,
+            since,
             board,
             set: ReplicaSet {
                 capacity: u32::MAX,
@@ -143,7 +143,14 @@ impl Tracked {
 
     /// Its replicas finish what they have and go.
     pub(super) async fn forget(self) {
+        // Nothing that was not taken yet is asked for after this.
+        drop(self.requester);
         self.orchestrator.forget(&self.watched.model.name).await;
+    }
+
+    /// Whether what was said at `mark` is for this one.
+    pub(super) fn hears(&self, mark: &Mark) -> bool {
+        mark.is_after(&self.since)
     }
 
     /// The bell rang: for this model?

@@ -72,7 +72,10 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, keeper: PathBuf, ev
     let mut forgotten = false;
     loop {
         set.reconcile();
-        set.report();
+        // Once it is forgotten, the name may already be another set's.
+        if wanted.has_changed().is_ok() {
+            set.report();
+        }
         if forgotten && set.members.is_empty() {
             return;
         }
