@@ -225,7 +225,7 @@ fn scale_from_zero_is_not_slower_with_three_proxies_than_with_one() {
     assert!(leader.metric("tailback_scale_reaction_seconds_count") >= 1.0);
     let decision = leader.page("/decisions")["decisions"][0].clone();
     assert_eq!(
-        (&decision["from"], &decision["held"]),
+        (&decision["from"], &decision["lag"]),
         (&json!(0), &json!(1))
     );
     assert_eq!(

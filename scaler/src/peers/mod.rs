@@ -1,6 +1,6 @@
 //! Several proxies as one.
 //!
-//! Every proxy tells all others what its ledgers say ([`line`](mod@line), [`herald`]) and
+//! Every proxy tells all others what its ledgers say ([`mod@line`], [`herald`]) and
 //! adds up what it hears ([`listen`], [`sum`]), so that each decides from the
 //! same counts. One of them, by [`election`], asks for replicas. The others
 //! decide as well, and ask nobody: who comes after a leader that is lost knows
