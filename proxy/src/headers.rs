@@ -23,6 +23,10 @@ const INTERNAL: HeaderName = HeaderName::from_static("seldon-internal-model");
 /// Identifies a request across services.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Most fields of a message that hyper reads unless it is told a number: told the
+/// same number, it would clear its tables for each message.
+pub const HYPER_HEADER_FIELDS: usize = 100;
+
 /// By the version that a message came in.
 const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 tailback");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2 tailback");

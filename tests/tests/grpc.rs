@@ -150,6 +150,13 @@ async fn what_is_wrong_is_a_grpc_status() {
             "3",
             "well-formed",
         ),
+        (
+            INFER,
+            &[],
+            Bytes::from_static(b"\0\0\0\0\x06\x0a\x01m\x0a\x01n"),
+            "3",
+            "twice",
+        ),
         (INFER, &[], Bytes::new(), "3", "well-formed"),
         (
             "/vllm.Engine/Generate",

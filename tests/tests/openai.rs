@@ -279,6 +279,21 @@ fn body_with_two_models_is_served_as_neither() {
         assert!(message.contains("\"model\" is there twice"), "{message}");
         eventually("its end", || in_flight(&proxy, "m") == 0);
     }
+    let part = |name: &str, text: &str| {
+        format!("--b\r\ncontent-disposition: form-data; name={name}\r\n\r\n{text}\r\n")
+    };
+    for length in [10, 300_000] {
+        let file = part("file", &"x".repeat(length));
+        let form = part("model", "m") + &file + &part("model", "n") + "--b--\r\n";
+        let of_form = [("content-type", "multipart/form-data; boundary=b")];
+        let answer = Client::connect(proxy.address)
+            .unwrap()
+            .call("POST", "/v1/echo", &of_form, form.as_bytes())
+            .unwrap();
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains("there twice"), "{}", answer.text());
+    }
+    eventually("their end", || in_flight(&proxy, "m") == 0);
     assert_eq!(proxy.outcome("m", "success"), 0);
     let once = br#"{"model": "m", "a": [{"model": "other"}]}"#;
     let answer = call(proxy.address, "POST", "/v1/echo", once).unwrap();

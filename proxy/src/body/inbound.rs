@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{BodyError, Received, pieces::Pieces};
 use crate::{
     admit::Part,
-    peek::{Json, Progress},
+    peek::{Progress, Scanner},
 };
 
 /// What has been read of a body and is yet to be sent on, and the rest of it.
@@ -32,7 +32,7 @@ struct Aside {
     trailers: Option<HeaderMap>,
     sent: Sent,
     /// Looks for what must not follow what has been read.
-    watch: Option<Json>,
+    watch: Option<Scanner>,
 }
 
 /// What has been passed on, to be sent once more if it has to be.
@@ -95,9 +95,9 @@ impl Inbound {
         poll_rest(&mut self.rest, self.aside.as_deref_mut(), cx)
     }
 
-    /// What is yet to be read must be as `json` allows.
-    pub fn watch(&mut self, json: Json) {
-        self.aside().watch = Some(json);
+    /// What is yet to be read must be as `scanner` allows.
+    pub fn watch(&mut self, scanner: Scanner) {
+        self.aside().watch = Some(scanner);
     }
 
     /// Reads one more piece, which stays part of the body; `None` at its end.
@@ -189,10 +189,10 @@ fn poll_rest(
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
     let polled = Pin::new(rest).poll_frame(cx);
-    if let Some(json) = aside.and_then(|aside| aside.watch.as_mut())
+    if let Some(scanner) = aside.and_then(|aside| aside.watch.as_mut())
         && let Poll::Ready(Some(Ok(frame))) = &polled
         && let Some(piece) = frame.data_ref()
-        && let Progress::Not(fault) = json.feed(piece)
+        && let Progress::Not(fault) = scanner.feed(piece)
     {
         return Poll::Ready(Some(Err(BodyError::Unfit(fault))));
     }

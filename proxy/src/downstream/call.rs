@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    pin::pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -111,8 +112,10 @@ impl Call {
             return Poll::Ready(());
         }
         self.share.set(SHARE);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        // The others are also those whose sockets have got ready meanwhile, of
+        // which the runtime asks only now and then as long as a task is awake:
+        // this wakes the task after it has asked.
+        pin!(tokio::task::yield_now()).poll(cx)
     }
 
     /// What it is on.

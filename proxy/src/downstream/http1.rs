@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use super::{
     Call, Connection, DataPlane, LINGER, Phase, drain::Drain, io::WatchedIo, watchdog::Watchdog,
 };
-use crate::{body::Received, request, transport::Transport};
+use crate::{body::Received, headers::HYPER_HEADER_FIELDS, request, transport::Transport};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
@@ -43,10 +43,12 @@ pub(super) async fn serve(
         }
     });
     let io = TokioIo::new(WatchedIo::http1(io, call.clone()));
-    let mut http = http1::Builder::new()
-        .max_headers(plane.limits.header_fields)
-        .max_header_size(plane.limits.header_bytes)
-        .serve_connection(io, service);
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(plane.limits.header_bytes);
+    if plane.limits.header_fields != HYPER_HEADER_FIELDS {
+        builder.max_headers(plane.limits.header_fields);
+    }
+    let mut http = builder.serve_connection(io, service);
     let mut watchdog = Watchdog::new(call.deadline());
     let mut drain = Drain::new(shutdown.clone());
 

@@ -1,6 +1,9 @@
 //! A text field of the first message of a gRPC call, by the wire format of
 //! Protocol Buffers (protobuf.dev/programming-guides/encoding). What comes
-//! before it is skipped; of several, the first counts.
+//! before it is skipped.
+//!
+//! There must be no second: of two, parsers take the last. So what follows the
+//! first is scanned as well, as it passes, up to the message's end.
 
 use super::{Fault, Found, LONGEST_NAME, Progress};
 
@@ -16,6 +19,8 @@ pub struct Message {
     at: usize,
     /// What is left of the message.
     left: u32,
+    /// The name has been found.
+    found: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +41,8 @@ enum State {
         length: usize,
         start: usize,
     },
+    /// After the message: others that follow it are the replica's business.
+    End,
 }
 
 /// A number of seven bits a byte, so far.
@@ -69,13 +76,18 @@ impl Message {
             state: State::Prefix(0),
             at: 0,
             left: 0,
+            found: false,
         }
     }
 
-    /// Takes the next piece of the body.
+    /// Takes the next piece of the body. Once the name is found, the bytes after
+    /// it are the next piece: [`Progress::More`] is well then.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         let mut rest = piece;
         while let Some((&byte, after)) = rest.split_first() {
+            if let State::End = self.state {
+                break;
+            }
             if let State::Skip(skip) = &mut self.state {
                 let skipped = (*skip as usize).min(rest.len());
                 rest = &rest[skipped..];
@@ -85,8 +97,8 @@ impl Message {
                 *skip -= skipped as u32;
                 if *skip == 0 {
                     self.state = State::Tag(Varint::default());
-                    if self.left == 0 {
-                        return Progress::Not(Fault::AbsentInMessage);
+                    if let Err(end) = self.between() {
+                        return end;
                     }
                 }
                 continue;
@@ -123,6 +135,9 @@ impl Message {
             }
             State::Tag(varint) => {
                 if let Some(tag) = number(varint)? {
+                    if tag > u64::from(u32::MAX) {
+                        return not(Fault::NotMessage);
+                    }
                     let wanted = tag >> 3 == u64::from(self.field);
                     self.state = match tag & 7 {
                         0 => State::Number(Varint::default()),
@@ -147,6 +162,7 @@ impl Message {
                     // Within `left`, which is 32 bits.
                     let length = length as u32;
                     self.state = match (*wanted, length) {
+                        (true, _) if self.found => return not(Fault::TwiceInMessage),
                         (false, 0) => State::Tag(Varint::default()),
                         (false, _) => State::Skip(length),
                         (true, 0) => return not(Fault::AbsentInMessage),
@@ -168,25 +184,39 @@ impl Message {
             } => {
                 text.push(byte);
                 if text.len() == *length {
-                    let span = *start..self.at;
-                    return Err(match String::from_utf8(std::mem::take(text)) {
+                    let (text, span) = (std::mem::take(text), *start..self.at);
+                    self.found = true;
+                    self.state = State::Tag(Varint::default());
+                    self.between()?;
+                    return Err(match String::from_utf8(text) {
                         Ok(name) => Progress::Found(Found { name, span }),
                         Err(_) => Progress::Not(Fault::NotMessage),
                     });
                 }
             }
-            State::Skip(_) => {}
+            State::Skip(_) | State::End => {}
         }
-        // A message ends between fields.
+        self.between()?;
         match self.state {
-            State::Tag(Varint { bytes: 0, .. }) if self.left == 0 => not(Fault::AbsentInMessage),
-            State::Prefix(_) => Ok(()),
+            State::Prefix(_) | State::End => Ok(()),
             State::Skip(skip) if skip <= self.left => Ok(()),
             State::Name { .. } => Ok(()),
             _ if self.left == 0 => not(Fault::NotMessage),
             State::Skip(_) => not(Fault::NotMessage),
             _ => Ok(()),
         }
+    }
+
+    /// A message ends between fields. Returns as an error if it must not.
+    fn between(&mut self) -> Result<(), Progress> {
+        match self.state {
+            State::Tag(Varint { bytes: 0, .. }) if self.left == 0 => match self.found {
+                true => self.state = State::End,
+                false => return Err(Progress::Not(Fault::AbsentInMessage)),
+            },
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -253,6 +283,48 @@ mod tests {
         assert_eq!(
             Message::new(1).feed(&cases[0].0),
             Progress::Not(Fault::AbsentInMessage)
+        );
+    }
+
+    /// What comes of the bytes after the name, whatever they are cut into.
+    fn after(call: &[u8]) -> Progress {
+        let mut scanner = Message::new(1);
+        let Progress::Found(found) = scanner.feed(call) else {
+            panic!("no name in {call:?}")
+        };
+        let mut end = Progress::More;
+        for byte in &call[found.span.end..] {
+            if end == Progress::More {
+                end = scanner.feed(&[*byte]);
+            }
+        }
+        end
+    }
+
+    #[test]
+    fn a_second_name_is_found_as_the_message_passes() {
+        let twice = Progress::Not(Fault::TwiceInMessage);
+        for (message, expected) in [
+            (&b"\x0a\x01m"[..], Progress::More),
+            (b"\x0a\x01m\x12\x03\x0a\x01x", Progress::More),
+            (b"\x0a\x01m\x0a\x01n", twice.clone()),
+            (b"\x0a\x01m\x08\x01\x12\x01\x31\x0a\0", twice.clone()),
+            // The tag in more bytes than it needs.
+            (b"\x0a\x01m\x8a\0\x01n", twice),
+            // A tag whose upper bits some parsers drop.
+            (
+                b"\x0a\x01m\x8a\x80\x80\x80\x10\x01n",
+                Progress::Not(Fault::NotMessage),
+            ),
+            (b"\x0a\x01m\x0b", Progress::Not(Fault::NotMessage)),
+        ] {
+            assert_eq!(after(&framed(message)), expected, "{message:?}");
+        }
+        let stream = [framed(b"\x0a\x01m"), framed(b"\x0a\x01n")].concat();
+        assert_eq!(
+            after(&stream),
+            Progress::More,
+            "the next message is another"
         );
     }
 

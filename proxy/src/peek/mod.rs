@@ -32,6 +32,17 @@ pub enum Scanner {
     Message(Message),
 }
 
+/// How the model is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As a text of JSON.
+    Json,
+    /// As it is.
+    Multipart,
+    /// After its length, in a message that has one, too.
+    Message,
+}
+
 /// What a scanner knows so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -73,6 +84,9 @@ pub enum Fault {
     /// There is more than one.
     #[error("the field \"model\" is there twice in the body: it must be there once")]
     Twice,
+    /// A message has more than one.
+    #[error("the message names its model twice: it must do so once")]
+    TwiceInMessage,
     /// It is no string.
     #[error("the field \"model\" must be a string")]
     NotText,
@@ -92,12 +106,33 @@ pub enum Fault {
 }
 
 impl Scanner {
+    /// What it reads.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Json(_) => Format::Json,
+            Self::Multipart(_) => Format::Multipart,
+            Self::Message(_) => Format::Message,
+        }
+    }
+
     /// Takes the next piece of the body.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         match self {
             Self::Json(json) => json.feed(piece),
             Self::Multipart(multipart) => multipart.feed(piece),
             Self::Message(message) => message.feed(piece),
+        }
+    }
+
+    /// Goes on behind `found`, which was in `piece`, of which it took `taken`;
+    /// `before`: bytes of the body before `piece`.
+    fn go_on(&mut self, piece: &[u8], taken: usize, before: usize, found: &Found) -> Progress {
+        match self {
+            // They stop at what they have found, which ends in the last piece.
+            Self::Json(_) | Self::Message(_) => self.feed(&piece[found.span.end - before..]),
+            // It has seen the delimiter, and keeps what is behind it.
+            Self::Multipart(form) => form.feed(&piece[taken..]),
         }
     }
 
@@ -112,12 +147,13 @@ impl Scanner {
     }
 }
 
-/// The model that `body` names within its first `limit` bytes.
+/// The model that `body` names within its first `limit` bytes. The rest of it is
+/// watched for another.
 ///
 /// # Errors
 /// If it names none there, does not come, or there is no room for it in `part`.
 pub async fn model(
-    scanner: &mut Scanner,
+    mut scanner: Scanner,
     body: &mut Inbound,
     limit: usize,
     part: &mut Part<'_>,
@@ -137,14 +173,13 @@ pub async fn model(
         read += looked_at;
         match scanner.feed(&piece[..looked_at]) {
             Progress::Found(found) => {
-                if let Scanner::Json(json) = scanner {
-                    let after = found.span.end - before;
-                    match json.feed(&piece[after..]) {
-                        Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
-                        _ => body.watch(std::mem::take(json)),
+                return match scanner.go_on(&piece, looked_at, before, &found) {
+                    Progress::Not(fault) => Err(Failure::Unnamed(fault)),
+                    _ => {
+                        body.watch(scanner);
+                        Ok(found)
                     }
-                }
-                return Ok(found);
+                };
             }
             Progress::Not(fault) => return Err(Failure::Unnamed(fault)),
             Progress::More if read == limit => {

@@ -1,5 +1,8 @@
 //! The part `model` of a `multipart/form-data` body (RFC 7578, RFC 2046, 5.1.1):
 //! how audio and images come. Other parts are skipped, whatever their size.
+//!
+//! There must be no second: of two, many servers take the last. So what follows
+//! the first is scanned as well, as it passes.
 
 use memchr::memmem;
 
@@ -20,6 +23,8 @@ pub struct Multipart {
     rest: Vec<u8>,
     /// Bytes of the body before `rest`.
     before: usize,
+    /// The part has been found.
+    found: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ enum State {
     Header,
     /// In the part that is looked for.
     Model,
+    /// After the form.
+    End,
 }
 
 impl Multipart {
@@ -46,10 +53,12 @@ impl Multipart {
             // The first delimiter may begin the body.
             rest: b"\r\n".to_vec(),
             before: 0,
+            found: false,
         })
     }
 
-    /// Takes the next piece of the body.
+    /// Takes the next piece of the body. Once the part is found,
+    /// [`Progress::More`] is well.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         self.rest.extend_from_slice(piece);
         loop {
@@ -67,7 +76,15 @@ impl Multipart {
                     }
                 },
                 State::Line if self.rest.starts_with(b"--") => {
-                    return Progress::Not(Fault::Absent);
+                    if !self.found {
+                        return Progress::Not(Fault::Absent);
+                    }
+                    self.state = State::End;
+                    continue;
+                }
+                State::End => {
+                    self.rest.clear();
+                    return Progress::More;
                 }
                 State::Line => match memmem::find(&self.rest, b"\r\n") {
                     Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
@@ -82,10 +99,10 @@ impl Multipart {
                 State::Header => match memmem::find(&self.rest, b"\r\n\r\n") {
                     Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
                     Some(at) => {
-                        self.state = if is_field(&self.rest[..at]) {
-                            State::Model
-                        } else {
-                            State::Skip
+                        self.state = match is_field(&self.rest[..at]) {
+                            true if self.found => return Progress::Not(Fault::Twice),
+                            true => State::Model,
+                            false => State::Skip,
                         };
                         at + 4
                     }
@@ -98,21 +115,27 @@ impl Multipart {
         }
     }
 
-    fn model(&self) -> Progress {
+    fn model(&mut self) -> Progress {
         match memmem::find(&self.rest, &self.delimiter) {
             Some(end) if end > LONGEST_NAME => Progress::Not(Fault::TooLong),
             None if self.rest.len() > LONGEST_NAME + self.delimiter.len() => {
                 Progress::Not(Fault::TooLong)
             }
             None => Progress::More,
-            Some(end) => match String::from_utf8(self.rest[..end].to_vec()) {
-                Ok(name) => Progress::Found(Found {
-                    name,
-                    // The two bytes that were put in front are not the body's.
-                    span: self.before - 2..self.before - 2 + end,
-                }),
-                Err(_) => Progress::Not(Fault::NotForm),
-            },
+            Some(end) => {
+                let text = self.rest[..end].to_vec();
+                // The two bytes that were put in front are not the body's.
+                let start = self.before - 2;
+                (self.found, self.state) = (true, State::Skip);
+                self.used(end);
+                match String::from_utf8(text) {
+                    Ok(name) => Progress::Found(Found {
+                        name,
+                        span: start..start + end,
+                    }),
+                    Err(_) => Progress::Not(Fault::NotForm),
+                }
+            }
         }
     }
 
@@ -231,6 +254,34 @@ mod tests {
             "x; a=b",
         ] {
             assert!(Multipart::of(content_type).is_none(), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn a_second_part_is_found_as_the_form_passes() {
+        let (one, file) = (("name=\"model\"", "m"), ("name=\"file\"", "\r\n--\0model"));
+        for (parts, expected) in [
+            (&[one][..], Progress::More),
+            (&[one, file], Progress::More),
+            (&[one, one], Progress::Not(Fault::Twice)),
+            (&[one, file, one], Progress::Not(Fault::Twice)),
+        ] {
+            let text = form(parts) + "--xyz\r\nname=model";
+            for at in 0..text.len() {
+                let mut scanner = Multipart::of(TYPE).unwrap();
+                let first = scanner.feed(&text.as_bytes()[..at]);
+                let mut second = scanner.feed(&text.as_bytes()[at..]);
+                // The end of the piece in which it was found is kept.
+                if let Progress::Found(_) = second {
+                    second = scanner.feed(b"");
+                }
+                let end = if let Progress::Not(_) = first {
+                    first
+                } else {
+                    second
+                };
+                assert_eq!(end, expected, "{text} cut at {at}");
+            }
         }
     }
 

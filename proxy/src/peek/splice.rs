@@ -4,19 +4,19 @@ use std::{collections::VecDeque, ops::Range};
 
 use bytes::Bytes;
 
-use super::{Found, Scanner};
+use super::{Format, Found};
 
 /// Puts `name` in the place of what was found. Returns by how many bytes the
 /// body has grown, or shrunk.
-pub fn rewrite(pieces: &mut VecDeque<Bytes>, scanner: &Scanner, found: &Found, name: &str) -> i64 {
-    let written = match scanner {
-        Scanner::Json(_) => serde_json::Value::from(name).to_string().into_bytes(),
-        Scanner::Multipart(_) => name.as_bytes().to_vec(),
-        Scanner::Message(_) => length_delimited(name),
+pub fn rewrite(pieces: &mut VecDeque<Bytes>, format: Format, found: &Found, name: &str) -> i64 {
+    let written = match format {
+        Format::Json => serde_json::Value::from(name).to_string().into_bytes(),
+        Format::Multipart => name.as_bytes().to_vec(),
+        Format::Message => length_delimited(name),
     };
     let grown = written.len() as i64 - found.span.len() as i64;
     splice(pieces, found.span.clone(), written.into());
-    if let Scanner::Message(_) = scanner {
+    if format == Format::Message {
         // The message's own length is in the four bytes after its flag.
         let length = prefix_length(pieces).wrapping_add_signed(grown as i32);
         splice(pieces, 1..5, Bytes::copy_from_slice(&length.to_be_bytes()));
@@ -73,7 +73,7 @@ fn splice(pieces: &mut VecDeque<Bytes>, span: Range<usize>, new: Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Json, Message, Progress};
+    use super::super::{Json, Message, Progress, Scanner};
     use super::*;
 
     fn cut(bytes: &[u8], at: usize) -> VecDeque<Bytes> {
@@ -90,7 +90,7 @@ mod tests {
             panic!("no model")
         };
         let mut pieces = cut(body, at);
-        let grown = rewrite(&mut pieces, &scanner, &found, name);
+        let grown = rewrite(&mut pieces, scanner.format(), &found, name);
         (pieces.iter().flatten().copied().collect(), grown)
     }
 

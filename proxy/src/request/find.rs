@@ -14,7 +14,7 @@ use crate::{
     downstream::{self, Call, DataPlane},
     headers,
     own::{self, Own},
-    peek::{self, Fault, Found, Scanner},
+    peek::{self, Fault, Format, Found},
     route::{Route, in_body, model_in_path, route},
     worker::{ModelRef, WorkerTable},
 };
@@ -47,11 +47,11 @@ pub(super) async fn find(
     let mut read = None;
     let model = match route(dialect, &head.method, &head.headers, path) {
         Route::Model(name) => known(table, name)?,
-        Route::InBody(mut scanner) => {
-            let limit = plane.limits.peek_bytes;
-            let found = peek::model(&mut scanner, body, limit, part, call).await?;
+        Route::InBody(scanner) => {
+            let (limit, format) = (plane.limits.peek_bytes, scanner.format());
+            let found = peek::model(scanner, body, limit, part, call).await?;
             let model = known(table, &found.name)?;
-            read = Some((scanner, found));
+            read = Some((format, found));
             model
         }
         Route::Own => {
@@ -62,14 +62,15 @@ pub(super) async fn find(
     };
     if let Some(name) = &model.model.config.upstream_name {
         if read.is_none()
-            && let Ok(mut scanner) = in_body(dialect, &head.method, &head.headers, path)
+            && let Ok(scanner) = in_body(dialect, &head.method, &head.headers, path)
         {
             // Named by the header: what the body says has to be replaced as well,
             // if it says anything.
-            let limit = plane.limits.peek_bytes;
-            match peek::model(&mut scanner, body, limit, part, call).await {
-                Ok(found) => read = Some((scanner, found)),
-                Err(Failure::Unnamed(fault)) if fault != Fault::Twice => {}
+            let (limit, format) = (plane.limits.peek_bytes, scanner.format());
+            match peek::model(scanner, body, limit, part, call).await {
+                Ok(found) => read = Some((format, found)),
+                Err(Failure::Unnamed(fault))
+                    if !matches!(fault, Fault::Twice | Fault::TwiceInMessage) => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -119,9 +120,9 @@ fn check_length(head: &Parts) -> Result<(), Failure> {
 }
 
 /// Writes `name` where the request names the model.
-fn rename(head: &mut Parts, body: &mut Inbound, read: Option<&(Scanner, Found)>, name: &str) {
-    if let Some((scanner, found)) = read {
-        let grown = body.edit(|read| peek::rewrite(read, scanner, found, name));
+fn rename(head: &mut Parts, body: &mut Inbound, read: Option<&(Format, Found)>, name: &str) {
+    if let Some((format, found)) = read {
+        let grown = body.edit(|read| peek::rewrite(read, *format, found, name));
         let length = head
             .headers
             .get(CONTENT_LENGTH)

@@ -22,7 +22,9 @@ use tokio::{
 };
 
 use super::{SendError, io::CountingIo};
-use crate::{body::Received, downstream::RequestBody, transport::Transport};
+use crate::{
+    body::Received, downstream::RequestBody, headers::HYPER_HEADER_FIELDS, transport::Transport,
+};
 
 /// A connection, and the means to send requests on it.
 #[derive(Debug)]
@@ -41,11 +43,11 @@ impl Http1 {
     pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
         let answered = Rc::new(Cell::new(false));
         let io = TokioIo::new(CountingIo::new(io, answered.clone()));
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(limits.header_fields.max(100))
-            .handshake(io)
-            .await
-            .map_err(io::Error::other)?;
+        let mut builder = http1::Builder::new();
+        if limits.header_fields > HYPER_HEADER_FIELDS {
+            builder.max_headers(limits.header_fields);
+        }
+        let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),

@@ -17,8 +17,9 @@ pub const SWEEP: Duration = Duration::from_secs(5);
 /// Those that were idle for as many sweeps are closed at the next: after 30 to 35
 /// seconds, before most servers do, whose close could meet a request.
 const IDLE_SWEEPS: u32 = 6;
-/// Idle connections at most.
-const IDLE: usize = 256;
+/// Idle connections at most: far more than callers that take turns leave idle for
+/// a moment, which would be closed and opened again all the time.
+const IDLE: usize = 1024;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
