@@ -1,7 +1,7 @@
 //! Scale requests: only the newest count of a model is ever on its way.
 //!
-//! What fails is asked again after pauses that grow; what is refused, at the
-//! longest pause from the start: a permission may be granted, a quota raised.
+//! What fails is asked again after pauses that grow; what is refused,
+//! every ten seconds or so: a permission may be granted, a quota raised.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +18,8 @@ use crate::{
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// What was refused is asked again so late: somebody has to do something about it.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
 /// Longest wait that whoever is asked can impose.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
@@ -88,7 +90,7 @@ async fn carry(
                 break;
             };
             let pause = match &error {
-                ScaleError::Refused(_) => LONGEST_RETRY,
+                ScaleError::Refused(_) => REFUSED_RETRY,
                 ScaleError::Failed(_) => wait,
                 ScaleError::Busy { after, .. } => wait.max((*after).min(LONGEST_WAIT)),
             };

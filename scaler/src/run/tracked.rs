@@ -1,5 +1,8 @@
 //! One model under the scaler's eyes: observe, decide, guard, request, record.
 
+mod count;
+mod others;
+
 use std::{
     mem,
     sync::Arc,
@@ -192,60 +195,6 @@ impl Tracked {
         self.decide(None);
     }
 
-    /// Takes over the count that somebody else asked for.
-    fn hear_count(&mut self) {
-        let Some(desired) = self.set.desired else {
-            return;
-        };
-        let now = Nanos::now();
-        let stability = self.watched.model.scaling.stability.value;
-        let before = self.brain.desired();
-        let model = &self.watched.model;
-        if model.scaling.dry_run.value || model.replicas.is_followed() {
-            // It is others' business by the user's own word.
-            self.foreign.heard(desired, Duration::ZERO, now);
-            return self.brain.adopt(desired, now);
-        }
-        let yielding = self.foreign.quiet(now).map(|(stance, _)| stance) == Some(Stance::Yield);
-        let Some(stance) = self.foreign.heard(desired, stability, now) else {
-            return;
-        };
-        self.requester.withdraw();
-        self.brain.adopt(desired, now);
-        let reason = quiet_reason(stance, desired, stance.span());
-        // One fight is one warning.
-        if yielding {
-            tracing::info!(model = self.watched.model.name, "{reason}");
-        } else {
-            tracing::warn!(model = self.watched.model.name, "{reason}");
-        }
-        let reading = self.look();
-        self.board.record(Record {
-            time: seconds_since_1970(),
-            model: self.watched.model.name.clone(),
-            from: before,
-            to: desired,
-            lag: reading.in_flight(),
-            held: reading.held,
-            reasons: vec![reason],
-            outcome: Outcome::Foreign,
-        });
-    }
-
-    /// What of `decision` is asked for while the count is somebody else's: a
-    /// first replica for requests that wait.
-    fn leave_to_others(&self, seen: &Observation, decision: &mut Decision) {
-        let Some((stance, left)) = self.foreign.quiet(Nanos::now()) else {
-            return;
-        };
-        let asked = self.brain.desired();
-        if decision.desired == asked || (asked == 0 && seen.held > 0) {
-            return;
-        }
-        decision.desired = asked;
-        decision.reasons.push(quiet_reason(stance, asked, left));
-    }
-
     /// It is paused, or resumed.
     pub(super) fn set_activity(&mut self, activity: Activity) {
         if activity == self.activity {
@@ -266,62 +215,6 @@ impl Tracked {
             let wanted = mem::replace(&mut decision.desired, self.brain.desired());
             decision.reasons.push(Reason::Paused { wanted });
         }
-    }
-
-    /// The count is the leader's to ask for, or somebody else's: it is followed.
-    fn follow_count(&mut self) {
-        let Some(desired) = self.set.desired else {
-            return;
-        };
-        self.foreign.knows(desired);
-        if self.taken_over == TakenOver::Yes {
-            self.brain.adopt(desired, Nanos::now());
-        }
-    }
-
-    /// Other proxies have counted.
-    pub(super) fn hear(&mut self, others: Others, change: &Change) {
-        let before = self.own.plus(&self.others.counts).in_flight();
-        self.others = others;
-        self.brain.correct(&change.unheard);
-        if let (Role::Follows, Some(desired)) = (others.role, change.desired) {
-            // Heard of sooner than by way of the orchestrator, which may not say.
-            self.brain.adopt(desired, Nanos::now());
-        }
-        self.show_others();
-        let lag = self.own.plus(&others.counts).in_flight();
-        match self.brain.wake_at() {
-            // They cannot ring here: their line does.
-            Some(level) if before < level && lag >= level => self.decide(Some(Nanos::now())),
-            _ => self.arm(),
-        }
-    }
-
-    /// From now on it asks for what it decides, or does not.
-    pub(super) fn set_role(&mut self, role: Role) {
-        self.others.role = role;
-        match role {
-            Role::Leads => {
-                let asked = self.set.desired == Some(self.brain.desired());
-                if self.taken_over == TakenOver::Yes && !asked {
-                    // What the leader before us asked for may have been lost with it.
-                    self.ask(None, None);
-                }
-            }
-            Role::Follows => {
-                // What is on its way is given up.
-                self.requester = Requester::new(self.orchestrator.clone(), self.board.clone());
-                self.follow_count();
-            }
-        }
-        self.decide(None);
-    }
-
-    /// What others are told.
-    pub(super) fn told(&self) -> Counts {
-        let asks = (self.others.role, self.taken_over) == (Role::Leads, TakenOver::Yes);
-        let desired = asks.then(|| self.brain.desired());
-        Counts::new(self.watched.ledger.number(), &self.own, desired)
     }
 
     /// What is inside now: here, and by what was heard, at other proxies. All
@@ -436,20 +329,6 @@ impl Tracked {
         }
     }
 
-    /// The in-flight here that is to be told at once. Of the room that the others
-    /// know of, too: what they were told last.
-    fn part_of(&self, level: u64) -> u64 {
-        let (own, others) = (self.own.in_flight(), self.others.counts.in_flight());
-        let room = level.saturating_sub(own + others);
-        own + room.div_ceil(self.others.proxies)
-    }
-
-    fn show_others(&self) {
-        self.board.update(&self.watched.model.name, |status| {
-            status.others = self.others.counts;
-        });
-    }
-
     fn show(&self, why: &str) {
         self.board.update(&self.watched.model.name, |status| {
             status.desired = self.brain.desired();
@@ -463,13 +342,6 @@ impl Tracked {
             status.failure.clone_from(&self.set.failure);
             why.clone_into(&mut status.reason);
         });
-    }
-}
-
-fn quiet_reason(stance: Stance, replicas: u32, quiet: Duration) -> Reason {
-    match stance {
-        Stance::Quiet { .. } => Reason::Foreign { replicas, quiet },
-        Stance::Yield => Reason::Yielding { replicas, quiet },
     }
 }
 

@@ -96,7 +96,8 @@ impl Keda {
     fn is_active(&self, asked: &ScaledObjectRef) -> Result<IsActiveResponse, Status> {
         let trigger = self.trigger(asked)?;
         let model = &trigger.model;
-        let (reading, inactive) = (model.ledger.read(), model.config.scaling.inactive.value);
+        let reading = trigger.reading(&self.board);
+        let inactive = model.config.scaling.inactive.value;
         let used = self.activity.is_active(model.name(), &reading, inactive);
         let result = match trigger.metric {
             Metric::Lag => used,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tailback_scaler::board::Board;
+use tailback_scaler::{board::Board, ledger::Reading};
 use tonic::Status;
 
 use super::message::{MetricSpec, MetricValue, ScaledObjectRef};
@@ -97,7 +97,7 @@ impl Trigger {
             )));
         }
         let value = match self.metric {
-            Metric::Lag => self.model.ledger.in_flight(),
+            Metric::Lag => self.reading(board).in_flight(),
             Metric::Replicas => self.wanted(board).into(),
         };
         Ok(MetricValue {
@@ -105,6 +105,12 @@ impl Trigger {
             metric_value: i64::try_from(value).unwrap_or(i64::MAX),
             metric_value_float: value as f64,
         })
+    }
+
+    /// What is counted of the model, here and at other proxies.
+    pub(super) fn reading(&self, board: &Board) -> Reading {
+        let others = board.status(self.model.name()).unwrap_or_default().others;
+        self.model.ledger.read().plus(&others)
     }
 
     /// What the model's policy wants, whether or not it is carried out.
