@@ -55,6 +55,13 @@ pub fn tailback() -> Command {
         .into_iter()
         .chain(env::split_paths(&path));
     let mut command = Command::new(program);
+    // Settings of the tests, or of whoever runs them, are not the program's.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("TAILBACK_") || text.starts_with("SELDON_") {
+            command.env_remove(name);
+        }
+    }
     command
         .env("PATH", env::join_paths(folders).expect("a path"))
         .env("TAILBACK_LOG", "info");
