@@ -294,14 +294,8 @@ impl Reader<'_> {
         parse: impl Fn(&str) -> Option<T>,
         expected: &str,
     ) -> Option<T> {
-        let (variable, text) = self.look_up(name)?;
-        let text = text?;
-        let value = parse(&text);
-        if value.is_none() {
-            let found = format!("{} characters", text.chars().count());
-            self.wrong(variable.name, &found, expected);
-        }
-        value
+        let hidden = |text: &str| format!("{} characters", text.chars().count());
+        self.shown(name, parse, expected, hidden)
     }
 
     /// The value of a variable whose default is worked out elsewhere.
@@ -311,11 +305,22 @@ impl Reader<'_> {
         parse: impl Fn(&str) -> Option<T>,
         expected: &str,
     ) -> Option<T> {
+        self.shown(name, parse, expected, str::to_owned)
+    }
+
+    /// The value of a variable; what is wrong is told as `show` has it.
+    fn shown<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: &str,
+        show: impl Fn(&str) -> String,
+    ) -> Option<T> {
         let (variable, text) = self.look_up(name)?;
         let text = text?;
         let value = parse(&text);
         if value.is_none() {
-            self.wrong(variable.name, &text, expected);
+            self.wrong(variable.name, &show(&text), expected);
         }
         value
     }

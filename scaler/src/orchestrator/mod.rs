@@ -5,6 +5,7 @@
 //! cluster; [`webhook`] asks an HTTP API; [`seldon`] triggers Seldon's scheduler;
 //! [`fixed`] has addresses that are given and never scaled.
 
+mod causes;
 pub mod fixed;
 mod gateway;
 pub mod kubernetes;

@@ -8,7 +8,8 @@ use kube::core::Status;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::cluster::{Cluster, chain};
+use super::cluster::Cluster;
+use crate::orchestrator::causes::chain;
 
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(10);

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::watch::LONGEST_SILENCE;
+use crate::orchestrator::causes::chain;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const WRITE: Duration = Duration::from_secs(10);
@@ -114,19 +115,4 @@ async fn config() -> Result<Config, ClusterError> {
     // Who asks decides whether and when to ask again.
     config.default_retry = false;
     Ok(config)
-}
-
-/// An error with its causes, each that says more than those before.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -27,10 +27,10 @@ use tokio::{
 
 use super::{
     call::Failure,
-    cluster::{Cluster, chain},
+    cluster::Cluster,
     refuse::{Action, refuse},
 };
-use crate::orchestrator::ScaleError;
+use crate::orchestrator::{ScaleError, causes::chain};
 
 /// How long one watch lasts, about: spread, so that not all begin at once.
 const LENGTH: Duration = Duration::from_secs(50);

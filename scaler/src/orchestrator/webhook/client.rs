@@ -19,7 +19,7 @@ use hyper_util::{
 use tailback_config::{CallBody, CallTarget, ScaleCall, StateCall, WebhookSpec};
 use tokio::time::timeout;
 
-use crate::orchestrator::ScaleError;
+use crate::orchestrator::{ScaleError, causes::chain};
 
 /// Most bytes of an answer.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -225,21 +225,6 @@ fn excerpt(body: &[u8], redact: impl Fn(String) -> String) -> String {
         .collect();
     let more = if text.len() > end { "…" } else { "" };
     format!("{}{more}", shown.trim())
-}
-
-/// An error with its causes, each that says more than those before.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
