@@ -326,4 +326,40 @@ mod tests {
         let (hangs, desired) = look(310, 1);
         assert_eq!((hangs, desired), (true, 5), "one more is tried");
     }
+
+    #[test]
+    fn a_first_request_starts_one_replica() {
+        for (slots, after_ms) in [(1, 7), (2, 7), (8, 500), (1, 4000)] {
+            let settings = Settings {
+                policy: Policy::Lag,
+                threshold: 30,
+                slots,
+                target_wait: Duration::from_secs(1),
+                inactive: Duration::from_secs(600),
+                stability: Duration::from_secs(60),
+                up_limit: None,
+                down_limit: None,
+                scaled: true,
+                min: 0,
+                max: 100,
+            };
+            let mut brain = Brain::new(settings, 0, reading(0));
+            let first = Reading {
+                at: Nanos::from_duration(Duration::from_millis(after_ms)),
+                arrived: 1,
+                held: 1,
+                ..Reading::default()
+            };
+            let replicas = Replicas {
+                capacity: u32::MAX,
+                ..Replicas::default()
+            };
+            let decision = brain.decide(first, &replicas).decision;
+            assert_eq!(
+                decision.desired, 1,
+                "{slots} slots, {after_ms} ms: {:?}",
+                decision.reasons
+            );
+        }
+    }
 }

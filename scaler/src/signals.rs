@@ -21,6 +21,8 @@ const WINDOWS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(64);
 /// The rate is taken over this window.
 pub const RATE: Duration = Duration::from_secs(60);
+/// And over no shorter one.
+const SHORTEST_RATE: Duration = Duration::from_secs(5);
 /// Growth is looked for on these scales of time, in seconds.
 const GROWTH: [u64; 4] = [30, 60, 120, 300];
 /// As many standard deviations are left to chance: looked at four ways all the
@@ -130,7 +132,7 @@ impl Signals {
         Demand {
             idle: now.at.since(self.used),
             service,
-            rate: now.arrival_rate(&minute),
+            rate: self.rate(&minute),
             growth: self.growth(),
             dispersion: self.dispersion.mean(),
             slots: self.slots(service, target.as_secs_f64()),
@@ -185,6 +187,17 @@ impl Signals {
             return 0.0;
         }
         self.last.mean_in_flight(&from)
+    }
+
+    /// Arrivals a second. Often an arrival is why one looks: that one does not say
+    /// how often they come, nor does a short time of watching.
+    fn rate(&self, minute: &Reading) -> f64 {
+        let others = self
+            .last
+            .arrived
+            .wrapping_sub(minute.arrived)
+            .saturating_sub(1);
+        others as f64 / self.last.since(minute).max(SHORTEST_RATE).as_secs_f64()
     }
 
     /// How long a request is in service. As long as few have ended, against a

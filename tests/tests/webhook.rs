@@ -218,7 +218,7 @@ fn a_request_that_fails_is_sent_again_and_one_that_is_refused_is_not() {
         "{said}"
     );
     assert!(said.contains("other ${API_TOKEN}"), "{said}");
-    assert_eq!(proxy.ready("m"), 1);
+    eventually("it is shown", || proxy.ready("m") == 1);
     assert!(proxy.model("m")["replicas"]["startUpSeconds"].is_number());
     assert!(!proxy.log().contains("s3cret") && !said.contains("s3cret"));
 

@@ -51,6 +51,16 @@ fn growth_is_the_slope_of_the_rate() {
 }
 
 #[test]
+fn the_first_request_is_no_rush() {
+    let ledger = Ledger::new(1, Wake::default());
+    let mut signals = Signals::new(ledger.read_with(|| at(0.0)));
+    ledger.count_in(at(0.007));
+    signals.observe(ledger.read_with(|| at(0.007)));
+    let demand = signals.demand(SECOND);
+    assert!(demand.rate <= 0.2 && demand.slots <= 1.0, "{demand:?}");
+}
+
+#[test]
 fn chance_is_not_growth_and_bursts_are_more_than_chance() {
     let mut rng = fastrand::Rng::with_seed(7);
     let (mut poisson, mut clumps) = (Vec::new(), Vec::new());

@@ -146,7 +146,10 @@ fn load(seen: &Observation, start_up: f64) -> f64 {
 /// until they go. The sum is least at t = √(B·(D + stability) ÷ (LATE·load)),
 /// up to a factor of √2.
 fn backlog(seen: &Observation, settings: &Settings, levels: &Levels, now: Nanos) -> f64 {
-    if seen.held == 0 {
+    let none = seen.held == 0;
+    // The first replica takes them all at once.
+    let first = seen.ready == 0 && seen.held <= u64::from(settings.slots.max(1));
+    if none || first {
         return 0.0;
     }
     let demand = &seen.demand;
