@@ -292,7 +292,8 @@ fn a_leader_that_drains_hands_over_at_once_and_its_requests_count_on() {
         leaders.len() == 1 && leaders[0] != leader
     });
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // Well before the Lease would have expired.
+    assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(
         several.all(several.leaders()[0])["inFlight"],
         1,

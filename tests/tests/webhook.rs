@@ -228,11 +228,11 @@ fn a_request_that_fails_is_sent_again_and_one_that_is_refused_is_not() {
         "PUT",
         &answer("307 Temporary Redirect", "location: /other\r\n", ""),
     );
-    let other = "minReplicas: 0, maxReplicas: 3";
+    let other = "minReplicas: 2, maxReplicas: 3";
     proxy.rewrite(&manifests(api.address, &more, other));
     eventually("the new count", || api.requests("PUT").len() == count + 1);
     eventually("the reason", || {
-        outcomes(&proxy)[0].contains("redirects are not followed")
+        proxy.log().contains("redirects are not followed")
     });
     let looks = api.requests("GET").len();
     eventually("more looks", || api.requests("GET").len() > looks + 5);

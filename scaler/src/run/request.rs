@@ -121,6 +121,14 @@ fn observe_reaction(request: &Request, reaction: &Histogram) {
 /// What is written down of it: repetitions are not.
 fn report(request: &Request, outcome: Outcome, board: &Board) {
     let Some(record) = request.record.clone() else {
+        if let Outcome::Failed(error) = outcome {
+            let (model, replicas) = (&request.model.name, request.replicas);
+            tracing::warn!(
+                model,
+                replicas,
+                "the configured count is not there: {error}"
+            );
+        }
         return;
     };
     let label = match outcome {
