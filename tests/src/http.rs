@@ -191,3 +191,12 @@ pub fn call(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> io::R
 fn invalid(line: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {line:?}"))
 }
+
+/// The value of a field in a head as the upstream got it.
+#[must_use]
+pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

@@ -283,3 +283,11 @@ fn reset(stream: &TcpStream) {
     };
     let _ = nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger);
 }
+
+/// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
+#[must_use]
+pub fn proxy() -> (Upstream, crate::process::Tailback) {
+    let upstream = Upstream::start();
+    let proxy = crate::process::Tailback::start(&upstream.manifest(&["m"]), &[]);
+    (upstream, proxy)
+}

@@ -7,15 +7,8 @@ use tailback_tests::{
     PATIENCE, eventually,
     http::{Client, request},
     process::{Tailback, resident_bytes},
-    upstream::{LARGE, Upstream, never_ready_manifest, static_manifest},
+    upstream::{LARGE, Upstream, never_ready_manifest, proxy, static_manifest},
 };
-
-/// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
-fn proxy() -> (Upstream, Tailback) {
-    let upstream = Upstream::start();
-    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
-    (upstream, proxy)
-}
 
 fn client(proxy: &Tailback) -> Client {
     Client::connect(proxy.address).unwrap()

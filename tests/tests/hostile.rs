@@ -3,25 +3,15 @@
 
 use std::net::Shutdown;
 
-use tailback_tests::{eventually, http::Client, process::Tailback, upstream::Upstream};
-
-/// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
-fn proxy() -> (Upstream, Tailback) {
-    let upstream = Upstream::start();
-    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
-    (upstream, proxy)
-}
+use tailback_tests::{
+    eventually,
+    http::{Client, field},
+    process::Tailback,
+    upstream::{Upstream, proxy},
+};
 
 fn client(proxy: &Tailback) -> Client {
     Client::connect(proxy.address).unwrap()
-}
-
-/// The value of a field in a head as the upstream got it.
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| {
-        let (found, value) = line.split_once(':')?;
-        found.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }
 
 #[test]
