@@ -225,26 +225,37 @@ impl Signals {
 
     /// By how much the rate grows a second: on the scale of time at which a window
     /// differs from the one before it by more than chance explains; where several
-    /// do, the highest.
+    /// do, the highest. What shorter scales do not show as well, give or take a
+    /// standard deviation, was a step, and is over.
     fn growth(&self) -> f64 {
-        let slope = |&seconds: &u64| {
-            let window = Duration::from_secs(seconds);
-            let middle = self.before(window);
-            let first = self.before(2 * window);
-            let (late, early) = (self.last.since(&middle), middle.since(&first));
-            if early < window / 2 {
-                return 0.0;
+        let (mut growth, mut most) = (0.0_f64, f64::INFINITY);
+        for seconds in GROWTH {
+            let Some(step) = self.step(Duration::from_secs(seconds)) else {
+                continue;
+            };
+            if step.height > CHANCE * step.deviation {
+                growth = growth.max((step.height / step.seconds).min(most));
             }
-            let (a, b) = (self.last.arrival_rate(&middle), middle.arrival_rate(&first));
-            let variance = a / late.as_secs_f64() + b / early.as_secs_f64();
-            let chance = CHANCE * (variance * self.dispersion.mean()).sqrt();
-            if a - b > chance {
-                (a - b) / ((late + early).as_secs_f64() / 2.0)
-            } else {
-                0.0
-            }
-        };
-        GROWTH.iter().map(slope).fold(0.0, f64::max)
+            most = most.min(((step.height + step.deviation) / step.seconds).max(0.0));
+        }
+        growth
+    }
+
+    /// From the window before the last to the last; `None`: it was not watched for so long.
+    fn step(&self, window: Duration) -> Option<Step> {
+        let middle = self.before(window);
+        let first = self.before(2 * window);
+        let (late, early) = (self.last.since(&middle), middle.since(&first));
+        if early < window / 2 {
+            return None;
+        }
+        let (a, b) = (self.last.arrival_rate(&middle), middle.arrival_rate(&first));
+        let variance = a / late.as_secs_f64() + b / early.as_secs_f64();
+        Some(Step {
+            height: a - b,
+            deviation: (variance * self.dispersion.mean()).sqrt(),
+            seconds: (late + early).as_secs_f64() / 2.0,
+        })
     }
 
     /// Compares the arrivals of the last two times in service, over which arrivals
@@ -271,6 +282,16 @@ impl Signals {
         let found = self.kept.get(later.saturating_sub(1));
         found.copied().unwrap_or(self.last)
     }
+}
+
+/// How the rate of two neighbouring windows differs.
+struct Step {
+    /// By how many arrivals a second.
+    height: f64,
+    /// By how many it would by chance, as a standard deviation.
+    deviation: f64,
+    /// From the middle of one to that of the other.
+    seconds: f64,
 }
 
 #[cfg(test)]

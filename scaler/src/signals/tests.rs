@@ -61,6 +61,17 @@ fn the_first_request_is_no_rush() {
 }
 
 #[test]
+fn a_step_is_not_growth_once_it_is_over() {
+    // 5 a second for 10 minutes, then 15.
+    let mut arrivals: Vec<f64> = (0..3000).map(|n| f64::from(n) / 5.0).collect();
+    arrivals.extend((0..6000).map(|n| 600.0 + f64::from(n) / 15.0));
+    let at = |seconds| watched(&arrivals, 0.5, seconds).growth;
+    assert!(at(615) > 0.1, "as it comes: {}", at(615));
+    // The last five minutes have more than those before, and did not grow.
+    assert!(at(720) < 0.05, "two minutes later: {}", at(720));
+}
+
+#[test]
 fn chance_is_not_growth_and_bursts_are_more_than_chance() {
     let mut rng = fastrand::Rng::with_seed(7);
     let (mut poisson, mut clumps) = (Vec::new(), Vec::new());

@@ -92,9 +92,11 @@ impl Levels {
             known
         };
         let worth = |k: &usize| {
-            // All that arrive while a level is missing are late, not only what
-            // is above it: the more, the higher it is against the spread.
-            let weight = ((k + 1) as f64 / spread.max(1.0)).max(1.0);
+            // All that arrive while a level is missing are late, not only what is
+            // above those that are there: the more, the smaller the part that is
+            // missing. That is all above the present need, or as much as it varies.
+            let missing = spread.max((k + 1 - self.now) as f64);
+            let weight = ((k + 1) as f64 / missing).max(1.0);
             let start = if *k < up as usize {
                 0.0
             } else {
@@ -292,6 +294,18 @@ mod tests {
         assert_eq!(levels.keep(5, PRICE, at(end + 60)), 5, "each two minutes");
         let (levels, end) = cycles(5, 7200, 20);
         assert_eq!(levels.keep(5, PRICE, at(end + 1200)), 1, "each two hours");
+    }
+
+    #[test]
+    fn what_one_rush_needed_is_let_go_however_steady_it_is_afterwards() {
+        let mut levels = Levels::default();
+        levels.see(100, at(0));
+        levels.see(10, at(30));
+        assert_eq!(levels.keep(100, PRICE, at(90)), 100, "it may come back");
+        for second in 90..1800 {
+            levels.see(10, at(second));
+        }
+        assert_eq!(levels.keep(100, PRICE, at(1800)), 10);
     }
 
     #[test]

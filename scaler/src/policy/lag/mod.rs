@@ -30,7 +30,7 @@ use crate::{clock::Nanos, decision::Reason, signals};
 /// Start-up time assumed before one has been measured.
 const UNMEASURED_START_UP: Duration = Duration::from_secs(30);
 /// What late work costs, as a multiple of the idle slot that would have prevented it.
-const LATE: f64 = 20.0;
+const LATE: f64 = 30.0;
 /// The rate is that of the middle of its window, so many seconds ago.
 const RATE_AGE: f64 = signals::RATE.as_secs() as f64 / 2.0;
 /// A backlog is not worked off faster than this, in seconds.
