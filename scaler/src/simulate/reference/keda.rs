@@ -2,8 +2,8 @@
 //!
 //! Source: KEDA HTTP add-on documentation, `HTTPScaledObject`, and KEDA's
 //! "Scaling deployments": pending requests are polled every 15 s and given to
-//! an HPA, whose rules hold between 1 and the most; the step to and from zero
-//! is KEDA's own, back to zero after a cool-down of 300 s without requests.
+//! an [`Hpa`], whose rules and target hold between 1 and the most; the step to and
+//! from zero is KEDA's own, back to zero after a cool-down of 300 s without requests.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct Keda {
 }
 
 impl Keda {
-    /// With the documented defaults; the target per replica is its concurrency.
+    /// With the documented defaults; the target per replica is the HPA's.
     #[must_use]
     pub fn new(aim: Aim, initial: u32) -> Self {
         let above_zero = Aim {

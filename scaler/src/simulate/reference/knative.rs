@@ -4,8 +4,9 @@
 //! `config-autoscaler` defaults): a tick of 2 s; concurrency as means over 1 s
 //! samples of a stable window of 60 s and a panic window of 6 s; a target of
 //! 70 % of the container concurrency; panic while the panic window wants twice
-//! what is ready, for at least a stable window, in which the count does not
-//! fall; up to ×1000 and down to ÷2 of what is ready, a tick.
+//! what is ready, for at least a stable window, in which the count is what the
+//! higher of the two windows wants and does not fall; up to ×1000 and down to
+//! ÷2 of what is ready, a tick.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -90,7 +91,7 @@ impl Knative {
             _ => {}
         }
         let desired = if self.panic_since.is_some() {
-            self.panic_most = self.panic_most.max(panicked);
+            self.panic_most = self.panic_most.max(panicked).max(stable);
             self.panic_most
         } else {
             stable

@@ -3,7 +3,7 @@
 //! Each is written from its project's own documentation, and each reads the
 //! lag including what is held, as these do where a proxy or router in front of
 //! the replicas reports it. Where a project leaves the target per replica to
-//! its user, it is the replica's concurrency; see each one.
+//! its user, it is the replica's concurrency, or 70 % of it; see each one.
 
 mod fixed;
 mod hpa;
@@ -33,3 +33,6 @@ impl Aim {
         (wanted.max(0.0) as u32).clamp(self.min, self.max.max(self.min))
     }
 }
+
+#[cfg(test)]
+mod tests;

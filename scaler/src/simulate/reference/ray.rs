@@ -3,9 +3,11 @@
 //! Source: Ray Serve documentation, "Advanced autoscaling": the mean of
 //! ongoing requests, queued ones included, over a look-back of 30 s; replicas
 //! × (mean per replica ÷ target_ongoing_requests); up once that was higher for
-//! 30 s, down once it was lower for 600 s; smoothing factors of 1. The target
-//! is the replica's concurrency (Ray's default of 2 asks for some 2 to 4 times
-//! as many replicas again).
+//! 30 s, down once it was lower for 600 s, to zero from one only; smoothing
+//! factors of 1. While none runs, nothing can be multiplied: requests start one
+//! at once, and it stays at what was asked for. The target is the replica's
+//! concurrency (Ray's default of 2 asks for some 2 to 4 times as many replicas
+//! again).
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -69,7 +71,13 @@ impl Autoscaler for Ray {
             .readings
             .front()
             .map_or(0.0, |oldest| seen.reading.mean_in_flight(oldest));
+        if seen.ready == 0 {
+            self.desired = self.desired.max(u32::from(seen.in_flight() > 0));
+            return self.desired;
+        }
         let wanted = self.aim.replicas(mean, self.aim.concurrency);
+        // To zero from one only.
+        let wanted = wanted.max(u32::from(self.desired > 1));
         let waited = |since: &mut Option<Nanos>, delay: Duration| {
             now.since(*since.get_or_insert(now)) >= delay
         };
