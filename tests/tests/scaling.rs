@@ -169,6 +169,27 @@ fn lag_step_takes_one_step_at_a_time() {
 }
 
 #[test]
+fn lag_step_starts_a_replica_for_a_first_request() {
+    let policy = "scaling: { policy: lag-step }\n  minReplicas: 0";
+    let proxy = Tailback::start(&manifests("", policy), QUICK);
+    assert_eq!(proxy.model("m")["replicas"]["desired"], 0);
+    let answer = call(proxy.address, "POST", "/v2/models/m/infer", BODY).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn minimum_that_a_reload_raises_is_a_decision_that_says_so() {
+    let proxy = Tailback::start(&manifests("", "minReplicas: 1"), QUICK);
+    eventually("one replica", || proxy.ready("m") == 1);
+    proxy.rewrite(&manifests("", "minReplicas: 3"));
+    eventually("three", || proxy.ready("m") == 3);
+    let last = proxy.page("/decisions")["decisions"][0].clone();
+    assert_eq!((&last["from"], &last["to"]), (&1.into(), &3.into()));
+    assert_eq!(last["reasons"][0], "3 configured");
+    assert!(proxy.log().contains("scale up: 3 configured"));
+}
+
+#[test]
 fn dry_run_decides_and_does_nothing() {
     let policy = "scaling: { dryRun: true }\n  minReplicas: 1";
     let proxy = Tailback::start(&manifests("", policy), QUICK);
@@ -215,7 +236,16 @@ fn a_paused_model_is_not_scaled_until_it_is_resumed() {
         eventually("more load", || {
             proxy.model("m")["arrived"].as_u64() > Some(200)
         });
-        assert_eq!(proxy.model("m")["replicas"]["desired"], 1);
+        proxy.rewrite(&manifests("", "minReplicas: 2"));
+        eventually("the reload", || {
+            proxy.model("m")["settings"]["minReplicas"] == 2
+        });
+        eventually("that nothing is asked for by it either", || {
+            let replicas = proxy.model("m")["replicas"].clone();
+            let why = replicas["reason"].to_string();
+            replicas["desired"] == 1 && why.contains("but the model is paused")
+        });
+        assert_eq!(proxy.ready("m"), 1);
         assert_eq!(order("/models/m/resume", &bearer).0, 200);
         eventually("more replicas", || proxy.ready("m") > 1);
     });

@@ -5,7 +5,8 @@
 //! 1. scale up by one when the inference lag of the replicas reaches the threshold;
 //! 2. scale down by one when the model has not been used for the inactive time;
 //! 3. only if the model is stable and available: nothing starting or missing;
-//! 4. never below one replica.
+//! 4. never below one replica. (Where there is none, as with `minReplicas: 0` or
+//!    a workload that was found at zero, the first request starts one.)
 //!
 //! Bounds, stability time and capacity are the guards'.
 
@@ -25,6 +26,12 @@ pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
             ready: seen.ready,
             desired,
         });
+    }
+    if desired == 0 && seen.lag > 0 {
+        return Wish {
+            replicas: 1,
+            reason: Reason::NoneThere { lag: seen.lag },
+        };
     }
     let carried = u64::from(settings.threshold) * u64::from(desired.max(1));
     if seen.lag >= carried {
@@ -107,6 +114,8 @@ mod tests {
             Case("3: not while a replica is missing", 300, 0, [2, 1, 0], 2),
             Case("3: nor down while a replica starts", 0, 600, [3, 2, 1], 3),
             Case("4: never below one", 0, 600, [1, 1, 0], 1),
+            Case("4: the first request starts one", 1, 0, [0, 0, 0], 1),
+            Case("4: and nothing else does", 0, 600, [0, 0, 0], 0),
         ];
         for Case(rule, lag, idle, [desired, ready, starting], expected) in cases {
             let seen = Observation {

@@ -121,27 +121,45 @@ impl Tracked {
     pub(super) fn reconfigure(&mut self, watched: Watched) {
         let before = mem::replace(&mut self.watched, watched);
         let asked = self.brain.desired();
-        let replicas = &self.watched.model.replicas;
-        if before.model.replicas.initial != replicas.initial {
-            let kept = if replicas.scaled {
-                self.brain.desired()
-            } else {
-                0
-            };
-            self.brain.adopt(replicas.initial.max(kept), Nanos::now());
-        }
+        let record = self.configured(&before.model);
         self.brain.configure(Settings::from(&*self.watched.model));
         self.orchestrator.follow(&self.watched.model);
         let memory = self.orchestrator.memory(&self.watched.model);
         match (self.taken_over, memory) {
             (TakenOver::NotYet, _) => {}
             // Also where the count is the same: it must hear of a changed command.
-            (TakenOver::Yes, Memory::None) => self.ask(None, None),
+            (TakenOver::Yes, Memory::None) => self.ask(record, None),
             (TakenOver::Yes, Memory::Own) if self.brain.desired() == asked => {}
-            (TakenOver::Yes, Memory::Own) => self.ask(None, None),
+            (TakenOver::Yes, Memory::Own) => self.ask(record, None),
         }
         self.watched.traffic.set_replicas(&self.set.ready);
         self.decide(None);
+    }
+
+    /// Adopts the count that is configured now, where it is another one than
+    /// `before` and the model is not paused. What is to be written down of it: with
+    /// `dryRun` nothing, as a record then says what was not asked for.
+    fn configured(&mut self, before: &Model) -> Option<Record> {
+        let model = &self.watched.model;
+        let replicas = &model.replicas;
+        if before.replicas.initial == replicas.initial || self.activity == Activity::Paused {
+            return None;
+        }
+        let asked = self.brain.desired();
+        let kept = if replicas.scaled { asked } else { 0 };
+        let replicas = replicas.initial.max(kept);
+        if replicas == asked {
+            return None;
+        }
+        let dry_run = model.scaling.dry_run.value;
+        let decision = Decision {
+            desired: replicas,
+            reasons: vec![Reason::Configured { replicas }],
+        };
+        let reading = self.look();
+        let record = self.record(&reading, &decision);
+        self.brain.adopt(replicas, reading.at);
+        (!dry_run).then_some(record)
     }
 
     /// Its replicas finish what they have and go.
@@ -262,7 +280,7 @@ impl Tracked {
                 decision.desired,
             )
         {
-            let record = self.record(&seen, &decision);
+            let record = self.record(&reading, &decision);
             if !dry_run {
                 self.brain.adopt(decision.desired, reading.at);
             }
@@ -281,13 +299,13 @@ impl Tracked {
         }
     }
 
-    fn record(&self, seen: &Observation, decision: &Decision) -> Record {
+    fn record(&self, seen: &Reading, decision: &Decision) -> Record {
         Record {
             time: seconds_since_1970(),
             model: self.watched.model.name.clone(),
             from: self.brain.desired(),
             to: decision.desired,
-            lag: seen.lag,
+            lag: seen.in_flight(),
             held: seen.held,
             reasons: decision.reasons.clone(),
             outcome: Outcome::Accepted,
