@@ -67,7 +67,7 @@ impl FromStr for Contender {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|one| one.as_str() == text);
+        let found = (Self::ALL.into_iter()).find(|one| one.as_str() == text.trim());
         found.ok_or_else(|| {
             let all = Self::ALL.map(Self::as_str).join(", ");
             format!("found {text:?}, expected one of {all}")

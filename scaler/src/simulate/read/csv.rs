@@ -1,12 +1,12 @@
 //! Comma-separated values, a line a request, the columns named by the first
-//! line. A field may be in quotes, doubled inside (RFC 4180), but may not hold
+//! line; or with tabs or semicolons between them. A field may be in quotes, doubled inside (RFC 4180), but may not hold
 //! a line break: so what is wrong with a line stays with that line.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use super::{
-    Found, Options, ReadError, Row, SECONDS, TIME, TOKENS, amount, of_tokens, shown, text::Lines,
-    time,
+    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, column::Column, shown,
+    text::Lines, time,
 };
 
 pub(super) fn read(
@@ -17,86 +17,74 @@ pub(super) fn read(
     let Some((number, header)) = lines.next()? else {
         return Ok(());
     };
-    let columns = Columns::find(number, header)?;
+    let separator = separator(header);
+    let columns = Columns::find(number, header, separator)?;
     while let Some((number, text)) = lines.next()? {
-        let line = Line::split(number, text)?;
+        let line = Line::split(number, text, separator)?;
         found.add(&columns.row(&line, options)?)?;
     }
     Ok(())
 }
 
+/// What is between the columns of `header`: a comma, or else a tab or a semicolon.
+fn separator(header: &str) -> char {
+    [',', '\t', ';']
+        .into_iter()
+        .find(|&separator| header.contains(separator))
+        .unwrap_or(',')
+}
+
 /// Where each column is.
-#[derive(Debug, Default)]
 struct Columns {
     timestamp: usize,
-    service: Option<usize>,
-    context: Option<usize>,
-    generated: Option<usize>,
+    service: Service<usize>,
     model: Option<usize>,
     status: Option<usize>,
 }
 
 impl Columns {
-    fn find(number: u64, header: &str) -> Result<Self, ReadError> {
-        let names: Vec<String> = Line::split(number, header)?
-            .fields
-            .iter()
-            .map(|name| name.to_ascii_lowercase())
+    fn find(number: u64, header: &str, separator: char) -> Result<Self, ReadError> {
+        let names: Vec<Option<Column>> = (Line::split(number, header, separator)?.fields.iter())
+            .map(|name| Column::named(name))
             .collect();
-        let place = |called: &[&str]| names.iter().position(|name| called.contains(&&**name));
-        let missing = |expected| ReadError::Columns {
+        let place = |column| names.iter().position(|name| *name == Some(column));
+        let missing = |expected: &str| ReadError::Columns {
             line: number,
             found: shown(header),
-            expected,
+            expected: format!("a column named {expected}"),
         };
         let columns = Self {
-            timestamp: place(&["timestamp", "time", "arrived"])
-                .ok_or_else(|| missing("a column named timestamp"))?,
-            service: place(&["service_seconds", "service", "duration"]),
-            context: place(&[
-                "context_tokens",
-                "contexttokens",
-                "input_tokens",
-                "prompt_tokens",
-            ]),
-            generated: place(&[
-                "generated_tokens",
-                "generatedtokens",
-                "output_tokens",
-                "completion_tokens",
-            ]),
-            model: place(&["model"]),
-            status: place(&["status"]),
+            timestamp: place(Column::Timestamp).ok_or_else(|| missing("timestamp"))?,
+            service: Service {
+                seconds: place(Column::Seconds),
+                milliseconds: place(Column::Milliseconds),
+                context: place(Column::ContextTokens),
+                generated: place(Column::GeneratedTokens),
+            },
+            model: place(Column::Model),
+            status: place(Column::Status),
         };
-        let service = columns.service.or(columns.context).or(columns.generated);
-        if service.is_none() {
-            return Err(missing(
-                "a column named service_seconds, or context_tokens and generated_tokens",
-            ));
+        if !columns.service.is_known() {
+            return Err(missing(SERVICE));
         }
         Ok(columns)
     }
 
     fn row<'a>(&self, line: &'a Line<'_>, options: &Options) -> Result<Row<'a>, ReadError> {
-        let service = match self.service {
-            Some(column) => {
-                let seconds = line.read(column, "service_seconds", SECONDS, amount)?;
-                Duration::from_secs_f64(seconds)
-            }
-            None => {
-                let tokens = |column: Option<usize>, name| match column {
-                    Some(column) => line.read(column, name, TOKENS, amount),
-                    None => Ok(0.0),
-                };
-                let context = tokens(self.context, "context_tokens")?;
-                let generated = tokens(self.generated, "generated_tokens")?;
-                of_tokens(&options.service, context, generated)
-            }
+        let service = &self.service;
+        let number = |column,
+                      Amount {
+                          name,
+                          most,
+                          expected,
+                      }| {
+            let parse = |text: &str| text.parse().ok().filter(|n| (0.0..=most).contains(n));
+            line.read(column, name, expected, parse)
         };
         Ok(Row {
             line: line.number,
             at: line.read(self.timestamp, "timestamp", TIME, time::parse)?,
-            service,
+            service: service.duration(&options.service, number)?,
             model: self.model.map(|column| line.text(column)),
             status: self.status.map(|column| line.text(column)),
         })
@@ -109,12 +97,12 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn split(number: u64, text: &'a str) -> Result<Self, ReadError> {
+    fn split(number: u64, text: &'a str, separator: char) -> Result<Self, ReadError> {
         let mut fields = Vec::with_capacity(8);
         let mut rest = Some(text);
         while let Some(text) = rest {
             let Some(quoted) = text.trim_start().strip_prefix('"') else {
-                let (field, after) = match text.split_once(',') {
+                let (field, after) = match text.split_once(separator) {
                     Some((field, after)) => (field, Some(after)),
                     None => (text, None),
                 };
@@ -122,10 +110,10 @@ impl<'a> Line<'a> {
                 rest = after;
                 continue;
             };
-            let (field, after) = unquote(quoted).ok_or_else(|| ReadError::Line {
+            let (field, after) = unquote(quoted, separator).ok_or_else(|| ReadError::Line {
                 line: number,
                 found: format!("found {} without its closing quote", shown(text)),
-                expected: "a quote, and then a comma or the end of the line",
+                expected: "a quote, and then the next column or the end of the line",
             })?;
             fields.push(field);
             rest = after;
@@ -157,8 +145,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A field after its opening quote, and what follows the comma after it.
-fn unquote(text: &str) -> Option<(Cow<'_, str>, Option<&str>)> {
+/// A field after its opening quote, and what follows the separator after it.
+fn unquote(text: &str, separator: char) -> Option<(Cow<'_, str>, Option<&str>)> {
     let mut from = 0;
     loop {
         let quote = from + text[from..].find('"')?;
@@ -172,8 +160,8 @@ fn unquote(text: &str) -> Option<(Cow<'_, str>, Option<&str>)> {
             0 => Cow::from(field),
             _ => Cow::from(field.replace("\"\"", "\"")),
         };
-        let after = after.trim_start();
-        return match after.strip_prefix(',') {
+        let after = after.trim_start_matches(' ');
+        return match after.strip_prefix(separator) {
             Some(rest) => Some((field, Some(rest))),
             None => after.is_empty().then_some((field, None)),
         };

@@ -1,42 +1,25 @@
 //! JSON lines: an object a line, as the access log has it.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 
 use super::{
-    Found, LONGEST, Options, ReadError, Row, SECONDS, TIME, TOKENS, of_tokens, shown, text::Lines,
-    time,
+    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, column::Column, shown,
+    text::Lines, time,
 };
 
 const LINE: &str =
     "an object such as {\"timestamp\":\"2026-03-01T09:30:00Z\",\"service_seconds\":0.5}";
-const NO_SERVICE: &str = "seconds, or context_tokens and generated_tokens";
 
-#[derive(Deserialize)]
+/// What an object has of a request.
 struct Line<'a> {
-    #[serde(borrow, alias = "time", alias = "arrived")]
     timestamp: Option<Text<'a>>,
-    #[serde(alias = "service", alias = "duration")]
-    service_seconds: Option<f64>,
-    #[serde(
-        alias = "contexttokens",
-        alias = "input_tokens",
-        alias = "prompt_tokens"
-    )]
-    context_tokens: Option<f64>,
-    #[serde(
-        alias = "generatedtokens",
-        alias = "output_tokens",
-        alias = "completion_tokens"
-    )]
-    generated_tokens: Option<f64>,
-    #[serde(borrow)]
+    service: Service<f64>,
     model: Option<Text<'a>>,
-    #[serde(borrow)]
     status: Option<Text<'a>>,
 }
 
@@ -46,6 +29,7 @@ pub(super) fn read(
     found: &mut Found<'_>,
 ) -> Result<(), ReadError> {
     while let Some((number, text)) = lines.next()? {
+        let text = text.trim_ascii();
         match serde_json::from_str::<Line<'_>>(text) {
             Ok(line) => found.add(&line.row(number, options)?)?,
             // It begins like one and breaks off: the disk was full, or the power failed.
@@ -67,45 +51,130 @@ pub(super) fn read(
 
 impl Line<'_> {
     fn row(&self, line: u64, options: &Options) -> Result<Row<'_>, ReadError> {
-        let wrong = |field, found, expected| ReadError::Field {
+        let wrong = |field, found: String, expected| ReadError::Field {
             line,
             field,
             found,
             expected,
         };
-        let number = |field, value: f64, expected| {
-            let fits = (0.0..=LONGEST).contains(&value);
-            fits.then_some(value)
-                .ok_or_else(|| wrong(field, value.to_string(), expected))
-        };
+        let nothing = || "nothing".to_owned();
         let timestamp = self.timestamp.as_ref();
-        let timestamp = timestamp.ok_or_else(|| wrong("timestamp", "nothing".to_owned(), TIME))?;
+        let timestamp = timestamp.ok_or_else(|| wrong("timestamp", nothing(), TIME))?;
         let at = time::parse(&timestamp.0)
             .ok_or_else(|| wrong("timestamp", shown(&timestamp.0), TIME))?;
-        let service = match (
-            self.service_seconds,
-            self.context_tokens,
-            self.generated_tokens,
-        ) {
-            (Some(seconds), ..) => {
-                Duration::from_secs_f64(number("service_seconds", seconds, SECONDS)?)
-            }
-            (None, None, None) => {
-                return Err(wrong("service_seconds", "nothing".to_owned(), NO_SERVICE));
-            }
-            (None, context, generated) => of_tokens(
-                &options.service,
-                number("context_tokens", context.unwrap_or(0.0), TOKENS)?,
-                number("generated_tokens", generated.unwrap_or(0.0), TOKENS)?,
-            ),
+        if !self.service.is_known() {
+            return Err(wrong("service_seconds", nothing(), SERVICE));
+        }
+        let number = |value: f64,
+                      Amount {
+                          name,
+                          most,
+                          expected,
+                      }| {
+            let fits = (0.0..=most).contains(&value);
+            fits.then_some(value)
+                .ok_or_else(|| wrong(name, value.to_string(), expected))
         };
         Ok(Row {
             line,
             at,
-            service,
+            service: self.service.duration(&options.service, number)?,
             model: self.model.as_ref().map(|text| &*text.0),
             status: self.status.as_ref().map(|text| &*text.0),
         })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LineVisitor)
+    }
+}
+
+struct LineVisitor;
+
+impl<'de> Visitor<'de> for LineVisitor {
+    type Value = Line<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut line = Line {
+            timestamp: None,
+            service: Service {
+                seconds: None,
+                milliseconds: None,
+                context: None,
+                generated: None,
+            },
+            model: None,
+            status: None,
+        };
+        let service = &mut line.service;
+        while let Some(Text(name)) = map.next_key()? {
+            let number = match Column::named(&name) {
+                Some(Column::Timestamp) => {
+                    line.timestamp = map.next_value()?;
+                    continue;
+                }
+                Some(Column::Model) => {
+                    line.model = map.next_value()?;
+                    continue;
+                }
+                Some(Column::Status) => {
+                    line.status = map.next_value()?;
+                    continue;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Some(Column::Seconds) => &mut service.seconds,
+                Some(Column::Milliseconds) => &mut service.milliseconds,
+                Some(Column::ContextTokens) => &mut service.context,
+                Some(Column::GeneratedTokens) => &mut service.generated,
+            };
+            *number = map.next_value::<Option<Number>>()?.map(|Number(n)| n);
+        }
+        Ok(line)
+    }
+}
+
+/// A number, or a text that is one.
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NumberVisitor).map(Number)
+    }
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+        let number = text.trim().parse();
+        number.map_err(|_| E::custom(format_args!("found {}, expected a number", shown(text))))
     }
 }
 

@@ -4,16 +4,18 @@
 //! | field, column | also called | what |
 //! |---|---|---|
 //! | `timestamp` | `time`, `arrived` | [when](time) it arrived |
-//! | `service_seconds` | `service`, `duration` | how long a replica had it |
-//! | `context_tokens` | `contexttokens`, `input_tokens`, `prompt_tokens` | for a [`ServiceModel`] |
-//! | `generated_tokens` | `generatedtokens`, `output_tokens`, `completion_tokens` | for a [`ServiceModel`] |
+//! | `service_seconds` | `service`, `duration`, `duration_seconds` | how long a replica had it |
+//! | `service_milliseconds` | `service_ms`, `duration_milliseconds`, `duration_ms` | the same |
+//! | `context_tokens` | `input_tokens`, `prompt_tokens`, `request_tokens` | for a [`ServiceModel`] |
+//! | `generated_tokens` | `output_tokens`, `completion_tokens`, `response_tokens` | for a [`ServiceModel`] |
 //! | `model` | | whose request it was |
 //! | `status` | | as in the access log: a request that no replica had (service 0, and neither 2xx nor `OK`) is left out |
 //!
-//! Names of columns are read in any case; others are ignored. Either
-//! `service_seconds` or a token count must be there. The order of the lines
+//! Names are read [in any case](column::Column::named); others are ignored. Either
+//! a time in service or a token count must be there. The order of the lines
 //! does not matter.
 
+mod column;
 mod csv;
 mod json;
 mod service;
@@ -41,7 +43,8 @@ pub enum ReadError {
     Io(#[from] std::io::Error),
     /// It is no text of ours.
     #[error(
-        "{found}; expected the access log of tailback serve or comma-separated values, as text or by gzip"
+        "{found}; expected the access log of tailback serve, other JSON lines, or comma-separated values, \
+         as text or by gzip"
     )]
     Format {
         /// What it is.
@@ -55,7 +58,7 @@ pub enum ReadError {
         /// The first line.
         found: String,
         /// What is missing.
-        expected: &'static str,
+        expected: String,
     },
     /// A field that is not what its name says.
     #[error("line {line}: {field}: found {found}, expected {expected}")]
@@ -141,6 +144,11 @@ pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadErr
     let mut found = Found::new(options);
     match first {
         Some(b'{') => json::read(lines, options, &mut found)?,
+        Some(b'[') => {
+            return Err(ReadError::Format {
+                found: "found a JSON array, of which jq -c '.[]' makes lines".to_owned(),
+            });
+        }
         _ => csv::read(lines, options, &mut found)?,
     }
     found.finish()
@@ -264,7 +272,10 @@ fn list(models: &BTreeMap<String, u64>) -> String {
     let mut words: Vec<String> = all
         .iter()
         .take(LISTED)
-        .map(|(name, count)| format!("{name} ({count})"))
+        .map(|(name, count)| match name.is_empty() {
+            true => format!("\"\" ({count})"),
+            false => format!("{name} ({count})"),
+        })
         .collect();
     if all.len() > LISTED {
         words.push(format!("and {} more", all.len() - LISTED));
@@ -274,20 +285,82 @@ fn list(models: &BTreeMap<String, u64>) -> String {
 
 // === fields, whatever the format ===
 
-/// The longest service time, in seconds: some 31 years.
-const LONGEST: f64 = 1e9;
-const TIME: &str = "seconds, or a time such as 2023-11-16 18:17:03.98 or 2023-11-16T18:17:03Z";
-const SECONDS: &str = "seconds, 0 to 1000000000";
+/// The highest number of tokens.
+const MOST_TOKENS: f64 = 1e9;
+/// The longest time in service, in seconds: eleven days. What is simulated goes
+/// on until the last request has been served.
+const LONGEST_SERVICE: f64 = 1e6;
+const TIME: &str = "seconds (milliseconds divided by 1000), or a time such as 2023-11-16 18:17:03.98 \
+                    or 2023-11-16T18:17:03Z";
+const SECONDS: &str = "seconds, 0 to 1000000";
+const MILLISECONDS: &str = "milliseconds, 0 to 1000000000";
 const TOKENS: &str = "a number of tokens, 0 to 1000000000";
+/// What says how long a request was in service.
+const SERVICE: &str = "service_seconds, or context_tokens and generated_tokens";
 
-/// A number from 0 to [`LONGEST`].
-fn amount(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|n| (0.0..=LONGEST).contains(n))
+/// A field that has a number.
+#[derive(Clone, Copy)]
+struct Amount {
+    name: &'static str,
+    most: f64,
+    expected: &'static str,
 }
 
-/// The service time that token counts stand for.
-fn of_tokens(model: &ServiceModel, context: f64, generated: f64) -> Duration {
-    Duration::from_secs_f64(model.seconds(context, generated).min(LONGEST))
+const SERVICE_SECONDS: Amount = Amount {
+    name: "service_seconds",
+    most: LONGEST_SERVICE,
+    expected: SECONDS,
+};
+const SERVICE_MILLISECONDS: Amount = Amount {
+    name: "service_milliseconds",
+    most: LONGEST_SERVICE * 1e3,
+    expected: MILLISECONDS,
+};
+const CONTEXT_TOKENS: Amount = Amount {
+    name: "context_tokens",
+    most: MOST_TOKENS,
+    expected: TOKENS,
+};
+const GENERATED_TOKENS: Amount = Amount {
+    name: "generated_tokens",
+    ..CONTEXT_TOKENS
+};
+
+/// What a line says of its time in service, as `T` has it.
+struct Service<T> {
+    seconds: Option<T>,
+    milliseconds: Option<T>,
+    context: Option<T>,
+    generated: Option<T>,
+}
+
+impl<T: Copy> Service<T> {
+    fn is_known(&self) -> bool {
+        let time = self.seconds.or(self.milliseconds);
+        time.or(self.context).or(self.generated).is_some()
+    }
+
+    /// By the first of them that is there, each read by `number`.
+    fn duration(
+        &self,
+        model: &ServiceModel,
+        number: impl Fn(T, Amount) -> Result<f64, ReadError>,
+    ) -> Result<Duration, ReadError> {
+        let seconds = if let Some(seconds) = self.seconds {
+            number(seconds, SERVICE_SECONDS)?
+        } else if let Some(milliseconds) = self.milliseconds {
+            number(milliseconds, SERVICE_MILLISECONDS)? / 1e3
+        } else {
+            let tokens = |count: Option<T>, amount| count.map_or(Ok(0.0), |n| number(n, amount));
+            model
+                .seconds(
+                    tokens(self.context, CONTEXT_TOKENS)?,
+                    tokens(self.generated, GENERATED_TOKENS)?,
+                )
+                .min(LONGEST_SERVICE)
+        };
+        Ok(Duration::from_secs_f64(seconds))
+    }
 }
 
 /// As much of it as an error should show.

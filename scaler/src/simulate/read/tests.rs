@@ -53,6 +53,27 @@ fn token_counts_become_service_time() {
 }
 
 #[test]
+fn columns_are_known_by_many_names() {
+    let burst = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
+                 5,ChatGPT,472,18,490,Conversation log\n\
+                 6.5,ChatGPT,1087,230,1317,API log\n";
+    let expected = [
+        request(0.0, 0.05 + 0.0472 + 0.36),
+        request(1.5, 0.05 + 0.1087 + 4.6),
+    ];
+    assert_eq!(whole(burst).unwrap().trace.requests(), expected);
+    let expected = [request(0.0, 0.25), request(0.5, 2.0)];
+    for text in [
+        "Time Stamp,Service-Milliseconds\n1,250\n1.5,2000\n",
+        "who\ttime\tduration_ms\n\t1\t250\nx\t15e-1\t2e3\n",
+        "time;duration\n1;0.25\n+1.5;2\n",
+        "{\"Timestamp\":1,\"Duration\":0.25}\n\t{\"timestamp\":\"1.5\",\"service_ms\":\"2000\"}\n",
+    ] {
+        assert_eq!(whole(text).unwrap().trace.requests(), expected, "{text}");
+    }
+}
+
+#[test]
 fn access_log_is_read_for_one_model_without_what_no_replica_had() {
     let found = of("a", LOG).unwrap();
     let expected = [request(0.0, 0.5), request(1.0, 0.25)];
@@ -90,7 +111,10 @@ fn gzip_is_read_by_its_content() {
     }
     let broken = &gzip(&csv.repeat(100))[..20];
     let error = read(broken, &Options::default()).unwrap_err().to_string();
-    assert!(error.starts_with("cannot read it: "), "{error}");
+    assert!(
+        error.starts_with("cannot read it: its gzip is cut off or damaged ("),
+        "{error}"
+    );
 }
 
 #[test]
@@ -126,7 +150,7 @@ fn says_what_is_wrong_where_and_what_is_expected() {
         ),
         (
             "timestamp,service\n1,\"2\n3,4\n",
-            "line 2: found \"\\\"2\" without its closing quote, expected a quote, and then a comma \
+            "line 2: found \"\\\"2\" without its closing quote, expected a quote, and then the next column \
              or the end of the line"
                 .to_owned(),
         ),
@@ -135,6 +159,22 @@ fn says_what_is_wrong_where_and_what_is_expected() {
             "line 3: this request is 1157 days apart from the one in line 2, expected at most 366 days; \
              if times are in milliseconds, divide them by 1000"
                 .to_owned(),
+        ),
+        (
+            "{\"timestamp\":1,\"service\":2}\n{\"timestamp\":1,\"service\":\"soon\"}",
+            "line 2: found \"soon\", expected a number, column 31, expected an object such as \
+             {\"timestamp\":\"2026-03-01T09:30:00Z\",\"service_seconds\":0.5}"
+                .to_owned(),
+        ),
+        (
+            "[{\"timestamp\":1,\"service\":2}]",
+            "found a JSON array, of which jq -c '.[]' makes lines; expected the access log of tailback serve, \
+             other JSON lines, or comma-separated values, as text or by gzip"
+                .to_owned(),
+        ),
+        (
+            "timestamp,model,service\n1,,1\n2,a,1\n",
+            "it has requests of several models; choose one by --model: \"\" (1), a (1)".to_owned(),
         ),
         (
             "{\"timestamp\":1,\"service_seconds\":-1}",
@@ -146,7 +186,7 @@ fn says_what_is_wrong_where_and_what_is_expected() {
         ),
         (
             "{\"timestamp\":1}",
-            "line 1: service_seconds: found nothing, expected seconds, or context_tokens and generated_tokens"
+            "line 1: service_seconds: found nothing, expected service_seconds, or context_tokens and generated_tokens"
                 .to_owned(),
         ),
         (

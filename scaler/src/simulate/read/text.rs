@@ -37,7 +37,7 @@ pub(super) struct Lines<'a> {
 pub(super) fn open<'a>(input: impl BufRead + 'a) -> Result<(Lines<'a>, Option<u8>), ReadError> {
     let (first, input) = head(input)?;
     let text: Box<dyn BufRead + 'a> = if first.starts_with(GZIP) {
-        Box::new(BufReader::new(MultiGzDecoder::new(input)))
+        Box::new(BufReader::new(Gunzip(MultiGzDecoder::new(input))))
     } else {
         Box::new(input)
     };
@@ -62,6 +62,18 @@ pub(super) fn open<'a>(input: impl BufRead + 'a) -> Result<(Lines<'a>, Option<u8
     Ok((lines, byte))
 }
 
+/// Says of what goes wrong that it is the compression's.
+struct Gunzip<R>(MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Gunzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, format!("its gzip is cut off or damaged ({error})")),
+        })
+    }
+}
+
 /// The first bytes, and all of it.
 fn head<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, impl BufRead + use<R>)> {
     let mut first = Vec::new();
@@ -70,8 +82,8 @@ fn head<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, impl BufRead + use<R>)
 }
 
 impl Lines<'_> {
-    /// The next line that is not blank, without the white space around it, and
-    /// its number, from 1.
+    /// The next line that is not blank, without the spaces around it, and its
+    /// number, from 1.
     pub(super) fn next(&mut self) -> Result<Option<(u64, &str)>, ReadError> {
         loop {
             self.line.clear();
@@ -97,6 +109,7 @@ impl Lines<'_> {
             found: "found bytes that are not UTF-8".to_owned(),
             expected: "text",
         })?;
-        Ok(Some((self.number, text.trim())))
+        // A tab may be between two columns of which the first is empty.
+        Ok(Some((self.number, text.trim_matches([' ', '\r', '\n']))))
     }
 }

@@ -1,6 +1,8 @@
 //! Timestamps: seconds of any era, or a date and a time of day.
 
 const NANOS: i128 = 1_000_000_000;
+/// Some 30,000 years.
+const MOST_SECONDS: i64 = 1_000_000_000_000;
 
 /// Nanoseconds since 1970, or since whatever `text` counts its seconds from.
 ///
@@ -8,7 +10,7 @@ const NANOS: i128 = 1_000_000_000;
 /// may be a space and the zone may be left out (then UTC). 18:59:60 counts as
 /// the second after 18:59:59.
 pub(super) fn parse(text: &str) -> Option<i128> {
-    if let Some(time) = number(text) {
+    if let Some(time) = number(text).or_else(|| inexact(text)) {
         return Some(time);
     }
     let (date, rest) = (text.get(..10)?, text.get(10..)?);
@@ -33,12 +35,20 @@ pub(super) fn parse(text: &str) -> Option<i128> {
     Some(i128::from(seconds) * NANOS + fraction)
 }
 
-/// `12`, `-0.5`, `1700000000.123`: up to some 30,000 years.
+/// `12`, `-0.5`, `1700000000.123`: to the nanosecond.
 fn number(text: &str) -> Option<i128> {
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let whole = digits(whole, 1_000_000_000_000)?;
+    let whole = digits(whole, MOST_SECONDS)?;
     Some(sign * (i128::from(whole) * NANOS + fraction(decimals)?))
+}
+
+/// `1.7e9`, `5e-05`, `+1`, `.5`: as programs write numbers that they have in
+/// floating point.
+fn inexact(text: &str) -> Option<i128> {
+    let seconds: f64 = text.parse().ok()?;
+    let fits = seconds.abs() <= MOST_SECONDS as f64;
+    fits.then(|| (seconds * NANOS as f64).round() as i128)
 }
 
 /// Nanoseconds of the decimals after a point; further ones are cut.
@@ -91,6 +101,15 @@ fn days(date: &str) -> Option<i64> {
     if dashes[4] != b'-' || dashes[7] != b'-' || month == 0 || day == 0 {
         return None;
     }
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if day > last {
+        return None;
+    }
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {
@@ -129,7 +148,14 @@ mod tests {
             ),
             ("", None),
             ("nan", None),
-            ("1e3", None),
+            ("1e3", Some(1_000_000_000_000)),
+            ("5e-05", Some(50_000)),
+            ("+.5", Some(500_000_000)),
+            ("-inf", None),
+            ("1e13", None),
+            ("1700000000000", None),
+            ("2023-02-29 00:00:00", None),
+            ("2023-04-31 00:00:00", None),
             ("2023-13-01 00:00:00", None),
             ("2023-00-01 00:00:00", None),
             ("2023-11-16", None),

@@ -1,0 +1,73 @@
+//! What a column, or a field of an object, is, by the names that it goes by.
+
+/// What it has of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Timestamp,
+    /// Of service.
+    Seconds,
+    /// Of service.
+    Milliseconds,
+    ContextTokens,
+    GeneratedTokens,
+    Model,
+    Status,
+}
+
+/// Bytes of the longest name that is known.
+const LONGEST: usize = 20;
+
+impl Column {
+    /// What is called so, in any case and with or without spaces, `_` and `-`
+    /// between its words; `None`: nothing that is read.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let mut letters = [0; LONGEST];
+        let mut length = 0;
+        for byte in name.bytes() {
+            if !matches!(byte, b' ' | b'_' | b'-') {
+                *letters.get_mut(length)? = byte.to_ascii_lowercase();
+                length += 1;
+            }
+        }
+        Some(match &letters[..length] {
+            b"timestamp" | b"time" | b"arrived" => Self::Timestamp,
+            b"serviceseconds" | b"service" | b"durationseconds" | b"duration" => Self::Seconds,
+            b"servicemilliseconds" | b"servicems" | b"durationmilliseconds" | b"durationms" => {
+                Self::Milliseconds
+            }
+            b"contexttokens" | b"inputtokens" | b"prompttokens" | b"requesttokens" => {
+                Self::ContextTokens
+            }
+            b"generatedtokens" | b"outputtokens" | b"completiontokens" | b"responsetokens" => {
+                Self::GeneratedTokens
+            }
+            b"model" => Self::Model,
+            b"status" => Self::Status,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_however_they_are_written() {
+        for (name, expected) in [
+            ("TIMESTAMP", Some(Column::Timestamp)),
+            ("Time Stamp", Some(Column::Timestamp)),
+            ("service_seconds", Some(Column::Seconds)),
+            ("Service-Seconds", Some(Column::Seconds)),
+            ("duration_milliseconds", Some(Column::Milliseconds)),
+            ("ContextTokens", Some(Column::ContextTokens)),
+            ("Request tokens", Some(Column::ContextTokens)),
+            ("Response tokens", Some(Column::GeneratedTokens)),
+            ("Total tokens", None),
+            ("", None),
+            ("duration_milliseconds_or_so", None),
+        ] {
+            assert_eq!(Column::named(name), expected, "{name:?}");
+        }
+    }
+}
