@@ -142,6 +142,21 @@ fn pictures_are_drawn_as_svg_and_png() {
 }
 
 #[test]
+fn trace_may_call_the_model_otherwise() {
+    let folder = folder();
+    let path = folder.path();
+    for (name, requests) in [("b", 1), ("*", 2)] {
+        let arguments = format!("a.log --manifests m.yaml --trace-model {name} --policy lag");
+        let text = told(path, &arguments, b"");
+        assert!(
+            text.contains(&format!("\n{requests} requests in ")),
+            "{text}"
+        );
+        assert!(text.contains("Settings: model a: concurrency 2"), "{text}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let folder = folder();
     let path = folder.path();
@@ -163,7 +178,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("empty", "tailback: empty: there is no request in it\n"),
         (
             "wrong.csv",
-            "tailback: wrong.csv: line 3: service_seconds: found \"-1\", expected seconds, 0 to 1000000000\n",
+            "tailback: wrong.csv: line 3: service_seconds: found \"-1\", expected seconds, 0 to 1000000\n",
         ),
         (
             "m.yaml",
@@ -171,7 +186,11 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "a.log",
-            "tailback: a.log: it has requests of several models; choose one by --model: a (2), b (1)\n",
+            "tailback: a.log: it has requests of several models; choose one by --model, or all by --trace-model '*': a (2), b (1)\n",
+        ),
+        (
+            "a.log --manifests m.yaml --trace-model c",
+            "tailback: a.log: there is no request in it of model \"c\", but of a (2), b (1); choose one by --trace-model\n",
         ),
         (
             "t.csv --min 5 --max 4",

@@ -14,7 +14,7 @@ use std::{
 use clap::{Args, value_parser};
 use tailback_scaler::simulate::{
     Comparison, Contender, StartUp,
-    read::{self, Recording, ServiceModel},
+    read::{self, Recording, ServiceModel, Whose},
 };
 
 pub use self::report::Report;
@@ -33,8 +33,8 @@ pub struct Simulation {
     /// The access log of tailback serve (TAILBACK_ACCESS_LOG); or
     /// comma-separated values, whose first line names the columns, or JSON
     /// lines: timestamp (seconds, or a time such as 2023-11-16T18:17:03Z), and
-    /// service_seconds, or context_tokens and generated_tokens; optionally
-    /// model and status. In any order.
+    /// service_seconds, service_milliseconds, or context_tokens and
+    /// generated_tokens; optionally model and status. In any order.
     trace: PathBuf,
     /// Policies to compare: lag, lag-step, knative, hpa, keda, kubeai, ray, static
     ///
@@ -58,6 +58,9 @@ pub struct Simulation {
     /// The model, where the trace or the manifests have several
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Its name in the trace, if that is another one; *: all requests, whosever they are
+    #[arg(long, value_name = "NAME")]
+    trace_model: Option<String>,
     /// Draw the course of it: out.svg or out.png
     #[arg(long, value_name = "FILE")]
     plot: Option<Picture>,
@@ -94,9 +97,11 @@ pub struct Simulation {
     /// Seconds the replicas must be the same before scale-down [default: 60, or the manifests']
     #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e9))]
     stability: Option<f64>,
-    /// Seconds that a request should wait at most for a replica
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = number(0.0, 1e6))]
-    slo_wait: f64,
+    /// Seconds that a request should wait at most for a replica [default: 1, or the manifests']
+    ///
+    /// What is counted, and what lag aims at: targetWaitSeconds.
+    #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e6))]
+    slo_wait: Option<f64>,
     /// Of everything random: the same seed, the same outcome
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
@@ -109,8 +114,8 @@ pub struct Simulation {
 /// options, and where.
 pub fn simulate(simulation: &Simulation) -> Result<Report, String> {
     let Chosen { mut setup, model } = simulation.choose()?;
-    let name = model.as_ref().map(|model| model.name.clone());
-    let recording = simulation.read(name.or_else(|| simulation.model.clone()))?;
+    let name = model.as_ref().map(|model| &*model.name);
+    let recording = simulation.read(simulation.whose(name))?;
     let requests = recording.trace.requests().len() as f64 * simulation.rate;
     if requests > MOST_REQUESTS {
         return Err(format!(
@@ -129,7 +134,7 @@ pub fn simulate(simulation: &Simulation) -> Result<Report, String> {
         ));
     }
     if simulation.plot.is_some() {
-        setup.conditions.timeline = Some(plot::slice(trace.span()));
+        setup.conditions.timeline = Some(plot::slice(trace.end()));
     }
     let report = Report {
         comparison: Comparison::run(&trace, &simulation.policy, &setup),
@@ -146,10 +151,20 @@ pub fn simulate(simulation: &Simulation) -> Result<Report, String> {
 }
 
 impl Simulation {
-    fn read(&self, model: Option<String>) -> Result<Recording, String> {
+    /// Whose requests are simulated, with manifests that have the model `name`.
+    fn whose(&self, name: Option<&str>) -> Whose {
+        let name = self.trace_model.as_deref().or(name);
+        match name.or(self.model.as_deref()) {
+            None => Whose::OnlyOne,
+            Some("*") => Whose::All,
+            Some(name) => Whose::Model(name.to_owned()),
+        }
+    }
+
+    fn read(&self, whose: Whose) -> Result<Recording, String> {
         let options = read::Options {
             service: self.service,
-            model,
+            whose,
         };
         let (name, input): (_, Box<dyn BufRead>) = if self.trace.as_os_str() == "-" {
             ("standard input".to_owned(), Box::new(io::stdin().lock()))

@@ -38,8 +38,7 @@ impl Simulation {
         let (min, max) = (self.min.unwrap_or(MIN), self.max.unwrap_or(MAX));
         bounds(min, max)?;
         let conditions = self.conditions(Some(self.concurrency.unwrap_or(CONCURRENCY)), min, max);
-        let mut setup = Setup::new(conditions, self.threshold, min, max);
-        setup.settings.target_wait = Duration::from_secs_f64(self.slo_wait);
+        let setup = Setup::new(conditions, self.threshold, min, max);
         Ok(Chosen {
             setup: self.timed(setup),
             model: None,
@@ -86,6 +85,9 @@ impl Simulation {
             scaling.lag_threshold = Setting::new(lag, Origin::Option("--threshold"));
         }
         let seconds = Duration::from_secs_f64;
+        if let Some(time) = self.slo_wait.map(seconds) {
+            scaling.target_wait = Setting::new(time, Origin::Option("--slo-wait"));
+        }
         if let Some(time) = self.inactive.map(seconds) {
             scaling.inactive = Setting::new(time, Origin::Option("--inactive"));
         }
@@ -107,9 +109,10 @@ impl Simulation {
     }
 
     fn timed(&self, mut setup: Setup) -> Setup {
-        setup.slo_wait = Duration::from_secs_f64(self.slo_wait);
         let seconds = Duration::from_secs_f64;
         let settings = &mut setup.settings;
+        settings.target_wait = self.slo_wait.map_or(settings.target_wait, seconds);
+        setup.slo_wait = settings.target_wait;
         settings.inactive = self.inactive.map_or(settings.inactive, seconds);
         settings.stability = self.stability.map_or(settings.stability, seconds);
         setup
@@ -175,7 +178,7 @@ mod tests {
             "{api}\nkind: Server\nmetadata: {{ name: s }}\n\
              spec: {{ concurrency: 4, maxReplicas: 9, process: {{ command: [x, '{{port}}'] }} }}\n---\n\
              {api}\nkind: Model\nmetadata: {{ name: scaled }}\n\
-             spec: {{ server: s, minReplicas: 2, scaling: {{ inactiveSeconds: 30 }} }}\n---\n\
+             spec: {{ server: s, minReplicas: 2, scaling: {{ inactiveSeconds: 30, targetWaitSeconds: 5 }} }}\n---\n\
              {api}\nkind: Model\nmetadata: {{ name: fixed }}\nspec: {{ server: s, replicas: 3 }}\n"
         );
         let env: Env = env.iter().copied().collect();
@@ -195,8 +198,14 @@ mod tests {
             settings,
             conditions,
             period,
+            slo_wait,
             ..
         } = chosen.setup;
+        assert_eq!(
+            slo_wait,
+            Duration::from_secs(5),
+            "what it aims at is counted"
+        );
         assert_eq!(settings, Settings::from(&*config.models["scaled"]));
         assert_eq!((settings.threshold, settings.slots), (3, 3));
         assert_eq!((conditions.initial, conditions.capacity), (2, 9));
@@ -207,7 +216,7 @@ mod tests {
 
     #[test]
     fn options_come_before_manifests() {
-        let words = "--model fixed --min 0 --max 20 --concurrency 16 --threshold 5 --inactive 1 --stability 2";
+        let words = "--model fixed --min 0 --max 20 --concurrency 16 --threshold 5 --inactive 1 --stability 2 --slo-wait 7";
         let words: Vec<_> = words.split(' ').collect();
         let chosen = options(&words).by_manifests(&config(&[])).unwrap();
         let settings = chosen.setup.settings;
@@ -216,6 +225,8 @@ mod tests {
         assert_eq!((settings.threshold, settings.slots), (5, 5));
         assert_eq!(settings.inactive, Duration::from_secs(1));
         assert_eq!(settings.stability, Duration::from_secs(2));
+        assert_eq!(settings.target_wait, Duration::from_secs(7));
+        assert_eq!(chosen.setup.slo_wait, Duration::from_secs(7));
         assert_eq!(chosen.setup.conditions.concurrency, Some(16));
         assert_eq!(chosen.setup.conditions.capacity, 20);
     }

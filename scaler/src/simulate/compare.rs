@@ -132,6 +132,12 @@ impl Comparison {
             span: trace.span(),
         }
     }
+
+    /// What `cost` is as a multiple of what is needed; `None` if that is nothing.
+    #[must_use]
+    pub fn times_needed(&self, cost: f64) -> Option<f64> {
+        (self.needed > 0.0).then(|| cost / self.needed)
+    }
 }
 
 impl Setup {
@@ -240,17 +246,21 @@ impl fmt::Display for Comparison {
             "peak",
             "requests"
         )?;
+        let times = |cost| match self.times_needed(cost) {
+            Some(times) => format!("{times:.2}×"),
+            None => "–".to_owned(),
+        };
         for outcome in &self.outcomes {
             writeln!(
                 f,
-                "{:<10} {:>11.2} % {:>9} {:>9} {:>9} {:>16.0} {:>8.2}× {:>6} {:>9}",
+                "{:<10} {:>11.2} % {:>9} {:>9} {:>9} {:>16.0} {:>9} {:>6} {:>9}",
                 outcome.name,
                 100.0 * outcome.attainment(self.slo_wait),
                 wait(outcome.quantile(0.5)),
                 wait(outcome.quantile(0.99)),
                 wait(outcome.longest()),
                 outcome.replica_seconds,
-                outcome.replica_seconds / self.needed.max(f64::MIN_POSITIVE),
+                times(outcome.replica_seconds),
                 outcome.peak,
                 outcome.scale_requests,
             )?;
@@ -266,9 +276,8 @@ impl fmt::Display for Comparison {
         match self.clairvoyant {
             Some(cost) => writeln!(
                 f,
-                "Who knew the trace, but had to start replicas: {:.0} ({:.2}×).",
-                cost,
-                cost / self.needed.max(f64::MIN_POSITIVE)
+                "Who knew the trace, but had to start replicas: {cost:.0} ({}).",
+                times(cost)
             ),
             None => writeln!(f, "No replica ever gets ready."),
         }

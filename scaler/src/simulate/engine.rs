@@ -11,7 +11,8 @@ use super::{
 use crate::clock::Nanos;
 
 /// Serves `trace` under `conditions` with as many replicas as `scaler` says,
-/// until the last request has been answered, or an hour after the last came.
+/// until the last request has been answered. Those who still wait an hour after the
+/// last one came are not.
 #[must_use]
 pub fn simulate(trace: &Trace, conditions: &Conditions, scaler: &mut dyn Autoscaler) -> Outcome {
     Engine::new(trace, conditions).run(scaler)
@@ -74,8 +75,11 @@ impl<'a> Engine<'a> {
                 .filter_map(|(at, event)| Some((at?, event)))
                 .min();
             let Some((at, event)) = first else { break };
-            if at > end {
-                break;
+            if at > end && self.world.held() > 0 {
+                now = end;
+                self.world.give_up(now);
+                self.record(now);
+                continue;
             }
             now = at;
             match event {
@@ -105,14 +109,18 @@ impl<'a> Engine<'a> {
                     look = now + scaler.interval().max(Duration::from_millis(1));
                 }
             }
-            if let Some(recorder) = &mut self.recorder {
-                recorder.set(values(&self.world, self.desired), now);
-            }
+            self.record(now);
         }
         let slices = self.recorder.map(|recorder| recorder.finish(now));
         let timeline = slices.into_iter().flatten().map(Slice::from).collect();
         let cost = self.world.cost(now);
         self.tally.finish(scaler.name(), now, cost, timeline)
+    }
+
+    fn record(&mut self, now: Nanos) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set(values(&self.world, self.desired), now);
+        }
     }
 
     fn start(&mut self, started: Started, now: Nanos) {

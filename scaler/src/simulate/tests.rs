@@ -65,6 +65,27 @@ fn who_is_never_served_waits_for_ever() {
 }
 
 #[test]
+fn what_is_served_is_served_to_its_end_also_when_others_have_given_up() {
+    let long = 5.0 * 3600.0;
+    let trace: Trace = [request(0.0, long), request(1.0, 1.0)]
+        .into_iter()
+        .collect();
+    let outcome = simulate(&trace, &conditions(1, 30.0, 1), &mut Fixed(1));
+    assert_eq!(outcome.waits, [0.0, f32::INFINITY]);
+    assert_eq!(outcome.end, Nanos::from_duration(seconds(long)));
+    assert!((outcome.replica_seconds - long).abs() < 1e-6);
+}
+
+#[test]
+fn where_nothing_is_needed_no_cost_is_a_multiple_of_it() {
+    let trace: Trace = [request(0.0, 0.0)].into_iter().collect();
+    let comparison = Comparison::run(&trace, &Contender::ALL, &setup(0, 8));
+    let table = comparison.to_string();
+    assert!(!table.contains("inf") && !table.contains("NaN"), "{table}");
+    assert_eq!(comparison.times_needed(1.0), None);
+}
+
+#[test]
 fn same_seed_gives_the_same_table() {
     let trace = Shape::Bursts.trace(3);
     let mut setup = setup(1, 8);

@@ -41,6 +41,13 @@ impl Trace {
             .map_or(Duration::ZERO, |last| last.at.since(Nanos(0)))
     }
 
+    /// From the clock's origin until all requests were done, if none had to wait.
+    #[must_use]
+    pub fn end(&self) -> Duration {
+        let ends = self.requests.iter().map(|r| r.at + r.service);
+        ends.max().unwrap_or_default().since(Nanos(0))
+    }
+
     /// Time in service of all requests, in seconds.
     #[must_use]
     pub fn work(&self) -> f64 {

@@ -162,6 +162,14 @@ impl World {
         Some(Started { request, replica })
     }
 
+    /// Whoever still waits leaves.
+    pub(super) fn give_up(&mut self, now: Nanos) {
+        let leaving = self.held.len() as u64;
+        self.held.clear();
+        self.completed += leaving;
+        self.area = self.area.wrapping_add(now.0.wrapping_mul(leaving));
+    }
+
     /// A slot of the less busy of two.
     fn take(&mut self) -> Option<ReplicaId> {
         let id = match self.free.len() {

@@ -44,9 +44,10 @@ const HELD: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const DESIRED: RGBColor = RGBColor(0x00, 0x00, 0x00);
 const READY: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 
-/// Width of the slices that a picture of a trace is drawn from.
-pub(super) fn slice(span: Duration) -> Duration {
-    span.max(SHORTEST) / SLICES
+/// Width of the slices that a picture of a trace is drawn from, which is done
+/// after `end` if nobody has to wait.
+pub(super) fn slice(end: Duration) -> Duration {
+    end.max(SHORTEST) / SLICES
 }
 
 /// A picture that is asked for.

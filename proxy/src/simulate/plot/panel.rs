@@ -96,13 +96,14 @@ impl Panel<'_> {
 
     fn heading<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let comparison = &self.report.comparison;
-        let needed = comparison.needed.max(f64::MIN_POSITIVE);
         let (name, cost) = (&self.outcome.name, self.outcome.replica_seconds);
-        let text = format!(
-            "{:.2} % in time, {cost:.0} replica-seconds ({:.2}× of what is needed)",
-            100.0 * self.outcome.attainment(comparison.slo_wait),
-            cost / needed
+        let mut text = format!(
+            "{:.2} % in time, {cost:.0} replica-seconds",
+            100.0 * self.outcome.attainment(comparison.slo_wait)
         );
+        if let Some(times) = comparison.times_needed(cost) {
+            text += &format!(" ({times:.2}× of what is needed)");
+        }
         let left = LEFT as i32;
         area.draw_text("requests", &right(style(11)), (left - 8, 8))?;
         area.draw_text(name, &bold(13), (left + 4, 6))?;

@@ -7,7 +7,7 @@ use tailback_scaler::{
     simulate::{Extent, Outcome},
 };
 
-use super::{Report, SLICES, slice};
+use super::{Report, SLICES};
 
 /// The axis of time, shared by all panels.
 #[derive(Clone, Copy, Debug)]
@@ -24,22 +24,25 @@ pub(super) struct Axis {
 
 impl Axis {
     pub(super) fn of(report: &Report) -> Self {
-        let span = report.comparison.span;
+        let slice = report.setup.conditions.timeline.unwrap_or_default();
+        // A picture without slices is empty, but one.
+        let slice = slice.max(Duration::from_millis(1));
         let ends = report.comparison.outcomes.iter().map(|one| one.end);
         let last = ends.max().unwrap_or_default().since(Nanos(0));
         // Who is stuck must not take the room of all others.
-        let end = last.clamp(slice(span), span.mul_f64(1.25) + Duration::from_secs(60));
+        let most = (slice * SLICES).mul_f64(1.25) + Duration::from_secs(60);
+        let end = last.clamp(slice, most);
         let (unit, name) = match end.as_secs() {
             0..600 => (1.0, "seconds"),
             600..36_000 => (60.0, "minutes"),
             36_000..864_000 => (3600.0, "hours"),
             _ => (86_400.0, "days"),
         };
-        let slices = (end.as_secs_f64() / slice(span).as_secs_f64()).ceil();
+        let slices = (end.as_secs_f64() / slice.as_secs_f64()).ceil();
         Self {
             name,
             end: end.as_secs_f64() / unit,
-            slice: slice(span).as_secs_f64() / unit,
+            slice: slice.as_secs_f64() / unit,
             together: (slices / f64::from(SLICES)).ceil().max(1.0) as usize,
         }
     }

@@ -4,7 +4,7 @@ use tailback_scaler::simulate::{Comparison, Conditions, Contender, Setup, shapes
 fn report(source: &str) -> Report {
     let trace = Shape::Bursts.trace(1);
     let mut setup = Setup::new(Conditions::default(), None, 1, 100);
-    setup.conditions.timeline = Some(slice(trace.span()));
+    setup.conditions.timeline = Some(slice(trace.end()));
     Report {
         comparison: Comparison::run(&trace, &Contender::ALL[..3], &setup),
         source: source.to_owned(),
@@ -69,7 +69,7 @@ fn trace_of_one_moment_and_one_where_nobody_is_served_can_be_drawn() {
                 concurrency,
                 start_up: start_up.clone(),
                 initial: 0,
-                timeline: Some(slice(trace.span())),
+                timeline: Some(slice(trace.end())),
                 ..Conditions::default()
             };
             let setup = Setup::new(conditions, None, 0, u32::MAX);
@@ -83,6 +83,27 @@ fn trace_of_one_moment_and_one_where_nobody_is_served_can_be_drawn() {
             }
         }
     }
+}
+
+#[test]
+fn request_that_takes_days_does_not_take_a_slice_for_each_moment() {
+    let request = tailback_scaler::simulate::Request {
+        at: Default::default(),
+        service: Duration::from_secs(1_000_000),
+    };
+    let trace: tailback_scaler::simulate::Trace = [request].into_iter().collect();
+    let mut setup = Setup::new(Conditions::default(), None, 1, 100);
+    setup.conditions.timeline = Some(slice(trace.end()));
+    let report = Report {
+        comparison: Comparison::run(&trace, &Contender::ALL[..1], &setup),
+        setup,
+        ..report("long")
+    };
+    let comparison = &report.comparison;
+    let slices = comparison.demand.len() + comparison.outcomes[0].timeline.len();
+    assert!(slices <= 2 * SLICES as usize + 2, "{slices}");
+    let text = String::from_utf8(render(Format::Svg, &report).unwrap()).unwrap();
+    assert!(text.contains("days since the first request"));
 }
 
 #[test]

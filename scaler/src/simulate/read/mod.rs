@@ -108,7 +108,9 @@ pub enum ReadError {
         of: String,
     },
     /// Requests of several models, and none was chosen.
-    #[error("it has requests of several models; choose one by --model: {models}")]
+    #[error(
+        "it has requests of several models; choose one by --model, or all by --trace-model '*': {models}"
+    )]
     Models {
         /// Each with its count.
         models: String,
@@ -120,8 +122,29 @@ pub enum ReadError {
 pub struct Options {
     /// For token counts.
     pub service: ServiceModel,
-    /// Only this model's requests, where the trace names models.
-    pub model: Option<String>,
+    /// Of which model, where the trace names models.
+    pub whose: Whose,
+}
+
+/// Whose requests to take.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Whose {
+    /// Those of the only model there is.
+    #[default]
+    OnlyOne,
+    /// This model's.
+    Model(String),
+    /// All, as if they were one model's.
+    All,
+}
+
+impl Whose {
+    fn takes(&self, model: &str) -> bool {
+        match self {
+            Self::OnlyOne | Self::All => true,
+            Self::Model(name) => name == model,
+        }
+    }
 }
 
 /// What was read.
@@ -198,7 +221,7 @@ impl<'a> Found<'a> {
                     self.models.insert(model.to_owned(), 1);
                 }
             }
-            if self.options.model.as_ref().is_some_and(|m| m != model) {
+            if !self.options.whose.takes(model) {
                 return Ok(());
             }
         }
@@ -230,20 +253,23 @@ impl<'a> Found<'a> {
     }
 
     fn finish(self) -> Result<Recording, ReadError> {
-        if self.options.model.is_none() && self.models.len() > 1 {
+        if self.options.whose == Whose::OnlyOne && self.models.len() > 1 {
             return Err(ReadError::Models {
                 models: list(&self.models),
             });
         }
         if self.requests.is_empty() {
             let mut of = String::new();
-            if let Some(model) = &self.options.model {
+            if let Whose::Model(model) = &self.options.whose {
                 of = format!(" of model {model:?}");
             }
             if self.not_served > 0 {
                 of += &format!(" that a replica had ({} had none)", self.not_served);
             } else if !self.models.is_empty() {
-                of += &format!(", but of {}", list(&self.models));
+                of += &format!(
+                    ", but of {}; choose one by --trace-model",
+                    list(&self.models)
+                );
             }
             return Err(ReadError::Empty { of });
         }

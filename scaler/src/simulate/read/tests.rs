@@ -10,7 +10,7 @@ fn whole(text: &str) -> Result<Recording, String> {
 
 fn of(model: &str, text: &str) -> Result<Recording, String> {
     let options = Options {
-        model: Some(model.to_owned()),
+        whose: Whose::Model(model.to_owned()),
         ..Options::default()
     };
     read(text.as_bytes(), &options).map_err(|error| error.to_string())
@@ -81,11 +81,17 @@ fn access_log_is_read_for_one_model_without_what_no_replica_had() {
     assert_eq!((found.not_served, found.cut_off), (1, 1));
     assert_eq!(
         whole(LOG).unwrap_err(),
-        "it has requests of several models; choose one by --model: a (3), b (1)"
+        "it has requests of several models; choose one by --model, or all by --trace-model '*': a (3), b (1)"
     );
+    let all = Options {
+        whose: Whose::All,
+        ..Options::default()
+    };
+    let all = read(LOG.as_bytes(), &all).unwrap();
+    assert_eq!(all.trace.requests().len(), 3);
     assert_eq!(
         of("c", LOG).unwrap_err(),
-        "there is no request in it of model \"c\", but of a (3), b (1)"
+        "there is no request in it of model \"c\", but of a (3), b (1); choose one by --trace-model"
     );
 }
 
@@ -174,7 +180,7 @@ fn says_what_is_wrong_where_and_what_is_expected() {
         ),
         (
             "timestamp,model,service\n1,,1\n2,a,1\n",
-            "it has requests of several models; choose one by --model: \"\" (1), a (1)".to_owned(),
+            "it has requests of several models; choose one by --model, or all by --trace-model '*': \"\" (1), a (1)".to_owned(),
         ),
         (
             "{\"timestamp\":1,\"service_seconds\":-1}",
