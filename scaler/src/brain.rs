@@ -220,6 +220,8 @@ impl History {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{decision::Reason, policy::Wish};
