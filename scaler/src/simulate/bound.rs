@@ -124,3 +124,34 @@ impl Levels {
         self.ended.iter().map(|(_, cost)| *cost)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::Request;
+
+    #[test]
+    fn bounds_are_those_worked_out_by_hand() {
+        let trace: Trace = [(0, 10), (15, 5), (15, 5), (100, 1), (100, 0)]
+            .map(|(at, service)| Request {
+                at: Nanos::from_duration(Duration::from_secs(at)),
+                service: Duration::from_secs(service),
+            })
+            .into_iter()
+            .collect();
+        let start_up = Duration::from_secs(30);
+        // In need: 10 + 5 + 1 s of the first level, 5 s of the second.
+        assert_eq!(needed(&trace, Some(1), 0), 21.0);
+        assert_eq!(needed(&trace, Some(2), 0), 16.0);
+        // The first level starts (30), stays on through 5 s and starts anew after 80 s
+        // (30); the second starts once.
+        assert_eq!(
+            bound(&trace, Some(1), start_up, 0),
+            (30 + 10 + 5 + 5 + 30 + 1 + 30 + 5) as f64
+        );
+        // A replica that is always there for 101 s, and the second level.
+        assert_eq!(needed(&trace, Some(1), 1), 101.0 + 5.0);
+        assert_eq!(bound(&trace, Some(1), start_up, 1), (101 + 30 + 5) as f64);
+        assert_eq!((peak(&trace, Some(1)), peak(&trace, None)), (2, 1));
+    }
+}
