@@ -16,8 +16,10 @@ pub enum Reason {
         lag: u64,
         /** waiting */
         held: u64,
-        /** slots that are needed */
+        /** slots that are needed now */
         load: f64,
+        /** wanted, with room for growth and chance */
+        replicas: u32,
         /** a replica's */
         slots: u32,
     },
@@ -45,6 +47,15 @@ pub enum Reason {
     LagOverThreshold {
         /** inside now */
         lag: u64,
+        /** asked for */
+        replicas: u32,
+        /** a replica's */
+        threshold: u32,
+    },
+    /// `lag`: the lag of the last seconds is over the threshold.
+    LagStaysOver {
+        /** inside, on average of the last 10 s */
+        mean: f64,
         /** asked for */
         replicas: u32,
         /** a replica's */
@@ -177,7 +188,7 @@ impl Reason {
             Self::Demand { .. } => "demand",
             Self::Recurring { .. } => "recurring",
             Self::LessDemand { .. } => "less_demand",
-            Self::LagOverThreshold { .. } => "lag_over_threshold",
+            Self::LagOverThreshold { .. } | Self::LagStaysOver { .. } => "lag_over_threshold",
             Self::NoneThere { .. } => "none_there",
             Self::Unused { .. } => "unused",
             Self::Enough { .. } => "enough",

@@ -8,7 +8,9 @@
 //! 3. scale-down only when the replica set has been unchanged for the stability
 //!    time. (Stricter here, where replicas were found that somebody else had asked
 //!    for, as after a restart: not before demand has been watched for the longest
-//!    window it is looked at.)
+//!    window it is looked at. And where a model in use could do with a tenth less, or
+//!    not even so much: only after ten times the stability time. Chance changes
+//!    demand by as much; Kubernetes' autoscaler does not answer a tenth at all.)
 //! 4. scale-up only where the server has capacity; a refused scale-up changes
 //!    nothing and says why. (Where it has room for some, `lag` gets those: its
 //!    wish is a total, not a step.)
@@ -32,6 +34,8 @@ use crate::{
 /// What was found is not scaled down before demand was watched for this long:
 /// the longest of the windows that `lag` looks at.
 pub const WATCH: Duration = signals::LONGEST_WINDOW;
+/// Going down by no more than one in so many waits for as many times the stability time.
+const LITTLE: u32 = 10;
 
 /// What is done with `wish`.
 #[must_use]
@@ -133,12 +137,20 @@ fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
             watched,
             needed: WATCH,
         });
-    } else if seen.unchanged < settings.stability {
+        return;
+    }
+    let in_use = seen.demand.idle < settings.inactive;
+    let stability = if in_use && allowed - wanted <= allowed / LITTLE {
+        settings.stability.saturating_mul(LITTLE)
+    } else {
+        settings.stability
+    };
+    if seen.unchanged < stability {
         decision.desired = allowed;
         decision.reasons.push(Reason::Unstable {
             wanted,
             unchanged: seen.unchanged,
-            stability: settings.stability,
+            stability,
         });
     }
 }

@@ -11,10 +11,12 @@ impl fmt::Display for Reason {
                 lag,
                 held,
                 load,
+                replicas,
                 slots,
             } => write!(
                 f,
-                "lag {lag} ({held} held): {load:.2} slots are needed; a replica has {slots}"
+                "lag {lag} ({held} held): {load:.2} slots are needed now; with room for growth and chance, {} of {slots}",
+                Count(*replicas)
             ),
             Self::Recurring {
                 load,
@@ -23,8 +25,9 @@ impl fmt::Display for Reason {
                 start_up,
             } => write!(
                 f,
-                "{load:.2} slots are needed now, a replica has {slots}; but {replicas} replicas are needed so often \
-                 that it is worth not to wait {:.0} s for their start",
+                "{load:.2} slots are needed now, a replica has {slots}; but {} needed so often that it is worth not to \
+                 wait {:.0} s for a start",
+                Are(*replicas),
                 start_up.as_secs_f64()
             ),
             Self::LessDemand {
@@ -44,9 +47,19 @@ impl fmt::Display for Reason {
             } => {
                 write!(
                     f,
-                    "lag {lag} reached {threshold} for each of {replicas} replicas"
+                    "lag {lag} reached {threshold} for each of {}",
+                    Count(*replicas)
                 )
             }
+            Self::LagStaysOver {
+                mean,
+                replicas,
+                threshold,
+            } => write!(
+                f,
+                "lag has been {mean:.1} on average of the last 10 s, over {threshold} for each of {}",
+                Count(*replicas)
+            ),
             Self::NoneThere { lag } => {
                 write!(f, "lag {lag}, and no replica is asked for: one at least")
             }
@@ -58,7 +71,8 @@ impl fmt::Display for Reason {
             } if *lag > u64::from(*threshold) * u64::from(*replicas) => {
                 write!(
                     f,
-                    "lag {lag} is over {threshold} for each of {replicas} replicas; but they are enough to work it off"
+                    "lag {lag} is over {threshold} for each of {}; but that is enough to work it off",
+                    Count(*replicas)
                 )
             }
             Self::Enough {
@@ -68,13 +82,15 @@ impl fmt::Display for Reason {
             } => {
                 write!(
                     f,
-                    "lag {lag}, and {replicas} replicas that may carry {threshold} each are enough"
+                    "lag {lag}: {} enough, at {threshold} each",
+                    Are(*replicas)
                 )
             }
             Self::NotAvailable { ready, desired } => {
                 write!(
                     f,
-                    "{ready} of {desired} replicas are ready; no step before all are"
+                    "{ready} of {} ready; no step before all are",
+                    Are(*desired)
                 )
             }
             Self::NotScaled { replicas } => {
@@ -154,5 +170,25 @@ impl fmt::Display for Reason {
             Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),
         }
+    }
+}
+
+/// "1 replica", "2 replicas".
+struct Count(u32);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} replica{plural}", self.0)
+    }
+}
+
+/// "1 replica is", "2 replicas are".
+struct Are(u32);
+
+impl fmt::Display for Are {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.0 == 1 { "is" } else { "are" };
+        write!(f, "{} {verb}", Count(self.0))
     }
 }

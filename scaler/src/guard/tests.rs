@@ -53,6 +53,10 @@ fn follows_each_documented_rule() {
         max: 4,
         ..settings()
     };
+    let wide = Settings {
+        max: 100,
+        ..settings()
+    };
     let (plenty, long) = (u32::MAX, 3600);
     let cases = [
         (
@@ -66,6 +70,25 @@ fn follows_each_documented_rule() {
         ("2: at least minReplicas", &on, (0, 2, plenty, long), 1),
         ("3: down waits for stability", &on, (2, 5, plenty, 59), 5),
         ("3: down after it", &on, (2, 5, plenty, 60), 2),
+        (
+            "3: a tenth less waits ten times as long",
+            &wide,
+            (18, 20, plenty, 599),
+            20,
+        ),
+        ("3: and goes then", &wide, (18, 20, plenty, 600), 18),
+        (
+            "3: more than a tenth does not",
+            &wide,
+            (17, 20, plenty, 60),
+            17,
+        ),
+        (
+            "3: one of few is more than a tenth",
+            &on,
+            (4, 5, plenty, 60),
+            4,
+        ),
         ("3: up does not wait", &on, (6, 5, plenty, 0), 6),
         (
             "3: nor does a lowered maxReplicas",

@@ -72,6 +72,28 @@ fn a_step_is_not_growth_once_it_is_over() {
 }
 
 #[test]
+fn what_is_held_is_not_served_however_unevenly_it_comes() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut signals = Signals::new(Reading::default());
+    let (mut t, mut area, mut arrived) = (0.0, 0_u64, 0);
+    for second in 1..=60_u32 {
+        while t < f64::from(second) {
+            (area, arrived) = (area.wrapping_sub((t * 1e9) as u64), arrived + 1);
+            t += -(1.0 - rng.f64()).ln() / 10.0;
+        }
+        signals.observe(Reading {
+            at: Nanos::from_duration(Duration::from_secs(second.into())),
+            arrived,
+            held: arrived,
+            area,
+            ..Reading::default()
+        });
+    }
+    let service = signals.demand(Duration::from_secs(1)).service;
+    assert!(service <= 1.0, "nothing is known of it: {service}");
+}
+
+#[test]
 fn chance_is_not_growth_and_bursts_are_more_than_chance() {
     let mut rng = fastrand::Rng::with_seed(7);
     let (mut poisson, mut clumps) = (Vec::new(), Vec::new());

@@ -102,9 +102,13 @@ impl Levels {
             } else {
                 price.start_up
             };
+            // Kept on suspicion, but started only if it ever came back, or the
+            // highest that was ever needed did.
+            let nearest = self.levels.get(*k).or(self.levels.last());
+            if *k >= up as usize && !nearest.is_some_and(Level::recurs) {
+                return false;
+            }
             match self.levels.get(*k) {
-                // Kept on suspicion, but started only if it ever came back.
-                Some(level) if *k >= up as usize && !level.recurs() => false,
                 Some(level) => level.is_worth(price.absence(weight, level.need()), start, now),
                 None => {
                     let need = self.levels.last().map_or(1.0, Level::need);
@@ -306,6 +310,16 @@ mod tests {
             levels.see(10, at(second));
         }
         assert_eq!(levels.keep(100, PRICE, at(1800)), 10);
+    }
+
+    #[test]
+    fn one_need_is_no_reason_to_start_more() {
+        let mut levels = Levels::default();
+        levels.see(1, at(0));
+        levels.see(0, at(1));
+        for second in 1..600 {
+            assert!(levels.keep(1, PRICE, at(second)) <= 1, "after {second} s");
+        }
     }
 
     #[test]

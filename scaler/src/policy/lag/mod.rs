@@ -82,23 +82,12 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     // begins there stays until it is asked for.
     let last = u32::from(seen.desired > 0);
     let replicas = needed.max(kept).max(carries).max(last);
-    let carried = f64::from(threshold) * f64::from(seen.desired);
-    let lag = if threshold > slots {
-        seen.lag as f64
-    } else {
-        // A single held request takes lag over the threshold: chance does that.
-        seen.demand.mean_lag.min(seen.lag as f64)
-    };
-    let on_their_way = seen.starting > 0 || seen.ready < seen.desired;
-    let short = lag > carried && (!on_their_way || seen.hangs());
-    if short && replicas <= seen.desired {
+    if replicas <= seen.desired
+        && let Some(reason) = over(seen, slots, threshold)
+    {
         return Wish {
             replicas: seen.desired.saturating_add(1),
-            reason: Reason::LagOverThreshold {
-                lag: lag as u64,
-                replicas: seen.desired,
-                threshold,
-            },
+            reason,
         };
     }
     let reason = if replicas < seen.desired {
@@ -125,10 +114,36 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
             lag: seen.lag,
             held: seen.held,
             load,
+            replicas,
             slots,
         }
     };
     Wish { replicas, reason }
+}
+
+/// Whether lag is over what the replicas may carry, and none is on its way.
+fn over(seen: &Observation, slots: u32, threshold: u32) -> Option<Reason> {
+    let on_their_way = seen.starting > 0 || seen.ready < seen.desired;
+    if on_their_way && !seen.hangs() {
+        return None;
+    }
+    let replicas = seen.desired;
+    let carried = f64::from(threshold) * f64::from(replicas);
+    let lag = seen.lag as f64;
+    if threshold > slots {
+        return (lag > carried).then_some(Reason::LagOverThreshold {
+            lag: seen.lag,
+            replicas,
+            threshold,
+        });
+    }
+    // A single held request takes lag over the threshold: chance does that.
+    let mean = seen.demand.mean_lag.min(lag);
+    (mean > carried).then_some(Reason::LagStaysOver {
+        mean,
+        replicas,
+        threshold,
+    })
 }
 
 /// Slots that arrivals need now, and by the time a replica asked for now is ready.

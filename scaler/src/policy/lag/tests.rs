@@ -206,21 +206,30 @@ fn reasons_are_sentences_with_their_numbers() {
     for (seen, expected) in [
         (
             steady(80.0, 1),
-            "lag 80 (0 held): 80.00 slots are needed; a replica has 8",
+            "lag 80 (0 held): 80.00 slots are needed now; with room for growth and chance, 11 replicas of 8",
         ),
-        (
-            steady(4.0, 1),
-            "lag 4, and 1 replicas that may carry 30 each are enough",
-        ),
+        (steady(4.0, 1), "lag 4: 1 replica is enough, at 30 each"),
         (
             steady(4.0, 5),
             "4.00 slots are needed, a replica has 8; more would cost more in reserve than their start of 30 s \
              when they are needed again",
         ),
-        (lasting(31, 1), "lag 31 reached 30 for each of 1 replicas"),
+        (lasting(31, 1), "lag 31 reached 30 for each of 1 replica"),
     ] {
         assert_eq!(first_wish(&seen).reason.to_string(), expected);
     }
+    let tight = Settings {
+        threshold: 8,
+        ..settings()
+    };
+    let mut seen = lasting(12, 1);
+    seen.demand.mean_lag = 8.4;
+    assert_eq!(
+        wish(&seen, &tight, &mut State::default(), at(100))
+            .reason
+            .to_string(),
+        "lag has been 8.4 on average of the last 10 s, over 8 for each of 1 replica"
+    );
 }
 
 fn observation() -> impl Strategy<Value = Observation> {
