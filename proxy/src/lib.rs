@@ -13,6 +13,7 @@ pub mod answer;
 pub mod body;
 pub mod cli;
 mod coalesce;
+mod cork;
 mod date;
 pub mod dialect;
 pub mod downstream;

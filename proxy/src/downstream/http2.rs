@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     body::{Pump, PumpError, Received},
+    cork::Cork,
     date,
     dialect::Dialect,
     grpc, request,
@@ -54,7 +55,19 @@ pub(super) async fn serve(
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
 ) {
-    let io = WatchedIo::http2(io, connection.clone());
+    let io = Cork::new(WatchedIo::http2(io, connection.clone()));
+    let served = io.run(speak(plane, io.clone(), connection, shutdown));
+    // If it breaks, what was under way on it is dropped with it.
+    let _ = served.await;
+}
+
+/// Speaks HTTP/2 on `io`.
+async fn speak(
+    plane: Arc<DataPlane>,
+    io: Cork<WatchedIo>,
+    connection: Rc<Connection>,
+    shutdown: ShutdownWatch,
+) {
     let header_bytes = u32::try_from(plane.limits.header_bytes).unwrap_or(u32::MAX);
     let handshake = Builder::new()
         .max_concurrent_streams(STREAMS)

@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use super::{DialError, SendError, io::CountingIo};
 use crate::{
     body::{Pump, PumpError, Received},
+    cork::Cork,
     downstream::RequestBody,
     transport::Transport,
 };
@@ -78,26 +79,30 @@ impl Multiplexed {
         io: Transport<TcpStream>,
         limits: &Limits,
     ) -> Result<Http2, DialError> {
-        let io = CountingIo::new(io, Rc::default());
+        let io = Cork::new(CountingIo::new(io, Rc::default()));
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
-        let (sender, mut connection) = Builder::new()
+        let mut builder = Builder::new();
+        builder
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(header_bytes.max(64 * 1024))
             .max_send_buffer_size(SEND_BUFFER)
             // None, until the replica has said how many.
-            .initial_max_send_streams(0)
-            .handshake::<_, Bytes>(io)
-            .await
-            .map_err(refused)?;
-        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
-            Poll::Ready(Ok(())) => Poll::Ready(Err(going())),
-            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-        })
-        .await?;
+            .initial_max_send_streams(0);
+        let opening = async {
+            let handshake = builder.handshake::<_, Bytes>(io.clone());
+            let (sender, mut connection) = handshake.await.map_err(refused)?;
+            poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
+                Poll::Ready(Ok(())) => Poll::Ready(Err(going())),
+                Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+                Poll::Pending => Poll::Pending,
+            })
+            .await?;
+            Ok::<_, DialError>((sender, connection))
+        };
+        let (sender, connection) = io.run(opening).await??;
         let closed = Rc::new(Cell::new(false));
         let shared = Rc::new(Shared {
             sender,
@@ -108,8 +113,10 @@ impl Multiplexed {
         // It ends with its last handle: when the replica has gone from here, and
         // its last stream is over. Workers do not steal: it stays on this thread.
         tokio::spawn(SendWrapper::new(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a replica's HTTP/2 connection");
+            match io.run(connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a replica's HTTP/2 connection"),
+                Err(error) => tracing::debug!(%error, "a replica's HTTP/2 connection broke"),
             }
             closed.set(true);
         }));
