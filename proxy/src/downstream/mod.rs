@@ -12,6 +12,7 @@ mod http1;
 mod http2;
 mod io;
 mod tunnel;
+mod unsent;
 mod watchdog;
 
 use std::{
@@ -81,6 +82,7 @@ impl ServerApp for DataPlane {
             refuse(stream, self.tls.is_some()).await;
             return None;
         };
+        unsent::bound(&stream);
         worker::keep_swept(&self.tables);
         // Workers do not steal: the connection stays on this thread, and what
         // belongs to it needs no synchronisation. The wrapper checks that.

@@ -1,0 +1,57 @@
+//! How much of an answer waits in a caller's socket before it is sent: without a
+//! bound, the kernel takes megabytes of a large one at once, and a connection
+//! that has its turn later waits for those of the others; some for a second.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
+use pingora_core::protocols::{Stream, l4};
+
+/// Bytes that may wait, about. What is under way is not bounded by it.
+const UNSENT: u32 = 128 * 1024;
+
+sockopt_impl!(
+    /// `TCP_NOTSENT_LOWAT`, in bytes: see `tcp(7)` and Linux's `ip-sysctl`.
+    NotSentLowAt,
+    Both,
+    libc::IPPROTO_TCP,
+    libc::TCP_NOTSENT_LOWAT,
+    u32
+);
+
+/// Bounds what waits unsent on a caller's connection.
+pub(super) fn bound(stream: &Stream) {
+    let tcp = (**stream).as_any().downcast_ref::<l4::stream::Stream>();
+    let Some(descriptor) = tcp.map(AsRawFd::as_raw_fd).filter(|fd| *fd >= 0) else {
+        return;
+    };
+    // SAFETY: it is open as long as `stream` is, which is longer than this is used.
+    set(unsafe { BorrowedFd::borrow_raw(descriptor) });
+}
+
+/// Nothing depends on it: a socket that does not know it works without.
+fn set(socket: impl AsFd) {
+    if let Err(error) = setsockopt(&socket, NotSentLowAt, &UNSENT) {
+        tracing::debug!(%error, "no bound on what is unsent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::getsockopt;
+
+    #[tokio::test]
+    async fn callers_connections_are_bounded() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let caller = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+        let (_caller, accepted) = tokio::join!(caller, listener.accept());
+        let (accepted, _) = accepted.unwrap();
+        let descriptor = accepted.as_raw_fd();
+        let stream: Stream = Box::new(l4::stream::Stream::from(accepted));
+        bound(&stream);
+        // SAFETY: `stream` is open.
+        let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        assert_eq!(getsockopt(&socket, NotSentLowAt).unwrap(), UNSENT);
+    }
+}
