@@ -6,7 +6,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    pin::pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -17,7 +16,7 @@ use http::HeaderValue;
 use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
-use super::{Connection, Exchange, LINGER, Tunnel};
+use super::{Connection, Exchange, LINGER, Tunnel, turns};
 use crate::{dialect::Dialect, outcome::Outcome, peek::Fault};
 
 /// Bytes of bodies that may pass in one go, before all others of the worker have
@@ -73,6 +72,8 @@ pub struct Call {
     pub answer_awaited: Cell<bool>,
     /// What is left of the share.
     share: Cell<usize>,
+    /// The share has passed, and the turn for the next has not come.
+    waiting: Cell<bool>,
 }
 
 impl Call {
@@ -96,6 +97,7 @@ impl Call {
             upgrade: RefCell::default(),
             tunnel: RefCell::default(),
             share: Cell::new(SHARE),
+            waiting: Cell::new(false),
         }
     }
 
@@ -105,17 +107,22 @@ impl Call {
         self.share.set(self.share.get().saturating_sub(bytes));
     }
 
-    /// Whether more may pass now. Pending once each share: the task is polled
-    /// again when the others have had their turn.
-    pub fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether more may pass. Pending once each share, until the turn for the
+    /// next has come, however often hyper asks meanwhile.
+    pub fn poll_turn(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.share.get() > 0 {
             return Poll::Ready(());
         }
+        if !self.waiting.replace(true) {
+            turns::wait(self, cx.waker());
+        }
+        Poll::Pending
+    }
+
+    /// A share may pass.
+    pub(super) fn begin_share(&self) {
+        self.waiting.set(false);
         self.share.set(SHARE);
-        // The others are also those whose sockets have got ready meanwhile, of
-        // which the runtime asks only now and then as long as a task is awake:
-        // this wakes the task after it has asked.
-        pin!(tokio::task::yield_now()).poll(cx)
     }
 
     /// What it is on.
@@ -139,6 +146,7 @@ impl Call {
         self.body_broken.set(false);
         self.body_fault.set(None);
         self.answer_awaited.set(false);
+        self.share.set(SHARE);
         self.moved.set(true);
     }
 
@@ -261,17 +269,28 @@ mod tests {
         Call::new(Rc::new(connection), Phase::Streaming)
     }
 
-    #[test]
-    fn large_body_lets_others_through_once_a_share() {
-        let call = call();
+    #[tokio::test]
+    async fn large_bodies_take_turns_and_let_others_through() {
+        let calls = [Rc::new(call()), Rc::new(call())];
         let cx = &mut Context::from_waker(Waker::noop());
-        let half = Frame::data(Bytes::from(vec![0; SHARE / 2]));
-        for _ in 0..3 {
-            call.passed(&half);
+        for call in &calls {
+            call.passed(&Frame::data(Bytes::from(vec![0; SHARE / 2])));
             assert!(call.poll_turn(cx).is_ready());
-            call.passed(&half);
-            assert!(call.poll_turn(cx).is_pending());
-            assert!(call.poll_turn(cx).is_ready());
+            call.passed(&Frame::data(Bytes::from(vec![0; SHARE])));
         }
+        let mut turns = Vec::new();
+        while turns.len() < 6 {
+            for (i, call) in calls.iter().enumerate() {
+                if call.poll_turn(cx).is_ready() {
+                    turns.push(i);
+                    call.passed(&Frame::data(Bytes::from(vec![0; SHARE])));
+                    for _ in 0..16 {
+                        assert!(call.poll_turn(cx).is_pending());
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(turns, [0, 1, 0, 1, 0, 1]);
     }
 }

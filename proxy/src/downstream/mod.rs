@@ -12,6 +12,7 @@ mod http1;
 mod http2;
 mod io;
 mod tunnel;
+mod turns;
 mod unsent;
 mod watchdog;
 

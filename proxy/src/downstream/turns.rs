@@ -1,0 +1,49 @@
+//! The turns of large bodies: one of them passes a share each time that the
+//! runtime has asked which sockets are ready, in the order in which they came to
+//! wait. So whoever else is ready waits for one share, not for one of each body.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::{Rc, Weak},
+    task::Waker,
+};
+
+use send_wrapper::SendWrapper;
+
+use super::Call;
+
+thread_local! {
+    static WAITING: RefCell<VecDeque<(Weak<Call>, Waker)>> = RefCell::default();
+    /// Somebody lets them through.
+    static OPEN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has `call` wait for its turn, which it is told by [`Call::begin_share`];
+/// `waker` is of its task.
+pub(super) fn wait(call: &Rc<Call>, waker: &Waker) {
+    let place = (Rc::downgrade(call), waker.clone());
+    WAITING.with_borrow_mut(|waiting| waiting.push_back(place));
+    if !OPEN.replace(true) {
+        // Workers do not steal: it stays on this thread.
+        tokio::spawn(SendWrapper::new(let_through()));
+    }
+}
+
+/// Lets one through at a time, until none waits.
+async fn let_through() {
+    loop {
+        // As long as a task is awake, the runtime asks for ready sockets only now
+        // and then; who yields goes on after it has asked, and after those that
+        // are ready.
+        tokio::task::yield_now().await;
+        let Some((call, waker)) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
+            OPEN.set(false);
+            return;
+        };
+        if let Some(call) = call.upgrade() {
+            call.begin_share();
+            waker.wake();
+        }
+    }
+}
