@@ -200,7 +200,10 @@ fn request_id() -> HeaderValue {
     let mut text = String::with_capacity(32);
     // Writing to a String does not fail, and hex digits are a legal value.
     let _ = write!(text, "{:032x}", fastrand::u128(..));
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"))
+    let mut id = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
+    // It comes once: in the tables of HTTP/2 it would only push out what comes again.
+    id.set_sensitive(true);
+    id
 }
 
 #[cfg(test)]
