@@ -65,6 +65,11 @@ impl Levels {
         }
     }
 
+    /// The most that were ever needed, and as many more as need varies by.
+    pub(super) fn highest(&self) -> u32 {
+        (self.levels.len() as f64 + self.spread.deviation()).ceil() as u32
+    }
+
     /// How many seconds the present need of level `k` probably lasts yet.
     pub(super) fn lasts(&self, k: u32, now: Nanos) -> f64 {
         let index = k.max(1) as usize - 1;

@@ -54,14 +54,20 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     }
     let (slots, threshold) = (settings.slots.max(1), settings.threshold.max(1));
     let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
+    let highest = state.levels.highest();
     let staffed = |rate: f64| {
-        let load = staffing::Load {
-            offered: rate * seen.demand.service,
-            dispersion: seen.demand.dispersion,
-            service: seen.demand.service,
-            target: settings.target_wait.as_secs_f64(),
+        let replicas = |dispersion| {
+            let load = staffing::Load {
+                offered: rate * seen.demand.service,
+                dispersion,
+                service: seen.demand.service,
+                target: settings.target_wait.as_secs_f64(),
+            };
+            staffing::replicas(load, f64::from(slots), LATE)
         };
-        staffing::replicas(load, f64::from(slots), LATE)
+        // What makes arrivals uneven may be bursts that are known.
+        let even = replicas(1.0);
+        replicas(seen.demand.dispersion).min(highest.max(even))
     };
     let rate = seen.demand.rate;
     let used = staffed(rate).max(u32::from(seen.lag > 0));
