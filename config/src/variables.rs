@@ -111,7 +111,7 @@ pub const VARIABLES: &[Variable] = &[
     model(
         "TAILBACK_SCALING_STABILITY_SECONDS",
         "60",
-        "seconds the replica set must be unchanged before scale-down; 0: no wait",
+        "seconds the replica set must be unchanged before scale-down, ten times as many by a tenth or less; 0: no wait",
     ),
     model(
         "TAILBACK_SCALING_TARGET_WAIT_SECONDS",

@@ -222,6 +222,10 @@ fn scale_from_zero_is_not_slower_with_three_proxies_than_with_one() {
         "{by_follower:?} through a follower, {alone:?} alone"
     );
     let leader = &three.proxies[leader];
+    // It is recorded once the API server has answered.
+    eventually("a record", || {
+        leader.page("/decisions")["decisions"] != json!([])
+    });
     assert!(leader.metric("tailback_scale_reaction_seconds_count") >= 1.0);
     let decision = leader.page("/decisions")["decisions"][0].clone();
     assert_eq!(

@@ -7,7 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -72,8 +72,9 @@ pub struct Call {
     pub answer_awaited: Cell<bool>,
     /// What is left of the share.
     share: Cell<usize>,
-    /// The share has passed, and the turn for the next has not come.
-    waiting: Cell<bool>,
+    /// Who is told that the turn for the next share has come. A request and its
+    /// answer may be of different tasks.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 impl Call {
@@ -97,7 +98,7 @@ impl Call {
             upgrade: RefCell::default(),
             tunnel: RefCell::default(),
             share: Cell::new(SHARE),
-            waiting: Cell::new(false),
+            waiting: RefCell::default(),
         }
     }
 
@@ -113,16 +114,22 @@ impl Call {
         if self.share.get() > 0 {
             return Poll::Ready(());
         }
-        if !self.waiting.replace(true) {
-            turns::wait(self, cx.waker());
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            turns::wait(self);
+        }
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
         }
         Poll::Pending
     }
 
     /// A share may pass.
     pub(super) fn begin_share(&self) {
-        self.waiting.set(false);
         self.share.set(SHARE);
+        for waker in self.waiting.take() {
+            waker.wake();
+        }
     }
 
     /// What it is on.
@@ -292,5 +299,19 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(turns, [0, 1, 0, 1, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn both_ways_of_a_call_are_told_of_their_turn() {
+        let call = Rc::new(call());
+        call.passed(&Frame::data(Bytes::from(vec![0; SHARE])));
+        // A request's body and an answer's, each of its own task.
+        let tasks = tokio::task::LocalSet::new();
+        for _ in 0..2 {
+            let call = call.clone();
+            tasks.spawn_local(std::future::poll_fn(move |cx| call.poll_turn(cx)));
+        }
+        let both = tokio::time::timeout(Duration::from_secs(10), tasks);
+        both.await.expect("one was not told");
     }
 }

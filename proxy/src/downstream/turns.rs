@@ -6,7 +6,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::{Rc, Weak},
-    task::Waker,
 };
 
 use send_wrapper::SendWrapper;
@@ -14,16 +13,14 @@ use send_wrapper::SendWrapper;
 use super::Call;
 
 thread_local! {
-    static WAITING: RefCell<VecDeque<(Weak<Call>, Waker)>> = RefCell::default();
+    static WAITING: RefCell<VecDeque<Weak<Call>>> = RefCell::default();
     /// Somebody lets them through.
     static OPEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has `call` wait for its turn, which it is told by [`Call::begin_share`];
-/// `waker` is of its task.
-pub(super) fn wait(call: &Rc<Call>, waker: &Waker) {
-    let place = (Rc::downgrade(call), waker.clone());
-    WAITING.with_borrow_mut(|waiting| waiting.push_back(place));
+/// Has `call` wait for its turn, which it is told by [`Call::begin_share`].
+pub(super) fn wait(call: &Rc<Call>) {
+    WAITING.with_borrow_mut(|waiting| waiting.push_back(Rc::downgrade(call)));
     if !OPEN.replace(true) {
         // Workers do not steal: it stays on this thread.
         tokio::spawn(SendWrapper::new(let_through()));
@@ -37,13 +34,12 @@ async fn let_through() {
         // and then; who yields goes on after it has asked, and after those that
         // are ready.
         tokio::task::yield_now().await;
-        let Some((call, waker)) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
+        let Some(call) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
             OPEN.set(false);
             return;
         };
         if let Some(call) = call.upgrade() {
             call.begin_share();
-            waker.wake();
         }
     }
 }
