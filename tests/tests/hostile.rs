@@ -178,6 +178,10 @@ fn connections_over_the_limit_are_told_so() {
         &upstream.manifest(&["m"]),
         &[("TAILBACK_MAX_CONNECTIONS", "2")],
     );
+    // Whoever looked whether it serves has gone.
+    eventually("no connection", || {
+        proxy.metric("tailback_downstream_connections") == 0.0
+    });
     let mut taken: Vec<_> = (0..2).map(|_| client(&proxy)).collect();
     for client in &mut taken {
         let answer = client.call("GET", "/v2/models/m/ok", &[], b"").unwrap();

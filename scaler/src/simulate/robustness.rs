@@ -87,6 +87,23 @@ fn chance_changes_the_count_hardly_ever() {
 }
 
 #[test]
+fn a_cold_start_asks_for_no_more_than_it_will_need() {
+    // 10 a second of 0.5 s each from none: one replica of 8, and what is held to work off.
+    for (start_up, most) in [(30, 15), (120, 25)] {
+        let conditions = Conditions {
+            concurrency: Some(8),
+            start_up: StartUp::Constant(Duration::from_secs(start_up)),
+            ..Conditions::default()
+        };
+        for seed in 1..=4 {
+            let trace = shapes::spread(&[600; 15], Duration::from_secs(60), 0.5, seed);
+            let peak = run(&trace, conditions.clone(), 0, 1000).peak;
+            assert!(peak <= most, "{peak} after {start_up} s, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn starts_that_hang_get_one_more_try_at_a_time() {
     let conditions = Conditions {
         start_up: StartUp::Never,
