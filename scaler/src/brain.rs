@@ -248,17 +248,11 @@ mod tests {
     #[test]
     fn the_count_changes_no_faster_than_the_user_allows() {
         let settings = Settings {
-            policy: Policy::Lag,
-            threshold: 30,
-            slots: 8,
-            target_wait: Duration::from_secs(1),
-            inactive: Duration::from_secs(600),
             stability: Duration::ZERO,
             up_limit: limit(4, 60),
             down_limit: limit(1, 30),
-            scaled: true,
             min: 0,
-            max: 100,
+            ..Settings::sample()
         };
         let mut brain = Brain::new(settings.clone(), 1, reading(0));
         let replicas = Replicas {
@@ -293,17 +287,11 @@ mod tests {
     #[test]
     fn starts_hang_once_none_has_got_ready_for_long() {
         let settings = Settings {
-            policy: Policy::Lag,
             threshold: 1,
             slots: 1,
             target_wait: Duration::ZERO,
-            inactive: Duration::from_secs(600),
             stability: Duration::ZERO,
-            up_limit: None,
-            down_limit: None,
-            scaled: true,
-            min: 1,
-            max: 100,
+            ..Settings::sample()
         };
         let mut brain = Brain::new(settings, 4, reading(0));
         let mut look = |second, ready| {
@@ -333,17 +321,9 @@ mod tests {
     fn a_first_request_starts_one_replica() {
         for (slots, after_ms) in [(1, 7), (2, 7), (8, 500), (1, 4000)] {
             let settings = Settings {
-                policy: Policy::Lag,
-                threshold: 30,
                 slots,
-                target_wait: Duration::from_secs(1),
-                inactive: Duration::from_secs(600),
-                stability: Duration::from_secs(60),
-                up_limit: None,
-                down_limit: None,
-                scaled: true,
                 min: 0,
-                max: 100,
+                ..Settings::sample()
             };
             let mut brain = Brain::new(settings, 0, reading(0));
             let first = Reading {

@@ -167,6 +167,19 @@ impl Client {
     }
 }
 
+/// Sends a request that a replica of the model `m` never answers, on a connection
+/// of its own.
+///
+/// # Panics
+/// If the connection fails.
+#[must_use]
+pub fn hang(address: SocketAddr) -> Client {
+    let mut caller = Client::connect(address).unwrap();
+    let request = request("GET", "/v2/models/m/hang", &[], b"");
+    caller.send(request).unwrap();
+    caller
+}
+
 /// The bytes of a request with Host and Content-Length.
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {

@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use tailback_tests::{
     PATIENCE, eventually_async,
-    http::{Client, call, request},
+    http::{Client, call, hang, request},
     process::Tailback,
     upstream::{Upstream, static_manifest},
 };
@@ -126,13 +126,6 @@ async fn next(stream: &mut Streaming<IsActive>) -> Result<Option<bool>, Status> 
         .map(|answer| answer.result))
 }
 
-fn hang(proxy: &Tailback) -> Client {
-    let mut caller = Client::connect(proxy.address).unwrap();
-    let hang = request("GET", "/v2/models/m/hang", &[], b"");
-    caller.send(hang).unwrap();
-    caller
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metric_is_the_lag_of_the_moment_and_its_target_the_threshold() {
     let upstream = Upstream::start();
@@ -147,7 +140,7 @@ async fn the_metric_is_the_lag_of_the_moment_and_its_target_the_threshold() {
         ("tailback-lag", 12, 12.0)
     );
     assert!(!keda.is_active(&of).await.unwrap());
-    let callers: Vec<_> = (0..5).map(|_| hang(&proxy)).collect();
+    let callers: Vec<_> = (0..5).map(|_| hang(proxy.address)).collect();
     eventually_async("five inside", || proxy.model("m")["inFlight"] == 5).await;
     let value = keda.value(&of, "tailback-lag").await.unwrap();
     assert_eq!(
@@ -172,7 +165,7 @@ async fn a_request_that_comes_is_pushed_at_once_and_its_end_after_the_inactive_t
     let mut stream = keda.stream(&object(&[("model", "m")])).await;
     assert_eq!(next(&mut stream).await.unwrap(), Some(false));
     let start = Instant::now();
-    let caller = hang(&proxy);
+    let caller = hang(proxy.address);
     assert_eq!(next(&mut stream).await.unwrap(), Some(true));
     assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
     drop(caller);

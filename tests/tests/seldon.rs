@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use tailback_tests::{
     eventually_async,
-    http::{Client, call, request},
+    http::{call, hang},
     process::Tailback,
     seldon::{Scheduler, State},
     upstream::Upstream,
@@ -37,13 +37,6 @@ const QUICK: &[(&str, &str)] = &[
     ("TAILBACK_SCALING_STABILITY_SECONDS", "0"),
 ];
 
-fn hang(proxy: &Tailback) -> Client {
-    let mut caller = Client::connect(proxy.address).unwrap();
-    let hang = request("GET", "/v2/models/m/hang", &[], b"");
-    caller.send(hang).unwrap();
-    caller
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_count_is_reached_by_single_triggers_and_none_is_sent_too_early() {
     let scheduler = Scheduler::start(State::of("iris", 1, 1, 4)).await;
@@ -58,7 +51,7 @@ async fn a_count_is_reached_by_single_triggers_and_none_is_sent_too_early() {
         scheduler.state().triggers.is_empty(),
         "it was there already"
     );
-    let callers: Vec<_> = (0..8).map(|_| hang(&proxy)).collect();
+    let callers: Vec<_> = (0..8).map(|_| hang(proxy.address)).collect();
     eventually_async("four replicas", || scheduler.state().replicas == 4).await;
     assert_eq!(scheduler.state().triggers, [(true, 1); 3]);
     eventually_async("what four take", || {

@@ -14,7 +14,7 @@ use nix::{
 use tailback_tests::{
     api::{Api, answer},
     eventually,
-    http::{Client, call},
+    http::{call, hang},
     process::{Tailback, tailback},
     python::{program, root},
     upstream::Upstream,
@@ -64,14 +64,6 @@ fn outcomes(proxy: &Tailback) -> Vec<String> {
     all.iter().map(|d| d["outcome"].to_string()).collect()
 }
 
-/// Sends a request that stays, and returns its connection.
-fn hang(proxy: &Tailback) -> Client {
-    let mut caller = Client::connect(proxy.address).unwrap();
-    let request = tailback_tests::http::request("GET", "/v2/models/m/hang", &[], b"");
-    caller.send(request).unwrap();
-    caller
-}
-
 #[test]
 fn without_state_what_was_taken_is_there() {
     let (api, upstream) = (Api::start("{}"), Upstream::start());
@@ -102,7 +94,7 @@ fn without_state_what_was_taken_is_there() {
     assert!(!last.body.contains("\"Count\":0"), "{}", last.body);
 
     // One gateway stands for all: it gets as many at once as there are replicas times two.
-    let callers: Vec<_> = (0..5).map(|_| hang(&proxy)).collect();
+    let callers: Vec<_> = (0..5).map(|_| hang(proxy.address)).collect();
     eventually("five at the gateway", || {
         let ready = &proxy.model("m")["replicas"]["ready"];
         ready[0]["inFlight"] == 5 && proxy.model("m")["held"] == 0
@@ -143,7 +135,7 @@ fn what_the_api_says_is_taken_over_and_its_addresses_keep_their_requests() {
         api.requests("PUT").is_empty(),
         "nothing is asked for that is there"
     );
-    let _first = hang(&proxy);
+    let _first = hang(proxy.address);
     eventually("a request at a", || {
         proxy.model("m")["replicas"]["ready"][0]["inFlight"] == 1
     });

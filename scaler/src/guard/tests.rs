@@ -1,22 +1,13 @@
 use super::*;
-use crate::policy::Policy;
 use proptest::prelude::*;
 use std::num::NonZeroU32;
 use tailback_config::RateLimit;
 
 fn settings() -> Settings {
     Settings {
-        policy: Policy::Lag,
-        threshold: 30,
         slots: 30,
-        target_wait: Duration::from_secs(1),
-        inactive: Duration::from_secs(600),
-        stability: Duration::from_secs(60),
-        up_limit: None,
-        down_limit: None,
-        scaled: true,
-        min: 1,
         max: 8,
+        ..Settings::sample()
     }
 }
 

@@ -70,16 +70,9 @@ mod tests {
     fn follows_each_documented_rule() {
         let settings = Settings {
             policy: Policy::LagStep,
-            threshold: 30,
             slots: 30,
-            target_wait: Duration::from_secs(1),
-            inactive: Duration::from_secs(600),
-            stability: Duration::from_secs(60),
-            up_limit: None,
-            down_limit: None,
-            scaled: true,
-            min: 1,
             max: 10,
+            ..Settings::sample()
         };
         struct Case(&'static str, u64, u64, [u32; 3], u32);
         let cases = [

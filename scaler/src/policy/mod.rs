@@ -115,6 +115,26 @@ impl From<&tailback_config::Model> for Settings {
     }
 }
 
+#[cfg(test)]
+impl Settings {
+    /// What tests go by where they say nothing else.
+    pub(crate) fn sample() -> Self {
+        Self {
+            policy: Policy::Lag,
+            threshold: 30,
+            slots: 8,
+            target_wait: Duration::from_secs(1),
+            inactive: Duration::from_secs(600),
+            stability: Duration::from_secs(60),
+            up_limit: None,
+            down_limit: None,
+            scaled: true,
+            min: 1,
+            max: 100,
+        }
+    }
+}
+
 /// The concurrency where there is one, and the threshold where there is none.
 /// One that somebody set below the concurrency holds as well.
 fn slots(model: &tailback_config::Model) -> u32 {

@@ -1,21 +1,9 @@
 use super::*;
-use crate::{guard::guard, policy::Policy, signals::Demand};
+use crate::{guard::guard, signals::Demand};
 use proptest::prelude::*;
 
 fn settings() -> Settings {
-    Settings {
-        policy: Policy::Lag,
-        threshold: 30,
-        slots: 8,
-        target_wait: Duration::from_secs(1),
-        inactive: Duration::from_secs(600),
-        stability: Duration::from_secs(60),
-        up_limit: None,
-        down_limit: None,
-        scaled: true,
-        min: 1,
-        max: 100,
-    }
+    Settings::sample()
 }
 
 fn at(s: u64) -> Nanos {

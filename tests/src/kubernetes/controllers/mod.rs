@@ -84,6 +84,18 @@ fn merge(shared: &Shared, key: &Key, patch: &Value) {
     let _ = shared.merge("kube-controller-manager", key, patch);
 }
 
+/// Writes the status of a set of pods.
+fn report(shared: &Shared, key: &Key, set: &Value) {
+    let (present, ready) = counts(&owned(shared, "pods", set));
+    let status = json!({
+        "observedGeneration": set["metadata"]["generation"],
+        "replicas": present,
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+    });
+    merge(shared, key, &json!({ "status": status }));
+}
+
 /// The counts that go into the status of whatever has pods.
 fn counts(pods: &[Arc<Value>]) -> (i64, i64) {
     let active: Vec<&Arc<Value>> = pods.iter().filter(|p| pod::is_active(p)).collect();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{all, counts, merge, owned, pod, pod_of};
+use super::{all, owned, pod, pod_of, report};
 use crate::kubernetes::{Shared, meta, registry::Deletion, store::Key};
 
 const REPLICA_SETS: &str = "replicasets.apps";
@@ -33,12 +33,5 @@ fn reconcile_one(shared: &Shared, key: &Key, set: &Value) {
             let _ = shared.delete(&key, &Deletion::default());
         }
     }
-    let (present, ready) = counts(&owned(shared, "pods", set));
-    let status = json!({
-        "observedGeneration": set["metadata"]["generation"],
-        "replicas": present,
-        "readyReplicas": ready,
-        "availableReplicas": ready,
-    });
-    merge(shared, key, &json!({ "status": status }));
+    report(shared, key, set);
 }

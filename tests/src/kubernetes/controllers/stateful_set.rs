@@ -1,9 +1,9 @@
 //! StatefulSets: pods `name-0`, `name-1`, …, each made when those before it are
 //! ready unless `podManagementPolicy` is `Parallel`; the last goes first.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{all, counts, merge, owned, pod_of};
+use super::{all, owned, pod_of, report};
 use crate::kubernetes::{Shared, meta, registry::Deletion, store::Key};
 
 const STATEFUL_SETS: &str = "statefulsets.apps";
@@ -49,12 +49,5 @@ fn reconcile_one(shared: &Shared, key: &Key, set: &Value) {
         let key = Key::new("pods", &key.namespace, meta::name(pod));
         let _ = shared.delete(&key, &Deletion::default());
     }
-    let (present, ready) = counts(&owned(shared, "pods", set));
-    let status = json!({
-        "observedGeneration": set["metadata"]["generation"],
-        "replicas": present,
-        "readyReplicas": ready,
-        "availableReplicas": ready,
-    });
-    merge(shared, key, &json!({ "status": status }));
+    report(shared, key, set);
 }
