@@ -3,12 +3,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tailback_scaler::simulate::read::{Options, read};
+use tailback_scaler::simulate::read::{Options, Whose, read};
 
-fuzz_target!(|input: (Option<&str>, &[u8])| {
+// Of all models, of one, or of the only one.
+fuzz_target!(|input: (Option<Option<&str>>, &[u8])| {
     let (model, bytes) = input;
     let options = Options {
-        model: model.map(str::to_owned),
+        whose: match model {
+            None => Whose::All,
+            Some(Some(model)) => Whose::Model(model.to_owned()),
+            Some(None) => Whose::OnlyOne,
+        },
         ..Options::default()
     };
     match read(bytes, &options) {
