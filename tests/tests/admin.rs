@@ -68,9 +68,32 @@ fn nothing_of_the_admin_pages_is_on_the_data_port_and_none_changes_anything() {
             (405, Some("GET, HEAD"))
         );
     }
-    let none = call(proxy.admin, "GET", "/", b"").unwrap();
-    assert_eq!(none.status, 404);
-    assert!(none.text().contains("/decisions"), "{}", none.text());
+    let post = call(proxy.admin, "POST", "/ledgers", b"").unwrap();
+    assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
+}
+
+#[test]
+fn other_paths_and_unknown_actions_are_told_what_there_is() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    for (method, path) in [
+        ("GET", "/"),
+        ("POST", "/frob"),
+        ("GET", "/models/m"),
+        ("GET", "/models/m/frob"),
+        ("POST", "/models/m/frob"),
+        ("DELETE", "/models/m/frob"),
+    ] {
+        let none = call(proxy.admin, method, path, b"").unwrap();
+        assert_eq!(none.status, 404, "{method} {path}");
+        for there in [
+            "/decisions",
+            "/models/{name}/pause",
+            "/models/{name}/resume",
+        ] {
+            assert!(none.text().contains(there), "{}", none.text());
+        }
+    }
 }
 
 #[test]

@@ -315,7 +315,7 @@ async fn pages_and_scaler_share_the_port_and_neither_is_on_the_data_port() {
         b"",
     )
     .unwrap();
-    assert_eq!(post.status, 405);
+    assert_eq!(post.status, 404);
     let mut keda = Keda::connect(proxy.address).await;
     let status = keda.is_active(&of).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");

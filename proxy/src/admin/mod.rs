@@ -54,6 +54,9 @@ const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Said of any other path.
+const THERE_ARE: &str = "there are /metrics, /healthz, /readyz, /models, /decisions and /ledgers, \
+                         and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
 pub struct Admin {
@@ -154,16 +157,23 @@ impl Admin {
                 not_allowed("POST")
             });
         }
-        match (method, path) {
-            (&Method::GET, "/ledgers") => ledgers::lines(self.herald.lines()),
-            (&Method::GET | &Method::HEAD, _) => whole(self.page(path)),
-            _ => whole(not_allowed("GET, HEAD")),
+        if path == "/ledgers" {
+            return match *method {
+                Method::GET => ledgers::lines(self.herald.lines()),
+                _ => whole(not_allowed("GET")),
+            };
         }
+        whole(match (self.page(path), method) {
+            (None, _) => error(StatusCode::NOT_FOUND, THERE_ARE),
+            (Some(page), &Method::GET | &Method::HEAD) => page,
+            (Some(_), _) => not_allowed("GET, HEAD"),
+        })
     }
 
-    fn page(&self, path: &str) -> Response<Bytes> {
+    /// What is read at `path`, if anything.
+    fn page(&self, path: &str) -> Option<Response<Bytes>> {
         let table = self.plane.tables.current();
-        match path {
+        Some(match path {
             "/metrics" => self.metrics(),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.plane),
@@ -172,11 +182,8 @@ impl Admin {
                 StatusCode::OK,
                 &serde_json::json!({ "decisions": self.board.decisions() }),
             ),
-            _ => error(
-                StatusCode::NOT_FOUND,
-                "there are /metrics, /healthz, /readyz, /models, /decisions and /ledgers",
-            ),
-        }
+            _ => return None,
+        })
     }
 
     fn metrics(&self) -> Response<Bytes> {
