@@ -110,17 +110,41 @@ fn gzip_is_read_by_its_content() {
     let csv = "timestamp,service\n1,2\n3,4\n";
     let plain = whole(csv).unwrap();
     // Several members, one after the other, are one file.
-    let mut twice = gzip("timestamp,service\n1,2\n");
-    twice.extend(gzip("3,4\n"));
+    let twice = [gzip("timestamp,service\n1,2\n"), gzip("3,4\n")].concat();
     for compressed in [gzip(csv), twice] {
         assert_eq!(read(&compressed[..], &Options::default()).unwrap(), plain);
+        // A block of a tape or a device is full of zeros after them.
+        let padded = [compressed, vec![0; 10_240]].concat();
+        assert_eq!(read(&padded[..], &Options::default()).unwrap(), plain);
     }
-    let broken = &gzip(&csv.repeat(100))[..20];
-    let error = read(broken, &Options::default()).unwrap_err().to_string();
-    assert!(
-        error.starts_with("cannot read it: its gzip is cut off or damaged ("),
-        "{error}"
+}
+
+#[test]
+fn says_where_gzip_is_damaged_and_where_something_else_follows() {
+    let whole = gzip(&format!("timestamp,service\n{}", "1,2\n".repeat(100)));
+    let end = whole.len();
+    let mut wrong = whole.clone();
+    wrong[end - 8] ^= 1;
+    let damaged =
+        |at| format!("cannot read it: its gzip is cut off or damaged, as seen at byte {at} (");
+    let followed = format!(
+        "cannot read it: its gzip ends at byte {end}, and what follows is none; \
+         head -c {end} gives what is before"
     );
+    for (compressed, expected) in [
+        (whole[..20].to_vec(), damaged(20)),
+        (whole[..end - 1].to_vec(), damaged(end - 1)),
+        (wrong, damaged(end)),
+        ([&whole, &whole[..5]].concat(), damaged(end + 5)),
+        ([&whole, &b"3,4\n"[..]].concat(), followed.clone()),
+        ([&whole, &[0; 600][..], b"\0x"].concat(), followed),
+    ] {
+        let error = read(&compressed[..], &Options::default()).unwrap_err();
+        assert!(
+            error.to_string().starts_with(&expected),
+            "{error}, not {expected}"
+        );
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //! without end.
 
 use std::{
-    io::{self, BufRead, BufReader, Cursor, Read},
-    str,
+    io::{self, BufRead, BufReader, Cursor, Read, Take},
+    mem, str,
 };
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::ReadError;
 
@@ -37,7 +37,7 @@ pub(super) struct Lines<'a> {
 pub(super) fn open<'a>(input: impl BufRead + 'a) -> Result<(Lines<'a>, Option<u8>), ReadError> {
     let (first, input) = head(input)?;
     let text: Box<dyn BufRead + 'a> = if first.starts_with(GZIP) {
-        Box::new(BufReader::new(Gunzip(MultiGzDecoder::new(input))))
+        Box::new(BufReader::new(Gunzip::new(Box::new(input))))
     } else {
         Box::new(input)
     };
@@ -62,15 +62,64 @@ pub(super) fn open<'a>(input: impl BufRead + 'a) -> Result<(Lines<'a>, Option<u8
     Ok((lines, byte))
 }
 
-/// Says of what goes wrong that it is the compression's.
-struct Gunzip<R>(MultiGzDecoder<R>);
+/// What members of gzip have, one after the other. Zeros may follow: they fill
+/// up the last block of a tape or a device.
+struct Gunzip<'a>(GzDecoder<Take<Box<dyn BufRead + 'a>>>);
 
-impl<R: BufRead> Read for Gunzip<R> {
+impl<'a> Gunzip<'a> {
+    fn new(input: Box<dyn BufRead + 'a>) -> Self {
+        // A limit that is never reached, to count by.
+        Self(GzDecoder::new(input.take(u64::MAX)))
+    }
+
+    /// Bytes of the input that have been decompressed.
+    fn taken(&self) -> u64 {
+        u64::MAX - self.0.get_ref().limit()
+    }
+
+    /// Whether a member follows the one that has ended.
+    fn has_another(&mut self) -> io::Result<bool> {
+        let end = self.taken();
+        let input = self.0.get_mut();
+        loop {
+            match input.fill_buf()? {
+                [] => return Ok(false),
+                [0, rest @ ..] => {
+                    let zeros = 1 + rest.iter().take_while(|byte| **byte == 0).count();
+                    input.consume(zeros);
+                }
+                [first, ..] if *first == GZIP[0] => return Ok(true),
+                _ => {
+                    return Err(io::Error::other(format!(
+                        "its gzip ends at byte {end}, and what follows is none; \
+                         head -c {end} gives what is before"
+                    )));
+                }
+            }
+        }
+    }
+}
+
+impl Read for Gunzip<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => error,
-            kind => io::Error::new(kind, format!("its gzip is cut off or damaged ({error})")),
-        })
+        loop {
+            let read = self.0.read(buffer).map_err(|error| match error.kind() {
+                io::ErrorKind::Interrupted => error,
+                kind => {
+                    let message = format!(
+                        "its gzip is cut off or damaged, as seen at byte {} ({error})",
+                        self.taken()
+                    );
+                    io::Error::new(kind, message)
+                }
+            })?;
+            if read > 0 || buffer.is_empty() || !self.has_another()? {
+                return Ok(read);
+            }
+            let none: Box<dyn BufRead> = Box::new(io::empty());
+            let input = mem::replace(self.0.get_mut(), none.take(0));
+            self.0.reset(input);
+        }
     }
 }
 
