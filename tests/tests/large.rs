@@ -1,6 +1,11 @@
-//! Large tensors: bodies of 1 GiB pass at flat memory, in either version of HTTP.
+//! Large tensors: bodies of 1 GiB pass at flat memory, in either version of HTTP, and
+//! both ways at once.
 
-use std::io::{Read, Write};
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    thread,
+};
 
 use bytes::Bytes;
 use http::Method;
@@ -9,7 +14,7 @@ use tailback_tests::{
     http::Client,
     http2::{self, piece, receive},
     process::Tailback,
-    upstream::{HUGE, Upstream},
+    upstream::{HUGE, Upstream, static_manifest},
 };
 
 /// What one request may take, in bytes.
@@ -116,4 +121,81 @@ async fn gibibyte_out_and_in_by_http2() {
     }
     assert_eq!(receive(response).await.unwrap().text(), HUGE.to_string());
     eventually("its end", || proxy.model("m")["inFlight"] == 0);
+}
+
+/// Bytes of a body that goes up, and of one that comes down meanwhile.
+const EACH_WAY: usize = 32 * 1024 * 1024;
+
+/// Bytes that nothing else has.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; EACH_WAY];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
+}
+
+/// Answers a request with `answer` while its body comes in, all but the last
+/// byte, for which it waits for the end of that. Returns the body.
+fn answer_meanwhile(listener: &TcpListener, answer: &[u8]) -> io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(listener.accept()?.0);
+    for line in reader.by_ref().lines() {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let mut stream = reader.get_ref().try_clone()?;
+    let (last, most) = answer.split_last().unwrap();
+    thread::scope(|scope| {
+        let writer = scope.spawn(move || {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {EACH_WAY}\r\n\r\n");
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(most)?;
+            io::Result::Ok(stream)
+        });
+        let mut body = vec![0; EACH_WAY];
+        reader.read_exact(&mut body)?;
+        writer.join().unwrap()?.write_all(&[*last])?;
+        Ok(body)
+    })
+}
+
+/// When a caller reads its answer.
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    /// While it sends.
+    Meanwhile,
+    /// When all is sent.
+    Afterwards,
+}
+
+#[test]
+fn bodies_pass_both_ways_at_once() {
+    let (up, down) = (noise(1), noise(2));
+    for reads in [Reads::Meanwhile, Reads::Afterwards] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let manifest = static_manifest("up", listener.local_addr().unwrap(), &["m"]);
+        let proxy = Tailback::start(&manifest, &[("TAILBACK_WORKERS", "1")]);
+        let mut client = Client::connect(proxy.address).unwrap();
+        let mut stream = client.stream().try_clone().unwrap();
+        let got = thread::scope(|scope| {
+            let replica = scope.spawn(|| answer_meanwhile(&listener, &down).unwrap());
+            let head = format!(
+                "POST /v2/models/m/infer HTTP/1.1\r\nhost: t\r\ncontent-length: {EACH_WAY}\r\n\r\n"
+            );
+            client.send(head).unwrap();
+            let sender = scope.spawn(|| stream.write_all(&up).unwrap());
+            if matches!(reads, Reads::Afterwards) {
+                sender.join().unwrap();
+            }
+            let answer = client.receive().unwrap();
+            assert!(
+                (answer.status, answer.body) == (200, down.clone()),
+                "{reads:?}"
+            );
+            replica.join().unwrap()
+        });
+        assert!(got == up, "{reads:?}");
+        eventually("its end", || proxy.model("m")["inFlight"] == 0);
+        assert_eq!(proxy.model("m")["completed"], 1, "{reads:?}");
+        assert_eq!(proxy.outcome("m", "success"), 1, "{reads:?}");
+    }
 }

@@ -101,8 +101,8 @@ pub struct ResponseBody {
 enum Content {
     /// With trailers, if any.
     Own(Option<Bytes>, Option<HeaderMap>),
-    /// From a replica; the lease goes back when the body has ended.
-    Upstream(Received, Option<Lease>),
+    /// From a replica; the call's lease goes back when the body has ended.
+    Upstream(Received),
 }
 
 impl ResponseBody {
@@ -121,7 +121,8 @@ impl ResponseBody {
     /// What a replica answers.
     #[must_use]
     pub fn upstream(body: Received, lease: Lease, exchange: Exchange, call: Rc<Call>) -> Self {
-        Self::new(Content::Upstream(body, Some(lease)), Some(exchange), call)
+        call.set_lease(lease);
+        Self::new(Content::Upstream(body), Some(exchange), call)
     }
 
     fn new(content: Content, exchange: Option<Exchange>, call: Rc<Call>) -> Self {
@@ -141,9 +142,7 @@ impl ResponseBody {
     /// The last byte has come. On HTTP/1.1, who asked for it writes it next;
     /// on HTTP/2 the caller's window may keep it: see [`complete`](Self::complete).
     fn end(&mut self) {
-        if let Content::Upstream(_, lease) = &mut self.content
-            && let Some(lease) = lease.take()
-        {
+        if let Some(lease) = self.call.take_lease() {
             if self.call.body_unread.get() {
                 // A replica that has answered before it has read all: the rest
                 // of the request is of no use, and ends with its connection.
@@ -155,13 +154,6 @@ impl ResponseBody {
         let ended = std::mem::replace(&mut self.ended, true);
         if !ended && self.call.connection().version == Version::Http1 {
             self.complete();
-        }
-    }
-
-    /// Sends more of the request's body, if there is more.
-    pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Content::Upstream(_, Some(lease)) = &mut self.content {
-            lease.drive(cx);
         }
     }
 
@@ -193,12 +185,13 @@ impl Content {
     fn is_end(&self) -> bool {
         match self {
             Self::Own(bytes, trailers) => bytes.is_none() && trailers.is_none(),
-            Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
         }
     }
 
     fn poll_frame(
         &mut self,
+        call: &Call,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
@@ -207,14 +200,13 @@ impl Content {
                     .or_else(|| trailers.take().map(Frame::trailers))
                     .map(Ok),
             ),
-            Self::Upstream(body, lease) => {
+            Self::Upstream(body) => {
                 // Asking first tells the connection that more is wanted.
                 let first = Pin::new(&mut *body).poll_frame(cx);
-                let Some(lease) = lease.as_mut().filter(|_| first.is_pending()) else {
+                if first.is_ready() {
                     return first;
-                };
-                // This task drives the replica's connection: no other does.
-                lease.drive(cx);
+                }
+                call.drive(cx);
                 Pin::new(body).poll_frame(cx)
             }
         }
@@ -231,7 +223,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         ready!(this.call.poll_turn(cx));
-        let polled = this.content.poll_frame(cx);
+        let polled = this.content.poll_frame(&this.call, cx);
         this.call.answer_awaited.set(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -258,7 +250,7 @@ impl Body for ResponseBody {
             Content::Own(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Upstream(body, _) => body.size_hint(),
+            Content::Upstream(body) => body.size_hint(),
         }
     }
 }
@@ -266,7 +258,9 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     /// Not sent to its end: the caller has left, or was too slow, or the replica was.
     fn drop(&mut self) {
-        if let (Content::Upstream(..), Some(exchange)) = (&self.content, &mut self.exchange) {
+        // Its request's body may have the call: nobody else would end it.
+        drop(self.call.take_lease());
+        if let (Content::Upstream(_), Some(exchange)) = (&self.content, &mut self.exchange) {
             let outcome = if !self.call.take_expired() {
                 Outcome::CallerGone
             } else if self.call.is_past_callers_limit() {

@@ -17,7 +17,7 @@ use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
 use super::{Connection, Exchange, LINGER, Tunnel, turns};
-use crate::{dialect::Dialect, outcome::Outcome, peek::Fault};
+use crate::{dialect::Dialect, outcome::Outcome, peek::Fault, upstream::Lease};
 
 /// Bytes of bodies that may pass in one go, before all others of the worker have
 /// had their turn: a large tensor must not make small requests wait.
@@ -68,6 +68,8 @@ pub struct Call {
     pub upgrade: RefCell<Option<HeaderValue>>,
     /// Both sides have agreed on it.
     tunnel: RefCell<Option<Tunnel>>,
+    /// The replica's connection, until its answer has ended.
+    lease: RefCell<Option<Lease>>,
     /// More of the answer is awaited of the replica.
     pub answer_awaited: Cell<bool>,
     /// What is left of the share.
@@ -97,6 +99,7 @@ impl Call {
             answer_awaited: Cell::new(false),
             upgrade: RefCell::default(),
             tunnel: RefCell::default(),
+            lease: RefCell::default(),
             share: Cell::new(SHARE),
             waiting: RefCell::default(),
         }
@@ -185,6 +188,25 @@ impl Call {
     #[must_use]
     pub fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.take()
+    }
+
+    /// The answer comes by this.
+    pub(super) fn set_lease(&self, lease: Lease) {
+        self.lease.replace(Some(lease));
+    }
+
+    /// What the answer came by, if it did, and is not over.
+    pub(super) fn take_lease(&self) -> Option<Lease> {
+        self.lease.take()
+    }
+
+    /// Lets the replica's connection make what progress it can, for the request's
+    /// body as well as the answer's: no other task does. `cx` is woken when it can
+    /// make more.
+    pub(super) fn drive(&self, cx: &mut Context<'_>) {
+        if let Some(lease) = &mut *self.lease.borrow_mut() {
+            lease.drive(cx);
+        }
     }
 
     /// The response has gone out: time for the next request, on HTTP/1.1.

@@ -60,6 +60,11 @@ pub(super) async fn serve(
             if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
                 return Poll::Ready(ended.is_ok() && call.body_unread.get());
             }
+            if connection.write_blocked.get() {
+                // hyper asks for no more of the answer. The request's body goes on,
+                // or each side could wait for the other.
+                call.drive(cx);
+            }
             if call.take_expired() {
                 // Nobody answered for it.
                 return Poll::Ready(false);

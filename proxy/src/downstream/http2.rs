@@ -202,7 +202,7 @@ async fn send(call: &Rc<Call>, mut pump: Pump<ResponseBody>, mut watchdog: Watch
         }
         if pump.is_blocked() {
             // The request's body goes on, or each side could wait for the other.
-            pump.body().drive(cx);
+            call.drive(cx);
         }
         watchdog.poll(cx, || call.deadline()).map(|()| None)
     })
