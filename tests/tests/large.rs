@@ -1,9 +1,10 @@
-//! Large tensors: bodies of 1 GiB pass at flat memory, in either version of HTTP, and
-//! both ways at once.
+//! Large tensors: bodies of 1 GiB pass at flat memory, in either version of HTTP;
+//! both ways at once; and beside each other and small ones.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
 };
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use http::Method;
 use tailback_tests::{
     eventually,
-    http::Client,
+    http::{Client, request},
     http2::{self, piece, receive},
     process::Tailback,
     upstream::{HUGE, Upstream, static_manifest},
@@ -198,4 +199,58 @@ fn bodies_pass_both_ways_at_once() {
         assert_eq!(proxy.model("m")["completed"], 1, "{reads:?}");
         assert_eq!(proxy.outcome("m", "success"), 1, "{reads:?}");
     }
+}
+
+/// Callers that download at once.
+const DOWNLOADS: usize = 6;
+/// Bytes that each takes: far more than sockets on the way hold of them.
+const TAKEN: usize = 96 * 1024 * 1024;
+
+/// A caller whose large answer has begun.
+fn downloading(proxy: SocketAddr) -> Client {
+    let mut client = Client::connect(proxy).unwrap();
+    let request = request("GET", "/v2/models/m/huge", &[], b"");
+    client.send(request).unwrap();
+    assert_eq!(client.receive_head().unwrap().status, 200);
+    client
+}
+
+/// Reads as fast as it can, and closes then.
+fn take(client: &Client, taken: &AtomicUsize) {
+    let (mut stream, mut buffer) = (client.stream(), vec![0; PIECE]);
+    while taken.load(SeqCst) < TAKEN {
+        let read = stream.read(&mut buffer).unwrap();
+        assert_ne!(read, 0, "it ended early");
+        taken.fetch_add(read, SeqCst);
+    }
+}
+
+#[test]
+fn large_downloads_share_a_worker_and_let_small_requests_through() {
+    let (_upstream, proxy) = serving();
+    let taken: [AtomicUsize; DOWNLOADS] = Default::default();
+    let clients = [(); DOWNLOADS].map(|()| downloading(proxy.address));
+    let mut small = Client::connect(proxy.address).unwrap();
+    let mut answered = 0;
+    let first = thread::scope(|scope| {
+        for (client, taken) in clients.into_iter().zip(&taken) {
+            scope.spawn(move || take(&client, taken));
+        }
+        loop {
+            let answer = small.call("GET", "/v2/models/m/ok", &[], b"").unwrap();
+            assert_eq!(answer.status, 200);
+            let now: Vec<usize> = taken.iter().map(|taken| taken.load(SeqCst)).collect();
+            if now.iter().any(|&taken| taken >= TAKEN) {
+                return now;
+            }
+            answered += 1;
+        }
+    });
+    println!("{answered} small ones; of the large ones: {first:?}");
+    assert!(first.iter().all(|&taken| taken > TAKEN / 8), "{first:?}");
+    // Some 300 to 600; below 30 where large bodies do not stand in line.
+    assert!(answered >= 50, "{answered}");
+    eventually("the end of all", || proxy.model("m")["inFlight"] == 0);
+    let state = proxy.model("m");
+    assert_eq!(state["arrived"], state["completed"]);
 }
