@@ -1,6 +1,7 @@
 //! How much of an answer waits in a caller's socket before it is sent: without a
-//! bound, the kernel takes megabytes of a large one at once, and a connection
-//! that has its turn later waits for those of the others; some for a second.
+//! bound, the kernel takes megabytes of a large one at once. Whatever comes later
+//! waits for them: a small answer on the same HTTP/2 connection, whatever turns
+//! bodies take before the socket; and other callers, as the kernel takes its time.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
