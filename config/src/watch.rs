@@ -18,9 +18,9 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::{Error, files};
 
-/// How long it must be quiet before the files are looked at: a save is several notices.
+/// How long the files must stay as they are before they count: a save is several changes.
 const QUIET: Duration = Duration::from_millis(200);
-/// How long unquiet may put that off.
+/// How long further changes may put that off.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the files are looked at without any notice.
 const POLL: Duration = Duration::from_secs(10);
@@ -111,17 +111,12 @@ fn run(
 ) {
     loop {
         match receiver.recv_timeout(POLL) {
-            Ok(Notice::Stir) => {
-                if !settle(receiver) {
-                    return;
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Notice::Stir) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Before looking: what changes after the look is then told.
-        folders.renew();
-        let now = fingerprint(&folders.paths);
+        let Some(now) = settle(receiver, folders) else {
+            return;
+        };
         if now != seen {
             seen = now;
             on_change();
@@ -129,17 +124,36 @@ fn run(
     }
 }
 
-/// Waits until it is quiet. False: stop.
-fn settle(receiver: &Receiver<Notice>) -> bool {
+/// Waits until the files stay as they are. `None`: stop.
+///
+/// Their folders may go on stirring: others write there, and do not hold up a reload.
+fn settle(receiver: &Receiver<Notice>, folders: &mut Folders) -> Option<Fingerprint> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        match receiver.recv_timeout(QUIET) {
+    let mut before = fingerprint(&folders.paths);
+    loop {
+        if !pass(receiver, QUIET) {
+            return None;
+        }
+        // Before looking: what changes after the look is then told.
+        folders.renew();
+        let now = fingerprint(&folders.paths);
+        if now == before || start.elapsed() >= PATIENCE {
+            return Some(now);
+        }
+        before = now;
+    }
+}
+
+/// Lets `time` pass. False: stop.
+fn pass(receiver: &Receiver<Notice>, time: Duration) -> bool {
+    let end = Instant::now() + time;
+    loop {
+        match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(Notice::Stir) => {}
             Err(RecvTimeoutError::Timeout) => return true,
             Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
-    true
 }
 
 /// The folders in which a change can happen.

@@ -58,6 +58,26 @@ fn a_file_renamed_over_the_old_one_is_told() {
 }
 
 #[test]
+fn who_else_writes_in_the_folder_does_not_hold_up_a_change() {
+    let folder = folder();
+    let file = folder.path().join("a.yaml");
+    let (_watch, calls) = watched(&file);
+    let log = folder.path().join("some.log");
+    let (sender, stopped) = mpsc::channel::<()>();
+    let other = thread::spawn(move || {
+        while stopped.recv_timeout(QUIET / 10) == Err(RecvTimeoutError::Timeout) {
+            fs::write(&log, "busy").unwrap();
+        }
+    });
+    thread::sleep(QUIET);
+    fs::write(&file, "ab").unwrap();
+    let told = calls.recv_timeout(PATIENCE - QUIET);
+    drop(sender);
+    other.join().unwrap();
+    assert_eq!(told, Ok(()));
+}
+
+#[test]
 fn files_added_to_and_removed_from_a_folder_are_told() {
     let folder = folder();
     let (_watch, calls) = watched(folder.path());
