@@ -4,8 +4,7 @@
 //! Level k is needed while demand takes k replicas or more. A gap is the time
 //! between the end of one need of a level and the beginning of the next. From
 //! the gaps so far each level has a hazard by age: how probable it is, each
-//! second, that a gap of this age ends now. Gaps are counted in octaves of age
-//! (below 2 s, 4 s, 8 s, …), so that a few are enough and any length fits.
+//! second, that a gap of this age ends now.
 //!
 //! An idle level is worth keeping as long as there is some time ahead within
 //! which the probable saving, of what its absence would cost when it is needed
@@ -15,16 +14,15 @@
 //! Non-Uniform Problems", 1990); per-application histograms of idle times, to
 //! the same end, are in Shahrad et al., "Serverless in the Wild", ATC 2020.
 
+mod course;
+mod level;
+
+use self::{
+    course::{Rise, Spread},
+    level::Level,
+};
 use crate::clock::Nanos;
 
-/// Octaves of age: up to 2^17 s, a day and a half.
-const OCTAVES: usize = 17;
-/// A gap before anything was seen is as long as it was so far, twice over, with
-/// a probability of a half (a Pareto tail with exponent 1): scale-free. Counts
-/// as this many gaps.
-const PRIOR_GAPS: f64 = 1.0;
-/// Over how many seconds the spread of the need is taken.
-const SPREAD_MEMORY: f64 = 600.0;
 /// Levels that are remembered, at most: some 2 MB.
 const MOST: u32 = 10_000;
 
@@ -36,6 +34,9 @@ pub(super) struct Levels {
     /// How many are needed now.
     now: usize,
     spread: Spread,
+    rise: Rise,
+    /// When more were needed than ever before.
+    record: Nanos,
 }
 
 /// What a missing replica costs.
@@ -48,9 +49,10 @@ pub(super) struct Price {
 }
 
 impl Levels {
-    /// `needed` replicas are needed at `now`.
-    pub(super) fn see(&mut self, needed: u32, now: Nanos) {
+    /// `needed` replicas are needed at `now`; one takes `start_up` seconds to start.
+    pub(super) fn see(&mut self, needed: u32, start_up: f64, now: Nanos) {
         self.spread.pass(self.now as f64, now);
+        self.rise.pass(needed, start_up, now);
         let needed = needed.min(MOST) as usize;
         while self.now > needed {
             self.now -= 1;
@@ -59,7 +61,10 @@ impl Levels {
         while self.now < needed {
             match self.levels.get_mut(self.now) {
                 Some(level) => level.begin_need(now),
-                None => self.levels.push(Level::new(now)),
+                None => {
+                    self.levels.push(Level::new(now));
+                    self.record = now;
+                }
             }
             self.now += 1;
         }
@@ -70,6 +75,16 @@ impl Levels {
         (self.levels.len() as f64 + self.spread.deviation()).ceil() as u32
     }
 
+    /// As many of `coming` replicas as are likely to be needed within `seconds`: all
+    /// up to the record, and beyond it as far as one that stood for its age is broken
+    /// within them, with a probability of seconds ÷ age.
+    pub(super) fn likely(&self, coming: f64, seconds: f64, now: Nanos) -> f64 {
+        let age = now.since(self.record).as_secs_f64();
+        let broken = if age > seconds { seconds / age } else { 1.0 };
+        let beyond = (coming - self.levels.len() as f64).max(0.0);
+        coming - beyond * (1.0 - broken)
+    }
+
     /// How many seconds the present need of level `k` probably lasts yet.
     pub(super) fn lasts(&self, k: u32, now: Nanos) -> f64 {
         let index = k.max(1) as usize - 1;
@@ -77,12 +92,11 @@ impl Levels {
             return 1.0;
         };
         let elapsed = if index < self.now {
-            now.since(level.began).as_secs_f64()
+            level.needed_for(now)
         } else {
             0.0
         };
-        let mean = (f64::from(level.needed) + elapsed) / (f64::from(level.needs) + 1.0);
-        mean.max(elapsed).max(1.0)
+        level.lasts(elapsed)
     }
 
     /// The most replicas that are needed, or worth keeping of the `up` there
@@ -96,6 +110,8 @@ impl Levels {
         } else {
             known
         };
+        // What would be a higher rise than any so far is seen coming.
+        let most = most.min(self.now + self.rise.highest() as usize);
         let worth = |k: &usize| {
             // All that arrive while a level is missing are late, not only what is
             // above those that are there: the more, the smaller the part that is
@@ -132,144 +148,11 @@ impl Levels {
 }
 
 impl Price {
-    /// Of a level that is missing when a need of `need` seconds begins:
-    /// replicas asked for then end the lateness.
+    /// Of a level that is missing when a need of `need` seconds begins. Replicas
+    /// asked for then end the lateness; and it takes a queue to make requests late:
+    /// it builds up over that time, and half of those that arrive in it are.
     fn absence(self, weight: f64, need: f64) -> f64 {
-        self.start_up + self.late * weight * need.min(self.start_up)
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Level {
-    /// Gaps that ended, by the octave of their length.
-    ended: [f32; OCTAVES],
-    /// Seconds that gaps have spent in each octave.
-    spent: [f32; OCTAVES],
-    /// When its present need, or the last one, began, and when that ended.
-    began: Nanos,
-    until: Nanos,
-    /// Needs so far, and their seconds.
-    needs: f32,
-    needed: f32,
-}
-
-impl Level {
-    /// First needed at `now`.
-    fn new(now: Nanos) -> Self {
-        Self {
-            ended: [0.0; OCTAVES],
-            spent: [0.0; OCTAVES],
-            began: now,
-            until: now,
-            needs: 0.0,
-            needed: 0.0,
-        }
-    }
-
-    fn begin_need(&mut self, now: Nanos) {
-        let gap = now.since(self.until).as_secs_f32();
-        let last = octave(gap);
-        for (number, spent) in self.spent.iter_mut().enumerate().take(last + 1) {
-            *spent += (gap - start(number)).min(start(number + 1) - start(number));
-        }
-        self.ended[last] += 1.0;
-        self.began = now;
-    }
-
-    fn end_need(&mut self, now: Nanos) {
-        self.until = now;
-        self.needs += 1.0;
-        self.needed += now.since(self.began).as_secs_f32();
-    }
-
-    /// Whether it was needed again after it had not been.
-    fn recurs(&self) -> bool {
-        self.needs >= 2.0
-    }
-
-    /// Seconds that a need lasts on average, at least 1.
-    fn need(&self) -> f64 {
-        (f64::from(self.needed) / f64::from(self.needs.max(1.0))).max(1.0)
-    }
-
-    /// Whether an idle level is worth its replica, where being without it costs
-    /// `absence` replica-seconds and `begin` are to be paid before it is there.
-    fn is_worth(&self, absence: f64, begin: f64, now: Nanos) -> bool {
-        let age = now.since(self.until).as_secs_f32();
-        let (mut survives, mut waited, mut from) = (1.0, 0.0, age);
-        for number in octave(age)..OCTAVES {
-            let span = f64::from((start(number + 1) - from).max(0.0));
-            let hazard = self.hazard(number, f64::from(from));
-            let ends = survives * (1.0 - (-hazard * span).exp());
-            waited += ends / hazard;
-            survives -= ends;
-            if (1.0 - survives) * absence >= waited + begin {
-                return true;
-            }
-            from = start(number + 1);
-        }
-        false
-    }
-
-    /// Ends of gaps a second at this age; more than zero.
-    fn hazard(&self, octave: usize, age: f64) -> f64 {
-        let typical = f64::from(start(octave) + start(octave + 1)) / 2.0;
-        // The prior: one gap that got this far, over about its own age.
-        let spent = f64::from(self.spent[octave]) + PRIOR_GAPS * typical.max(age);
-        (f64::from(self.ended[octave]) + PRIOR_GAPS) / spent
-    }
-}
-
-/// Mean and variance over time of how many are needed, fading.
-#[derive(Clone, Debug, Default)]
-struct Spread {
-    first: Option<Nanos>,
-    last: Nanos,
-    seconds: f64,
-    sum: f64,
-    squares: f64,
-}
-
-impl Spread {
-    /// It was `n` since the last call.
-    fn pass(&mut self, n: f64, now: Nanos) {
-        if self.first.is_none() {
-            (self.first, self.last) = (Some(now), now);
-        }
-        let span = now.since(self.last).as_secs_f64();
-        let fade = (-span / SPREAD_MEMORY).exp();
-        self.seconds = self.seconds * fade + span;
-        self.sum = self.sum * fade + span * n;
-        self.squares = self.squares * fade + span * n * n;
-        self.last = now;
-    }
-
-    fn deviation(&self) -> f64 {
-        if self.seconds <= 0.0 {
-            return 0.0;
-        }
-        let mean = self.sum / self.seconds;
-        (self.squares / self.seconds - mean * mean).max(0.0).sqrt()
-    }
-
-    /// Seconds since the first, at least 1.
-    fn age(&self, now: Nanos) -> f64 {
-        let first = self.first.unwrap_or(now);
-        now.since(first).as_secs_f64().max(1.0)
-    }
-}
-
-/// The octave that `seconds` lie in.
-fn octave(seconds: f32) -> usize {
-    (seconds.max(1.0).log2() as usize).min(OCTAVES - 1)
-}
-
-/// Where an octave begins, in seconds.
-fn start(octave: usize) -> f32 {
-    if octave == 0 {
-        0.0
-    } else {
-        (1u32 << octave.min(31)) as f32
+        self.start_up + self.late * weight * need.min(self.start_up) / 2.0
     }
 }
 
@@ -291,8 +174,8 @@ mod tests {
     fn cycles(high: u32, cycle: u64, count: u64) -> (Levels, u64) {
         let mut levels = Levels::default();
         for number in 0..count {
-            levels.see(high, at(number * cycle));
-            levels.see(1, at(number * cycle + 20));
+            levels.see(high, 30.0, at(number * cycle));
+            levels.see(1, 30.0, at(number * cycle + 20));
         }
         (levels, (count - 1) * cycle + 20)
     }
@@ -308,20 +191,53 @@ mod tests {
     #[test]
     fn what_one_rush_needed_is_let_go_however_steady_it_is_afterwards() {
         let mut levels = Levels::default();
-        levels.see(100, at(0));
-        levels.see(10, at(30));
+        levels.see(100, 30.0, at(0));
+        levels.see(10, 30.0, at(30));
         assert_eq!(levels.keep(100, PRICE, at(90)), 100, "it may come back");
         for second in 90..1800 {
-            levels.see(10, at(second));
+            levels.see(10, 30.0, at(second));
         }
         assert_eq!(levels.keep(100, PRICE, at(1800)), 10);
     }
 
     #[test]
+    fn what_is_a_long_way_up_is_let_go_unless_need_ever_rose_so_fast() {
+        // Up and down again by one in two minutes, twice; then a quarter of an hour of 1.
+        let mut slow = Levels::default();
+        slow.see(1, 30.0, at(0));
+        for step in 0..20 {
+            let up = (step % 10).min(10 - step % 10);
+            slow.see(1 + up, 30.0, at(120 * u64::from(step)));
+        }
+        slow.see(1, 30.0, at(2400));
+        // The same needs, but from one to six at once.
+        let mut fast = slow.clone();
+        for round in 0..2 {
+            fast.see(6, 30.0, at(2400 + 240 * round));
+            fast.see(1, 30.0, at(2520 + 240 * round));
+        }
+        assert_eq!(slow.keep(6, PRICE, at(2460)), 2, "the rest is seen coming");
+        assert_eq!(fast.keep(6, PRICE, at(2820)), 6);
+    }
+
+    #[test]
+    fn growth_counts_beyond_the_record_the_less_the_longer_that_stands() {
+        let mut levels = Levels::default();
+        levels.see(3, 30.0, at(100));
+        let likely = |coming, second| levels.likely(coming, 60.0, at(second));
+        assert_eq!(likely(2.5, 1100), 2.5, "below it");
+        assert_eq!(likely(9.0, 100), 9.0, "just broken");
+        assert_eq!(likely(9.0, 160), 9.0);
+        assert_eq!(likely(9.0, 220), 6.0, "in half of the time that it stood");
+        assert_eq!(likely(9.0, 340), 4.5, "in a quarter");
+        assert_eq!(Levels::default().likely(4.0, 0.0, at(0)), 4.0);
+    }
+
+    #[test]
     fn one_need_is_no_reason_to_start_more() {
         let mut levels = Levels::default();
-        levels.see(1, at(0));
-        levels.see(0, at(1));
+        levels.see(1, 30.0, at(0));
+        levels.see(0, 30.0, at(1));
         for second in 1..600 {
             assert!(levels.keep(1, PRICE, at(second)) <= 1, "after {second} s");
         }
@@ -330,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_needed_is_kept() {
         let (mut levels, end) = cycles(3, 60, 3);
-        levels.see(9, at(end + 1));
+        levels.see(9, 30.0, at(end + 1));
         assert_eq!(levels.keep(0, PRICE, at(end + 2)), 9);
         assert!(levels.lasts(9, at(end + 100)) >= 99.0, "as long again");
     }

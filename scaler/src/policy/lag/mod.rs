@@ -30,7 +30,7 @@ use crate::{clock::Nanos, decision::Reason, signals};
 /// Start-up time assumed before one has been measured.
 const UNMEASURED_START_UP: Duration = Duration::from_secs(30);
 /// What late work costs, as a multiple of the idle slot that would have prevented it.
-const LATE: f64 = 30.0;
+const LATE: f64 = 40.0;
 /// The rate is that of the middle of its window, so many seconds ago.
 const RATE_AGE: f64 = signals::RATE.as_secs() as f64 / 2.0;
 /// A backlog is not worked off faster than this, in seconds.
@@ -45,15 +45,15 @@ pub struct State {
 /// See the [module](self).
 pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nanos) -> Wish {
     let idle = seen.demand.idle;
+    let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
     if idle >= settings.inactive {
-        state.levels.see(0, now);
+        state.levels.see(0, start_up, now);
         return Wish {
             replicas: settings.min,
             reason: Reason::Unused { idle },
         };
     }
     let (slots, threshold) = (settings.slots.max(1), settings.threshold.max(1));
-    let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
     let highest = state.levels.highest();
     let staffed = |rate: f64| {
         let replicas = |dispersion| {
@@ -72,17 +72,20 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     let rate = seen.demand.rate;
     let used = staffed(rate).max(u32::from(seen.lag > 0));
     let present = whole(seen.demand.slots / f64::from(slots)).max(used);
-    state.levels.see(present, now);
+    state.levels.see(present, start_up, now);
     let price = Price {
         late: LATE,
         start_up,
     };
     let kept = state.levels.keep(seen.desired, price, now);
 
-    let load = finite(load(seen, start_up) + backlog(seen, settings, &state.levels, now));
+    let ahead = start_up + RATE_AGE;
+    let likely = |replicas: f64| state.levels.likely(replicas, ahead, now);
+    let arriving = likely(load(seen, start_up) / f64::from(slots)) * f64::from(slots);
+    let load = finite(arriving + backlog(seen, settings, &state.levels, now));
     let growth = seen.demand.growth.max(0.0);
-    let coming = staffed(rate + (growth * (start_up + RATE_AGE)).min(rate));
-    let needed = whole(load / f64::from(slots)).max(coming).max(used);
+    let coming = likely(f64::from(staffed(rate + (growth * ahead).min(rate))));
+    let needed = whole(load / f64::from(slots)).max(whole(coming)).max(used);
     let carries = whole(seen.lag as f64 / f64::from(threshold)).min(seen.desired);
     // In use within the inactive time: a model does not go to zero yet. One that
     // begins there stays until it is asked for.
