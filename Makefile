@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo test test-kube loom bench bench-policies fuzz deny check manifests setup
+.PHONY: help run demo kube-double test test-kube loom bench bench-policies fuzz deny check manifests setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -18,6 +18,10 @@ run: setup ## build and serve examples/ on 127.0.0.1:9000
 demo: setup ## watch replicas follow a load that rises, stays and falls
 	cargo build --release --package tailback --bin tailback --example sample-server --example demo
 	@$(WITH_EXAMPLES) $(RELEASE)/examples/demo $(RELEASE)/tailback
+
+kube-double: setup ## an API server to try Kubernetes with: its pods are processes of this machine
+	cargo build --package tailback --bin tailback --example sample-server
+	cargo run --package tailback-tests --bin kube-double
 
 test: ## all tests, real clients and servers and the memory-model checks included
 	scripts/setup tests

@@ -39,17 +39,34 @@ fn built() -> PathBuf {
     above.unwrap_or(folder).to_owned()
 }
 
+/// A program that cargo built beside this one: `tailback` or `examples/sample-server`.
+///
+/// # Errors
+/// That it is not there, and how to build it.
+pub fn program(name: &str) -> Result<PathBuf, String> {
+    let folder = built();
+    let program = folder.join(name);
+    if program.exists() {
+        return Ok(program);
+    }
+    let profile = match folder.ends_with("release") {
+        true => " --release",
+        false => "",
+    };
+    Err(format!(
+        "there is no {}; build it first: cargo build{profile} --package tailback --bin tailback --example sample-server",
+        program.display()
+    ))
+}
+
 /// A command that runs the built binary, with the example server in `PATH`.
 ///
 /// # Panics
-/// If it has not been built.
+/// If they have not been built.
 #[must_use]
 pub fn tailback() -> Command {
-    let program = built().join("tailback");
-    assert!(
-        program.exists() && built().join("examples/sample-server").exists(),
-        "build first: cargo build --package tailback --bin tailback --example sample-server"
-    );
+    let both = program("examples/sample-server").and_then(|_| program("tailback"));
+    let program = both.unwrap_or_else(|missing| panic!("{missing}"));
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = [built().join("examples")]
         .into_iter()
@@ -74,12 +91,7 @@ pub fn tailback() -> Command {
 /// If it has not been built.
 #[must_use]
 pub fn sample_server() -> Command {
-    let program = built().join("examples/sample-server");
-    assert!(
-        program.exists(),
-        "build first: cargo build --package tailback --example sample-server"
-    );
-    Command::new(program)
+    Command::new(program("examples/sample-server").unwrap_or_else(|missing| panic!("{missing}")))
 }
 
 impl Tailback {

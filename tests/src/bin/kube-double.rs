@@ -1,15 +1,21 @@
 //! A Kubernetes cluster to try Tailback on without one: the API server double
-//! with a Deployment whose pods are sample servers on this machine.
-//!
-//! ```sh
-//! cargo build --package tailback --bin tailback --example sample-server
-//! cargo run --package tailback-tests --bin kube-double
-//! ```
+//! with a Deployment whose pods are sample servers on this machine. `make
+//! kube-double` builds all that it takes, and runs it.
 
-use std::{env, fs, path::PathBuf, thread};
+use std::{
+    convert::Infallible,
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
 
 use serde_json::json;
-use tailback_tests::kubernetes::{Double, controllers::kubelet::Kubelet};
+use tailback_tests::{
+    kubernetes::{Double, controllers::kubelet::Kubelet},
+    process,
+};
 
 const HELP: &str = "kube-double [ADDRESS [FOLDER]]
   ADDRESS  where the API server listens; 127.0.0.1:8001 if not given
@@ -34,20 +40,31 @@ metadata: { name: simple }
 spec: { server: sample, minReplicas: 0 }
 ";
 
-fn main() -> std::io::Result<()> {
-    let mut arguments = env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8001".into());
-    let Ok(address) = address.parse() else {
+fn main() -> ExitCode {
+    let mut words = env::args().skip(1);
+    let address = words.next().unwrap_or_else(|| "127.0.0.1:8001".into());
+    if matches!(&*address, "-h" | "--help") {
         println!("{HELP}");
-        return Ok(());
-    };
-    let folder = PathBuf::from(
-        arguments
-            .next()
-            .unwrap_or_else(|| "target/kube-double".into()),
-    );
+        return ExitCode::SUCCESS;
+    }
+    let folder = words.next().unwrap_or_else(|| "target/kube-double".into());
+    let Err(error) = run(&address, &PathBuf::from(folder));
+    eprintln!("kube-double: {error}");
+    ExitCode::FAILURE
+}
 
-    let double = Double::listen(address);
+/// Serves until the process is ended, or says what keeps it from that.
+fn run(address: &str, folder: &Path) -> Result<Infallible, String> {
+    let address: SocketAddr = address.parse().map_err(|_| {
+        format!("found {address:?}, expected an address and a port such as 127.0.0.1:8001\n{HELP}")
+    })?;
+    // Pods are of the one, and the other is what all this is for.
+    process::program("examples/sample-server")?;
+    let tailback = process::program("tailback")?;
+
+    let double = Double::listen(address).map_err(|error| {
+        format!("cannot listen on {address}: {error}; give another address, as in: kube-double 127.0.0.1:8002")
+    })?;
     let service_time = [
         "--model",
         "simple",
@@ -96,19 +113,23 @@ fn main() -> std::io::Result<()> {
             },
         }),
     ] {
-        double
-            .create(object)
-            .map_err(|refused| std::io::Error::other(refused.message))?;
+        double.create(object).map_err(|refused| refused.message)?;
     }
 
-    fs::create_dir_all(&folder)?;
     let kubeconfig = folder.join("kubeconfig");
     let manifests = folder.join("tailback.yaml");
-    fs::write(&kubeconfig, double.tailback("default").kubeconfig())?;
-    fs::write(&manifests, MANIFESTS)?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&kubeconfig, double.tailback("default").kubeconfig()))
+        .and_then(|()| fs::write(&manifests, MANIFESTS))
+        .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
     let (kubeconfig, manifests) = (kubeconfig.display(), manifests.display());
-    println!("API server on http://{}", double.address());
-    println!("  KUBECONFIG={kubeconfig} target/debug/tailback serve {manifests}");
+    let tailback = tailback.display();
+    println!(
+        "API server on http://{}. From other terminals:",
+        double.address()
+    );
+    println!("  KUBECONFIG={kubeconfig} {tailback} serve {manifests}");
+    println!("  curl http://127.0.0.1:9000/v2/models/simple/infer --data @examples/infer.json");
     println!("  KUBECONFIG={kubeconfig} kubectl get deployments,pods,endpointslices");
     loop {
         thread::park();

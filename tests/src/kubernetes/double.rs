@@ -1,6 +1,6 @@
 //! The server as a test has it in hand.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -43,27 +43,29 @@ impl Double {
     /// If there is no free port.
     #[must_use]
     pub fn start() -> Self {
-        Self::listen("127.0.0.1:0".parse().expect("an address"))
+        Self::listen("127.0.0.1:0".parse().expect("an address")).expect("a free port")
     }
 
     /// Starts it on this address.
     ///
-    /// # Panics
+    /// # Errors
     /// If that is not free.
-    #[must_use]
-    pub fn listen(address: SocketAddr) -> Self {
+    ///
+    /// # Panics
+    /// If there can be no thread for it.
+    pub fn listen(address: SocketAddr) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("kubernetes")
             .enable_all()
             .build()
             .expect("a runtime");
-        let listener = std::net::TcpListener::bind(address).expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        listener.set_nonblocking(true).expect("a listener");
+        let listener = std::net::TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
         let listener = {
             let _runtime = runtime.enter();
-            TcpListener::from_std(listener).expect("a listener")
+            TcpListener::from_std(listener)?
         };
         let shared = Arc::new(Shared::default());
         runtime.spawn(server::serve(shared.clone(), listener, address));
@@ -76,7 +78,7 @@ impl Double {
         };
         double.create_namespace("default");
         double.create_namespace("kube-system");
-        double
+        Ok(double)
     }
 
     /// Where it listens.
