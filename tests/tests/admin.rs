@@ -1,6 +1,7 @@
 //! What is to be seen of a running proxy, and what the command line says.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     process::{Command, Stdio},
@@ -53,6 +54,57 @@ fn metrics_are_as_prometheus_wants_them() {
     };
     assert_eq!((of_code(200), of_code(400), of_code(500)), (1.0, 1.0, 1.0));
     assert!(!text.contains("other"), "callers make no series");
+}
+
+#[test]
+fn no_counter_goes_back_by_a_reload_or_by_a_model_that_goes() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m", "n"]), &[]);
+    let send = |path: &str| call(proxy.address, "POST", &format!("/v2/models/{path}"), b"x");
+    for path in ["m/ok", "n/ok"] {
+        assert_eq!(send(path).unwrap().status, 200);
+    }
+    // By names and labels; a histogram's buckets and sums count up as well.
+    let counters = || {
+        let text = proxy.metrics();
+        let (mut counts, mut all) = (false, BTreeMap::new());
+        for line in text.lines() {
+            if let Some(kind) = line.strip_prefix("# TYPE ") {
+                counts = kind.ends_with(" counter") || kind.ends_with(" histogram");
+            }
+            let sample = line.rsplit_once(' ').filter(|_| !line.starts_with('#'));
+            if let (true, Some((series, value))) = (counts, sample) {
+                all.insert(series.to_owned(), value.parse::<f64>().unwrap());
+            }
+        }
+        all
+    };
+    // The end of a request is counted once its answer is out.
+    eventually("both ends", || {
+        proxy.outcome("m", "success") == 1 && proxy.outcome("n", "success") == 1
+    });
+    let before = counters();
+    let spent = "seldon_model_aggregate_infer_seconds_total{server=\"up\",method_type=\"rest\"}";
+    assert!(before[spent] > 0.0);
+
+    proxy.rewrite(&upstream.manifest(&["m"]));
+    eventually("the other one gone", || {
+        send("n/ok").is_ok_and(|answer| answer.status == 404)
+    });
+    assert_eq!(send("m/ok").unwrap().status, 200);
+    let after = counters();
+    for (series, value) in &before {
+        // What is read from the ledger of a model goes with it.
+        if let Some(now) = after.get(series) {
+            assert!(now >= value, "{series}: {value}, then {now}");
+        }
+    }
+    assert!(
+        after[spent] > before[spent],
+        "{} then {}",
+        before[spent],
+        after[spent]
+    );
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What the ledgers and the scaler know already, read when it is asked for.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tailback_scaler::{board::Board, ledger::Reading, peers::Role, run::switch::Activity};
 
-use super::text::Text;
-use crate::{downstream::Method, model::Model, table::Table};
+use super::{seconds, text::Text};
+use crate::{model::Model, table::Table};
 
 /// The families that are read from `table`'s ledgers and from `board`.
 #[must_use]
@@ -54,37 +54,7 @@ pub fn render_models(table: &Table, board: &Board) -> String {
         Reading::integral_seconds,
     );
 
-    let mut seconds = text.family(
-        "seldon_model_infer_seconds_total",
-        "counter",
-        "Time that requests that ended have spent inside, in seconds.",
-    );
-    for (model, _) in &models {
-        for method in [Method::Rest, Method::Grpc] {
-            let labels = [
-                ("model", model.name()),
-                ("server", &*model.config.server.name),
-                ("method_type", method.label()),
-            ];
-            seconds.sample(&labels, model.metrics.seconds(method));
-        }
-    }
-    let mut servers = std::collections::BTreeMap::<(&str, &str), f64>::new();
-    for (model, _) in &models {
-        for method in [Method::Rest, Method::Grpc] {
-            let series = (&*model.config.server.name, method.label());
-            *servers.entry(series).or_default() += model.metrics.seconds(method);
-        }
-    }
-    let mut aggregate = text.family(
-        "seldon_model_aggregate_infer_seconds_total",
-        "counter",
-        "Time that requests that ended have spent inside, of all models of a server, in seconds.",
-    );
-    for ((server, method), total) in servers {
-        aggregate.sample(&[("server", server), ("method_type", method)], total);
-    }
-
+    seconds_of_requests(&mut text);
     let mut replicas = text.family(
         "tailback_model_replicas",
         "gauge",
@@ -108,6 +78,33 @@ pub fn render_models(table: &Table, board: &Board) -> String {
     limits(&mut text, &models, board);
     render_proxies(&mut text, board);
     text.into_string()
+}
+
+/// Seldon's seconds, of each model and of each server.
+fn seconds_of_requests(text: &mut Text) {
+    let mut of_model = text.family(
+        "seldon_model_infer_seconds_total",
+        "counter",
+        "Time that requests that ended have spent inside, in seconds.",
+    );
+    let mut servers = BTreeMap::<(String, &str), f64>::new();
+    for (series, value) in seconds::all() {
+        let labels = [
+            ("model", &*series.model),
+            ("server", &*series.server),
+            ("method_type", series.method),
+        ];
+        of_model.sample(&labels, value);
+        *servers.entry((series.server, series.method)).or_default() += value;
+    }
+    let mut of_server = text.family(
+        "seldon_model_aggregate_infer_seconds_total",
+        "counter",
+        "Time that requests that ended have spent inside, of all models of a server, in seconds.",
+    );
+    for ((server, method), value) in &servers {
+        of_server.sample(&[("server", server), ("method_type", method)], *value);
+    }
 }
 
 /// What the counts are to be compared with, so that an alert need not repeat the

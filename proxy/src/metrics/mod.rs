@@ -2,11 +2,12 @@
 //! configured, and the text that `/metrics` answers.
 
 mod ledgers;
+mod seconds;
 mod text;
 
 use std::{
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -55,8 +56,9 @@ struct MethodMetrics {
     /// code's handle is resolved when it first occurs.
     codes: Box<[OnceLock<Counter>]>,
     aggregate: Counter,
-    /// Nanoseconds that requests have taken that have ended.
-    nanos: AtomicU64,
+    /// Nanoseconds that requests have taken that have ended: those of the same
+    /// model before a reload as well.
+    nanos: Arc<AtomicU64>,
 }
 
 impl ModelMetrics {
@@ -107,12 +109,6 @@ impl ModelMetrics {
         }
     }
 
-    /// Seconds that requests have taken that have ended.
-    #[must_use]
-    pub fn seconds(&self, method: Method) -> f64 {
-        self.of(method).nanos.load(Ordering::Relaxed) as f64 / 1e9
-    }
-
     #[cold]
     fn code(&self, method: Method, place: usize) -> Counter {
         let code = match method {
@@ -133,12 +129,12 @@ impl MethodMetrics {
             Method::Grpc => Code::ALL.len(),
         };
         Self {
+            nanos: seconds::nanos(&model, &server, method),
             seconds: histogram!("seldon_model_infer_api_seconds",
                 "model" => model, "server" => server.clone(), "method_type" => method.label()),
             codes: (0..codes).map(|_| OnceLock::new()).collect(),
             aggregate: counter!("seldon_model_aggregate_infer_total",
                 "server" => server, "method_type" => method.label()),
-            nanos: AtomicU64::new(0),
         }
     }
 }
@@ -213,6 +209,13 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "tailback_access_log_dropped_total",
         "Finished requests that could not be written to the access log."
     );
+    // There from the beginning, so that the first one is an increase.
+    for direction in ["up", "down"] {
+        for outcome in ["accepted", "dry_run", "failed"] {
+            let _ = counter!("tailback_scale_requests_total",
+                "direction" => direction, "outcome" => outcome);
+        }
+    }
     Ok(handle)
 }
 
