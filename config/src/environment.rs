@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::suggest::nearest;
 use crate::variables::{VARIABLES, Variable};
+use crate::yaml::quote;
 use crate::{
     AccessLog, Env, Error, Limits, ListenerTls, LogFormat, Origin, Policy, Process, Setting,
     Timeouts, TlsVersion, Token, number,
@@ -198,9 +199,6 @@ impl Reader<'_> {
         let key = self.optional("TAILBACK_TLS_KEY", path, "a path");
         let client_ca = self.optional("TAILBACK_TLS_CLIENT_CA", path, "a path");
         let min_version = self.value("TAILBACK_TLS_MIN_VERSION", tls_version, "1.2 or 1.3")?;
-        let without = |this: &mut Self, name: &'static str, expected: &str| {
-            this.wrong(name, "nothing", expected);
-        };
         match (cert, key) {
             (Some(cert), Some(key)) => {
                 return Some(Some(ListenerTls {
@@ -210,22 +208,16 @@ impl Reader<'_> {
                     min_version,
                 }));
             }
-            (Some(_), None) => without(
-                self,
-                "TAILBACK_TLS_KEY",
-                "a path, as TAILBACK_TLS_CERT is set",
-            ),
-            (None, Some(_)) => without(
-                self,
-                "TAILBACK_TLS_CERT",
-                "a path, as TAILBACK_TLS_KEY is set",
-            ),
-            (None, None) if client_ca.is_some() => without(
-                self,
-                "TAILBACK_TLS_CERT",
-                "a path, as TAILBACK_TLS_CLIENT_CA is set",
-            ),
-            (None, None) => {}
+            (Some(_), None) => self.lacks("TAILBACK_TLS_KEY", "a path", "TAILBACK_TLS_CERT"),
+            (None, Some(_)) => self.lacks("TAILBACK_TLS_CERT", "a path", "TAILBACK_TLS_KEY"),
+            // Alone, these would pass for a listener that speaks TLS.
+            (None, None) => {
+                for other in ["TAILBACK_TLS_CLIENT_CA", "TAILBACK_TLS_MIN_VERSION"] {
+                    if self.set.contains(&other) {
+                        self.lacks("TAILBACK_TLS_CERT", "a path", other);
+                    }
+                }
+            }
         }
         Some(None)
     }
@@ -246,9 +238,19 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, name: &'static str, found: &str, expected: &str) {
+        self.wrong_shown(name, quote(found), expected);
+    }
+
+    /// `name` is not set, and is needed where `other` is.
+    fn lacks(&mut self, name: &'static str, expected: &str, other: &str) {
+        let expected = format!("{expected}, as {other} is set");
+        self.wrong_shown(name, "nothing".to_owned(), &expected);
+    }
+
+    fn wrong_shown(&mut self, name: &'static str, found: String, expected: &str) {
         self.errors.push(Error::Variable {
             name,
-            found: found.to_owned(),
+            found,
             expected: expected.to_owned(),
         });
     }
@@ -305,7 +307,7 @@ impl Reader<'_> {
         parse: impl Fn(&str) -> Option<T>,
         expected: &str,
     ) -> Option<T> {
-        self.shown(name, parse, expected, str::to_owned)
+        self.shown(name, parse, expected, quote)
     }
 
     /// The value of a variable; what is wrong is told as `show` has it.
@@ -320,7 +322,7 @@ impl Reader<'_> {
         let text = text?;
         let value = parse(&text);
         if value.is_none() {
-            self.wrong(variable.name, &show(&text), expected);
+            self.wrong_shown(variable.name, show(&text), expected);
         }
         value
     }

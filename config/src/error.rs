@@ -69,11 +69,11 @@ pub enum Error {
         read: String,
     },
     /// An environment variable does not hold what it must.
-    #[error("environment {name}: found \"{found}\", expected {expected}")]
+    #[error("environment {name}: found {found}, expected {expected}")]
     Variable {
         /// Its name.
         name: &'static str,
-        /// Its value.
+        /// Its value in quotes, or `nothing`.
         found: String,
         /// What it must hold.
         expected: String,

@@ -22,6 +22,12 @@ impl Reader<'_> {
             gateway,
             "http://host or http://host:port (or https), with {namespace} in the host or not",
         )?;
+        if self.set.contains(&"TAILBACK_KUBE_GATEWAY")
+            && !self.set.contains(&"TAILBACK_KUBE_MODELS")
+        {
+            let expected = "a namespace, or * for all";
+            self.lacks("TAILBACK_KUBE_MODELS", expected, "TAILBACK_KUBE_GATEWAY");
+        }
         Some(namespace.map(|namespace| ClusterModels {
             namespace: Some(namespace).filter(|namespace| namespace != "*"),
             gateway,
@@ -36,8 +42,7 @@ impl Reader<'_> {
         let namespace = self.optional("TAILBACK_KUBE_NAMESPACE", name, NAME);
         for variable in ["TAILBACK_KUBE_LEASE", "TAILBACK_KUBE_NAMESPACE"] {
             if self.set.contains(&variable) && !self.set.contains(&"TAILBACK_KUBE_PEERS") {
-                let expected = format!("the name of a Service, as {variable} is set");
-                self.wrong("TAILBACK_KUBE_PEERS", "nothing", &expected);
+                self.lacks("TAILBACK_KUBE_PEERS", "the name of a Service", variable);
             }
         }
         Some(service.map(|service| Peers {

@@ -75,8 +75,14 @@ fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
         }
         // Nowhere an address, a number, a word that is known, or a name in a cluster.
         let nonsense = "Non sense";
-        let peers = ("TAILBACK_KUBE_PEERS", "of-any-cluster");
-        let (_, errors) = read_all(Env::from([peers, (variable.name, nonsense)]));
+        // What is no use without another one has that.
+        let (_, errors) = read_all(Env::from([
+            ("TAILBACK_KUBE_PEERS", "of-any-cluster"),
+            ("TAILBACK_KUBE_MODELS", "*"),
+            ("TAILBACK_TLS_CERT", "/c.pem"),
+            ("TAILBACK_TLS_KEY", "/k.pem"),
+            (variable.name, nonsense),
+        ]));
         assert_eq!(errors.len(), 1, "{}: {errors:?}", variable.name);
         let start = format!(
             "environment {}: found {nonsense:?}, expected ",
@@ -100,6 +106,15 @@ fn models_are_found_in_one_namespace_of_the_cluster_or_in_all() {
     assert_eq!(found("models"), (Some(models(Some("models"))), 0));
     assert_eq!(found(""), (None, 0));
     assert_eq!(found("a, b").1, 1);
+
+    let gateway = Env::from([("TAILBACK_KUBE_GATEWAY", "http://mesh")]);
+    let (_, errors) = read_all(gateway);
+    assert_eq!(
+        errors,
+        [
+            "environment TAILBACK_KUBE_MODELS: found nothing, expected a namespace, or * for all, as TAILBACK_KUBE_GATEWAY is set"
+        ]
+    );
 }
 
 #[test]
@@ -124,11 +139,17 @@ fn tls_needs_certificate_and_key() {
         ("TAILBACK_TLS_CERT", "TAILBACK_TLS_KEY"),
         ("TAILBACK_TLS_KEY", "TAILBACK_TLS_CERT"),
         ("TAILBACK_TLS_CLIENT_CA", "TAILBACK_TLS_CERT"),
+        ("TAILBACK_TLS_MIN_VERSION", "TAILBACK_TLS_CERT"),
     ] {
-        let (set, errors) = tls(&[(alone, "/x.pem")]);
+        let value = match alone {
+            "TAILBACK_TLS_MIN_VERSION" => "1.3",
+            _ => "/x.pem",
+        };
+        let (set, errors) = tls(&[(alone, value)]);
         assert_eq!(set, None);
         assert_eq!(errors.len(), 1);
-        let start = format!("environment {missing}: found \"nothing\", expected a path");
+        let start =
+            format!("environment {missing}: found nothing, expected a path, as {alone} is set");
         assert!(errors[0].starts_with(&start), "{errors:?}");
     }
 }

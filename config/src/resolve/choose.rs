@@ -25,11 +25,15 @@ pub(super) fn server<'a>(
         let Some(server) = servers.get(&named.value) else {
             if complete {
                 let hint = hint(&named.value, servers.keys().map(String::as_str));
-                let list = list(servers);
+                let names: Vec<_> = servers.keys().map(String::as_str).collect();
+                let names = match names.is_empty() {
+                    true => "none".to_owned(),
+                    false => names.join(", "),
+                };
                 errors.push(Error::Value {
                     spot: Box::new(named.spot.clone()),
                     found: crate::yaml::quote(&named.value),
-                    expected: format!("the name of a server{hint} (there are: {list})"),
+                    expected: format!("the name of a server{hint} (there are: {names})"),
                 });
             }
             return None;
@@ -99,9 +103,6 @@ fn missing<'a>(draft: &'a Draft, server: &Server) -> Vec<&'a str> {
 
 /// All servers with their capabilities, for messages.
 fn list(servers: &BTreeMap<String, Arc<Server>>) -> String {
-    if servers.is_empty() {
-        return "none".into();
-    }
     let show =
         |server: &Arc<Server>| format!("{} [{}]", server.name, server.capabilities.join(", "));
     servers.values().map(show).collect::<Vec<_>>().join(", ")
