@@ -13,7 +13,7 @@ use tailback_config::{Env, describe, load};
 use tailback_scaler::orchestrator::process::keeper;
 
 use crate::{
-    health, serve,
+    health, log, serve,
     simulate::{self, Simulation},
 };
 
@@ -54,7 +54,9 @@ enum Command {
     /// Validate manifests and the environment
     ///
     /// Prints every model's effective settings and where each comes from, or
-    /// every error with its place. Exits with status 1 if there are errors.
+    /// every error with its place. Exits with status 1 if there are errors. Ports,
+    /// programs, and the files that variables name are looked at by serve alone,
+    /// so that what is for another machine can be checked here.
     Check {
         /// Manifest files, or folders of them (*.yaml, *.yml)
         #[arg(required = true)]
@@ -90,22 +92,33 @@ pub fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
-        Command::Check { paths } => match load(&paths, &Env::from_process()) {
-            Ok(config) => {
-                print!("{}", describe(&config));
+        Command::Check { paths } => match check(&paths) {
+            Ok(settings) => {
+                // Whoever reads it may have seen enough.
+                let _ = write!(io::stdout(), "{settings}");
                 ExitCode::SUCCESS
             }
-            Err(errors) => fail(&errors.to_string()),
+            Err(errors) => fail(&errors),
         },
         Command::Simulate(simulation) => match simulate::simulate(&simulation) {
             Ok(report) => {
-                // Whoever reads it may have seen enough.
                 let _ = write!(io::stdout(), "{report}");
-                ExitCode::SUCCESS
+                // Last, so that a picture that cannot be written costs no result.
+                match simulation.draw(&report) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => fail(&error),
+                }
             }
             Err(error) => fail(&error),
         },
     }
+}
+
+/// All settings for people, or all that is wrong with manifests and variables.
+fn check(paths: &[PathBuf]) -> Result<String, String> {
+    let config = load(paths, &Env::from_process()).map_err(|errors| errors.to_string())?;
+    log::parse(&config.process.log).map_err(|error| format!("{error}\n1 error"))?;
+    Ok(describe(&config))
 }
 
 fn fail(error: &str) -> ExitCode {

@@ -1,18 +1,19 @@
 //! The log: to standard error, as text or JSON lines.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal},
+};
 
 use tailback_config::LogFormat;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Starts logging what passes `filter` (`info`, `tailback=debug,replica=off`, …).
 ///
 /// # Errors
 /// A sentence, if the filter is none.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| {
-        format!("environment TAILBACK_LOG: found {filter:?}, expected a level or a filter such as info,replica=off: {e}")
-    })?;
+    let filter = parse(filter)?;
     // What pingora says at info is about itself, not about what is served; what
     // kube-rs warns of is said by whoever asked it.
     let filter = [
@@ -34,4 +35,60 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// Reads a filter.
+///
+/// # Errors
+/// A sentence, if it is none. A word alone that is no level is none either,
+/// although it could be a target: it would switch off all the rest, and is a slip.
+pub fn parse(filter: &str) -> Result<EnvFilter, String> {
+    let wrong = |found: &str, why: &dyn Display| {
+        format!(
+            "environment TAILBACK_LOG: found {found:?}, expected a level or a filter such as info,replica=off: {why}"
+        )
+    };
+    let mut words = filter.split(',').map(str::trim);
+    let slip = words.find(|word| {
+        let alone = !word.is_empty() && !word.contains(['=', '[']);
+        alone && word.parse::<LevelFilter>().is_err()
+    });
+    if let Some(word) = slip {
+        return Err(wrong(
+            word,
+            &"levels are off, error, warn, info, debug and trace",
+        ));
+    }
+    EnvFilter::try_new(filter).map_err(|error| wrong(filter, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_has_levels_and_what_they_are_for() {
+        for right in [
+            "info",
+            "WARN",
+            "off",
+            "warn,tailback=debug",
+            "info,replica=off,",
+            "3",
+        ] {
+            parse(right).unwrap();
+        }
+        for (wrong, why) in [
+            ("loud", "found \"loud\", expected a level"),
+            ("infoo,tailback=debug", "found \"infoo\", expected a level"),
+            (
+                "tailback",
+                "levels are off, error, warn, info, debug and trace",
+            ),
+            ("tailback=loud", "found \"tailback=loud\", expected a level"),
+        ] {
+            let error = parse(wrong).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }

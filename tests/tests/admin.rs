@@ -213,6 +213,18 @@ fn check_prints_settings_with_their_origin_or_all_errors_at_once() {
         "{text}"
     );
 
+    // The files of another machine's variables need not be here; its log filter is read.
+    let elsewhere = [
+        ("TAILBACK_TLS_CERT", "/nowhere/c.pem"),
+        ("TAILBACK_TLS_KEY", "/nowhere/k.pem"),
+        ("TAILBACK_LOG", "info,replica=off"),
+    ];
+    let (code, text) = check(&elsewhere);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = check(&[("TAILBACK_LOG", "loud")]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("TAILBACK_LOG: found \"loud\""), "{text}");
+
     std::fs::write(
         &file,
         "apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: m }\nspec: { minReplicas: two, sever: up }\n",

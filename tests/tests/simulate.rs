@@ -142,6 +142,26 @@ fn pictures_are_drawn_as_svg_and_png() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_written_costs_no_result() {
+    let folder = folder();
+    let output = simulate(
+        folder.path(),
+        "t.csv --policy lag --plot nowhere/a.svg",
+        b"",
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "tailback: --plot: nowhere/a.svg: No such file or directory (os error 2)\n"
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("\nlag ") && text.contains("Settings: "),
+        "{text}"
+    );
+}
+
+#[test]
 fn trace_may_call_the_model_otherwise() {
     let folder = folder();
     let path = folder.path();
@@ -205,10 +225,6 @@ fn what_is_wrong_is_said_with_its_place() {
             "tailback: --model: found \"b\", expected a model of the manifests: a\n",
         ),
         (
-            "t.csv --policy lag --plot nowhere/a.svg",
-            "tailback: --plot: nowhere/a.svg: No such file or directory (os error 2)\n",
-        ),
-        (
             "t.csv --rate 0",
             "tailback: --rate: found 0, which leaves no request\n",
         ),
@@ -226,6 +242,8 @@ fn what_is_wrong_is_said_with_its_place() {
         "t.csv --plot a.pdf",
         "t.csv --policy x",
         "t.csv --start-up soon",
+        "t.csv --start-up -1",
+        "t.csv --rate -1",
     ] {
         let output = simulate(path, arguments, b"");
         assert_eq!(output.status.code(), Some(2), "{arguments}");

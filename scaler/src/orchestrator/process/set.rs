@@ -195,7 +195,7 @@ impl Set {
                 if member.phase == Phase::Starting {
                     member.phase = Phase::Ready;
                     member.ready_since = Some(Instant::now());
-                    tracing::info!(replica = %member.replica, seconds = took.as_secs_f64(), "ready");
+                    tracing::info!(replica = %member.replica, seconds = to_millisecond(took), "ready");
                 }
                 self.start_up = Some(took);
                 self.failure = None;
@@ -232,7 +232,7 @@ impl Set {
         let wait: Duration = self.not_before - now;
         tracing::warn!(
             model = self.name(),
-            again_in_seconds = wait.as_secs_f64(),
+            again_in_seconds = to_millisecond(wait),
             "replica failed: {why}"
         );
         self.failure = Some(why.to_owned());
@@ -255,4 +255,9 @@ impl Set {
         // The scaler may have stopped listening: it shuts down.
         let _ = self.events.send(set);
     }
+}
+
+/// Seconds, to the millisecond: as precisely as a log needs.
+fn to_millisecond(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
 }
