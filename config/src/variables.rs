@@ -76,7 +76,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_LOG",
         "info",
-        "log filter, such as `info` or `warn,tailback=debug`",
+        "log filter, such as `info` or `warn,tailback=debug`; `info,replica=off` leaves out what replicas print",
     ),
     process(
         "TAILBACK_LOG_FORMAT",

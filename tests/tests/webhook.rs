@@ -293,7 +293,7 @@ fn the_example_scales_from_zero_and_back() {
     let text = text
         .replace("http://127.0.0.1:9100", address.trim())
         .replace(
-            "inactiveSeconds: 30",
+            "inactiveSeconds: 30, stabilitySeconds: 30",
             "inactiveSeconds: 0.5, stabilitySeconds: 0",
         );
     let variables = [

@@ -199,7 +199,7 @@ impl Failure {
             }
             Self::HeldTooLong { model, seconds } => {
                 format!(
-                    "no replica of model {model:?} had room within {seconds} s; try again later"
+                    "no replica of model {model:?} was ready and had room within {seconds} s; try again later"
                 )
             }
             Self::Unreachable { model } => {

@@ -67,10 +67,14 @@ pub struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It is not a JSON object.
-    #[error("the body must be a JSON object with the field \"model\"")]
+    #[error(
+        "the body must be a JSON object with the field \"model\", or the header seldon-model name the model"
+    )]
     NotJson,
     /// It is not a form.
-    #[error("the body must be multipart/form-data with the field \"model\"")]
+    #[error(
+        "the body must be multipart/form-data with the field \"model\", or the header seldon-model name the model"
+    )]
     NotForm,
     /// It is not a gRPC message.
     #[error("the message is not well-formed")]
