@@ -70,6 +70,8 @@ enum Command {
     /// replicas cost, and how often and how far the policy scaled. Nothing is
     /// started; the same input and seed give the same table.
     #[command(
+        // So that -1 is told the range, and is no unknown option.
+        allow_negative_numbers = true,
         after_help = "Examples:\n  tailback simulate access.log --manifests manifests/ --model my-model --plot out.svg\n  \
             tailback simulate trace.csv.gz --rate 10 --jitter 2 --concurrency 8 --start-up 120"
     )]

@@ -68,52 +68,42 @@ pub struct Simulation {
     #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
     service: ServiceModel,
     /// How many times as many requests
-    #[arg(long, allow_negative_numbers = true, value_name = "FACTOR", default_value = "1", value_parser = number(0.0, 10_000.0))]
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = number(0.0, 10_000.0))]
     rate: f64,
     /// Each request later by up to this many seconds, at random
-    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", default_value = "0", value_parser = number(0.0, 86_400.0))]
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = number(0.0, 86_400.0))]
     jitter: f64,
     /// Requests that a replica takes at once [default: 8, or the manifests']
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
     /// Lag that a replica may carry [default: the concurrency, or the manifests']
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     threshold: Option<u32>,
     /// From asking for a replica until it takes requests
     ///
     /// Seconds; or shares of all starts with seconds (0:10,0.5:23,1:80);
     /// gpu-cluster: as measured in a public one; or never.
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "SECONDS",
-        default_value = "30"
-    )]
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
     start_up: StartUp,
     /// Fewest replicas, and how many there are at the beginning [default: 1, or the manifests']
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = value_parser!(u32).range(0..=MOST_REPLICAS))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(0..=MOST_REPLICAS))]
     min: Option<u32>,
     /// Most replicas [default: 1000, or the manifests']
-    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST_REPLICAS))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST_REPLICAS))]
     max: Option<u32>,
     /// Seconds unused before scale-down [default: 600, or the manifests']
-    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", value_parser = number(0.001, 1e9))]
+    #[arg(long, value_name = "SECONDS", value_parser = number(0.001, 1e9))]
     inactive: Option<f64>,
     /// Seconds the replicas must be the same before scale-down [default: 60, or the manifests']
-    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", value_parser = number(0.0, 1e9))]
+    #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e9))]
     stability: Option<f64>,
     /// Seconds that a request should wait at most for a replica [default: 1, or the manifests']
     ///
     /// What is counted, and what lag aims at: targetWaitSeconds.
-    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", value_parser = number(0.0, 1e6))]
+    #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e6))]
     slo_wait: Option<f64>,
     /// Of everything random: the same seed, the same outcome
-    #[arg(
-        long,
-        allow_negative_numbers = true,
-        value_name = "N",
-        default_value = "1"
-    )]
+    #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
 }
 
