@@ -145,7 +145,7 @@ fn log_has_each_request_with_its_times_and_simulate_reads_it() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(
-        text.contains(&format!("\n{} requests in ", found.len())),
+        text.contains(&format!("\nRequests: {} in ", found.len())),
         "{text}"
     );
     assert!(

@@ -57,7 +57,7 @@ fn csv_log_gzip_and_standard_input_are_all_read() {
     let folder = folder();
     let path = folder.path();
     let expected = told(path, "t.csv --policy lag,static", b"");
-    assert!(expected.contains("\n4 requests in 60 s."), "{expected}");
+    assert!(expected.contains("\nRequests: 4 in 60 s."), "{expected}");
     assert_eq!(
         told(path, "- --policy lag,static", TRACE.as_bytes()),
         expected
@@ -68,7 +68,7 @@ fn csv_log_gzip_and_standard_input_are_all_read() {
     fs::write(path.join("t.data"), gzip).expect("a file");
     assert_eq!(told(path, "t.data --policy lag,static", b""), expected);
     let log = told(path, "a.log --model a --policy lag", b"");
-    assert!(log.contains("\n1 requests in 0 s."), "{log}");
+    assert!(log.contains("\nRequests: 1 in 0 s."), "{log}");
     assert!(
         log.contains("\nLeft out: 1 requests that no replica had"),
         "{log}"
@@ -169,7 +169,7 @@ fn trace_may_call_the_model_otherwise() {
         let arguments = format!("a.log --manifests m.yaml --trace-model {name} --policy lag");
         let text = told(path, &arguments, b"");
         assert!(
-            text.contains(&format!("\n{requests} requests in ")),
+            text.contains(&format!("\nRequests: {requests} in ")),
             "{text}"
         );
         assert!(text.contains("Settings: model a: concurrency 2"), "{text}");

@@ -236,7 +236,7 @@ impl fmt::Display for Comparison {
         let within = format!("within {} s", self.slo_wait.as_secs_f64());
         writeln!(
             f,
-            "{:<10} {within:>13} {:>9} {:>9} {:>9} {:>16} {:>9} {:>6} {:>9}",
+            "{:<10} {within:>13} {:>9} {:>9} {:>9} {:>16} {:>9} {:>6} {:>15}",
             "policy",
             "p50 wait",
             "p99 wait",
@@ -244,7 +244,7 @@ impl fmt::Display for Comparison {
             "replica-seconds",
             "of bound",
             "peak",
-            "requests"
+            "scale requests"
         )?;
         let times = |cost| match self.times_needed(cost) {
             Some(times) => format!("{times:.2}×"),
@@ -253,7 +253,7 @@ impl fmt::Display for Comparison {
         for outcome in &self.outcomes {
             writeln!(
                 f,
-                "{:<10} {:>11.2} % {:>9} {:>9} {:>9} {:>16.0} {:>9} {:>6} {:>9}",
+                "{:<10} {:>11.2} % {:>9} {:>9} {:>9} {:>16.0} {:>9} {:>6} {:>15}",
                 outcome.name,
                 100.0 * outcome.attainment(self.slo_wait),
                 wait(outcome.quantile(0.5)),
@@ -267,8 +267,8 @@ impl fmt::Display for Comparison {
         }
         write!(
             f,
-            "\n{} requests in {:.0} s. Bound: {:.0} replica-seconds, of replicas that are there exactly\n\
-             while no request waits for want of them. ",
+            "\nRequests: {} in {:.0} s. Replica-seconds: from being asked for until gone; peak: of replicas asked for.\n\
+             Bound: {:.0} replica-seconds, of replicas that start in no time and are there exactly while needed.\n",
             self.requests,
             self.span.as_secs_f64(),
             self.needed
@@ -276,7 +276,7 @@ impl fmt::Display for Comparison {
         match self.clairvoyant {
             Some(cost) => writeln!(
                 f,
-                "Who knew the trace, but had to start replicas: {cost:.0} ({}).",
+                "With all demand known beforehand, and starts as long as they are: {cost:.0} ({}).",
                 times(cost)
             ),
             None => writeln!(f, "No replica ever gets ready."),

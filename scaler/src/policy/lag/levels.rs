@@ -110,8 +110,8 @@ impl Levels {
         } else {
             known
         };
-        // What would be a higher rise than any so far is seen coming.
-        let most = most.min(self.now + self.rise.highest() as usize);
+        // What would be a higher rise than any so far, and than it varies by, is seen coming.
+        let most = most.min(self.now + self.rise.highest() as usize + spread as usize);
         let worth = |k: &usize| {
             // All that arrive while a level is missing are late, not only what is
             // above those that are there: the more, the smaller the part that is
