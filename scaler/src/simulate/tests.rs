@@ -93,7 +93,7 @@ fn same_seed_gives_the_same_table() {
     let run = || Comparison::run(&trace, &Contender::ALL, &setup);
     let first = run();
     assert_eq!(first, run());
-    assert_eq!(first.to_string().lines().count(), Contender::ALL.len() + 4);
+    assert_eq!(first.to_string().lines().count(), Contender::ALL.len() + 5);
 }
 
 #[test]
