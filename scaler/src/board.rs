@@ -35,7 +35,7 @@ pub struct Status {
     pub draining: u32,
     /// Seconds the last start took.
     pub start_up_seconds: Option<f64>,
-    /// Why a replica failed last, until one is ready after it.
+    /// Why a replica failed last, or that starts hang, until one is ready after it.
     pub failure: Option<String>,
     /// Whether it is scaled.
     pub activity: Activity,

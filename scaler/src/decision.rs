@@ -226,6 +226,14 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
 }
 
+impl Decision {
+    /// All reasons in one sentence.
+    #[must_use]
+    pub fn why(&self) -> String {
+        sentence::join(&self.reasons)
+    }
+}
+
 /// What came of asking the orchestrator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -265,10 +273,6 @@ impl Record {
     /// All reasons in one sentence.
     #[must_use]
     pub fn why(&self) -> String {
-        self.reasons
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ")
+        sentence::join(&self.reasons)
     }
 }

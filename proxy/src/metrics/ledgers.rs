@@ -143,7 +143,7 @@ fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
     let mut failing = text.family(
         "tailback_model_failing",
         "gauge",
-        "1 from a replica's failure until one is ready after it, else 0.",
+        "1 from a replica's failure, or since starts hang, until one is ready after it, else 0.",
     );
     for (model, _) in models {
         let failure = board.status(model.name()).and_then(|s| s.failure);

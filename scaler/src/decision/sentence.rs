@@ -173,6 +173,12 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Several of them.
+pub(super) fn join(reasons: &[Reason]) -> String {
+    let each: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+    each.join("; ")
+}
+
 /// "1 replica", "2 replicas".
 struct Count(u32);
 

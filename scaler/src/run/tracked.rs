@@ -2,6 +2,8 @@
 
 mod count;
 mod others;
+mod pause;
+mod stall;
 
 use std::{
     mem,
@@ -11,6 +13,7 @@ use std::{
 
 use tailback_config::Model;
 
+use self::stall::Stall;
 use super::{
     Watched,
     company::Others,
@@ -62,6 +65,8 @@ pub(super) struct Tracked {
     dry_run: Option<u32>,
     /// What was last decided, carried out or not.
     wanted: u32,
+    /// Starts that hang; said once.
+    stall: Option<Stall>,
 }
 
 impl Tracked {
@@ -92,6 +97,7 @@ impl Tracked {
             armed: false,
             dry_run: None,
             wanted: desired,
+            stall: None,
             watched,
             others,
             own,
@@ -213,28 +219,6 @@ impl Tracked {
         self.decide(None);
     }
 
-    /// It is paused, or resumed.
-    pub(super) fn set_activity(&mut self, activity: Activity) {
-        if activity == self.activity {
-            return;
-        }
-        self.activity = activity;
-        let model = &self.watched.model.name;
-        match activity {
-            Activity::Paused => tracing::warn!(model, "paused: nothing is asked for"),
-            Activity::Active => tracing::info!(model, "resumed"),
-        }
-        self.decide(None);
-    }
-
-    /// Nothing of `decision` is asked for while the model is paused.
-    fn pause(&self, decision: &mut Decision) {
-        if self.activity == Activity::Paused {
-            let wanted = mem::replace(&mut decision.desired, self.brain.desired());
-            decision.reasons.push(Reason::Paused { wanted });
-        }
-    }
-
     /// What is inside now: here, and by what was heard, at other proxies. All
     /// decisions go by this.
     fn look(&mut self) -> Reading {
@@ -261,14 +245,10 @@ impl Tracked {
         }
         let reading = self.look();
         let Turn { seen, mut decision } = self.brain.decide(reading, &self.replicas());
+        self.watch_starts(&seen);
         self.leave_to_others(&seen, &mut decision);
         self.pause(&mut decision);
-        let why = decision
-            .reasons
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ");
+        let why = decision.why();
         self.wanted = decision.desired;
         let dry_run = self.watched.model.scaling.dry_run.value;
         let leads = self.others.role == Role::Leads;
@@ -357,7 +337,7 @@ impl Tracked {
             status.starting = self.set.starting;
             status.draining = self.set.draining;
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
-            status.failure.clone_from(&self.set.failure);
+            status.failure = self.failure();
             why.clone_into(&mut status.reason);
         });
     }
