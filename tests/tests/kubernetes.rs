@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tailback_tests::{
     cluster::{BODY, Cluster, desired, infer, last_decision, manifests},
     eventually,
+    http::{Client, request},
     load::under_load,
 };
 
@@ -184,4 +185,30 @@ fn requests_that_wait_wake_a_model_that_somebody_scaled_to_zero() {
     eventually("none", || desired(&proxy) == 0);
     eventually("no pod", || cluster.pods().is_empty());
     assert_eq!(infer(proxy.address), 200);
+}
+
+#[test]
+fn a_request_that_comes_in_pieces_wakes_it_as_well() {
+    let cluster = Cluster::start(1, "0");
+    let mut manifests = manifests("minReplicas: 0");
+    manifests += "  scaling: { policy: lag-step, stabilitySeconds: 600, inactiveSeconds: 600 }\n";
+    // Not the next look, but the request itself.
+    let seldom = [("SELDON_SCALING_STATS_PERIOD_SECONDS", "600")];
+    let proxy = cluster.serve_with(&manifests, &seldom);
+    eventually("the pod", || proxy.ready("m") == 1);
+    cluster.set_replicas(0);
+    eventually("none", || desired(&proxy) == 0);
+    eventually("no pod", || cluster.pods().is_empty());
+    let whole = request("POST", "/v2/models/m/infer", &[], BODY);
+    let (head, body) = whole.split_at(whole.len() - BODY.len());
+    let mut caller = Client::connect(proxy.address).unwrap();
+    caller.send(head).unwrap();
+    eventually("its arrival to be looked at", || {
+        let state = proxy.model("m");
+        let reason = state["replicas"]["reason"].to_string();
+        state["inFlight"] == 1 && reason.contains("lag 1")
+    });
+    assert_eq!(cluster.replicas(), 0, "nothing waits yet");
+    caller.send(body).unwrap();
+    assert_eq!(caller.receive().unwrap().status, 200);
 }

@@ -15,7 +15,8 @@ impl fmt::Display for Reason {
                 slots,
             } => write!(
                 f,
-                "lag {lag} ({held} held): {load:.2} slots are needed now; with room for growth and chance, {} of {slots}",
+                "lag {lag}{}: {load:.2} slots are needed now; with room for growth and chance, {} of {slots}",
+                Waiting(*held),
                 Count(*replicas)
             ),
             Self::Recurring {
@@ -179,6 +180,19 @@ pub(super) fn join(reasons: &[Reason]) -> String {
     each.join("; ")
 }
 
+/// " (3 held)". Nothing for none: the arrival that wakes a model is looked at
+/// before it is held.
+struct Waiting(u64);
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            held => write!(f, " ({held} held)"),
+        }
+    }
+}
+
 /// "1 replica", "2 replicas".
 struct Count(u32);
 
@@ -196,5 +210,25 @@ impl fmt::Display for Are {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.0 == 1 { "is" } else { "are" };
         write!(f, "{} {verb}", Count(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_said_where_somebody_does() {
+        for (held, expected) in [(0, "lag 9: 9.00 slots"), (3, "lag 9 (3 held): 9.00 slots")] {
+            let reason = Reason::Demand {
+                lag: 9,
+                held,
+                load: 9.0,
+                replicas: 2,
+                slots: 8,
+            };
+            let said = reason.to_string();
+            assert!(said.starts_with(expected), "{said}");
+        }
     }
 }

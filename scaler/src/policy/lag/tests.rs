@@ -194,7 +194,7 @@ fn reasons_are_sentences_with_their_numbers() {
     for (seen, expected) in [
         (
             steady(80.0, 1),
-            "lag 80 (0 held): 80.00 slots are needed now; with room for growth and chance, 11 replicas of 8",
+            "lag 80: 80.00 slots are needed now; with room for growth and chance, 11 replicas of 8",
         ),
         (steady(4.0, 1), "lag 4: 1 replica is enough, at 30 each"),
         (
