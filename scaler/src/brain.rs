@@ -318,6 +318,48 @@ mod tests {
     }
 
     #[test]
+    fn unused_for_less_than_the_stability_time_it_goes_once_both_have_passed() {
+        let settings = Settings {
+            inactive: Duration::from_secs(10),
+            stability: Duration::from_secs(60),
+            min: 0,
+            ..Settings::sample()
+        };
+        let mut brain = Brain::new(settings, 0, reading(0));
+        let mut look = |second, used, ready| {
+            let replicas = Replicas {
+                ready,
+                capacity: u32::MAX,
+                ..Replicas::default()
+            };
+            let seen = Reading {
+                arrived: used,
+                completed: used,
+                ..reading(second)
+            };
+            if ready != brain.ready {
+                brain.replicas_changed(seen.at);
+            }
+            let decision = brain.decide(seen, &replicas).decision;
+            brain.adopt(decision.desired, seen.at);
+            decision.desired
+        };
+        assert_eq!(look(1, 1, 0), 1, "the first request");
+        assert_eq!(look(20, 1, 1), 1, "ready");
+        assert_eq!(
+            look(79, 1, 1),
+            1,
+            "unused for long, but 59 s without a change"
+        );
+        assert_eq!(look(80, 1, 1), 0);
+        assert_eq!(look(81, 2, 0), 1, "the next one");
+        assert_eq!(look(90, 2, 1), 1, "ready");
+        assert_eq!(look(190, 3, 1), 1, "used");
+        assert_eq!(look(199, 3, 1), 1, "unused for 9 s");
+        assert_eq!(look(200, 3, 1), 0, "nothing has changed for long");
+    }
+
+    #[test]
     fn a_first_request_starts_one_replica() {
         for (slots, after_ms) in [(1, 7), (2, 7), (8, 500), (1, 4000)] {
             let settings = Settings {
