@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::number::{show_bytes, show_seconds};
-use crate::variables::{FROM_DESCRIPTORS, NONE};
+use crate::variables::{FROM_DESCRIPTORS, NONE, OWN_NAMESPACE};
 use crate::{Config, Endpoint, Kind, Model, Origin, Process, Protocol, RateLimit, Server, Setting};
 
 /// One line of a table: setting, value, where from.
@@ -157,6 +157,7 @@ fn process_rows(process: &Process) -> Vec<Row> {
     let path = |path: Option<&PathBuf>| {
         path.map_or_else(|| NONE.to_owned(), |path| path.display().to_string())
     };
+    let text = |text: Option<&String>| text.map_or_else(|| NONE.to_owned(), String::clone);
     let connections = limits
         .connections
         .map_or_else(|| FROM_DESCRIPTORS.to_owned(), |count| count.to_string());
@@ -275,12 +276,33 @@ fn process_rows(process: &Process) -> Vec<Row> {
             "TAILBACK_KUBE_MODELS",
         ),
         (
-            "peers",
-            peers.map_or_else(
-                || NONE.to_owned(),
-                |peers| format!("Service {}, Lease {}", peers.service, peers.lease),
+            "cluster gateway",
+            text(
+                process
+                    .cluster_models
+                    .as_ref()
+                    .map(|models| &models.gateway),
             ),
+            "TAILBACK_KUBE_GATEWAY",
+        ),
+        (
+            "peers' Service",
+            text(peers.map(|peers| &peers.service)),
             "TAILBACK_KUBE_PEERS",
+        ),
+        (
+            "peers' Lease",
+            text(peers.map(|peers| &peers.lease)),
+            "TAILBACK_KUBE_LEASE",
+        ),
+        (
+            "peers' namespace",
+            peers
+                .map_or(NONE, |peers| {
+                    peers.namespace.as_deref().unwrap_or(OWN_NAMESPACE)
+                })
+                .to_owned(),
+            "TAILBACK_KUBE_NAMESPACE",
         ),
     ]
     .into_iter()
@@ -319,7 +341,37 @@ mod tests {
     use std::path::Path;
 
     use super::describe;
+    use crate::variables::{CORES, FROM_DESCRIPTORS, NONE, OWN_NAMESPACE, Scope, VARIABLES};
     use crate::{Env, load_text};
+
+    #[test]
+    fn every_variable_of_the_process_is_named_beside_the_value_it_set() {
+        let all: Vec<_> = VARIABLES
+            .iter()
+            .filter(|variable| variable.scope == Scope::Process)
+            .collect();
+        let env = all.iter().map(|variable| {
+            let value = match (variable.name, variable.default) {
+                ("TAILBACK_ADMIN_TOKEN", _) => "0123456789abcdef",
+                // Where there is none, or it is worked out at the start.
+                (_, NONE | OWN_NAMESPACE) => "name",
+                (_, CORES | FROM_DESCRIPTORS) => "7",
+                (_, default) => default,
+            };
+            (variable.name, value)
+        });
+        let api = "apiVersion: tailback.dev/v1alpha1";
+        let text = format!(
+            "{{ {api}, kind: Server, metadata: {{ name: up }}, spec: {{ static: {{ endpoints: ['http://a'] }} }} }}\n---\n\
+             {{ {api}, kind: Model, metadata: {{ name: m }}, spec: {{ server: up }} }}\n"
+        );
+        let config = load_text(Path::new("a.yaml"), &text, &env.collect()).unwrap();
+        let found = describe(&config);
+        for variable in all {
+            let origin = format!("  environment {}\n", variable.name);
+            assert_eq!(found.matches(&origin).count(), 1, "{origin}{found}");
+        }
+    }
 
     #[test]
     fn a_model_is_described_with_each_setting_its_value_and_who_set_it() {
