@@ -220,13 +220,9 @@ fn start_server(
 async fn drained(plane: &DataPlane, limit: Duration) {
     let start = Instant::now();
     loop {
-        let in_flight: u64 = plane
-            .tables
-            .current()
-            .models
-            .values()
-            .map(|m| m.ledger.in_flight())
-            .sum();
+        let table = plane.tables.current();
+        let models = table.models.values().chain(table.draining());
+        let in_flight: u64 = models.map(|m| m.ledger.in_flight()).sum();
         let connections = plane.connections.load(Ordering::Relaxed);
         if in_flight == 0 && connections == 0 {
             return;

@@ -25,6 +25,8 @@ pub struct Table {
     pub generation: u64,
     /// By name.
     pub models: HashMap<Box<str>, Arc<Model>>,
+    /// No longer configured, and with requests inside when that was last looked at.
+    leaving: Vec<Arc<Model>>,
 }
 
 impl Table {
@@ -79,10 +81,20 @@ impl Table {
             };
             models.insert(model.name().into(), Arc::new(model));
         }
+        let left = before
+            .models
+            .values()
+            .filter(|m| !models.contains_key(m.name()));
         Self {
             generation: before.generation + 1,
+            leaving: before.draining().chain(left).cloned().collect(),
             models,
         }
+    }
+
+    /// Models that are no longer configured, until their last request is out.
+    pub fn draining(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.leaving.iter().filter(|m| m.ledger.in_flight() > 0)
     }
 
     /// The pool that the models of a server share.

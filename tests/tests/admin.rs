@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tailback_tests::{
     eventually,
     http::{Client, call, request},
@@ -105,6 +105,32 @@ fn no_counter_goes_back_by_a_reload_or_by_a_model_that_goes() {
         before[spent],
         after[spent]
     );
+}
+
+#[test]
+fn a_model_that_is_removed_is_listed_as_draining_until_its_last_request_is_out() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m", "n"]), &[]);
+    let mut caller = Client::connect(proxy.address).unwrap();
+    caller
+        .send(request("GET", "/v2/models/m/hang", &[], b""))
+        .unwrap();
+    eventually("the request", || proxy.model("m")["inFlight"] == 1);
+    assert_eq!(proxy.page("/models")["draining"], json!([]));
+    let listed = json!([{
+        "name": "m", "server": "up", "arrived": 1, "completed": 0, "inFlight": 1, "held": 0,
+    }]);
+    // Also through a further reload.
+    for models in [&["n"] as &[&str], &["n", "o"]] {
+        proxy.rewrite(&upstream.manifest(models));
+        eventually("the reload", || {
+            let page = proxy.page("/models");
+            let names = page["models"].as_array().unwrap().iter();
+            names.map(|m| &m["name"]).eq(models) && page["draining"] == listed
+        });
+    }
+    drop(caller);
+    eventually("its end", || proxy.page("/models")["draining"] == json!([]));
 }
 
 #[test]

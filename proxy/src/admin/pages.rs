@@ -9,6 +9,7 @@ use tailback_config::RateLimit;
 use tailback_scaler::{
     board::Board,
     clock::Nanos,
+    ledger::Reading,
     peers::{Role, sum::View},
     run::{Proxies, switch::Activity},
 };
@@ -33,7 +34,10 @@ pub(super) fn models(table: &Table, board: &Board) -> Value {
     models.sort_by(|a, b| a.name().cmp(b.name()));
     let proxies = board.proxies();
     let one = |m: &Arc<Model>| model(m, board, proxies.as_ref());
-    let mut page = json!({ "models": models.into_iter().map(one).collect::<Vec<_>>() });
+    let mut page = json!({
+        "models": models.into_iter().map(one).collect::<Vec<_>>(),
+        "draining": table.draining().map(|m| counts(m, &m.ledger.read())).collect::<Vec<_>>(),
+    });
     if let Some(proxies) = &proxies {
         page["proxies"] = company(proxies);
     }
@@ -60,6 +64,18 @@ fn company(proxies: &Proxies) -> Value {
     })
 }
 
+/// Who it is, and what is inside.
+fn counts(model: &Model, reading: &Reading) -> Value {
+    json!({
+        "name": model.name(),
+        "server": model.config.server.name,
+        "arrived": reading.arrived,
+        "completed": reading.completed,
+        "inFlight": reading.in_flight(),
+        "held": reading.held,
+    })
+}
+
 fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
     let reading = model.ledger.read();
     let status = board.status(model.name()).unwrap_or_default();
@@ -69,41 +85,34 @@ fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
     } else {
         json!(config.replicas.max)
     };
-    let mut page = json!({
-        "name": model.name(),
-        "server": config.server.name,
-        "arrived": reading.arrived,
-        "completed": reading.completed,
-        "inFlight": reading.in_flight(),
-        "held": reading.held,
-        "replicas": {
-            "desired": status.desired,
-            "wanted": status.wanted,
-            "ready": status.replicas(),
-            "readyCount": status.ready_count,
-            "starting": status.starting,
-            "draining": status.draining,
-            "startUpSeconds": status.start_up_seconds,
-            "failure": status.failure,
-            "paused": status.activity == Activity::Paused,
-            "reason": status.reason,
-        },
-        "settings": {
-            "scaled": config.replicas.scaled,
-            "minReplicas": config.replicas.min,
-            "maxReplicas": max,
-            "policy": config.scaling.policy.value.as_str(),
-            "lagThreshold": config.scaling.lag_threshold.value,
-            "inactiveSeconds": config.scaling.inactive.value.as_secs_f64(),
-            "stabilitySeconds": config.scaling.stability.value.as_secs_f64(),
-            "targetWaitSeconds": config.scaling.target_wait.value.as_secs_f64(),
-            "scaleUpLimit": limit(config.scaling.up_limit.value),
-            "scaleDownLimit": limit(config.scaling.down_limit.value),
-            "dryRun": config.scaling.dry_run.value,
-            "concurrency": config.concurrency.value,
-            "holdQueue": config.hold.queue.value,
-            "holdSeconds": config.hold.deadline.value.as_secs_f64(),
-        },
+    let mut page = counts(model, &reading);
+    page["replicas"] = json!({
+        "desired": status.desired,
+        "wanted": status.wanted,
+        "ready": status.replicas(),
+        "readyCount": status.ready_count,
+        "starting": status.starting,
+        "draining": status.draining,
+        "startUpSeconds": status.start_up_seconds,
+        "failure": status.failure,
+        "paused": status.activity == Activity::Paused,
+        "reason": status.reason,
+    });
+    page["settings"] = json!({
+        "scaled": config.replicas.scaled,
+        "minReplicas": config.replicas.min,
+        "maxReplicas": max,
+        "policy": config.scaling.policy.value.as_str(),
+        "lagThreshold": config.scaling.lag_threshold.value,
+        "inactiveSeconds": config.scaling.inactive.value.as_secs_f64(),
+        "stabilitySeconds": config.scaling.stability.value.as_secs_f64(),
+        "targetWaitSeconds": config.scaling.target_wait.value.as_secs_f64(),
+        "scaleUpLimit": limit(config.scaling.up_limit.value),
+        "scaleDownLimit": limit(config.scaling.down_limit.value),
+        "dryRun": config.scaling.dry_run.value,
+        "concurrency": config.concurrency.value,
+        "holdQueue": config.hold.queue.value,
+        "holdSeconds": config.hold.deadline.value.as_secs_f64(),
     });
     if proxies.is_some() {
         let all = reading.plus(&status.others);
