@@ -116,7 +116,7 @@ impl Reader<'_> {
             "a whole number from 1 to 1024",
         );
         let log = self.value("TAILBACK_LOG", |text| Some(text.to_owned()), "a log filter");
-        let log_format = self.value("TAILBACK_LOG_FORMAT", log_format, "text or json");
+        let log_format = self.value(LogFormat::VARIABLE, LogFormat::parse, "text or json");
         let access_log = self.optional(
             "TAILBACK_ACCESS_LOG",
             |text| Some(AccessLog::parse(text)),
@@ -354,12 +354,6 @@ fn tls_version(text: &str) -> Option<TlsVersion> {
     [TlsVersion::V12, TlsVersion::V13]
         .into_iter()
         .find(|version| version.as_str() == text)
-}
-
-fn log_format(text: &str) -> Option<LogFormat> {
-    [LogFormat::Text, LogFormat::Json]
-        .into_iter()
-        .find(|format| format.as_str() == text)
 }
 
 fn cores() -> NonZeroUsize {

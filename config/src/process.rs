@@ -204,6 +204,17 @@ impl fmt::Display for AccessLog {
 // === impl LogFormat ===
 
 impl LogFormat {
+    /// The name of the variable that says it.
+    pub const VARIABLE: &'static str = "TAILBACK_LOG_FORMAT";
+
+    /// What `text` says, if it is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Text, Self::Json]
+            .into_iter()
+            .find(|format| format.as_str() == text)
+    }
+
     /// As it is written in the environment.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -9,8 +9,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use tailback_config::{Env, describe, load};
+use tailback_config::{Env, LogFormat, describe, load};
 use tailback_scaler::orchestrator::process::keeper;
+use tracing::Level;
 
 use crate::{
     health, log, serve,
@@ -88,7 +89,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { paths } => match serve::serve(&paths) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&format!("{error:#}")),
+            Err(error) => end_of_log(&format!("{error:#}")),
         },
         Command::Health => match health::check(&Env::from_process()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -121,6 +122,19 @@ fn check(paths: &[PathBuf]) -> Result<String, String> {
     let config = load(paths, &Env::from_process()).map_err(|errors| errors.to_string())?;
     log::parse(&config.process.log).map_err(|error| format!("{error}\n1 error"))?;
     Ok(describe(&config))
+}
+
+/// Why `serve` ends, in the form of its log, which may not have begun.
+fn end_of_log(error: &str) -> ExitCode {
+    let env = Env::from_process();
+    let format = env.get(LogFormat::VARIABLE).map(str::trim);
+    match format.and_then(LogFormat::parse) {
+        Some(LogFormat::Json) => {
+            eprintln!("{}", log::json_line(Level::ERROR, error, &()));
+            ExitCode::FAILURE
+        }
+        Some(LogFormat::Text) | None => fail(error),
+    }
 }
 
 fn fail(error: &str) -> ExitCode {

@@ -3,9 +3,12 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal},
+    time::SystemTime,
 };
 
+use serde::Serialize;
 use tailback_config::LogFormat;
+use tracing::Level;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Starts logging what passes `filter` (`info`, `tailback=debug,replica=off`, …).
@@ -35,6 +38,30 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+/// A line as the log's JSON has them, with the fields of `more`: for what is said
+/// before the log begins, or whatever its filter.
+#[must_use]
+pub fn json_line(level: Level, message: &str, more: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        timestamp: String,
+        level: &'static str,
+        message: &'a str,
+        #[serde(flatten)]
+        more: &'a T,
+        target: &'static str,
+    }
+    let line = Line {
+        timestamp: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+        level: level.as_str(),
+        message,
+        more,
+        target: "tailback",
+    };
+    // Plain fields: it cannot fail.
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 /// Reads a filter.

@@ -1,6 +1,7 @@
 //! `tailback serve`: configuration, scaler, data plane and admin put together,
 //! from start to drained end.
 
+mod announce;
 mod cluster;
 mod limits;
 mod listen;
@@ -8,7 +9,6 @@ mod reload;
 mod signal;
 
 use std::{
-    io::Write,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -26,7 +26,7 @@ use pingora_core::{
     server::{RunArgs, Server, configuration::ServerConf},
     services::listening::Service,
 };
-use tailback_config::{AccessLog, Config, Env, Store};
+use tailback_config::{Config, Env, Store};
 use tailback_scaler::{
     board::Board,
     ledger::Wake,
@@ -130,7 +130,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         recorder: recorder.clone(),
     };
     start_server(&config, plane.clone(), listen, stopped)?;
-    announce(&config, listen, admin_address);
+    announce::announce(&config, listen, admin_address);
 
     runtime.block_on(async {
         admin_listener.set_nonblocking(true)?;
@@ -246,41 +246,4 @@ fn upkeep(recorder: PrometheusHandle) {
             recorder.run_upkeep();
         }
     });
-}
-
-/// Says in a few lines what is served where.
-fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
-    let models: Vec<_> = config
-        .models
-        .values()
-        .map(|m| format!("{} (server {})", m.name, m.server.name))
-        .collect();
-    let scheme = if config.process.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let mut lines = vec![
-        format!(
-            "tailback {} serves {}",
-            env!("CARGO_PKG_VERSION"),
-            models.join(", ")
-        ),
-        format!("  requests  {scheme}://{listen}"),
-        format!(
-            "  admin     http://{admin}  /metrics /models /decisions /ledgers /healthz /readyz"
-        ),
-    ];
-    if let Some(model) = config.models.keys().next() {
-        lines.push(format!(
-            "  try       curl {scheme}://{listen}/v2/models/{model}"
-        ));
-    }
-    let text = lines.join("\n");
-    // Whoever started us may not care to listen.
-    let _ = match config.process.access_log {
-        // It has that for itself.
-        Some(AccessLog::Stdout) => writeln!(std::io::stderr(), "{text}"),
-        _ => writeln!(std::io::stdout(), "{text}"),
-    };
 }

@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use tailback_tests::{
     eventually,
@@ -269,6 +272,67 @@ fn check_prints_settings_with_their_origin_or_all_errors_at_once() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn where_the_log_is_json_so_is_what_is_printed_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yaml");
+    std::fs::write(&file, Upstream::start().manifest(&["m"])).unwrap();
+    let start = |listen: &str| {
+        tailback()
+            .arg("serve")
+            .arg(&file)
+            .env("TAILBACK_LOG_FORMAT", "json")
+            .env("TAILBACK_LISTEN", listen)
+            .env("TAILBACK_ADMIN", "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let lines = |output: &[u8]| -> Vec<Value> {
+        let text = String::from_utf8_lossy(output).into_owned();
+        let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        text.lines().map(line).collect()
+    };
+    let mut first = start("127.0.0.1:0");
+    let mut stdout = BufReader::new(first.stdout.take().unwrap());
+    let mut said = String::new();
+    stdout.read_line(&mut said).unwrap();
+    let banner = &lines(said.as_bytes())[0];
+    assert_eq!(banner["level"], "INFO");
+    let message = banner["message"].as_str().unwrap();
+    assert!(message.ends_with("serves m (server up)"), "{banner}");
+    let address = |field: &str| {
+        banner[field]
+            .as_str()
+            .unwrap()
+            .strip_prefix("http://")
+            .unwrap()
+    };
+    let (listen, admin) = (address("requests"), address("admin").parse().unwrap());
+    assert_eq!(call(admin, "GET", "/healthz", b"").unwrap().status, 200);
+
+    let second = start(listen).wait_with_output().unwrap();
+    assert_eq!((second.status.code(), second.stdout.len()), (Some(1), 0));
+    let last = lines(&second.stderr).pop().unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(
+        last["message"].as_str().unwrap().contains("in use"),
+        "{last}"
+    );
+
+    kill(Pid::from_raw(first.id() as i32), Signal::SIGTERM).unwrap();
+    let ended = first.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert!(
+        lines(&ended.stderr)
+            .iter()
+            .any(|line| line["message"] == "stopped")
+    );
+    stdout.read_line(&mut said).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]
