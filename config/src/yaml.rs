@@ -17,6 +17,8 @@ use crate::Error;
 const MAX_DEPTH: usize = 32;
 /// Nodes of a file, those that aliases repeat counted each time.
 const MAX_NODES: usize = 100_000;
+/// What to do about what every document has once at its top.
+const SEPARATOR: &str = "; if another document begins here, put a line --- before it";
 
 /// A value of a document. Aliases share it, hence `Rc`.
 #[derive(Debug)]
@@ -302,6 +304,7 @@ impl Builder {
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
+        let at_top = self.open.len() == 1;
         let Some(parent) = self.open.last_mut() else {
             if !node.is_null() {
                 self.documents.push(Document {
@@ -326,8 +329,12 @@ impl Builder {
                 None => match node.text() {
                     None => Some(format!("found {} as a key, expected a word", node.found())),
                     Some(text) if !seen.insert(text.to_owned()) => Some(format!(
-                        "found the key {} twice in one map, expected it once",
-                        quote(text)
+                        "found the key {} twice in one map, expected it once{}",
+                        quote(text),
+                        match text {
+                            "apiVersion" | "kind" if at_top => SEPARATOR,
+                            _ => "",
+                        }
                     )),
                     Some(text) => {
                         *key = Some(Key {
