@@ -177,10 +177,23 @@ fn trace_may_call_the_model_otherwise() {
 }
 
 #[test]
+fn a_trace_without_models_is_the_manifests_model_s() {
+    let folder = folder();
+    let arguments = "t.csv --manifests m.yaml --model a --policy lag";
+    let text = told(folder.path(), arguments, b"");
+    assert!(text.contains("\nRequests: 4 in 60 s."), "{text}");
+    let arguments = "t.csv --trace-model * --policy lag";
+    let text = told(folder.path(), arguments, b"");
+    assert!(text.contains("\nRequests: 4 in 60 s."), "{text}");
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let folder = folder();
     let path = folder.path();
     fs::write(path.join("empty"), "").expect("a file");
+    let nameless = r#"{"timestamp":1,"service_seconds":2}"#;
+    fs::write(path.join("nameless.log"), nameless).expect("a file");
     fs::write(
         path.join("wrong.csv"),
         "timestamp,service_seconds\n1,1\n2,-1\n",
@@ -211,6 +224,16 @@ fn what_is_wrong_is_said_with_its_place() {
         (
             "a.log --manifests m.yaml --trace-model c",
             "tailback: a.log: there is no request in it of model \"c\", but of a (2), b (1); choose one by --trace-model\n",
+        ),
+        (
+            "t.csv --model a",
+            "tailback: --model: t.csv: found \"timestamp,service_seconds\", expected a column named model, \
+             to tell whose a request is; without the option, all requests are taken\n",
+        ),
+        (
+            "nameless.log --manifests m.yaml --model a --trace-model b",
+            "tailback: --trace-model: nameless.log: found no line with a model, expected a field named model, \
+             to tell whose a request is; without the option, all requests are taken\n",
         ),
         (
             "t.csv --min 5 --max 4",

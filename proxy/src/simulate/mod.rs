@@ -14,7 +14,7 @@ use std::{
 use clap::{Args, value_parser};
 use tailback_scaler::simulate::{
     Comparison, Contender, StartUp,
-    read::{self, Recording, ServiceModel, Whose},
+    read::{self, ReadError, Recording, ServiceModel, Whose},
 };
 
 pub use self::report::Report;
@@ -158,12 +158,16 @@ impl Simulation {
     }
 
     /// Whose requests are simulated, with manifests that have the model `name`.
+    /// That one may have a trace to itself, which then need not name it.
     fn whose(&self, name: Option<&str>) -> Whose {
-        let name = self.trace_model.as_deref().or(name);
-        match name.or(self.model.as_deref()) {
-            None => Whose::OnlyOne,
-            Some("*") => Whose::All,
-            Some(name) => Whose::Model(name.to_owned()),
+        let asked = |model: &String| match &**model {
+            "*" => Whose::All,
+            model => Whose::Model(model.to_owned()),
+        };
+        match (&self.trace_model, name, &self.model) {
+            (Some(model), ..) | (None, None, Some(model)) => asked(model),
+            (None, Some(name), _) => Whose::ModelIfNamed(name.to_owned()),
+            (None, None, None) => Whose::OnlyOne,
         }
     }
 
@@ -179,7 +183,16 @@ impl Simulation {
             let file = File::open(&self.trace).map_err(|error| format!("{name}: {error}"))?;
             (name, Box::new(BufReader::with_capacity(64 * 1024, file)))
         };
-        read::read(input, &options).map_err(|error| format!("{name}: {error}"))
+        read::read(input, &options).map_err(|error| match error {
+            ReadError::Nameless { .. } => {
+                let option = self
+                    .trace_model
+                    .as_ref()
+                    .map_or("--model", |_| "--trace-model");
+                format!("{option}: {name}: {error}; without the option, all requests are taken")
+            }
+            error => format!("{name}: {error}"),
+        })
     }
 
     /// The trace, and what is made of it.

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, column::Column, shown,
+    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, Whose, column::Column, shown,
     text::Lines, time,
 };
 
@@ -19,6 +19,12 @@ pub(super) fn read(
     };
     let separator = separator(header);
     let columns = Columns::find(number, header, separator)?;
+    if columns.model.is_none() && matches!(options.whose, Whose::Model(_)) {
+        return Err(ReadError::Nameless {
+            found: shown(header),
+            expected: "a column named model",
+        });
+    }
     while let Some((number, text)) = lines.next()? {
         let line = Line::split(number, text, separator)?;
         found.add(&columns.row(&line, options)?)?;

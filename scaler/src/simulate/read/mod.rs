@@ -17,6 +17,7 @@
 
 mod column;
 mod csv;
+mod error;
 mod json;
 mod service;
 mod text;
@@ -24,7 +25,7 @@ mod time;
 
 use std::{collections::BTreeMap, io::BufRead, time::Duration};
 
-pub use self::service::ServiceModel;
+pub use self::{error::ReadError, service::ServiceModel};
 use super::{Request, Trace};
 use crate::clock::Nanos;
 
@@ -34,88 +35,6 @@ const MOST_REQUESTS: usize = 100_000_000;
 const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Models that an error lists.
 const LISTED: usize = 20;
-
-/// What is wrong with a trace, and where.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It cannot be read at all.
-    #[error("cannot read it: {0}")]
-    Io(#[from] std::io::Error),
-    /// It is no text of ours.
-    #[error(
-        "{found}; expected the access log of tailback serve, other JSON lines, or comma-separated values, \
-         as text or by gzip"
-    )]
-    Format {
-        /// What it is.
-        found: String,
-    },
-    /// A column that is needed is not there.
-    #[error("line {line}: found {found}, expected {expected}")]
-    Columns {
-        /// From 1.
-        line: u64,
-        /// The first line.
-        found: String,
-        /// What is missing.
-        expected: String,
-    },
-    /// A field that is not what its name says.
-    #[error("line {line}: {field}: found {found}, expected {expected}")]
-    Field {
-        /// From 1.
-        line: u64,
-        /// Its name.
-        field: &'static str,
-        /// What is there.
-        found: String,
-        /// What should be.
-        expected: &'static str,
-    },
-    /// A line that is no line of its format.
-    #[error("line {line}: {found}, expected {expected}")]
-    Line {
-        /// From 1.
-        line: u64,
-        /// What is wrong.
-        found: String,
-        /// What should be there.
-        expected: &'static str,
-    },
-    /// It spans more time than a simulation should take.
-    #[error(
-        "line {line}: this request is {days} days apart from the one in line {first}, expected at most 366 days; \
-         if times are in milliseconds, divide them by 1000"
-    )]
-    Span {
-        /// Of the last request, from 1.
-        line: u64,
-        /// Of the first request.
-        first: u64,
-        /// Between them.
-        days: u64,
-    },
-    /// More than fit into memory.
-    #[error("line {line}: found more than {MOST_REQUESTS} requests; simulate a part of them")]
-    TooMany {
-        /// From 1.
-        line: u64,
-    },
-    /// No request is left.
-    #[error("there is no request in it{of}")]
-    Empty {
-        /// Of which model, and which there are.
-        of: String,
-    },
-    /// Requests of several models, and none was chosen.
-    #[error(
-        "it has requests of several models; choose one by --model, or all by --trace-model '*': {models}"
-    )]
-    Models {
-        /// Each with its count.
-        models: String,
-    },
-}
 
 /// What to take of a trace.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -132,17 +51,28 @@ pub enum Whose {
     /// Those of the only model there is.
     #[default]
     OnlyOne,
-    /// This model's.
+    /// This model's; the trace must name models.
     Model(String),
+    /// This model's; all, if the trace names no models.
+    ModelIfNamed(String),
     /// All, as if they were one model's.
     All,
 }
 
 impl Whose {
-    fn takes(&self, model: &str) -> bool {
+    fn takes(&self, model: Option<&str>) -> bool {
         match self {
             Self::OnlyOne | Self::All => true,
-            Self::Model(name) => name == model,
+            Self::Model(name) => model == Some(name),
+            Self::ModelIfNamed(name) => model.is_none_or(|model| model == name),
+        }
+    }
+
+    /// The one that is wanted.
+    fn model(&self) -> Option<&str> {
+        match self {
+            Self::OnlyOne | Self::All => None,
+            Self::Model(name) | Self::ModelIfNamed(name) => Some(name),
         }
     }
 }
@@ -196,6 +126,8 @@ struct Found<'a> {
     last: (i128, u64),
     /// How many requests of which model, whether wanted or not.
     models: BTreeMap<String, u64>,
+    /// Those that are not wanted, as they are another model's, or nobody's.
+    others: u64,
     not_served: u64,
     cut_off: u64,
 }
@@ -208,6 +140,7 @@ impl<'a> Found<'a> {
             first: (i128::MAX, 0),
             last: (i128::MIN, 0),
             models: BTreeMap::new(),
+            others: 0,
             not_served: 0,
             cut_off: 0,
         }
@@ -221,9 +154,10 @@ impl<'a> Found<'a> {
                     self.models.insert(model.to_owned(), 1);
                 }
             }
-            if !self.options.whose.takes(model) {
-                return Ok(());
-            }
+        }
+        if !self.options.whose.takes(row.model) {
+            self.others += 1;
+            return Ok(());
         }
         let succeeded = |status: &str| status.starts_with('2') || status == "OK";
         if row.service.is_zero() && !row.status.is_none_or(succeeded) {
@@ -259,10 +193,16 @@ impl<'a> Found<'a> {
             });
         }
         if self.requests.is_empty() {
-            let mut of = String::new();
-            if let Whose::Model(model) = &self.options.whose {
-                of = format!(" of model {model:?}");
+            if self.models.is_empty() && self.others > 0 {
+                return Err(ReadError::Nameless {
+                    found: "no line with a model".to_owned(),
+                    expected: "a field named model",
+                });
             }
+            let mut of = match self.options.whose.model() {
+                Some(model) => format!(" of model {model:?}"),
+                None => String::new(),
+            };
             if self.not_served > 0 {
                 of += &format!(" that a replica had ({} had none)", self.not_served);
             } else if !self.models.is_empty() {

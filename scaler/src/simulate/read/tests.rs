@@ -96,6 +96,31 @@ fn access_log_is_read_for_one_model_without_what_no_replica_had() {
 }
 
 #[test]
+fn a_model_that_is_asked_for_must_be_named() {
+    const NAMELESS: &str = "timestamp,service\n1,2\n";
+    const PARTLY: &str =
+        "{\"timestamp\":1,\"service\":2,\"model\":\"a\"}\n{\"timestamp\":3,\"service\":4}\n";
+    assert_eq!(
+        of("a", NAMELESS).unwrap_err(),
+        "found \"timestamp,service\", expected a column named model, to tell whose a request is"
+    );
+    assert_eq!(of("a", PARTLY).unwrap().trace.requests().len(), 1);
+    assert_eq!(
+        of("a", "{\"timestamp\":1,\"service\":2}").unwrap_err(),
+        "found no line with a model, expected a field named model, to tell whose a request is"
+    );
+    let if_named = |text: &str| {
+        let options = Options {
+            whose: Whose::ModelIfNamed("b".to_owned()),
+            ..Options::default()
+        };
+        let found = read(text.as_bytes(), &options).unwrap();
+        found.trace.requests().len()
+    };
+    assert_eq!((if_named(NAMELESS), if_named(PARTLY)), (1, 1));
+}
+
+#[test]
 fn quoted_fields_and_other_columns_are_read() {
     let text = "\u{feff}timestamp,note,model,service_seconds,status\n\
                 5,\"a, \"\"b\"\"\",\"m,1\",0.5,200\n\
