@@ -119,8 +119,8 @@ fn every_metric_of_dashboard_and_alerts_is_exported_and_documented() {
         let address = proxy.address;
         thread::spawn(move || call(address, "POST", "/v2/models/broken/ok", b"x"));
     }
-    eventually("a scale request", || {
-        proxy.metrics().contains("tailback_scale_requests_total{")
+    eventually("a decision", || {
+        proxy.metrics().contains("tailback_scale_decisions_total{")
     });
     let alerts = fs::read_to_string(deploy("prometheus/alerts.yaml")).unwrap();
     let named = metrics_in(&(dashboard().join("\n") + &alerts));
