@@ -1,13 +1,13 @@
 //! The variables of [`VARIABLES`] to the settings they make.
 
 mod cluster;
+mod unknown;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::suggest::nearest;
 use crate::variables::{VARIABLES, Variable};
 use crate::yaml::quote;
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) struct Thresholds {
 /// Reads `env`. What is wrong goes to `errors`, and the default takes its place, so that the
 /// manifests can be checked as well. `None` would be a default of the table that is wrong itself.
 pub(crate) fn read(env: &Env, errors: &mut Vec<Error>) -> Option<Environment> {
-    unknown(env, errors);
+    unknown::note(env, errors);
     let mut vars = Reader {
         env,
         errors,
@@ -358,55 +358,6 @@ fn tls_version(text: &str) -> Option<TlsVersion> {
 
 fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-// === unknown variables ===
-
-/// What the names of our own variables begin with.
-const PREFIX: &str = "TAILBACK_";
-
-/// Notes every `TAILBACK_…` that is none of ours: a misspelt setting must not pass for the
-/// default. Of `SELDON_…`, Seldon has many that are not for us.
-fn unknown(env: &Env, errors: &mut Vec<Error>) {
-    let known = || {
-        VARIABLES
-            .iter()
-            .filter_map(|variable| variable.name.strip_prefix(PREFIX))
-    };
-    for name in env.names().filter(|name| !is_service_link(name)) {
-        let Some(word) = name.strip_prefix(PREFIX) else {
-            continue;
-        };
-        if !known().any(|known| known == word) {
-            let near = nearest(word, known());
-            let hint = near
-                .map(|near| format!("; did you mean {PREFIX}{near}?"))
-                .unwrap_or_default();
-            errors.push(Error::UnknownVariable {
-                name: name.to_owned(),
-                hint,
-            });
-        }
-    }
-}
-
-/// Whether Kubernetes sets the variable for a Service that is named `tailback` or `tailback-…`:
-/// it gives every container of the namespace `{SERVICE}_SERVICE_HOST`, `{SERVICE}_PORT`,
-/// `{SERVICE}_PORT_9000_TCP_ADDR` and so on.
-fn is_service_link(name: &str) -> bool {
-    let protocol = |text: &str| {
-        ["TCP", "UDP", "SCTP"].iter().any(|protocol| {
-            text.strip_prefix(protocol)
-                .is_some_and(|end| matches!(end, "" | "_PROTO" | "_PORT" | "_ADDR"))
-        })
-    };
-    name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
-        || name.split_once("_PORT_").is_some_and(|(_, rest)| {
-            rest.split_once('_')
-                .is_some_and(|(port, end)| port.parse::<u16>().is_ok() && protocol(end))
-        })
 }
 
 #[cfg(test)]

@@ -271,11 +271,6 @@ fn what_kubernetes_sets_for_a_service_of_our_name_is_not_taken_for_a_setting() {
             .collect(),
     );
     assert_eq!(errors, Vec::<String>::new());
-    assert!(
-        VARIABLES
-            .iter()
-            .all(|variable| !is_service_link(variable.name))
-    );
 }
 
 #[test]
