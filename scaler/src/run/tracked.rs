@@ -106,8 +106,8 @@ impl Tracked {
         match taken_over {
             TakenOver::Yes => {
                 tracked.ask(None, None);
-                tracked.show(&Reason::Configured { replicas: desired }.to_string());
                 tracked.arm();
+                tracked.show(&Reason::Configured { replicas: desired }.to_string());
             }
             TakenOver::NotYet => tracked.show(&Reason::Unheard.to_string()),
         }
@@ -268,8 +268,9 @@ impl Tracked {
             }
             self.ask(Some(record), crossing);
         }
-        self.show(&why);
+        // Before it is shown: who sees a count and sends at once rings.
         self.arm();
+        self.show(&why);
     }
 
     fn replicas(&self) -> Replicas {
