@@ -30,6 +30,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("TAILBACK_LISTEN", "127.0.0.1:0"),
     ("TAILBACK_ADMIN", "127.0.0.1:0"),
     ("TAILBACK_LOG", "error"),
+    ("TAILBACK_LOG_FORMAT", "text"),
 ];
 
 fn main() -> ExitCode {

@@ -2,9 +2,10 @@
 //! was last needed it tends to be needed again.
 //!
 //! Level k is needed while demand takes k replicas or more. A gap is the time
-//! between the end of one need of a level and the beginning of the next. From
-//! the gaps so far each level has a hazard by age: how probable it is, each
-//! second, that a gap of this age ends now.
+//! between the end of one need of a level and the beginning of the next, and that
+//! before the first one, from when demand was first looked at. From the gaps so
+//! far each level has a hazard by age: how probable it is, each second, that a gap
+//! of this age ends now.
 //!
 //! An idle level is worth keeping as long as there is some time ahead within
 //! which the probable saving, of what its absence would cost when it is needed
@@ -62,7 +63,7 @@ impl Levels {
             match self.levels.get_mut(self.now) {
                 Some(level) => level.begin_need(now),
                 None => {
-                    self.levels.push(Level::new(now));
+                    self.levels.push(Level::new(self.spread.first(), now));
                     self.record = now;
                 }
             }
@@ -212,12 +213,12 @@ mod tests {
         slow.see(1, 30.0, at(2400));
         // The same needs, but from one to six at once.
         let mut fast = slow.clone();
-        for round in 0..2 {
+        for round in 0..5 {
             fast.see(6, 30.0, at(2400 + 240 * round));
             fast.see(1, 30.0, at(2520 + 240 * round));
         }
-        assert_eq!(slow.keep(6, PRICE, at(2460)), 2, "the rest is seen coming");
-        assert_eq!(fast.keep(6, PRICE, at(2820)), 6);
+        assert_eq!(slow.keep(6, PRICE, at(2460)), 3, "the rest is seen coming");
+        assert_eq!(fast.keep(6, PRICE, at(3540)), 6);
     }
 
     #[test]
@@ -231,6 +232,20 @@ mod tests {
         assert_eq!(likely(9.0, 220), 6.0, "in half of the time that it stood");
         assert_eq!(likely(9.0, 340), 4.5, "in a quarter");
         assert_eq!(Levels::default().likely(4.0, 0.0, at(0)), 4.0);
+    }
+
+    #[test]
+    fn what_was_not_needed_for_long_before_is_let_go_sooner() {
+        let let_go = |quiet: u64| {
+            let mut levels = Levels::default();
+            levels.see(1, 30.0, at(0));
+            levels.see(5, 30.0, at(quiet));
+            let end = quiet + 60;
+            levels.see(1, 30.0, at(end));
+            (1..).find(|&age| levels.keep(5, PRICE, at(end + age)) < 5)
+        };
+        let (soon, late) = (let_go(60), let_go(36_000));
+        assert!(late < soon, "{late:?} and {soon:?} s after it");
     }
 
     #[test]

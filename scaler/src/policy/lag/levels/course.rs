@@ -39,10 +39,14 @@ impl Spread {
         (self.squares / self.seconds - mean * mean).max(0.0).sqrt()
     }
 
-    /// Seconds since the first, at least 1.
+    /// When the first call was.
+    pub(super) fn first(&self) -> Nanos {
+        self.first.unwrap_or(self.last)
+    }
+
+    /// Seconds since the first call, at least 1.
     pub(super) fn age(&self, now: Nanos) -> f64 {
-        let first = self.first.unwrap_or(now);
-        now.since(first).as_secs_f64().max(1.0)
+        now.since(self.first()).as_secs_f64().max(1.0)
     }
 }
 

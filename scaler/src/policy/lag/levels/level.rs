@@ -9,8 +9,8 @@ use crate::clock::Nanos;
 const OCTAVES: usize = 17;
 /// A gap before anything was seen is as long as it was so far, twice over, with
 /// a probability of a half (a Pareto tail with exponent 1): scale-free. Counts
-/// as this many gaps.
-const PRIOR_GAPS: f64 = 1.0;
+/// as this many gaps: little beside one that was seen.
+const PRIOR_GAPS: f64 = 0.25;
 
 #[derive(Clone, Debug)]
 pub(super) struct Level {
@@ -27,16 +27,21 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// First needed at `now`.
-    pub(super) fn new(now: Nanos) -> Self {
-        Self {
+    /// First needed at `now`, where demand was looked at since `watched`: that it was
+    /// not needed for so long is a gap, if there was any time.
+    pub(super) fn new(watched: Nanos, now: Nanos) -> Self {
+        let mut level = Self {
             ended: [0.0; OCTAVES],
             spent: [0.0; OCTAVES],
             began: now,
-            until: now,
+            until: watched,
             needs: 0.0,
             needed: 0.0,
+        };
+        if watched < now {
+            level.begin_need(now);
         }
+        level
     }
 
     pub(super) fn begin_need(&mut self, now: Nanos) {
