@@ -1,6 +1,7 @@
 //! The variables of [`VARIABLES`] to the settings they make.
 
 mod cluster;
+mod log;
 mod unknown;
 
 use std::net::SocketAddr;
@@ -115,7 +116,7 @@ impl Reader<'_> {
             within(1, 1024),
             "a whole number from 1 to 1024",
         );
-        let log = self.value("TAILBACK_LOG", |text| Some(text.to_owned()), "a log filter");
+        let log = self.value("TAILBACK_LOG", log::filter, log::EXPECTED);
         let log_format = self.value(LogFormat::VARIABLE, LogFormat::parse, "text or json");
         let access_log = self.optional(
             "TAILBACK_ACCESS_LOG",

@@ -120,7 +120,6 @@ pub fn main() -> ExitCode {
 /// All settings for people, or all that is wrong with manifests and variables.
 fn check(paths: &[PathBuf]) -> Result<String, String> {
     let config = load(paths, &Env::from_process()).map_err(|errors| errors.to_string())?;
-    log::parse(&config.process.log).map_err(|error| format!("{error}\n1 error"))?;
     Ok(describe(&config))
 }
 
