@@ -114,7 +114,7 @@ fn run(
             Ok(Notice::Stir) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        let Some(now) = settle(receiver, folders) else {
+        let Some(now) = settle(receiver, folders, PATIENCE) else {
             return;
         };
         if now != seen {
@@ -124,10 +124,14 @@ fn run(
     }
 }
 
-/// Waits until the files stay as they are. `None`: stop.
+/// Waits until the files stay as they are, at most for about `patience`. `None`: stop.
 ///
 /// Their folders may go on stirring: others write there, and do not hold up a reload.
-fn settle(receiver: &Receiver<Notice>, folders: &mut Folders) -> Option<Fingerprint> {
+fn settle(
+    receiver: &Receiver<Notice>,
+    folders: &mut Folders,
+    patience: Duration,
+) -> Option<Fingerprint> {
     let start = Instant::now();
     let mut before = fingerprint(&folders.paths);
     loop {
@@ -137,7 +141,7 @@ fn settle(receiver: &Receiver<Notice>, folders: &mut Folders) -> Option<Fingerpr
         // Before looking: what changes after the look is then told.
         folders.renew();
         let now = fingerprint(&folders.paths);
-        if now == before || start.elapsed() >= PATIENCE {
+        if now == before || start.elapsed() >= patience {
             return Some(now);
         }
         before = now;
