@@ -52,7 +52,11 @@ pub struct Brain {
     progressed: Nanos,
     /// When more were last asked for.
     raised: Nanos,
+    /// Replicas that were ready and on their way at the last decision.
     ready: u32,
+    starting: u32,
+    /// Whether requests waited while none was asked for, at the last look.
+    waited: bool,
     /// When the count asked for or the ready replicas last changed.
     changed: Nanos,
     decided: Nanos,
@@ -72,6 +76,8 @@ impl Brain {
             progressed: first.at,
             raised: first.at,
             ready: 0,
+            starting: 0,
+            waited: false,
             changed: first.at,
             decided: first.at,
         }
@@ -95,14 +101,23 @@ impl Brain {
     }
 
     /// Takes a reading in, about every second. Returns whether it is time to
-    /// [`decide`](Self::decide).
+    /// [`decide`](Self::decide): the period is over, or a request waits while no
+    /// replica is asked for. When that one rang, it may have been on its way into
+    /// the line.
     pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
         self.signals.observe(reading);
         let period = match self.settings.policy {
             Policy::Lag => period.min(LOOK),
             Policy::LagStep => period,
         };
-        reading.at.since(self.decided) >= period
+        let waits = self.waits(&reading);
+        let begins = waits && !self.waited;
+        self.waited &= waits;
+        begins || reading.at.since(self.decided) >= period
+    }
+
+    fn waits(&self, reading: &Reading) -> bool {
+        reading.held > 0 && self.desired == 0
     }
 
     /// One turn: observe, decide, guard. What is decided counts once the caller
@@ -110,10 +125,13 @@ impl Brain {
     pub fn decide(&mut self, reading: Reading, replicas: &Replicas) -> Turn {
         self.signals.observe(reading);
         self.decided = reading.at;
-        if replicas.starting == 0 || replicas.ready > self.ready {
+        // None was on its way until now: what is now has just begun.
+        let begins = self.starting == 0 || replicas.starting == 0;
+        if begins || replicas.ready > self.ready {
             self.progressed = reading.at;
         }
-        self.ready = replicas.ready;
+        (self.ready, self.starting) = (replicas.ready, replicas.starting);
+        self.waited = self.waits(&reading);
         let seen = self.observe(&reading, replicas);
         let wish = wish(&seen, &self.settings, &mut self.state, reading.at);
         let decision = guard(&seen, &self.settings, wish);
@@ -222,168 +240,4 @@ impl History {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{decision::Reason, policy::Wish};
-    use std::num::NonZeroU32;
-
-    fn at(s: u64) -> Nanos {
-        Nanos::from_duration(Duration::from_secs(s))
-    }
-
-    fn limit(replicas: u32, seconds: u64) -> Option<RateLimit> {
-        Some(RateLimit {
-            replicas: NonZeroU32::new(replicas).unwrap(),
-            within: Duration::from_secs(seconds),
-        })
-    }
-
-    fn reading(s: u64) -> Reading {
-        Reading {
-            at: at(s),
-            ..Reading::default()
-        }
-    }
-
-    #[test]
-    fn the_count_changes_no_faster_than_the_user_allows() {
-        let settings = Settings {
-            stability: Duration::ZERO,
-            up_limit: limit(4, 60),
-            down_limit: limit(1, 30),
-            min: 0,
-            ..Settings::sample()
-        };
-        let mut brain = Brain::new(settings.clone(), 1, reading(0));
-        let replicas = Replicas {
-            capacity: u32::MAX,
-            ..Replicas::default()
-        };
-        for (second, wanted, expected) in [
-            (10, 50, 5),
-            (11, 50, 5),
-            (69, 50, 5),
-            (70, 50, 9),
-            (71, 2, 8),
-            (100, 2, 8),
-            (101, 2, 7),
-            (102, 9, 9),
-        ] {
-            let seen = brain.observe(&reading(second), &replicas);
-            let wish = Wish {
-                replicas: wanted,
-                reason: Reason::Configured { replicas: wanted },
-            };
-            let decision = guard(&seen, &settings, wish);
-            assert_eq!(
-                decision.desired, expected,
-                "{wanted} at {second} s: {:?}",
-                decision.reasons
-            );
-            brain.adopt(decision.desired, at(second));
-        }
-    }
-
-    #[test]
-    fn starts_hang_once_none_has_got_ready_for_long() {
-        let settings = Settings {
-            threshold: 1,
-            slots: 1,
-            target_wait: Duration::ZERO,
-            stability: Duration::ZERO,
-            ..Settings::sample()
-        };
-        let mut brain = Brain::new(settings, 4, reading(0));
-        let mut look = |second, ready| {
-            let replicas = Replicas {
-                ready,
-                starting: 4 - ready,
-                capacity: u32::MAX,
-                start_up: Some(Duration::from_secs(50)),
-            };
-            let lag = Reading {
-                arrived: 500,
-                held: 500,
-                ..reading(second)
-            };
-            let turn = brain.decide(lag, &replicas);
-            (turn.seen.hangs(), turn.decision.desired)
-        };
-        assert!(!look(149, 0).0);
-        assert!(look(150, 0).0);
-        assert!(!look(160, 1).0, "one got ready");
-        assert!(!look(309, 1).0);
-        let (hangs, desired) = look(310, 1);
-        assert_eq!((hangs, desired), (true, 5), "one more is tried");
-    }
-
-    #[test]
-    fn unused_for_less_than_the_stability_time_it_goes_once_both_have_passed() {
-        let settings = Settings {
-            inactive: Duration::from_secs(10),
-            stability: Duration::from_secs(60),
-            min: 0,
-            ..Settings::sample()
-        };
-        let mut brain = Brain::new(settings, 0, reading(0));
-        let mut look = |second, used, ready| {
-            let replicas = Replicas {
-                ready,
-                capacity: u32::MAX,
-                ..Replicas::default()
-            };
-            let seen = Reading {
-                arrived: used,
-                completed: used,
-                ..reading(second)
-            };
-            if ready != brain.ready {
-                brain.replicas_changed(seen.at);
-            }
-            let decision = brain.decide(seen, &replicas).decision;
-            brain.adopt(decision.desired, seen.at);
-            decision.desired
-        };
-        assert_eq!(look(1, 1, 0), 1, "the first request");
-        assert_eq!(look(20, 1, 1), 1, "ready");
-        assert_eq!(
-            look(79, 1, 1),
-            1,
-            "unused for long, but 59 s without a change"
-        );
-        assert_eq!(look(80, 1, 1), 0);
-        assert_eq!(look(81, 2, 0), 1, "the next one");
-        assert_eq!(look(90, 2, 1), 1, "ready");
-        assert_eq!(look(190, 3, 1), 1, "used");
-        assert_eq!(look(199, 3, 1), 1, "unused for 9 s");
-        assert_eq!(look(200, 3, 1), 0, "nothing has changed for long");
-    }
-
-    #[test]
-    fn a_first_request_starts_one_replica() {
-        for (slots, after_ms) in [(1, 7), (2, 7), (8, 500), (1, 4000)] {
-            let settings = Settings {
-                slots,
-                min: 0,
-                ..Settings::sample()
-            };
-            let mut brain = Brain::new(settings, 0, reading(0));
-            let first = Reading {
-                at: Nanos::from_duration(Duration::from_millis(after_ms)),
-                arrived: 1,
-                held: 1,
-                ..Reading::default()
-            };
-            let replicas = Replicas {
-                capacity: u32::MAX,
-                ..Replicas::default()
-            };
-            let decision = brain.decide(first, &replicas).decision;
-            assert_eq!(
-                decision.desired, 1,
-                "{slots} slots, {after_ms} ms: {:?}",
-                decision.reasons
-            );
-        }
-    }
-}
+mod tests;

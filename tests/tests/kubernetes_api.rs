@@ -13,7 +13,6 @@ use tailback_tests::{
     cluster::{BODY, Cluster, NAMESPACE, desired, infer, last_decision, manifests},
     eventually,
     kubernetes::{
-        controllers::kubelet::Kubelet,
         failure::Failure,
         faults::{Fault, Times},
         resource::Resource,
@@ -166,33 +165,6 @@ fn what_is_missing_is_said_and_followed_once_it_is_there() {
     cluster.double.create(deployment).unwrap();
     eventually("the pod", || proxy.ready("m") == 1);
     assert_eq!(infer(proxy.address), 200);
-}
-
-#[test]
-#[ignore = "takes more than two minutes"]
-fn pods_that_never_get_ready_are_said_until_one_does() {
-    let cluster = Cluster::without_pods(0);
-    let proxy = cluster.serve(&manifests("minReplicas: 2"));
-    eventually("two replicas asked for", || cluster.replicas() == 2);
-    let failing = || proxy.metric("tailback_model_failing{model=\"m\"}");
-    assert_eq!(failing(), 0.0);
-    // As long as a start may take.
-    thread::sleep(Duration::from_secs(119));
-    let said = "2 replicas have been starting for 12";
-    eventually("the failure", || {
-        let failure = proxy.model("m")["replicas"]["failure"].to_string();
-        failure.contains(said) && failure.contains("Deployment llama and its pods")
-    });
-    assert_eq!(failing(), 1.0);
-    assert_eq!(proxy.log().matches(said).count(), 1, "{}", proxy.log());
-    let arguments = ["--model", "m", "--service-time-ms", "0"];
-    cluster
-        .double
-        .run_controllers(Kubelet::sample_servers(8080, &arguments));
-    eventually("that all is well", || {
-        proxy.model("m")["replicas"]["failure"] == Value::Null
-    });
-    assert_eq!(failing(), 0.0);
 }
 
 // === when the API server is away ===

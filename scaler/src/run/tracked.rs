@@ -226,13 +226,10 @@ impl Tracked {
         self.own.plus(&self.others.counts)
     }
 
-    /// Looks; decides if the period is over, or if requests wait while no replica
-    /// is asked for: when they rang, they may have been on their way into the line.
-    /// Returns whether the ledger is armed.
+    /// Looks, and decides if it is time to. Returns whether the ledger is armed.
     pub(super) fn sample(&mut self, period: Duration) -> bool {
         let reading = self.look();
-        let due = self.brain.sample(reading, period);
-        if due || (reading.held > 0 && self.brain.desired() == 0) {
+        if self.brain.sample(reading, period) {
             self.decide(None);
         } else if !self.armed {
             self.arm();
