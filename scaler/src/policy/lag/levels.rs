@@ -14,6 +14,10 @@
 //! Manasse, McGeoch & Owicki, "Competitive Randomized Algorithms for
 //! Non-Uniform Problems", 1990); per-application histograms of idle times, to
 //! the same end, are in Shahrad et al., "Serverless in the Wild", ATC 2020.
+//!
+//! What was needed once may never be needed again, and no hazard says so. So a
+//! level is let go, whatever it is worth, once it has been idle for as long as a
+//! model may be unused, and for twice as long as it ever was before it came back.
 
 mod course;
 mod level;
@@ -47,6 +51,8 @@ pub(super) struct Price {
     pub late: f64,
     /// Seconds until a new replica is ready.
     pub start_up: f64,
+    /// Seconds for which a level is kept that never came back after so long.
+    pub suspicion: f64,
 }
 
 impl Levels {
@@ -124,10 +130,11 @@ impl Levels {
             } else {
                 price.start_up
             };
-            // Kept on suspicion, but started only if it ever came back, or the
-            // highest that was ever needed did.
+            // Kept on suspicion for a while, but started only if it ever came back, or
+            // the highest that was ever needed did.
             let nearest = self.levels.get(*k).or(self.levels.last());
-            if *k >= up as usize && !nearest.is_some_and(Level::recurs) {
+            let gone = nearest.is_some_and(|level| level.has_gone(price.suspicion, now));
+            if gone || (*k >= up as usize && !nearest.is_some_and(Level::recurs)) {
                 return false;
             }
             match self.levels.get(*k) {
@@ -165,6 +172,7 @@ mod tests {
     const PRICE: Price = Price {
         late: 10.0,
         start_up: 30.0,
+        suspicion: 1e9,
     };
 
     fn at(s: u64) -> Nanos {
@@ -246,6 +254,26 @@ mod tests {
         };
         let (soon, late) = (let_go(60), let_go(36_000));
         assert!(late < soon, "{late:?} and {soon:?} s after it");
+    }
+
+    #[test]
+    fn what_never_came_back_is_kept_for_as_long_as_a_model_may_be_unused() {
+        let price = Price {
+            suspicion: 600.0,
+            late: 1e4,
+            ..PRICE
+        };
+        let kept = |levels: &Levels, second| levels.keep(5, price, at(second)).min(5);
+        let mut levels = Levels::default();
+        levels.see(5, 30.0, at(0));
+        levels.see(1, 30.0, at(60));
+        assert_eq!(kept(&levels, 660), 5);
+        assert_eq!(kept(&levels, 661), 1);
+        // It came back after 1000 s.
+        levels.see(5, 30.0, at(1060));
+        levels.see(1, 30.0, at(1100));
+        assert_eq!(kept(&levels, 3100), 5);
+        assert_eq!(kept(&levels, 3101), 1);
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     let price = Price {
         late: LATE,
         start_up,
+        suspicion: settings.inactive.as_secs_f64(),
     };
     let kept = state.levels.keep(seen.desired, price, now);
 

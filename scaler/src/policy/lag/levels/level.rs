@@ -24,6 +24,8 @@ pub(super) struct Level {
     /// Needs so far, and their seconds.
     needs: f32,
     needed: f32,
+    /// The longest gap after which it was needed again, in seconds.
+    longest: f32,
 }
 
 impl Level {
@@ -37,6 +39,7 @@ impl Level {
             until: watched,
             needs: 0.0,
             needed: 0.0,
+            longest: 0.0,
         };
         if watched < now {
             level.begin_need(now);
@@ -51,6 +54,9 @@ impl Level {
             *spent += (gap - start(number)).min(start(number + 1) - start(number));
         }
         self.ended[last] += 1.0;
+        if self.needs > 0.0 {
+            self.longest = self.longest.max(gap);
+        }
         self.began = now;
     }
 
@@ -79,6 +85,13 @@ impl Level {
     /// Seconds that a need lasts on average, at least 1.
     pub(super) fn need(&self) -> f64 {
         (f64::from(self.needed) / f64::from(self.needs.max(1.0))).max(1.0)
+    }
+
+    /// Whether it has been idle for more than `suspicion` seconds, and than twice as
+    /// long as it ever was before it came back.
+    pub(super) fn has_gone(&self, suspicion: f64, now: Nanos) -> bool {
+        let age = now.since(self.until).as_secs_f64();
+        age > suspicion.max(2.0 * f64::from(self.longest))
     }
 
     /// Whether an idle level is worth its replica, where being without it costs
