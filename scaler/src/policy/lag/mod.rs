@@ -31,6 +31,9 @@ use crate::{clock::Nanos, decision::Reason, signals};
 const UNMEASURED_START_UP: Duration = Duration::from_secs(30);
 /// What late work costs, as a multiple of the idle slot that would have prevented it.
 const LATE: f64 = 40.0;
+/// The same while a backlog is worked off: less, as replicas for it go together,
+/// and so not before the last of them was there for the stability time.
+const LATE_MEANWHILE: f64 = 30.0;
 /// The rate is that of the middle of its window, so many seconds ago.
 const RATE_AGE: f64 = signals::RATE.as_secs() as f64 / 2.0;
 /// A backlog is not worked off faster than this, in seconds.
@@ -166,10 +169,9 @@ fn load(seen: &Observation, start_up: f64) -> f64 {
 /// Further slots that work off what is held.
 ///
 /// What will be waiting once new replicas are there, B request-seconds, is
-/// drained over t: each second of it costs the work that is late at its price,
-/// LATE·load·t ÷ 2, and B ÷ t slots cost their start and the stability time
-/// until they go. The sum is least at t = √(B·(D + stability) ÷ (LATE·load)),
-/// up to a factor of √2.
+/// drained over t: all that arrives meanwhile is late, at a price of LATE·load·t,
+/// and B ÷ t slots cost their start and the stability time until they go. The sum
+/// is least at t = √(B·(D + stability) ÷ (LATE·load)).
 fn backlog(seen: &Observation, settings: &Settings, levels: &Levels, now: Nanos) -> f64 {
     let none = seen.held == 0;
     // The first replica takes them all at once.
@@ -196,7 +198,7 @@ fn backlog(seen: &Observation, settings: &Settings, levels: &Levels, now: Nanos)
     let then = held + (present - ready) * lasts + (mean - ready) * (until_ready - lasts);
     let work = finite(then);
     let idle_after = start_up + settings.stability.as_secs_f64();
-    let drain = (work * idle_after / (LATE * present.max(slots))).sqrt();
+    let drain = (work * idle_after / (LATE_MEANWHILE * present.max(slots))).sqrt();
     work / drain.max(SHORTEST_DRAIN)
 }
 
