@@ -24,6 +24,13 @@ fn manifest(upstream: &Upstream2, protocol: &str) -> String {
     )
 }
 
+/// The answer's body that comes in ten pieces, one after another.
+async fn ticks(client: &Client) -> h2::RecvStream {
+    let path = "/v2/models/m/tick";
+    let (response, _) = client.open(Method::GET, path, &[], true).await.unwrap();
+    response.await.unwrap().into_body()
+}
+
 fn in_flight(proxy: &Tailback) -> u64 {
     proxy.model("m")["inFlight"].as_u64().unwrap()
 }
@@ -130,11 +137,7 @@ async fn pieces_arrive_as_they_are_sent_and_count_until_the_last() {
     let upstream = Upstream2::start(100);
     let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
-    let (response, _stream) = client
-        .open(Method::GET, "/v2/models/m/tick", &[], true)
-        .await
-        .unwrap();
-    let mut body = response.await.unwrap().into_body();
+    let mut body = ticks(&client).await;
     for number in 0..10 {
         let piece = piece(&mut body).await.unwrap().unwrap();
         assert_eq!(piece, format!("{number}\n"), "one at a time");
@@ -172,11 +175,7 @@ async fn draining_finishes_streams_and_takes_no_new_ones() {
     let upstream = Upstream2::start(100);
     let mut proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
-    let (response, _stream) = client
-        .open(Method::GET, "/v2/models/m/tick", &[], true)
-        .await
-        .unwrap();
-    let mut body = response.await.unwrap().into_body();
+    let mut body = ticks(&client).await;
     piece(&mut body).await.unwrap().unwrap();
     proxy.signal(nix::sys::signal::Signal::SIGTERM);
     let mut pieces = 1;
