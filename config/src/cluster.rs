@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::files::Source;
 use crate::suggest::hint;
-use crate::{Error, Place, Spot};
+use crate::{Error, FieldLocation, ObjectLocation};
 
 /// What the annotations of a model begin with.
 const PREFIX: &str = "tailback.dev/";
@@ -214,7 +214,7 @@ impl ClusterObject {
             };
             if !known().any(|one| one == name) {
                 return Err(Error::Rule {
-                    spot: Box::new(Spot {
+                    spot: Box::new(FieldLocation {
                         file: Arc::clone(file),
                         document: 1,
                         object: String::new(),
@@ -230,7 +230,7 @@ impl ClusterObject {
 }
 
 /// Whether what is at `place` comes from a cluster.
-pub(crate) fn is_from_cluster(place: &Place) -> bool {
+pub(crate) fn is_from_cluster(place: &ObjectLocation) -> bool {
     is_cluster_file(&place.file)
 }
 

@@ -20,12 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub process: Process,
-    pub thresholds: Thresholds,
+    pub model_defaults: ModelDefaults,
 }
 
 /// What holds for a model where neither it nor its server says otherwise.
 #[derive(Debug)]
-pub(crate) struct Thresholds {
+pub(crate) struct ModelDefaults {
     pub policy: Setting<Policy>,
     pub lag_threshold: Setting<NonZeroU32>,
     pub inactive: Setting<Duration>,
@@ -44,11 +44,11 @@ pub(crate) fn read(env: &Env, errors: &mut Vec<Error>) -> Option<Environment> {
         errors,
         set: Vec::new(),
     };
-    let thresholds = vars.thresholds();
+    let model_defaults = vars.model_defaults();
     let process = vars.process();
     Some(Environment {
         process: process?,
-        thresholds: thresholds?,
+        model_defaults: model_defaults?,
     })
 }
 
@@ -62,7 +62,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn thresholds(&mut self) -> Option<Thresholds> {
+    fn model_defaults(&mut self) -> Option<ModelDefaults> {
         let policy = self.setting("TAILBACK_SCALING_POLICY", Policy::parse, "lag or lag-step");
         let lag_threshold = self.setting("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", parse, FROM_ONE);
         let inactive = self.setting(
@@ -82,7 +82,7 @@ impl Reader<'_> {
         );
         let queue = self.setting("TAILBACK_HOLD_QUEUE", parse, FROM_ZERO);
         let deadline = self.setting("TAILBACK_HOLD_SECONDS", above_zero, ABOVE_ZERO);
-        Some(Thresholds {
+        Some(ModelDefaults {
             policy: policy?,
             lag_threshold: lag_threshold?,
             inactive: inactive?,

@@ -48,7 +48,7 @@ pub enum Error {
     #[error("{spot}: found {found}, expected {expected}")]
     Value {
         /// Which field.
-        spot: Box<Spot>,
+        spot: Box<FieldLocation>,
         /// What it holds, or `nothing`.
         found: String,
         /// What it must hold.
@@ -58,7 +58,7 @@ pub enum Error {
     #[error("{spot}: {message}")]
     Rule {
         /// Which field, or the whole document.
-        spot: Box<Spot>,
+        spot: Box<FieldLocation>,
         /// What the rule is and how to keep it.
         message: String,
     },
@@ -98,7 +98,7 @@ pub enum Error {
 
 /// A field of a document, or the whole document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spot {
+pub struct FieldLocation {
     /// The file.
     pub file: Arc<Path>,
     /// Which document, counted from 1.
@@ -115,9 +115,9 @@ pub struct Spot {
 #[derive(Debug)]
 pub struct Errors(Vec<Error>);
 
-// === impl Spot ===
+// === impl FieldLocation ===
 
-impl fmt::Display for Spot {
+impl fmt::Display for FieldLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: document {}", self.file.display(), self.document)?;
         if !self.object.is_empty() {

@@ -30,7 +30,7 @@ pub enum Source {
     /// To the pods of a Service, each by itself, as its EndpointSlices list them.
     Service(Service),
     /// To addresses that stand for all replicas, such as a gateway's. Never empty.
-    Fixed(Vec<Endpoint>),
+    Endpoints(Vec<Endpoint>),
 }
 
 /// A Service in the workload's namespace.
@@ -96,7 +96,7 @@ impl fmt::Display for KubernetesSpec {
         write!(f, "{kind} ({api_version}) {namespace}{name}, ")?;
         match &self.source {
             Source::Service(service) => write!(f, "{service}")?,
-            Source::Fixed(endpoints) => {
+            Source::Endpoints(endpoints) => {
                 let all: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();
                 write!(f, "through {}", all.join(" "))?;
             }

@@ -41,11 +41,11 @@ pub use cluster::{ClusterKind, ClusterObject};
 pub use config::Config;
 pub use describe::describe;
 pub use env::Env;
-pub use error::{Error, Errors, Spot};
+pub use error::{Error, Errors, FieldLocation};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
-pub use origin::{Origin, Place, Setting};
+pub use origin::{ObjectLocation, Origin, Setting};
 pub use process::{
     AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
     Token,

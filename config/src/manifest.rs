@@ -2,13 +2,13 @@
 //! What takes several documents to decide is in `resolve`.
 
 mod fields;
-mod fixed;
 mod kubernetes;
 mod model;
+mod overrides;
 mod process;
 mod seldon;
 mod server;
-mod tuning;
+mod static_endpoints;
 mod webhook;
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::suggest::hint;
 use crate::yaml::{Document, Node};
-use crate::{Env, Error, Place, Server, Spot};
+use crate::{Env, Error, FieldLocation, ObjectLocation, Server};
 
 pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
@@ -39,7 +39,7 @@ pub(crate) struct Objects {
 
 /// Which of the two `apiVersion`s a document has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dialect {
+enum ApiVersion {
     Native,
     Seldon,
 }
@@ -61,7 +61,7 @@ impl Objects {
             root.entry("metadata")
                 .and_then(|metadata| metadata.entry("name")),
         );
-        let context = Context::new(Spot {
+        let context = Context::new(FieldLocation {
             file: Arc::clone(file),
             document: document.number,
             // Shown with every error; a name that is no name is shown by its own error alone.
@@ -84,7 +84,7 @@ impl Objects {
             return;
         };
         let Some(kind) = read_kind(&root) else { return };
-        let dialect = read_dialect(&root, kind);
+        let api_version = read_api_version(&root, kind);
         root.ignore(&["status"]);
         let name = root
             .required("metadata", "a map with a name")
@@ -94,16 +94,16 @@ impl Objects {
             None => Some(Fields::empty(context, &root, "spec")), // what is missing in it says so itself
         };
         root.finish();
-        let (Some(dialect), Some(name), Some(spec)) = (dialect, name, spec) else {
+        let (Some(api_version), Some(name), Some(spec)) = (api_version, name, spec) else {
             return;
         };
-        let place = Place {
+        let place = ObjectLocation {
             name,
             ..context.place()
         };
         match kind {
             "Server" => self.servers.extend(server::read(&spec, place, env)),
-            _ => self.models.extend(model::read(&spec, place, dialect)),
+            _ => self.models.extend(model::read(&spec, place, api_version)),
         }
         spec.finish();
     }
@@ -126,15 +126,15 @@ fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
     }
 }
 
-fn read_dialect(root: &Fields<'_>, kind: &str) -> Option<Dialect> {
+fn read_api_version(root: &Fields<'_>, kind: &str) -> Option<ApiVersion> {
     let expected = match kind {
         "Server" => NATIVE.to_owned(),
         _ => format!("{NATIVE} or {SELDON}"),
     };
     let value = root.required("apiVersion", &expected)?;
     match value.text()?.as_str() {
-        NATIVE => Some(Dialect::Native),
-        SELDON if kind == "Model" => Some(Dialect::Seldon),
+        NATIVE => Some(ApiVersion::Native),
+        SELDON if kind == "Model" => Some(ApiVersion::Seldon),
         SELDON => {
             value.rule(&format!(
                 "a Server of {SELDON} describes Kubernetes workloads of Seldon's own and is not read; \

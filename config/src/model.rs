@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Origin, Place, Server, Setting};
+use crate::{ObjectLocation, Origin, Server, Setting};
 
 /// What a client asks for by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Model {
     /// The name clients use.
     pub name: String,
     /// The document that describes it.
-    pub place: Place,
+    pub place: ObjectLocation,
     /// What its replicas call it, if not by its name.
     pub upstream_name: Option<String>,
     /// The server its replicas run on.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Two places are equal when they name the same object in the same file: a comment added further
 /// up moves the lines, but changes nothing.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct ObjectLocation {
     /// The manifest file, as it was given on the command line or found in the folder.
     pub file: Arc<Path>,
     /// Which document of the file, counted from 1.
@@ -26,9 +26,9 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The model's own document.
-    Model(Place),
+    Model(ObjectLocation),
     /// The document of the server the model runs on.
-    Server(Place),
+    Server(ObjectLocation),
     /// An option of the command line.
     Option(&'static str),
     /// An environment variable.
@@ -46,17 +46,17 @@ pub struct Setting<T> {
     pub origin: Origin,
 }
 
-// === impl Place ===
+// === impl ObjectLocation ===
 
-impl PartialEq for Place {
+impl PartialEq for ObjectLocation {
     fn eq(&self, other: &Self) -> bool {
         self.file == other.file && self.name == other.name
     }
 }
 
-impl Eq for Place {}
+impl Eq for ObjectLocation {}
 
-impl fmt::Display for Place {
+impl fmt::Display for ObjectLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -104,8 +104,8 @@ impl<T> Deref for Setting<T> {
 mod tests {
     use super::*;
 
-    fn place(line: usize) -> Place {
-        Place {
+    fn place(line: usize) -> ObjectLocation {
+        ObjectLocation {
             file: Path::new("examples/simple.yaml").into(),
             document: 2,
             line,

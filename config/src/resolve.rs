@@ -10,11 +10,11 @@ mod workload;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::environment::{Environment, Thresholds};
+use crate::environment::{Environment, ModelDefaults};
 use crate::manifest::{Draft, Objects};
 use crate::{
-    Config, Error, Hold, Model, Origin, Overrides, Place, Replication, Scaling, Server, Setting,
-    Spot,
+    Config, Error, FieldLocation, Hold, Model, ObjectLocation, Origin, Overrides, Replication,
+    Scaling, Server, Setting,
 };
 
 /// The configuration that `objects` and `environment` make. What is wrong goes to `errors`; the
@@ -39,7 +39,7 @@ pub(crate) fn resolve(
     let mut memory = capacity::Memory::default();
     let mut workloads = workload::Workloads::default();
     let mut webhooks = webhook::Webhooks::default();
-    let mut places = HashMap::<String, Place>::new();
+    let mut places = HashMap::<String, ObjectLocation>::new();
     for draft in objects.models {
         if let Some(first) = places.get(&draft.place.name) {
             errors.push(duplicate("Model", &draft.place, first));
@@ -55,7 +55,7 @@ pub(crate) fn resolve(
             check_reach(&draft, server, errors);
         }
         webhooks.add(&draft, server, errors);
-        if let Some(model) = model(draft, server, &environment.thresholds, errors) {
+        if let Some(model) = model(draft, server, &environment.model_defaults, errors) {
             models.insert(model.name.clone(), Arc::new(model));
         }
     }
@@ -70,7 +70,7 @@ pub(crate) fn resolve(
 fn model(
     draft: Draft,
     server: &Arc<Server>,
-    thresholds: &Thresholds,
+    model_defaults: &ModelDefaults,
     errors: &mut Vec<Error>,
 ) -> Option<Model> {
     check_concurrency(&draft, server, errors);
@@ -78,7 +78,7 @@ fn model(
     let replicas = replicas::read(&draft, server, errors)?;
     let concurrency = match &draft.concurrency {
         Some(own) => {
-            let place = Place {
+            let place = ObjectLocation {
                 line: own.spot.line,
                 ..draft.place.clone()
             };
@@ -89,7 +89,7 @@ fn model(
         }
         None => Setting::new(None, Origin::Default),
     };
-    let (hold, scaling) = tune(draft.overrides, &server.overrides, thresholds);
+    let (hold, scaling) = tune(draft.overrides, &server.overrides, model_defaults);
     Some(Model {
         name: draft.place.name.clone(),
         place: draft.place,
@@ -106,7 +106,7 @@ fn model(
 }
 
 /// Each threshold from the strongest who sets it: model, server, environment or default.
-fn tune(model: Overrides, server: &Overrides, rest: &Thresholds) -> (Hold, Scaling) {
+fn tune(model: Overrides, server: &Overrides, rest: &ModelDefaults) -> (Hold, Scaling) {
     fn pick<T: Clone>(
         model: Option<Setting<T>>,
         server: &Option<Setting<T>>,
@@ -191,7 +191,7 @@ fn check_storage(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     }
 }
 
-fn rule(spot: &Spot, message: String) -> Error {
+fn rule(spot: &FieldLocation, message: String) -> Error {
     Error::Rule {
         spot: Box::new(spot.clone()),
         message,
@@ -199,8 +199,8 @@ fn rule(spot: &Spot, message: String) -> Error {
 }
 
 /// The second object of a name names the first.
-fn duplicate(kind: &str, second: &Place, first: &Place) -> Error {
-    let spot = Spot {
+fn duplicate(kind: &str, second: &ObjectLocation, first: &ObjectLocation) -> Error {
+    let spot = FieldLocation {
         file: Arc::clone(&second.file),
         document: second.document,
         object: format!("{kind} {}", second.name),

@@ -6,7 +6,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{KubernetesSpec, Place, Policy, RateLimit, SeldonSpec, Setting, Source, WebhookSpec};
+use crate::{
+    KubernetesSpec, ObjectLocation, Policy, RateLimit, SeldonSpec, Setting, Source, WebhookSpec,
+};
 
 /// How replicas of one or more models are run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +16,7 @@ pub struct Server {
     /// The name models refer to.
     pub name: String,
     /// The document that describes it.
-    pub place: Place,
+    pub place: ObjectLocation,
     /// What it can run: a model's requirements must be among them.
     pub capabilities: Vec<String>,
     /// Bytes of memory a replica has for its models; `None`: not checked.
@@ -212,7 +214,7 @@ impl Server {
         match &self.kind {
             Kind::Static(spec) => Some(&spec.endpoints),
             Kind::Kubernetes(spec) => match &spec.source {
-                Source::Fixed(endpoints) => Some(endpoints),
+                Source::Endpoints(endpoints) => Some(endpoints),
                 Source::Service(_) => None,
             },
             Kind::Webhook(spec) => Some(&spec.endpoints),

@@ -18,7 +18,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
     assert_eq!(errors, Vec::<String>::new());
     let Environment {
         process,
-        thresholds,
+        model_defaults,
     } = environment.unwrap();
     assert_eq!(process.listen.to_string(), "127.0.0.1:9000");
     assert_eq!(process.admin.to_string(), "127.0.0.1:9006");
@@ -53,14 +53,14 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
     assert_eq!(process.peers, None);
     assert_eq!(process.set, Vec::<&str>::new());
     assert_eq!(
-        thresholds.policy,
+        model_defaults.policy,
         Setting::new(Policy::Lag, Origin::Default)
     );
-    assert_eq!(thresholds.lag_threshold.get(), 30);
-    assert_eq!(thresholds.inactive.as_secs(), 600);
-    assert_eq!(thresholds.stability.as_secs(), 60);
-    assert_eq!(*thresholds.queue, 10_000);
-    assert_eq!(thresholds.deadline.as_secs(), 60);
+    assert_eq!(model_defaults.lag_threshold.get(), 30);
+    assert_eq!(model_defaults.inactive.as_secs(), 600);
+    assert_eq!(model_defaults.stability.as_secs(), 60);
+    assert_eq!(*model_defaults.queue, 10_000);
+    assert_eq!(model_defaults.deadline.as_secs(), 60);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn variables_set_what_they_are_named_for() {
     assert_eq!(errors, Vec::<String>::new());
     let Environment {
         process,
-        thresholds,
+        model_defaults,
     } = environment.unwrap();
     assert_eq!(
         (
@@ -197,13 +197,13 @@ fn variables_set_what_they_are_named_for() {
     };
     assert_eq!(process.limits, limits);
     assert_eq!(process.peers, None);
-    assert_eq!(thresholds.policy.value, Policy::LagStep);
+    assert_eq!(model_defaults.policy.value, Policy::LagStep);
     let origin = Origin::Environment("SELDON_MODEL_INFERENCE_LAG_THRESHOLD");
-    assert_eq!(thresholds.lag_threshold.origin, origin);
-    assert!(thresholds.stability.is_zero());
-    assert_eq!(*thresholds.queue, 0);
+    assert_eq!(model_defaults.lag_threshold.origin, origin);
+    assert!(model_defaults.stability.is_zero());
+    assert_eq!(*model_defaults.queue, 0);
     assert_eq!(
-        thresholds.deadline.origin,
+        model_defaults.deadline.origin,
         Origin::Default,
         "set to nothing is not set"
     );

@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::number;
 use crate::suggest::nearest;
 use crate::yaml::{Data, Key, Node, quote};
-use crate::{Error, Place, Spot};
+use crate::{Error, FieldLocation, ObjectLocation};
 
 /// The document that is being read, and what was found wrong with it.
 pub(crate) struct Context {
     /// The document as a whole.
-    spot: Spot,
+    spot: FieldLocation,
     /// Each with its line: fields are asked for in another order than they are written in.
     errors: RefCell<Vec<(usize, Error)>>,
 }
@@ -42,13 +42,13 @@ pub(crate) struct Fields<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Located<T> {
     pub value: T,
-    pub spot: Spot,
+    pub spot: FieldLocation,
 }
 
 // === impl Context ===
 
 impl Context {
-    pub(crate) fn new(spot: Spot) -> Self {
+    pub(crate) fn new(spot: FieldLocation) -> Self {
         Self {
             spot,
             errors: RefCell::default(),
@@ -63,8 +63,8 @@ impl Context {
     }
 
     /// The document as a place; the name is not known here.
-    pub(crate) fn place(&self) -> Place {
-        Place {
+    pub(crate) fn place(&self) -> ObjectLocation {
+        ObjectLocation {
             file: Arc::clone(&self.spot.file),
             document: self.spot.document,
             line: self.spot.line,
@@ -72,15 +72,15 @@ impl Context {
         }
     }
 
-    fn spot(&self, line: usize, path: &str) -> Spot {
-        Spot {
+    fn spot(&self, line: usize, path: &str) -> FieldLocation {
+        FieldLocation {
             line,
             field: path.to_owned(),
             ..self.spot.clone()
         }
     }
 
-    fn wrong(&self, spot: Spot, found: String, expected: &str) {
+    fn wrong(&self, spot: FieldLocation, found: String, expected: &str) {
         let line = spot.line;
         let error = Error::Value {
             spot: Box::new(spot),
@@ -90,7 +90,7 @@ impl Context {
         self.errors.borrow_mut().push((line, error));
     }
 
-    fn rule(&self, spot: Spot, message: &str) {
+    fn rule(&self, spot: FieldLocation, message: &str) {
         let line = spot.line;
         let error = Error::Rule {
             spot: Box::new(spot),
@@ -119,7 +119,7 @@ impl<'a> Value<'a> {
         self.node.line
     }
 
-    pub(crate) fn spot(&self) -> Spot {
+    pub(crate) fn spot(&self) -> FieldLocation {
         self.context.spot(self.node.line, &self.path)
     }
 
@@ -339,7 +339,7 @@ impl<'a> Fields<'a> {
         self.context.rule(self.spot(), message);
     }
 
-    pub(crate) fn spot(&self) -> Spot {
+    pub(crate) fn spot(&self) -> FieldLocation {
         self.context.spot(self.line, &self.path)
     }
 

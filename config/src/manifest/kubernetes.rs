@@ -2,14 +2,14 @@
 
 use crate::kubernetes::{KubernetesSpec, MODEL, Service, ServicePort, Source};
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{fixed, is_name};
-use crate::{Endpoint, Place, UpstreamTls};
+use crate::manifest::{is_name, static_endpoints};
+use crate::{Endpoint, ObjectLocation, UpstreamTls};
 
 const API_VERSION: &str = "apps/v1";
 const KIND: &str = "Deployment";
 
 /// The workload that `value` describes; what is wrong with it is noted.
-pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<KubernetesSpec> {
+pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<KubernetesSpec> {
     let fields = value.fields()?;
     let api_version = fields
         .get("apiVersion")
@@ -31,13 +31,13 @@ pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<KubernetesSpec> {
     };
     let source = read_source(&fields, name.as_deref());
     let tls = fields.get("tls").map(|value| {
-        let tls = fixed::read_tls(&value, place);
+        let tls = static_endpoints::read_tls(&value, place);
         check_tls(&value, source.as_ref(), tls.as_ref());
         tls
     });
     fields.finish();
     let secure = match &source {
-        Some(Source::Fixed(endpoints)) => endpoints.iter().any(|endpoint| endpoint.secure),
+        Some(Source::Endpoints(endpoints)) => endpoints.iter().any(|endpoint| endpoint.secure),
         _ => false,
     };
     let tls = match tls {
@@ -99,7 +99,7 @@ fn read_namespace(value: &Value<'_>) -> Option<String> {
 fn read_source(fields: &Fields<'_>, workload: Option<&str>) -> Option<Source> {
     match (fields.get("service"), fields.get("endpoints")) {
         (Some(service), None) => read_service(&service, workload).map(Source::Service),
-        (None, Some(endpoints)) => read_endpoints(&endpoints).map(Source::Fixed),
+        (None, Some(endpoints)) => read_endpoints(&endpoints).map(Source::Endpoints),
         (Some(_), Some(endpoints)) => {
             endpoints
                 .rule("`service` is set as well; expected exactly one of service and endpoints");
@@ -164,7 +164,7 @@ fn read_port(value: &Value<'_>) -> Option<ServicePort> {
 }
 
 fn read_endpoints(value: &Value<'_>) -> Option<Vec<Endpoint>> {
-    let endpoints = fixed::read_endpoints(value)?;
+    let endpoints = static_endpoints::read_endpoints(value)?;
     (!endpoints.is_empty()).then_some(endpoints)
 }
 
@@ -175,7 +175,7 @@ fn check_tls(value: &Value<'_>, source: Option<&Source>, tls: Option<&UpstreamTl
             "found no serverName, expected one: the pods of a Service are reached by their \
              addresses, which are not in their certificates",
         ),
-        (Some(Source::Fixed(endpoints)), _) if endpoints.iter().any(|one| !one.secure) => {
+        (Some(Source::Endpoints(endpoints)), _) if endpoints.iter().any(|one| !one.secure) => {
             value.rule("the endpoints are http; expected https endpoints, or no tls");
         }
         _ => {}

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use crate::manifest::Dialect;
+use crate::manifest::ApiVersion;
 use crate::manifest::fields::{Fields, Located, Value};
-use crate::manifest::{NATIVE, tuning};
-use crate::{Origin, Overrides, Place, Spot};
+use crate::manifest::{NATIVE, overrides};
+use crate::{FieldLocation, ObjectLocation, Origin, Overrides};
 
 /// Fields of Seldon's `Model` that mean nothing here. Accepted in our own documents as well, so
 /// that a Seldon manifest becomes one of ours by its `apiVersion` alone.
@@ -30,9 +30,9 @@ const NATIVE_ONLY: &[&str] = &["concurrency", "hold", "scaling", "upstreamName"]
 /// A model as its document has it: its server not found, its defaults not filled in.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub place: Place,
+    pub place: ObjectLocation,
     /// `spec`, for what is wrong with no field of it in particular.
-    pub spot: Spot,
+    pub spot: FieldLocation,
     pub server: Option<Located<String>>,
     pub upstream_name: Option<String>,
     pub storage_uri: Option<String>,
@@ -46,7 +46,11 @@ pub(crate) struct Draft {
 }
 
 /// The model that `spec` describes; what is wrong with it is noted.
-pub(super) fn read(spec: &Fields<'_>, place: Place, dialect: Dialect) -> Option<Draft> {
+pub(super) fn read(
+    spec: &Fields<'_>,
+    place: ObjectLocation,
+    api_version: ApiVersion,
+) -> Option<Draft> {
     let before = spec.failed();
     let count = |name| {
         spec.get(name)
@@ -64,8 +68,8 @@ pub(super) fn read(spec: &Fields<'_>, place: Place, dialect: Dialect) -> Option<
     }
     let min = spec
         .get("minReplicas")
-        .and_then(|value| read_min(&value, dialect));
-    if dialect == Dialect::Seldon {
+        .and_then(|value| read_min(&value, api_version));
+    if api_version == ApiVersion::Seldon {
         for name in NATIVE_ONLY {
             if let Some(value) = spec.get(name) {
                 value.rule(&format!(
@@ -94,7 +98,7 @@ pub(super) fn read(spec: &Fields<'_>, place: Place, dialect: Dialect) -> Option<
         concurrency: spec
             .get("concurrency")
             .and_then(|value| value.count_from_one().map(|count| value.at(count))),
-        overrides: tuning::read(spec, &place, Origin::Model),
+        overrides: overrides::read(spec, &place, Origin::Model),
         place,
     };
     (spec.failed() == before).then_some(draft)
@@ -111,9 +115,9 @@ fn read_upstream_name(value: &Value<'_>) -> Option<String> {
     None
 }
 
-fn read_min(value: &Value<'_>, dialect: Dialect) -> Option<Located<u32>> {
+fn read_min(value: &Value<'_>, api_version: ApiVersion) -> Option<Located<u32>> {
     let min = value.count()?;
-    if min == 0 && dialect == Dialect::Seldon {
+    if min == 0 && api_version == ApiVersion::Seldon {
         value.rule(&format!(
             "found 0, expected at least 1 in a Seldon Model; write it as {NATIVE} to scale to zero"
         ));

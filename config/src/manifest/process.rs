@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::manifest::fields::Value;
-use crate::{Place, ProcessSpec};
+use crate::{ObjectLocation, ProcessSpec};
 
 const READY: &str = "/v2/health/ready";
 const DRAIN: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_secs(300);
 
 /// The command that `value` describes; what is wrong with it is noted.
-pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<ProcessSpec> {
+pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessSpec> {
     let fields = value.fields()?;
     let directory = folder_of(&place.file);
     let list = fields.required("command", "a list of words: the program and its arguments");

@@ -1,9 +1,9 @@
 //! `seldon` of a server: the scheduler of Seldon Core 2, and the way to its models.
 
 use crate::manifest::fields::Value;
-use crate::manifest::fixed;
+use crate::manifest::static_endpoints;
 use crate::seldon::SeldonSpec;
-use crate::{Endpoint, Place, UpstreamTls};
+use crate::{Endpoint, ObjectLocation, UpstreamTls};
 
 /// The scheduler's Service in Seldon's own charts, and its ports.
 const HOST: &str = "seldon-scheduler";
@@ -11,7 +11,7 @@ const STATUS_PORT: u16 = 9004;
 const AGENT_PORT: u16 = 9005;
 
 /// The scheduler that `value` describes; what is wrong with it is noted.
-pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<SeldonSpec> {
+pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<SeldonSpec> {
     let fields = value.fields()?;
     let before = fields.failed();
     let address = |name, default: String| match fields.get(name) {
@@ -25,12 +25,12 @@ pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<SeldonSpec> {
         "endpoints",
         "a list of addresses such as http://seldon-mesh:80",
     );
-    let endpoints = list.and_then(|list| fixed::read_endpoints(&list));
+    let endpoints = list.and_then(|list| static_endpoints::read_endpoints(&list));
     let tls = fields.get("tls").map(|value| {
         if endpoints.iter().flatten().any(|one| !one.secure) {
             value.rule("the endpoints are http; expected https endpoints, or no tls");
         }
-        fixed::read_tls(&value, place)
+        static_endpoints::read_tls(&value, place)
     });
     let went_well = fields.failed() == before;
     fields.finish();

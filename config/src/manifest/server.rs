@@ -1,15 +1,15 @@
 //! A `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{fixed, kubernetes, process, seldon, tuning, webhook};
+use crate::manifest::{kubernetes, overrides, process, seldon, static_endpoints, webhook};
 use crate::suggest::hint;
-use crate::{Env, Kind, Origin, Place, Protocol, Server};
+use crate::{Env, Kind, ObjectLocation, Origin, Protocol, Server};
 
 /// The ways to run replicas.
 const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
 
 /// The server that `spec` describes; what is wrong with it is noted.
-pub(super) fn read(spec: &Fields<'_>, place: Place, env: &Env) -> Option<Server> {
+pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Server> {
     let before = spec.failed();
     let capabilities = spec
         .get("capabilities")
@@ -20,7 +20,7 @@ pub(super) fn read(spec: &Fields<'_>, place: Place, env: &Env) -> Option<Server>
         .get("concurrency")
         .and_then(|value| value.count_from_one());
     let max_replicas = spec.get("maxReplicas").and_then(|value| read_max(&value));
-    let overrides = tuning::read(spec, &place, Origin::Server);
+    let overrides = overrides::read(spec, &place, Origin::Server);
     let protocol = spec
         .get("protocol")
         .map_or(Some(Protocol::default()), |value| read_protocol(&value));
@@ -52,7 +52,7 @@ fn read_max(value: &Value<'_>) -> Option<u32> {
 }
 
 /// The one way to run replicas that is set.
-fn read_kind(spec: &Fields<'_>, place: &Place, env: &Env) -> Option<Kind> {
+fn read_kind(spec: &Fields<'_>, place: &ObjectLocation, env: &Env) -> Option<Kind> {
     let mut given = Vec::new();
     let mut kind = None;
     for way in WAYS {
@@ -66,7 +66,7 @@ fn read_kind(spec: &Fields<'_>, place: &Place, env: &Env) -> Option<Kind> {
         given.push(way);
         kind = kind.or(match *way {
             "process" => process::read(&value, place).map(Kind::Process),
-            "static" => fixed::read(&value, place).map(Kind::Static),
+            "static" => static_endpoints::read(&value, place).map(Kind::Static),
             "kubernetes" => kubernetes::read(&value, place).map(Kind::Kubernetes),
             "webhook" => webhook::read(&value, place, env).map(Kind::Webhook),
             _ => seldon::read(&value, place).map(Kind::Seldon),

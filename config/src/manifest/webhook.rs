@@ -6,17 +6,17 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::fixed;
+use crate::manifest::static_endpoints;
 use crate::webhook::{CallBody, CallTarget, Json, ScaleCall, StateCall, WebhookSpec};
 use crate::yaml::Data;
-use crate::{Endpoint, Env, Place, Template, UpstreamTls};
+use crate::{Endpoint, Env, ObjectLocation, Template, UpstreamTls};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(5);
 const METHODS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH];
 
 /// The webhook that `value` describes; what is wrong with it is noted.
-pub(super) fn read(value: &Value<'_>, place: &Place, env: &Env) -> Option<WebhookSpec> {
+pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Option<WebhookSpec> {
     let fields = value.fields()?;
     let before = fields.failed();
     let scale = fields
@@ -27,13 +27,13 @@ pub(super) fn read(value: &Value<'_>, place: &Place, env: &Env) -> Option<Webhoo
         .and_then(|value| read_scale(&value, env));
     let state = fields.get("state").map(|value| read_state(&value, env));
     let endpoints = fields.get("endpoints").map(|list| {
-        let endpoints = fixed::read_endpoints(&list);
+        let endpoints = static_endpoints::read_endpoints(&list);
         endpoints.unwrap_or_default()
     });
     let tls_value = fields.get("tls");
     let tls = tls_value
         .as_ref()
-        .map(|value| fixed::read_tls(value, place));
+        .map(|value| static_endpoints::read_tls(value, place));
     let endpoints = match endpoints {
         Some(endpoints) => endpoints,
         None => {

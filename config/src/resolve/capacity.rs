@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::manifest::Draft;
 use crate::number::show_bytes;
-use crate::{Error, Server, Spot};
+use crate::{Error, FieldLocation, Server};
 
 /// What the models want of each server that has a bound.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl<'a> Memory<'a> {
             let models = models.collect::<Vec<_>>().join(", ");
             let sum = u64::try_from(sum).map_or_else(|_| sum.to_string(), show_bytes);
             errors.push(Error::Rule {
-                spot: Box::new(Spot {
+                spot: Box::new(FieldLocation {
                     file: Arc::clone(&server.place.file),
                     document: server.place.document,
                     object: format!("Server {}", server.name),

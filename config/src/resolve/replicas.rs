@@ -4,7 +4,7 @@
 //! fixed count. A Kubernetes workload whose model sets none of the three keeps the count it has.
 
 use crate::manifest::{Draft, Located};
-use crate::{Error, Kind, Origin, Place, Replicas, Server};
+use crate::{Error, Kind, ObjectLocation, Origin, Replicas, Server};
 
 use super::rule;
 
@@ -185,7 +185,7 @@ fn within_server(count: &Located<u32>, server: &Server, errors: &mut Vec<Error>)
 /// The model, if it sets the count itself.
 fn origin(draft: &Draft, own: Option<&Located<u32>>, otherwise: Origin) -> Origin {
     match own {
-        Some(own) => Origin::Model(Place {
+        Some(own) => Origin::Model(ObjectLocation {
             line: own.spot.line,
             ..draft.place.clone()
         }),

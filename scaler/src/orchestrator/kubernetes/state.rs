@@ -68,7 +68,7 @@ impl State {
                 heard: Heard::default(),
                 port: None,
             },
-            Source::Fixed(endpoints) => Way::Gateway {
+            Source::Endpoints(endpoints) => Way::Gateway {
                 addresses: Addresses::default(),
                 endpoints: endpoints.clone(),
                 ready: 0,

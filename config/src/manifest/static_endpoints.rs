@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::manifest::fields::Value;
-use crate::{Endpoint, Place, StaticSpec, UpstreamTls, endpoint};
+use crate::{Endpoint, ObjectLocation, StaticSpec, UpstreamTls, endpoint};
 
 /// Most bytes of a file with certificates.
 const LARGEST: u64 = 1024 * 1024;
 
 /// The addresses that `value` describes; what is wrong with them is noted.
-pub(super) fn read(value: &Value<'_>, place: &Place) -> Option<StaticSpec> {
+pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<StaticSpec> {
     let fields = value.fields()?;
     let list = fields.required(
         "endpoints",
@@ -99,7 +99,7 @@ fn read_address(value: &Value<'_>) -> Option<Endpoint> {
     endpoint
 }
 
-pub(super) fn read_tls(value: &Value<'_>, place: &Place) -> Option<UpstreamTls> {
+pub(super) fn read_tls(value: &Value<'_>, place: &ObjectLocation) -> Option<UpstreamTls> {
     let fields = value.fields()?;
     let ca = fields
         .get("ca")
@@ -126,7 +126,7 @@ fn read_name(value: &Value<'_>) -> Option<String> {
 }
 
 /// The certificates in a file beside the manifest.
-fn read_ca(value: &Value<'_>, place: &Place) -> Option<Vec<Vec<u8>>> {
+fn read_ca(value: &Value<'_>, place: &ObjectLocation) -> Option<Vec<Vec<u8>>> {
     let text = value.text()?;
     let folder = place.file.parent().map(PathBuf::from).unwrap_or_default();
     let path = folder.join(&text);

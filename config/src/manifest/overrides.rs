@@ -3,10 +3,14 @@
 
 use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
-use crate::{Origin, Overrides, Place, Policy, RateLimit, Setting};
+use crate::{ObjectLocation, Origin, Overrides, Policy, RateLimit, Setting};
 
 /// What `scaling` and `hold` of a server or model say.
-pub(super) fn read(spec: &Fields<'_>, place: &Place, origin: fn(Place) -> Origin) -> Overrides {
+pub(super) fn read(
+    spec: &Fields<'_>,
+    place: &ObjectLocation,
+    origin: fn(ObjectLocation) -> Origin,
+) -> Overrides {
     let set = Set { place, origin };
     let mut overrides = Overrides::default();
     if let Some(scaling) = spec.get("scaling").and_then(|value| value.fields()) {
@@ -30,8 +34,8 @@ pub(super) fn read(spec: &Fields<'_>, place: &Place, origin: fn(Place) -> Origin
 
 /// Who sets the values.
 struct Set<'a> {
-    place: &'a Place,
-    origin: fn(Place) -> Origin,
+    place: &'a ObjectLocation,
+    origin: fn(ObjectLocation) -> Origin,
 }
 
 impl Set<'_> {
@@ -42,7 +46,7 @@ impl Set<'_> {
         read: impl FnOnce(&Value<'n>) -> Option<T>,
     ) -> Option<Setting<T>> {
         let value = fields.get(name)?;
-        let place = Place {
+        let place = ObjectLocation {
             line: value.line(),
             ..self.place.clone()
         };
