@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test test-kube loom bench bench-policies fuzz deny check manifests setup
+.PHONY: help run demo kube-double test test-kube loom soak bench bench-instructions bench-policies fuzz deny check manifests setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -42,12 +42,21 @@ loom: ## every interleaving of the lock-free parts, by loom
 	RUSTFLAGS="--cfg tailback_loom" CARGO_TARGET_DIR=target/loom LOOM_MAX_PREEMPTIONS=3 \
 		cargo test --release --package tailback-scaler --lib loom_
 
+soak: ## SECONDS (600) of mixed load with crashes, reloads and left-behind children; nothing may be lost
+	cargo build --package tailback --bin tailback --package tailback-tests --bin soak
+	target/debug/soak $(or $(SECONDS),600)
+
 bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	scripts/setup bench
 	cargo build --release --package tailback --bin tailback --package tailback-benches --bin sink
 	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
 	benches/protocols $(RELEASE)/tailback
 	cargo bench --package tailback-benches --bench ledger
+
+bench-instructions: ## instructions that a small request costs, by callgrind, beside nginx
+	scripts/setup bench
+	cargo build --release --package tailback --bin tailback
+	benches/instructions $(RELEASE)/tailback
 
 bench-policies: ## is any other autoscaler better than `lag`, on synthetic demand and on TRACES="a.csv …"
 	cargo run --release --quiet --package tailback-benches --bin policies -- $(TRACES)

@@ -138,6 +138,16 @@ impl Client {
         Ok(line.trim_end().to_owned())
     }
 
+    /// Reads so many bytes, whatever they are.
+    ///
+    /// # Errors
+    /// If the connection ends before.
+    pub fn receive_exact(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Whether the other side has closed, after anything it still sends.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();

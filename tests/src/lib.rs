@@ -14,6 +14,7 @@ pub mod process;
 pub mod python;
 pub mod relay;
 pub mod seldon;
+pub mod soak;
 pub mod upstream;
 pub mod upstream2;
 
