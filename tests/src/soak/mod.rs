@@ -187,10 +187,8 @@ fn disturb(proxy: &Tailback, counts: &Counts, rng: &mut Rng, program: &str, mark
             counts.crashes.fetch_add(1, Ordering::Relaxed);
             let _ = ask("crash");
         }
-        5 => {
-            if ask("leak").is_ok_and(|answer| answer.status == 200) {
-                counts.leaks.fetch_add(1, Ordering::Relaxed);
-            }
+        5 if ask("leak").is_ok_and(|answer| answer.status == 200) => {
+            counts.leaks.fetch_add(1, Ordering::Relaxed);
         }
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt,
-    process::{Command, ExitCode, Stdio, exit},
+    process::{self, Command, ExitCode, Stdio},
     thread,
     time::Duration,
 };
@@ -83,7 +83,7 @@ fn answer(reader: &mut BufReader<TcpStream>) -> io::Result<bool> {
             }
             return Ok(false);
         }
-        "crash" => exit(3),
+        "crash" => process::abort(),
         "leak" => {
             leave_behind()?;
             reply(stream)?;
