@@ -28,10 +28,10 @@ use pingora_core::{
 };
 use tailback_config::{Config, Env, Store};
 use tailback_scaler::{
-    board::Board,
     ledger::Wake,
-    peers::herald::Herald,
+    peers::publisher::CountsPublisher,
     run::{Options, Scaler},
+    status::StatusStore,
 };
 use tokio::sync::watch;
 
@@ -81,15 +81,15 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         None => None,
     };
 
-    let board = Board::default();
+    let status_store = StatusStore::default();
     let wake = Wake::default();
-    let herald = Herald::default();
+    let publisher = CountsPublisher::default();
     let scaler = Scaler::start(Options {
         period: process.scaling_period,
         wake: wake.clone(),
-        board: board.clone(),
-        keeper: std::env::current_exe().context("cannot find the tailback program itself")?,
-        herald: herald.clone(),
+        status: status_store.clone(),
+        supervisor: std::env::current_exe().context("cannot find the tailback program itself")?,
+        publisher: publisher.clone(),
         peers: process.peers.clone(),
     })
     .context("cannot start the scaler")?;
@@ -123,9 +123,9 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
     let (stop_accepting, stopped) = watch::channel(false);
     let admin = Admin {
         plane: plane.clone(),
-        board,
-        herald,
-        switch: reloader.switch(),
+        status_store,
+        publisher,
+        pause: reloader.pause_handle(),
         token: process.admin_token.clone(),
         recorder: recorder.clone(),
     };

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use tailback_config::{Config, Replication};
 use tailback_scaler::{
     ledger::{Ledger, Wake},
-    run::Watched,
+    run::ModelHandle,
 };
 
 use crate::{admit::Pool, metrics::ModelMetrics, model::Model, upstream::Dial};
@@ -124,8 +124,8 @@ impl Table {
 
     /// What the scaler is to watch.
     #[must_use]
-    pub fn watched(&self) -> Vec<Watched> {
-        let watched = |m: &Arc<Model>| Watched {
+    pub fn model_handles(&self) -> Vec<ModelHandle> {
+        let watched = |m: &Arc<Model>| ModelHandle {
             model: m.config.clone(),
             ledger: m.ledger.clone(),
             traffic: m.pool.clone(),

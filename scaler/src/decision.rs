@@ -153,16 +153,16 @@ pub enum Reason {
         wanted: u32,
     },
     /// What runs is not known yet.
-    Unheard,
+    AwaitingState,
     /// Somebody else changed the count: it is taken over.
-    Foreign {
+    ExternalChange {
         /// asked for now
         replicas: u32,
         /// for how long nothing is asked for
         quiet: Duration,
     },
     /// Somebody else keeps changing the count: it is left to them for a while.
-    Yielding {
+    Contested {
         /// asked for now
         replicas: u32,
         /// for how long nothing is asked for
@@ -202,9 +202,9 @@ impl Reason {
             Self::Hanging { .. } => "hanging",
             Self::Limited { .. } => "limited",
             Self::Paused { .. } => "paused",
-            Self::Unheard => "unheard",
-            Self::Foreign { .. } => "foreign",
-            Self::Yielding { .. } => "yielding",
+            Self::AwaitingState => "awaiting_state",
+            Self::ExternalChange { .. } => "external_change",
+            Self::Contested { .. } => "contested",
             Self::Found { .. } => "found",
             Self::Configured { .. } => "configured",
         }
@@ -237,7 +237,7 @@ impl Decision {
 /// What came of asking the orchestrator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ScaleOutcome {
     /// It took the request.
     Accepted,
     /// It was not asked: dryRun.
@@ -245,12 +245,13 @@ pub enum Outcome {
     /// It refused or failed; says why.
     Failed(String),
     /// Somebody else asked for it.
-    Foreign,
+    #[serde(rename = "foreign")]
+    ExternalChange,
 }
 
 /// A scale decision that was carried out (or tried), for `/decisions` and the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Record {
+pub struct DecisionRecord {
     /// Seconds since 1970.
     pub time: f64,
     /// Which model.
@@ -266,10 +267,10 @@ pub struct Record {
     /// Why.
     pub reasons: Vec<Reason>,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: ScaleOutcome,
 }
 
-impl Record {
+impl DecisionRecord {
     /// All reasons in one sentence.
     #[must_use]
     pub fn why(&self) -> String {

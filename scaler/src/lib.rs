@@ -12,13 +12,11 @@ pub mod replica;
 mod sync;
 
 #[cfg(not(tailback_loom))]
-pub mod board;
-#[cfg(not(tailback_loom))]
-pub mod brain;
+pub mod constraints;
 #[cfg(not(tailback_loom))]
 pub mod decision;
 #[cfg(not(tailback_loom))]
-pub mod guard;
+pub mod model_scaler;
 #[cfg(not(tailback_loom))]
 pub mod orchestrator;
 #[cfg(not(tailback_loom))]
@@ -31,3 +29,5 @@ pub mod run;
 pub mod signals;
 #[cfg(not(tailback_loom))]
 pub mod simulate;
+#[cfg(not(tailback_loom))]
+pub mod status;

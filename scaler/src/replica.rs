@@ -24,7 +24,7 @@ pub struct Replica {
     limit: AtomicU32,
     /// Until when (ns on the process's clock) others are preferred, because
     /// connecting to this one failed.
-    shunned_until: AtomicU64,
+    ejected_until: AtomicU64,
 }
 
 impl Replica {
@@ -42,7 +42,7 @@ impl Replica {
             grpc_authority: None,
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
-            shunned_until: AtomicU64::new(0),
+            ejected_until: AtomicU64::new(0),
         }
     }
 
@@ -141,14 +141,14 @@ impl Replica {
     }
 
     /// Others are preferred until `until`, in ns on the process's clock.
-    pub fn shun(&self, until: crate::clock::Nanos) {
-        self.shunned_until.store(until.0, Ordering::Relaxed);
+    pub fn eject(&self, until: crate::clock::Nanos) {
+        self.ejected_until.store(until.0, Ordering::Relaxed);
     }
 
     /// Whether a recent connection to it failed.
     #[must_use]
-    pub fn is_shunned(&self, now: crate::clock::Nanos) -> bool {
-        now.0 < self.shunned_until.load(Ordering::Relaxed)
+    pub fn is_ejected(&self, now: crate::clock::Nanos) -> bool {
+        now.0 < self.ejected_until.load(Ordering::Relaxed)
     }
 }
 

@@ -112,13 +112,13 @@ impl Signals {
         }
     }
 
-    /// From now on readings have `unheard` in them, and nothing of it has happened
+    /// From now on readings have `correction` in them, and nothing of it has happened
     /// just now: what is kept is corrected as if it had been so all along.
-    pub fn correct(&mut self, unheard: &Reading) {
+    pub fn correct(&mut self, correction: &Reading) {
         for kept in self.kept.iter_mut().chain([&mut self.last]) {
             // Not a counter: what is held is looked at as it is.
-            let held = kept.held.saturating_add_signed(unheard.held as i64);
-            *kept = kept.plus(unheard);
+            let held = kept.held.saturating_add_signed(correction.held as i64);
+            *kept = kept.plus(correction);
             kept.held = held;
         }
     }

@@ -24,7 +24,7 @@ use std::{
 use tailback_scaler::{
     policy::Policy,
     simulate::{
-        Comparison, Conditions, Contender, Outcome, Setup, StartUp, Trace, read,
+        Comparison, Conditions, Contender, Setup, SimulationResult, StartUp, Trace, read,
         shapes::{self, Shape},
     },
 };
@@ -160,7 +160,7 @@ struct Score {
 
 impl Score {
     fn add(&mut self, case: &str, found: &Comparison, anyway: f64) {
-        let cell = |outcome: &Outcome| {
+        let cell = |outcome: &SimulationResult| {
             (
                 outcome.attainment(SLO_WAIT),
                 outcome.replica_seconds / found.needed.max(f64::MIN_POSITIVE),

@@ -6,7 +6,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use tailback_config::Token;
-use tailback_scaler::run::switch::{Activity, Switch, Switched};
+use tailback_scaler::{
+    run::pause::{PauseHandle, PauseResult},
+    status::PauseState,
+};
 
 use super::error;
 use crate::answer;
@@ -15,25 +18,25 @@ use crate::answer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order<'a> {
     model: &'a str,
-    activity: Activity,
+    state: PauseState,
 }
 
 impl<'a> Order<'a> {
     /// The order that `path` is, if it is one.
     pub(super) fn parse(path: &'a str) -> Option<Self> {
         let (model, word) = path.strip_prefix("/models/")?.rsplit_once('/')?;
-        let activity = match word {
-            "pause" => Activity::Paused,
-            "resume" => Activity::Active,
+        let state = match word {
+            "pause" => PauseState::Paused,
+            "resume" => PauseState::Active,
             _ => return None,
         };
-        Some(Self { model, activity })
+        Some(Self { model, state })
     }
 
     /// Does it, if `headers` have the token.
     pub(super) async fn carry_out(
         self,
-        switch: &Switch,
+        pause: &PauseHandle,
         token: Option<&Token>,
         headers: &HeaderMap,
     ) -> Response<Bytes> {
@@ -54,23 +57,25 @@ impl<'a> Order<'a> {
                 .insert(header::WWW_AUTHENTICATE, scheme);
             return response;
         }
-        match switch.set(self.model, self.activity).await {
-            Switched::Done => answer::json(
+        match pause.set(self.model, self.state).await {
+            PauseResult::Done => answer::json(
                 StatusCode::OK,
-                &json!({ "model": self.model, "paused": self.activity == Activity::Paused }),
+                &json!({ "model": self.model, "paused": self.state == PauseState::Paused }),
             ),
-            Switched::NoModel => error(
+            PauseResult::NoModel => error(
                 StatusCode::NOT_FOUND,
                 &format!("there is no model {:?}; /models lists them", self.model),
             ),
-            Switched::NotLeading(leader) => error(
+            PauseResult::NotLeading(leader) => error(
                 StatusCode::CONFLICT,
                 &format!(
                     "this proxy asks for no replicas; ask the one that leads: {}",
                     leader.as_deref().unwrap_or("nobody does now")
                 ),
             ),
-            Switched::Stopped => error(StatusCode::SERVICE_UNAVAILABLE, "the scaler has stopped"),
+            PauseResult::Stopped => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "the scaler has stopped")
+            }
         }
     }
 }
@@ -92,11 +97,11 @@ mod tests {
 
     #[test]
     fn orders_are_told_from_other_paths() {
-        let order = |model, activity| Some(Order { model, activity });
+        let order = |model, state| Some(Order { model, state });
         for (path, expected) in [
-            ("/models/a/pause", order("a", Activity::Paused)),
-            ("/models/a/resume", order("a", Activity::Active)),
-            ("/models/a/b/pause", order("a/b", Activity::Paused)),
+            ("/models/a/pause", order("a", PauseState::Paused)),
+            ("/models/a/resume", order("a", PauseState::Active)),
+            ("/models/a/b/pause", order("a/b", PauseState::Paused)),
             ("/models/a", None),
             ("/models/a/stop", None),
             ("/models/pause", None),

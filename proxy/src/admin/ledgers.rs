@@ -8,14 +8,14 @@ use futures_util::stream;
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use tailback_scaler::peers::herald::Lines;
+use tailback_scaler::peers::publisher::CountsUpdates;
 use tonic::body::Body;
 
-pub(super) fn lines(lines: Lines) -> Response<Body> {
-    let frames = stream::unfold(lines, |mut lines| async move {
-        let line = lines.next().await?;
-        let frame = Frame::data(Bytes::from(line.text()));
-        Some((Ok::<_, Infallible>(frame), lines))
+pub(super) fn serve(updates: CountsUpdates) -> Response<Body> {
+    let frames = stream::unfold(updates, |mut updates| async move {
+        let update = updates.next().await?;
+        let frame = Frame::data(Bytes::from(update.text()));
+        Some((Ok::<_, Infallible>(frame), updates))
     });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     response.headers_mut().insert(

@@ -23,7 +23,9 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tailback_config::Token;
-use tailback_scaler::{board::Board, peers::herald::Herald, run::switch::Switch};
+use tailback_scaler::{
+    peers::publisher::CountsPublisher, run::pause::PauseHandle, status::StatusStore,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -63,11 +65,11 @@ pub struct Admin {
     /// What is served.
     pub plane: Arc<DataPlane>,
     /// What the scaler shows.
-    pub board: Board,
+    pub status_store: StatusStore,
     /// What it tells other proxies.
-    pub herald: Herald,
+    pub publisher: CountsPublisher,
     /// Pauses and resumes models,
-    pub switch: Switch,
+    pub pause: PauseHandle,
     /// for who has this.
     pub token: Option<Token>,
     /// What was recorded.
@@ -76,7 +78,7 @@ pub struct Admin {
 
 /// Answers those who connect to `listener`, as long as it is polled.
 pub async fn serve(admin: Admin, listener: TcpListener) {
-    let keda = Arc::new(Keda::new(admin.plane.clone(), admin.board.clone()));
+    let keda = Arc::new(Keda::new(admin.plane.clone(), admin.status_store.clone()));
     let (admin, room) = (Arc::new(admin), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         // The semaphore is never closed.
@@ -152,14 +154,14 @@ impl Admin {
         if let Some(order) = Order::parse(path) {
             return whole(if method == Method::POST {
                 let (token, headers) = (self.token.as_ref(), request.headers());
-                order.carry_out(&self.switch, token, headers).await
+                order.carry_out(&self.pause, token, headers).await
             } else {
                 not_allowed("POST")
             });
         }
         if path == "/ledgers" {
             return match *method {
-                Method::GET => ledgers::lines(self.herald.lines()),
+                Method::GET => ledgers::serve(self.publisher.subscribe()),
                 _ => whole(not_allowed("GET")),
             };
         }
@@ -177,10 +179,10 @@ impl Admin {
             "/metrics" => self.metrics(),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.plane),
-            "/models" => json(StatusCode::OK, &pages::models(&table, &self.board)),
+            "/models" => json(StatusCode::OK, &pages::models(&table, &self.status_store)),
             "/decisions" => json(
                 StatusCode::OK,
-                &serde_json::json!({ "decisions": self.board.decisions() }),
+                &serde_json::json!({ "decisions": self.status_store.decisions() }),
             ),
             _ => return None,
         })
@@ -188,7 +190,10 @@ impl Admin {
 
     fn metrics(&self) -> Response<Bytes> {
         let mut text = self.recorder.render();
-        text.push_str(&render_models(&self.plane.tables.current(), &self.board));
+        text.push_str(&render_models(
+            &self.plane.tables.current(),
+            &self.status_store,
+        ));
         let mut response = Response::new(Bytes::from(text));
         response.headers_mut().insert(
             header::CONTENT_TYPE,

@@ -7,11 +7,10 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tailback_config::RateLimit;
 use tailback_scaler::{
-    board::Board,
     clock::Nanos,
     ledger::Reading,
-    peers::{Role, sum::View},
-    run::{Proxies, switch::Activity},
+    peers::{Role, peer_counts::PeerStatus},
+    status::{MembershipStatus, PauseState, StatusStore},
 };
 
 use crate::{answer, downstream::DataPlane, model::Model, table::Table};
@@ -29,24 +28,24 @@ pub(super) fn readiness(plane: &DataPlane) -> Response<Bytes> {
 }
 
 /// Counts, replicas and settings of every model, by name.
-pub(super) fn models(table: &Table, board: &Board) -> Value {
+pub(super) fn models(table: &Table, status_store: &StatusStore) -> Value {
     let mut models: Vec<_> = table.models.values().collect();
     models.sort_by(|a, b| a.name().cmp(b.name()));
-    let proxies = board.proxies();
-    let one = |m: &Arc<Model>| model(m, board, proxies.as_ref());
+    let proxies = status_store.membership();
+    let one = |m: &Arc<Model>| model(m, status_store, proxies.as_ref());
     let mut page = json!({
         "models": models.into_iter().map(one).collect::<Vec<_>>(),
         "draining": table.draining().map(|m| counts(m, &m.ledger.read())).collect::<Vec<_>>(),
     });
     if let Some(proxies) = &proxies {
-        page["proxies"] = company(proxies);
+        page["proxies"] = membership(proxies);
     }
     page
 }
 
 /// The proxies that act as one with this one.
-fn company(proxies: &Proxies) -> Value {
-    let peer = |peer: &View| {
+fn membership(proxies: &MembershipStatus) -> Value {
+    let peer = |peer: &PeerStatus| {
         json!({
             "instance": peer.instance,
             "address": peer.address.to_string(),
@@ -59,7 +58,7 @@ fn company(proxies: &Proxies) -> Value {
         "leads": proxies.role == Role::Leads,
         "leader": proxies.leader,
         "peers": proxies.peers.iter().map(peer).collect::<Vec<_>>(),
-        "notHeard": proxies.unheard.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "notHeard": proxies.unreachable.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "trouble": proxies.trouble,
     })
 }
@@ -76,9 +75,9 @@ fn counts(model: &Model, reading: &Reading) -> Value {
     })
 }
 
-fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
+fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipStatus>) -> Value {
     let reading = model.ledger.read();
-    let status = board.status(model.name()).unwrap_or_default();
+    let status = status_store.status(model.name()).unwrap_or_default();
     let config = &model.config;
     let max = if config.replicas.max == u32::MAX {
         Value::Null
@@ -95,7 +94,7 @@ fn model(model: &Model, board: &Board, proxies: Option<&Proxies>) -> Value {
         "draining": status.draining,
         "startUpSeconds": status.start_up_seconds,
         "failure": status.failure,
-        "paused": status.activity == Activity::Paused,
+        "paused": status.pause == PauseState::Paused,
         "reason": status.reason,
     });
     page["settings"] = json!({

@@ -21,7 +21,7 @@ pub fn take<R: Borrow<Replica>>(replicas: &[R], now: Nanos) -> Option<usize> {
             };
             let taken = |&i: &usize| {
                 let replica = replicas[i].borrow();
-                !replica.is_shunned(now) && replica.try_take()
+                !replica.is_ejected(now) && replica.try_take()
             };
             [first, second]
                 .iter()
@@ -39,7 +39,7 @@ fn take_any<R: Borrow<Replica>>(replicas: &[R], now: Nanos) -> Option<usize> {
         .collect();
     order.sort_by_key(|&i| {
         let replica = replicas[i].borrow();
-        (replica.is_shunned(now), replica.in_flight())
+        (replica.is_ejected(now), replica.in_flight())
     });
     order.into_iter().find(|&i| replicas[i].borrow().try_take())
 }
@@ -48,7 +48,7 @@ fn take_any<R: Borrow<Replica>>(replicas: &[R], now: Nanos) -> Option<usize> {
 pub(super) fn take_announced(replicas: &[Arc<Replica>]) -> Option<Arc<Replica>> {
     let now = Nanos::now();
     let mut order: Vec<_> = replicas.iter().collect();
-    order.sort_by_key(|r| (r.is_shunned(now), r.in_flight()));
+    order.sort_by_key(|r| (r.is_ejected(now), r.in_flight()));
     order.into_iter().find(|r| r.try_take_announced()).cloned()
 }
 
@@ -96,8 +96,8 @@ mod tests {
     #[test]
     fn avoids_what_could_not_be_reached_unless_there_is_nothing_else() {
         let replicas = replicas(3, 1);
-        replicas[0].shun(Nanos(100));
-        replicas[1].shun(Nanos(100));
+        replicas[0].eject(Nanos(100));
+        replicas[1].eject(Nanos(100));
         assert_eq!(take(&replicas, Nanos(50)), Some(2));
         assert!(take(&replicas, Nanos(50)).is_some());
     }

@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tailback_scaler::{board::Board, ledger::Reading, peers::Role, run::switch::Activity};
+use tailback_scaler::{
+    ledger::Reading,
+    peers::Role,
+    status::{PauseState, StatusStore},
+};
 
 use super::{seconds, text::Text};
 use crate::{model::Model, table::Table};
 
-/// The families that are read from `table`'s ledgers and from `board`.
+/// The families that are read from `table`'s ledgers and from `status_store`.
 #[must_use]
-pub fn render_models(table: &Table, board: &Board) -> String {
+pub fn render_models(table: &Table, status_store: &StatusStore) -> String {
     let mut models: Vec<_> = table
         .models
         .values()
@@ -61,7 +65,7 @@ pub fn render_models(table: &Table, board: &Board) -> String {
         "Replicas by state; desired: asked for.",
     );
     for (model, _) in &models {
-        let status = board.status(model.name()).unwrap_or_default();
+        let status = status_store.status(model.name()).unwrap_or_default();
         let states = [
             ("desired", status.desired),
             ("ready", status.ready_count),
@@ -75,8 +79,8 @@ pub fn render_models(table: &Table, board: &Board) -> String {
             );
         }
     }
-    limits(&mut text, &models, board);
-    render_proxies(&mut text, board);
+    limits(&mut text, &models, status_store);
+    render_proxies(&mut text, status_store);
     text.into_string()
 }
 
@@ -109,7 +113,7 @@ fn seconds_of_requests(text: &mut Text) {
 
 /// What the counts are to be compared with, so that an alert need not repeat the
 /// configuration.
-fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
+fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], status_store: &StatusStore) {
     let mut most = text.family(
         "tailback_model_replicas_max",
         "gauge",
@@ -136,8 +140,8 @@ fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
         "1 while the model is paused, else 0.",
     );
     for (model, _) in models {
-        let status = board.status(model.name()).unwrap_or_default();
-        let is_paused = status.activity == Activity::Paused;
+        let status = status_store.status(model.name()).unwrap_or_default();
+        let is_paused = status.pause == PauseState::Paused;
         paused.sample(&[("model", model.name())], f64::from(is_paused));
     }
     let mut failing = text.family(
@@ -146,14 +150,14 @@ fn limits(text: &mut Text, models: &[(&Arc<Model>, Reading)], board: &Board) {
         "1 from a replica's failure, or since starts hang, until one is ready after it, else 0.",
     );
     for (model, _) in models {
-        let failure = board.status(model.name()).and_then(|s| s.failure);
+        let failure = status_store.status(model.name()).and_then(|s| s.failure);
         failing.sample(&[("model", model.name())], f64::from(failure.is_some()));
     }
 }
 
 /// Where there may be other proxies.
-fn render_proxies(text: &mut Text, board: &Board) {
-    let Some(proxies) = board.proxies() else {
+fn render_proxies(text: &mut Text, status_store: &StatusStore) {
+    let Some(proxies) = status_store.membership() else {
         return;
     };
     let mut leader = text.family(
@@ -168,6 +172,6 @@ fn render_proxies(text: &mut Text, board: &Board) {
         "gauge",
         "Other proxies that this one hears from.",
     );
-    let heard = proxies.peers.iter().filter(|peer| peer.lost.is_none());
-    peers.sample(&[], heard.count() as f64);
+    let connected = proxies.peers.iter().filter(|peer| peer.lost.is_none());
+    peers.sample(&[], connected.count() as f64);
 }

@@ -69,7 +69,7 @@ pub(super) async fn forward(
             Err(error) => {
                 let replica = &slot.replica().replica;
                 tracing::debug!(%replica, %error, "cannot connect");
-                replica.shun(Nanos::now() + SHUN);
+                replica.eject(Nanos::now() + SHUN);
                 drop(slot);
                 unreachable += 1;
                 if unreachable == ATTEMPTS {

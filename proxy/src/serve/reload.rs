@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tailback_config::{Config, Store};
 use tailback_scaler::{
     ledger::Wake,
-    run::{Scaler, switch::Switch},
+    run::{Scaler, pause::PauseHandle},
 };
 
 use super::cluster;
@@ -45,9 +45,9 @@ impl Reloader {
     pub(super) fn apply(&self, config: &Config) {
         let before = self.tables.current();
         let table = Table::build(config, &before, &self.wake);
-        let watched = table.watched();
+        let models = table.model_handles();
         self.tables.set(table);
-        self.scaler.configure(watched);
+        self.scaler.configure(models);
         // Last: who is sent away finds the new table.
         before.retire(&self.tables.current());
     }
@@ -90,8 +90,8 @@ impl Reloader {
     }
 
     /// Pauses and resumes models.
-    pub(super) fn switch(&self) -> Switch {
-        self.scaler.switch()
+    pub(super) fn pause_handle(&self) -> PauseHandle {
+        self.scaler.pause_handle()
     }
 
     /// Stops all replicas.

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tailback_config::Model;
-use tailback_scaler::simulate::{Comparison, Outcome, Setup};
+use tailback_scaler::simulate::{Comparison, Setup, SimulationResult};
 
 /// The comparison, and what it was made of.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Report {
 
     /// How many of whose requests waited longer than the model holds them.
     fn given_up(&self, limit: Duration) -> Vec<String> {
-        let late = |outcome: &Outcome| {
+        let late = |outcome: &SimulationResult| {
             let within = outcome.attainment(limit) * outcome.waits.len() as f64;
             outcome.waits.len() - within.round() as usize
         };

@@ -150,12 +150,12 @@ impl fmt::Display for Reason {
                 f,
                 "{wanted} wanted, but the count may change by no more than {limit}"
             ),
-            Self::Foreign { replicas, quiet } => write!(
+            Self::ExternalChange { replicas, quiet } => write!(
                 f,
                 "somebody else set the count to {replicas}: it is taken over; nothing is asked for in the next {:.0} s",
                 quiet.as_secs_f64()
             ),
-            Self::Yielding { replicas, quiet } => write!(
+            Self::Contested { replicas, quiet } => write!(
                 f,
                 "somebody else keeps changing the count, now to {replicas}: it is left to them for {:.0} s; remove \
                  what changes it (such as a HorizontalPodAutoscaler), or set dryRun, or replicas alone, on the model",
@@ -167,7 +167,7 @@ impl fmt::Display for Reason {
                     "{wanted} wanted, but the model is paused: nothing is asked for"
                 )
             }
-            Self::Unheard => write!(f, "waiting to hear what runs"),
+            Self::AwaitingState => write!(f, "waiting to hear what runs"),
             Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),
         }

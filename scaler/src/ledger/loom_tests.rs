@@ -41,11 +41,14 @@ fn loom_cut_is_consistent_and_never_negative_across_workers() {
                 torn => panic!("a cut that never was: {torn:?}"),
             };
             assert!(lag <= 1);
-            assert_eq!(cut.area, expected);
+            assert_eq!(cut.in_flight_integral, expected);
         }
         request.join().unwrap();
         let end = try_cut(&shards).unwrap();
-        assert_eq!((end.arrived, end.completed, end.area), (1, 1, 2));
+        assert_eq!(
+            (end.arrived, end.completed, end.in_flight_integral),
+            (1, 1, 2)
+        );
     });
 }
 
@@ -59,13 +62,13 @@ fn loom_single_shard_triple_is_never_torn() {
             writer.complete(Nanos(17));
         });
         if let Some(cut) = shard.cut() {
-            let area = match (cut.arrived, cut.completed) {
+            let in_flight_integral = match (cut.arrived, cut.completed) {
                 (0, 0) => 0,
                 (1, 0) => 10u64.wrapping_neg(),
                 (1, 1) => 7,
                 torn => panic!("torn: {torn:?}"),
             };
-            assert_eq!(cut.area, area);
+            assert_eq!(cut.in_flight_integral, in_flight_integral);
         }
         worker.join().unwrap();
     });

@@ -149,7 +149,7 @@ impl Ledger {
                     at: clock(),
                     arrived: cut.arrived,
                     completed: cut.completed,
-                    area: cut.area,
+                    in_flight_integral: cut.in_flight_integral,
                     held: self.held(),
                 };
             }

@@ -15,7 +15,7 @@ pub struct Reading {
     /// Requests that have gone out.
     pub completed: u64,
     /// Sum of completion times minus sum of arrival times, in ns, wrapping.
-    pub area: u64,
+    pub in_flight_integral: u64,
     /// Requests waiting for a replica.
     pub held: u64,
 }
@@ -32,7 +32,9 @@ impl Reading {
     pub fn plus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_add(others.arrived);
         self.completed = self.completed.wrapping_add(others.completed);
-        self.area = self.area.wrapping_add(others.area);
+        self.in_flight_integral = self
+            .in_flight_integral
+            .wrapping_add(others.in_flight_integral);
         self.held = self.held.wrapping_add(others.held);
         self
     }
@@ -42,16 +44,18 @@ impl Reading {
     pub fn minus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_sub(others.arrived);
         self.completed = self.completed.wrapping_sub(others.completed);
-        self.area = self.area.wrapping_sub(others.area);
+        self.in_flight_integral = self
+            .in_flight_integral
+            .wrapping_sub(others.in_flight_integral);
         self.held = self.held.wrapping_sub(others.held);
         self
     }
 
     /// The integral of in-flight over time up to `at`, in request-nanoseconds,
-    /// wrapping: A(t) = area + L·t.
+    /// wrapping: A(t) = in_flight_integral + L·t.
     #[must_use]
     pub fn integral(&self) -> u64 {
-        self.area
+        self.in_flight_integral
             .wrapping_add(self.in_flight().wrapping_mul(self.at.0))
     }
 
@@ -83,8 +87,8 @@ impl Reading {
         }
         // Signed: over a very short interval, what moves to the next may be more
         // than all there is.
-        let area = self.integral().wrapping_sub(earlier.integral()) as i64;
-        (area as f64 / span).max(0.0)
+        let in_flight_integral = self.integral().wrapping_sub(earlier.integral()) as i64;
+        (in_flight_integral as f64 / span).max(0.0)
     }
 
     /// Arrivals a second since `earlier`; 0 if no time has passed.

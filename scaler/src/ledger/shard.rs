@@ -12,16 +12,16 @@ const DISARMED: i64 = i64::MAX;
 
 /// Counters of one writing thread. All wrap; only differences and sums matter.
 ///
-/// `arrived`/`completed`, `area` and `done` are written in this order, and read
+/// `arrived`/`completed`, `in_flight_integral` and `done` are written in this order, and read
 /// in the opposite order. `done` is how many of the former two were fully
-/// written: a reader that finds `done == arrived + completed` has an `area`
+/// written: a reader that finds `done == arrived + completed` has an `in_flight_integral`
 /// that belongs to them (see [`Shard::cut`]).
 #[derive(Debug)]
 pub(super) struct Shard {
     arrived: AtomicU64,
     completed: AtomicU64,
     /// Sum of completion times minus sum of arrival times, in ns.
-    area: AtomicU64,
+    in_flight_integral: AtomicU64,
     done: AtomicU64,
     held: AtomicU64,
     released: AtomicU64,
@@ -34,7 +34,7 @@ pub(super) struct Shard {
 pub(super) struct Cut {
     pub arrived: u64,
     pub completed: u64,
-    pub area: u64,
+    pub in_flight_integral: u64,
 }
 
 impl Cut {
@@ -47,7 +47,9 @@ impl AddAssign for Cut {
     fn add_assign(&mut self, other: Self) {
         self.arrived = self.arrived.wrapping_add(other.arrived);
         self.completed = self.completed.wrapping_add(other.completed);
-        self.area = self.area.wrapping_add(other.area);
+        self.in_flight_integral = self
+            .in_flight_integral
+            .wrapping_add(other.in_flight_integral);
     }
 }
 
@@ -56,7 +58,7 @@ impl Default for Shard {
         Self {
             arrived: AtomicU64::new(0),
             completed: AtomicU64::new(0),
-            area: AtomicU64::new(0),
+            in_flight_integral: AtomicU64::new(0),
             done: AtomicU64::new(0),
             held: AtomicU64::new(0),
             released: AtomicU64::new(0),
@@ -82,7 +84,7 @@ impl Shard {
         // The one read-modify-write of a request's way: it orders this arrival
         // against `arm`.
         let arrived = self.arrived.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
-        add(&self.area, now.0.wrapping_neg());
+        add(&self.in_flight_integral, now.0.wrapping_neg());
         add(&self.done, 1);
         let in_flight = arrived.wrapping_sub(self.completed.load(Ordering::Relaxed)) as i64;
         in_flight >= self.wake_at.load(Ordering::Relaxed) && self.disarm()
@@ -97,7 +99,7 @@ impl Shard {
     #[inline]
     pub(super) fn complete(&self, now: Nanos) {
         add(&self.completed, 1);
-        add(&self.area, now.0);
+        add(&self.in_flight_integral, now.0);
         add(&self.done, 1);
     }
 
@@ -115,18 +117,18 @@ impl Shard {
 impl Shard {
     /// A state this shard had, or `None` if the writer was in the middle.
     ///
-    /// Let `done` be k: the first k writes happened before. Were `area` of a
+    /// Let `done` be k: the first k writes happened before. Were `in_flight_integral` of a
     /// later write, its counter, stored before with Release, would be seen by
     /// the loads that follow, and the sum would not be k.
     pub(super) fn cut(&self) -> Option<Cut> {
         let done = self.done.load(Ordering::Acquire);
-        let area = self.area.load(Ordering::Acquire);
+        let in_flight_integral = self.in_flight_integral.load(Ordering::Acquire);
         let completed = self.completed.load(Ordering::Acquire);
         let arrived = self.arrived.load(Ordering::Acquire);
         let cut = Cut {
             arrived,
             completed,
-            area,
+            in_flight_integral,
         };
         (cut.version() == done).then_some(cut)
     }

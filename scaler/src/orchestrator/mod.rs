@@ -3,15 +3,15 @@
 //! The scaler asks for absolute counts and hears of replica sets as they
 //! change. [`process`] runs local processes; [`kubernetes`] scales workloads in a
 //! cluster; [`webhook`] asks an HTTP API; [`seldon`] triggers Seldon's scheduler;
-//! [`fixed`] has addresses that are given and never scaled.
+//! [`static_endpoints`] has addresses that are given and never scaled.
 
-mod causes;
-pub mod fixed;
+mod error_chain;
 mod gateway;
 pub mod kubernetes;
 pub mod process;
 pub mod seldon;
 mod start_up;
+pub mod static_endpoints;
 pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
@@ -80,19 +80,19 @@ pub enum ScaleError {
 /// What an orchestrator knows of replicas that we did not ask for: those of a
 /// proxy before us, or of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
+pub enum StateSource {
     /// Nothing: there is what we ask for.
-    None,
+    Requests,
     /// All: its [`ReplicaSet::desired`] says what is asked for, by whomever.
-    Own,
+    Orchestrator,
 }
 
 /// Starts and stops replicas of models.
 #[async_trait]
 pub trait Orchestrator: Send + Sync {
     /// Whether it has to be heard before anything is asked of it for `model`.
-    fn memory(&self, _model: &Model) -> Memory {
-        Memory::None
+    fn state_source(&self, _model: &Model) -> StateSource {
+        StateSource::Requests
     }
 
     /// From now on it tells of `model`'s replicas, and asks nothing of its own

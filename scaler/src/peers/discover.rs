@@ -13,11 +13,11 @@ use kube::{Api, ResourceExt};
 use tailback_config::{Peers, Service, ServicePort};
 use tokio::sync::mpsc;
 
-use super::{Event, Source};
+use super::{MembershipEvent, TroubleSource};
 use crate::orchestrator::kubernetes::{
     cluster::Cluster,
     endpoints,
-    watch::{Change, Only, Scope, watch},
+    watch::{Only, Scope, WatchEvent, watch},
 };
 
 /// The port that counts, of a Service that has several.
@@ -27,7 +27,7 @@ const PORT: &str = "admin";
 pub(super) async fn discover(
     cluster: Arc<Cluster>,
     peers: Peers,
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedSender<MembershipEvent>,
 ) {
     let (sender, changes) = mpsc::unbounded_channel();
     let namespace = peers.namespace.clone();
@@ -51,42 +51,42 @@ pub(super) async fn discover(
 }
 
 async fn gather(
-    mut changes: mpsc::UnboundedReceiver<Change<EndpointSlice>>,
+    mut changes: mpsc::UnboundedReceiver<WatchEvent<EndpointSlice>>,
     peers: &Peers,
-    events: &mpsc::UnboundedSender<Event>,
+    events: &mpsc::UnboundedSender<MembershipEvent>,
 ) {
     let mut slices = BTreeMap::new();
     while let Some(change) = changes.recv().await {
         let why = match change {
-            Change::Trouble(why) => Some(why),
+            WatchEvent::Trouble(why) => Some(why),
             other => {
                 take_in(&mut slices, other);
                 let (addresses, why) = addresses(slices.values(), &peers.service);
-                let _ = events.send(Event::Listed(addresses));
+                let _ = events.send(MembershipEvent::Listed(addresses));
                 why
             }
         };
         // Who reads them outlives us.
-        let of = Source::List;
-        let _ = events.send(Event::Trouble { of, why });
+        let of = TroubleSource::List;
+        let _ = events.send(MembershipEvent::Trouble { of, why });
     }
 }
 
-fn take_in(slices: &mut BTreeMap<String, EndpointSlice>, change: Change<EndpointSlice>) {
+fn take_in(slices: &mut BTreeMap<String, EndpointSlice>, change: WatchEvent<EndpointSlice>) {
     match change {
-        Change::All(all) => {
+        WatchEvent::All(all) => {
             *slices = all
                 .into_iter()
                 .map(|slice| (slice.name_any(), slice))
                 .collect();
         }
-        Change::Applied(slice) => {
+        WatchEvent::Applied(slice) => {
             slices.insert(slice.name_any(), *slice);
         }
-        Change::Deleted(slice) => {
+        WatchEvent::Deleted(slice) => {
             slices.remove(&slice.name_any());
         }
-        Change::Trouble(_) => {}
+        WatchEvent::Trouble(_) => {}
     }
 }
 
@@ -142,11 +142,11 @@ mod tests {
         let mut slices = BTreeMap::new();
         take_in(
             &mut slices,
-            Change::All(vec![slice("a", &admin, &["10.0.0.1", "10.0.0.2"])]),
+            WatchEvent::All(vec![slice("a", &admin, &["10.0.0.1", "10.0.0.2"])]),
         );
         take_in(
             &mut slices,
-            Change::Applied(Box::new(slice("b", &admin, &["10.0.0.3"]))),
+            WatchEvent::Applied(Box::new(slice("b", &admin, &["10.0.0.3"]))),
         );
         let (found, why) = addresses(slices.values(), "s");
         let expected = ["10.0.0.1:9006", "10.0.0.2:9006", "10.0.0.3:9006"];
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(why, None);
         take_in(
             &mut slices,
-            Change::Deleted(Box::new(slice("a", &admin, &[]))),
+            WatchEvent::Deleted(Box::new(slice("a", &admin, &[]))),
         );
         assert_eq!(addresses(slices.values(), "s").0.len(), 1);
     }

@@ -39,7 +39,7 @@ pub const TIMES: Times = Times {
 
 /// What a Lease says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct LeaseRecord {
     /// Who holds it; empty: nobody.
     pub holder: String,
     /// For how long, from the last change.
@@ -67,7 +67,7 @@ pub struct Election {
     me: String,
     times: Times,
     /// The Lease, and when it was first seen like that.
-    seen: Option<(Record, Nanos)>,
+    seen: Option<(LeaseRecord, Nanos)>,
     /// When the last write that succeeded was sent.
     renewed: Option<Nanos>,
 }
@@ -91,7 +91,7 @@ impl Election {
     }
 
     /// The Lease says this now; `None`: there is none.
-    pub fn saw(&mut self, found: Option<Record>, now: Nanos) {
+    pub fn saw(&mut self, found: Option<LeaseRecord>, now: Nanos) {
         if found.as_ref().is_none_or(|record| record.holder != self.me) {
             self.renewed = None;
         }
@@ -115,7 +115,7 @@ impl Election {
     }
 
     /// The write that was sent at `sent` succeeded, and the Lease says `record`.
-    pub fn wrote(&mut self, record: Record, sent: Nanos) {
+    pub fn wrote(&mut self, record: LeaseRecord, sent: Nanos) {
         self.renewed = (record.holder == self.me).then_some(sent);
         self.seen = Some((record, sent));
     }

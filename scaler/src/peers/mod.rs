@@ -1,7 +1,7 @@
 //! Several proxies as one.
 //!
-//! Every proxy tells all others what its ledgers say ([`mod@line`], [`herald`]) and
-//! adds up what it hears ([`listen`], [`sum`]), so that each decides from the
+//! Every proxy tells all others what its ledgers say ([`counts_update`], [`publisher`]) and
+//! adds up what it hears ([`subscription`], [`peer_counts`]), so that each decides from the
 //! same counts. One of them, by [`election`], asks for replicas. The others
 //! decide as well, and ask nobody: who comes after a leader that is lost knows
 //! all that it knew, and goes on.
@@ -9,13 +9,13 @@
 //! Who they are is read from the EndpointSlices of a Service. One that finds
 //! itself there knows itself by its instance.
 
-mod candidate;
+pub mod counts_update;
 mod discover;
 pub mod election;
-pub mod herald;
-pub mod line;
-mod listen;
-pub mod sum;
+mod leader_elector;
+pub mod peer_counts;
+pub mod publisher;
+mod subscription;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,8 +26,8 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 pub use tailback_config::Peers as Settings;
 
-pub(crate) use self::candidate::Candidate;
-use self::line::Line;
+use self::counts_update::CountsUpdate;
+pub(crate) use self::leader_elector::LeaderElector;
 use crate::clock::Nanos;
 
 /// What a proxy does about replicas.
@@ -42,26 +42,29 @@ pub enum Role {
 
 /// What happens among proxies.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum MembershipEvent {
     /// These are listed now, ourselves probably among them.
     Listed(BTreeSet<SocketAddr>),
     /// One said something.
-    Heard {
+    Update {
         address: SocketAddr,
-        line: Line,
+        update: CountsUpdate,
         at: Nanos,
     },
-    /// One is not heard of any more.
+    /// One is not connected of any more.
     Lost { address: SocketAddr },
     /// We lead, or somebody else does.
     Elected { role: Role, leader: Option<String> },
     /// What keeps us from the others, or from leading; `None`: no more.
-    Trouble { of: Source, why: Option<String> },
+    Trouble {
+        of: TroubleSource,
+        why: Option<String>,
+    },
 }
 
 /// Where trouble is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Source {
+pub(crate) enum TroubleSource {
     /// With the list of proxies.
     List,
     /// With the election.
@@ -69,24 +72,24 @@ pub(crate) enum Source {
 }
 
 /// Those who are listened to: all that are listed, and who is not listed any
-/// more as long as it is heard.
-pub(crate) struct Listeners {
-    events: mpsc::UnboundedSender<Event>,
+/// more as long as it is connected.
+pub(crate) struct Subscriptions {
+    events: mpsc::UnboundedSender<MembershipEvent>,
     listed: BTreeSet<SocketAddr>,
     /// Our own addresses.
     own: BTreeSet<SocketAddr>,
-    others: BTreeMap<SocketAddr, Listener>,
+    others: BTreeMap<SocketAddr, Subscription>,
 }
 
-struct Listener {
+struct Subscription {
     task: JoinHandle<()>,
-    heard: bool,
+    connected: bool,
 }
 
-// === impl Listeners ===
+// === impl Subscriptions ===
 
-impl Listeners {
-    pub(crate) fn new(events: mpsc::UnboundedSender<Event>) -> Self {
+impl Subscriptions {
+    pub(crate) fn new(events: mpsc::UnboundedSender<MembershipEvent>) -> Self {
         Self {
             events,
             listed: BTreeSet::new(),
@@ -104,33 +107,36 @@ impl Listeners {
     pub(crate) fn list(&mut self, addresses: BTreeSet<SocketAddr>) {
         self.own.retain(|address| addresses.contains(address));
         self.others
-            .retain(|address, listener| listener.heard || addresses.contains(address));
+            .retain(|address, listener| listener.connected || addresses.contains(address));
         for &address in addresses.difference(&self.own) {
-            self.others.entry(address).or_insert_with(|| Listener {
-                task: tokio::spawn(listen::listen(address, self.events.clone())),
-                heard: false,
+            self.others.entry(address).or_insert_with(|| Subscription {
+                task: tokio::spawn(subscription::subscribe(address, self.events.clone())),
+                connected: false,
             });
         }
         self.listed = addresses;
     }
 
-    /// Those that are listed and not heard.
-    pub(crate) fn unheard(&self) -> Vec<SocketAddr> {
-        let silent = self.others.iter().filter(|(_, listener)| !listener.heard);
+    /// Those that are listed and not connected.
+    pub(crate) fn unreachable(&self) -> Vec<SocketAddr> {
+        let silent = self
+            .others
+            .iter()
+            .filter(|(_, listener)| !listener.connected);
         silent.map(|(&address, _)| address).collect()
     }
 
     /// A line came from there.
-    pub(crate) fn heard(&mut self, address: SocketAddr) {
+    pub(crate) fn connected(&mut self, address: SocketAddr) {
         if let Some(listener) = self.others.get_mut(&address) {
-            listener.heard = true;
+            listener.connected = true;
         }
     }
 
     /// No more lines come from there.
     pub(crate) fn lost(&mut self, address: SocketAddr) {
         if let Some(listener) = self.others.get_mut(&address) {
-            listener.heard = false;
+            listener.connected = false;
         }
         if !self.listed.contains(&address) {
             self.others.remove(&address);
@@ -144,7 +150,7 @@ impl Listeners {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Subscription {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -10,14 +10,14 @@
 //!
 //! Bounds, stability time and capacity are the guards'.
 
-use super::{Observation, Settings, Wish};
+use super::{Observation, Recommendation, Settings};
 use crate::decision::Reason;
 
 /// One step up, one step down, or none.
 #[must_use]
-pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
+pub fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
     let desired = seen.desired;
-    let keep = |reason| Wish {
+    let keep = |reason| Recommendation {
         replicas: desired,
         reason,
     };
@@ -28,14 +28,14 @@ pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
         });
     }
     if desired == 0 && seen.lag > 0 {
-        return Wish {
+        return Recommendation {
             replicas: 1,
             reason: Reason::NoneThere { lag: seen.lag },
         };
     }
     let carried = u64::from(settings.threshold) * u64::from(desired.max(1));
     if seen.lag >= carried {
-        return Wish {
+        return Recommendation {
             replicas: desired.saturating_add(1),
             reason: Reason::LagOverThreshold {
                 lag: seen.lag,
@@ -45,7 +45,7 @@ pub fn wish(seen: &Observation, settings: &Settings) -> Wish {
         };
     }
     if seen.demand.idle >= settings.inactive && desired > 1 {
-        return Wish {
+        return Recommendation {
             replicas: desired - 1,
             reason: Reason::Unused {
                 idle: seen.demand.idle,
@@ -122,8 +122,12 @@ mod tests {
                 starting,
                 ..Observation::default()
             };
-            let wish = wish(&seen, &settings);
-            assert_eq!(wish.replicas, expected, "rule {rule}: {}", wish.reason);
+            let recommendation = recommend(&seen, &settings);
+            assert_eq!(
+                recommendation.replicas, expected,
+                "rule {rule}: {}",
+                recommendation.reason
+            );
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Policies: how many replicas a model should have, as pure functions.
 //!
 //! A policy sees an [`Observation`] and [`Settings`], keeps a small [`State`],
-//! and returns a [`Wish`]: a number and the reason. It knows no clock, no I/O
+//! and returns a [`Recommendation`]: a number and the reason. It knows no clock, no I/O
 //! and no other model; what may actually be done is the
-//! [`guard`](crate::guard)'s business. The live loop and the tests call the
+//! [`constraints`](crate::constraints)'s business. The live loop and the tests call the
 //! same functions with different clocks.
 
 pub mod lag;
@@ -149,13 +149,13 @@ fn slots(model: &tailback_config::Model) -> u32 {
 
 /// What a policy remembers of a model between calls.
 #[derive(Clone, Debug, Default)]
-pub struct State {
-    lag: lag::State,
+pub struct PolicyState {
+    lag: lag::LagState,
 }
 
 /// What a policy wants, before the guards.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wish {
+pub struct Recommendation {
     /// How many replicas.
     pub replicas: u32,
     /// Why.
@@ -163,10 +163,15 @@ pub struct Wish {
 }
 
 /// What the model's policy wants now.
-pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nanos) -> Wish {
+pub fn recommend(
+    seen: &Observation,
+    settings: &Settings,
+    state: &mut PolicyState,
+    now: Nanos,
+) -> Recommendation {
     match settings.policy {
-        Policy::Lag => lag::wish(seen, settings, &mut state.lag, now),
-        Policy::LagStep => lag_step::wish(seen, settings),
+        Policy::Lag => lag::recommend(seen, settings, &mut state.lag, now),
+        Policy::LagStep => lag_step::recommend(seen, settings),
     }
 }
 

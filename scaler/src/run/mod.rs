@@ -3,15 +3,15 @@
 //!
 //! It waits for a ring of the bell (a model's lag reached its level), a change
 //! of replicas, word of another proxy, a change of configuration, or the period;
-//! then observes, decides, guards, requests and records. See [`tracked`] for one
+//! then observes, decides, guards, requests and records. See [`controller`] for one
 //! model's turn.
 
-mod company;
-mod foreign;
-mod request;
-mod sources;
-pub mod switch;
-mod tracked;
+mod controller;
+mod external_change;
+mod membership;
+mod orchestrators;
+pub mod pause;
+mod scale_request;
 
 use std::{
     collections::BTreeMap,
@@ -28,32 +28,31 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::company::Proxies;
 use self::{
-    company::Company,
-    sources::{Mark, Sources},
-    switch::{Activity, Switch, Switched},
-    tracked::Tracked,
+    controller::ModelController,
+    membership::Membership,
+    orchestrators::{Epoch, Orchestrators},
+    pause::{PauseHandle, PauseResult},
 };
 use crate::{
-    board::Board,
     clock::Nanos,
     ledger::{Ledger, Wake},
     orchestrator::ReplicaSet,
-    peers::{self, herald::Herald},
+    peers::{self, publisher::CountsPublisher},
     replica::Traffic,
+    status::{PauseState, StatusStore},
 };
 
 /// Every model's ledger is read this often, for the signals' windows.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// The same where other proxies count on it: what they hear is so old at most.
-const SAMPLE_IN_COMPANY: Duration = Duration::from_millis(200);
+const SAMPLE_WITH_PEERS: Duration = Duration::from_millis(200);
 /// While a model's lag is over its level and nobody would ring for it.
 const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
 
 /// A model to scale.
 #[derive(Clone)]
-pub struct Watched {
+pub struct ModelHandle {
     /// Its configuration.
     pub model: Arc<Model>,
     /// Its accounts. The ledger must ring [`Options::wake`].
@@ -69,22 +68,22 @@ pub struct Options {
     /// The bell the ledgers ring.
     pub wake: Wake,
     /// Where it shows its state.
-    pub board: Board,
+    pub status: StatusStore,
     /// The program that keeps replicas; see
     /// [`Processes::new`](crate::orchestrator::process::Processes::new).
-    pub keeper: PathBuf,
+    pub supervisor: PathBuf,
     /// Where it lays out what other proxies are told.
-    pub herald: Herald,
+    pub publisher: CountsPublisher,
     /// Where other proxies are; `None`: this one is alone.
     pub peers: Option<peers::Settings>,
 }
 
 enum Command {
-    Configure(Vec<Watched>),
-    Switch {
+    Configure(Vec<ModelHandle>),
+    Pause {
         model: String,
-        activity: Activity,
-        answer: oneshot::Sender<Switched>,
+        pause: PauseState,
+        answer: oneshot::Sender<PauseResult>,
     },
     HandOver,
     Stop(oneshot::Sender<()>),
@@ -120,15 +119,15 @@ impl Scaler {
 
     /// From now on exactly `models` are scaled; those known before keep their
     /// replicas, counts and history.
-    pub fn configure(&self, models: Vec<Watched>) {
+    pub fn configure(&self, models: Vec<ModelHandle>) {
         // It ends only when it is stopped.
         let _ = self.commands.send(Command::Configure(models));
     }
 
     /// Pauses and resumes models.
     #[must_use]
-    pub fn switch(&self) -> Switch {
-        Switch(self.commands.clone())
+    pub fn pause_handle(&self) -> PauseHandle {
+        PauseHandle(self.commands.clone())
     }
 
     /// Asks for nothing any more where there are other proxies: one of them
@@ -148,24 +147,24 @@ impl Scaler {
 
 struct Loop {
     options: Options,
-    models: BTreeMap<String, Tracked>,
-    sources: Sources,
-    company: Company,
-    company_events: mpsc::UnboundedReceiver<peers::Event>,
+    models: BTreeMap<String, ModelController>,
+    orchestrators: Orchestrators,
+    membership: Membership,
+    membership_events: mpsc::UnboundedReceiver<peers::MembershipEvent>,
     /// When to look at all ledgers next.
     sample: Instant,
 }
 
 impl Loop {
     fn new(options: Options) -> Self {
-        let (company, company_events) =
-            Company::new(options.herald.instance(), options.peers.as_ref());
-        company.show(&options.board);
+        let (membership, membership_events) =
+            Membership::new(options.publisher.instance(), options.peers.as_ref());
+        membership.show(&options.status);
         Self {
-            company,
-            company_events,
+            membership,
+            membership_events,
             sample: Instant::now(),
-            sources: Sources::new(options.keeper.clone()),
+            orchestrators: Orchestrators::new(options.supervisor.clone()),
             options,
             models: BTreeMap::new(),
         }
@@ -176,15 +175,15 @@ impl Loop {
             tokio::select! {
                 biased;
                 () = self.options.wake.rung() => self.answer_crossings(),
-                (mark, set) = self.sources.next() => self.replicas_changed(&mark, set),
-                Some(event) = self.company_events.recv() => self.company_changed(event),
+                (epoch, set) = self.orchestrators.next() => self.replicas_changed(&epoch, set),
+                Some(event) = self.membership_events.recv() => self.membership_changed(event),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
-                    Some(Command::Switch { model, activity, answer }) => {
+                    Some(Command::Pause { model, pause, answer }) => {
                         // Who asked may have gone.
-                        let _ = answer.send(self.switch(&model, activity));
+                        let _ = answer.send(self.set_pause(&model, pause));
                     }
-                    Some(Command::HandOver) => self.company.hand_over(),
+                    Some(Command::HandOver) => self.membership.hand_over(),
                     Some(Command::Stop(done)) => {
                         self.stop().await;
                         let _ = done.send(());
@@ -194,86 +193,88 @@ impl Loop {
                 },
                 () = sleep_until(self.sample) => self.sample(),
             }
-            if !self.company.is_alone() {
-                self.tell();
+            if !self.membership.is_alone() {
+                self.publish();
             }
         }
     }
 
     fn answer_crossings(&mut self) {
-        for tracked in self.models.values_mut() {
-            tracked.answer_crossing();
+        for controller in self.models.values_mut() {
+            controller.answer_crossing();
         }
     }
 
-    fn replicas_changed(&mut self, mark: &Mark, set: ReplicaSet) {
+    fn replicas_changed(&mut self, epoch: &Epoch, set: ReplicaSet) {
         match self.models.get_mut(&set.model) {
-            Some(tracked) if tracked.hears(mark) => tracked.replicas_changed(set),
+            Some(controller) if controller.hears(epoch) => controller.replicas_changed(set),
             // Of a model that has gone, or has other replicas now.
             _ => {}
         }
     }
 
-    fn switch(&mut self, model: &str, activity: Activity) -> Switched {
+    fn set_pause(&mut self, model: &str, pause: PauseState) -> PauseResult {
         match self.models.get_mut(model) {
-            None => Switched::NoModel,
-            Some(_) if !self.company.leads() => Switched::NotLeading(self.company.leader()),
-            Some(tracked) => {
-                tracked.set_activity(activity);
-                Switched::Done
+            None => PauseResult::NoModel,
+            Some(_) if !self.membership.leads() => {
+                PauseResult::NotLeading(self.membership.leader())
+            }
+            Some(controller) => {
+                controller.set_pause(pause);
+                PauseResult::Done
             }
         }
     }
 
     fn sample(&mut self) {
-        self.company.pass(Nanos::now());
+        self.membership.pass(Nanos::now());
         self.pass_on_counts();
-        let mut next = if self.company.is_alone() {
+        let mut next = if self.membership.is_alone() {
             SAMPLE
         } else {
-            SAMPLE_IN_COMPANY
+            SAMPLE_WITH_PEERS
         };
-        for tracked in self.models.values_mut() {
-            if !tracked.sample(self.options.period) {
+        for controller in self.models.values_mut() {
+            if !controller.sample(self.options.period) {
                 next = SAMPLE_OVER_LEVEL;
             }
         }
         self.sample = Instant::now() + next;
-        self.company.show(&self.options.board);
-        self.tell();
+        self.membership.show(&self.options.status);
+        self.publish();
     }
 
-    async fn configure(&mut self, models: Vec<Watched>) {
+    async fn configure(&mut self, models: Vec<ModelHandle>) {
         let mut before = std::mem::take(&mut self.models);
-        for watched in models {
-            let name = watched.model.name.clone();
-            let tracked = match before.remove(&name) {
-                Some(mut tracked) if tracked.same_kind(&watched.model) => {
-                    tracked.reconfigure(watched);
-                    tracked
+        for handle in models {
+            let name = handle.model.name.clone();
+            let controller = match before.remove(&name) {
+                Some(mut controller) if controller.same_kind(&handle.model) => {
+                    controller.reconfigure(handle);
+                    controller
                 }
                 other => {
-                    if let Some(tracked) = other {
-                        tracked.forget().await;
+                    if let Some(controller) = other {
+                        controller.forget().await;
                     }
-                    let since = self.sources.now(&watched.model.server.kind);
-                    let others = self.company.others(&name);
-                    let board = self.options.board.clone();
-                    Tracked::new(watched, since, board, others)
+                    let since = self.orchestrators.now(&handle.model.server.kind);
+                    let others = self.membership.others(&name);
+                    let status = self.options.status.clone();
+                    ModelController::new(handle, since, status, others)
                 }
             };
-            self.models.insert(name, tracked);
+            self.models.insert(name, controller);
         }
-        for (name, tracked) in before {
-            tracked.forget().await;
-            self.options.board.remove(&name);
+        for (name, controller) in before {
+            controller.forget().await;
+            self.options.status.remove(&name);
         }
     }
 
     async fn stop(&mut self) {
-        self.company.leave().await;
+        self.membership.leave().await;
         self.models.clear();
-        self.sources.shutdown().await;
-        self.options.herald.end().await;
+        self.orchestrators.shutdown().await;
+        self.options.publisher.end().await;
     }
 }

@@ -75,17 +75,20 @@ fn a_step_is_not_growth_once_it_is_over() {
 fn what_is_held_is_not_served_however_unevenly_it_comes() {
     let mut rng = fastrand::Rng::with_seed(3);
     let mut signals = Signals::new(Reading::default());
-    let (mut t, mut area, mut arrived) = (0.0, 0_u64, 0);
+    let (mut t, mut in_flight_integral, mut arrived) = (0.0, 0_u64, 0);
     for second in 1..=60_u32 {
         while t < f64::from(second) {
-            (area, arrived) = (area.wrapping_sub((t * 1e9) as u64), arrived + 1);
+            (in_flight_integral, arrived) = (
+                in_flight_integral.wrapping_sub((t * 1e9) as u64),
+                arrived + 1,
+            );
             t += -(1.0 - rng.f64()).ln() / 10.0;
         }
         signals.observe(Reading {
             at: Nanos::from_duration(Duration::from_secs(second.into())),
             arrived,
             held: arrived,
-            area,
+            in_flight_integral,
             ..Reading::default()
         });
     }
@@ -174,7 +177,7 @@ fn what_was_not_heard_when_it_happened_is_no_burst() {
         arrived,
         completed,
         // Each took a second.
-        area: completed * 1_000_000_000,
+        in_flight_integral: completed * 1_000_000_000,
         ..Reading::default()
     };
     let steady = |s| at(s, s, s);
@@ -185,7 +188,7 @@ fn what_was_not_heard_when_it_happened_is_no_burst() {
     let joined = Reading {
         arrived: 1050,
         completed: 1000,
-        area: 70_000_000_000u64.wrapping_mul(50).wrapping_neg(),
+        in_flight_integral: 70_000_000_000u64.wrapping_mul(50).wrapping_neg(),
         held: 5,
         ..Reading::default()
     };

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Autoscaler, Conditions, Extent, Live, Outcome, Trace, bound,
-    reference::{Aim, Fixed, Hpa, Keda, Knative, KubeAi, Ray},
+    Autoscaler, Conditions, Extent, Live, SimulationResult, Trace, bound,
+    reference::{Aim, Hpa, Keda, Knative, KubeAi, Ray, StaticPool},
     simulate,
 };
 use crate::policy::{Policy, Settings};
@@ -94,7 +94,7 @@ pub struct Setup {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// In the order they were asked for.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<SimulationResult>,
     /// Replica-seconds of replicas that exist exactly while they are needed.
     pub needed: f64,
     /// Replica-seconds of one who knows the trace and must start replicas;
@@ -171,7 +171,7 @@ impl Setup {
 
     /// On as many threads as there are cores; each draws its own numbers, so
     /// the outcomes do not depend on which is first.
-    fn outcomes(&self, contenders: &[Contender], trace: &Trace) -> Vec<Outcome> {
+    fn outcomes(&self, contenders: &[Contender], trace: &Trace) -> Vec<SimulationResult> {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let next = AtomicUsize::new(0);
         let work = || {
@@ -199,7 +199,7 @@ impl Setup {
         all.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
-    fn outcome(&self, contender: Contender, trace: &Trace) -> Outcome {
+    fn outcome(&self, contender: Contender, trace: &Trace) -> SimulationResult {
         let (settings, initial) = (&self.settings, self.conditions.initial);
         let aim = Aim {
             concurrency: f64::from(self.conditions.concurrency.unwrap_or(settings.threshold)),
@@ -223,7 +223,7 @@ impl Setup {
                 let room = settings.max.min(self.conditions.capacity);
                 let most = bound::peak(trace, self.conditions.concurrency).min(room);
                 let (wait, share) = (self.slo_wait, self.static_attainment);
-                return Fixed::smallest(trace, &self.conditions, wait, share, most);
+                return StaticPool::smallest(trace, &self.conditions, wait, share, most);
             }
         };
         simulate(trace, &self.conditions, &mut *scaler)

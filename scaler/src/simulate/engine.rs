@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use super::{
-    Autoscaler, Cause, Conditions, Outcome, Seen, Trace,
+    Autoscaler, Cause, Conditions, Seen, SimulationResult, Trace,
     outcome::Tally,
     timeline::{Recorder, Slice},
     world::{Started, World},
@@ -14,7 +14,11 @@ use crate::clock::Nanos;
 /// until the last request has been answered. Those who still wait an hour after the
 /// last one came are not.
 #[must_use]
-pub fn simulate(trace: &Trace, conditions: &Conditions, scaler: &mut dyn Autoscaler) -> Outcome {
+pub fn simulate(
+    trace: &Trace,
+    conditions: &Conditions,
+    scaler: &mut dyn Autoscaler,
+) -> SimulationResult {
     Engine::new(trace, conditions).run(scaler)
 }
 
@@ -56,7 +60,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn run(mut self, scaler: &mut dyn Autoscaler) -> Outcome {
+    fn run(mut self, scaler: &mut dyn Autoscaler) -> SimulationResult {
         let requests = self.trace.requests();
         let end = Nanos(0) + self.trace.span() + PATIENCE;
         let (mut next, mut now, mut look) = (0, Nanos(0), Nanos(0));

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use super::{Autoscaler, Cause, Seen};
 use crate::{
-    brain::{Brain, Replicas},
     clock::Nanos,
     ledger::Reading,
+    model_scaler::{ModelScaler, Replicas},
     policy::Settings,
 };
 
 /// As the live loop samples.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Drives a [`Brain`] as the live loop does.
+/// Drives a [`ModelScaler`] as the live loop does.
 #[derive(Clone, Debug)]
 pub struct Live {
-    brain: Brain,
+    scaler: ModelScaler,
     period: Duration,
 }
 
@@ -30,7 +30,7 @@ impl Live {
             ..Reading::default()
         };
         Self {
-            brain: Brain::new(settings, initial, first),
+            scaler: ModelScaler::new(settings, initial, first),
             period,
         }
     }
@@ -38,7 +38,7 @@ impl Live {
 
 impl Autoscaler for Live {
     fn name(&self) -> &str {
-        self.brain.settings().policy.as_str()
+        self.scaler.settings().policy.as_str()
     }
 
     fn interval(&self) -> Duration {
@@ -47,10 +47,10 @@ impl Autoscaler for Live {
 
     fn look(&mut self, seen: &Seen) -> u32 {
         let due = match seen.cause {
-            Cause::Interval => self.brain.sample(seen.reading, self.period),
+            Cause::Interval => self.scaler.sample(seen.reading, self.period),
             Cause::Crossing => true,
             Cause::Replicas => {
-                self.brain.replicas_changed(seen.now());
+                self.scaler.replicas_changed(seen.now());
                 true
             }
         };
@@ -61,14 +61,14 @@ impl Autoscaler for Live {
                 capacity: seen.capacity,
                 start_up: seen.start_up,
             };
-            let turn = self.brain.decide(seen.reading, &replicas);
-            self.brain.adopt(turn.decision.desired, seen.now());
+            let turn = self.scaler.decide(seen.reading, &replicas);
+            self.scaler.adopt(turn.decision.desired, seen.now());
         }
-        self.brain.desired()
+        self.scaler.desired()
     }
 
     fn wake_at(&self) -> Option<u64> {
-        self.brain.wake_at()
+        self.scaler.wake_at()
     }
 
     fn follows_replicas(&self) -> bool {

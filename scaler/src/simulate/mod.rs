@@ -2,8 +2,8 @@
 //! whoever scales them, on a virtual clock.
 //!
 //! A [`Trace`] of requests meets a [`World`](world) of replicas with a start-up
-//! time and a concurrency, and an [`Autoscaler`]: the live [`Brain`](crate::brain)
-//! itself, or one of the field's rules in [`mod@reference`]. The [`Outcome`] says how
+//! time and a concurrency, and an [`Autoscaler`]: the live [`ModelScaler`](crate::model_scaler)
+//! itself, or one of the field's rules in [`mod@reference`]. The [`SimulationResult`] says how
 //! long requests waited and what the replicas cost, beside the [`bound`] of
 //! someone who knew the trace beforehand. The same seed gives the same outcome.
 
@@ -26,7 +26,7 @@ pub use self::{
     compare::{Comparison, Contender, Setup},
     engine::simulate,
     live::Live,
-    outcome::Outcome,
+    outcome::SimulationResult,
     start_up::StartUp,
     timeline::{Extent, Slice},
     trace::{Request, Trace},
@@ -46,7 +46,7 @@ pub struct Conditions {
     pub capacity: u32,
     /// Of start-up times and of the choice between replicas.
     pub seed: u64,
-    /// Width of the slices of [`Outcome::timeline`]; `None`: none are kept.
+    /// Width of the slices of [`SimulationResult::timeline`]; `None`: none are kept.
     pub timeline: Option<Duration>,
 }
 

@@ -7,7 +7,7 @@ use crate::clock::Nanos;
 
 /// What became of a trace under an autoscaler.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct SimulationResult {
     /// Whose rules.
     pub name: String,
     /// How long each request waited for a slot, in seconds, ascending. Those
@@ -25,7 +25,7 @@ pub struct Outcome {
     pub timeline: Vec<Slice>,
 }
 
-impl Outcome {
+impl SimulationResult {
     /// The share of requests that waited no longer than `wait`, 0 to 1; 1 of none.
     #[must_use]
     pub fn attainment(&self, wait: Duration) -> f64 {
@@ -88,10 +88,10 @@ impl Tally {
         end: Nanos,
         replica_seconds: f64,
         timeline: Vec<Slice>,
-    ) -> Outcome {
+    ) -> SimulationResult {
         self.waits.resize(self.requests, f32::INFINITY);
         self.waits.sort_unstable_by(f32::total_cmp);
-        Outcome {
+        SimulationResult {
             name: name.to_owned(),
             waits: self.waits,
             replica_seconds,
@@ -109,15 +109,15 @@ mod tests {
 
     #[test]
     fn shares_and_quantiles_count_each_request() {
-        let outcome = Outcome {
+        let outcome = SimulationResult {
             waits: vec![0.0, 0.0, 0.5, 1.0, 2.0, f32::INFINITY],
-            ..Outcome::default()
+            ..SimulationResult::default()
         };
         let second = Duration::from_secs(1);
         assert!((outcome.attainment(second) - 4.0 / 6.0).abs() < 1e-9);
         assert_eq!(outcome.quantile(0.5), 0.5);
         assert_eq!(outcome.longest(), f64::INFINITY);
-        assert_eq!(Outcome::default().attainment(second), 1.0);
-        assert_eq!(Outcome::default().longest(), 0.0);
+        assert_eq!(SimulationResult::default().attainment(second), 1.0);
+        assert_eq!(SimulationResult::default().longest(), 0.0);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const HOUR: f64 = 3600.0;
 
-fn run(trace: &Trace, conditions: Conditions, min: u32, max: u32) -> Outcome {
+fn run(trace: &Trace, conditions: Conditions, min: u32, max: u32) -> SimulationResult {
     let conditions = Conditions {
         timeline: Some(Duration::from_secs(1)),
         ..conditions
@@ -20,12 +20,12 @@ fn run(trace: &Trace, conditions: Conditions, min: u32, max: u32) -> Outcome {
 }
 
 /// What is left once the first ten minutes are over.
-fn settled(outcome: &Outcome) -> &[Slice] {
+fn settled(outcome: &SimulationResult) -> &[Slice] {
     &outcome.timeline[600..]
 }
 
 /// How often the count changed, the first ten minutes apart.
-fn changes(outcome: &Outcome) -> usize {
+fn changes(outcome: &SimulationResult) -> usize {
     settled(outcome)
         .windows(2)
         .filter(|pair| pair[0].desired.most != pair[1].desired.most)

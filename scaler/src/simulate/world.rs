@@ -50,7 +50,7 @@ pub(super) struct World {
     held: VecDeque<usize>,
     arrived: u64,
     completed: u64,
-    area: u64,
+    in_flight_integral: u64,
     pub ready: u32,
     pub starting: u32,
     /// Replicas asked for, as far as there is room.
@@ -73,7 +73,7 @@ impl World {
             held: VecDeque::new(),
             arrived: 0,
             completed: 0,
-            area: 0,
+            in_flight_integral: 0,
             ready: 0,
             starting: 0,
             wanted: 0,
@@ -93,7 +93,7 @@ impl World {
             at,
             arrived: self.arrived,
             completed: self.completed,
-            area: self.area,
+            in_flight_integral: self.in_flight_integral,
             held: self.held(),
         }
     }
@@ -122,7 +122,7 @@ impl World {
     /// Counts the request in; gives it a slot or a place in line.
     pub(super) fn arrive(&mut self, request: usize, now: Nanos) -> Option<Started> {
         self.arrived += 1;
-        self.area = self.area.wrapping_sub(now.0);
+        self.in_flight_integral = self.in_flight_integral.wrapping_sub(now.0);
         if let Some(replica) = self.take() {
             return Some(Started { request, replica });
         }
@@ -133,7 +133,7 @@ impl World {
     /// Counts a request out; whoever is first in line gets its slot.
     pub(super) fn complete(&mut self, id: ReplicaId, now: Nanos) -> Option<Started> {
         self.completed += 1;
-        self.area = self.area.wrapping_add(now.0);
+        self.in_flight_integral = self.in_flight_integral.wrapping_add(now.0);
         let replica = &mut self.replicas[id as usize];
         replica.load -= 1;
         match replica.phase {
@@ -167,7 +167,9 @@ impl World {
         let leaving = self.held.len() as u64;
         self.held.clear();
         self.completed += leaving;
-        self.area = self.area.wrapping_add(now.0.wrapping_mul(leaving));
+        self.in_flight_integral = self
+            .in_flight_integral
+            .wrapping_add(now.0.wrapping_mul(leaving));
     }
 
     /// A slot of the less busy of two.

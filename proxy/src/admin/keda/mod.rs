@@ -19,7 +19,7 @@ use std::{
 use futures_util::{Stream, stream};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tailback_scaler::board::Board;
+use tailback_scaler::status::StatusStore;
 use tokio::time::{sleep, timeout};
 use tonic::{
     Status,
@@ -52,15 +52,15 @@ const LARGEST: usize = 64 * 1024;
 /// The service.
 pub(super) struct Keda {
     plane: Arc<DataPlane>,
-    board: Board,
+    status_store: StatusStore,
     activity: Activity,
 }
 
 impl Keda {
-    pub(super) fn new(plane: Arc<DataPlane>, board: Board) -> Self {
+    pub(super) fn new(plane: Arc<DataPlane>, status_store: StatusStore) -> Self {
         Self {
             plane,
-            board,
+            status_store,
             activity: Activity::default(),
         }
     }
@@ -96,13 +96,13 @@ impl Keda {
     fn is_active(&self, asked: &ScaledObjectRef) -> Result<IsActiveResponse, Status> {
         let trigger = self.trigger(asked)?;
         let model = &trigger.model;
-        let reading = trigger.reading(&self.board);
+        let reading = trigger.reading(&self.status_store);
         let inactive = model.config.scaling.inactive.value;
         let used = self.activity.is_active(model.name(), &reading, inactive);
         let result = match trigger.metric {
             Metric::Lag => used,
             // A request that the policy has not seen yet counts too.
-            Metric::Replicas => reading.in_flight() > 0 || trigger.wanted(&self.board) > 0,
+            Metric::Replicas => reading.in_flight() > 0 || trigger.wanted(&self.status_store) > 0,
         };
         Ok(IsActiveResponse { result })
     }
@@ -114,7 +114,9 @@ impl Keda {
 
     fn metrics(&self, asked: GetMetricsRequest) -> Result<GetMetricsResponse, Status> {
         let who = asked.scaled_object_ref.unwrap_or_default();
-        let value = self.trigger(&who)?.value(&asked.metric_name, &self.board)?;
+        let value = self
+            .trigger(&who)?
+            .value(&asked.metric_name, &self.status_store)?;
         Ok(GetMetricsResponse {
             metric_values: vec![value],
         })

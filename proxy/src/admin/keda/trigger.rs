@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use tailback_scaler::{board::Board, ledger::Reading};
+use tailback_scaler::{ledger::Reading, status::StatusStore};
 use tonic::Status;
 
 use super::message::{MetricSpec, MetricValue, ScaledObjectRef};
@@ -89,7 +89,11 @@ impl Trigger {
     ///
     /// # Errors
     /// If there is no metric called `name`; an empty name is the only one there is.
-    pub(super) fn value(&self, name: &str, board: &Board) -> Result<MetricValue, Status> {
+    pub(super) fn value(
+        &self,
+        name: &str,
+        status_store: &StatusStore,
+    ) -> Result<MetricValue, Status> {
         let own = self.metric.name();
         if !name.is_empty() && name != own {
             return Err(Status::not_found(format!(
@@ -97,8 +101,8 @@ impl Trigger {
             )));
         }
         let value = match self.metric {
-            Metric::Lag => self.reading(board).in_flight(),
-            Metric::Replicas => self.wanted(board).into(),
+            Metric::Lag => self.reading(status_store).in_flight(),
+            Metric::Replicas => self.wanted(status_store).into(),
         };
         Ok(MetricValue {
             metric_name: own,
@@ -108,14 +112,17 @@ impl Trigger {
     }
 
     /// What is counted of the model, here and at other proxies.
-    pub(super) fn reading(&self, board: &Board) -> Reading {
-        let others = board.status(self.model.name()).unwrap_or_default().others;
+    pub(super) fn reading(&self, status_store: &StatusStore) -> Reading {
+        let others = status_store
+            .status(self.model.name())
+            .unwrap_or_default()
+            .others;
         self.model.ledger.read().plus(&others)
     }
 
     /// What the model's policy wants, whether or not it is carried out.
-    pub(super) fn wanted(&self, board: &Board) -> u32 {
-        let status = board.status(self.model.name());
+    pub(super) fn wanted(&self, status_store: &StatusStore) -> u32 {
+        let status = status_store.status(self.model.name());
         status.map_or(self.model.config.replicas.initial, |status| status.wanted)
     }
 }

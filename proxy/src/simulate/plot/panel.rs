@@ -4,7 +4,7 @@ use plotters::{
     prelude::{ChartBuilder, DrawingBackend, PathElement, Polygon},
     style::{Color, RGBColor, ShapeStyle},
 };
-use tailback_scaler::simulate::{Extent, Outcome, Slice};
+use tailback_scaler::simulate::{Extent, SimulationResult, Slice};
 
 use super::{
     Area, DEMAND, DESIRED, Drawn, HELD, IN_FLIGHT, INK, READY, Report, WIDTH, bold, right,
@@ -17,7 +17,7 @@ const RIGHT: u32 = 56;
 const HEADING: u32 = 24;
 
 pub(super) struct Panel<'a> {
-    pub outcome: &'a Outcome,
+    pub outcome: &'a SimulationResult,
     pub report: &'a Report,
     pub axis: &'a Axis,
     /// Height of the labels of the axis of time; 0: none.

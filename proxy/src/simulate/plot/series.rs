@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tailback_scaler::{
     clock::Nanos,
-    simulate::{Extent, Outcome},
+    simulate::{Extent, SimulationResult},
 };
 
 use super::{Report, SLICES};
@@ -69,7 +69,11 @@ fn joined(extents: &[Extent]) -> Extent {
 }
 
 /// The tops of the axes of a panel: requests and replicas.
-pub(super) fn tops(outcome: &Outcome, demand: &[Extent], concurrency: Option<u32>) -> (f64, f64) {
+pub(super) fn tops(
+    outcome: &SimulationResult,
+    demand: &[Extent],
+    concurrency: Option<u32>,
+) -> (f64, f64) {
     let most = |values: &mut dyn Iterator<Item = u64>| values.max().unwrap_or_default().max(1);
     let timeline = || outcome.timeline.iter();
     let inside = most(&mut timeline().map(|slice| slice.in_flight.most)) as f64;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::cluster::Cluster;
-use crate::orchestrator::causes::chain;
+use crate::orchestrator::error_chain::chain;
 
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const LARGEST: usize = 8 * 1024 * 1024;
 
 /// Why there is no answer to go on with.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum ApiError {
     /// The API server says no.
     Status {
         code: u16,
@@ -35,8 +35,8 @@ pub(crate) enum Failure {
 pub(crate) async fn call<T: DeserializeOwned>(
     cluster: &Cluster,
     request: Request<Vec<u8>>,
-) -> Result<T, Failure> {
-    let unreachable = |why: String| Failure::Unreachable(why);
+) -> Result<T, ApiError> {
+    let unreachable = |why: String| ApiError::Unreachable(why);
     let client = cluster
         .client()
         .await
@@ -61,7 +61,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     let answer = timeout(ANSWER, answer)
         .await
         .unwrap_or_else(|_| Err(unreachable(format!("no answer within {ANSWER:?}"))));
-    if let Err(Failure::Status { code: 401, .. }) = &answer {
+    if let Err(ApiError::Status { code: 401, .. }) = &answer {
         cluster.renew().await;
     }
     answer
@@ -69,7 +69,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
 
 /// What an answer that is no success says: a `Status`, or plain text of what
 /// stands before the API server.
-fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
     let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| {
         let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
         Status::failure(text.trim(), "")
@@ -82,7 +82,7 @@ fn refusal(code: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
         let seconds = u64::from(details?.retry_after_seconds);
         (seconds > 0).then_some(seconds)
     });
-    Failure::Status {
+    ApiError::Status {
         code,
         name: details.map_or_else(String::new, |details| details.name.clone()),
         message: status.message,
@@ -105,7 +105,7 @@ mod tests {
             (&header, details, Some(7)),
             (&HeaderMap::new(), b"\xff<html>", None),
         ] {
-            let Failure::Status {
+            let ApiError::Status {
                 code, retry_after, ..
             } = refusal(429, headers, body)
             else {

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::watch::LONGEST_SILENCE;
-use crate::orchestrator::causes::chain;
+use crate::orchestrator::error_chain::chain;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const WRITE: Duration = Duration::from_secs(10);

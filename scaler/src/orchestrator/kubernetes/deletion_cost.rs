@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    call::{Failure, call},
+    call::{ApiError, call},
     cluster::Cluster,
     endpoints::Pod,
+    error::{Action, scale_error},
     members::Running,
-    refuse::{Action, refuse},
     scale::FIELD_MANAGER,
 };
 
@@ -73,7 +73,7 @@ impl DeletionCosts {
                 (Ok(()), Some(cost)) => drop(made.insert(pod.clone(), cost)),
                 // It is gone, or another has its name.
                 (
-                    Err(Failure::Status {
+                    Err(ApiError::Status {
                         code: 404 | 409, ..
                     }),
                     _,
@@ -88,14 +88,14 @@ impl DeletionCosts {
         made.retain(|pod, _| busy.iter().any(|(one, _)| one == pod));
     }
 
-    fn complain(&self, failure: Failure, namespace: &str) {
+    fn complain(&self, failure: ApiError, namespace: &str) {
         let action = Action::Resource {
             verbs: &["patch"],
             group: "",
             resource: "pods",
             namespace,
         };
-        let error = refuse(failure, &action);
+        let error = scale_error(failure, &action);
         if self.said.swap(true, Ordering::Relaxed) {
             tracing::debug!("the least busy pods are not marked: {error}");
         } else {
@@ -125,7 +125,7 @@ async fn write(
     namespace: &str,
     pod: &Pod,
     cost: Option<i32>,
-) -> Result<(), Failure> {
+) -> Result<(), ApiError> {
     let path = format!(
         "/api/v1/namespaces/{namespace}/pods/{}?fieldManager={FIELD_MANAGER}",
         pod.name
@@ -136,7 +136,7 @@ async fn write(
     let request = Request::patch(&path)
         .header("content-type", "application/merge-patch+json")
         .body(patch.to_string().into_bytes())
-        .map_err(|e| Failure::Unreachable(e.to_string()))?;
+        .map_err(|e| ApiError::Unreachable(e.to_string()))?;
     call::<Value>(cluster, request).await.map(drop)
 }
 

@@ -20,9 +20,9 @@ use super::{
     deletion_cost::DeletionCosts,
     members::{Running, Waiting},
     scale::{self, Scale},
-    state::State,
-    target::{CountAt, Observed, Target},
-    watch::{Change, Only, Scope, watch},
+    state::WorkloadState,
+    watch::{Only, Scope, WatchEvent, watch},
+    workload::{CountAt, Observed, Workload},
 };
 use crate::{
     clock::Nanos,
@@ -39,7 +39,7 @@ pub(super) struct Follower {
     cluster: Arc<Cluster>,
     spec: KubernetesSpec,
     server: String,
-    target: OnceCell<Target>,
+    target: OnceCell<Workload>,
     costs: DeletionCosts,
     known: Mutex<Known>,
     notes: mpsc::UnboundedSender<Note>,
@@ -110,7 +110,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn target(&self) -> Result<&Target, ScaleError> {
+    async fn target(&self) -> Result<&Workload, ScaleError> {
         let resolve = || async {
             let namespace = match &self.spec.namespace {
                 Some(namespace) => namespace.clone(),
@@ -120,7 +120,7 @@ impl Follower {
                     client.default_namespace().to_owned()
                 }
             };
-            Target::resolve(&self.cluster, &self.spec, &namespace).await
+            Workload::resolve(&self.cluster, &self.spec, &namespace).await
         };
         self.target.get_or_try_init(resolve).await
     }
@@ -136,7 +136,7 @@ impl Follower {
         mut inbox: mpsc::UnboundedReceiver<Note>,
         events: Events,
     ) {
-        let mut state = State::new(&self.server, &self.spec.source);
+        let mut state = WorkloadState::new(&self.server, &self.spec.source);
         let mut models = Vec::new();
         let target = self
             .find(&mut inbox, &mut state, &mut models, &events)
@@ -186,10 +186,10 @@ impl Follower {
     async fn find(
         &self,
         inbox: &mut mpsc::UnboundedReceiver<Note>,
-        state: &mut State,
+        state: &mut WorkloadState,
         models: &mut Vec<Arc<Model>>,
         events: &Events,
-    ) -> Target {
+    ) -> Workload {
         let (mut retry, mut said) = (FIRST_RETRY, None);
         loop {
             match self.target().await {
@@ -212,16 +212,16 @@ impl Follower {
 
     fn workload_changed(
         &self,
-        target: &Target,
-        state: &mut State,
-        change: Change<DynamicObject>,
+        target: &Workload,
+        state: &mut WorkloadState,
+        change: WatchEvent<DynamicObject>,
     ) -> Unread {
         let now = Nanos::now();
         let observed = match change {
-            Change::All(objects) => objects.first().map(Observed::of),
-            Change::Applied(object) => Some(Observed::of(&object)),
-            Change::Deleted(_) => None,
-            Change::Trouble(why) => {
+            WatchEvent::All(objects) => objects.first().map(Observed::of),
+            WatchEvent::Applied(object) => Some(Observed::of(&object)),
+            WatchEvent::Deleted(_) => None,
+            WatchEvent::Trouble(why) => {
                 state.workload_trouble(why);
                 return Unread::No;
             }
@@ -240,7 +240,7 @@ impl Follower {
     /// Reads the scale subresource, if it has to be; else waits for ever.
     async fn read(
         &self,
-        target: &Target,
+        target: &Workload,
         unread: Unread,
         retry: Duration,
     ) -> Result<Scale, ScaleError> {
@@ -253,7 +253,7 @@ impl Follower {
     }
 
     /// Tells all its models what there is.
-    fn report(&self, state: &mut State, models: &[Arc<Model>], events: &Events) {
+    fn report(&self, state: &mut WorkloadState, models: &[Arc<Model>], events: &Events) {
         *self.known() = Known {
             desired: state.desired(),
             ready: state.running(),
@@ -276,7 +276,7 @@ enum Unread {
     Again,
 }
 
-fn take(note: Note, state: &mut State, models: &mut Vec<Arc<Model>>) {
+fn take(note: Note, state: &mut WorkloadState, models: &mut Vec<Arc<Model>>) {
     match note {
         Note::Models(new) => {
             let concurrency = new.first().and_then(|model| model.concurrency.value);
@@ -287,25 +287,25 @@ fn take(note: Note, state: &mut State, models: &mut Vec<Arc<Model>>) {
     }
 }
 
-fn slices_changed(state: &mut State, change: Change<EndpointSlice>) {
+fn slices_changed(state: &mut WorkloadState, change: WatchEvent<EndpointSlice>) {
     let name = |slice: &EndpointSlice| slice.metadata.name.clone().unwrap_or_default();
     let now = Nanos::now();
     match change {
-        Change::All(all) => {
+        WatchEvent::All(all) => {
             let all: BTreeMap<_, _> = all.into_iter().map(|one| (name(&one), one)).collect();
             state.slices_changed(|slices| *slices = all, now);
         }
-        Change::Applied(one) => {
+        WatchEvent::Applied(one) => {
             state.slices_changed(|slices| drop(slices.insert(name(&one), *one)), now);
         }
-        Change::Deleted(one) => {
+        WatchEvent::Deleted(one) => {
             state.slices_changed(|slices| drop(slices.remove(&name(&one))), now)
         }
-        Change::Trouble(why) => state.slices_trouble(why),
+        WatchEvent::Trouble(why) => state.slices_trouble(why),
     }
 }
 
-fn workload_scope(target: &Target) -> Scope<DynamicObject> {
+fn workload_scope(target: &Workload) -> Scope<DynamicObject> {
     let (resource, namespace) = (target.api_resource(), target.namespace.clone());
     Scope {
         api: Box::new(move |client| Api::namespaced_with(client, &namespace, &resource)),

@@ -13,14 +13,14 @@ pub(crate) mod cluster;
 mod count;
 mod deletion_cost;
 pub(crate) mod endpoints;
+pub(crate) mod error;
 mod follow;
 mod members;
 mod models;
-pub(crate) mod refuse;
 mod scale;
 mod state;
-mod target;
 pub(crate) mod watch;
+mod workload;
 
 use std::{
     collections::HashMap,
@@ -39,7 +39,7 @@ pub use self::{
     cluster::{ClusterError, find},
     models::models,
 };
-use super::{Events, Memory, Orchestrator, ScaleError};
+use super::{Events, Orchestrator, ScaleError, StateSource};
 
 /// Scales workloads in the cluster that the kubeconfig, or the service account,
 /// names. Needs a tokio runtime around it.
@@ -102,8 +102,8 @@ impl Followed {
 
 #[async_trait]
 impl Orchestrator for Kubernetes {
-    fn memory(&self, _model: &Model) -> Memory {
-        Memory::Own
+    fn state_source(&self, _model: &Model) -> StateSource {
+        StateSource::Orchestrator
     }
 
     fn follow(&self, model: &Arc<Model>) {

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     cluster::Cluster,
-    watch::{Change, Only, Scope, watch},
+    watch::{Only, Scope, WatchEvent, watch},
 };
 
 /// Changes that come together are told together.
@@ -85,7 +85,7 @@ enum Difference {
 fn take(
     known: &mut BTreeMap<(String, String), ClusterObject>,
     kind: &str,
-    change: Change<DynamicObject>,
+    change: WatchEvent<DynamicObject>,
 ) -> Difference {
     let describe = |object: &DynamicObject| {
         let described = describe(kind, object);
@@ -93,19 +93,19 @@ fn take(
         (key, described)
     };
     let different = match change {
-        Change::All(all) => {
+        WatchEvent::All(all) => {
             let all: BTreeMap<_, _> = all.iter().map(describe).collect();
             let different = *known != all;
             *known = all;
             different
         }
-        Change::Applied(object) => {
+        WatchEvent::Applied(object) => {
             let (key, object) = describe(&object);
             known.insert(key, object.clone()) != Some(object)
         }
-        Change::Deleted(object) => known.remove(&describe(&object).0).is_some(),
+        WatchEvent::Deleted(object) => known.remove(&describe(&object).0).is_some(),
         // It is said by the watch.
-        Change::Trouble(_) => false,
+        WatchEvent::Trouble(_) => false,
     };
     match different {
         true => Difference::Some,

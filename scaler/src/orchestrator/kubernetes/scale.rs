@@ -7,10 +7,10 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
-    call::{Failure, call},
+    call::{ApiError, call},
     cluster::Cluster,
-    refuse::{Action, refuse},
-    target::Target,
+    error::{Action, scale_error},
+    workload::Workload,
 };
 use crate::orchestrator::ScaleError;
 
@@ -66,20 +66,20 @@ impl From<Body> for Scale {
 }
 
 /// Reads it.
-pub(super) async fn read(cluster: &Cluster, target: &Target) -> Result<Scale, ScaleError> {
+pub(super) async fn read(cluster: &Cluster, target: &Workload) -> Result<Scale, ScaleError> {
     let path = format!("{}/scale", target.path());
     let request = Request::get(&path).body(Vec::new());
     let request = request.map_err(|e| ScaleError::Refused(format!("{path}: {e}")))?;
     let body: Body = call(cluster, request)
         .await
-        .map_err(|failure| refuse(failure, &action("get", target)))?;
+        .map_err(|failure| scale_error(failure, &action("get", target)))?;
     Ok(body.into())
 }
 
 /// Asks for `replicas`, and returns what is asked for now.
 pub(super) async fn write(
     cluster: &Cluster,
-    target: &Target,
+    target: &Workload,
     replicas: u32,
 ) -> Result<Scale, ScaleError> {
     let path = format!("{}/scale?fieldManager={FIELD_MANAGER}", target.path());
@@ -91,7 +91,7 @@ pub(super) async fn write(
             .map_err(|e| ScaleError::Refused(format!("{path}: {e}")))?;
         match call::<Body>(cluster, request).await {
             Ok(body) => return Ok(body.into()),
-            Err(Failure::Status { code: 409, .. }) if attempt < TRIES => {
+            Err(ApiError::Status { code: 409, .. }) if attempt < TRIES => {
                 let now = read(cluster, target).await?;
                 if now.replicas == replicas {
                     return Ok(now);
@@ -99,13 +99,13 @@ pub(super) async fn write(
                 let pause = Duration::from_millis(20) * attempt;
                 sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             }
-            Err(failure) => return Err(refuse(failure, &action("patch", target))),
+            Err(failure) => return Err(scale_error(failure, &action("patch", target))),
         }
     }
     unreachable!("the loop ends only by returning")
 }
 
-fn action<'a>(verb: &'a str, target: &'a Target) -> Action<'a> {
+fn action<'a>(verb: &'a str, target: &'a Workload) -> Action<'a> {
     Action::Workload {
         verb,
         target,

@@ -10,7 +10,7 @@ use super::{
     endpoints,
     members::{Members, Running, Waiting},
     scale::Scale,
-    target::{CountAt, Observed},
+    workload::{CountAt, Observed},
 };
 use crate::{
     clock::Nanos,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// See the [module](self).
-pub(super) struct State {
+pub(super) struct WorkloadState {
     server: String,
     concurrency: Option<u32>,
     count: Count,
@@ -58,7 +58,7 @@ enum Way {
     },
 }
 
-impl State {
+impl WorkloadState {
     pub(super) fn new(server: &str, source: &Source) -> Self {
         let way = match source {
             Source::Service(service) => Way::Pods {

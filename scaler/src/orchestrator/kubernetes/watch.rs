@@ -26,11 +26,11 @@ use tokio::{
 };
 
 use super::{
-    call::Failure,
+    call::ApiError,
     cluster::Cluster,
-    refuse::{Action, refuse},
+    error::{Action, scale_error},
 };
-use crate::orchestrator::{ScaleError, causes::chain};
+use crate::orchestrator::{ScaleError, error_chain::chain};
 
 /// How long one watch lasts, about: spread, so that not all begin at once.
 const LENGTH: Duration = Duration::from_secs(50);
@@ -42,7 +42,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of the objects.
 #[derive(Debug)]
-pub(crate) enum Change<K> {
+pub(crate) enum WatchEvent<K> {
     /// These are all there are.
     All(Vec<K>),
     /// One was added or changed.
@@ -87,7 +87,7 @@ pub(crate) enum Only {
 pub(crate) async fn watch<K>(
     cluster: Arc<Cluster>,
     scope: Scope<K>,
-    changes: mpsc::UnboundedSender<Change<K>>,
+    changes: mpsc::UnboundedSender<WatchEvent<K>>,
 ) where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
@@ -115,7 +115,7 @@ async fn one_watch<K>(
     cluster: &Cluster,
     scope: &Scope<K>,
     api: Api<K>,
-    changes: &mpsc::UnboundedSender<Change<K>>,
+    changes: &mpsc::UnboundedSender<WatchEvent<K>>,
     failures: &mut Failures,
 ) -> Option<(String, Duration)>
 where
@@ -133,12 +133,12 @@ where
                 listed.push(object);
                 continue;
             }
-            Ok(Event::InitDone) => Change::All(std::mem::take(&mut listed)),
-            Ok(Event::Apply(object)) => Change::Applied(Box::new(object)),
-            Ok(Event::Delete(object)) => Change::Deleted(Box::new(object)),
+            Ok(Event::InitDone) => WatchEvent::All(std::mem::take(&mut listed)),
+            Ok(Event::Apply(object)) => WatchEvent::Applied(Box::new(object)),
+            Ok(Event::Delete(object)) => WatchEvent::Deleted(Box::new(object)),
             Err(error) => {
                 let (failure, next) = understand(error);
-                let error = refuse(failure, &scope.action());
+                let error = scale_error(failure, &scope.action());
                 let after = match &error {
                     ScaleError::Busy { after, .. } => Some(*after),
                     ScaleError::Refused(_) | ScaleError::Failed(_) => None,
@@ -189,7 +189,7 @@ enum Next {
     Renew,
 }
 
-fn understand(error: watcher::Error) -> (Failure, Next) {
+fn understand(error: watcher::Error) -> (ApiError, Next) {
     use watcher::Error::{
         InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed,
     };
@@ -199,11 +199,11 @@ fn understand(error: watcher::Error) -> (Failure, Next) {
         | WatchFailed(kube::Error::Api(status))
         | WatchError(status) => status,
         InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
-            return (Failure::Unreachable(chain(&error)), Next::Resume);
+            return (ApiError::Unreachable(chain(&error)), Next::Resume);
         }
         NoResourceVersion => {
             let why = watcher::Error::NoResourceVersion.to_string();
-            return (Failure::Unreachable(why), Next::Anew);
+            return (ApiError::Unreachable(why), Next::Anew);
         }
     };
     let next = match status.code {
@@ -217,10 +217,10 @@ fn understand(error: watcher::Error) -> (Failure, Next) {
     (failure(*status), next)
 }
 
-fn failure(status: Status) -> Failure {
+fn failure(status: Status) -> ApiError {
     let details = status.details.as_ref();
     let seconds = details.map_or(0, |details| details.retry_after_seconds);
-    Failure::Status {
+    ApiError::Status {
         code: status.code,
         name: details.map_or_else(String::new, |details| details.name.clone()),
         retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
@@ -255,14 +255,14 @@ impl Failures {
 
     /// Says what is wrong; in the log once for each that differs from the one
     /// before.
-    fn say<K>(&mut self, changes: &mpsc::UnboundedSender<Change<K>>, why: String) {
+    fn say<K>(&mut self, changes: &mpsc::UnboundedSender<WatchEvent<K>>, why: String) {
         if self.said.as_ref() != Some(&why) {
             tracing::warn!("what was known stays in force: {why}");
             self.said = Some(why.clone());
             self.recovered = false;
         }
         // The follower may be gone: the watch ends then.
-        let _ = changes.send(Change::Trouble(why));
+        let _ = changes.send(WatchEvent::Trouble(why));
     }
 
     /// Objects are heard of.

@@ -19,7 +19,7 @@ use tailback_config::Model;
 use tokio::task::JoinHandle;
 
 use self::followed::Followed;
-use super::{Events, Memory, Orchestrator, ScaleError};
+use super::{Events, Orchestrator, ScaleError, StateSource};
 
 /// Scales models on `seldon` servers.
 pub struct Seldon {
@@ -70,8 +70,8 @@ impl Seldon {
 
 #[async_trait]
 impl Orchestrator for Seldon {
-    fn memory(&self, _model: &Model) -> Memory {
-        Memory::Own
+    fn state_source(&self, _model: &Model) -> StateSource {
+        StateSource::Orchestrator
     }
 
     fn follow(&self, model: &Arc<Model>) {

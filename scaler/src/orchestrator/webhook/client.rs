@@ -19,7 +19,7 @@ use hyper_util::{
 use tailback_config::{CallBody, CallTarget, ScaleCall, StateCall, WebhookSpec};
 use tokio::time::timeout;
 
-use crate::orchestrator::{ScaleError, causes::chain};
+use crate::orchestrator::{ScaleError, error_chain::chain};
 
 /// Most bytes of an answer.
 const LARGEST: usize = 4 * 1024 * 1024;

@@ -21,7 +21,7 @@ use tailback_config::Model;
 use tokio::task::JoinHandle;
 
 use self::{client::Client, followed::Followed};
-use super::{Events, Memory, Orchestrator, ScaleError};
+use super::{Events, Orchestrator, ScaleError, StateSource};
 
 /// Scales models on `webhook` servers.
 pub struct Webhooks {
@@ -94,11 +94,11 @@ fn has_state(model: &Model) -> bool {
 #[async_trait]
 impl Orchestrator for Webhooks {
     /// Where the state says what is asked for, that is heard first.
-    fn memory(&self, model: &Model) -> Memory {
+    fn state_source(&self, model: &Model) -> StateSource {
         let state = model.server.webhook().and_then(|spec| spec.state.as_ref());
         match state.and_then(|state| state.desired.as_ref()) {
-            Some(_) => Memory::Own,
-            None => Memory::None,
+            Some(_) => StateSource::Orchestrator,
+            None => StateSource::Requests,
         }
     }
 

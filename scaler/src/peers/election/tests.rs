@@ -13,8 +13,8 @@ fn at(n: u64) -> Nanos {
     Nanos::from_duration(ms(n))
 }
 
-fn held_by(holder: &str, stamp: u64) -> Record {
-    Record {
+fn held_by(holder: &str, stamp: u64) -> LeaseRecord {
+    LeaseRecord {
         holder: holder.into(),
         duration: TIMES.lease,
         stamp: stamp.to_string(),
@@ -55,7 +55,7 @@ fn who_cannot_renew_steps_down_before_the_lease_is_free() {
 /// The API server's one Lease.
 #[derive(Default)]
 struct Store {
-    lease: Option<(Record, u64)>,
+    lease: Option<(LeaseRecord, u64)>,
     writes: u64,
 }
 
@@ -67,10 +67,10 @@ struct Call {
     write: Option<Option<u64>>,
     carried_out: Option<u64>,
     answered: Option<u64>,
-    answer: Option<Result<Option<(Record, u64)>, ()>>,
+    answer: Option<Result<Option<(LeaseRecord, u64)>, ()>>,
 }
 
-struct Candidate {
+struct LeaderElector {
     name: &'static str,
     election: Election,
     call: Option<Call>,
@@ -97,7 +97,7 @@ fn weather() -> impl Strategy<Value = Weather> {
     })
 }
 
-impl Candidate {
+impl LeaderElector {
     fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -171,8 +171,8 @@ impl Candidate {
     }
 }
 
-fn leaders(candidates: &[Candidate], now: u64) -> Vec<&'static str> {
-    let leads = |c: &&Candidate| !c.dead && c.election.leads(at(now));
+fn leaders(candidates: &[LeaderElector], now: u64) -> Vec<&'static str> {
+    let leads = |c: &&LeaderElector| !c.dead && c.election.leads(at(now));
     candidates.iter().filter(leads).map(|c| c.name).collect()
 }
 
@@ -182,7 +182,7 @@ proptest! {
         seconds in prop::collection::vec([weather(), weather(), weather()], 60),
     ) {
         let mut store = Store::default();
-        let mut candidates = ["a", "b", "c"].map(Candidate::new);
+        let mut candidates = ["a", "b", "c"].map(LeaderElector::new);
         for now in (0..60_000).step_by(20) {
             for (candidate, weather) in candidates.iter_mut().zip(seconds[now as usize / 1000]) {
                 candidate.turn(now, &mut store, weather);
@@ -196,7 +196,7 @@ proptest! {
     fn whoever_leads_and_dies_another_leads_within_the_lease_and_a_try(died in 2_000..20_000u64) {
         let fair = Weather { there: Some(5), back: Some(5), pauses: false };
         let mut store = Store::default();
-        let mut candidates = ["a", "b", "c"].map(Candidate::new);
+        let mut candidates = ["a", "b", "c"].map(LeaderElector::new);
         for now in 0..died + 6_100 {
             candidates.iter_mut().for_each(|c| c.turn(now, &mut store, fair));
             if now == died {

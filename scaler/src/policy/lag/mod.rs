@@ -10,7 +10,7 @@
 //! - where requests are held, those that also [work off the backlog](backlog):
 //!   what waits is work to be done once, not a lasting load. To read the queue
 //!   as concurrency asks for far too much during a cold start;
-//! - those that are [worth keeping, or starting](levels), because demand comes
+//! - those that are [worth keeping, or starting](recurrence), because demand comes
 //!   back sooner than they would start;
 //! - one more than there are, where lag is over what all may carry and none is
 //!   on its way, at once if a replica may carry more than its slots, else if it
@@ -18,13 +18,13 @@
 //!
 //! Unused for the inactive time, it is the minimum.
 
-mod levels;
+mod recurrence;
 mod staffing;
 
 use std::time::Duration;
 
-use self::levels::{Levels, Price};
-use super::{Observation, Settings, Wish};
+use self::recurrence::{Price, Recurrence};
+use super::{Observation, Recommendation, Settings};
 use crate::{clock::Nanos, decision::Reason, signals};
 
 /// Start-up time assumed before one has been measured.
@@ -41,23 +41,28 @@ const SHORTEST_DRAIN: f64 = 2.0;
 
 /// What it remembers: which numbers of replicas were needed when.
 #[derive(Clone, Debug, Default)]
-pub struct State {
-    levels: Levels,
+pub struct LagState {
+    recurrence: Recurrence,
 }
 
 /// See the [module](self).
-pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nanos) -> Wish {
+pub fn recommend(
+    seen: &Observation,
+    settings: &Settings,
+    state: &mut LagState,
+    now: Nanos,
+) -> Recommendation {
     let idle = seen.demand.idle;
     let start_up = seen.start_up.unwrap_or(UNMEASURED_START_UP).as_secs_f64();
     if idle >= settings.inactive {
-        state.levels.see(0, start_up, now);
-        return Wish {
+        state.recurrence.see(0, start_up, now);
+        return Recommendation {
             replicas: settings.min,
             reason: Reason::Unused { idle },
         };
     }
     let (slots, threshold) = (settings.slots.max(1), settings.threshold.max(1));
-    let highest = state.levels.highest();
+    let highest = state.recurrence.highest();
     let staffed = |rate: f64| {
         let replicas = |dispersion| {
             let load = staffing::Load {
@@ -75,18 +80,18 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     let rate = seen.demand.rate;
     let used = staffed(rate).max(u32::from(seen.lag > 0));
     let present = whole(seen.demand.slots / f64::from(slots)).max(used);
-    state.levels.see(present, start_up, now);
+    state.recurrence.see(present, start_up, now);
     let price = Price {
         late: LATE,
         start_up,
-        suspicion: settings.inactive.as_secs_f64(),
+        max_idle: settings.inactive.as_secs_f64(),
     };
-    let kept = state.levels.keep(seen.desired, price, now);
+    let kept = state.recurrence.keep(seen.desired, price, now);
 
     let ahead = start_up + RATE_AGE;
-    let likely = |replicas: f64| state.levels.likely(replicas, ahead, now);
+    let likely = |replicas: f64| state.recurrence.likely(replicas, ahead, now);
     let arriving = likely(load(seen, start_up) / f64::from(slots)) * f64::from(slots);
-    let load = finite(arriving + backlog(seen, settings, &state.levels, now));
+    let load = finite(arriving + backlog(seen, settings, &state.recurrence, now));
     let growth = seen.demand.growth.max(0.0);
     let coming = likely(f64::from(staffed(rate + (growth * ahead).min(rate))));
     let needed = whole(load / f64::from(slots)).max(whole(coming)).max(used);
@@ -98,7 +103,7 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
     if replicas <= seen.desired
         && let Some(reason) = over(seen, slots, threshold)
     {
-        return Wish {
+        return Recommendation {
             replicas: seen.desired.saturating_add(1),
             reason,
         };
@@ -131,7 +136,7 @@ pub fn wish(seen: &Observation, settings: &Settings, state: &mut State, now: Nan
             slots,
         }
     };
-    Wish { replicas, reason }
+    Recommendation { replicas, reason }
 }
 
 /// Whether lag is over what the replicas may carry, and none is on its way.
@@ -172,7 +177,7 @@ fn load(seen: &Observation, start_up: f64) -> f64 {
 /// drained over t: all that arrives meanwhile is late, at a price of LATE·load·t,
 /// and B ÷ t slots cost their start and the stability time until they go. The sum
 /// is least at t = √(B·(D + stability) ÷ (LATE·load)).
-fn backlog(seen: &Observation, settings: &Settings, levels: &Levels, now: Nanos) -> f64 {
+fn backlog(seen: &Observation, settings: &Settings, recurrence: &Recurrence, now: Nanos) -> f64 {
     let none = seen.held == 0;
     // The first replica takes them all at once.
     let first = seen.ready == 0 && seen.held <= u64::from(settings.slots.max(1));
@@ -191,7 +196,7 @@ fn backlog(seen: &Observation, settings: &Settings, levels: &Levels, now: Nanos)
     } else {
         start_up
     };
-    let lasts = levels
+    let lasts = recurrence
         .lasts(seen.ready.saturating_add(1), now)
         .min(until_ready);
     let held = seen.held as f64 * demand.service;

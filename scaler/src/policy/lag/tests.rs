@@ -1,5 +1,5 @@
 use super::*;
-use crate::{guard::guard, signals::Demand};
+use crate::{constraints::constrain, signals::Demand};
 use proptest::prelude::*;
 
 fn settings() -> Settings {
@@ -41,8 +41,8 @@ fn lasting(lag: u64, desired: u32) -> Observation {
     seen
 }
 
-fn first_wish(seen: &Observation) -> Wish {
-    wish(seen, &settings(), &mut State::default(), at(100))
+fn first_recommendation(seen: &Observation) -> Recommendation {
+    recommend(seen, &settings(), &mut LagState::default(), at(100))
 }
 
 #[test]
@@ -108,8 +108,12 @@ fn follows_demand() {
         ),
     ];
     for Case(rule, seen, expected) in cases {
-        let wish = first_wish(&seen);
-        assert_eq!(wish.replicas, expected, "{rule}: {}", wish.reason);
+        let recommendation = first_recommendation(&seen);
+        assert_eq!(
+            recommendation.replicas, expected,
+            "{rule}: {}",
+            recommendation.reason
+        );
     }
 }
 
@@ -128,21 +132,21 @@ fn a_queue_counts_by_its_work_and_not_as_concurrency() {
         },
         ..steady(0.0, 1)
     };
-    let wish = first_wish(&seen);
+    let recommendation = first_recommendation(&seen);
     assert_eq!(
-        wish.replicas, 2,
+        recommendation.replicas, 2,
         "read as concurrency, it would be 64; lag over the threshold adds one: {}",
-        wish.reason
+        recommendation.reason
     );
     let tolerated = Settings {
         threshold: 1000,
         ..settings()
     };
-    let wish = super::wish(&seen, &tolerated, &mut State::default(), at(100));
+    let recommendation = super::recommend(&seen, &tolerated, &mut LagState::default(), at(100));
     assert_eq!(
-        wish.replicas, 1,
+        recommendation.replicas, 1,
         "done before another would start: {}",
-        wish.reason
+        recommendation.reason
     );
     let longer = Observation {
         demand: Demand {
@@ -153,7 +157,10 @@ fn a_queue_counts_by_its_work_and_not_as_concurrency() {
         },
         ..seen
     };
-    assert!(first_wish(&longer).replicas > 10, "5000 s of work");
+    assert!(
+        first_recommendation(&longer).replicas > 10,
+        "5000 s of work"
+    );
 }
 
 #[test]
@@ -162,11 +169,11 @@ fn unused_goes_to_the_minimum_and_not_before() {
         min: 0,
         ..settings()
     };
-    let mut state = State::default();
+    let mut state = LagState::default();
     let mut go = |second, idle| {
         let mut seen = steady(0.0, 2);
         seen.demand.idle = Duration::from_secs(idle);
-        wish(&seen, &settings, &mut state, at(second)).replicas
+        recommend(&seen, &settings, &mut state, at(second)).replicas
     };
     assert_eq!(go(1000, 599), 1, "in use within the inactive time");
     assert_eq!(go(1001, 600), 0);
@@ -175,13 +182,13 @@ fn unused_goes_to_the_minimum_and_not_before() {
 #[test]
 fn constant_load_changes_nothing() {
     for rate in [0.0, 1.0, 7.9, 8.0, 33.0, 400.0] {
-        let (settings, mut state) = (settings(), State::default());
+        let (settings, mut state) = (settings(), LagState::default());
         let mut desired = 1;
         let mut changes = 0;
         for second in 0..3600 {
             let seen = steady(rate, desired);
-            let wish = wish(&seen, &settings, &mut state, at(second));
-            let decision = guard(&seen, &settings, wish);
+            let recommendation = recommend(&seen, &settings, &mut state, at(second));
+            let decision = constrain(&seen, &settings, recommendation);
             changes += u32::from(decision.desired != desired);
             desired = decision.desired;
         }
@@ -204,7 +211,7 @@ fn reasons_are_sentences_with_their_numbers() {
         ),
         (lasting(31, 1), "lag 31 reached 30 for each of 1 replica"),
     ] {
-        assert_eq!(first_wish(&seen).reason.to_string(), expected);
+        assert_eq!(first_recommendation(&seen).reason.to_string(), expected);
     }
     let tight = Settings {
         threshold: 8,
@@ -213,7 +220,7 @@ fn reasons_are_sentences_with_their_numbers() {
     let mut seen = lasting(12, 1);
     seen.demand.mean_lag = 8.4;
     assert_eq!(
-        wish(&seen, &tight, &mut State::default(), at(100))
+        recommend(&seen, &tight, &mut LagState::default(), at(100))
             .reason
             .to_string(),
         "lag has been 8.4 on average of the last 10 s, over 8 for each of 1 replica"
@@ -265,18 +272,18 @@ proptest! {
     fn more_demand_is_never_answered_with_less(
         seen in observation(), more in 0u64..1000, slots in 0.0f64..1000.0,
     ) {
-        let low = first_wish(&seen).replicas;
+        let low = first_recommendation(&seen).replicas;
         let lag = Observation { lag: seen.lag + more, ..seen.clone() };
-        prop_assert!(first_wish(&lag).replicas >= low, "lag");
+        prop_assert!(first_recommendation(&lag).replicas >= low, "lag");
         let held = Observation { held: seen.held + more, lag: seen.lag + more, ..seen.clone() };
-        prop_assert!(first_wish(&held).replicas >= low, "held");
+        prop_assert!(first_recommendation(&held).replicas >= low, "held");
         let demand = Demand { slots: seen.demand.slots + slots, ..seen.demand };
-        prop_assert!(first_wish(&Observation { demand, ..seen }).replicas >= low, "slots");
+        prop_assert!(first_recommendation(&Observation { demand, ..seen }).replicas >= low, "slots");
     }
 
     #[test]
     fn never_fewer_than_the_present_lag_needs_and_never_none_in_use(seen in observation()) {
-        let replicas = first_wish(&seen).replicas;
+        let replicas = first_recommendation(&seen).replicas;
         prop_assert!(replicas >= 1);
         let needed = u32::try_from(seen.lag.div_ceil(30)).unwrap();
         prop_assert!(replicas >= needed.min(seen.desired), "{replicas} for {}", seen.lag);
@@ -296,11 +303,11 @@ proptest! {
             3 => demand.dispersion = wrong,
             _ => demand.slots = wrong,
         }
-        let (settings, mut state) = (settings(), State::default());
+        let (settings, mut state) = (settings(), LagState::default());
         for second in seconds {
-            let wish = wish(&seen, &settings, &mut state, at(second));
-            prop_assert!(!wish.reason.to_string().contains("NaN"), "{}", wish.reason);
-            let desired = guard(&seen, &settings, wish).desired;
+            let recommendation = recommend(&seen, &settings, &mut state, at(second));
+            prop_assert!(!recommendation.reason.to_string().contains("NaN"), "{}", recommendation.reason);
+            let desired = constrain(&seen, &settings, recommendation).desired;
             // Where the server has no room, not even the minimum is asked for.
             let least = settings.min.min(seen.capacity.max(seen.desired));
             prop_assert!((least..=settings.max.max(seen.desired)).contains(&desired));

@@ -26,7 +26,7 @@ pub(super) fn read(
         });
     }
     while let Some((number, text)) = lines.next()? {
-        let line = Line::split(number, text, separator)?;
+        let line = CsvLine::split(number, text, separator)?;
         found.add(&columns.row(&line, options)?)?;
     }
     Ok(())
@@ -50,7 +50,7 @@ struct Columns {
 
 impl Columns {
     fn find(number: u64, header: &str, separator: char) -> Result<Self, ReadError> {
-        let names: Vec<Option<Column>> = (Line::split(number, header, separator)?.fields.iter())
+        let names: Vec<Option<Column>> = (CsvLine::split(number, header, separator)?.fields.iter())
             .map(|name| Column::named(name))
             .collect();
         let place = |column| names.iter().position(|name| *name == Some(column));
@@ -76,7 +76,7 @@ impl Columns {
         Ok(columns)
     }
 
-    fn row<'a>(&self, line: &'a Line<'_>, options: &Options) -> Result<Row<'a>, ReadError> {
+    fn row<'a>(&self, line: &'a CsvLine<'_>, options: &Options) -> Result<Row<'a>, ReadError> {
         let service = &self.service;
         let number = |column,
                       Amount {
@@ -97,12 +97,12 @@ impl Columns {
     }
 }
 
-struct Line<'a> {
+struct CsvLine<'a> {
     number: u64,
     fields: Vec<Cow<'a, str>>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> CsvLine<'a> {
     fn split(number: u64, text: &'a str, separator: char) -> Result<Self, ReadError> {
         let mut fields = Vec::with_capacity(8);
         let mut rest = Some(text);

@@ -16,7 +16,7 @@ const LINE: &str =
     "an object such as {\"timestamp\":\"2026-03-01T09:30:00Z\",\"service_seconds\":0.5}";
 
 /// What an object has of a request.
-struct Line<'a> {
+struct JsonLine<'a> {
     timestamp: Option<Text<'a>>,
     service: Service<f64>,
     model: Option<Text<'a>>,
@@ -30,7 +30,7 @@ pub(super) fn read(
 ) -> Result<(), ReadError> {
     while let Some((number, text)) = lines.next()? {
         let text = text.trim_ascii();
-        match serde_json::from_str::<Line<'_>>(text) {
+        match serde_json::from_str::<JsonLine<'_>>(text) {
             Ok(line) => found.add(&line.row(number, options)?)?,
             // It begins like one and breaks off: the disk was full, or the power failed.
             Err(error) if error.is_eof() && text.starts_with('{') => found.cut_off += 1,
@@ -49,7 +49,7 @@ pub(super) fn read(
     Ok(())
 }
 
-impl Line<'_> {
+impl JsonLine<'_> {
     fn row(&self, line: u64, options: &Options) -> Result<Row<'_>, ReadError> {
         let wrong = |field, found: String, expected| ReadError::Field {
             line,
@@ -85,7 +85,7 @@ impl Line<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonLine<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(LineVisitor)
     }
@@ -94,14 +94,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
 struct LineVisitor;
 
 impl<'de> Visitor<'de> for LineVisitor {
-    type Value = Line<'de>;
+    type Value = JsonLine<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut line = Line {
+        let mut line = JsonLine {
             timestamp: None,
             service: Service {
                 seconds: None,

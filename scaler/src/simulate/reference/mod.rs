@@ -5,14 +5,16 @@
 //! the replicas reports it. Where a project leaves the target per replica to
 //! its user, it is the replica's concurrency, or 70 % of it; see each one.
 
-mod fixed;
 mod hpa;
 mod keda;
 mod knative;
 mod kubeai;
 mod ray;
+mod static_pool;
 
-pub use self::{fixed::Fixed, hpa::Hpa, keda::Keda, knative::Knative, kubeai::KubeAi, ray::Ray};
+pub use self::{
+    hpa::Hpa, keda::Keda, knative::Knative, kubeai::KubeAi, ray::Ray, static_pool::StaticPool,
+};
 
 /// What every rule is bounded by and aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -40,7 +40,7 @@ impl<S: Autoscaler> Course<S> {
         reading.arrived += more;
         reading.completed += fewer;
         let change = fewer.wrapping_sub(more).wrapping_mul(now);
-        reading.area = reading.area.wrapping_add(change);
+        reading.in_flight_integral = reading.in_flight_integral.wrapping_add(change);
         let looks = Duration::from_secs(seconds).as_millis() / self.scaler.interval().as_millis();
         (0..looks).map(|_| self.look(ready)).collect()
     }

@@ -17,8 +17,8 @@ fn model(way: &str) -> Arc<Model> {
     config.models["m"].clone()
 }
 
-fn state(model: &Model) -> State {
-    let mut state = State::new("s", &model.server.kubernetes().unwrap().source);
+fn state(model: &Model) -> WorkloadState {
+    let mut state = WorkloadState::new("s", &model.server.kubernetes().unwrap().source);
     state.set_concurrency(Some(4));
     state
 }
@@ -45,7 +45,7 @@ fn at(seconds: u64) -> Nanos {
     Nanos::from_duration(Duration::from_secs(seconds))
 }
 
-fn see(state: &mut State, pods: &[&str], now: Nanos) {
+fn see(state: &mut WorkloadState, pods: &[&str], now: Nanos) {
     state.slices_changed(|all| *all = [("a".to_owned(), slice(pods))].into(), now);
 }
 

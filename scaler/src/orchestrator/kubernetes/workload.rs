@@ -1,0 +1,309 @@
+//! The workload in the API's terms: from a manifest's kind to a resource.
+
+use http::Request;
+use kube::core::{ApiResource, DynamicObject};
+use serde::Deserialize;
+use tailback_config::KubernetesSpec;
+
+use super::{
+    call::{ApiError, call},
+    cluster::Cluster,
+    error::{Action, scale_error},
+};
+use crate::orchestrator::ScaleError;
+
+/// Kinds whose resource, and whose count in `spec.replicas`, need not be asked
+/// for: group, kind, resource.
+const WELL_KNOWN: &[(&str, &str, &str)] = &[
+    ("apps", "Deployment", "deployments"),
+    ("apps", "StatefulSet", "statefulsets"),
+    ("apps", "ReplicaSet", "replicasets"),
+    ("", "ReplicationController", "replicationcontrollers"),
+    ("mlops.seldon.io", "Model", "models"),
+];
+
+/// Where a workload says how many replicas are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountAt {
+    /// In its `spec.replicas`.
+    Spec,
+    /// Wherever its definition says: the scale subresource knows.
+    Scale,
+}
+
+/// A workload, as the API addresses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Workload {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    /// In paths and in roles: `deployments`.
+    pub resource: String,
+    pub namespace: String,
+    pub name: String,
+    pub count_at: CountAt,
+}
+
+#[derive(Deserialize)]
+struct Resources {
+    #[serde(default)]
+    resources: Vec<Resource>,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    name: String,
+    kind: String,
+    #[serde(default)]
+    namespaced: bool,
+}
+
+impl Workload {
+    /// The workload of `spec`, whose model's name is filled in. Asks the cluster
+    /// only about kinds that are not well known.
+    ///
+    /// # Errors
+    /// There is no such kind, or it has no scale subresource; or the cluster
+    /// cannot be asked.
+    pub(super) async fn resolve(
+        cluster: &Cluster,
+        spec: &KubernetesSpec,
+        namespace: &str,
+    ) -> Result<Self, ScaleError> {
+        let (group, version) = match spec.api_version.split_once('/') {
+            Some((group, version)) => (group, version),
+            None => ("", &*spec.api_version),
+        };
+        let mut target = Self {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: spec.kind.clone(),
+            resource: String::new(),
+            namespace: namespace.to_owned(),
+            name: spec.name.clone(),
+            count_at: CountAt::Spec,
+        };
+        let known = WELL_KNOWN
+            .iter()
+            .find(|(g, kind, _)| (*g, *kind) == (group, &*spec.kind));
+        if let Some((_, _, resource)) = known {
+            target.resource = (*resource).to_owned();
+            return Ok(target);
+        }
+        target.count_at = CountAt::Scale;
+        target.resource = target.discover(cluster).await?;
+        Ok(target)
+    }
+
+    async fn discover(&self, cluster: &Cluster) -> Result<String, ScaleError> {
+        let path = self.group_path();
+        let request = Request::get(&path).body(Vec::new());
+        let request = request.map_err(|e| ScaleError::Refused(format!("{path}: {e}")))?;
+        let api_version = path
+            .trim_start_matches("/apis/")
+            .trim_start_matches("/api/");
+        let found: Resources = match call(cluster, request).await {
+            Ok(found) => found,
+            Err(ApiError::Status { code: 404, .. }) => {
+                return Err(ScaleError::Refused(format!(
+                    "the cluster has no API {api_version}: is what defines {} installed?",
+                    self.kind
+                )));
+            }
+            Err(failure) => return Err(scale_error(failure, &Action::Discover(api_version))),
+        };
+        let kind = &self.kind;
+        let resource = found
+            .resources
+            .iter()
+            .find(|resource| resource.kind == *kind && !resource.name.contains('/'))
+            .ok_or_else(|| {
+                ScaleError::Refused(format!("the API {api_version} has no kind {kind}"))
+            })?;
+        if !resource.namespaced {
+            return Err(ScaleError::Refused(format!(
+                "{kind} ({api_version}) is in no namespace; expected a kind that is"
+            )));
+        }
+        let scale = format!("{}/scale", resource.name);
+        if !found.resources.iter().any(|other| other.name == scale) {
+            return Err(ScaleError::Refused(format!(
+                "{kind} ({api_version}) has no scale subresource, by which its replicas could be counted"
+            )));
+        }
+        Ok(resource.name.clone())
+    }
+
+    fn group_path(&self) -> String {
+        match &*self.group {
+            "" => format!("/api/{}", self.version),
+            group => format!("/apis/{group}/{}", self.version),
+        }
+    }
+
+    /// Its path, and that of its `/scale`.
+    pub(super) fn path(&self) -> String {
+        format!(
+            "{}/namespaces/{}/{}/{}",
+            self.group_path(),
+            self.namespace,
+            self.resource,
+            self.name
+        )
+    }
+
+    /// For kube-rs, to watch it.
+    pub(super) fn api_resource(&self) -> ApiResource {
+        let api_version = match &*self.group {
+            "" => self.version.clone(),
+            group => format!("{group}/{}", self.version),
+        };
+        ApiResource {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            api_version,
+            kind: self.kind.clone(),
+            plural: self.resource.clone(),
+        }
+    }
+
+    /// Whether it removes pods by their `pod-deletion-cost`: a ReplicaSet does.
+    pub(super) fn weighs_pods(&self) -> bool {
+        self.group == "apps" && matches!(&*self.kind, "Deployment" | "ReplicaSet")
+    }
+}
+
+/// The part of a workload's state that matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Observed {
+    /// `spec.replicas`.
+    pub replicas: Option<u32>,
+    /// How many take requests, by its status.
+    pub ready: Option<u32>,
+    /// `metadata.resourceVersion`.
+    pub version: String,
+    /// What it says is wrong.
+    pub failure: Option<String>,
+}
+
+impl Observed {
+    /// What `object` says.
+    ///
+    /// Ready are `status.readyReplicas`; where it has none, `availableReplicas`;
+    /// where it has neither, `status.replicas` if its condition `Ready` or
+    /// `ModelReady` holds. (Kubernetes leaves counts out that are 0. Seldon's
+    /// `Model` has `availableReplicas` since 2.9, and only conditions before.)
+    pub(super) fn of(object: &DynamicObject) -> Self {
+        let count = |part: &str, field: &str| {
+            let value = object.data.get(part)?.get(field)?.as_u64()?;
+            Some(u32::try_from(value).unwrap_or(u32::MAX))
+        };
+        let conditions = object
+            .data
+            .get("status")
+            .and_then(|status| status.get("conditions")?.as_array())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let text = |condition: &serde_json::Value, field: &str| {
+            let text = condition.get(field).and_then(|value| value.as_str());
+            text.unwrap_or_default().to_owned()
+        };
+        let state = |names: &[&str]| {
+            let found = conditions
+                .iter()
+                .find(|condition| names.contains(&&*text(condition, "type")));
+            found.map(|condition| text(condition, "status"))
+        };
+        let by_condition = || match state(&["ModelReady", "Ready"])?.as_str() {
+            "True" => count("status", "replicas"),
+            _ => Some(0),
+        };
+        let wrong = conditions.iter().find(|condition| {
+            let (kind, status) = (text(condition, "type"), text(condition, "status"));
+            match kind.as_str() {
+                "ReplicaFailure" => status == "True",
+                "Progressing" | "ModelReady" | "Ready" => {
+                    status == "False" && !text(condition, "message").is_empty()
+                }
+                _ => false,
+            }
+        });
+        Self {
+            replicas: count("spec", "replicas"),
+            ready: count("status", "readyReplicas")
+                .or_else(|| count("status", "availableReplicas"))
+                .or_else(by_condition),
+            version: object.metadata.resource_version.clone().unwrap_or_default(),
+            failure: wrong.map(|condition| {
+                format!(
+                    "{}: {}",
+                    text(condition, "reason"),
+                    text(condition, "message")
+                )
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn observed(spec: Value, status: Value) -> Observed {
+        let object = json!({
+            "apiVersion": "a/v1", "kind": "K", "metadata": { "name": "n", "resourceVersion": "7" },
+            "spec": spec, "status": status,
+        });
+        Observed::of(&serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn what_is_ready_is_read_from_what_status_there_is() {
+        let condition =
+            |kind: &str, status: &str| json!([{ "type": kind, "status": status, "reason": "Why" }]);
+        for (status, ready) in [
+            (
+                json!({ "readyReplicas": 2, "availableReplicas": 1, "replicas": 3 }),
+                Some(2),
+            ),
+            (json!({ "availableReplicas": 1, "replicas": 3 }), Some(1)),
+            (json!({ "replicas": 3 }), None),
+            (
+                json!({ "replicas": 3, "conditions": condition("ModelReady", "True") }),
+                Some(3),
+            ),
+            (
+                json!({ "replicas": 3, "conditions": condition("ModelReady", "False") }),
+                Some(0),
+            ),
+            (
+                json!({ "replicas": 3, "conditions": condition("Available", "True") }),
+                None,
+            ),
+            (json!(null), None),
+            (
+                json!({ "readyReplicas": "two", "conditions": [7, null] }),
+                None,
+            ),
+        ] {
+            assert_eq!(observed(json!({}), status.clone()).ready, ready, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_a_workload_says_is_wrong_is_said() {
+        let failed = observed(
+            json!({ "replicas": 4 }),
+            json!({ "conditions": [
+                { "type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable", "message": "no" },
+                { "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota" },
+            ] }),
+        );
+        assert_eq!(
+            failed.failure.as_deref(),
+            Some("FailedCreate: exceeded quota")
+        );
+        assert_eq!((failed.replicas, &*failed.version), (Some(4), "7"));
+    }
+}

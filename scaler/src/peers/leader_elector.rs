@@ -1,0 +1,379 @@
+//! Stands for [`election`](super::election): reads and writes the Lease.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use http::{Method, Request};
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use tailback_config::Peers;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    MembershipEvent, Role, TroubleSource,
+    discover::discover,
+    election::{Election, LeaseRecord, Step, TIMES},
+};
+use crate::{
+    clock::Nanos,
+    orchestrator::kubernetes::{
+        call::{ApiError, call},
+        cluster::Cluster,
+        error::{Action, scale_error},
+    },
+};
+
+/// To leave the Lease to others at the end.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// A proxy among others in a cluster: it hears who they are, and may be elected.
+pub(crate) struct LeaderElector {
+    resigned: watch::Sender<bool>,
+    now: Arc<Notify>,
+    stands: JoinHandle<()>,
+    discovers: JoinHandle<()>,
+}
+
+impl LeaderElector {
+    /// Begins. Needs a tokio runtime around it.
+    pub(crate) fn start(
+        instance: &str,
+        peers: &Peers,
+        events: mpsc::UnboundedSender<MembershipEvent>,
+    ) -> Self {
+        let cluster = Arc::<Cluster>::default();
+        let (resigned, resignation) = watch::channel(false);
+        let now = Arc::<Notify>::default();
+        let stand = ElectionTask {
+            cluster: cluster.clone(),
+            peers: peers.clone(),
+            election: Election::new(format!("{}-{instance}", host()), TIMES),
+            lease: None,
+            role: Role::Follows,
+            leader: None,
+            trouble: None,
+            events: events.clone(),
+        };
+        Self {
+            resigned,
+            stands: tokio::spawn(stand.run(resignation, now.clone())),
+            now,
+            discovers: tokio::spawn(discover(cluster, peers.clone(), events)),
+        }
+    }
+
+    /// Leads no more, and never again.
+    pub(crate) fn resign(&self) {
+        self.resigned.send_replace(true);
+    }
+
+    /// The Lease may be free: it is looked at now.
+    pub(crate) fn try_now(&self) {
+        self.now.notify_one();
+    }
+
+    /// Resigns; returns when the Lease is free for others, or cannot be left.
+    pub(crate) async fn leave(mut self) {
+        self.resign();
+        // If it is not told in time, it is free once its duration is over.
+        let _ = timeout(LEAVE, &mut self.stands).await;
+    }
+}
+
+impl Drop for LeaderElector {
+    fn drop(&mut self) {
+        self.stands.abort();
+        self.discovers.abort();
+    }
+}
+
+/// For people: which proxy it is. In a pod, its name.
+fn host() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+struct ElectionTask {
+    cluster: Arc<Cluster>,
+    peers: Peers,
+    election: Election,
+    /// As it was read or written last.
+    lease: Option<Lease>,
+    /// What was told of it last.
+    role: Role,
+    leader: Option<String>,
+    trouble: Option<String>,
+    events: mpsc::UnboundedSender<MembershipEvent>,
+}
+
+impl ElectionTask {
+    async fn run(mut self, mut resignation: watch::Receiver<bool>, now: Arc<Notify>) {
+        loop {
+            let end = self.end();
+            tokio::select! {
+                biased;
+                _ = resignation.wait_for(|&resigned| resigned) => break,
+                () = reached(end) => {}
+                () = self.attempt() => {}
+            }
+            self.tell();
+            let end = self.end();
+            tokio::select! {
+                biased;
+                _ = resignation.wait_for(|&resigned| resigned) => break,
+                () = reached(end) => {}
+                () = now.notified() => {}
+                // Spread, so that not all of them write at once.
+                () = sleep(TIMES.retry.mul_f64(1.0 + 0.2 * fastrand::f64())) => {}
+            }
+            self.tell();
+        }
+        if self.election.leads(Nanos::now()) {
+            // First of all, we ask for nothing any more.
+            self.set_role(Role::Follows, None);
+            if let Err(failure) = self.release().await {
+                tracing::warn!(
+                    "the Lease stays ours until it expires: {}",
+                    self.explain(failure, "update")
+                );
+            }
+        }
+    }
+
+    /// When we lead no more, if we do.
+    fn end(&self) -> Option<Nanos> {
+        let now = Nanos::now();
+        self.election.until().filter(|&until| now < until)
+    }
+
+    /// One look at the Lease, and a write if there is one to be made.
+    async fn attempt(&mut self) {
+        let tried = timeout(TIMES.renew, self.look_and_write()).await;
+        let tried = tried.unwrap_or_else(|_| {
+            let why = format!("no answer within {} s", TIMES.renew.as_secs());
+            Err((ApiError::Unreachable(why), "get"))
+        });
+        let why = tried
+            .err()
+            .map(|(failure, verb)| self.explain(failure, verb));
+        if why != self.trouble {
+            match &why {
+                Some(why) => tracing::warn!("cannot be elected: {why}"),
+                None => tracing::info!("can be elected again"),
+            }
+            self.trouble.clone_from(&why);
+            self.send(MembershipEvent::Trouble {
+                of: TroubleSource::Election,
+                why,
+            });
+        }
+    }
+
+    async fn look_and_write(&mut self) -> Result<(), (ApiError, &'static str)> {
+        // Who leads writes what it wrote before, and need not look first.
+        if !self.election.leads(Nanos::now()) {
+            self.look().await.map_err(|failure| (failure, "get"))?;
+        }
+        let step = self.election.step(Nanos::now());
+        let (verb, written) = match step {
+            Step::Wait => return Ok(()),
+            Step::Create => ("create", self.write(Method::POST, step).await),
+            Step::TakeOver | Step::Renew => ("update", self.write(Method::PUT, step).await),
+        };
+        match written {
+            // Somebody else wrote it, or removed it, since it was looked at.
+            Err(ApiError::Status {
+                code: 404 | 409, ..
+            }) => self.look().await.map_err(|failure| (failure, "get")),
+            other => other.map_err(|failure| (failure, verb)),
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), ApiError> {
+        let path = self.path(Some(&self.peers.lease)).await?;
+        let found = self.call::<Lease>(Method::GET, &path, Vec::new()).await;
+        self.lease = match found {
+            Ok(lease) => Some(lease),
+            Err(ApiError::Status { code: 404, .. }) => None,
+            Err(failure) => return Err(failure),
+        };
+        self.election
+            .saw(self.lease.as_ref().map(record), Nanos::now());
+        Ok(())
+    }
+
+    async fn write(&mut self, method: Method, step: Step) -> Result<(), ApiError> {
+        let named = (method == Method::PUT).then_some(self.peers.lease.as_str());
+        let path = self.path(named).await?;
+        let lease = self.ours(step);
+        let sent = Nanos::now();
+        let lease: Lease = self.call(method, &path, json(&lease)?).await?;
+        self.election.wrote(record(&lease), sent);
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// The Lease as it says that it is ours. It has the version that was read, so
+    /// that the write fails if somebody else's came between.
+    fn ours(&self, step: Step) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.peers.lease.clone()),
+                ..ObjectMeta::default()
+            },
+            ..Lease::default()
+        });
+        let spec = lease.spec.get_or_insert_default();
+        if step != Step::Renew {
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions =
+                Some(spec.lease_transitions.map_or(0, |n| n.saturating_add(1)));
+        }
+        spec.holder_identity = Some(self.election.me().to_owned());
+        spec.lease_duration_seconds = Some(TIMES.lease.as_secs() as i32);
+        spec.renew_time = Some(now);
+        lease
+    }
+
+    /// Leaves the Lease without a holder.
+    async fn release(&mut self) -> Result<(), ApiError> {
+        // A write may have been given up on its way.
+        self.look().await?;
+        let ours = self.election.holder() == Some(self.election.me());
+        let Some(mut lease) = self.lease.clone().filter(|_| ours) else {
+            return Ok(());
+        };
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = None;
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        let path = self.path(Some(&self.peers.lease)).await?;
+        self.call::<Lease>(Method::PUT, &path, json(&lease)?)
+            .await?;
+        Ok(())
+    }
+
+    async fn path(&self, name: Option<&str>) -> Result<String, ApiError> {
+        let namespace = match &self.peers.namespace {
+            Some(namespace) => namespace.clone(),
+            None => {
+                let client = self.cluster.client().await;
+                let client = client.map_err(|e| ApiError::Unreachable(e.to_string()))?;
+                client.default_namespace().to_owned()
+            }
+        };
+        let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+        Ok(match name {
+            Some(name) => format!("{leases}/{name}"),
+            None => leases,
+        })
+    }
+
+    async fn call<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ApiError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(body);
+        let request = request.map_err(|e| ApiError::Unreachable(format!("{path}: {e}")))?;
+        call(&self.cluster, request).await
+    }
+
+    fn explain(&self, failure: ApiError, verb: &str) -> String {
+        let action = Action::Resource {
+            verbs: &[verb],
+            group: "coordination.k8s.io",
+            resource: "leases",
+            namespace: self
+                .peers
+                .namespace
+                .as_deref()
+                .unwrap_or("of the service account"),
+        };
+        scale_error(failure, &action).to_string()
+    }
+
+    /// Says what has changed.
+    fn tell(&mut self) {
+        let role = if self.election.leads(Nanos::now()) {
+            Role::Leads
+        } else {
+            Role::Follows
+        };
+        self.set_role(role, self.election.holder().map(str::to_owned));
+    }
+
+    fn set_role(&mut self, role: Role, leader: Option<String>) {
+        if (role, &leader) == (self.role, &self.leader) {
+            return;
+        }
+        match (role, &leader) {
+            (Role::Leads, _) => tracing::info!("leads: asks for replicas from now on"),
+            (Role::Follows, Some(leader)) => tracing::info!(leader, "follows"),
+            (Role::Follows, None) => tracing::info!("follows: nobody leads"),
+        }
+        (self.role, self.leader) = (role, leader.clone());
+        self.send(MembershipEvent::Elected { role, leader });
+    }
+
+    fn send(&self, event: MembershipEvent) {
+        // Who reads them outlives us.
+        let _ = self.events.send(event);
+    }
+}
+
+/// Sleeps until `end`, for ever if there is none.
+async fn reached(end: Option<Nanos>) {
+    match end {
+        Some(end) => sleep(end.since(Nanos::now())).await,
+        None => pending().await,
+    }
+}
+
+fn json(lease: &Lease) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(lease)
+        .map_err(|e| ApiError::Unreachable(format!("the Lease cannot be written: {e}")))
+}
+
+fn record(lease: &Lease) -> LeaseRecord {
+    let none = LeaseSpec::default();
+    let spec = lease.spec.as_ref().unwrap_or(&none);
+    let seconds = spec
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    LeaseRecord {
+        holder: spec.holder_identity.clone().unwrap_or_default(),
+        duration: seconds.map_or(TIMES.lease, Duration::from_secs),
+        stamp: format!("{:?} {:?}", spec.renew_time, spec.lease_transitions),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_of_another_component_or_of_nobody_can_be_read() {
+        let read = |text: &str| record(&serde_json::from_str(text).unwrap());
+        let theirs = read(
+            r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"x"},"spec":{
+                "holderIdentity":"a_b","leaseDurationSeconds":15,"leaseTransitions":3,
+                "acquireTime":"2026-01-01T00:00:00.000000Z","renewTime":"2026-01-01T00:00:01.500000Z"}}"#,
+        );
+        assert_eq!((&*theirs.holder, theirs.duration.as_secs()), ("a_b", 15));
+        let free = read(r#"{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{}}"#);
+        assert_eq!((&*free.holder, free.duration), ("", TIMES.lease));
+        assert_ne!(theirs.stamp, free.stamp);
+    }
+}

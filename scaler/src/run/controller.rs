@@ -1,0 +1,381 @@
+//! One model under the scaler's eyes: observe, decide, guard, request, record.
+
+mod external_change;
+mod membership;
+mod pause;
+mod stall;
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tailback_config::Model;
+
+use self::stall::Stall;
+use super::{
+    ModelHandle,
+    external_change::{BackOff, ExternalChanges},
+    membership::Others,
+    orchestrators::Epoch,
+    scale_request::{Request, Requester},
+};
+use crate::{
+    clock::Nanos,
+    decision::{Decision, DecisionRecord, Reason, ScaleOutcome},
+    ledger::Reading,
+    model_scaler::{Evaluation, ModelScaler, Replicas},
+    orchestrator::{Orchestrator, ReplicaSet, StateSource},
+    peers::{Role, counts_update::Counts, peer_counts::CountsChange},
+    policy::{Observation, Settings},
+    replica::Replica,
+    status::{PauseState, StatusStore},
+};
+
+/// Whether it is known what runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TakenOver {
+    /// What the orchestrator has is still to be heard; nothing is asked for.
+    NotYet,
+    Yes,
+}
+
+pub(super) struct ModelController {
+    handle: ModelHandle,
+    /// The other proxies.
+    others: Others,
+    /// What our own ledger said at the last look.
+    own: Reading,
+    orchestrator: Arc<dyn Orchestrator>,
+    /// What the orchestrator said before is of a model that has gone.
+    since: Epoch,
+    requester: Requester,
+    status: StatusStore,
+    set: ReplicaSet,
+    scaler: ModelScaler,
+    taken_over: TakenOver,
+    /// Who else changes the count.
+    external: ExternalChanges,
+    pause: PauseState,
+    /// Whether the ledger will ring when the level is reached.
+    armed: bool,
+    /// What was last decided with `dryRun`, which is not carried out: said once.
+    dry_run: Option<u32>,
+    /// What was last decided, carried out or not.
+    wanted: u32,
+    /// Starts that hang; said once.
+    stall: Option<Stall>,
+}
+
+impl ModelController {
+    /// Begins with what the orchestrator says there is, or else with the
+    /// configured count. Hears what the orchestrator says after `since`.
+    pub(super) fn new(
+        handle: ModelHandle,
+        since: Epoch,
+        status: StatusStore,
+        others: Others,
+    ) -> Self {
+        let orchestrator = since.orchestrator.clone();
+        let desired = handle.model.replicas.initial;
+        let own = handle.ledger.read();
+        let reading = own.plus(&others.counts);
+        let taken_over = match orchestrator.state_source(&handle.model) {
+            StateSource::Requests => TakenOver::Yes,
+            StateSource::Orchestrator => TakenOver::NotYet,
+        };
+        let mut controller = Self {
+            scaler: ModelScaler::new(Settings::from(&*handle.model), desired, reading),
+            requester: Requester::new(orchestrator.clone(), status.clone()),
+            orchestrator,
+            since,
+            status,
+            set: ReplicaSet {
+                capacity: u32::MAX,
+                ..ReplicaSet::default()
+            },
+            taken_over,
+            external: ExternalChanges::default(),
+            pause: PauseState::default(),
+            armed: false,
+            dry_run: None,
+            wanted: desired,
+            stall: None,
+            handle,
+            others,
+            own,
+        };
+        controller.orchestrator.follow(&controller.handle.model);
+        match taken_over {
+            TakenOver::Yes => {
+                controller.ask(None, None);
+                controller.arm();
+                controller.show(&Reason::Configured { replicas: desired }.to_string());
+            }
+            TakenOver::NotYet => controller.show(&Reason::AwaitingState.to_string()),
+        }
+        controller
+    }
+
+    /// Whether `model` has the replicas that this one has: it is run by the same
+    /// orchestrator, and is the same workload where replicas outlive us.
+    pub(super) fn same_kind(&self, model: &Model) -> bool {
+        let workload = |model: &Model| model.server.kubernetes().map(|spec| spec.of(&model.name));
+        let ours = &*self.handle.model;
+        mem::discriminant(&ours.server.kind) == mem::discriminant(&model.server.kind)
+            && workload(ours) == workload(model)
+    }
+
+    /// Takes a new configuration and keeps the history.
+    pub(super) fn reconfigure(&mut self, handle: ModelHandle) {
+        let before = mem::replace(&mut self.handle, handle);
+        let asked = self.scaler.desired();
+        let record = self.configured(&before.model);
+        self.scaler.configure(Settings::from(&*self.handle.model));
+        self.orchestrator.follow(&self.handle.model);
+        let state_source = self.orchestrator.state_source(&self.handle.model);
+        match (self.taken_over, state_source) {
+            (TakenOver::NotYet, _) => {}
+            // Also where the count is the same: it must hear of a changed command.
+            (TakenOver::Yes, StateSource::Requests) => self.ask(record, None),
+            (TakenOver::Yes, StateSource::Orchestrator) if self.scaler.desired() == asked => {}
+            (TakenOver::Yes, StateSource::Orchestrator) => self.ask(record, None),
+        }
+        self.handle.traffic.set_replicas(&self.set.ready);
+        self.decide(None);
+    }
+
+    /// Adopts the count that is configured now, where it is another one than
+    /// `before` and the model is not paused. What is to be written down of it: with
+    /// `dryRun` nothing, as a record then says what was not asked for.
+    fn configured(&mut self, before: &Model) -> Option<DecisionRecord> {
+        let model = &self.handle.model;
+        let replicas = &model.replicas;
+        if before.replicas.initial == replicas.initial || self.pause == PauseState::Paused {
+            return None;
+        }
+        let asked = self.scaler.desired();
+        let kept = if replicas.scaled { asked } else { 0 };
+        let replicas = replicas.initial.max(kept);
+        if replicas == asked {
+            return None;
+        }
+        let dry_run = model.scaling.dry_run.value;
+        let decision = Decision {
+            desired: replicas,
+            reasons: vec![Reason::Configured { replicas }],
+        };
+        let reading = self.look();
+        let record = self.record(&reading, &decision);
+        self.scaler.adopt(replicas, reading.at);
+        (!dry_run).then_some(record)
+    }
+
+    /// Its replicas finish what they have and go.
+    pub(super) async fn forget(self) {
+        // Nothing that was not taken yet is asked for after this.
+        drop(self.requester);
+        self.orchestrator.forget(&self.handle.model.name).await;
+    }
+
+    /// Whether what was said at `epoch` is for this one.
+    pub(super) fn hears(&self, epoch: &Epoch) -> bool {
+        epoch.is_after(&self.since)
+    }
+
+    /// The bell rang: for this model?
+    pub(super) fn answer_crossing(&mut self) {
+        if let Some(crossing) = self.handle.ledger.take_crossing() {
+            self.armed = false;
+            let lag = self.look().in_flight();
+            if self.scaler.wake_at().is_some_and(|level| lag < level) {
+                // A shard used up its part of the room; the level is not reached.
+                return self.arm();
+            }
+            self.decide(Some(crossing));
+        }
+    }
+
+    pub(super) fn replicas_changed(&mut self, set: ReplicaSet) {
+        let same = |a: &[Arc<Replica>], b: &[Arc<Replica>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        if !same(&self.set.ready, &set.ready) || self.set.behind != set.behind {
+            self.scaler.replicas_changed(Nanos::now());
+        }
+        // Also if they are the same: they may take more at once.
+        self.handle.traffic.set_replicas(&set.ready);
+        self.set = set;
+        match self.others.role {
+            Role::Leads => self.hear_count(),
+            Role::Follows => self.follow_count(),
+        }
+        if let (TakenOver::NotYet, Some(found)) = (self.taken_over, self.set.desired) {
+            self.taken_over = TakenOver::Yes;
+            self.scaler.take_over(found, Nanos::now());
+            tracing::info!(
+                model = self.handle.model.name,
+                "{}",
+                Reason::Found { replicas: found }
+            );
+        }
+        self.decide(None);
+    }
+
+    /// What is inside now: here, and by what was heard, at other proxies. All
+    /// decisions go by this.
+    fn look(&mut self) -> Reading {
+        self.own = self.handle.ledger.read();
+        self.own.plus(&self.others.counts)
+    }
+
+    /// Looks, and decides if it is time to. Returns whether the ledger is armed.
+    pub(super) fn sample(&mut self, period: Duration) -> bool {
+        let reading = self.look();
+        if self.scaler.sample(reading, period) {
+            self.decide(None);
+        } else if !self.armed {
+            self.arm();
+        }
+        self.armed || self.scaler.wake_at().is_none()
+    }
+
+    /// One turn: observe, decide, guard, request, record.
+    fn decide(&mut self, crossing: Option<Nanos>) {
+        if self.taken_over == TakenOver::NotYet {
+            return self.show(&Reason::AwaitingState.to_string());
+        }
+        let reading = self.look();
+        let Evaluation { seen, mut decision } = self.scaler.decide(reading, &self.replicas());
+        self.watch_starts(&seen);
+        self.leave_to_others(&seen, &mut decision);
+        self.pause(&mut decision);
+        let why = decision.why();
+        self.wanted = decision.desired;
+        let dry_run = self.handle.model.scaling.dry_run.value;
+        let leads = self.others.role == Role::Leads;
+        if leads
+            && is_news(
+                &mut self.dry_run,
+                dry_run,
+                self.scaler.desired(),
+                decision.desired,
+            )
+        {
+            let record = self.record(&reading, &decision);
+            if !dry_run {
+                self.scaler.adopt(decision.desired, reading.at);
+            }
+            self.ask(Some(record), crossing);
+        }
+        // Before it is shown: who sees a count and sends at once rings.
+        self.arm();
+        self.show(&why);
+    }
+
+    fn replicas(&self) -> Replicas {
+        Replicas {
+            ready: self.set.ready_count(),
+            starting: self.set.starting,
+            capacity: self.set.capacity,
+            start_up: self.set.start_up,
+        }
+    }
+
+    fn record(&self, seen: &Reading, decision: &Decision) -> DecisionRecord {
+        DecisionRecord {
+            time: seconds_since_1970(),
+            model: self.handle.model.name.clone(),
+            from: self.scaler.desired(),
+            to: decision.desired,
+            lag: seen.in_flight(),
+            held: seen.held,
+            reasons: decision.reasons.clone(),
+            outcome: ScaleOutcome::Accepted,
+        }
+    }
+
+    /// Asks for what is desired, if that is ours to do.
+    fn ask(&mut self, record: Option<DecisionRecord>, crossing: Option<Nanos>) {
+        if self.others.role == Role::Follows {
+            return;
+        }
+        let dry_run = self.handle.model.scaling.dry_run.value;
+        if !dry_run || record.is_none() {
+            self.external.asked(self.scaler.desired(), Nanos::now());
+        }
+        let model = self.handle.model.clone();
+        self.requester.ask(Request {
+            model,
+            replicas: self.scaler.desired(),
+            record,
+            crossing,
+        });
+    }
+
+    /// Asks the ledger to ring when the policy would want more.
+    ///
+    /// The room below the level is dealt out over the proxies, as a ledger deals
+    /// it out over its shards: all of them together cannot reach the level before
+    /// one has used up its part. That one rings, and tells the others.
+    fn arm(&mut self) {
+        let Some(level) = self.scaler.wake_at() else {
+            self.armed = false;
+            return;
+        };
+        self.armed = !self.handle.ledger.arm(self.part_of(level));
+        if !self.armed && self.look().in_flight() < level {
+            // Its part of the room is used up: there is a new one.
+            self.armed = !self.handle.ledger.arm(self.part_of(level));
+        }
+    }
+
+    fn show(&self, why: &str) {
+        self.status.update(&self.handle.model.name, |status| {
+            status.desired = self.scaler.desired();
+            status.wanted = self.wanted;
+            status.ready.clone_from(&self.set.ready);
+            status.ready_count = self.set.ready_count();
+            status.pause = self.pause;
+            status.starting = self.set.starting;
+            status.draining = self.set.draining;
+            status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
+            status.failure = self.failure();
+            why.clone_into(&mut status.reason);
+        });
+    }
+}
+
+fn seconds_since_1970() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+/// Whether `desired`, where `asked` are asked for, is to be carried out; with
+/// `dry_run`, whether it is to be said: once, since `asked` stays as it is.
+fn is_news(said: &mut Option<u32>, dry_run: bool, asked: u32, desired: u32) -> bool {
+    let before = if dry_run {
+        said.replace(desired)
+    } else {
+        said.take()
+    };
+    desired != asked && (!dry_run || before != Some(desired))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_with_dry_run_is_a_decision_said_once() {
+        let mut said = None;
+        let mut go = |dry_run, asked, desired| is_news(&mut said, dry_run, asked, desired);
+        assert!(go(true, 1, 3), "said");
+        assert!(!go(true, 1, 3), "once");
+        assert!(go(true, 1, 2), "another");
+        assert!(!go(false, 2, 2), "nothing to do");
+        assert!(go(false, 4, 2), "a reload raised the count meanwhile");
+        assert!(go(true, 4, 2), "dryRun begins anew");
+    }
+}

@@ -1,0 +1,67 @@
+//! Somebody else asks for a count of this model: see [`changes`](crate::run::changes).
+
+use super::*;
+
+impl ModelController {
+    /// Takes over the count that somebody else asked for.
+    pub(super) fn hear_count(&mut self) {
+        let Some(desired) = self.set.desired else {
+            return;
+        };
+        let now = Nanos::now();
+        let stability = self.handle.model.scaling.stability.value;
+        let before = self.scaler.desired();
+        let model = &self.handle.model;
+        if model.scaling.dry_run.value || model.replicas.is_followed() {
+            // It is others' business by the user's own word.
+            self.external.heard(desired, Duration::ZERO, now);
+            return self.scaler.adopt(desired, now);
+        }
+        let contested =
+            self.external.quiet(now).map(|(back_off, _)| back_off) == Some(BackOff::Contested);
+        let Some(back_off) = self.external.heard(desired, stability, now) else {
+            return;
+        };
+        self.requester.withdraw();
+        self.scaler.adopt(desired, now);
+        let reason = quiet_reason(back_off, desired, back_off.span());
+        // One fight is one warning.
+        if contested {
+            tracing::info!(model = self.handle.model.name, "{reason}");
+        } else {
+            tracing::warn!(model = self.handle.model.name, "{reason}");
+        }
+        let reading = self.look();
+        self.status.record(DecisionRecord {
+            time: seconds_since_1970(),
+            model: self.handle.model.name.clone(),
+            from: before,
+            to: desired,
+            lag: reading.in_flight(),
+            held: reading.held,
+            reasons: vec![reason],
+            outcome: ScaleOutcome::ExternalChange,
+        });
+    }
+
+    /// What of `decision` is asked for while the count is somebody else's: a
+    /// first replica for requests that wait.
+    pub(super) fn leave_to_others(&self, seen: &Observation, decision: &mut Decision) {
+        let Some((back_off, left)) = self.external.quiet(Nanos::now()) else {
+            return;
+        };
+        let asked = self.scaler.desired();
+        if decision.desired == asked || (asked == 0 && seen.held > 0) {
+            return;
+        }
+        decision.desired = asked;
+        decision.reasons.push(quiet_reason(back_off, asked, left));
+    }
+}
+
+fn quiet_reason(back_off: BackOff, replicas: u32, quiet: Duration) -> Reason {
+    match back_off {
+        BackOff::AfterChange { .. } => Reason::ExternalChange { replicas, quiet },
+        BackOff::Contested => Reason::Contested { replicas, quiet },
+    }
+}

@@ -1,0 +1,170 @@
+//! Starts that hang, as a sentence: how many, for how long, what is done about it
+//! and what to look at. An orchestrator that is not told of a failure has none to
+//! report: a pod that stays pending is only late. (Processes are given up after
+//! their `startSeconds`, and that is reported.)
+
+use std::fmt;
+
+use tailback_config::Kind;
+
+use super::*;
+
+/// What a start may take before one was measured: Kubernetes calls a rollout stuck
+/// after as long (`progressDeadlineSeconds`).
+const UNMEASURED: Duration = Duration::from_secs(600);
+
+/// Replicas that were asked for and do not get ready: see [`Observation::hangs`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stall {
+    starting: u32,
+    stalled: Duration,
+    start_up: Option<Duration>,
+    patience: Duration,
+    look_at: String,
+    scaled: bool,
+}
+
+impl Stall {
+    pub(super) fn of(seen: &Observation, model: &Model) -> Option<Self> {
+        let patience = match seen.start_up {
+            Some(_) => seen.patience(),
+            None => UNMEASURED,
+        };
+        (seen.stalled >= patience).then_some(())?;
+        Some(Self {
+            starting: seen.starting,
+            stalled: seen.stalled,
+            start_up: seen.start_up,
+            patience,
+            look_at: look_at(model)?,
+            scaled: model.replicas.scaled,
+        })
+    }
+}
+
+/// Where it is to be seen why, if it is for us to say.
+fn look_at(model: &Model) -> Option<String> {
+    Some(match &model.server.kind {
+        Kind::Process(_) => return None,
+        Kind::Static(_) => "their endpoints".into(),
+        Kind::Kubernetes(spec) => {
+            let spec = spec.of(&model.name);
+            let namespace = spec.namespace.map(|namespace| namespace + "/");
+            let (kind, namespace) = (spec.kind, namespace.unwrap_or_default());
+            format!(
+                "the events and logs of {kind} {namespace}{} and its pods",
+                spec.name
+            )
+        }
+        Kind::Webhook(_) => "what the API that starts them says of them".into(),
+        Kind::Seldon(_) => "what Seldon's scheduler and agents say of the model".into(),
+    })
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.starting == 1 { " has" } else { "s have" };
+        write!(
+            f,
+            "{} replica{verb} been starting for {:.0} s without one getting ready (a start may take {:.0} s: ",
+            self.starting,
+            self.stalled.as_secs_f64(),
+            self.patience.as_secs_f64()
+        )?;
+        match self.start_up {
+            Some(last) => write!(f, "the last one took {:.0} s", last.as_secs_f64())?,
+            None => f.write_str("none was measured yet")?,
+        }
+        f.write_str("). They are waited for")?;
+        if self.scaled {
+            f.write_str(", and at most one more is asked for in each such time")?;
+        }
+        write!(f, "; look at {}", self.look_at)
+    }
+}
+
+impl ModelController {
+    /// Says once that starts hang, and once that they do no more.
+    pub(super) fn watch_starts(&mut self, seen: &Observation) {
+        let model = &self.handle.model;
+        let stall = Stall::of(seen, model);
+        match (&self.stall, &stall) {
+            (None, Some(stall)) => {
+                let failure = self.set.failure.as_deref();
+                tracing::warn!(model = model.name, failure, "{stall}");
+            }
+            (Some(_), None) => {
+                let (ready, starting) = (seen.ready, seen.starting);
+                tracing::info!(
+                    model = model.name,
+                    ready,
+                    starting,
+                    "no start hangs any more"
+                );
+            }
+            _ => {}
+        }
+        self.stall = stall;
+    }
+
+    /// What is wrong with the replicas. What the orchestrator says tells more.
+    pub(super) fn failure(&self) -> Option<String> {
+        let told = self.set.failure.clone();
+        told.or_else(|| self.stall.as_ref().map(ToString::to_string))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tailback_config::{Env, load_text};
+
+    use super::*;
+
+    fn model(server: &str, replicas: &str) -> Arc<Model> {
+        let text = format!(
+            "{{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: {{ name: s }}, spec: {server} }}\n---\n\
+             {{ apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: {{ name: m }}, spec: {{ server: s{replicas} }} }}\n"
+        );
+        let config = load_text(Path::new("a.yaml"), &text, &Env::default()).unwrap();
+        config.models["m"].clone()
+    }
+
+    const DEPLOYMENT: &str = "{ kubernetes: { name: \"llm-{model}\", namespace: models, service: { name: \"{model}\" } } }";
+
+    fn said(model: &Model, starting: u32, stalled: u64, start_up: Option<u64>) -> Option<String> {
+        let seen = Observation {
+            starting,
+            stalled: Duration::from_secs(stalled),
+            start_up: start_up.map(Duration::from_secs),
+            ..Observation::default()
+        };
+        Stall::of(&seen, model).map(|stall| stall.to_string())
+    }
+
+    #[test]
+    fn starts_that_hang_are_said_with_numbers_and_where_to_look() {
+        let scaled = model(DEPLOYMENT, ", minReplicas: 1");
+        assert_eq!(said(&scaled, 2, 149, Some(50)), None);
+        assert_eq!(
+            said(&scaled, 2, 310, Some(50)).unwrap(),
+            "2 replicas have been starting for 310 s without one getting ready (a start may take 150 s: the last one \
+             took 50 s). They are waited for, and at most one more is asked for in each such time; look at the events \
+             and logs of Deployment models/llm-m and its pods"
+        );
+        let fixed = model(DEPLOYMENT, ", replicas: 2");
+        assert_eq!(said(&fixed, 1, 599, None), None);
+        assert_eq!(
+            said(&fixed, 1, 600, None).unwrap(),
+            "1 replica has been starting for 600 s without one getting ready (a start may take 600 s: none was \
+             measured yet). They are waited for; look at the events and logs of Deployment models/llm-m and its pods"
+        );
+    }
+
+    #[test]
+    fn a_process_is_given_up_and_reported_by_whoever_started_it() {
+        let command = model("{ process: { command: [server, \"{port}\"] } }", "");
+        assert_eq!(said(&command, 1, 1000, Some(1)), None);
+    }
+}

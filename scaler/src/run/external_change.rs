@@ -1,0 +1,260 @@
+//! Somebody else changes the count: a person, an autoscaler. Pure.
+//!
+//! The rule: a count that we did not ask for is taken over, and decisions go on
+//! from it. For the stability time after it nothing is asked for. If it happens
+//! again soon after a request of our own, it is a fight, and the count is left to
+//! the others until they have left it alone for [`CONTESTED`]. Only one thing is asked
+//! for in spite of all this: a first replica for requests that wait while there
+//! is none.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::clock::Nanos;
+
+/// How long the count is left to others after their last change.
+pub(super) const CONTESTED: Duration = Duration::from_secs(600);
+/// Two changes with a request of ours between them belong together if neither
+/// is further from it.
+const CLOSE: Duration = Duration::from_secs(600);
+/// Requests of ours that may be on their way at once.
+const ON_THEIR_WAY: usize = 8;
+
+/// What is made of a change by somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BackOff {
+    /// Nothing is asked for in the stability time.
+    AfterChange {
+        /// That time.
+        span: Duration,
+    },
+    /// The count is theirs.
+    Contested,
+}
+
+impl BackOff {
+    /// For how long nothing is asked for.
+    pub(super) fn span(self) -> Duration {
+        match self {
+            Self::AfterChange { span } => span,
+            Self::Contested => CONTESTED,
+        }
+    }
+}
+
+/// The last change by somebody else.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    at: Nanos,
+    back_off: BackOff,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct ExternalChanges {
+    /// The count that was last heard of.
+    known: Option<u32>,
+    /// What we asked for and have not heard of, oldest first.
+    asked: VecDeque<u32>,
+    /// When we last asked.
+    own: Option<Nanos>,
+    change: Option<Change>,
+}
+
+impl ExternalChanges {
+    /// We ask for `replicas`.
+    pub(super) fn asked(&mut self, replicas: u32, now: Nanos) {
+        self.own = Some(now);
+        if self.known == Some(replicas) && self.asked.is_empty() {
+            return; // Nothing will be heard of it.
+        }
+        if self.asked.len() == ON_THEIR_WAY {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(replicas);
+    }
+
+    /// The orchestrator says that `desired` are asked for, and whose doing that is
+    /// is not for us to say: another proxy asks.
+    pub(super) fn knows(&mut self, desired: u32) {
+        self.known = Some(desired);
+        self.asked.clear();
+    }
+
+    /// The orchestrator says that `desired` are asked for. Returns what is to be
+    /// made of it if that is somebody else's change.
+    pub(super) fn heard(
+        &mut self,
+        desired: u32,
+        stability: Duration,
+        now: Nanos,
+    ) -> Option<BackOff> {
+        let before = self.known.replace(desired);
+        if before == Some(desired) {
+            return None;
+        }
+        if let Some(at) = self.asked.iter().position(|&asked| asked == desired) {
+            // Those before it were overtaken.
+            self.asked.drain(..=at);
+            return None;
+        }
+        // The first that is heard is what was found.
+        before?;
+        let back_off = if self.is_fight(stability, now) {
+            BackOff::Contested
+        } else {
+            BackOff::AfterChange { span: stability }
+        };
+        self.change = Some(Change { at: now, back_off });
+        Some(back_off)
+    }
+
+    /// They went on while we yielded, or came back after a request of ours that
+    /// followed a change of theirs.
+    fn is_fight(&self, stability: Duration, now: Nanos) -> bool {
+        let Some(last) = self.change else {
+            return false;
+        };
+        if last.back_off == BackOff::Contested && self.quiet(now).is_some() {
+            return true;
+        }
+        self.own.is_some_and(|own| {
+            own > last.at
+                && own.since(last.at) <= CLOSE + stability.max(last.back_off.span())
+                && now.since(own) <= CLOSE
+        })
+    }
+
+    /// What is left of the time in which nothing is asked for, and why.
+    pub(super) fn quiet(&self, now: Nanos) -> Option<(BackOff, Duration)> {
+        let Change { at, back_off } = self.change?;
+        let left = back_off.span().checked_sub(now.since(at))?;
+        (!left.is_zero()).then_some((back_off, left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STABILITY: Duration = Duration::from_secs(60);
+    const QUIET: Option<BackOff> = Some(BackOff::AfterChange { span: STABILITY });
+
+    fn at(seconds: u64) -> Nanos {
+        Nanos::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn heard(changes: &mut ExternalChanges, desired: u32, seconds: u64) -> Option<BackOff> {
+        changes.heard(desired, STABILITY, at(seconds))
+    }
+
+    fn left(changes: &ExternalChanges, seconds: u64) -> u64 {
+        changes
+            .quiet(at(seconds))
+            .map_or(0, |(_, left)| left.as_secs())
+    }
+
+    #[test]
+    fn what_we_asked_for_is_ours_and_the_first_is_found() {
+        let mut changes = ExternalChanges::default();
+        assert_eq!(heard(&mut changes, 3, 0), None);
+        changes.asked(5, at(1));
+        assert_eq!(heard(&mut changes, 3, 2), None, "not there yet");
+        assert_eq!(heard(&mut changes, 5, 3), None);
+        changes.asked(6, at(4));
+        changes.asked(7, at(4));
+        assert_eq!(heard(&mut changes, 7, 5), None, "6 was overtaken");
+        assert_eq!(heard(&mut changes, 6, 6), QUIET);
+    }
+
+    #[test]
+    fn another_count_is_taken_over_and_left_alone_for_the_stability_time() {
+        let mut changes = ExternalChanges::default();
+        heard(&mut changes, 1, 0);
+        assert_eq!(heard(&mut changes, 4, 100), QUIET);
+        assert_eq!(
+            (
+                left(&changes, 100),
+                left(&changes, 159),
+                left(&changes, 160)
+            ),
+            (60, 1, 0)
+        );
+        assert_eq!(
+            heard(&mut changes, 5, 130),
+            QUIET,
+            "once more, and nothing of ours between"
+        );
+        assert_eq!(left(&changes, 160), 30);
+    }
+
+    #[test]
+    fn a_fight_is_given_up_until_they_have_left_the_count_alone() {
+        let mut changes = ExternalChanges::default();
+        heard(&mut changes, 1, 0);
+        changes.asked(5, at(10));
+        heard(&mut changes, 5, 10);
+        assert_eq!(heard(&mut changes, 2, 20), QUIET, "once is no fight");
+        changes.asked(5, at(80));
+        heard(&mut changes, 5, 80);
+        assert_eq!(heard(&mut changes, 2, 95), Some(BackOff::Contested));
+        assert_eq!(left(&changes, 95), 600);
+        assert_eq!(
+            heard(&mut changes, 3, 395),
+            Some(BackOff::Contested),
+            "they go on"
+        );
+        assert_eq!(left(&changes, 395), 600);
+        assert_eq!(left(&changes, 995), 0);
+        changes.asked(5, at(1000));
+        heard(&mut changes, 5, 1000);
+        assert_eq!(
+            heard(&mut changes, 2, 1015),
+            Some(BackOff::Contested),
+            "still there"
+        );
+    }
+
+    #[test]
+    fn changes_far_apart_are_no_fight() {
+        let mut changes = ExternalChanges::default();
+        heard(&mut changes, 1, 0);
+        heard(&mut changes, 4, 100);
+        changes.asked(2, at(200));
+        heard(&mut changes, 2, 200);
+        assert_eq!(heard(&mut changes, 4, 801), QUIET, "long after ours");
+    }
+
+    #[test]
+    fn a_request_that_lands_late_is_still_ours() {
+        let mut changes = ExternalChanges::default();
+        heard(&mut changes, 1, 0);
+        changes.asked(5, at(1));
+        assert_eq!(heard(&mut changes, 3, 2), QUIET);
+        assert_eq!(heard(&mut changes, 5, 3), None);
+    }
+
+    proptest! {
+        /// Whoever is alone is never taken for somebody else, and a change of
+        /// another's always is.
+        #[test]
+        fn only_others_are_foreign(counts in prop::collection::vec((any::<bool>(), 0u32..50), 1..60)) {
+            let mut changes = ExternalChanges::default();
+            let (mut count, mut second) = (1, 0);
+            heard(&mut changes, count, second);
+            for (ours, new) in counts {
+                second += 1;
+                if ours {
+                    changes.asked(new, at(second));
+                }
+                let verdict = heard(&mut changes, new, second);
+                prop_assert_eq!(verdict.is_some(), !ours && new != count);
+                if verdict.is_some() {
+                    prop_assert!(changes.quiet(at(second)).is_some());
+                }
+                count = new;
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The orchestrators, and what each of them says.
+//!
+//! Models move from one orchestrator to another, go and come back, and what was
+//! said of them before is then still on its way. So each orchestrator has a
+//! channel of its own in which what it says is numbered: who begins to listen at a
+//! [`Epoch`] hears what came after it from the same orchestrator, and nothing else.
+
+use std::{future::poll_fn, path::PathBuf, sync::Arc, task::Poll};
+
+use tailback_config::Kind;
+use tokio::sync::mpsc;
+
+use crate::orchestrator::{
+    Events, Orchestrator, ReplicaSet, kubernetes::Kubernetes, process::Processes, seldon::Seldon,
+    static_endpoints::StaticEndpoints, webhook::Webhooks,
+};
+
+/// A place in what an orchestrator says.
+#[derive(Clone)]
+pub(super) struct Epoch {
+    pub orchestrator: Arc<dyn Orchestrator>,
+    /// How many sets it had sent before.
+    number: u64,
+}
+
+/// An orchestrator, and what it says.
+struct Feed {
+    orchestrator: Arc<dyn Orchestrator>,
+    events: mpsc::UnboundedReceiver<ReplicaSet>,
+    /// How many sets were received.
+    received: u64,
+}
+
+/// See the [module](self).
+pub(super) struct Orchestrators {
+    processes: Feed,
+    static_endpoints: Feed,
+    kubernetes: Feed,
+    webhooks: Feed,
+    seldon: Feed,
+}
+
+// === impl Epoch ===
+
+impl Epoch {
+    /// Whether what was sent here is for who listens from `since` on.
+    pub(super) fn is_after(&self, since: &Self) -> bool {
+        Arc::ptr_eq(&self.orchestrator, &since.orchestrator) && self.number >= since.number
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    fn new<O: Orchestrator + 'static>(orchestrator: impl FnOnce(Events) -> O) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        Self {
+            orchestrator: Arc::new(orchestrator(sender)),
+            events,
+            received: 0,
+        }
+    }
+
+    /// After all that was sent until now.
+    fn now(&self) -> Epoch {
+        Epoch {
+            orchestrator: self.orchestrator.clone(),
+            number: self.received + self.events.len() as u64,
+        }
+    }
+}
+
+// === impl Orchestrators ===
+
+impl Orchestrators {
+    /// `supervisor`: see [`Processes::new`].
+    pub(super) fn new(supervisor: PathBuf) -> Self {
+        Self {
+            processes: Feed::new(|events| Processes::new(supervisor, events)),
+            static_endpoints: Feed::new(StaticEndpoints::new),
+            kubernetes: Feed::new(Kubernetes::new),
+            webhooks: Feed::new(Webhooks::new),
+            seldon: Feed::new(Seldon::new),
+        }
+    }
+
+    /// Where to listen from now on for a model on a server of this kind.
+    pub(super) fn now(&self, kind: &Kind) -> Epoch {
+        match kind {
+            Kind::Process(_) => self.processes.now(),
+            Kind::Static(_) => self.static_endpoints.now(),
+            Kind::Kubernetes(_) => self.kubernetes.now(),
+            Kind::Webhook(_) => self.webhooks.now(),
+            Kind::Seldon(_) => self.seldon.now(),
+        }
+    }
+
+    fn all(&mut self) -> [&mut Feed; 5] {
+        [
+            &mut self.processes,
+            &mut self.static_endpoints,
+            &mut self.kubernetes,
+            &mut self.webhooks,
+            &mut self.seldon,
+        ]
+    }
+
+    /// What is said next, by any of them, and where.
+    pub(super) async fn next(&mut self) -> (Epoch, ReplicaSet) {
+        poll_fn(|context| {
+            for feed in self.all() {
+                // An orchestrator keeps its sender: the channel does not end.
+                if let Poll::Ready(Some(set)) = feed.events.poll_recv(context) {
+                    let epoch = Epoch {
+                        orchestrator: feed.orchestrator.clone(),
+                        number: feed.received,
+                    };
+                    feed.received += 1;
+                    return Poll::Ready((epoch, set));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// All replicas finish what they have and go; returns when they are gone.
+    pub(super) async fn shutdown(&mut self) {
+        for feed in self.all() {
+            feed.orchestrator.shutdown().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> ReplicaSet {
+        ReplicaSet::default()
+    }
+
+    #[tokio::test]
+    async fn only_what_the_same_orchestrator_says_later_is_heard() {
+        let (mut first, mut second) = (None, None);
+        let mut sources = Orchestrators {
+            processes: Feed::new(|events| StaticEndpoints::new(first.insert(events).clone())),
+            static_endpoints: Feed::new(|events| {
+                StaticEndpoints::new(second.insert(events).clone())
+            }),
+            ..Orchestrators::new(PathBuf::new())
+        };
+        let (first, second) = (first.unwrap(), second.unwrap());
+        let start = sources.processes.now();
+        first.send(set()).unwrap();
+        let (early, _) = sources.next().await;
+        assert!(early.is_after(&start));
+
+        first.send(set()).unwrap();
+        let since = sources.processes.now();
+        second.send(set()).unwrap();
+        first.send(set()).unwrap();
+        let mut heard = Vec::new();
+        for _ in 0..3 {
+            let (epoch, _) = sources.next().await;
+            heard.push((epoch.is_after(&start), epoch.is_after(&since)));
+        }
+        heard.sort_unstable();
+        assert_eq!(
+            heard,
+            [(false, false), (true, false), (true, true)],
+            "another's, one on its way, and one that is meant"
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! Scale requests: only the newest count of a model is ever on its way.
+//!
+//! What fails is asked again after pauses that grow; what is refused,
+//! every ten seconds or so: a permission may be granted, a quota raised.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{Histogram, counter, histogram};
+use tailback_config::Model;
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+use crate::{
+    clock::Nanos,
+    decision::{DecisionRecord, Reason, ScaleOutcome},
+    orchestrator::{Orchestrator, ScaleError},
+    status::StatusStore,
+};
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// What was refused is asked again so late: somebody has to do something about it.
+const REFUSED_RETRY: Duration = Duration::from_secs(10);
+/// Longest wait that whoever is asked can impose.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// A count to ask for.
+#[derive(Clone)]
+pub(super) struct Request {
+    pub model: Arc<Model>,
+    pub replicas: u32,
+    /// What is written down; `None` for a repetition.
+    pub record: Option<DecisionRecord>,
+    /// The arrival that led to it.
+    pub crossing: Option<Nanos>,
+}
+
+/// Carries a model's scale requests to its orchestrator. Dropping it gives up
+/// what has not been taken yet.
+pub(super) struct Requester {
+    newest: watch::Sender<Option<Request>>,
+    task: JoinHandle<()>,
+}
+
+impl Requester {
+    pub(super) fn new(orchestrator: Arc<dyn Orchestrator>, status: StatusStore) -> Self {
+        let (newest, inbox) = watch::channel(None);
+        let task = tokio::spawn(carry(inbox, orchestrator, status));
+        Self { newest, task }
+    }
+
+    /// Asks for a count, in place of any that was not taken yet.
+    pub(super) fn ask(&self, request: Request) {
+        self.newest.send_replace(Some(request));
+    }
+
+    /// Gives up what was not taken yet.
+    pub(super) fn withdraw(&self) {
+        self.newest.send_replace(None);
+    }
+}
+
+impl Drop for Requester {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(
+    mut inbox: watch::Receiver<Option<Request>>,
+    orchestrator: Arc<dyn Orchestrator>,
+    status: StatusStore,
+) {
+    let reaction = histogram!("tailback_scale_reaction_seconds");
+    while inbox.changed().await.is_ok() {
+        let Some(request) = inbox.borrow_and_update().clone() else {
+            continue;
+        };
+        // The configured count is not a decision of ours.
+        if request.model.scaling.dry_run.value && request.record.is_some() {
+            report(&request, ScaleOutcome::DryRun, &status);
+            continue;
+        }
+        let mut wait = FIRST_RETRY;
+        let mut said = None;
+        loop {
+            observe_reaction(&request, &reaction);
+            let answer = orchestrator.scale(&request.model, request.replicas).await;
+            let Err(error) = answer else {
+                report(&request, ScaleOutcome::Accepted, &status);
+                break;
+            };
+            let pause = match &error {
+                ScaleError::Refused(_) => REFUSED_RETRY,
+                ScaleError::Failed(_) => wait,
+                ScaleError::Busy { after, .. } => wait.max((*after).min(LONGEST_WAIT)),
+            };
+            wait = (wait * 2).min(LONGEST_RETRY);
+            count(&request, "failed");
+            if said.as_ref() != Some(&error) {
+                report(&request, ScaleOutcome::Failed(error.to_string()), &status);
+                said = Some(error);
+            }
+            tokio::select! {
+                () = sleep(pause.mul_f64(1.0 + 0.5 * fastrand::f64())) => {}
+                // A newer count takes its place.
+                _ = inbox.changed() => {
+                    inbox.mark_changed();
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn observe_reaction(request: &Request, reaction: &Histogram) {
+    if let Some(crossing) = request.crossing {
+        reaction.record(Nanos::now().since(crossing));
+    }
+}
+
+/// What is written down of it: repetitions are not.
+fn report(request: &Request, outcome: ScaleOutcome, status: &StatusStore) {
+    let Some(record) = request.record.clone() else {
+        if let ScaleOutcome::Failed(error) = outcome {
+            let (model, replicas) = (&request.model.name, request.replicas);
+            tracing::warn!(
+                model,
+                replicas,
+                "the configured count is not there: {error}"
+            );
+        }
+        return;
+    };
+    let label = match outcome {
+        ScaleOutcome::Accepted => "accepted",
+        ScaleOutcome::DryRun => "dry_run",
+        ScaleOutcome::Failed(_) => "failed",
+        ScaleOutcome::ExternalChange => "foreign",
+    };
+    if !matches!(outcome, ScaleOutcome::Failed(_)) {
+        count(request, label);
+        count_reasons(&record);
+    }
+    let why = match &outcome {
+        ScaleOutcome::Failed(error) => format!("{}; {error}", record.why()),
+        _ => record.why(),
+    };
+    tracing::info!(
+        model = record.model,
+        from = record.from,
+        to = record.to,
+        outcome = label,
+        "scale {}: {why}",
+        direction(&record)
+    );
+    status.record(DecisionRecord { outcome, ..record });
+}
+
+fn count(request: &Request, outcome: &'static str) {
+    if let Some(record) = &request.record {
+        let direction = direction(record);
+        counter!("tailback_scale_requests_total", "direction" => direction, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
+/// Who wanted the change, and what held it back.
+fn count_reasons(record: &DecisionRecord) {
+    let Some((recommendation, guards)) = record.reasons.split_first() else {
+        return;
+    };
+    counter!(
+        "tailback_scale_decisions_total",
+        "model" => record.model.clone(),
+        "direction" => direction(record),
+        "reason" => recommendation.kind(),
+        "held_back" => guards.last().map_or("no", Reason::kind),
+    )
+    .increment(1);
+}
+
+fn direction(record: &DecisionRecord) -> &'static str {
+    if record.to > record.from {
+        "up"
+    } else {
+        "down"
+    }
+}

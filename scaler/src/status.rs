@@ -1,0 +1,155 @@
+//! What the scaler shows of itself: each model's state and the last decisions.
+//! Written by the scaler, read by the admin endpoints; never on a request's way.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use serde::Serialize;
+
+use crate::{
+    decision::DecisionRecord,
+    ledger::Reading,
+    peers::{Role, peer_counts::PeerStatus},
+    replica::Replica,
+};
+
+/// How many decisions are kept.
+const KEPT: usize = 256;
+
+/// A model's state at the last evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct ModelStatus {
+    /// Replicas asked for.
+    pub desired: u32,
+    /// Replicas the policy wants: other than those asked for with `dryRun`.
+    pub wanted: u32,
+    /// Those that take traffic.
+    pub ready: Vec<Arc<Replica>>,
+    /// How many replicas those are: more than addresses behind a gateway.
+    pub ready_count: u32,
+    /// On their way.
+    pub starting: u32,
+    /// Finishing what they have.
+    pub draining: u32,
+    /// Seconds the last start took.
+    pub start_up_seconds: Option<f64>,
+    /// Why a replica failed last, or that starts hang, until one is ready after it.
+    pub failure: Option<String>,
+    /// Whether it is scaled.
+    pub pause: PauseState,
+    /// Why the count is what it is, as of the last look.
+    pub reason: String,
+    /// What other proxies count.
+    pub others: Reading,
+}
+
+/// Whether a model is scaled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PauseState {
+    /// As it is configured.
+    #[default]
+    Active,
+    /// Decisions are made and shown, and nothing is asked for.
+    Paused,
+}
+
+/// The proxies that act as one with this one.
+#[derive(Clone, Debug, Default)]
+pub struct MembershipStatus {
+    /// The name of this start of this proxy.
+    pub instance: String,
+    /// What it does about replicas.
+    pub role: Role,
+    /// Who leads, by what the Lease says.
+    pub leader: Option<String>,
+    /// The others.
+    pub peers: Vec<PeerStatus>,
+    /// Where others are listed that it does not hear: what they count now is not known.
+    pub unreachable: Vec<SocketAddr>,
+    /// What keeps it from the others, or from leading.
+    pub trouble: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    models: BTreeMap<String, ModelStatus>,
+    decisions: VecDeque<DecisionRecord>,
+    membership: Option<MembershipStatus>,
+}
+
+/// Where the scaler writes its state and the admin endpoints read it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct StatusStore(Arc<Mutex<Content>>);
+
+/// A replica, as it is listed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaView {
+    /// Its name.
+    pub name: String,
+    /// `host:port`.
+    pub endpoint: String,
+    /// Requests it has now.
+    pub in_flight: u32,
+}
+
+impl ModelStatus {
+    /// The ready replicas, to be listed.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<ReplicaView> {
+        let view = |r: &Arc<Replica>| ReplicaView {
+            name: r.name().to_owned(),
+            endpoint: r.authority().to_owned(),
+            in_flight: r.in_flight(),
+        };
+        self.ready.iter().map(view).collect()
+    }
+}
+
+impl StatusStore {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // Plain data: whole even if a writer panicked.
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The model's state, if the scaler knows it.
+    #[must_use]
+    pub fn status(&self, model: &str) -> Option<ModelStatus> {
+        self.content().models.get(model).cloned()
+    }
+
+    /// The last decisions, newest first.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<DecisionRecord> {
+        self.content().decisions.iter().rev().cloned().collect()
+    }
+
+    /// The membership that act as one with this one; `None`: it is alone.
+    #[must_use]
+    pub fn membership(&self) -> Option<MembershipStatus> {
+        self.content().membership.clone()
+    }
+
+    pub(crate) fn set_membership(&self, membership: MembershipStatus) {
+        self.content().membership = Some(membership);
+    }
+
+    pub(crate) fn update(&self, model: &str, change: impl FnOnce(&mut ModelStatus)) {
+        change(self.content().models.entry(model.to_owned()).or_default());
+    }
+
+    pub(crate) fn remove(&self, model: &str) {
+        self.content().models.remove(model);
+    }
+
+    pub(crate) fn record(&self, record: DecisionRecord) {
+        let decisions = &mut self.content().decisions;
+        if decisions.len() == KEPT {
+            decisions.pop_front();
+        }
+        decisions.push_back(record);
+    }
+}
