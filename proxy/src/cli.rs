@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use tailback_config::{Env, LogFormat, describe, load};
-use tailback_scaler::orchestrator::process::keeper;
+use tailback_scaler::orchestrator::process::supervisor;
 use tracing::Level;
 
 use crate::{
@@ -83,8 +83,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let mut words = env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == keeper::ARGUMENT) {
-        return keeper::main(words.collect::<Vec<OsString>>());
+    if words
+        .next()
+        .is_some_and(|word| word == supervisor::ARGUMENT)
+    {
+        return supervisor::main(words.collect::<Vec<OsString>>());
     }
     match Cli::parse().command {
         Command::Serve { paths } => match serve::serve(&paths) {

@@ -57,12 +57,12 @@ fn sample(milliseconds: u32) -> String {
     )
 }
 
-/// The sample servers of a model: not their keepers.
+/// The sample servers of a model: not their supervisors.
 fn servers_of(model: &str) -> Vec<i32> {
-    let keepers = processes_with("__keep-replica");
+    let supervisors = processes_with("__supervise");
     processes_with(model)
         .into_iter()
-        .filter(|pid| !keepers.contains(pid))
+        .filter(|pid| !supervisors.contains(pid))
         .collect()
 }
 

@@ -69,7 +69,7 @@ pub struct Options {
     pub wake: Wake,
     /// Where it shows its state.
     pub status: StatusStore,
-    /// The program that keeps replicas; see
+    /// The program that supervises replicas; see
     /// [`Processes::new`](crate::orchestrator::process::Processes::new).
     pub supervisor: PathBuf,
     /// Where it lays out what other proxies are told.

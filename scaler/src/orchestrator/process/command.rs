@@ -9,14 +9,14 @@ use std::{
 use tailback_config::{Filling, Model, ProcessSpec};
 use tokio::process::Command;
 
-use super::keeper;
+use super::supervisor;
 
-/// The keeper's command, which runs the replica's.
+/// The supervisor's command, which runs the replica's.
 ///
 /// # Errors
 /// A sentence, if the program to run cannot be found.
 pub(super) fn command(
-    keeper: &Path,
+    supervisor: &Path,
     model: &Model,
     spec: &ProcessSpec,
     port: u16,
@@ -32,9 +32,9 @@ pub(super) fn command(
     let words: Vec<String> = spec.command.iter().map(fill).collect();
     let program = words.first().ok_or("the command is empty")?;
     find(program, &spec.directory)?;
-    let mut command = Command::new(keeper);
+    let mut command = Command::new(supervisor);
     command
-        .arg(keeper::ARGUMENT)
+        .arg(supervisor::ARGUMENT)
         .args(&words)
         .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
         .current_dir(&spec.directory)

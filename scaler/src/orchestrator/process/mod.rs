@@ -1,19 +1,19 @@
 //! Local processes: the embedded orchestrator.
 //!
 //! Per model one [`set`] task, which holds as many processes as are wanted;
-//! per process one [`member`] task, which leads it from start to end. A small
-//! [`keeper`] process stands between the proxy and each command, so that the
+//! per process one [`instance`] task, which leads it from start to end. A small
+//! [`supervisor`] process stands between the proxy and each command, so that the
 //! command and all it started end even if the proxy is killed.
 
 mod backoff;
 mod command;
-pub mod keeper;
+mod instance;
 mod logs;
-mod member;
 mod plan;
 mod port;
 mod probe;
 mod set;
+pub mod supervisor;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -30,7 +30,7 @@ use super::{Events, Orchestrator, ScaleError};
 /// Runs replicas as child processes. Needs a tokio runtime around it.
 #[derive(Debug)]
 pub struct Processes {
-    keeper: PathBuf,
+    supervisor: PathBuf,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
 }
@@ -42,12 +42,12 @@ struct Running {
 }
 
 impl Processes {
-    /// `keeper` is the program that runs [`keeper::main`] when its first
-    /// argument is [`keeper::ARGUMENT`]: the proxy itself.
+    /// `supervisor` is the program that runs [`supervisor::main`] when its first
+    /// argument is [`supervisor::ARGUMENT`]: the proxy itself.
     #[must_use]
-    pub fn new(keeper: PathBuf, events: Events) -> Self {
+    pub fn new(supervisor: PathBuf, events: Events) -> Self {
         Self {
-            keeper,
+            supervisor,
             events,
             sets: Mutex::default(),
         }
@@ -73,7 +73,11 @@ impl Orchestrator for Processes {
             return Ok(());
         }
         let (sender, receiver) = watch::channel(wanted);
-        let task = tokio::spawn(set::run(receiver, self.keeper.clone(), self.events.clone()));
+        let task = tokio::spawn(set::run(
+            receiver,
+            self.supervisor.clone(),
+            self.events.clone(),
+        ));
         sets.insert(
             model.name.clone(),
             Running {

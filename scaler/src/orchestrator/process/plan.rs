@@ -1,6 +1,6 @@
 //! What a set of processes needs, as a pure function.
 
-/// Where a member stands.
+/// Where an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Started, not yet ready.
@@ -11,7 +11,7 @@ pub(super) enum Phase {
     Draining,
 }
 
-/// One member, as far as planning is concerned.
+/// One instance, as far as planning is concerned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     pub id: u64,
@@ -29,14 +29,14 @@ pub(super) struct Plan {
     pub stop: Vec<u64>,
 }
 
-/// Brings `members` to `wanted`.
+/// Brings `instances` to `wanted`.
 ///
 /// Too many: those not ready go first, then the least busy, then the newest.
 /// Members of an older configuration stay until as many new ones are ready.
-pub(super) fn plan(members: &[View], wanted: u32) -> Plan {
+pub(super) fn plan(instances: &[View], wanted: u32) -> Plan {
     let wanted = wanted as usize;
     let live = |current| {
-        let mut live: Vec<_> = members
+        let mut live: Vec<_> = instances
             .iter()
             .filter(move |m| m.current == current && m.phase != Phase::Draining)
             .copied()
@@ -71,7 +71,7 @@ pub(super) fn plan(members: &[View], wanted: u32) -> Plan {
 mod tests {
     use super::{Phase::*, *};
 
-    fn member(id: u64, phase: Phase, in_flight: u32) -> View {
+    fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
         View {
             id,
             phase,
@@ -83,7 +83,7 @@ mod tests {
     fn old(id: u64, phase: Phase) -> View {
         View {
             current: false,
-            ..member(id, phase, 0)
+            ..instance(id, phase, 0)
         }
     }
 
@@ -101,55 +101,55 @@ mod tests {
             ("from nothing", vec![], 2, start(2)),
             (
                 "what starts counts",
-                vec![member(0, Starting, 0)],
+                vec![instance(0, Starting, 0)],
                 2,
                 start(1),
             ),
             (
                 "what drains does not",
-                vec![member(0, Draining, 3)],
+                vec![instance(0, Draining, 3)],
                 1,
                 start(1),
             ),
             (
                 "enough",
-                vec![member(0, Ready, 9), member(1, Starting, 0)],
+                vec![instance(0, Ready, 9), instance(1, Starting, 0)],
                 2,
                 start(0),
             ),
             (
                 "not ready goes first",
-                vec![member(0, Starting, 0), member(1, Ready, 0)],
+                vec![instance(0, Starting, 0), instance(1, Ready, 0)],
                 1,
                 stop(&[0]),
             ),
             (
                 "then the least busy",
-                vec![member(0, Ready, 1), member(1, Ready, 5)],
+                vec![instance(0, Ready, 1), instance(1, Ready, 5)],
                 1,
                 stop(&[0]),
             ),
             (
                 "then the newest",
-                vec![member(0, Ready, 1), member(1, Ready, 1)],
+                vec![instance(0, Ready, 1), instance(1, Ready, 1)],
                 1,
                 stop(&[1]),
             ),
             (
                 "none",
-                vec![member(0, Ready, 1), member(1, Starting, 0)],
+                vec![instance(0, Ready, 1), instance(1, Starting, 0)],
                 0,
                 stop(&[0, 1]),
             ),
             (
                 "old ones stay until new ones are ready",
-                vec![old(0, Ready), member(1, Starting, 0)],
+                vec![old(0, Ready), instance(1, Starting, 0)],
                 1,
                 start(0),
             ),
             (
                 "and go then",
-                vec![old(0, Ready), member(1, Ready, 0)],
+                vec![old(0, Ready), instance(1, Ready, 0)],
                 1,
                 stop(&[0]),
             ),
@@ -158,8 +158,8 @@ mod tests {
                 vec![
                     old(0, Ready),
                     old(1, Ready),
-                    member(2, Ready, 0),
-                    member(3, Starting, 0),
+                    instance(2, Ready, 0),
+                    instance(3, Starting, 0),
                 ],
                 2,
                 stop(&[1]),
@@ -174,8 +174,8 @@ mod tests {
                 },
             ),
         ];
-        for (what, members, wanted, expected) in cases {
-            assert_eq!(plan(&members, wanted), expected, "{what}");
+        for (what, instances, wanted, expected) in cases {
+            assert_eq!(plan(&instances, wanted), expected, "{what}");
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     backoff::Backoff,
-    member::{Note, Order, lead},
+    instance::{Note, Order, lead},
     plan::{Phase, View, plan},
     port::Port,
 };
@@ -29,7 +29,7 @@ pub(super) struct Wanted {
     pub replicas: u32,
 }
 
-struct Member {
+struct Instance {
     replica: Arc<Replica>,
     phase: Phase,
     /// What it runs.
@@ -41,10 +41,10 @@ struct Member {
 
 struct Set {
     wanted: Wanted,
-    keeper: PathBuf,
+    supervisor: PathBuf,
     events: Events,
     notes: mpsc::UnboundedSender<(u64, Note)>,
-    members: BTreeMap<u64, Member>,
+    instances: BTreeMap<u64, Instance>,
     next_id: u64,
     backoff: Backoff,
     /// No start before this, after a failure.
@@ -55,14 +55,14 @@ struct Set {
 
 /// Keeps the set as wanted, until the sender of `wanted` is dropped and the
 /// last process has gone.
-pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, keeper: PathBuf, events: Events) {
+pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, supervisor: PathBuf, events: Events) {
     let (notes, mut inbox) = mpsc::unbounded_channel();
     let mut set = Set {
         wanted: wanted.borrow_and_update().clone(),
-        keeper,
+        supervisor,
         events,
         notes,
-        members: BTreeMap::new(),
+        instances: BTreeMap::new(),
         next_id: 0,
         backoff: Backoff::default(),
         not_before: Instant::now(),
@@ -76,7 +76,7 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, keeper: PathBuf, ev
         if wanted.has_changed().is_ok() {
             set.report();
         }
-        if forgotten && set.members.is_empty() {
+        if forgotten && set.instances.is_empty() {
             return;
         }
         let waits_to_start = set.missing() > 0;
@@ -105,13 +105,13 @@ impl Set {
     }
 
     fn views(&self) -> Vec<View> {
-        self.members
+        self.instances
             .iter()
-            .map(|(&id, member)| View {
+            .map(|(&id, instance)| View {
                 id,
-                phase: member.phase,
-                current: self.spec() == Some(&member.spec),
-                in_flight: member.replica.in_flight(),
+                phase: instance.phase,
+                current: self.spec() == Some(&instance.spec),
+                in_flight: instance.replica.in_flight(),
             })
             .collect()
     }
@@ -124,17 +124,17 @@ impl Set {
     /// Starts and stops what the plan says.
     fn reconcile(&mut self) {
         let concurrency = self.wanted.model.concurrency.value.map(NonZeroU32::get);
-        for member in self.members.values() {
-            member.replica.set_concurrency(concurrency);
+        for instance in self.instances.values() {
+            instance.replica.set_concurrency(concurrency);
         }
         let plan = plan(&self.views(), self.wanted.replicas);
         for id in plan.stop {
-            if let Some(member) = self.members.get_mut(&id) {
-                tracing::info!(replica = %member.replica, in_flight = member.replica.in_flight(), "draining");
-                member.phase = Phase::Draining;
-                member.replica.close();
+            if let Some(instance) = self.instances.get_mut(&id) {
+                tracing::info!(replica = %instance.replica, in_flight = instance.replica.in_flight(), "draining");
+                instance.phase = Phase::Draining;
+                instance.replica.close();
                 // Dropping the sender would do as well.
-                member.stop.take().map(|stop| stop.send(()));
+                instance.stop.take().map(|stop| stop.send(()));
             }
         }
         if Instant::now() >= self.not_before {
@@ -170,54 +170,54 @@ impl Set {
             id,
             model: self.wanted.model.clone(),
             spec: spec.clone(),
-            keeper: self.keeper.clone(),
+            supervisor: self.supervisor.clone(),
             replica: replica.clone(),
             port,
             grpc_port,
         };
         tokio::spawn(lead(order, stopped, self.notes.clone()));
-        let member = Member {
+        let instance = Instance {
             replica,
             phase: Phase::Starting,
             spec,
             ready_since: None,
             stop: Some(stop),
         };
-        self.members.insert(id, member);
+        self.instances.insert(id, instance);
     }
 
     fn hear(&mut self, id: u64, note: Note) {
         match note {
             Note::Ready(took) => {
-                let Some(member) = self.members.get_mut(&id) else {
+                let Some(instance) = self.instances.get_mut(&id) else {
                     return;
                 };
-                if member.phase == Phase::Starting {
-                    member.phase = Phase::Ready;
-                    member.ready_since = Some(Instant::now());
-                    tracing::info!(replica = %member.replica, seconds = to_millisecond(took), "ready");
+                if instance.phase == Phase::Starting {
+                    instance.phase = Phase::Ready;
+                    instance.ready_since = Some(Instant::now());
+                    tracing::info!(replica = %instance.replica, seconds = to_millisecond(took), "ready");
                 }
                 self.start_up = Some(took);
                 self.failure = None;
             }
             Note::Failed(why) => {
-                let Some(member) = self.members.remove(&id) else {
+                let Some(instance) = self.instances.remove(&id) else {
                     return;
                 };
-                if member
+                if instance
                     .ready_since
                     .is_some_and(|since| since.elapsed() >= RAN_WELL)
                 {
                     self.backoff.reset();
                 }
-                if member.phase == Phase::Draining {
+                if instance.phase == Phase::Draining {
                     return;
                 }
-                self.failed(&format!("{} {why}", member.replica.name()));
+                self.failed(&format!("{} {why}", instance.replica.name()));
             }
             Note::Stopped => {
-                if let Some(member) = self.members.remove(&id) {
-                    tracing::info!(replica = %member.replica, "stopped");
+                if let Some(instance) = self.instances.remove(&id) {
+                    tracing::info!(replica = %instance.replica, "stopped");
                 }
             }
         }
@@ -239,8 +239,8 @@ impl Set {
     }
 
     fn report(&self) {
-        let count = |phase| self.members.values().filter(|m| m.phase == phase).count() as u32;
-        let ready = self.members.values().filter(|m| m.phase == Phase::Ready);
+        let count = |phase| self.instances.values().filter(|m| m.phase == phase).count() as u32;
+        let ready = self.instances.values().filter(|m| m.phase == Phase::Ready);
         let set = ReplicaSet {
             desired: None,
             behind: None,

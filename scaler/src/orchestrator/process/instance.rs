@@ -12,17 +12,16 @@ use tokio::{
 
 use super::{
     command::command,
-    keeper,
     logs::{LastLines, forward},
     port::Port,
-    probe,
+    probe, supervisor,
 };
 use crate::replica::Replica;
 
 /// After SIGTERM, a process has this long before SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a member tells its set.
+/// What an instance tells its set.
 #[derive(Debug)]
 pub(super) enum Note {
     /// It takes traffic from now on; how long that took.
@@ -33,13 +32,13 @@ pub(super) enum Note {
     Stopped,
 }
 
-/// What a member is to run.
+/// What an instance is to run.
 #[derive(Debug)]
 pub(super) struct Order {
     pub id: u64,
     pub model: Arc<Model>,
     pub spec: ProcessSpec,
-    pub keeper: PathBuf,
+    pub supervisor: PathBuf,
     pub replica: Arc<Replica>,
     pub port: Port,
     /// For gRPC, if the command has a place for it.
@@ -53,7 +52,7 @@ pub(super) async fn lead(
     notes: mpsc::UnboundedSender<(u64, Note)>,
 ) {
     let tell = |note| {
-        // The set outlives its members, but for the runtime's end.
+        // The set outlives its instances, but for the runtime's end.
         let _ = notes.send((order.id, note));
     };
     let mut process = match Process::start(&order) {
@@ -124,7 +123,7 @@ async fn until_idle(replica: &Replica, limit: Duration) {
     }
 }
 
-/// A keeper and what it keeps.
+/// A supervisor and what it keeps.
 struct Process {
     child: Child,
     orders: Option<ChildStdin>,
@@ -136,7 +135,7 @@ struct Process {
 impl Process {
     fn start(order: &Order) -> Result<Self, String> {
         let mut command = command(
-            &order.keeper,
+            &order.supervisor,
             &order.model,
             &order.spec,
             order.port.number(),
@@ -144,7 +143,7 @@ impl Process {
         )?;
         let mut child = command
             .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", order.keeper.display()))?;
+            .map_err(|e| format!("cannot start {}: {e}", order.supervisor.display()))?;
         let name = order.replica.name().to_owned();
         let last_lines = LastLines::default();
         if let Some(out) = child.stdout.take() {
@@ -165,16 +164,16 @@ impl Process {
 
     /// SIGTERM, and SIGKILL after the grace time.
     async fn end(&mut self) {
-        self.order(keeper::TERMINATE).await;
+        self.order(supervisor::TERMINATE).await;
         if timeout(GRACE, self.child.wait()).await.is_err() {
-            self.order(keeper::KILL).await;
+            self.order(supervisor::KILL).await;
             let _ = self.child.wait().await;
         }
     }
 
     async fn order(&mut self, order: u8) {
         if let Some(orders) = &mut self.orders {
-            // It fails only if the keeper has ended, which is what is wanted.
+            // It fails only if the supervisor has ended, which is what is wanted.
             let _ = orders.write_all(&[order]).await;
         }
     }

@@ -1,9 +1,9 @@
-//! The keeper: a small process between the proxy and each replica's command.
+//! The supervisor: a small process between the proxy and each replica's command.
 //!
 //! Its standard input is a pipe from the proxy. A byte on it says how to end
 //! the command; its end says that the proxy is gone, even by SIGKILL, and the
 //! command and whatever it started in its process group are killed at once.
-//! When the command ends by itself, so does what it left behind, and the keeper
+//! When the command ends by itself, so does what it left behind, and the supervisor
 //! ends with the same status.
 
 use std::{
@@ -18,12 +18,12 @@ use nix::{
     unistd::Pid,
 };
 
-/// The first argument that makes the proxy's binary a keeper.
-pub const ARGUMENT: &str = "__keep-replica";
+/// The first argument that makes the proxy's binary a supervisor.
+pub const ARGUMENT: &str = "__supervise";
 
-/// Written to a keeper: end with SIGTERM.
+/// Written to a supervisor: end with SIGTERM.
 pub(super) const TERMINATE: u8 = b'T';
-/// Written to a keeper: end with SIGKILL.
+/// Written to a supervisor: end with SIGKILL.
 pub(super) const KILL: u8 = b'K';
 
 /// Exit status of a shell for a command that cannot be run; ours too.
@@ -36,7 +36,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         eprintln!("tailback: {ARGUMENT} is used by tailback itself to run replicas");
         return ExitCode::from(CANNOT_RUN);
     };
-    // Orphans of the command become the keeper's children, not init's.
+    // Orphans of the command become the supervisor's children, not init's.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_child_subreaper(true);
     let mut command = Command::new(&program);
