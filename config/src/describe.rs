@@ -50,6 +50,13 @@ fn model_rows(model: &Model) -> Vec<Row> {
         &model.server,
         Origin::Server(model.server.place.clone()).to_string(),
     )];
+    if !model.aliases.is_empty() {
+        rows.push((
+            "aliases",
+            model.aliases.join(", "),
+            Origin::Model(model.place.clone()).to_string(),
+        ));
+    }
     if replicas.scaled {
         rows.push((
             "minReplicas",

@@ -23,6 +23,7 @@ mod kubernetes;
 mod load;
 mod manifest;
 mod model;
+mod name;
 mod number;
 mod origin;
 mod process;
@@ -45,6 +46,7 @@ pub use error::{Error, Errors, FieldLocation};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
+pub use name::path_segment;
 pub use origin::{ObjectLocation, Origin, Setting};
 pub use process::{
     AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,

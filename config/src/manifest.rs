@@ -14,13 +14,13 @@ mod webhook;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::name::{MODEL_EXPECTED, is_model_name, is_name};
 use crate::suggest::hint;
 use crate::yaml::{Document, Node};
 use crate::{Env, Error, FieldLocation, ObjectLocation, Server};
 
 pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
-pub(crate) use kubernetes::is_label;
 pub(crate) use model::Draft;
 
 /// `apiVersion` of documents written for this program.
@@ -65,7 +65,7 @@ impl Objects {
             file: Arc::clone(file),
             document: document.number,
             // Shown with every error; a name that is no name is shown by its own error alone.
-            object: match (is_kind(&kind), is_name(&name)) {
+            object: match (is_kind(&kind), is_model_name(&name)) {
                 (true, true) => format!("{kind} {name}"),
                 (true, false) => kind.clone(),
                 (false, _) => String::new(),
@@ -88,7 +88,7 @@ impl Objects {
         root.ignore(&["status"]);
         let name = root
             .required("metadata", "a map with a name")
-            .and_then(|value| read_name(&value));
+            .and_then(|value| read_name(&value, kind));
         let spec = match root.get("spec") {
             Some(value) => value.fields(),
             None => Some(Fields::empty(context, &root, "spec")), // what is missing in it says so itself
@@ -150,8 +150,11 @@ fn read_api_version(root: &Fields<'_>, kind: &str) -> Option<ApiVersion> {
 }
 
 /// `metadata.name`. All else in `metadata` is Kubernetes' business.
-fn read_name(metadata: &Value<'_>) -> Option<String> {
+fn read_name(metadata: &Value<'_>, kind: &str) -> Option<String> {
     let value = metadata.fields()?.required("name", "a name")?;
+    if kind == "Model" {
+        return read_model_name(&value);
+    }
     let name = value.text()?;
     if is_name(&name) {
         return Some(name);
@@ -163,42 +166,12 @@ fn read_name(metadata: &Value<'_>) -> Option<String> {
     None
 }
 
-/// A DNS subdomain name (RFC 1123), as Kubernetes wants its objects named.
-pub(crate) fn is_name(name: &str) -> bool {
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            !label.is_empty()
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_name;
-
-    #[test]
-    fn names_are_as_kubernetes_has_them() {
-        for name in ["a", "iris", "llama-3.1-8b", "0", &"a".repeat(253)] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in [
-            "",
-            "Iris",
-            "a_b",
-            "-a",
-            "a-",
-            "a..b",
-            ".a",
-            "a/b",
-            "a b",
-            "é",
-            &"a".repeat(254),
-        ] {
-            assert!(!is_name(name), "{name}");
-        }
+/// A name that clients may ask for a model by.
+fn read_model_name(value: &Value<'_>) -> Option<String> {
+    let name = value.text()?;
+    if is_model_name(&name) {
+        return Some(name);
     }
+    value.wrong(MODEL_EXPECTED);
+    None
 }

@@ -11,8 +11,10 @@ use crate::{ObjectLocation, Origin, Server, Setting};
 /// What a client asks for by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// The name clients use.
+    /// The name clients use, and all counts are kept by.
     pub name: String,
+    /// Further names that clients may use. No other model has any of them.
+    pub aliases: Vec<String>,
     /// The document that describes it.
     pub place: ObjectLocation,
     /// What its replicas call it, if not by its name.

@@ -3,11 +3,12 @@
 
 mod capacity;
 mod choose;
+mod names;
 mod replicas;
 mod webhook;
 mod workload;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::environment::{Environment, ModelDefaults};
@@ -39,13 +40,9 @@ pub(crate) fn resolve(
     let mut memory = capacity::Memory::default();
     let mut workloads = workload::Workloads::default();
     let mut webhooks = webhook::Webhooks::default();
-    let mut places = HashMap::<String, ObjectLocation>::new();
-    for draft in objects.models {
-        if let Some(first) = places.get(&draft.place.name) {
-            errors.push(duplicate("Model", &draft.place, first));
-            continue;
-        }
-        places.insert(draft.place.name.clone(), draft.place.clone());
+    let mut names = names::Names::default();
+    for draft in names.unique(objects.models, errors) {
+        names.add_aliases(&draft, errors);
         let Some(server) = choose::server(&draft, &servers, complete, errors) else {
             continue;
         };
@@ -92,6 +89,7 @@ fn model(
     let (hold, scaling) = tune(draft.overrides, &server.overrides, model_defaults);
     Some(Model {
         name: draft.place.name.clone(),
+        aliases: draft.aliases.into_iter().map(|alias| alias.value).collect(),
         place: draft.place,
         upstream_name: draft.upstream_name,
         server: Arc::clone(server),

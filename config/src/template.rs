@@ -4,12 +4,28 @@
 use std::fmt;
 
 use crate::Env;
+use crate::name::{path_segment, pointer_token};
 
 /// Text with placeholders. Other words in braces stay as they are; `$${` stands for `${`.
 ///
 /// It is shown as it was written: variables by their names.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template {
+    parts: Vec<Part>,
+    escape: Escape,
+}
+
+/// How a model's name is written where `{model}` stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Escape {
+    /// As it is.
+    #[default]
+    Nothing,
+    /// As a segment of a path: percent-encoded.
+    PathSegment,
+    /// As a token of a JSON pointer.
+    PointerToken,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 enum Part {
@@ -24,7 +40,7 @@ impl Template {
     ///
     /// # Errors
     /// Which variable is missing, or how to write one. Has no part of `text` but names in it.
-    pub(crate) fn parse(text: &str, env: &Env) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, escape: Escape, env: &Env) -> Result<Self, String> {
         let mut parts = Parts::default();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '$']) {
@@ -60,43 +76,51 @@ impl Template {
             };
         }
         parts.text(rest);
-        Ok(Self(parts.0))
+        Ok(Self {
+            parts: parts.0,
+            escape,
+        })
     }
 
     /// The text for `model` and `replicas`, secrets included. What is put in is not searched again.
     #[must_use]
     pub fn fill(&self, model: &str, replicas: u32) -> String {
-        self.write(model, Some(replicas), |_, value| value.to_owned())
+        let model = self.escape.apply(model);
+        self.write(&model, Some(replicas), |_, value| value.to_owned())
     }
 
     /// The text for `model`, to be shown: without the values of variables.
     #[must_use]
     pub fn show(&self, model: &str) -> String {
+        self.as_written(&self.escape.apply(model))
+    }
+
+    fn as_written(&self, model: &str) -> String {
         self.write(model, None, |name, _| format!("${{{name}}}"))
     }
 
     /// Whether it is `{replicas}` and nothing else.
     #[must_use]
     pub fn is_count(&self) -> bool {
-        matches!(&self.0[..], [Part::Replicas])
+        matches!(&self.parts[..], [Part::Replicas])
     }
 
     /// Whether `{model}` is in it.
     #[must_use]
     pub fn has_model(&self) -> bool {
-        self.0.contains(&Part::Model)
+        self.parts.contains(&Part::Model)
     }
 
     /// Whether `{replicas}` is in it.
     #[must_use]
     pub fn has_replicas(&self) -> bool {
-        self.0.contains(&Part::Replicas)
+        self.parts.contains(&Part::Replicas)
     }
 
     /// `text` with the values of its variables taken out: for messages that quote others.
     #[must_use]
     pub fn redact(&self, mut text: String) -> String {
-        for part in &self.0 {
+        for part in &self.parts {
             if let Part::Variable { name, value } = part {
                 text = text.replace(value, &format!("${{{name}}}"));
             }
@@ -116,7 +140,17 @@ impl Template {
             Part::Replicas => replicas.map_or_else(|| "{replicas}".into(), |n| n.to_string()),
             Part::Variable { name, value } => variable(name, value),
         };
-        self.0.iter().map(part).collect()
+        self.parts.iter().map(part).collect()
+    }
+}
+
+impl Escape {
+    fn apply(self, model: &str) -> String {
+        match self {
+            Self::Nothing => model.to_owned(),
+            Self::PathSegment => path_segment(model),
+            Self::PointerToken => pointer_token(model),
+        }
     }
 }
 
@@ -143,7 +177,7 @@ fn is_variable(name: &str) -> bool {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.show("{model}"))
+        f.write_str(&self.as_written("{model}"))
     }
 }
 
@@ -174,14 +208,29 @@ mod tests {
             ("é{replicas}é", "é3é"),
             ("", ""),
         ] {
-            let template = Template::parse(text, &env()).unwrap();
+            let template = Template::parse(text, Escape::Nothing, &env()).unwrap();
             assert_eq!(template.fill("iris", 3), filled, "{text}");
         }
     }
 
     #[test]
+    fn a_models_name_is_escaped_as_its_place_needs() {
+        for (escape, filled) in [
+            (Escape::Nothing, "/a/Qwen/2~b?"),
+            (Escape::PathSegment, "/a/Qwen%2F2~b%3F"),
+            (Escape::PointerToken, "/a/Qwen~12~0b?"),
+        ] {
+            let template = Template::parse("/a/{model}", escape, &env()).unwrap();
+            assert_eq!(template.fill("Qwen/2~b?", 0), filled);
+            assert_eq!(template.show("Qwen/2~b?"), filled);
+            assert_eq!(template.to_string(), "/a/{model}");
+        }
+    }
+
+    #[test]
     fn secrets_are_shown_nowhere_and_taken_out_of_what_others_say() {
-        let template = Template::parse("{model} ${TOKEN} {replicas}", &env()).unwrap();
+        let template =
+            Template::parse("{model} ${TOKEN} {replicas}", Escape::Nothing, &env()).unwrap();
         assert_eq!(template.to_string(), "{model} ${TOKEN} {replicas}");
         assert_eq!(format!("{template:?}"), "\"{model} ${TOKEN} {replicas}\"");
         assert_eq!(template.show("iris"), "iris ${TOKEN} {replicas}");
@@ -198,7 +247,7 @@ mod tests {
             ("${A B}", "after `${`"),
             ("${}", "after `${`"),
         ] {
-            let error = Template::parse(text, &env()).unwrap_err();
+            let error = Template::parse(text, Escape::Nothing, &env()).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
     }
@@ -206,7 +255,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_read_or_refused_and_shown_as_it_was_written(text in "[a-z${}AT \\PC]{0,40}") {
-            if let Ok(template) = Template::parse(&text, &env()) {
+            if let Ok(template) = Template::parse(&text, Escape::Nothing, &env()) {
                 proptest::prop_assert_eq!(template.to_string(), text.replace("$${", "${"));
             }
         }

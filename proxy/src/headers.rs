@@ -106,21 +106,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// `text` as one segment of a path (RFC 3986, 3.3).
-#[must_use]
-pub fn escaped_segment(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,;=".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
-}
-
 /// The protocol that a request wants to go over to (RFC 9110, 7.8). HTTP/2 has no
 /// such thing, and going over to it (`h2c`) is not for a proxy to pass on: who is
 /// behind it would be spoken to past it.
@@ -313,11 +298,5 @@ mod tests {
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
         assert_eq!(headers[VIA], "2 tailback");
         assert_eq!(headers[TE], "trailers");
-    }
-
-    #[test]
-    fn segments_are_escaped() {
-        assert_eq!(escaped_segment("meta/llama 3.1?"), "meta%2Fllama%203.1%3F");
-        assert_eq!(escaped_segment("iris-1.0"), "iris-1.0");
     }
 }

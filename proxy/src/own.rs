@@ -19,6 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::{answer, answer::Failure, dialect::Dialect, grpc, table::Table};
@@ -105,24 +106,29 @@ fn of_grpc(path: &str) -> Result<Own, Failure> {
     }
 }
 
-/// Names of all models, sorted.
+/// Own names of all models, sorted.
 fn names(table: &Table) -> Vec<&str> {
     let mut names: Vec<_> = table.models.keys().map(|name| &**name).collect();
     names.sort_unstable();
     names
 }
 
+/// Under each name that clients may use.
 fn openai_models(table: &Table) -> Value {
-    let data: Vec<_> = names(table).into_iter().map(openai_object).collect();
+    let mut all = names(table);
+    all.extend(table.aliases.keys().map(|alias| &**alias));
+    all.sort_unstable();
+    let data: Vec<_> = all.into_iter().map(openai_object).collect();
     json!({ "object": "list", "data": data })
 }
 
-/// `id`: the path's rest, `/` included. Names need no escaping in paths.
+/// `id`: the path's rest, `/` included: all of it is the name, percent-encoded or not.
 fn openai_model(id: &str, table: &Table) -> Result<Value, Failure> {
-    match id.strip_prefix('/') {
-        Some(name) if table.models.contains_key(name) => Ok(openai_object(name)),
-        Some(name) => Err(Failure::UnknownModel(name.to_owned())),
-        None => Err(Failure::NoModel),
+    let id = id.strip_prefix('/').ok_or(Failure::NoModel)?;
+    let name = percent_decode_str(id).decode_utf8_lossy();
+    match table.model(&name) {
+        Some(_) => Ok(openai_object(&name)),
+        None => Err(Failure::UnknownModel(name.into_owned())),
     }
 }
 

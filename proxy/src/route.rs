@@ -6,7 +6,11 @@
 //! destination never comes from the request: a name only selects among
 //! configured models.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, Method, header::CONTENT_TYPE};
+use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
 use crate::{
     answer::Failure,
@@ -23,6 +27,8 @@ pub const MODEL_HEADER: HeaderName = HeaderName::from_static("seldon-model");
 pub enum Route<'a> {
     /// The model of this name, configured or not.
     Model(&'a str),
+    /// The model whose name this begins with: the path behind `/v2/models/`.
+    InPath(&'a str),
     /// The model that the body names.
     InBody(Scanner),
     /// None: for the proxy to answer itself, if it can.
@@ -44,13 +50,14 @@ pub fn route<'a>(
         if named.any(|other| other != first) {
             return Route::Wrong(Failure::BadModelHeader);
         }
-        return match first.to_str().map(str::trim) {
+        // Names may be any UTF-8, which clients write as it is.
+        return match std::str::from_utf8(first.as_bytes()).map(str::trim) {
             Ok(name) if !name.is_empty() => Route::Model(name),
             _ => Route::Wrong(Failure::BadModelHeader),
         };
     }
     match dialect {
-        Dialect::Inference => model_in_path(path).map_or(Route::Own, Route::Model),
+        Dialect::Inference => below_models(path).map_or(Route::Own, Route::InPath),
         Dialect::OpenAi | Dialect::Grpc => {
             in_body(dialect, method, headers, path).map_or_else(|own| own, Route::InBody)
         }
@@ -97,12 +104,33 @@ fn form(headers: &HeaderMap) -> Option<&str> {
     start.eq_ignore_ascii_case(FORM).then_some(content_type)
 }
 
-/// `{name}` of `/v2/models/{name}` and all below it.
+/// What precedes a model's name in a path of the Open Inference Protocol.
+pub const MODELS: &str = "/v2/models/";
+
+/// The path behind `/v2/models/`, if there is a name.
 #[must_use]
-pub fn model_in_path(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("/v2/models/")?;
-    let name = rest.split('/').next()?;
-    (!name.is_empty()).then_some(name)
+pub fn below_models(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix(MODELS)?;
+    (!rest.is_empty() && !rest.starts_with('/')).then_some(rest)
+}
+
+/// How a path may name the model, longest first: each with its length in the path and what it
+/// reads. `deepest` is the most `/` in any name that is served; clients leave them as they are,
+/// or write `%2F`.
+pub fn names_in_path(
+    below_models: &str,
+    deepest: usize,
+) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
+    let ends: SmallVec<[usize; 4]> = memchr::memchr_iter(b'/', below_models.as_bytes())
+        .chain([below_models.len()])
+        .take(deepest + 1)
+        .collect();
+    ends.into_iter().rev().filter_map(|end| {
+        let read = percent_decode_str(&below_models[..end])
+            .decode_utf8()
+            .ok()?;
+        (!read.is_empty()).then_some((end, read))
+    })
 }
 
 #[cfg(test)]
@@ -121,6 +149,7 @@ mod tests {
     fn told(route: Route<'_>) -> String {
         match route {
             Route::Model(name) => format!("model {name}"),
+            Route::InPath(rest) => format!("path {rest}"),
             Route::InBody(Scanner::Json(_)) => "json".into(),
             Route::InBody(Scanner::Multipart(_)) => "form".into(),
             Route::InBody(Scanner::Message(_)) => "message".into(),
@@ -132,10 +161,14 @@ mod tests {
     #[test]
     fn finds_the_model_in_header_then_path() {
         let cases: &[(&[&str], &str, &str)] = &[
-            (&[], "/v2/models/iris/infer", "model iris"),
-            (&[], "/v2/models/iris/versions/1/infer", "model iris"),
-            (&[], "/v2/models/iris", "model iris"),
-            (&[], "/v2/models/iris/ready", "model iris"),
+            (&[], "/v2/models/iris/infer", "path iris/infer"),
+            (
+                &[],
+                "/v2/models/iris/versions/1/infer",
+                "path iris/versions/1/infer",
+            ),
+            (&[], "/v2/models/iris", "path iris"),
+            (&[], "/v2/models/iris/ready", "path iris/ready"),
             (&["tfsimple"], "/v2/models/iris/infer", "model tfsimple"),
             (&["tfsimple"], "/v1/anything", "model tfsimple"),
             (&["a", "a"], "/", "model a"),
@@ -145,7 +178,7 @@ mod tests {
             (&[], "/v2/models", "own"),
             (&[], "/v2/models//infer", "own"),
             (&[], "/V2/models/iris/infer", "own"),
-            (&[], "/v2/models/../admin", "model .."),
+            (&[], "/v2/models/../admin", "path ../admin"),
             (&[], "/", "own"),
         ];
         for (models, path, expected) in cases {
@@ -153,6 +186,29 @@ mod tests {
             let dialect = Dialect::of(&headers, path);
             let found = told(route(dialect, &Method::POST, &headers, path));
             assert_eq!(found, *expected, "{models:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_may_name_a_model_with_slashes_as_they_are_or_escaped() {
+        for (rest, deepest, expected) in [
+            ("iris/infer", 0, &[(4, "iris")][..]),
+            ("iris", 1, &[(4, "iris")]),
+            ("my%2Dmodel/ready", 0, &[(10, "my-model")]),
+            ("Qwen%2FQwen2.5/infer", 0, &[(14, "Qwen/Qwen2.5")]),
+            (
+                "Qwen/Qwen2.5/infer",
+                1,
+                &[(12, "Qwen/Qwen2.5"), (4, "Qwen")],
+            ),
+            ("a%252Fb", 0, &[(7, "a%2Fb")]),
+            ("a%", 0, &[(2, "a%")]),
+            ("%FF/infer", 0, &[]),
+            ("a//b", 2, &[(4, "a//b"), (2, "a/"), (1, "a")]),
+        ] {
+            let found: Vec<_> = names_in_path(rest, deepest).collect();
+            let found: Vec<_> = found.iter().map(|(end, name)| (*end, &**name)).collect();
+            assert_eq!(found, expected, "{rest}");
         }
     }
 
@@ -208,8 +264,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_path_is_parsed_without_harm(path in ".*") {
-            if let Some(name) = model_in_path(&path) {
-                prop_assert!(!name.is_empty() && !name.contains('/'));
+            for (length, name) in below_models(&path).into_iter().flat_map(|rest| names_in_path(rest, 3)) {
+                prop_assert!(!name.is_empty() && length <= path.len());
             }
         }
     }

@@ -23,8 +23,10 @@ use crate::{admit::Pool, metrics::ModelMetrics, model::Model, upstream::Dial};
 pub struct Table {
     /// Never the same for two tables of a process.
     pub generation: u64,
-    /// By name.
+    /// By their own names.
     pub models: HashMap<Box<str>, Arc<Model>>,
+    /// The own name that each alias stands for.
+    pub aliases: HashMap<Box<str>, Box<str>>,
     /// No longer configured, and with requests inside when that was last looked at.
     leaving: Vec<Arc<Model>>,
 }
@@ -81,6 +83,10 @@ impl Table {
             };
             models.insert(model.name().into(), Arc::new(model));
         }
+        let aliases = config.models.values().flat_map(|model| {
+            let own = |alias: &String| (alias.as_str().into(), model.name.as_str().into());
+            model.aliases.iter().map(own)
+        });
         let left = before
             .models
             .values()
@@ -88,8 +94,16 @@ impl Table {
         Self {
             generation: before.generation + 1,
             leaving: before.draining().chain(left).cloned().collect(),
+            aliases: aliases.collect(),
             models,
         }
+    }
+
+    /// The model of this name, be it its own or an alias.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        let own = self.aliases.get(name).map_or(name, |own| own);
+        self.models.get(own)
     }
 
     /// Models that are no longer configured, until their last request is out.

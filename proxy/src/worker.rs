@@ -15,6 +15,7 @@ use tailback_scaler::{ledger::Ledger, replica::Replica};
 use crate::{
     admit::Pool,
     model::Model,
+    route::names_in_path,
     table::{Table, Tables},
     upstream::{Lane, SWEEP},
 };
@@ -142,13 +143,40 @@ pub struct WorkerTable {
     /// What it was made from.
     pub table: Arc<Table>,
     models: HashMap<Box<str>, ModelRef>,
+    /// Further names of the same models.
+    aliases: HashMap<Box<str>, ModelRef>,
+    /// The most `/` in any name.
+    deepest: usize,
 }
 
 impl WorkerTable {
-    /// The model of this name.
+    /// The model of this name, be it its own or an alias.
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&ModelRef> {
-        self.models.get(name)
+        self.models.get(name).or_else(|| self.aliases.get(name))
+    }
+
+    /// The model that a path names below `/v2/models/`, and how long the name is there. Of
+    /// several that fit, the one of the longest name.
+    ///
+    /// # Errors
+    /// The name, if no model has it.
+    pub fn model_in_path(&self, below_models: &str) -> Result<(&ModelRef, usize), String> {
+        // Most names are a segment, as it is.
+        let segment = below_models.split('/').next().unwrap_or_default();
+        if self.deepest == 0
+            && let Some(model) = self.models.get(segment)
+        {
+            return Ok((model, segment.len()));
+        }
+        let mut shortest = segment.into();
+        for (length, name) in names_in_path(below_models, self.deepest) {
+            if let Some(model) = self.model(&name) {
+                return Ok((model, length));
+            }
+            shortest = name;
+        }
+        Err(shortest.into_owned())
     }
 
     /// Keeps the connections of every pool that is in both.
@@ -163,7 +191,7 @@ impl WorkerTable {
             pools.push(own.clone());
             own
         };
-        let models = table
+        let models: HashMap<Box<str>, ModelRef> = table
             .models
             .iter()
             .map(|(name, model)| {
@@ -174,7 +202,21 @@ impl WorkerTable {
                 (name.clone(), ModelRef(Rc::new(own)))
             })
             .collect();
-        Self { table, models }
+        let of_one = |model: &ModelRef| {
+            let aliases = model.model.config.aliases.iter();
+            let aliases: Vec<_> = aliases.map(|alias| (&**alias).into()).collect();
+            let model = model.clone();
+            aliases.into_iter().map(move |alias| (alias, model.clone()))
+        };
+        let aliases: HashMap<Box<str>, ModelRef> = models.values().flat_map(of_one).collect();
+        let names = models.keys().chain(aliases.keys());
+        let deepest = names.map(|name| name.matches('/').count()).max();
+        Self {
+            table,
+            models,
+            aliases,
+            deepest: deepest.unwrap_or(0),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `TAILBACK_KUBE_…`: models that are found in a cluster.
 
 use super::Reader;
-use crate::manifest::{is_label, is_name};
+use crate::name::{is_label, is_name};
 use crate::{ClusterModels, Endpoint, Peers};
 
 impl Reader<'_> {

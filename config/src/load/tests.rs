@@ -1,5 +1,6 @@
 //! Whole manifests: the fixtures that must load, and those that must not, with every message.
 
+mod names;
 mod servers;
 
 use std::fs;
@@ -71,7 +72,9 @@ fn a_folder_is_all_its_manifests_and_a_file_given_twice_is_one() {
     assert_eq!(
         config.models.keys().collect::<Vec<_>>(),
         [
+            "Qwen/Qwen2.5-7B-Instruct",
             "income",
+            "income_classifier",
             "iris",
             "llama",
             "llama-adapter",

@@ -2,7 +2,8 @@
 
 use crate::kubernetes::{KubernetesSpec, MODEL, Service, ServicePort, Source};
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{is_name, static_endpoints};
+use crate::manifest::static_endpoints;
+use crate::name::{is_label, is_name};
 use crate::{Endpoint, ObjectLocation, UpstreamTls};
 
 const API_VERSION: &str = "apps/v1";
@@ -180,9 +181,4 @@ fn check_tls(value: &Value<'_>, source: Option<&Source>, tls: Option<&UpstreamTl
         }
         _ => {}
     }
-}
-
-/// A DNS label (RFC 1123), as Kubernetes wants namespaces and Services named.
-pub(crate) fn is_label(name: &str) -> bool {
-    name.len() <= 63 && !name.contains('.') && is_name(name)
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use crate::manifest::ApiVersion;
 use crate::manifest::fields::{Fields, Located, Value};
-use crate::manifest::{NATIVE, overrides};
+use crate::manifest::{NATIVE, overrides, read_model_name};
 use crate::{FieldLocation, ObjectLocation, Origin, Overrides};
 
 /// Fields of Seldon's `Model` that mean nothing here. Accepted in our own documents as well, so
@@ -25,7 +25,7 @@ const UNUSED: &[&str] = &[
 ];
 
 /// What only our own documents may set.
-const NATIVE_ONLY: &[&str] = &["concurrency", "hold", "scaling", "upstreamName"];
+const NATIVE_ONLY: &[&str] = &["aliases", "concurrency", "hold", "scaling", "upstreamName"];
 
 /// A model as its document has it: its server not found, its defaults not filled in.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(crate) struct Draft {
     pub place: ObjectLocation,
     /// `spec`, for what is wrong with no field of it in particular.
     pub spot: FieldLocation,
+    pub aliases: Vec<Located<String>>,
     pub server: Option<Located<String>>,
     pub upstream_name: Option<String>,
     pub storage_uri: Option<String>,
@@ -81,6 +82,9 @@ pub(super) fn read(
     spec.ignore(UNUSED);
     let draft = Draft {
         spot: spec.spot(),
+        aliases: spec
+            .get("aliases")
+            .map_or_else(Vec::new, |value| read_aliases(&value, &place.name)),
         server: spec
             .get("server")
             .and_then(|value| value.text().map(|name| value.at(name))),
@@ -102,6 +106,24 @@ pub(super) fn read(
         place,
     };
     (spec.failed() == before).then_some(draft)
+}
+
+/// Further names, none twice and none its own.
+fn read_aliases(value: &Value<'_>, own: &str) -> Vec<Located<String>> {
+    let mut aliases: Vec<Located<String>> = Vec::new();
+    for item in value.items().unwrap_or_default() {
+        let Some(alias) = read_model_name(&item) else {
+            continue;
+        };
+        if alias == own {
+            item.wrong("another name than the model's own, which clients may use anyway");
+        } else if aliases.iter().any(|known| known.value == alias) {
+            item.wrong("a name that is not in the list already");
+        } else {
+            aliases.push(item.at(alias));
+        }
+    }
+    aliases
 }
 
 /// Any name: it is the replica's business what it means.

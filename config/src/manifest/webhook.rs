@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::static_endpoints;
+use crate::template::Escape;
 use crate::webhook::{CallBody, CallTarget, Json, ScaleCall, StateCall, WebhookSpec};
 use crate::yaml::Data;
 use crate::{Endpoint, Env, ObjectLocation, Template, UpstreamTls};
@@ -118,7 +119,9 @@ fn read_method(value: &Value<'_>) -> Option<Method> {
 fn read_body(value: &Value<'_>, env: &Env) -> Option<CallBody> {
     match value.data() {
         Data::List(_) | Data::Map(_) => read_json(value, env).map(CallBody::Json),
-        Data::Plain(_) | Data::Quoted(_) => read_template(value, env).map(CallBody::Text),
+        Data::Plain(_) | Data::Quoted(_) => {
+            read_template(value, Escape::Nothing, env).map(CallBody::Text)
+        }
     }
 }
 
@@ -139,9 +142,9 @@ fn read_json(value: &Value<'_>, env: &Env) -> Option<Json> {
         }
         Data::Plain(text) => match plain(text) {
             Some(value) => Json::Plain(value),
-            None => Json::Text(read_template(value, env)?),
+            None => Json::Text(read_template(value, Escape::Nothing, env)?),
         },
-        Data::Quoted(_) => Json::Text(read_template(value, env)?),
+        Data::Quoted(_) => Json::Text(read_template(value, Escape::Nothing, env)?),
     })
 }
 
@@ -208,7 +211,7 @@ fn read_pointer(value: &Value<'_>, env: &Env) -> Option<Template> {
         );
         return None;
     }
-    Template::parse(&text, env).ok()
+    Template::parse(&text, Escape::PointerToken, env).ok()
 }
 
 // === both ===
@@ -230,8 +233,8 @@ fn read_target(fields: &Fields<'_>, env: &Env) -> Option<CallTarget> {
     })
 }
 
-fn read_template(value: &Value<'_>, env: &Env) -> Option<Template> {
-    match Template::parse(&value.text()?, env) {
+fn read_template(value: &Value<'_>, escape: Escape, env: &Env) -> Option<Template> {
+    match Template::parse(&value.text()?, escape, env) {
         Ok(template) => Some(template),
         Err(why) => {
             value.rule(&why);
@@ -244,7 +247,7 @@ fn read_template(value: &Value<'_>, env: &Env) -> Option<Template> {
 fn read_url(value: &Value<'_>, env: &Env) -> Option<Template> {
     const EXPECTED: &str = "expected http://… or https://… with a host, an optional port and a path, \
                             no user and no fragment";
-    let template = read_template(value, env)?;
+    let template = read_template(value, Escape::PathSegment, env)?;
     let filled = template.fill("m", 0);
     let uri = filled.parse::<Uri>().ok().filter(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -286,7 +289,7 @@ fn read_header(name: &str, value: &Value<'_>, env: &Env) -> Option<(HeaderName, 
         value.rule("this header is set by itself; remove it");
         return None;
     }
-    let template = read_template(value, env)?;
+    let template = read_template(value, Escape::Nothing, env)?;
     if HeaderValue::from_str(&template.fill("m", 0)).is_err() {
         value.rule("no value of a header: visible ASCII and spaces, without line breaks");
         return None;

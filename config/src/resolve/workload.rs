@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::manifest::{Draft, is_label, is_name};
+use crate::manifest::Draft;
+use crate::name::{is_label, is_name};
 use crate::{Error, KubernetesSpec, Server, Source};
 
 use super::rule;
@@ -68,13 +69,17 @@ fn check_names(draft: &Draft, spec: &KubernetesSpec, errors: &mut Vec<Error>) {
     };
     if !is_name(&spec.name) {
         let what = spec.kind.as_str();
-        wrong(what, &spec.name, "at most 253 characters");
+        let expected = "at most 253 lower-case letters, digits, '-' and '.', as for any object of a \
+                        cluster: give the model such a name, and the one that clients ask for in \
+                        aliases, or a server of its own";
+        wrong(what, &spec.name, expected);
     }
     if let Source::Service(service) = &spec.source
         && !is_label(&service.name)
     {
         let expected = "at most 63 lower-case letters, digits and '-', as for any Service: give the \
-                        model a shorter name without dots, or a server of its own";
+                        model a shorter name without dots, and the one that clients ask for in \
+                        aliases, or a server of its own";
         wrong("Service", &service.name, expected);
     }
 }

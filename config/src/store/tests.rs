@@ -232,3 +232,25 @@ fn whatever_annotations_say_they_are_text_and_no_yaml() {
         assert_eq!(config.models["b"].upstream_name.as_deref(), Some("q\"}\\"));
     }
 }
+
+#[test]
+fn an_object_of_the_cluster_gives_way_to_an_alias_of_the_manifests() {
+    let (folder, store) = in_cluster();
+    let aliased = format!("{GOOD}spec: {{ aliases: [Qwen/Qwen2.5] }}\n");
+    fs::write(folder.path().join("a.yaml"), aliased).unwrap();
+    store.set_cluster(vec![
+        workload("w", &[("model", "Qwen/Qwen2.5")]),
+        workload("v", &[("model", "other/one")]),
+    ]);
+    let reloaded = store.reload().unwrap();
+    assert_eq!(reloaded.warnings.len(), 1, "{reloaded:?}");
+    let warning = &reloaded.warnings[0];
+    assert!(
+        warning.starts_with("Deployment models/w: ")
+            && warning.contains("it is an alias of model m")
+            && warning.ends_with("it is not served"),
+        "{warning}"
+    );
+    let models: Vec<_> = store.current().models.keys().cloned().collect();
+    assert_eq!(models, ["m", "other/one"]);
+}

@@ -1,8 +1,11 @@
 //! What changes state: `POST /models/{name}/pause` and `…/resume`, for who has
 //! the token. Without a token nobody does.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use tailback_config::Token;
@@ -15,9 +18,9 @@ use super::error;
 use crate::answer;
 
 /// What a path asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order<'a> {
-    model: &'a str,
+    model: Cow<'a, str>,
     state: PauseState,
 }
 
@@ -30,6 +33,8 @@ impl<'a> Order<'a> {
             "resume" => PauseState::Active,
             _ => return None,
         };
+        // Names are percent-encoded in paths; a `/` may be left as it is.
+        let model = percent_decode_str(model).decode_utf8().ok()?;
         Some(Self { model, state })
     }
 
@@ -57,7 +62,7 @@ impl<'a> Order<'a> {
                 .insert(header::WWW_AUTHENTICATE, scheme);
             return response;
         }
-        match pause.set(self.model, self.state).await {
+        match pause.set(&self.model, self.state).await {
             PauseResult::Done => answer::json(
                 StatusCode::OK,
                 &json!({ "model": self.model, "paused": self.state == PauseState::Paused }),
@@ -97,11 +102,19 @@ mod tests {
 
     #[test]
     fn orders_are_told_from_other_paths() {
-        let order = |model, state| Some(Order { model, state });
+        let order = |model: &'static str, state| {
+            let model = model.into();
+            Some(Order { model, state })
+        };
         for (path, expected) in [
             ("/models/a/pause", order("a", PauseState::Paused)),
             ("/models/a/resume", order("a", PauseState::Active)),
             ("/models/a/b/pause", order("a/b", PauseState::Paused)),
+            (
+                "/models/Qwen%2FQwen%202/pause",
+                order("Qwen/Qwen 2", PauseState::Paused),
+            ),
+            ("/models/%FF/pause", None),
             ("/models/a", None),
             ("/models/a/stop", None),
             ("/models/pause", None),

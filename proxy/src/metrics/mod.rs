@@ -65,13 +65,15 @@ impl ModelMetrics {
     /// The handles of `model` on `server`.
     #[must_use]
     pub fn new(model: &str, server: &str) -> Self {
-        let (model, server) = (model.to_owned(), server.to_owned());
+        let of = |method| MethodMetrics::new(model, server, method);
+        let (rest, grpc) = (of(Method::Rest), of(Method::Grpc));
+        let (model, server) = (recorder_label(model), server.to_owned());
         Self {
             outcomes: Outcome::ALL.map(|outcome| {
                 counter!("tailback_model_requests_total", "model" => model.clone(), "outcome" => outcome.label())
             }),
-            rest: MethodMetrics::new(&model, &server, Method::Rest),
-            grpc: MethodMetrics::new(&model, &server, Method::Grpc),
+            rest,
+            grpc,
             model,
             server,
         }
@@ -121,15 +123,22 @@ impl ModelMetrics {
     }
 }
 
+/// A label's value as the recorder wants it: of backslashes it takes pairs for escaped ones, so
+/// that two names that differ by one would become the same series.
+fn recorder_label(value: &str) -> String {
+    value.replace('\\', r"\\")
+}
+
 impl MethodMetrics {
     fn new(model: &str, server: &str, method: Method) -> Self {
-        let (model, server) = (model.to_owned(), server.to_owned());
+        let nanos = seconds::nanos(model, server, method);
+        let (model, server) = (recorder_label(model), server.to_owned());
         let codes = match method {
             Method::Rest => 600 - FIRST_STATUS,
             Method::Grpc => Code::ALL.len(),
         };
         Self {
-            nanos: seconds::nanos(&model, &server, method),
+            nanos,
             seconds: histogram!("seldon_model_infer_api_seconds",
                 "model" => model, "server" => server.clone(), "method_type" => method.label()),
             codes: (0..codes).map(|_| OnceLock::new()).collect(),

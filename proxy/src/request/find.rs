@@ -5,6 +5,8 @@ use http::{
     header::{CONTENT_LENGTH, HOST},
     request::Parts,
 };
+use percent_encoding::percent_decode_str;
+use tailback_config::path_segment;
 
 use crate::{
     admit::Part,
@@ -12,10 +14,9 @@ use crate::{
     body::Inbound,
     dialect::Dialect,
     downstream::{self, Call, DataPlane},
-    headers,
     own::{self, Own},
     peek::{self, Fault, Format, Found},
-    route::{Route, in_body, model_in_path, route},
+    route::{MODEL_HEADER, MODELS, Route, below_models, in_body, route},
     worker::{ModelRef, WorkerTable},
 };
 
@@ -45,14 +46,21 @@ pub(super) async fn find(
     check_length(head)?;
     let path = head.uri.path();
     let mut read = None;
-    let model = match route(dialect, &head.method, &head.headers, path) {
+    // Whether it is its own name that the request calls it by; else an alias, or not told apart.
+    let mut in_path = None;
+    let (model, own_name) = match route(dialect, &head.method, &head.headers, path) {
         Route::Model(name) => known(table, name)?,
+        Route::InPath(below) => {
+            let (model, length) = table.model_in_path(below).map_err(Failure::UnknownModel)?;
+            in_path = Some(length);
+            (model.clone(), is_named(model, &below[..length]))
+        }
         Route::InBody(scanner) => {
             let (limit, format) = (plane.limits.peek_bytes, scanner.format());
             let found = peek::model(scanner, body, limit, part, call).await?;
-            let model = known(table, &found.name)?;
+            let known = known(table, &found.name)?;
             read = Some((format, found));
-            model
+            known
         }
         Route::Own => {
             return own::answer(dialect, &head.method, path, &table.table)
@@ -60,7 +68,9 @@ pub(super) async fn find(
         }
         Route::Wrong(failure) => return Err(failure),
     };
-    if let Some(name) = &model.model.config.upstream_name {
+    let config = &model.model.config;
+    let alias_for = (!own_name).then_some(&config.name);
+    if let Some(name) = config.upstream_name.as_ref().or(alias_for) {
         if read.is_none()
             && let Ok(scanner) = in_body(dialect, &head.method, &head.headers, path)
         {
@@ -74,16 +84,28 @@ pub(super) async fn find(
                 Err(failure) => return Err(failure),
             }
         }
-        rename(head, body, read.as_ref(), name);
+        let in_path = in_path.or_else(|| {
+            let below = below_models(head.uri.path())?;
+            let length = table.model_in_path(below).map(|(_, length)| length);
+            Some(length.unwrap_or_else(|_| below.split('/').next().map_or(0, str::len)))
+        });
+        rename(head, body, read.as_ref(), in_path, name);
     }
     Ok(Target::Model(model))
 }
 
-fn known(table: &WorkerTable, name: &str) -> Result<ModelRef, Failure> {
-    let model = table.model(name);
-    model
-        .cloned()
-        .ok_or_else(|| Failure::UnknownModel(name.to_owned()))
+/// The model, and whether that is its own name.
+fn known(table: &WorkerTable, name: &str) -> Result<(ModelRef, bool), Failure> {
+    let model = table
+        .model(name)
+        .ok_or_else(|| Failure::UnknownModel(name.to_owned()))?;
+    Ok((model.clone(), model.model.name() == name))
+}
+
+/// Whether a path's `name` is the model's own, however it is escaped.
+fn is_named(model: &ModelRef, name: &str) -> bool {
+    let own = model.model.name();
+    own == name || percent_decode_str(name).eq(own.bytes())
 }
 
 /// RFC 9112, 3.2: exactly one Host in HTTP/1.1. RFC 9113, 8.3.1: none that
@@ -119,8 +141,20 @@ fn check_length(head: &Parts) -> Result<(), Failure> {
     }
 }
 
-/// Writes `name` where the request names the model.
-fn rename(head: &mut Parts, body: &mut Inbound, read: Option<&(Format, Found)>, name: &str) {
+/// Writes `name` where the request names the model: in the body, in the header, and in the path,
+/// where its present name is `in_path` bytes long.
+fn rename(
+    head: &mut Parts,
+    body: &mut Inbound,
+    read: Option<&(Format, Found)>,
+    in_path: Option<usize>,
+    name: &str,
+) {
+    if head.headers.contains_key(MODEL_HEADER)
+        && let Ok(value) = HeaderValue::from_bytes(name.as_bytes())
+    {
+        head.headers.insert(MODEL_HEADER, value);
+    }
     if let Some((format, found)) = read {
         let grown = body.edit(|read| peek::rewrite(read, *format, found, name));
         let length = head
@@ -132,12 +166,10 @@ fn rename(head: &mut Parts, body: &mut Inbound, read: Option<&(Format, Found)>, 
             head.headers.insert(CONTENT_LENGTH, length);
         }
     }
-    if let Some(own) = model_in_path(head.uri.path()) {
-        let escaped = headers::escaped_segment(name);
+    if let Some(length) = in_path {
+        let escaped = path_segment(name);
         let path = head.uri.path_and_query().map_or("", |p| p.as_str());
-        // The name follows `/v2/models/`, which has no other place for it.
-        let start = "/v2/models/".len();
-        let new = [&path[..start], &escaped, &path[start + own.len()..]].concat();
+        let new = [MODELS, &escaped, &path[MODELS.len() + length..]].concat();
         let mut parts = head.uri.clone().into_parts();
         if let Ok(new) = new.parse() {
             parts.path_and_query = Some(new);

@@ -134,7 +134,7 @@ fn find(metadata: &HashMap<String, String>, table: &Table) -> Result<Arc<Model>,
             names(table)
         )));
     };
-    table.models.get(name.as_str()).cloned().ok_or_else(|| {
+    table.model(name).cloned().ok_or_else(|| {
         Status::not_found(format!(
             "metadata.model: there is no model {name:?} ({})",
             names(table)
