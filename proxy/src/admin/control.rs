@@ -10,7 +10,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use tailback_config::Token;
 use tailback_scaler::{
-    run::pause::{PauseHandle, PauseResult},
+    run::{PauseResult, pause::PauseHandle},
     status::PauseState,
 };
 

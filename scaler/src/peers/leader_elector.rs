@@ -23,7 +23,8 @@ use super::{
 use crate::{
     clock::Nanos,
     orchestrator::kubernetes::{
-        call::{ApiError, call},
+        api_error::ApiError,
+        call::call,
         cluster::Cluster,
         error::{Action, scale_error},
     },

@@ -15,9 +15,9 @@ use tailback_config::Model;
 
 use self::stall::Stall;
 use super::{
-    ModelHandle,
+    command::ModelHandle,
     external_change::{BackOff, ExternalChanges},
-    membership::Others,
+    membership::MembershipView,
     orchestrators::Epoch,
     scale_request::{Request, Requester},
 };
@@ -44,7 +44,7 @@ enum TakenOver {
 pub(super) struct ModelController {
     handle: ModelHandle,
     /// The other proxies.
-    others: Others,
+    others: MembershipView,
     /// What our own ledger said at the last look.
     own: Reading,
     orchestrator: Arc<dyn Orchestrator>,
@@ -75,7 +75,7 @@ impl ModelController {
         handle: ModelHandle,
         since: Epoch,
         status: StatusStore,
-        others: Others,
+        others: MembershipView,
     ) -> Self {
         let orchestrator = since.orchestrator.clone();
         let desired = handle.model.replicas.initial;

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 
-use super::{Loop, controller::ModelController};
 use crate::{
     clock::Nanos,
     ledger::Reading,
     peers::{
         LeaderElector, MembershipEvent, Role, Settings, Subscriptions, TroubleSource,
-        peer_counts::{PeerCounts, UpdateResult},
+        peer_counts::{CountsChange, PeerCounts, UpdateResult},
     },
     status::{MembershipStatus, StatusStore},
 };
@@ -28,9 +27,9 @@ pub(super) struct Membership {
     trouble: BTreeMap<TroubleSource, String>,
 }
 
-/// What a model's turn needs to know of it.
+/// What a model's controller needs to know of the other proxies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Others {
+pub(super) struct MembershipView {
     pub role: Role,
     /// How many proxies there are, this one among them.
     pub proxies: u64,
@@ -68,6 +67,16 @@ impl Membership {
         self.role == Role::Leads
     }
 
+    /// What this proxy does about replicas.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The models whose counts at peers have changed since the last call.
+    pub(super) fn take_changes(&mut self) -> BTreeMap<String, CountsChange> {
+        self.peers.take_changes()
+    }
+
     /// Who leads, by what the Lease says.
     pub(super) fn leader(&self) -> Option<String> {
         self.leader.clone()
@@ -77,8 +86,8 @@ impl Membership {
         self.elector.is_none()
     }
 
-    pub(super) fn others(&self, model: &str) -> Others {
-        Others {
+    pub(super) fn view(&self, model: &str) -> MembershipView {
+        MembershipView {
             role: self.role,
             proxies: self.peers.len() as u64 + 1,
             counts: self.peers.total(model),
@@ -104,7 +113,8 @@ impl Membership {
         }
     }
 
-    fn take_in(&mut self, event: MembershipEvent) {
+    /// Takes in what happened.
+    pub(super) fn apply(&mut self, event: MembershipEvent) {
         match event {
             MembershipEvent::Listed(addresses) => {
                 self.peers.listed(&addresses);
@@ -152,38 +162,5 @@ impl Membership {
             unreachable: self.subscriptions.unreachable(),
             trouble: self.trouble.values().cloned().collect(),
         });
-    }
-}
-
-impl Loop {
-    pub(super) fn membership_changed(&mut self, event: MembershipEvent) {
-        let role = self.membership.role;
-        self.membership.take_in(event);
-        self.pass_on_counts();
-        if role != self.membership.role {
-            for controller in self.models.values_mut() {
-                controller.set_role(self.membership.role);
-            }
-            self.membership.show(&self.options.status);
-        }
-    }
-
-    /// What has changed of the others' counts becomes part of the readings.
-    pub(super) fn pass_on_counts(&mut self) {
-        for (model, change) in self.membership.peers.take_changes() {
-            if let Some(controller) = self.models.get_mut(&model) {
-                controller.hear(self.membership.others(&model), &change);
-            }
-        }
-    }
-
-    /// The others are told what was last read here.
-    pub(super) fn publish(&self) {
-        let counts =
-            |(name, controller): (&String, &ModelController)| (name.clone(), controller.counts());
-        self.options.publisher.publish(
-            self.membership.role,
-            self.models.iter().map(counts).collect(),
-        );
     }
 }

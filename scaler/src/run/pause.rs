@@ -1,29 +1,16 @@
-//! A model's scaling, switched off and on while it runs.
+//! Pausing and resuming a model's scaling while it runs.
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Command;
+use super::command::{Command, PauseResult};
 use crate::status::PauseState;
 
-/// What came of switching.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PauseResult {
-    /// It is so from now on.
-    Done,
-    /// There is no such model.
-    NoModel,
-    /// Another proxy leads: this one asks for nothing anyhow. Its name, if it is known.
-    NotLeading(Option<String>),
-    /// The scaler has stopped.
-    Stopped,
-}
-
-/// Switches models of a running scaler. Clones switch the same.
+/// Pauses and resumes models of a running scaler.
 #[derive(Clone)]
 pub struct PauseHandle(pub(super) mpsc::UnboundedSender<Command>);
 
 impl PauseHandle {
-    /// Sets a model's pause. It stays so through reloads, until it is set
+    /// Pauses or resumes a model. It stays so through reloads, until it is set
     /// again, the model is removed, or the process ends.
     pub async fn set(&self, model: &str, pause: PauseState) -> PauseResult {
         let (answer, answered) = oneshot::channel();

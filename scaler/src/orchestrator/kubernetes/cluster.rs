@@ -13,11 +13,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::watch::LONGEST_SILENCE;
 use crate::orchestrator::error_chain::chain;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const WRITE: Duration = Duration::from_secs(10);
+/// An idle connection is taken for dead after this. Longer than any watch lasts.
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 /// Credentials are not read again sooner than this.
 const RENEWAL: Duration = Duration::from_secs(1);
 /// A command in a kubeconfig may be asked for credentials.

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    call::{ApiError, call},
+    api_error::ApiError,
+    call::call,
     cluster::Cluster,
     endpoints::Pod,
     error::{Action, scale_error},

@@ -1,6 +1,6 @@
 //! What an answer that is no success means, and what to do about it.
 
-use super::{call::ApiError, workload::Workload};
+use super::{api_error::ApiError, workload::Workload};
 use crate::orchestrator::ScaleError;
 
 /// What was asked.
@@ -68,12 +68,6 @@ impl Action<'_> {
             } => format!("{resource} in namespace {namespace}"),
             Self::Discover(api) => format!("API {api}"),
         }
-    }
-}
-
-impl std::fmt::Display for Workload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 

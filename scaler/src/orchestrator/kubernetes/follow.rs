@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     cluster::Cluster,
     deletion_cost::DeletionCosts,
+    discovery::resolve,
     members::{Running, Waiting},
     scale::{self, Scale},
     state::WorkloadState,
@@ -120,7 +121,7 @@ impl Follower {
                     client.default_namespace().to_owned()
                 }
             };
-            Workload::resolve(&self.cluster, &self.spec, &namespace).await
+            resolve(&self.cluster, &self.spec, &namespace).await
         };
         self.target.get_or_try_init(resolve).await
     }

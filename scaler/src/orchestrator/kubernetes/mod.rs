@@ -8,10 +8,12 @@
 //! From pure to I/O: [`endpoints`], [`members`] and [`count`] make up the
 //! [`state`]; [`call`], [`scale`] and [`watch`] talk to the [`cluster`].
 
+pub(crate) mod api_error;
 pub(crate) mod call;
 pub(crate) mod cluster;
 mod count;
 mod deletion_cost;
+mod discovery;
 pub(crate) mod endpoints;
 pub(crate) mod error;
 mod follow;

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
-    call::{ApiError, call},
+    api_error::ApiError,
+    call::call,
     cluster::Cluster,
     error::{Action, scale_error},
     workload::Workload,

@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use super::{
-    call::ApiError,
-    cluster::Cluster,
+    api_error::ApiError,
+    cluster::{Cluster, LONGEST_SILENCE},
     error::{Action, scale_error},
 };
 use crate::orchestrator::{ScaleError, error_chain::chain};
@@ -35,8 +35,6 @@ use crate::orchestrator::{ScaleError, error_chain::chain};
 /// How long one watch lasts, about: spread, so that not all begin at once.
 const LENGTH: Duration = Duration::from_secs(50);
 const SPREAD: Duration = Duration::from_secs(20);
-/// Nothing heard for this long: the connection is dead.
-pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 

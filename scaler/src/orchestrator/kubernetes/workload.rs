@@ -1,26 +1,6 @@
-//! The workload in the API's terms: from a manifest's kind to a resource.
+//! A workload as the API addresses it, and what its object says. Pure.
 
-use http::Request;
 use kube::core::{ApiResource, DynamicObject};
-use serde::Deserialize;
-use tailback_config::KubernetesSpec;
-
-use super::{
-    call::{ApiError, call},
-    cluster::Cluster,
-    error::{Action, scale_error},
-};
-use crate::orchestrator::ScaleError;
-
-/// Kinds whose resource, and whose count in `spec.replicas`, need not be asked
-/// for: group, kind, resource.
-const WELL_KNOWN: &[(&str, &str, &str)] = &[
-    ("apps", "Deployment", "deployments"),
-    ("apps", "StatefulSet", "statefulsets"),
-    ("apps", "ReplicaSet", "replicasets"),
-    ("", "ReplicationController", "replicationcontrollers"),
-    ("mlops.seldon.io", "Model", "models"),
-];
 
 /// Where a workload says how many replicas are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,97 +24,9 @@ pub(crate) struct Workload {
     pub count_at: CountAt,
 }
 
-#[derive(Deserialize)]
-struct Resources {
-    #[serde(default)]
-    resources: Vec<Resource>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    name: String,
-    kind: String,
-    #[serde(default)]
-    namespaced: bool,
-}
-
 impl Workload {
-    /// The workload of `spec`, whose model's name is filled in. Asks the cluster
-    /// only about kinds that are not well known.
-    ///
-    /// # Errors
-    /// There is no such kind, or it has no scale subresource; or the cluster
-    /// cannot be asked.
-    pub(super) async fn resolve(
-        cluster: &Cluster,
-        spec: &KubernetesSpec,
-        namespace: &str,
-    ) -> Result<Self, ScaleError> {
-        let (group, version) = match spec.api_version.split_once('/') {
-            Some((group, version)) => (group, version),
-            None => ("", &*spec.api_version),
-        };
-        let mut target = Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind: spec.kind.clone(),
-            resource: String::new(),
-            namespace: namespace.to_owned(),
-            name: spec.name.clone(),
-            count_at: CountAt::Spec,
-        };
-        let known = WELL_KNOWN
-            .iter()
-            .find(|(g, kind, _)| (*g, *kind) == (group, &*spec.kind));
-        if let Some((_, _, resource)) = known {
-            target.resource = (*resource).to_owned();
-            return Ok(target);
-        }
-        target.count_at = CountAt::Scale;
-        target.resource = target.discover(cluster).await?;
-        Ok(target)
-    }
-
-    async fn discover(&self, cluster: &Cluster) -> Result<String, ScaleError> {
-        let path = self.group_path();
-        let request = Request::get(&path).body(Vec::new());
-        let request = request.map_err(|e| ScaleError::Refused(format!("{path}: {e}")))?;
-        let api_version = path
-            .trim_start_matches("/apis/")
-            .trim_start_matches("/api/");
-        let found: Resources = match call(cluster, request).await {
-            Ok(found) => found,
-            Err(ApiError::Status { code: 404, .. }) => {
-                return Err(ScaleError::Refused(format!(
-                    "the cluster has no API {api_version}: is what defines {} installed?",
-                    self.kind
-                )));
-            }
-            Err(failure) => return Err(scale_error(failure, &Action::Discover(api_version))),
-        };
-        let kind = &self.kind;
-        let resource = found
-            .resources
-            .iter()
-            .find(|resource| resource.kind == *kind && !resource.name.contains('/'))
-            .ok_or_else(|| {
-                ScaleError::Refused(format!("the API {api_version} has no kind {kind}"))
-            })?;
-        if !resource.namespaced {
-            return Err(ScaleError::Refused(format!(
-                "{kind} ({api_version}) is in no namespace; expected a kind that is"
-            )));
-        }
-        let scale = format!("{}/scale", resource.name);
-        if !found.resources.iter().any(|other| other.name == scale) {
-            return Err(ScaleError::Refused(format!(
-                "{kind} ({api_version}) has no scale subresource, by which its replicas could be counted"
-            )));
-        }
-        Ok(resource.name.clone())
-    }
-
-    fn group_path(&self) -> String {
+    /// Of its API group, in the API server.
+    pub(super) fn group_path(&self) -> String {
         match &*self.group {
             "" => format!("/api/{}", self.version),
             group => format!("/apis/{group}/{}", self.version),
@@ -170,6 +62,12 @@ impl Workload {
     /// Whether it removes pods by their `pod-deletion-cost`: a ReplicaSet does.
     pub(super) fn weighs_pods(&self) -> bool {
         self.group == "apps" && matches!(&*self.kind, "Deployment" | "ReplicaSet")
+    }
+}
+
+impl std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
     }
 }
 

@@ -15,7 +15,7 @@ impl ModelController {
     }
 
     /// Other proxies have counted.
-    pub(in crate::run) fn hear(&mut self, others: Others, change: &CountsChange) {
+    pub(in crate::run) fn peers_counted(&mut self, others: MembershipView, change: &CountsChange) {
         let before = self.own.plus(&self.others.counts).in_flight();
         self.others = others;
         self.scaler.correct(&change.correction);

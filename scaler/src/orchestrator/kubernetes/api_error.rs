@@ -1,0 +1,77 @@
+//! Why the API server gave no usable answer.
+
+use std::time::Duration;
+
+use http::{HeaderMap, header::RETRY_AFTER};
+use kube::core::Status;
+
+/// Why there is no answer to go on with.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The API server answered with an error status.
+    Status {
+        code: u16,
+        message: String,
+        /// The resource that the server names as the cause; empty if it names none.
+        name: String,
+        retry_after: Option<Duration>,
+    },
+    /// No answer: the connection, the credentials, or the time ran out.
+    Unreachable(String),
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    /// Of an answer that is no success: a `Status`, or the plain text of a proxy or
+    /// load balancer before the API server.
+    pub(super) fn of_answer(code: u16, headers: &HeaderMap, body: &[u8]) -> Self {
+        let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| {
+            let text: String = String::from_utf8_lossy(body).chars().take(300).collect();
+            Status::failure(text.trim(), "")
+        });
+        let details = status.details.as_ref();
+        let header = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let seconds = header.or_else(|| {
+            let seconds = u64::from(details?.retry_after_seconds);
+            (seconds > 0).then_some(seconds)
+        });
+        Self::Status {
+            code,
+            name: details.map_or_else(String::new, |details| details.name.clone()),
+            message: status.message,
+            retry_after: seconds.map(Duration::from_secs),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_when_to_ask_again_by_header_or_in_its_details() {
+        let header = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
+        let details = br#"{"kind":"Status","status":"Failure","message":"slow down","code":429,
+            "details":{"name":"llama","retryAfterSeconds":3}}"#;
+        for (headers, body, expected) in [
+            (&header, b"Too many requests".as_slice(), Some(7)),
+            (&HeaderMap::new(), details, Some(3)),
+            (&header, details, Some(7)),
+            (&HeaderMap::new(), b"\xff<html>", None),
+        ] {
+            let ApiError::Status {
+                code, retry_after, ..
+            } = ApiError::of_answer(429, headers, body)
+            else {
+                panic!("a status");
+            };
+            assert_eq!(
+                (code, retry_after),
+                (429, expected.map(Duration::from_secs))
+            );
+        }
+    }
+}

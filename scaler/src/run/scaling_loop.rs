@@ -1,0 +1,192 @@
+//! The loop: waits for an event, and passes it on to the models that it concerns.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    command::{Command, ModelHandle, PauseResult},
+    controller::ModelController,
+    membership::Membership,
+    options::Options,
+    orchestrators::{Epoch, Orchestrators},
+};
+use crate::{clock::Nanos, orchestrator::ReplicaSet, peers::MembershipEvent, status::PauseState};
+
+/// Every model's ledger is read this often, for the signals' windows.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// Sampling interval with peers; bounds how old the counts are that they get.
+const SAMPLE_WITH_PEERS: Duration = Duration::from_millis(200);
+/// Sampling interval while a model's lag is over its wake-up level, where the ledger
+/// cannot ring.
+const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
+
+/// The scaler while it runs.
+pub(super) struct Loop {
+    options: Options,
+    models: BTreeMap<String, ModelController>,
+    orchestrators: Orchestrators,
+    membership: Membership,
+    membership_events: mpsc::UnboundedReceiver<MembershipEvent>,
+    /// When to look at all ledgers next.
+    sample: Instant,
+}
+
+impl Loop {
+    pub(super) fn new(options: Options) -> Self {
+        let (membership, membership_events) =
+            Membership::new(options.publisher.instance(), options.peers.as_ref());
+        membership.show(&options.status);
+        Self {
+            membership,
+            membership_events,
+            sample: Instant::now(),
+            orchestrators: Orchestrators::new(options.supervisor.clone()),
+            options,
+            models: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until it is told to stop, or nobody can tell it anything any more.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.options.wake.rung() => self.answer_crossings(),
+                (epoch, set) = self.orchestrators.next() => self.replicas_changed(&epoch, set),
+                Some(event) = self.membership_events.recv() => self.membership_changed(event),
+                command = commands.recv() => match command {
+                    Some(Command::Configure(models)) => self.configure(models).await,
+                    Some(Command::Pause { model, pause, answer }) => {
+                        // Who asked may have gone.
+                        let _ = answer.send(self.set_pause(&model, pause));
+                    }
+                    Some(Command::HandOver) => self.membership.hand_over(),
+                    Some(Command::Stop(done)) => {
+                        self.stop().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    None => return self.stop().await,
+                },
+                () = sleep_until(self.sample) => self.sample(),
+            }
+            if !self.membership.is_alone() {
+                self.publish();
+            }
+        }
+    }
+
+    fn answer_crossings(&mut self) {
+        for controller in self.models.values_mut() {
+            controller.answer_crossing();
+        }
+    }
+
+    fn replicas_changed(&mut self, epoch: &Epoch, set: ReplicaSet) {
+        match self.models.get_mut(&set.model) {
+            Some(controller) if controller.hears(epoch) => controller.replicas_changed(set),
+            // Of a model that has gone, or has other replicas now.
+            _ => {}
+        }
+    }
+
+    fn set_pause(&mut self, model: &str, pause: PauseState) -> PauseResult {
+        match self.models.get_mut(model) {
+            None => PauseResult::NoModel,
+            Some(_) if !self.membership.leads() => {
+                PauseResult::NotLeading(self.membership.leader())
+            }
+            Some(controller) => {
+                controller.set_pause(pause);
+                PauseResult::Done
+            }
+        }
+    }
+
+    fn sample(&mut self) {
+        self.membership.pass(Nanos::now());
+        self.pass_on_counts();
+        let mut next = if self.membership.is_alone() {
+            SAMPLE
+        } else {
+            SAMPLE_WITH_PEERS
+        };
+        for controller in self.models.values_mut() {
+            if !controller.sample(self.options.period) {
+                next = SAMPLE_OVER_LEVEL;
+            }
+        }
+        self.sample = Instant::now() + next;
+        self.membership.show(&self.options.status);
+        self.publish();
+    }
+
+    fn membership_changed(&mut self, event: MembershipEvent) {
+        let role = self.membership.role();
+        self.membership.apply(event);
+        self.pass_on_counts();
+        if role != self.membership.role() {
+            for controller in self.models.values_mut() {
+                controller.set_role(self.membership.role());
+            }
+            self.membership.show(&self.options.status);
+        }
+    }
+
+    /// Adds what has changed in the peers' counts to the models' readings.
+    fn pass_on_counts(&mut self) {
+        for (model, change) in self.membership.take_changes() {
+            if let Some(controller) = self.models.get_mut(&model) {
+                controller.peers_counted(self.membership.view(&model), &change);
+            }
+        }
+    }
+
+    /// Publishes our counts, as they were last read, to the other proxies.
+    fn publish(&self) {
+        let counts =
+            |(name, controller): (&String, &ModelController)| (name.clone(), controller.counts());
+        let counts = self.models.iter().map(counts).collect();
+        self.options
+            .publisher
+            .publish(self.membership.role(), counts);
+    }
+
+    async fn configure(&mut self, models: Vec<ModelHandle>) {
+        let mut before = std::mem::take(&mut self.models);
+        for handle in models {
+            let name = handle.model.name.clone();
+            let controller = match before.remove(&name) {
+                Some(mut controller) if controller.same_kind(&handle.model) => {
+                    controller.reconfigure(handle);
+                    controller
+                }
+                other => {
+                    if let Some(controller) = other {
+                        controller.forget().await;
+                    }
+                    let since = self.orchestrators.now(&handle.model.server.kind);
+                    let peers = self.membership.view(&name);
+                    let status = self.options.status.clone();
+                    ModelController::new(handle, since, status, peers)
+                }
+            };
+            self.models.insert(name, controller);
+        }
+        for (name, controller) in before {
+            controller.forget().await;
+            self.options.status.remove(&name);
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.membership.leave().await;
+        self.models.clear();
+        self.orchestrators.shutdown().await;
+        self.options.publisher.end().await;
+    }
+}
