@@ -121,6 +121,11 @@ impl StatusStore {
         self.content().models.get(model).cloned()
     }
 
+    /// Something of the model's state, read in place, if the scaler knows it.
+    pub fn read<T>(&self, model: &str, part: impl FnOnce(&ModelStatus) -> T) -> Option<T> {
+        self.content().models.get(model).map(part)
+    }
+
     /// The last decisions, newest first.
     #[must_use]
     pub fn decisions(&self) -> Vec<DecisionRecord> {

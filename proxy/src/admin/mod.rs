@@ -10,13 +10,20 @@ mod keda;
 mod ledgers;
 mod pages;
 
-use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{
-    body::Incoming,
+    body::{Frame, Incoming, SizeHint},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -28,7 +35,7 @@ use tailback_scaler::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tonic::{Status, body::Body};
@@ -45,8 +52,12 @@ use crate::{
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections at once; further ones wait to be accepted. Each other proxy keeps one.
 const CONNECTIONS: usize = 256;
-/// HTTP/2 streams at once on a connection.
-const STREAMS: u32 = 100;
+/// HTTP/2 streams at once on a connection: above what KEDA may push to, so that a
+/// client hears of that limit rather than waiting for this one.
+const STREAMS: u32 = keda::STREAMS as u32 + 4_096;
+/// Answers other than KEDA's that are being sent at once: a page is made whole
+/// before it is sent. Twice what there may be by HTTP/1.1.
+const ANSWERS: usize = 2 * CONNECTIONS;
 /// Bytes of a header list of HTTP/2.
 const HEADER_BYTES: u32 = 16 * 1024;
 /// Streams reset before they were accepted, before the connection ends.
@@ -79,7 +90,15 @@ pub struct Admin {
 /// Answers those who connect to `listener`, as long as it is polled.
 pub async fn serve(admin: Admin, listener: TcpListener) {
     let keda = Arc::new(Keda::new(admin.plane.clone(), admin.status_store.clone()));
-    let (admin, room) = (Arc::new(admin), Arc::new(Semaphore::new(CONNECTIONS)));
+    tokio::select! {
+        () = keda.push() => {}
+        () = accept(Arc::new(admin), &keda, listener) => {}
+    }
+}
+
+async fn accept(admin: Arc<Admin>, keda: &Arc<Keda>, listener: TcpListener) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let answers = Arc::new(Semaphore::new(ANSWERS));
     loop {
         // The semaphore is never closed.
         let Ok(place) = room.clone().acquire_owned().await else {
@@ -89,9 +108,9 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
             Ok((stream, _)) => {
                 // A line that wakes the leader must not wait for the last one's ACK.
                 let _ = stream.set_nodelay(true);
-                let (admin, keda) = (admin.clone(), keda.clone());
+                let (admin, keda, answers) = (admin.clone(), keda.clone(), answers.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = admin.converse(stream, keda).await {
+                    if let Err(error) = admin.converse(stream, keda, answers).await {
                         tracing::debug!(error, "admin connection");
                     }
                     drop(place);
@@ -110,12 +129,31 @@ impl Admin {
         self: Arc<Self>,
         stream: TcpStream,
         keda: Arc<Keda>,
+        answers: Arc<Semaphore>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let first = first::version(Transport::clear(stream));
         let (io, version) = timeout(HEADER_TIMEOUT, first).await??;
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = self.clone().answer(request, keda.clone());
-            async move { Ok::<_, Infallible>(answer.await) }
+            let (admin, keda, answers) = (self.clone(), keda.clone(), answers.clone());
+            // A task keeps room for its future to the end: a stream's is let go before.
+            Box::pin(async move {
+                Ok::<_, Infallible>(if is_grpc(&request) {
+                    call(&keda, request).await
+                } else if let Ok(permit) = answers.try_acquire_owned() {
+                    let answer = admin.answer(request).await;
+                    answer.map(|body| {
+                        Body::new(Permitted {
+                            body,
+                            _permit: permit,
+                        })
+                    })
+                } else {
+                    whole(error(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "too many requests at once",
+                    ))
+                })
+            })
         });
         let io = TokioIo::new(io);
         match version {
@@ -141,15 +179,8 @@ impl Admin {
         Ok(())
     }
 
-    /// gRPC is KEDA's; all else are pages.
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        keda: Arc<Keda>,
-    ) -> Response<Body> {
-        if is_grpc(&request) {
-            return call(&keda, request).await;
-        }
+    /// Answers what is not gRPC.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
         if let Some(order) = Order::parse(path) {
             return whole(if method == Method::POST {
@@ -216,6 +247,32 @@ async fn call(keda: &Arc<Keda>, request: Request<Incoming>) -> Response<Body> {
         Some(method) => keda.clone().call(method, request).await,
         None => Status::unimplemented(format!("there is no {path}; there is {}", keda::SERVICE))
             .into_http(),
+    }
+}
+
+/// A body that keeps its permit until it is sent.
+struct Permitted {
+    body: Body,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl hyper::body::Body for Permitted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

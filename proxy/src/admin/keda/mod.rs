@@ -1,16 +1,24 @@
 //! KEDA's external scaler: KEDA, and the HPA it makes, scale by the exact lag.
 //!
 //! KEDA decides between none and one (`IsActive`, or `StreamIsActive` for a
-//! trigger of type `external-push`, which is told within [`LOOK`] of a request
-//! that is held), and an HPA between one and many, by `GetMetrics`. Each value
-//! is read from the ledger as it is asked for.
+//! trigger of type `external-push`, to which the [`monitor`] pushes), and an HPA
+//! between one and many, by `GetMetrics`. Each value is read from the ledger as it
+//! is asked for.
+//!
+//! KEDA keeps one connection an address, with a stream on it for each
+//! `ScaledObject`: thousands. A stream is a small task that sleeps until its model
+//! changes. [`STREAMS`] bounds what all of them take; further ones are refused,
+//! rather than left to wait, so that KEDA can say why.
 
 mod activity;
 mod message;
+mod monitor;
 mod trigger;
 
 use std::{
     future::{Ready, ready},
+    marker::PhantomData,
+    mem,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -20,49 +28,60 @@ use futures_util::{Stream, stream};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tailback_scaler::status::StatusStore;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
 use tonic::{
     Status,
     body::Body,
+    codec::{BufferSettings, Codec},
     server::{Grpc, ServerStreamingService, UnaryService},
 };
 use tonic_prost::ProstCodec;
 
 pub(super) use self::message::SERVICE;
 use self::{
-    activity::Activity,
     message::{
         GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse,
         ScaledObjectRef,
     },
-    trigger::{Metric, Trigger},
+    monitor::Monitor,
+    trigger::Trigger,
 };
 use crate::downstream::DataPlane;
 
-/// A model is looked at so often while someone waits to be told of its first
-/// request: two counters are read.
-const LOOK: Duration = Duration::from_millis(20);
-/// The same while it is in use.
-const LOOK_AT_USED: Duration = Duration::from_secs(1);
+/// Streams of `StreamIsActive` at once, on all connections.
+pub(super) const STREAMS: usize = 20_000;
 /// A request's message must arrive in this.
 const MESSAGE: Duration = Duration::from_secs(10);
 /// Bytes of a message.
 const LARGEST: usize = 64 * 1024;
+/// Bytes of a call's buffer at first: an answer takes no more. tonic's own default
+/// is 8 KiB, which a stream keeps for good.
+const BUFFER: usize = 128;
 
 /// The service.
 pub(super) struct Keda {
     plane: Arc<DataPlane>,
     status_store: StatusStore,
-    activity: Activity,
+    monitor: Monitor,
+    streams: Arc<Semaphore>,
 }
 
 impl Keda {
     pub(super) fn new(plane: Arc<DataPlane>, status_store: StatusStore) -> Self {
         Self {
+            monitor: Monitor::new(plane.clone(), status_store.clone()),
+            streams: Arc::new(Semaphore::new(STREAMS)),
             plane,
             status_store,
-            activity: Activity::default(),
         }
+    }
+
+    /// Pushes to the streams, for as long as it is polled.
+    pub(super) async fn push(&self) {
+        self.monitor.run().await;
     }
 
     /// Answers a call of [`SERVICE`]'s `method`.
@@ -75,7 +94,13 @@ impl Keda {
             match method {
                 "IsActive" => unary(request, |asked| self.is_active(&asked)).await,
                 "StreamIsActive" => {
-                    let service = Streaming(self.clone());
+                    let Ok(permit) = self.streams.clone().try_acquire_owned() else {
+                        return Status::resource_exhausted(format!(
+                            "there are {STREAMS} streams of StreamIsActive already, which is the limit"
+                        ))
+                        .into_http();
+                    };
+                    let service = Streaming(self.clone(), Some(permit));
                     grpc().server_streaming(service, request).await
                 }
                 "GetMetricSpec" => unary(request, |asked| self.metric_spec(&asked)).await,
@@ -94,16 +119,7 @@ impl Keda {
     }
 
     fn is_active(&self, asked: &ScaledObjectRef) -> Result<IsActiveResponse, Status> {
-        let trigger = self.trigger(asked)?;
-        let model = &trigger.model;
-        let reading = trigger.reading(&self.status_store);
-        let inactive = model.config.scaling.inactive.value;
-        let used = self.activity.is_active(model.name(), &reading, inactive);
-        let result = match trigger.metric {
-            Metric::Lag => used,
-            // A request that the policy has not seen yet counts too.
-            Metric::Replicas => reading.in_flight() > 0 || trigger.wanted(&self.status_store) > 0,
-        };
+        let result = self.monitor.is_active(self.trigger(asked)?);
         Ok(IsActiveResponse { result })
     }
 
@@ -121,47 +137,80 @@ impl Keda {
             metric_values: vec![value],
         })
     }
+}
 
-    /// Waits until the answer is another one than `said`. `None`: it waits no
-    /// longer, as the last answer was an error.
-    async fn changed(self: Arc<Self>, asked: ScaledObjectRef, said: Said) -> Option<Told> {
+/// A stream of `StreamIsActive`.
+struct Push {
+    keda: Arc<Keda>,
+    asked: ScaledObjectRef,
+    state: State,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a stream waits for.
+enum State {
+    /// Its model is still to be found.
+    Unknown,
+    /// Another answer than the last one.
+    Said(watch::Receiver<bool>),
+    /// Nothing: the last answer was an error.
+    Over,
+}
+
+impl Push {
+    /// The next answer, when there is one to give.
+    async fn next(mut self) -> Option<(Result<IsActiveResponse, Status>, Self)> {
         loop {
-            let told = self.is_active(&asked);
-            match (&told, said) {
-                (_, Said::Error) => return None,
-                (Err(_), _) => return Some((told, (self, asked, Said::Error))),
-                (Ok(now), said) if said != Said::Active(now.result) => {
-                    let said = Said::Active(now.result);
-                    return Some((told, (self, asked, said)));
+            let mut receiver = match mem::replace(&mut self.state, State::Over) {
+                State::Over => return None,
+                State::Unknown => match self.keda.trigger(&self.asked) {
+                    Ok(trigger) => self.keda.monitor.subscribe(trigger),
+                    Err(status) => return Some((Err(status), self)),
+                },
+                State::Said(mut receiver) => {
+                    if receiver.changed().await.is_err() {
+                        // The model is removed, or was.
+                        self.state = State::Unknown;
+                        continue;
+                    }
+                    receiver
                 }
-                (Ok(now), _) => {
-                    sleep(if now.result { LOOK_AT_USED } else { LOOK }).await;
-                }
-            }
+            };
+            let result = *receiver.borrow_and_update();
+            self.state = State::Said(receiver);
+            return Some((Ok(IsActiveResponse { result }), self));
         }
     }
 }
 
-/// What a stream said last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
-    Nothing,
-    Active(bool),
-    Error,
-}
-
-/// An answer, and what the next one is made of.
-type Told = (
-    Result<IsActiveResponse, Status>,
-    (Arc<Keda>, ScaledObjectRef, Said),
-);
-
-fn grpc<Req, Res>() -> Grpc<ProstCodec<Res, Req>>
+fn grpc<Req, Res>() -> Grpc<Small<Res, Req>>
 where
     Req: prost::Message + Default + 'static,
     Res: prost::Message + 'static,
 {
-    Grpc::new(ProstCodec::default()).max_decoding_message_size(LARGEST)
+    Grpc::new(Small(PhantomData)).max_decoding_message_size(LARGEST)
+}
+
+/// Protocol buffers, with small buffers.
+struct Small<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Codec for Small<T, U>
+where
+    T: prost::Message + 'static,
+    U: prost::Message + Default + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER, LARGEST))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER, LARGEST))
+    }
 }
 
 async fn unary<Req, Res>(
@@ -191,7 +240,7 @@ where
 }
 
 /// `StreamIsActive`: the answer now, and whenever it changes.
-struct Streaming(Arc<Keda>);
+struct Streaming(Arc<Keda>, Option<OwnedSemaphorePermit>);
 
 impl ServerStreamingService<ScaledObjectRef> for Streaming {
     type Response = IsActiveResponse;
@@ -199,8 +248,16 @@ impl ServerStreamingService<ScaledObjectRef> for Streaming {
     type Future = Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: tonic::Request<ScaledObjectRef>) -> Self::Future {
-        let start = (self.0.clone(), request.into_inner(), Said::Nothing);
-        let answers = stream::unfold(start, |(keda, asked, said)| keda.changed(asked, said));
-        ready(Ok(tonic::Response::new(Box::pin(answers))))
+        let start = Push {
+            keda: self.0.clone(),
+            asked: request.into_inner(),
+            state: State::Unknown,
+            // It is called once.
+            _permit: self.1.take(),
+        };
+        ready(Ok(tonic::Response::new(Box::pin(stream::unfold(
+            start,
+            Push::next,
+        )))))
     }
 }

@@ -1,6 +1,6 @@
 //! What the trigger of a `ScaledObject` asks for: its `metadata`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use tailback_scaler::{ledger::Reading, status::StatusStore};
 use tonic::Status;
@@ -12,7 +12,7 @@ use crate::{model::Model, table::Table};
 const LISTED: usize = 20;
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Metric {
     /// `lag`: requests inside, which each replica may carry `lagThreshold` of.
     Lag,
@@ -61,7 +61,26 @@ impl Trigger {
                     ))
                 })?,
         };
-        let model = find(metadata, table)?;
+        let Some(name) = metadata.get("model").filter(|name| !name.is_empty()) else {
+            return Err(Status::invalid_argument(format!(
+                "metadata.model is not set; expected the name of a model ({})",
+                names(table)
+            )));
+        };
+        Self::of(name, metric, table)
+    }
+
+    /// The `metric` of the model `name`.
+    ///
+    /// # Errors
+    /// If `table` has no such model, or nothing decides on its replicas.
+    pub(super) fn of(name: &str, metric: Metric, table: &Table) -> Result<Self, Status> {
+        let Some(model) = table.model(name).cloned() else {
+            return Err(Status::not_found(format!(
+                "metadata.model: there is no model {name:?} ({})",
+                names(table)
+            )));
+        };
         if metric == Metric::Replicas && !model.config.replicas.scaled {
             return Err(Status::invalid_argument(format!(
                 "metadata.metric is replicas, and nothing decides how many model {} needs: set minReplicas or \
@@ -113,33 +132,16 @@ impl Trigger {
 
     /// What is counted of the model, here and at other proxies.
     pub(super) fn reading(&self, status_store: &StatusStore) -> Reading {
-        let others = status_store
-            .status(self.model.name())
-            .unwrap_or_default()
-            .others;
-        self.model.ledger.read().plus(&others)
+        let others = status_store.read(self.model.name(), |status| status.others);
+        self.model.ledger.read().plus(&others.unwrap_or_default())
     }
 
     /// What the model's policy wants, whether or not it is carried out.
     pub(super) fn wanted(&self, status_store: &StatusStore) -> u32 {
-        let status = status_store.status(self.model.name());
-        status.map_or(self.model.config.replicas.initial, |status| status.wanted)
+        status_store
+            .read(self.model.name(), |status| status.wanted)
+            .unwrap_or(self.model.config.replicas.initial)
     }
-}
-
-fn find(metadata: &HashMap<String, String>, table: &Table) -> Result<Arc<Model>, Status> {
-    let Some(name) = metadata.get("model").filter(|name| !name.is_empty()) else {
-        return Err(Status::invalid_argument(format!(
-            "metadata.model is not set; expected the name of a model ({})",
-            names(table)
-        )));
-    };
-    table.model(name).cloned().ok_or_else(|| {
-        Status::not_found(format!(
-            "metadata.model: there is no model {name:?} ({})",
-            names(table)
-        ))
-    })
 }
 
 fn names(table: &Table) -> String {

@@ -1,130 +1,19 @@
 //! KEDA's external scaler on the admin port, asked as KEDA asks it.
 
-use std::{collections::HashMap, net::SocketAddr, time::Instant};
+mod client;
+mod size;
 
-use http::uri::PathAndQuery;
-use prost::Message;
+use std::time::Instant;
+
 use tailback_tests::{
-    PATIENCE, eventually_async,
+    eventually_async,
     http::{Client, call, hang, request},
     process::Tailback,
     upstream::{Upstream, static_manifest},
 };
-use tonic::{Code, Status, Streaming, client::Grpc, transport::Channel};
-use tonic_prost::ProstCodec;
+use tonic::Code;
 
-// As KEDA's externalscaler.proto has them, written here a second time: a wrong
-// number in the product is not repeated.
-
-#[derive(Clone, PartialEq, Message)]
-struct ScaledObjectRef {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    namespace: String,
-    #[prost(map = "string, string", tag = "3")]
-    scaler_metadata: HashMap<String, String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct IsActive {
-    #[prost(bool, tag = "1")]
-    result: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Specs {
-    #[prost(message, repeated, tag = "1")]
-    metric_specs: Vec<Metric>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Metric {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(int64, tag = "2")]
-    whole: i64,
-    #[prost(double, tag = "3")]
-    value: f64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GetMetrics {
-    #[prost(message, optional, tag = "1")]
-    scaled_object_ref: Option<ScaledObjectRef>,
-    #[prost(string, tag = "2")]
-    metric_name: String,
-}
-
-/// KEDA's end.
-struct Keda(Grpc<Channel>);
-
-fn object(metadata: &[(&str, &str)]) -> ScaledObjectRef {
-    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    ScaledObjectRef {
-        name: "llama".into(),
-        namespace: "models".into(),
-        scaler_metadata: metadata.iter().map(own).collect(),
-    }
-}
-
-fn path(method: &str) -> PathAndQuery {
-    format!("/externalscaler.ExternalScaler/{method}")
-        .parse()
-        .unwrap()
-}
-
-impl Keda {
-    async fn connect(admin: SocketAddr) -> Self {
-        let channel = Channel::from_shared(format!("http://{admin}")).unwrap();
-        Self(Grpc::new(channel.connect().await.unwrap()))
-    }
-
-    async fn ask<Q, A>(&mut self, method: &str, message: Q) -> Result<A, Status>
-    where
-        Q: Message + 'static,
-        A: Message + Default + 'static,
-    {
-        self.0.ready().await.unwrap();
-        let codec = ProstCodec::<Q, A>::default();
-        let answer = self
-            .0
-            .unary(tonic::Request::new(message), path(method), codec);
-        Ok(answer.await?.into_inner())
-    }
-
-    async fn is_active(&mut self, of: &ScaledObjectRef) -> Result<bool, Status> {
-        let answer: IsActive = self.ask("IsActive", of.clone()).await?;
-        Ok(answer.result)
-    }
-
-    async fn value(&mut self, of: &ScaledObjectRef, name: &str) -> Result<Metric, Status> {
-        let question = GetMetrics {
-            scaled_object_ref: Some(of.clone()),
-            metric_name: name.into(),
-        };
-        let answer: Specs = self.ask("GetMetrics", question).await?;
-        Ok(answer.metric_specs[0].clone())
-    }
-
-    async fn stream(&mut self, of: &ScaledObjectRef) -> Streaming<IsActive> {
-        self.0.ready().await.unwrap();
-        let codec = ProstCodec::<ScaledObjectRef, IsActive>::default();
-        let message = tonic::Request::new(of.clone());
-        let answer = self
-            .0
-            .server_streaming(message, path("StreamIsActive"), codec);
-        answer.await.unwrap().into_inner()
-    }
-}
-
-/// The next answer of a stream.
-async fn next(stream: &mut Streaming<IsActive>) -> Result<Option<bool>, Status> {
-    let next = tokio::time::timeout(PATIENCE, stream.message()).await;
-    Ok(next
-        .expect("an answer in time")?
-        .map(|answer| answer.result))
-}
+use self::client::{Keda, Specs, next, object};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_metric_is_the_lag_of_the_moment_and_its_target_the_threshold() {
@@ -216,7 +105,7 @@ spec: { server: sample, minReplicas: 1, maxReplicas: 9, scaling: { dryRun: true,
         ("tailback-replicas", 1)
     );
     assert_eq!(keda.value(&of, "tailback-replicas").await.unwrap().whole, 1);
-    let body = include_bytes!("../../examples/infer.json");
+    let body = include_bytes!("../../../examples/infer.json");
     let callers: Vec<_> = (0..8)
         .map(|_| {
             let mut caller = Client::connect(proxy.address).unwrap();

@@ -1,0 +1,179 @@
+//! Which models are active, for as many streams as ask.
+//!
+//! One task looks at each model that a stream waits for; the streams of a model
+//! wait for what that task finds. A stream that waits costs no time, and a
+//! thousand of them cost what their models do.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tailback_scaler::status::StatusStore;
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
+
+use super::{
+    activity::LastUse,
+    trigger::{Metric, Trigger},
+};
+use crate::{downstream::DataPlane, table::Table};
+
+/// Time between two looks at a model that is not active: a push is so late at most.
+const LOOK: Duration = Duration::from_millis(20);
+/// The same for one that is active.
+const LOOK_AT_ACTIVE: Duration = Duration::from_secs(1);
+/// At most one part in so many of a core's time is spent on looking: with very
+/// many models the looks are further apart.
+const SHARE: u32 = 20;
+
+/// See the [module](self).
+pub(super) struct Monitor {
+    plane: Arc<DataPlane>,
+    status_store: StatusStore,
+    models: Mutex<Models>,
+    /// Rung when there is a first stream.
+    subscribed: Notify,
+}
+
+#[derive(Default)]
+struct Models {
+    /// Of the table that they were looked up in.
+    generation: u64,
+    watched: HashMap<(Box<str>, Metric), Watched>,
+}
+
+struct Watched {
+    trigger: Trigger,
+    last_use: LastUse,
+    looked: Instant,
+    active: watch::Sender<bool>,
+}
+
+// === impl Monitor ===
+
+impl Monitor {
+    pub(super) fn new(plane: Arc<DataPlane>, status_store: StatusStore) -> Self {
+        Self {
+            plane,
+            status_store,
+            models: Mutex::default(),
+            subscribed: Notify::new(),
+        }
+    }
+
+    fn models(&self) -> MutexGuard<'_, Models> {
+        // Plain data: whole even if a writer panicked.
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the model of `trigger` is active now.
+    pub(super) fn is_active(&self, trigger: Trigger) -> bool {
+        self.models()
+            .of(trigger, &self.status_store)
+            .look(&self.status_store)
+    }
+
+    /// Whether the model of `trigger` is active, from now on. The channel is
+    /// closed when the model is removed.
+    pub(super) fn subscribe(&self, trigger: Trigger) -> watch::Receiver<bool> {
+        let receiver = self
+            .models()
+            .of(trigger, &self.status_store)
+            .active
+            .subscribe();
+        self.subscribed.notify_one();
+        receiver
+    }
+
+    /// Looks at the models that streams wait for, for as long as it is polled.
+    pub(super) async fn run(&self) {
+        loop {
+            let start = Instant::now();
+            let waiting = {
+                let mut models = self.models();
+                models.follow(&self.plane.tables.current());
+                models.look(&self.status_store)
+            };
+            if waiting {
+                sleep(LOOK.max(start.elapsed() * (SHARE - 1))).await;
+            } else {
+                self.subscribed.notified().await;
+            }
+        }
+    }
+}
+
+// === impl Models ===
+
+impl Models {
+    fn of(&mut self, trigger: Trigger, status_store: &StatusStore) -> &mut Watched {
+        let key = (trigger.model.name().into(), trigger.metric);
+        self.watched
+            .entry(key)
+            .or_insert_with(|| Watched::new(trigger, status_store))
+    }
+
+    /// Takes the models as `table` has them; those that it has no more are
+    /// dropped, which ends the wait of their streams.
+    fn follow(&mut self, table: &Table) {
+        if self.generation == table.generation {
+            return;
+        }
+        self.generation = table.generation;
+        self.watched.retain(|(name, metric), watched| {
+            let trigger = Trigger::of(name, *metric, table);
+            trigger.map(|trigger| watched.trigger = trigger).is_ok()
+        });
+    }
+
+    /// Looks at those that streams wait for; returns whether there are any.
+    fn look(&mut self, status_store: &StatusStore) -> bool {
+        let mut waiting = false;
+        for watched in self.watched.values_mut() {
+            if watched.active.receiver_count() == 0 {
+                continue;
+            }
+            waiting = true;
+            let active = *watched.active.borrow();
+            if !active || watched.looked.elapsed() >= LOOK_AT_ACTIVE {
+                watched.look(status_store);
+            }
+        }
+        waiting
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    fn new(trigger: Trigger, status_store: &StatusStore) -> Self {
+        let mut watched = Self {
+            trigger,
+            last_use: LastUse::default(),
+            looked: Instant::now(),
+            active: watch::Sender::new(false),
+        };
+        watched.look(status_store);
+        watched
+    }
+
+    /// Whether the model is active; those who wait are told if that has changed.
+    fn look(&mut self, status_store: &StatusStore) -> bool {
+        let reading = self.trigger.reading(status_store);
+        let inactive = self.trigger.model.config.scaling.inactive.value;
+        let used = self.last_use.is_recent(&reading, inactive);
+        let active = match self.trigger.metric {
+            Metric::Lag => used,
+            // A request that the policy has not seen yet counts too.
+            Metric::Replicas => reading.in_flight() > 0 || self.trigger.wanted(status_store) > 0,
+        };
+        self.looked = Instant::now();
+        self.active
+            .send_if_modified(|before| std::mem::replace(before, active) != active);
+        active
+    }
+}
