@@ -4,7 +4,7 @@
 //! - [`load()`] reads everything once; [`Store`] keeps the current snapshot and reloads it;
 //!   [`watch()`] says when to.
 //! - A manifest is a Kubernetes-style YAML document, a `Server` or a `Model`;
-//!   `docs/configuration.md` describes every field and every variable.
+//!   `docs/reference/manifests.md` describes every field, `docs/reference/environment.md` every variable.
 //! - All errors are collected, never only the first, and each names file, document, line, field,
 //!   what was found and what is expected.
 

@@ -24,7 +24,7 @@ use crate::{
 /// Models and the servers that run them are written in manifests
 /// (Kubernetes-style YAML; Seldon Core 2 Model documents load unchanged).
 /// Environment variables set the rest: SELDON_… and TAILBACK_…, listed in
-/// docs/configuration.md.
+/// docs/reference/environment.md.
 #[derive(Debug, Parser)]
 #[command(name = "tailback", version, max_term_width = 100)]
 struct Cli {

@@ -227,7 +227,7 @@ def bound(case, documents):
 
 def variables(documents):
     """A variable that Tailback does not know would keep it from starting."""
-    known = (ROOT / "docs/configuration.md").read_text()
+    known = (ROOT / "docs/reference/environment.md").read_text()
     container = of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
     for variable in container["env"]:
         assert f"| `{variable['name']}` |" in known, variable

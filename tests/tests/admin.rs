@@ -336,7 +336,7 @@ fn help_says_how_to_begin() {
     let output = tailback().arg("--help").output().unwrap();
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success());
-    for command in ["serve", "check", "health", "configuration.md"] {
+    for command in ["serve", "check", "health", "environment.md"] {
         assert!(help.contains(command), "{command} in {help}");
     }
     let version = tailback().arg("--version").output().unwrap();

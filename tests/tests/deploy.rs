@@ -126,12 +126,12 @@ fn every_metric_of_dashboard_and_alerts_is_exported_and_documented() {
     let named = metrics_in(&(dashboard().join("\n") + &alerts));
     assert!(named.len() > 15, "{named:?}");
     let exported = proxy.metrics();
-    let pages = ["operating.md", "kubernetes.md"].map(|p| root().join("docs").join(p));
+    let pages = ["reference/metrics.md"].map(|p| root().join("docs").join(p));
     let documented = pages.map(|page| fs::read_to_string(page).unwrap()).concat();
     for metric in named {
         assert!(
             documented.contains(&format!("`{metric}")),
-            "{metric} in docs/operating.md"
+            "{metric} in docs/reference/metrics.md"
         );
         assert!(
             OF_CLUSTERS.contains(&&*metric) || exported.contains(&format!("# TYPE {metric} ")),

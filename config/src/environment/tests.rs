@@ -287,7 +287,10 @@ fn a_lease_without_a_service_of_peers_is_an_error() {
 
 /// The rows of the documentation's table: name, default, meaning.
 fn documented() -> Vec<[String; 3]> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/reference/environment.md"
+    );
     let page = std::fs::read_to_string(page).unwrap();
     let rows = page
         .lines()

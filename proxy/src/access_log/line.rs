@@ -38,7 +38,7 @@ impl Now {
     }
 }
 
-/// The fields, in the order in which they are written; docs/operating.md says
+/// The fields, in the order in which they are written; docs/reference/logs.md says
 /// what they mean.
 #[derive(Serialize)]
 struct Line<'a> {

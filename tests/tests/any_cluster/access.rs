@@ -127,7 +127,7 @@ pub async fn token(client: &Client, namespace: &str, account: &str) -> String {
     answer.expect("a token").status.expect("a token").token
 }
 
-/// What a proxy is allowed in production, by docs/kubernetes.md.
+/// What a proxy is allowed in production, by docs/reference/kubernetes.md.
 pub fn all_rules() -> Value {
     let mut rules = rules_without_patch();
     let all = rules.as_array_mut().expect("a list");
