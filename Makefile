@@ -25,7 +25,6 @@ kube-double: setup ## an API server to try Kubernetes with: its pods are process
 
 test: ## all tests, real clients and servers and the memory-model checks included
 	scripts/setup tests
-	cargo build --package tailback --bin tailback --example sample-server
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --all-targets --no-fail-fast; \
 	else \

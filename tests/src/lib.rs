@@ -5,6 +5,7 @@
 //! Everything blocks and waits for conditions, never for time.
 
 pub mod api;
+mod build;
 pub mod cluster;
 pub mod http;
 pub mod http2;

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     thread,
 };
 
@@ -17,7 +17,7 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{eventually, http};
+use crate::{build, eventually, http};
 
 /// A running proxy with manifests of its own. Killed when it is dropped.
 pub struct Tailback {
@@ -39,30 +39,21 @@ fn built() -> PathBuf {
     above.unwrap_or(folder).to_owned()
 }
 
-/// A program that cargo built beside this one: `tailback` or `examples/sample-server`.
+/// A program that cargo built beside this one: `tailback` or `examples/sample-server`. Builds them
+/// if there is none, or if it is older than its sources.
 ///
 /// # Errors
-/// That it is not there, and how to build it.
+/// That it cannot be built.
 pub fn program(name: &str) -> Result<PathBuf, String> {
-    let folder = built();
-    let program = folder.join(name);
-    if program.exists() {
-        return Ok(program);
-    }
-    let profile = match folder.ends_with("release") {
-        true => " --release",
-        false => "",
-    };
-    Err(format!(
-        "there is no {}; build it first: cargo build{profile} --package tailback --bin tailback --example sample-server",
-        program.display()
-    ))
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    BUILT.get_or_init(|| build::programs(&built())).clone()?;
+    Ok(built().join(name))
 }
 
 /// A command that runs the built binary, with the example server in `PATH`.
 ///
 /// # Panics
-/// If they have not been built.
+/// If they cannot be built.
 #[must_use]
 pub fn tailback() -> Command {
     let both = program("examples/sample-server").and_then(|_| program("tailback"));
@@ -88,7 +79,7 @@ pub fn tailback() -> Command {
 /// A command that runs the example server.
 ///
 /// # Panics
-/// If it has not been built.
+/// If it cannot be built.
 #[must_use]
 pub fn sample_server() -> Command {
     Command::new(program("examples/sample-server").unwrap_or_else(|missing| panic!("{missing}")))
