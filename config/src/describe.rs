@@ -1,12 +1,13 @@
 //! The configuration as a person wants to read it: each setting, its value, and who set it.
 
+mod process;
+
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::number::{show_bytes, show_seconds};
-use crate::variables::{FROM_DESCRIPTORS, NONE, OWN_NAMESPACE};
-use crate::{Config, Endpoint, Kind, Model, Origin, Process, Protocol, RateLimit, Server, Setting};
+use crate::variables::NONE;
+use crate::{Config, Endpoint, Kind, Model, Origin, Protocol, RateLimit, Server, Setting};
 
 /// One line of a table: setting, value, where from.
 type Row = (&'static str, String, String);
@@ -35,7 +36,7 @@ pub fn describe(config: &Config) -> String {
             );
         }
     }
-    table(&mut text, "process", &process_rows(&config.process));
+    table(&mut text, "process", &process::rows(&config.process));
     text
 }
 
@@ -152,169 +153,6 @@ fn server_row(server: &Server, origin: String) -> Row {
         format!("{}: {how}{protocol}", server.name),
         origin,
     )
-}
-
-fn process_rows(process: &Process) -> Vec<Row> {
-    let from = |name: &'static str| match process.set.contains(&name) {
-        true => Origin::Environment(name).to_string(),
-        false => Origin::Default.to_string(),
-    };
-    let (timeouts, limits, tls) = (&process.timeouts, &process.limits, process.tls.as_ref());
-    let peers = process.peers.as_ref();
-    let path = |path: Option<&PathBuf>| {
-        path.map_or_else(|| NONE.to_owned(), |path| path.display().to_string())
-    };
-    let text = |text: Option<&String>| text.map_or_else(|| NONE.to_owned(), String::clone);
-    let connections = limits
-        .connections
-        .map_or_else(|| FROM_DESCRIPTORS.to_owned(), |count| count.to_string());
-    [
-        ("listen", process.listen.to_string(), "TAILBACK_LISTEN"),
-        ("admin", process.admin.to_string(), "TAILBACK_ADMIN"),
-        (
-            "admin token",
-            process
-                .admin_token
-                .as_ref()
-                .map_or(NONE, |_| "set")
-                .to_owned(),
-            "TAILBACK_ADMIN_TOKEN",
-        ),
-        ("workers", process.workers.to_string(), "TAILBACK_WORKERS"),
-        ("log", process.log.clone(), "TAILBACK_LOG"),
-        (
-            "log format",
-            process.log_format.to_string(),
-            "TAILBACK_LOG_FORMAT",
-        ),
-        (
-            "access log",
-            process
-                .access_log
-                .as_ref()
-                .map_or_else(|| NONE.to_owned(), ToString::to_string),
-            "TAILBACK_ACCESS_LOG",
-        ),
-        (
-            "scaling period",
-            seconds(&process.scaling_period),
-            "SELDON_SCALING_STATS_PERIOD_SECONDS",
-        ),
-        (
-            "header timeout",
-            seconds(&timeouts.header),
-            "TAILBACK_HEADER_TIMEOUT_SECONDS",
-        ),
-        (
-            "keep-alive",
-            seconds(&timeouts.keep_alive),
-            "TAILBACK_KEEP_ALIVE_SECONDS",
-        ),
-        (
-            "body timeout",
-            seconds(&timeouts.body),
-            "TAILBACK_BODY_TIMEOUT_SECONDS",
-        ),
-        (
-            "connect timeout",
-            seconds(&timeouts.connect),
-            "TAILBACK_CONNECT_TIMEOUT_SECONDS",
-        ),
-        (
-            "response timeout",
-            seconds(&timeouts.response),
-            "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
-        ),
-        (
-            "total timeout",
-            seconds(&timeouts.total),
-            "TAILBACK_TOTAL_TIMEOUT_SECONDS",
-        ),
-        ("drain", seconds(&timeouts.drain), "TAILBACK_DRAIN_SECONDS"),
-        (
-            "header bytes",
-            limits.header_bytes.to_string(),
-            "TAILBACK_HEADER_MAX_BYTES",
-        ),
-        (
-            "header fields",
-            limits.header_fields.to_string(),
-            "TAILBACK_HEADER_MAX_FIELDS",
-        ),
-        (
-            "peek bytes",
-            limits.peek_bytes.to_string(),
-            "TAILBACK_PEEK_MAX_BYTES",
-        ),
-        (
-            "held bytes",
-            limits.held_bytes.to_string(),
-            "TAILBACK_HOLD_MAX_BYTES",
-        ),
-        ("connections", connections, "TAILBACK_MAX_CONNECTIONS"),
-        (
-            "tunnel drain",
-            seconds(&timeouts.tunnel_drain),
-            "TAILBACK_TUNNEL_DRAIN_SECONDS",
-        ),
-        (
-            "TLS certificate",
-            path(tls.map(|tls| &tls.cert)),
-            "TAILBACK_TLS_CERT",
-        ),
-        ("TLS key", path(tls.map(|tls| &tls.key)), "TAILBACK_TLS_KEY"),
-        (
-            "TLS client CA",
-            path(tls.and_then(|tls| tls.client_ca.as_ref())),
-            "TAILBACK_TLS_CLIENT_CA",
-        ),
-        (
-            "TLS at least",
-            tls.map_or("none", |tls| tls.min_version.as_str())
-                .to_owned(),
-            "TAILBACK_TLS_MIN_VERSION",
-        ),
-        (
-            "cluster models",
-            process.cluster_models.as_ref().map_or_else(
-                || NONE.to_owned(),
-                |models| models.namespace.clone().unwrap_or_else(|| "*".into()),
-            ),
-            "TAILBACK_KUBE_MODELS",
-        ),
-        (
-            "cluster gateway",
-            text(
-                process
-                    .cluster_models
-                    .as_ref()
-                    .map(|models| &models.gateway),
-            ),
-            "TAILBACK_KUBE_GATEWAY",
-        ),
-        (
-            "peers' Service",
-            text(peers.map(|peers| &peers.service)),
-            "TAILBACK_KUBE_PEERS",
-        ),
-        (
-            "peers' Lease",
-            text(peers.map(|peers| &peers.lease)),
-            "TAILBACK_KUBE_LEASE",
-        ),
-        (
-            "peers' namespace",
-            peers
-                .map_or(NONE, |peers| {
-                    peers.namespace.as_deref().unwrap_or(OWN_NAMESPACE)
-                })
-                .to_owned(),
-            "TAILBACK_KUBE_NAMESPACE",
-        ),
-    ]
-    .into_iter()
-    .map(|(name, value, variable)| (name, value, from(variable)))
-    .collect()
 }
 
 /// A title and its rows, the columns aligned.
