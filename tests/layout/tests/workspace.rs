@@ -18,7 +18,7 @@ const BESIDE: [&str; 4] = ["benches", "examples", "fuzz", "tests"];
 const MOST_LINES: usize = 400;
 
 /// Files that are still in a circle, by folder. It must only become shorter.
-const IN_CIRCLES: [(&str, usize); 4] = [("config", 5), ("scaler", 9), ("proxy", 45), ("tests", 5)];
+const IN_CIRCLES: [(&str, usize); 4] = [("config", 0), ("scaler", 0), ("proxy", 45), ("tests", 5)];
 
 /// Names that a reader from Envoy, linkerd2-proxy or Knative would not guess, and what to say
 /// instead: where, what kind, the name, the better one.
@@ -250,10 +250,16 @@ fn no_files_of_a_crate_import_each_other_in_a_circle() {
             for circle in circles(&edges) {
                 count += circle.len();
                 let named = |file: &Path| file.strip_prefix(root()).unwrap().display().to_string();
-                for file in &circle {
-                    for other in edges[file].intersection(&circle) {
-                        told.push(format!("  {} imports from {}", named(file), named(other)));
-                    }
+                told.push(format!("  a circle of {} files:", circle.len()));
+                // All arrows of a large circle would hide the rest.
+                for file in circle.iter().take(12) {
+                    let others: Vec<_> = edges[file].intersection(&circle).collect();
+                    let others: Vec<_> = others.into_iter().map(|file| named(file)).collect();
+                    told.push(format!(
+                        "    {} imports from {}",
+                        named(file),
+                        others.join(", ")
+                    ));
                 }
             }
         }
