@@ -10,24 +10,20 @@ use tailback_config::LogFormat;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
+/// What libraries say at first: of themselves, not of what is served. What goes wrong
+/// in them is said by whoever asked them, once and with what it means. A filter that
+/// names one of them has the last word.
+const LIBRARIES: &str = "pingora_core=warn,kube_client=off,kube_runtime=off,notify=error";
+
 /// Starts logging what passes `filter` (`info`, `tailback=debug,replica=off`, …).
 ///
 /// # Errors
 /// A sentence, if the filter is none.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    // What pingora says at info is about itself, not about what is served; what
-    // kube-rs warns of is said by whoever asked it.
-    let filter = [
-        "pingora_core=warn",
-        "kube_client=error",
-        "kube_runtime=error",
-    ]
-    .iter()
-    .try_fold(filter, |filter, quiet| {
-        quiet.parse().map(|quiet| filter.add_directive(quiet))
-    })
-    .map_err(|e| format!("log filter: {e}"))?;
+    // Alone, so that a mistake is not said to be in ours.
+    EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let filter = EnvFilter::try_new(format!("{LIBRARIES},{filter}"))
+        .map_err(|error| format!("log filter: {error}"))?;
     let ansi = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

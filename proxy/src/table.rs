@@ -12,11 +12,12 @@ use std::{
 use arc_swap::ArcSwap;
 use tailback_config::{Config, Replication};
 use tailback_scaler::{
+    clock::Nanos,
     ledger::{Ledger, Wake},
     run::ModelHandle,
 };
 
-use crate::{admit::Pool, metrics::ModelMetrics, model::Model, upstream::Dial};
+use crate::{admit::Pool, metrics::MetricsStore, model::Model, upstream::Dial};
 
 /// Models by name.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Table {
     pub aliases: HashMap<Box<str>, Box<str>>,
     /// No longer configured, and with requests inside when that was last looked at.
     leaving: Vec<Arc<Model>>,
+    /// The series of all models, which outlast any table.
+    pub metrics: Arc<MetricsStore>,
 }
 
 impl Table {
@@ -73,7 +76,7 @@ impl Table {
                 },
                 |m| m.dial.clone(),
             );
-            let metrics = ModelMetrics::new(&model.name, &model.server.name);
+            let metrics = before.metrics.of(&model.name, &model.server.name);
             let model = Model {
                 config: model.clone(),
                 ledger,
@@ -91,12 +94,22 @@ impl Table {
             .models
             .values()
             .filter(|m| !models.contains_key(m.name()));
-        Self {
+        let table = Self {
             generation: before.generation + 1,
             leaving: before.draining().chain(left).cloned().collect(),
             aliases: aliases.collect(),
+            metrics: before.metrics.clone(),
             models,
-        }
+        };
+        table.expire_metrics(Nanos::now());
+        table
+    }
+
+    /// Lets the series go of models that were removed some time ago.
+    pub fn expire_metrics(&self, now: Nanos) {
+        let served = self.models.values().chain(self.draining());
+        let served = served.map(|m| (m.name(), &*m.config.server.name));
+        self.metrics.expire(served, now);
     }
 
     /// The model of this name, be it its own or an alias.

@@ -16,6 +16,17 @@ use crate::{
     replica::Replica,
 };
 
+/// What a decision is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DecisionKind {
+    /// `up` or `down`.
+    pub direction: &'static str,
+    /// What wanted the change: see [`Reason::kind`](crate::decision::Reason::kind).
+    pub reason: &'static str,
+    /// Which rule let it go only part of the way; else `no`.
+    pub held_back: &'static str,
+}
+
 /// How many decisions are kept.
 const KEPT: usize = 256;
 
@@ -77,6 +88,8 @@ pub struct MembershipStatus {
 struct Content {
     models: BTreeMap<String, ModelStatus>,
     decisions: VecDeque<DecisionRecord>,
+    /// Since each model was configured.
+    decision_counts: BTreeMap<String, BTreeMap<DecisionKind, u64>>,
     membership: Option<MembershipStatus>,
 }
 
@@ -147,7 +160,29 @@ impl StatusStore {
     }
 
     pub(crate) fn remove(&self, model: &str) {
-        self.content().models.remove(model);
+        let content = &mut *self.content();
+        content.models.remove(model);
+        content.decision_counts.remove(model);
+    }
+
+    /// How many decisions there were of each model, by kind, since it was configured.
+    #[must_use]
+    pub fn decision_counts(&self) -> Vec<(String, DecisionKind, u64)> {
+        let content = self.content();
+        let of_model = |(model, counts): (&String, &BTreeMap<DecisionKind, u64>)| {
+            let row = |(kind, count): (&DecisionKind, &u64)| (model.clone(), *kind, *count);
+            counts.iter().map(row).collect::<Vec<_>>()
+        };
+        content.decision_counts.iter().flat_map(of_model).collect()
+    }
+
+    pub(crate) fn count_decision(&self, model: &str, kind: DecisionKind) {
+        let content = &mut *self.content();
+        // One that was on its way when its model was removed counts no more.
+        if content.models.contains_key(model) {
+            let counts = content.decision_counts.entry(model.to_owned());
+            *counts.or_default().entry(kind).or_default() += 1;
+        }
     }
 
     pub(crate) fn record(&self, record: DecisionRecord) {

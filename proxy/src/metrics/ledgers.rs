@@ -1,14 +1,15 @@
 //! What the ledgers and the scaler know already, read when it is asked for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use tailback_scaler::{
+    clock::Nanos,
     ledger::Reading,
     peers::Role,
     status::{PauseState, StatusStore},
 };
 
-use super::{seconds, text::Text};
+use super::{request_families, text::Text};
 use crate::{model::Model, table::Table};
 
 /// The families that are read from `table`'s ledgers and from `status_store`.
@@ -58,7 +59,9 @@ pub fn render_models(table: &Table, status_store: &StatusStore) -> String {
         Reading::integral_seconds,
     );
 
-    seconds_of_requests(&mut text);
+    table.expire_metrics(Nanos::now());
+    request_families::render(&mut text, &table.metrics.content());
+    decisions(&mut text, status_store);
     let mut replicas = text.family(
         "tailback_model_replicas",
         "gauge",
@@ -84,30 +87,21 @@ pub fn render_models(table: &Table, status_store: &StatusStore) -> String {
     text.into_string()
 }
 
-/// Seldon's seconds, of each model and of each server.
-fn seconds_of_requests(text: &mut Text) {
-    let mut of_model = text.family(
-        "seldon_model_infer_seconds_total",
+/// What was decided of each model.
+fn decisions(text: &mut Text, status_store: &StatusStore) {
+    let mut family = text.family(
+        "tailback_scale_decisions_total",
         "counter",
-        "Time that requests that ended have spent inside, in seconds.",
+        "Decisions to change a model's count, by what wanted it and what held it back.",
     );
-    let mut servers = BTreeMap::<(String, &str), f64>::new();
-    for (series, value) in seconds::all() {
+    for (model, kind, count) in status_store.decision_counts() {
         let labels = [
-            ("model", &*series.model),
-            ("server", &*series.server),
-            ("method_type", series.method),
+            ("model", &*model),
+            ("direction", kind.direction),
+            ("reason", kind.reason),
+            ("held_back", kind.held_back),
         ];
-        of_model.sample(&labels, value);
-        *servers.entry((series.server, series.method)).or_default() += value;
-    }
-    let mut of_server = text.family(
-        "seldon_model_aggregate_infer_seconds_total",
-        "counter",
-        "Time that requests that ended have spent inside, of all models of a server, in seconds.",
-    );
-    for ((server, method), value) in &servers {
-        of_server.sample(&[("server", server), ("method_type", method)], *value);
+        family.sample(&labels, count as f64);
     }
 }
 

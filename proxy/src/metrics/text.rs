@@ -30,7 +30,13 @@ pub(super) struct Family<'a> {
 
 impl Family<'_> {
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.sample_of("", labels, value);
+    }
+
+    /// Of a part that has a name of its own, such as `_bucket`.
+    pub(super) fn sample_of(&mut self, part: &str, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.name);
+        self.text.push_str(part);
         for (i, (label, content)) in labels.iter().enumerate() {
             let open = if i == 0 { '{' } else { ',' };
             let content = content

@@ -13,7 +13,7 @@ use crate::{
     clock::Nanos,
     decision::{DecisionRecord, Reason, ScaleOutcome},
     orchestrator::{Orchestrator, ScaleError},
-    status::StatusStore,
+    status::{DecisionKind, StatusStore},
 };
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -139,7 +139,9 @@ fn report(request: &Request, outcome: ScaleOutcome, status: &StatusStore) {
     };
     if !matches!(outcome, ScaleOutcome::Failed(_)) {
         count(request, label);
-        count_reasons(&record);
+        if let Some(kind) = kind(&record) {
+            status.count_decision(&record.model, kind);
+        }
     }
     let why = match &outcome {
         ScaleOutcome::Failed(error) => format!("{}; {error}", record.why()),
@@ -165,18 +167,13 @@ fn count(request: &Request, outcome: &'static str) {
 }
 
 /// Who wanted the change, and what held it back.
-fn count_reasons(record: &DecisionRecord) {
-    let Some((recommendation, guards)) = record.reasons.split_first() else {
-        return;
-    };
-    counter!(
-        "tailback_scale_decisions_total",
-        "model" => record.model.clone(),
-        "direction" => direction(record),
-        "reason" => recommendation.kind(),
-        "held_back" => guards.last().map_or("no", Reason::kind),
-    )
-    .increment(1);
+fn kind(record: &DecisionRecord) -> Option<DecisionKind> {
+    let (recommendation, guards) = record.reasons.split_first()?;
+    Some(DecisionKind {
+        direction: direction(record),
+        reason: recommendation.kind(),
+        held_back: guards.last().map_or("no", Reason::kind),
+    })
 }
 
 fn direction(record: &DecisionRecord) -> &'static str {
