@@ -88,7 +88,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         period: process.scaling_period,
         wake: wake.clone(),
         status: status_store.clone(),
-        supervisor: std::env::current_exe().context("cannot find the tailback program itself")?,
+        supervisor: own_program()?,
         publisher: publisher.clone(),
         peers: process.peers.clone(),
     })
@@ -246,4 +246,14 @@ fn upkeep(recorder: PrometheusHandle) {
             recorder.run_upkeep();
         }
     });
+}
+
+/// This very program, to run it again: on Linux also after the file was replaced by
+/// another version.
+fn own_program() -> Result<PathBuf> {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() {
+        return Ok(link);
+    }
+    std::env::current_exe().context("cannot find the tailback program itself")
 }

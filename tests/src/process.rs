@@ -94,7 +94,28 @@ impl Tailback {
     pub fn start(manifests: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("manifests.yaml"), manifests).expect("manifests");
-        Self::serve(folder.path().to_owned(), folder, variables)
+        Self::serve(tailback(), folder.path().to_owned(), folder, variables)
+    }
+
+    /// As [`start`](Self::start), by `wrapper`: a program and its first arguments, which
+    /// becomes the program and arguments that follow them.
+    ///
+    /// # Panics
+    /// If it does not start; says what it logged.
+    #[must_use]
+    pub fn start_under(wrapper: &[&str], manifests: &str) -> Self {
+        let plain = tailback();
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(plain.get_program());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("manifests.yaml"), manifests).expect("manifests");
+        Self::serve(command, folder.path().to_owned(), folder, &[])
     }
 
     /// Serves the manifests in `path`.
@@ -103,11 +124,17 @@ impl Tailback {
     /// If it does not start; says what it logged.
     #[must_use]
     pub fn start_path(path: PathBuf, variables: &[(&str, &str)]) -> Self {
-        Self::serve(path, tempfile::tempdir().expect("a folder"), variables)
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::serve(tailback(), path, folder, variables)
     }
 
-    fn serve(path: PathBuf, folder: TempDir, variables: &[(&str, &str)]) -> Self {
-        let mut child = tailback()
+    fn serve(
+        mut command: Command,
+        path: PathBuf,
+        folder: TempDir,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut child = command
             .arg("serve")
             .arg(path)
             .envs([

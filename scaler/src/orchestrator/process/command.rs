@@ -6,22 +6,27 @@ use std::{
     process::Stdio,
 };
 
+use nix::sys::signal::Signal;
 use tailback_config::{Filling, Model, ProcessSpec};
 use tokio::process::Command;
 
-use super::supervisor;
+use super::{
+    host::Host,
+    supervisor::{Launch, Role},
+};
 
-/// The supervisor's command, which runs the replica's.
+/// The supervisor's command, and what it is told to launch.
 ///
 /// # Errors
 /// A sentence, if the program to run cannot be found.
 pub(super) fn command(
-    supervisor: &Path,
+    host: &Host,
+    replica: &str,
     model: &Model,
     spec: &ProcessSpec,
     port: u16,
     grpc_port: u16,
-) -> Result<Command, String> {
+) -> Result<(Command, Launch), String> {
     let with = Filling {
         port,
         grpc_port,
@@ -32,10 +37,16 @@ pub(super) fn command(
     let words: Vec<String> = spec.command.iter().map(fill).collect();
     let program = words.first().ok_or("the command is empty")?;
     find(program, &spec.directory)?;
-    let mut command = Command::new(supervisor);
+    let mut launch = Launch {
+        role: Role::Outer,
+        replica: replica.to_owned(),
+        command: words,
+        cgroup: None,
+        mark: None,
+        stop_signal: Signal::SIGTERM as i32,
+    };
+    let mut command = host.supervisor(&mut launch);
     command
-        .arg(supervisor::ARGUMENT)
-        .args(&words)
         .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
         .current_dir(&spec.directory)
         .stdin(Stdio::piped())
@@ -43,9 +54,8 @@ pub(super) fn command(
         .stderr(Stdio::piped());
     // A group of its own: Ctrl-C in a terminal reaches the proxy alone, which
     // drains before it stops its replicas.
-    #[cfg(unix)]
     command.process_group(0);
-    Ok(command)
+    Ok((command, launch))
 }
 
 /// Whether `program` can be run: a path, or a name in `PATH`.
@@ -76,13 +86,8 @@ fn find(program: &str, directory: &Path) -> Result<PathBuf, String> {
 }
 
 fn is_executable(path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    }
-    #[cfg(not(unix))]
-    fs::metadata(path).is_ok_and(|m| m.is_file())
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

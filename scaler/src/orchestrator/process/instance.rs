@@ -1,6 +1,6 @@
 //! One replica's process, from start to end.
 
-use std::{path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
+use std::{process::ExitStatus, sync::Arc, time::Duration};
 
 use tailback_config::{Model, ProcessSpec};
 use tokio::{
@@ -12,9 +12,11 @@ use tokio::{
 
 use super::{
     command::command,
+    host::Host,
     logs::{LastLines, forward},
     port::Port,
-    probe, supervisor,
+    probe,
+    supervisor::{self, Launch},
 };
 use crate::replica::Replica;
 
@@ -38,7 +40,7 @@ pub(super) struct Order {
     pub id: u64,
     pub model: Arc<Model>,
     pub spec: ProcessSpec,
-    pub supervisor: PathBuf,
+    pub host: Arc<Host>,
     pub replica: Arc<Replica>,
     pub port: Port,
     /// For gRPC, if the command has a place for it.
@@ -55,7 +57,7 @@ pub(super) async fn lead(
         // The set outlives its instances, but for the runtime's end.
         let _ = notes.send((order.id, note));
     };
-    let mut process = match Process::start(&order) {
+    let mut process = match Process::start(&order).await {
         Ok(process) => process,
         Err(why) => return tell(Note::Failed(why)),
     };
@@ -65,7 +67,7 @@ pub(super) async fn lead(
 
     tokio::select! {
         () = until_ready(&order, started) => tell(Note::Ready(started.elapsed())),
-        status = process.child.wait() => {
+        status = process.ended() => {
             order.replica.close();
             return tell(Note::Failed(process.why_ended(status, "before it was ready").await));
         }
@@ -85,7 +87,7 @@ pub(super) async fn lead(
     }
 
     tokio::select! {
-        status = process.child.wait() => {
+        status = process.ended() => {
             order.replica.close();
             tell(Note::Failed(process.why_ended(status, "while it was serving").await));
         }
@@ -93,7 +95,7 @@ pub(super) async fn lead(
             order.replica.close();
             tokio::select! {
                 () = until_idle(&order.replica, order.spec.drain) => process.end().await,
-                _ = process.child.wait() => {}
+                _ = process.ended() => {}
             }
             tell(Note::Stopped);
         }
@@ -126,6 +128,9 @@ async fn until_idle(replica: &Replica, limit: Duration) {
 /// A supervisor and what it keeps.
 struct Process {
     child: Child,
+    id: Option<u32>,
+    host: Arc<Host>,
+    launch: Launch,
     orders: Option<ChildStdin>,
     last_lines: LastLines,
     /// Ends when the process has closed its error output.
@@ -133,18 +138,21 @@ struct Process {
 }
 
 impl Process {
-    fn start(order: &Order) -> Result<Self, String> {
-        let mut command = command(
-            &order.supervisor,
+    async fn start(order: &Order) -> Result<Self, String> {
+        let name = order.replica.name().to_owned();
+        let (mut command, launch) = command(
+            &order.host,
+            &name,
             &order.model,
             &order.spec,
             order.port.number(),
             order.grpc_port.as_ref().map_or(0, Port::number),
         )?;
-        let mut child = command
-            .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", order.supervisor.display()))?;
-        let name = order.replica.name().to_owned();
+        let line = launch.line()?;
+        let mut child = order
+            .host
+            .spawn(&mut command)
+            .map_err(|e| format!("cannot start its supervisor: {e}"))?;
         let last_lines = LastLines::default();
         if let Some(out) = child.stdout.take() {
             tokio::spawn(forward(name.clone(), out, None));
@@ -153,21 +161,36 @@ impl Process {
             Some(err) => tokio::spawn(forward(name, err, Some(last_lines.clone()))),
             None => tokio::spawn(async {}),
         };
-        let orders = child.stdin.take();
+        let mut orders = child.stdin.take();
+        if let Some(orders) = &mut orders {
+            // It fails only if the supervisor has ended, which is seen when it is waited for.
+            let _ = orders.write_all(line.as_bytes()).await;
+        }
         Ok(Self {
+            id: child.id(),
             child,
+            host: order.host.clone(),
+            launch,
             orders,
             last_lines,
             errors,
         })
     }
 
-    /// SIGTERM, and SIGKILL after the grace time.
+    /// Until the command and all it started have ended; how the command did.
+    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait().await;
+        let orderly = status.as_ref().is_ok_and(|status| status.code().is_some());
+        self.host.ended(self.id, &self.launch, orderly).await;
+        status
+    }
+
+    /// The stop signal, and SIGKILL after the grace time.
     async fn end(&mut self) {
         self.order(supervisor::TERMINATE).await;
-        if timeout(GRACE, self.child.wait()).await.is_err() {
+        if timeout(GRACE, self.ended()).await.is_err() {
             self.order(supervisor::KILL).await;
-            let _ = self.child.wait().await;
+            let _ = self.ended().await;
         }
     }
 
@@ -184,7 +207,7 @@ impl Process {
         let how = match status.map(|s| s.code()) {
             Ok(Some(code)) if code > 128 => format!("ended by signal {}", code - 128),
             Ok(Some(code)) => format!("exited with status {code}"),
-            Ok(None) => "was killed".into(),
+            Ok(None) => "was ended, as its supervisor was killed".into(),
             Err(error) => format!("cannot be waited for: {error}"),
         };
         let words = self

@@ -1,17 +1,22 @@
 //! Local processes: the embedded orchestrator.
 //!
 //! Per model one [`set`] task, which holds as many processes as are wanted;
-//! per process one [`instance`] task, which leads it from start to end. A small
-//! [`supervisor`] process stands between the proxy and each command, so that the
-//! command and all it started end even if the proxy is killed.
+//! per process one [`instance`] task, which leads it from start to end. A
+//! [`supervisor`] stands between the proxy and each command, so that the command and
+//! all it started end even if the proxy is killed; see [`leftovers`] for what happens
+//! if that is killed as well.
 
 mod backoff;
+mod cgroup;
 mod command;
+mod host;
 mod instance;
+mod leftovers;
 mod logs;
 mod plan;
 mod port;
 mod probe;
+mod process_tree;
 mod set;
 pub mod supervisor;
 
@@ -24,13 +29,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::set::Wanted;
+use self::{host::Host, set::Wanted};
 use super::{Events, Orchestrator, ScaleError};
 
 /// Runs replicas as child processes. Needs a tokio runtime around it.
 #[derive(Debug)]
 pub struct Processes {
-    supervisor: PathBuf,
+    host: Arc<Host>,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
 }
@@ -47,7 +52,7 @@ impl Processes {
     #[must_use]
     pub fn new(supervisor: PathBuf, events: Events) -> Self {
         Self {
-            supervisor,
+            host: Arc::new(Host::new(supervisor)),
             events,
             sets: Mutex::default(),
         }
@@ -73,11 +78,7 @@ impl Orchestrator for Processes {
             return Ok(());
         }
         let (sender, receiver) = watch::channel(wanted);
-        let task = tokio::spawn(set::run(
-            receiver,
-            self.supervisor.clone(),
-            self.events.clone(),
-        ));
+        let task = tokio::spawn(set::run(receiver, self.host.clone(), self.events.clone()));
         sets.insert(
             model.name.clone(),
             Running {

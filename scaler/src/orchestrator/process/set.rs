@@ -1,6 +1,6 @@
 //! The processes of one model: as many as are wanted, of what is configured.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tailback_config::{Model, ProcessSpec};
 use tokio::{
@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     backoff::Backoff,
+    host::Host,
     instance::{Note, Order, lead},
     plan::{Phase, View, plan},
     port::Port,
@@ -41,7 +42,7 @@ struct Instance {
 
 struct Set {
     wanted: Wanted,
-    supervisor: PathBuf,
+    host: Arc<Host>,
     events: Events,
     notes: mpsc::UnboundedSender<(u64, Note)>,
     instances: BTreeMap<u64, Instance>,
@@ -55,11 +56,11 @@ struct Set {
 
 /// Keeps the set as wanted, until the sender of `wanted` is dropped and the
 /// last process has gone.
-pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, supervisor: PathBuf, events: Events) {
+pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, host: Arc<Host>, events: Events) {
     let (notes, mut inbox) = mpsc::unbounded_channel();
     let mut set = Set {
         wanted: wanted.borrow_and_update().clone(),
-        supervisor,
+        host,
         events,
         notes,
         instances: BTreeMap::new(),
@@ -170,7 +171,7 @@ impl Set {
             id,
             model: self.wanted.model.clone(),
             spec: spec.clone(),
-            supervisor: self.supervisor.clone(),
+            host: self.host.clone(),
             replica: replica.clone(),
             port,
             grpc_port,

@@ -1,0 +1,179 @@
+//! Control groups (cgroup v2): one for each replica's command, below the proxy's own,
+//! where the proxy may make them: as root, in a systemd unit with `Delegate=yes`, in a
+//! container whose `/sys/fs/cgroup` is writable. Whoever holds the folder's path can
+//! kill all that is in the group, and nothing leaves it by itself.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// What the folders of our groups begin with.
+const PREFIX: &str = "tailback-replica-";
+
+/// The proxy's own group, in which groups can be made.
+#[derive(Debug, Clone)]
+pub(super) struct Cgroups {
+    folder: PathBuf,
+}
+
+/// One replica's group.
+#[derive(Debug, Clone)]
+pub(super) struct Cgroup {
+    folder: PathBuf,
+}
+
+// === impl Cgroups ===
+
+impl Cgroups {
+    /// The group of this process, if groups can be made in it.
+    pub(super) fn find() -> Option<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let folder = own_folder(&own, &mounts)?;
+        // To move a process, this file of the nearest group above both must be writable.
+        writable(&folder.join("cgroup.procs")).ok()?;
+        let groups = Self { folder };
+        let probe = groups
+            .create(&format!("probe-{}", std::process::id()))
+            .ok()?;
+        let usable = probe.entrance().is_ok();
+        probe.remove();
+        usable.then_some(groups)
+    }
+
+    /// A new group of this name.
+    pub(super) fn create(&self, name: &str) -> io::Result<Cgroup> {
+        let folder = self.folder.join(format!("{PREFIX}{name}"));
+        fs::create_dir(&folder)?;
+        Ok(Cgroup { folder })
+    }
+
+    /// The groups there are, by name: also those of proxies that have ended.
+    pub(super) fn list(&self) -> Vec<(String, Cgroup)> {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
+        let named = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().to_str()?.strip_prefix(PREFIX)?.to_owned();
+            Some((name, Cgroup::at(entry.path())))
+        };
+        entries.filter_map(named).collect()
+    }
+}
+
+// === impl Cgroup ===
+
+impl Cgroup {
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file by which a process enters: it writes `0`.
+    pub(super) fn entrance(&self) -> io::Result<File> {
+        writable(&self.folder.join("cgroup.procs"))
+    }
+
+    /// Kills all that is in the group and in those below it.
+    pub(super) fn kill(&self) {
+        // Since Linux 5.14; before, one by one, which a pass may not finish.
+        if fs::write(self.folder.join("cgroup.kill"), "1").is_err() {
+            let listed = fs::read_to_string(self.folder.join("cgroup.procs"));
+            for pid in listed.unwrap_or_default().lines() {
+                if let Ok(pid) = pid.parse() {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Removes the group and those that were made in it, all of which must be empty or
+    /// about to be: what was killed is in it until it has ended.
+    pub(super) fn remove(&self) {
+        for _ in 0..50 {
+            remove_tree(&self.folder);
+            if !self.folder.exists() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn writable(file: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(file)
+}
+
+/// The files of a group's folder go with it; only folders in it are in the way.
+fn remove_tree(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+/// Where the group `own` (`/proc/self/cgroup`) is, by `mounts` (`/proc/self/mountinfo`).
+fn own_folder(own: &str, mounts: &str) -> Option<PathBuf> {
+    // The one line of version 2 has no controllers and the number 0.
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        if after.split(' ').next() != Some("cgroup2") {
+            return None;
+        }
+        let mut fields = before.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        // Of a mount that shows a part of the tree, the part is not in our path again.
+        let inside = path.strip_prefix(root.trim_end_matches('/'))?;
+        Some(Path::new(point).join(inside.trim_start_matches('/')))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_group_is_found_in_whichever_way_it_is_mounted() {
+        const UNIFIED: &str =
+            "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
+        const HYBRID: &str = "30 29 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+            31 29 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        const PART: &str = "29 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
+        for (own, mounts, expected) in [
+            ("0::/\n", UNIFIED, Some("/sys/fs/cgroup")),
+            (
+                "0::/system.slice/tailback.service\n",
+                UNIFIED,
+                Some("/sys/fs/cgroup/system.slice/tailback.service"),
+            ),
+            (
+                "4:memory:/x\n0::/a\n",
+                HYBRID,
+                Some("/sys/fs/cgroup/unified/a"),
+            ),
+            ("0::/docker/abc/b\n", PART, Some("/sys/fs/cgroup/b")),
+            ("0::/elsewhere\n", PART, None),
+            ("4:memory:/x\n", HYBRID, None),
+            ("0::/\n", "", None),
+        ] {
+            let found = own_folder(own, mounts);
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{own} {mounts}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What replicas are started with on this host.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::process::{Child, Command};
+
+use super::{
+    cgroup::{Cgroup, Cgroups},
+    leftovers::{Children, Owner, sweep},
+    supervisor::Launch,
+};
+
+/// Starts supervisors, each with a control group where there can be one.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// The program that can be a supervisor: the proxy's own.
+    tailback: PathBuf,
+    owner: Option<Owner>,
+    children: Arc<Children>,
+    /// Known once the first replica is started.
+    cgroups: OnceLock<Option<Cgroups>>,
+    next: AtomicU64,
+}
+
+impl Host {
+    /// Needs a tokio runtime around it.
+    pub(super) fn new(tailback: PathBuf) -> Self {
+        let owner = Owner::this();
+        Self {
+            tailback,
+            owner,
+            children: Children::adopt(owner),
+            cgroups: OnceLock::new(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// The supervisor of `launch`, to be started by [`spawn`](Self::spawn); `launch` gets
+    /// its group and its mark.
+    pub(super) fn supervisor(&self, launch: &mut Launch) -> Command {
+        launch.mark = self.owner.map(Owner::mark);
+        launch.cgroup = self.cgroup().map(|group| group.folder().to_owned());
+        launch.supervisor(&self.tailback).into()
+    }
+
+    /// A new group, unless there can be none.
+    fn cgroup(&self) -> Option<Cgroup> {
+        let cgroups = self.cgroups.get_or_init(|| {
+            let cgroups = Cgroups::find();
+            sweep(cgroups.as_ref());
+            let kept = match &cgroups {
+                Some(_) => "a control group (cgroup v2) of its own",
+                None => "its supervisors alone: no cgroup v2 is writable here",
+            };
+            tracing::info!("each replica's processes are kept together by {kept}");
+            cgroups
+        });
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}.{number}", self.owner?);
+        match cgroups.as_ref()?.create(&name) {
+            Ok(group) => Some(group),
+            Err(error) => {
+                tracing::warn!(%error, "cannot make a control group");
+                None
+            }
+        }
+    }
+
+    /// Starts a supervisor. Say [`ended`](Self::ended) once it was waited for.
+    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        self.children.spawn(command)
+    }
+
+    /// The supervisor `id` of `group` has ended. Returns once nothing it should have
+    /// cleared up is left.
+    pub(super) async fn ended(&self, id: Option<u32>, launch: &Launch, orderly: bool) {
+        self.children.ended(id);
+        if orderly {
+            return;
+        }
+        let group = launch.cgroup.clone().map(Cgroup::at);
+        if let Some(group) = &group {
+            group.kill();
+        }
+        self.children.settle().await;
+        if let Some(group) = group {
+            // It may wait for processes to be gone.
+            let _ = tokio::task::spawn_blocking(move || group.remove()).await;
+        }
+    }
+}

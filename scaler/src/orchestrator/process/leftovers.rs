@@ -1,0 +1,270 @@
+//! What supervisors left behind because they were killed themselves.
+//!
+//! Each command has a [mark](Owner::mark) in its environment, which all it starts
+//! inherits. The proxy is a child subreaper: what loses its supervisors becomes its
+//! child, and is killed and reaped. What lost the proxy as well is killed by the next one.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt, fs, io,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
+};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+use super::{
+    cgroup::Cgroups,
+    process_tree::{self, Process},
+    supervisor::NAME,
+};
+
+/// The variable that marks a replica's processes. Not one that begins like those of
+/// Tailback's settings: a replica may be a Tailback too, which checks those.
+const MARK: &str = "_TAILBACK_REPLICA_OF";
+/// A child that nobody waits for: one that this process started itself is waited for sooner.
+const ABANDONED: Duration = Duration::from_secs(5);
+/// Between passes over what is being killed.
+const PASS: Duration = Duration::from_millis(10);
+/// How long a new proxy waits for what the one before it left behind.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How long a replica's end waits for what its supervisors left behind.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// A proxy, among all that ever ran on this host since it booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// In which pid namespace its id is one.
+    namespace: u64,
+    pid: i32,
+    started: u64,
+}
+
+/// The proxy's children: supervisors, which are waited for by the replicas' tasks,
+/// and whatever becomes a child of the proxy because it lost its parent.
+#[derive(Debug)]
+pub(super) struct Children {
+    supervisors: Mutex<Vec<i32>>,
+    /// Whose marked processes are to be killed once they are orphans.
+    owner: Option<Owner>,
+    /// Our session, if whatever comes to us from another one must be a replica's: its inner
+    /// supervisor made one. Not so for the first process of a container, to which all
+    /// orphans come, or where we replaced a process that had children.
+    session: Option<Pid>,
+    /// Zombies that nobody waits for, and when they were seen first.
+    abandoned: Mutex<HashMap<i32, Instant>>,
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// This process; `None` without `/proc`.
+    pub(super) fn this() -> Option<Self> {
+        let own = process_tree::one(Pid::this())?;
+        Some(Self {
+            namespace: namespace()?,
+            pid: own.pid.as_raw(),
+            started: own.started,
+        })
+    }
+
+    /// The variable for the commands that it starts.
+    pub(super) fn mark(self) -> (String, String) {
+        (MARK.into(), self.to_string())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let owner = Self {
+            namespace: parts.next()?.parse().ok()?,
+            pid: parts.next()?.parse().ok()?,
+            started: parts.next()?.parse().ok()?,
+        };
+        Some(owner)
+    }
+
+    /// Whether it is known to have ended. Of one in another pid namespace, nothing is.
+    fn has_ended(self) -> bool {
+        namespace() == Some(self.namespace)
+            && process_tree::one(Pid::from_raw(self.pid))
+                .is_none_or(|now| now.started != self.started || now.zombie)
+    }
+
+    /// The owner that the environment of `process` names.
+    fn of(process: Pid) -> Option<Self> {
+        let environment = fs::read(format!("/proc/{process}/environ")).ok()?;
+        let value = environment
+            .split(|&byte| byte == 0)
+            .find_map(|variable| variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
+        Self::parse(std::str::from_utf8(value).ok()?)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.namespace, self.pid, self.started)
+    }
+}
+
+/// The number of this process's pid namespace: `pid:[4026531836]`.
+fn namespace() -> Option<u64> {
+    let link = fs::read_link("/proc/self/ns/pid").ok()?;
+    let text = link.to_str()?;
+    text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Kills what proxies that have ended left behind on this host, as far as this one may,
+/// and says how much that was.
+pub(super) fn sweep(cgroups: Option<&Cgroups>) {
+    for (name, group) in cgroups.map(Cgroups::list).unwrap_or_default() {
+        if Owner::parse(&name).is_some_and(Owner::has_ended) {
+            group.kill();
+            group.remove();
+        }
+    }
+    let begun = Instant::now();
+    let mut killed = BTreeSet::new();
+    loop {
+        let left = process_tree::all().into_iter().filter(|process| {
+            !process.zombie && Owner::of(process.pid).is_some_and(Owner::has_ended)
+        });
+        let left: Vec<_> = left
+            .filter(|process| kill(process.pid, Signal::SIGKILL).is_ok())
+            .map(|process| process.pid)
+            .collect();
+        killed.extend(left.iter().copied());
+        if left.is_empty() || begun.elapsed() > SWEEP {
+            break;
+        }
+        std::thread::sleep(PASS);
+    }
+    if !killed.is_empty() {
+        tracing::warn!(
+            processes = killed.len(),
+            "killed what replicas of a proxy that was killed had left behind"
+        );
+    }
+}
+
+// === impl Children ===
+
+impl Children {
+    /// Makes this process the parent of all below it that lose theirs, and reaps them.
+    /// Needs a tokio runtime around it.
+    pub(super) fn adopt(owner: Option<Owner>) -> Arc<Self> {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
+            tracing::warn!(%error, "orphans of replicas will not come to this process");
+        }
+        let this = Pid::this();
+        let had_children = process_tree::all().iter().any(|other| other.parent == this);
+        let alone = this != Pid::from_raw(1) && !had_children;
+        let children = Arc::new(Self {
+            supervisors: Mutex::default(),
+            owner,
+            session: process_tree::one(this)
+                .filter(|_| alone)
+                .map(|own| own.session),
+            abandoned: Mutex::default(),
+        });
+        match signal(SignalKind::child()) {
+            Ok(mut ended) => {
+                let reaper = children.clone();
+                tokio::spawn(async move {
+                    loop {
+                        // Several ends may come as one signal, and one during a pass.
+                        if reaper.pass() {
+                            sleep(PASS).await;
+                        } else if lock(&reaper.abandoned).is_empty() {
+                            ended.recv().await;
+                        } else {
+                            sleep(ABANDONED).await;
+                        }
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%error, "ended orphans of replicas stay as zombies"),
+        }
+        children
+    }
+
+    /// Starts a supervisor. [`ended`](Self::ended) must be told once it was waited for.
+    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        // Held meanwhile, so that no pass takes it for an orphan.
+        let mut supervisors = lock(&self.supervisors);
+        let child = command.spawn()?;
+        supervisors.extend(child.id().and_then(|id| i32::try_from(id).ok()));
+        Ok(child)
+    }
+
+    /// The supervisor `id` was waited for.
+    pub(super) fn ended(&self, id: Option<u32>) {
+        lock(&self.supervisors).retain(|&known| Some(known.unsigned_abs()) != id);
+    }
+
+    /// Waits until nothing is left of replicas whose supervisors were killed.
+    pub(super) async fn settle(&self) {
+        let begun = Instant::now();
+        while self.pass() && begun.elapsed() < SETTLE {
+            sleep(PASS).await;
+        }
+    }
+
+    /// Kills and reaps orphans; whether any of a replica's are left.
+    fn pass(&self) -> bool {
+        let all = process_tree::all();
+        let supervisors = lock(&self.supervisors);
+        let mut abandoned = lock(&self.abandoned);
+        let this = Pid::this();
+        let orphans = |process: &&Process| {
+            process.parent == this && !supervisors.contains(&process.pid.as_raw())
+        };
+        let orphans: Vec<_> = all.iter().filter(orphans).collect();
+        abandoned.retain(|pid, _| orphans.iter().any(|orphan| orphan.pid.as_raw() == *pid));
+        let mut left = false;
+        for orphan in orphans {
+            let inner = NAME.to_str() == Ok(orphan.name.as_str());
+            if orphan.zombie {
+                let since = abandoned.entry(orphan.pid.as_raw());
+                let foreign = inner || self.is_foreign(orphan);
+                if foreign || since.or_insert_with(Instant::now).elapsed() >= ABANDONED {
+                    let _ = waitpid(orphan.pid, Some(WaitPidFlag::WNOHANG));
+                    abandoned.remove(&orphan.pid.as_raw());
+                }
+            } else if inner {
+                // Its outer one is gone: it clears up, and ends.
+                left = true;
+            } else if self.is_foreign(orphan) || self.has_mark(orphan) {
+                left = true;
+                for pid in process_tree::descendants(&all, orphan.pid) {
+                    let _ = kill(pid, Signal::SIGKILL);
+                }
+                let _ = kill(orphan.pid, Signal::SIGKILL);
+            }
+        }
+        left
+    }
+
+    fn is_foreign(&self, orphan: &Process) -> bool {
+        self.session.is_some_and(|own| own != orphan.session)
+    }
+
+    fn has_mark(&self, orphan: &Process) -> bool {
+        self.owner.is_some() && Owner::of(orphan.pid) == self.owner
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}

@@ -1,0 +1,141 @@
+//! Which processes descend from which, read from `/proc`.
+
+use std::{collections::HashMap, fs};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// A process as `/proc/{pid}/stat` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub pid: Pid,
+    pub parent: Pid,
+    pub session: Pid,
+    /// The program's name, of 15 characters at most, or what it calls itself.
+    pub name: String,
+    /// Ended, and not yet reaped by its parent.
+    pub zombie: bool,
+    /// When it started, in clock ticks since boot: with the id, unique until the next boot.
+    pub started: u64,
+}
+
+/// All that run now and can be seen. Empty where there is no `/proc`.
+pub(super) fn all() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| one(Pid::from_raw(pid)))
+        .collect()
+}
+
+/// The process `pid`, if it runs.
+pub(super) fn one(pid: Pid) -> Option<Process> {
+    parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// `proc_pid_stat(5)`: id, name in parentheses, which may contain anything, state, parent, …
+fn parse(pid: Pid, stat: &str) -> Option<Process> {
+    let (before, rest) = stat.rsplit_once(") ")?;
+    let (_, name) = before.split_once('(')?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let _group = fields.next()?;
+    let session = fields.next()?.parse().ok()?;
+    // Field 22; the session is field 6.
+    let started = fields.nth(15)?.parse().ok()?;
+    Some(Process {
+        pid,
+        parent: Pid::from_raw(parent),
+        session: Pid::from_raw(session),
+        name: name.to_owned(),
+        zombie: state == "Z",
+        started,
+    })
+}
+
+/// Those of `all` that descend from `ancestor`, and are more than zombies.
+pub(super) fn descendants(all: &[Process], ancestor: Pid) -> Vec<Pid> {
+    let mut children: HashMap<Pid, Vec<&Process>> = HashMap::new();
+    for process in all {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut found = Vec::new();
+    let mut open = vec![ancestor];
+    while let Some(parent) = open.pop() {
+        // Taken out: should ids be reused within the reading, there is still no circle.
+        for child in children.remove(&parent).unwrap_or_default() {
+            open.push(child.pid);
+            if !child.zombie {
+                found.push(child.pid);
+            }
+        }
+    }
+    found
+}
+
+/// Sends `signal` to all that descend from `ancestor`.
+pub(super) fn signal_descendants(ancestor: Pid, signal: Signal) {
+    for pid in descendants(&all(), ancestor) {
+        // It may have ended.
+        let _ = kill(pid, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, zombie: bool) -> Process {
+        Process {
+            pid: Pid::from_raw(pid),
+            parent: Pid::from_raw(parent),
+            session: Pid::from_raw(7),
+            name: "a) Z 1 (b".into(),
+            zombie,
+            started: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let line = "7 (a) Z 1 (b) S 3 7 7 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4711 1 1\n";
+        let found = parse(Pid::from_raw(7), line).unwrap();
+        assert_eq!(
+            found,
+            Process {
+                started: 4711,
+                ..process(7, 3, false)
+            }
+        );
+        assert_eq!(parse(Pid::from_raw(7), "7 (a"), None);
+        assert_eq!(parse(Pid::from_raw(7), "7 (a) S"), None);
+    }
+
+    #[test]
+    fn descendants_are_found_below_zombies_and_not_beside() {
+        let all = [
+            process(2, 1, false),
+            process(3, 2, true),
+            process(4, 3, false),
+            process(5, 1, false),
+        ];
+        let mut found = descendants(&all, Pid::from_raw(2));
+        found.sort();
+        assert_eq!(found, [Pid::from_raw(4)]);
+        assert_eq!(descendants(&all, Pid::from_raw(9)), []);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_is_found_with_its_parent() {
+        let own = one(Pid::this()).unwrap();
+        assert_eq!(own.parent, Pid::parent());
+        assert!(own.started > 0 && !own.zombie);
+        assert!(all().contains(&own));
+    }
+}

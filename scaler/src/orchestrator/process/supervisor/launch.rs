@@ -1,0 +1,128 @@
+//! What a supervisor is to run, and how it is run.
+
+use std::{
+    ffi::CStr,
+    fs,
+    io::Write,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::orchestrator::process::cgroup::Cgroup;
+
+/// The first argument that makes the proxy's binary a supervisor.
+pub const ARGUMENT: &str = "__supervise";
+
+/// The name of a supervisor among the processes of the host.
+pub(in crate::orchestrator::process) const NAME: &CStr = c"replica-superv";
+/// The same, where more than 15 characters are shown.
+const LONG_NAME: &str = "replica-supervisor";
+
+/// Which of the two supervisors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::orchestrator::process) enum Role {
+    /// The proxy's child: runs the inner one.
+    Outer,
+    /// The outer one's child: runs the command.
+    Inner,
+}
+
+/// What a supervisor is told by the first line of its input: JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::orchestrator::process) struct Launch {
+    pub role: Role,
+    /// The replica's name: an argument, so that a list of processes shows it.
+    pub replica: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The control group for the command; its folder.
+    pub cgroup: Option<PathBuf>,
+    /// A variable that marks the command, and all it starts, as this replica's.
+    pub mark: Option<(String, String)>,
+    /// What asks the command to end; a number.
+    pub stop_signal: i32,
+}
+
+impl Launch {
+    /// The supervisor's own command: the program `tailback`, under another name.
+    pub(in crate::orchestrator::process) fn supervisor(&self, tailback: &Path) -> Command {
+        let mut command = Command::new(tailback);
+        command
+            .arg0(LONG_NAME)
+            .args([ARGUMENT, &self.replica])
+            .stdin(Stdio::piped());
+        command
+    }
+
+    /// The line that tells it to a supervisor.
+    pub(in crate::orchestrator::process) fn line(&self) -> Result<String, String> {
+        let json = serde_json::to_string(self).map_err(|error| error.to_string())?;
+        Ok(json + "\n")
+    }
+
+    /// Starts what comes next: the inner supervisor, or the command.
+    pub(super) fn spawn(&self) -> Result<Child, String> {
+        match self.role {
+            Role::Outer => self.spawn_inner(),
+            Role::Inner => self.spawn_command(),
+        }
+    }
+
+    fn spawn_inner(&self) -> Result<Child, String> {
+        let inner = Self {
+            role: Role::Inner,
+            ..self.clone()
+        };
+        let this = fs::canonicalize("/proc/self/exe").map(|_| PathBuf::from("/proc/self/exe"));
+        let program = this
+            .or_else(|_| std::env::current_exe())
+            .map_err(|error| format!("cannot find the program of the supervisor: {error}"))?;
+        let mut child = inner
+            .supervisor(&program)
+            .spawn()
+            .map_err(|error| format!("cannot start the inner supervisor: {error}"))?;
+        let line = inner.line()?;
+        if let Some(input) = child.stdin.as_mut() {
+            input
+                .write_all(line.as_bytes())
+                .map_err(|error| format!("the inner supervisor ended at once: {error}"))?;
+        }
+        Ok(child)
+    }
+
+    fn spawn_command(&self) -> Result<Child, String> {
+        let Some((program, words)) = self.command.split_first() else {
+            return Err("the command is empty".into());
+        };
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .envs(self.mark.clone())
+            .stdin(Stdio::null())
+            .process_group(0);
+        let cgroup = self.cgroup.clone().map(Cgroup::at);
+        let entrance = cgroup.and_then(|cgroup| cgroup.entrance().ok());
+        let enter = move || {
+            if let Some(entrance) = &entrance {
+                // Without it, the command is found by its parents alone.
+                let _ = (&*entrance).write(b"0");
+            }
+            // Cleared by a change of user: this comes after one. It is sent when the
+            // thread that forks ends: that is the main one, which lasts as long as
+            // the supervisor.
+            #[cfg(target_os = "linux")]
+            let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+            Ok(())
+        };
+        // SAFETY: between fork and exec, the closure makes two system calls (`write` to a
+        // file that was opened before, `prctl`) and neither allocates nor takes a lock, so
+        // it is sound in a copy of a process of which another thread may hold locks.
+        unsafe { command.pre_exec(enter) };
+        command
+            .spawn()
+            .map_err(|error| format!("cannot run {program}: {error}"))
+    }
+}

@@ -1,0 +1,222 @@
+//! The supervisor: two small processes between the proxy and each replica's
+//! command, so that nothing the command started outlives the replica, the proxy
+//! or a supervisor, whichever ends first and however.
+//!
+//! ```text
+//! proxy ──▶ outer supervisor ──▶ inner supervisor ──▶ command ──▶ …
+//! ```
+//!
+//! Each of the three on the left is a *child subreaper* (`prctl(2)`): a descendant
+//! that loses its parent becomes a child of the nearest one, whatever sessions or
+//! groups it made for itself. So each can find all that is below it, and kills all
+//! of it once a neighbour is gone: the standard input of a supervisor is a pipe from
+//! the one above, which ends with it, and below is its child. Only if all three
+//! are killed in the same instant is nobody left; then the kernel kills the
+//! command by its parent-death signal, and the next proxy what is left of it
+//! ([`sweep`](super::leftovers::sweep)). Where cgroups can be made, the command
+//! has its own, and the same three kill it whole.
+//!
+//! Neither supervisor is named `tailback`: `pkill tailback` ends the proxy, and they
+//! clear up. The first line of the input is a [`Launch`], each byte after it an order.
+
+mod launch;
+
+use std::{
+    ffi::OsString,
+    io::{self, BufRead, Read, Write},
+    process::{Child, ChildStdin, ExitCode},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, killpg},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+
+pub use self::launch::ARGUMENT;
+pub(super) use self::launch::{Launch, NAME, Role};
+use super::{cgroup::Cgroup, process_tree};
+
+/// Written to a supervisor: end by the stop signal.
+pub(super) const TERMINATE: u8 = b'T';
+/// Written to a supervisor: end with SIGKILL.
+pub(super) const KILL: u8 = b'K';
+
+/// Exit status of a shell for a command that cannot be run; ours too.
+pub(super) const CANNOT_RUN: u8 = 127;
+
+/// Waits between passes over what is to be killed: to the longest, doubling.
+const FIRST_PASS: Duration = Duration::from_millis(2);
+const LONGEST_PASS: Duration = Duration::from_millis(500);
+
+/// Runs what the first line of standard input says, and returns how it ended.
+pub fn main(_name: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match supervise() {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            eprintln!("tailback: {why}");
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
+}
+
+fn supervise() -> Result<u8, String> {
+    let mut line = String::new();
+    // What is buffered beyond the line is read by `obey`: it has the same buffer.
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    let launch: Launch = serde_json::from_str(&line)
+        .map_err(|_| format!("{ARGUMENT} is used by tailback itself to run replicas"))?;
+    #[cfg(target_os = "linux")]
+    {
+        let _ = nix::sys::prctl::set_name(NAME);
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
+    if launch.role == Role::Inner {
+        // A session of its own: what is sent to the session of the outer one, or to
+        // its group, leaves this one to clear up.
+        let _ = nix::unistd::setsid();
+    }
+    let mut child = launch.spawn()?;
+    let below = child.stdin.take();
+    let supervised = Arc::new(Supervised::new(&child, below, launch));
+    let obeying = supervised.clone();
+    thread::spawn(move || obeying.obey());
+    Ok(supervised.reap())
+}
+
+/// What runs below a supervisor.
+struct Supervised {
+    launch: Launch,
+    /// The inner supervisor, or the command. It leads a group of its own.
+    main: Pid,
+    /// The input of the inner supervisor.
+    below: Mutex<Option<ChildStdin>>,
+    /// Asked to end: what the command leaves behind may end by itself.
+    stopping: AtomicBool,
+    killing: AtomicBool,
+}
+
+impl Supervised {
+    fn new(child: &Child, below: Option<ChildStdin>, launch: Launch) -> Self {
+        Self {
+            launch,
+            // Process ids fit in i32 on every Unix.
+            main: Pid::from_raw(child.id() as i32),
+            below: Mutex::new(below),
+            stopping: AtomicBool::new(false),
+            killing: AtomicBool::new(false),
+        }
+    }
+
+    fn cgroup(&self) -> Option<Cgroup> {
+        self.launch.cgroup.clone().map(Cgroup::at)
+    }
+
+    /// Follows the orders on standard input until whoever is above is gone.
+    fn obey(self: &Arc<Self>) {
+        let mut order = [0u8];
+        loop {
+            match io::stdin().read(&mut order) {
+                Ok(1..) if order[0] == TERMINATE => self.terminate(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // An order to kill, the end of the one above, or a broken pipe.
+                _ => return self.kill(),
+            }
+        }
+    }
+
+    fn terminate(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        match self.launch.role {
+            Role::Outer => {
+                let mut below = self.below.lock().unwrap_or_else(|e| e.into_inner());
+                if let Some(below) = below.as_mut() {
+                    // It fails only if the inner one has ended.
+                    let _ = below.write_all(&[TERMINATE]);
+                }
+            }
+            Role::Inner => {
+                let signal = Signal::try_from(self.launch.stop_signal).unwrap_or(Signal::SIGTERM);
+                let _ = killpg(self.main, signal);
+            }
+        }
+    }
+
+    /// Kills all that is below, pass by pass until it is gone: what a process
+    /// starts while it is being killed is found by the next pass. [`reap`](Self::reap)
+    /// ends this process once nothing is left.
+    fn kill(self: &Arc<Self>) {
+        if self.killing.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let supervised = self.clone();
+        thread::spawn(move || {
+            let mut pause = FIRST_PASS;
+            loop {
+                if let Some(cgroup) = supervised.cgroup() {
+                    cgroup.kill();
+                }
+                #[cfg(not(target_os = "linux"))]
+                let _ = killpg(supervised.main, Signal::SIGKILL);
+                process_tree::signal_descendants(Pid::this(), Signal::SIGKILL);
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PASS);
+            }
+        });
+    }
+
+    /// Reaps whatever ends below, orphans too, until nothing is left there. Returns
+    /// how the main child ended.
+    fn reap(self: &Arc<Self>) -> u8 {
+        let mut code = 1;
+        loop {
+            match waitpid(None, None) {
+                Ok(status) if status.pid() == Some(self.main) => {
+                    code = code_of(status);
+                    self.main_ended();
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
+                // No child left, so no descendant: as a subreaper, we would be its parent.
+                Err(_) => break,
+            }
+        }
+        if let (Role::Outer, Some(cgroup)) = (self.launch.role, self.cgroup()) {
+            cgroup.kill();
+            cgroup.remove();
+        }
+        code
+    }
+
+    /// What the main child left behind has to go: at once, or, where it was asked to
+    /// end, as it was asked.
+    fn main_ended(self: &Arc<Self>) {
+        let asked = self.stopping.load(Ordering::SeqCst);
+        if self.launch.role == Role::Inner && asked {
+            process_tree::signal_descendants(Pid::this(), Signal::SIGTERM);
+        } else {
+            self.kill();
+        }
+    }
+}
+
+/// As shells report it: the exit code, or 128 + the signal.
+fn code_of(status: WaitStatus) -> u8 {
+    let code = match status {
+        WaitStatus::Exited(_, code) => code,
+        WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
+        _ => 1,
+    };
+    u8::try_from(code).unwrap_or(1)
+}
