@@ -41,8 +41,6 @@ pub struct Signals {
     /// When the model was last seen in use.
     used: Nanos,
     last: Reading,
-    /// When a request was last seen to wait.
-    waited: Option<Nanos>,
     service: Service,
     dispersion: Dispersion,
 }
@@ -76,7 +74,6 @@ impl Signals {
             kept: VecDeque::from([first]),
             used: first.at,
             last: first,
-            waited: None,
             service: Service::default(),
             dispersion: Dispersion::default(),
         }
@@ -91,9 +88,6 @@ impl Signals {
         let used = reading.in_flight() > 0 || reading.arrived != self.last.arrived;
         if used {
             self.used = reading.at;
-        }
-        if reading.held > 0 {
-            self.waited = Some(reading.at);
         }
         self.last = reading;
         let newest = self.kept.back().copied().unwrap_or(reading);
@@ -163,14 +157,11 @@ impl Signals {
     }
 
     /// Slots in use over the last second; fewer would have done where requests
-    /// are short against the wait that they may have. Nothing can be said of it
-    /// while those are served that have waited: they came before.
+    /// are short against the wait that they may have. Nothing, while some of those
+    /// that are served have waited: they say what arrived before.
     fn served(&self, service: f64, target: f64) -> f64 {
         let settled = Duration::from_secs_f64((2.0 * service).min(3600.0)) + SPACING;
-        if self
-            .waited
-            .is_some_and(|at| self.last.at.since(at) <= settled)
-        {
+        if self.last.mean_held(&self.before(settled)) > 0.0 {
             return 0.0;
         }
         let from = self.before(Duration::from_secs(1));

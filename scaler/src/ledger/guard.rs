@@ -43,6 +43,6 @@ impl<L: AsRef<Ledger>> Held<L> {
 
 impl<L: AsRef<Ledger>> Drop for Held<L> {
     fn drop(&mut self) {
-        self.0.as_ref().release();
+        self.0.as_ref().release_at(Nanos::now());
     }
 }

@@ -3,12 +3,12 @@
 
 use loom::{sync::Arc, thread};
 
-use super::shard::{Cut, Shard};
+use super::shard::{Shard, ShardCut};
 use crate::clock::Nanos;
 
 /// What `Ledger::try_cut` does, over bare shards.
-fn try_cut(shards: &[Shard; 2]) -> Option<Cut> {
-    let mut sum = Cut::default();
+fn try_cut(shards: &[Shard; 2]) -> Option<ShardCut> {
+    let mut sum = ShardCut::default();
     let mut version = 0u64;
     for shard in shards {
         let cut = shard.cut()?;
@@ -33,20 +33,20 @@ fn loom_cut_is_consistent_and_never_negative_across_workers() {
                 .unwrap();
         });
         if let Some(cut) = try_cut(&shards) {
-            let lag = cut.arrived.wrapping_sub(cut.completed);
-            let expected = match (cut.arrived, cut.completed) {
+            let lag = cut.inside.entered.wrapping_sub(cut.inside.left);
+            let expected = match (cut.inside.entered, cut.inside.left) {
                 (0, 0) => 0,
                 (1, 0) => 3u64.wrapping_neg(),
                 (1, 1) => 2,
                 torn => panic!("a cut that never was: {torn:?}"),
             };
             assert!(lag <= 1);
-            assert_eq!(cut.in_flight_integral, expected);
+            assert_eq!(cut.inside.integral, expected);
         }
         request.join().unwrap();
         let end = try_cut(&shards).unwrap();
         assert_eq!(
-            (end.arrived, end.completed, end.in_flight_integral),
+            (end.inside.entered, end.inside.left, end.inside.integral),
             (1, 1, 2)
         );
     });
@@ -62,15 +62,39 @@ fn loom_single_shard_triple_is_never_torn() {
             writer.complete(Nanos(17));
         });
         if let Some(cut) = shard.cut() {
-            let in_flight_integral = match (cut.arrived, cut.completed) {
+            let in_flight_integral = match (cut.inside.entered, cut.inside.left) {
                 (0, 0) => 0,
                 (1, 0) => 10u64.wrapping_neg(),
                 (1, 1) => 7,
                 torn => panic!("torn: {torn:?}"),
             };
-            assert_eq!(cut.in_flight_integral, in_flight_integral);
+            assert_eq!(cut.inside.integral, in_flight_integral);
         }
         worker.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_cut_never_holds_more_than_are_inside() {
+    loom::model(|| {
+        let shards = Arc::new([Shard::default(), Shard::default()]);
+        let writers = shards.clone();
+        let request = thread::spawn(move || {
+            writers[0].arrive(Nanos(1));
+            writers[0].hold(Nanos(2));
+            writers[0].release(Nanos(4));
+        });
+        if let Some(cut) = try_cut(&shards) {
+            assert!(cut.held.inside() <= cut.inside.inside());
+            let expected = match (cut.held.entered, cut.held.left) {
+                (0, 0) => 0,
+                (1, 0) => 2u64.wrapping_neg(),
+                (1, 1) => 2,
+                torn => panic!("a cut that never was: {torn:?}"),
+            };
+            assert_eq!(cut.held.integral, expected);
+        }
+        request.join().unwrap();
     });
 }
 

@@ -8,6 +8,7 @@
 //! reading is a consistent cut over all shards: in-flight is exact and never
 //! negative, and the integral of in-flight over time needs no sampling.
 
+mod account;
 mod guard;
 mod reading;
 mod shard;
@@ -19,7 +20,7 @@ mod loom_tests;
 
 use crossbeam_utils::CachePadded;
 
-use self::shard::{Cut, Shard};
+use self::shard::{Shard, ShardCut};
 pub use self::{
     guard::{Held, InFlight},
     reading::Reading,
@@ -45,8 +46,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger for up to `workers` writing threads at full speed; further
-    /// threads share one shard behind a mutex. `wake` is rung when in-flight
+    /// A ledger for `workers` writing threads at full speed, up to 1,024; any other
+    /// thread shares one shard behind a mutex. `wake` is rung when in-flight
     /// reaches the level set by [`arm`](Self::arm).
     #[must_use]
     pub fn new(workers: usize, wake: Wake) -> Self {
@@ -95,14 +96,21 @@ impl Ledger {
         self.write(|shard| shard.complete(now));
     }
 
-    /// Counts a request as held until the guard is dropped.
+    /// Counts a request as held, from now until the guard is dropped.
     pub fn hold<L: AsRef<Self>>(ledger: L) -> Held<L> {
-        ledger.as_ref().write(Shard::hold);
+        ledger.as_ref().hold_at(Nanos::now());
         Held::new(ledger)
     }
 
-    fn release(&self) {
-        self.write(Shard::release);
+    /// Counts a request as held from `now` on. Pair it with one
+    /// [`release_at`](Self::release_at), or better, use [`hold`](Self::hold).
+    pub fn hold_at(&self, now: Nanos) {
+        self.write(|shard| shard.hold(now));
+    }
+
+    /// Counts a request as held no more, on any thread.
+    pub fn release_at(&self, now: Nanos) {
+        self.write(|shard| shard.release(now));
     }
 
     /// Runs `f` on the shard that the calling thread alone may write.
@@ -147,10 +155,11 @@ impl Ledger {
             if let Some(cut) = self.try_cut() {
                 return Reading {
                     at: clock(),
-                    arrived: cut.arrived,
-                    completed: cut.completed,
-                    in_flight_integral: cut.in_flight_integral,
-                    held: self.held(),
+                    arrived: cut.inside.entered,
+                    completed: cut.inside.left,
+                    in_flight_integral: cut.inside.integral,
+                    held: cut.held.inside(),
+                    held_integral: cut.held.integral,
                 };
             }
             spin();
@@ -160,8 +169,8 @@ impl Ledger {
     /// Double collect (Afek et al., "Atomic snapshots of shared memory", 1993):
     /// if no shard changed between two passes, all the values read in the
     /// first were true at one instant, the one between the passes.
-    fn try_cut(&self) -> Option<Cut> {
-        let mut sum = Cut::default();
+    fn try_cut(&self) -> Option<ShardCut> {
+        let mut sum = ShardCut::default();
         // The shards' versions only grow, so their sum is unchanged only if
         // each of them is.
         let mut version = 0u64;
@@ -177,19 +186,10 @@ impl Ledger {
         (again == version).then_some(sum)
     }
 
-    /// Requests held now. Exits are read before entries, so that it is never
-    /// negative.
+    /// Requests held now.
     #[must_use]
     pub fn held(&self) -> u64 {
-        let released = self
-            .shards
-            .iter()
-            .fold(0u64, |n, s| n.wrapping_add(s.released()));
-        let held = self
-            .shards
-            .iter()
-            .fold(0u64, |n, s| n.wrapping_add(s.held()));
-        held.wrapping_sub(released)
+        self.read().held
     }
 
     /// Asks to be woken when in-flight reaches `level`. Returns `true` if it
@@ -214,7 +214,7 @@ impl Ledger {
             shard.arm(share);
         }
         // What arrived while the marks were being set was seen by neither side
-        // unless it is looked at once more. `Shard::arm` explains why this
+        // unless it is looked at once more. `Account::synchronise` explains why this
         // reading sees every arrival that did not see its mark.
         self.in_flight() >= level
     }

@@ -14,10 +14,15 @@ pub struct Reading {
     pub arrived: u64,
     /// Requests that have gone out.
     pub completed: u64,
-    /// Sum of completion times minus sum of arrival times, in ns, wrapping.
+    /// The part of the integral of in-flight over time that events have settled:
+    /// sum of completion times minus sum of arrival times, in ns, wrapping. See
+    /// [`integral`](Self::integral).
     pub in_flight_integral: u64,
     /// Requests waiting for a replica.
     pub held: u64,
+    /// As [`in_flight_integral`](Self::in_flight_integral), of those that wait: sum of
+    /// the times at which waits ended minus sum of those at which they began.
+    pub held_integral: u64,
 }
 
 impl Reading {
@@ -27,7 +32,7 @@ impl Reading {
         self.arrived.wrapping_sub(self.completed)
     }
 
-    /// With the counts of other ledgers added, whose areas are on the same clock.
+    /// With the counts of other ledgers added, whose integrals are on the same clock.
     #[must_use]
     pub fn plus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_add(others.arrived);
@@ -36,6 +41,7 @@ impl Reading {
             .in_flight_integral
             .wrapping_add(others.in_flight_integral);
         self.held = self.held.wrapping_add(others.held);
+        self.held_integral = self.held_integral.wrapping_add(others.held_integral);
         self
     }
 
@@ -48,6 +54,7 @@ impl Reading {
             .in_flight_integral
             .wrapping_sub(others.in_flight_integral);
         self.held = self.held.wrapping_sub(others.held);
+        self.held_integral = self.held_integral.wrapping_sub(others.held_integral);
         self
     }
 
@@ -57,6 +64,13 @@ impl Reading {
     pub fn integral(&self) -> u64 {
         self.in_flight_integral
             .wrapping_add(self.in_flight().wrapping_mul(self.at.0))
+    }
+
+    /// As [`integral`](Self::integral), of those that wait.
+    #[must_use]
+    pub fn held_integral_at(&self) -> u64 {
+        self.held_integral
+            .wrapping_add(self.held.wrapping_mul(self.at.0))
     }
 
     /// The integral in request-seconds, for a counter that starts with the process.
@@ -81,14 +95,25 @@ impl Reading {
     /// much longer.
     #[must_use]
     pub fn mean_in_flight(&self, earlier: &Self) -> f64 {
+        self.mean(earlier, self.in_flight(), Self::integral)
+    }
+
+    /// Mean of those that waited between `earlier` and this reading, as
+    /// [`mean_in_flight`](Self::mean_in_flight).
+    #[must_use]
+    pub fn mean_held(&self, earlier: &Self) -> f64 {
+        self.mean(earlier, self.held, Self::held_integral_at)
+    }
+
+    fn mean(&self, earlier: &Self, present: u64, integral: fn(&Self) -> u64) -> f64 {
         let span = self.since(earlier).as_nanos() as f64;
         if span == 0.0 {
-            return self.in_flight() as f64;
+            return present as f64;
         }
         // Signed: over a very short interval, what moves to the next may be more
         // than all there is.
-        let in_flight_integral = self.integral().wrapping_sub(earlier.integral()) as i64;
-        (in_flight_integral as f64 / span).max(0.0)
+        let area = integral(self).wrapping_sub(integral(earlier)) as i64;
+        (area as f64 / span).max(0.0)
     }
 
     /// Arrivals a second since `earlier`; 0 if no time has passed.

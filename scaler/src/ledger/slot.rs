@@ -2,8 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Threads that have a number of their own at most: every worker that may be
+/// configured (`TAILBACK_WORKERS`, up to 1,024), and 64 more.
+pub(super) const MOST: usize = WORDS * 64;
+const WORDS: usize = 17;
+
 /// One bit a number in use.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+static TAKEN: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 
 struct Slot(Option<usize>);
 
@@ -11,8 +16,8 @@ thread_local! {
     static SLOT: Slot = Slot::claim();
 }
 
-/// The calling thread's number, below 64, its own while it lives. `None` if 64
-/// threads have one, or if the thread is being torn down.
+/// The calling thread's number, below [`MOST`], its own while it lives. `None` if
+/// as many threads have one, or if the thread is being torn down.
 #[inline]
 pub(super) fn of_this_thread() -> Option<usize> {
     SLOT.try_with(|slot| slot.0).ok().flatten()
@@ -20,23 +25,32 @@ pub(super) fn of_this_thread() -> Option<usize> {
 
 impl Slot {
     fn claim() -> Self {
-        let mut taken = TAKEN.load(Ordering::Relaxed);
-        loop {
-            let free = (!taken).trailing_zeros();
-            if free == 64 {
-                return Self(None);
-            }
-            // Acquire pairs with the release in `drop`: what the number's
-            // former owner wrote to its shards is seen by the new one.
-            match TAKEN.compare_exchange_weak(
-                taken,
-                taken | 1 << free,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Self(Some(free as usize)),
-                Err(now) => taken = now,
-            }
+        let claimed = TAKEN
+            .iter()
+            .enumerate()
+            .find_map(|(word, taken)| Some(word * 64 + claim_bit(taken)?));
+        Self(claimed)
+    }
+}
+
+/// The lowest free bit, taken.
+fn claim_bit(word: &AtomicU64) -> Option<usize> {
+    let mut taken = word.load(Ordering::Relaxed);
+    loop {
+        let free = (!taken).trailing_zeros();
+        if free == 64 {
+            return None;
+        }
+        // Acquire pairs with the release in `drop`: what the number's
+        // former owner wrote to its shards is seen by the new one.
+        match word.compare_exchange_weak(
+            taken,
+            taken | 1 << free,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return Some(free as usize),
+            Err(now) => taken = now,
         }
     }
 }
@@ -44,7 +58,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(number) = self.0 {
-            TAKEN.fetch_and(!(1 << number), Ordering::Release);
+            TAKEN[number / 64].fetch_and(!(1 << (number % 64)), Ordering::Release);
         }
     }
 }

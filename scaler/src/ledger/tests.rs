@@ -61,12 +61,43 @@ fn counters_may_wrap() {
 }
 
 #[test]
-fn held_is_counted_beside_in_flight() {
+fn held_is_counted_and_integrated_beside_in_flight() {
     let ledger = Ledger::new(1, Wake::default());
     let wait = Ledger::hold(&ledger);
     assert_eq!(ledger.read().held, 1);
     drop(wait);
     assert_eq!(ledger.read().held, 0);
+
+    let ledger = Ledger::new(1, Wake::default());
+    let start = ledger.read_with(|| secs(10));
+    ledger.hold_at(secs(10)); // 1 waits for 2 s
+    ledger.hold_at(secs(12)); // 2 for 3 s
+    ledger.release_at(secs(15)); // 1 for 5 s
+    let end = ledger.read_with(|| secs(20));
+    assert!((end.mean_held(&start) - 1.3).abs() < 1e-9);
+    assert_eq!((end.held, end.in_flight()), (1, 0));
+}
+
+#[test]
+fn every_worker_that_may_be_configured_writes_a_shard_of_its_own() {
+    const WORKERS: usize = 200;
+    let ledger = Arc::new(Ledger::new(slot::MOST, Wake::default()));
+    let all = Arc::new(std::sync::Barrier::new(WORKERS));
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let (ledger, all) = (ledger.clone(), all.clone());
+            thread::spawn(move || {
+                ledger.count_in(secs(1));
+                // A thread that ends gives its number back.
+                all.wait();
+            })
+        })
+        .collect();
+    workers.into_iter().for_each(|w| w.join().unwrap());
+    let arrivals = |shard: &Shard| shard.cut().unwrap().inside.entered;
+    let own = ledger.shards.iter().filter(|shard| arrivals(shard) == 1);
+    assert_eq!(own.count(), WORKERS);
+    assert!(slot::MOST > 1024, "TAILBACK_WORKERS goes up to 1024");
 }
 
 #[test]

@@ -96,6 +96,10 @@ fn next(reading: &Reading, step: &Step) -> Reading {
             .wrapping_sub(entered)
             .wrapping_add(leave.wrapping_mul(at.0)),
         held: (inside - leave) * step.wait / 100,
+        // All that waited until now has got a slot, or left, and others wait.
+        held_integral: (reading.held_integral)
+            .wrapping_add(reading.held.wrapping_mul(at.0))
+            .wrapping_sub(((inside - leave) * step.wait / 100).wrapping_mul(at.0)),
     }
 }
 

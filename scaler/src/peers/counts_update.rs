@@ -40,6 +40,9 @@ pub struct Counts {
     pub held: u64,
     /// The integral of in-flight over time, in request-nanoseconds; wraps.
     pub request_ns: u64,
+    /// The same of those that wait. Older proxies do not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ns: Option<u64>,
     /// Replicas it asks for, if it is the one that asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
@@ -74,6 +77,7 @@ impl Counts {
             completed: reading.completed,
             held: reading.held,
             request_ns: reading.integral(),
+            held_ns: Some(reading.held_integral_at()),
             desired,
         }
     }
@@ -82,12 +86,12 @@ impl Counts {
         self.arrived.wrapping_sub(self.completed)
     }
 
-    /// Whether the integral is all that differs.
+    /// Whether the integrals are all that differs.
     fn stands_still_since(&self, before: &Self) -> bool {
-        let request_ns = before.request_ns;
         *before
             == Self {
-                request_ns,
+                request_ns: before.request_ns,
+                held_ns: before.held_ns,
                 ..self.clone()
             }
     }

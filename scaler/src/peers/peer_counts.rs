@@ -43,7 +43,7 @@ pub struct PeerCounts {
     /// Our own instance, which is no peer.
     own: String,
     /// By instance.
-    members: BTreeMap<String, Peer>,
+    peers: BTreeMap<String, Peer>,
     /// By model: what those have counted that are gone. All of it completed.
     retired: BTreeMap<String, Reading>,
     changes: BTreeMap<String, CountsChange>,
@@ -102,8 +102,9 @@ struct Peer {
 struct Account {
     ledger: u64,
     part: Reading,
-    /// The integral when it was said.
+    /// The integrals when it was said.
     request_ns: u64,
+    held_ns: u64,
 }
 
 impl PeerCounts {
@@ -112,7 +113,7 @@ impl PeerCounts {
     pub fn new(own: String) -> Self {
         Self {
             own,
-            members: BTreeMap::new(),
+            peers: BTreeMap::new(),
             retired: BTreeMap::new(),
             changes: BTreeMap::new(),
         }
@@ -123,7 +124,7 @@ impl PeerCounts {
         if update.instance == self.own {
             return UpdateResult::Own;
         }
-        if let Some(known) = self.members.get(&update.instance) {
+        if let Some(known) = self.peers.get(&update.instance) {
             if known.address != address && known.lost.is_none() {
                 return UpdateResult::Duplicate;
             }
@@ -131,10 +132,8 @@ impl PeerCounts {
                 return UpdateResult::Stale;
             }
         }
-        self.retire_where(|instance, member| {
-            member.address == address && *instance != update.instance
-        });
-        let member = self.members.entry(update.instance).or_insert_with(|| Peer {
+        self.retire_where(|instance, peer| peer.address == address && *instance != update.instance);
+        let peer = self.peers.entry(update.instance).or_insert_with(|| Peer {
             address,
             at: update.at,
             // Nothing was heard of it before.
@@ -142,21 +141,23 @@ impl PeerCounts {
             leads: false,
             accounts: BTreeMap::new(),
         });
-        let steps_down = member.leads && !update.leads;
-        let unbroken = member.lost.take().is_none();
-        (member.address, member.at, member.leads) = (address, update.at, update.leads);
+        let steps_down = peer.leads && !update.leads;
+        let unbroken = peer.lost.take().is_none();
+        (peer.address, peer.at, peer.leads) = (address, update.at, update.leads);
         let mut models = update.models;
         if !unbroken {
             // A first line has all there is.
-            for model in member.accounts.keys() {
+            for model in peer.accounts.keys() {
                 models.entry(model.clone()).or_default();
             }
         }
         for (model, counts) in models {
-            let account = counts.as_ref().map(|counts| Account::new(counts, now));
+            let account = counts
+                .as_ref()
+                .map(|counts| Account::new(counts, peer.accounts.get(&model), now));
             let before = match account {
-                Some(account) => member.accounts.insert(model.clone(), account),
-                None => member.accounts.remove(&model),
+                Some(account) => peer.accounts.insert(model.clone(), account),
+                None => peer.accounts.remove(&model),
             };
             let goes_on = before.is_some_and(|b| account.is_some_and(|a| a.ledger == b.ledger));
             let mut correction = Reading::default();
@@ -180,23 +181,21 @@ impl PeerCounts {
 
     /// Nobody hears from `address` any more.
     pub fn lost(&mut self, address: SocketAddr, now: Nanos) {
-        let at_it = |member: &&mut Peer| member.address == address;
-        for member in self.members.values_mut().filter(at_it) {
-            member.lost.get_or_insert(now);
-            member.leads = false;
+        let at_it = |peer: &&mut Peer| peer.address == address;
+        for peer in self.peers.values_mut().filter(at_it) {
+            peer.lost.get_or_insert(now);
+            peer.leads = false;
         }
     }
 
     /// Exactly these addresses are listed.
     pub fn listed(&mut self, addresses: &BTreeSet<SocketAddr>) {
-        self.retire_where(|_, member| {
-            member.lost.is_some() && !addresses.contains(&member.address)
-        });
+        self.retire_where(|_, peer| peer.lost.is_some() && !addresses.contains(&peer.address));
     }
 
     /// Time passes. Call it every second or so.
     pub fn pass(&mut self, now: Nanos) {
-        self.retire_where(|_, member| member.lost.is_some_and(|lost| now.since(lost) >= KEPT));
+        self.retire_where(|_, peer| peer.lost.is_some_and(|lost| now.since(lost) >= KEPT));
     }
 
     /// The models whose sums have changed since the last call.
@@ -208,40 +207,40 @@ impl PeerCounts {
     #[must_use]
     pub fn total(&self, model: &str) -> Reading {
         let retired = self.retired.get(model).copied().unwrap_or_default();
-        self.members
+        self.peers
             .values()
-            .filter_map(|member| member.accounts.get(model))
+            .filter_map(|peer| peer.accounts.get(model))
             .fold(retired, |sum, account| sum.plus(&account.part))
     }
 
     /// How many peers there are, the lost ones among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.peers.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.peers.is_empty()
     }
 
     /// Every peer.
     pub fn views(&self) -> impl Iterator<Item = PeerStatus> {
-        self.members.iter().map(|(instance, member)| PeerStatus {
+        self.peers.iter().map(|(instance, peer)| PeerStatus {
             instance: instance.clone(),
-            address: member.address,
-            lost: member.lost,
-            leads: member.leads,
+            address: peer.address,
+            lost: peer.lost,
+            leads: peer.leads,
         })
     }
 
     /// Rules 2 and 3.
     fn retire_where(&mut self, gone: impl Fn(&String, &Peer) -> bool) {
         let (retired, changes) = (&mut self.retired, &mut self.changes);
-        self.members.retain(|instance, member| {
-            let keep = !gone(instance, member);
-            for (model, account) in member.accounts.iter().filter(|_| !keep) {
+        self.peers.retain(|instance, peer| {
+            let keep = !gone(instance, peer);
+            for (model, account) in peer.accounts.iter().filter(|_| !keep) {
                 let change = changes.entry(model.clone()).or_default();
                 change.correction = change.correction.plus(&retire(retired, model, account));
             }
@@ -262,7 +261,18 @@ fn retire(retired: &mut BTreeMap<String, Reading>, model: &str, account: &Accoun
 // === impl Account ===
 
 impl Account {
-    fn new(counts: &Counts, now: Nanos) -> Self {
+    /// `before`: what the same proxy said last.
+    fn new(counts: &Counts, before: Option<&Self>, now: Nanos) -> Self {
+        // What a proxy does not say goes on as it was.
+        let held_ns = counts.held_ns.unwrap_or_else(|| {
+            before.map_or(0, |before| {
+                Reading {
+                    at: now,
+                    ..before.part
+                }
+                .held_integral_at()
+            })
+        });
         let in_flight = counts.arrived.wrapping_sub(counts.completed);
         Self {
             ledger: counts.ledger,
@@ -275,8 +285,10 @@ impl Account {
                     .request_ns
                     .wrapping_sub(in_flight.wrapping_mul(now.0)),
                 held: counts.held,
+                held_integral: held_ns.wrapping_sub(counts.held.wrapping_mul(now.0)),
             },
             request_ns: counts.request_ns,
+            held_ns,
         }
     }
 
@@ -286,6 +298,7 @@ impl Account {
             completed: self.part.arrived,
             in_flight_integral: self.request_ns,
             held: 0,
+            held_integral: self.held_ns,
             ..self.part
         }
     }

@@ -13,22 +13,9 @@ pub(super) const UNKNOWN_SERVICE: f64 = 1.0;
 /// As many arrivals count as a Poisson process's before any are seen.
 const POISSON: f64 = 100.0;
 
-/// Request-seconds in service between two readings: what the lag's integral holds,
-/// less those who waited, who are counted at both ends only and taken to have
-/// changed evenly. Where some wait at both ends, slots are full and those who wait
-/// come and go by chance: then those in service are taken to have changed evenly.
-/// Never less than those that stayed throughout, nor more than all that were served.
+/// Request-seconds in service between two readings: those inside less those that waited.
 pub(super) fn served_seconds(from: &Reading, to: &Reading) -> f64 {
-    let served = |at: &Reading| at.in_flight().saturating_sub(at.held) as f64;
-    let (before, after) = (served(from), served(to));
-    let mean = if from.held > 0 && to.held > 0 {
-        (before + after) / 2.0
-    } else {
-        to.mean_in_flight(from) - (from.held + to.held) as f64 / 2.0
-    };
-    let ended = to.completed.wrapping_sub(from.completed) as f64;
-    let stayed = (before - ended).max(0.0);
-    mean.clamp(stayed, (after + ended).max(stayed)) * to.since(from).as_secs_f64()
+    (to.mean_in_flight(from) - to.mean_held(from)).max(0.0) * to.since(from).as_secs_f64()
 }
 
 /// The mean time in service: by Little's law the request-seconds in service

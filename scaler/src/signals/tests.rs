@@ -89,6 +89,7 @@ fn what_is_held_is_not_served_however_unevenly_it_comes() {
             arrived,
             held: arrived,
             in_flight_integral,
+            held_integral: in_flight_integral,
             ..Reading::default()
         });
     }

@@ -90,7 +90,7 @@ impl<'a> Engine<'a> {
                 Event::Completion => self.complete(now),
                 Event::Ready => {
                     self.world.make_ready(now);
-                    while let Some(started) = self.world.next_in_line() {
+                    while let Some(started) = self.world.next_in_line(now) {
                         self.start(started, now);
                     }
                     if scaler.follows_replicas() {

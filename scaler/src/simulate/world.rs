@@ -51,6 +51,7 @@ pub(super) struct World {
     arrived: u64,
     completed: u64,
     in_flight_integral: u64,
+    held_integral: u64,
     pub ready: u32,
     pub starting: u32,
     /// Replicas asked for, as far as there is room.
@@ -74,6 +75,7 @@ impl World {
             arrived: 0,
             completed: 0,
             in_flight_integral: 0,
+            held_integral: 0,
             ready: 0,
             starting: 0,
             wanted: 0,
@@ -95,6 +97,7 @@ impl World {
             completed: self.completed,
             in_flight_integral: self.in_flight_integral,
             held: self.held(),
+            held_integral: self.held_integral,
         }
     }
 
@@ -127,6 +130,7 @@ impl World {
             return Some(Started { request, replica });
         }
         self.held.push_back(request);
+        self.held_integral = self.held_integral.wrapping_sub(now.0);
         None
     }
 
@@ -142,7 +146,7 @@ impl World {
                     replica.place = Some(self.free.len());
                     self.free.push(id);
                 }
-                self.next_in_line()
+                self.next_in_line(now)
             }
             Phase::Draining if replica.load == 0 => {
                 self.remove(id, now);
@@ -153,12 +157,13 @@ impl World {
     }
 
     /// Gives a free slot to the first in line.
-    pub(super) fn next_in_line(&mut self) -> Option<Started> {
+    pub(super) fn next_in_line(&mut self, now: Nanos) -> Option<Started> {
         if self.held.is_empty() {
             return None;
         }
         let replica = self.take()?;
         let request = self.held.pop_front()?;
+        self.held_integral = self.held_integral.wrapping_add(now.0);
         Some(Started { request, replica })
     }
 
@@ -170,6 +175,7 @@ impl World {
         self.in_flight_integral = self
             .in_flight_integral
             .wrapping_add(now.0.wrapping_mul(leaving));
+        self.held_integral = (self.held_integral).wrapping_add(now.0.wrapping_mul(leaving));
     }
 
     /// A slot of the less busy of two.
