@@ -7,41 +7,81 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tailback_config::RateLimit;
 
-/// Why a policy or a guard said what it said, with its numbers.
+/// Why a policy recommended, or a constraint changed, a count, with its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
-    /// `lag`: more is needed than is asked for.
+    /// `lag`: what arrives needs so many.
     Demand {
         /** inside now */
         lag: u64,
         /** waiting */
         held: u64,
-        /** slots that are needed now */
+        /** requests to be served at once, now */
         load: f64,
-        /** wanted, with room for growth and chance */
+        /** the same once a replica is ready that starts now */
+        coming: f64,
+        /** a replica's */
+        start_up: Duration,
+        /** recommended */
         replicas: u32,
         /** a replica's */
         slots: u32,
     },
-    /// `lag`: replicas are worth starting, as demand for them keeps coming back.
+    /// `lag`: a steady load needs so many, with a reserve for chance.
+    SteadyLoad {
+        /** requests a second */
+        rate: f64,
+        /** seconds a request takes */
+        service: f64,
+        /** recommended */
+        replicas: u32,
+        /** a replica's */
+        slots: u32,
+    },
+    /// `lag`: what waits is worked off beside what arrives.
+    Backlog {
+        /** inside now */
+        lag: u64,
+        /** waiting */
+        held: u64,
+        /** requests to be served at once */
+        load: f64,
+        /** recommended */
+        replicas: u32,
+        /** a replica's */
+        slots: u32,
+    },
+    /// `lag`: replicas are worth keeping or starting, as demand for them keeps coming back.
     Recurring {
-        /** slots that are needed now */
-        load: f64,
-        /** a replica's */
-        slots: u32,
-        /** wanted */
+        /** recommended */
         replicas: u32,
         /** a replica's */
         start_up: Duration,
     },
-    /// `lag`: less is needed, and no more is worth keeping.
-    LessDemand {
-        /** slots that are needed */
-        load: f64,
+    /// `lag`: as many as may carry what is inside.
+    InFlight {
+        /** inside now */
+        lag: u64,
+        /** recommended */
+        replicas: u32,
         /** a replica's */
-        slots: u32,
-        /** a replica's */
-        start_up: Duration,
+        threshold: u32,
+    },
+    /// `lag`: one stays, as the model was used lately.
+    InUse {
+        /** since the last use */
+        idle: Duration,
+        /** after which it may go */
+        inactive: Duration,
+    },
+    /// `lag`: nothing was ever asked of the model.
+    NoDemand,
+    /// What another autoscaler would ask for, in a simulation.
+    Reference {
+        /** its name */
+        policy: &'static str,
+        /** recommended */
+        replicas: u32,
     },
     /// The lag is over, or for `lag-step` at, the threshold.
     LagOverThreshold {
@@ -61,7 +101,7 @@ pub enum Reason {
         /** a replica's */
         threshold: u32,
     },
-    /// `lag-step`: requests wait, and there is no replica.
+    /// Requests wait, and there is no replica.
     NoneThere {
         /** inside now */
         lag: u64,
@@ -71,7 +111,7 @@ pub enum Reason {
         /** for how long */
         idle: Duration,
     },
-    /// The present count is right.
+    /// `lag-step`: the present count is right.
     Enough {
         /** inside now */
         lag: u64,
@@ -186,8 +226,13 @@ impl Reason {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Demand { .. } => "demand",
+            Self::SteadyLoad { .. } => "steady_load",
+            Self::Backlog { .. } => "backlog",
             Self::Recurring { .. } => "recurring",
-            Self::LessDemand { .. } => "less_demand",
+            Self::InFlight { .. } => "in_flight",
+            Self::InUse { .. } => "in_use",
+            Self::NoDemand => "no_demand",
+            Self::Reference { .. } => "reference",
             Self::LagOverThreshold { .. } | Self::LagStaysOver { .. } => "lag_over_threshold",
             Self::NoneThere { .. } => "none_there",
             Self::Unused { .. } => "unused",
@@ -222,7 +267,7 @@ impl Serialize for Reason {
 pub struct Decision {
     /// The count from now on.
     pub desired: u32,
-    /// What led to it: the policy's reason first, then each guard that changed it.
+    /// What led to it: the policy's reason first, then each constraint that changed it.
     pub reasons: Vec<Reason>,
 }
 

@@ -9,12 +9,9 @@ use crate::{
     constraints::constrain,
     decision::Decision,
     ledger::Reading,
-    policy::{Observation, Policy, PolicyState, RateLimit, Settings, recommend, wake_at},
+    policy::{self, Observation, RateLimit, ScalingPolicy, Settings, Tuning},
     signals::Signals,
 };
-
-/// `lag` decides at least this often: it weighs each second of demand.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// What is known of a model's replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,13 +36,14 @@ pub struct Evaluation {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ModelScaler {
     settings: Settings,
     desired: u32,
     history: History,
     signals: Signals,
-    state: PolicyState,
+    policy: Box<dyn ScalingPolicy>,
+    tuning: Tuning,
     /// When it found replicas that it had not asked for.
     found: Option<Nanos>,
     /// When a replica last got ready, or none was on its way.
@@ -66,12 +64,19 @@ impl ModelScaler {
     /// Begins with `desired` replicas asked for.
     #[must_use]
     pub fn new(settings: Settings, desired: u32, first: Reading) -> Self {
+        Self::with_tuning(settings, desired, first, &Tuning::default())
+    }
+
+    /// The same, with other constants.
+    #[must_use]
+    pub fn with_tuning(settings: Settings, desired: u32, first: Reading, tuning: &Tuning) -> Self {
         Self {
+            policy: policy::named(settings.policy, tuning),
+            tuning: *tuning,
             settings,
             desired,
             history: History::default(),
-            signals: Signals::new(first),
-            state: PolicyState::default(),
+            signals: Signals::new(first, tuning),
             found: None,
             progressed: first.at,
             raised: first.at,
@@ -97,6 +102,9 @@ impl ModelScaler {
 
     /// From now on it goes by `settings`; it keeps what it has learned.
     pub fn configure(&mut self, settings: Settings) {
+        if settings.policy != self.settings.policy {
+            self.policy = policy::named(settings.policy, &self.tuning);
+        }
         self.settings = settings;
     }
 
@@ -106,10 +114,10 @@ impl ModelScaler {
     /// the line.
     pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
         self.signals.observe(reading);
-        let period = match self.settings.policy {
-            Policy::Lag => period.min(LOOK),
-            Policy::LagStep => period,
-        };
+        let period = self
+            .policy
+            .interval()
+            .map_or(period, |most| period.min(most));
         let waits = self.waits(&reading);
         let begins = waits && !self.waited;
         self.waited &= waits;
@@ -133,7 +141,7 @@ impl ModelScaler {
         (self.ready, self.starting) = (replicas.ready, replicas.starting);
         self.waited = self.waits(&reading);
         let seen = self.observe(&reading, replicas);
-        let recommendation = recommend(&seen, &self.settings, &mut self.state, reading.at);
+        let recommendation = self.policy.recommend(&seen, &self.settings);
         let decision = constrain(&seen, &self.settings, recommendation);
         Evaluation { seen, decision }
     }
@@ -169,13 +177,20 @@ impl ModelScaler {
     /// The lag at which to decide at once; `None`: nothing would change.
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
-        wake_at(&self.settings, self.desired)
+        let settings = &self.settings;
+        if !settings.scaled || self.desired >= settings.max.max(settings.min) {
+            return None;
+        }
+        match self.desired {
+            // Without a replica the first request is reason enough.
+            0 => Some(1),
+            desired => self.policy.wake_at(settings, desired),
+        }
     }
 
     fn observe(&self, reading: &Reading, replicas: &Replicas) -> Observation {
         Observation {
-            lag: reading.in_flight(),
-            held: reading.held,
+            reading: *reading,
             demand: self.signals.demand(self.settings.target_wait),
             desired: self.desired,
             lowest: self

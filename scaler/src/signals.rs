@@ -9,7 +9,7 @@ mod learned;
 use std::{collections::VecDeque, time::Duration};
 
 use self::learned::{Dispersion, Service, UNKNOWN_SERVICE, served_seconds};
-use crate::{clock::Nanos, ledger::Reading};
+use crate::{clock::Nanos, ledger::Reading, policy::Tuning};
 
 /// How far apart the kept readings are, at least.
 const SPACING: Duration = Duration::from_millis(900);
@@ -25,11 +25,6 @@ pub const RATE: Duration = Duration::from_secs(60);
 const SHORTEST_RATE: Duration = Duration::from_secs(5);
 /// Growth is looked for on these scales of time, in seconds.
 const GROWTH: [u64; 4] = [30, 60, 120, 300];
-/// As many standard deviations are left to chance: looked at four ways all the
-/// time, less would see growth several times an hour where there is none.
-const CHANCE: f64 = 3.0;
-/// The mean of fewer requests is still much of chance.
-const SAMPLE: f64 = 30.0;
 /// The mean lag is taken over this window.
 const LAG: Duration = Duration::from_secs(10);
 
@@ -43,6 +38,7 @@ pub struct Signals {
     last: Reading,
     service: Service,
     dispersion: Dispersion,
+    tuning: Tuning,
 }
 
 /// Demand up to now.
@@ -69,13 +65,14 @@ pub struct Demand {
 impl Signals {
     /// Starts at `first`; the model counts as used then.
     #[must_use]
-    pub fn new(first: Reading) -> Self {
+    pub fn new(first: Reading, tuning: &Tuning) -> Self {
         Self {
             kept: VecDeque::from([first]),
             used: first.at,
             last: first,
-            service: Service::default(),
-            dispersion: Dispersion::default(),
+            service: Service::new(tuning),
+            dispersion: Dispersion::new(tuning),
+            tuning: *tuning,
         }
     }
 
@@ -192,13 +189,13 @@ impl Signals {
     }
 
     /// How long a request is in service. As long as few have ended, against a
-    /// [sample](SAMPLE) and those that are served now (as when many replicas begin
+    /// [sample](Tuning::service_sample) and those that are served now (as when many replicas begin
     /// at once), what was served says that requests are long, but not that they
     /// are longer than those that are served now have been.
     fn service(&self) -> f64 {
         let mean = self.service.mean();
         let served = self.last.in_flight().saturating_sub(self.last.held) as f64;
-        if served == 0.0 || self.service.completed() >= served.max(SAMPLE) {
+        if served == 0.0 || self.service.completed() >= served.max(self.tuning.service_sample) {
             return mean;
         }
         mean.min(self.age().max(UNKNOWN_SERVICE))
@@ -224,7 +221,7 @@ impl Signals {
             let Some(step) = self.step(Duration::from_secs(seconds)) else {
                 continue;
             };
-            if step.height > CHANCE * step.deviation {
+            if step.height > self.tuning.growth_deviations * step.deviation {
                 growth = growth.max((step.height / step.seconds).min(most));
             }
             most = most.min(((step.height + step.deviation) / step.seconds).max(0.0));

@@ -206,7 +206,8 @@ fn a_request_that_comes_in_pieces_wakes_it_as_well() {
     eventually("its arrival to be looked at", || {
         let state = proxy.model("m");
         let reason = state["replicas"]["reason"].to_string();
-        state["inFlight"] == 1 && reason.contains("lag 1")
+        state["inFlight"] == 1 && reason.contains("1 in flight")
+            || reason.contains("1 request is in flight")
     });
     assert_eq!(cluster.replicas(), 0, "nothing waits yet");
     caller.send(body).unwrap();

@@ -8,21 +8,25 @@
 //! a rule has both more requests in time and fewer replica-seconds.
 //!
 //! ```text
-//! policies [--rates 1,10,50] [--functions COUNTS.csv] [TRACE.csv …]
+//! policies [--rates 1,10,50] [--functions COUNTS.csv] [--sensitivity | --lag NAME=VALUE,…] [TRACE.csv …]
 //! ```
+//! `--sensitivity` instead prints a table of how `lag` fares with each of its constants
+//! halved and doubled; `--lag` changes some of them.
+//!
 //! `COUNTS.csv` is the Azure Functions trace of 2019: a line a function and day,
 //! `func_idx,hash8,day,m1,…,m1440`; its first day is taken, at 0.5 s a request.
 
 use std::{
-    env,
+    env, fmt,
     fs::{File, read_to_string},
     io::BufReader,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use tailback_scaler::{
-    policy::Policy,
+    policy::{Policy, Tuning},
     simulate::{
         Comparison, Conditions, Contender, Setup, SimulationResult, StartUp, Trace, read,
         shapes::{self, Shape},
@@ -61,6 +65,8 @@ fn main() -> ExitCode {
 
 fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     let mut rates = vec![1.0, 10.0, 50.0];
+    let mut sensitivity = false;
+    let mut tuning = Tuning::default();
     let mut traces: Vec<(String, Trace)> = Vec::new();
     for shape in Shape::ALL {
         traces.push((shape.to_string(), shape.trace(SEED)));
@@ -68,6 +74,8 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--rates" => rates = numbers(&words.next().unwrap_or_default())?,
+            "--sensitivity" => sensitivity = true,
+            "--lag" => change(&mut tuning, &words.next().unwrap_or_default())?,
             "--functions" => traces.extend(functions(&words.next().unwrap_or_default())?),
             path => {
                 let file = File::open(path).map_err(|error| format!("{path}: {error}"))?;
@@ -79,45 +87,88 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
             }
         }
     }
+    let cases = cases(traces, &rates);
+    if sensitivity {
+        print_sensitivity(&cases);
+        return Ok(());
+    }
     let mut score = Score::default();
     println!("{}", heading());
-    for (name, trace) in &traces {
-        for &rate in &rates {
-            if trace.requests().len() as f64 * rate > MOST_REQUESTS {
-                continue;
-            }
-            let trace = if rate == 1.0 {
-                trace.clone()
-            } else {
-                trace.times(rate, JITTER, SEED)
-            };
-            for start_up in START_UPS {
-                for concurrency in CONCURRENCIES {
-                    let case = format!("{name} ×{rate} {start_up} s {concurrency}");
-                    let found = compare(&trace, start_up, concurrency);
-                    score.add(&case, &found, late_anyway(&trace, start_up, concurrency));
-                }
-            }
-        }
+    for case in &cases {
+        let mut contenders = vec![Contender::Live(Policy::Lag)];
+        contenders.extend(FIELD);
+        let found = case.compare(&contenders, &tuning);
+        let anyway = late_anyway(&case.trace, case.start_up, case.concurrency);
+        score.add(&case.to_string(), &found, anyway);
     }
     score.print();
     Ok(())
 }
 
-fn compare(trace: &Trace, start_up: u64, concurrency: u32) -> Comparison {
-    let conditions = Conditions {
-        concurrency: Some(concurrency),
-        start_up: StartUp::Constant(Duration::from_secs(start_up)),
-        seed: SEED,
-        ..Conditions::default()
-    };
-    let setup = Setup {
-        slo_wait: SLO_WAIT,
-        ..Setup::new(conditions, None, 1, 100_000)
-    };
-    let mut contenders = vec![Contender::Live(Policy::Lag)];
-    contenders.extend(FIELD);
-    Comparison::run(trace, &contenders, &setup)
+/// A trace under conditions.
+struct Case {
+    name: String,
+    trace: Arc<Trace>,
+    rate: f64,
+    start_up: u64,
+    concurrency: u32,
+}
+
+fn cases(traces: Vec<(String, Trace)>, rates: &[f64]) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, trace) in traces {
+        for &rate in rates {
+            if trace.requests().len() as f64 * rate > MOST_REQUESTS {
+                continue;
+            }
+            let trace = Arc::new(match rate {
+                1.0 => trace.clone(),
+                rate => trace.times(rate, JITTER, SEED),
+            });
+            for start_up in START_UPS {
+                for concurrency in CONCURRENCIES {
+                    cases.push(Case {
+                        name: name.clone(),
+                        trace: trace.clone(),
+                        rate,
+                        start_up,
+                        concurrency,
+                    });
+                }
+            }
+        }
+    }
+    cases
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            rate,
+            start_up,
+            concurrency,
+            ..
+        } = self;
+        write!(f, "{name} ×{rate} {start_up} s {concurrency}")
+    }
+}
+
+impl Case {
+    fn compare(&self, contenders: &[Contender], tuning: &Tuning) -> Comparison {
+        let conditions = Conditions {
+            concurrency: Some(self.concurrency),
+            start_up: StartUp::Constant(Duration::from_secs(self.start_up)),
+            seed: SEED,
+            ..Conditions::default()
+        };
+        let setup = Setup {
+            slo_wait: SLO_WAIT,
+            tuning: *tuning,
+            ..Setup::new(conditions, None, 1, 100_000)
+        };
+        Comparison::run(&self.trace, contenders, &setup)
+    }
 }
 
 /// The share of requests that is late whoever scales: with the one replica there
@@ -139,6 +190,61 @@ fn late_anyway(trace: &Trace, start_up: u64, concurrency: u32) -> f64 {
         *slot = begins + request.service;
     }
     late as f64 / requests.len() as f64
+}
+
+// === the constants of `lag` ===
+
+/// `NAME=VALUE,…`.
+fn change(tuning: &mut Tuning, text: &str) -> Result<(), String> {
+    for one in text.split(',') {
+        let found = one.split_once('=').and_then(|(name, value)| {
+            let (_, constant) = Tuning::CONSTANTS.iter().find(|(n, _)| *n == name.trim())?;
+            Some((constant, value.trim().parse().ok()?))
+        });
+        let Some((constant, value)) = found else {
+            let names = Tuning::CONSTANTS.map(|(name, _)| name).join(", ");
+            return Err(format!(
+                "--lag: found {one:?}, expected NAME=NUMBER, NAME one of {names}"
+            ));
+        };
+        *constant(tuning) = value;
+    }
+    Ok(())
+}
+
+/// Percent late and cost as a multiple of the bound: means over `cases`.
+fn fares(cases: &[Case], tuning: &Tuning) -> (f64, f64) {
+    let (mut late, mut cost) = (0.0, 0.0);
+    for case in cases {
+        let found = case.compare(&[Contender::Live(Policy::Lag)], tuning);
+        for lag in &found.outcomes {
+            late += 1.0 - lag.attainment(SLO_WAIT);
+            cost += (lag.replica_seconds / found.needed.max(f64::MIN_POSITIVE)).ln();
+        }
+    }
+    let count = cases.len().max(1) as f64;
+    (100.0 * late / count, (cost / count).exp())
+}
+
+/// A table in Markdown.
+fn print_sensitivity(cases: &[Case]) {
+    let cell = |(late, cost): (f64, f64)| format!("{late:.2} %, {cost:.2}×");
+    let default = cell(fares(cases, &Tuning::default()));
+    println!("{} cases; as it is: {default}\n", cases.len());
+    println!("| constant | is | half | double |\n|---|---|---|---|");
+    for (name, constant) in Tuning::CONSTANTS {
+        let fares_times = |factor: f64| {
+            let mut tuning = Tuning::default();
+            *constant(&mut tuning) *= factor;
+            cell(fares(cases, &tuning))
+        };
+        let is = *constant(&mut Tuning::default());
+        println!(
+            "| `{name}` | {is} | {} | {} |",
+            fares_times(0.5),
+            fares_times(2.0)
+        );
+    }
 }
 
 // === the score ===

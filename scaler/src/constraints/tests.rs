@@ -110,7 +110,7 @@ fn follows_each_documented_rule() {
 fn refusal_says_why() {
     let decision = decide(&settings(), 5, 4, 4, 0);
     let why = decision.reasons.last().unwrap().to_string();
-    assert_eq!(why, "5 wanted, but the server has room for 4 only");
+    assert_eq!(why, "5 recommended, but the server has room for 4 only");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn what_was_found_is_kept_until_demand_has_been_watched() {
     assert_eq!(early.desired, 5);
     assert_eq!(
         early.reasons.last().unwrap().to_string(),
-        "1 would do, but demand has been watched for 63 s only; scale-down waits for 64 s"
+        "1 would be enough, but demand has been watched for 63 s only; scale-down waits for 64 s"
     );
     assert_eq!(
         constrain(&seen(64), &settings(), recommendation()).desired,
@@ -189,7 +189,7 @@ fn limits_do_not_wait_where_a_bound_is_passed_and_say_what_was_wanted() {
         max,
         ..settings()
     };
-    let bounded = "bounded by minReplicas";
+    let bounded = "recommended; minReplicas is";
     let limited = "no more than 1 in 60 s";
     for (wanted, desired, (min, max), expected, why) in [
         (7, 2, (1, 3), 3, &[bounded][..]),

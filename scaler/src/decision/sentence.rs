@@ -11,82 +11,111 @@ impl fmt::Display for Reason {
                 lag,
                 held,
                 load,
+                coming,
+                start_up,
+                replicas,
+                slots,
+            } => {
+                let (now, coming) = (About(*load).to_string(), About(*coming).to_string());
+                write!(f, "arrivals need about {now} requests served at once")?;
+                if now != coming {
+                    let start_up = start_up.as_secs_f64();
+                    write!(
+                        f,
+                        ", and {coming} in {start_up:.0} s, when a replica started now is ready"
+                    )?;
+                }
+                write!(f, ": {} ({})", Each(*replicas, *slots), Inside(*lag, *held))
+            }
+            Self::SteadyLoad {
+                rate,
+                service,
                 replicas,
                 slots,
             } => write!(
                 f,
-                "lag {lag}{}: {load:.2} slots are needed now; with room for growth and chance, {} of {slots}",
-                Waiting(*held),
-                Count(*replicas)
+                "{} requests/s that take {} s each, with a reserve for chance: {}",
+                About(*rate),
+                About(*service),
+                Each(*replicas, *slots)
             ),
-            Self::Recurring {
+            Self::Backlog {
+                lag,
+                held,
                 load,
-                slots,
                 replicas,
-                start_up,
-            } => write!(
-                f,
-                "{load:.2} slots are needed now, a replica has {slots}; but {} needed so often that it is worth not to \
-                 wait {:.0} s for a start",
-                Are(*replicas),
-                start_up.as_secs_f64()
-            ),
-            Self::LessDemand {
-                load,
                 slots,
-                start_up,
             } => write!(
                 f,
-                "{load:.2} slots are needed, a replica has {slots}; more would cost more in reserve \
-                 than their start of {:.0} s when they are needed again",
+                "{}: to work off what waits beside what arrives, about {} requests have to be served at once: {}",
+                Inside(*lag, *held),
+                About(*load),
+                Each(*replicas, *slots)
+            ),
+            Self::Recurring { replicas, start_up } => write!(
+                f,
+                "demand for {} keeps coming back: to have them ready costs less than to start them again, which takes \
+                 {:.0} s",
+                Count(*replicas),
                 start_up.as_secs_f64()
             ),
+            Self::InFlight {
+                lag,
+                replicas,
+                threshold,
+            } => write!(
+                f,
+                "{lag} requests are in flight: {}",
+                Each(*replicas, *threshold)
+            ),
+            Self::InUse { idle, inactive } => write!(
+                f,
+                "last used {:.0} s ago: one replica stays until the model is unused for {:.0} s (inactiveSeconds)",
+                idle.as_secs_f64(),
+                inactive.as_secs_f64()
+            ),
+            Self::NoDemand => f.write_str("no request has come yet"),
+            Self::Reference { policy, replicas } => {
+                write!(f, "{policy} would ask for {}", Count(*replicas))
+            }
             Self::LagOverThreshold {
                 lag,
                 replicas,
                 threshold,
-            } => {
-                write!(
-                    f,
-                    "lag {lag} reached {threshold} for each of {}",
-                    Count(*replicas)
-                )
-            }
+            } => write!(
+                f,
+                "{lag} requests are in flight, which is as many as {} may carry or more (lagThreshold {threshold} \
+                 each): one more",
+                Count(*replicas)
+            ),
             Self::LagStaysOver {
                 mean,
                 replicas,
                 threshold,
             } => write!(
                 f,
-                "lag has been {mean:.1} on average of the last 10 s, over {threshold} for each of {}",
+                "{} requests were in flight on average of the last 10 s, more than {} may carry (lagThreshold \
+                 {threshold} each): one more",
+                About(*mean),
                 Count(*replicas)
             ),
             Self::NoneThere { lag } => {
-                write!(f, "lag {lag}, and no replica is asked for: one at least")
+                let plural = if *lag == 1 { " is" } else { "s are" };
+                write!(
+                    f,
+                    "{lag} request{plural} in flight and there is no replica: one starts"
+                )
             }
             Self::Unused { idle } => write!(f, "unused for {:.0} s", idle.as_secs_f64()),
             Self::Enough {
                 lag,
                 replicas,
                 threshold,
-            } if *lag > u64::from(*threshold) * u64::from(*replicas) => {
-                write!(
-                    f,
-                    "lag {lag} is over {threshold} for each of {}; but that is enough to work it off",
-                    Count(*replicas)
-                )
-            }
-            Self::Enough {
-                lag,
-                replicas,
-                threshold,
-            } => {
-                write!(
-                    f,
-                    "lag {lag}: {} enough, at {threshold} each",
-                    Are(*replicas)
-                )
-            }
+            } => write!(
+                f,
+                "{} enough for {lag} in flight (lagThreshold {threshold} each)",
+                Are(*replicas)
+            ),
             Self::NotAvailable { ready, desired } => {
                 write!(
                     f,
@@ -107,13 +136,13 @@ impl fmt::Display for Reason {
             Self::Bounded { wanted, min, max } => {
                 write!(
                     f,
-                    "{wanted} wanted, bounded by minReplicas {min} and maxReplicas {max}"
+                    "{wanted} recommended; minReplicas is {min}, maxReplicas {max}"
                 )
             }
             Self::NoCapacity { wanted, capacity } => {
                 write!(
                     f,
-                    "{wanted} wanted, but the server has room for {capacity} only"
+                    "{wanted} recommended, but the server has room for {capacity} only"
                 )
             }
             Self::Unstable {
@@ -122,7 +151,7 @@ impl fmt::Display for Reason {
                 stability,
             } => write!(
                 f,
-                "{wanted} would do, but the replicas changed {:.0} s ago; scale-down waits for {:.0} s without a change",
+                "{wanted} would be enough, but the replicas changed {:.0} s ago; scale-down waits for {:.0} s without a change",
                 unchanged.as_secs_f64(),
                 stability.as_secs_f64()
             ),
@@ -132,7 +161,7 @@ impl fmt::Display for Reason {
                 needed,
             } => write!(
                 f,
-                "{wanted} would do, but demand has been watched for {:.0} s only; scale-down waits for {:.0} s",
+                "{wanted} would be enough, but demand has been watched for {:.0} s only; scale-down waits for {:.0} s",
                 watched.as_secs_f64(),
                 needed.as_secs_f64()
             ),
@@ -142,13 +171,13 @@ impl fmt::Display for Reason {
                 stalled,
             } => write!(
                 f,
-                "{wanted} wanted, but {starting} have been starting for {:.0} s without one getting ready: \
+                "{wanted} recommended, but {starting} have been starting for {:.0} s without one getting ready: \
                  only one more is tried",
                 stalled.as_secs_f64()
             ),
             Self::Limited { wanted, limit } => write!(
                 f,
-                "{wanted} wanted, but the count may change by no more than {limit}"
+                "{wanted} recommended, but the count may change by no more than {limit}"
             ),
             Self::ExternalChange { replicas, quiet } => write!(
                 f,
@@ -164,7 +193,7 @@ impl fmt::Display for Reason {
             Self::Paused { wanted } => {
                 write!(
                     f,
-                    "{wanted} wanted, but the model is paused: nothing is asked for"
+                    "{wanted} recommended, but the model is paused: nothing is asked for"
                 )
             }
             Self::AwaitingState => write!(f, "waiting to hear what runs"),
@@ -180,16 +209,45 @@ pub(super) fn join(reasons: &[Reason]) -> String {
     each.join("; ")
 }
 
-/// " (3 held)". Nothing for none: the arrival that wakes a model is looked at
-/// before it is held.
-struct Waiting(u64);
+/// "20 in flight, 16 held". Without the latter where there are none: the arrival that
+/// wakes a model is looked at before it is held.
+struct Inside(u64, u64);
 
-impl fmt::Display for Waiting {
+impl fmt::Display for Inside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        write!(f, "{} in flight", self.0)?;
+        match self.1 {
             0 => Ok(()),
-            held => write!(f, " ({held} held)"),
+            held => write!(f, ", {held} held"),
         }
+    }
+}
+
+/// "11 replicas at 8 each".
+struct Each(u32, u32);
+
+impl fmt::Display for Each {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} each", Count(self.0), self.1)
+    }
+}
+
+/// Two digits that matter: "0.25", "4", "4.5", "84".
+struct About(f64);
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = match self.0.abs() {
+            n if n < 0.995 => 2,
+            n if n < 9.95 => 1,
+            _ => 0,
+        };
+        let text = format!("{:.decimals$}", self.0);
+        let text = match decimals {
+            0 => &*text,
+            _ => text.trim_end_matches('0').trim_end_matches('.'),
+        };
+        f.write_str(if text.is_empty() { "0" } else { text })
     }
 }
 
@@ -215,20 +273,79 @@ impl fmt::Display for Are {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn who_waits_is_said_where_somebody_does() {
-        for (held, expected) in [(0, "lag 9: 9.00 slots"), (3, "lag 9 (3 held): 9.00 slots")] {
-            let reason = Reason::Demand {
-                lag: 9,
-                held,
-                load: 9.0,
-                replicas: 2,
-                slots: 8,
-            };
-            let said = reason.to_string();
-            assert!(said.starts_with(expected), "{said}");
+    fn numbers_are_rounded_to_what_matters() {
+        for (number, expected) in [
+            (0.0, "0"),
+            (0.004, "0"),
+            (0.256, "0.26"),
+            (0.999, "1"),
+            (4.0, "4"),
+            (4.46, "4.5"),
+            (9.97, "10"),
+            (83.62, "84"),
+            (1234.5, "1234"),
+        ] {
+            assert_eq!(About(number).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_reason_says_what_is_needed_and_why() {
+        let start_up = Duration::from_secs(30);
+        let demand = |held, coming| Reason::Demand {
+            lag: 20,
+            held,
+            load: 83.62,
+            coming,
+            start_up,
+            replicas: 42,
+            slots: 2,
+        };
+        for (reason, expected) in [
+            (
+                demand(0, 83.62),
+                "arrivals need about 84 requests served at once: 42 replicas at 2 each (20 in flight)",
+            ),
+            (
+                demand(16, 90.1),
+                "arrivals need about 84 requests served at once, and 90 in 30 s, when a replica started now is ready: \
+                 42 replicas at 2 each (20 in flight, 16 held)",
+            ),
+            (
+                Reason::Backlog {
+                    lag: 20,
+                    held: 16,
+                    load: 83.62,
+                    replicas: 42,
+                    slots: 2,
+                },
+                "20 in flight, 16 held: to work off what waits beside what arrives, about 84 requests have to be \
+                 served at once: 42 replicas at 2 each",
+            ),
+            (
+                Reason::SteadyLoad {
+                    rate: 10.04,
+                    service: 8.0,
+                    replicas: 11,
+                    slots: 8,
+                },
+                "10 requests/s that take 8 s each, with a reserve for chance: 11 replicas at 8 each",
+            ),
+            (
+                Reason::Recurring {
+                    replicas: 5,
+                    start_up,
+                },
+                "demand for 5 replicas keeps coming back: to have them ready costs less than to start them again, which \
+                 takes 30 s",
+            ),
+        ] {
+            assert_eq!(reason.to_string(), expected);
         }
     }
 }

@@ -135,6 +135,18 @@ impl Reading {
     }
 }
 
+#[cfg(test)]
+impl Reading {
+    /// `in_flight` inside, of which `held` wait.
+    pub(crate) fn inside(in_flight: u64, held: u64) -> Self {
+        Self {
+            arrived: in_flight,
+            held,
+            ..Self::default()
+        }
+    }
+}
+
 fn rate(count: u64, span: Duration) -> f64 {
     if span.is_zero() {
         0.0

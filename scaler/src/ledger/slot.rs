@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Threads that have a number of their own at most: every worker that may be
 /// configured (`TAILBACK_WORKERS`, up to 1,024), and 64 more.
-pub(super) const MOST: usize = WORDS * 64;
-const WORDS: usize = 17;
+const MOST: usize = 1024 + 64;
+const WORDS: usize = MOST / 64;
 
 /// One bit a number in use.
 static TAKEN: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];

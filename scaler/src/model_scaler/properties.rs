@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::Policy;
 
 /// Of what happens until the next look.
 #[derive(Clone, Debug)]

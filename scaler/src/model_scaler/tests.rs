@@ -1,5 +1,8 @@
 use super::*;
-use crate::{decision::Reason, policy::Recommendation};
+use crate::{
+    decision::Reason,
+    policy::{Policy, Recommendation},
+};
 use std::num::NonZeroU32;
 
 fn at(s: u64) -> Nanos {

@@ -10,12 +10,29 @@
 //!
 //! Bounds, stability time and capacity are the guards'.
 
-use super::{Observation, Recommendation, Settings};
+use super::{Observation, Policy, Recommendation, ScalingPolicy, Settings};
 use crate::decision::Reason;
 
+/// The policy. It remembers nothing.
+#[derive(Debug)]
+pub struct LagStep;
+
+impl ScalingPolicy for LagStep {
+    fn name(&self) -> &'static str {
+        Policy::LagStep.as_str()
+    }
+
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation {
+        recommend(seen, settings)
+    }
+
+    fn wake_at(&self, settings: &Settings, desired: u32) -> Option<u64> {
+        Some(u64::from(settings.threshold) * u64::from(desired))
+    }
+}
+
 /// One step up, one step down, or none.
-#[must_use]
-pub fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
+fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
     let desired = seen.desired;
     let keep = |reason| Recommendation {
         replicas: desired,
@@ -27,18 +44,18 @@ pub fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
             desired,
         });
     }
-    if desired == 0 && seen.lag > 0 {
+    if desired == 0 && seen.lag() > 0 {
         return Recommendation {
             replicas: 1,
-            reason: Reason::NoneThere { lag: seen.lag },
+            reason: Reason::NoneThere { lag: seen.lag() },
         };
     }
     let carried = u64::from(settings.threshold) * u64::from(desired.max(1));
-    if seen.lag >= carried {
+    if seen.lag() >= carried {
         return Recommendation {
             replicas: desired.saturating_add(1),
             reason: Reason::LagOverThreshold {
-                lag: seen.lag,
+                lag: seen.lag(),
                 replicas: desired,
                 threshold: settings.threshold,
             },
@@ -53,7 +70,7 @@ pub fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
         };
     }
     keep(Reason::Enough {
-        lag: seen.lag,
+        lag: seen.lag(),
         replicas: desired,
         threshold: settings.threshold,
     })
@@ -62,7 +79,7 @@ pub fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Policy;
+    use crate::ledger::Reading;
     use crate::signals::Demand;
     use std::time::Duration;
 
@@ -112,7 +129,7 @@ mod tests {
         ];
         for Case(rule, lag, idle, [desired, ready, starting], expected) in cases {
             let seen = Observation {
-                lag,
+                reading: Reading::inside(lag, 0),
                 demand: Demand {
                     idle: Duration::from_secs(idle),
                     ..Demand::default()

@@ -1,30 +1,68 @@
-//! Policies: how many replicas a model should have, as pure functions.
+//! Policies: how many replicas a model should have, without I/O or a clock.
 //!
-//! A policy sees an [`Observation`] and [`Settings`], keeps a small [`State`],
-//! and returns a [`Recommendation`]: a number and the reason. It knows no clock, no I/O
-//! and no other model; what may actually be done is the
-//! [`constraints`](crate::constraints)'s business. The live loop and the tests call the
-//! same functions with different clocks.
+//! A [`ScalingPolicy`] sees an [`Observation`] and [`Settings`], remembers what it
+//! needs, and returns a [`Recommendation`]: a number and the reason. What may
+//! actually be done is the [`constraints`](crate::constraints)' business. The live
+//! scaler and the simulator run the same policies on different clocks; the rules of
+//! other autoscalers, for comparison, are policies too (`simulate::reference`).
 
 pub mod lag;
 pub mod lag_step;
+pub mod tuning;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 pub use tailback_config::{Policy, RateLimit};
 
-use crate::{clock::Nanos, decision::Reason, signals::Demand};
+pub use self::tuning::Tuning;
+use crate::{decision::Reason, ledger::Reading, signals::Demand};
 
 /// No start is taken to hang before this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Rules that say how many replicas a model should have.
+pub trait ScalingPolicy: fmt::Debug + Send {
+    /// As in manifests, on the command line and in tables.
+    fn name(&self) -> &'static str;
+
+    /// Time between its evaluations, at most; `None`: the scaler's period.
+    fn interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The count that it wants now, before the constraints.
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation;
+
+    /// The in-flight at which it would want more than `desired` replicas, where there
+    /// are some: the data plane wakes the scaler then. `None`: it waits for its interval.
+    fn wake_at(&self, _settings: &Settings, _desired: u32) -> Option<u64> {
+        None
+    }
+}
+
+/// The policy that a manifest names.
+#[must_use]
+pub fn named(policy: Policy, tuning: &Tuning) -> Box<dyn ScalingPolicy> {
+    match policy {
+        Policy::Lag => Box::new(lag::Lag::new(*tuning)),
+        Policy::LagStep => Box::new(lag_step::LagStep),
+    }
+}
+
+/// What a policy wants, before the constraints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recommendation {
+    /// How many replicas.
+    pub replicas: u32,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// What is known about a model at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// Requests inside now, held or forwarded.
-    pub lag: u64,
-    /// Those of them that wait for a replica.
-    pub held: u64,
+    /// What the ledger says.
+    pub reading: Reading,
     /// What arrives, and what it takes.
     pub demand: Demand,
     /// Replicas asked for.
@@ -53,6 +91,18 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// Requests inside now, held or forwarded.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.reading.in_flight()
+    }
+
+    /// Those of them that wait for a replica.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.reading.held
+    }
+
     /// Whether the replicas on their way hang: none got ready for far longer
     /// than a start takes.
     #[must_use]
@@ -145,50 +195,4 @@ fn slots(model: &tailback_config::Model) -> u32 {
     };
     let concurrency = model.concurrency.value;
     concurrency.map_or(threshold.value.get(), |slots| slots.get().min(most))
-}
-
-/// What a policy remembers of a model between calls.
-#[derive(Clone, Debug, Default)]
-pub struct PolicyState {
-    lag: lag::LagState,
-}
-
-/// What a policy wants, before the guards.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recommendation {
-    /// How many replicas.
-    pub replicas: u32,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// What the model's policy wants now.
-pub fn recommend(
-    seen: &Observation,
-    settings: &Settings,
-    state: &mut PolicyState,
-    now: Nanos,
-) -> Recommendation {
-    match settings.policy {
-        Policy::Lag => lag::recommend(seen, settings, &mut state.lag, now),
-        Policy::LagStep => lag_step::recommend(seen, settings),
-    }
-}
-
-/// The lag at which the policy would ask for more: the data plane wakes the
-/// scaler when it is reached. `None`: nothing would change.
-#[must_use]
-pub fn wake_at(settings: &Settings, desired: u32) -> Option<u64> {
-    let most = settings.max.max(settings.min);
-    if !settings.scaled || desired >= most {
-        return None;
-    }
-    if desired == 0 {
-        return Some(1);
-    }
-    let carried = u64::from(settings.threshold) * u64::from(desired);
-    Some(match settings.policy {
-        Policy::Lag => carried + 1,
-        Policy::LagStep => carried,
-    })
 }

@@ -11,7 +11,7 @@ fn at(s: f64) -> Nanos {
 /// Serves each of `arrivals` (seconds) for `service` seconds; looks each second up to `end`.
 fn watched(arrivals: &[f64], service: f64, end: u32) -> Demand {
     let ledger = Ledger::new(1, Wake::default());
-    let mut signals = Signals::new(ledger.read_with(|| at(0.0)));
+    let mut signals = Signals::new(ledger.read_with(|| at(0.0)), &Tuning::default());
     let mut events: Vec<(f64, bool)> = arrivals
         .iter()
         .flat_map(|&t| [(t, true), (t + service, false)])
@@ -53,7 +53,7 @@ fn growth_is_the_slope_of_the_rate() {
 #[test]
 fn the_first_request_is_no_rush() {
     let ledger = Ledger::new(1, Wake::default());
-    let mut signals = Signals::new(ledger.read_with(|| at(0.0)));
+    let mut signals = Signals::new(ledger.read_with(|| at(0.0)), &Tuning::default());
     ledger.count_in(at(0.007));
     signals.observe(ledger.read_with(|| at(0.007)));
     let demand = signals.demand(SECOND);
@@ -74,7 +74,7 @@ fn a_step_is_not_growth_once_it_is_over() {
 #[test]
 fn what_is_held_is_not_served_however_unevenly_it_comes() {
     let mut rng = fastrand::Rng::with_seed(3);
-    let mut signals = Signals::new(Reading::default());
+    let mut signals = Signals::new(Reading::default(), &Tuning::default());
     let (mut t, mut in_flight_integral, mut arrived) = (0.0, 0_u64, 0);
     for second in 1..=60_u32 {
         while t < f64::from(second) {
@@ -141,7 +141,7 @@ fn what_comes_and_goes_between_two_looks_counts() {
 fn start_and_stand_still_are_no_division_by_zero() {
     let ledger = Ledger::new(1, Wake::default());
     let first = ledger.read_with(|| at(1.0));
-    let mut signals = Signals::new(first);
+    let mut signals = Signals::new(first, &Tuning::default());
     signals.observe(first);
     let demand = signals.demand(Duration::ZERO);
     assert_eq!((demand.rate, demand.slots, demand.growth), (0.0, 0.0, 0.0));
@@ -154,7 +154,7 @@ proptest! {
         target in 0u64..100,
     ) {
         let mut reading = Reading::default();
-        let mut signals = Signals::new(reading);
+        let mut signals = Signals::new(reading, &Tuning::default());
         for (ms, arrived, completed, held) in looks {
             // Clocks that jump, and stand still, too.
             reading.at = reading.at + Duration::from_millis(ms * ms);
@@ -182,7 +182,7 @@ fn what_was_not_heard_when_it_happened_is_no_burst() {
         ..Reading::default()
     };
     let steady = |s| at(s, s, s);
-    let mut signals = Signals::new(steady(0));
+    let mut signals = Signals::new(steady(0), &Tuning::default());
     (1..=70).for_each(|s| signals.observe(steady(s)));
     let before = signals.demand(Duration::from_secs(1));
     // Another proxy is found, with 1000 requests behind it and 50 inside.

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use super::{
-    Trace,
     timeline::{Extent, Recorder},
+    trace::Trace,
 };
 use crate::clock::Nanos;
 

@@ -10,11 +10,16 @@ use std::{
 };
 
 use super::{
-    Autoscaler, Conditions, Extent, Live, SimulationResult, Trace, bound,
-    reference::{Aim, Hpa, Keda, Knative, KubeAi, Ray, StaticPool},
-    simulate,
+    bound,
+    conditions::Conditions,
+    engine::simulate,
+    outcome::SimulationResult,
+    reference::{Hpa, Keda, Knative, KubeAi, Ray, StaticPool},
+    scaler::SimulatedScaler,
+    timeline::Extent,
+    trace::Trace,
 };
-use crate::policy::{Policy, Settings};
+use crate::policy::{Policy, ScalingPolicy, Settings, Tuning};
 
 /// Whose rules to simulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,8 @@ pub struct Setup {
     pub settings: Settings,
     /// Time between the periodic checks of our policies.
     pub period: Duration,
+    /// The constants of our policies.
+    pub tuning: Tuning,
     /// The wait that a request should not exceed.
     pub slo_wait: Duration,
     /// The share of requests, 0 to 1, that a static pool has to serve within it.
@@ -164,6 +171,7 @@ impl Setup {
             },
             conditions,
             period: Duration::from_secs(20),
+            tuning: Tuning::default(),
             slo_wait: Duration::from_secs(1),
             static_attainment: 0.99,
         }
@@ -200,33 +208,60 @@ impl Setup {
     }
 
     fn outcome(&self, contender: Contender, trace: &Trace) -> SimulationResult {
-        let (settings, initial) = (&self.settings, self.conditions.initial);
-        let aim = Aim {
-            concurrency: f64::from(self.conditions.concurrency.unwrap_or(settings.threshold)),
-            min: settings.min,
-            max: settings.max,
-        };
-        let mut scaler: Box<dyn Autoscaler> = match contender {
+        let initial = self.conditions.initial;
+        let rules: Box<dyn ScalingPolicy> = match contender {
             Contender::Live(policy) => {
                 let settings = Settings {
                     policy,
-                    ..settings.clone()
+                    ..self.settings.clone()
                 };
-                Box::new(Live::new(settings, initial, self.period))
+                let mut live = SimulatedScaler::live(settings, initial, self.period, &self.tuning);
+                return simulate(trace, &self.conditions, &mut live);
             }
-            Contender::Knative => Box::new(Knative::new(aim, initial)),
-            Contender::Hpa => Box::new(Hpa::new(aim, initial)),
-            Contender::Keda => Box::new(Keda::new(aim, initial)),
-            Contender::KubeAi => Box::new(KubeAi::new(aim, initial)),
-            Contender::Ray => Box::new(Ray::new(aim, initial)),
-            Contender::Static => {
-                let room = settings.max.min(self.conditions.capacity);
-                let most = bound::peak(trace, self.conditions.concurrency).min(room);
-                let (wait, share) = (self.slo_wait, self.static_attainment);
-                return StaticPool::smallest(trace, &self.conditions, wait, share, most);
-            }
+            Contender::Knative => Box::new(Knative::new(initial)),
+            Contender::Hpa => Box::new(Hpa::new(initial)),
+            Contender::Keda => Box::new(Keda::new(initial)),
+            Contender::KubeAi => Box::new(KubeAi::new(initial)),
+            Contender::Ray => Box::new(Ray::new(initial)),
+            Contender::Static => return self.smallest_static_pool(trace),
         };
-        simulate(trace, &self.conditions, &mut *scaler)
+        // What a replica takes at once is what these rules aim at.
+        let threshold = self.settings.threshold;
+        let settings = Settings {
+            slots: self.conditions.concurrency.unwrap_or(threshold),
+            ..self.settings.clone()
+        };
+        let mut reference = SimulatedScaler::reference(rules, settings, initial);
+        simulate(trace, &self.conditions, &mut reference)
+    }
+
+    /// The outcome of the smallest pool of a fixed size with which the share
+    /// `static_attainment` of the requests waits at most `slo_wait`: by bisection.
+    fn smallest_static_pool(&self, trace: &Trace) -> SimulationResult {
+        let run = |count: u32| {
+            let conditions = Conditions {
+                initial: count,
+                ..self.conditions.clone()
+            };
+            let pool = Box::new(StaticPool(count));
+            let mut pool = SimulatedScaler::reference(pool, self.settings.clone(), count);
+            simulate(trace, &conditions, &mut pool)
+        };
+        let room = self.settings.max.min(self.conditions.capacity);
+        let most = bound::peak(trace, self.conditions.concurrency).min(room);
+        let (mut low, mut high) = (0, most.max(1));
+        let mut best = run(high);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let outcome = run(middle);
+            if outcome.attainment(self.slo_wait) >= self.static_attainment {
+                (high, best) = (middle, outcome);
+            } else {
+                low = middle;
+            }
+        }
+        best.peak = high;
+        best
     }
 }
 

@@ -3,12 +3,14 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use super::{
-    Autoscaler, Cause, Conditions, Seen, SimulationResult, Trace,
-    outcome::Tally,
+    conditions::Conditions,
+    outcome::{SimulationResult, Tally},
+    scaler::{Cause, Seen, SimulatedScaler},
     timeline::{Recorder, Slice},
+    trace::Trace,
     world::{Started, World},
 };
-use crate::clock::Nanos;
+use crate::{clock::Nanos, model_scaler::Replicas};
 
 /// Serves `trace` under `conditions` with as many replicas as `scaler` says,
 /// until the last request has been answered. Those who still wait an hour after the
@@ -17,7 +19,7 @@ use crate::clock::Nanos;
 pub fn simulate(
     trace: &Trace,
     conditions: &Conditions,
-    scaler: &mut dyn Autoscaler,
+    scaler: &mut SimulatedScaler,
 ) -> SimulationResult {
     Engine::new(trace, conditions).run(scaler)
 }
@@ -60,7 +62,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn run(mut self, scaler: &mut dyn Autoscaler) -> SimulationResult {
+    fn run(mut self, scaler: &mut SimulatedScaler) -> SimulationResult {
         let requests = self.trace.requests();
         let end = Nanos(0) + self.trace.span() + PATIENCE;
         let (mut next, mut now, mut look) = (0, Nanos(0), Nanos(0));
@@ -142,14 +144,16 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn look(&mut self, scaler: &mut dyn Autoscaler, cause: Cause, now: Nanos) {
+    fn look(&mut self, scaler: &mut SimulatedScaler, cause: Cause, now: Nanos) {
         let seen = Seen {
             cause,
             reading: self.world.reading(now),
-            ready: self.world.ready,
-            starting: self.world.starting,
-            start_up: self.world.start_up,
-            capacity: self.conditions.capacity,
+            replicas: Replicas {
+                ready: self.world.ready,
+                starting: self.world.starting,
+                start_up: self.world.start_up,
+                capacity: self.conditions.capacity,
+            },
         };
         let desired = scaler.look(&seen);
         if desired != self.desired {

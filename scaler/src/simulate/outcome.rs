@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Slice;
+use super::timeline::Slice;
 use crate::clock::Nanos;
 
 /// What became of a trace under an autoscaler.

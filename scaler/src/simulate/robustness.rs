@@ -4,7 +4,7 @@ use super::{
     shapes::{self, Shape},
     *,
 };
-use crate::policy::Policy;
+use crate::{clock::Nanos, policy::Policy};
 use std::time::Duration;
 
 const HOUR: f64 = 3600.0;

@@ -5,7 +5,7 @@
 
 use std::{f64::consts::TAU, fmt, str::FromStr, time::Duration};
 
-use super::{Request, Trace};
+use super::trace::{Request, Trace};
 use crate::clock::Nanos;
 
 /// How demand moves.

@@ -3,8 +3,9 @@ use super::{
     shapes::{self, Shape},
     *,
 };
-use crate::policy::Policy;
+use crate::{clock::Nanos, policy::Policy};
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn seconds(s: f64) -> Duration {
     Duration::from_secs_f64(s)
@@ -27,6 +28,11 @@ fn conditions(concurrency: u32, start_up: f64, initial: u32) -> Conditions {
     }
 }
 
+fn pool(size: u32) -> SimulatedScaler {
+    let settings = setup(0, 1).settings;
+    SimulatedScaler::reference(Box::new(StaticPool(size)), settings, size)
+}
+
 fn setup(min: u32, concurrency: u32) -> Setup {
     Setup::new(conditions(concurrency, 30.0, min), None, min, 1000)
 }
@@ -38,7 +44,7 @@ fn waits_are_those_of_a_hand_worked_line() {
         .map(|(at, service)| request(at, service))
         .into_iter()
         .collect();
-    let outcome = simulate(&trace, &conditions(1, 30.0, 1), &mut StaticPool(1));
+    let outcome = simulate(&trace, &conditions(1, 30.0, 1), &mut pool(1));
     assert_eq!(outcome.waits, [0.0, 1.5, 2.0]);
     assert_eq!(outcome.end, Nanos::from_duration(seconds(4.0)));
     assert!((outcome.replica_seconds - 4.0).abs() < 1e-9);
@@ -47,7 +53,7 @@ fn waits_are_those_of_a_hand_worked_line() {
 #[test]
 fn a_replica_costs_from_being_asked_for_and_serves_when_it_is_ready() {
     let trace: Trace = [request(0.0, 1.0)].into_iter().collect();
-    let outcome = simulate(&trace, &conditions(1, 30.0, 0), &mut StaticPool(1));
+    let outcome = simulate(&trace, &conditions(1, 30.0, 0), &mut pool(1));
     assert_eq!(outcome.waits, [30.0]);
     assert!((outcome.replica_seconds - 31.0).abs() < 1e-9);
     assert_eq!((outcome.peak, outcome.scale_requests), (1, 1));
@@ -60,7 +66,7 @@ fn who_is_never_served_waits_for_ever() {
         start_up: StartUp::Never,
         ..conditions(1, 0.0, 0)
     };
-    let outcome = simulate(&trace, &stuck, &mut StaticPool(3));
+    let outcome = simulate(&trace, &stuck, &mut pool(3));
     assert_eq!(outcome.waits, [f32::INFINITY]);
 }
 
@@ -70,7 +76,7 @@ fn what_is_served_is_served_to_its_end_also_when_others_have_given_up() {
     let trace: Trace = [request(0.0, long), request(1.0, 1.0)]
         .into_iter()
         .collect();
-    let outcome = simulate(&trace, &conditions(1, 30.0, 1), &mut StaticPool(1));
+    let outcome = simulate(&trace, &conditions(1, 30.0, 1), &mut pool(1));
     assert_eq!(outcome.waits, [0.0, f32::INFINITY]);
     assert_eq!(outcome.end, Nanos::from_duration(seconds(long)));
     assert!((outcome.replica_seconds - long).abs() < 1e-6);
@@ -101,7 +107,7 @@ fn nobody_goes_below_the_bound_where_nobody_waits() {
     for shape in Shape::ALL {
         let trace = shape.trace(1);
         let most = bound::peak(&trace, Some(8));
-        let outcome = simulate(&trace, &conditions(8, 30.0, most), &mut StaticPool(most));
+        let outcome = simulate(&trace, &conditions(8, 30.0, most), &mut pool(most));
         assert_eq!(outcome.longest(), 0.0, "{shape}: {most} replicas");
         let clairvoyant = bound::bound(&trace, Some(8), seconds(30.0), 1);
         let needed = bound::needed(&trace, Some(8), 1);

@@ -9,7 +9,7 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use super::Conditions;
+use super::conditions::Conditions;
 use crate::{clock::Nanos, ledger::Reading};
 
 type ReplicaId = u32;

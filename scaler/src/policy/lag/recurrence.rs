@@ -26,13 +26,14 @@ use self::{
     level::Level,
     statistics::{NeedDeviation, SteepestRise},
 };
+use super::super::Tuning;
 use crate::clock::Nanos;
 
 /// Recurrence that are remembered, at most: some 2 MB.
 const MOST: u32 = 10_000;
 
 /// See the [module](self).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Recurrence {
     /// Level k at k − 1.
     levels: Vec<Level>,
@@ -42,6 +43,8 @@ pub(super) struct Recurrence {
     rise: SteepestRise,
     /// When more were needed than ever before.
     record: Nanos,
+    /// See [`Tuning::prior_gaps`].
+    prior_gaps: f64,
 }
 
 /// What a missing replica costs.
@@ -56,6 +59,18 @@ pub(super) struct Price {
 }
 
 impl Recurrence {
+    /// Nothing was needed yet.
+    pub(super) fn new(tuning: &Tuning) -> Self {
+        Self {
+            levels: Vec::new(),
+            now: 0,
+            spread: NeedDeviation::new(tuning.need_memory),
+            rise: SteepestRise::default(),
+            record: Nanos::default(),
+            prior_gaps: tuning.prior_gaps,
+        }
+    }
+
     /// `needed` replicas are needed at `now`; one takes `start_up` seconds to start.
     pub(super) fn see(&mut self, needed: u32, start_up: f64, now: Nanos) {
         self.spread.pass(self.now as f64, now);
@@ -69,7 +84,8 @@ impl Recurrence {
             match self.levels.get_mut(self.now) {
                 Some(level) => level.begin_need(now),
                 None => {
-                    self.levels.push(Level::new(self.spread.first(), now));
+                    self.levels
+                        .push(Level::new(self.spread.first(), self.prior_gaps, now));
                     self.record = now;
                 }
             }
@@ -181,7 +197,7 @@ mod tests {
 
     /// Needs `high` for 20 s of each `cycle`, 1 in between; ends with a need.
     fn cycles(high: u32, cycle: u64, count: u64) -> (Recurrence, u64) {
-        let mut levels = Recurrence::default();
+        let mut levels = Recurrence::new(&Tuning::default());
         for number in 0..count {
             levels.see(high, 30.0, at(number * cycle));
             levels.see(1, 30.0, at(number * cycle + 20));
@@ -199,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_one_rush_needed_is_let_go_however_steady_it_is_afterwards() {
-        let mut levels = Recurrence::default();
+        let mut levels = Recurrence::new(&Tuning::default());
         levels.see(100, 30.0, at(0));
         levels.see(10, 30.0, at(30));
         assert_eq!(levels.keep(100, PRICE, at(90)), 100, "it may come back");
@@ -212,7 +228,7 @@ mod tests {
     #[test]
     fn what_is_a_long_way_up_is_let_go_unless_need_ever_rose_so_fast() {
         // Up and down again by one in two minutes, twice; then a quarter of an hour of 1.
-        let mut slow = Recurrence::default();
+        let mut slow = Recurrence::new(&Tuning::default());
         slow.see(1, 30.0, at(0));
         for step in 0..20 {
             let up = (step % 10).min(10 - step % 10);
@@ -231,7 +247,7 @@ mod tests {
 
     #[test]
     fn growth_counts_beyond_the_record_the_less_the_longer_that_stands() {
-        let mut levels = Recurrence::default();
+        let mut levels = Recurrence::new(&Tuning::default());
         levels.see(3, 30.0, at(100));
         let likely = |coming, second| levels.likely(coming, 60.0, at(second));
         assert_eq!(likely(2.5, 1100), 2.5, "below it");
@@ -239,13 +255,16 @@ mod tests {
         assert_eq!(likely(9.0, 160), 9.0);
         assert_eq!(likely(9.0, 220), 6.0, "in half of the time that it stood");
         assert_eq!(likely(9.0, 340), 4.5, "in a quarter");
-        assert_eq!(Recurrence::default().likely(4.0, 0.0, at(0)), 4.0);
+        assert_eq!(
+            Recurrence::new(&Tuning::default()).likely(4.0, 0.0, at(0)),
+            4.0
+        );
     }
 
     #[test]
     fn what_was_not_needed_for_long_before_is_let_go_sooner() {
         let let_go = |quiet: u64| {
-            let mut levels = Recurrence::default();
+            let mut levels = Recurrence::new(&Tuning::default());
             levels.see(1, 30.0, at(0));
             levels.see(5, 30.0, at(quiet));
             let end = quiet + 60;
@@ -264,7 +283,7 @@ mod tests {
             ..PRICE
         };
         let kept = |levels: &Recurrence, second| levels.keep(5, price, at(second)).min(5);
-        let mut levels = Recurrence::default();
+        let mut levels = Recurrence::new(&Tuning::default());
         levels.see(5, 30.0, at(0));
         levels.see(1, 30.0, at(60));
         assert_eq!(kept(&levels, 660), 5);
@@ -278,7 +297,7 @@ mod tests {
 
     #[test]
     fn one_need_is_no_reason_to_start_more() {
-        let mut levels = Recurrence::default();
+        let mut levels = Recurrence::new(&Tuning::default());
         levels.see(1, 30.0, at(0));
         levels.see(0, 30.0, at(1));
         for second in 1..600 {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{constraints::constrain, signals::Demand};
+use crate::{clock::Nanos, constraints::constrain, ledger::Reading, signals::Demand};
 use proptest::prelude::*;
 
 fn settings() -> Settings {
@@ -13,7 +13,7 @@ fn at(s: u64) -> Nanos {
 /// A load of `rate` requests a second of 1 s each, on `desired` ready replicas.
 fn steady(rate: f64, desired: u32) -> Observation {
     Observation {
-        lag: rate as u64,
+        reading: Reading::inside(rate as u64, 0),
         demand: Demand {
             service: 1.0,
             rate,
@@ -34,15 +34,21 @@ fn steady(rate: f64, desired: u32) -> Observation {
 /// `lag` that stays, of requests so short that they hardly take a slot.
 fn lasting(lag: u64, desired: u32) -> Observation {
     let mut seen = Observation {
-        lag,
+        reading: Reading::inside(lag, 0),
         ..steady(0.0, desired)
     };
     seen.demand.mean_lag = lag as f64;
     seen
 }
 
+fn recommend(seen: &Observation, settings: &Settings, lag: &mut Lag, now: Nanos) -> Recommendation {
+    let mut seen = seen.clone();
+    seen.reading.at = now;
+    lag.recommend(&seen, settings)
+}
+
 fn first_recommendation(seen: &Observation) -> Recommendation {
-    recommend(seen, &settings(), &mut LagState::default(), at(100))
+    recommend(seen, &settings(), &mut Lag::new(Tuning::default()), at(100))
 }
 
 #[test]
@@ -53,7 +59,7 @@ fn follows_demand() {
         Case(
             "from zero, the first request is demand",
             Observation {
-                lag: 1,
+                reading: Reading::inside(1, 0),
                 ..steady(0.0, 0)
             },
             1,
@@ -121,8 +127,7 @@ fn follows_demand() {
 fn a_queue_counts_by_its_work_and_not_as_concurrency() {
     // 500 of 0.1 s are 50 s of work, which one replica with 8 slots does in 6 s.
     let seen = Observation {
-        lag: 508,
-        held: 500,
+        reading: Reading::inside(508, 500),
         demand: Demand {
             service: 0.1,
             rate: 40.0,
@@ -142,7 +147,7 @@ fn a_queue_counts_by_its_work_and_not_as_concurrency() {
         threshold: 1000,
         ..settings()
     };
-    let recommendation = super::recommend(&seen, &tolerated, &mut LagState::default(), at(100));
+    let recommendation = recommend(&seen, &tolerated, &mut Lag::new(Tuning::default()), at(100));
     assert_eq!(
         recommendation.replicas, 1,
         "done before another would start: {}",
@@ -169,7 +174,7 @@ fn unused_goes_to_the_minimum_and_not_before() {
         min: 0,
         ..settings()
     };
-    let mut state = LagState::default();
+    let mut state = Lag::new(Tuning::default());
     let mut go = |second, idle| {
         let mut seen = steady(0.0, 2);
         seen.demand.idle = Duration::from_secs(idle);
@@ -182,7 +187,7 @@ fn unused_goes_to_the_minimum_and_not_before() {
 #[test]
 fn constant_load_changes_nothing() {
     for rate in [0.0, 1.0, 7.9, 8.0, 33.0, 400.0] {
-        let (settings, mut state) = (settings(), LagState::default());
+        let (settings, mut state) = (settings(), Lag::new(Tuning::default()));
         let mut desired = 1;
         let mut changes = 0;
         for second in 0..3600 {
@@ -201,15 +206,31 @@ fn reasons_are_sentences_with_their_numbers() {
     for (seen, expected) in [
         (
             steady(80.0, 1),
-            "lag 80: 80.00 slots are needed now; with room for growth and chance, 11 replicas of 8",
+            "80 requests/s that take 1 s each, with a reserve for chance: 11 replicas at 8 each",
         ),
-        (steady(4.0, 1), "lag 4: 1 replica is enough, at 30 each"),
         (
             steady(4.0, 5),
-            "4.00 slots are needed, a replica has 8; more would cost more in reserve than their start of 30 s \
-             when they are needed again",
+            "arrivals need about 4 requests served at once: 1 replica at 8 each (4 in flight)",
         ),
-        (lasting(31, 1), "lag 31 reached 30 for each of 1 replica"),
+        (
+            Observation {
+                reading: Reading::inside(1, 0),
+                ..steady(0.0, 0)
+            },
+            "1 request is in flight and there is no replica: one starts",
+        ),
+        (
+            lasting(31, 1),
+            "31 requests are in flight, which is as many as 1 replica may carry or more (lagThreshold 30 each): one more",
+        ),
+        (
+            lasting(61, 5),
+            "61 requests are in flight: 3 replicas at 30 each",
+        ),
+        (
+            steady(0.0, 2),
+            "last used 0 s ago: one replica stays until the model is unused for 600 s (inactiveSeconds)",
+        ),
     ] {
         assert_eq!(first_recommendation(&seen).reason.to_string(), expected);
     }
@@ -220,10 +241,11 @@ fn reasons_are_sentences_with_their_numbers() {
     let mut seen = lasting(12, 1);
     seen.demand.mean_lag = 8.4;
     assert_eq!(
-        recommend(&seen, &tight, &mut LagState::default(), at(100))
+        recommend(&seen, &tight, &mut Lag::new(Tuning::default()), at(100))
             .reason
             .to_string(),
-        "lag has been 8.4 on average of the last 10 s, over 8 for each of 1 replica"
+        "8.4 requests were in flight on average of the last 10 s, more than 1 replica may carry (lagThreshold 8 each): \
+         one more"
     );
 }
 
@@ -246,8 +268,7 @@ fn observation() -> impl Strategy<Value = Observation> {
         |((lag, held, desired, ready, starting), demand, start)| {
             let (service, rate, growth, dispersion, slots) = demand;
             Observation {
-                lag,
-                held: held.min(lag),
+                reading: Reading::inside(lag, held.min(lag)),
                 demand: Demand {
                     idle: Duration::ZERO,
                     service,
@@ -273,9 +294,9 @@ proptest! {
         seen in observation(), more in 0u64..1000, slots in 0.0f64..1000.0,
     ) {
         let low = first_recommendation(&seen).replicas;
-        let lag = Observation { lag: seen.lag + more, ..seen.clone() };
+        let lag = Observation { reading: Reading::inside(seen.lag() + more, seen.held()), ..seen.clone() };
         prop_assert!(first_recommendation(&lag).replicas >= low, "lag");
-        let held = Observation { held: seen.held + more, lag: seen.lag + more, ..seen.clone() };
+        let held = Observation { reading: Reading::inside(seen.lag() + more, seen.held() + more), ..seen.clone() };
         prop_assert!(first_recommendation(&held).replicas >= low, "held");
         let demand = Demand { slots: seen.demand.slots + slots, ..seen.demand };
         prop_assert!(first_recommendation(&Observation { demand, ..seen }).replicas >= low, "slots");
@@ -285,8 +306,8 @@ proptest! {
     fn never_fewer_than_the_present_lag_needs_and_never_none_in_use(seen in observation()) {
         let replicas = first_recommendation(&seen).replicas;
         prop_assert!(replicas >= 1);
-        let needed = u32::try_from(seen.lag.div_ceil(30)).unwrap();
-        prop_assert!(replicas >= needed.min(seen.desired), "{replicas} for {}", seen.lag);
+        let needed = u32::try_from(seen.lag().div_ceil(30)).unwrap();
+        prop_assert!(replicas >= needed.min(seen.desired), "{replicas} for {}", seen.lag());
     }
 
     #[test]
@@ -303,7 +324,7 @@ proptest! {
             3 => demand.dispersion = wrong,
             _ => demand.slots = wrong,
         }
-        let (settings, mut state) = (settings(), LagState::default());
+        let (settings, mut state) = (settings(), Lag::new(Tuning::default()));
         for second in seconds {
             let recommendation = recommend(&seen, &settings, &mut state, at(second));
             prop_assert!(!recommendation.reason.to_string().contains("NaN"), "{}", recommendation.reason);

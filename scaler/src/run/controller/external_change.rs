@@ -51,7 +51,7 @@ impl ModelController {
             return;
         };
         let asked = self.scaler.desired();
-        if decision.desired == asked || (asked == 0 && seen.held > 0) {
+        if decision.desired == asked || (asked == 0 && seen.held() > 0) {
             return;
         }
         decision.desired = asked;

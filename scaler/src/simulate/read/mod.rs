@@ -26,7 +26,7 @@ mod time;
 use std::{collections::BTreeMap, io::BufRead, time::Duration};
 
 pub use self::{error::ReadError, service::ServiceModel};
-use super::{Request, Trace};
+use super::trace::{Request, Trace};
 use crate::clock::Nanos;
 
 /// Requests that are read at most: what they take of memory is about 40 bytes each.

@@ -8,7 +8,7 @@ use std::{
 
 use flate2::bufread::GzDecoder;
 
-use super::ReadError;
+use super::error::ReadError;
 
 /// Bytes of one line, at most.
 const LONGEST_LINE: u64 = 1024 * 1024;

@@ -8,10 +8,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::Aim;
+use super::{bounded, recommendation, replicas};
 use crate::{
     clock::Nanos,
-    simulate::{Autoscaler, Seen},
+    policy::{Observation, Recommendation, ScalingPolicy, Settings},
 };
 
 const SYNC: Duration = Duration::from_secs(15);
@@ -26,7 +26,6 @@ const STABILISATION: Duration = Duration::from_secs(300);
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Hpa {
-    aim: Aim,
     desired: u32,
     recommended: VecDeque<(Nanos, u32)>,
 }
@@ -34,33 +33,22 @@ pub struct Hpa {
 impl Hpa {
     /// With the documented defaults.
     #[must_use]
-    pub fn new(aim: Aim, initial: u32) -> Self {
+    pub fn new(initial: u32) -> Self {
         Self {
-            aim,
             desired: initial,
             recommended: VecDeque::new(),
         }
     }
-}
 
-impl Autoscaler for Hpa {
-    fn name(&self) -> &str {
-        "hpa"
-    }
-
-    fn interval(&self) -> Duration {
-        SYNC
-    }
-
-    fn look(&mut self, seen: &Seen) -> u32 {
-        let now = seen.now();
-        let load = seen.in_flight() as f64;
-        let target = UTILISATION * self.aim.concurrency;
+    pub(super) fn look(&mut self, seen: &Observation, settings: &Settings) -> u32 {
+        let now = seen.reading.at;
+        let load = seen.lag() as f64;
+        let target = UTILISATION * f64::from(settings.slots);
         let ratio = load / (target * f64::from(self.desired.max(1)));
         let wanted = if (ratio - 1.0).abs() <= TOLERANCE {
             self.desired
         } else {
-            self.aim.replicas(load, target)
+            replicas(load, target, settings)
         };
         self.recommended.push_back((now, wanted));
         while self
@@ -78,7 +66,21 @@ impl Autoscaler for Hpa {
         } else {
             highest.unwrap_or(wanted).min(self.desired)
         };
-        self.desired = stable.clamp(self.aim.min, self.aim.max.max(self.aim.min));
+        self.desired = bounded(stable, settings);
         self.desired
+    }
+}
+
+impl ScalingPolicy for Hpa {
+    fn name(&self) -> &'static str {
+        "hpa"
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(SYNC)
+    }
+
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation {
+        recommendation(self.name(), self.look(seen, settings))
     }
 }

@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use super::{Aim, Hpa};
+use super::{Hpa, recommendation};
 use crate::{
     clock::Nanos,
-    simulate::{Autoscaler, Seen},
+    policy::{Observation, Recommendation, ScalingPolicy, Settings},
 };
 
 const POLLING: Duration = Duration::from_secs(15);
@@ -20,43 +20,45 @@ const COOLDOWN: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Keda {
     hpa: Hpa,
-    min: u32,
     active: Nanos,
 }
 
 impl Keda {
     /// With the documented defaults; the target per replica is the HPA's.
     #[must_use]
-    pub fn new(aim: Aim, initial: u32) -> Self {
-        let above_zero = Aim {
-            min: aim.min.max(1),
-            ..aim
-        };
+    pub fn new(initial: u32) -> Self {
         Self {
-            hpa: Hpa::new(above_zero, initial.max(1)),
-            min: aim.min,
+            hpa: Hpa::new(initial.max(1)),
             active: Nanos(0),
         }
     }
-}
 
-impl Autoscaler for Keda {
-    fn name(&self) -> &str {
-        "keda"
-    }
-
-    fn interval(&self) -> Duration {
-        POLLING
-    }
-
-    fn look(&mut self, seen: &Seen) -> u32 {
-        if seen.in_flight() > 0 {
-            self.active = seen.now();
+    fn look(&mut self, seen: &Observation, settings: &Settings) -> u32 {
+        if seen.lag() > 0 {
+            self.active = seen.reading.at;
         }
-        let desired = self.hpa.look(seen);
-        if self.min == 0 && seen.now().since(self.active) >= COOLDOWN {
+        let above_zero = Settings {
+            min: settings.min.max(1),
+            ..settings.clone()
+        };
+        let desired = self.hpa.look(seen, &above_zero);
+        if settings.min == 0 && seen.reading.at.since(self.active) >= COOLDOWN {
             return 0;
         }
         desired
+    }
+}
+
+impl ScalingPolicy for Keda {
+    fn name(&self) -> &'static str {
+        "keda"
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(POLLING)
+    }
+
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation {
+        recommendation(self.name(), self.look(seen, settings))
     }
 }

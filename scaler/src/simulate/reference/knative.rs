@@ -10,11 +10,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::Aim;
+use super::{bounded, recommendation};
 use crate::{
     clock::Nanos,
     ledger::Reading,
-    simulate::{Autoscaler, Seen},
+    policy::{Observation, Recommendation, ScalingPolicy, Settings},
 };
 
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -30,7 +30,6 @@ const MAX_DOWN_RATE: f64 = 2.0;
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Knative {
-    aim: Aim,
     samples: VecDeque<f64>,
     last: Option<Reading>,
     count: u32,
@@ -42,9 +41,8 @@ pub struct Knative {
 impl Knative {
     /// With the documented defaults.
     #[must_use]
-    pub fn new(aim: Aim, initial: u32) -> Self {
+    pub fn new(initial: u32) -> Self {
         Self {
-            aim,
             samples: VecDeque::new(),
             last: None,
             count: 0,
@@ -69,9 +67,9 @@ impl Knative {
         self.samples.iter().rev().take(found).sum::<f64>() / found as f64
     }
 
-    fn tick(&mut self, seen: &Seen) -> u32 {
+    fn tick(&mut self, seen: &Observation, settings: &Settings) -> u32 {
         let ready = f64::from(seen.ready.max(1));
-        let target = UTILISATION * self.aim.concurrency;
+        let target = UTILISATION * f64::from(settings.slots);
         let (most, least) = (
             (MAX_UP_RATE * ready).ceil(),
             (ready / MAX_DOWN_RATE).floor(),
@@ -83,11 +81,11 @@ impl Knative {
         let panicked = panicked.clamp(least, most) as u32;
         match self.panic_since {
             None if over => {
-                self.panic_since = Some(seen.now());
+                self.panic_since = Some(seen.reading.at);
                 self.panic_most = 0;
             }
-            Some(_) if over => self.panic_since = Some(seen.now()),
-            Some(since) if seen.now().since(since) > STABLE_WINDOW => self.panic_since = None,
+            Some(_) if over => self.panic_since = Some(seen.reading.at),
+            Some(since) if seen.reading.at.since(since) > STABLE_WINDOW => self.panic_since = None,
             _ => {}
         }
         let desired = if self.panic_since.is_some() {
@@ -96,25 +94,29 @@ impl Knative {
         } else {
             stable
         };
-        desired.clamp(self.aim.min, self.aim.max.max(self.aim.min))
-    }
-}
-
-impl Autoscaler for Knative {
-    fn name(&self) -> &str {
-        "knative"
+        bounded(desired, settings)
     }
 
-    fn interval(&self) -> Duration {
-        SAMPLE
-    }
-
-    fn look(&mut self, seen: &Seen) -> u32 {
+    fn look(&mut self, seen: &Observation, settings: &Settings) -> u32 {
         self.sample(seen.reading);
         self.count += 1;
         if self.count.is_multiple_of(SAMPLES_A_TICK) {
-            self.desired = self.tick(seen);
+            self.desired = self.tick(seen, settings);
         }
         self.desired
+    }
+}
+
+impl ScalingPolicy for Knative {
+    fn name(&self) -> &'static str {
+        "knative"
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(SAMPLE)
+    }
+
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation {
+        recommendation(self.name(), self.look(seen, settings))
     }
 }

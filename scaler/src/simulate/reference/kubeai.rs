@@ -7,8 +7,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::Aim;
-use crate::simulate::{Autoscaler, Seen};
+use super::{recommendation, replicas};
+use crate::policy::{Observation, Recommendation, ScalingPolicy, Settings};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const SAMPLES: usize = 60;
@@ -18,7 +18,6 @@ const LOWER: u32 = 3;
 /// See the [module](self).
 #[derive(Debug)]
 pub struct KubeAi {
-    aim: Aim,
     desired: u32,
     samples: VecDeque<f64>,
     lower: u32,
@@ -27,30 +26,19 @@ pub struct KubeAi {
 impl KubeAi {
     /// With the documented defaults.
     #[must_use]
-    pub fn new(aim: Aim, initial: u32) -> Self {
+    pub fn new(initial: u32) -> Self {
         Self {
-            aim,
             desired: initial,
             samples: VecDeque::from(vec![0.0; SAMPLES]),
             lower: 0,
         }
     }
-}
 
-impl Autoscaler for KubeAi {
-    fn name(&self) -> &str {
-        "kubeai"
-    }
-
-    fn interval(&self) -> Duration {
-        INTERVAL
-    }
-
-    fn look(&mut self, seen: &Seen) -> u32 {
+    fn look(&mut self, seen: &Observation, settings: &Settings) -> u32 {
         self.samples.pop_front();
-        self.samples.push_back(seen.in_flight() as f64);
+        self.samples.push_back(seen.lag() as f64);
         let mean = self.samples.iter().sum::<f64>() / SAMPLES as f64;
-        let wanted = self.aim.replicas(mean, self.aim.concurrency);
+        let wanted = replicas(mean, f64::from(settings.slots), settings);
         if wanted < self.desired && self.lower < LOWER {
             self.lower += 1;
             return self.desired;
@@ -58,5 +46,19 @@ impl Autoscaler for KubeAi {
         self.lower = 0;
         self.desired = wanted;
         self.desired
+    }
+}
+
+impl ScalingPolicy for KubeAi {
+    fn name(&self) -> &'static str {
+        "kubeai"
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(INTERVAL)
+    }
+
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation {
+        recommendation(self.name(), self.look(seen, settings))
     }
 }

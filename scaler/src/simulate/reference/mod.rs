@@ -1,4 +1,8 @@
-//! The rules of the field, for comparison only: nothing of this runs live.
+//! The rules of other autoscalers, for comparison only: none of them runs live.
+//!
+//! Each is a [`ScalingPolicy`](crate::policy::ScalingPolicy) in a file of its own, and
+//! is listed in [`Contender`](super::Contender). [`Settings::slots`] is what one replica
+//! takes at once, or should have.
 //!
 //! Each is written from its project's own documentation, and each reads the
 //! lag including what is held, as these do where a proxy or router in front of
@@ -16,23 +20,26 @@ pub use self::{
     hpa::Hpa, keda::Keda, knative::Knative, kubeai::KubeAi, ray::Ray, static_pool::StaticPool,
 };
 
-/// What every rule is bounded by and aims at.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Aim {
-    /// Requests one replica takes at once, or should have.
-    pub concurrency: f64,
-    /// Fewest replicas.
-    pub min: u32,
-    /// Most replicas.
-    pub max: u32,
+use crate::{
+    decision::Reason,
+    policy::{Recommendation, Settings},
+};
+
+/// Whole replicas for `load` at `target` each, within the bounds.
+fn replicas(load: f64, target: f64, settings: &Settings) -> u32 {
+    let wanted = (load / target.max(f64::MIN_POSITIVE) - 1e-9).ceil();
+    // `as` saturates, and turns NaN into 0.
+    bounded(wanted.max(0.0) as u32, settings)
 }
 
-impl Aim {
-    /// Whole replicas for `load` at `target` each, within the bounds.
-    fn replicas(&self, load: f64, target: f64) -> u32 {
-        let wanted = (load / target.max(f64::MIN_POSITIVE) - 1e-9).ceil();
-        // `as` saturates, and turns NaN into 0.
-        (wanted.max(0.0) as u32).clamp(self.min, self.max.max(self.min))
+fn bounded(replicas: u32, settings: &Settings) -> u32 {
+    replicas.clamp(settings.min, settings.max.max(settings.min))
+}
+
+fn recommendation(policy: &'static str, replicas: u32) -> Recommendation {
+    Recommendation {
+        replicas,
+        reason: Reason::Reference { policy, replicas },
     }
 }
 

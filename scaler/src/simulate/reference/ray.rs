@@ -11,11 +11,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::Aim;
+use super::{recommendation, replicas};
 use crate::{
     clock::Nanos,
     ledger::Reading,
-    simulate::{Autoscaler, Seen},
+    policy::{Observation, Recommendation, ScalingPolicy, Settings},
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -26,7 +26,6 @@ const DOWN_DELAY: Duration = Duration::from_secs(600);
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Ray {
-    aim: Aim,
     desired: u32,
     readings: VecDeque<Reading>,
     /// Since when more, or less, is wanted.
@@ -37,28 +36,17 @@ pub struct Ray {
 impl Ray {
     /// With the documented defaults.
     #[must_use]
-    pub fn new(aim: Aim, initial: u32) -> Self {
+    pub fn new(initial: u32) -> Self {
         Self {
-            aim,
             desired: initial,
             readings: VecDeque::new(),
             up_since: None,
             down_since: None,
         }
     }
-}
 
-impl Autoscaler for Ray {
-    fn name(&self) -> &str {
-        "ray"
-    }
-
-    fn interval(&self) -> Duration {
-        INTERVAL
-    }
-
-    fn look(&mut self, seen: &Seen) -> u32 {
-        let now = seen.now();
+    fn look(&mut self, seen: &Observation, settings: &Settings) -> u32 {
+        let now = seen.reading.at;
         self.readings.push_back(seen.reading);
         while self
             .readings
@@ -72,10 +60,10 @@ impl Autoscaler for Ray {
             .front()
             .map_or(0.0, |oldest| seen.reading.mean_in_flight(oldest));
         if seen.ready == 0 {
-            self.desired = self.desired.max(u32::from(seen.in_flight() > 0));
+            self.desired = self.desired.max(u32::from(seen.lag() > 0));
             return self.desired;
         }
-        let wanted = self.aim.replicas(mean, self.aim.concurrency);
+        let wanted = replicas(mean, f64::from(settings.slots), settings);
         // To zero from one only.
         let wanted = wanted.max(u32::from(self.desired > 1));
         let waited = |since: &mut Option<Nanos>, delay: Duration| {
@@ -96,5 +84,19 @@ impl Autoscaler for Ray {
             self.desired = wanted;
         }
         self.desired
+    }
+}
+
+impl ScalingPolicy for Ray {
+    fn name(&self) -> &'static str {
+        "ray"
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(INTERVAL)
+    }
+
+    fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation {
+        recommendation(self.name(), self.look(seen, settings))
     }
 }

@@ -3,56 +3,23 @@
 
 use std::time::Duration;
 
-use crate::simulate::{Autoscaler, Conditions, Seen, SimulationResult, Trace, simulate};
+use super::recommendation;
+use crate::policy::{Observation, Recommendation, ScalingPolicy, Settings};
 
 /// Always as many.
 #[derive(Debug)]
 pub struct StaticPool(pub u32);
 
-impl StaticPool {
-    /// The outcome of the smallest pool, up to `most`, with which the share
-    /// `attainment` of the requests waits at most `wait`: by bisection.
-    #[must_use]
-    pub fn smallest(
-        trace: &Trace,
-        conditions: &Conditions,
-        wait: Duration,
-        attainment: f64,
-        most: u32,
-    ) -> SimulationResult {
-        let run = |count: u32| {
-            let conditions = Conditions {
-                initial: count,
-                ..conditions.clone()
-            };
-            simulate(trace, &conditions, &mut Self(count))
-        };
-        let (mut low, mut high) = (0, most.max(1));
-        let mut best = run(high);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            let outcome = run(middle);
-            if outcome.attainment(wait) >= attainment {
-                (high, best) = (middle, outcome);
-            } else {
-                low = middle;
-            }
-        }
-        best.peak = high;
-        best
-    }
-}
-
-impl Autoscaler for StaticPool {
-    fn name(&self) -> &str {
+impl ScalingPolicy for StaticPool {
+    fn name(&self) -> &'static str {
         "static"
     }
 
-    fn interval(&self) -> Duration {
-        Duration::from_secs(3600)
+    fn interval(&self) -> Option<Duration> {
+        Some(Duration::from_secs(3600))
     }
 
-    fn look(&mut self, _: &Seen) -> u32 {
-        self.0
+    fn recommend(&mut self, _: &Observation, _: &Settings) -> Recommendation {
+        recommendation(self.name(), self.0)
     }
 }

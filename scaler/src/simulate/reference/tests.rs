@@ -6,27 +6,31 @@ use super::*;
 use crate::{
     clock::Nanos,
     ledger::Reading,
-    simulate::{Autoscaler, Cause, Seen},
+    model_scaler::Replicas,
+    policy::ScalingPolicy,
+    simulate::{Cause, Seen, SimulatedScaler},
 };
 
-fn aim(min: u32) -> Aim {
-    Aim {
-        concurrency: 10.0,
+/// A replica takes 10 at once.
+fn settings(min: u32) -> Settings {
+    Settings {
+        slots: 10,
         min,
         max: 1000,
+        ..Settings::sample()
     }
 }
 
-/// A ledger whose lag is set, under the clock of one scaler.
-struct Course<S> {
-    scaler: S,
+/// A ledger whose lag is set, under the clock of one policy.
+struct Course {
+    scaler: SimulatedScaler,
     reading: Reading,
 }
 
-impl<S: Autoscaler> Course<S> {
-    fn of(scaler: S) -> Self {
+impl Course {
+    fn of(policy: impl ScalingPolicy + 'static, min: u32) -> Self {
         Self {
-            scaler,
+            scaler: SimulatedScaler::reference(Box::new(policy), settings(min), 0),
             reading: Reading::default(),
         }
     }
@@ -50,17 +54,18 @@ impl<S: Autoscaler> Course<S> {
         self.scaler.look(&Seen {
             cause: Cause::Interval,
             reading: self.reading,
-            ready,
-            starting: 0,
-            start_up: None,
-            capacity: u32::MAX,
+            replicas: Replicas {
+                ready,
+                capacity: u32::MAX,
+                ..Replicas::default()
+            },
         })
     }
 }
 
 #[test]
 fn a_course_has_the_lag_that_is_set() {
-    let mut course = Course::of(Ray::new(aim(1), 1));
+    let mut course = Course::of(Ray::new(1), 1);
     let before = course.reading;
     course.run(10, 7, 1);
     let middle = course.reading;
@@ -74,14 +79,14 @@ fn a_course_has_the_lag_that_is_set() {
 
 #[test]
 fn knative_aims_at_seven_tenths() {
-    let mut course = Course::of(Knative::new(aim(1), 3));
+    let mut course = Course::of(Knative::new(3), 1);
     // ⌈28 ÷ 7⌉, which is less than twice the 3 that are ready.
     assert_eq!(course.run(10, 28, 3).last(), Some(&4));
 }
 
 #[test]
 fn knative_in_panic_does_not_go_down_for_a_stable_window() {
-    let mut course = Course::of(Knative::new(aim(0), 1));
+    let mut course = Course::of(Knative::new(1), 0);
     // ⌈140 ÷ 7⌉ is more than twice the one that is ready.
     assert_eq!(course.run(12, 140, 1).last(), Some(&20));
     let lull = course.run(60, 0, 20);
@@ -93,7 +98,7 @@ fn knative_in_panic_does_not_go_down_for_a_stable_window() {
 
 #[test]
 fn knative_in_panic_wants_what_the_higher_window_wants() {
-    let mut course = Course::of(Knative::new(aim(0), 60));
+    let mut course = Course::of(Knative::new(60), 0);
     // ⌈420 ÷ 7⌉, and as many are ready.
     assert_eq!(course.run(60, 420, 60).last(), Some(&60));
     // The lag falls, but then most replicas are lost: 10 are twice what is left.
@@ -107,18 +112,18 @@ fn knative_in_panic_wants_what_the_higher_window_wants() {
 
 #[test]
 fn hpa_tolerates_a_tenth_and_goes_up_by_four_or_double() {
-    let mut course = Course::of(Hpa::new(aim(1), 10));
+    let mut course = Course::of(Hpa::new(10), 1);
     // 7 each; 10 % more or less changes nothing.
     assert_eq!(course.run(15, 76, 10), [10]);
     assert_eq!(course.run(15, 63, 10), [10]);
     assert_eq!(course.run(15, 78, 10), [12]);
-    let mut course = Course::of(Hpa::new(aim(1), 1));
+    let mut course = Course::of(Hpa::new(1), 1);
     assert_eq!(course.run(60, 700, 1), [5, 10, 20, 40]);
 }
 
 #[test]
 fn hpa_goes_down_to_the_highest_of_the_last_five_minutes() {
-    let mut course = Course::of(Hpa::new(aim(1), 1));
+    let mut course = Course::of(Hpa::new(1), 1);
     course.run(60, 70, 10);
     let lull = course.run(300, 7, 10);
     assert!(lull.iter().all(|&n| n == 10), "{lull:?}");
@@ -129,7 +134,7 @@ fn hpa_goes_down_to_the_highest_of_the_last_five_minutes() {
 
 #[test]
 fn keda_goes_to_zero_after_its_cool_down_and_comes_back_at_a_poll() {
-    let mut course = Course::of(Keda::new(aim(0), 0));
+    let mut course = Course::of(Keda::new(0), 0);
     assert_eq!(course.run(15, 1, 0), [1]);
     let idle = course.run(285, 0, 1);
     assert!(idle.iter().all(|&n| n == 1), "{idle:?}");
@@ -141,7 +146,7 @@ fn keda_goes_to_zero_after_its_cool_down_and_comes_back_at_a_poll() {
 
 #[test]
 fn kubeai_averages_ten_minutes_and_goes_down_after_thirty_seconds() {
-    let mut course = Course::of(KubeAi::new(aim(1), 1));
+    let mut course = Course::of(KubeAi::new(1), 1);
     // 60 samples, at first all 0: after n of 600, the mean is 10·n.
     assert_eq!(course.run(50, 600, 1), [1, 2, 3, 4, 5]);
     assert_eq!(course.run(550, 600, 1).last(), Some(&60));
@@ -153,7 +158,7 @@ fn kubeai_averages_ten_minutes_and_goes_down_after_thirty_seconds() {
 
 #[test]
 fn ray_goes_up_after_thirty_seconds_and_down_after_ten_minutes() {
-    let mut course = Course::of(Ray::new(aim(1), 1));
+    let mut course = Course::of(Ray::new(1), 1);
     let rise = course.run(31, 50, 1);
     assert!(rise[..30].iter().all(|&n| n == 1), "{rise:?}");
     assert_eq!(rise[30], 5);
@@ -165,7 +170,7 @@ fn ray_goes_up_after_thirty_seconds_and_down_after_ten_minutes() {
 
 #[test]
 fn ray_starts_one_at_once_where_none_runs_and_goes_to_zero_from_one_only() {
-    let mut course = Course::of(Ray::new(aim(0), 0));
+    let mut course = Course::of(Ray::new(0), 0);
     // However much waits: none runs that could be multiplied.
     assert_eq!(course.run(100, 500, 0), [1; 100]);
     assert_eq!(course.run(31, 500, 1).last(), Some(&50));

@@ -7,11 +7,6 @@ use crate::clock::Nanos;
 
 /// Octaves of age: up to 2^17 s, a day and a half.
 const OCTAVES: usize = 17;
-/// A gap before anything was seen is as long as it was so far, twice over, with
-/// a probability of a half (a Pareto tail with exponent 1): scale-free. Counts
-/// as this many gaps: little beside one that was seen.
-const PRIOR_GAPS: f64 = 0.25;
-
 #[derive(Clone, Debug)]
 pub(super) struct Level {
     /// Gaps that ended, by the octave of their length.
@@ -26,12 +21,16 @@ pub(super) struct Level {
     needed: f32,
     /// The longest gap after which it was needed again, in seconds.
     longest: f32,
+    /// A gap before anything was seen is as long as it was so far, twice over, with
+    /// a probability of a half (a Pareto tail with exponent 1): scale-free. Counts
+    /// as this many gaps.
+    prior_gaps: f64,
 }
 
 impl Level {
     /// First needed at `now`, where demand was looked at since `watched`: that it was
     /// not needed for so long is a gap, if there was any time.
-    pub(super) fn new(watched: Nanos, now: Nanos) -> Self {
+    pub(super) fn new(watched: Nanos, prior_gaps: f64, now: Nanos) -> Self {
         let mut level = Self {
             ended: [0.0; OCTAVES],
             spent: [0.0; OCTAVES],
@@ -40,6 +39,7 @@ impl Level {
             needs: 0.0,
             needed: 0.0,
             longest: 0.0,
+            prior_gaps,
         };
         if watched < now {
             level.begin_need(now);
@@ -117,8 +117,8 @@ impl Level {
     fn hazard(&self, octave: usize, age: f64) -> f64 {
         let typical = f64::from(start(octave) + start(octave + 1)) / 2.0;
         // The prior: one gap that got this far, over about its own age.
-        let spent = f64::from(self.spent[octave]) + PRIOR_GAPS * typical.max(age);
-        (f64::from(self.ended[octave]) + PRIOR_GAPS) / spent
+        let spent = f64::from(self.spent[octave]) + self.prior_gaps * typical.max(age);
+        (f64::from(self.ended[octave]) + self.prior_gaps) / spent
     }
 }
 

@@ -2,14 +2,14 @@
 
 use crate::clock::Nanos;
 
-/// Over how many seconds the spread of the need is taken.
-const SPREAD_MEMORY: f64 = 600.0;
 /// Need is that of the last second, at least: it takes so long to rise.
 const SHORTEST_SPAN: f64 = 1.0;
 
 /// Mean and variance over time of how many are needed, fading.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct NeedDeviation {
+    /// In seconds; see [`Tuning::need_memory`](crate::policy::Tuning::need_memory).
+    memory: f64,
     first: Option<Nanos>,
     last: Nanos,
     seconds: f64,
@@ -18,13 +18,25 @@ pub(super) struct NeedDeviation {
 }
 
 impl NeedDeviation {
+    /// Fades over `memory` seconds.
+    pub(super) fn new(memory: f64) -> Self {
+        Self {
+            memory,
+            first: None,
+            last: Nanos::default(),
+            seconds: 0.0,
+            sum: 0.0,
+            squares: 0.0,
+        }
+    }
+
     /// It was `n` since the last call.
     pub(super) fn pass(&mut self, n: f64, now: Nanos) {
         if self.first.is_none() {
             (self.first, self.last) = (Some(now), now);
         }
         let span = now.since(self.last).as_secs_f64();
-        let fade = (-span / SPREAD_MEMORY).exp();
+        let fade = (-span / self.memory).exp();
         self.seconds = self.seconds * fade + span;
         self.sum = self.sum * fade + span * n;
         self.squares = self.squares * fade + span * n * n;
