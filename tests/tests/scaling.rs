@@ -74,7 +74,7 @@ fn replicas_follow_load_up_and_down_and_no_request_fails() {
         (&1.into(), &"accepted".into())
     );
     assert!(
-        first["reasons"][0].as_str().unwrap().contains("lag"),
+        first["reasons"][0].as_str().unwrap().contains("4 each"),
         "{first}"
     );
     assert!(
