@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tailback::peek::{Json, Progress};
+use tailback::protocol::peek::{Json, Progress};
 
 fuzz_target!(|input: (usize, &[u8])| {
     let (cut, bytes) = input;

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tailback::peek::{Message, Progress};
+use tailback::protocol::peek::{Message, Progress};
 
 fuzz_target!(|input: (u8, usize, &[u8])| {
     let (field, cut, bytes) = input;

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tailback::peek::{Multipart, Progress};
+use tailback::protocol::peek::{Multipart, Progress};
 
 fuzz_target!(|input: (&str, usize, &[u8])| {
     let (content_type, cut, bytes) = input;

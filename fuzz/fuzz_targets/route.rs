@@ -3,8 +3,8 @@
 
 use http::{HeaderMap, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
-use tailback::{
-    dialect::Dialect,
+use tailback::protocol::{
+    ApiProtocol,
     route::{MODEL_HEADER, Route, route},
 };
 
@@ -14,8 +14,8 @@ fuzz_target!(|input: (&[u8], &str)| {
     if let (false, Ok(value)) = (header.is_empty(), HeaderValue::from_bytes(header)) {
         headers.insert(MODEL_HEADER, value);
     }
-    let dialect = Dialect::of(&headers, path);
-    if let Route::Model(name) = route(dialect, &Method::POST, &headers, path) {
+    let api = ApiProtocol::of(&headers, path);
+    if let Route::Model(name) = route(api, &Method::POST, &headers, path) {
         assert!(!name.is_empty());
         assert!(headers.contains_key(MODEL_HEADER) || !name.contains('/'));
     }

@@ -14,7 +14,7 @@ use tailback_scaler::orchestrator::process::supervisor;
 use tracing::Level;
 
 use crate::{
-    health, log, serve,
+    health, log, server,
     simulate::{self, Simulation},
 };
 
@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
         return supervisor::main(words.collect::<Vec<OsString>>());
     }
     match Cli::parse().command {
-        Command::Serve { paths } => match serve::serve(&paths) {
+        Command::Serve { paths } => match server::serve(&paths) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => end_of_log(&format!("{error:#}")),
         },

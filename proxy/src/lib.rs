@@ -1,37 +1,36 @@
 //! The data plane of Tailback and its `tailback` binary.
 //!
-//! A request's way can be read top to bottom in [`request`]; which protocol it
-//! speaks is its [`dialect`]. What runs around it: [`downstream`] connections
-//! on pingora's listeners and workers, [`upstream`] connections to replicas, and
-//! [`admit`], where requests get a replica or wait for one.
-//! [`serve`](mod@serve) puts it together with the configuration and the scaler.
+//! A request's way can be read top to bottom in [`pipeline`]. The modules are
+//! floors, from the top:
+//!
+//! | floor | what it does |
+//! |---|---|
+//! | [`cli`], [`health`], [`simulate`] | the commands |
+//! | [`server`] | the process: listeners, workers, signals, drain, reload |
+//! | [`admin`] | pages, metrics, KEDA |
+//! | [`pipeline`] | one request's way: locate, count in, admit, forward, complete |
+//! | [`downstream`] | HTTP/1.1, HTTP/2 and tunnels towards callers |
+//! | [`models`] | what is served, and each worker's view of it |
+//! | [`upstream`] | connections to replicas |
+//! | [`admission`] | which replica, or the queue of held requests |
+//! | [`exchange`] | one request and its answer: state, bodies, accounts |
+//! | [`protocol`] | the inference protocols: where the model is named, local replies, errors |
+//! | [`telemetry`] | metrics, access log |
+//! | [`status`], `net` | words for how requests end; bytes of connections |
 
-pub mod access_log;
 pub mod admin;
-pub mod admit;
-pub mod answer;
-pub mod body;
+pub mod admission;
 pub mod cli;
-mod coalesce;
-mod cork;
-mod date;
-pub mod dialect;
 pub mod downstream;
-pub mod grpc;
-pub mod headers;
+pub mod exchange;
 pub mod health;
 pub mod log;
-pub mod metrics;
-pub mod model;
-pub mod outcome;
-pub mod own;
-pub mod peek;
-pub mod request;
-pub mod route;
-pub mod serve;
+pub mod models;
+mod net;
+pub mod pipeline;
+pub mod protocol;
+pub mod server;
 pub mod simulate;
-pub mod table;
-mod tls;
-mod transport;
+pub mod status;
+pub mod telemetry;
 pub mod upstream;
-pub mod worker;

@@ -17,7 +17,7 @@ pub mod relay;
 pub mod seldon;
 pub mod soak;
 pub mod upstream;
-pub mod upstream2;
+pub mod upstream_http2;
 
 use std::{
     thread,

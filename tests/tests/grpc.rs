@@ -10,7 +10,7 @@ use tailback_tests::{
     process::Tailback,
     python::{Running, program, root, run, script},
     upstream::never_ready_manifest,
-    upstream2::Upstream2,
+    upstream_http2::UpstreamHttp2,
 };
 
 const GRPC: (&str, &str) = ("content-type", "application/grpc");
@@ -108,7 +108,7 @@ fn calls_and_streams_of_the_triton_client_are_counted_to_their_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_a_grpc_status() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let endpoint = format!("'http://{}'", upstream.address);
     let proxy = Tailback::start(&static_server(&endpoint, ""), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
@@ -233,7 +233,7 @@ async fn held_calls_end_by_their_own_deadline_and_full_queues_say_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_past_their_deadline_end_with_a_status() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let endpoint = format!("'http://{}'", upstream.address);
     let proxy = Tailback::start(&static_server(&endpoint, ""), &[]);
     let client = Client::connect(proxy.address).await.unwrap();

@@ -15,7 +15,7 @@ use tailback_scaler::{
 };
 
 use super::error;
-use crate::answer;
+use crate::protocol::error;
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl<'a> Order<'a> {
             return response;
         }
         match pause.set(&self.model, self.state).await {
-            PauseResult::Done => answer::json(
+            PauseResult::Done => error::json(
                 StatusCode::OK,
                 &json!({ "model": self.model, "paused": self.state == PauseState::Paused }),
             ),

@@ -8,6 +8,7 @@
 mod control;
 mod keda;
 mod ledgers;
+mod model_metrics;
 mod pages;
 
 use std::{
@@ -42,10 +43,10 @@ use tonic::{Status, body::Body};
 
 use self::{control::Order, keda::Keda};
 use crate::{
-    answer::json,
-    downstream::{DataPlane, Version, first},
-    metrics::render_models,
-    transport::Transport,
+    admin::model_metrics::render_models,
+    downstream::DataPlane,
+    net::{HttpVersion, Transport, detect},
+    protocol::error::json,
 };
 
 /// A scraper that says nothing for this long is disconnected.
@@ -131,8 +132,8 @@ impl Admin {
         keda: Arc<Keda>,
         answers: Arc<Semaphore>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let first = first::version(Transport::clear(stream));
-        let (io, version) = timeout(HEADER_TIMEOUT, first).await??;
+        let detected = detect::version(Transport::clear(stream));
+        let (io, version) = timeout(HEADER_TIMEOUT, detected).await??;
         let service = service_fn(|request: Request<Incoming>| {
             let (admin, keda, answers) = (self.clone(), keda.clone(), answers.clone());
             // A task keeps room for its future to the end: a stream's is let go before.
@@ -157,14 +158,14 @@ impl Admin {
         });
         let io = TokioIo::new(io);
         match version {
-            Version::Http1 => {
+            HttpVersion::Http1 => {
                 http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_TIMEOUT)
                     .serve_connection(io, service)
                     .await?;
             }
-            Version::Http2 => {
+            HttpVersion::Http2 => {
                 http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .keep_alive_interval(PING)

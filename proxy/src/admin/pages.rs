@@ -13,22 +13,26 @@ use tailback_scaler::{
     status::{MembershipStatus, PauseState, StatusStore},
 };
 
-use crate::{answer, downstream::DataPlane, model::Model, table::Table};
+use crate::{
+    downstream::DataPlane,
+    models::{Model, RouteTable},
+    protocol::error,
+};
 
 /// Ready: the proxy takes new connections. Not whether any model has replicas,
 /// since requests are held for them.
 pub(super) fn readiness(plane: &DataPlane) -> Response<Bytes> {
     if plane.draining.load(Ordering::Relaxed) {
-        return answer::json(
+        return error::json(
             StatusCode::SERVICE_UNAVAILABLE,
             &json!({ "status": "draining" }),
         );
     }
-    answer::json(StatusCode::OK, &json!({ "status": "ready" }))
+    error::json(StatusCode::OK, &json!({ "status": "ready" }))
 }
 
 /// Counts, replicas and settings of every model, by name.
-pub(super) fn models(table: &Table, status_store: &StatusStore) -> Value {
+pub(super) fn models(table: &RouteTable, status_store: &StatusStore) -> Value {
     let mut models: Vec<_> = table.models.values().collect();
     models.sort_by(|a, b| a.name().cmp(b.name()));
     let proxies = status_store.membership();

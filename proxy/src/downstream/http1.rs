@@ -16,10 +16,13 @@ use hyper_util::rt::TokioIo;
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::AsyncReadExt;
 
-use super::{
-    Call, Connection, DataPlane, LINGER, Phase, drain::Drain, io::WatchedIo, watchdog::Watchdog,
+use super::{DataPlane, drain::Drain, io::WatchedIo, watchdog::Watchdog};
+use crate::{
+    exchange::body::Received,
+    exchange::{Connection, LINGER, Phase, StreamState},
+    net::{HYPER_HEADER_FIELDS, Transport},
+    pipeline,
 };
-use crate::{body::Received, headers::HYPER_HEADER_FIELDS, request, transport::Transport};
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
@@ -29,55 +32,55 @@ pub(super) async fn serve(
     shutdown: ShutdownWatch,
 ) {
     // Its first header block is expected, and has partly come.
-    let call = Rc::new(Call::new(connection.clone(), Phase::Head));
+    let state = Rc::new(StreamState::new(connection.clone(), Phase::Head));
     let service = service_fn(|request: http::Request<Incoming>| {
-        let (plane, call) = (plane.clone(), call.clone());
+        let (plane, state) = (plane.clone(), state.clone());
         async move {
             let request = request.map(Received::Http1);
-            let mut answer = request::handle(&plane, &call, request).await;
-            if call.connection().is_closing() {
+            let mut answer = pipeline::handle(&plane, &state, request).await;
+            if state.connection().is_closing() {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);
             }
             Ok::<_, Infallible>(answer)
         }
     });
-    let io = TokioIo::new(WatchedIo::http1(io, call.clone()));
+    let io = TokioIo::new(WatchedIo::http1(io, state.clone()));
     let mut builder = http1::Builder::new();
     builder.max_header_size(plane.limits.header_bytes);
     if plane.limits.header_fields != HYPER_HEADER_FIELDS {
         builder.max_headers(plane.limits.header_fields);
     }
     let mut http = builder.serve_connection(io, service);
-    let mut watchdog = Watchdog::new(call.deadline());
+    let mut watchdog = Watchdog::new(state.deadline());
     let mut drain = Drain::new(shutdown.clone());
 
     let left = poll_fn(|cx| {
         if drain.begins(cx, &plane, &connection) {
-            call.linger();
+            state.linger();
         }
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
-                return Poll::Ready(ended.is_ok() && call.body_unread.get());
+                return Poll::Ready(ended.is_ok() && state.body_unread.get());
             }
             if connection.write_blocked.get() {
                 // hyper asks for no more of the answer. The request's body goes on,
                 // or each side could wait for the other.
-                call.drive(cx);
+                state.drive(cx);
             }
-            if call.take_expired() {
+            if state.take_expired() {
                 // Nobody answered for it.
                 return Poll::Ready(false);
             }
-            if watchdog.poll(cx, || call.deadline()).is_pending() {
+            if watchdog.poll(cx, || state.deadline()).is_pending() {
                 return Poll::Pending;
             }
-            call.expire();
-            match call.phase() {
+            state.expire();
+            match state.phase() {
                 // Nothing to answer, or too late for it.
                 Phase::Idle | Phase::Head => return Poll::Ready(false),
                 Phase::Streaming => {
-                    connection.undelivered(call.blame());
+                    connection.undelivered(state.blame());
                     return Poll::Ready(false);
                 }
                 // The request finds that its time is up, and answers that.
@@ -87,10 +90,10 @@ pub(super) async fn serve(
     })
     .await;
 
-    if let Some(tunnel) = call.take_tunnel() {
+    if let Some(tunnel) = state.take_tunnel() {
         let parts = http.into_parts();
         let io = parts.io.into_inner().into_inner().unread(parts.read_buf);
-        tunnel.run(io, &call, shutdown).await;
+        tunnel.run(io, &state, shutdown).await;
     } else if left {
         linger(http.into_parts().io.into_inner()).await;
     }

@@ -21,17 +21,15 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EX
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
-use super::{
-    Call, Connection, DataPlane, LINGER, Phase, ResponseBody, drain::Drain, io::WatchedIo,
-    watchdog::Watchdog,
-};
+use super::{DataPlane, drain::Drain, io::WatchedIo, watchdog::Watchdog};
 use crate::{
-    body::{Pump, PumpError, Received},
-    cork::Cork,
-    date,
-    dialect::Dialect,
-    grpc, request,
-    transport::Transport,
+    downstream::date,
+    exchange::body::{BodyForwarder, ForwardError, Received},
+    exchange::{Connection, LINGER, Phase, StreamState},
+    net::{Cork, Transport},
+    pipeline::{self, ResponseBody},
+    protocol::ApiProtocol,
+    status::{GrpcCode, write_status},
 };
 
 /// Streams that are open at once on a connection.
@@ -140,8 +138,8 @@ async fn stream(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
-    let call = Rc::new(Call::new(connection, Phase::Body));
-    let mut watchdog = Watchdog::new(call.deadline());
+    let state = Rc::new(StreamState::new(connection, Phase::Body));
+    let mut watchdog = Watchdog::new(state.deadline());
     if request.headers().len() > plane.limits.header_fields {
         let _ = respond.send_response(too_many_fields(), true);
         return;
@@ -159,9 +157,9 @@ async fn stream(
         Received::http2(body, &parts.headers)
     };
     let answer = {
-        let mut work = pin!(request::handle(
+        let mut work = pin!(pipeline::handle(
             plane,
-            &call,
+            &state,
             Request::from_parts(parts, body)
         ));
         poll_fn(|cx| {
@@ -173,11 +171,11 @@ async fn stream(
                 if let Poll::Ready(answer) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));
                 }
-                if watchdog.poll(cx, || call.deadline()).is_pending() {
+                if watchdog.poll(cx, || state.deadline()).is_pending() {
                     return Poll::Pending;
                 }
                 // The request finds that its time is up, and answers that.
-                call.expire();
+                state.expire();
             }
         })
         .await
@@ -189,46 +187,52 @@ async fn stream(
     let all = bare || http_body::Body::is_end_stream(&body);
     match respond.send_response(Response::from_parts(parts, ()), all) {
         Ok(_) if all => body.complete(),
-        Ok(stream) => send(&call, Pump::new(stream, body), watchdog).await,
+        Ok(stream) => send(&state, BodyForwarder::new(stream, body), watchdog).await,
         Err(_) => {}
     }
 }
 
 /// Sends an answer's body.
-async fn send(call: &Rc<Call>, mut pump: Pump<ResponseBody>, mut watchdog: Watchdog) {
+async fn send(
+    state: &Rc<StreamState>,
+    mut forwarder: BodyForwarder<ResponseBody>,
+    mut watchdog: Watchdog,
+) {
     let sent = poll_fn(|cx| {
-        if let Poll::Ready(sent) = pump.poll(cx) {
+        if let Poll::Ready(sent) = forwarder.poll(cx) {
             return Poll::Ready(Some(sent));
         }
-        if pump.is_blocked() {
+        if forwarder.is_blocked() {
             // The request's body goes on, or each side could wait for the other.
-            call.drive(cx);
+            state.drive(cx);
         }
-        watchdog.poll(cx, || call.deadline()).map(|()| None)
+        watchdog.poll(cx, || state.deadline()).map(|()| None)
     })
     .await;
     match sent {
-        Some(Ok(())) => pump.body().complete(),
+        Some(Ok(())) => forwarder.body().complete(),
         // The caller does not hear of it any more.
-        Some(Err(PumpError::Stream)) => {}
-        Some(Err(PumpError::Body(_))) => break_off(call, pump.stream(), Reason::INTERNAL_ERROR),
+        Some(Err(ForwardError::Stream)) => {}
+        Some(Err(ForwardError::Body(_))) => {
+            break_off(state, forwarder.stream(), Reason::INTERNAL_ERROR)
+        }
         None => {
-            call.expire();
-            break_off(call, pump.stream(), Reason::CANCEL);
+            state.expire();
+            break_off(state, forwarder.stream(), Reason::CANCEL);
         }
     }
 }
 
 /// Ends an answer that cannot be completed.
-fn break_off(call: &Call, stream: &mut SendStream<Bytes>, reason: Reason) {
-    if call.dialect.get() == Dialect::Grpc {
-        let status = if call.is_past_callers_limit() {
-            grpc::Code::DeadlineExceeded
+fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason) {
+    if state.api.get() == ApiProtocol::Grpc {
+        let status = if state.is_past_callers_limit() {
+            GrpcCode::DeadlineExceeded
         } else {
-            grpc::Code::Unavailable
+            GrpcCode::Unavailable
         };
         let mut trailers = HeaderMap::new();
-        grpc::write_status(&mut trailers, status, "the answer broke off");
+        write_status(&mut trailers, status, "the answer broke off");
         if stream.send_trailers(trailers).is_ok() {
             return;
         }

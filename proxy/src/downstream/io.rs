@@ -10,22 +10,24 @@ use std::{
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Call, Connection};
-use crate::transport::Transport;
+use crate::{
+    exchange::{Connection, StreamState},
+    net::Transport,
+};
 
 pub(super) struct WatchedIo {
     io: Transport<Stream>,
     connection: Rc<Connection>,
     /// The one call of an HTTP/1.1 connection.
-    call: Option<Rc<Call>>,
+    state: Option<Rc<StreamState>>,
 }
 
 impl WatchedIo {
-    pub(super) fn http1(io: Transport<Stream>, call: Rc<Call>) -> Self {
+    pub(super) fn http1(io: Transport<Stream>, state: Rc<StreamState>) -> Self {
         Self {
             io,
-            connection: call.connection().clone(),
-            call: Some(call),
+            connection: state.connection().clone(),
+            state: Some(state),
         }
     }
 
@@ -33,7 +35,7 @@ impl WatchedIo {
         Self {
             io,
             connection,
-            call: None,
+            state: None,
         }
     }
 
@@ -55,8 +57,8 @@ impl AsyncRead for WatchedIo {
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         // Also at the end of the stream, which hyper takes from there.
-        if let (Poll::Ready(Ok(())), Some(call)) = (&result, &self.call) {
-            call.received();
+        if let (Poll::Ready(Ok(())), Some(state)) = (&result, &self.state) {
+            state.received();
         }
         result
     }
@@ -90,9 +92,9 @@ impl AsyncWrite for WatchedIo {
         // hyper and h2 flush when they have written all they had.
         if let Poll::Ready(Ok(())) = result
             && self.connection.flushed()
-            && let Some(call) = &self.call
+            && let Some(state) = &self.state
         {
-            call.flushed();
+            state.flushed();
         }
         result
     }

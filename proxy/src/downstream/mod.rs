@@ -2,18 +2,13 @@
 //! HTTP/1.1 or HTTP/2 is spoken on them, and timers see to it that none lasts
 //! without progress: one a connection, or one a stream.
 
-mod body;
-mod call;
-mod connection;
+mod date;
 mod drain;
-mod exchange;
-pub(crate) mod first;
 mod http1;
 mod http2;
 mod io;
+mod notsent_lowat;
 mod tunnel;
-mod turns;
-mod unsent;
 mod watchdog;
 
 use std::{
@@ -31,32 +26,24 @@ use send_wrapper::SendWrapper;
 use tailback_config::{Limits, Timeouts};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::{
-    body::{RequestBody, ResponseBody},
-    call::{Call, Phase},
-    connection::{Connection, Scheme, Version},
-    exchange::{Exchange, Method, Told},
-    tunnel::Tunnel,
-};
+pub use self::tunnel::Tunnel;
 use crate::{
-    access_log::AccessLog, admit::Room, metrics::ProxyMetrics, table::Tables, tls,
-    transport::Transport, worker,
+    exchange::{Connection, LINGER, Scheme, body::BufferBudget},
+    models::{SharedRoutes, worker},
+    net::{HttpVersion, Transport, detect, tls},
+    telemetry::{access_log::AccessLog, metrics::ProxyMetrics},
 };
-
-/// While draining, an idle connection is closed after this: a caller that is
-/// just sending its next request still gets an answer, with `connection: close`.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The data plane: one for all workers.
 pub struct DataPlane {
     /// What is served.
-    pub tables: Arc<Tables>,
+    pub tables: Arc<SharedRoutes>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
     /// For what has been read of waiting requests' bodies.
-    pub room: Room,
+    pub buffer_budget: BufferBudget,
     /// Most connections at once.
     pub max_connections: usize,
     /// How callers are spoken to by TLS; `None`: in clear text.
@@ -83,7 +70,7 @@ impl ServerApp for DataPlane {
             refuse(stream, self.tls.is_some()).await;
             return None;
         };
-        unsent::bound(&stream);
+        notsent_lowat::bound(&stream);
         worker::keep_swept(&self.tables);
         // Workers do not steal: the connection stays on this thread, and what
         // belongs to it needs no synchronisation. The wrapper checks that.
@@ -144,8 +131,8 @@ async fn serve(plane: Arc<DataPlane>, stream: Stream, shutdown: ShutdownWatch) {
     let timeouts = plane.timeouts.clone();
     let connection = Rc::new(Connection::new(timeouts, peer, version, scheme));
     match version {
-        Version::Http1 => http1::serve(plane, io, connection, shutdown).await,
-        Version::Http2 => http2::serve(plane, io, connection, shutdown).await,
+        HttpVersion::Http1 => http1::serve(plane, io, connection, shutdown).await,
+        HttpVersion::Http2 => http2::serve(plane, io, connection, shutdown).await,
     }
 }
 
@@ -154,21 +141,21 @@ async fn serve(plane: Arc<DataPlane>, stream: Stream, shutdown: ShutdownWatch) {
 async fn open(
     plane: &DataPlane,
     stream: Stream,
-) -> std::io::Result<(Transport<Stream>, Version, Scheme)> {
+) -> std::io::Result<(Transport<Stream>, HttpVersion, Scheme)> {
     let Some(tls) = &plane.tls else {
-        let (io, version) = first::version(Transport::clear(stream)).await?;
+        let (io, version) = detect::version(Transport::clear(stream)).await?;
         return Ok((io, version, Scheme::Http));
     };
     let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
     let agreed = match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Some(Version::Http2),
-        Some(b"http/1.1") => Some(Version::Http1),
+        Some(b"h2") => Some(HttpVersion::Http2),
+        Some(b"http/1.1") => Some(HttpVersion::Http1),
         _ => None,
     };
     let io = Transport::tls(stream);
     let (io, version) = match agreed {
         Some(version) => (io, version),
-        None => first::version(io).await?,
+        None => detect::version(io).await?,
     };
     Ok((io, version, Scheme::Https))
 }

@@ -6,8 +6,12 @@ use std::{io, time::Duration};
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::{Call, Exchange};
-use crate::{outcome::Outcome, transport::Transport, upstream::Lease};
+use crate::{
+    exchange::{Exchange, StreamState},
+    net::Transport,
+    status::Outcome,
+    upstream::PooledConnection,
+};
 
 /// Copied at once, in bytes.
 const PIECE: usize = 16 * 1024;
@@ -17,7 +21,7 @@ const PIECE: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Tunnel {
     /// In this order: the slot goes back before the request ends.
-    lease: Lease,
+    pooled: PooledConnection,
     exchange: Exchange,
 }
 
@@ -28,20 +32,25 @@ enum Broken {
 }
 
 impl Tunnel {
-    /// For a request that the lease's replica has answered with 101.
+    /// For a request that the pooled's replica has answered with 101.
     #[must_use]
-    pub fn new(lease: Lease, exchange: Exchange) -> Self {
-        Self { lease, exchange }
+    pub fn new(pooled: PooledConnection, exchange: Exchange) -> Self {
+        Self { pooled, exchange }
     }
 
     /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away.
-    pub(super) async fn run(self, caller: Transport<Stream>, call: &Call, shutdown: ShutdownWatch) {
+    pub(super) async fn run(
+        self,
+        caller: Transport<Stream>,
+        state: &StreamState,
+        shutdown: ShutdownWatch,
+    ) {
         let Self {
-            lease,
+            pooled,
             mut exchange,
         } = self;
-        let timeouts = call.connection().timeouts();
-        let (slot, replica) = match lease.into_io().await {
+        let timeouts = state.connection().timeouts();
+        let (permit, replica) = match pooled.into_io().await {
             Ok(parts) => parts,
             Err(_) => return exchange.set_outcome(Outcome::UpstreamReset),
         };
@@ -55,7 +64,7 @@ impl Tunnel {
             () = drained(shutdown, timeouts.tunnel_drain) => Outcome::Success,
         };
         exchange.set_outcome(outcome);
-        drop(slot);
+        drop(permit);
     }
 }
 

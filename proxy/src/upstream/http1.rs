@@ -21,16 +21,17 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{SendError, io::CountingIo};
+use super::{SendError, io::ReadTrackingIo};
 use crate::{
-    body::Received, downstream::RequestBody, headers::HYPER_HEADER_FIELDS, transport::Transport,
+    exchange::{RequestBody, body::Received},
+    net::{HYPER_HEADER_FIELDS, Transport},
 };
 
 /// A connection, and the means to send requests on it.
 #[derive(Debug)]
 pub struct Http1 {
     sender: http1::SendRequest<RequestBody>,
-    connection: Pin<Box<http1::Connection<TokioIo<CountingIo>, RequestBody>>>,
+    connection: Pin<Box<http1::Connection<TokioIo<ReadTrackingIo>, RequestBody>>>,
     closed: bool,
     /// Whether it has carried a request before.
     reused: bool,
@@ -42,7 +43,7 @@ impl Http1 {
     /// Speaks HTTP/1.1 on `io`.
     pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
         let answered = Rc::new(Cell::new(false));
-        let io = TokioIo::new(CountingIo::new(io, answered.clone()));
+        let io = TokioIo::new(ReadTrackingIo::new(io, answered.clone()));
         let mut builder = http1::Builder::new();
         if limits.header_fields > HYPER_HEADER_FIELDS {
             builder.max_headers(limits.header_fields);

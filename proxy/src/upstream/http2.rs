@@ -21,12 +21,13 @@ use send_wrapper::SendWrapper;
 use tailback_config::Limits;
 use tokio::net::TcpStream;
 
-use super::{DialError, SendError, io::CountingIo};
+use super::{ConnectError, SendError, io::ReadTrackingIo};
 use crate::{
-    body::{Pump, PumpError, Received},
-    cork::Cork,
-    downstream::RequestBody,
-    transport::Transport,
+    exchange::{
+        RequestBody,
+        body::{BodyForwarder, ForwardError, Received},
+    },
+    net::{Cork, Transport},
 };
 
 /// Streams that share a connection, if the replica allows as many.
@@ -78,8 +79,8 @@ impl Multiplexed {
         &self,
         io: Transport<TcpStream>,
         limits: &Limits,
-    ) -> Result<Http2, DialError> {
-        let io = Cork::new(CountingIo::new(io, Rc::default()));
+    ) -> Result<Http2, ConnectError> {
+        let io = Cork::new(ReadTrackingIo::new(io, Rc::default()));
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
         let mut builder = Builder::new();
         builder
@@ -100,7 +101,7 @@ impl Multiplexed {
                 Poll::Pending => Poll::Pending,
             })
             .await?;
-            Ok::<_, DialError>((sender, connection))
+            Ok::<_, ConnectError>((sender, connection))
         };
         let (sender, connection) = io.run(opening).await??;
         let closed = Rc::new(Cell::new(false));
@@ -129,7 +130,7 @@ impl Multiplexed {
 pub struct Http2 {
     connection: Rc<Shared>,
     /// The request's body on its way.
-    pump: Option<Pump<RequestBody>>,
+    forwarder: Option<BodyForwarder<RequestBody>>,
 }
 
 impl Http2 {
@@ -137,22 +138,28 @@ impl Http2 {
         connection.open.set(connection.open.get() + 1);
         Self {
             connection,
-            pump: None,
+            forwarder: None,
         }
     }
 
     /// Sends more of the request's body, if there is more.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        let Some(pump) = self.pump.as_mut().filter(|pump| !pump.is_done()) else {
+        let Some(forwarder) = self
+            .forwarder
+            .as_mut()
+            .filter(|forwarder| !forwarder.is_done())
+        else {
             return;
         };
-        match pump.poll(cx) {
+        match forwarder.poll(cx) {
             Poll::Pending => return,
-            Poll::Ready(Err(PumpError::Body(_))) => pump.stream().send_reset(Reason::CANCEL),
+            Poll::Ready(Err(ForwardError::Body(_))) => {
+                forwarder.stream().send_reset(Reason::CANCEL)
+            }
             // The response tells, or has told already.
-            Poll::Ready(Ok(()) | Err(PumpError::Stream)) => {}
+            Poll::Ready(Ok(()) | Err(ForwardError::Stream)) => {}
         }
-        pump.give_up();
+        forwarder.give_up();
     }
 
     /// Sends `request` and waits for the response's head.
@@ -174,7 +181,7 @@ impl Http2 {
             Err(_) => return Err(SendError::Unprocessed(Some(Box::new(body)))),
         };
         if !end {
-            self.pump = Some(Pump::new(stream, body));
+            self.forwarder = Some(BodyForwarder::new(stream, body));
         }
         let response = poll_fn(|cx| {
             self.drive(cx);
@@ -184,7 +191,7 @@ impl Http2 {
         match response {
             Ok(response) => {
                 // It will not be sent again.
-                self.pump.take_if(|pump| pump.is_done());
+                self.forwarder.take_if(|forwarder| forwarder.is_done());
                 let (parts, stream) = response.into_parts();
                 let body = Received::http2(stream, &parts.headers);
                 Ok(Response::from_parts(parts, body))
@@ -200,7 +207,10 @@ impl Http2 {
                 || error.is_go_away() && reason == Some(Reason::NO_ERROR))
         {
             // Streams up to the last that a GOAWAY names go on; this is none.
-            let body = self.pump.take().map(|pump| Box::new(pump.into_body()));
+            let body = self
+                .forwarder
+                .take()
+                .map(|forwarder| Box::new(forwarder.into_body()));
             return SendError::Unprocessed(body);
         }
         SendError::Broken
@@ -208,22 +218,22 @@ impl Http2 {
 }
 
 /// The replica takes nothing more (GOAWAY without an error): another may.
-fn going() -> DialError {
-    DialError::Io(io::Error::new(
+fn going() -> ConnectError {
+    ConnectError::Io(io::Error::new(
         io::ErrorKind::ConnectionRefused,
         "the replica is going away",
     ))
 }
 
 /// Why HTTP/2 does not come about.
-fn refused(error: h2::Error) -> DialError {
+fn refused(error: h2::Error) -> ConnectError {
     if error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) {
         return going();
     }
     match error.into_io() {
-        Some(error) => DialError::Io(error),
+        Some(error) => ConnectError::Io(error),
         // What came is no HTTP/2.
-        None => DialError::NoHttp2,
+        None => ConnectError::NoHttp2,
     }
 }
 

@@ -14,16 +14,16 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::transport::Transport;
+use crate::net::Transport;
 
 /// The bytes of one connection.
 #[derive(Debug)]
-pub(super) struct CountingIo {
+pub(super) struct ReadTrackingIo {
     io: Transport<TcpStream>,
     received: Rc<Cell<bool>>,
 }
 
-impl CountingIo {
+impl ReadTrackingIo {
     /// `received` is set when bytes come.
     pub(super) fn new(io: Transport<TcpStream>, received: Rc<Cell<bool>>) -> Self {
         Self { io, received }
@@ -35,7 +35,7 @@ impl CountingIo {
     }
 }
 
-impl AsyncRead for CountingIo {
+impl AsyncRead for ReadTrackingIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -50,7 +50,7 @@ impl AsyncRead for CountingIo {
     }
 }
 
-impl AsyncWrite for CountingIo {
+impl AsyncWrite for ReadTrackingIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,12 +6,12 @@
 //! connection is shared by many requests and has a task; each request drives
 //! its own stream.
 
-mod dial;
+mod connection_pool;
+mod connector;
 mod http1;
 mod http2;
 mod io;
-mod lane;
-mod lease;
+mod pooled_connection;
 
 use std::task::Context;
 
@@ -19,13 +19,13 @@ use futures_util::future::Either;
 use http::{Request, Response};
 
 pub use self::{
-    dial::{Dial, DialError},
+    connection_pool::{ConnectionPool, SWEEP},
+    connector::{ConnectError, Connector},
     http1::Http1,
     http2::Http2,
-    lane::{Lane, SWEEP},
-    lease::{Lease, Slot},
+    pooled_connection::{Permit, PooledConnection},
 };
-use crate::{body::Received, downstream::RequestBody};
+use crate::exchange::{RequestBody, body::Received};
 
 /// The means to send one request.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub enum Choice {
     /// Any that is ready.
     Any,
     /// On HTTP/1.1 a new one: if that closes, it is not for having been idle.
-    Fresh,
+    NewConnection,
 }
 
 /// Why there is no response.

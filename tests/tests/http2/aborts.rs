@@ -70,7 +70,7 @@ async fn run(proxy: &Tailback, abort: Abort) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn aborted_streams_leave_nothing_in_flight() {
     use Abort::*;
-    let upstream = Upstream2::start(20);
+    let upstream = UpstreamHttp2::start(20);
     let proxy = std::sync::Arc::new(Tailback::start(&manifest(&upstream, "h2c"), &[]));
     let kinds = [
         ResetBeforeBody,
@@ -109,7 +109,7 @@ async fn aborted_streams_leave_nothing_in_flight() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_resets_end_the_connection() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
     // CVE-2023-44487: streams opened and reset as fast as can be.
     let client = Client::connect(proxy.address).await.unwrap();

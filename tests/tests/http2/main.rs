@@ -10,11 +10,11 @@ use tailback_tests::{
     http2::{Client, piece, receive},
     process::Tailback,
     upstream::{LARGE, Upstream},
-    upstream2::Upstream2,
+    upstream_http2::UpstreamHttp2,
 };
 
 /// A manifest of the model `m` on a server that is spoken to by `protocol`.
-fn manifest(upstream: &Upstream2, protocol: &str) -> String {
+fn manifest(upstream: &UpstreamHttp2, protocol: &str) -> String {
     let api = "apiVersion: tailback.dev/v1alpha1";
     format!(
         "{api}\nkind: Server\nmetadata: {{ name: up }}\nspec:\n  protocol: {protocol}\n  \
@@ -37,7 +37,7 @@ fn in_flight(proxy: &Tailback) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_versions_are_spoken_on_one_port_and_to_either_upstream() {
-    let (one, two) = (Upstream::start(), Upstream2::start(100));
+    let (one, two) = (Upstream::start(), UpstreamHttp2::start(100));
     for (manifest, forwarded) in [
         (one.manifest(&["m"]), "HTTP/1.1"),
         (manifest(&two, "h2c"), "HTTP/2"),
@@ -107,7 +107,7 @@ async fn unknown_models_bad_hosts_and_too_many_fields_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn caller_whose_window_is_shut_is_cut_off_and_holds_up_nobody() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let proxy = Tailback::start(
         &manifest(&upstream, "h2c"),
         &[
@@ -134,7 +134,7 @@ async fn caller_whose_window_is_shut_is_cut_off_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_arrive_as_they_are_sent_and_count_until_the_last() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
     let mut body = ticks(&client).await;
@@ -149,7 +149,7 @@ async fn pieces_arrive_as_they_are_sent_and_count_until_the_last() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn body_goes_on_while_the_answer_waits_for_its_caller() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
     let path = "/v2/models/m/both";
@@ -172,7 +172,7 @@ async fn body_goes_on_while_the_answer_waits_for_its_caller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_finishes_streams_and_takes_no_new_ones() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let mut proxy = Tailback::start(&manifest(&upstream, "h2c"), &[]);
     let client = Client::connect(proxy.address).await.unwrap();
     let mut body = ticks(&client).await;

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_share_connections_within_the_replicas_bound() {
-    let upstream = Upstream2::start(4);
+    let upstream = UpstreamHttp2::start(4);
     let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[("TAILBACK_WORKERS", "1")]);
     let client = Client::connect(proxy.address).await.unwrap();
     // The first tells how many there may be.
@@ -31,7 +31,7 @@ async fn streams_share_connections_within_the_replicas_bound() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_streams_and_goaway_lose_no_request() {
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let proxy = Tailback::start(&manifest(&upstream, "h2c"), &[("TAILBACK_WORKERS", "1")]);
     let client = Client::connect(proxy.address).await.unwrap();
     let answer = client
@@ -59,7 +59,7 @@ async fn refused_streams_and_goaway_lose_no_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replica_that_is_going_away_when_it_is_dialled_costs_no_request() {
     use tokio::io::AsyncWriteExt;
-    let upstream = Upstream2::start(100);
+    let upstream = UpstreamHttp2::start(100);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let front = listener.local_addr().unwrap();
     let behind = upstream.address;

@@ -20,7 +20,7 @@ use super::{
     activity::LastUse,
     trigger::{Metric, Trigger},
 };
-use crate::{downstream::DataPlane, table::Table};
+use crate::{downstream::DataPlane, models::RouteTable};
 
 /// Time between two looks at a model that is not active: a push is so late at most.
 const LOOK: Duration = Duration::from_millis(20);
@@ -119,7 +119,7 @@ impl Models {
 
     /// Takes the models as `table` has them; those that it has no more are
     /// dropped, which ends the wait of their streams.
-    fn follow(&mut self, table: &Table) {
+    fn follow(&mut self, table: &RouteTable) {
         if self.generation == table.generation {
             return;
         }

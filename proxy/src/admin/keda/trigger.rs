@@ -6,7 +6,7 @@ use tailback_scaler::{ledger::Reading, status::StatusStore};
 use tonic::Status;
 
 use super::message::{MetricSpec, MetricValue, ScaledObjectRef};
-use crate::{model::Model, table::Table};
+use crate::models::{Model, RouteTable};
 
 /// Most names that a message lists.
 const LISTED: usize = 20;
@@ -48,7 +48,7 @@ impl Trigger {
     ///
     /// # Errors
     /// What of its metadata to set to what.
-    pub(super) fn read(asked: &ScaledObjectRef, table: &Table) -> Result<Self, Status> {
+    pub(super) fn read(asked: &ScaledObjectRef, table: &RouteTable) -> Result<Self, Status> {
         let metadata = &asked.scaler_metadata;
         let metric = match metadata.get("metric") {
             None => Metric::Lag,
@@ -74,7 +74,7 @@ impl Trigger {
     ///
     /// # Errors
     /// If `table` has no such model, or nothing decides on its replicas.
-    pub(super) fn of(name: &str, metric: Metric, table: &Table) -> Result<Self, Status> {
+    pub(super) fn of(name: &str, metric: Metric, table: &RouteTable) -> Result<Self, Status> {
         let Some(model) = table.model(name).cloned() else {
             return Err(Status::not_found(format!(
                 "metadata.model: there is no model {name:?} ({})",
@@ -144,7 +144,7 @@ impl Trigger {
     }
 }
 
-fn names(table: &Table) -> String {
+fn names(table: &RouteTable) -> String {
     let mut all: Vec<_> = table.models.keys().map(|name| &**name).collect();
     all.sort_unstable();
     let more = if all.len() > LISTED { ", …" } else { "" };

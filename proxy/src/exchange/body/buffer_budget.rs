@@ -1,0 +1,93 @@
+//! BufferBudget in memory for what has been read of bodies of requests that wait, for
+//! more of the body or for a replica, of all models together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// So many bytes.
+#[derive(Debug)]
+pub struct BufferBudget {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+/// A reservation of it: nothing at first. Dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "dropping it gives it back"]
+pub struct BufferReservation<'a> {
+    budget: &'a BufferBudget,
+    bytes: usize,
+}
+
+impl BufferBudget {
+    /// BufferBudget for `most` bytes.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            taken: AtomicUsize::new(0),
+        }
+    }
+
+    /// A reservation of no bytes, which costs nothing.
+    pub fn reserve(&self) -> BufferReservation<'_> {
+        BufferReservation {
+            budget: self,
+            bytes: 0,
+        }
+    }
+}
+
+impl BufferReservation<'_> {
+    /// Makes it at least `bytes` large; whether there is as much left.
+    #[must_use]
+    pub fn cover(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 {
+            return true;
+        }
+        let before = self.budget.taken.fetch_add(more, Ordering::Relaxed);
+        let fits = before.saturating_add(more) <= self.budget.most;
+        if fits {
+            self.bytes = bytes;
+        } else {
+            self.budget.taken.fetch_sub(more, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives it back: the request does not wait any more.
+    pub fn clear(&mut self) {
+        if self.bytes > 0 {
+            self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.bytes = 0;
+        }
+    }
+}
+
+impl Drop for BufferReservation<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_out_no_more_than_there_is_and_takes_back_what_was_given() {
+        let budget = BufferBudget::new(10);
+        let mut one = budget.reserve();
+        assert!(one.cover(4) && one.cover(6));
+        let mut other = budget.reserve();
+        assert!(!other.cover(5));
+        assert!(other.cover(4), "what was refused is not taken");
+        assert!(one.cover(3) && !one.cover(7));
+        assert!(budget.reserve().cover(0), "who has nothing needs no budget");
+        drop(one);
+        assert!(other.cover(10));
+        other.clear();
+        assert!(!budget.reserve().cover(usize::MAX));
+        assert!(budget.reserve().cover(10));
+    }
+}

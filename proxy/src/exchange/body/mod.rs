@@ -1,0 +1,141 @@
+//! Bodies as they come in, from callers and from replicas, whatever carries them.
+
+mod body_forwarder;
+mod buffer_budget;
+mod peekable_body;
+mod pieces;
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, header::CONTENT_LENGTH};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::protocol::peek::Fault;
+
+pub use self::{
+    body_forwarder::{BodyForwarder, ForwardError},
+    buffer_budget::{BufferBudget, BufferReservation},
+    peekable_body::{LookError, PeekableBody},
+};
+
+/// A body from the other side of a connection, in either version of HTTP.
+#[derive(Debug)]
+pub enum Received {
+    /// HTTP/1.1.
+    Http1(Incoming),
+    /// HTTP/2.
+    Http2(Http2Body),
+    /// There is none.
+    None,
+}
+
+/// The body of an HTTP/2 stream. What is not taken is not acknowledged, so its
+/// sender's window stays closed: that is the back-pressure.
+#[derive(Debug)]
+pub struct Http2Body {
+    stream: RecvStream,
+    /// What is announced and has not come yet.
+    left: Option<u64>,
+    data_ended: bool,
+}
+
+/// A body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// As HTTP/1.1 has it.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// As HTTP/2 has it.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+    /// It is not what its first part promised.
+    #[error(transparent)]
+    Unfit(#[from] Fault),
+}
+
+impl Received {
+    /// The body of an HTTP/2 message with these fields.
+    #[must_use]
+    pub fn http2(stream: RecvStream, headers: &HeaderMap) -> Self {
+        let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+        Self::Http2(Http2Body {
+            left: announced.and_then(|text| text.parse().ok()),
+            data_ended: false,
+            stream,
+        })
+    }
+}
+
+impl Http2Body {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.data_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                    // It is on its way to the other side now.
+                    self.stream.flow_control().release_capacity(data.len())?;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                // RFC 9113, 8.1: the answer is complete, and the rest of the
+                // request is not wanted.
+                Some(Err(error))
+                    if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) =>
+                {
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.data_ended = true,
+            }
+        }
+        match ready!(self.stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(None) => Poll::Ready(None),
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Http1(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Http1),
+            Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Http2),
+            Self::None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2(body) => body.stream.is_end_stream(),
+            Self::None => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http2(body) => match body.left {
+                _ if body.stream.is_end_stream() => SizeHint::with_exact(0),
+                Some(left) => SizeHint::with_exact(left),
+                None => SizeHint::default(),
+            },
+            Self::None => SizeHint::with_exact(0),
+        }
+    }
+}

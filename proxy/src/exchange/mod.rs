@@ -1,0 +1,22 @@
+//! One request and its answer: where it stands and until when that may last
+//! ([`StreamState`]), its bodies, and its place in the accounts ([`Exchange`]).
+
+mod accounting;
+pub mod body;
+mod connection;
+mod fair_share;
+mod request_body;
+mod stream;
+
+use std::time::Duration;
+
+pub use self::{
+    accounting::Exchange,
+    connection::{Connection, Scheme},
+    request_body::RequestBody,
+    stream::{Phase, StreamState},
+};
+
+/// While draining, an idle connection is closed after this: a caller that is
+/// just sending its next request still gets an answer, with `connection: close`.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,84 @@
+//! A request's body, on its way to a replica: streamed piece by piece, or whole.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    Phase, StreamState,
+    body::{BodyError, PeekableBody},
+};
+
+/// A request's body, to a replica.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// All of it, if any.
+    Whole(Option<Bytes>),
+    /// As it arrives.
+    Stream(PeekableBody, Rc<StreamState>),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Stream(incoming, state) => {
+                ready!(state.poll_turn(cx));
+                let polled = Pin::new(&mut *incoming).poll_frame(cx);
+                state.body_awaited.set(polled.is_pending());
+                match &polled {
+                    Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {}
+                    Poll::Ready(None | Some(Ok(_))) => state.body_unread.set(false),
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                }
+                match &polled {
+                    // Also while the answer streams already: both ways move.
+                    Poll::Ready(Some(Ok(frame))) => {
+                        state.passed(frame);
+                        // Nobody asks again for the end of what has ended.
+                        let all = state.phase() == Phase::Body && incoming.is_end_stream();
+                        state.enter(if all { Phase::Response } else { state.phase() });
+                    }
+                    Poll::Ready(Some(Err(error))) => {
+                        state.body_broken.set(true);
+                        if let BodyError::Unfit(fault) = error {
+                            state.body_fault.set(Some(*fault));
+                        }
+                    }
+                    Poll::Ready(None) if state.phase() == Phase::Body => {
+                        state.enter(Phase::Response)
+                    }
+                    _ => {}
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Stream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Self::Stream(incoming, _) => incoming.size_hint(),
+        }
+    }
+}

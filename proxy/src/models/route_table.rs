@@ -1,0 +1,194 @@
+//! The routing table: every model that is served now, as one immutable value.
+
+use std::{
+    collections::HashMap,
+    mem::discriminant,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tailback_config::{Config, Replication};
+use tailback_scaler::{
+    clock::Nanos,
+    ledger::{Ledger, Wake},
+    run::ModelHandle,
+};
+
+use crate::{
+    admission::Pool, models::Model, telemetry::metrics::MetricsStore, upstream::Connector,
+};
+
+/// Models by name.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// Never the same for two tables of a process.
+    pub generation: u64,
+    /// By their own names.
+    pub models: HashMap<Box<str>, Arc<Model>>,
+    /// The own name that each alias stands for.
+    pub aliases: HashMap<Box<str>, Box<str>>,
+    /// No longer configured, and with requests inside when that was last looked at.
+    leaving: Vec<Arc<Model>>,
+    /// The series of all models, which outlast any table.
+    pub metrics: Arc<MetricsStore>,
+}
+
+impl RouteTable {
+    /// The table of `config`. Models that `before` has keep their ledger, and
+    /// their pool if their replicas are still their own, or the same server's.
+    #[must_use]
+    pub fn build(config: &Config, before: &Self, wake: &Wake) -> Self {
+        let workers = config.process.workers.get();
+        let mut shared: HashMap<&str, Arc<Pool>> = HashMap::new();
+        let mut connectors: HashMap<&str, Arc<Connector>> = HashMap::new();
+        let mut models = HashMap::with_capacity(config.models.len());
+        for model in config.models.values() {
+            let known = before.models.get(model.name.as_str());
+            let ledger = known.map_or_else(
+                || Arc::new(Ledger::new(workers, wake.clone())),
+                |m| m.ledger.clone(),
+            );
+            let pool = match model.server.replication() {
+                Replication::PerModel => {
+                    let own = known.filter(|m| {
+                        let before = &m.config.server;
+                        let same = discriminant(&before.kind) == discriminant(&model.server.kind);
+                        same && before.replication() == Replication::PerModel
+                    });
+                    own.map_or_else(Default::default, |m| m.pool.clone())
+                }
+                Replication::Shared => {
+                    let name = model.server.name.as_str();
+                    shared
+                        .entry(name)
+                        .or_insert_with(|| before.pool_of(name))
+                        .clone()
+                }
+            };
+            // Certificates are read again only if the server says something else.
+            let same = known.filter(|m| m.config.server == model.server);
+            let connector = same.map_or_else(
+                || {
+                    let connector = connectors.entry(&*model.server.name);
+                    connector
+                        .or_insert_with(|| Arc::new(Connector::new(&model.server)))
+                        .clone()
+                },
+                |m| m.connector.clone(),
+            );
+            let metrics = before.metrics.of(&model.name, &model.server.name);
+            let model = Model {
+                config: model.clone(),
+                ledger,
+                pool,
+                connector,
+                metrics,
+            };
+            models.insert(model.name().into(), Arc::new(model));
+        }
+        let aliases = config.models.values().flat_map(|model| {
+            let own = |alias: &String| (alias.as_str().into(), model.name.as_str().into());
+            model.aliases.iter().map(own)
+        });
+        let left = before
+            .models
+            .values()
+            .filter(|m| !models.contains_key(m.name()));
+        let table = Self {
+            generation: before.generation + 1,
+            leaving: before.draining().chain(left).cloned().collect(),
+            aliases: aliases.collect(),
+            metrics: before.metrics.clone(),
+            models,
+        };
+        table.expire_metrics(Nanos::now());
+        table
+    }
+
+    /// Lets the series go of models that were removed some time ago.
+    pub fn expire_metrics(&self, now: Nanos) {
+        let served = self.models.values().chain(self.draining());
+        let served = served.map(|m| (m.name(), &*m.config.server.name));
+        self.metrics.expire(served, now);
+    }
+
+    /// The model of this name, be it its own or an alias.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        let own = self.aliases.get(name).map_or(name, |own| own);
+        self.models.get(own)
+    }
+
+    /// Models that are no longer configured, until their last request is out.
+    pub fn draining(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.leaving.iter().filter(|m| m.ledger.in_flight() > 0)
+    }
+
+    /// The pool that the models of a server share.
+    fn pool_of(&self, server: &str) -> Arc<Pool> {
+        let on_it = |m: &&Arc<Model>| {
+            m.config.server.name == server && m.config.server.replication() == Replication::Shared
+        };
+        self.models
+            .values()
+            .find(on_it)
+            .map_or_else(Default::default, |m| m.pool.clone())
+    }
+
+    /// Sends away who waits in a pool that `after` does not have.
+    pub fn retire(&self, after: &Self) {
+        let pools = |table: &Self| -> HashMap<_, _> {
+            let pool = |m: &Arc<Model>| (Arc::as_ptr(&m.pool), m.pool.clone());
+            table.models.values().map(pool).collect()
+        };
+        let kept = pools(after);
+        for (at, pool) in pools(self) {
+            if !kept.contains_key(&at) {
+                pool.close();
+            }
+        }
+    }
+
+    /// What the scaler is to watch.
+    #[must_use]
+    pub fn model_handles(&self) -> Vec<ModelHandle> {
+        let watched = |m: &Arc<Model>| ModelHandle {
+            model: m.config.clone(),
+            ledger: m.ledger.clone(),
+            traffic: m.pool.clone(),
+        };
+        self.models.values().map(watched).collect()
+    }
+}
+
+/// The current table, for all workers. They look at the generation alone on a
+/// request's way, and load the table when it has changed.
+#[derive(Debug, Default)]
+pub struct SharedRoutes {
+    generation: AtomicU64,
+    current: ArcSwap<RouteTable>,
+}
+
+impl SharedRoutes {
+    /// The table in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<RouteTable> {
+        self.current.load_full()
+    }
+
+    /// The generation of the table in force, or of one about to be.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Puts `table` in force.
+    pub fn set(&self, table: RouteTable) {
+        let generation = table.generation;
+        self.current.store(Arc::new(table));
+        self.generation.store(generation, Ordering::Release);
+    }
+}

@@ -1,0 +1,103 @@
+//! A connection's bytes below HTTP: clear or encrypted, small messages written in
+//! one piece, and what was read too early comes first again.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::TlsStream;
+use tokio_util::either::Either;
+
+use crate::net::coalesce;
+
+/// See the [module](self). `S` carries the bytes.
+#[derive(Debug)]
+pub(crate) struct Transport<S> {
+    /// Read, and not passed on yet.
+    first: Bytes,
+    io: Either<S, Box<TlsStream<S>>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
+    pub(crate) fn clear(stream: S) -> Self {
+        Self {
+            first: Bytes::new(),
+            io: Either::Left(stream),
+        }
+    }
+
+    pub(crate) fn tls(stream: impl Into<TlsStream<S>>) -> Self {
+        Self {
+            first: Bytes::new(),
+            io: Either::Right(Box::new(stream.into())),
+        }
+    }
+
+    /// What carries the bytes, if they are clear.
+    #[cfg(test)]
+    pub(crate) fn clear_stream(&self) -> Option<&S> {
+        match &self.io {
+            Either::Left(stream) => Some(stream),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Bytes that were read of it come first again.
+    pub(crate) fn unread(mut self, bytes: Bytes) -> Self {
+        self.first = bytes;
+        self
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let length = self.first.len().min(buf.remaining());
+        buf.put_slice(&self.first.split_to(length));
+        if self.first.is_empty() {
+            // Its memory is not needed any more.
+            self.first = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        coalesce::poll_write(Pin::new(&mut self.io), cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,92 @@
+//! Step 3: a slot of a replica, at once or after a wait.
+
+use tailback_scaler::{clock::Nanos, ledger::Ledger};
+
+use super::upstream_request::UpstreamRequest;
+use crate::{
+    admission::{NotQueued, balance},
+    exchange::{Phase, StreamState, body::BufferReservation},
+    models::ModelRef,
+    protocol::error::ProxyError,
+    upstream::Permit,
+};
+
+/// What comes of asking for a slot.
+pub(super) enum Admitted {
+    /// There is one.
+    Permit(Permit),
+    /// The model's requests wait elsewhere since a reload, or nowhere.
+    Moved,
+}
+
+/// A slot of one of the model's replicas. As long as the request waits for it,
+/// `reservation` covers what it has in memory of its body.
+pub(super) async fn admit(
+    state: &StreamState,
+    model: &ModelRef,
+    outgoing: &mut UpstreamRequest,
+    reservation: &mut BufferReservation<'_>,
+    now: Nanos,
+) -> Result<Admitted, ProxyError> {
+    // Who comes now does not overtake who waits.
+    if !model.pool.shared().has_waiters() {
+        let replicas = model.pool.replicas();
+        if let Some(i) = balance::take(&replicas, now) {
+            reservation.clear();
+            let permit = Permit::taken(model.pool.clone(), replicas[i].clone());
+            return Ok(Admitted::Permit(permit));
+        }
+    }
+    // In a box, as it is rare: what every request has of it is moved.
+    let admitted = Box::pin(hold(state, model, outgoing, reservation)).await;
+    reservation.clear();
+    admitted
+}
+
+/// Waits in line.
+async fn hold(
+    state: &StreamState,
+    model: &ModelRef,
+    outgoing: &mut UpstreamRequest,
+    reservation: &mut BufferReservation<'_>,
+) -> Result<Admitted, ProxyError> {
+    state.enter(Phase::Held);
+    let hold = &model.model.config.hold;
+    let limit = hold.queue.value;
+    if !reservation.cover(outgoing.buffered()) {
+        return Err(ProxyError::NoRoom);
+    }
+    let mut held = None;
+    let ticket = model.pool.shared().join(|| {
+        let full = model.model.ledger.held() >= u64::from(limit);
+        if !full {
+            held = Some(Ledger::hold(model.clone()));
+        }
+        full
+    });
+    let ticket = match ticket {
+        Ok(ticket) => ticket,
+        Err(NotQueued::Closed) => return Ok(Admitted::Moved),
+        Err(NotQueued::Full) => {
+            let model = model.model.name().to_owned();
+            return Err(ProxyError::QueueFull { model, limit });
+        }
+    };
+    let granted = tokio::time::timeout(hold.deadline.value, ticket.granted());
+    let granted = tokio::select! {
+        biased;
+        granted = granted => granted,
+        error = outgoing.read_ahead(reservation) => return Err(error),
+    };
+    match granted {
+        Ok(Some(replica)) => {
+            let permit = Permit::taken(model.pool.clone(), model.pool.own(&replica));
+            Ok(Admitted::Permit(permit))
+        }
+        Ok(None) => Ok(Admitted::Moved),
+        Err(_) => Err(ProxyError::HeldTooLong {
+            model: model.model.name().to_owned(),
+            seconds: hold.deadline.value.as_secs_f64(),
+        }),
+    }
+}

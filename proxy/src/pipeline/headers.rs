@@ -1,0 +1,299 @@
+//! What a proxy does to header fields on their way through.
+
+use std::fmt::Write;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+};
+use smallvec::SmallVec;
+
+use crate::{
+    exchange::{Connection, Scheme},
+    net::HttpVersion,
+    protocol::ApiProtocol,
+};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Set by routers behind us, never by callers.
+const INTERNAL: HeaderName = HeaderName::from_static("seldon-internal-model");
+/// Identifies a request across services.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// By the version that a message came in.
+const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 tailback");
+const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2 tailback");
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
+/// Makes a request's fields those to send to a replica. Returns the request id,
+/// which also goes into the response.
+pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, api: ApiProtocol) -> HeaderValue {
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT);
+    headers.remove(INTERNAL);
+    if api == ApiProtocol::Grpc {
+        // A hop's own, but one that gRPC's servers insist on.
+        headers.insert(TE, TRAILERS);
+    }
+    if from.version == HttpVersion::Http2 {
+        join_cookies(headers);
+    }
+
+    let peer = &from.peer;
+    // Of several lines, each counts: the last is the nearest hop's.
+    let so_far = headers.get_all(X_FORWARDED_FOR).iter().cloned();
+    let so_far = so_far.reduce(|all, line| joined(&all, &line).unwrap_or(line));
+    let all = so_far.and_then(|so_far| joined(&so_far, peer));
+    headers.insert(X_FORWARDED_FOR, all.unwrap_or_else(|| peer.clone()));
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        let scheme = match from.scheme {
+            Scheme::Http => HTTP,
+            Scheme::Https => HTTPS,
+        };
+        headers.insert(X_FORWARDED_PROTO, scheme);
+    }
+    if !headers.contains_key(X_FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST).cloned()
+    {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    headers.append(VIA, via(from.version));
+    match headers.get(X_REQUEST_ID) {
+        Some(id) => id.clone(),
+        None => {
+            let id = request_id();
+            headers.insert(X_REQUEST_ID, id.clone());
+            id
+        }
+    }
+}
+
+/// Makes a response's fields those to send to the caller.
+pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
+    remove_hop_by_hop(headers);
+    headers.append(VIA, via(to.version));
+    headers.entry(X_REQUEST_ID).or_insert(request_id);
+}
+
+fn via(version: HttpVersion) -> HeaderValue {
+    match version {
+        HttpVersion::Http1 => VIA_HTTP1,
+        HttpVersion::Http2 => VIA_HTTP2,
+    }
+}
+
+/// RFC 9113, 8.2.3: HTTP/2 may split the field, HTTP/1.1 must not.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let mut all = first.as_bytes().to_vec();
+        for cookie in std::iter::once(second).chain(cookies) {
+            all.extend_from_slice(b"; ");
+            all.extend_from_slice(cookie.as_bytes());
+        }
+        if let Ok(all) = HeaderValue::from_bytes(&all) {
+            headers.insert(COOKIE, all);
+        }
+    }
+}
+
+/// The protocol that a request wants to go over to (RFC 9110, 7.8). HTTP/2 has no
+/// such thing, and going over to it (`h2c`) is not for a proxy to pass on: who is
+/// behind it would be spoken to past it.
+#[must_use]
+pub fn wanted_upgrade(headers: &HeaderMap, from: &Connection) -> Option<HeaderValue> {
+    let wanted = headers.get(UPGRADE)?;
+    let names = |value: &HeaderValue, wanted: &str| {
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        text.split(',').any(|name| name.trim() == wanted)
+    };
+    let asked = headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| names(value, "upgrade"));
+    (from.version == HttpVersion::Http1 && asked && !names(wanted, "h2c")).then(|| wanted.clone())
+}
+
+/// Asks for it, or agrees.
+pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+}
+
+/// RFC 9110, 7.6.1: fields of one connection, and those it names.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Framing is a hop's own, and so is what it is framed by. With both fields
+    // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if headers.contains_key(CONNECTION) {
+        let named: SmallVec<[HeaderName; 4]> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            // Naming what makes a request whole does not make it a hop's own.
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    // Most messages have none of these: one look at what there is costs less
+    // than looking for each.
+    if headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+        for name in HOP_BY_HOP {
+            headers.remove(*name);
+        }
+    }
+}
+
+const HOP_BY_HOP: &[&str] = &[
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.contains(&name)
+}
+
+fn joined(so_far: &HeaderValue, peer: &HeaderValue) -> Option<HeaderValue> {
+    let all = [so_far.as_bytes(), b", ", peer.as_bytes()].concat();
+    HeaderValue::from_bytes(&all).ok()
+}
+
+/// 128 random bits in hex.
+fn request_id() -> HeaderValue {
+    let mut text = String::with_capacity(32);
+    // Writing to a String does not fail, and hex digits are a legal value.
+    let _ = write!(text, "{:032x}", fastrand::u128(..));
+    let mut id = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
+    // It comes once: in the tables of HTTP/2 it would only push out what comes again.
+    id.set_sensitive(true);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn caller(version: HttpVersion, scheme: Scheme) -> Connection {
+        let timeouts = tailback_config::load_text(
+            std::path::Path::new("a.yaml"),
+            include_str!("../../../config/fixtures/static.yaml"),
+            &tailback_config::Env::default(),
+        )
+        .unwrap()
+        .process
+        .timeouts;
+        let peer = Some("10.0.0.9:1".parse().unwrap());
+        Connection::new(timeouts, peer, version, scheme)
+    }
+
+    fn up(headers: &mut HeaderMap) -> HeaderValue {
+        let from = caller(HttpVersion::Http1, Scheme::Http);
+        to_upstream(headers, &from, ApiProtocol::Inference)
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_connection_names_stay_behind() {
+        let mut headers = map(&[
+            ("host", "h"),
+            ("connection", "close, x-secret , Host"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+            ("upgrade", "h2c"),
+            ("proxy-authorization", "x"),
+            ("expect", "100-continue"),
+            ("seldon-internal-model", "m_1"),
+            ("traceparent", "00-a-b-01"),
+        ]);
+        up(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            [
+                "host",
+                "traceparent",
+                "via",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "x-request-id"
+            ]
+        );
+    }
+
+    #[test]
+    fn request_id_is_kept_or_made_and_returned() {
+        let mut made = map(&[]);
+        let id = up(&mut made);
+        assert_eq!((id.len(), &made[X_REQUEST_ID]), (32, &id));
+        let mut kept = map(&[("x-request-id", "mine")]);
+        assert_eq!(up(&mut kept), "mine");
+        let mut response = map(&[("connection", "close")]);
+        to_downstream(
+            &mut response,
+            id.clone(),
+            &caller(HttpVersion::Http1, Scheme::Http),
+        );
+        assert_eq!(
+            (response.get(CONNECTION), &response[X_REQUEST_ID]),
+            (None, &id)
+        );
+    }
+
+    #[test]
+    fn forwarded_for_grows_by_the_caller() {
+        let mut headers = map(&[
+            ("x-forwarded-for", "1.2.3.3"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("via", "1.1 edge"),
+        ]);
+        up(&mut headers);
+        assert_eq!(headers[X_FORWARDED_FOR], "1.2.3.3, 1.2.3.4, 10.0.0.9");
+        assert_eq!(headers[X_FORWARDED_PROTO], "https");
+        let via: Vec<_> = headers.get_all(VIA).iter().collect();
+        assert_eq!(via, ["1.1 edge", "1.1 tailback"]);
+    }
+
+    #[test]
+    fn http2_and_tls_show_in_what_is_sent_on() {
+        let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("te", "gzip")]);
+        let from = caller(HttpVersion::Http2, Scheme::Https);
+        to_upstream(&mut headers, &from, ApiProtocol::Grpc);
+        assert_eq!(headers[COOKIE], "a=1; b=2");
+        assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+        assert_eq!(headers[X_FORWARDED_PROTO], "https");
+        assert_eq!(headers[VIA], "2 tailback");
+        assert_eq!(headers[TE], "trailers");
+    }
+}

@@ -1,0 +1,190 @@
+//! A request's way through the proxy, from its head to its response's.
+
+mod admit;
+mod forward;
+mod headers;
+mod locate;
+mod response_body;
+mod upstream_request;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE, response};
+use http_body::Body;
+use tailback_scaler::clock::Nanos;
+
+use crate::{
+    downstream::{DataPlane, Tunnel},
+    exchange::{
+        Exchange, StreamState,
+        body::{PeekableBody, Received},
+    },
+    models::worker,
+    protocol::{ApiProtocol, error::ProxyError, grpc, local_reply::LocalReply},
+    status::{GrpcCode, Outcome, ResponseStatus},
+    telemetry::access_log::Entry,
+    upstream::PooledConnection,
+};
+
+pub use self::response_body::ResponseBody;
+use self::{locate::Located, upstream_request::UpstreamRequest};
+
+type Answer = Response<ResponseBody>;
+
+/// Answers one request. Its steps:
+///
+/// 1. find: which model is it for? Nothing is counted for those that are for none;
+/// 2. arrive: from here on it is in flight, whatever happens;
+/// 3. admit: get a replica's slot, or wait for one;
+/// 4. forward: send it, again if that is safe, until there is a response;
+/// 5. complete: when the response's last byte is flushed, or all this is dropped.
+pub fn handle(
+    plane: &DataPlane,
+    state: &Rc<StreamState>,
+    request: Request<Received>,
+) -> impl Future<Output = Answer> {
+    // Taken apart before there is a future, which would keep room for both.
+    let (mut head, body) = request.into_parts();
+    state.body_unread.set(!body.is_end_stream());
+    let mut body = PeekableBody::new(body);
+    async move {
+        let table = worker::table(&plane.tables);
+        let api = ApiProtocol::of(&head.headers, head.uri.path());
+        state.api.set(api);
+        let entry = plane.access_log.map(|log| Entry::new(log, head.uri.path()));
+        let mut reservation = plane.buffer_budget.reserve();
+        let model = {
+            let find = locate::locate(plane, &table, state, &mut head, &mut body, &mut reservation);
+            let find = pin!(find);
+            match within_limits(state, find).await {
+                Ok(Located::Model(model)) => model,
+                Ok(Located::Local(own)) => return local_reply(*own, None, state),
+                Err(error) => {
+                    plane.metrics.unrouted.increment(1);
+                    return fail(&error, None, state);
+                }
+            }
+        };
+        let now = Nanos::now();
+        let mut exchange = Exchange::arrive(&model, now, api, entry);
+        let limit = match api {
+            ApiProtocol::Grpc => grpc::timeout(&head.headers),
+            ApiProtocol::Inference | ApiProtocol::OpenAi => None,
+        };
+        state.begin(now, limit);
+
+        let mut outgoing = UpstreamRequest::new(head, body, state);
+        let answered = {
+            let work = pin!(forward::forward(
+                plane,
+                state,
+                &mut exchange,
+                &model,
+                now,
+                &mut outgoing,
+                reservation
+            ));
+            within_limits(state, work).await
+        };
+        match answered {
+            Ok((response, pooled)) => {
+                pass_on(response, outgoing.request_id, pooled, exchange, state)
+            }
+            Err(error) => fail(&error, Some(exchange), state),
+        }
+    }
+}
+
+/// A replica's answer, on its way to the caller.
+fn pass_on(
+    response: Response<Received>,
+    request_id: HeaderValue,
+    pooled: PooledConnection,
+    mut exchange: Exchange,
+    state: &Rc<StreamState>,
+) -> Answer {
+    let (mut parts, incoming) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        exchange.set_status(ResponseStatus::Http(parts.status));
+        return switch(parts, request_id, Tunnel::new(pooled, exchange), state);
+    }
+    let is_grpc = state.api.get() == ApiProtocol::Grpc;
+    if is_grpc && GrpcCode::is_in(&parts.headers) {
+        exchange.answered(GrpcCode::of(&parts.headers));
+    } else if is_grpc && parts.status.is_success() {
+        // Its status comes at the end. Without one, the answer is not whole.
+        exchange.set_outcome(Outcome::UpstreamReset);
+    } else {
+        exchange.set_status(ResponseStatus::Http(parts.status));
+        exchange.set_outcome(Outcome::of_status(parts.status));
+    }
+    headers::to_downstream(&mut parts.headers, request_id, state.connection());
+    let body = ResponseBody::upstream(incoming, pooled, exchange, state.clone());
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, body)
+}
+
+/// The replica goes over to another protocol: so does the caller's connection,
+/// when the answer that says so is out.
+fn switch(
+    mut parts: response::Parts,
+    request_id: HeaderValue,
+    tunnel: Tunnel,
+    state: &Rc<StreamState>,
+) -> Answer {
+    let protocol = parts.headers.get(UPGRADE).cloned();
+    headers::to_downstream(&mut parts.headers, request_id, state.connection());
+    if let Some(protocol) = &protocol {
+        headers::write_upgrade(&mut parts.headers, protocol);
+    }
+    parts.version = Version::HTTP_11;
+    state.set_tunnel(tunnel);
+    let body = ResponseBody::local(Bytes::new(), None, None, state.clone());
+    Response::from_parts(parts, body)
+}
+
+/// Runs `work` until it is done or the call's watch says time is up.
+/// It is pinned where it is made: as an argument, it would be there twice.
+async fn within_limits<T>(
+    state: &StreamState,
+    mut work: Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
+) -> Result<T, ProxyError> {
+    poll_fn(|cx| {
+        if state.take_expired() {
+            let error = match state.blame() {
+                _ if state.is_past_callers_limit() => ProxyError::PastDeadline,
+                Outcome::CallerSlow => ProxyError::CallerSlow,
+                _ => ProxyError::UpstreamSlow,
+            };
+            return Poll::Ready(Err(error));
+        }
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn fail(error: &ProxyError, exchange: Option<Exchange>, state: &Rc<StreamState>) -> Answer {
+    let api = state.api.get();
+    let exchange = exchange.map(|mut exchange| {
+        exchange.set_status(match api {
+            ApiProtocol::Grpc => ResponseStatus::Grpc(error.code()),
+            ApiProtocol::Inference | ApiProtocol::OpenAi => ResponseStatus::Http(error.status()),
+        });
+        if let Some(outcome) = error.outcome() {
+            exchange.set_outcome(outcome);
+        }
+        exchange
+    });
+    local_reply(error.response(api).into(), exchange, state)
+}
+
+fn local_reply(reply: LocalReply, exchange: Option<Exchange>, state: &Rc<StreamState>) -> Answer {
+    let LocalReply { response, trailers } = reply;
+    response.map(|bytes| ResponseBody::local(bytes, trailers, exchange, state.clone()))
+}

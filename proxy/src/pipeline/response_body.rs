@@ -1,0 +1,214 @@
+//! A response's body, on its way to the caller: streamed piece by piece.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    exchange::{
+        Exchange, Phase, StreamState,
+        body::{BodyError, Received},
+    },
+    net::HttpVersion,
+    protocol::ApiProtocol,
+    status::{GrpcCode, Outcome},
+    upstream::PooledConnection,
+};
+
+/// A response's body, to the caller.
+#[derive(Debug)]
+pub struct ResponseBody {
+    content: Content,
+    /// The request it answers; `None` if that was for no model, or is over.
+    exchange: Option<Exchange>,
+    /// The content has ended.
+    ended: bool,
+    state: Rc<StreamState>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// With trailers, if any.
+    Local(Option<Bytes>, Option<HeaderMap>),
+    /// From a replica; the call's pooled goes back when the body has ended.
+    Upstream(Received),
+}
+
+impl ResponseBody {
+    /// What the proxy says itself.
+    #[must_use]
+    pub fn local(
+        bytes: Bytes,
+        trailers: Option<HeaderMap>,
+        exchange: Option<Exchange>,
+        state: Rc<StreamState>,
+    ) -> Self {
+        let content = Content::Local((!bytes.is_empty()).then_some(bytes), trailers);
+        Self::new(content, exchange, state)
+    }
+
+    /// What a replica answers.
+    #[must_use]
+    pub fn upstream(
+        body: Received,
+        pooled: PooledConnection,
+        exchange: Exchange,
+        state: Rc<StreamState>,
+    ) -> Self {
+        state.set_pooled(pooled);
+        Self::new(Content::Upstream(body), Some(exchange), state)
+    }
+
+    fn new(content: Content, exchange: Option<Exchange>, state: Rc<StreamState>) -> Self {
+        let mut body = Self {
+            content,
+            exchange,
+            ended: false,
+            state,
+        };
+        body.state.enter(Phase::Streaming);
+        if body.content.is_end() {
+            body.end();
+        }
+        body
+    }
+
+    /// The last byte has come. On HTTP/1.1, who asked for it writes it next;
+    /// on HTTP/2 the caller's window may keep it: see [`complete`](Self::complete).
+    fn end(&mut self) {
+        if let Some(pooled) = self.state.take_pooled() {
+            if self.state.body_unread.get() {
+                // A replica that has answered before it has read all: the rest
+                // of the request is of no use, and ends with its connection.
+                drop(pooled);
+            } else {
+                pooled.give_back();
+            }
+        }
+        let ended = std::mem::replace(&mut self.ended, true);
+        if !ended && self.state.connection().version == HttpVersion::Http1 {
+            self.complete();
+        }
+    }
+
+    /// The last byte has been handed over to the connection.
+    pub fn complete(&mut self) {
+        self.state.finish(self.exchange.take());
+    }
+
+    fn broken(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.set_outcome(Outcome::UpstreamReset);
+        }
+    }
+
+    /// Bytes for the books, or what gRPC says at the end.
+    fn account(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
+            exchange.sent(data.len());
+        } else if self.state.api.get() == ApiProtocol::Grpc
+            && let Some(trailers) = frame.trailers_ref()
+            && let Some(exchange) = &mut self.exchange
+        {
+            exchange.answered(GrpcCode::of(trailers));
+        }
+    }
+}
+
+impl Content {
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Local(bytes, trailers) => bytes.is_none() && trailers.is_none(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn poll_frame(
+        &mut self,
+        state: &StreamState,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Local(bytes, trailers) => Poll::Ready(
+                (bytes.take().map(Frame::data))
+                    .or_else(|| trailers.take().map(Frame::trailers))
+                    .map(Ok),
+            ),
+            Self::Upstream(body) => {
+                // Asking first tells the connection that more is wanted.
+                let first = Pin::new(&mut *body).poll_frame(cx);
+                if first.is_ready() {
+                    return first;
+                }
+                state.drive(cx);
+                Pin::new(body).poll_frame(cx)
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        ready!(this.state.poll_turn(cx));
+        let polled = this.content.poll_frame(&this.state, cx);
+        this.state.answer_awaited.set(polled.is_pending());
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.state.passed(frame);
+                this.state.enter(Phase::Streaming);
+                this.account(frame);
+                if this.content.is_end() {
+                    this.end();
+                }
+            }
+            Poll::Ready(None) => this.end(),
+            Poll::Ready(Some(Err(_))) => this.broken(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Local(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Content::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    /// Not sent to its end: the caller has left, or was too slow, or the replica was.
+    fn drop(&mut self) {
+        // Its request's body may have the call: nobody else would end it.
+        drop(self.state.take_pooled());
+        if let (Content::Upstream(_), Some(exchange)) = (&self.content, &mut self.exchange) {
+            let outcome = if !self.state.take_expired() {
+                Outcome::CallerGone
+            } else if self.state.is_past_callers_limit() {
+                Outcome::PastDeadline
+            } else {
+                self.state.blame()
+            };
+            exchange.set_outcome(outcome);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The request as it goes out: its head, and its body as far as it is needed
+//! to send it once more.
+
+use std::{future::pending, rc::Rc};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{EXPECT, HOST},
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::Body;
+
+use crate::{
+    exchange::{
+        Phase, RequestBody, StreamState,
+        body::{BufferReservation, LookError, PeekableBody},
+    },
+    net::HttpVersion,
+    pipeline::headers,
+    protocol::{ApiProtocol, error::ProxyError},
+    upstream::Upstream,
+};
+
+/// Bodies of known length up to this are read whole before they are sent: they
+/// go out in one packet with the head, and can be sent again.
+const WHOLE: usize = 64 * 1024;
+
+enum Payload {
+    Unread(PeekableBody),
+    Whole(Option<Bytes>),
+    Stream(PeekableBody),
+    /// Under way; it cannot be sent again.
+    Spent,
+}
+
+/// When the body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Before a slot is asked for: a caller who sends no more takes none.
+    Early,
+    /// Once a replica is there to take it: the caller waits for `100 Continue`,
+    /// or may wait for an answer, in gRPC.
+    Late,
+}
+
+pub(super) struct UpstreamRequest {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    payload: Payload,
+    reading: Reading,
+    /// Goes into the response, too.
+    pub request_id: HeaderValue,
+}
+
+impl UpstreamRequest {
+    pub(super) fn new(head: Parts, body: PeekableBody, state: &StreamState) -> Self {
+        let mut headers = head.headers;
+        // RFC 9112, 3.2.2: what the target says wins; HTTP/2 says it only there.
+        if let Some(authority) = head.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            headers.insert(HOST, host);
+        }
+        let api = state.api.get();
+        let connection = state.connection();
+        // On HTTP/2 the body has been asked for already.
+        let asks = connection.version == HttpVersion::Http1 && headers.contains_key(EXPECT);
+        let reading = if asks || api == ApiProtocol::Grpc {
+            Reading::Late
+        } else {
+            Reading::Early
+        };
+        state
+            .upgrade
+            .replace(headers::wanted_upgrade(&headers, connection));
+        let request_id = headers::to_upstream(&mut headers, connection, api);
+        let payload = if body.is_end_stream() {
+            Payload::Whole(None)
+        } else {
+            Payload::Unread(body)
+        };
+        Self {
+            method: head.method,
+            uri: origin_form(head.uri),
+            headers,
+            payload,
+            reading,
+            request_id,
+        }
+    }
+
+    /// Before a slot is asked for: reads the body if it is small, else its first
+    /// piece, unless it has to be read later.
+    pub(super) async fn read_early(
+        &mut self,
+        state: &StreamState,
+        reservation: &mut BufferReservation<'_>,
+    ) -> Result<(), ProxyError> {
+        match self.reading {
+            Reading::Early => self.read_body(state, reservation).await,
+            Reading::Late => Ok(()),
+        }
+    }
+
+    /// Reads the body if it is small, or gets it ready to be streamed. As long as
+    /// it is waited for, `reservation` covers what is in memory of it.
+    pub(super) async fn read_body(
+        &mut self,
+        state: &StreamState,
+        reservation: &mut BufferReservation<'_>,
+    ) -> Result<(), ProxyError> {
+        let Payload::Unread(body) = &mut self.payload else {
+            return Ok(());
+        };
+        state.enter(Phase::Body);
+        if body
+            .size_hint()
+            .exact()
+            .is_some_and(|length| length <= WHOLE as u64)
+        {
+            let whole = gather(body, state, reservation).await?;
+            self.payload = Payload::Whole(Some(whole));
+            return Ok(());
+        }
+        if self.reading == Reading::Early && body.buffered() == 0 {
+            state.body_awaited.set(true);
+            body.look_further(reservation).await?;
+            state.body_awaited.set(false);
+        }
+        if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
+            self.payload = Payload::Stream(body);
+        }
+        Ok(())
+    }
+
+    /// Reads on while the request is held, as far as bodies are kept in memory:
+    /// on HTTP/1.1, a caller that has left is noticed where its bytes end. Ends
+    /// only if the request does.
+    pub(super) async fn read_ahead(
+        &mut self,
+        reservation: &mut BufferReservation<'_>,
+    ) -> ProxyError {
+        if let (Reading::Early, Payload::Stream(body)) = (self.reading, &mut self.payload) {
+            while body.buffered() < WHOLE {
+                match body.look_further(reservation).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(LookError::NoRoom) => break,
+                    Err(error) => return error.into(),
+                }
+            }
+        }
+        pending().await
+    }
+
+    /// The request to send. `keep`: leave what it takes to send it once more,
+    /// which a streamed body does not allow.
+    pub(super) fn request(
+        &mut self,
+        state: &Rc<StreamState>,
+        upstream: &Upstream,
+        scheme: &Scheme,
+        keep: Keep,
+    ) -> Request<RequestBody> {
+        let body = match std::mem::replace(&mut self.payload, Payload::Spent) {
+            Payload::Whole(bytes) => {
+                if keep == Keep::Copy {
+                    self.payload = Payload::Whole(bytes.clone());
+                }
+                state.enter(Phase::Response);
+                RequestBody::Whole(bytes)
+            }
+            Payload::Stream(mut incoming) | Payload::Unread(mut incoming) => {
+                state.enter(Phase::Body);
+                if keep == Keep::Copy {
+                    incoming.keep(WHOLE);
+                }
+                RequestBody::Stream(incoming, state.clone())
+            }
+            Payload::Spent => RequestBody::Whole(None),
+        };
+        let mut request = Request::new(body);
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        *request.headers_mut() = match keep {
+            Keep::Nothing => std::mem::take(&mut self.headers),
+            Keep::Copy => self.headers.clone(),
+        };
+        match upstream {
+            Upstream::Http2(_) => to_http2(&mut request, scheme),
+            Upstream::Http1(_) => {
+                if let Some(protocol) = state.upgrade.borrow().as_ref() {
+                    headers::write_upgrade(request.headers_mut(), protocol);
+                }
+            }
+        }
+        request
+    }
+
+    /// Takes back what was not sent.
+    pub(super) fn take_back(&mut self, request: Request<RequestBody>) {
+        let (parts, body) = request.into_parts();
+        self.headers = parts.headers;
+        // Where it goes next may be another version's place for it.
+        if let Some(authority) = parts.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            self.headers.insert(HOST, host);
+        }
+        self.payload = match body {
+            RequestBody::Whole(bytes) => Payload::Whole(bytes),
+            RequestBody::Stream(incoming, _) => Payload::Stream(incoming),
+        };
+    }
+
+    /// Takes back what is left of a body that was not processed.
+    pub(super) fn rewind(&mut self, body: RequestBody) {
+        if let (Payload::Spent, RequestBody::Stream(body, _)) = (&self.payload, body)
+            && let Some(body) = body.rewound()
+        {
+            self.payload = Payload::Stream(body);
+        }
+    }
+
+    /// Bytes of the body that are in memory.
+    pub(super) fn buffered(&self) -> usize {
+        match &self.payload {
+            Payload::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len),
+            Payload::Unread(body) | Payload::Stream(body) => body.buffered(),
+            Payload::Spent => 0,
+        }
+    }
+
+    /// Whether it can be sent once more.
+    pub(super) fn is_replayable(&self) -> bool {
+        !matches!(self.payload, Payload::Spent)
+    }
+}
+
+/// Whether a copy of the request is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// If its body allows.
+    Copy,
+    /// It will not be sent again.
+    Nothing,
+}
+
+/// All of a body whose length is known and small.
+async fn gather(
+    body: &mut PeekableBody,
+    state: &StreamState,
+    reservation: &mut BufferReservation<'_>,
+) -> Result<Bytes, ProxyError> {
+    state.body_awaited.set(true);
+    let whole = match body.only_piece().await? {
+        Some(whole) => whole,
+        None => {
+            state.enter(Phase::Body);
+            while !body.has_ended() && body.look_further(reservation).await?.is_some() {
+                state.enter(Phase::Body);
+            }
+            body.take_read()
+        }
+    };
+    state.body_awaited.set(false);
+    state.body_unread.set(false);
+    Ok(whole)
+}
+
+/// The form that a request to a server has (RFC 9112, 3.2.1).
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    let path = uri.path_and_query().map_or("/", |p| p.as_str());
+    path.parse().unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+/// The form that it has in HTTP/2 (RFC 9113, 8.3.1): the host is in the target.
+fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
+    let host = request.headers_mut().remove(HOST);
+    let authority = host
+        .and_then(|host| Authority::try_from(host.as_bytes()).ok())
+        .unwrap_or_else(|| Authority::from_static("localhost"));
+    let path = request.uri().path_and_query().cloned();
+    let mut target = http::uri::Parts::default();
+    target.scheme = Some(scheme.clone());
+    target.authority = Some(authority);
+    target.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    if let Ok(uri) = Uri::from_parts(target) {
+        *request.uri_mut() = uri;
+    }
+}

@@ -1,0 +1,261 @@
+//! `tailback serve`: configuration, scaler, data plane and admin put together,
+//! from start to drained end.
+
+mod announce;
+mod cluster;
+mod limits;
+mod listen;
+mod reload;
+mod signal;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use metrics_exporter_prometheus::PrometheusHandle;
+use pingora_core::{
+    listeners::{L4BufferSettings, ListenerConfig},
+    server::{RunArgs, Server, configuration::ServerConf},
+    services::listening::Service,
+};
+use tailback_config::{Config, Env, Store};
+use tailback_scaler::{
+    ledger::Wake,
+    peers::publisher::CountsPublisher,
+    run::{Options, Scaler},
+    status::StatusStore,
+};
+use tokio::sync::watch;
+
+use self::{reload::Reloader, signal::Event};
+use crate::{
+    admin::{self, Admin},
+    downstream::DataPlane,
+    exchange::body::BufferBudget,
+    log,
+    models::SharedRoutes,
+    net::tls,
+    telemetry::{
+        access_log,
+        metrics::{self, ProxyMetrics},
+    },
+};
+
+/// Recorded histograms are moved into their buckets at least this often.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves the manifests at `paths` until SIGTERM or SIGINT, and drains.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn serve(paths: &[PathBuf]) -> Result<()> {
+    let store = Store::open(paths, Env::from_process()).map_err(|errors| anyhow!("{errors}"))?;
+    let config = store.current();
+    let process = &config.process;
+    log::start(&process.log, process.log_format).map_err(anyhow::Error::msg)?;
+    let max_connections = limits::connections(&process.limits)?;
+    // Closed again at once: the server opens it with its own options.
+    let listen = listen::bind(process.listen, "TAILBACK_LISTEN")?.local_addr()?;
+    let admin_listener = listen::bind(process.admin, "TAILBACK_ADMIN")?;
+    let admin_address = admin_listener.local_addr()?;
+    let tls = match &process.tls {
+        Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
+        None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(cluster::check(&config))?;
+    let recorder = metrics::install().context("metrics")?;
+
+    let access_log = match &process.access_log {
+        Some(target) => Some(access_log::Running::start(target).with_context(|| {
+            format!("environment TAILBACK_ACCESS_LOG: cannot write to {target}")
+        })?),
+        None => None,
+    };
+
+    let status_store = StatusStore::default();
+    let wake = Wake::default();
+    let publisher = CountsPublisher::default();
+    let scaler = Scaler::start(Options {
+        period: process.scaling_period,
+        wake: wake.clone(),
+        status: status_store.clone(),
+        supervisor: own_program()?,
+        publisher: publisher.clone(),
+        peers: process.peers.clone(),
+    })
+    .context("cannot start the scaler")?;
+    let plane = Arc::new(DataPlane {
+        tables: Arc::new(SharedRoutes::default()),
+        timeouts: process.timeouts.clone(),
+        limits: process.limits.clone(),
+        buffer_budget: BufferBudget::new(process.limits.held_bytes),
+        max_connections,
+        metrics: ProxyMetrics::default(),
+        connections: AtomicUsize::new(0),
+        draining: AtomicBool::new(false),
+        tls: tls.clone(),
+        access_log: access_log.as_ref().map(access_log::Running::log),
+    });
+    let (tell, mut events) = {
+        let _inside = runtime.enter();
+        signal::events(paths)?
+    };
+    let store = Arc::new(store);
+    let reloader = Reloader::new(store.clone(), plane.tables.clone(), scaler, wake);
+    reloader.apply(&config);
+    runtime.block_on(async {
+        cluster::follow(&store, tell).await;
+        if config.process.cluster_models.is_some() {
+            reloader.reload("the cluster was heard").await;
+        }
+    });
+    let config = store.current();
+
+    let (stop_accepting, stopped) = watch::channel(false);
+    let admin = Admin {
+        plane: plane.clone(),
+        status_store,
+        publisher,
+        pause: reloader.pause_handle(),
+        token: process.admin_token.clone(),
+        recorder: recorder.clone(),
+    };
+    start_server(&config, plane.clone(), listen, stopped)?;
+    announce::announce(&config, listen, admin_address);
+
+    runtime.block_on(async {
+        admin_listener.set_nonblocking(true)?;
+        tokio::spawn(admin::serve(
+            admin,
+            tokio::net::TcpListener::from_std(admin_listener)?,
+        ));
+        upkeep(recorder);
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(tls.watch());
+        }
+        loop {
+            match events.recv().await {
+                Some(Event::Reload(cause)) => {
+                    reloader.reload(cause).await;
+                    if let Some(tls) = &tls {
+                        tls.reload();
+                    }
+                    if let Some(log) = &access_log {
+                        log.reopen();
+                    }
+                }
+                Some(Event::Stop(signal)) => {
+                    tracing::info!("{signal}: draining");
+                    break;
+                }
+                None => break,
+            }
+        }
+        plane.draining.store(true, Ordering::SeqCst);
+        // Requests inside may take long: replicas are asked for by another proxy
+        // meanwhile, if there is one.
+        reloader.hand_over();
+        stop_accepting.send_replace(true);
+        let drained = drained(&plane, config.process.timeouts.drain);
+        tokio::select! {
+            () = drained => {}
+            () = async {
+                while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
+            } => tracing::warn!("asked again to stop: not waiting any longer"),
+        }
+        reloader.stop().await;
+        if let Some(log) = access_log {
+            log.close();
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Runs pingora's server on a thread of its own. It ends with the process: when
+/// everything has drained is for [`serve`] to know.
+fn start_server(
+    config: &Config,
+    plane: Arc<DataPlane>,
+    listen: SocketAddr,
+    stopped: watch::Receiver<bool>,
+) -> Result<()> {
+    // No grace period of pingora's own: it would sleep for all of it.
+    const FOREVER: u64 = u32::MAX as u64;
+    let conf = ServerConf {
+        threads: config.process.workers.get(),
+        work_stealing: false,
+        grace_period_seconds: Some(FOREVER),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let mut data = Service::new("worker".into(), listen::Shared(plane));
+    // hyper has buffers of its own.
+    data.add_listener(
+        ListenerConfig::tcp(listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()),
+    );
+    server.add_service(data);
+    thread::Builder::new()
+        .name("server".into())
+        .spawn(move || {
+            server.run(RunArgs {
+                shutdown_signal: Box::new(signal::Forwarded(stopped)),
+            });
+        })?;
+    listen::wait_until_open(listen)
+}
+
+/// Waits until no request is in flight and callers have had their last answer,
+/// for at most `limit`.
+async fn drained(plane: &DataPlane, limit: Duration) {
+    let start = Instant::now();
+    loop {
+        let table = plane.tables.current();
+        let models = table.models.values().chain(table.draining());
+        let in_flight: u64 = models.map(|m| m.ledger.in_flight()).sum();
+        let connections = plane.connections.load(Ordering::Relaxed);
+        if in_flight == 0 && connections == 0 {
+            return;
+        }
+        if start.elapsed() >= limit {
+            tracing::warn!(
+                in_flight,
+                connections,
+                "TAILBACK_DRAIN_SECONDS have passed: stopping regardless"
+            );
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn upkeep(recorder: PrometheusHandle) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            recorder.run_upkeep();
+        }
+    });
+}
+
+/// This very program, to run it again: on Linux also after the file was replaced by
+/// another version.
+fn own_program() -> Result<PathBuf> {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() {
+        return Ok(link);
+    }
+    std::env::current_exe().context("cannot find the tailback program itself")
+}

@@ -1,0 +1,106 @@
+//! From a configuration to what runs, at the start and at each reload.
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, counter, gauge};
+use tailback_config::{Config, Store};
+use tailback_scaler::{
+    ledger::Wake,
+    run::{Scaler, pause::PauseHandle},
+};
+
+use super::cluster;
+use crate::models::{RouteTable, SharedRoutes};
+
+pub(super) struct Reloader {
+    store: Arc<Store>,
+    tables: Arc<SharedRoutes>,
+    scaler: Scaler,
+    wake: Wake,
+    reloaded: Counter,
+    unchanged: Counter,
+    refused: Counter,
+    successful: Gauge,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        store: Arc<Store>,
+        tables: Arc<SharedRoutes>,
+        scaler: Scaler,
+        wake: Wake,
+    ) -> Self {
+        let outcome = |outcome| counter!("tailback_config_reloads_total", "outcome" => outcome);
+        let successful = gauge!("tailback_config_last_reload_successful");
+        successful.set(1.0); // what it starts with has been loaded
+        Self {
+            store,
+            tables,
+            scaler,
+            wake,
+            reloaded: outcome("reloaded"),
+            unchanged: outcome("unchanged"),
+            refused: outcome("refused"),
+            successful,
+        }
+    }
+
+    /// Puts `config` in force: requests are routed by it from now on, and
+    /// replicas follow.
+    pub(super) fn apply(&self, config: &Config) {
+        let before = self.tables.current();
+        let table = RouteTable::build(config, &before, &self.wake);
+        let models = table.model_handles();
+        self.tables.set(table);
+        self.scaler.configure(models);
+        // Last: who is sent away finds the new table.
+        before.retire(&self.tables.current());
+    }
+
+    /// Reads the manifests again. If they are wrong, what runs stays.
+    pub(super) async fn reload(&self, cause: &str) {
+        let reloaded = self.store.reload();
+        self.successful.set(f64::from(reloaded.is_ok()));
+        for warning in reloaded.iter().flat_map(|reloaded| &reloaded.warnings) {
+            tracing::warn!("{warning}");
+        }
+        match reloaded {
+            Ok(reloaded) if reloaded.changed => {
+                if let Err(error) = cluster::check(&self.store.current()).await {
+                    tracing::error!("{cause}: {error:#}");
+                }
+                self.apply(&self.store.current());
+                self.reloaded.increment(1);
+                tracing::info!(
+                    "{cause}: configuration reloaded: {}",
+                    reloaded.notes.join("; ")
+                );
+            }
+            Ok(_) => {
+                self.unchanged.increment(1);
+                tracing::info!("{cause}: configuration unchanged");
+            }
+            Err(errors) => {
+                self.refused.increment(1);
+                tracing::error!(
+                    "{cause}: the new configuration is wrong, the old one stays in force:\n{errors}"
+                );
+            }
+        }
+    }
+
+    /// Another proxy may lead from now on.
+    pub(super) fn hand_over(&self) {
+        self.scaler.hand_over();
+    }
+
+    /// Pauses and resumes models.
+    pub(super) fn pause_handle(&self) -> PauseHandle {
+        self.scaler.pause_handle()
+    }
+
+    /// Stops all replicas.
+    pub(super) async fn stop(&self) {
+        self.scaler.stop().await;
+    }
+}

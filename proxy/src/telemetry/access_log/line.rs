@@ -1,0 +1,113 @@
+//! An entry as a line of JSON. Each line stands for itself: files may be
+//! rotated, joined, searched and cut anywhere between two lines.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use tailback_scaler::clock::Nanos;
+
+use super::Entry;
+use crate::status::{GrpcCode, MethodType, ResponseStatus};
+
+/// The two clocks at one instant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub wall: SystemTime,
+    pub monotonic: Nanos,
+}
+
+impl Now {
+    pub(super) fn read() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            monotonic: Nanos::now(),
+        }
+    }
+
+    /// Also of what came after the clocks were read.
+    fn wall_at(self, at: Nanos) -> SystemTime {
+        let (ago, ahead) = (self.monotonic.since(at), at.since(self.monotonic));
+        let wall = self.wall.checked_sub(ago);
+        wall.unwrap_or(SystemTime::UNIX_EPOCH) + ahead
+    }
+}
+
+/// The fields, in the order in which they are written; docs/reference/logs.md says
+/// what they mean.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: &'a str,
+    model: Cow<'a, str>,
+    method_type: &'static str,
+    path: Cow<'a, str>,
+    status: Cow<'static, str>,
+    outcome: &'static str,
+    held_seconds: f64,
+    service_seconds: f64,
+    total_seconds: f64,
+    replica: Option<Cow<'a, str>>,
+    bytes_out: u64,
+}
+
+/// Writes `entry` to the end of `text`, if it has ended.
+pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
+    let Some(end) = &entry.end else { return };
+    let since = entry.given.as_ref().map_or(end.at, |(_, at)| *at);
+    let arrived = humantime::format_rfc3339_micros(now.wall_at(entry.arrived)).to_string();
+    let line = Line {
+        timestamp: &arrived,
+        model: String::from_utf8_lossy(&entry.model),
+        method_type: end.status.method().label(),
+        path: String::from_utf8_lossy(&entry.path),
+        status: status(end.status),
+        outcome: end.outcome.label(),
+        held_seconds: seconds(since.since(entry.arrived)),
+        service_seconds: seconds(end.at.since(since)),
+        total_seconds: seconds(end.at.since(entry.arrived)),
+        replica: entry
+            .given
+            .as_ref()
+            .map(|(name, _)| String::from_utf8_lossy(name)),
+        bytes_out: entry.bytes_out,
+    };
+    // Into memory, of plain fields: it cannot fail.
+    if serde_json::to_writer(&mut *text, &line).is_ok() {
+        text.push(b'\n');
+    }
+}
+
+/// As the metrics' label `code` has it.
+fn status(status: ResponseStatus) -> Cow<'static, str> {
+    match status {
+        ResponseStatus::Nothing(MethodType::Rest) => "499".into(),
+        ResponseStatus::Nothing(MethodType::Grpc) => GrpcCode::Cancelled.label().into(),
+        ResponseStatus::Http(status) => status.as_str().to_owned().into(),
+        ResponseStatus::Grpc(code) => code.label().into(),
+    }
+}
+
+/// To the microsecond.
+fn seconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_clock_is_told_before_and_after_it_was_read() {
+        let second = Duration::from_secs(1);
+        let now = Now {
+            wall: SystemTime::UNIX_EPOCH + 10 * second,
+            monotonic: Nanos(0) + 3 * second,
+        };
+        for (at, expected) in [(1, 8), (3, 10), (4, 11)] {
+            let wall = now.wall_at(Nanos(0) + at * second);
+            assert_eq!(wall, SystemTime::UNIX_EPOCH + expected * second);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Metrics: handles that the data plane records into, resolved when a model is
+//! configured, and the text that `/metrics` answers.
+//!
+//! What belongs to no model is kept by the recorder of the crate `metrics`, for as
+//! long as the process runs. Series of models are our own: they go some time after
+//! their model ([`store`]), which the recorder's cannot while a handle to them is
+//! kept.
+
+mod exposition;
+mod request_families;
+mod requests;
+mod store;
+
+use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+pub use self::{exposition::Exposition, requests::ModelMetrics, store::MetricsStore};
+
+/// Upper bounds of the reaction buckets, in seconds.
+const REACTION: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0,
+];
+
+/// Installs the recorder of this process and describes the metrics.
+///
+/// # Errors
+/// If there is one already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    use metrics_exporter_prometheus::Matcher::Full;
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Full("tailback_scale_reaction_seconds".into()), REACTION)?
+        .install_recorder()?;
+    describe_counter!(
+        "tailback_scale_requests_total",
+        "Scale requests, by direction and outcome."
+    );
+    describe_histogram!(
+        "tailback_scale_reaction_seconds",
+        "Time from the arrival that crossed the threshold to the scale request."
+    );
+    describe_counter!(
+        "tailback_config_reloads_total",
+        "Configuration reloads, by outcome."
+    );
+    describe_gauge!(
+        "tailback_config_last_reload_successful",
+        "1 while the manifests as they are now are in force, 0 since they were refused."
+    );
+    describe_gauge!(
+        "tailback_downstream_connections",
+        "Open connections of callers."
+    );
+    describe_counter!(
+        "tailback_downstream_connections_refused_total",
+        "Connections refused at the limit."
+    );
+    describe_counter!(
+        "tailback_upstream_connections_total",
+        "Connections opened to replicas, by outcome."
+    );
+    describe_counter!(
+        "tailback_upstream_retries_total",
+        "Requests sent again because that was safe."
+    );
+    describe_counter!(
+        "tailback_unrouted_requests_total",
+        "Requests for no configured model."
+    );
+    describe_counter!(
+        "tailback_access_log_dropped_total",
+        "Finished requests that could not be written to the access log."
+    );
+    // There from the beginning, so that the first one is an increase.
+    for direction in ["up", "down"] {
+        for outcome in ["accepted", "dry_run", "failed"] {
+            let _ = counter!("tailback_scale_requests_total",
+                "direction" => direction, "outcome" => outcome);
+        }
+    }
+    Ok(handle)
+}
+
+/// Handles that belong to no model.
+#[derive(Debug)]
+pub struct ProxyMetrics {
+    /// Callers' open connections.
+    pub connections: metrics::Gauge,
+    /// Connections over the limit.
+    pub connections_refused: Counter,
+    /// Connections opened to replicas.
+    pub connects: Counter,
+    /// Connections to replicas that could not be opened.
+    pub connects_failed: Counter,
+    /// Requests sent again.
+    pub retries: Counter,
+    /// Requests for no model.
+    pub unrouted: Counter,
+}
+
+impl Default for ProxyMetrics {
+    fn default() -> Self {
+        Self {
+            connections: gauge!("tailback_downstream_connections"),
+            connections_refused: counter!("tailback_downstream_connections_refused_total"),
+            connects: counter!("tailback_upstream_connections_total", "outcome" => "opened"),
+            connects_failed: counter!("tailback_upstream_connections_total", "outcome" => "failed"),
+            retries: counter!("tailback_upstream_retries_total"),
+            unrouted: counter!("tailback_unrouted_requests_total"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What was counted of requests that ended, as `/metrics` shows it: by model under
+//! our own name, and under the names that Seldon's dashboards use.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    exposition::Exposition,
+    requests::{ByMethod, LATENCY, METHODS, seconds},
+    store::Content,
+};
+use crate::status::Outcome;
+
+type Label<'a> = (&'static str, &'a str);
+
+pub(super) fn render(text: &mut Exposition, content: &Content) {
+    outcomes(text, content);
+    codes(text, content);
+    latencies(text, content);
+    of_models(text, content);
+    of_servers(text, content);
+}
+
+fn outcomes(text: &mut Exposition, content: &Content) {
+    let mut family = text.family(
+        "tailback_model_requests_total",
+        "counter",
+        "Requests that ended, by how they did.",
+    );
+    for (model, outcomes) in content.outcomes.iter() {
+        for outcome in Outcome::ALL {
+            let labels = [("model", &**model), ("outcome", outcome.label())];
+            family.sample(&labels, outcomes.count(outcome) as f64);
+        }
+    }
+}
+
+fn codes(text: &mut Exposition, content: &Content) {
+    let mut family = text.family(
+        "seldon_model_infer_total",
+        "counter",
+        "Requests that ended, by status of HTTP or gRPC; 499, Canceled: the caller left.",
+    );
+    for ((model, server), by_method) in content.models.iter() {
+        for method in METHODS {
+            for (code, count) in by_method.get(method).codes(method) {
+                let labels = [
+                    ("model", &**model),
+                    ("server", &**server),
+                    ("method_type", method.label()),
+                    ("code", &*code),
+                ];
+                family.sample(&labels, count as f64);
+            }
+        }
+    }
+}
+
+fn latencies(text: &mut Exposition, content: &Content) {
+    let mut family = text.family(
+        "seldon_model_infer_api_seconds",
+        "histogram",
+        "Time from a request's arrival to its end, held time included.",
+    );
+    let bounds = LATENCY.map(|bound| bound.to_string());
+    let bounds: Vec<_> = bounds.iter().map(String::as_str).chain(["+Inf"]).collect();
+    for (labels, metrics) in rows(content) {
+        let [model, server, method] = labels;
+        let cumulated = metrics.cumulated();
+        for (bound, count) in bounds.iter().zip(cumulated) {
+            let labels = [model, server, method, ("le", *bound)];
+            family.sample_of("_bucket", &labels, count as f64);
+        }
+        family.sample_of("_sum", &labels, metrics.seconds());
+        family.sample_of("_count", &labels, cumulated[LATENCY.len()] as f64);
+    }
+}
+
+fn of_models(text: &mut Exposition, content: &Content) {
+    let mut family = text.family(
+        "seldon_model_infer_seconds_total",
+        "counter",
+        "Time that requests that ended have spent inside, in seconds.",
+    );
+    for (labels, metrics) in rows(content) {
+        family.sample(&labels, metrics.seconds());
+    }
+}
+
+fn of_servers(text: &mut Exposition, content: &Content) {
+    let mut requests = text.family(
+        "seldon_model_aggregate_infer_total",
+        "counter",
+        "Requests that ended, of all models of a server.",
+    );
+    for (server, by_method) in content.servers.iter() {
+        for method in METHODS {
+            let labels = [("server", &**server), ("method_type", method.label())];
+            let count = by_method.get(method).requests.load(Ordering::Relaxed);
+            requests.sample(&labels, count as f64);
+        }
+    }
+    let mut spent = text.family(
+        "seldon_model_aggregate_infer_seconds_total",
+        "counter",
+        "Time that requests that ended have spent inside, of all models of a server, in seconds.",
+    );
+    for (server, by_method) in content.servers.iter() {
+        for method in METHODS {
+            let labels = [("server", &**server), ("method_type", method.label())];
+            spent.sample(&labels, seconds(&by_method.get(method).nanos));
+        }
+    }
+}
+
+/// What there is of each model on a server, by method.
+fn rows(
+    content: &Content,
+) -> impl Iterator<Item = ([Label<'_>; 3], &super::requests::MethodMetrics)> {
+    content
+        .models
+        .iter()
+        .flat_map(|((model, server), by_method)| {
+            METHODS.into_iter().map(move |method| {
+                let labels = [
+                    ("model", &**model),
+                    ("server", &**server),
+                    ("method_type", method.label()),
+                ];
+                (labels, ByMethod::get(by_method, method))
+            })
+        })
+}

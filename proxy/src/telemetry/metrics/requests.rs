@@ -1,0 +1,195 @@
+//! What is counted of a model's requests. Recording is a few atomic additions: no
+//! look-up, no lock.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus};
+
+/// The lowest status of HTTP.
+const FIRST_STATUS: usize = 100;
+
+/// Upper bounds of the latency buckets, in seconds.
+pub(super) const LATENCY: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// Both of them.
+pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc];
+
+/// A model's handles.
+#[derive(Debug)]
+pub struct ModelMetrics {
+    pub(super) outcomes: Arc<Outcomes>,
+    pub(super) of_model: Arc<ByMethod<MethodMetrics>>,
+    pub(super) of_server: Arc<ByMethod<Totals>>,
+}
+
+/// Requests that ended, by how they did, on whichever server.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes([AtomicU64; Outcome::ALL.len()]);
+
+/// What Seldon's metrics have for each `method_type`.
+#[derive(Debug, Default)]
+pub(super) struct ByMethod<T> {
+    rest: T,
+    grpc: T,
+}
+
+/// Of a model on a server.
+#[derive(Debug, Default)]
+pub(super) struct MethodMetrics {
+    /// By code: HTTP's from 100, gRPC's from 0.
+    codes: Codes,
+    /// By the first bound that is not below the latency; the last one: by none.
+    buckets: [AtomicU64; LATENCY.len() + 1],
+    nanos: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Codes(Box<[AtomicU64]>);
+
+/// Of all models of a server.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub requests: AtomicU64,
+    /// Nanoseconds that they took.
+    pub nanos: AtomicU64,
+}
+
+// === impl ModelMetrics ===
+
+impl ModelMetrics {
+    /// A request has ended, `latency` after it arrived; `told` is what its
+    /// caller was told.
+    pub fn completed(&self, outcome: Outcome, status: ResponseStatus, latency: Duration) {
+        let method = status.method();
+        self.outcomes.0[outcome.index()].fetch_add(1, Ordering::Relaxed);
+        let code = match status {
+            // 499 is what nginx logs for a caller that left.
+            ResponseStatus::Nothing(MethodType::Rest) => 499 - FIRST_STATUS,
+            ResponseStatus::Nothing(MethodType::Grpc) => GrpcCode::Cancelled as usize,
+            ResponseStatus::Http(status) => {
+                usize::from(status.as_u16()).saturating_sub(FIRST_STATUS)
+            }
+            ResponseStatus::Grpc(code) => code as usize,
+        };
+        self.of_model.get(method).record(code, latency);
+        let totals = self.of_server.get(method);
+        totals.requests.fetch_add(1, Ordering::Relaxed);
+        totals.nanos.fetch_add(nanos(latency), Ordering::Relaxed);
+    }
+}
+
+/// Wraps after centuries.
+fn nanos(latency: Duration) -> u64 {
+    latency.as_nanos() as u64
+}
+
+// === impl Outcomes ===
+
+impl Outcomes {
+    /// How many ended so.
+    pub(super) fn count(&self, outcome: Outcome) -> u64 {
+        self.0[outcome.index()].load(Ordering::Relaxed)
+    }
+}
+
+// === impl ByMethod ===
+
+impl<T> ByMethod<T> {
+    pub(super) fn get(&self, method: MethodType) -> &T {
+        match method {
+            MethodType::Rest => &self.rest,
+            MethodType::Grpc => &self.grpc,
+        }
+    }
+}
+
+// === impl Codes ===
+
+impl Default for Codes {
+    /// One for each code there may be, of HTTP and so of gRPC, which has fewer.
+    fn default() -> Self {
+        Self((FIRST_STATUS..600).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+// === impl MethodMetrics ===
+
+impl MethodMetrics {
+    fn record(&self, code: usize, latency: Duration) {
+        if let Some(of_code) = self.codes.0.get(code) {
+            of_code.fetch_add(1, Ordering::Relaxed);
+        }
+        let seconds = latency.as_secs_f64();
+        let bucket = LATENCY.partition_point(|bound| *bound < seconds);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos(latency), Ordering::Relaxed);
+    }
+
+    /// How many ended with each code that occurred, under its label.
+    pub(super) fn codes(&self, method: MethodType) -> impl Iterator<Item = (String, u64)> {
+        let counts = self.codes.0.iter().enumerate();
+        counts.filter_map(move |(code, count)| {
+            let label = match method {
+                MethodType::Rest => (code + FIRST_STATUS).to_string(),
+                MethodType::Grpc => GrpcCode::ALL.get(code)?.label().to_owned(),
+            };
+            let count = count.load(Ordering::Relaxed);
+            (count > 0).then_some((label, count))
+        })
+    }
+
+    /// How many took no longer than each bound, and, last, how many there were.
+    pub(super) fn cumulated(&self) -> [u64; LATENCY.len() + 1] {
+        let mut sum = 0;
+        std::array::from_fn(|bucket| {
+            sum += self.buckets[bucket].load(Ordering::Relaxed);
+            sum
+        })
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        seconds(&self.nanos)
+    }
+}
+
+/// Nanoseconds in seconds.
+pub(super) fn seconds(nanos: &AtomicU64) -> f64 {
+    nanos.load(Ordering::Relaxed) as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_counts_in_the_first_bucket_that_it_does_not_exceed() {
+        let metrics = MethodMetrics::default();
+        for millis in [1, 2, 300_000, 300_001] {
+            metrics.record(100, Duration::from_millis(millis));
+        }
+        let cumulated = metrics.cumulated();
+        assert_eq!(cumulated[..3], [1, 2, 2], "1 ms, 2.5 ms, 5 ms");
+        assert_eq!(cumulated[LATENCY.len() - 1..], [3, 4], "300 s, all");
+        assert!((metrics.seconds() - 600.004).abs() < 1e-9);
+        let codes: Vec<_> = metrics.codes(MethodType::Rest).collect();
+        assert_eq!(codes, [("200".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn codes_of_grpc_have_their_names_and_unknown_ones_are_not_lost_from_the_rest() {
+        let metrics = MethodMetrics::default();
+        metrics.record(GrpcCode::Cancelled as usize, Duration::ZERO);
+        metrics.record(9_999, Duration::ZERO);
+        let codes: Vec<_> = metrics.codes(MethodType::Grpc).collect();
+        assert_eq!(codes, [(GrpcCode::Cancelled.label().to_owned(), 1)]);
+        assert_eq!(metrics.cumulated()[LATENCY.len()], 2);
+    }
+}

@@ -1,0 +1,199 @@
+//! The series of all models: the same ones through every reload, until some time
+//! after a model was removed. So sums do not go back, what was counted last is
+//! still scraped, and names that come and go leave nothing behind.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tailback_scaler::clock::Nanos;
+
+use super::{
+    exposition::Exposition,
+    request_families,
+    requests::{ByMethod, MethodMetrics, ModelMetrics, Outcomes, Totals},
+};
+
+/// How long series outlast their model: several scrapes, at any usual interval.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct MetricsStore(Mutex<Content>);
+
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// By model.
+    pub outcomes: Series<String, Outcomes>,
+    /// By model and server.
+    pub models: Series<(String, String), ByMethod<MethodMetrics>>,
+    /// By server.
+    pub servers: Series<String, ByMethod<Totals>>,
+}
+
+/// The series of one kind.
+#[derive(Debug)]
+pub(super) struct Series<K, V>(BTreeMap<K, Kept<V>>);
+
+#[derive(Debug)]
+struct Kept<V> {
+    series: Arc<V>,
+    /// Since when it is of nothing that is served.
+    unused: Option<Nanos>,
+}
+
+// === impl MetricsStore ===
+
+impl MetricsStore {
+    /// The handles of `model` on `server`.
+    #[must_use]
+    pub fn of(&self, model: &str, server: &str) -> ModelMetrics {
+        let mut content = self.content();
+        ModelMetrics {
+            outcomes: content.outcomes.of(model.to_owned()),
+            of_model: content.models.of((model.to_owned(), server.to_owned())),
+            of_server: content.servers.of(server.to_owned()),
+        }
+    }
+
+    /// Time passes: exactly these pairs of a model and its server are `served` now.
+    pub fn expire<'a>(&self, served: impl Iterator<Item = (&'a str, &'a str)>, now: Nanos) {
+        let content = &mut *self.content();
+        content.outcomes.suspect(now);
+        content.models.suspect(now);
+        content.servers.suspect(now);
+        for (model, server) in served {
+            content.outcomes.clear(&model.to_owned());
+            content.models.clear(&(model.to_owned(), server.to_owned()));
+            content.servers.clear(&server.to_owned());
+        }
+        content.outcomes.expire(now);
+        content.models.expire(now);
+        content.servers.expire(now);
+    }
+
+    /// Writes what was counted of requests that ended.
+    pub fn render(&self, text: &mut Exposition) {
+        request_families::render(text, &self.content());
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // Plain data: whole even if a writer panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Series ===
+
+impl<K, V> Default for Series<K, V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord, V: Default> Series<K, V> {
+    fn of(&mut self, key: K) -> Arc<V> {
+        let kept = self.0.entry(key).or_insert_with(|| Kept {
+            series: Arc::default(),
+            unused: None,
+        });
+        kept.unused = None;
+        kept.series.clone()
+    }
+
+    fn suspect(&mut self, now: Nanos) {
+        for kept in self.0.values_mut() {
+            kept.unused.get_or_insert(now);
+        }
+    }
+
+    fn clear(&mut self, key: &K) {
+        if let Some(kept) = self.0.get_mut(key) {
+            kept.unused = None;
+        }
+    }
+
+    fn expire(&mut self, now: Nanos) {
+        let since = |unused: Nanos| now.since(unused);
+        self.0
+            .retain(|_, kept| kept.unused.is_none_or(|unused| since(unused) < KEPT));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.0.iter().map(|(key, kept)| (key, &*kept.series))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{MethodType, Outcome, ResponseStatus};
+
+    fn at(seconds: u64) -> Nanos {
+        Nanos::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn one_request(metrics: &ModelMetrics) {
+        let status = ResponseStatus::Http(http::StatusCode::OK);
+        metrics.completed(Outcome::Success, status, Duration::from_millis(1));
+    }
+
+    fn sizes(store: &MetricsStore) -> [usize; 3] {
+        let content = store.content();
+        [
+            content.outcomes.0.len(),
+            content.models.0.len(),
+            content.servers.0.len(),
+        ]
+    }
+
+    #[test]
+    fn renames_leave_no_growth() {
+        let store = MetricsStore::default();
+        for n in 0..1_000 {
+            let name = format!("m{n}");
+            one_request(&store.of(&name, "s"));
+            // A reload a minute.
+            store.expire([(&*name, "s")].into_iter(), at(60 * n));
+            assert!(sizes(&store) <= [11, 11, 1], "{n}: {:?}", sizes(&store));
+        }
+        let requests = store
+            .of("other", "s")
+            .of_server
+            .get(MethodType::Rest)
+            .requests
+            .load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(requests, 1_000, "the server's sum has all of them");
+    }
+
+    #[test]
+    fn series_outlast_a_removal_for_a_while_and_go_on_if_the_model_comes_back() {
+        let store = MetricsStore::default();
+        one_request(&store.of("m", "s"));
+        let none = std::iter::empty;
+        store.expire(none(), at(0));
+        store.expire(none(), at(599));
+        let again = store.of("m", "s");
+        assert_eq!(again.outcomes.count(Outcome::Success), 1);
+        store.expire([("m", "s")].into_iter(), at(700));
+        store.expire(none(), at(800));
+        store.expire(none(), at(1_399));
+        assert_eq!(sizes(&store), [1, 1, 1]);
+        store.expire(none(), at(1_400));
+        assert_eq!(sizes(&store), [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_model_that_moves_to_another_server_keeps_its_outcomes() {
+        let store = MetricsStore::default();
+        one_request(&store.of("m", "old"));
+        one_request(&store.of("m", "new"));
+        for seconds in [0, 600] {
+            store.expire([("m", "new")].into_iter(), at(seconds));
+        }
+        assert_eq!(sizes(&store), [1, 1, 1]);
+        assert_eq!(store.of("m", "new").outcomes.count(Outcome::Success), 2);
+    }
+}

@@ -1,0 +1,259 @@
+//! How a server's replicas are spoken to: which HTTP, and how encrypted.
+
+use std::{io, sync::Arc};
+
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{KeepAlive, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpUserTimeout},
+};
+use rustls::{
+    ClientConfig,
+    pki_types::{InvalidDnsNameError, ServerName},
+};
+use tailback_config::{Protocol, Server};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{Choice, ConnectionPool, Permit, Upstream};
+use crate::{
+    downstream::DataPlane,
+    exchange::StreamState,
+    net::{Transport, tls},
+    protocol::ApiProtocol,
+};
+
+/// Seconds without a byte after which a replica's host is asked whether it is
+/// there, how often, and after how many questions it is not. A pause of a
+/// replica that works on an answer is none: its host answers for it.
+const PROBE_AFTER: u32 = 15;
+const PROBE_EVERY: u32 = 5;
+const PROBES: u32 = 3;
+/// Seconds that bytes may stay unacknowledged.
+const VANISHED_AFTER: u32 = PROBE_AFTER + PROBES * PROBE_EVERY;
+
+/// See the [module](self). One a server; made when it is configured.
+#[derive(Debug)]
+pub struct Connector {
+    protocol: Protocol,
+    tls: Option<Result<Tls, rustls::Error>>,
+}
+
+#[derive(Debug)]
+struct Tls {
+    /// By what is offered: HTTP/1.1, HTTP/2, or both.
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
+    /// In place of the endpoint's host.
+    name: Option<String>,
+}
+
+/// What is to be spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Http1,
+    Http2,
+    /// What the replica prefers, told in its TLS handshake.
+    Either,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be reached, or the handshake fails.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It takes too long.
+    #[error("no connection within TAILBACK_CONNECT_TIMEOUT_SECONDS")]
+    Slow,
+    /// The host is no name that a certificate could have.
+    #[error("the endpoint's host is no server name: {0}")]
+    Name(#[from] InvalidDnsNameError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// HTTP/2 is needed, and the replica does not offer it.
+    #[error("the replica does not offer HTTP/2")]
+    NoHttp2,
+    /// gRPC is asked for, and the server's `protocol` is `http1`.
+    #[error("the server speaks HTTP/1.1 only")]
+    NoGrpc,
+}
+
+impl Connector {
+    /// For the replicas of `server`.
+    #[must_use]
+    pub fn new(server: &Server) -> Self {
+        let tls = server.tls().map(|spec| {
+            let offer = |protocols: &[&[u8]]| tls::client(spec, protocols).map(Arc::new);
+            Ok(Tls {
+                http1: offer(&[b"http/1.1"])?,
+                http2: offer(&[b"h2"])?,
+                either: offer(&[b"h2", b"http/1.1"])?,
+                name: spec.server_name.clone(),
+            })
+        });
+        Self {
+            protocol: server.protocol,
+            tls,
+        }
+    }
+
+    /// Whether replicas are reached by TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// gRPC needs HTTP/2; else a clear-text connection cannot tell what its
+    /// other end speaks, and HTTP/1.1 is what every server does.
+    /// Only HTTP/1.1 upgrades.
+    fn offer(&self, api: ApiProtocol, upgrade: bool) -> Result<Offer, ConnectError> {
+        match (self.protocol, api) {
+            (Protocol::Http1, ApiProtocol::Grpc) => Err(ConnectError::NoGrpc),
+            (Protocol::Http1, _) => Ok(Offer::Http1),
+            (Protocol::H2 | Protocol::H2c, _) | (Protocol::Auto, ApiProtocol::Grpc) => {
+                Ok(Offer::Http2)
+            }
+            (Protocol::Auto, _) if self.is_secure() && !upgrade => Ok(Offer::Either),
+            (Protocol::Auto, _) => Ok(Offer::Http1),
+        }
+    }
+
+    /// The means to send a call's request to the slot's replica: what is open,
+    /// as far as `choice` allows, or something new.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
+        &self,
+        plane: &DataPlane,
+        permit: &Permit,
+        state: &StreamState,
+        choice: Choice,
+    ) -> Result<Upstream, ConnectError> {
+        let api = state.api.get();
+        let offer = self.offer(api, state.upgrade.borrow().is_some())?;
+        let (pool, authority): (&ConnectionPool, &str) = permit.pool(api);
+        if let Some(upstream) = pool.ready(offer, choice) {
+            return Ok(upstream);
+        }
+        let limit = plane.timeouts.connect;
+        // Boxed: it is rare, and its room would be part of every request's.
+        let opened =
+            Box::pin(pool.open(self, offer, choice, authority, limit, &plane.limits)).await;
+        match &opened {
+            Ok(_) => plane.metrics.connects.increment(1),
+            Err(_) => plane.metrics.connects_failed.increment(1),
+        }
+        opened
+    }
+
+    /// Connects to `authority` (`host:port`). Returns what is spoken there.
+    pub(super) async fn open(
+        &self,
+        offer: Offer,
+        authority: &str,
+    ) -> Result<(Transport<TcpStream>, Offer), ConnectError> {
+        let tcp = TcpStream::connect(authority).await?;
+        tune(&tcp)?;
+        let tls = match &self.tls {
+            None => return Ok((Transport::clear(tcp), offer)),
+            Some(tls) => tls.as_ref().map_err(Clone::clone)?,
+        };
+        let config = match offer {
+            Offer::Http1 => &tls.http1,
+            Offer::Http2 => &tls.http2,
+            Offer::Either => &tls.either,
+        };
+        let host = tls.name.as_deref().unwrap_or_else(|| host(authority));
+        let name = ServerName::try_from(host.to_owned())?;
+        let stream = TlsConnector::from(config.clone())
+            .connect(name, tcp)
+            .await?;
+        let chosen = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Offer::Http2,
+            _ if offer == Offer::Http2 => return Err(ConnectError::NoHttp2),
+            _ => Offer::Http1,
+        };
+        Ok((Transport::tls(stream), chosen))
+    }
+}
+
+/// Small messages go out at once, and a replica whose host vanishes without a
+/// word is noticed: without bytes to acknowledge by keep-alive probes, with some
+/// by their time limit.
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    setsockopt(tcp, KeepAlive, &true)?;
+    setsockopt(tcp, TcpKeepIdle, &PROBE_AFTER)?;
+    setsockopt(tcp, TcpKeepInterval, &PROBE_EVERY)?;
+    setsockopt(tcp, TcpKeepCount, &PROBES)?;
+    // In milliseconds.
+    setsockopt(tcp, TcpUserTimeout, &(1000 * VANISHED_AFTER))?;
+    Ok(())
+}
+
+/// The host of `host:port`, IPv6 without its brackets.
+fn host(authority: &str) -> &str {
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn host_that_vanishes_is_noticed_within_half_a_minute() {
+        use nix::sys::socket::getsockopt;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let (io, _) = connector(Protocol::Http1)
+            .open(Offer::Http1, &authority)
+            .await
+            .unwrap();
+        let tcp = io.clear_stream().unwrap();
+        assert!(getsockopt(tcp, KeepAlive).unwrap());
+        let probes = getsockopt(tcp, TcpKeepCount).unwrap();
+        let silence = getsockopt(tcp, TcpKeepIdle).unwrap()
+            + probes * getsockopt(tcp, TcpKeepInterval).unwrap();
+        assert_eq!(silence, 30);
+        assert_eq!(getsockopt(tcp, TcpUserTimeout).unwrap(), 30_000);
+    }
+
+    fn connector(protocol: Protocol) -> Connector {
+        Connector {
+            protocol,
+            tls: None,
+        }
+    }
+
+    #[test]
+    fn grpc_goes_by_http2_and_the_rest_as_configured() {
+        for (protocol, api, expected) in [
+            (Protocol::Auto, ApiProtocol::Inference, Some(Offer::Http1)),
+            (Protocol::Auto, ApiProtocol::Grpc, Some(Offer::Http2)),
+            (Protocol::Http1, ApiProtocol::OpenAi, Some(Offer::Http1)),
+            (Protocol::Http1, ApiProtocol::Grpc, None),
+            (Protocol::H2c, ApiProtocol::Inference, Some(Offer::Http2)),
+            (Protocol::H2, ApiProtocol::OpenAi, Some(Offer::Http2)),
+        ] {
+            let found = connector(protocol).offer(api, false).ok();
+            assert_eq!(found, expected, "{protocol:?} {api:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_without_port_and_brackets() {
+        for (authority, expected) in [
+            ("a.b:1", "a.b"),
+            ("[::1]:1", "::1"),
+            ("1.2.3.4:5", "1.2.3.4"),
+        ] {
+            assert_eq!(host(authority), expected);
+        }
+    }
+}
