@@ -181,12 +181,17 @@ fn traffic_flows_on_through_an_outage_and_scaling_resumes() {
             proxy.model("m")["replicas"]["failure"] != Value::Null
         });
         callers.store(24, Ordering::Relaxed);
-        eventually("a wish for more", || desired(&proxy) == 3);
+        eventually("a wish for more", || {
+            proxy.model("m")["replicas"]["wanted"] == 3
+        });
         let before = proxy.model("m")["completed"].as_u64().unwrap();
         eventually("traffic", || {
             proxy.model("m")["completed"].as_u64().unwrap() > before + 200
         });
         assert_eq!((proxy.ready("m"), cluster.replicas()), (1, 1));
+        eventually("what is asked for is what the cluster took", || {
+            desired(&proxy) == 1
+        });
         cluster.double.faults().come_back();
         eventually("three pods", || proxy.ready("m") == 3);
         eventually("that all is well", || {

@@ -47,7 +47,12 @@ fn served(config: &Config) -> String {
         .map(|m| format!("{} (server {})", m.name, m.server.name))
         .collect();
     let version = env!("CARGO_PKG_VERSION");
-    format!("tailback {version} serves {}", models.join(", "))
+    match &*models {
+        [] => {
+            format!("tailback {version} serves no model yet: it waits for manifests that have one")
+        }
+        models => format!("tailback {version} serves {}", models.join(", ")),
+    }
 }
 
 fn lines(config: &Config, Addresses { requests, admin }: &Addresses) -> String {

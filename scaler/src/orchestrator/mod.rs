@@ -58,12 +58,20 @@ impl ReplicaSet {
 /// Where orchestrators send what happens.
 pub type Events = mpsc::UnboundedSender<ReplicaSet>;
 
+/// An API server that has just started answers 403 until it has read its roles: a
+/// missing permission is said once it has been missing for so long.
+pub(crate) const SETTLING: Duration = Duration::from_secs(5);
+
 /// Why a scale request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScaleError {
     /// It cannot be done as things are; to ask again will not help.
     #[error("refused: {0}")]
     Refused(String),
+    /// We may not. Said only if it lasts: where permissions are kept, they may not
+    /// have been read yet.
+    #[error("refused: {0}")]
+    Forbidden(String),
     /// It may work later.
     #[error("failed: {0}")]
     Failed(String),

@@ -25,7 +25,7 @@ pub struct CountsUpdate {
     pub models: BTreeMap<String, Option<Counts>>,
 }
 
-/// The counts of one ledger. All but `held` and `desired` are totals since the
+/// The counts of one ledger. All but `held` and what is asked for are totals since the
 /// ledger was made, so that whatever line was missed, the next one is right.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +46,19 @@ pub struct Counts {
     /// Replicas it asks for, if it is the one that asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
+    /// That it leaves the count to somebody else, if it is the one that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_to_others: Option<LeftToOthers>,
+}
+
+/// A count that somebody else has changed, and that is left alone: by the next
+/// leader as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftToOthers {
+    /// Until when, in seconds since 1970.
+    pub until: u64,
+    /// Whether they keep changing it.
+    pub contested: bool,
 }
 
 /// Why a line is not believed.
@@ -70,7 +83,7 @@ pub struct DeltaEncoder {
 impl Counts {
     /// What `reading` says.
     #[must_use]
-    pub fn new(ledger: u64, reading: &Reading, desired: Option<u32>) -> Self {
+    pub fn new(ledger: u64, reading: &Reading) -> Self {
         Self {
             ledger,
             arrived: reading.arrived,
@@ -78,7 +91,8 @@ impl Counts {
             held: reading.held,
             request_ns: reading.integral(),
             held_ns: Some(reading.held_integral_at()),
-            desired,
+            desired: None,
+            left_to_others: None,
         }
     }
 

@@ -22,11 +22,14 @@ use super::{
 };
 use crate::{
     clock::Nanos,
-    orchestrator::kubernetes::{
-        api_error::ApiError,
-        call::call,
-        cluster::Cluster,
-        error::{Action, scale_error},
+    orchestrator::{
+        SETTLING, ScaleError,
+        kubernetes::{
+            api_error::ApiError,
+            call::call,
+            cluster::Cluster,
+            error::{Action, scale_error},
+        },
     },
 };
 
@@ -59,6 +62,7 @@ impl LeaderElector {
             role: Role::Follows,
             leader: None,
             trouble: None,
+            forbidden: None,
             events: events.clone(),
         };
         Self {
@@ -110,6 +114,8 @@ struct ElectionTask {
     role: Role,
     leader: Option<String>,
     trouble: Option<String>,
+    /// Since when we may not do what it takes.
+    forbidden: Option<Nanos>,
     events: mpsc::UnboundedSender<MembershipEvent>,
 }
 
@@ -136,7 +142,9 @@ impl ElectionTask {
             self.tell();
         }
         if self.election.leads(Nanos::now()) {
-            // First of all, we ask for nothing any more.
+            // First of all, we ask for nothing any more. The others are told when
+            // they can do something about it: once the Lease is free.
+            self.send(MembershipEvent::Releasing);
             self.set_role(Role::Follows, None);
             if let Err(failure) = self.release().await {
                 tracing::warn!(
@@ -144,6 +152,7 @@ impl ElectionTask {
                     self.explain(failure, "update")
                 );
             }
+            self.send(MembershipEvent::Released);
         }
     }
 
@@ -160,13 +169,20 @@ impl ElectionTask {
             let why = format!("no answer within {} s", TIMES.renew.as_secs());
             Err((ApiError::Unreachable(why), "get"))
         });
-        let why = tried
+        // It is said of all that it keeps us from.
+        let outage = matches!(&tried, Err((failure, _)) if failure.outage().is_some());
+        let error = tried
             .err()
             .map(|(failure, verb)| self.explain(failure, verb));
+        if self.is_settling(error.as_ref()) {
+            return;
+        }
+        let why = error.map(|error| error.to_string());
         if why != self.trouble {
             match &why {
+                Some(why) if outage => tracing::debug!("cannot be elected: {why}"),
                 Some(why) => tracing::warn!("cannot be elected: {why}"),
-                None => tracing::info!("can be elected again"),
+                None => tracing::debug!("can be elected again"),
             }
             self.trouble.clone_from(&why);
             self.send(MembershipEvent::Trouble {
@@ -174,6 +190,16 @@ impl ElectionTask {
                 why,
             });
         }
+    }
+
+    /// Whether `error` is a missing permission that may still come.
+    fn is_settling(&mut self, error: Option<&ScaleError>) -> bool {
+        let Some(ScaleError::Forbidden(_)) = error else {
+            self.forbidden = None;
+            return false;
+        };
+        let now = Nanos::now();
+        now.since(*self.forbidden.get_or_insert(now)) < SETTLING
     }
 
     async fn look_and_write(&mut self) -> Result<(), (ApiError, &'static str)> {
@@ -291,7 +317,7 @@ impl ElectionTask {
         call(&self.cluster, request).await
     }
 
-    fn explain(&self, failure: ApiError, verb: &str) -> String {
+    fn explain(&self, failure: ApiError, verb: &str) -> ScaleError {
         let action = Action::Resource {
             verbs: &[verb],
             group: "coordination.k8s.io",
@@ -302,7 +328,7 @@ impl ElectionTask {
                 .as_deref()
                 .unwrap_or("of the service account"),
         };
-        scale_error(failure, &action).to_string()
+        scale_error(failure, &action)
     }
 
     /// Says what has changed.

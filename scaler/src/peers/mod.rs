@@ -55,6 +55,11 @@ pub(crate) enum MembershipEvent {
     Lost { address: SocketAddr },
     /// We lead, or somebody else does.
     Elected { role: Role, leader: Option<String> },
+    /// We lead no more, and the Lease is still to be released: until then nobody
+    /// else can be elected, and there is no use in saying so.
+    Releasing,
+    /// The Lease is free for others, or stays ours until it expires.
+    Released,
     /// What keeps us from the others, or from leading; `None`: no more.
     Trouble {
         of: TroubleSource,

@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use super::counts_update::{Counts, CountsUpdate};
+use super::counts_update::{Counts, CountsUpdate, LeftToOthers};
 use crate::{clock::Nanos, ledger::Reading};
 
 /// For how long the requests of a proxy count that is not heard of: as long as
@@ -56,6 +56,8 @@ pub struct CountsChange {
     pub correction: Reading,
     /// What the proxy that leads asks for, where it said so.
     pub desired: Option<u32>,
+    /// That it leaves the count to somebody else, where it said so.
+    pub left_to_others: Option<LeftToOthers>,
 }
 
 /// What became of a line.
@@ -170,7 +172,10 @@ impl PeerCounts {
             }
             let change = self.changes.entry(model).or_default();
             change.correction = change.correction.plus(&correction);
-            change.desired = counts.and_then(|counts| counts.desired).or(change.desired);
+            if let Some(counts) = counts {
+                change.desired = counts.desired.or(change.desired);
+                change.left_to_others = counts.left_to_others.or(change.left_to_others);
+            }
         }
         if steps_down {
             UpdateResult::StepsDown

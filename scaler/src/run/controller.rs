@@ -3,6 +3,7 @@
 mod external_change;
 mod membership;
 mod pause;
+mod rejection;
 mod stall;
 
 use std::{
@@ -13,13 +14,13 @@ use std::{
 
 use tailback_config::Model;
 
-use self::stall::Stall;
+use self::{rejection::Rejection, stall::Stall};
 use super::{
     command::ModelHandle,
     external_change::{BackOff, ExternalChanges},
     membership::MembershipView,
     orchestrators::Epoch,
-    scale_request::{Request, Requester},
+    scale_request::{Request, Requester, ScaleAnswers},
 };
 use crate::{
     clock::Nanos,
@@ -27,7 +28,11 @@ use crate::{
     ledger::Reading,
     model_scaler::{Evaluation, ModelScaler, Replicas},
     orchestrator::{Orchestrator, ReplicaSet, StateSource},
-    peers::{Role, counts_update::Counts, peer_counts::CountsChange},
+    peers::{
+        Role,
+        counts_update::{Counts, LeftToOthers},
+        peer_counts::CountsChange,
+    },
     policy::{Observation, Settings},
     replica::Replica,
     status::{PauseState, StatusStore},
@@ -51,12 +56,18 @@ pub(super) struct ModelController {
     /// What the orchestrator said before is of a model that has gone.
     since: Epoch,
     requester: Requester,
+    /// What was asked for last, if that is not over.
+    requested: Option<u32>,
+    /// What is asked for, and not taken.
+    rejected: Option<Rejection>,
     status: StatusStore,
     set: ReplicaSet,
     scaler: ModelScaler,
     taken_over: TakenOver,
     /// Who else changes the count.
     external: ExternalChanges,
+    /// The same for other proxies.
+    left_to_others: Option<LeftToOthers>,
     pause: PauseState,
     /// Whether the ledger will ring when the level is reached.
     armed: bool,
@@ -76,6 +87,7 @@ impl ModelController {
         since: Epoch,
         status: StatusStore,
         others: MembershipView,
+        answers: ScaleAnswers,
     ) -> Self {
         let orchestrator = since.orchestrator.clone();
         let desired = handle.model.replicas.initial;
@@ -87,7 +99,9 @@ impl ModelController {
         };
         let mut controller = Self {
             scaler: ModelScaler::new(Settings::from(&*handle.model), desired, reading),
-            requester: Requester::new(orchestrator.clone(), status.clone()),
+            requester: Requester::new(orchestrator.clone(), status.clone(), answers),
+            requested: None,
+            rejected: None,
             orchestrator,
             since,
             status,
@@ -97,6 +111,7 @@ impl ModelController {
             },
             taken_over,
             external: ExternalChanges::default(),
+            left_to_others: None,
             pause: PauseState::default(),
             armed: false,
             dry_run: None,
@@ -206,7 +221,8 @@ impl ModelController {
         }
         // Also if they are the same: they may take more at once.
         self.handle.traffic.set_replicas(&set.ready);
-        self.set = set;
+        let before = mem::replace(&mut self.set, set);
+        self.try_rejected_again(&before);
         match self.others.role {
             Role::Leads => self.hear_count(),
             Role::Follows => self.follow_count(),
@@ -255,14 +271,17 @@ impl ModelController {
         self.wanted = decision.desired;
         let dry_run = self.handle.model.scaling.dry_run.value;
         let leads = self.others.role == Role::Leads;
-        if leads
-            && is_news(
-                &mut self.dry_run,
-                dry_run,
-                self.scaler.desired(),
-                decision.desired,
-            )
-        {
+        let accepted = self.scaler.desired();
+        let asked = match self.rejected.as_ref().map(|rejected| rejected.replicas) {
+            Some(rejected) if rejected != accepted && decision.desired == accepted => {
+                // What is there will do.
+                self.withdraw();
+                accepted
+            }
+            Some(rejected) => rejected,
+            None => accepted,
+        };
+        if leads && is_news(&mut self.dry_run, dry_run, asked, decision.desired) {
             let record = self.record(&reading, &decision);
             if !dry_run {
                 self.scaler.adopt(decision.desired, reading.at);
@@ -302,6 +321,8 @@ impl ModelController {
             return;
         }
         let dry_run = self.handle.model.scaling.dry_run.value;
+        self.requested = Some(self.scaler.desired());
+        self.rejected = None;
         if !dry_run || record.is_none() {
             self.external.asked(self.scaler.desired(), Nanos::now());
         }
@@ -342,7 +363,10 @@ impl ModelController {
             status.draining = self.set.draining;
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
             status.failure = self.failure();
-            why.clone_into(&mut status.reason);
+            status.reason = match &self.rejected {
+                Some(rejected) => format!("{why}; asked for, and {}", rejected.why),
+                None => why.to_owned(),
+            };
         });
     }
 }

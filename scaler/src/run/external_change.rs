@@ -45,7 +45,18 @@ impl BackOff {
 #[derive(Clone, Copy, Debug)]
 struct Change {
     at: Nanos,
+    /// Until when nothing is asked for.
+    until: Nanos,
     back_off: BackOff,
+}
+
+/// How many may be asked for while the count is left to others who want `asked`,
+/// with so many requests `held`, of the `wanted` ones.
+pub(super) fn allowed(asked: u32, held: u64, wanted: u32) -> u32 {
+    match (asked, held) {
+        (0, 1..) => wanted.min(1),
+        _ => asked,
+    }
 }
 
 /// See the [module](self).
@@ -104,8 +115,33 @@ impl ExternalChanges {
         } else {
             BackOff::AfterChange { span: stability }
         };
-        self.change = Some(Change { at: now, back_off });
+        self.change = Some(Change {
+            at: now,
+            until: now + back_off.span(),
+            back_off,
+        });
         Some(back_off)
+    }
+
+    /// There is nothing of which a count could be heard: what is heard next is found.
+    pub(super) fn gone(&mut self) {
+        self.known = None;
+        self.asked.clear();
+    }
+
+    /// Whether no count has been heard of, or none any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.known.is_none()
+    }
+
+    /// The proxy that leads leaves the count to others for `left` more.
+    pub(super) fn told(&mut self, back_off: BackOff, left: Duration, now: Nanos) {
+        let until = now + left.min(back_off.span());
+        self.change = Some(Change {
+            at: now,
+            until,
+            back_off,
+        });
     }
 
     /// They went on while we yielded, or came back after a request of ours that
@@ -126,8 +162,10 @@ impl ExternalChanges {
 
     /// What is left of the time in which nothing is asked for, and why.
     pub(super) fn quiet(&self, now: Nanos) -> Option<(BackOff, Duration)> {
-        let Change { at, back_off } = self.change?;
-        let left = back_off.span().checked_sub(now.since(at))?;
+        let Change {
+            until, back_off, ..
+        } = self.change?;
+        let left = until.since(now);
         (!left.is_zero()).then_some((back_off, left))
     }
 }
@@ -153,6 +191,46 @@ mod tests {
         changes
             .quiet(at(seconds))
             .map_or(0, |(_, left)| left.as_secs())
+    }
+
+    #[test]
+    fn while_the_count_is_others_one_is_asked_for_where_there_is_none_and_requests_wait() {
+        for (asked, held, wanted, expected) in [
+            (0, 0, 6, 0),
+            (0, 3, 6, 1),
+            (0, 3, 0, 0),
+            (1, 3, 6, 1),
+            (4, 0, 2, 4),
+        ] {
+            assert_eq!(
+                allowed(asked, held, wanted),
+                expected,
+                "{asked} {held} {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_leader_left_to_others_is_left_to_them_by_the_next() {
+        let mut changes = ExternalChanges::default();
+        changes.knows(1);
+        changes.told(BackOff::Contested, Duration::from_secs(400), at(5));
+        assert_eq!(left(&changes, 5), 400);
+        assert_eq!(
+            heard(&mut changes, 3, 10),
+            Some(BackOff::Contested),
+            "they go on"
+        );
+        assert_eq!(left(&changes, 10), 600);
+    }
+
+    #[test]
+    fn a_workload_made_anew_is_found() {
+        let mut changes = ExternalChanges::default();
+        heard(&mut changes, 4, 0);
+        changes.gone();
+        assert_eq!(heard(&mut changes, 1, 1), None);
+        assert_eq!(heard(&mut changes, 2, 2), QUIET);
     }
 
     #[test]

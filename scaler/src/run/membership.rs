@@ -21,6 +21,8 @@ pub(super) struct Membership {
     peers: PeerCounts,
     subscriptions: Subscriptions,
     role: Role,
+    /// Whether the Lease is still ours, though we lead no more.
+    releasing: bool,
     /// `None`: we are alone.
     elector: Option<LeaderElector>,
     leader: Option<String>,
@@ -55,6 +57,7 @@ impl Membership {
             } else {
                 Role::Leads
             },
+            releasing: false,
             elector,
             leader: None,
             trouble: BTreeMap::new(),
@@ -70,6 +73,15 @@ impl Membership {
     /// What this proxy does about replicas.
     pub(super) fn role(&self) -> Role {
         self.role
+    }
+
+    /// What the other proxies are told of that: who steps down says so once the
+    /// Lease is free, as whoever hears it tries to get it at once.
+    pub(super) fn told_role(&self) -> Role {
+        match self.releasing {
+            true => Role::Leads,
+            false => self.role,
+        }
     }
 
     /// The models whose counts at peers have changed since the last call.
@@ -140,6 +152,8 @@ impl Membership {
                 self.peers.listed(self.subscriptions.listed());
             }
             MembershipEvent::Elected { role, leader } => (self.role, self.leader) = (role, leader),
+            MembershipEvent::Releasing => self.releasing = true,
+            MembershipEvent::Released => self.releasing = false,
             MembershipEvent::Trouble { of, why: Some(why) } => {
                 self.trouble.insert(of, why);
             }

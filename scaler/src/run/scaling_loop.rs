@@ -13,6 +13,7 @@ use super::{
     membership::Membership,
     options::Options,
     orchestrators::{Epoch, Orchestrators},
+    scale_request::{ScaleAnswer, ScaleAnswers},
 };
 use crate::{clock::Nanos, orchestrator::ReplicaSet, peers::MembershipEvent, status::PauseState};
 
@@ -31,6 +32,8 @@ pub(super) struct Loop {
     orchestrators: Orchestrators,
     membership: Membership,
     membership_events: mpsc::UnboundedReceiver<MembershipEvent>,
+    answers: ScaleAnswers,
+    answered: mpsc::UnboundedReceiver<ScaleAnswer>,
     /// When to look at all ledgers next.
     sample: Instant,
 }
@@ -40,9 +43,12 @@ impl Loop {
         let (membership, membership_events) =
             Membership::new(options.publisher.instance(), options.peers.as_ref());
         membership.show(&options.status);
+        let (answers, answered) = mpsc::unbounded_channel();
         Self {
             membership,
             membership_events,
+            answers,
+            answered,
             sample: Instant::now(),
             orchestrators: Orchestrators::new(options.supervisor.clone()),
             options,
@@ -57,6 +63,7 @@ impl Loop {
                 biased;
                 () = self.options.wake.rung() => self.answer_crossings(),
                 (epoch, set) = self.orchestrators.next() => self.replicas_changed(&epoch, set),
+                Some(answer) = self.answered.recv() => self.scale_answered(answer),
                 Some(event) = self.membership_events.recv() => self.membership_changed(event),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
@@ -91,6 +98,13 @@ impl Loop {
             Some(controller) if controller.hears(epoch) => controller.replicas_changed(set),
             // Of a model that has gone, or has other replicas now.
             _ => {}
+        }
+    }
+
+    fn scale_answered(&mut self, answer: ScaleAnswer) {
+        // Its model may have gone.
+        if let Some(controller) = self.models.get_mut(&answer.model) {
+            controller.scale_answered(answer);
         }
     }
 
@@ -153,7 +167,7 @@ impl Loop {
         let counts = self.models.iter().map(counts).collect();
         self.options
             .publisher
-            .publish(self.membership.role(), counts);
+            .publish(self.membership.told_role(), counts);
     }
 
     async fn configure(&mut self, models: Vec<ModelHandle>) {
@@ -172,7 +186,8 @@ impl Loop {
                     let since = self.orchestrators.now(&handle.model.server.kind);
                     let peers = self.membership.view(&name);
                     let status = self.options.status.clone();
-                    ModelController::new(handle, since, status, peers)
+                    let answers = self.answers.clone();
+                    ModelController::new(handle, since, status, peers, answers)
                 }
             };
             self.models.insert(name, controller);

@@ -23,6 +23,20 @@ pub(crate) enum ApiError {
 // === impl ApiError ===
 
 impl ApiError {
+    /// Why the API server is not there, if that is what it is: nobody answers, or
+    /// what stands before it does.
+    pub(crate) fn outage(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable(why) => Some(why),
+            Self::Status {
+                code: 502..=504,
+                message,
+                ..
+            } => Some(message),
+            Self::Status { .. } => None,
+        }
+    }
+
     /// Of an answer that is no success: a `Status`, or the plain text of a proxy or
     /// load balancer before the API server.
     pub(super) fn of_answer(code: u16, headers: &HeaderMap, body: &[u8]) -> Self {

@@ -21,10 +21,11 @@ pub(crate) async fn call<T: DeserializeOwned>(
     request: Request<Vec<u8>>,
 ) -> Result<T, ApiError> {
     let unreachable = |why: String| ApiError::Unreachable(why);
-    let client = cluster
-        .client()
-        .await
-        .map_err(|e| unreachable(e.to_string()))?;
+    let client = cluster.client().await.map_err(|e| {
+        let error = unreachable(e.to_string());
+        note(cluster, Some(&error));
+        error
+    })?;
     let answer = async {
         let response = client
             .send(request.map(kube::client::Body::from))
@@ -49,8 +50,18 @@ pub(crate) async fn call<T: DeserializeOwned>(
     let answer = timeout(ANSWER, answer)
         .await
         .unwrap_or_else(|_| Err(unreachable(format!("no answer within {ANSWER:?}"))));
+    note(cluster, answer.as_ref().err());
     if let Err(ApiError::Status { code: 401, .. }) = &answer {
         cluster.renew().await;
     }
     answer
+}
+
+/// Notes whether the API server answered, with `error` or without one.
+pub(super) fn note(cluster: &Cluster, error: Option<&ApiError>) {
+    let reachability = cluster.reachability();
+    match error.and_then(ApiError::outage) {
+        Some(why) => reachability.failed(why),
+        None => reachability.answered(),
+    }
 }

@@ -5,7 +5,7 @@
 //! it keeps for good (a kubeconfig's certificates, a token written in it) is
 //! read again after an answer of 401.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use kube::{Client, Config, config::KubeConfigOptions};
 use tokio::{
@@ -13,6 +13,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::reachability::Reachability;
 use crate::orchestrator::error_chain::chain;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -53,6 +54,9 @@ pub(crate) struct Cluster {
     known: Mutex<Option<Known>>,
 }
 
+/// There is one API server, and all who ask it hear of its outages.
+static REACHABILITY: LazyLock<Reachability> = LazyLock::new(Reachability::default);
+
 struct Known {
     client: Client,
     since: Instant,
@@ -67,6 +71,11 @@ pub async fn find() -> Result<(), ClusterError> {
 }
 
 impl Cluster {
+    /// Whether it answers.
+    pub(crate) fn reachability(&self) -> &'static Reachability {
+        &REACHABILITY
+    }
+
     pub(crate) async fn client(&self) -> Result<Client, ClusterError> {
         let mut known = self.known.lock().await;
         if let Some(known) = &*known {

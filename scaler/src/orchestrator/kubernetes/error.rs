@@ -95,7 +95,7 @@ pub(crate) fn scale_error(failure: ApiError, action: &Action<'_>) -> ScaleError 
         (401, _) => ScaleError::Failed(format!(
             "the Kubernetes API does not accept our credentials (401): {message}; they are read again"
         )),
-        (403, _) => ScaleError::Refused(format!("{} (403: {message})", action.rule())),
+        (403, _) => ScaleError::Forbidden(format!("{} (403: {message})", action.rule())),
         (404, Action::Workload { target, .. }) if name == target.name => {
             ScaleError::Refused(format!("there is no {what}; create it"))
         }
@@ -169,10 +169,11 @@ mod tests {
             ScaleError::Refused(String::new()),
             ScaleError::Failed(String::new()),
         );
+        let forbidden = ScaleError::Forbidden(String::new());
         for (code, retry_after, expected) in [
             (400, None, &refused),
             (401, None, &failed),
-            (403, None, &refused),
+            (403, None, &forbidden),
             (404, None, &refused),
             (409, None, &failed),
             (422, None, &refused),

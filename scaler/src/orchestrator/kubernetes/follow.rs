@@ -33,7 +33,7 @@ use crate::{
 /// Where time alone may change what there is.
 const LOOK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
 /// A workload: what is known of it, and the way to scale it.
 pub(super) struct Follower {

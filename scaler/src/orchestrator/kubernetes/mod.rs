@@ -19,6 +19,7 @@ pub(crate) mod error;
 mod follow;
 mod members;
 mod models;
+mod reachability;
 mod scale;
 mod state;
 pub(crate) mod watch;

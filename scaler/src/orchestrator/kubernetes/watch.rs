@@ -8,8 +8,10 @@
 //! so one of which nothing is heard for longer is dead.
 //!
 //! One failure is nothing: connections break. From the second on, and at once
-//! where the API server refuses, it is said, and the watch begins with a new
-//! list, whose arrival says that all is well again.
+//! where the API server refuses, the follower is told, and the watch begins with a
+//! new list, whose arrival says that all is well again. In the log, an outage is
+//! said by [`reachability`](super::reachability), and a missing permission once it
+//! lasts.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -27,16 +29,18 @@ use tokio::{
 
 use super::{
     api_error::ApiError,
+    call::note,
     cluster::{Cluster, LONGEST_SILENCE},
     error::{Action, scale_error},
 };
-use crate::orchestrator::{ScaleError, error_chain::chain};
+use crate::orchestrator::{SETTLING, ScaleError, error_chain::chain};
 
 /// How long one watch lasts, about: spread, so that not all begin at once.
 const LENGTH: Duration = Duration::from_secs(50);
 const SPREAD: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Of a wait that the API server did not ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What became of the objects.
 #[derive(Debug)]
@@ -97,13 +101,15 @@ pub(crate) async fn watch<K>(
                 one_watch(&cluster, &scope, api, &changes, &mut failures).await
             }
             Err(error) => {
-                let wait = failures.wait(None);
-                Some((error.to_string(), wait))
+                let error = ApiError::Unreachable(error.to_string());
+                note(&cluster, Some(&error));
+                let wait = failures.wait(true, None);
+                Some((scale_error(error, &scope.action()), wait))
             }
         };
         let Some((why, wait)) = why else { continue };
-        failures.say(&changes, why);
-        sleep(wait).await;
+        failures.say(&changes, &why, wait.outage);
+        wait.over(&cluster).await;
     }
 }
 
@@ -115,7 +121,7 @@ async fn one_watch<K>(
     api: Api<K>,
     changes: &mpsc::UnboundedSender<WatchEvent<K>>,
     failures: &mut Failures,
-) -> Option<(String, Duration)>
+) -> Option<(ScaleError, Wait)>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
@@ -136,29 +142,32 @@ where
             Ok(Event::Delete(object)) => WatchEvent::Deleted(Box::new(object)),
             Err(error) => {
                 let (failure, next) = understand(error);
+                note(cluster, Some(&failure));
+                let outage = failure.outage().is_some();
                 let error = scale_error(failure, &scope.action());
                 let after = match &error {
                     ScaleError::Busy { after, .. } => Some(*after),
-                    ScaleError::Refused(_) | ScaleError::Failed(_) => None,
+                    _ => None,
                 };
-                let wait = failures.wait(after);
+                let wait = failures.wait(outage, after);
                 match next {
                     Next::Resume if failures.in_a_row == 1 => {
                         tracing::debug!("a watch broke off and is resumed: {error}");
-                        sleep(wait).await;
+                        wait.over(cluster).await;
                         continue;
                     }
                     Next::Forgotten => {
                         tracing::debug!("a watch begins anew: {error}");
-                        sleep(wait).await;
+                        wait.over(cluster).await;
                         return None;
                     }
                     Next::Resume | Next::Anew => {}
                     Next::Renew => cluster.renew().await,
                 }
-                return Some((error.to_string(), wait));
+                return Some((error, wait));
             }
         };
+        note(cluster, None);
         failures.over(scope);
         changes.send(change).ok()?;
     }
@@ -226,41 +235,75 @@ fn failure(status: Status) -> ApiError {
     }
 }
 
+/// A pause before it is tried again.
+struct Wait {
+    time: Duration,
+    /// Of an outage: it is over as soon as the API server answers anybody.
+    outage: bool,
+}
+
+impl Wait {
+    async fn over(&self, cluster: &Cluster) {
+        tokio::select! {
+            () = sleep(self.time) => {}
+            () = async {
+                sleep(FIRST_WAIT).await;
+                cluster.reachability().back().await;
+            }, if self.outage => {}
+        }
+    }
+}
+
 /// What went wrong of late. A list that arrives ends nothing: what may be listed
 /// may still not be watched. Time does.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
+    first: Option<Instant>,
     last: Option<Instant>,
-    said: Option<String>,
+    said: Option<ScaleError>,
     recovered: bool,
 }
 
 impl Failures {
     /// One more. Returns how long to wait; `after`: not before, as the API
     /// server says.
-    fn wait(&mut self, after: Option<Duration>) -> Duration {
+    fn wait(&mut self, outage: bool, after: Option<Duration>) -> Wait {
         let now = Instant::now();
         if self.last.is_some_and(|last| now - last > LONGEST_SILENCE) {
             *self = Self::default();
         }
+        self.first.get_or_insert(now);
         self.last = Some(now);
         let wait = FIRST_WAIT.saturating_mul(1 << self.in_a_row.min(16));
         self.in_a_row += 1;
         let wait = wait.min(LONGEST_WAIT).max(after.unwrap_or_default());
-        wait.mul_f64(1.0 + 0.5 * fastrand::f64())
+        Wait {
+            time: wait.mul_f64(1.0 + 0.5 * fastrand::f64()),
+            outage,
+        }
     }
 
-    /// Says what is wrong; in the log once for each that differs from the one
-    /// before.
-    fn say<K>(&mut self, changes: &mpsc::UnboundedSender<WatchEvent<K>>, why: String) {
-        if self.said.as_ref() != Some(&why) {
-            tracing::warn!("what was known stays in force: {why}");
-            self.said = Some(why.clone());
+    /// Tells the follower what is wrong. In the log it is said once for each that
+    /// differs from the one before; an outage is said by who sees all of it.
+    fn say<K>(
+        &mut self,
+        changes: &mpsc::UnboundedSender<WatchEvent<K>>,
+        error: &ScaleError,
+        outage: bool,
+    ) {
+        let settling = matches!(error, ScaleError::Forbidden(_))
+            && self.first.is_some_and(|first| first.elapsed() < SETTLING);
+        if settling {
+            return;
+        }
+        if !outage && self.said.as_ref() != Some(error) {
+            tracing::warn!("what was known stays in force: {error}");
+            self.said = Some(error.clone());
             self.recovered = false;
         }
         // The follower may be gone: the watch ends then.
-        let _ = changes.send(WatchEvent::Trouble(why));
+        let _ = changes.send(WatchEvent::Trouble(error.to_string()));
     }
 
     /// Objects are heard of.

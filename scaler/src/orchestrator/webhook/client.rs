@@ -71,7 +71,7 @@ impl Client {
             .await
             .map_err(|why| ScaleError::Failed(said(redact(why))))?;
         judge(&answer, SystemTime::now(), redact).map_err(|error| match error {
-            ScaleError::Refused(why) => ScaleError::Refused(said(why)),
+            ScaleError::Refused(why) | ScaleError::Forbidden(why) => ScaleError::Refused(said(why)),
             ScaleError::Failed(why) => ScaleError::Failed(said(why)),
             ScaleError::Busy { why, after } => ScaleError::Busy {
                 why: said(why),
@@ -94,8 +94,12 @@ impl Client {
         let answer = answer.and_then(|answer| {
             match judge(&answer, SystemTime::now(), |text| spec.redact(text)) {
                 Ok(()) => Ok(answer.body),
-                Err(ScaleError::Refused(why) | ScaleError::Failed(why)) => Err(why),
-                Err(ScaleError::Busy { why, .. }) => Err(why),
+                Err(
+                    ScaleError::Refused(why)
+                    | ScaleError::Forbidden(why)
+                    | ScaleError::Failed(why)
+                    | ScaleError::Busy { why, .. },
+                ) => Err(why),
             }
         });
         answer.map_err(|why| spec.redact(format!("GET {}: {why}", target.url.show(model))))

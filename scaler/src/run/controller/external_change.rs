@@ -1,12 +1,13 @@
 //! Somebody else asks for a count of this model: see [`changes`](crate::run::changes).
 
 use super::*;
+use crate::run::external_change::allowed;
 
 impl ModelController {
     /// Takes over the count that somebody else asked for.
     pub(super) fn hear_count(&mut self) {
         let Some(desired) = self.set.desired else {
-            return;
+            return self.external.gone();
         };
         let now = Nanos::now();
         let stability = self.handle.model.scaling.stability.value;
@@ -19,11 +20,19 @@ impl ModelController {
         }
         let contested =
             self.external.quiet(now).map(|(back_off, _)| back_off) == Some(BackOff::Contested);
+        let was_gone = self.external.is_gone();
         let Some(back_off) = self.external.heard(desired, stability, now) else {
+            if was_gone && self.taken_over == TakenOver::Yes {
+                self.scaler.adopt(desired, now);
+            }
             return;
         };
-        self.requester.withdraw();
+        self.withdraw();
         self.scaler.adopt(desired, now);
+        self.left_to_others = Some(LeftToOthers {
+            until: (seconds_since_1970() + back_off.span().as_secs_f64()).ceil() as u64,
+            contested: back_off == BackOff::Contested,
+        });
         let reason = quiet_reason(back_off, desired, back_off.span());
         // One fight is one warning.
         if contested {
@@ -51,11 +60,11 @@ impl ModelController {
             return;
         };
         let asked = self.scaler.desired();
-        if decision.desired == asked || (asked == 0 && seen.held() > 0) {
-            return;
+        let allowed = allowed(asked, seen.held(), decision.desired);
+        if decision.desired != allowed {
+            decision.desired = allowed;
+            decision.reasons.push(quiet_reason(back_off, asked, left));
         }
-        decision.desired = asked;
-        decision.reasons.push(quiet_reason(back_off, asked, left));
     }
 }
 

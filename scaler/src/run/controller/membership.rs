@@ -23,6 +23,9 @@ impl ModelController {
             // Heard of sooner than by way of the orchestrator, which may not say.
             self.scaler.adopt(desired, Nanos::now());
         }
+        if let (Role::Follows, Some(left)) = (others.role, change.left_to_others) {
+            self.leave_as_leader_does(left);
+        }
         self.show_others();
         let lag = self.own.plus(&others.counts).in_flight();
         match self.scaler.wake_at() {
@@ -45,7 +48,8 @@ impl ModelController {
             }
             Role::Follows => {
                 // What is on its way is given up.
-                self.requester = Requester::new(self.orchestrator.clone(), self.status.clone());
+                self.requester = self.requester.anew();
+                (self.requested, self.rejected) = (None, None);
                 self.follow_count();
             }
         }
@@ -55,8 +59,26 @@ impl ModelController {
     /// Our counts of this model, for the other proxies.
     pub(in crate::run) fn counts(&self) -> Counts {
         let asks = (self.others.role, self.taken_over) == (Role::Leads, TakenOver::Yes);
-        let desired = asks.then(|| self.scaler.desired());
-        Counts::new(self.handle.ledger.number(), &self.own, desired)
+        let quiet = asks && self.external.quiet(Nanos::now()).is_some();
+        Counts {
+            desired: asks.then(|| self.scaler.desired()),
+            left_to_others: self.left_to_others.filter(|_| quiet),
+            ..Counts::new(self.handle.ledger.number(), &self.own)
+        }
+    }
+
+    /// The leader leaves the count to somebody else: so do we, if we come after it.
+    fn leave_as_leader_does(&mut self, left_to_others: LeftToOthers) {
+        let left = Duration::try_from_secs_f64(left_to_others.until as f64 - seconds_since_1970());
+        let Some(left) = left.ok().filter(|left| !left.is_zero()) else {
+            return;
+        };
+        let back_off = match left_to_others.contested {
+            true => BackOff::Contested,
+            false => BackOff::AfterChange { span: left },
+        };
+        self.external.told(back_off, left, Nanos::now());
+        self.left_to_others = Some(left_to_others);
     }
 
     /// The in-flight here that is to be told at once. Of the room that the others

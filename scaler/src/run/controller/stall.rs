@@ -109,7 +109,10 @@ impl ModelController {
 
     /// What is wrong with the replicas. What the orchestrator says tells more.
     pub(super) fn failure(&self) -> Option<String> {
-        let told = self.set.failure.clone();
+        let rejected = self.rejected.as_ref();
+        let rejected =
+            rejected.map(|r| format!("{} replicas were asked for: {}", r.replicas, r.why));
+        let told = rejected.or_else(|| self.set.failure.clone());
         told.or_else(|| self.stall.as_ref().map(ToString::to_string))
     }
 }
