@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
-use crate::{Config, Endpoint, Kind, Model, Origin, Protocol, RateLimit, Server, Setting};
+use crate::{
+    Config, Endpoint, Kind, Model, Origin, Protocol, RateLimit, RequestTimeouts, Server, Setting,
+};
 
 /// One line of a table: setting, value, where from.
 type Row = (&'static str, String, String);
@@ -96,6 +98,7 @@ fn model_rows(model: &Model) -> Vec<Row> {
     }));
     rows.push(row("hold.queue", &hold.queue, u32::to_string));
     rows.push(row("hold.seconds", &hold.deadline, seconds));
+    rows.extend(timeout_rows(&model.timeouts));
     if replicas.scaled {
         rows.push(row("scaling.policy", &scaling.policy, |policy| {
             policy.to_string()
@@ -118,6 +121,21 @@ fn model_rows(model: &Model) -> Vec<Row> {
         rows.push(row("scaling.dryRun", &scaling.dry_run, bool::to_string));
     }
     rows
+}
+
+fn timeout_rows(timeouts: &RequestTimeouts) -> [Row; 5] {
+    let total = |limit: &Option<Duration>| limit.map_or_else(|| NONE.to_owned(), show_seconds);
+    [
+        row("timeouts.connectSeconds", &timeouts.connect, seconds),
+        row(
+            "timeouts.responseHeaderSeconds",
+            &timeouts.response_header,
+            seconds,
+        ),
+        row("timeouts.firstByteSeconds", &timeouts.first_byte, seconds),
+        row("timeouts.streamIdleSeconds", &timeouts.stream_idle, seconds),
+        row("timeouts.totalSeconds", &timeouts.total, total),
+    ]
 }
 
 fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
@@ -225,14 +243,19 @@ mod tests {
         let config = load_text(Path::new("a.yaml"), text, &env).unwrap();
         let expected = "\
 model tfsimple (a.yaml, document 2, line 14)
-  server                     sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
-  minReplicas                1                               model tfsimple (a.yaml, document 2, line 21)
-  maxReplicas                4                               server sample (a.yaml, document 1, line 1)
-  replicas                   1 at start                      model tfsimple (a.yaml, document 2, line 22)
-  memory                     100Ki                           model tfsimple (a.yaml, document 2, line 14)
-  concurrency                8                               server sample (a.yaml, document 1, line 1)
-  hold.queue                 10000                           default
-  hold.seconds               2.5 s                           environment TAILBACK_HOLD_SECONDS
+  server                          sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
+  minReplicas                     1                               model tfsimple (a.yaml, document 2, line 21)
+  maxReplicas                     4                               server sample (a.yaml, document 1, line 1)
+  replicas                        1 at start                      model tfsimple (a.yaml, document 2, line 22)
+  memory                          100Ki                           model tfsimple (a.yaml, document 2, line 14)
+  concurrency                     8                               server sample (a.yaml, document 1, line 1)
+  hold.queue                      10000                           default
+  hold.seconds                    2.5 s                           environment TAILBACK_HOLD_SECONDS
+  timeouts.connectSeconds         5 s                             default
+  timeouts.responseHeaderSeconds  600 s                           default
+  timeouts.firstByteSeconds       600 s                           default
+  timeouts.streamIdleSeconds      600 s                           default
+  timeouts.totalSeconds           none                            default
 ";
         let found = describe(&config);
         assert!(found.starts_with(expected), "{found}");

@@ -2,18 +2,20 @@
 
 mod cluster;
 mod log;
+mod model;
 mod unknown;
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use self::model::ModelDefaults;
 use crate::variables::{VARIABLES, Variable};
 use crate::yaml::quote;
 use crate::{
-    AccessLog, Env, Error, Limits, ListenerTls, LogFormat, Origin, Policy, Process, Setting,
-    Timeouts, TlsVersion, Token, number,
+    AccessLog, Env, Error, Limits, ListenerTls, LogFormat, Origin, Process, Setting, Timeouts,
+    TlsVersion, Token, number,
 };
 
 /// What all variables together say.
@@ -21,18 +23,6 @@ use crate::{
 pub(crate) struct Environment {
     pub process: Process,
     pub model_defaults: ModelDefaults,
-}
-
-/// What holds for a model where neither it nor its server says otherwise.
-#[derive(Debug)]
-pub(crate) struct ModelDefaults {
-    pub policy: Setting<Policy>,
-    pub lag_threshold: Setting<NonZeroU32>,
-    pub inactive: Setting<Duration>,
-    pub stability: Setting<Duration>,
-    pub target_wait: Setting<Duration>,
-    pub queue: Setting<u32>,
-    pub deadline: Setting<Duration>,
 }
 
 /// Reads `env`. What is wrong goes to `errors`, and the default takes its place, so that the
@@ -45,7 +35,7 @@ pub(crate) fn read(env: &Env, errors: &mut Vec<Error>) -> Option<Environment> {
         set: Vec::new(),
     };
     let model_defaults = vars.model_defaults();
-    let process = vars.process();
+    let process = vars.process(model_defaults.as_ref()?.timeouts.stream_idle.value);
     Some(Environment {
         process: process?,
         model_defaults: model_defaults?,
@@ -62,38 +52,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn model_defaults(&mut self) -> Option<ModelDefaults> {
-        let policy = self.setting("TAILBACK_SCALING_POLICY", Policy::parse, "lag or lag-step");
-        let lag_threshold = self.setting("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", parse, FROM_ONE);
-        let inactive = self.setting(
-            "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",
-            above_zero,
-            ABOVE_ZERO,
-        );
-        let stability = self.setting(
-            "TAILBACK_SCALING_STABILITY_SECONDS",
-            number::seconds,
-            SECONDS,
-        );
-        let target_wait = self.setting(
-            "TAILBACK_SCALING_TARGET_WAIT_SECONDS",
-            number::seconds,
-            SECONDS,
-        );
-        let queue = self.setting("TAILBACK_HOLD_QUEUE", parse, FROM_ZERO);
-        let deadline = self.setting("TAILBACK_HOLD_SECONDS", above_zero, ABOVE_ZERO);
-        Some(ModelDefaults {
-            policy: policy?,
-            lag_threshold: lag_threshold?,
-            inactive: inactive?,
-            stability: stability?,
-            target_wait: target_wait?,
-            queue: queue?,
-            deadline: deadline?,
-        })
-    }
-
-    fn process(&mut self) -> Option<Process> {
+    fn process(&mut self, stream_idle: Duration) -> Option<Process> {
         let listen = self.value("TAILBACK_LISTEN", parse::<SocketAddr>, ADDRESS);
         let admin = self.value("TAILBACK_ADMIN", parse::<SocketAddr>, ADDRESS);
         if let (Some(listen), Some(admin)) = (listen, admin)
@@ -127,9 +86,6 @@ impl Reader<'_> {
         let header = self.period("TAILBACK_HEADER_TIMEOUT_SECONDS");
         let keep_alive = self.period("TAILBACK_KEEP_ALIVE_SECONDS");
         let body = self.period("TAILBACK_BODY_TIMEOUT_SECONDS");
-        let connect = self.period("TAILBACK_CONNECT_TIMEOUT_SECONDS");
-        let response = self.period("TAILBACK_RESPONSE_TIMEOUT_SECONDS");
-        let total = self.period("TAILBACK_TOTAL_TIMEOUT_SECONDS");
         let drain = self.period("TAILBACK_DRAIN_SECONDS");
         let header_bytes = self.value(
             "TAILBACK_HEADER_MAX_BYTES",
@@ -173,9 +129,7 @@ impl Reader<'_> {
                 header: header?,
                 keep_alive: keep_alive?,
                 body: body?,
-                connect: connect?,
-                response: response?,
-                total: total?,
+                stream_idle,
                 drain: drain?,
                 tunnel_drain: tunnel_drain?,
             },

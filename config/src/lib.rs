@@ -26,6 +26,8 @@ mod model;
 mod name;
 mod number;
 mod origin;
+mod overrides;
+mod policy;
 mod process;
 mod resolve;
 mod seldon;
@@ -45,17 +47,18 @@ pub use env::Env;
 pub use error::{Error, Errors, FieldLocation};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
-pub use model::{Hold, Model, Policy, RateLimit, Replicas, Scaling};
+pub use model::{Hold, Model, Replicas, RequestTimeouts, Scaling};
 pub use name::path_segment;
 pub use origin::{ObjectLocation, Origin, Setting};
+pub use overrides::{Overrides, TimeoutOverrides};
+pub use policy::{Policy, RateLimit};
 pub use process::{
     AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
     Token,
 };
 pub use seldon::SeldonSpec;
 pub use server::{
-    Endpoint, Filling, Kind, Overrides, ProcessSpec, Protocol, Replication, Server, StaticSpec,
-    UpstreamTls,
+    Endpoint, Filling, Kind, ProcessSpec, Protocol, Replication, Server, StaticSpec, UpstreamTls,
 };
 pub use store::{Reloaded, Store};
 pub use template::Template;

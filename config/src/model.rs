@@ -1,12 +1,11 @@
 //! A model as the rest of the program sees it: its server found, its bounds worked out, every
 //! threshold resolved. Nothing is optional here that could still be decided.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ObjectLocation, Origin, Server, Setting};
+use crate::{ObjectLocation, Origin, Policy, RateLimit, Server, Setting};
 
 /// What a client asks for by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +32,8 @@ pub struct Model {
     pub concurrency: Setting<Option<NonZeroU32>>,
     /// What happens to requests that no replica can take yet.
     pub hold: Hold,
+    /// How long a request may wait for its replica.
+    pub timeouts: RequestTimeouts,
     /// When and how the replica count follows the load.
     pub scaling: Scaling,
 }
@@ -65,6 +66,21 @@ pub struct Hold {
     pub deadline: Setting<Duration>,
 }
 
+/// How long each wait of a request for its replica may last. None is zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestTimeouts {
+    /// To connect to a replica, TLS included.
+    pub connect: Setting<Duration>,
+    /// From the request sent to the response's header.
+    pub response_header: Setting<Duration>,
+    /// From the response's header to the first byte of its body.
+    pub first_byte: Setting<Duration>,
+    /// Without a byte either way, once bytes have come: of a response's body, a stream or a tunnel.
+    pub stream_idle: Setting<Duration>,
+    /// From the request's arrival to the last byte of its answer; `None`: as long as it takes.
+    pub total: Setting<Option<Duration>>,
+}
+
 /// When and how the replica count follows the load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scaling {
@@ -86,24 +102,6 @@ pub struct Scaling {
     pub dry_run: Setting<bool>,
 }
 
-/// So many replicas more, or fewer, within any such time, and no more than that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// By how many the count may change.
-    pub replicas: NonZeroU32,
-    /// Within how long. Never zero.
-    pub within: Duration,
-}
-
-/// The rule that turns lag into a replica count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// `lag`: proportional, as many replicas as the lag needs, in one step.
-    Lag,
-    /// `lag-step`: one replica up or down a period, as Seldon documents it.
-    LagStep,
-}
-
 // === impl Replicas ===
 
 impl Replicas {
@@ -111,42 +109,5 @@ impl Replicas {
     #[must_use]
     pub fn is_followed(&self) -> bool {
         !self.scaled && self.min != self.max
-    }
-}
-
-// === impl Policy ===
-
-impl Policy {
-    /// Every policy, in the order the documentation lists them.
-    pub const ALL: &[Self] = &[Self::Lag, Self::LagStep];
-
-    /// As it is written in manifests and variables.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Lag => "lag",
-            Self::LagStep => "lag-step",
-        }
-    }
-
-    /// The policy that is written `text`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|policy| policy.as_str() == text)
-    }
-}
-
-impl fmt::Display for RateLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {} s", self.replicas, self.within.as_secs_f64())
-    }
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

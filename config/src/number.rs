@@ -19,6 +19,18 @@ pub(crate) fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::new(whole, nanos))
 }
 
+/// What [`seconds_or_none`] reads, for messages.
+pub(crate) const SECONDS_OR_NONE: &str =
+    "seconds above 0, such as 0.5 or 60, below 1000000000, or none";
+
+/// Seconds above 0, or `none`: no limit.
+pub(crate) fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
+    match text {
+        "none" => Some(None),
+        _ => seconds(text).filter(|seconds| !seconds.is_zero()).map(Some),
+    }
+}
+
 /// Bytes as a Kubernetes quantity: `100Ki`, `1Gi`, `1.5G`, `512k`, `1e9`, `128974848`, `500m`.
 /// A part of a byte is rounded up, as Kubernetes does.
 pub(crate) fn bytes(text: &str) -> Option<u64> {

@@ -71,21 +71,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// How long each wait of the data plane may last. None is zero.
+/// How long each wait for callers may last. None is zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// A request's header block must arrive in this.
     pub header: Duration,
-    /// An idle connection is closed after this.
+    /// A caller's idle connection is closed after this.
     pub keep_alive: Duration,
-    /// Longest pause between two pieces of a body, either way.
+    /// Longest time in which a caller sends nothing of a body that is awaited, or takes nothing of
+    /// an answer that is there.
     pub body: Duration,
-    /// To connect to a replica.
-    pub connect: Duration,
-    /// From the request sent to the response's header.
-    pub response: Duration,
-    /// One request, all in all.
-    pub total: Duration,
+    /// Longest time in which nothing comes of a stream's first message, by which its model is
+    /// found: what holds for a model where it and its server say nothing.
+    pub stream_idle: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain: Duration,
     /// How long, of that, it waits for upgraded connections.

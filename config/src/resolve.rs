@@ -5,6 +5,7 @@ mod capacity;
 mod choose;
 mod names;
 mod replicas;
+mod settings;
 mod webhook;
 mod workload;
 
@@ -14,8 +15,7 @@ use std::sync::Arc;
 use crate::environment::{Environment, ModelDefaults};
 use crate::manifest::{Draft, Objects};
 use crate::{
-    Config, Error, FieldLocation, Hold, Model, ObjectLocation, Origin, Overrides, Replication,
-    Scaling, Server, Setting,
+    Config, Error, FieldLocation, Model, ObjectLocation, Origin, Replication, Server, Setting,
 };
 
 /// The configuration that `objects` and `environment` make. What is wrong goes to `errors`; the
@@ -86,7 +86,7 @@ fn model(
         }
         None => Setting::new(None, Origin::Default),
     };
-    let (hold, scaling) = tune(draft.overrides, &server.overrides, model_defaults);
+    let settings = settings::of(draft.overrides, server, model_defaults);
     Some(Model {
         name: draft.place.name.clone(),
         aliases: draft.aliases.into_iter().map(|alias| alias.value).collect(),
@@ -98,43 +98,10 @@ fn model(
         memory: draft.memory.map(|memory| memory.value),
         replicas,
         concurrency,
-        hold,
-        scaling,
+        hold: settings.hold,
+        timeouts: settings.timeouts,
+        scaling: settings.scaling,
     })
-}
-
-/// Each threshold from the strongest who sets it: model, server, environment or default.
-fn tune(model: Overrides, server: &Overrides, rest: &ModelDefaults) -> (Hold, Scaling) {
-    fn pick<T: Clone>(
-        model: Option<Setting<T>>,
-        server: &Option<Setting<T>>,
-        rest: &Setting<T>,
-    ) -> Setting<T> {
-        model
-            .or_else(|| server.clone())
-            .unwrap_or_else(|| rest.clone())
-    }
-    let dry_run = Setting::new(false, Origin::Default);
-    let no_limit = Setting::new(None, Origin::Default);
-    let hold = Hold {
-        queue: pick(model.queue, &server.queue, &rest.queue),
-        deadline: pick(model.deadline, &server.deadline, &rest.deadline),
-    };
-    let scaling = Scaling {
-        policy: pick(model.policy, &server.policy, &rest.policy),
-        lag_threshold: pick(
-            model.lag_threshold,
-            &server.lag_threshold,
-            &rest.lag_threshold,
-        ),
-        inactive: pick(model.inactive, &server.inactive, &rest.inactive),
-        stability: pick(model.stability, &server.stability, &rest.stability),
-        target_wait: pick(model.target_wait, &server.target_wait, &rest.target_wait),
-        up_limit: pick(model.up_limit, &server.up_limit, &no_limit),
-        down_limit: pick(model.down_limit, &server.down_limit, &no_limit),
-        dry_run: pick(model.dry_run, &server.dry_run, &dry_run),
-    };
-    (hold, scaling)
 }
 
 /// Where a server's models share its replicas, one model's limit would not hold.

@@ -6,9 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{
-    KubernetesSpec, ObjectLocation, Policy, RateLimit, SeldonSpec, Setting, Source, WebhookSpec,
-};
+use crate::{KubernetesSpec, ObjectLocation, Overrides, SeldonSpec, Source, WebhookSpec};
 
 /// How replicas of one or more models are run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,31 +134,6 @@ pub struct Endpoint {
     pub secure: bool,
     /// Where it takes gRPC, if not there.
     pub grpc: Option<Box<Endpoint>>,
-}
-
-/// What a server sets for its models: each wins over the environment and loses to the model.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// `scaling.policy`
-    pub policy: Option<Setting<Policy>>,
-    /// `scaling.lagThreshold`
-    pub lag_threshold: Option<Setting<NonZeroU32>>,
-    /// `scaling.inactiveSeconds`
-    pub inactive: Option<Setting<Duration>>,
-    /// `scaling.stabilitySeconds`
-    pub stability: Option<Setting<Duration>>,
-    /// `scaling.targetWaitSeconds`
-    pub target_wait: Option<Setting<Duration>>,
-    /// `scaling.scaleUpLimit`
-    pub up_limit: Option<Setting<Option<RateLimit>>>,
-    /// `scaling.scaleDownLimit`
-    pub down_limit: Option<Setting<Option<RateLimit>>>,
-    /// `scaling.dryRun`
-    pub dry_run: Option<Setting<bool>>,
-    /// `hold.queue`
-    pub queue: Option<Setting<u32>>,
-    /// `hold.seconds`
-    pub deadline: Option<Setting<Duration>>,
 }
 
 // === impl Server ===

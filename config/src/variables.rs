@@ -125,8 +125,33 @@ pub const VARIABLES: &[Variable] = &[
     ),
     model(
         "TAILBACK_HOLD_SECONDS",
-        "60",
-        "longest a request is held, in seconds",
+        "300",
+        "longest a request is held, in seconds; where it is not set, at least the server's `startSeconds`",
+    ),
+    model(
+        "TAILBACK_CONNECT_TIMEOUT_SECONDS",
+        "5",
+        "seconds to connect to a replica, TLS included",
+    ),
+    model(
+        "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
+        "600",
+        "seconds from the request sent to the response's header",
+    ),
+    model(
+        "TAILBACK_FIRST_BYTE_TIMEOUT_SECONDS",
+        "600",
+        "seconds from the response's header to the first byte of its body",
+    ),
+    model(
+        "TAILBACK_STREAM_IDLE_TIMEOUT_SECONDS",
+        "600",
+        "seconds without a byte either way, in a response's body, a stream or a tunnel",
+    ),
+    model(
+        "TAILBACK_TOTAL_TIMEOUT_SECONDS",
+        NONE,
+        "seconds one request may take, all in all, or `none`",
     ),
     process(
         "TAILBACK_HEADER_TIMEOUT_SECONDS",
@@ -135,28 +160,13 @@ pub const VARIABLES: &[Variable] = &[
     ),
     process(
         "TAILBACK_KEEP_ALIVE_SECONDS",
-        "60",
-        "seconds after which an idle connection is closed",
+        "75",
+        "seconds after which a caller's idle connection is closed",
     ),
     process(
         "TAILBACK_BODY_TIMEOUT_SECONDS",
         "60",
-        "longest pause between two pieces of a body, either way, in seconds",
-    ),
-    process(
-        "TAILBACK_CONNECT_TIMEOUT_SECONDS",
-        "5",
-        "seconds to connect to a replica",
-    ),
-    process(
-        "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
-        "600",
-        "seconds from the request sent to the response's header",
-    ),
-    process(
-        "TAILBACK_TOTAL_TIMEOUT_SECONDS",
-        "3600",
-        "seconds one request may take, all in all",
+        "longest time in which a caller sends nothing of a body that is awaited, or takes nothing of an answer that is there, in seconds",
     ),
     process(
         "TAILBACK_DRAIN_SECONDS",

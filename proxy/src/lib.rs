@@ -24,6 +24,7 @@ pub mod cli;
 pub mod downstream;
 pub mod exchange;
 pub mod health;
+pub mod limits;
 pub mod log;
 pub mod models;
 mod net;

@@ -10,7 +10,8 @@
 //!    for, as after a restart: not before demand has been watched for the longest
 //!    window it is looked at. And where a model in use could do with a tenth less, or
 //!    not even so much: only after ten times the stability time. Chance changes
-//!    demand by as much; Kubernetes' autoscaler does not answer a tenth at all.)
+//!    demand by as much; Kubernetes' autoscaler does not answer a tenth at all. And
+//!    where no replica is ready yet: not before a start may have taken its time.)
 //! 4. scale-up only where the server has capacity; a refused scale-up changes
 //!    nothing and says why. (Where it has room for some, `lag` gets those: its
 //!    recommendation is a total, not a step.)
@@ -143,9 +144,13 @@ fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
         });
         return;
     }
+    // A start is not cut off before it may have taken its time: somebody waited for it.
+    let is_first_start = seen.ready == 0 && seen.starting > 0;
     let in_use = seen.demand.idle < settings.inactive;
     let stability = if in_use && allowed - wanted <= allowed / LITTLE {
         settings.stability.saturating_mul(LITTLE)
+    } else if is_first_start {
+        settings.stability.max(settings.start)
     } else {
         settings.stability
     };

@@ -2,6 +2,8 @@
 
 Usage: openai_client.py HOST:PORT llm    the model smollm2 on llama.cpp
        openai_client.py HOST:PORT leave  streams from it; leaves in the middle, at a line
+       openai_client.py HOST:PORT slow   streams from the model m, whose first event takes its time
+       openai_client.py HOST:PORT cut    the same, and is cut off
        openai_client.py HOST:PORT calls  the model m on a server that says hello to everything
 Exits with status 0 if every answer was right.
 """
@@ -52,6 +54,20 @@ def leave(client):
     sys.stdin.readline()
 
 
+def slow(client):
+    stream = chat(client, stream=True, model="m", extra_headers={"x-manner": "slow-events"})
+    return "".join(chunk.choices[0].delta.content for chunk in stream)
+
+
+def slow_is_whole(client):
+    assert slow(client) == "ab"
+
+
+def cut(client):
+    broken = refused(Exception, slow, client=client)
+    assert type(broken).__name__ in ("RemoteProtocolError", "ReadError", "APIConnectionError"), repr(broken)
+
+
 def calls(client):
     for size in (10, 3_000_000):
         form = dict(model="m", file=("a.wav", b"\0\r\n--" * size), response_format="text")
@@ -74,7 +90,7 @@ def calls(client):
 
 def main(address, what):
     client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="any", timeout=120, max_retries=0)
-    {"llm": llm, "leave": leave, "calls": calls}[what](client)
+    {"llm": llm, "leave": leave, "calls": calls, "slow": slow_is_whole, "cut": cut}[what](client)
 
 
 main(*sys.argv[1:])

@@ -14,7 +14,7 @@ use std::{
 /// Longer than any test waits for it.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
-/// The server. What the last segment of a path says, it does:
+/// The server. What the last segment of a path says, or the header `x-manner`, it does:
 ///
 /// | path | |
 /// |---|---|
@@ -26,6 +26,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `half` | announces more than it sends, then closes |
 /// | `stall` | announces more than it sends, then does nothing |
 /// | `hang` | does nothing |
+/// | `slow-events` | 200 `text/event-stream` at once, two of OpenAI's events after 0.8 s each, then the end |
 /// | `late` | 200 `late`, a second after the request |
 /// | `close-after` | 200, then closes without having said so |
 /// | `large` | 16 MiB |
@@ -143,7 +144,10 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
     }
     seen.heads.lock().expect("heads").push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default();
-    let manner = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let manner = crate::http::field(&head, "x-manner")
+        .unwrap_or(last)
+        .to_owned();
     if manner == "early" {
         let mut stream = reader.get_ref();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly")?;
@@ -204,6 +208,18 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
                 wait_for_close(reader);
             }
             return Ok(false);
+        }
+        "slow-events" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            for piece in ["a", "b"] {
+                thread::sleep(Duration::from_millis(800));
+                let event = format!(
+                    "data: {{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\
+                     \"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{piece}\"}}}}]}}\n\n"
+                );
+                stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())?;
+            }
+            stream.write_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")?;
         }
         "late" => {
             thread::sleep(Duration::from_secs(1));

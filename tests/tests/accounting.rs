@@ -153,6 +153,7 @@ fn thousand_requests_with_aborts_leave_nothing_in_flight() {
         &[
             ("TAILBACK_RESPONSE_TIMEOUT_SECONDS", "0.5"),
             ("TAILBACK_BODY_TIMEOUT_SECONDS", "0.5"),
+            ("TAILBACK_STREAM_IDLE_TIMEOUT_SECONDS", "0.5"),
         ],
     );
 

@@ -6,6 +6,7 @@ use super::{Row, seconds};
 use crate::variables::{FROM_DESCRIPTORS, NONE, OWN_NAMESPACE};
 use crate::{Origin, Process};
 
+/// Its rows.
 pub(super) fn rows(process: &Process) -> Vec<Row> {
     let from = |name: &'static str| match process.set.contains(&name) {
         true => Origin::Environment(name).to_string(),
@@ -66,21 +67,6 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             "body timeout",
             seconds(&timeouts.body),
             "TAILBACK_BODY_TIMEOUT_SECONDS",
-        ),
-        (
-            "connect timeout",
-            seconds(&timeouts.connect),
-            "TAILBACK_CONNECT_TIMEOUT_SECONDS",
-        ),
-        (
-            "response timeout",
-            seconds(&timeouts.response),
-            "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
-        ),
-        (
-            "total timeout",
-            seconds(&timeouts.total),
-            "TAILBACK_TOTAL_TIMEOUT_SECONDS",
         ),
         ("drain", seconds(&timeouts.drain), "TAILBACK_DRAIN_SECONDS"),
         (

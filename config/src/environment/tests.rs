@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ClusterModels;
+use crate::Policy;
 
 fn read_all(env: Env) -> (Option<Environment>, Vec<String>) {
     let mut errors = Vec::new();
@@ -32,15 +33,12 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         header,
         keep_alive,
         body,
-        connect,
-        response,
-        total,
+        stream_idle,
         drain,
         tunnel_drain,
     } = process.timeouts;
-    let seconds =
-        [header, keep_alive, body, connect, response, total, drain].map(|time| time.as_secs());
-    assert_eq!(seconds, [10, 60, 60, 5, 600, 3600, 60]);
+    let seconds = [header, keep_alive, body, stream_idle, drain].map(|time| time.as_secs());
+    assert_eq!(seconds, [10, 75, 60, 600, 60]);
     assert_eq!((tunnel_drain.as_secs(), process.tls), (10, None));
     let limits = Limits {
         header_bytes: 16_384,
@@ -60,7 +58,16 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
     assert_eq!(model_defaults.inactive.as_secs(), 600);
     assert_eq!(model_defaults.stability.as_secs(), 60);
     assert_eq!(*model_defaults.queue, 10_000);
-    assert_eq!(model_defaults.deadline.as_secs(), 60);
+    assert_eq!(model_defaults.deadline.as_secs(), 300);
+    let timeouts = model_defaults.timeouts;
+    let seconds = [
+        timeouts.connect,
+        timeouts.response_header,
+        timeouts.first_byte,
+        timeouts.stream_idle,
+    ];
+    assert_eq!(seconds.map(|time| time.as_secs()), [5, 600, 600, 600]);
+    assert_eq!(timeouts.total, Setting::new(None, Origin::Default));
 }
 
 #[test]
@@ -187,7 +194,10 @@ fn variables_set_what_they_are_named_for() {
         (process.log.as_str(), process.log_format),
         ("warn,tailback=debug", LogFormat::Json)
     );
-    assert_eq!(process.timeouts.connect, Duration::from_millis(500));
+    assert_eq!(
+        model_defaults.timeouts.connect.value,
+        Duration::from_millis(500)
+    );
     let limits = Limits {
         header_bytes: 8192,
         header_fields: 7,

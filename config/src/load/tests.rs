@@ -251,3 +251,45 @@ proptest::proptest! {
         let _ = messages(&with_server(&server, &spec));
     }
 }
+
+#[test]
+fn each_time_limit_comes_from_the_strongest_who_sets_it() {
+    let env = Env::from([
+        ("TAILBACK_FIRST_BYTE_TIMEOUT_SECONDS", "7"),
+        ("TAILBACK_STREAM_IDLE_TIMEOUT_SECONDS", "8"),
+        ("TAILBACK_TOTAL_TIMEOUT_SECONDS", "9"),
+    ]);
+    let text = with_server(
+        "timeouts: { connectSeconds: 0.5, firstByteSeconds: 3 }",
+        "timeouts: { firstByteSeconds: 2, totalSeconds: none }",
+    );
+    let config = parse_with(&text, &env);
+    let timeouts = &config.models["m"].timeouts;
+    assert_eq!(timeouts.connect.as_secs_f64(), 0.5);
+    assert!(matches!(timeouts.connect.origin, Origin::Server(_)));
+    assert_eq!(timeouts.first_byte.as_secs(), 2);
+    assert!(matches!(timeouts.first_byte.origin, Origin::Model(_)));
+    assert_eq!(timeouts.stream_idle.as_secs(), 8);
+    assert!(matches!(
+        timeouts.stream_idle.origin,
+        Origin::Environment(_)
+    ));
+    assert_eq!(timeouts.response_header.as_secs(), 600);
+    assert_eq!(timeouts.response_header.origin, Origin::Default);
+    assert_eq!(timeouts.total.value, None);
+    assert!(matches!(timeouts.total.origin, Origin::Model(_)));
+}
+
+#[test]
+fn a_request_is_held_as_long_as_a_start_may_take_unless_somebody_says_otherwise() {
+    let manifest =
+        |hold: &str| with_server("", hold).replace("process: {", "process: { startSeconds: 900,");
+    let held = |text: &str, env: &Env| parse_with(text, env).models["m"].hold.deadline.clone();
+    let by_default = held(&manifest(""), &Env::default());
+    assert_eq!(by_default.as_secs(), 900);
+    assert!(matches!(by_default.origin, Origin::Server(_)));
+    assert_eq!(held(&with_server("", ""), &Env::default()).as_secs(), 300);
+    let env = Env::from([("TAILBACK_HOLD_SECONDS", "20")]);
+    assert_eq!(held(&manifest(""), &env).as_secs(), 20);
+    assert_eq!(held(&manifest("hold: { seconds: 5 }"), &env).as_secs(), 5);
+}

@@ -25,7 +25,14 @@ const UNUSED: &[&str] = &[
 ];
 
 /// What only our own documents may set.
-const NATIVE_ONLY: &[&str] = &["aliases", "concurrency", "hold", "scaling", "upstreamName"];
+const NATIVE_ONLY: &[&str] = &[
+    "aliases",
+    "concurrency",
+    "hold",
+    "scaling",
+    "timeouts",
+    "upstreamName",
+];
 
 /// A model as its document has it: its server not found, its defaults not filled in.
 #[derive(Debug)]

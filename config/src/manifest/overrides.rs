@@ -1,9 +1,13 @@
-//! `scaling` and `hold`: the settings that a model, its server, the environment or nobody may
+//! `scaling`, `hold` and `timeouts`: the settings that a model, its server, the environment or nobody may
 //! give.
+
+use std::time::Duration;
 
 use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
-use crate::{ObjectLocation, Origin, Overrides, Policy, RateLimit, Setting};
+use crate::{
+    ObjectLocation, Origin, Overrides, Policy, RateLimit, Setting, TimeoutOverrides, number,
+};
 
 /// What `scaling` and `hold` of a server or model say.
 pub(super) fn read(
@@ -29,6 +33,17 @@ pub(super) fn read(
         overrides.deadline = set.read(&hold, "seconds", Value::seconds_above_zero);
         hold.finish();
     }
+    if let Some(timeouts) = spec.get("timeouts").and_then(|value| value.fields()) {
+        let limit = |name| set.read(&timeouts, name, Value::seconds_above_zero);
+        overrides.timeouts = TimeoutOverrides {
+            connect: limit("connectSeconds"),
+            response_header: limit("responseHeaderSeconds"),
+            first_byte: limit("firstByteSeconds"),
+            stream_idle: limit("streamIdleSeconds"),
+            total: set.read(&timeouts, "totalSeconds", seconds_or_none),
+        };
+        timeouts.finish();
+    }
     overrides
 }
 
@@ -52,6 +67,15 @@ impl Set<'_> {
         };
         Some(Setting::new(read(&value)?, (self.origin)(place)))
     }
+}
+
+/// Seconds, or `none` where there is to be no limit.
+fn seconds_or_none(value: &Value<'_>) -> Option<Option<Duration>> {
+    let limit = value.text().as_deref().and_then(number::seconds_or_none);
+    if limit.is_none() {
+        value.wrong(number::SECONDS_OR_NONE);
+    }
+    limit
 }
 
 /// `{ replicas, seconds }`, or `none` where the server's is not to hold.

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use tailback_config::RateLimit;
+use tailback_config::{RateLimit, RequestTimeouts};
 use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
@@ -116,6 +116,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         "concurrency": config.concurrency.value,
         "holdQueue": config.hold.queue.value,
         "holdSeconds": config.hold.deadline.value.as_secs_f64(),
+        "timeouts": timeouts(&config.timeouts),
     });
     if proxies.is_some() {
         let all = reading.plus(&status.others);
@@ -127,6 +128,16 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         });
     }
     page
+}
+
+fn timeouts(timeouts: &RequestTimeouts) -> Value {
+    json!({
+        "connectSeconds": timeouts.connect.value.as_secs_f64(),
+        "responseHeaderSeconds": timeouts.response_header.value.as_secs_f64(),
+        "firstByteSeconds": timeouts.first_byte.value.as_secs_f64(),
+        "streamIdleSeconds": timeouts.stream_idle.value.as_secs_f64(),
+        "totalSeconds": timeouts.total.value.map(|total| total.as_secs_f64()),
+    })
 }
 
 fn limit(limit: Option<RateLimit>) -> Value {

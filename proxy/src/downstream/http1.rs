@@ -16,10 +16,10 @@ use hyper_util::rt::TokioIo;
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::AsyncReadExt;
 
-use super::{DataPlane, drain::Drain, io::WatchedIo, watchdog::Watchdog};
+use super::{DataPlane, drain::Drain, io::WatchedIo};
 use crate::{
     exchange::body::Received,
-    exchange::{Connection, LINGER, Phase, StreamState},
+    exchange::{Connection, LINGER, Phase, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
     pipeline,
 };
@@ -72,14 +72,14 @@ pub(super) async fn serve(
                 // Nobody answered for it.
                 return Poll::Ready(false);
             }
-            if watchdog.poll(cx, || state.deadline()).is_pending() {
+            if state.poll_over(&mut watchdog, cx).is_pending() {
                 return Poll::Pending;
             }
             state.expire();
             match state.phase() {
                 // Nothing to answer, or too late for it.
                 Phase::Idle | Phase::Head => return Poll::Ready(false),
-                Phase::Streaming => {
+                Phase::FirstByte | Phase::Streaming => {
                     connection.undelivered(state.blame());
                     return Poll::Ready(false);
                 }

@@ -21,12 +21,15 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EX
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
-use super::{DataPlane, drain::Drain, io::WatchedIo, watchdog::Watchdog};
+use super::{DataPlane, drain::Drain, io::WatchedIo};
 use crate::{
     downstream::date,
     exchange::body::{BodyForwarder, ForwardError, Received},
-    exchange::{Connection, LINGER, Phase, StreamState},
-    net::{Cork, Transport},
+    exchange::{Connection, LINGER, Phase, StreamState, Watchdog},
+    net::{
+        Cork, Transport,
+        keep_alive::{CALLER_SILENCE, Pinger},
+    },
     pipeline::{self, ResponseBody},
     protocol::ApiProtocol,
     status::{GrpcCode, write_status},
@@ -79,6 +82,8 @@ async fn speak(
     let Ok(Ok(mut h2)) = tokio::time::timeout(plane.timeouts.header, handshake).await else {
         return;
     };
+    let heard = connection.heard.clone();
+    let mut pinger = (h2.ping_pong()).map(|ping| Pinger::new(ping, CALLER_SILENCE, heard));
     let mut streams = FuturesUnordered::new();
     // With no stream open, the connection is idle: until its first, for as long
     // as a header block may take.
@@ -105,7 +110,11 @@ async fn speak(
         }
         if !streams.is_empty() {
             busy = true;
-            return Poll::Pending;
+            // A caller that is not there any more takes its requests with it.
+            let gone = pinger
+                .as_mut()
+                .is_some_and(|pinger| pinger.poll(cx).is_ready());
+            return if gone { Poll::Ready(()) } else { Poll::Pending };
         }
         if std::mem::take(&mut busy) {
             let limit = match connection.is_closing() {
@@ -171,7 +180,7 @@ async fn stream(
                 if let Poll::Ready(answer) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));
                 }
-                if watchdog.poll(cx, || state.deadline()).is_pending() {
+                if state.poll_over(&mut watchdog, cx).is_pending() {
                     return Poll::Pending;
                 }
                 // The request finds that its time is up, and answers that.
@@ -206,7 +215,7 @@ async fn send(
             // The request's body goes on, or each side could wait for the other.
             state.drive(cx);
         }
-        watchdog.poll(cx, || state.deadline()).map(|()| None)
+        state.poll_over(&mut watchdog, cx).map(|()| None)
     })
     .await;
     match sent {

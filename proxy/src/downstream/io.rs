@@ -57,8 +57,11 @@ impl AsyncRead for WatchedIo {
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
         // Also at the end of the stream, which hyper takes from there.
-        if let (Poll::Ready(Ok(())), Some(state)) = (&result, &self.state) {
-            state.received();
+        if result.is_ready() {
+            match &self.state {
+                Some(state) => state.received(),
+                None => self.connection.heard.set(true),
+            }
         }
         result
     }

@@ -9,7 +9,6 @@ mod http2;
 mod io;
 mod notsent_lowat;
 mod tunnel;
-mod watchdog;
 
 use std::{
     rc::Rc,
@@ -24,6 +23,7 @@ use async_trait::async_trait;
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
 use tailback_config::{Limits, Timeouts};
+use tailback_scaler::status::StatusStore;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::tunnel::Tunnel;
@@ -50,6 +50,8 @@ pub struct DataPlane {
     pub tls: Option<Arc<tls::Listener>>,
     /// Where finished requests are logged, if anywhere.
     pub access_log: Option<AccessLog>,
+    /// What the scaler knows of each model: looked at only for what fails.
+    pub status: StatusStore,
     /// Handles.
     pub metrics: ProxyMetrics,
     /// Open connections.

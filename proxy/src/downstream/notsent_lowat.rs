@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use pingora_core::protocols::{Stream, l4};
 
+use crate::net::keep_alive::watch_host;
+
 /// Bytes that may wait, about. What is under way is not bounded by it.
 const UNSENT: u32 = 128 * 1024;
 
@@ -20,14 +22,18 @@ sockopt_impl!(
     u32
 );
 
-/// Bounds what waits unsent on a caller's connection.
+/// Bounds what waits unsent on a caller's connection, and has its host watched.
 pub(super) fn bound(stream: &Stream) {
     let tcp = (**stream).as_any().downcast_ref::<l4::stream::Stream>();
     let Some(descriptor) = tcp.map(AsRawFd::as_raw_fd).filter(|fd| *fd >= 0) else {
         return;
     };
     // SAFETY: it is open as long as `stream` is, which is longer than this is used.
-    set(unsafe { BorrowedFd::borrow_raw(descriptor) });
+    let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    set(socket);
+    if let Err(error) = watch_host(socket) {
+        tracing::debug!(%error, "TCP does not watch a caller's host");
+    }
 }
 
 /// Nothing depends on it: a socket that does not know it works without.
@@ -40,7 +46,7 @@ fn set(socket: impl AsFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::getsockopt;
+    use nix::sys::socket::{getsockopt, sockopt};
 
     #[tokio::test]
     async fn callers_connections_are_bounded() {
@@ -54,5 +60,6 @@ mod tests {
         // SAFETY: `stream` is open.
         let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
         assert_eq!(getsockopt(&socket, NotSentLowAt).unwrap(), UNSENT);
+        assert!(getsockopt(&socket, sockopt::KeepAlive).unwrap());
     }
 }

@@ -1,13 +1,19 @@
 //! Upgraded connections (RFC 9110, 7.8), such as WebSocket: bytes both ways,
 //! whatever they mean, until both sides have closed.
 
-use std::{io, time::Duration};
+use std::{
+    cell::Cell,
+    future::{pending, poll_fn},
+    io,
+    time::Duration,
+};
 
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
+use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::{
-    exchange::{Exchange, StreamState},
+    exchange::{Exchange, StreamState, Watchdog},
     net::Transport,
     status::Outcome,
     upstream::PooledConnection,
@@ -49,18 +55,20 @@ impl Tunnel {
             pooled,
             mut exchange,
         } = self;
-        let timeouts = state.connection().timeouts();
+        let (timeouts, limits) = (state.connection().timeouts(), state.limits());
+        let idle = Idle::new(limits.stream_idle);
         let (permit, replica) = match pooled.into_io().await {
             Ok(parts) => parts,
             Err(_) => return exchange.set_outcome(Outcome::UpstreamReset),
         };
         let outcome = tokio::select! {
-            ended = both_ways(caller, replica) => match ended {
+            ended = both_ways(caller, replica, &idle) => match ended {
                 Ok(()) => Outcome::Success,
                 Err(Broken::Caller) => Outcome::CallerGone,
                 Err(Broken::Replica) => Outcome::UpstreamReset,
             },
-            () = tokio::time::sleep(timeouts.total) => Outcome::UpstreamSlow,
+            () = idle.passed() => Outcome::UpstreamSlow,
+            () = after(limits.total) => Outcome::UpstreamSlow,
             () = drained(shutdown, timeouts.tunnel_drain) => Outcome::Success,
         };
         exchange.set_outcome(outcome);
@@ -71,11 +79,12 @@ impl Tunnel {
 async fn both_ways(
     caller: Transport<Stream>,
     replica: impl AsyncRead + AsyncWrite,
+    idle: &Idle,
 ) -> Result<(), Broken> {
     let (from_caller, to_caller) = tokio::io::split(caller);
     let (from_replica, to_replica) = tokio::io::split(replica);
-    let up = one_way(from_caller, to_replica);
-    let down = one_way(from_replica, to_caller);
+    let up = one_way(from_caller, to_replica, idle);
+    let down = one_way(from_replica, to_caller, idle);
     let up = async {
         up.await
             .map_err(|end| end.of(Broken::Caller, Broken::Replica))
@@ -106,6 +115,7 @@ impl End {
 async fn one_way<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
     mut to: WriteHalf<B>,
+    idle: &Idle,
 ) -> Result<(), End> {
     let mut piece = vec![0; PIECE];
     loop {
@@ -115,11 +125,42 @@ async fn one_way<A: AsyncRead, B: AsyncWrite>(
             let _: io::Result<()> = to.shutdown().await;
             return Ok(());
         }
+        idle.moved();
         to.write_all(&piece[..length])
             .await
             .map_err(|_| End::Writing)?;
         to.flush().await.map_err(|_| End::Writing)?;
     }
+}
+
+/// Until when a byte has to come, either way.
+struct Idle {
+    limit: Duration,
+    until: Cell<Nanos>,
+}
+
+impl Idle {
+    fn new(limit: Duration) -> Self {
+        let until = Cell::new(Nanos::now() + limit);
+        Self { limit, until }
+    }
+
+    fn moved(&self) {
+        self.until.set(Nanos::now() + self.limit);
+    }
+
+    async fn passed(&self) {
+        let mut watchdog = Watchdog::new(self.until.get());
+        poll_fn(|cx| watchdog.poll(cx, || self.until.get())).await;
+    }
+}
+
+/// After `limit`; `Duration::MAX` is never.
+async fn after(limit: Duration) {
+    if limit == Duration::MAX {
+        pending().await
+    }
+    tokio::time::sleep(limit).await;
 }
 
 async fn drained(mut shutdown: ShutdownWatch, limit: Duration) {

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    rc::Rc,
 };
 
 use http::HeaderValue;
@@ -36,6 +37,8 @@ pub struct Connection {
     closing: Cell<bool>,
     /// The caller does not take what is written.
     pub write_blocked: Cell<bool>,
+    /// Bytes have come of it, since somebody looked last.
+    pub heard: Rc<Cell<bool>>,
     /// A response has been handed over whole, but is not flushed.
     unflushed: Cell<bool>,
     /// The requests these responses are for.
@@ -62,6 +65,7 @@ impl Connection {
             scheme,
             closing: Cell::new(false),
             write_blocked: Cell::new(false),
+            heard: Rc::default(),
             unflushed: Cell::new(false),
             finished: RefCell::default(),
         }

@@ -7,9 +7,11 @@ mod connection;
 mod fair_share;
 mod request_body;
 mod stream;
+mod watchdog;
 
 use std::time::Duration;
 
+pub(crate) use self::watchdog::Watchdog;
 pub use self::{
     accounting::Exchange,
     connection::{Connection, Scheme},

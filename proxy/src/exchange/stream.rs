@@ -16,9 +16,10 @@ use http::HeaderValue;
 use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
-use super::{Connection, Exchange, LINGER, fair_share};
+use super::{Connection, Exchange, LINGER, Watchdog, fair_share};
 use crate::{
     downstream::Tunnel,
+    limits::{Limit, RequestLimits},
     protocol::{ApiProtocol, peek::Fault},
     status::Outcome,
     upstream::PooledConnection,
@@ -37,11 +38,16 @@ pub enum Phase {
     Head,
     /// The request waits for a replica: its hold deadline, kept elsewhere.
     Held,
-    /// The request's body is arriving: `body` for each piece.
+    /// The request's body is arriving: `body` for each piece that is awaited of the caller, and
+    /// `stream_idle` for each that the replica is to take. Callers of gRPC may say nothing for as
+    /// long as that.
     Body,
-    /// The request has been sent: `response`.
+    /// The request has been sent: `response_header`.
     Response,
-    /// The response's body is on its way: `body` for each piece.
+    /// The response's header has come: `first_byte`.
+    FirstByte,
+    /// The response's body is on its way: `stream_idle` between two pieces, `body` where it is the
+    /// caller who takes none.
     Streaming,
 }
 
@@ -52,7 +58,11 @@ pub struct StreamState {
     phase: Cell<Phase>,
     /// The phase began, or made progress, since the deadline was set.
     moved: Cell<bool>,
+    /// When that was, as of the last look at the deadline.
+    since: Cell<Nanos>,
     deadline: Cell<Nanos>,
+    /// How long its replica may take.
+    limits: Cell<RequestLimits>,
     /// When the request has to be over altogether.
     total: Cell<Nanos>,
     /// It was its caller who set `total`.
@@ -89,6 +99,8 @@ impl StreamState {
     #[must_use]
     pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
         Self {
+            limits: Cell::new(RequestLimits::without_model(connection.timeouts())),
+            since: Cell::new(Nanos(0)),
             connection,
             phase: Cell::new(phase),
             moved: Cell::new(true),
@@ -152,12 +164,14 @@ impl StreamState {
         self.phase.get()
     }
 
-    /// A request has arrived at `now`: its total time runs, which its caller
-    /// may have limited.
-    pub fn begin(&self, now: Nanos, limit: Option<Duration>) {
-        let most = self.connection.timeouts().total;
-        self.limited.set(limit.is_some_and(|limit| limit < most));
-        self.total.set(now + limit.unwrap_or(most).min(most));
+    /// A request has arrived at `now`, whose replica may take as long as `limits` say: its total
+    /// time runs, which its caller may have limited further.
+    pub fn begin(&self, now: Nanos, limits: RequestLimits, by_caller: Option<Duration>) {
+        let most = limits.total;
+        self.limits.set(limits);
+        self.limited
+            .set(by_caller.is_some_and(|limit| limit < most));
+        self.total.set(now + by_caller.unwrap_or(most).min(most));
         self.body_broken.set(false);
         self.body_fault.set(None);
         self.answer_awaited.set(false);
@@ -217,29 +231,87 @@ impl StreamState {
     /// The response has gone out: time for the next request, on HTTP/1.1.
     pub fn flushed(&self) {
         // With pipelining, the next request may be under way already.
-        if self.phase.get() == Phase::Streaming {
+        if matches!(self.phase.get(), Phase::FirstByte | Phase::Streaming) {
             self.total.set(Nanos(u64::MAX));
             self.enter(Phase::Idle);
         }
     }
 
-    /// The present deadline. StreamState it when a turn of the task is over: the
-    /// clock is read only if something moved in it.
+    /// The present deadline, or a time before it at which [`postpone`](Self::postpone) is to be
+    /// asked. Look at it when a turn of the task is over: the clock is read only if something moved
+    /// in it.
     pub fn deadline(&self) -> Nanos {
         if self.moved.take() {
-            let timeouts = self.connection.timeouts();
+            let (timeouts, limits) = (self.connection.timeouts(), self.limits.get());
             let limit = match self.phase.get() {
                 Phase::Idle if self.connection.is_closing() => LINGER,
                 Phase::Idle => timeouts.keep_alive,
                 Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,
-                Phase::Body | Phase::Streaming => timeouts.body,
-                Phase::Response => timeouts.response,
+                // Who is waited for shows in the end.
+                Phase::Body | Phase::Streaming => timeouts.body.min(limits.stream_idle),
+                Phase::Response => limits.response_header,
+                Phase::FirstByte => limits.first_byte,
             };
-            self.deadline
-                .set((Nanos::now() + limit).min(self.total.get()));
+            let now = Nanos::now();
+            self.since.set(now);
+            self.deadline.set((now + limit).min(self.total.get()));
         }
         self.deadline.get()
+    }
+
+    /// Whether who is waited for may take longer still: the deadline is later then.
+    fn postpone(&self) -> bool {
+        let limit = match self.phase.get() {
+            Phase::Body | Phase::Streaming => self.gap(),
+            _ => return false,
+        };
+        let later = (self.since.get() + limit).min(self.total.get());
+        let longer = later > self.deadline.get();
+        self.deadline.set(later);
+        longer
+    }
+
+    /// How long nothing may move of a body.
+    fn gap(&self) -> Duration {
+        let speaks_grpc = self.api.get() == ApiProtocol::Grpc;
+        match self.blame() {
+            // A stream on which its caller says nothing, as it may.
+            Outcome::CallerSlow if speaks_grpc && self.phase.get() == Phase::Body => {
+                self.limits.get().stream_idle
+            }
+            Outcome::CallerSlow => self.connection.timeouts().body,
+            _ => self.limits.get().stream_idle,
+        }
+    }
+
+    /// Ready when the deadline has passed. `watchdog` watches this call alone.
+    pub(crate) fn poll_over(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
+        while watchdog.poll(cx, || self.deadline()).is_ready() {
+            if !self.postpone() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// How long its replica may take.
+    #[must_use]
+    pub fn limits(&self) -> RequestLimits {
+        self.limits.get()
+    }
+
+    /// The limit that has passed, if it was the replica that took too long.
+    #[must_use]
+    pub fn passed_limit(&self) -> Limit {
+        if Nanos::now() >= self.total.get() {
+            return Limit::Total;
+        }
+        match self.phase.get() {
+            Phase::Response => Limit::ResponseHeader,
+            Phase::FirstByte => Limit::FirstByte,
+            _ => Limit::StreamIdle,
+        }
     }
 
     /// The connection is closing: if it is idle, it lingers from now on.
@@ -282,63 +354,4 @@ impl StreamState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{exchange::Scheme, net::HttpVersion};
-    use std::task::Waker;
-
-    fn state() -> StreamState {
-        let hour = Duration::from_secs(3600);
-        let timeouts = tailback_config::Timeouts {
-            header: hour,
-            keep_alive: hour,
-            body: hour,
-            connect: hour,
-            response: hour,
-            total: hour,
-            drain: hour,
-            tunnel_drain: hour,
-        };
-        let connection = Connection::new(timeouts, None, HttpVersion::Http1, Scheme::Http);
-        StreamState::new(Rc::new(connection), Phase::Streaming)
-    }
-
-    #[tokio::test]
-    async fn large_bodies_take_turns_and_let_others_through() {
-        let calls = [Rc::new(state()), Rc::new(state())];
-        let cx = &mut Context::from_waker(Waker::noop());
-        for state in &calls {
-            state.passed(&Frame::data(Bytes::from(vec![0; SHARE / 2])));
-            assert!(state.poll_turn(cx).is_ready());
-            state.passed(&Frame::data(Bytes::from(vec![0; SHARE])));
-        }
-        let mut fair_share = Vec::new();
-        while fair_share.len() < 6 {
-            for (i, state) in calls.iter().enumerate() {
-                if state.poll_turn(cx).is_ready() {
-                    fair_share.push(i);
-                    state.passed(&Frame::data(Bytes::from(vec![0; SHARE])));
-                    for _ in 0..16 {
-                        assert!(state.poll_turn(cx).is_pending());
-                    }
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(fair_share, [0, 1, 0, 1, 0, 1]);
-    }
-
-    #[tokio::test]
-    async fn both_ways_of_a_call_are_told_of_their_turn() {
-        let state = Rc::new(state());
-        state.passed(&Frame::data(Bytes::from(vec![0; SHARE])));
-        // A request's body and an answer's, each of its own task.
-        let tasks = tokio::task::LocalSet::new();
-        for _ in 0..2 {
-            let state = state.clone();
-            tasks.spawn_local(std::future::poll_fn(move |cx| state.poll_turn(cx)));
-        }
-        let both = tokio::time::timeout(Duration::from_secs(10), tasks);
-        both.await.expect("one was not status");
-    }
-}
+mod tests;

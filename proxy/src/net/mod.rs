@@ -4,6 +4,7 @@
 mod coalesce;
 pub(crate) mod cork;
 pub(crate) mod detect;
+pub(crate) mod keep_alive;
 pub mod tls;
 mod transport;
 

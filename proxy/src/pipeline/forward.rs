@@ -47,7 +47,7 @@ pub(super) async fn forward(
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
     outgoing.read_early(state, &mut reservation).await?;
     loop {
-        let permit = match admit(state, &model, outgoing, &mut reservation, now).await? {
+        let permit = match admit(plane, state, &model, outgoing, &mut reservation, now).await? {
             Admitted::Permit(permit) => permit,
             Admitted::Moved => {
                 model = moved(plane, &model)?;

@@ -77,7 +77,7 @@ pub fn handle(
             ApiProtocol::Grpc => grpc::timeout(&head.headers),
             ApiProtocol::Inference | ApiProtocol::OpenAi => None,
         };
-        state.begin(now, limit);
+        state.begin(now, (&model.model.config.timeouts).into(), limit);
 
         let mut outgoing = UpstreamRequest::new(head, body, state);
         let answered = {
@@ -160,7 +160,7 @@ async fn within_limits<T>(
             let error = match state.blame() {
                 _ if state.is_past_callers_limit() => ProxyError::PastDeadline,
                 Outcome::CallerSlow => ProxyError::CallerSlow,
-                _ => ProxyError::UpstreamSlow,
+                _ => ProxyError::UpstreamSlow(state.passed_limit()),
             };
             return Poll::Ready(Err(error));
         }

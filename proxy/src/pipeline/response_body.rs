@@ -72,7 +72,10 @@ impl ResponseBody {
             ended: false,
             state,
         };
-        body.state.enter(Phase::Streaming);
+        body.state.enter(match body.content {
+            Content::Upstream(_) => Phase::FirstByte,
+            Content::Local(..) => Phase::Streaming,
+        });
         if body.content.is_end() {
             body.end();
         }
@@ -174,7 +177,10 @@ impl Body for ResponseBody {
                     this.end();
                 }
             }
-            Poll::Ready(None) => this.end(),
+            Poll::Ready(None) => {
+                this.state.enter(Phase::Streaming);
+                this.end();
+            }
             Poll::Ready(Some(Err(_))) => this.broken(),
             Poll::Pending => {}
         }

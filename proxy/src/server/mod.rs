@@ -101,6 +101,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         limits: process.limits.clone(),
         buffer_budget: BufferBudget::new(process.limits.held_bytes),
         max_connections,
+        status: status_store.clone(),
         metrics: ProxyMetrics::default(),
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),

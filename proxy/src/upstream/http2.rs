@@ -27,7 +27,10 @@ use crate::{
         RequestBody,
         body::{BodyForwarder, ForwardError, Received},
     },
-    net::{Cork, Transport},
+    net::{
+        Cork, Transport,
+        keep_alive::{Pinger, REPLICA_SILENCE},
+    },
 };
 
 /// Streams that share a connection, if the replica allows as many.
@@ -49,7 +52,7 @@ pub(super) struct Multiplexed(RefCell<Vec<Rc<Shared>>>);
 pub(super) struct Shared {
     sender: SendRequest<Bytes>,
     /// Requests that have a stream of it.
-    open: Cell<u32>,
+    open: Rc<Cell<u32>>,
     closed: Rc<Cell<bool>>,
 }
 
@@ -80,7 +83,8 @@ impl Multiplexed {
         io: Transport<TcpStream>,
         limits: &Limits,
     ) -> Result<Http2, ConnectError> {
-        let io = Cork::new(ReadTrackingIo::new(io, Rc::default()));
+        let heard = Rc::new(Cell::new(false));
+        let io = Cork::new(ReadTrackingIo::new(io, heard.clone()));
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
         let mut builder = Builder::new();
         builder
@@ -103,20 +107,34 @@ impl Multiplexed {
             .await?;
             Ok::<_, ConnectError>((sender, connection))
         };
-        let (sender, connection) = io.run(opening).await??;
+        let (sender, mut connection) = io.run(opening).await??;
+        let ping = connection.ping_pong();
+        let mut pinger = ping.map(|ping| Pinger::new(ping, REPLICA_SILENCE, heard));
         let closed = Rc::new(Cell::new(false));
         let shared = Rc::new(Shared {
             sender,
-            open: Cell::new(0),
+            open: Rc::default(),
             closed: closed.clone(),
         });
         self.0.borrow_mut().push(shared.clone());
+        let open = shared.open.clone();
         // It ends with its last handle: when the replica has gone from here, and
         // its last stream is over. Workers do not steal: it stays on this thread.
         tokio::spawn(SendWrapper::new(async move {
-            match io.run(connection).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a replica's HTTP/2 connection"),
+            let served = poll_fn(|cx| {
+                if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                    return Poll::Ready(Some(ended));
+                }
+                // Nothing is awaited of a connection without streams.
+                match &mut pinger {
+                    Some(pinger) if open.get() > 0 => pinger.poll(cx).map(|()| None),
+                    _ => Poll::Pending,
+                }
+            });
+            match io.run(served).await {
+                Ok(Some(Ok(()))) => {}
+                Ok(None) => tracing::debug!("a replica answers no HTTP/2 PING"),
+                Ok(Some(Err(error))) => tracing::debug!(%error, "a replica's HTTP/2 connection"),
                 Err(error) => tracing::debug!(%error, "a replica's HTTP/2 connection broke"),
             }
             closed.set(true);

@@ -239,6 +239,43 @@ fn limits() -> impl Strategy<Value = Option<RateLimit>> {
     )
 }
 
+#[test]
+fn a_start_that_somebody_waited_for_goes_on_as_long_as_it_may_take() {
+    let settings = Settings {
+        min: 0,
+        start: Duration::from_secs(200),
+        ..settings()
+    };
+    let none = || Recommendation {
+        replicas: 0,
+        reason: Reason::Unused {
+            idle: Duration::from_secs(600),
+        },
+    };
+    let seen = |unchanged, ready, starting| Observation {
+        desired: 1,
+        ready,
+        starting,
+        capacity: 8,
+        unchanged: Duration::from_secs(unchanged),
+        ..Observation::default()
+    };
+    for (unchanged, ready, starting, expected) in [
+        (100, 0, 1, 1),
+        (199, 0, 1, 1),
+        // It has had its time.
+        (200, 0, 1, 0),
+        // It has ended well: what is unused goes.
+        (100, 1, 0, 0),
+        (59, 1, 0, 1),
+        // Others serve already.
+        (100, 1, 1, 0),
+    ] {
+        let decision = constrain(&seen(unchanged, ready, starting), &settings, none());
+        assert_eq!(decision.desired, expected, "{unchanged} s, {ready} ready");
+    }
+}
+
 prop_compose! {
     /// Anything that a model may be set to.
     fn any_settings()(

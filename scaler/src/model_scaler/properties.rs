@@ -72,6 +72,7 @@ prop_compose! {
             target_wait: seconds(target),
             inactive: seconds(inactive),
             stability: seconds(stability),
+            start: seconds(stability),
             scaled: true,
             max: min + above,
         }

@@ -58,6 +58,9 @@ pub struct Recommendation {
     pub reason: Reason,
 }
 
+/// How long a replica may take to get ready where its server does not say.
+pub const LONGEST_START: Duration = Duration::from_secs(300);
+
 /// What is known about a model at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
@@ -134,6 +137,8 @@ pub struct Settings {
     /// How long demand must have stayed lower, and the replica set unchanged,
     /// before replicas are taken away.
     pub stability: Duration,
+    /// How long a replica may take to get ready.
+    pub start: Duration,
     /// How fast the count may go up, and down.
     pub up_limit: Option<RateLimit>,
     /// See [`up_limit`](Self::up_limit).
@@ -156,6 +161,10 @@ impl From<&tailback_config::Model> for Settings {
             target_wait: scaling.target_wait.value,
             inactive: scaling.inactive.value,
             stability: scaling.stability.value,
+            start: match model.server.process() {
+                Some(process) => process.start,
+                None => LONGEST_START,
+            },
             up_limit: scaling.up_limit.value,
             down_limit: scaling.down_limit.value,
             scaled: model.replicas.scaled,
@@ -176,6 +185,7 @@ impl Settings {
             target_wait: Duration::from_secs(1),
             inactive: Duration::from_secs(600),
             stability: Duration::from_secs(60),
+            start: LONGEST_START,
             up_limit: None,
             down_limit: None,
             scaled: true,

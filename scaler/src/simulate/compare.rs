@@ -19,7 +19,7 @@ use super::{
     timeline::Extent,
     trace::Trace,
 };
-use crate::policy::{Policy, ScalingPolicy, Settings, Tuning};
+use crate::policy::{LONGEST_START, Policy, ScalingPolicy, Settings, Tuning};
 
 /// Whose rules to simulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +163,7 @@ impl Setup {
                 target_wait: Duration::from_secs(1),
                 inactive: Duration::from_secs(600),
                 stability: Duration::from_secs(60),
+                start: LONGEST_START,
                 up_limit: None,
                 down_limit: None,
                 scaled: true,

@@ -115,12 +115,13 @@ mod tests {
         let late = ProxyError::HeldTooLong {
             model: "m".into(),
             seconds: 0.5,
+            retry_after: 90,
         };
-        for (error, status, code) in [(full, 429, "8"), (late, 503, "14")] {
+        for (error, status, code, after) in [(full, 429, "8", "1"), (late, 503, "14", "90")] {
             for api in [ApiProtocol::Inference, ApiProtocol::OpenAi] {
                 let response = error.response(api);
                 assert_eq!(response.status().as_u16(), status);
-                assert_eq!(response.headers()[RETRY_AFTER], "1");
+                assert_eq!(response.headers()[RETRY_AFTER], after);
             }
             let response = error.response(ApiProtocol::Grpc);
             assert_eq!(response.headers()["grpc-status"], code);

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
 use crate::{
     exchange::body::{BodyError, LookError},
+    limits::Limit,
     protocol::peek::Fault,
     status::{GrpcCode, Outcome},
 };
@@ -60,6 +61,8 @@ pub enum ProxyError {
         model: String,
         /** waited */
         seconds: f64,
+        /** until a replica may be ready */
+        retry_after: u32,
     },
     /// No replica could be reached.
     Unreachable {
@@ -71,8 +74,8 @@ pub enum ProxyError {
         /** the model */
         model: String,
     },
-    /// The replica took too long to answer.
-    UpstreamSlow,
+    /// The replica took longer than this allows.
+    UpstreamSlow(Limit),
     /// The time that the caller gave is over.
     PastDeadline,
     /// The caller took too long to send its body.
@@ -101,7 +104,7 @@ impl ProxyError {
             Self::Unreachable { .. } | Self::UpstreamReset { .. } | Self::WrongProtocol { .. } => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::UpstreamSlow | Self::PastDeadline => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamSlow(_) | Self::PastDeadline => StatusCode::GATEWAY_TIMEOUT,
             Self::CallerSlow => StatusCode::REQUEST_TIMEOUT,
         }
     }
@@ -124,7 +127,7 @@ impl ProxyError {
                 GrpcCode::Unavailable
             }
             Self::WrongProtocol { .. } => GrpcCode::Internal,
-            Self::UpstreamSlow | Self::PastDeadline | Self::CallerSlow => {
+            Self::UpstreamSlow(_) | Self::PastDeadline | Self::CallerSlow => {
                 GrpcCode::DeadlineExceeded
             }
             Self::CallerGone => GrpcCode::Cancelled,
@@ -153,7 +156,7 @@ impl ProxyError {
             Self::HeldTooLong { .. } => Some(Outcome::HeldTooLong),
             Self::Unreachable { .. } => Some(Outcome::Unreachable),
             Self::UpstreamReset { .. } => Some(Outcome::UpstreamReset),
-            Self::UpstreamSlow => Some(Outcome::UpstreamSlow),
+            Self::UpstreamSlow(_) => Some(Outcome::UpstreamSlow),
             Self::CallerSlow => Some(Outcome::CallerSlow),
             Self::CallerGone => Some(Outcome::CallerGone),
         }
@@ -198,7 +201,7 @@ impl ProxyError {
                     "model {model:?} is overloaded: {limit} requests wait already; try again later"
                 )
             }
-            Self::HeldTooLong { model, seconds } => {
+            Self::HeldTooLong { model, seconds, .. } => {
                 format!(
                     "no replica of model {model:?} was ready and had room within {seconds} s; try again later"
                 )
@@ -209,7 +212,9 @@ impl ProxyError {
             Self::UpstreamReset { model } => {
                 format!("the replica of model {model:?} closed the connection before it answered")
             }
-            Self::UpstreamSlow => "the replica took too long to answer".into(),
+            Self::UpstreamSlow(limit) => {
+                format!("the replica took longer than {} allows", limit.name())
+            }
             Self::CallerSlow => "the request's body took too long to arrive".into(),
             Self::CallerGone => "the request's body ended early".into(),
         }
@@ -218,7 +223,8 @@ impl ProxyError {
     /// Seconds after which it makes sense to try again.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::QueueFull { .. } | Self::NoRoom | Self::HeldTooLong { .. } => Some(1),
+            Self::HeldTooLong { retry_after, .. } => Some(*retry_after),
+            Self::QueueFull { .. } | Self::NoRoom => Some(1),
             Self::Unreachable { .. } => Some(1),
             _ => None,
         }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Watchdog {
+pub(crate) struct Watchdog {
     /// What the timer is set to, unless it has ended.
     at: Option<Nanos>,
     timer: Pin<Box<Sleep>>,
@@ -21,7 +21,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Watches for `deadline`.
-    pub(super) fn new(deadline: Nanos) -> Self {
+    pub(crate) fn new(deadline: Nanos) -> Self {
         Self {
             at: Some(deadline),
             timer: Box::pin(sleep_until(instant(deadline))),
@@ -29,7 +29,7 @@ impl Watchdog {
     }
 
     /// Ready once per deadline that has passed.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Nanos) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Nanos) -> Poll<()> {
         let mut present = deadline();
         loop {
             if self.at.is_none_or(|at| present < at) {

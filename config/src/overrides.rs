@@ -1,0 +1,48 @@
+//! What documents set for a model where they say so; else the environment or the default holds.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::{Policy, RateLimit, Setting};
+
+/// What a server sets for its models: each wins over the environment and loses to the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `scaling.policy`
+    pub policy: Option<Setting<Policy>>,
+    /// `scaling.lagThreshold`
+    pub lag_threshold: Option<Setting<NonZeroU32>>,
+    /// `scaling.inactiveSeconds`
+    pub inactive: Option<Setting<Duration>>,
+    /// `scaling.stabilitySeconds`
+    pub stability: Option<Setting<Duration>>,
+    /// `scaling.targetWaitSeconds`
+    pub target_wait: Option<Setting<Duration>>,
+    /// `scaling.scaleUpLimit`
+    pub up_limit: Option<Setting<Option<RateLimit>>>,
+    /// `scaling.scaleDownLimit`
+    pub down_limit: Option<Setting<Option<RateLimit>>>,
+    /// `scaling.dryRun`
+    pub dry_run: Option<Setting<bool>>,
+    /// `hold.queue`
+    pub queue: Option<Setting<u32>>,
+    /// `hold.seconds`
+    pub deadline: Option<Setting<Duration>>,
+    /// `timeouts`
+    pub timeouts: TimeoutOverrides,
+}
+
+/// What a server or a model sets of [`RequestTimeouts`](crate::RequestTimeouts).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TimeoutOverrides {
+    /// `timeouts.connectSeconds`
+    pub connect: Option<Setting<Duration>>,
+    /// `timeouts.responseHeaderSeconds`
+    pub response_header: Option<Setting<Duration>>,
+    /// `timeouts.firstByteSeconds`
+    pub first_byte: Option<Setting<Duration>>,
+    /// `timeouts.streamIdleSeconds`
+    pub stream_idle: Option<Setting<Duration>>,
+    /// `timeouts.totalSeconds`
+    pub total: Option<Setting<Option<Duration>>>,
+}

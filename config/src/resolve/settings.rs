@@ -1,0 +1,77 @@
+//! What is in force for a model: each setting from the strongest who sets it.
+
+use crate::environment::ModelDefaults;
+use crate::{Hold, Origin, Overrides, RequestTimeouts, Scaling, Server, Setting};
+
+/// What a model, its server, the environment or nobody may set.
+pub(super) struct Settings {
+    pub hold: Hold,
+    pub timeouts: RequestTimeouts,
+    pub scaling: Scaling,
+}
+
+/// The settings of a model that sets `model` itself, on `server`.
+pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Settings {
+    let of_server = &server.overrides;
+    let dry_run = Setting::new(false, Origin::Default);
+    let no_limit = Setting::new(None, Origin::Default);
+    let deadline = hold_deadline(server, &rest.deadline);
+    let hold = Hold {
+        queue: pick(model.queue, &of_server.queue, &rest.queue),
+        deadline: pick(model.deadline, &of_server.deadline, &deadline),
+    };
+    let (ours, theirs, others) = (model.timeouts, &of_server.timeouts, &rest.timeouts);
+    let timeouts = RequestTimeouts {
+        connect: pick(ours.connect, &theirs.connect, &others.connect),
+        response_header: pick(
+            ours.response_header,
+            &theirs.response_header,
+            &others.response_header,
+        ),
+        first_byte: pick(ours.first_byte, &theirs.first_byte, &others.first_byte),
+        stream_idle: pick(ours.stream_idle, &theirs.stream_idle, &others.stream_idle),
+        total: pick(ours.total, &theirs.total, &others.total),
+    };
+    let scaling = Scaling {
+        policy: pick(model.policy, &of_server.policy, &rest.policy),
+        lag_threshold: pick(
+            model.lag_threshold,
+            &of_server.lag_threshold,
+            &rest.lag_threshold,
+        ),
+        inactive: pick(model.inactive, &of_server.inactive, &rest.inactive),
+        stability: pick(model.stability, &of_server.stability, &rest.stability),
+        target_wait: pick(model.target_wait, &of_server.target_wait, &rest.target_wait),
+        up_limit: pick(model.up_limit, &of_server.up_limit, &no_limit),
+        down_limit: pick(model.down_limit, &of_server.down_limit, &no_limit),
+        dry_run: pick(model.dry_run, &of_server.dry_run, &dry_run),
+    };
+    Settings {
+        hold,
+        timeouts,
+        scaling,
+    }
+}
+
+fn pick<T: Clone>(
+    model: Option<Setting<T>>,
+    server: &Option<Setting<T>>,
+    rest: &Setting<T>,
+) -> Setting<T> {
+    model
+        .or_else(|| server.clone())
+        .unwrap_or_else(|| rest.clone())
+}
+
+/// How long a request is held where neither model nor server says: a caller is held for at least
+/// as long as the start that it waits for may take.
+fn hold_deadline(
+    server: &Server,
+    rest: &Setting<std::time::Duration>,
+) -> Setting<std::time::Duration> {
+    let start = server.process().map(|process| process.start);
+    match start.filter(|start| rest.origin == Origin::Default && *start > rest.value) {
+        Some(start) => Setting::new(start, Origin::Server(server.place.clone())),
+        None => rest.clone(),
+    }
+}

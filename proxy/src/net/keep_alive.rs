@@ -1,0 +1,169 @@
+//! Whether the other end of a connection is still there, while it says nothing.
+//!
+//! TCP asks the peer's host, which answers for a process that works on something or is stopped.
+//! HTTP/2 asks the peer itself ([`Pinger`]), through whatever is between.
+
+use std::{
+    cell::Cell,
+    io,
+    os::fd::AsFd,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use h2::{Ping, PingPong};
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{KeepAlive, TcpKeepCount, TcpKeepIdle, TcpKeepInterval},
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Seconds without a byte after which the peer's host is asked whether it is there, how often, and
+/// after how many questions without an answer it is not.
+const PROBE_AFTER: u32 = 15;
+const PROBE_EVERY: u32 = 5;
+const PROBES: u32 = 3;
+/// Seconds after which a host that has vanished is noticed.
+pub const VANISHED_AFTER: u32 = PROBE_AFTER + PROBES * PROBE_EVERY;
+
+/// How long a caller's connection with open streams may be silent before it is asked by PING.
+pub const CALLER_SILENCE: Duration = Duration::from_secs(30);
+/// The same of a replica's. gRPC's servers take a PING more often than once in five minutes for
+/// abuse (gRFC A8, `min_ping_interval_without_data`), and close the connection for it.
+pub const REPLICA_SILENCE: Duration = Duration::from_secs(310);
+/// How long an answer to a PING may take.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Lets TCP notice when the peer's host has vanished.
+///
+/// # Errors
+/// As the system says.
+pub fn watch_host(tcp: impl AsFd) -> io::Result<()> {
+    setsockopt(&tcp, KeepAlive, &true)?;
+    setsockopt(&tcp, TcpKeepIdle, &PROBE_AFTER)?;
+    setsockopt(&tcp, TcpKeepInterval, &PROBE_EVERY)?;
+    setsockopt(&tcp, TcpKeepCount, &PROBES)?;
+    Ok(())
+}
+
+/// Asks a silent HTTP/2 peer whether it is there (RFC 9113, 6.7).
+pub struct Pinger {
+    ping: PingPong,
+    silence: Duration,
+    /// Set when bytes come in.
+    heard: Rc<Cell<bool>>,
+    /// A PING has been sent, and nothing has come since.
+    asked: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Pinger {
+    /// Asks by `ping` after `silence` in which `heard` was not set.
+    #[must_use]
+    pub fn new(ping: PingPong, silence: Duration, heard: Rc<Cell<bool>>) -> Self {
+        Self {
+            ping,
+            silence,
+            heard,
+            asked: false,
+            timer: Box::pin(sleep(silence)),
+        }
+    }
+
+    /// Ready when the peer has not answered. Poll it beside the connection, as long as anything is
+    /// awaited of the peer.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let after = if self.heard.take() {
+                self.asked = false;
+                // Or the next PING could not be sent.
+                let _ = self.ping.poll_pong(cx);
+                self.silence
+            } else if self.asked {
+                return Poll::Ready(());
+            } else {
+                // It goes out when the connection is polled next.
+                self.asked = self.ping.send_ping(Ping::opaque()).is_ok();
+                cx.waker().wake_by_ref();
+                ANSWER
+            };
+            self.timer.as_mut().reset(Instant::now() + after);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use nix::sys::socket::getsockopt;
+    use std::future::poll_fn;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn host_that_vanishes_is_noticed_within_half_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let caller = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+        let (caller, _accepted) = tokio::join!(caller, listener.accept());
+        let tcp = caller.unwrap();
+        watch_host(&tcp).unwrap();
+        assert!(getsockopt(&tcp, KeepAlive).unwrap());
+        let probes = getsockopt(&tcp, TcpKeepCount).unwrap();
+        let silence = getsockopt(&tcp, TcpKeepIdle).unwrap()
+            + probes * getsockopt(&tcp, TcpKeepInterval).unwrap();
+        assert_eq!((silence, VANISHED_AFTER), (30, 30));
+    }
+
+    /// How long a client is waited for that answers PING or does not.
+    async fn waited_for(answers: bool) -> Option<Duration> {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let client = async {
+            let (_sender, mut connection) = h2::client::handshake(theirs).await.unwrap();
+            // What does not poll its connection answers nothing.
+            match answers {
+                true => drop(poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await),
+                false => std::future::pending().await,
+            }
+        };
+        let heard = Rc::new(Cell::new(false));
+        let server = async {
+            let io = tokio_util::io::InspectReader::new(ours, {
+                let heard = heard.clone();
+                move |_: &[u8]| heard.set(true)
+            });
+            let mut h2 = h2::server::Builder::new()
+                .handshake::<_, Bytes>(io)
+                .await
+                .unwrap();
+            let ping = h2.ping_pong().unwrap();
+            let mut pinger = Pinger::new(ping, CALLER_SILENCE, heard.clone());
+            let begun = Instant::now();
+            poll_fn(|cx| {
+                assert!(h2.poll_accept(cx).is_pending());
+                pinger.poll(cx)
+            })
+            .await;
+            begun.elapsed()
+        };
+        let long = tokio::time::sleep(Duration::from_secs(3600));
+        tokio::select! {
+            waited = server => Some(waited),
+            () = client => None,
+            () = long => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_ping_is_given_up_and_one_that_does_is_not() {
+        assert_eq!(waited_for(true).await, None);
+        let waited = waited_for(false).await.unwrap();
+        // What it said at first counts for the first look.
+        assert!(
+            (CALLER_SILENCE..=2 * CALLER_SILENCE + 2 * ANSWER).contains(&waited),
+            "{waited:?}"
+        );
+    }
+}
