@@ -1,4 +1,4 @@
-//! Guards: what of a policy's recommendation may be done. Pure, like the policies.
+//! Constraints: what of a policy's recommendation may be done. Pure, like the policies.
 //!
 //! Source of the rules: Seldon Core 2 documentation, "Autoscaling of models"
 //! and "Server capacity":
@@ -32,13 +32,13 @@ use crate::{
     signals,
 };
 
-/// What was found is not scaled down before demand was watched for this long:
-/// the longest of the windows that `lag` looks at.
+/// Replicas that were taken over are not scaled down before demand was watched for the
+/// longest of the windows that `lag` looks at.
 pub const WATCH: Duration = signals::LONGEST_WINDOW;
 /// Going down by no more than one in so many waits for as many times the stability time.
 const LITTLE: u32 = 10;
 
-/// What is done with `recommendation`.
+/// What is to be done, where a policy has this `recommendation`.
 #[must_use]
 pub fn constrain(
     seen: &Observation,

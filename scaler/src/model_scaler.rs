@@ -1,6 +1,6 @@
 //! One model's scaling: readings of its ledger and the state of its replicas
-//! in, decisions out. Pure: the caller brings the time. The live loop and the
-//! simulator feed the same scaler.
+//! in, decisions out. Pure: the time comes with the readings. The live loop
+//! and the simulator drive the same code.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -26,7 +26,7 @@ pub struct Replicas {
     pub start_up: Option<Duration>,
 }
 
-/// What came of a look.
+/// What one evaluation saw and decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// What was seen.
@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub decision: Decision,
 }
 
-/// See the [module](self).
+/// One model's settings, history and policy.
 #[derive(Debug)]
 pub struct ModelScaler {
     settings: Settings,
@@ -44,7 +44,7 @@ pub struct ModelScaler {
     signals: Signals,
     policy: Box<dyn ScalingPolicy>,
     tuning: Tuning,
-    /// When it found replicas that it had not asked for.
+    /// When it took over replicas that it had not asked for.
     found: Option<Nanos>,
     /// When a replica last got ready, or none was on its way.
     progressed: Nanos,
@@ -94,13 +94,14 @@ impl ModelScaler {
         self.desired
     }
 
-    /// What it goes by.
+    /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// From now on it goes by `settings`; it keeps what it has learned.
+    /// Changes the settings. What was learned of demand stays; what the policy
+    /// remembers goes only if it is another policy.
     pub fn configure(&mut self, settings: Settings) {
         if settings.policy != self.settings.policy {
             self.policy = policy::named(settings.policy, &self.tuning);
@@ -109,9 +110,8 @@ impl ModelScaler {
     }
 
     /// Takes a reading in, about every second. Returns whether it is time to
-    /// [`decide`](Self::decide): the period is over, or a request waits while no
-    /// replica is asked for. When that one rang, it may have been on its way into
-    /// the line.
+    /// [`decide`](Self::decide): the period is over, or a request is held while no
+    /// replica is asked for. (The wake-up at its arrival may have come before it was held.)
     pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
         self.signals.observe(reading);
         let period = self
@@ -128,8 +128,8 @@ impl ModelScaler {
         reading.held > 0 && self.desired == 0
     }
 
-    /// One turn: observe, decide, guard. What is decided counts once the caller
-    /// [adopts](Self::adopt) it: with `dryRun` it never does.
+    /// Observes, asks the policy, and applies the constraints. The decision counts once
+    /// the caller [adopts](Self::adopt) it: with `dryRun` it never does.
     pub fn decide(&mut self, reading: Reading, replicas: &Replicas) -> Evaluation {
         self.signals.observe(reading);
         self.decided = reading.at;
@@ -146,7 +146,7 @@ impl ModelScaler {
         Evaluation { seen, decision }
     }
 
-    /// From now on readings have `correction` in them; see [`Signals::correct`].
+    /// Readings from now on include `correction`; see [`Signals::correct`].
     pub fn correct(&mut self, correction: &Reading) {
         self.signals.correct(correction);
     }
@@ -163,13 +163,13 @@ impl ModelScaler {
         }
     }
 
-    /// `desired` replicas are asked for already, by whomever: they are taken over.
+    /// Takes over `desired` replicas that somebody else asked for before the start.
     pub fn take_over(&mut self, desired: u32, now: Nanos) {
         self.found = (desired > 0).then_some(now);
         self.adopt(desired, now);
     }
 
-    /// Other replicas take requests now than before.
+    /// The set of ready replicas changed.
     pub fn replicas_changed(&mut self, now: Nanos) {
         self.changed = now;
     }

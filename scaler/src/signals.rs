@@ -9,7 +9,7 @@ mod learned;
 use std::{collections::VecDeque, time::Duration};
 
 use self::learned::{Dispersion, Service, UNKNOWN_SERVICE, served_seconds};
-use crate::{clock::Nanos, ledger::Reading, policy::Tuning};
+use crate::{clock::Nanos, ledger::Reading, tuning::Tuning};
 
 /// How far apart the kept readings are, at least.
 const SPACING: Duration = Duration::from_millis(900);

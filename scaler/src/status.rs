@@ -1,5 +1,5 @@
-//! What the scaler shows of itself: each model's state and the last decisions.
-//! Written by the scaler, read by the admin endpoints; never on a request's way.
+//! What the admin endpoints show of the scaler: each model's state, the last decisions
+//! and the other proxies. The scaler writes it; no request's way leads here.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -51,7 +51,7 @@ pub struct ModelStatus {
     pub failure: Option<String>,
     /// Whether it is scaled.
     pub pause: PauseState,
-    /// Why the count is what it is, as of the last look.
+    /// Why the count is what it is, as of the last evaluation.
     pub reason: String,
     /// What other proxies count.
     pub others: Reading,
@@ -60,10 +60,10 @@ pub struct ModelStatus {
 /// Whether a model is scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PauseState {
-    /// As it is configured.
+    /// It is scaled, as it is configured.
     #[default]
     Active,
-    /// Decisions are made and shown, and nothing is asked for.
+    /// Decisions are made and shown, but not carried out.
     Paused,
 }
 
@@ -74,13 +74,13 @@ pub struct MembershipStatus {
     pub instance: String,
     /// What it does about replicas.
     pub role: Role,
-    /// Who leads, by what the Lease says.
+    /// The proxy that leads, by what the Lease says.
     pub leader: Option<String>,
     /// The others.
     pub peers: Vec<PeerStatus>,
-    /// Where others are listed that it does not hear: what they count now is not known.
+    /// Proxies that are listed and cannot be reached: their counts are not known.
     pub unreachable: Vec<SocketAddr>,
-    /// What keeps it from the others, or from leading.
+    /// What keeps it from reaching the others, or from being elected.
     pub trouble: Vec<String>,
 }
 

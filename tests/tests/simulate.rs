@@ -215,7 +215,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "m.yaml",
-            "tailback: m.yaml: line 1: found \"apiVersion: tailback.dev/v1alpha1\", expected a column named timestamp\n",
+            "tailback: m.yaml: line 1: found \"apiVersion: tailback.dev/v1alpha1\", expected a column named timestamp, or counts per minute in columns named 1, 2, 3, …\n",
         ),
         (
             "a.log",

@@ -1,4 +1,4 @@
-//! Guards: a request is counted out exactly once, whatever ends it.
+//! RAII guards: a request is counted out exactly once, whatever ends it.
 
 use super::Ledger;
 use crate::clock::Nanos;

@@ -31,7 +31,7 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, spin},
 };
 
-/// The accounts of one model. See the [module](self).
+/// The accounts of one model.
 #[derive(Debug)]
 pub struct Ledger {
     number: u64,

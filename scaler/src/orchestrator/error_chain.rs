@@ -1,4 +1,4 @@
-//! Errors as people are told of them.
+//! An error and its causes as one line.
 
 /// An error with its causes, each that says more than those before.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -1,9 +1,9 @@
-//! Orchestrators: whoever starts and stops replicas.
+//! Orchestrators: what starts and stops replicas.
 //!
-//! The scaler asks for absolute counts and hears of replica sets as they
+//! The scaler asks for absolute counts and gets replica sets as they
 //! change. [`process`] runs local processes; [`kubernetes`] scales workloads in a
 //! cluster; [`webhook`] asks an HTTP API; [`seldon`] triggers Seldon's scheduler;
-//! [`static_endpoints`] has addresses that are given and never scaled.
+//! [`static_endpoints`] has addresses from the manifest, which are never scaled.
 
 mod error_chain;
 mod gateway;
@@ -85,26 +85,27 @@ pub enum ScaleError {
     },
 }
 
-/// What an orchestrator knows of replicas that we did not ask for: those of a
-/// proxy before us, or of somebody else.
+/// What says how many replicas there are, beside our own requests: those that a proxy
+/// before us started, or somebody else, may be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateSource {
-    /// Nothing: there is what we ask for.
+    /// Our requests: there is what we ask for.
     Requests,
-    /// All: its [`ReplicaSet::desired`] says what is asked for, by whomever.
+    /// The orchestrator: its [`ReplicaSet::desired`], whoever asked for them.
     Orchestrator,
 }
 
 /// Starts and stops replicas of models.
 #[async_trait]
 pub trait Orchestrator: Send + Sync {
-    /// Whether it has to be heard before anything is asked of it for `model`.
+    /// Whether its first [`ReplicaSet`] is waited for before anything is asked of it for
+    /// `model`.
     fn state_source(&self, _model: &Model) -> StateSource {
         StateSource::Requests
     }
 
-    /// From now on it tells of `model`'s replicas, and asks nothing of its own
-    /// accord. Called again when the model's configuration changes.
+    /// From now on it sends `model`'s replica sets; it changes nothing of its own accord.
+    /// Called again when the model's configuration changes.
     fn follow(&self, _model: &Arc<Model>) {}
 
     /// Asks for `replicas` of `model`. Absolute and idempotent; returns once

@@ -1,4 +1,4 @@
-//! StaticEndpoints addresses: always ready, never scaled, nothing to stop.
+//! Addresses that the manifest names: always ready, never scaled, nothing to stop.
 
 use std::{
     collections::HashMap,

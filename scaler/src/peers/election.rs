@@ -61,7 +61,7 @@ pub enum Step {
     Wait,
 }
 
-/// A candidate. See the [module](self).
+/// One proxy's view of the Lease, and its part in the election.
 #[derive(Clone, Debug)]
 pub struct Election {
     me: String,

@@ -1,13 +1,12 @@
 //! Several proxies as one.
 //!
-//! Every proxy tells all others what its ledgers say ([`counts_update`], [`publisher`]) and
-//! adds up what it hears ([`subscription`], [`peer_counts`]), so that each decides from the
-//! same counts. One of them, by [`election`], asks for replicas. The others
-//! decide as well, and ask nobody: who comes after a leader that is lost knows
-//! all that it knew, and goes on.
+//! Every proxy publishes its ledgers' counts ([`counts_update`], [`publisher`]) and adds up
+//! those of the others ([`subscription`], [`peer_counts`]), so that all decide from the
+//! same counts. The leader, by [`election`], asks for replicas. The followers decide as
+//! well, but ask for nothing: when a leader is lost, the next one knows all that it knew.
 //!
-//! Who they are is read from the EndpointSlices of a Service. One that finds
-//! itself there knows itself by its instance.
+//! The EndpointSlices of a Service list the proxies. A proxy recognises itself among them
+//! by its instance.
 
 pub mod counts_update;
 mod discover;

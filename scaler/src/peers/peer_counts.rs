@@ -1,5 +1,5 @@
-//! The counts of all other proxies, as one ledger's. Pure: what was heard, and
-//! when, comes from the caller.
+//! The counts of all other proxies, added up as one ledger's. Pure: updates and the time
+//! come from the caller.
 //!
 //! A proxy is a shard of one large ledger, seen a moment ago. Its totals, with
 //! the in_flight_integral put on our clock, are its *part*; parts are added as shards are. As
@@ -8,10 +8,11 @@
 //!
 //! # Rules
 //!
-//! 1. What a proxy said last holds until it says something else: also while it
-//!    is *lost*, that is, while nobody hears from it.
-//! 2. A lost proxy's requests count as ended once its address answers as
-//!    another instance, or is listed no more, or after [`KEPT`].
+//! 1. A proxy's last update holds until its next one, also while it is *lost*, that is,
+//!    not connected.
+//! 2. A lost proxy's requests count as ended once its address answers as another
+//!    instance, or has left the EndpointSlices, or after [`KEPT`]. A proxy that left
+//!    the EndpointSlices still counts while it is connected.
 //! 3. `arrived` and `completed` of the sum never go back: what a proxy has
 //!    counted stays in them when it has gone.
 //! 4. A change that is not progress on a line that was heard without a break (a
@@ -33,11 +34,11 @@ use std::{
 use super::counts_update::{Counts, CountsUpdate, LeftToOthers};
 use crate::{clock::Nanos, ledger::Reading};
 
-/// For how long the requests of a proxy count that is not heard of: as long as
-/// replicas are kept steady by default.
+/// How long the requests of a lost proxy count: as long as replicas are kept steady by
+/// default.
 pub const KEPT: Duration = Duration::from_secs(60);
 
-/// All other proxies. See the [module](self).
+/// The counts of all other proxies.
 #[derive(Debug)]
 pub struct PeerCounts {
     /// Our own instance, which is no peer.

@@ -8,13 +8,12 @@
 
 pub mod lag;
 pub mod lag_step;
-pub mod tuning;
 
 use std::{fmt, time::Duration};
 
 pub use tailback_config::{Policy, RateLimit};
 
-pub use self::tuning::Tuning;
+pub use crate::tuning::Tuning;
 use crate::{decision::Reason, ledger::Reading, signals::Demand};
 
 /// No start is taken to hang before this.

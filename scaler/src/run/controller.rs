@@ -1,4 +1,4 @@
-//! One model under the scaler's eyes: observe, decide, guard, request, record.
+//! One model of the running scaler: observe, evaluate, request, record.
 
 mod external_change;
 mod membership;

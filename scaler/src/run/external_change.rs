@@ -1,33 +1,32 @@
-//! Somebody else changes the count: a person, an autoscaler. Pure.
+//! Changes of a replica count by somebody else: a person, another autoscaler. Pure.
 //!
-//! The rule: a count that we did not ask for is taken over, and decisions go on
-//! from it. For the stability time after it nothing is asked for. If it happens
-//! again soon after a request of our own, it is a fight, and the count is left to
-//! the others until they have left it alone for [`CONTESTED`]. Only one thing is asked
-//! for in spite of all this: a first replica for requests that wait while there
-//! is none.
+//! A count that we did not ask for is taken over, and decisions go on from it. We ask
+//! for nothing in the stability time after the change. If the count is changed again
+//! soon after a request of ours, it is contested: we back off until it has not been
+//! changed for [`CONTESTED`]. In spite of both, a first replica is asked for where
+//! requests are held and there is none.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::clock::Nanos;
 
-/// How long the count is left to others after their last change.
+/// How long we back off after the last change of a contested count.
 pub(super) const CONTESTED: Duration = Duration::from_secs(600);
 /// Two changes with a request of ours between them belong together if neither
 /// is further from it.
 const CLOSE: Duration = Duration::from_secs(600);
-/// Requests of ours that may be on their way at once.
+/// Requests of ours that may be unconfirmed at once.
 const ON_THEIR_WAY: usize = 8;
 
-/// What is made of a change by somebody else.
+/// Why nothing is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BackOff {
-    /// Nothing is asked for in the stability time.
+    /// Somebody else changed the count: for the stability time.
     AfterChange {
         /// That time.
         span: Duration,
     },
-    /// The count is theirs.
+    /// Somebody else keeps changing it: for [`CONTESTED`].
     Contested,
 }
 
@@ -59,12 +58,12 @@ pub(super) fn allowed(asked: u32, held: u64, wanted: u32) -> u32 {
     }
 }
 
-/// See the [module](self).
+/// Tells our own changes of a count from those of others.
 #[derive(Debug, Default)]
 pub(super) struct ExternalChanges {
-    /// The count that was last heard of.
+    /// The count that the orchestrator last reported.
     known: Option<u32>,
-    /// What we asked for and have not heard of, oldest first.
+    /// Counts that we asked for and that were not reported yet, oldest first.
     asked: VecDeque<u32>,
     /// When we last asked.
     own: Option<Nanos>,
@@ -76,7 +75,7 @@ impl ExternalChanges {
     pub(super) fn asked(&mut self, replicas: u32, now: Nanos) {
         self.own = Some(now);
         if self.known == Some(replicas) && self.asked.is_empty() {
-            return; // Nothing will be heard of it.
+            return; // It will not be reported, as nothing changes.
         }
         if self.asked.len() == ON_THEIR_WAY {
             self.asked.pop_front();
@@ -84,15 +83,15 @@ impl ExternalChanges {
         self.asked.push_back(replicas);
     }
 
-    /// The orchestrator says that `desired` are asked for, and whose doing that is
-    /// is not for us to say: another proxy asks.
+    /// The orchestrator reports `desired`, and another proxy leads: whose change it is
+    /// is for the leader to tell.
     pub(super) fn knows(&mut self, desired: u32) {
         self.known = Some(desired);
         self.asked.clear();
     }
 
-    /// The orchestrator says that `desired` are asked for. Returns what is to be
-    /// made of it if that is somebody else's change.
+    /// The orchestrator reports `desired`. Returns the back-off if somebody else changed
+    /// it.
     pub(super) fn heard(
         &mut self,
         desired: u32,
@@ -108,7 +107,7 @@ impl ExternalChanges {
             self.asked.drain(..=at);
             return None;
         }
-        // The first that is heard is what was found.
+        // The first report is what was there at the start.
         before?;
         let back_off = if self.is_fight(stability, now) {
             BackOff::Contested
@@ -144,7 +143,7 @@ impl ExternalChanges {
         });
     }
 
-    /// They went on while we yielded, or came back after a request of ours that
+    /// The others changed it while we backed off, or again after a request of ours that
     /// followed a change of theirs.
     fn is_fight(&self, stability: Duration, now: Nanos) -> bool {
         let Some(last) = self.change else {

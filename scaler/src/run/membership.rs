@@ -1,5 +1,5 @@
-//! The other proxies, as the loop sees them: what it hears of them becomes part
-//! of its models' readings, and whether it leads becomes theirs.
+//! The other proxies: their counts become part of the models' readings, and the
+//! election decides whether this proxy asks for replicas.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     status::{MembershipStatus, StatusStore},
 };
 
-/// See the [module](self).
+/// The other proxies, and this one's role among them.
 pub(super) struct Membership {
     instance: String,
     peers: PeerCounts,

@@ -1,9 +1,9 @@
-//! The orchestrators, and what each of them says.
+//! The orchestrators and their events.
 //!
-//! Models move from one orchestrator to another, go and come back, and what was
-//! said of them before is then still on its way. So each orchestrator has a
-//! channel of its own in which what it says is numbered: who begins to listen at a
-//! [`Epoch`] hears what came after it from the same orchestrator, and nothing else.
+//! Models move from one orchestrator to another, go and come back, while events of the
+//! time before are still queued. So each orchestrator has a channel of its own with
+//! numbered events: a controller that begins at an [`Epoch`] gets later events of the
+//! same orchestrator, and nothing else.
 
 use std::{future::poll_fn, path::PathBuf, sync::Arc, task::Poll};
 
@@ -15,7 +15,7 @@ use crate::orchestrator::{
     static_endpoints::StaticEndpoints, webhook::Webhooks,
 };
 
-/// A place in what an orchestrator says.
+/// A place among the events of an orchestrator.
 #[derive(Clone)]
 pub(super) struct Epoch {
     pub orchestrator: Arc<dyn Orchestrator>,
@@ -23,7 +23,7 @@ pub(super) struct Epoch {
     number: u64,
 }
 
-/// An orchestrator, and what it says.
+/// An orchestrator and its events.
 struct Feed {
     orchestrator: Arc<dyn Orchestrator>,
     events: mpsc::UnboundedReceiver<ReplicaSet>,
@@ -31,7 +31,7 @@ struct Feed {
     received: u64,
 }
 
-/// See the [module](self).
+/// Every orchestrator with its channel.
 pub(super) struct Orchestrators {
     processes: Feed,
     static_endpoints: Feed,

@@ -3,7 +3,7 @@
 
 use std::{f64::consts::FRAC_PI_2, time::Duration};
 
-use crate::{ledger::Reading, policy::Tuning};
+use crate::{ledger::Reading, tuning::Tuning};
 
 /// Time in service that is assumed before anything was served, in seconds; it
 /// counts as much as one request.

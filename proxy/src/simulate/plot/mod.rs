@@ -22,19 +22,23 @@ use plotters::{
     },
 };
 
-use self::{panel::Panel, pixels::Pixels, series::Axis};
+use self::{
+    panel::Panel,
+    pixels::Pixels,
+    series::{Axis, tops},
+};
 use super::Report;
 
-const WIDTH: u32 = 1000;
+const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;
-const PANEL: u32 = 170;
+const PANEL: u32 = 240;
 const FOOT: u32 = 40;
 /// Slices of a trace: a column of pixels each, or nearly.
 const SLICES: u32 = 800;
 /// A trace may be a moment; what follows it takes longer.
 const SHORTEST: Duration = Duration::from_secs(60);
 /// Characters of a line of the head, and how many lines the settings have.
-const LINE: usize = 130;
+const LINE: usize = 160;
 const LINES: usize = 2;
 
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -121,6 +125,8 @@ fn draw<DB: DrawingBackend>(root: &Area<DB>, report: &Report) -> Drawn<DB> {
     self::head(&head, report)?;
     let comparison = &report.comparison;
     let axis = Axis::of(report);
+    let concurrency = report.setup.conditions.concurrency;
+    let tops = tops(&comparison.outcomes, &comparison.demand, concurrency);
     for (i, outcome) in comparison.outcomes.iter().enumerate() {
         let last = i + 1 == comparison.outcomes.len();
         let (area, below) = rest.split_vertically(PANEL + if last { FOOT } else { 0 });
@@ -128,6 +134,7 @@ fn draw<DB: DrawingBackend>(root: &Area<DB>, report: &Report) -> Drawn<DB> {
             outcome,
             report,
             axis: &axis,
+            tops,
             foot: if last { FOOT } else { 0 },
         };
         panel.draw(&area)?;
@@ -170,7 +177,7 @@ fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
         area.draw_text(name, &style(12), (x + 30, y))?;
         x += 54 + 7 * name.chars().count() as i32;
     }
-    let scales = "scales differ";
+    let scales = "one scale for all";
     area.draw_text(scales, &right(style(12)), (WIDTH as i32 - 12, y))
 }
 

@@ -8,7 +8,7 @@ use tailback_scaler::simulate::{Extent, SimulationResult, Slice};
 
 use super::{
     Area, DEMAND, DESIRED, Drawn, HELD, IN_FLIGHT, INK, READY, Report, WIDTH, bold, right,
-    series::{Axis, line, number, tops},
+    series::{Axis, line, number},
     style,
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Panel<'a> {
     pub outcome: &'a SimulationResult,
     pub report: &'a Report,
     pub axis: &'a Axis,
+    /// Of the axes: requests and replicas.
+    pub tops: (f64, f64),
     /// Height of the labels of the axis of time; 0: none.
     pub foot: u32,
 }
@@ -29,8 +31,7 @@ impl Panel<'_> {
         self.heading(canvas)?;
         let (axis, timeline) = (self.axis, &self.outcome.timeline);
         let demand = &self.report.comparison.demand;
-        let concurrency = self.report.setup.conditions.concurrency;
-        let (requests, replicas) = tops(self.outcome, demand, concurrency);
+        let (requests, replicas) = self.tops;
         let mut chart = ChartBuilder::on(canvas)
             .margin_top(HEADING)
             .margin_bottom(8)

@@ -68,14 +68,14 @@ fn joined(extents: &[Extent]) -> Extent {
     }
 }
 
-/// The tops of the axes of a panel: requests and replicas.
+/// The tops of the axes of all panels, so that they compare by eye: requests and replicas.
 pub(super) fn tops(
-    outcome: &SimulationResult,
+    outcomes: &[SimulationResult],
     demand: &[Extent],
     concurrency: Option<u32>,
 ) -> (f64, f64) {
     let most = |values: &mut dyn Iterator<Item = u64>| values.max().unwrap_or_default().max(1);
-    let timeline = || outcome.timeline.iter();
+    let timeline = || outcomes.iter().flat_map(|outcome| &outcome.timeline);
     let inside = most(&mut timeline().map(|slice| slice.in_flight.most)) as f64;
     let demand = most(&mut demand.iter().map(|extent| extent.most)) as f64;
     let replicas = most(&mut timeline().map(|s| s.desired.most.max(s.ready.most))) as f64;

@@ -1,12 +1,12 @@
 //! The count that a workload is asked for, by the newest that is known of it.
 //!
 //! The answer to our own request and the events of the watch come on different
-//! connections: an event that is older than our answer must not pass for
-//! somebody else's change. Which of two is older is told by their resource
-//! versions: numbers that grow, in every API server there is, though clients
-//! are asked to take them for opaque. Where one is no number, events count
-//! again once ours was seen. Neither holds for longer than [`PATIENCE`]: a
-//! cluster that was restored from a backup counts from an older version on.
+//! connections. Watch events older than our last write are ignored, or they would pass
+//! for somebody else's change. `metadata.resourceVersion` says which is older: a number
+//! that grows, in every API server there is, though the API calls it opaque. Where it is
+//! no number, events count again once our own write was seen. Neither holds for longer
+//! than [`PATIENCE`]: a cluster that is restored from a backup goes on from an older
+//! version.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::clock::Nanos;
 /// How long an event may be behind an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// See the [module](self).
+/// The newest count, and our own request that the watch has not shown yet.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     desired: Option<u32>,

@@ -21,7 +21,7 @@ struct Member {
     missing: Option<Nanos>,
 }
 
-/// See the [module](self).
+/// Every endpoint with its replica.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     members: BTreeMap<Key, Member>,

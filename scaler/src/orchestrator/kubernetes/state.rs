@@ -18,13 +18,13 @@ use crate::{
     replica::Replica,
 };
 
-/// See the [module](self).
+/// A workload: its count, its replicas, and how they are reached.
 pub(super) struct WorkloadState {
     server: String,
     concurrency: Option<u32>,
     count: Count,
     start_ups: StartUps,
-    workload: Heard,
+    workload: WatchHealth,
     /// How many are ready, if the workload's status says so.
     status: Option<u32>,
     /// What the workload itself says is wrong.
@@ -32,11 +32,11 @@ pub(super) struct WorkloadState {
     way: Way,
 }
 
-/// Whether one of the two things that are watched has been heard of.
+/// Whether one of the two watches has delivered.
 #[derive(Debug, Default)]
-struct Heard {
+struct WatchHealth {
     ever: bool,
-    /// Why it is not heard of now.
+    /// Why it does not deliver now.
     trouble: Option<String>,
 }
 
@@ -46,7 +46,7 @@ enum Way {
         service: Service,
         slices: BTreeMap<String, EndpointSlice>,
         members: Members,
-        heard: Heard,
+        heard: WatchHealth,
         /// Why endpoints are left out.
         port: Option<String>,
     },
@@ -65,7 +65,7 @@ impl WorkloadState {
                 service: service.clone(),
                 slices: BTreeMap::new(),
                 members: Members::default(),
-                heard: Heard::default(),
+                heard: WatchHealth::default(),
                 port: None,
             },
             Source::Endpoints(endpoints) => Way::Gateway {
@@ -79,7 +79,7 @@ impl WorkloadState {
             concurrency: None,
             count: Count::default(),
             start_ups: StartUps::default(),
-            workload: Heard::default(),
+            workload: WatchHealth::default(),
             status: None,
             failure: None,
             way,
@@ -107,7 +107,7 @@ impl WorkloadState {
 
     /// The scale subresource says so.
     pub(super) fn scale_read(&mut self, scale: &Scale, now: Nanos) {
-        self.workload = Heard {
+        self.workload = WatchHealth {
             ever: true,
             trouble: None,
         };
@@ -149,7 +149,7 @@ impl WorkloadState {
         let read = endpoints::read(slices.values(), service);
         let got_ready = members.update(read.found, &self.server, self.concurrency, now);
         *port = read.trouble;
-        *heard = Heard {
+        *heard = WatchHealth {
             ever: true,
             trouble: None,
         };

@@ -1,4 +1,4 @@
-//! One model of Seldon's: looked at, and led to the count that was asked for.
+//! One model of Seldon's: polled, and led step by step to the count that was asked for.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -18,18 +18,18 @@ use crate::{
     orchestrator::{Events, ReplicaSet, ScaleError, gateway::Addresses, start_up::StartUps},
 };
 
-/// Time between two looks.
+/// Time between two polls.
 const PERIOD: Duration = Duration::from_secs(5);
 /// The same while something is on its way.
 const SOON: Duration = Duration::from_millis(500);
-/// Longest time between two looks that fail.
+/// Longest time between two polls that fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// See the [module](self).
+/// A model, the count it is led to, and what the scheduler last said.
 pub(super) struct Followed {
     events: Events,
     view: Mutex<View>,
-    /// To look now.
+    /// Polls now.
     look: Notify,
 }
 

@@ -21,19 +21,19 @@ use crate::{
     replica::Replica,
 };
 
-/// Longest time between two looks while replicas are on their way.
+/// Longest time between two polls while replicas are on their way.
 const SOON: Duration = Duration::from_secs(1);
 /// How long an API may take to say what it was asked for.
 const LAG: Duration = Duration::from_secs(10);
-/// Longest time between two looks that fail, where the period is not longer.
+/// Longest time between two polls that fail, where the period is not longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// See the [module](self).
+/// A model, its API client, and what the API last said.
 pub(super) struct Followed {
     events: Events,
     client: Arc<Client>,
     view: Mutex<View>,
-    /// To look now.
+    /// Polls now.
     look: Notify,
 }
 

@@ -32,7 +32,7 @@ use crate::clock::Nanos;
 /// Recurrence that are remembered, at most: some 2 MB.
 const MOST: u32 = 10_000;
 
-/// See the [module](self).
+/// The levels, and how many are needed now.
 #[derive(Clone, Debug)]
 pub(super) struct Recurrence {
     /// Level k at k − 1.

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Timestamp,
+    TimestampMilliseconds,
     /// Of service.
     Seconds,
     /// Of service.
@@ -15,7 +16,7 @@ pub(super) enum Column {
 }
 
 /// Bytes of the longest name that is known.
-const LONGEST: usize = 20;
+const LONGEST: usize = 21;
 
 impl Column {
     /// What is called so, in any case and with or without spaces, `_` and `-`
@@ -31,16 +32,17 @@ impl Column {
         }
         Some(match &letters[..length] {
             b"timestamp" | b"time" | b"arrived" => Self::Timestamp,
+            b"timestampms" | b"timestampmilliseconds" | b"timems" | b"arrivedms" => {
+                Self::TimestampMilliseconds
+            }
             b"serviceseconds" | b"service" | b"durationseconds" | b"duration" => Self::Seconds,
             b"servicemilliseconds" | b"servicems" | b"durationmilliseconds" | b"durationms" => {
                 Self::Milliseconds
             }
-            b"contexttokens" | b"inputtokens" | b"prompttokens" | b"requesttokens" => {
-                Self::ContextTokens
-            }
-            b"generatedtokens" | b"outputtokens" | b"completiontokens" | b"responsetokens" => {
-                Self::GeneratedTokens
-            }
+            b"contexttokens" | b"inputtokens" | b"prompttokens" | b"requesttokens"
+            | b"inputlength" => Self::ContextTokens,
+            b"generatedtokens" | b"outputtokens" | b"completiontokens" | b"responsetokens"
+            | b"outputlength" => Self::GeneratedTokens,
             b"model" => Self::Model,
             b"status" => Self::Status,
             _ => return None,
@@ -63,6 +65,9 @@ mod tests {
             ("ContextTokens", Some(Column::ContextTokens)),
             ("Request tokens", Some(Column::ContextTokens)),
             ("Response tokens", Some(Column::GeneratedTokens)),
+            ("input_length", Some(Column::ContextTokens)),
+            ("output_length", Some(Column::GeneratedTokens)),
+            ("timestamp_ms", Some(Column::TimestampMilliseconds)),
             ("Total tokens", None),
             ("", None),
             ("duration_milliseconds_or_so", None),

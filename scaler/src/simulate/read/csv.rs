@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, Whose, column::Column, shown,
-    text::Lines, time,
+    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, Whose, column::Column, counts,
+    shown, text::Lines, time,
 };
 
 pub(super) fn read(
@@ -18,18 +18,32 @@ pub(super) fn read(
         return Ok(());
     };
     let separator = separator(header);
-    let columns = Columns::find(number, header, separator)?;
+    let names = CsvLine::split(number, header, separator)?;
+    if let Some(mut counts) = counts::Columns::find(&names) {
+        if !counts.names_models() && matches!(options.whose, Whose::Model(_)) {
+            return Err(nameless(header));
+        }
+        while let Some((number, text)) = lines.next()? {
+            counts.add(&CsvLine::split(number, text, separator)?, options, found)?;
+        }
+        return Ok(());
+    }
+    let columns = Columns::find(&names, header)?;
     if columns.model.is_none() && matches!(options.whose, Whose::Model(_)) {
-        return Err(ReadError::Nameless {
-            found: shown(header),
-            expected: "a column named model",
-        });
+        return Err(nameless(header));
     }
     while let Some((number, text)) = lines.next()? {
         let line = CsvLine::split(number, text, separator)?;
         found.add(&columns.row(&line, options)?)?;
     }
     Ok(())
+}
+
+fn nameless(header: &str) -> ReadError {
+    ReadError::Nameless {
+        found: shown(header),
+        expected: "a column named model",
+    }
 }
 
 /// What is between the columns of `header`: a comma, or else a tab or a semicolon.
@@ -43,14 +57,17 @@ fn separator(header: &str) -> char {
 /// Where each column is.
 struct Columns {
     timestamp: usize,
+    /// Whether that is in milliseconds.
+    milliseconds: bool,
     service: Service<usize>,
     model: Option<usize>,
     status: Option<usize>,
 }
 
 impl Columns {
-    fn find(number: u64, header: &str, separator: char) -> Result<Self, ReadError> {
-        let names: Vec<Option<Column>> = (CsvLine::split(number, header, separator)?.fields.iter())
+    fn find(line: &CsvLine<'_>, header: &str) -> Result<Self, ReadError> {
+        let number = line.number;
+        let names: Vec<Option<Column>> = (line.fields.iter())
             .map(|name| Column::named(name))
             .collect();
         let place = |column| names.iter().position(|name| *name == Some(column));
@@ -60,7 +77,12 @@ impl Columns {
             expected: format!("a column named {expected}"),
         };
         let columns = Self {
-            timestamp: place(Column::Timestamp).ok_or_else(|| missing("timestamp"))?,
+            timestamp: place(Column::Timestamp)
+                .or(place(Column::TimestampMilliseconds))
+                .ok_or_else(|| {
+                    missing("timestamp, or counts per minute in columns named 1, 2, 3, …")
+                })?,
+            milliseconds: place(Column::Timestamp).is_none(),
             service: Service {
                 seconds: place(Column::Seconds),
                 milliseconds: place(Column::Milliseconds),
@@ -89,7 +111,10 @@ impl Columns {
         };
         Ok(Row {
             line: line.number,
-            at: line.read(self.timestamp, "timestamp", TIME, time::parse)?,
+            at: line.read(self.timestamp, "timestamp", TIME, |text| {
+                let at = time::parse(text)?;
+                Some(if self.milliseconds { at / 1000 } else { at })
+            })?,
             service: service.duration(&options.service, number)?,
             model: self.model.map(|column| line.text(column)),
             status: self.status.map(|column| line.text(column)),
@@ -97,7 +122,8 @@ impl Columns {
     }
 }
 
-struct CsvLine<'a> {
+/// A line, split at its separators.
+pub(super) struct CsvLine<'a> {
     number: u64,
     fields: Vec<Cow<'a, str>>,
 }
@@ -127,12 +153,21 @@ impl<'a> CsvLine<'a> {
         Ok(Self { number, fields })
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many fields it has.
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Empty where it is not there.
-    fn text(&self, column: usize) -> &str {
+    pub(super) fn text(&self, column: usize) -> &str {
         self.fields.get(column).map_or("", |field| field)
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         column: usize,
         field: &'static str,

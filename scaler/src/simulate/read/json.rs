@@ -18,6 +18,8 @@ const LINE: &str =
 /// What an object has of a request.
 struct JsonLine<'a> {
     timestamp: Option<Text<'a>>,
+    /// Whether that is in milliseconds, if it is a number.
+    milliseconds: bool,
     service: Service<f64>,
     model: Option<Text<'a>>,
     status: Option<Text<'a>>,
@@ -31,7 +33,7 @@ pub(super) fn read(
     while let Some((number, text)) = lines.next()? {
         let text = text.trim_ascii();
         match serde_json::from_str::<JsonLine<'_>>(text) {
-            Ok(line) => found.add(&line.row(number, options)?)?,
+            Ok(line) => found.add(&line.row(number, text, options)?)?,
             // It begins like one and breaks off: the disk was full, or the power failed.
             Err(error) if error.is_eof() && text.starts_with('{') => found.cut_off += 1,
             Err(error) => {
@@ -49,19 +51,42 @@ pub(super) fn read(
     Ok(())
 }
 
+/// The fields that a line has, for who looks for others.
+fn fields(text: &str) -> String {
+    let object: Option<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(text).ok();
+    let names: Vec<String> = object
+        .iter()
+        .flat_map(serde_json::Map::keys)
+        .take(20)
+        .cloned()
+        .collect();
+    match &names[..] {
+        [] => "no field".to_owned(),
+        names => format!("only the fields {}", shown(&names.join(", "))),
+    }
+}
+
 impl JsonLine<'_> {
-    fn row(&self, line: u64, options: &Options) -> Result<Row<'_>, ReadError> {
+    /// The request of the line `text`.
+    fn row(&self, line: u64, text: &str, options: &Options) -> Result<Row<'_>, ReadError> {
         let wrong = |field, found: String, expected| ReadError::Field {
             line,
             field,
             found,
             expected,
         };
-        let nothing = || "nothing".to_owned();
+        let nothing = || fields(text);
         let timestamp = self.timestamp.as_ref();
         let timestamp = timestamp.ok_or_else(|| wrong("timestamp", nothing(), TIME))?;
         let at = time::parse(&timestamp.0)
             .ok_or_else(|| wrong("timestamp", shown(&timestamp.0), TIME))?;
+        let is_number = timestamp.0.parse::<f64>().is_ok();
+        let at = if self.milliseconds && is_number {
+            at / 1000
+        } else {
+            at
+        };
         if !self.service.is_known() {
             return Err(wrong("service_seconds", nothing(), SERVICE));
         }
@@ -103,6 +128,7 @@ impl<'de> Visitor<'de> for LineVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut line = JsonLine {
             timestamp: None,
+            milliseconds: false,
             service: Service {
                 seconds: None,
                 milliseconds: None,
@@ -114,8 +140,12 @@ impl<'de> Visitor<'de> for LineVisitor {
         };
         let service = &mut line.service;
         while let Some(Text(name)) = map.next_key()? {
-            let number = match Column::named(&name) {
-                Some(Column::Timestamp) => {
+            let column = Column::named(&name);
+            // As Mooncake's traces have it: lengths in tokens, and times in milliseconds.
+            line.milliseconds |=
+                column == Some(Column::TimestampMilliseconds) || &*name == "input_length";
+            let number = match column {
+                Some(Column::Timestamp | Column::TimestampMilliseconds) => {
                     line.timestamp = map.next_value()?;
                     continue;
                 }

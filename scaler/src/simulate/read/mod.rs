@@ -4,18 +4,22 @@
 //! | field, column | also called | what |
 //! |---|---|---|
 //! | `timestamp` | `time`, `arrived` | [when](time) it arrived |
+//! | `timestamp_ms` | `timestamp_milliseconds`, `time_ms`, `arrived_ms` | the same, in milliseconds |
 //! | `service_seconds` | `service`, `duration`, `duration_seconds` | how long a replica had it |
 //! | `service_milliseconds` | `service_ms`, `duration_milliseconds`, `duration_ms` | the same |
-//! | `context_tokens` | `input_tokens`, `prompt_tokens`, `request_tokens` | for a [`ServiceModel`] |
-//! | `generated_tokens` | `output_tokens`, `completion_tokens`, `response_tokens` | for a [`ServiceModel`] |
+//! | `context_tokens` | `input_tokens`, `prompt_tokens`, `request_tokens`, `input_length` | for a [`ServiceModel`] |
+//! | `generated_tokens` | `output_tokens`, `completion_tokens`, `response_tokens`, `output_length` | for a [`ServiceModel`] |
 //! | `model` | | whose request it was |
 //! | `status` | | as in the access log: a request that no replica had (service 0, and neither 2xx nor `OK`) is left out |
 //!
 //! Names are read [in any case](column::Column::named); others are ignored. Either
 //! a time in service or a token count must be there. The order of the lines
-//! does not matter.
+//! does not matter. In JSON with `input_length`, as Mooncake publishes its traces, a
+//! number for a time is in milliseconds. Comma-separated values may also have
+//! [counts per minute](counts).
 
 mod column;
+mod counts;
 mod csv;
 mod error;
 mod json;
@@ -262,7 +266,8 @@ const SECONDS: &str = "seconds, 0 to 1000000";
 const MILLISECONDS: &str = "milliseconds, 0 to 1000000000";
 const TOKENS: &str = "a number of tokens, 0 to 1000000000";
 /// What says how long a request was in service.
-const SERVICE: &str = "service_seconds, or context_tokens and generated_tokens";
+const SERVICE: &str =
+    "service_seconds, or context_tokens and generated_tokens (also input_length and output_length)";
 
 /// A field that has a number.
 #[derive(Clone, Copy)]

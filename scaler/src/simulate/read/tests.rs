@@ -53,6 +53,61 @@ fn token_counts_become_service_time() {
 }
 
 #[test]
+fn lengths_with_times_in_milliseconds_are_read_as_mooncake_publishes_them() {
+    let text = r#"{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]}
+                  {"timestamp": 30535, "input_length": 3200, "output_length": 8, "hash_ids": []}"#;
+    let expected = [
+        request(0.0, 0.05 + 0.6955 + 1.04),
+        request(3.053, 0.05 + 0.32 + 0.16),
+    ];
+    assert_eq!(whole(text).unwrap().trace.requests(), expected);
+    let csv = "timestamp_ms,service_ms\n1000,20\n1500,30\n";
+    let expected = [request(0.0, 0.02), request(0.5, 0.03)];
+    assert_eq!(whole(csv).unwrap().trace.requests(), expected);
+}
+
+#[test]
+fn counts_per_minute_are_spread_over_their_minutes() {
+    let text = "HashOwner,HashFunction,Trigger,1,2,3\no,f,http,2,0,3\no,g,http,0,1,\n";
+    let error = whole(text).unwrap_err();
+    assert!(error.contains("f (5), g (1)"), "{error}");
+    let trace = of("f", text).unwrap().trace;
+    let fixed = ServiceModel::default().fixed;
+    let minutes: Vec<u64> = (trace.requests().iter())
+        .map(|request| {
+            assert_eq!(request.service.as_secs_f64(), fixed);
+            request.at.0 / 60_000_000_000
+        })
+        .collect();
+    assert_eq!(minutes.len(), 5);
+    // The clock starts at the first of them.
+    assert!(minutes[..2] == [0, 0] && minutes[2..].iter().all(|&m| (1..=2).contains(&m)));
+    let days = "func_idx,hash8,day,m1,m2,m3\n0,x,1,1,0,0\n0,x,2,1,0,0\n";
+    let span = whole(days).unwrap().trace.span().as_secs();
+    assert!((86_340..=86_460).contains(&span), "{span}");
+    let error = whole("a,1,2,3\nx,1,many,0\n").unwrap_err();
+    assert!(
+        error.contains("line 2") && error.contains("many"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_has_no_known_field_is_refused_with_the_fields_that_it_has() {
+    let error = whole(r#"{"timestamp": 1, "size": 3, "latency": 0.5}"#).unwrap_err();
+    assert!(
+        error.contains("only the fields \"latency, size, timestamp\""),
+        "{error}"
+    );
+    assert!(error.contains("expected service_seconds"), "{error}");
+    let error = whole("ts,size\n1,2\n").unwrap_err();
+    assert!(
+        error.contains("ts,size") && error.contains("a column named timestamp"),
+        "{error}"
+    );
+}
+
+#[test]
 fn columns_are_known_by_many_names() {
     let burst = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
                  5,ChatGPT,472,18,490,Conversation log\n\
@@ -174,7 +229,8 @@ fn says_where_gzip_is_damaged_and_where_something_else_follows() {
 
 #[test]
 fn says_what_is_wrong_where_and_what_is_expected() {
-    const COLUMN: &str = "a column named timestamp";
+    const COLUMN: &str =
+        "a column named timestamp, or counts per minute in columns named 1, 2, 3, …";
     for (text, expected) in [
         ("", "there is no request in it".to_owned()),
         (" \n\n", "there is no request in it".to_owned()),
@@ -183,9 +239,7 @@ fn says_what_is_wrong_where_and_what_is_expected() {
         ("\n<html>\n", format!("line 2: found \"<html>\", expected {COLUMN}")),
         (
             "timestamp,model\n",
-            "line 1: found \"timestamp,model\", expected a column named service_seconds, \
-             or context_tokens and generated_tokens"
-                .to_owned(),
+            format!("line 1: found \"timestamp,model\", expected a column named {SERVICE}"),
         ),
         (
             "timestamp,service\n1,2\nx,2\n",
@@ -237,12 +291,11 @@ fn says_what_is_wrong_where_and_what_is_expected() {
         ),
         (
             "{\"service_seconds\":1}",
-            format!("line 1: timestamp: found nothing, expected {TIME}"),
+            format!("line 1: timestamp: found only the fields \"service_seconds\", expected {TIME}"),
         ),
         (
             "{\"timestamp\":1}",
-            "line 1: service_seconds: found nothing, expected service_seconds, or context_tokens and generated_tokens"
-                .to_owned(),
+            format!("line 1: service_seconds: found only the fields \"timestamp\", expected {SERVICE}"),
         ),
         (
             "{\"timestamp\":1,\"service\":2}\n[]\n",

@@ -23,7 +23,7 @@ const UP_FACTOR: u32 = 2;
 const UP_PODS: u32 = 4;
 const STABILISATION: Duration = Duration::from_secs(300);
 
-/// See the [module](self).
+/// The present count and recent recommendations.
 #[derive(Debug)]
 pub struct Hpa {
     desired: u32,

@@ -16,7 +16,7 @@ use crate::{
 const POLLING: Duration = Duration::from_secs(15);
 const COOLDOWN: Duration = Duration::from_secs(300);
 
-/// See the [module](self).
+/// An HPA, and when there were last requests.
 #[derive(Debug)]
 pub struct Keda {
     hpa: Hpa,

@@ -27,7 +27,7 @@ const PANIC_THRESHOLD: f64 = 2.0;
 const MAX_UP_RATE: f64 = 1000.0;
 const MAX_DOWN_RATE: f64 = 2.0;
 
-/// See the [module](self).
+/// The windows and the panic mode.
 #[derive(Debug)]
 pub struct Knative {
     samples: VecDeque<f64>,

@@ -15,7 +15,7 @@ const SAMPLES: usize = 60;
 /// Checks that found less before the one that goes down: 30 s.
 const LOWER: u32 = 3;
 
-/// See the [module](self).
+/// The ten-minute window.
 #[derive(Debug)]
 pub struct KubeAi {
     desired: u32,

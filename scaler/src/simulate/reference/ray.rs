@@ -23,7 +23,7 @@ const LOOK_BACK: Duration = Duration::from_secs(30);
 const UP_DELAY: Duration = Duration::from_secs(30);
 const DOWN_DELAY: Duration = Duration::from_secs(600);
 
-/// See the [module](self).
+/// The look-back window and since when another count is wanted.
 #[derive(Debug)]
 pub struct Ray {
     desired: u32,

@@ -8,7 +8,7 @@ const SHORTEST_SPAN: f64 = 1.0;
 /// Mean and variance over time of how many are needed, fading.
 #[derive(Clone, Debug)]
 pub(super) struct NeedDeviation {
-    /// In seconds; see [`Tuning::need_memory`](crate::policy::Tuning::need_memory).
+    /// In seconds; see [`Tuning::need_memory`](crate::tuning::Tuning::need_memory).
     memory: f64,
     first: Option<Nanos>,
     last: Nanos,

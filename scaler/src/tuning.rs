@@ -4,7 +4,7 @@
 //! how to get there. How much results depend on each is in `docs/scaling.md`, as
 //! `policies --sensitivity` measures it; none is fitted to one trace.
 
-/// See the [module](self).
+/// Every constant, by its name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
     /// What late work costs, as a multiple of the idle slot that would have prevented

@@ -1,0 +1,86 @@
+//! Counts per minute, a line a function and day, as the Azure Functions traces have
+//! them: columns `1` … `1440`, or `m1` … `m1440`, of how many requests came in each
+//! minute. Each minute's requests are spread over it at random, always the same way;
+//! how long one takes is for the [`ServiceModel`](super::ServiceModel) to say.
+
+use std::time::Duration;
+
+use super::{Found, Options, ReadError, Row, csv::CsvLine};
+
+const MINUTE: f64 = 60e9;
+const COUNT: &str = "a number of requests, 0 to 10000000";
+const MOST: u32 = 10_000_000;
+const DAY: &str = "the number of a day, from 1";
+
+/// Where the counts are, and what else a line says.
+pub(super) struct Columns {
+    /// The first minute's, and how many there are.
+    first: usize,
+    minutes: usize,
+    day: Option<usize>,
+    model: Option<usize>,
+    rng: fastrand::Rng,
+}
+
+impl Columns {
+    /// Those of a first line that names minutes; `None`: it names none.
+    pub(super) fn find(header: &CsvLine<'_>) -> Option<Self> {
+        let is = |column: usize, minute: usize| {
+            let name = header.text(column);
+            let number = name.strip_prefix(['m', 'M']).unwrap_or(name);
+            number.parse() == Ok(minute)
+        };
+        let first =
+            (0..header.len()).find(|&at| (1..=3).all(|minute| is(at + minute - 1, minute)))?;
+        let minutes = (1..).take_while(|&n| is(first + n - 1, n)).count();
+        let named = |names: &[&str]| {
+            (0..first).find(|&at| names.contains(&&*header.text(at).to_ascii_lowercase()))
+        };
+        Some(Self {
+            first,
+            minutes,
+            day: named(&["day"]),
+            model: named(&["model", "hashfunction", "function", "func", "func_idx"]),
+            rng: fastrand::Rng::with_seed(1),
+        })
+    }
+
+    pub(super) fn names_models(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// Adds a line's requests.
+    pub(super) fn add(
+        &mut self,
+        line: &CsvLine<'_>,
+        options: &Options,
+        found: &mut Found<'_>,
+    ) -> Result<(), ReadError> {
+        let day = match self.day {
+            None => 1,
+            Some(column) => line.read(column, "day", DAY, |text| {
+                text.parse().ok().filter(|day| (1..=366).contains(day))
+            })?,
+        };
+        let service = Duration::from_secs_f64(options.service.seconds(0.0, 0.0).min(1e6));
+        for minute in 0..self.minutes {
+            let count = |text: &str| match text {
+                "" => Some(0),
+                text => text.parse().ok().filter(|&count| count <= MOST),
+            };
+            let count = line.read(self.first + minute, "a count per minute", COUNT, count)?;
+            let begins = (day - 1) * 1440 + minute as u32;
+            for _ in 0..count {
+                let at = (f64::from(begins) + self.rng.f64()) * MINUTE;
+                found.add(&Row {
+                    line: line.number(),
+                    at: at as i128,
+                    service,
+                    model: self.model.map(|column| line.text(column)),
+                    status: None,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
