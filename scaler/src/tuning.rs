@@ -1,7 +1,7 @@
 //! The constants of demand and of the `lag` policy, each with its reason.
 //!
 //! They are not settings: a user sets what he wants (a wait, a threshold), these say
-//! how to get there. How much results depend on each is in `docs/scaling.md`, as
+//! how to get there. How much results depend on each is in `docs/explanation/lag-policy.md`, as
 //! `policies --sensitivity` measures it; none is fitted to one trace.
 
 /// Every constant, by its name.
