@@ -388,18 +388,4 @@ fn is_news(said: &mut Option<u32>, dry_run: bool, asked: u32, desired: u32) -> b
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_with_dry_run_is_a_decision_said_once() {
-        let mut said = None;
-        let mut go = |dry_run, asked, desired| is_news(&mut said, dry_run, asked, desired);
-        assert!(go(true, 1, 3), "said");
-        assert!(!go(true, 1, 3), "once");
-        assert!(go(true, 1, 2), "another");
-        assert!(!go(false, 2, 2), "nothing to do");
-        assert!(go(false, 4, 2), "a reload raised the count meanwhile");
-        assert!(go(true, 4, 2), "dryRun begins anew");
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Found, Options, ReadError, Row, csv::CsvLine};
+use super::{Found, Options, ReadError, Row, csv_line::CsvLine};
 
 const MINUTE: f64 = 60e9;
 const COUNT: &str = "a number of requests, 0 to 10000000";

@@ -2,11 +2,9 @@
 //! line; or with tabs or semicolons between them. A field may be in quotes, doubled inside (RFC 4180), but may not hold
 //! a line break: so what is wrong with a line stays with that line.
 
-use std::borrow::Cow;
-
 use super::{
     Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, Whose, column::Column, counts,
-    shown, text::Lines, time,
+    csv_line::CsvLine, shown, text::Lines, time,
 };
 
 pub(super) fn read(
@@ -66,8 +64,8 @@ struct Columns {
 
 impl Columns {
     fn find(line: &CsvLine<'_>, header: &str) -> Result<Self, ReadError> {
-        let number = line.number;
-        let names: Vec<Option<Column>> = (line.fields.iter())
+        let number = line.number();
+        let names: Vec<Option<Column>> = (line.fields().iter())
             .map(|name| Column::named(name))
             .collect();
         let place = |column| names.iter().position(|name| *name == Some(column));
@@ -110,7 +108,7 @@ impl Columns {
             line.read(column, name, expected, parse)
         };
         Ok(Row {
-            line: line.number,
+            line: line.number(),
             at: line.read(self.timestamp, "timestamp", TIME, |text| {
                 let at = time::parse(text)?;
                 Some(if self.milliseconds { at / 1000 } else { at })
@@ -119,92 +117,5 @@ impl Columns {
             model: self.model.map(|column| line.text(column)),
             status: self.status.map(|column| line.text(column)),
         })
-    }
-}
-
-/// A line, split at its separators.
-pub(super) struct CsvLine<'a> {
-    number: u64,
-    fields: Vec<Cow<'a, str>>,
-}
-
-impl<'a> CsvLine<'a> {
-    fn split(number: u64, text: &'a str, separator: char) -> Result<Self, ReadError> {
-        let mut fields = Vec::with_capacity(8);
-        let mut rest = Some(text);
-        while let Some(text) = rest {
-            let Some(quoted) = text.trim_start().strip_prefix('"') else {
-                let (field, after) = match text.split_once(separator) {
-                    Some((field, after)) => (field, Some(after)),
-                    None => (text, None),
-                };
-                fields.push(Cow::from(field.trim()));
-                rest = after;
-                continue;
-            };
-            let (field, after) = unquote(quoted, separator).ok_or_else(|| ReadError::Line {
-                line: number,
-                found: format!("found {} without its closing quote", shown(text)),
-                expected: "a quote, and then the next column or the end of the line",
-            })?;
-            fields.push(field);
-            rest = after;
-        }
-        Ok(Self { number, fields })
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// How many fields it has.
-    pub(super) fn len(&self) -> usize {
-        self.fields.len()
-    }
-
-    /// Empty where it is not there.
-    pub(super) fn text(&self, column: usize) -> &str {
-        self.fields.get(column).map_or("", |field| field)
-    }
-
-    pub(super) fn read<T>(
-        &self,
-        column: usize,
-        field: &'static str,
-        expected: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, ReadError> {
-        parse(self.text(column)).ok_or_else(|| ReadError::Field {
-            line: self.number,
-            field,
-            found: match self.fields.get(column) {
-                Some(text) => shown(text),
-                None => "nothing".to_owned(),
-            },
-            expected,
-        })
-    }
-}
-
-/// A field after its opening quote, and what follows the separator after it.
-fn unquote(text: &str, separator: char) -> Option<(Cow<'_, str>, Option<&str>)> {
-    let mut from = 0;
-    loop {
-        let quote = from + text[from..].find('"')?;
-        let after = &text[quote + 1..];
-        if after.starts_with('"') {
-            from = quote + 2;
-            continue;
-        }
-        let field = &text[..quote];
-        let field = match from {
-            0 => Cow::from(field),
-            _ => Cow::from(field.replace("\"\"", "\"")),
-        };
-        let after = after.trim_start_matches(' ');
-        return match after.strip_prefix(separator) {
-            Some(rest) => Some((field, Some(rest))),
-            None => after.is_empty().then_some((field, None)),
-        };
     }
 }

@@ -21,6 +21,7 @@
 mod column;
 mod counts;
 mod csv;
+mod csv_line;
 mod error;
 mod json;
 mod service;
