@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
-    Config, Endpoint, Kind, Model, Origin, Protocol, RateLimit, RequestTimeouts, Server, Setting,
+    Config, Endpoint, HostHeader, Kind, Model, Origin, Protocol, RateLimit, RequestTimeouts,
+    Server, Setting,
 };
 
 /// One line of a table: setting, value, where from.
@@ -162,13 +163,18 @@ fn server_row(server: &Server, origin: String) -> Row {
         Kind::Webhook(spec) => format!("webhook {spec}"),
         Kind::Seldon(spec) => format!("seldon {spec}"),
     };
+    let host = match &server.host_header {
+        HostHeader::Pass => String::new(),
+        HostHeader::Upstream => ", hostHeader upstream".to_owned(),
+        HostHeader::Given(host) => format!(", hostHeader {host}"),
+    };
     let protocol = match server.protocol {
         Protocol::Auto => String::new(),
         other => format!(", protocol {}", other.as_str()),
     };
     (
         "server",
-        format!("{}: {how}{protocol}", server.name),
+        format!("{}: {how}{protocol}{host}", server.name),
         origin,
     )
 }

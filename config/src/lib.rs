@@ -58,7 +58,8 @@ pub use process::{
 };
 pub use seldon::SeldonSpec;
 pub use server::{
-    Endpoint, Filling, Kind, ProcessSpec, Protocol, Replication, Server, StaticSpec, UpstreamTls,
+    Endpoint, Filling, HostHeader, Kind, ProcessSpec, Protocol, Replication, Server, StaticSpec,
+    UpstreamTls,
 };
 pub use store::{Reloaded, Store};
 pub use template::Template;

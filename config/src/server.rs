@@ -25,6 +25,8 @@ pub struct Server {
     pub max_replicas: Option<u32>,
     /// Which HTTP its replicas are spoken to.
     pub protocol: Protocol,
+    /// What its replicas are told as the host.
+    pub host_header: HostHeader,
     /// How its replicas are run.
     pub kind: Kind,
     /// What its models use where they set nothing themselves.
@@ -44,6 +46,18 @@ pub enum Protocol {
     H2c,
     /// `h2`: HTTP/2 under TLS.
     H2,
+}
+
+/// What replicas are told as the host: `Host`, or `:authority` in HTTP/2.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    /// `pass`: what the caller said.
+    #[default]
+    Pass,
+    /// `upstream`: their own address.
+    Upstream,
+    /// This one.
+    Given(String),
 }
 
 /// How a server's replicas are run.

@@ -27,6 +27,8 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `stall` | announces more than it sends, then does nothing |
 /// | `hang` | does nothing |
 /// | `slow-events` | 200 `text/event-stream` at once, two of OpenAI's events after 0.8 s each, then the end |
+/// | `die` | resets the connection 0.3 s after the request |
+/// | `fields` | 200 `hello` with 120 header fields |
 /// | `late` | 200 `late`, a second after the request |
 /// | `close-after` | 200, then closes without having said so |
 /// | `large` | 16 MiB |
@@ -220,6 +222,16 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
                 stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())?;
             }
             stream.write_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")?;
+        }
+        "die" => {
+            thread::sleep(Duration::from_millis(300));
+            reset(stream);
+            return Ok(false);
+        }
+        "fields" => {
+            let fields: String = (0..120).map(|n| format!("x-{n}: {n}\r\n")).collect();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n{fields}\r\nhello");
+            stream.write_all(head.as_bytes())?;
         }
         "late" => {
             thread::sleep(Duration::from_secs(1));

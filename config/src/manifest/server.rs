@@ -3,7 +3,7 @@
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::{kubernetes, overrides, process, seldon, static_endpoints, webhook};
 use crate::suggest::hint;
-use crate::{Env, Kind, ObjectLocation, Origin, Protocol, Server};
+use crate::{Endpoint, Env, HostHeader, Kind, ObjectLocation, Origin, Protocol, Server};
 
 /// The ways to run replicas.
 const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
@@ -24,6 +24,9 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
     let protocol = spec
         .get("protocol")
         .map_or(Some(Protocol::default()), |value| read_protocol(&value));
+    let host_header = spec
+        .get("hostHeader")
+        .map_or(Some(HostHeader::default()), |value| read_host(&value));
     let kind = read_kind(spec, &place, env);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
@@ -42,6 +45,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         concurrency,
         max_replicas,
         protocol,
+        host_header: host_header?,
         kind,
         overrides,
     })
@@ -100,6 +104,21 @@ fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
         value.wrong(&format!("auto, http1, h2c or h2{hint}"));
     }
     protocol
+}
+
+/// `pass`, `upstream`, or a host.
+fn read_host(value: &Value<'_>) -> Option<HostHeader> {
+    let text = value.text()?;
+    match text.as_str() {
+        "pass" => return Some(HostHeader::Pass),
+        "upstream" => return Some(HostHeader::Upstream),
+        host if Endpoint::parse(&format!("http://{host}")).is_some() => {}
+        _ => {
+            value.wrong("pass, upstream, or a host such as models.example.org or a.example:8080");
+            return None;
+        }
+    }
+    Some(HostHeader::Given(text))
 }
 
 /// `h2` is HTTP/2 under TLS, `h2c` without: endpoints must agree.

@@ -89,7 +89,9 @@ pub(super) async fn forward(
         } else {
             Keep::Nothing
         };
-        let request = outgoing.request(state, &upstream, &scheme, keep);
+        let (policy, api) = (&model.model.config.server.host_header, state.api.get());
+        let host = (policy, permit.authority(api));
+        let request = outgoing.request(state, &upstream, &scheme, host, keep);
         let error = match upstream.send(request).await {
             Ok(response) if is_unasked_switch(&response, state) => {
                 return Err(ProxyError::UpstreamReset { model: name() });
@@ -118,6 +120,9 @@ pub(super) async fn forward(
                 if !outgoing.is_replayable() || returned > RETURNS {
                     return Err(ProxyError::UpstreamReset { model: name() });
                 }
+            }
+            SendError::HeaderTooLarge => {
+                return Err(ProxyError::UpstreamHeader { model: name() });
             }
             SendError::Broken => return Err(ProxyError::UpstreamReset { model: name() }),
         }

@@ -11,6 +11,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
+use tailback_config::HostHeader;
 
 use crate::{
     exchange::{
@@ -162,6 +163,7 @@ impl UpstreamRequest {
         state: &Rc<StreamState>,
         upstream: &Upstream,
         scheme: &Scheme,
+        (policy, authority): (&HostHeader, &str),
         keep: Keep,
     ) -> Request<RequestBody> {
         let body = match std::mem::replace(&mut self.payload, Payload::Spent) {
@@ -188,6 +190,7 @@ impl UpstreamRequest {
             Keep::Nothing => std::mem::take(&mut self.headers),
             Keep::Copy => self.headers.clone(),
         };
+        write_host(request.headers_mut(), policy, authority);
         match upstream {
             Upstream::Http2(_) => to_http2(&mut request, scheme),
             Upstream::Http1(_) => {
@@ -236,6 +239,19 @@ impl UpstreamRequest {
     /// Whether it can be sent once more.
     pub(super) fn is_replayable(&self) -> bool {
         !matches!(self.payload, Payload::Spent)
+    }
+}
+
+/// Names the host as the replica's server wants it. HTTP/1.0 needs none, which HTTP/1.1 does
+/// (RFC 9112, 3.2).
+fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
+    let host = match policy {
+        HostHeader::Pass if headers.contains_key(HOST) => return,
+        HostHeader::Pass | HostHeader::Upstream => authority,
+        HostHeader::Given(host) => host,
+    };
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(HOST, host);
     }
 }
 

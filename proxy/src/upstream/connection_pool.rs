@@ -7,6 +7,7 @@ use std::{
 };
 
 use tailback_config::Limits;
+use tailback_scaler::clock::Nanos;
 use tokio::sync::Mutex;
 
 use super::{
@@ -98,10 +99,11 @@ impl ConnectionPool {
                     Some(alone)
                 }
             };
+            let begun = Nanos::now();
             let (io, spoken) = connector.open(offer, authority).await?;
             Ok::<_, ConnectError>(match spoken {
                 Offer::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
-                _ => Upstream::Http1(Http1::open(io, limits).await?),
+                _ => Upstream::Http1(Http1::open(io, limits, Nanos::now().since(begun)).await?),
             })
         };
         let opened = tokio::time::timeout(limit, opening).await;
@@ -159,7 +161,7 @@ mod tests {
         let (pool, mut ends) = (ConnectionPool::default(), Vec::new());
         for _ in 0..count {
             let io = Transport::clear(TcpStream::connect(address).await.unwrap());
-            let connection = Http1::open(io, &config).await.unwrap();
+            let connection = Http1::open(io, &config, Duration::ZERO).await.unwrap();
             pool.give(Upstream::Http1(connection));
             ends.push(listener.accept().await.unwrap().0);
         }

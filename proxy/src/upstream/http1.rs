@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -16,6 +17,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tailback_config::Limits;
+use tailback_scaler::clock::Nanos;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,13 +37,38 @@ pub struct Http1 {
     closed: bool,
     /// Whether it has carried a request before.
     reused: bool,
+    /// A close so soon after a request was under way before that arrived.
+    race: Duration,
     /// Whether anything was received since the request was sent.
     answered: Rc<Cell<bool>>,
 }
 
+/// Bounds of the time within which a close is taken for one that was under way already.
+const SHORTEST_RACE: Duration = Duration::from_millis(20);
+const LONGEST_RACE: Duration = Duration::from_millis(100);
+
+/// A request on a connection that has been used before, which the replica may be closing.
+#[derive(Clone, Copy, Debug)]
+struct Race {
+    begun: Nanos,
+    /// The request may be run twice (RFC 9110, 9.2.2).
+    harmless: bool,
+}
+
+impl Race {
+    /// Whether it may be sent once more, as the connection closed at `now` without a byte.
+    fn is_lost(self, within: Duration, now: Nanos) -> bool {
+        self.harmless || now.since(self.begun) <= within
+    }
+}
+
 impl Http1 {
-    /// Speaks HTTP/1.1 on `io`.
-    pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
+    /// Speaks HTTP/1.1 on `io`, which it took `connecting` to open.
+    pub(super) async fn open(
+        io: Transport<TcpStream>,
+        limits: &Limits,
+        connecting: Duration,
+    ) -> io::Result<Self> {
         let answered = Rc::new(Cell::new(false));
         let io = TokioIo::new(ReadTrackingIo::new(io, answered.clone()));
         let mut builder = http1::Builder::new();
@@ -54,6 +81,7 @@ impl Http1 {
             connection: Box::pin(connection),
             closed: false,
             reused: false,
+            race: (2 * connecting).clamp(SHORTEST_RACE, LONGEST_RACE),
             answered,
         })
     }
@@ -106,7 +134,10 @@ impl Http1 {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Received>, SendError>> {
         self.answered.set(false);
-        let reused = std::mem::replace(&mut self.reused, true);
+        let race = std::mem::replace(&mut self.reused, true).then(|| Race {
+            begun: Nanos::now(),
+            harmless: request.method().is_idempotent(),
+        });
         // Handed over before there is a future, which would keep room for it.
         let response = self.sender.try_send_request(request);
         async move {
@@ -123,7 +154,7 @@ impl Http1 {
                 }
             })
             .await;
-            self.understood(result, reused)
+            self.understood(result, race)
         }
     }
 
@@ -131,17 +162,45 @@ impl Http1 {
     fn understood(
         &self,
         result: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-        reused: bool,
+        race: Option<Race>,
     ) -> Result<Response<Received>, SendError> {
+        // A replica that has worked on it, and died of it, closes later than that.
+        let unprocessed = || {
+            let lost = race.is_some_and(|race| race.is_lost(self.race, Nanos::now()));
+            lost && !self.answered.get()
+        };
         match result {
             Some(Ok(response)) => Ok(response.map(Received::Http1)),
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Err(SendError::NotSent(Box::new(request))),
-                None if reused && !self.answered.get() => Err(SendError::Unprocessed(None)),
+                None if error.error().is_parse_too_large() => Err(SendError::HeaderTooLarge),
+                None if unprocessed() => Err(SendError::Unprocessed(None)),
                 None => Err(SendError::Broken),
             },
-            None if reused && !self.answered.get() => Err(SendError::Unprocessed(None)),
+            None if unprocessed() => Err(SendError::Unprocessed(None)),
             None => Err(SendError::Broken),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_processed_is_sent_again_only_if_that_does_no_harm() {
+        let within = SHORTEST_RACE;
+        for (milliseconds, harmless, again) in [
+            (0, false, true),
+            (20, false, true),
+            (21, false, false),
+            (1000, false, false),
+            (1000, true, true),
+        ] {
+            let begun = Nanos(5);
+            let race = Race { begun, harmless };
+            let now = begun + Duration::from_millis(milliseconds);
+            assert_eq!(race.is_lost(within, now), again, "{milliseconds} ms");
         }
     }
 }

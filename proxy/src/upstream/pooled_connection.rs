@@ -31,6 +31,12 @@ impl Permit {
         &self.replica
     }
 
+    /// Where requests of this protocol go, as a Host has it.
+    #[must_use]
+    pub fn authority(&self, api: ApiProtocol) -> &str {
+        self.pool(api).1
+    }
+
     /// Where requests of this dialect go: gRPC to the replica's own port for it,
     /// if it has one.
     pub(super) fn pool(&self, api: ApiProtocol) -> (&ConnectionPool, &str) {

@@ -193,3 +193,24 @@ fn several_proxies_need_replicas_that_all_of_them_reach() {
         ("tailback-admin", "tailback", None)
     );
 }
+
+#[test]
+fn a_server_says_what_its_replicas_are_told_as_the_host() {
+    use crate::HostHeader;
+    for (text, expected) in [
+        ("", HostHeader::Pass),
+        ("hostHeader: pass", HostHeader::Pass),
+        ("hostHeader: upstream", HostHeader::Upstream),
+        (
+            "hostHeader: models.example.org:8080",
+            HostHeader::Given("models.example.org:8080".into()),
+        ),
+    ] {
+        let config = parse(&with_server(text, ""));
+        assert_eq!(config.models["m"].server.host_header, expected, "{text}");
+        assert!(
+            crate::describe(&config)
+                .contains(&text.replace(": ", " ").replace("hostHeader pass", ""))
+        );
+    }
+}

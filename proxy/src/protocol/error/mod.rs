@@ -74,6 +74,11 @@ pub enum ProxyError {
         /** the model */
         model: String,
     },
+    /// The replica's answer has a header that is too large.
+    UpstreamHeader {
+        /** the model */
+        model: String,
+    },
     /// The replica took longer than this allows.
     UpstreamSlow(Limit),
     /// The time that the caller gave is over.
@@ -101,9 +106,10 @@ impl ProxyError {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::QueueFull { .. } | Self::NoRoom => StatusCode::TOO_MANY_REQUESTS,
             Self::HeldTooLong { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unreachable { .. } | Self::UpstreamReset { .. } | Self::WrongProtocol { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Unreachable { .. }
+            | Self::UpstreamReset { .. }
+            | Self::UpstreamHeader { .. }
+            | Self::WrongProtocol { .. } => StatusCode::BAD_GATEWAY,
             Self::UpstreamSlow(_) | Self::PastDeadline => StatusCode::GATEWAY_TIMEOUT,
             Self::CallerSlow => StatusCode::REQUEST_TIMEOUT,
         }
@@ -126,7 +132,7 @@ impl ProxyError {
             Self::HeldTooLong { .. } | Self::Unreachable { .. } | Self::UpstreamReset { .. } => {
                 GrpcCode::Unavailable
             }
-            Self::WrongProtocol { .. } => GrpcCode::Internal,
+            Self::WrongProtocol { .. } | Self::UpstreamHeader { .. } => GrpcCode::Internal,
             Self::UpstreamSlow(_) | Self::PastDeadline | Self::CallerSlow => {
                 GrpcCode::DeadlineExceeded
             }
@@ -155,7 +161,9 @@ impl ProxyError {
             Self::QueueFull { .. } | Self::NoRoom => Some(Outcome::QueueFull),
             Self::HeldTooLong { .. } => Some(Outcome::HeldTooLong),
             Self::Unreachable { .. } => Some(Outcome::Unreachable),
-            Self::UpstreamReset { .. } => Some(Outcome::UpstreamReset),
+            Self::UpstreamReset { .. } | Self::UpstreamHeader { .. } => {
+                Some(Outcome::UpstreamReset)
+            }
             Self::UpstreamSlow(_) => Some(Outcome::UpstreamSlow),
             Self::CallerSlow => Some(Outcome::CallerSlow),
             Self::CallerGone => Some(Outcome::CallerGone),
@@ -211,6 +219,12 @@ impl ProxyError {
             }
             Self::UpstreamReset { model } => {
                 format!("the replica of model {model:?} closed the connection before it answered")
+            }
+            Self::UpstreamHeader { model } => {
+                format!(
+                    "the answer of model {model:?}'s replica has too many header fields, or too large \
+                     ones; TAILBACK_HEADER_MAX_FIELDS says how many are read"
+                )
             }
             Self::UpstreamSlow(limit) => {
                 format!("the replica took longer than {} allows", limit.name())
