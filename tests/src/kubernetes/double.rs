@@ -125,6 +125,15 @@ impl Double {
         self.shared.journal.lock().expect("journal").clone()
     }
 
+    /// Most connections that were open at once.
+    ///
+    /// # Panics
+    /// If another use of the count did.
+    #[must_use]
+    pub fn most_connections(&self) -> usize {
+        self.shared.connections.0.lock().expect("connections").1
+    }
+
     /// Starts what else is in a cluster: the controllers of Deployments,
     /// ReplicaSets, StatefulSets and EndpointSlices, the garbage collector, and
     /// `kubelet`, which runs the pods.

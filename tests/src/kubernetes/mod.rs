@@ -70,7 +70,34 @@ pub struct Shared {
     tokens: Tokens,
     resources: RwLock<Vec<Arc<Resource>>>,
     journal: Mutex<Vec<Asked>>,
+    connections: Connections,
     programs: Arc<Programs>,
+}
+
+/// How many connections are open, and most that were at once.
+#[derive(Clone, Debug, Default)]
+struct Connections(Arc<Mutex<(usize, usize)>>);
+
+/// A connection that is open.
+struct Open(Connections);
+
+// === impl Connections ===
+
+impl Connections {
+    fn open(&self) -> Open {
+        let mut counts = self.0.lock().expect("connections");
+        counts.0 += 1;
+        counts.1 = counts.1.max(counts.0);
+        Open(self.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Ok(mut counts) = self.0.0.lock() {
+            counts.0 -= 1;
+        }
+    }
 }
 
 /// A request for objects that was answered, for tests to look at.
@@ -102,6 +129,7 @@ impl Default for Shared {
             tokens: Tokens::default(),
             resources: RwLock::new(Resource::built_in().into_iter().map(Arc::new).collect()),
             journal: Mutex::default(),
+            connections: Connections::default(),
             programs: Arc::default(),
         }
     }

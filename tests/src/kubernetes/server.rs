@@ -55,6 +55,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, address: S
 
 async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
+    let _open = shared.connections.open();
     let mut cuts = shared.faults.cuts();
     let service = service_fn(move |request| answer(shared.clone(), request));
     let connection = http1::Builder::new()

@@ -21,6 +21,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     request: Request<Vec<u8>>,
 ) -> Result<T, ApiError> {
     let unreachable = |why: String| ApiError::Unreachable(why);
+    let _turn = cluster.turn().await;
     let client = cluster.client().await.map_err(|e| {
         let error = unreachable(e.to_string());
         note(cluster, Some(&error));

@@ -9,7 +9,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use kube::{Client, Config, config::KubeConfigOptions};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 
@@ -48,10 +48,23 @@ pub enum ClusterError {
     Slow,
 }
 
+/// Requests at once, beside watches: each takes a connection. Further ones wait
+/// their turn.
+const CALLS: usize = 16;
+
 /// The cluster of this process.
-#[derive(Default)]
 pub(crate) struct Cluster {
     known: Mutex<Option<Known>>,
+    calls: Semaphore,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            calls: Semaphore::new(CALLS),
+        }
+    }
 }
 
 /// There is one API server, and all who ask it hear of its outages.
@@ -74,6 +87,12 @@ impl Cluster {
     /// Whether it answers.
     pub(crate) fn reachability(&self) -> &'static Reachability {
         &REACHABILITY
+    }
+
+    /// Waits for the turn of a request, which is over when this is dropped.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.calls.acquire().await.ok()
     }
 
     pub(crate) async fn client(&self) -> Result<Client, ClusterError> {

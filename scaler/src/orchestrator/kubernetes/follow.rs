@@ -7,11 +7,10 @@ use std::{
 };
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Api, core::DynamicObject};
+use kube::{Api, ResourceExt, core::DynamicObject};
 use tailback_config::{KubernetesSpec, Model, Source};
 use tokio::{
     sync::{OnceCell, mpsc},
-    task::JoinSet,
     time::sleep,
 };
 
@@ -19,10 +18,11 @@ use super::{
     cluster::Cluster,
     deletion_cost::DeletionCosts,
     discovery::resolve,
+    informer::Informers,
     members::{Running, Waiting},
     scale::{self, Scale},
     state::WorkloadState,
-    watch::{Only, Scope, WatchEvent, watch},
+    watch::{Only, Scope, WatchEvent},
     workload::{CountAt, Observed, Workload},
 };
 use crate::{
@@ -30,14 +30,33 @@ use crate::{
     orchestrator::{Events, ScaleError},
 };
 
+/// The label of an EndpointSlice that names its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Where time alone may change what there is.
 const LOOK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
+/// What all followers share.
+pub(super) struct Shared {
+    cluster: Arc<Cluster>,
+    workloads: Informers<DynamicObject>,
+    slices: Informers<EndpointSlice>,
+}
+
+impl Shared {
+    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
+        Self {
+            workloads: Informers::new(cluster.clone()),
+            slices: Informers::new(cluster.clone()),
+            cluster,
+        }
+    }
+}
+
 /// A workload: what is known of it, and the way to scale it.
 pub(super) struct Follower {
-    cluster: Arc<Cluster>,
+    shared: Arc<Shared>,
     spec: KubernetesSpec,
     server: String,
     target: OnceCell<Workload>,
@@ -68,13 +87,13 @@ impl Follower {
     /// A follower of what `spec` names, for `models`; the task that follows is to
     /// be [run](Self::run).
     pub(super) fn new(
-        cluster: Arc<Cluster>,
+        shared: Arc<Shared>,
         server: &str,
         spec: KubernetesSpec,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<Note>) {
         let (notes, inbox) = mpsc::unbounded_channel();
         let follower = Self {
-            cluster,
+            shared,
             spec,
             server: server.to_owned(),
             target: OnceCell::new(),
@@ -98,11 +117,11 @@ impl Follower {
             (known.desired, known.ready.clone())
         };
         if desired.is_some_and(|desired| desired > replicas) && target.weighs_pods() {
-            let (cluster, namespace) = (&self.cluster, &target.namespace);
+            let (cluster, namespace) = (&self.shared.cluster, &target.namespace);
             self.costs.mark(cluster, namespace, &ready, replicas).await;
         }
         let asked = Nanos::now();
-        let scale = scale::write(&self.cluster, target, replicas).await?;
+        let scale = scale::write(&self.shared.cluster, target, replicas).await?;
         self.tell(Note::Answered {
             scale,
             from: desired,
@@ -116,12 +135,12 @@ impl Follower {
             let namespace = match &self.spec.namespace {
                 Some(namespace) => namespace.clone(),
                 None => {
-                    let client = self.cluster.client().await;
+                    let client = self.shared.cluster.client().await;
                     let client = client.map_err(|e| ScaleError::Failed(e.to_string()))?;
                     client.default_namespace().to_owned()
                 }
             };
-            resolve(&self.cluster, &self.spec, &namespace).await
+            resolve(&self.shared.cluster, &self.spec, &namespace).await
         };
         self.target.get_or_try_init(resolve).await
     }
@@ -142,18 +161,22 @@ impl Follower {
         let target = self
             .find(&mut inbox, &mut state, &mut models, &events)
             .await;
-        let mut watches = JoinSet::new();
-        let (objects, mut workload) = mpsc::unbounded_channel();
-        watches.spawn(watch(
-            self.cluster.clone(),
-            workload_scope(&target),
-            objects,
-        ));
-        let (objects, mut slices) = mpsc::unbounded_channel();
-        if let Source::Service(service) = &self.spec.source {
-            let scope = slice_scope(&target.namespace, &service.name);
-            watches.spawn(watch(self.cluster.clone(), scope, objects));
-        }
+        let mut workload = self.shared.workloads.subscribe(
+            target.collection(),
+            || workload_scope(&target),
+            ResourceExt::name_any,
+            &target.name,
+        );
+        let mut slices = match &self.spec.source {
+            Source::Service(service) => self.shared.slices.subscribe(
+                target.namespace.clone(),
+                || slice_scope(&target.namespace),
+                service_of,
+                &service.name,
+            ),
+            // Nothing will be heard.
+            Source::Endpoints(_) => mpsc::unbounded_channel().1,
+        };
         // Its count has to be read elsewhere.
         let mut unread = Unread::No;
         let mut retry = FIRST_RETRY;
@@ -250,7 +273,7 @@ impl Follower {
             Unread::Now => {}
             Unread::Again => sleep(retry).await,
         }
-        scale::read(&self.cluster, target).await
+        scale::read(&self.shared.cluster, target).await
     }
 
     /// Tells all its models what there is.
@@ -310,20 +333,29 @@ fn workload_scope(target: &Workload) -> Scope<DynamicObject> {
     let (resource, namespace) = (target.api_resource(), target.namespace.clone());
     Scope {
         api: Box::new(move |client| Api::namespaced_with(client, &namespace, &resource)),
-        only: Only::Named(target.name.clone()),
+        only: Only::All,
         group: target.group.clone(),
         resource: target.resource.clone(),
         namespace: target.namespace.clone(),
     }
 }
 
-fn slice_scope(namespace: &str, service: &str) -> Scope<EndpointSlice> {
+fn slice_scope(namespace: &str) -> Scope<EndpointSlice> {
     let of = namespace.to_owned();
     Scope {
         api: Box::new(move |client| Api::namespaced(client, &of)),
-        only: Only::Labelled(format!("kubernetes.io/service-name={service}")),
+        only: Only::Labelled(SERVICE_NAME.into()),
         group: "discovery.k8s.io".into(),
         resource: "endpointslices".into(),
         namespace: namespace.to_owned(),
     }
+}
+
+/// The Service that a slice is of.
+fn service_of(slice: &EndpointSlice) -> String {
+    slice
+        .labels()
+        .get(SERVICE_NAME)
+        .cloned()
+        .unwrap_or_default()
 }

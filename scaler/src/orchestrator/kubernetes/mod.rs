@@ -1,7 +1,8 @@
 //! Workloads in a Kubernetes cluster: anything that has a `scale` subresource.
 //!
-//! Per workload one [`follow`]er: it watches the object and the EndpointSlices of
-//! its Service and tells the scaler of the replicas; it asks for counts by the
+//! Per workload one [`follow`]er: it hears of the object and the EndpointSlices of
+//! its Service, by watches that all followers in a namespace share ([`informer`]),
+//! and tells the scaler of the replicas; it asks for counts by the
 //! `scale` subresource. What the cluster does not say, or cannot be asked, leaves
 //! everything as it was: the data plane goes on with the endpoints it has.
 //!
@@ -17,6 +18,7 @@ mod discovery;
 pub(crate) mod endpoints;
 pub(crate) mod error;
 mod follow;
+mod informer;
 mod members;
 mod models;
 mod reachability;
@@ -34,10 +36,7 @@ use async_trait::async_trait;
 use tailback_config::{KubernetesSpec, Model};
 use tokio::task::JoinHandle;
 
-use self::{
-    cluster::Cluster,
-    follow::{Follower, Note},
-};
+use self::follow::{Follower, Note, Shared};
 pub use self::{
     cluster::{ClusterError, find},
     models::models,
@@ -47,7 +46,7 @@ use super::{Events, Orchestrator, ScaleError, StateSource};
 /// Scales workloads in the cluster that the kubeconfig, or the service account,
 /// names. Needs a tokio runtime around it.
 pub struct Kubernetes {
-    cluster: Arc<Cluster>,
+    shared: Arc<Shared>,
     events: Events,
     followed: Mutex<Vec<Followed>>,
 }
@@ -72,7 +71,7 @@ impl Kubernetes {
     #[must_use]
     pub fn new(events: Events) -> Self {
         Self {
-            cluster: Arc::default(),
+            shared: Arc::new(Shared::new(Arc::default())),
             events,
             followed: Mutex::default(),
         }
@@ -84,7 +83,7 @@ impl Kubernetes {
     }
 
     fn begin(&self, server: &str, spec: KubernetesSpec) -> Followed {
-        let (follower, inbox) = Follower::new(self.cluster.clone(), server, spec.clone());
+        let (follower, inbox) = Follower::new(self.shared.clone(), server, spec.clone());
         let task = tokio::spawn(follower.clone().run(inbox, self.events.clone()));
         Followed {
             server: server.to_owned(),

@@ -80,7 +80,6 @@ impl<K: Resource> Scope<K> {
 
 /// Which objects of a kind.
 pub(crate) enum Only {
-    Named(String),
     Labelled(String),
     All,
 }
@@ -178,7 +177,6 @@ fn config(only: &Only) -> watcher::Config {
     let length = LENGTH + SPREAD.mul_f64(fastrand::f64());
     let config = watcher::Config::default().timeout(length.as_secs() as u32);
     match only {
-        Only::Named(name) => config.fields(&format!("metadata.name={name}")),
         Only::Labelled(labels) => config.labels(labels),
         Only::All => config,
     }

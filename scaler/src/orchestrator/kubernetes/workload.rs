@@ -44,6 +44,16 @@ impl Workload {
         )
     }
 
+    /// All workloads of its kind in its namespace, by a path.
+    pub(super) fn collection(&self) -> String {
+        format!(
+            "{}/namespaces/{}/{}",
+            self.group_path(),
+            self.namespace,
+            self.resource
+        )
+    }
+
     /// For kube-rs, to watch it.
     pub(super) fn api_resource(&self) -> ApiResource {
         let api_version = match &*self.group {
