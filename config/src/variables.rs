@@ -111,7 +111,7 @@ pub const VARIABLES: &[Variable] = &[
     model(
         "TAILBACK_SCALING_STABILITY_SECONDS",
         "60",
-        "seconds the replica set must be unchanged before scale-down, ten times as many by a tenth or less; 0: no wait",
+        "seconds for which the replicas must have been the same before scale-down, ten times as long before a tenth of them or fewer go; 0: no wait",
     ),
     model(
         "TAILBACK_SCALING_TARGET_WAIT_SECONDS",
@@ -191,7 +191,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_HOLD_MAX_BYTES",
         "268435456",
-        "bytes that requests which wait, for the rest of their body or for a replica, may have in memory of their bodies, all together; 0: none",
+        "bytes of bodies that may be in memory, of all requests together that wait for a replica or for the rest of their body; 0: none",
     ),
     process(
         "TAILBACK_MAX_CONNECTIONS",
@@ -206,7 +206,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_TLS_CERT",
         NONE,
-        "file with the listener's certificate and its chain (PEM): callers are spoken to by TLS",
+        "file with the listener's certificate and its chain (PEM): callers connect by TLS",
     ),
     process(
         "TAILBACK_TLS_KEY",

@@ -266,3 +266,6 @@ pub fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The reference lists every error as callers get it.
+
+use std::{fs, path::Path};
+
+use super::*;
+
+/// One of each; of [`ProxyError::Unnamed`] one of each fault.
+fn samples() -> Vec<ProxyError> {
+    let model = || "NAME".to_owned();
+    let mut samples = vec![
+        ProxyError::UnknownModel(model()),
+        ProxyError::NoModel,
+        ProxyError::BadModelHeader,
+        ProxyError::BadHost,
+        ProxyError::BadLength,
+        ProxyError::GrpcNeedsHttp2,
+        ProxyError::NoMethod,
+        ProxyError::Repository,
+        ProxyError::NoGrpc { model: model() },
+        ProxyError::WrongProtocol { model: model() },
+        ProxyError::Connect,
+        ProxyError::NoRoom,
+        ProxyError::QueueFull {
+            model: model(),
+            limit: 10_000,
+        },
+        ProxyError::HeldTooLong {
+            model: model(),
+            seconds: 300.0,
+            retry_after: 1,
+        },
+        ProxyError::Unreachable { model: model() },
+        ProxyError::UpstreamReset { model: model() },
+        ProxyError::UpstreamHeader { model: model() },
+        ProxyError::UpstreamSlow(Limit::ResponseHeader),
+        ProxyError::PastDeadline,
+        ProxyError::CallerSlow,
+        ProxyError::CallerGone,
+    ];
+    let faults = [
+        Fault::NotJson,
+        Fault::NotForm,
+        Fault::NotMessage,
+        Fault::Absent,
+        Fault::AbsentInMessage,
+        Fault::Twice,
+        Fault::TwiceInMessage,
+        Fault::NotText,
+        Fault::TooLong,
+        Fault::Compressed,
+        Fault::TooFar(1_048_576),
+    ];
+    samples.extend(faults.into_iter().map(ProxyError::Unnamed));
+    samples
+}
+
+/// Does not compile when there is another variant: then it needs a sample, and a
+/// row in the reference.
+fn is_sampled(error: &ProxyError) {
+    match error {
+        ProxyError::UnknownModel(_)
+        | ProxyError::NoModel
+        | ProxyError::BadModelHeader
+        | ProxyError::BadHost
+        | ProxyError::BadLength
+        | ProxyError::GrpcNeedsHttp2
+        | ProxyError::NoMethod
+        | ProxyError::Repository
+        | ProxyError::NoGrpc { .. }
+        | ProxyError::WrongProtocol { .. }
+        | ProxyError::Connect
+        | ProxyError::NoRoom
+        | ProxyError::QueueFull { .. }
+        | ProxyError::HeldTooLong { .. }
+        | ProxyError::Unreachable { .. }
+        | ProxyError::UpstreamReset { .. }
+        | ProxyError::UpstreamHeader { .. }
+        | ProxyError::UpstreamSlow(_)
+        | ProxyError::PastDeadline
+        | ProxyError::CallerSlow
+        | ProxyError::CallerGone => {}
+        ProxyError::Unnamed(fault) => match fault {
+            Fault::NotJson
+            | Fault::NotForm
+            | Fault::NotMessage
+            | Fault::Absent
+            | Fault::AbsentInMessage
+            | Fault::Twice
+            | Fault::TwiceInMessage
+            | Fault::NotText
+            | Fault::TooLong
+            | Fault::Compressed
+            | Fault::TooFar(_) => {}
+        },
+    }
+}
+
+#[test]
+fn the_reference_lists_every_error_with_status_code_and_outcome() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/errors.md");
+    let page = fs::read_to_string(page).unwrap();
+    for error in samples() {
+        is_sampled(&error);
+        let message = format!("`{}`", error.message());
+        let row = page.lines().find(|line| line.contains(&message));
+        let row = row.unwrap_or_else(|| panic!("{message} is not in errors.md"));
+        if matches!(error, ProxyError::Unnamed(_)) {
+            continue; // they share a row
+        }
+        // Over HTTP/1.1 there is no gRPC status to give.
+        let code = match error {
+            ProxyError::GrpcNeedsHttp2 => "–".to_owned(),
+            _ => format!("`{}`", error.code().label()),
+        };
+        let outcome = error.outcome();
+        let outcome = outcome.map_or_else(|| "–".to_owned(), |o| format!("`{}`", o.label()));
+        let expected = format!("| {} | {code} | {outcome} | ", error.status().as_u16());
+        assert!(row.starts_with(&expected), "expected {expected} in {row}");
+    }
+}
