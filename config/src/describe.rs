@@ -222,6 +222,7 @@ mod tests {
         let env = all.iter().map(|variable| {
             let value = match (variable.name, variable.default) {
                 ("TAILBACK_ADMIN_TOKEN", _) => "0123456789abcdef",
+                ("TAILBACK_CORS_ORIGINS", _) => "https://a.example",
                 // Where there is none, or it is worked out at the start.
                 (_, NONE | OWN_NAMESPACE) => "name",
                 (_, CORES | FROM_DESCRIPTORS) => "7",

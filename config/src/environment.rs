@@ -14,8 +14,8 @@ pub(crate) use self::model::ModelDefaults;
 use crate::variables::{VARIABLES, Variable};
 use crate::yaml::quote;
 use crate::{
-    AccessLog, Env, Error, Limits, ListenerTls, LogFormat, Origin, Process, Setting, Timeouts,
-    TlsVersion, Token, number,
+    AccessLog, Cors, Env, Error, Limits, ListenerTls, LogFormat, Origin, Process, Setting,
+    Timeouts, TlsVersion, Token, cors, number,
 };
 
 /// What all variables together say.
@@ -109,6 +109,7 @@ impl Reader<'_> {
         );
         let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
         let tls = self.tls();
+        let cors = self.cors();
         let cluster_models = self.cluster_models();
         let peers = self.peers();
         let connections = self.optional(
@@ -141,10 +142,38 @@ impl Reader<'_> {
                 connections,
             },
             tls: tls?,
+            cors: cors?,
             cluster_models: cluster_models?,
             peers: peers?,
             set: std::mem::take(&mut self.set),
         })
+    }
+
+    /// What the `TAILBACK_CORS_…` variables say together.
+    fn cors(&mut self) -> Option<Option<Cors>> {
+        let origins = self.optional(
+            "TAILBACK_CORS_ORIGINS",
+            cors::origins,
+            "*, or origins such as https://chat.example.org or http://localhost:3000, separated by commas",
+        );
+        let methods = self.value(
+            "TAILBACK_CORS_METHODS",
+            cors::methods,
+            "methods such as GET, POST",
+        );
+        let headers = self.value(
+            "TAILBACK_CORS_HEADERS",
+            cors::headers,
+            "*, or names of header fields, separated by commas",
+        );
+        let max_age = self.value("TAILBACK_CORS_MAX_AGE_SECONDS", number::seconds, SECONDS);
+        let (methods, headers, max_age) = (methods?, headers?, max_age?);
+        Some(origins.map(|origins| Cors {
+            origins,
+            methods,
+            headers,
+            max_age,
+        }))
     }
 
     /// What the `TAILBACK_TLS_…` variables say together.

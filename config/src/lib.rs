@@ -13,6 +13,7 @@
 
 mod cluster;
 mod config;
+mod cors;
 mod describe;
 mod endpoint;
 mod env;
@@ -42,6 +43,7 @@ mod yaml;
 
 pub use cluster::{ClusterKind, ClusterObject};
 pub use config::Config;
+pub use cors::Cors;
 pub use describe::describe;
 pub use env::Env;
 pub use error::{Error, Errors, FieldLocation};

@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Cors;
+
 /// The process-wide settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -32,6 +34,8 @@ pub struct Process {
     pub limits: Limits,
     /// How callers are spoken to by TLS; `None`: in clear text.
     pub tls: Option<ListenerTls>,
+    /// Which pages of other origins may call; `None`: none.
+    pub cors: Option<Cors>,
     /// Which models are found in the cluster; `None`: only manifests say what is served.
     pub cluster_models: Option<ClusterModels>,
     /// Where other proxies are that act as one with this one; `None`: it is alone.

@@ -204,6 +204,26 @@ pub const VARIABLES: &[Variable] = &[
         "seconds a shutdown waits for upgraded connections (WebSocket) before it closes them",
     ),
     process(
+        "TAILBACK_CORS_ORIGINS",
+        NONE,
+        "origins whose pages may call from a browser, separated by commas, or `*` for all",
+    ),
+    process(
+        "TAILBACK_CORS_METHODS",
+        "GET, HEAD, POST, PUT, PATCH, DELETE",
+        "methods that those pages may use",
+    ),
+    process(
+        "TAILBACK_CORS_HEADERS",
+        "*",
+        "header fields that those pages may send, separated by commas, or `*` for all that they ask for",
+    ),
+    process(
+        "TAILBACK_CORS_MAX_AGE_SECONDS",
+        "600",
+        "seconds for which browsers may remember that; 0: not at all",
+    ),
+    process(
         "TAILBACK_TLS_CERT",
         NONE,
         "file with the listener's certificate and its chain (PEM): callers connect by TLS",

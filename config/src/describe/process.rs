@@ -13,7 +13,8 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
         false => Origin::Default.to_string(),
     };
     let (timeouts, limits, tls) = (&process.timeouts, &process.limits, process.tls.as_ref());
-    let peers = process.peers.as_ref();
+    let (peers, cors) = (process.peers.as_ref(), process.cors.as_ref());
+    let any = || "*".to_owned();
     let path = |path: Option<&PathBuf>| {
         path.map_or_else(|| NONE.to_owned(), |path| path.display().to_string())
     };
@@ -96,6 +97,32 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             "TAILBACK_TUNNEL_DRAIN_SECONDS",
         ),
         (
+            "CORS origins",
+            cors.map_or_else(
+                || NONE.to_owned(),
+                |cors| cors.origins.as_ref().map_or_else(any, |all| all.join(", ")),
+            ),
+            "TAILBACK_CORS_ORIGINS",
+        ),
+        (
+            "CORS methods",
+            cors.map_or_else(|| NONE.to_owned(), |cors| listed(&cors.methods)),
+            "TAILBACK_CORS_METHODS",
+        ),
+        (
+            "CORS headers",
+            cors.map_or_else(
+                || NONE.to_owned(),
+                |cors| cors.headers.as_ref().map_or_else(any, |all| listed(all)),
+            ),
+            "TAILBACK_CORS_HEADERS",
+        ),
+        (
+            "CORS max age",
+            cors.map_or_else(|| NONE.to_owned(), |cors| seconds(&cors.max_age)),
+            "TAILBACK_CORS_MAX_AGE_SECONDS",
+        ),
+        (
             "TLS certificate",
             path(tls.map(|tls| &tls.cert)),
             "TAILBACK_TLS_CERT",
@@ -153,4 +180,9 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
     .into_iter()
     .map(|(name, value, variable)| (name, value, from(variable)))
     .collect()
+}
+
+fn listed<T: ToString>(all: &[T]) -> String {
+    let all: Vec<_> = all.iter().map(T::to_string).collect();
+    all.join(", ")
 }

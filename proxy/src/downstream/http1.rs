@@ -22,6 +22,7 @@ use crate::{
     exchange::{Connection, LINGER, Phase, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
     pipeline,
+    protocol::cors,
 };
 
 /// Serves one connection to its end.
@@ -36,8 +37,13 @@ pub(super) async fn serve(
     let service = service_fn(|request: http::Request<Incoming>| {
         let (plane, state) = (plane.clone(), state.clone());
         async move {
+            let cors = plane.cors.as_ref();
+            let origin = cors.and_then(|cors| cors.allowed(request.headers()));
             let request = request.map(Received::Http1);
             let mut answer = pipeline::handle(&plane, &state, request).await;
+            if let Some(origin) = origin {
+                cors::allow(answer.headers_mut(), origin);
+            }
             if state.connection().is_closing() {
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);

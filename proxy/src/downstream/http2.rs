@@ -31,7 +31,7 @@ use crate::{
         keep_alive::{CALLER_SILENCE, Pinger},
     },
     pipeline::{self, ResponseBody},
-    protocol::ApiProtocol,
+    protocol::{ApiProtocol, cors},
     status::{GrpcCode, write_status},
 };
 
@@ -158,6 +158,8 @@ async fn stream(
         *go_on.status_mut() = StatusCode::CONTINUE;
         let _ = respond.send_informational(go_on);
     }
+    let cors = plane.cors.as_ref();
+    let origin = cors.and_then(|cors| cors.allowed(request.headers()));
     let (parts, body) = request.into_parts();
     let bare = parts.method == Method::HEAD;
     let body = if body.is_end_stream() {
@@ -193,6 +195,9 @@ async fn stream(
     let (mut parts, mut body) = answer.into_parts();
     parts.version = Version::HTTP_2;
     date::stamp(&mut parts.headers);
+    if let Some(origin) = origin {
+        cors::allow(&mut parts.headers, origin);
+    }
     let all = bare || http_body::Body::is_end_stream(&body);
     match respond.send_response(Response::from_parts(parts, ()), all) {
         Ok(_) if all => body.complete(),

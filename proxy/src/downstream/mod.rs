@@ -31,6 +31,7 @@ use crate::{
     exchange::{Connection, LINGER, Scheme, body::BufferBudget},
     models::{SharedRoutes, worker},
     net::{HttpVersion, Transport, detect, tls},
+    protocol::cors::Cors,
     telemetry::{access_log::AccessLog, metrics::ProxyMetrics},
 };
 
@@ -46,6 +47,8 @@ pub struct DataPlane {
     pub buffer_budget: BufferBudget,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Which pages of other origins may call; `None`: none.
+    pub cors: Option<Cors>,
     /// How callers are spoken to by TLS; `None`: in clear text.
     pub tls: Option<Arc<tls::Listener>>,
     /// Where finished requests are logged, if anywhere.

@@ -49,6 +49,11 @@ pub(super) async fn locate(
     }
     check_host(head)?;
     check_length(head)?;
+    if let Some(cors) = &plane.cors
+        && let Some(answer) = cors.preflight(&head.method, &head.headers)
+    {
+        return Ok(Located::Local(Box::new(answer.into())));
+    }
     let path = head.uri.path();
     let mut read = None;
     // Whether it is its own name that the request calls it by; else an alias, or not told apart.

@@ -3,6 +3,7 @@
 //! proxy answers itself ([`local_reply`]) and what errors look like ([`error`]).
 
 mod api;
+pub mod cors;
 pub mod error;
 pub mod grpc;
 pub mod local_reply;

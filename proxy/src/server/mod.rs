@@ -105,6 +105,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         metrics: ProxyMetrics::default(),
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
+        cors: process.cors.as_ref().map(crate::protocol::cors::Cors::new),
         tls: tls.clone(),
         access_log: access_log.as_ref().map(access_log::Running::log),
     });

@@ -1,0 +1,90 @@
+//! CORS: whether pages of other origins may call from a browser (Fetch, 3.2). The proxy answers
+//! for all replicas. Credentials of the browser's own, such as cookies, are not let through;
+//! `Authorization` is a header field like others.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+        ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    },
+};
+
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const VARIES: HeaderValue = HeaderValue::from_static("origin");
+const PREFLIGHT_VARIES: HeaderValue = HeaderValue::from_static(
+    "origin, access-control-request-method, access-control-request-headers",
+);
+
+/// What browsers are told.
+#[derive(Debug)]
+pub struct Cors {
+    origins: Option<Vec<String>>,
+    methods: HeaderValue,
+    headers: Option<HeaderValue>,
+    max_age: HeaderValue,
+}
+
+impl Cors {
+    /// As it is configured.
+    #[must_use]
+    pub fn new(config: &tailback_config::Cors) -> Self {
+        let listed = |all: Vec<&str>| HeaderValue::from_str(&all.join(", ")).unwrap_or(ANY);
+        Self {
+            origins: config.origins.clone(),
+            methods: listed(config.methods.iter().map(Method::as_str).collect()),
+            headers: (config.headers.as_ref())
+                .map(|all| listed(all.iter().map(|name| name.as_str()).collect())),
+            max_age: HeaderValue::from(config.max_age.as_secs()),
+        }
+    }
+
+    /// What to allow a request of a page: its origin, or any. `None` if it comes from no page, or
+    /// of one that may not call.
+    #[must_use]
+    pub fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
+        let origin = request.get(ORIGIN)?;
+        match &self.origins {
+            None => Some(ANY),
+            Some(all) => all
+                .iter()
+                .any(|one| one.as_bytes() == origin.as_bytes())
+                .then(|| origin.clone()),
+        }
+    }
+
+    /// The answer to a browser that asks first, if this is one.
+    #[must_use]
+    pub fn preflight(&self, method: &Method, request: &HeaderMap) -> Option<Response<Bytes>> {
+        let asks = *method == Method::OPTIONS
+            && request.contains_key(ORIGIN)
+            && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if !asks {
+            return None;
+        }
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let fields = response.headers_mut();
+        fields.insert(VARY, PREFLIGHT_VARIES);
+        if self.allowed(request).is_some() {
+            fields.insert(ACCESS_CONTROL_ALLOW_METHODS, self.methods.clone());
+            fields.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
+            let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS);
+            if let Some(headers) = self.headers.as_ref().or(asked) {
+                fields.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone());
+            }
+        }
+        Some(response)
+    }
+}
+
+/// Lets the page of a request that was [`allowed`](Cors::allowed) read its answer.
+pub fn allow(answer: &mut HeaderMap, origin: HeaderValue) {
+    if origin != ANY {
+        answer.append(VARY, VARIES);
+    }
+    answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
+}
