@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tailback_tests::{
-    cluster::{BODY, Cluster, desired, infer, last_decision, manifests},
+    cluster::{BODY, Cluster, NAMESPACE, desired, infer, last_decision, manifests},
     eventually,
     http::{Client, request},
     load::under_load,
@@ -119,8 +119,38 @@ fn busy_pods_survive_a_scale_down() {
         .double
         .asked()
         .into_iter()
-        .filter(|asked| asked.resource == "pods" && asked.verb == "patch" && asked.code == 200);
+        .filter(|asked| asked.resource == "pods" && asked.verb == "patch" && asked.code == 200)
+        .filter(|asked| asked.body["metadata"]["annotations"].is_object());
     assert_eq!(marked.count(), 2);
+}
+
+#[test]
+fn what_a_leader_before_us_marked_for_scale_down_is_unmarked_and_what_people_set_stays() {
+    const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    let cluster = Cluster::start(3, "0");
+    let proxy = cluster.serve(&manifests("replicas: 3"));
+    eventually("three pods", || proxy.ready("m") == 3);
+    let mut names: Vec<_> = cluster
+        .pods()
+        .iter()
+        .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    // Those that are alike go by their names: these two stay.
+    for (name, cost) in [(&names[1], "-999999"), (&names[2], "7")] {
+        let patch = json!({ "metadata": { "annotations": { COST: cost } } });
+        let merged = cluster.double.merge("pods", NAMESPACE, name, &patch);
+        merged.expect("a mark");
+    }
+    let cost = |name: &str| {
+        let pod = cluster.double.get("pods", NAMESPACE, name);
+        pod.map(|pod| pod["metadata"]["annotations"][COST].clone())
+    };
+    proxy.rewrite(&manifests("replicas: 2"));
+    eventually("the old mark to be gone", || {
+        cost(&names[1]) == Some(Value::Null)
+    });
+    assert_eq!(cost(&names[2]), Some(json!("7")));
 }
 
 #[test]

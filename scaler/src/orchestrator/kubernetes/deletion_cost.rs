@@ -3,8 +3,9 @@
 //! A ReplicaSet removes, of pods that are alike otherwise, those of the lowest
 //! `controller.kubernetes.io/pod-deletion-cost` first; a pod without one costs 0.
 //! So only those that are to go are written to. One that stayed after all is
-//! unmarked at the next scale-down. Source: Kubernetes documentation, "ReplicaSet:
-//! Pod deletion cost".
+//! unmarked at the next scale-down, also where the proxy that led before us marked
+//! it: an empty patch says what a pod is marked with, and needs no more permission.
+//! Source: Kubernetes documentation, "ReplicaSet: Pod deletion cost".
 
 use std::{
     collections::BTreeMap,
@@ -31,8 +32,21 @@ use super::{
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The least busy one's; others follow. Below what anybody sets by hand.
 const LOWEST: i32 = -1_000_000;
+/// Costs from the lowest up to this one are ours.
+const HIGHEST: i32 = -900_000;
 /// It is worth no longer wait.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// What is done about a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It is to go, at this cost.
+    Mark(i32),
+    /// It is to stay, and we marked it.
+    Unmark,
+    /// It is to stay, and somebody before us may have marked it.
+    Look,
+}
 
 /// The marks that were made.
 #[derive(Debug, Default)]
@@ -56,22 +70,22 @@ impl DeletionCosts {
             .iter()
             .filter_map(|one| Some((one.pod.clone()?, one.replica.in_flight())))
             .collect();
-        let marks = {
+        let steps = {
             let made = self.made.lock().unwrap_or_else(|e| e.into_inner());
             plan(&busy, keep, &made)
         };
-        let writes = marks.iter().map(async |(pod, cost)| {
-            let written = write(cluster, namespace, pod, *cost).await;
-            (pod, *cost, written)
+        let writes = steps.iter().map(async |(pod, step)| {
+            let written = carry_out(cluster, namespace, pod, *step).await;
+            (pod, *step, written)
         });
         let Ok(written) = timeout(LIMIT, join_all(writes)).await else {
             tracing::debug!(namespace, "pods could not be marked in time");
             return;
         };
         let mut made = self.made.lock().unwrap_or_else(|e| e.into_inner());
-        for (pod, cost, result) in written {
-            match (result, cost) {
-                (Ok(()), Some(cost)) => drop(made.insert(pod.clone(), cost)),
+        for (pod, step, result) in written {
+            match (result, step) {
+                (Ok(()), Step::Mark(cost)) => drop(made.insert(pod.clone(), cost)),
                 // It is gone, or another has its name.
                 (
                     Err(ApiError::Status {
@@ -79,7 +93,7 @@ impl DeletionCosts {
                     }),
                     _,
                 )
-                | (Ok(()), None) => {
+                | (Ok(()), Step::Unmark | Step::Look) => {
                     made.remove(pod);
                 }
                 (Err(failure), _) => self.complain(failure, namespace),
@@ -107,38 +121,77 @@ impl DeletionCosts {
     }
 }
 
-/// What to write: the cost of each pod that is to go, and none for those that
-/// have one and are to stay.
-fn plan(busy: &[(Pod, u32)], keep: u32, made: &BTreeMap<Pod, i32>) -> Vec<(Pod, Option<i32>)> {
+/// What to do about each pod when `keep` stay.
+fn plan(busy: &[(Pod, u32)], keep: u32, made: &BTreeMap<Pod, i32>) -> Vec<(Pod, Step)> {
     let mut order: Vec<_> = busy.iter().collect();
     order.sort_by_key(|(pod, in_flight)| (*in_flight, pod.name.clone()));
     let go = busy.len().saturating_sub(keep as usize);
-    let costs = (LOWEST..).map(Some).take(go).chain(std::iter::repeat(None));
+    let costs = (LOWEST..=HIGHEST)
+        .map(Some)
+        .take(go)
+        .chain(std::iter::repeat(None));
     let wanted = order.iter().zip(costs);
     wanted
-        .map(|((pod, _), cost)| (pod.clone(), cost))
-        .filter(|(pod, cost)| made.get(pod).copied() != *cost)
+        .filter_map(|((pod, _), cost)| {
+            let step = match (cost, made.get(pod)) {
+                (Some(cost), Some(made)) if cost == *made => return None,
+                (Some(cost), _) => Step::Mark(cost),
+                (None, Some(_)) => Step::Unmark,
+                (None, None) => Step::Look,
+            };
+            Some((pod.clone(), step))
+        })
         .collect()
 }
 
-async fn write(
+async fn carry_out(
     cluster: &Cluster,
     namespace: &str,
     pod: &Pod,
-    cost: Option<i32>,
+    step: Step,
 ) -> Result<(), ApiError> {
+    let cost = match step {
+        Step::Mark(cost) => Some(cost),
+        Step::Unmark => None,
+        Step::Look => {
+            let found = patch(cluster, namespace, pod, json!({})).await?;
+            if !is_ours(&found) {
+                return Ok(());
+            }
+            None
+        }
+    };
+    let cost = cost.map(|cost| cost.to_string());
+    let annotations = json!({ "annotations": { ANNOTATION: cost } });
+    patch(cluster, namespace, pod, annotations).await.map(drop)
+}
+
+/// Whether a proxy has marked `pod`: what people set by hand stays.
+fn is_ours(pod: &Value) -> bool {
+    let cost = pod["metadata"]["annotations"][ANNOTATION].as_str();
+    let cost = cost.and_then(|cost| cost.parse().ok());
+    cost.is_some_and(|cost: i32| (LOWEST..=HIGHEST).contains(&cost))
+}
+
+/// Merges `metadata` into the pod's; returns the pod.
+async fn patch(
+    cluster: &Cluster,
+    namespace: &str,
+    pod: &Pod,
+    mut metadata: Value,
+) -> Result<Value, ApiError> {
     let path = format!(
         "/api/v1/namespaces/{namespace}/pods/{}?fieldManager={FIELD_MANAGER}",
         pod.name
     );
-    let cost = cost.map(|cost| cost.to_string());
     // Of this very pod, not of one that has its name now.
-    let patch = json!({ "metadata": { "uid": pod.uid, "annotations": { ANNOTATION: cost } } });
+    metadata["uid"] = json!(pod.uid);
+    let patch = json!({ "metadata": metadata });
     let request = Request::patch(&path)
         .header("content-type", "application/merge-patch+json")
         .body(patch.to_string().into_bytes())
         .map_err(|e| ApiError::Unreachable(e.to_string()))?;
-    call::<Value>(cluster, request).await.map(drop)
+    call(cluster, request).await
 }
 
 #[cfg(test)]
@@ -158,12 +211,34 @@ mod tests {
         let none = BTreeMap::new();
         assert_eq!(
             plan(&busy, 2, &none),
-            [(pod("b"), Some(LOWEST)), (pod("c"), Some(LOWEST + 1))]
+            [
+                (pod("b"), Step::Mark(LOWEST)),
+                (pod("c"), Step::Mark(LOWEST + 1)),
+                (pod("a"), Step::Look),
+                (pod("d"), Step::Look),
+            ]
         );
-        assert_eq!(plan(&busy, 4, &none), []);
-        assert_eq!(plan(&busy, 9, &none), []);
+        let looks = |(_, step): &(Pod, Step)| *step == Step::Look;
+        assert!(plan(&busy, 4, &none).iter().all(looks));
         let made = BTreeMap::from([(pod("b"), LOWEST), (pod("a"), LOWEST + 1)]);
-        assert_eq!(plan(&busy, 3, &made), [(pod("a"), None)]);
+        let steps = plan(&busy, 3, &made);
+        assert_eq!(steps[1], (pod("a"), Step::Unmark), "{steps:?}");
+        assert_eq!(steps.len(), 3, "b is marked as it is to be");
         assert_eq!(plan(&busy[..1], 0, &none).len(), 1);
+    }
+
+    #[test]
+    fn what_is_set_by_hand_is_not_ours() {
+        for (cost, ours) in [
+            (json!("-1000000"), true),
+            (json!("-999990"), true),
+            (json!("-5"), false),
+            (json!("x"), false),
+            (json!(null), false),
+        ] {
+            let pod = json!({ "metadata": { "annotations": { ANNOTATION: cost } } });
+            assert_eq!(is_ours(&pod), ours, "{pod}");
+        }
+        assert!(!is_ours(&json!({ "metadata": {} })));
     }
 }

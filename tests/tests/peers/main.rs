@@ -1,133 +1,23 @@
 //! Several proxies in front of one workload act as one: real binaries, and an
 //! API server that does as the test says.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+mod several;
+
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tailback_tests::{
-    cluster::{BODY, Cluster, NAMESPACE, infer, manifests},
+    cluster::{BODY, Cluster, infer, manifests},
     eventually,
     http::Client,
     process::Tailback,
 };
 
-const SLICES: &str = "endpointslices.discovery.k8s.io";
+use self::several::{Several, lost, send};
 
 /// How long a Lease lasts, and a try.
 const LEASE: Duration = Duration::from_millis(5000 + 1200);
-
-/// Proxies of one cluster, listed in the slices of their Service.
-struct Several {
-    proxies: Vec<Tailback>,
-    cluster: Cluster,
-}
-
-impl Several {
-    /// So many, that know each other and have a leader.
-    fn start(cluster: Cluster, count: usize, model: &str) -> Self {
-        let mut several = Self {
-            proxies: Vec::new(),
-            cluster,
-        };
-        for _ in 0..count {
-            several.add(model);
-        }
-        several.settle();
-        several
-    }
-
-    fn add(&mut self, model: &str) {
-        let variables = [("TAILBACK_KUBE_PEERS", "tailback-admin")];
-        let proxy = self.cluster.serve_with(&manifests(model), &variables);
-        self.list(proxy.admin);
-        self.proxies.push(proxy);
-    }
-
-    fn list(&self, admin: SocketAddr) {
-        let slice = json!({
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {
-                "name": name(admin), "namespace": NAMESPACE,
-                "labels": { "kubernetes.io/service-name": "tailback-admin" },
-            },
-            "addressType": "IPv4",
-            "ports": [{ "name": "admin", "port": admin.port(), "protocol": "TCP" }],
-            "endpoints": [{ "addresses": [admin.ip().to_string()], "conditions": { "ready": true } }],
-        });
-        self.cluster.double.apply(slice).expect("a slice");
-    }
-
-    fn unlist(&self, admin: SocketAddr) {
-        let deleted = self.cluster.double.delete(SLICES, NAMESPACE, &name(admin));
-        deleted.expect("a slice");
-    }
-
-    /// All hear of all, one of them leads, and all know the replicas.
-    fn settle(&self) {
-        let others = self.proxies.len() as f64 - 1.0;
-        eventually("all to hear of all", || {
-            let heard = |p: &Tailback| p.metric("tailback_peers");
-            self.proxies.iter().all(|p| heard(p) == others)
-        });
-        eventually("one leader", || self.leaders().len() == 1);
-        eventually("the count", || {
-            let reason = |p: &Tailback| p.model("m")["replicas"]["reason"].clone();
-            self.proxies
-                .iter()
-                .all(|p| reason(p) != "waiting to hear what runs")
-        });
-    }
-
-    /// The indices of those that lead.
-    fn leaders(&self) -> Vec<usize> {
-        let leads = |index: &usize| self.proxies[*index].metric("tailback_leader") == 1.0;
-        (0..self.proxies.len()).filter(leads).collect()
-    }
-
-    fn follower(&self) -> usize {
-        let leader = self.leaders()[0];
-        (0..self.proxies.len())
-            .find(|&index| index != leader)
-            .expect("another")
-    }
-
-    /// What one proxy says that all count.
-    fn all(&self, index: usize) -> Value {
-        self.proxies[index].model("m")["allProxies"].clone()
-    }
-}
-
-/// How many peers a proxy does not hear from.
-fn lost(proxy: &Tailback) -> usize {
-    let page = proxy.page("/models");
-    let peers = page["proxies"]["peers"].as_array().expect("a list");
-    peers
-        .iter()
-        .filter(|peer| !peer["lostSeconds"].is_null())
-        .count()
-}
-
-fn name(admin: SocketAddr) -> String {
-    format!("tailback-admin-{}", admin.port())
-}
-
-/// Sends an inference and does not wait for its answer.
-fn send(proxy: &Tailback) -> Client {
-    let mut client = Client::connect(proxy.address).expect("a connection");
-    let head = format!(
-        "POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
-        BODY.len()
-    );
-    client
-        .send([head.as_bytes(), BODY].concat())
-        .expect("a request");
-    client
-}
 
 // === counting ===
 
