@@ -2,7 +2,7 @@
 //!
 //! A [`Pool`] has a model's ready replicas and the line of held requests. A
 //! request takes the less busy of two random replicas ([`balance`]). If none
-//! has room, or others wait already, it is held ([`mod@line`]): first come, first
+//! has room, or others wait already, it is held ([`hold_queue`]): first come, first
 //! served, bounded in number and time.
 
 pub mod balance;

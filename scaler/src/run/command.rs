@@ -12,7 +12,7 @@ use crate::{ledger::Ledger, replica::Traffic, status::PauseState};
 pub struct ModelHandle {
     /// Its configuration.
     pub model: Arc<Model>,
-    /// Its accounts. The ledger must ring [`Options::wake`].
+    /// Its accounts. The ledger must ring [`Options::wake`](super::Options::wake).
     pub ledger: Arc<Ledger>,
     /// Who is told of its replicas.
     pub traffic: Arc<dyn Traffic>,

@@ -17,7 +17,7 @@ pub struct Conditions {
     pub capacity: u32,
     /// Of start-up times and of the choice between replicas.
     pub seed: u64,
-    /// Width of the slices of [`SimulationResult::timeline`]; `None`: none are kept.
+    /// Width of the slices of [`SimulationResult::timeline`](super::outcome::SimulationResult::timeline); `None`: none are kept.
     pub timeline: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! Somebody else asks for a count of this model: see [`changes`](crate::run::changes).
+//! Somebody else asks for a count of this model: see [`external_change`](crate::run::external_change).
 
 use super::*;
 use crate::run::external_change::allowed;

@@ -1,4 +1,4 @@
-//! This model is paused: see [`switch`](crate::run::switch).
+//! This model is paused: see [`pause`](crate::run::pause).
 
 use super::*;
 
