@@ -1,6 +1,7 @@
 //! The configuration as a person wants to read it: each setting, its value, and who set it.
 
 mod process;
+mod process_spec;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -54,6 +55,10 @@ fn model_rows(model: &Model) -> Vec<Row> {
         &model.server,
         Origin::Server(model.server.place.clone()).to_string(),
     )];
+    if let Some(spec) = model.server.process() {
+        let origin = Origin::Server(model.server.place.clone()).to_string();
+        rows.extend(process_spec::rows(spec, &origin));
+    }
     if !model.aliases.is_empty() {
         rows.push((
             "aliases",
@@ -251,6 +256,10 @@ mod tests {
         let expected = "\
 model tfsimple (a.yaml, document 2, line 14)
   server                          sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
+  ready                           /v2/health/ready                server sample (a.yaml, document 1, line 1)
+  startSeconds                    300 s                           server sample (a.yaml, document 1, line 1)
+  drainSeconds                    30 s                            server sample (a.yaml, document 1, line 1)
+  strategy                        surge                           server sample (a.yaml, document 1, line 1)
   minReplicas                     1                               model tfsimple (a.yaml, document 2, line 21)
   maxReplicas                     4                               server sample (a.yaml, document 1, line 1)
   replicas                        1 at start                      model tfsimple (a.yaml, document 2, line 22)

@@ -30,6 +30,7 @@ mod origin;
 mod overrides;
 mod policy;
 mod process;
+mod process_spec;
 mod resolve;
 mod seldon;
 mod server;
@@ -58,10 +59,12 @@ pub use process::{
     AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
     Token,
 };
+pub use process_spec::{
+    Filling, HttpProbe, Listener, ProcessSpec, Readiness, STOP_SIGNALS, Strategy,
+};
 pub use seldon::SeldonSpec;
 pub use server::{
-    Endpoint, Filling, HostHeader, Kind, ProcessSpec, Protocol, Replication, Server, StaticSpec,
-    UpstreamTls,
+    Endpoint, HostHeader, Kind, Protocol, Replication, Server, StaticSpec, UpstreamTls,
 };
 pub use store::{Reloaded, Store};
 pub use template::Template;

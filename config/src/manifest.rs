@@ -6,6 +6,7 @@ mod kubernetes;
 mod model;
 mod overrides;
 mod process;
+mod readiness;
 mod seldon;
 mod server;
 mod static_endpoints;

@@ -1,12 +1,11 @@
 //! A server: how replicas of one or more models are run, and where.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::{KubernetesSpec, ObjectLocation, Overrides, SeldonSpec, Source, WebhookSpec};
+use crate::{
+    KubernetesSpec, ObjectLocation, Overrides, ProcessSpec, SeldonSpec, Source, WebhookSpec,
+};
 
 /// How replicas of one or more models are run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,26 +83,6 @@ pub enum Replication {
     Shared,
 }
 
-/// A local command, started once per replica.
-///
-/// `{port}`, `{grpcPort}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
-/// replica's ports, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProcessSpec {
-    /// Program and arguments. Never empty; a relative path in it is already resolved.
-    pub command: Vec<String>,
-    /// Path that answers 200 once the replica may take requests.
-    pub ready: String,
-    /// How long a replica may finish its requests before it is stopped.
-    pub drain: Duration,
-    /// How long a replica may take to get ready before it is stopped and tried again.
-    pub start: Duration,
-    /// Variables added to the environment of the command.
-    pub env: BTreeMap<String, String>,
-    /// The folder of the manifest: the command's working directory.
-    pub directory: PathBuf,
-}
-
 /// Fixed addresses, never scaled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticSpec {
@@ -120,19 +99,6 @@ pub struct UpstreamTls {
     pub ca: Vec<Vec<u8>>,
     /// The name that their certificates have; `None`: the endpoint's host.
     pub server_name: Option<String>,
-}
-
-/// What [`ProcessSpec::fill`] puts in.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Filling<'a> {
-    /// `{port}`
-    pub port: u16,
-    /// `{grpcPort}`
-    pub grpc_port: u16,
-    /// `{model}`
-    pub model: &'a str,
-    /// `{storageUri}`
-    pub storage_uri: &'a str,
 }
 
 /// The address of one replica, from `http://host[:port]`.
@@ -276,79 +242,10 @@ impl Protocol {
     }
 }
 
-// === impl ProcessSpec ===
-
-impl ProcessSpec {
-    /// Whether a replica has a port of its own for gRPC: `{grpcPort}` is somewhere in its command.
-    #[must_use]
-    pub fn has_grpc_port(&self) -> bool {
-        self.command
-            .iter()
-            .chain(self.env.values())
-            .any(|word| word.contains("{grpcPort}"))
-    }
-
-    /// `text` with its placeholders replaced. Other words in braces stay as they are; what is put
-    /// in is not searched again, so a model's `storageUri` cannot smuggle in a placeholder.
-    #[must_use]
-    pub fn fill(text: &str, with: &Filling<'_>) -> String {
-        let mut filled = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(open) = rest.find('{') {
-            let (before, from) = rest.split_at(open);
-            filled.push_str(before);
-            rest = if let Some(after) = from.strip_prefix("{port}") {
-                filled.push_str(&with.port.to_string());
-                after
-            } else if let Some(after) = from.strip_prefix("{grpcPort}") {
-                filled.push_str(&with.grpc_port.to_string());
-                after
-            } else if let Some(after) = from.strip_prefix("{model}") {
-                filled.push_str(with.model);
-                after
-            } else if let Some(after) = from.strip_prefix("{storageUri}") {
-                filled.push_str(with.storage_uri);
-                after
-            } else {
-                filled.push('{');
-                &from[1..]
-            };
-        }
-        filled.push_str(rest);
-        filled
-    }
-}
-
 // === impl Endpoint ===
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.authority)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn placeholders_are_filled_once_and_other_braces_stay() {
-        for (text, filled) in [
-            ("{port}", "8123"),
-            ("--grpc={grpcPort}", "--grpc=8124"),
-            ("--at=127.0.0.1:{port}/{model}", "--at=127.0.0.1:8123/iris"),
-            ("{storageUri}", "s3://{model}"),
-            ("{other} {", "{other} {"),
-            ("{{port}}", "{8123}"),
-            ("é{model}é", "éirisé"),
-        ] {
-            let with = Filling {
-                port: 8123,
-                grpc_port: 8124,
-                model: "iris",
-                storage_uri: "s3://{model}",
-            };
-            assert_eq!(ProcessSpec::fill(text, &with), filled, "{text}");
-        }
     }
 }

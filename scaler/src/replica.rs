@@ -22,6 +22,8 @@ pub struct Replica {
     /// Requests it has now, and the `CLOSED` bit.
     load: AtomicU32,
     limit: AtomicU32,
+    /// 1 once its requests are cut.
+    cut: AtomicU32,
     /// Until when (ns on the process's clock) others are preferred, because
     /// connecting to this one failed.
     ejected_until: AtomicU64,
@@ -42,6 +44,7 @@ impl Replica {
             grpc_authority: None,
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
+            cut: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
         }
     }
@@ -77,7 +80,7 @@ impl Replica {
         self.load.load(Ordering::Acquire) & !CLOSED
     }
 
-    /// Whether it takes no more requests, for good.
+    /// Whether it takes no more requests.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.load.load(Ordering::Acquire) & CLOSED != 0
@@ -130,9 +133,26 @@ impl Replica {
     }
 
     /// Takes no more requests from here on; those it has go on. Once
-    /// [`in_flight`](Self::in_flight) is 0 after this, it stays 0.
+    /// [`in_flight`](Self::in_flight) is 0 after this, it stays 0, unless it is
+    /// [reopened](Self::reopen).
     pub fn close(&self) {
         self.load.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Takes requests again, after [`close`](Self::close).
+    pub fn reopen(&self) {
+        self.load.fetch_and(!CLOSED, Ordering::AcqRel);
+    }
+
+    /// The requests it has are cut: its time to finish them is over.
+    pub fn cut(&self) {
+        self.cut.store(1, Ordering::Release);
+    }
+
+    /// Whether requests that break off now were [cut](Self::cut).
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire) != 0
     }
 
     /// Changes how many requests it takes at once.
@@ -150,6 +170,15 @@ impl Replica {
     pub fn is_ejected(&self, now: crate::clock::Nanos) -> bool {
         now.0 < self.ejected_until.load(Ordering::Relaxed)
     }
+}
+
+/// A replica that takes no more requests and finishes those it has.
+#[derive(Clone, Debug)]
+pub struct Draining {
+    /// Which.
+    pub replica: Arc<Replica>,
+    /// Since when.
+    pub since: crate::clock::Nanos,
 }
 
 impl fmt::Display for Replica {
@@ -198,6 +227,9 @@ mod tests {
         replica.release();
         assert_eq!(replica.in_flight(), 0);
         assert!(replica.is_closed());
+        replica.reopen();
+        assert!(!replica.is_closed() && replica.try_take());
+        assert_eq!(replica.in_flight(), 1);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     decision::DecisionRecord,
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
-    replica::Replica,
+    replica::{Draining, Replica},
 };
 
 /// What a decision is counted as.
@@ -45,10 +45,14 @@ pub struct ModelStatus {
     pub starting: u32,
     /// Finishing what they have.
     pub draining: u32,
+    /// Those of them that are told apart.
+    pub leaving: Vec<Draining>,
     /// Seconds the last start took.
     pub start_up_seconds: Option<f64>,
     /// Why a replica failed last, or that starts hang, until one is ready after it.
     pub failure: Option<String>,
+    /// What the last probe of a replica that is not ready yet got.
+    pub not_ready: Option<String>,
     /// Whether it is scaled.
     pub pause: PauseState,
     /// Why the count is what it is, as of the last evaluation.

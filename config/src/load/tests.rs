@@ -184,7 +184,7 @@ fn replicas_follow_the_load_only_where_a_bound_is_set() {
             "minReplicas: 2, maxReplicas: 3, replicas: 3",
             (2, 3, 3, true),
         ),
-        ("", "minReplicas: 0, maxReplicas: 0", (0, 0, 0, true)),
+        ("", "minReplicas: 0, maxReplicas: 1", (0, 1, 0, true)),
     ] {
         let config = parse(&with_server(server, spec));
         let replicas = &config.models["m"].replicas;

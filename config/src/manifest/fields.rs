@@ -1,13 +1,12 @@
 //! Typed access to a document's fields. Whatever is wrong is noted with its place, and reading
 //! goes on, so that one run finds every error of a document.
 
+mod numbers;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::number;
 use crate::suggest::nearest;
 use crate::yaml::{Data, Key, Node, quote};
 use crate::{Error, FieldLocation, ObjectLocation};
@@ -204,7 +203,30 @@ impl<'a> Value<'a> {
     pub(crate) fn text(&self) -> Option<String> {
         let text = self.node.text().filter(|_| !self.node.is_null());
         let text = text.filter(|text| !text.contains('\0'));
-        self.expect(text.map(str::to_owned), "text")
+        self.expect(text.map(str::to_owned), &self.quoted("text"))
+    }
+
+    /// `expected`, and how to write it, if YAML took braces for a map.
+    fn quoted(&self, expected: &str) -> String {
+        match &self.node.data {
+            Data::Map(entries) => match entries.as_slice() {
+                [(key, value)] if value.is_null() => {
+                    format!("{expected}; put it in quotes, \"{{{}}}\"", key.text)
+                }
+                _ => expected.to_owned(),
+            },
+            _ => expected.to_owned(),
+        }
+    }
+
+    /// Whether it is this word, in quotes or not.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        self.node.text() == Some(word)
+    }
+
+    /// How many errors the document has so far.
+    pub(crate) fn failed(&self) -> usize {
+        self.context.failed()
     }
 
     /// A list of texts.
@@ -239,54 +261,6 @@ impl<'a> Value<'a> {
             _ => None,
         };
         self.expect(flag, "true or false, without quotes")
-    }
-
-    pub(crate) fn count(&self) -> Option<u32> {
-        let count = self.plain().and_then(|text| text.parse().ok());
-        self.expect(count, &self.unquoted("a whole number from 0 to 4294967295"))
-    }
-
-    pub(crate) fn count_from_one(&self) -> Option<NonZeroU32> {
-        let count = self.plain().and_then(|text| text.parse().ok());
-        self.expect(count, &self.unquoted("a whole number from 1 to 4294967295"))
-    }
-
-    pub(crate) fn seconds(&self) -> Option<Duration> {
-        let seconds = self.plain().and_then(number::seconds);
-        self.expect(
-            seconds,
-            &self.unquoted("seconds, such as 0, 0.5 or 60, below 1000000000"),
-        )
-    }
-
-    /// Seconds that may not be 0.
-    pub(crate) fn seconds_above_zero(&self) -> Option<Duration> {
-        let seconds = self
-            .plain()
-            .and_then(number::seconds)
-            .filter(|seconds| !seconds.is_zero());
-        self.expect(
-            seconds,
-            &self.unquoted("seconds above 0, such as 0.5 or 60, below 1000000000"),
-        )
-    }
-
-    pub(crate) fn bytes(&self) -> Option<u64> {
-        let bytes = self.node.text().and_then(number::bytes);
-        self.expect(
-            bytes,
-            "bytes as Kubernetes writes them, such as 100Ki, 512Mi, 1.5Gi or 1000000",
-        )
-    }
-
-    /// `expected`, and how to write it, if quotes are what is wrong.
-    fn unquoted(&self, expected: &str) -> String {
-        match &self.node.data {
-            Data::Quoted(text) if number::seconds(text).is_some() => {
-                format!("{expected}, without quotes")
-            }
-            _ => expected.to_owned(),
-        }
     }
 }
 

@@ -4,33 +4,55 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::manifest::fields::Value;
-use crate::{ObjectLocation, ProcessSpec};
+use crate::manifest::fields::{Fields, Value};
+use crate::manifest::readiness;
+use crate::variables::NONE;
+use crate::{Listener, ObjectLocation, ProcessSpec, STOP_SIGNALS, Strategy};
 
-const READY: &str = "/v2/health/ready";
-const DRAIN: Duration = Duration::from_secs(30);
+/// Long enough for streams and long answers, and short enough that a hung one ends.
+const DRAIN: Duration = Duration::from_secs(3600);
 const START: Duration = Duration::from_secs(300);
+/// More than the kernel allows by default (`fs.nr_open`) is refused when a replica starts.
+const MOST_FILES: u64 = 1 << 30;
 
 /// The command that `value` describes; what is wrong with it is noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessSpec> {
     let fields = value.fields()?;
-    let directory = folder_of(&place.file);
+    let before = fields.failed();
+    let folder = folder_of(&place.file);
     let list = fields.required("command", "a list of words: the program and its arguments");
-    let ready = fields
-        .get("ready")
-        .map_or_else(|| Some(READY.to_owned()), |value| read_path(&value));
+    let ready = readiness::read(&fields);
+    let listener = word(
+        &fields,
+        "listener",
+        &[("replica", Listener::Replica), ("any", Listener::Any)],
+    );
+    let strategy = word(
+        &fields,
+        "strategy",
+        &[("surge", Strategy::Surge), ("recreate", Strategy::Recreate)],
+    );
     let drain = fields
         .get("drainSeconds")
-        .map_or(Some(DRAIN), |value| value.seconds());
+        .map_or(Some(Some(DRAIN)), |value| read_drain(&value));
     let start = fields
         .get("startSeconds")
         .map_or(Some(START), |value| value.seconds_above_zero());
+    let stop_signal = fields
+        .get("stopSignal")
+        .map_or(Some("SIGTERM"), |value| read_signal(&value));
     let env = fields
         .get("env")
         .map_or_else(|| Some(BTreeMap::new()), |value| read_env(&value));
+    let inherit_env = fields
+        .get("inheritEnv")
+        .map_or_else(|| Some(Vec::new()), |value| read_inherited(&value));
+    let cwd = fields.get("cwd").and_then(|value| value.text());
+    let user = fields.get("user").and_then(|value| read_user(&value));
+    let (nice, open_files) = read_limits(&fields);
+    let command = list.as_ref().and_then(Value::texts);
     fields.finish();
 
-    let command = list.as_ref().and_then(Value::texts);
     let (list, command, env) = (list?, command?, env?);
     let Some(program) = command.first() else {
         list.rule("found an empty list, expected the program and its arguments");
@@ -54,20 +76,118 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
         .enumerate()
         .map(|(index, word)| {
             if is_ours(index, &word) {
-                resolve(&directory, &word)
+                resolve(&folder, &word)
             } else {
                 word
             }
         })
         .collect();
-    Some(ProcessSpec {
+    let spec = ProcessSpec {
         command,
         ready: ready?,
+        listener: listener?,
         drain: drain?,
         start: start?,
+        stop_signal: stop_signal?,
+        strategy: strategy?,
         env,
-        directory,
-    })
+        inherit_env: inherit_env?,
+        directory: cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd)),
+        user,
+        nice,
+        open_files,
+    };
+    // Of what is not set, some is wrong as well.
+    (value.failed() == before).then_some(spec)
+}
+
+/// The choice that is written in the field `name`; the first, if none is.
+fn word<T: Copy>(
+    fields: &Fields<'_>,
+    name: &'static str,
+    choices: &[(&'static str, T)],
+) -> Option<T> {
+    let Some(value) = fields.get(name) else {
+        return choices.first().map(|(_, choice)| *choice);
+    };
+    let text = value.text()?;
+    let found = choices.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        value.wrong(&words.join(" or "));
+    }
+    found.map(|(_, choice)| *choice)
+}
+
+/// Seconds, or `none`: without a bound.
+fn read_drain(value: &Value<'_>) -> Option<Option<Duration>> {
+    if value.is(NONE) {
+        return Some(None);
+    }
+    value
+        .seconds_or("seconds, such as 0, 0.5 or 60, below 1000000000, or none")
+        .map(Some)
+}
+
+fn read_signal(value: &Value<'_>) -> Option<&'static str> {
+    let text = value.text()?;
+    let known = STOP_SIGNALS
+        .iter()
+        .find(|signal| **signal == text || signal.strip_prefix("SIG") == Some(&text));
+    if known.is_none() {
+        value.wrong(&format!("one of {}", STOP_SIGNALS.join(", ")));
+    }
+    known.copied()
+}
+
+/// Names of variables, or beginnings of names with `*` after them.
+fn read_inherited(value: &Value<'_>) -> Option<Vec<String>> {
+    let items = value.items()?;
+    let mut names = Vec::new();
+    for item in &items {
+        let Some(text) = item.text() else { continue };
+        let name = text.strip_suffix('*').unwrap_or(&text);
+        if name.contains(['*', '=', '\0']) || text.is_empty() {
+            item.wrong("the name of a variable, or the beginning of names and a *, such as AWS_*");
+        } else if name.starts_with("TAILBACK_") {
+            item.rule(
+                "variables that begin with TAILBACK_ are for Tailback alone, and among them are \
+                 secrets; set what the command needs in env",
+            );
+        } else {
+            names.push(text);
+        }
+    }
+    (names.len() == items.len()).then_some(names)
+}
+
+fn read_user(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    if text.is_empty() || text.contains([':', '/', '\n']) {
+        value.wrong("the name or number of a user, without a group");
+        return None;
+    }
+    Some(text)
+}
+
+/// `limits`: priority and open files.
+fn read_limits(fields: &Fields<'_>) -> (Option<i8>, Option<u64>) {
+    let Some(limits) = fields.get("limits").and_then(|value| value.fields()) else {
+        return (None, None);
+    };
+    let nice = limits.get("nice").and_then(|value| {
+        value.number(
+            "a whole number from -20 (first) to 19 (last)",
+            |nice: &i8| (-20..=19).contains(nice),
+        )
+    });
+    let files = limits.get("openFiles").and_then(|value| {
+        value.number("a whole number from 16 to 1073741824", |files: &u64| {
+            (16..=MOST_FILES).contains(files)
+        })
+    });
+    limits.finish();
+    (nice, files)
 }
 
 /// The folder of the manifest, absolute: the command runs in it, whoever changes into what.
@@ -98,20 +218,6 @@ fn resolve(directory: &Path, word: &str) -> String {
         Some(path) => path.to_owned(),
         None => word.to_owned(),
     }
-}
-
-/// A path of an HTTP request.
-fn read_path(value: &Value<'_>) -> Option<String> {
-    let path = value.text()?;
-    if path.starts_with('/')
-        && path
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    {
-        return Some(path);
-    }
-    value.wrong("a path such as /v2/health/ready");
-    None
 }
 
 fn read_env(value: &Value<'_>) -> Option<BTreeMap<String, String>> {

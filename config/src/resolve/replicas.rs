@@ -72,7 +72,25 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
         }
     };
     check_zero(draft, server, errors);
+    check_max(draft, server, errors);
     (errors.len() == before).then_some(replicas)
+}
+
+/// Where the bounds are 0 and 0, no request could ever be answered.
+fn check_max(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+    // Of these kinds, a bound of 0 is an error of its own.
+    if matches!(server.kind, Kind::Static(_) | Kind::Seldon(_)) {
+        return;
+    }
+    let no_min = draft.min.as_ref().is_some_and(|min| min.value == 0);
+    if let Some(max) = draft.max.as_ref().filter(|max| max.value == 0 && no_min) {
+        errors.push(rule(
+            &max.spot,
+            "found 0, expected at least 1: with no replica, no request could ever be answered; to switch the model \
+             off, set replicas: 0 without bounds, or remove the model"
+                .into(),
+        ));
+    }
 }
 
 /// Seldon's scheduler never goes below 1.

@@ -10,6 +10,7 @@ use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
+    replica::Draining,
     status::{MembershipStatus, PauseState, StatusStore},
 };
 
@@ -96,8 +97,9 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         "readyCount": status.ready_count,
         "starting": status.starting,
         "draining": status.draining,
+        "leaving": status.leaving.iter().map(leaving).collect::<Vec<_>>(),
         "startUpSeconds": status.start_up_seconds,
-        "failure": status.failure,
+        "failure": status.failure.or(status.not_ready),
         "paused": status.pause == PauseState::Paused,
         "reason": status.reason,
     });
@@ -137,6 +139,16 @@ fn timeouts(timeouts: &RequestTimeouts) -> Value {
         "firstByteSeconds": timeouts.first_byte.value.as_secs_f64(),
         "streamIdleSeconds": timeouts.stream_idle.value.as_secs_f64(),
         "totalSeconds": timeouts.total.value.map(|total| total.as_secs_f64()),
+    })
+}
+
+/// A replica that finishes what it has.
+fn leaving(leaving: &Draining) -> Value {
+    json!({
+        "name": leaving.replica.name(),
+        "endpoint": leaving.replica.authority(),
+        "inFlight": leaving.replica.in_flight(),
+        "seconds": Nanos::now().since(leaving.since).as_secs_f64(),
     })
 }
 

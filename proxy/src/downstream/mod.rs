@@ -62,6 +62,9 @@ pub struct DataPlane {
     /// Set before the shutdown is signalled: connections end with the request
     /// they have.
     pub draining: AtomicBool,
+    /// Set when the time of the shutdown is over, before the pools are closed: held requests
+    /// are answered.
+    pub stopping: AtomicBool,
 }
 
 #[async_trait]

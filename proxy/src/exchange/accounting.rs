@@ -6,7 +6,7 @@ use tailback_scaler::{
 };
 
 use crate::{
-    models::ModelRef,
+    models::{ModelRef, ReplicaRef},
     protocol::ApiProtocol,
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::access_log::Entry,
@@ -22,6 +22,8 @@ pub struct Exchange {
     arrived: Nanos,
     outcome: Outcome,
     status: ResponseStatus,
+    /// Whose slot it has or had last.
+    replica: Option<ReplicaRef>,
     /// For the access log, if there is one.
     entry: Option<Box<Entry>>,
 }
@@ -44,6 +46,7 @@ impl Exchange {
             in_flight: Some(Ledger::arrive(model.clone(), now)),
             arrived: now,
             outcome: Outcome::CallerGone,
+            replica: None,
             status: ResponseStatus::Nothing(match api {
                 ApiProtocol::Grpc => MethodType::Grpc,
                 ApiProtocol::Inference | ApiProtocol::OpenAi => MethodType::Rest,
@@ -59,6 +62,7 @@ impl Exchange {
 
     /// It has got a slot of a replica.
     pub fn give(&mut self, permit: &Permit) {
+        self.replica = Some(permit.replica().clone());
         if let Some(entry) = &mut self.entry {
             entry.give(&permit.replica().replica, Nanos::now());
         }
@@ -86,6 +90,13 @@ impl Exchange {
         self.status = status;
     }
 
+    /// Whether its replica was stopped although it had requests.
+    fn is_cut(&self) -> bool {
+        self.replica
+            .as_ref()
+            .is_some_and(|replica| replica.replica.is_cut())
+    }
+
     /// A replica has answered a gRPC call with `code`: that, and not the status
     /// of HTTP, says how it went.
     pub fn answered(&mut self, code: GrpcCode) {
@@ -97,6 +108,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Nanos::now();
+        if self.outcome == Outcome::UpstreamReset && self.is_cut() {
+            self.outcome = Outcome::Drained;
+        }
         self.model
             .model
             .metrics

@@ -127,6 +127,13 @@ impl RouteTable {
         self.leaving.iter().filter(|m| m.ledger.in_flight() > 0)
     }
 
+    /// Sends away who waits for a replica of any model, for good.
+    pub fn close_pools(&self) {
+        for model in self.models.values().chain(&self.leaving) {
+            model.pool.close();
+        }
+    }
+
     /// The pool that the models of a server share.
     fn pool_of(&self, server: &str) -> Arc<Pool> {
         let on_it = |m: &&Arc<Model>| {

@@ -59,6 +59,10 @@ async fn hold(
     state.enter(Phase::Held);
     let hold = &model.model.config.hold;
     let limit = hold.queue.value;
+    if model.model.config.replicas.max == 0 {
+        let model = model.model.name().to_owned();
+        return Err(ProxyError::SwitchedOff { model });
+    }
     if !reservation.cover(outgoing.buffered()) {
         return Err(ProxyError::NoRoom);
     }

@@ -1,6 +1,6 @@
 //! Step 4: to a replica and back, again where that is safe.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use http::{Response, StatusCode, uri::Scheme};
 use tailback_scaler::clock::Nanos;
@@ -50,6 +50,9 @@ pub(super) async fn forward(
         let permit = match admit(plane, state, &model, outgoing, &mut reservation, now).await? {
             Admitted::Permit(permit) => permit,
             Admitted::Moved => {
+                if plane.stopping.load(Ordering::SeqCst) {
+                    return Err(ProxyError::ShuttingDown);
+                }
                 model = moved(plane, &model)?;
                 continue;
             }

@@ -52,6 +52,9 @@ use crate::{
 /// Recorded histograms are moved into their buckets at least this often.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// For answers to what was held, or cut, at the end of a shutdown.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Serves the manifests at `paths` until SIGTERM or SIGINT, and drains.
 ///
 /// # Errors
@@ -106,6 +109,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
         cors: process.cors.as_ref().map(crate::protocol::cors::Cors::new),
+        stopping: AtomicBool::new(false),
         tls: tls.clone(),
         access_log: access_log.as_ref().map(access_log::Running::log),
     });
@@ -169,14 +173,21 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         // meanwhile, if there is one.
         reloader.hand_over();
         stop_accepting.send_replace(true);
-        let drained = drained(&plane, config.process.timeouts.drain);
+        let drained = until_drained(&plane, config.process.timeouts.drain);
         tokio::select! {
-            () = drained => {}
+            all = drained => if !all {
+                let (in_flight, connections) = inside(&plane);
+                tracing::warn!(in_flight, connections, "TAILBACK_DRAIN_SECONDS have passed: stopping regardless");
+            },
             () = async {
                 while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
             } => tracing::warn!("asked again to stop: not waiting any longer"),
         }
+        plane.stopping.store(true, Ordering::SeqCst);
+        plane.tables.current().close_pools();
         reloader.stop().await;
+        // Held requests have been answered, and others cut: callers are told so.
+        until_drained(&plane, LAST_WORDS).await;
         if let Some(log) = access_log {
             log.close();
         }
@@ -219,28 +230,25 @@ fn start_server(
     listen::wait_until_open(listen)
 }
 
-/// Waits until no request is in flight and callers have had their last answer,
-/// for at most `limit`.
-async fn drained(plane: &DataPlane, limit: Duration) {
+/// Waits until no request is in flight and callers have had their last answer, for at most
+/// `limit`. Whether that is so.
+async fn until_drained(plane: &DataPlane, limit: Duration) -> bool {
     let start = Instant::now();
-    loop {
-        let table = plane.tables.current();
-        let models = table.models.values().chain(table.draining());
-        let in_flight: u64 = models.map(|m| m.ledger.in_flight()).sum();
-        let connections = plane.connections.load(Ordering::Relaxed);
-        if in_flight == 0 && connections == 0 {
-            return;
-        }
+    while inside(plane) != (0, 0) {
         if start.elapsed() >= limit {
-            tracing::warn!(
-                in_flight,
-                connections,
-                "TAILBACK_DRAIN_SECONDS have passed: stopping regardless"
-            );
-            return;
+            return false;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    true
+}
+
+/// How many requests and connections there are.
+fn inside(plane: &DataPlane) -> (u64, usize) {
+    let table = plane.tables.current();
+    let models = table.models.values().chain(table.draining());
+    let in_flight = models.map(|m| m.ledger.in_flight()).sum();
+    (in_flight, plane.connections.load(Ordering::Relaxed))
 }
 
 fn upkeep(recorder: PrometheusHandle) {

@@ -27,11 +27,14 @@ pub enum Outcome {
     HeldTooLong,
     /// The time that its caller gave it (`grpc-timeout`) was over.
     PastDeadline,
+    /// Tailback ended it: the time was over that a replica, or the proxy itself, has to
+    /// finish its requests before it goes.
+    Drained,
 }
 
 impl Outcome {
     /// All of them, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Success,
         Self::Refused,
         Self::ServerError,
@@ -43,6 +46,7 @@ impl Outcome {
         Self::QueueFull,
         Self::HeldTooLong,
         Self::PastDeadline,
+        Self::Drained,
     ];
 
     /// Position in [`ALL`](Self::ALL).
@@ -66,6 +70,7 @@ impl Outcome {
             Self::QueueFull => "queue_full",
             Self::HeldTooLong => "held_too_long",
             Self::PastDeadline => "past_deadline",
+            Self::Drained => "drained",
         }
     }
 

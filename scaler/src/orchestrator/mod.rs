@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tailback_config::Model;
 use tokio::sync::mpsc;
 
-use crate::replica::Replica;
+use crate::replica::{Draining, Replica};
 
 /// The state of a model's replicas, sent whole whenever it changes.
 #[derive(Clone, Debug, Default)]
@@ -38,12 +38,16 @@ pub struct ReplicaSet {
     pub starting: u32,
     /// How many finish what they have and go.
     pub draining: u32,
+    /// Those of them that are told apart.
+    pub leaving: Vec<Draining>,
     /// The most replicas there is room for.
     pub capacity: u32,
     /// How long the last replica took to get ready.
     pub start_up: Option<Duration>,
     /// Why the last replica that failed did so; `None` once one is ready after it.
     pub failure: Option<String>,
+    /// What the last probe of a replica that is not ready yet got.
+    pub not_ready: Option<String>,
 }
 
 impl ReplicaSet {

@@ -361,6 +361,8 @@ impl ModelController {
             status.pause = self.pause;
             status.starting = self.set.starting;
             status.draining = self.set.draining;
+            status.leaving.clone_from(&self.set.leaving);
+            status.not_ready.clone_from(&self.set.not_ready);
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
             status.failure = self.failure();
             status.reason = match &self.rejected {

@@ -64,6 +64,13 @@ pub enum ProxyError {
         /** until a replica may be ready */
         retry_after: u32,
     },
+    /// The model has no replicas by the user's own word, and will have none.
+    SwitchedOff {
+        /** the model */
+        model: String,
+    },
+    /// Held when the time of a shutdown was over.
+    ShuttingDown,
     /// No replica could be reached.
     Unreachable {
         /** the model */
@@ -105,7 +112,9 @@ impl ProxyError {
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::QueueFull { .. } | Self::NoRoom => StatusCode::TOO_MANY_REQUESTS,
-            Self::HeldTooLong { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeldTooLong { .. } | Self::SwitchedOff { .. } | Self::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unreachable { .. }
             | Self::UpstreamReset { .. }
             | Self::UpstreamHeader { .. }
@@ -129,9 +138,11 @@ impl ProxyError {
             | Self::Unnamed(_) => GrpcCode::InvalidArgument,
             Self::NoMethod | Self::Repository | Self::NoGrpc { .. } => GrpcCode::Unimplemented,
             Self::QueueFull { .. } | Self::NoRoom => GrpcCode::ResourceExhausted,
-            Self::HeldTooLong { .. } | Self::Unreachable { .. } | Self::UpstreamReset { .. } => {
-                GrpcCode::Unavailable
-            }
+            Self::HeldTooLong { .. }
+            | Self::SwitchedOff { .. }
+            | Self::ShuttingDown
+            | Self::Unreachable { .. }
+            | Self::UpstreamReset { .. } => GrpcCode::Unavailable,
             Self::WrongProtocol { .. } | Self::UpstreamHeader { .. } => GrpcCode::Internal,
             Self::UpstreamSlow(_) | Self::PastDeadline | Self::CallerSlow => {
                 GrpcCode::DeadlineExceeded
@@ -160,7 +171,8 @@ impl ProxyError {
             Self::PastDeadline => Some(Outcome::PastDeadline),
             Self::QueueFull { .. } | Self::NoRoom => Some(Outcome::QueueFull),
             Self::HeldTooLong { .. } => Some(Outcome::HeldTooLong),
-            Self::Unreachable { .. } => Some(Outcome::Unreachable),
+            Self::Unreachable { .. } | Self::SwitchedOff { .. } => Some(Outcome::Unreachable),
+            Self::ShuttingDown => Some(Outcome::Drained),
             Self::UpstreamReset { .. } | Self::UpstreamHeader { .. } => {
                 Some(Outcome::UpstreamReset)
             }
@@ -214,6 +226,10 @@ impl ProxyError {
                     "no replica of model {model:?} was ready and had room within {seconds} s; try again later"
                 )
             }
+            Self::SwitchedOff { model } => {
+                format!("model {model:?} is switched off: its manifest says replicas: 0")
+            }
+            Self::ShuttingDown => "this proxy is shutting down; try again".into(),
             Self::Unreachable { model } => {
                 format!("no replica of model {model:?} could be reached")
             }
@@ -238,7 +254,7 @@ impl ProxyError {
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::HeldTooLong { retry_after, .. } => Some(*retry_after),
-            Self::QueueFull { .. } | Self::NoRoom => Some(1),
+            Self::QueueFull { .. } | Self::NoRoom | Self::ShuttingDown => Some(1),
             Self::Unreachable { .. } => Some(1),
             _ => None,
         }

@@ -29,6 +29,8 @@ fn samples() -> Vec<ProxyError> {
             seconds: 300.0,
             retry_after: 1,
         },
+        ProxyError::SwitchedOff { model: model() },
+        ProxyError::ShuttingDown,
         ProxyError::Unreachable { model: model() },
         ProxyError::UpstreamReset { model: model() },
         ProxyError::UpstreamHeader { model: model() },
@@ -72,6 +74,8 @@ fn is_sampled(error: &ProxyError) {
         | ProxyError::NoRoom
         | ProxyError::QueueFull { .. }
         | ProxyError::HeldTooLong { .. }
+        | ProxyError::SwitchedOff { .. }
+        | ProxyError::ShuttingDown
         | ProxyError::Unreachable { .. }
         | ProxyError::UpstreamReset { .. }
         | ProxyError::UpstreamHeader { .. }

@@ -263,6 +263,7 @@ impl WorkloadState {
             capacity: capacity(model),
             start_up: self.start_ups.last(),
             failure,
+            ..ReplicaSet::default()
         })
     }
 

@@ -6,13 +6,14 @@ use std::{
     process::Stdio,
 };
 
-use nix::sys::signal::Signal;
 use tailback_config::{Filling, Model, ProcessSpec};
 use tokio::process::Command;
 
 use super::{
+    environment::inherited,
     host::Host,
     supervisor::{Launch, Role},
+    user::User,
 };
 
 /// The supervisor's command, and what it is told to launch.
@@ -36,17 +37,30 @@ pub(super) fn command(
     let fill = |word: &String| ProcessSpec::fill(word, &with);
     let words: Vec<String> = spec.command.iter().map(fill).collect();
     let program = words.first().ok_or("the command is empty")?;
+    if !spec.directory.is_dir() {
+        return Err(format!(
+            "cannot run in {}: there is no such folder; make it, or set cwd to another",
+            spec.directory.display()
+        ));
+    }
     find(program, &spec.directory)?;
+    let user = spec.user.as_deref().map(User::find).transpose()?;
     let mut launch = Launch {
         role: Role::Outer,
         replica: replica.to_owned(),
         command: words,
         cgroup: None,
         mark: None,
-        stop_signal: Signal::SIGTERM as i32,
+        stop_signal: spec.stop_signal.to_owned(),
+        user: user.clone(),
+        nice: spec.nice,
+        open_files: spec.open_files,
     };
     let mut command = host.supervisor(&mut launch);
     command
+        .env_clear()
+        .envs(inherited(&spec.inherit_env))
+        .envs(user.iter().flat_map(User::environment))
         .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
         .current_dir(&spec.directory)
         .stdin(Stdio::piped())

@@ -9,7 +9,10 @@ use std::{
     },
 };
 
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+};
 
 use super::{
     cgroup::{Cgroup, Cgroups},
@@ -27,6 +30,7 @@ pub(super) struct Host {
     /// Known once the first replica is started.
     cgroups: OnceLock<Option<Cgroups>>,
     next: AtomicU64,
+    shutdown: watch::Sender<bool>,
 }
 
 impl Host {
@@ -39,7 +43,19 @@ impl Host {
             children: Children::adopt(owner),
             cgroups: OnceLock::new(),
             next: AtomicU64::new(0),
+            shutdown: watch::Sender::new(false),
         }
+    }
+
+    /// Replicas that drain do so no longer, nor do those that begin to.
+    pub(super) fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Returns once [`shut_down`](Self::shut_down) was called.
+    pub(super) async fn shutting_down(&self) {
+        // The sender is here: the wait cannot fail.
+        let _ = self.shutdown.subscribe().wait_for(|down| *down).await;
     }
 
     /// The supervisor of `launch`, to be started by [`spawn`](Self::spawn); `launch` gets

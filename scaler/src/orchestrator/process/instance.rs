@@ -2,17 +2,19 @@
 
 use std::{process::ExitStatus, sync::Arc, time::Duration};
 
-use tailback_config::{Model, ProcessSpec};
+use nix::unistd::Pid;
+use tailback_config::{Listener, Model, ProcessSpec};
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, ChildStdin},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     command::command,
     host::Host,
+    listener,
     logs::{LastLines, forward},
     port::Port,
     probe,
@@ -20,18 +22,33 @@ use super::{
 };
 use crate::replica::Replica;
 
-/// After SIGTERM, a process has this long before SIGKILL.
+/// After the stop signal, a process has this long before SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What an instance tells its set.
 #[derive(Debug)]
 pub(super) enum Note {
+    /// It is not ready yet; what the last probe got.
+    NotReady(String),
     /// It takes traffic from now on; how long that took.
     Ready(Duration),
+    /// It takes traffic again.
+    Resumed,
+    /// It is asked to end: it cannot be taken back.
+    Ending,
     /// It ended though nobody asked it to; why.
     Failed(String),
     /// It ended as asked.
     Stopped,
+}
+
+/// What a set asks of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// No more requests, and go once the last one is done.
+    Drain,
+    /// Go on: it is needed after all.
+    Resume,
 }
 
 /// What an instance is to run.
@@ -47,10 +64,10 @@ pub(super) struct Order {
     pub grpc_port: Option<Port>,
 }
 
-/// Leads a process through its life. `stop` asks it to drain and go.
+/// Leads a process through its life. It drains once asked to, or once nobody can ask any more.
 pub(super) async fn lead(
     order: Order,
-    stop: oneshot::Receiver<()>,
+    mut asks: mpsc::UnboundedReceiver<Ask>,
     notes: mpsc::UnboundedSender<(u64, Note)>,
 ) {
     let tell = |note| {
@@ -63,64 +80,149 @@ pub(super) async fn lead(
     };
     tracing::info!(replica = %order.replica, "starting");
     let started = Instant::now();
-    tokio::pin!(stop);
+    let supervisor = process.pid();
+    let mut last = None;
 
     tokio::select! {
-        () = until_ready(&order, started) => tell(Note::Ready(started.elapsed())),
+        foreign = until_ready(&order, supervisor, started, &mut last, &tell) => match foreign {
+            Ok(()) => tell(Note::Ready(started.elapsed())),
+            Err(why) => {
+                order.replica.close();
+                process.end().await;
+                return tell(Note::Failed(why));
+            }
+        },
         status = process.ended() => {
             order.replica.close();
             return tell(Note::Failed(process.why_ended(status, "before it was ready").await));
         }
         () = sleep(order.spec.start) => {
             order.replica.close();
-            let why = probe::probe(order.replica.authority(), &order.spec.ready).await;
             process.end().await;
-            let why = why.err().unwrap_or_else(|| "it got ready too late".into());
+            let why = last.unwrap_or_else(|| "the first probe is not answered yet".into());
             let limit = order.spec.start.as_secs_f64();
             return tell(Note::Failed(format!("not ready within {limit} s (startSeconds): {why}")));
         }
-        _ = &mut stop => {
+        () = asked_to_drain(&mut asks) => {
             order.replica.close();
+            tell(Note::Ending);
             process.end().await;
             return tell(Note::Stopped);
         }
     }
 
-    tokio::select! {
-        status = process.ended() => {
-            order.replica.close();
-            tell(Note::Failed(process.why_ended(status, "while it was serving").await));
-        }
-        _ = &mut stop => {
-            order.replica.close();
-            tokio::select! {
-                () = until_idle(&order.replica, order.spec.drain) => process.end().await,
-                _ = process.ended() => {}
+    loop {
+        tokio::select! {
+            status = process.ended() => {
+                order.replica.close();
+                return tell(Note::Failed(process.why_ended(status, "while it was serving").await));
             }
-            tell(Note::Stopped);
+            () = asked_to_drain(&mut asks) => order.replica.close(),
+        }
+        tokio::select! {
+            () = until_idle(&order) => {}
+            () = order.host.shutting_down() => {}
+            _ = process.ended() => return tell(Note::Stopped),
+            () = asked_to_resume(&mut asks) => {
+                order.replica.reopen();
+                tell(Note::Resumed);
+                continue;
+            }
+        }
+        tell(Note::Ending);
+        if order.replica.in_flight() > 0 {
+            order.replica.cut();
+        }
+        process.end().await;
+        return tell(Note::Stopped);
+    }
+}
+
+/// Also when nobody can ask any more.
+async fn asked_to_drain(asks: &mut mpsc::UnboundedReceiver<Ask>) {
+    while asks.recv().await == Some(Ask::Resume) {}
+}
+
+/// Never, when nobody can ask any more.
+async fn asked_to_resume(asks: &mut mpsc::UnboundedReceiver<Ask>) {
+    loop {
+        match asks.recv().await {
+            Some(Ask::Resume) => return,
+            Some(Ask::Drain) => {}
+            None => std::future::pending().await,
         }
     }
 }
 
-async fn until_ready(order: &Order, started: Instant) {
-    while let Err(why) = probe::probe(order.replica.authority(), &order.spec.ready).await {
-        tracing::debug!(replica = %order.replica, why, "not ready yet");
+/// Returns once the replica may take requests, or why it never will. What a probe got is told,
+/// and is in `last`.
+async fn until_ready(
+    order: &Order,
+    supervisor: Option<Pid>,
+    started: Instant,
+    last: &mut Option<String>,
+    tell: &impl Fn(Note),
+) -> Result<(), String> {
+    let mut owned = false;
+    loop {
+        let probed = probe::probe(order.replica.authority(), &order.spec.ready).await;
+        let connected = probed
+            .as_ref()
+            .err()
+            .is_none_or(|why| !why.starts_with(probe::NO_CONNECTION));
+        if connected && !owned {
+            // Whoever else has the port keeps the replica from it for good.
+            check_ports(order, supervisor).await?;
+            owned = true;
+        }
+        let Err(why) = probed else {
+            return Ok(());
+        };
+        if last.as_ref() != Some(&why) {
+            tracing::debug!(replica = %order.replica, why, "not ready yet");
+            tell(Note::NotReady(format!(
+                "{} is not ready yet: {why}",
+                order.replica.name()
+            )));
+            *last = Some(why);
+        }
         sleep(probe::pause(started.elapsed())).await;
     }
 }
 
-/// Until a closed replica has no request left, or `limit` has passed.
-async fn until_idle(replica: &Replica, limit: Duration) {
+/// Whether somebody else listens where the replica is to.
+async fn check_ports(order: &Order, supervisor: Option<Pid>) -> Result<(), String> {
+    let Some(supervisor) = supervisor.filter(|_| order.spec.listener == Listener::Replica) else {
+        return Ok(());
+    };
+    let ports = [
+        Some(order.port.number()),
+        order.grpc_port.as_ref().map(Port::number),
+    ];
+    let check = move || {
+        let mut ports = ports.into_iter().flatten();
+        ports.try_for_each(|port| listener::check(port, supervisor))
+    };
+    tokio::task::spawn_blocking(check).await.unwrap_or(Ok(()))
+}
+
+/// Until a closed replica has no request left, or the time for them has passed.
+async fn until_idle(order: &Order) {
+    let replica = &order.replica;
     let idle = async {
         while replica.in_flight() > 0 {
             sleep(Duration::from_millis(20)).await;
         }
     };
+    let Some(limit) = order.spec.drain else {
+        return idle.await;
+    };
     if timeout(limit, idle).await.is_err() {
         tracing::warn!(
             %replica,
             in_flight = replica.in_flight(),
-            "requests remain after drainSeconds: stopping the replica regardless"
+            "requests remain after drainSeconds ({} s): stopping the replica regardless",
+            limit.as_secs_f64()
         );
     }
 }
@@ -175,6 +277,13 @@ impl Process {
             last_lines,
             errors,
         })
+    }
+
+    /// The supervisor's id, as long as it runs.
+    fn pid(&self) -> Option<Pid> {
+        self.id
+            .and_then(|id| i32::try_from(id).ok())
+            .map(Pid::from_raw)
     }
 
     /// Until the command and all it started have ended; how the command did.

@@ -9,9 +9,11 @@
 mod backoff;
 mod cgroup;
 mod command;
+mod environment;
 mod host;
 mod instance;
 mod leftovers;
+mod listener;
 mod logs;
 mod plan;
 mod port;
@@ -19,6 +21,7 @@ mod probe;
 mod process_tree;
 mod set;
 pub mod supervisor;
+mod user;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -38,6 +41,8 @@ pub struct Processes {
     host: Arc<Host>,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
+    /// Of models that are no longer served: their replicas may still drain.
+    leaving: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -55,6 +60,7 @@ impl Processes {
             host: Arc::new(Host::new(supervisor)),
             events,
             sets: Mutex::default(),
+            leaving: Mutex::default(),
         }
     }
 }
@@ -91,13 +97,20 @@ impl Orchestrator for Processes {
 
     async fn forget(&self, model: &str) {
         // Dropping the sender tells the set to end; its task goes on until it has.
-        self.sets.lock().await.remove(model);
+        if let Some(set) = self.sets.lock().await.remove(model) {
+            let mut leaving = self.leaving.lock().await;
+            leaving.retain(|task| !task.is_finished());
+            leaving.push(set.task);
+        }
     }
 
     async fn shutdown(&self) {
+        // Whoever shuts down has waited for requests as long as it would.
+        self.host.shut_down();
         let sets: Vec<_> = self.sets.lock().await.drain().collect();
+        let leaving: Vec<_> = self.leaving.lock().await.drain(..).collect();
         let tasks: Vec<_> = sets.into_iter().map(|(_, set)| set.task).collect();
-        for task in tasks {
+        for task in tasks.into_iter().chain(leaving) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a replica set's task failed");
             }

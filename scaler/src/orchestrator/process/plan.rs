@@ -1,5 +1,7 @@
 //! What a set of processes needs, as a pure function.
 
+use tailback_config::Strategy;
+
 /// Where an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -7,8 +9,10 @@ pub(super) enum Phase {
     Starting,
     /// Takes traffic.
     Ready,
-    /// Finishes what it has and goes.
+    /// Finishes what it has and goes, unless it is needed again.
     Draining,
+    /// Has been asked to end.
+    Ending,
 }
 
 /// One instance, as far as planning is concerned.
@@ -18,57 +22,86 @@ pub(super) struct View {
     pub phase: Phase,
     /// Whether it runs what the present configuration says.
     pub current: bool,
+    /// Whether the data plane can use it.
+    pub healthy: bool,
     pub in_flight: u32,
 }
 
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
+    /// How many more there have to be; some may have to wait until others have gone.
+    pub missing: u32,
+    /// How many of those can be started now.
     pub start: u32,
-    /// Ids.
-    pub stop: Vec<u64>,
+    /// Ids: they drain, and go.
+    pub drain: Vec<u64>,
+    /// Ids: they drain, and are needed again.
+    pub resume: Vec<u64>,
 }
 
 /// Brings `instances` to `wanted`.
 ///
-/// Too many: those not ready go first, then the least busy, then the newest.
-/// Members of an older configuration stay until as many new ones are ready.
-pub(super) fn plan(instances: &[View], wanted: u32) -> Plan {
+/// Too many: those not ready go first, then the unhealthy, the idle, those with the fewest
+/// requests, and the youngest. Too few: those that still drain are taken back before one is
+/// started. Instances of an older configuration stay until as many new ones are ready, or go
+/// before new ones are started, by `strategy`.
+pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy) -> Plan {
     let wanted = wanted as usize;
     let live = |current| {
-        let mut live: Vec<_> = instances
-            .iter()
-            .filter(move |m| m.current == current && m.phase != Phase::Draining)
-            .copied()
-            .collect();
-        // Best to keep first.
-        live.sort_by_key(|m| {
-            (
-                m.phase != Phase::Ready,
-                std::cmp::Reverse(m.in_flight),
-                m.id,
-            )
-        });
-        live
+        let live =
+            |m: &&View| m.current == current && matches!(m.phase, Phase::Starting | Phase::Ready);
+        best_first(instances.iter().filter(live))
     };
     let new = live(true);
     let new_ready = new.iter().filter(|m| m.phase == Phase::Ready).count();
     let old = live(false);
     let old_ready = old.iter().filter(|m| m.phase == Phase::Ready).count();
-    let keep_old = wanted.saturating_sub(new_ready).min(old_ready);
+    let keep_old = match strategy {
+        Strategy::Surge => wanted.saturating_sub(new_ready).min(old_ready),
+        Strategy::Recreate => 0,
+    };
+    let returning = |m: &&View| m.current && m.phase == Phase::Draining;
+    let lacking = wanted.saturating_sub(new.len());
+    let resume: Vec<_> = best_first(instances.iter().filter(returning))
+        .iter()
+        .take(lacking)
+        .map(|m| m.id)
+        .collect();
+    let missing = lacking - resume.len();
+    let room = match strategy {
+        Strategy::Surge => missing,
+        Strategy::Recreate => wanted.saturating_sub(instances.len()),
+    };
+    let drain = new.iter().skip(wanted).chain(old.iter().skip(keep_old));
     Plan {
-        start: u32::try_from(wanted.saturating_sub(new.len())).unwrap_or(u32::MAX),
-        stop: new
-            .iter()
-            .skip(wanted)
-            .chain(old.iter().skip(keep_old))
-            .map(|m| m.id)
-            .collect(),
+        missing: count(missing),
+        start: count(missing.min(room)),
+        drain: drain.map(|m| m.id).collect(),
+        resume,
     }
+}
+
+/// Best to keep first.
+fn best_first<'a>(instances: impl Iterator<Item = &'a View>) -> Vec<View> {
+    let mut sorted: Vec<_> = instances.copied().collect();
+    sorted.sort_by_key(|m| {
+        let busy = std::cmp::Reverse(m.in_flight);
+        (m.phase != Phase::Ready, !m.healthy, busy, m.id)
+    });
+    sorted
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{
+        Just, Strategy as _, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
+
     use super::{Phase::*, *};
 
     fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
@@ -76,6 +109,7 @@ mod tests {
             id,
             phase,
             current: true,
+            healthy: true,
             in_flight,
         }
     }
@@ -87,15 +121,33 @@ mod tests {
         }
     }
 
+    fn start(n: u32) -> Plan {
+        Plan {
+            missing: n,
+            start: n,
+            ..Plan::default()
+        }
+    }
+
+    fn drain(ids: &[u64]) -> Plan {
+        Plan {
+            drain: ids.to_vec(),
+            ..Plan::default()
+        }
+    }
+
+    fn resume(ids: &[u64]) -> Plan {
+        Plan {
+            resume: ids.to_vec(),
+            ..Plan::default()
+        }
+    }
+
     #[test]
     fn brings_a_set_to_its_count() {
-        let start = |n| Plan {
-            start: n,
-            stop: vec![],
-        };
-        let stop = |ids: &[u64]| Plan {
-            start: 0,
-            stop: ids.to_vec(),
+        let hung = View {
+            healthy: false,
+            ..instance(0, Ready, 9)
         };
         let cases = [
             ("from nothing", vec![], 2, start(2)),
@@ -106,8 +158,8 @@ mod tests {
                 start(1),
             ),
             (
-                "what drains does not",
-                vec![instance(0, Draining, 3)],
+                "what ends does not",
+                vec![instance(0, Ending, 3)],
                 1,
                 start(1),
             ),
@@ -119,27 +171,70 @@ mod tests {
             ),
             (
                 "not ready goes first",
-                vec![instance(0, Starting, 0), instance(1, Ready, 0)],
+                vec![instance(0, Starting, 0), hung],
                 1,
-                stop(&[0]),
+                drain(&[0]),
+            ),
+            (
+                "then the unhealthy",
+                vec![hung, instance(1, Ready, 0)],
+                1,
+                drain(&[0]),
+            ),
+            (
+                "then the idle",
+                vec![instance(0, Ready, 0), instance(1, Ready, 1)],
+                1,
+                drain(&[0]),
             ),
             (
                 "then the least busy",
                 vec![instance(0, Ready, 1), instance(1, Ready, 5)],
                 1,
-                stop(&[0]),
+                drain(&[0]),
             ),
             (
                 "then the newest",
                 vec![instance(0, Ready, 1), instance(1, Ready, 1)],
                 1,
-                stop(&[1]),
+                drain(&[1]),
             ),
             (
                 "none",
                 vec![instance(0, Ready, 1), instance(1, Starting, 0)],
                 0,
-                stop(&[0, 1]),
+                drain(&[0, 1]),
+            ),
+            (
+                "what drains is taken back",
+                vec![instance(0, Draining, 3)],
+                1,
+                resume(&[0]),
+            ),
+            (
+                "as many as are needed, the busiest first",
+                vec![
+                    instance(0, Draining, 1),
+                    instance(1, Draining, 2),
+                    instance(2, Ready, 0),
+                ],
+                2,
+                resume(&[1]),
+            ),
+            (
+                "and more are started",
+                vec![instance(0, Draining, 1)],
+                3,
+                Plan {
+                    resume: vec![0],
+                    ..start(2)
+                },
+            ),
+            (
+                "old ones that drain are not taken back",
+                vec![old(0, Draining)],
+                1,
+                start(1),
             ),
             (
                 "old ones stay until new ones are ready",
@@ -151,7 +246,7 @@ mod tests {
                 "and go then",
                 vec![old(0, Ready), instance(1, Ready, 0)],
                 1,
-                stop(&[0]),
+                drain(&[0]),
             ),
             (
                 "one by one",
@@ -162,20 +257,119 @@ mod tests {
                     instance(3, Starting, 0),
                 ],
                 2,
-                stop(&[1]),
+                drain(&[1]),
             ),
             (
                 "old ones that never got ready go at once",
                 vec![old(0, Starting)],
                 1,
                 Plan {
-                    start: 1,
-                    stop: vec![0],
+                    drain: vec![0],
+                    ..start(1)
                 },
             ),
         ];
         for (what, instances, wanted, expected) in cases {
-            assert_eq!(plan(&instances, wanted), expected, "{what}");
+            assert_eq!(
+                plan(&instances, wanted, Strategy::Surge),
+                expected,
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn recreate_starts_only_where_one_has_gone() {
+        let waits = |missing| Plan {
+            missing,
+            ..Plan::default()
+        };
+        let cases = [
+            ("from nothing", vec![], 2, start(2)),
+            (
+                "old ones go first",
+                vec![old(0, Ready), old(1, Starting)],
+                2,
+                Plan {
+                    drain: vec![0, 1],
+                    ..waits(2)
+                },
+            ),
+            (
+                "and are waited for",
+                vec![old(0, Draining), old(1, Ending)],
+                2,
+                waits(2),
+            ),
+            (
+                "one that is gone makes room for one",
+                vec![old(1, Draining)],
+                2,
+                Plan {
+                    missing: 2,
+                    start: 1,
+                    ..Plan::default()
+                },
+            ),
+            (
+                "also of its own kind",
+                vec![instance(0, Ending, 0)],
+                1,
+                waits(1),
+            ),
+            (
+                "what drains is taken back",
+                vec![instance(0, Draining, 0)],
+                1,
+                resume(&[0]),
+            ),
+        ];
+        for (what, instances, wanted, expected) in cases {
+            assert_eq!(
+                plan(&instances, wanted, Strategy::Recreate),
+                expected,
+                "{what}"
+            );
+        }
+    }
+
+    fn any_instance() -> impl proptest::strategy::Strategy<Value = View> {
+        let phase = prop_oneof![Just(Starting), Just(Ready), Just(Draining), Just(Ending)];
+        (0u64..1, phase, any::<bool>(), any::<bool>(), 0u32..4).prop_map(
+            |(id, phase, current, healthy, in_flight)| View {
+                id,
+                phase,
+                current,
+                healthy,
+                in_flight,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_plan_goes_beyond_what_is_wanted(
+            mut instances in prop::collection::vec(any_instance(), 0..8),
+            wanted in 0u32..8,
+            recreate: bool,
+        ) {
+            for (id, instance) in instances.iter_mut().enumerate() {
+                instance.id = id as u64;
+            }
+            let strategy = if recreate { Strategy::Recreate } else { Strategy::Surge };
+            let plan = plan(&instances, wanted, strategy);
+            let of = |id: &u64| instances[*id as usize];
+            prop_assert!(plan.start <= plan.missing && plan.missing <= wanted);
+            prop_assert!(plan.resume.iter().all(|id| of(id).current && of(id).phase == Draining));
+            prop_assert!(plan.drain.iter().all(|id| matches!(of(id).phase, Starting | Ready)));
+            let current = |i: &&View| i.current && matches!(i.phase, Starting | Ready);
+            let live = instances.iter().filter(current).count();
+            let drained = plan.drain.iter().filter(|id| of(id).current).count();
+            let after = live - drained + plan.resume.len() + plan.missing as usize;
+            prop_assert_eq!(after, wanted as usize, "all of the present kind");
+            if recreate && plan.start > 0 {
+                prop_assert!(instances.len() + plan.start as usize <= wanted as usize);
+            }
         }
     }
 }

@@ -2,22 +2,23 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use tailback_config::{Model, ProcessSpec};
+use tailback_config::{Model, ProcessSpec, Strategy};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 
 use super::{
     backoff::Backoff,
     host::Host,
-    instance::{Note, Order, lead},
-    plan::{Phase, View, plan},
+    instance::{Ask, Note, Order, lead},
+    plan::{Phase, Plan, View, plan},
     port::Port,
 };
 use crate::{
+    clock::Nanos,
     orchestrator::{Events, ReplicaSet},
-    replica::Replica,
+    replica::{Draining, Replica},
 };
 
 /// A replica that served for this long was well: its end starts back-off anew.
@@ -34,10 +35,13 @@ struct Instance {
     replica: Arc<Replica>,
     phase: Phase,
     /// What it runs.
-    spec: ProcessSpec,
+    model: Arc<Model>,
     ready_since: Option<Instant>,
-    /// Taken when it is asked to stop.
-    stop: Option<oneshot::Sender<()>>,
+    /// Since when it takes no more requests.
+    draining_since: Option<Nanos>,
+    /// What the last probe got, until it is ready.
+    not_ready: Option<String>,
+    asks: mpsc::UnboundedSender<Ask>,
 }
 
 struct Set {
@@ -80,10 +84,10 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, host: Arc<Host>, ev
         if forgotten && set.instances.is_empty() {
             return;
         }
-        let waits_to_start = set.missing() > 0;
+        let waits_to_start = set.plan().start > 0;
         tokio::select! {
             changed = wanted.changed(), if !forgotten => match changed {
-                Ok(()) => set.wanted = wanted.borrow_and_update().clone(),
+                Ok(()) => set.want(wanted.borrow_and_update().clone()),
                 Err(_) => {
                     forgotten = true;
                     set.wanted.replicas = 0;
@@ -105,37 +109,50 @@ impl Set {
         self.wanted.model.server.process()
     }
 
-    fn views(&self) -> Vec<View> {
-        self.instances
-            .iter()
-            .map(|(&id, instance)| View {
-                id,
-                phase: instance.phase,
-                current: self.spec() == Some(&instance.spec),
-                in_flight: instance.replica.in_flight(),
-            })
-            .collect()
+    /// From now on this is wanted. Whatever failed before says nothing of another command.
+    fn want(&mut self, wanted: Wanted) {
+        let before = std::mem::replace(&mut self.wanted, wanted);
+        if !runs_the_same(&before.model, &self.wanted.model) {
+            self.backoff.reset();
+            self.not_before = Instant::now();
+            self.failure = None;
+        }
     }
 
-    /// How many still have to be started.
-    fn missing(&self) -> u32 {
-        plan(&self.views(), self.wanted.replicas).start
+    fn plan(&self) -> Plan {
+        let now = Nanos::now();
+        let view = |(&id, instance): (&u64, &Instance)| View {
+            id,
+            phase: instance.phase,
+            current: runs_the_same(&instance.model, &self.wanted.model),
+            healthy: !instance.replica.is_ejected(now),
+            in_flight: instance.replica.in_flight(),
+        };
+        let views: Vec<_> = self.instances.iter().map(view).collect();
+        let strategy = self.spec().map_or(Strategy::Surge, |spec| spec.strategy);
+        plan(&views, self.wanted.replicas, strategy)
     }
 
-    /// Starts and stops what the plan says.
+    /// Starts, stops and takes back what the plan says.
     fn reconcile(&mut self) {
         let concurrency = self.wanted.model.concurrency.value.map(NonZeroU32::get);
         for instance in self.instances.values() {
             instance.replica.set_concurrency(concurrency);
         }
-        let plan = plan(&self.views(), self.wanted.replicas);
-        for id in plan.stop {
+        let plan = self.plan();
+        for id in plan.drain {
             if let Some(instance) = self.instances.get_mut(&id) {
                 tracing::info!(replica = %instance.replica, in_flight = instance.replica.in_flight(), "draining");
                 instance.phase = Phase::Draining;
+                instance.draining_since = Some(Nanos::now());
                 instance.replica.close();
-                // Dropping the sender would do as well.
-                instance.stop.take().map(|stop| stop.send(()));
+                // It may have ended by itself meanwhile, and have said so.
+                let _ = instance.asks.send(Ask::Drain);
+            }
+        }
+        for id in plan.resume {
+            if let Some(instance) = self.instances.get(&id) {
+                let _ = instance.asks.send(Ask::Resume);
             }
         }
         if Instant::now() >= self.not_before {
@@ -166,7 +183,7 @@ impl Set {
             concurrency,
         );
         let replica = Arc::new(replica.with_grpc(grpc));
-        let (stop, stopped) = oneshot::channel();
+        let (asks, asked) = mpsc::unbounded_channel();
         let order = Order {
             id,
             model: self.wanted.model.clone(),
@@ -176,23 +193,43 @@ impl Set {
             port,
             grpc_port,
         };
-        tokio::spawn(lead(order, stopped, self.notes.clone()));
+        tokio::spawn(lead(order, asked, self.notes.clone()));
         let instance = Instance {
             replica,
             phase: Phase::Starting,
-            spec,
+            model: self.wanted.model.clone(),
             ready_since: None,
-            stop: Some(stop),
+            draining_since: None,
+            not_ready: None,
+            asks,
         };
         self.instances.insert(id, instance);
     }
 
     fn hear(&mut self, id: u64, note: Note) {
         match note {
+            Note::NotReady(why) => {
+                if let Some(instance) = self.instances.get_mut(&id) {
+                    instance.not_ready = Some(why);
+                }
+            }
+            Note::Resumed => {
+                if let Some(instance) = self.instances.get_mut(&id) {
+                    tracing::info!(replica = %instance.replica, "needed again: taken back");
+                    instance.phase = Phase::Ready;
+                    instance.draining_since = None;
+                }
+            }
+            Note::Ending => {
+                if let Some(instance) = self.instances.get_mut(&id) {
+                    instance.phase = Phase::Ending;
+                }
+            }
             Note::Ready(took) => {
                 let Some(instance) = self.instances.get_mut(&id) else {
                     return;
                 };
+                instance.not_ready = None;
                 if instance.phase == Phase::Starting {
                     instance.phase = Phase::Ready;
                     instance.ready_since = Some(Instant::now());
@@ -211,7 +248,9 @@ impl Set {
                 {
                     self.backoff.reset();
                 }
-                if instance.phase == Phase::Draining {
+                let leaves = matches!(instance.phase, Phase::Draining | Phase::Ending);
+                // What ran another command says nothing of the present one.
+                if leaves || !runs_the_same(&instance.model, &self.wanted.model) {
                     return;
                 }
                 self.failed(&format!("{} {why}", instance.replica.name()));
@@ -240,22 +279,37 @@ impl Set {
     }
 
     fn report(&self) {
-        let count = |phase| self.instances.values().filter(|m| m.phase == phase).count() as u32;
-        let ready = self.instances.values().filter(|m| m.phase == Phase::Ready);
+        let of = |phase| self.instances.values().filter(move |m| m.phase == phase);
+        let leaving = |m: &Instance| {
+            m.draining_since.map(|since| Draining {
+                replica: m.replica.clone(),
+                since,
+            })
+        };
+        let starting = of(Phase::Starting).count();
         let set = ReplicaSet {
-            desired: None,
-            behind: None,
             model: self.name().to_owned(),
-            ready: ready.map(|m| m.replica.clone()).collect(),
-            starting: count(Phase::Starting) + self.missing(),
-            draining: count(Phase::Draining),
+            ready: of(Phase::Ready).map(|m| m.replica.clone()).collect(),
+            starting: u32::try_from(starting)
+                .unwrap_or(u32::MAX)
+                .saturating_add(self.plan().missing),
+            draining: u32::try_from(of(Phase::Draining).chain(of(Phase::Ending)).count())
+                .unwrap_or(u32::MAX),
+            leaving: self.instances.values().filter_map(leaving).collect(),
             capacity: self.wanted.model.server.max_replicas.unwrap_or(u32::MAX),
             start_up: self.start_up,
             failure: self.failure.clone(),
+            not_ready: of(Phase::Starting).find_map(|m| m.not_ready.clone()),
+            ..ReplicaSet::default()
         };
         // The scaler may have stopped listening: it shuts down.
         let _ = self.events.send(set);
     }
+}
+
+/// Whether replicas of `a` and `b` are the same: their processes and how they are spoken to.
+fn runs_the_same(a: &Model, b: &Model) -> bool {
+    a.server.process() == b.server.process() && a.storage_uri == b.storage_uri
 }
 
 /// Seconds, to the millisecond: as precisely as a log needs.

@@ -228,6 +228,7 @@ impl Followed {
             },
             start_up: view.start_ups.last(),
             failure: view.failure.clone(),
+            ..ReplicaSet::default()
         };
         // The scaler has stopped: nobody cares.
         let _ = self.events.send(set);

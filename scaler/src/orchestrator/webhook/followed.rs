@@ -252,6 +252,7 @@ impl View {
             capacity: u32::MAX,
             start_up: self.start_ups.last(),
             failure: self.failure.clone(),
+            ..ReplicaSet::default()
         }
     }
 

@@ -3,15 +3,16 @@
 use std::{
     ffi::CStr,
     fs,
-    io::Write,
+    io::{self, Write},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
+use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use crate::orchestrator::process::cgroup::Cgroup;
+use crate::orchestrator::process::{cgroup::Cgroup, user::User};
 
 /// The first argument that makes the proxy's binary a supervisor.
 pub const ARGUMENT: &str = "__supervise";
@@ -42,8 +43,14 @@ pub(in crate::orchestrator::process) struct Launch {
     pub cgroup: Option<PathBuf>,
     /// A variable that marks the command, and all it starts, as this replica's.
     pub mark: Option<(String, String)>,
-    /// What asks the command to end; a number.
-    pub stop_signal: i32,
+    /// What asks the command to end.
+    pub stop_signal: String,
+    /// Whom the command runs as.
+    pub user: Option<User>,
+    /// Its priority, from -20 to 19.
+    pub nice: Option<i8>,
+    /// How many files each of its processes may have open.
+    pub open_files: Option<u64>,
 }
 
 impl Launch {
@@ -105,24 +112,51 @@ impl Launch {
             .process_group(0);
         let cgroup = self.cgroup.clone().map(Cgroup::at);
         let entrance = cgroup.and_then(|cgroup| cgroup.entrance().ok());
+        self.limit()?;
+        let user = self.user.clone();
+        let groups = user.as_ref().map(User::groups).unwrap_or_default();
         let enter = move || {
             if let Some(entrance) = &entrance {
                 // Without it, the command is found by its parents alone.
                 let _ = (&*entrance).write(b"0");
             }
-            // Cleared by a change of user: this comes after one. It is sent when the
+            if let Some(user) = &user {
+                user.become_it(&groups)?;
+            }
+            // Cleared by a change of user: this comes after it. It is sent when the
             // thread that forks ends: that is the main one, which lasts as long as
             // the supervisor.
             #[cfg(target_os = "linux")]
             let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
             Ok(())
         };
-        // SAFETY: between fork and exec, the closure makes two system calls (`write` to a
-        // file that was opened before, `prctl`) and neither allocates nor takes a lock, so
-        // it is sound in a copy of a process of which another thread may hold locks.
+        // SAFETY: what runs between fork and exec must be sound in a copy of a process whose
+        // other threads are gone. This process has none: the supervisor starts its threads
+        // after this. The closure makes system calls alone (`write` to a file that was opened
+        // before, `setgroups`, `setgid`, `setuid`, `prctl`) and does not allocate.
         unsafe { command.pre_exec(enter) };
         command
             .spawn()
             .map_err(|error| format!("cannot run {program}: {error}"))
+    }
+
+    /// Gives this process, and so the command, its limits.
+    fn limit(&self) -> Result<(), String> {
+        if let Some(files) = self.open_files {
+            setrlimit(Resource::RLIMIT_NOFILE, files, files).map_err(|error| {
+                format!("cannot set limits.openFiles to {files}: {error}; more than the hard limit (ulimit -Hn) is for root")
+            })?;
+        }
+        if let Some(nice) = self.nice {
+            // SAFETY: takes three numbers and touches no memory of ours.
+            let failed = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(nice)) };
+            if failed != 0 {
+                let error = io::Error::last_os_error();
+                return Err(format!(
+                    "cannot set limits.nice to {nice}: {error}; a value below the proxy's own is for root"
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -148,7 +148,7 @@ impl Supervised {
                 }
             }
             Role::Inner => {
-                let signal = Signal::try_from(self.launch.stop_signal).unwrap_or(Signal::SIGTERM);
+                let signal = self.launch.stop_signal.parse().unwrap_or(Signal::SIGTERM);
                 let _ = killpg(self.main, signal);
             }
         }

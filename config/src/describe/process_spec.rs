@@ -1,0 +1,62 @@
+//! How the replicas of a process server are run.
+
+use super::{Row, seconds};
+use crate::variables::NONE;
+use crate::{Listener, ProcessSpec, Readiness, Strategy};
+
+/// Everything of `spec` but its command, which has a row of its own. Values of variables and
+/// headers may be secret: their names are shown.
+pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut row = |name, value: String| rows.push((name, value, origin.to_owned()));
+    row("ready", ready(&spec.ready));
+    row("startSeconds", seconds(&spec.start));
+    let drain = spec.drain.as_ref().map_or_else(|| NONE.to_owned(), seconds);
+    row("drainSeconds", drain);
+    let strategy = match spec.strategy {
+        Strategy::Surge => "surge",
+        Strategy::Recreate => "recreate",
+    };
+    row("strategy", strategy.into());
+    if spec.stop_signal != "SIGTERM" {
+        row("stopSignal", spec.stop_signal.into());
+    }
+    if spec.listener == Listener::Any {
+        row("listener", "any".into());
+    }
+    if !spec.env.is_empty() {
+        let names: Vec<_> = spec.env.keys().map(String::as_str).collect();
+        row("env", names.join(", "));
+    }
+    if !spec.inherit_env.is_empty() {
+        row("inheritEnv", spec.inherit_env.join(", "));
+    }
+    if let Some(user) = &spec.user {
+        row("user", user.clone());
+    }
+    if let Some(nice) = spec.nice {
+        row("limits.nice", nice.to_string());
+    }
+    if let Some(files) = spec.open_files {
+        row("limits.openFiles", files.to_string());
+    }
+    rows
+}
+
+fn ready(ready: &Readiness) -> String {
+    let probe = match ready {
+        Readiness::Http(probe) => probe,
+        Readiness::Tcp => return "tcp".into(),
+        Readiness::None => return NONE.into(),
+    };
+    let mut text = probe.path.clone();
+    if !probe.headers.is_empty() {
+        let names: Vec<_> = probe.headers.keys().map(String::as_str).collect();
+        text += &format!(" with {}", names.join(", "));
+    }
+    if !probe.codes.is_empty() {
+        let codes: Vec<_> = probe.codes.iter().map(u16::to_string).collect();
+        text += &format!(" answers {}", codes.join(", "));
+    }
+    text
+}

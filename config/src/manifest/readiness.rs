@@ -1,0 +1,133 @@
+//! `ready` and `runtime` of a process: when a replica may take requests.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::fields::{Fields, Value};
+use crate::suggest::hint;
+use crate::variables::NONE;
+use crate::{HttpProbe, Readiness};
+
+/// The Open Inference Protocol's path.
+const READY: &str = "/v2/health/ready";
+
+/// Known servers, and where each says that it is ready.
+const RUNTIMES: &[(&str, &str)] = &[
+    ("oip", READY),
+    ("mlserver", READY),
+    ("triton", READY),
+    ("llama.cpp", "/health"),
+    ("vllm", "/health"),
+    ("sglang", "/health"),
+    ("tgi", "/health"),
+    ("ollama", "/"),
+];
+
+/// When a replica may take requests, by the fields of `process`.
+pub(super) fn read(process: &Fields<'_>) -> Option<Readiness> {
+    let path = process
+        .get("runtime")
+        .map_or(Some(READY), |value| read_runtime(&value));
+    match process.get("ready") {
+        Some(value) => read_ready(&value, path.unwrap_or(READY)),
+        None => path.map(Readiness::path),
+    }
+}
+
+/// Where the runtime says that it is ready.
+fn read_runtime(value: &Value<'_>) -> Option<&'static str> {
+    let text = value.text()?;
+    let known = RUNTIMES.iter().find(|(name, _)| *name == text);
+    if known.is_none() {
+        let names: Vec<_> = RUNTIMES.iter().map(|(name, _)| *name).collect();
+        value.wrong(&format!(
+            "one of {}{}; for another server leave it out and set ready",
+            names.join(", "),
+            hint(&text, names.iter().copied())
+        ));
+    }
+    known.map(|(_, path)| *path)
+}
+
+/// A path, `tcp`, `none`, or a map of path, headers and codes.
+fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
+    if value.is("tcp") {
+        return Some(Readiness::Tcp);
+    }
+    if value.is(NONE) {
+        return Some(Readiness::None);
+    }
+    if !value.is_map() {
+        return read_path(value, "a path such as /v2/health/ready, or tcp, or none")
+            .map(|path| Readiness::path(&path));
+    }
+    let fields = value.fields()?;
+    let path = fields.get("path").map_or_else(
+        || Some(default.to_owned()),
+        |value| read_path(&value, "a path such as /v2/health/ready"),
+    );
+    let headers = fields
+        .get("headers")
+        .map_or_else(|| Some(BTreeMap::new()), |value| read_headers(&value));
+    let codes = fields
+        .get("codes")
+        .map_or_else(|| Some(Vec::new()), |value| read_codes(&value));
+    fields.finish();
+    Some(Readiness::Http(HttpProbe {
+        path: path?,
+        headers: headers?,
+        codes: codes?,
+    }))
+}
+
+/// A path of an HTTP request.
+fn read_path(value: &Value<'_>, expected: &str) -> Option<String> {
+    let path = value.text()?;
+    if path.starts_with('/')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    {
+        return Some(path);
+    }
+    value.wrong(expected);
+    None
+}
+
+fn read_headers(value: &Value<'_>) -> Option<BTreeMap<String, String>> {
+    let entries = value.entries()?;
+    let mut headers = BTreeMap::new();
+    for (name, value) in &entries {
+        let Some(text) = value.text() else { continue };
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(token) {
+            value.rule("the name of a header field has letters, digits and - in it");
+        } else if ["host", "connection", "content-length", "transfer-encoding"]
+            .contains(&name.to_ascii_lowercase().as_str())
+        {
+            value.rule("this header field is not for a probe to set; remove it");
+        } else if !text
+            .bytes()
+            .all(|byte| byte == b'\t' || (b' '..0x7f).contains(&byte))
+        {
+            value.wrong("visible ASCII characters and spaces");
+        } else {
+            headers.insert((*name).to_owned(), text);
+        }
+    }
+    (headers.len() == entries.len()).then_some(headers)
+}
+
+fn read_codes(value: &Value<'_>) -> Option<Vec<u16>> {
+    let items = value.items()?;
+    if items.is_empty() {
+        value.wrong("a list of statuses, such as [200, 204]");
+        return None;
+    }
+    let code = |item: &Value<'_>| {
+        item.number("a status from 200 to 599", |code: &u16| {
+            (200..=599).contains(code)
+        })
+    };
+    let codes: Vec<_> = items.iter().filter_map(code).collect();
+    (codes.len() == items.len()).then_some(codes)
+}

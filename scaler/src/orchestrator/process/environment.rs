@@ -1,0 +1,141 @@
+//! What a replica's command has in its environment: what its manifest says, and of the
+//! proxy's own what programs, model servers and their libraries expect of a user's
+//! session. All else stays with the proxy; so its secrets do.
+
+use std::{env, ffi::OsString};
+
+/// What belongs to the proxy alone, whatever a manifest says.
+const OWN: &str = "TAILBACK_";
+
+/// Names; one that ends with `*` stands for all that begin so.
+const INHERITED: &[&str] = &[
+    // A session.
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TMPDIR",
+    "XDG_*",
+    // The dynamic linker, Python and its environments.
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "PYTHON*",
+    "VIRTUAL_ENV",
+    "CONDA_*",
+    // Certificates and proxies for downloads.
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    // Devices.
+    "CUDA_*",
+    "NVIDIA_*",
+    "NCCL_*",
+    "CUBLAS_*",
+    "CUDNN_*",
+    "HIP_*",
+    "ROCR_*",
+    "ROCM_*",
+    "HSA_*",
+    "GPU_*",
+    "RCCL_*",
+    "ONEAPI_*",
+    "SYCL_*",
+    "ZE_*",
+    "NEURON_*",
+    "TPU_*",
+    "VK_*",
+    "MLX_*",
+    // Threads and arithmetic.
+    "OMP_*",
+    "KMP_*",
+    "MKL_*",
+    "OPENBLAS_*",
+    "NUMEXPR_*",
+    "GOMP_*",
+    "MALLOC_*",
+    // Models and where they are kept; HF_TOKEN is what gated ones are fetched with.
+    "HF_*",
+    "HUGGINGFACE_*",
+    "TRANSFORMERS_*",
+    "TOKENIZERS_*",
+    "SAFETENSORS_*",
+    "TORCH*",
+    "PYTORCH_*",
+    "TRITON_*",
+    "TF_*",
+    "XLA_*",
+    "JAX_*",
+    "ONNX*",
+    "ORT_*",
+    // Servers.
+    "VLLM_*",
+    "SGLANG_*",
+    "SGL_*",
+    "LLAMA_*",
+    "GGML_*",
+    "OLLAMA_*",
+    "TGI_*",
+    "MLSERVER_*",
+    "RAY_*",
+    "UVICORN_*",
+];
+
+/// Of the proxy's environment, what a command inherits: the list above and `more`.
+pub(super) fn inherited(more: &[String]) -> Vec<(OsString, OsString)> {
+    env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(|name| is_inherited(name, more)))
+        .collect()
+}
+
+fn is_inherited(name: &str, more: &[String]) -> bool {
+    let fits = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    };
+    !name.starts_with(OWN)
+        && (INHERITED.iter().any(|pattern| fits(pattern))
+            || more.iter().any(|pattern| fits(pattern)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_inherits_a_session_and_devices_and_no_secret_of_the_proxy() {
+        for (name, more, expected) in [
+            ("PATH", "", true),
+            ("PATHS", "", false),
+            ("LC_ALL", "", true),
+            ("CUDA_VISIBLE_DEVICES", "", true),
+            ("HF_HOME", "", true),
+            ("AWS_SECRET_ACCESS_KEY", "", false),
+            ("AWS_SECRET_ACCESS_KEY", "AWS_*", true),
+            ("AWS", "AWS_*", false),
+            ("FOO", "FOO", true),
+            ("FOO", "*", true),
+            ("TAILBACK_ADMIN_TOKEN", "", false),
+            ("TAILBACK_ADMIN_TOKEN", "*", false),
+            ("TAILBACK_ADMIN_TOKEN", "TAIL*", false),
+            ("SELDON_LAG_THRESHOLD", "", false),
+        ] {
+            let found = is_inherited(name, &[more.to_owned()]);
+            assert_eq!(found, expected, "{name} with {more:?}");
+        }
+    }
+}

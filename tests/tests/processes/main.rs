@@ -1,0 +1,80 @@
+//! Replicas as processes: what they are given, when they are ready, how they are replaced and
+//! how they go.
+
+mod draining;
+mod starting;
+
+use tailback_tests::{
+    http::{Client, request},
+    process::{Tailback, processes_with},
+};
+
+const BODY: &[u8] = include_bytes!("../../../examples/infer.json");
+
+fn unique() -> String {
+    format!("m-{:016x}", fastrand::u64(..))
+}
+
+/// The model `name` on a server of processes.
+fn manifests(name: &str, process: &str, model: &str) -> String {
+    format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: server }}
+spec:
+  concurrency: 2
+  process:
+    {}
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: {name} }}
+spec:
+  server: server
+  {model}
+",
+        process.replace('\n', "\n    ")
+    )
+}
+
+/// The sample server, with inferences of so many milliseconds.
+fn sample(milliseconds: u32) -> String {
+    format!(
+        "command: [sample-server, --port, '{{port}}', --model, '{{model}}', --service-time-ms, '{milliseconds}']"
+    )
+}
+
+/// A Python program as a command, with `{port}` and more arguments.
+fn python(program: &str, arguments: &str) -> String {
+    format!(
+        "command:\n- python3\n- -c\n- |\n  {}\n- '{{port}}'\n{arguments}",
+        program.trim().replace('\n', "\n  ")
+    )
+}
+
+fn servers_of(model: &str) -> Vec<i32> {
+    let supervisors = processes_with("__supervise");
+    let all = processes_with(model).into_iter();
+    all.filter(|pid| !supervisors.contains(pid)).collect()
+}
+
+fn failure(proxy: &Tailback, model: &str) -> String {
+    let page = proxy.model(model);
+    page["replicas"]["failure"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn path(model: &str) -> String {
+    format!("/v2/models/{model}/infer")
+}
+
+/// A request that is at a replica, or held.
+fn ask(proxy: &Tailback, model: &str) -> Client {
+    let mut caller = Client::connect(proxy.address).unwrap();
+    caller
+        .send(request("POST", &path(model), &[], BODY))
+        .unwrap();
+    caller
+}
