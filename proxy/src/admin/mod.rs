@@ -44,7 +44,8 @@ use tonic::{Status, body::Body};
 use self::{control::Order, keda::Keda};
 use crate::{
     admin::model_metrics::render_models,
-    downstream::DataPlane,
+    downstream::Lifecycle,
+    models::SharedRoutes,
     net::{HttpVersion, Transport, detect},
     protocol::error::json,
 };
@@ -75,7 +76,9 @@ const THERE_ARE: &str = "there are /metrics, /healthz, /readyz, /models, /decisi
 /// The admin service.
 pub struct Admin {
     /// What is served.
-    pub plane: Arc<DataPlane>,
+    pub routes: Arc<SharedRoutes>,
+    /// Whether callers' connections are to end.
+    pub lifecycle: Arc<Lifecycle>,
     /// What the scaler shows.
     pub status_store: StatusStore,
     /// What it tells other proxies.
@@ -90,7 +93,7 @@ pub struct Admin {
 
 /// Answers those who connect to `listener`, as long as it is polled.
 pub async fn serve(admin: Admin, listener: TcpListener) {
-    let keda = Arc::new(Keda::new(admin.plane.clone(), admin.status_store.clone()));
+    let keda = Arc::new(Keda::new(admin.routes.clone(), admin.status_store.clone()));
     tokio::select! {
         () = keda.push() => {}
         () = accept(Arc::new(admin), &keda, listener) => {}
@@ -206,11 +209,11 @@ impl Admin {
 
     /// What is read at `path`, if anything.
     fn page(&self, path: &str) -> Option<Response<Bytes>> {
-        let table = self.plane.tables.current();
+        let table = self.routes.current();
         Some(match path {
             "/metrics" => self.metrics(),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
-            "/readyz" => pages::readiness(&self.plane),
+            "/readyz" => pages::readiness(&self.lifecycle),
             "/models" => json(StatusCode::OK, &pages::models(&table, &self.status_store)),
             "/decisions" => json(
                 StatusCode::OK,
@@ -222,10 +225,7 @@ impl Admin {
 
     fn metrics(&self) -> Response<Bytes> {
         let mut text = self.recorder.render();
-        text.push_str(&render_models(
-            &self.plane.tables.current(),
-            &self.status_store,
-        ));
+        text.push_str(&render_models(&self.routes.current(), &self.status_store));
         let mut response = Response::new(Bytes::from(text));
         response.headers_mut().insert(
             header::CONTENT_TYPE,

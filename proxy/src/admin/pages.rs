@@ -1,6 +1,6 @@
 //! What `/readyz` and `/models` say.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -15,15 +15,15 @@ use tailback_scaler::{
 };
 
 use crate::{
-    downstream::DataPlane,
+    downstream::Lifecycle,
     models::{Model, RouteTable},
     protocol::error,
 };
 
 /// Ready: the proxy takes new connections. Not whether any model has replicas,
 /// since requests are held for them.
-pub(super) fn readiness(plane: &DataPlane) -> Response<Bytes> {
-    if plane.draining.load(Ordering::Relaxed) {
+pub(super) fn readiness(lifecycle: &Lifecycle) -> Response<Bytes> {
+    if lifecycle.is_draining() {
         return error::json(
             StatusCode::SERVICE_UNAVAILABLE,
             &json!({ "status": "draining" }),

@@ -1,10 +1,11 @@
 //! The beginning of the drain, as a connection hears of it.
 
-use std::{future::Future, pin::Pin, sync::atomic::Ordering, task::Context};
+use std::{future::Future, pin::Pin, task::Context};
 
 use pingora_core::server::ShutdownWatch;
 
-use super::{Connection, DataPlane};
+use super::lifecycle::Lifecycle;
+use crate::exchange::Connection;
 
 /// See the [module](self).
 pub(super) struct Drain {
@@ -27,7 +28,7 @@ impl Drain {
     pub(super) fn begins(
         &mut self,
         cx: &mut Context<'_>,
-        plane: &DataPlane,
+        lifecycle: &Lifecycle,
         connection: &Connection,
     ) -> bool {
         // One poll registers this task's waker, which stays the same; what it
@@ -36,7 +37,7 @@ impl Drain {
             self.awaited = true;
             let _ = self.signal.as_mut().poll(cx);
         }
-        let begins = plane.draining.load(Ordering::Relaxed) && !connection.is_closing();
+        let begins = lifecycle.is_draining() && !connection.is_closing();
         if begins {
             connection.close_after_this();
         }

@@ -2,6 +2,7 @@
 //! connection's own task.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
     pin::Pin,
@@ -10,37 +11,45 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderValue, header::CONNECTION};
+use http::{HeaderValue, StatusCode, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::AsyncReadExt;
 
-use super::{DataPlane, drain::Drain, io::WatchedIo};
+use super::{
+    Downstream,
+    drain::Drain,
+    handler::{Handler, ResponseStream},
+    io::WatchedIo,
+    shared_body::BodySlot,
+};
 use crate::{
     exchange::body::Received,
     exchange::{Connection, LINGER, Phase, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
-    pipeline,
     protocol::cors,
 };
 
 /// Serves one connection to its end.
-pub(super) async fn serve(
-    plane: Arc<DataPlane>,
+pub(super) async fn serve<H: Handler>(
+    downstream: Arc<Downstream<H>>,
     io: Transport<Stream>,
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
 ) {
     // Its first header block is expected, and has partly come.
     let state = Rc::new(StreamState::new(connection.clone(), Phase::Head));
+    let on_its_way = BodySlot::new();
+    let tunnel = RefCell::new(None);
     let service = service_fn(|request: http::Request<Incoming>| {
-        let (plane, state) = (plane.clone(), state.clone());
+        let (downstream, state) = (downstream.clone(), state.clone());
+        let (on_its_way, tunnel) = (&on_its_way, &tunnel);
         async move {
-            let cors = plane.cors.as_ref();
+            let cors = downstream.settings.cors.as_ref();
             let origin = cors.and_then(|cors| cors.allowed(request.headers()));
             let request = request.map(Received::Http1);
-            let mut answer = pipeline::handle(&plane, &state, request).await;
+            let mut answer = downstream.handler.handle(&state, request).await;
             if let Some(origin) = origin {
                 cors::allow(answer.headers_mut(), origin);
             }
@@ -48,21 +57,24 @@ pub(super) async fn serve(
                 let close = HeaderValue::from_static("close");
                 answer.headers_mut().insert(CONNECTION, close);
             }
-            Ok::<_, Infallible>(answer)
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                tunnel.replace(answer.body_mut().take_tunnel());
+            }
+            Ok::<_, Infallible>(answer.map(|body| on_its_way.share(body)))
         }
     });
     let io = TokioIo::new(WatchedIo::http1(io, state.clone()));
     let mut builder = http1::Builder::new();
-    builder.max_header_size(plane.limits.header_bytes);
-    if plane.limits.header_fields != HYPER_HEADER_FIELDS {
-        builder.max_headers(plane.limits.header_fields);
+    builder.max_header_size(downstream.settings.limits.header_bytes);
+    if downstream.settings.limits.header_fields != HYPER_HEADER_FIELDS {
+        builder.max_headers(downstream.settings.limits.header_fields);
     }
     let mut http = builder.serve_connection(io, service);
     let mut watchdog = Watchdog::new(state.deadline());
     let mut drain = Drain::new(shutdown.clone());
 
     let left = poll_fn(|cx| {
-        if drain.begins(cx, &plane, &connection) {
+        if drain.begins(cx, &downstream.lifecycle, &connection) {
             state.linger();
         }
         loop {
@@ -72,7 +84,7 @@ pub(super) async fn serve(
             if connection.write_blocked.get() {
                 // hyper asks for no more of the answer. The request's body goes on,
                 // or each side could wait for the other.
-                state.drive(cx);
+                on_its_way.drive(cx);
             }
             if state.take_expired() {
                 // Nobody answered for it.
@@ -96,7 +108,7 @@ pub(super) async fn serve(
     })
     .await;
 
-    if let Some(tunnel) = state.take_tunnel() {
+    if let Some(tunnel) = tunnel.take() {
         let parts = http.into_parts();
         let io = parts.io.into_inner().into_inner().unread(parts.read_buf);
         tunnel.run(io, &state, shutdown).await;

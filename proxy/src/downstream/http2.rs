@@ -21,16 +21,21 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EX
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
-use super::{DataPlane, drain::Drain, io::WatchedIo};
+use super::{
+    Downstream, date,
+    drain::Drain,
+    handler::{Handler, ResponseStream},
+    io::WatchedIo,
+};
 use crate::{
-    downstream::date,
-    exchange::body::{BodyForwarder, ForwardError, Received},
-    exchange::{Connection, LINGER, Phase, StreamState, Watchdog},
+    exchange::{
+        Connection, LINGER, Phase, StreamState, Watchdog,
+        body::{BodyForwarder, ForwardError, Received},
+    },
     net::{
         Cork, Transport,
         keep_alive::{CALLER_SILENCE, Pinger},
     },
-    pipeline::{self, ResponseBody},
     protocol::{ApiProtocol, cors},
     status::{GrpcCode, write_status},
 };
@@ -50,26 +55,26 @@ const RESETS: usize = 20;
 const ERRORS: usize = 128;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(
-    plane: Arc<DataPlane>,
+pub(super) async fn serve<H: Handler>(
+    downstream: Arc<Downstream<H>>,
     io: Transport<Stream>,
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
 ) {
     let io = Cork::new(WatchedIo::http2(io, connection.clone()));
-    let served = io.run(speak(plane, io.clone(), connection, shutdown));
+    let served = io.run(speak(downstream, io.clone(), connection, shutdown));
     // If it breaks, what was under way on it is dropped with it.
     let _ = served.await;
 }
 
 /// Speaks HTTP/2 on `io`.
-async fn speak(
-    plane: Arc<DataPlane>,
+async fn speak<H: Handler>(
+    downstream: Arc<Downstream<H>>,
     io: Cork<WatchedIo>,
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
 ) {
-    let header_bytes = u32::try_from(plane.limits.header_bytes).unwrap_or(u32::MAX);
+    let header_bytes = u32::try_from(downstream.settings.limits.header_bytes).unwrap_or(u32::MAX);
     let handshake = Builder::new()
         .max_concurrent_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
@@ -79,7 +84,8 @@ async fn speak(
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(Some(ERRORS))
         .handshake::<_, Bytes>(io);
-    let Ok(Ok(mut h2)) = tokio::time::timeout(plane.timeouts.header, handshake).await else {
+    let Ok(Ok(mut h2)) = tokio::time::timeout(downstream.settings.timeouts.header, handshake).await
+    else {
         return;
     };
     let heard = connection.heard.clone();
@@ -87,13 +93,13 @@ async fn speak(
     let mut streams = FuturesUnordered::new();
     // With no stream open, the connection is idle: until its first, for as long
     // as a header block may take.
-    let idle_until = Cell::new(Nanos::now() + plane.timeouts.header);
+    let idle_until = Cell::new(Nanos::now() + downstream.settings.timeouts.header);
     let mut watchdog = Watchdog::new(idle_until.get());
     let mut drain = Drain::new(shutdown);
     let mut busy = false;
 
     poll_fn(|cx| {
-        if drain.begins(cx, &plane, &connection) {
+        if drain.begins(cx, &downstream.lifecycle, &connection) {
             h2.graceful_shutdown();
             idle_until.set(Nanos::now() + LINGER);
         }
@@ -102,7 +108,7 @@ async fn speak(
             // Also sends what the streams have written.
             match h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    streams.push(stream(&plane, connection.clone(), request, respond));
+                    streams.push(stream(&downstream, connection.clone(), request, respond));
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -119,7 +125,7 @@ async fn speak(
         if std::mem::take(&mut busy) {
             let limit = match connection.is_closing() {
                 true => LINGER,
-                false => plane.timeouts.keep_alive,
+                false => downstream.settings.timeouts.keep_alive,
             };
             idle_until.set(Nanos::now() + limit);
         }
@@ -141,15 +147,15 @@ async fn speak(
 }
 
 /// One request and its answer. Dropping it ends both.
-async fn stream(
-    plane: &DataPlane,
+async fn stream<H: Handler>(
+    downstream: &Downstream<H>,
     connection: Rc<Connection>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
     let state = Rc::new(StreamState::new(connection, Phase::Body));
     let mut watchdog = Watchdog::new(state.deadline());
-    if request.headers().len() > plane.limits.header_fields {
+    if request.headers().len() > downstream.settings.limits.header_fields {
         let _ = respond.send_response(too_many_fields(), true);
         return;
     }
@@ -158,7 +164,7 @@ async fn stream(
         *go_on.status_mut() = StatusCode::CONTINUE;
         let _ = respond.send_informational(go_on);
     }
-    let cors = plane.cors.as_ref();
+    let cors = downstream.settings.cors.as_ref();
     let origin = cors.and_then(|cors| cors.allowed(request.headers()));
     let (parts, body) = request.into_parts();
     let bare = parts.method == Method::HEAD;
@@ -168,11 +174,11 @@ async fn stream(
         Received::http2(body, &parts.headers)
     };
     let answer = {
-        let mut work = pin!(pipeline::handle(
-            plane,
-            &state,
-            Request::from_parts(parts, body)
-        ));
+        let mut work = pin!(
+            downstream
+                .handler
+                .handle(&state, Request::from_parts(parts, body))
+        );
         poll_fn(|cx| {
             loop {
                 // The caller has left: what it asked for is dropped.
@@ -207,9 +213,9 @@ async fn stream(
 }
 
 /// Sends an answer's body.
-async fn send(
+async fn send<B: ResponseStream>(
     state: &Rc<StreamState>,
-    mut forwarder: BodyForwarder<ResponseBody>,
+    mut forwarder: BodyForwarder<B>,
     mut watchdog: Watchdog,
 ) {
     let sent = poll_fn(|cx| {
@@ -218,7 +224,7 @@ async fn send(
         }
         if forwarder.is_blocked() {
             // The request's body goes on, or each side could wait for the other.
-            state.drive(cx);
+            forwarder.body().drive(cx);
         }
         state.poll_over(&mut watchdog, cx).map(|()| None)
     })

@@ -4,82 +4,74 @@
 
 mod date;
 mod drain;
+mod handler;
 mod http1;
 mod http2;
 mod io;
+mod lifecycle;
 mod notsent_lowat;
+mod shared_body;
 mod tunnel;
 
-use std::{
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
 use tailback_config::{Limits, Timeouts};
-use tailback_scaler::status::StatusStore;
 use tokio_rustls::TlsAcceptor;
 
-pub use self::tunnel::Tunnel;
+pub use self::{
+    handler::{Handler, ResponseStream},
+    lifecycle::Lifecycle,
+    tunnel::Tunnel,
+};
 use crate::{
-    exchange::{Connection, LINGER, Scheme, body::BufferBudget},
-    models::{SharedRoutes, worker},
+    exchange::{Connection, LINGER, Scheme},
     net::{HttpVersion, Transport, detect, tls},
     protocol::cors::Cors,
-    telemetry::{access_log::AccessLog, metrics::ProxyMetrics},
+    telemetry::metrics::DownstreamMetrics,
 };
 
-/// The data plane: one for all workers.
-pub struct DataPlane {
-    /// What is served.
-    pub tables: Arc<SharedRoutes>,
+/// The service for callers' connections: one for all workers.
+pub struct Downstream<H> {
+    /// What answers requests.
+    pub handler: H,
+    /// How long things may take, how large and how many they may be.
+    pub settings: Settings,
+    /// Handles.
+    pub metrics: DownstreamMetrics,
+    /// How many are open, and whether they are to end.
+    pub lifecycle: Arc<Lifecycle>,
+}
+
+/// What holds for all callers' connections.
+pub struct Settings {
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
-    /// For what has been read of waiting requests' bodies.
-    pub buffer_budget: BufferBudget,
     /// Most connections at once.
     pub max_connections: usize,
     /// Which pages of other origins may call; `None`: none.
-    pub cors: Option<Cors>,
+    pub cors: Option<Arc<Cors>>,
     /// How callers are spoken to by TLS; `None`: in clear text.
     pub tls: Option<Arc<tls::Listener>>,
-    /// Where finished requests are logged, if anywhere.
-    pub access_log: Option<AccessLog>,
-    /// What the scaler knows of each model: looked at only for what fails.
-    pub status: StatusStore,
-    /// Handles.
-    pub metrics: ProxyMetrics,
-    /// Open connections.
-    pub connections: AtomicUsize,
-    /// Set before the shutdown is signalled: connections end with the request
-    /// they have.
-    pub draining: AtomicBool,
-    /// Set when the time of the shutdown is over, before the pools are closed: held requests
-    /// are answered.
-    pub stopping: AtomicBool,
 }
 
 #[async_trait]
-impl ServerApp for DataPlane {
+impl<H: Handler> ServerApp for Downstream<H> {
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let Some(_open) = Open::admit(self) else {
-            refuse(stream, self.tls.is_some()).await;
+            refuse(stream, self.settings.tls.is_some()).await;
             return None;
         };
         notsent_lowat::bound(&stream);
-        worker::keep_swept(&self.tables);
+        self.handler.accepted();
         // Workers do not steal: the connection stays on this thread, and what
         // belongs to it needs no synchronisation. The wrapper checks that.
         SendWrapper::new(serve(self.clone(), stream, shutdown.clone())).await;
@@ -88,25 +80,31 @@ impl ServerApp for DataPlane {
 }
 
 /// One open connection, counted.
-struct Open<'a>(&'a DataPlane);
+struct Open<'a> {
+    lifecycle: &'a Lifecycle,
+    metrics: &'a DownstreamMetrics,
+}
 
 impl<'a> Open<'a> {
-    fn admit(plane: &'a DataPlane) -> Option<Self> {
-        let before = plane.connections.fetch_add(1, Ordering::Relaxed);
-        plane.metrics.connections.increment(1.0);
-        let open = Self(plane);
-        if before < plane.max_connections {
+    fn admit<H>(downstream: &'a Downstream<H>) -> Option<Self> {
+        let Downstream {
+            lifecycle, metrics, ..
+        } = downstream;
+        let before = lifecycle.opened();
+        metrics.connections.increment(1.0);
+        let open = Self { lifecycle, metrics };
+        if before < downstream.settings.max_connections {
             return Some(open);
         }
-        plane.metrics.connections_refused.increment(1);
+        metrics.connections_refused.increment(1);
         None
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.connections.decrement(1.0);
+        self.lifecycle.closed();
+        self.metrics.connections.decrement(1.0);
     }
 }
 
@@ -123,34 +121,41 @@ async fn refuse(mut stream: Stream, encrypted: bool) {
 }
 
 /// Serves one connection to its end.
-async fn serve(plane: Arc<DataPlane>, stream: Stream, shutdown: ShutdownWatch) {
+async fn serve<H: Handler>(
+    downstream: Arc<Downstream<H>>,
+    stream: Stream,
+    shutdown: ShutdownWatch,
+) {
     let peer = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr()?.as_inet().copied());
     // Until a header block has begun, there is nothing to answer.
-    let opening = tokio::time::timeout(plane.timeouts.header, open(&plane, stream));
+    let opening = tokio::time::timeout(
+        downstream.settings.timeouts.header,
+        open(&downstream.settings, stream),
+    );
     let (io, version, scheme) = tokio::select! {
         opened = opening => match opened {
             Ok(Ok(opened)) => opened,
             _ => return,
         },
-        () = drained(&plane, shutdown.clone()) => return,
+        () = drained(&downstream.lifecycle, shutdown.clone()) => return,
     };
-    let timeouts = plane.timeouts.clone();
+    let timeouts = downstream.settings.timeouts.clone();
     let connection = Rc::new(Connection::new(timeouts, peer, version, scheme));
     match version {
-        HttpVersion::Http1 => http1::serve(plane, io, connection, shutdown).await,
-        HttpVersion::Http2 => http2::serve(plane, io, connection, shutdown).await,
+        HttpVersion::Http1 => http1::serve(downstream, io, connection, shutdown).await,
+        HttpVersion::Http2 => http2::serve(downstream, io, connection, shutdown).await,
     }
 }
 
 /// The handshake, if there is one, and what is spoken after it: as agreed there
 /// (ALPN), or as the first bytes tell.
 async fn open(
-    plane: &DataPlane,
+    settings: &Settings,
     stream: Stream,
 ) -> std::io::Result<(Transport<Stream>, HttpVersion, Scheme)> {
-    let Some(tls) = &plane.tls else {
+    let Some(tls) = &settings.tls else {
         let (io, version) = detect::version(Transport::clear(stream)).await?;
         return Ok((io, version, Scheme::Http));
     };
@@ -169,8 +174,8 @@ async fn open(
 }
 
 /// While draining, who has sent nothing after a moment is not waited for.
-async fn drained(plane: &DataPlane, mut shutdown: ShutdownWatch) {
+async fn drained(lifecycle: &Lifecycle, mut shutdown: ShutdownWatch) {
     let _ = shutdown.wait_for(|&draining| draining).await;
-    debug_assert!(plane.draining.load(Ordering::Relaxed));
+    debug_assert!(lifecycle.is_draining());
     tokio::time::sleep(LINGER).await;
 }

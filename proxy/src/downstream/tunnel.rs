@@ -2,9 +2,12 @@
 //! whatever they mean, until both sides have closed.
 
 use std::{
+    any::Any,
     cell::Cell,
-    future::{pending, poll_fn},
+    fmt,
+    future::{Future, pending, poll_fn},
     io,
+    pin::Pin,
     time::Duration,
 };
 
@@ -16,19 +19,34 @@ use crate::{
     exchange::{Exchange, StreamState, Watchdog},
     net::Transport,
     status::Outcome,
-    upstream::PooledConnection,
 };
 
 /// Copied at once, in bytes.
 const PIECE: usize = 16 * 1024;
 
-/// Both have agreed to upgrade; the caller's side follows when the answer that
-/// says so is out.
-#[derive(Debug)]
+/// On 101, the caller's connection becomes a tunnel once the response is flushed.
 pub struct Tunnel {
-    /// In this order: the slot goes back before the request ends.
-    pooled: PooledConnection,
+    /// In this order: the permit goes back before the request ends.
+    replica: Pin<Box<dyn Future<Output = io::Result<ReplicaSide>>>>,
     exchange: Exchange,
+}
+
+/// A replica's connection after it was upgraded.
+struct ReplicaSide {
+    io: Pin<Box<dyn Duplex>>,
+    /// Held while the connection is in use.
+    permit: Box<dyn Any>,
+}
+
+trait Duplex: AsyncRead + AsyncWrite {}
+impl<T: AsyncRead + AsyncWrite> Duplex for T {}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel")
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which side has broken off.
@@ -38,10 +56,23 @@ enum Broken {
 }
 
 impl Tunnel {
-    /// For a request that the pooled's replica has answered with 101.
+    /// For a request that a replica has answered with 101. `replica`: the permit, and
+    /// the bytes of the connection once it is upgraded.
     #[must_use]
-    pub fn new(pooled: PooledConnection, exchange: Exchange) -> Self {
-        Self { pooled, exchange }
+    pub fn new<P: 'static, T: AsyncRead + AsyncWrite + 'static>(
+        replica: impl Future<Output = io::Result<(P, T)>> + 'static,
+        exchange: Exchange,
+    ) -> Self {
+        Self {
+            replica: Box::pin(async move {
+                let (permit, io) = replica.await?;
+                Ok(ReplicaSide {
+                    io: Box::pin(io),
+                    permit: Box::new(permit),
+                })
+            }),
+            exchange,
+        }
     }
 
     /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away.
@@ -52,17 +83,17 @@ impl Tunnel {
         shutdown: ShutdownWatch,
     ) {
         let Self {
-            pooled,
+            replica,
             mut exchange,
         } = self;
         let (timeouts, limits) = (state.connection().timeouts(), state.limits());
         let idle = Idle::new(limits.stream_idle);
-        let (permit, replica) = match pooled.into_io().await {
-            Ok(parts) => parts,
+        let ReplicaSide { io, permit } = match replica.await {
+            Ok(replica) => replica,
             Err(_) => return exchange.set_outcome(Outcome::UpstreamReset),
         };
         let outcome = tokio::select! {
-            ended = both_ways(caller, replica, &idle) => match ended {
+            ended = both_ways(caller, io, &idle) => match ended {
                 Ok(()) => Outcome::Success,
                 Err(Broken::Caller) => Outcome::CallerGone,
                 Err(Broken::Replica) => Outcome::UpstreamReset,

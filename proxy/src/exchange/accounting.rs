@@ -1,49 +1,85 @@
 //! One request in the books, from its arrival to its end.
 
+use std::{fmt, rc::Rc, sync::Arc};
+
 use tailback_scaler::{
     clock::Nanos,
     ledger::{InFlight, Ledger},
+    replica::Replica,
 };
 
 use crate::{
-    models::{ModelRef, ReplicaRef},
     protocol::ApiProtocol,
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
-    telemetry::access_log::Entry,
-    upstream::Permit,
+    telemetry::{access_log::Entry, metrics::ModelMetrics},
 };
+
+/// What a model's requests are counted in.
+#[derive(Debug)]
+pub struct Account {
+    /// The model's own name.
+    pub name: Box<str>,
+    /// Arrived, held and completed: the lag.
+    pub ledger: Arc<Ledger>,
+    /// By outcome, status and latency.
+    pub metrics: ModelMetrics,
+}
+
+/// A worker's handle on an account: cloning it touches no other worker's memory.
+#[derive(Clone, Debug)]
+pub struct AccountRef(Rc<Account>);
+
+impl AccountRef {
+    /// The first handle of a worker.
+    #[must_use]
+    pub fn new(account: Account) -> Self {
+        Self(Rc::new(account))
+    }
+}
+
+impl AsRef<Ledger> for AccountRef {
+    fn as_ref(&self) -> &Ledger {
+        &self.0.ledger
+    }
+}
+
+/// A worker's handle on a replica.
+pub trait ReplicaHandle: fmt::Debug {
+    /// The replica, which all workers share.
+    fn replica(&self) -> &Replica;
+}
 
 /// A request that has arrived for a model. Dropping it completes it, with what
 /// is known of its outcome by then: at first, that the caller left.
 #[derive(Debug)]
 pub struct Exchange {
-    model: ModelRef,
-    in_flight: Option<InFlight<ModelRef>>,
+    account: AccountRef,
+    in_flight: Option<InFlight<AccountRef>>,
     arrived: Nanos,
     outcome: Outcome,
     status: ResponseStatus,
     /// Whose slot it has or had last.
-    replica: Option<ReplicaRef>,
+    replica: Option<Rc<dyn ReplicaHandle>>,
     /// For the access log, if there is one.
     entry: Option<Box<Entry>>,
 }
 
 impl Exchange {
-    /// Counts a request for `model` in.
+    /// Counts a request in.
     #[must_use]
     pub fn arrive(
-        model: &ModelRef,
+        account: &AccountRef,
         now: Nanos,
         api: ApiProtocol,
         mut entry: Option<Box<Entry>>,
     ) -> Self {
         if let Some(entry) = &mut entry {
-            entry.arrive(model.model.name(), now);
+            entry.arrive(&account.0.name, now);
         }
         Self {
             entry,
-            model: model.clone(),
-            in_flight: Some(Ledger::arrive(model.clone(), now)),
+            account: account.clone(),
+            in_flight: Some(Ledger::arrive(account.clone(), now)),
             arrived: now,
             outcome: Outcome::CallerGone,
             replica: None,
@@ -54,18 +90,12 @@ impl Exchange {
         }
     }
 
-    /// The model it is for.
-    #[must_use]
-    pub fn model(&self) -> &ModelRef {
-        &self.model
-    }
-
-    /// It has got a slot of a replica.
-    pub fn give(&mut self, permit: &Permit) {
-        self.replica = Some(permit.replica().clone());
+    /// It goes to `replica`.
+    pub fn give(&mut self, replica: Rc<dyn ReplicaHandle>) {
         if let Some(entry) = &mut self.entry {
-            entry.give(&permit.replica().replica, Nanos::now());
+            entry.give(replica.replica(), Nanos::now());
         }
+        self.replica = Some(replica);
     }
 
     /// So many bytes of the answer's body are on their way.
@@ -94,7 +124,7 @@ impl Exchange {
     fn is_cut(&self) -> bool {
         self.replica
             .as_ref()
-            .is_some_and(|replica| replica.replica.is_cut())
+            .is_some_and(|replica| replica.replica().is_cut())
     }
 
     /// A replica has answered a gRPC call with `code`: that, and not the status
@@ -111,8 +141,8 @@ impl Drop for Exchange {
         if self.outcome == Outcome::UpstreamReset && self.is_cut() {
             self.outcome = Outcome::Drained;
         }
-        self.model
-            .model
+        self.account
+            .0
             .metrics
             .completed(self.outcome, self.status, now.since(self.arrived));
         // Before it counts as out: who waits for the last one finds it logged.

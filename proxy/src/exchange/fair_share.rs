@@ -1,45 +1,160 @@
-//! The turns of large bodies: one of them passes a share each time that the
-//! runtime has asked which sockets are ready, in the order in which they came to
-//! wait. So whoever else is ready waits for one share, not for one of each body.
+//! Fair shares of a worker's time for large bodies. After each share, a body waits
+//! until the runtime has asked which sockets are ready; then the next body in the
+//! queue passes one share. So a small request waits for one share at most, not for
+//! one of each large body.
 
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
 };
 
 use send_wrapper::SendWrapper;
 
-use super::StreamState;
+/// Bytes of bodies that may pass in one go.
+pub(super) const SHARE: usize = 256 * 1024;
 
 thread_local! {
-    static WAITING: RefCell<VecDeque<Weak<StreamState>>> = RefCell::default();
-    /// Somebody lets them through.
-    static OPEN: Cell<bool> = const { Cell::new(false) };
+    static WAITING: RefCell<VecDeque<Weak<dyn AsRef<FairShare>>>> = RefCell::default();
+    /// The task that grants shares is running.
+    static GRANTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has `call` wait for its turn, which it is told by [`StreamState::begin_share`].
-pub(super) fn wait(state: &Rc<StreamState>) {
-    WAITING.with_borrow_mut(|waiting| waiting.push_back(Rc::downgrade(state)));
-    if !OPEN.replace(true) {
-        // Workers do not steal: it stays on this thread.
-        tokio::spawn(SendWrapper::new(let_through()));
+/// What one request and its answer may still pass before they have to wait.
+#[derive(Debug)]
+pub struct FairShare {
+    /// Bytes.
+    left: Cell<usize>,
+    /// Who is woken at the next share: a request and its answer may be of
+    /// different tasks.
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Default for FairShare {
+    fn default() -> Self {
+        Self {
+            left: Cell::new(SHARE),
+            wakers: RefCell::default(),
+        }
     }
 }
 
-/// Lets one through at a time, until none waits.
-async fn let_through() {
+impl FairShare {
+    /// `bytes` of a body have passed, either way.
+    pub fn spend(&self, bytes: usize) {
+        self.left.set(self.left.get().saturating_sub(bytes));
+    }
+
+    /// Begins a share at once: for a new request.
+    pub fn renew(&self) {
+        self.left.set(SHARE);
+    }
+
+    /// Ready while the share of `owner` lasts; then pending until the next one,
+    /// however often it is asked meanwhile.
+    pub fn poll<T: AsRef<Self> + 'static>(owner: &Rc<T>, cx: &mut Context<'_>) -> Poll<()> {
+        let share = (**owner).as_ref();
+        if share.left.get() > 0 {
+            return Poll::Ready(());
+        }
+        let mut wakers = share.wakers.borrow_mut();
+        if wakers.is_empty() {
+            let owner: Weak<T> = Rc::downgrade(owner);
+            enqueue(owner);
+        }
+        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            wakers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn grant(&self) {
+        self.renew();
+        for waker in self.wakers.take() {
+            waker.wake();
+        }
+    }
+}
+
+fn enqueue(owner: Weak<dyn AsRef<FairShare>>) {
+    WAITING.with_borrow_mut(|waiting| waiting.push_back(owner));
+    if !GRANTING.replace(true) {
+        // Workers do not steal: it stays on this thread.
+        tokio::spawn(SendWrapper::new(grant_in_turn()));
+    }
+}
+
+/// Grants one share at a time, until nobody waits.
+async fn grant_in_turn() {
     loop {
-        // As long as a task is awake, the runtime asks for ready sockets only now
-        // and then; who yields goes on after it has asked, and after those that
-        // are ready.
+        // While any task is awake, the runtime polls its sockets only now and then.
+        // A task that yields runs again after that poll, and after the tasks that
+        // it has made ready.
         tokio::task::yield_now().await;
-        let Some(state) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
-            OPEN.set(false);
+        let Some(owner) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
+            GRANTING.set(false);
             return;
         };
-        if let Some(state) = state.upgrade() {
-            state.begin_share();
+        if let Some(owner) = owner.upgrade() {
+            (*owner).as_ref().grant();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    struct Owner(FairShare);
+
+    impl AsRef<FairShare> for Owner {
+        fn as_ref(&self) -> &FairShare {
+            &self.0
+        }
+    }
+
+    fn owner() -> Rc<Owner> {
+        Rc::new(Owner(FairShare::default()))
+    }
+
+    #[tokio::test]
+    async fn large_bodies_take_turns_and_let_others_through() {
+        let owners = [owner(), owner()];
+        let cx = &mut Context::from_waker(Waker::noop());
+        for owner in &owners {
+            owner.0.spend(SHARE / 2);
+            assert!(FairShare::poll(owner, cx).is_ready());
+            owner.0.spend(SHARE);
+        }
+        let mut turns = Vec::new();
+        while turns.len() < 6 {
+            for (i, owner) in owners.iter().enumerate() {
+                if FairShare::poll(owner, cx).is_ready() {
+                    turns.push(i);
+                    owner.0.spend(SHARE);
+                    for _ in 0..16 {
+                        assert!(FairShare::poll(owner, cx).is_pending());
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(turns, [0, 1, 0, 1, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_request_and_its_answer_are_both_woken_at_their_share() {
+        let owner = owner();
+        owner.0.spend(SHARE);
+        // A request's body and an answer's, each of its own task.
+        let tasks = tokio::task::LocalSet::new();
+        for _ in 0..2 {
+            let owner = owner.clone();
+            tasks.spawn_local(std::future::poll_fn(move |cx| FairShare::poll(&owner, cx)));
+        }
+        let both = tokio::time::timeout(Duration::from_secs(10), tasks);
+        both.await.expect("one was not woken");
     }
 }

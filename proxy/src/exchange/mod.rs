@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(crate) use self::watchdog::Watchdog;
 pub use self::{
-    accounting::Exchange,
+    accounting::{Account, AccountRef, Exchange, ReplicaHandle},
     connection::{Connection, Scheme},
     request_body::RequestBody,
     stream::{Phase, StreamState},

@@ -7,7 +7,7 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,18 +16,12 @@ use http::HeaderValue;
 use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
-use super::{Connection, Exchange, LINGER, Watchdog, fair_share};
+use super::{Connection, Exchange, LINGER, Watchdog, fair_share::FairShare};
 use crate::{
-    downstream::Tunnel,
     limits::{Limit, RequestLimits},
     protocol::{ApiProtocol, peek::Fault},
     status::Outcome,
-    upstream::PooledConnection,
 };
-
-/// Bytes of bodies that may pass in one go, before all others of the worker have
-/// had their turn: a large tensor must not make small requests wait.
-const SHARE: usize = 256 * 1024;
 
 /// What is being done; each has its own time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,17 +75,9 @@ pub struct StreamState {
     pub body_unread: Cell<bool>,
     /// The protocol that the caller wants to go over to.
     pub upgrade: RefCell<Option<HeaderValue>>,
-    /// Both sides have agreed on it.
-    tunnel: RefCell<Option<Tunnel>>,
-    /// The replica's connection, until its answer has ended.
-    pooled: RefCell<Option<PooledConnection>>,
     /// More of the answer is awaited of the replica.
     pub answer_awaited: Cell<bool>,
-    /// What is left of the share.
-    share: Cell<usize>,
-    /// Who is told that the turn for the next share has come. A request and its
-    /// answer may be of different tasks.
-    waiting: RefCell<Vec<Waker>>,
+    share: FairShare,
 }
 
 impl StreamState {
@@ -115,41 +101,18 @@ impl StreamState {
             body_unread: Cell::new(false),
             answer_awaited: Cell::new(false),
             upgrade: RefCell::default(),
-            tunnel: RefCell::default(),
-            pooled: RefCell::default(),
-            share: Cell::new(SHARE),
-            waiting: RefCell::default(),
+            share: FairShare::default(),
         }
     }
 
     /// Bytes of a body have passed, either way.
     pub fn passed(&self, frame: &Frame<Bytes>) {
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        self.share.set(self.share.get().saturating_sub(bytes));
+        self.share.spend(frame.data_ref().map_or(0, Bytes::len));
     }
 
-    /// Whether more may pass. Pending once each share, until the turn for the
-    /// next has come, however often hyper asks meanwhile.
+    /// Whether more may pass: see [`FairShare::poll`].
     pub fn poll_turn(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.share.get() > 0 {
-            return Poll::Ready(());
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.is_empty() {
-            fair_share::wait(self);
-        }
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// A share may pass.
-    pub(super) fn begin_share(&self) {
-        self.share.set(SHARE);
-        for waker in self.waiting.take() {
-            waker.wake();
-        }
+        FairShare::poll(self, cx)
     }
 
     /// What it is on.
@@ -175,7 +138,7 @@ impl StreamState {
         self.body_broken.set(false);
         self.body_fault.set(None);
         self.answer_awaited.set(false);
-        self.share.set(SHARE);
+        self.share.renew();
         self.moved.set(true);
     }
 
@@ -196,36 +159,6 @@ impl StreamState {
     /// for a model, is complete when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
         self.connection.finish(exchange);
-    }
-
-    /// When the answer has gone out, the connection becomes this.
-    pub fn set_tunnel(&self, tunnel: Tunnel) {
-        self.tunnel.replace(Some(tunnel));
-    }
-
-    /// What the connection becomes, if anything.
-    #[must_use]
-    pub fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.take()
-    }
-
-    /// The answer comes by this.
-    pub fn set_pooled(&self, pooled: PooledConnection) {
-        self.pooled.replace(Some(pooled));
-    }
-
-    /// What the answer came by, if it did, and is not over.
-    pub fn take_pooled(&self) -> Option<PooledConnection> {
-        self.pooled.take()
-    }
-
-    /// Lets the replica's connection make what progress it can, for the request's
-    /// body as well as the answer's: no other task does. `cx` is woken when it can
-    /// make more.
-    pub fn drive(&self, cx: &mut Context<'_>) {
-        if let Some(pooled) = &mut *self.pooled.borrow_mut() {
-            pooled.drive(cx);
-        }
     }
 
     /// The response has gone out: time for the next request, on HTTP/1.1.
@@ -353,5 +286,8 @@ impl StreamState {
     }
 }
 
-#[cfg(test)]
-mod tests;
+impl AsRef<FairShare> for StreamState {
+    fn as_ref(&self) -> &FairShare {
+        &self.share
+    }
+}

@@ -18,7 +18,8 @@ use tailback_scaler::{
 };
 
 use crate::{
-    admission::Pool, models::Model, telemetry::metrics::MetricsStore, upstream::Connector,
+    admission::Pool, models::Model, protocol::local_reply::ModelList,
+    telemetry::metrics::MetricsStore, upstream::Connector,
 };
 
 /// Models by name.
@@ -168,6 +169,25 @@ impl RouteTable {
             traffic: m.pool.clone(),
         };
         self.models.values().map(watched).collect()
+    }
+}
+
+impl ModelList for RouteTable {
+    fn names(&self) -> Vec<&str> {
+        self.models.keys().map(|name| &**name).collect()
+    }
+
+    fn aliases(&self) -> Vec<&str> {
+        self.aliases.keys().map(|alias| &**alias).collect()
+    }
+
+    fn is_served(&self, name: &str) -> bool {
+        self.model(name).is_some()
+    }
+
+    fn is_ready(&self, name: &str) -> bool {
+        let model = self.models.get(name);
+        model.is_some_and(|model| !model.pool.replicas().is_empty())
     }
 }
 

@@ -10,111 +10,23 @@ use std::{
 };
 
 use send_wrapper::SendWrapper;
-use tailback_scaler::{ledger::Ledger, replica::Replica};
+use tailback_scaler::ledger::Ledger;
 
 use crate::{
     admission::Pool,
+    exchange::{Account, AccountRef},
     models::{Model, RouteTable, SharedRoutes},
     protocol::route::names_in_path,
-    upstream::{ConnectionPool, SWEEP},
+    upstream::{SWEEP, WorkerPool},
 };
-
-/// A replica, and this worker's connections to it. They are closed when
-/// the replica has gone and its last request here has ended.
-#[derive(Debug)]
-pub struct WorkerReplica {
-    /// Shared with other workers.
-    pub replica: Arc<Replica>,
-    /// To its address.
-    pub http: ConnectionPool,
-    /// To its address for gRPC, if it has one of its own.
-    pub grpc: ConnectionPool,
-}
-
-/// A worker's handle on a replica.
-#[derive(Clone, Debug)]
-pub struct ReplicaRef(Rc<WorkerReplica>);
-
-impl ReplicaRef {
-    fn new(replica: Arc<Replica>) -> Self {
-        Self(Rc::new(WorkerReplica {
-            replica,
-            http: ConnectionPool::default(),
-            grpc: ConnectionPool::default(),
-        }))
-    }
-}
-
-impl std::ops::Deref for ReplicaRef {
-    type Target = WorkerReplica;
-    fn deref(&self) -> &WorkerReplica {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<Replica> for ReplicaRef {
-    fn borrow(&self) -> &Replica {
-        &self.0.replica
-    }
-}
-
-/// A pool as this worker last saw it.
-#[derive(Debug)]
-pub struct WorkerPool {
-    pool: Arc<Pool>,
-    version: Cell<u64>,
-    replicas: RefCell<Rc<[ReplicaRef]>>,
-}
-
-impl WorkerPool {
-    fn new(pool: Arc<Pool>) -> Self {
-        // A version the pool does not have, so that the first look loads it.
-        let version = Cell::new(pool.version().wrapping_sub(1));
-        Self {
-            pool,
-            version,
-            replicas: RefCell::default(),
-        }
-    }
-
-    /// The pool, shared with other workers.
-    #[must_use]
-    pub fn shared(&self) -> &Arc<Pool> {
-        &self.pool
-    }
-
-    /// The replicas that take requests now.
-    #[must_use]
-    pub fn replicas(&self) -> Rc<[ReplicaRef]> {
-        let version = self.pool.version();
-        if version != self.version.get() {
-            let known = self.replicas.take();
-            let own = |replica: &Arc<Replica>| own(&known, replica);
-            *self.replicas.borrow_mut() = self.pool.replicas().iter().map(own).collect();
-            self.version.set(version);
-        }
-        self.replicas.borrow().clone()
-    }
-
-    /// This worker's handle on a replica that the pool granted, also if the
-    /// pool does not have it any more.
-    #[must_use]
-    pub fn own(&self, replica: &Arc<Replica>) -> ReplicaRef {
-        own(&self.replicas(), replica)
-    }
-}
-
-fn own(known: &[ReplicaRef], replica: &Arc<Replica>) -> ReplicaRef {
-    let same = known.iter().find(|own| Arc::ptr_eq(&own.replica, replica));
-    same.cloned()
-        .unwrap_or_else(|| ReplicaRef::new(replica.clone()))
-}
 
 /// A model as this worker sees it: cheap to clone as an `Rc`.
 #[derive(Debug)]
 pub struct WorkerModel {
     /// Shared with other workers.
     pub model: Arc<Model>,
+    /// What its requests are counted in.
+    pub account: AccountRef,
     /// Its replicas.
     pub pool: Rc<WorkerPool>,
 }
@@ -183,7 +95,7 @@ impl WorkerRoutes {
         let mut pools: Vec<Rc<WorkerPool>> =
             before.models.values().map(|m| m.pool.clone()).collect();
         let mut own_pool = |pool: &Arc<Pool>| {
-            if let Some(known) = pools.iter().find(|own| Arc::ptr_eq(&own.pool, pool)) {
+            if let Some(known) = pools.iter().find(|own| Arc::ptr_eq(own.shared(), pool)) {
                 return known.clone();
             }
             let own = Rc::new(WorkerPool::new(pool.clone()));
@@ -195,6 +107,11 @@ impl WorkerRoutes {
             .iter()
             .map(|(name, model)| {
                 let own = WorkerModel {
+                    account: AccountRef::new(Account {
+                        name: name.clone(),
+                        ledger: model.ledger.clone(),
+                        metrics: model.metrics.clone(),
+                    }),
                     model: model.clone(),
                     pool: own_pool(&model.pool),
                 };

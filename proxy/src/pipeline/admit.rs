@@ -2,10 +2,9 @@
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
-use super::upstream_request::UpstreamRequest;
+use super::{Pipeline, upstream_request::UpstreamRequest};
 use crate::{
     admission::{NotQueued, balance},
-    downstream::DataPlane,
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
     protocol::error::ProxyError,
@@ -26,7 +25,7 @@ pub(super) enum Admitted {
 /// A slot of one of the model's replicas. As long as the request waits for it,
 /// `reservation` covers what it has in memory of its body.
 pub(super) async fn admit(
-    plane: &DataPlane,
+    pipeline: &Pipeline,
     state: &StreamState,
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
@@ -43,14 +42,14 @@ pub(super) async fn admit(
         }
     }
     // In a box, as it is rare: what every request has of it is moved.
-    let admitted = Box::pin(hold(plane, state, model, outgoing, reservation)).await;
+    let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation)).await;
     reservation.clear();
     admitted
 }
 
 /// Waits in line.
 async fn hold(
-    plane: &DataPlane,
+    pipeline: &Pipeline,
     state: &StreamState,
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
@@ -97,18 +96,20 @@ async fn hold(
         Err(_) => Err(ProxyError::HeldTooLong {
             model: model.model.name().to_owned(),
             seconds: hold.deadline.value.as_secs_f64(),
-            retry_after: retry_after(plane, model.model.name()),
+            retry_after: retry_after(pipeline, model.model.name()),
         }),
     }
 }
 
 /// Seconds after which it makes sense to ask for the model again: where no replica is ready, as
 /// many as the last start took.
-fn retry_after(plane: &DataPlane, model: &str) -> u32 {
-    let start_up = plane.status.read(model, |status| match status.ready_count {
-        0 => status.start_up_seconds,
-        _ => None,
-    });
+fn retry_after(pipeline: &Pipeline, model: &str) -> u32 {
+    let start_up = pipeline
+        .status
+        .read(model, |status| match status.ready_count {
+            0 => status.start_up_seconds,
+            _ => None,
+        });
     match start_up {
         Some(Some(seconds)) => (seconds.ceil() as u32).clamp(1, LONGEST_RETRY_AFTER),
         _ => 1,

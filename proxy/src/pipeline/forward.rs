@@ -1,23 +1,23 @@
 //! Step 4: to a replica and back, again where that is safe.
 
-use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use http::{Response, StatusCode, uri::Scheme};
 use tailback_scaler::clock::Nanos;
 
 use super::{
+    Pipeline,
     admit::{Admitted, admit},
     upstream_request::{Keep, UpstreamRequest},
 };
 use crate::{
-    downstream::DataPlane,
     exchange::{
         Exchange, Phase, StreamState,
         body::{BufferReservation, Received},
     },
     models::{ModelRef, worker},
     protocol::error::ProxyError,
-    upstream::{Choice, ConnectError, PooledConnection, SendError},
+    upstream::{Choice, ConnectError, PooledConnection, SendError, Wanted, connect},
 };
 
 /// A replica that cannot be reached is avoided for this long.
@@ -35,7 +35,7 @@ const RETURNS: u32 = 3;
 /// The head of a replica's response, and what to give back when its body has ended.
 /// `reservation`: the room for what is in memory of the body.
 pub(super) async fn forward(
-    plane: &DataPlane,
+    pipeline: &Pipeline,
     state: &Rc<StreamState>,
     exchange: &mut Exchange,
     model: &ModelRef,
@@ -47,17 +47,17 @@ pub(super) async fn forward(
     let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
     outgoing.read_early(state, &mut reservation).await?;
     loop {
-        let permit = match admit(plane, state, &model, outgoing, &mut reservation, now).await? {
+        let permit = match admit(pipeline, state, &model, outgoing, &mut reservation, now).await? {
             Admitted::Permit(permit) => permit,
             Admitted::Moved => {
-                if plane.stopping.load(Ordering::SeqCst) {
+                if pipeline.lifecycle.is_stopping() {
                     return Err(ProxyError::ShuttingDown);
                 }
-                model = moved(plane, &model)?;
+                model = moved(pipeline, &model)?;
                 continue;
             }
         };
-        exchange.give(&permit);
+        exchange.give(permit.replica().handle());
         let connector = &model.model.connector;
         let scheme = match connector.is_secure() {
             true => Scheme::HTTPS,
@@ -67,7 +67,14 @@ pub(super) async fn forward(
         outgoing.read_body(state, &mut reservation).await?;
         // Also without a body: from here on, it is the replica that is waited for.
         state.enter(Phase::Response);
-        let mut upstream = match connector.connect(plane, &permit, state, choice).await {
+        let wanted = Wanted {
+            api: state.api.get(),
+            upgrade: state.upgrade.borrow().is_some(),
+            choice,
+            timeout: state.limits().connect,
+        };
+        let connecting = connect(connector, &pipeline.connect, &permit, wanted);
+        let mut upstream = match connecting.await {
             Ok(upstream) => upstream,
             Err(ConnectError::NoGrpc) => return Err(ProxyError::NoGrpc { model: name() }),
             Err(ConnectError::NoHttp2) => return Err(ProxyError::WrongProtocol { model: name() }),
@@ -83,7 +90,7 @@ pub(super) async fn forward(
                 if unreachable > 1 {
                     tokio::time::sleep(FIRST_WAIT * (1 << (unreachable - 2))).await;
                 }
-                plane.metrics.retries.increment(1);
+                pipeline.connect.metrics.retries.increment(1);
                 continue;
             }
         };
@@ -129,14 +136,14 @@ pub(super) async fn forward(
             }
             SendError::Broken => return Err(ProxyError::UpstreamReset { model: name() }),
         }
-        plane.metrics.retries.increment(1);
+        pipeline.connect.metrics.retries.increment(1);
     }
 }
 
 /// The model as a reload has made it, with another pool.
-fn moved(plane: &DataPlane, before: &ModelRef) -> Result<ModelRef, ProxyError> {
+fn moved(pipeline: &Pipeline, before: &ModelRef) -> Result<ModelRef, ProxyError> {
     let name = before.model.name();
-    let model = worker::table(&plane.tables).model(name).cloned();
+    let model = worker::table(&pipeline.routes).model(name).cloned();
     model
         .filter(|model| !Rc::ptr_eq(&model.pool, &before.pool))
         .ok_or_else(|| ProxyError::Unreachable {

@@ -8,8 +8,8 @@ use http::{
 use percent_encoding::percent_decode_str;
 use tailback_config::path_segment;
 
+use super::{Pipeline, read_model::read_model};
 use crate::{
-    downstream::DataPlane,
     exchange::{
         StreamState,
         body::{BufferReservation, PeekableBody},
@@ -33,7 +33,7 @@ pub(super) enum Located {
 /// Finds the model, and puts the name that its replicas know it by in the place
 /// of the caller's.
 pub(super) async fn locate(
-    plane: &DataPlane,
+    pipeline: &Pipeline,
     table: &WorkerRoutes,
     state: &StreamState,
     head: &mut Parts,
@@ -49,7 +49,7 @@ pub(super) async fn locate(
     }
     check_host(head)?;
     check_length(head)?;
-    if let Some(cors) = &plane.cors
+    if let Some(cors) = &pipeline.cors
         && let Some(answer) = cors.preflight(&head.method, &head.headers)
     {
         return Ok(Located::Local(Box::new(answer.into())));
@@ -68,14 +68,14 @@ pub(super) async fn locate(
             (model.clone(), is_named(model, &below[..length]))
         }
         Route::InBody(scanner) => {
-            let (limit, format) = (plane.limits.peek_bytes, scanner.format());
-            let found = peek::model(scanner, body, limit, reservation, state).await?;
+            let (limit, format) = (pipeline.peek_bytes, scanner.format());
+            let found = read_model(scanner, body, limit, reservation, state).await?;
             let known = known(table, &found.name)?;
             read = Some((format, found));
             known
         }
         Route::Local => {
-            return local_reply::answer(api, &head.method, path, &table.table)
+            return local_reply::answer(api, &head.method, path, &*table.table)
                 .map(|reply| Located::Local(Box::new(reply)));
         }
         Route::Wrong(error) => return Err(error),
@@ -88,8 +88,8 @@ pub(super) async fn locate(
         {
             // Named by the header: what the body says has to be replaced as well,
             // if it says anything.
-            let (limit, format) = (plane.limits.peek_bytes, scanner.format());
-            match peek::model(scanner, body, limit, reservation, state).await {
+            let (limit, format) = (pipeline.peek_bytes, scanner.format());
+            match read_model(scanner, body, limit, reservation, state).await {
                 Ok(found) => read = Some((format, found)),
                 Err(ProxyError::Unnamed(fault))
                     if !matches!(fault, Fault::Twice | Fault::TwiceInMessage) => {}

@@ -4,6 +4,7 @@ mod admit;
 mod forward;
 mod headers;
 mod locate;
+mod read_model;
 mod response_body;
 mod upstream_request;
 
@@ -11,25 +12,26 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::Poll,
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE, response};
 use http_body::Body;
-use tailback_scaler::clock::Nanos;
+use metrics::Counter;
+use tailback_scaler::{clock::Nanos, status::StatusStore};
 
 use crate::{
-    downstream::{DataPlane, Tunnel},
+    downstream::{Handler, Lifecycle, Tunnel},
     exchange::{
         Exchange, StreamState,
-        body::{PeekableBody, Received},
+        body::{BufferBudget, PeekableBody, Received},
     },
-    models::worker,
-    protocol::{ApiProtocol, error::ProxyError, grpc, local_reply::LocalReply},
+    models::{SharedRoutes, worker},
+    protocol::{ApiProtocol, cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
     status::{GrpcCode, Outcome, ResponseStatus},
-    telemetry::access_log::Entry,
-    upstream::PooledConnection,
+    telemetry::access_log::{AccessLog, Entry},
+    upstream::{ConnectOptions, PooledConnection},
 };
 
 pub use self::response_body::ResponseBody;
@@ -37,15 +39,54 @@ use self::{locate::Located, upstream_request::UpstreamRequest};
 
 type Answer = Response<ResponseBody>;
 
+/// What a request meets on its way.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The models that are served.
+    pub routes: Arc<SharedRoutes>,
+    /// Bytes of a body in which its model must be named.
+    pub peek_bytes: usize,
+    /// For what has been read of waiting requests' bodies.
+    pub buffer_budget: BufferBudget,
+    /// How replicas are connected to.
+    pub connect: ConnectOptions,
+    /// Where finished requests are logged, if anywhere.
+    pub access_log: Option<AccessLog>,
+    /// What the scaler knows of each model: looked at only for what fails.
+    pub status: StatusStore,
+    /// Whether the process is about to end.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Which pages of other origins may call; `None`: none.
+    pub cors: Option<Arc<Cors>>,
+    /// Counts requests that are for no model.
+    pub unrouted: Counter,
+}
+
+impl Handler for Pipeline {
+    type Body = ResponseBody;
+
+    fn accepted(&self) {
+        worker::keep_swept(&self.routes);
+    }
+
+    fn handle(
+        &self,
+        state: &Rc<StreamState>,
+        request: Request<Received>,
+    ) -> impl Future<Output = Answer> {
+        handle(self, state, request)
+    }
+}
+
 /// Answers one request. Its steps:
 ///
-/// 1. find: which model is it for? Nothing is counted for those that are for none;
-/// 2. arrive: from here on it is in flight, whatever happens;
-/// 3. admit: get a replica's slot, or wait for one;
+/// 1. locate: which model is it for? Nothing is counted for those that are for none;
+/// 2. count in: from here on it is in flight, whatever happens;
+/// 3. admit: get a replica's permit, or wait for one;
 /// 4. forward: send it, again if that is safe, until there is a response;
 /// 5. complete: when the response's last byte is flushed, or all this is dropped.
-pub fn handle(
-    plane: &DataPlane,
+fn handle(
+    pipeline: &Pipeline,
     state: &Rc<StreamState>,
     request: Request<Received>,
 ) -> impl Future<Output = Answer> {
@@ -54,25 +95,34 @@ pub fn handle(
     state.body_unread.set(!body.is_end_stream());
     let mut body = PeekableBody::new(body);
     async move {
-        let table = worker::table(&plane.tables);
+        let table = worker::table(&pipeline.routes);
         let api = ApiProtocol::of(&head.headers, head.uri.path());
         state.api.set(api);
-        let entry = plane.access_log.map(|log| Entry::new(log, head.uri.path()));
-        let mut reservation = plane.buffer_budget.reserve();
+        let entry = pipeline
+            .access_log
+            .map(|log| Entry::new(log, head.uri.path()));
+        let mut reservation = pipeline.buffer_budget.reserve();
         let model = {
-            let find = locate::locate(plane, &table, state, &mut head, &mut body, &mut reservation);
-            let find = pin!(find);
-            match within_limits(state, find).await {
+            let located = locate::locate(
+                pipeline,
+                &table,
+                state,
+                &mut head,
+                &mut body,
+                &mut reservation,
+            );
+            let located = pin!(located);
+            match within_limits(state, located).await {
                 Ok(Located::Model(model)) => model,
-                Ok(Located::Local(own)) => return local_reply(*own, None, state),
+                Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
                 Err(error) => {
-                    plane.metrics.unrouted.increment(1);
+                    pipeline.unrouted.increment(1);
                     return fail(&error, None, state);
                 }
             }
         };
         let now = Nanos::now();
-        let mut exchange = Exchange::arrive(&model, now, api, entry);
+        let mut exchange = Exchange::arrive(&model.account, now, api, entry);
         let limit = match api {
             ApiProtocol::Grpc => grpc::timeout(&head.headers),
             ApiProtocol::Inference | ApiProtocol::OpenAi => None,
@@ -82,7 +132,7 @@ pub fn handle(
         let mut outgoing = UpstreamRequest::new(head, body, state);
         let answered = {
             let work = pin!(forward::forward(
-                plane,
+                pipeline,
                 state,
                 &mut exchange,
                 &model,
@@ -112,7 +162,12 @@ fn pass_on(
     let (mut parts, incoming) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         exchange.set_status(ResponseStatus::Http(parts.status));
-        return switch(parts, request_id, Tunnel::new(pooled, exchange), state);
+        return switch(
+            parts,
+            request_id,
+            Tunnel::new(pooled.into_io(), exchange),
+            state,
+        );
     }
     let is_grpc = state.api.get() == ApiProtocol::Grpc;
     if is_grpc && GrpcCode::is_in(&parts.headers) {
@@ -130,8 +185,7 @@ fn pass_on(
     Response::from_parts(parts, body)
 }
 
-/// The replica goes over to another protocol: so does the caller's connection,
-/// when the answer that says so is out.
+/// On 101, the caller's connection becomes a tunnel once the response is flushed.
 fn switch(
     mut parts: response::Parts,
     request_id: HeaderValue,
@@ -144,9 +198,7 @@ fn switch(
         headers::write_upgrade(&mut parts.headers, protocol);
     }
     parts.version = Version::HTTP_11;
-    state.set_tunnel(tunnel);
-    let body = ResponseBody::local(Bytes::new(), None, None, state.clone());
-    Response::from_parts(parts, body)
+    Response::from_parts(parts, ResponseBody::switch(tunnel, state.clone()))
 }
 
 /// Runs `work` until it is done or the call's watch says time is up.

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
+    downstream::{ResponseStream, Tunnel},
     exchange::{
         Exchange, Phase, StreamState,
         body::{BodyError, Received},
@@ -24,11 +25,16 @@ use crate::{
 /// A response's body, to the caller.
 #[derive(Debug)]
 pub struct ResponseBody {
+    /// The replica's connection, until its answer has ended. Before `exchange`: the
+    /// permit goes back before the request ends.
+    pooled: Option<PooledConnection>,
     content: Content,
     /// The request it answers; `None` if that was for no model, or is over.
     exchange: Option<Exchange>,
     /// The content has ended.
     ended: bool,
+    /// What the caller's connection becomes.
+    tunnel: Option<Box<Tunnel>>,
     state: Rc<StreamState>,
 }
 
@@ -36,7 +42,7 @@ pub struct ResponseBody {
 enum Content {
     /// With trailers, if any.
     Local(Option<Bytes>, Option<HeaderMap>),
-    /// From a replica; the call's pooled goes back when the body has ended.
+    /// From a replica, whose connection goes back when the body has ended.
     Upstream(Received),
 }
 
@@ -50,7 +56,7 @@ impl ResponseBody {
         state: Rc<StreamState>,
     ) -> Self {
         let content = Content::Local((!bytes.is_empty()).then_some(bytes), trailers);
-        Self::new(content, exchange, state)
+        Self::new(content, None, exchange, state)
     }
 
     /// What a replica answers.
@@ -61,15 +67,29 @@ impl ResponseBody {
         exchange: Exchange,
         state: Rc<StreamState>,
     ) -> Self {
-        state.set_pooled(pooled);
-        Self::new(Content::Upstream(body), Some(exchange), state)
+        Self::new(Content::Upstream(body), Some(pooled), Some(exchange), state)
     }
 
-    fn new(content: Content, exchange: Option<Exchange>, state: Rc<StreamState>) -> Self {
+    /// None, after which the caller's connection becomes `tunnel`.
+    #[must_use]
+    pub fn switch(tunnel: Tunnel, state: Rc<StreamState>) -> Self {
+        let mut body = Self::local(Bytes::new(), None, None, state);
+        body.tunnel = Some(Box::new(tunnel));
+        body
+    }
+
+    fn new(
+        content: Content,
+        pooled: Option<PooledConnection>,
+        exchange: Option<Exchange>,
+        state: Rc<StreamState>,
+    ) -> Self {
         let mut body = Self {
+            pooled,
             content,
             exchange,
             ended: false,
+            tunnel: None,
             state,
         };
         body.state.enter(match body.content {
@@ -83,9 +103,9 @@ impl ResponseBody {
     }
 
     /// The last byte has come. On HTTP/1.1, who asked for it writes it next;
-    /// on HTTP/2 the caller's window may keep it: see [`complete`](Self::complete).
+    /// on HTTP/2 the caller's window may keep it: see [`complete`](ResponseStream::complete).
     fn end(&mut self) {
-        if let Some(pooled) = self.state.take_pooled() {
+        if let Some(pooled) = self.pooled.take() {
             if self.state.body_unread.get() {
                 // A replica that has answered before it has read all: the rest
                 // of the request is of no use, and ends with its connection.
@@ -98,11 +118,6 @@ impl ResponseBody {
         if !ended && self.state.connection().version == HttpVersion::Http1 {
             self.complete();
         }
-    }
-
-    /// The last byte has been handed over to the connection.
-    pub fn complete(&mut self) {
-        self.state.finish(self.exchange.take());
     }
 
     fn broken(&mut self) {
@@ -124,6 +139,22 @@ impl ResponseBody {
     }
 }
 
+impl ResponseStream for ResponseBody {
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(pooled) = &mut self.pooled {
+            pooled.drive(cx);
+        }
+    }
+
+    fn complete(&mut self) {
+        self.state.finish(self.exchange.take());
+    }
+
+    fn take_tunnel(&mut self) -> Option<Tunnel> {
+        self.tunnel.take().map(|tunnel| *tunnel)
+    }
+}
+
 impl Content {
     fn is_end(&self) -> bool {
         match self {
@@ -134,7 +165,7 @@ impl Content {
 
     fn poll_frame(
         &mut self,
-        state: &StreamState,
+        pooled: Option<&mut PooledConnection>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
@@ -149,7 +180,9 @@ impl Content {
                 if first.is_ready() {
                     return first;
                 }
-                state.drive(cx);
+                if let Some(pooled) = pooled {
+                    pooled.drive(cx);
+                }
                 Pin::new(body).poll_frame(cx)
             }
         }
@@ -166,7 +199,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         ready!(this.state.poll_turn(cx));
-        let polled = this.content.poll_frame(&this.state, cx);
+        let polled = this.content.poll_frame(this.pooled.as_mut(), cx);
         this.state.answer_awaited.set(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -205,7 +238,7 @@ impl Drop for ResponseBody {
     /// Not sent to its end: the caller has left, or was too slow, or the replica was.
     fn drop(&mut self) {
         // Its request's body may have the call: nobody else would end it.
-        drop(self.state.take_pooled());
+        drop(self.pooled.take());
         if let (Content::Upstream(_), Some(exchange)) = (&self.content, &mut self.exchange) {
             let outcome = if !self.state.take_expired() {
                 Outcome::CallerGone

@@ -22,14 +22,23 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::{
-    models::RouteTable,
-    protocol::{
-        ApiProtocol,
-        error::{self, ProxyError},
-        grpc,
-    },
+use crate::protocol::{
+    ApiProtocol,
+    error::{self, ProxyError},
+    grpc,
 };
+
+/// The models that are served, as far as answers tell of them.
+pub trait ModelList {
+    /// The models' own names, in any order.
+    fn names(&self) -> Vec<&str>;
+    /// Their further names, in any order.
+    fn aliases(&self) -> Vec<&str>;
+    /// Whether a model has this name, its own or an alias.
+    fn is_served(&self, name: &str) -> bool;
+    /// Whether the model of this own name has a replica that takes requests.
+    fn is_ready(&self, name: &str) -> bool;
+}
 
 /// When this process started, in seconds since 1970: since when it has its models.
 static STARTED: LazyLock<u64> = LazyLock::new(|| {
@@ -63,20 +72,20 @@ pub fn answer(
     api: ApiProtocol,
     method: &Method,
     path: &str,
-    table: &RouteTable,
+    models: &dyn ModelList,
 ) -> Result<LocalReply, ProxyError> {
     let get = *method == Method::GET || *method == Method::HEAD;
     let found = match api {
         ApiProtocol::Grpc => return of_grpc(path),
         ApiProtocol::OpenAi if get => match path.strip_prefix("/v1/models") {
-            Some("" | "/") => Some(openai_models(table)),
-            Some(id) => Some(openai_model(id, table)?),
+            Some("" | "/") => Some(openai_models(models)),
+            Some(id) => Some(openai_model(id, models)?),
             None => None,
         },
         ApiProtocol::OpenAi => None,
         ApiProtocol::Inference if get => of_server(path),
         ApiProtocol::Inference if *method == Method::POST && path == "/v2/repository/index" => {
-            Some(index(table))
+            Some(index(models))
         }
         ApiProtocol::Inference => None,
     };
@@ -114,28 +123,29 @@ fn of_grpc(path: &str) -> Result<LocalReply, ProxyError> {
 }
 
 /// Own names of all models, sorted.
-fn names(table: &RouteTable) -> Vec<&str> {
-    let mut names: Vec<_> = table.models.keys().map(|name| &**name).collect();
+fn names(models: &dyn ModelList) -> Vec<&str> {
+    let mut names = models.names();
     names.sort_unstable();
     names
 }
 
 /// Under each name that clients may use.
-fn openai_models(table: &RouteTable) -> Value {
-    let mut all = names(table);
-    all.extend(table.aliases.keys().map(|alias| &**alias));
+fn openai_models(models: &dyn ModelList) -> Value {
+    let mut all = names(models);
+    all.extend(models.aliases());
     all.sort_unstable();
     let data: Vec<_> = all.into_iter().map(openai_object).collect();
     json!({ "object": "list", "data": data })
 }
 
 /// `id`: the path's rest, `/` included: all of it is the name, percent-encoded or not.
-fn openai_model(id: &str, table: &RouteTable) -> Result<Value, ProxyError> {
+fn openai_model(id: &str, models: &dyn ModelList) -> Result<Value, ProxyError> {
     let id = id.strip_prefix('/').ok_or(ProxyError::NoModel)?;
     let name = percent_decode_str(id).decode_utf8_lossy();
-    match table.model(&name) {
-        Some(_) => Ok(openai_object(&name)),
-        None => Err(ProxyError::UnknownModel(name.into_owned())),
+    if models.is_served(&name) {
+        Ok(openai_object(&name))
+    } else {
+        Err(ProxyError::UnknownModel(name.into_owned()))
     }
 }
 
@@ -144,14 +154,14 @@ fn openai_object(name: &str) -> Value {
 }
 
 /// As Triton's model repository extension has it.
-fn index(table: &RouteTable) -> Value {
+fn index(models: &dyn ModelList) -> Value {
     let entry = |name: &str| {
-        let ready = table
-            .models
-            .get(name)
-            .is_some_and(|model| !model.pool.replicas().is_empty());
-        let state = if ready { "READY" } else { "UNAVAILABLE" };
+        let state = if models.is_ready(name) {
+            "READY"
+        } else {
+            "UNAVAILABLE"
+        };
         json!({ "name": name, "version": "1", "state": state, "reason": "" })
     };
-    names(table).into_iter().map(entry).collect()
+    names(models).into_iter().map(entry).collect()
 }

@@ -2,16 +2,13 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use async_trait::async_trait;
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 
-use crate::{downstream::DataPlane, health::from_here};
+use crate::health::from_here;
 
 /// A listener on `wanted`, with a free port in place of 0.
 ///
@@ -33,18 +30,4 @@ pub(super) fn wait_until_open(address: SocketAddr) -> Result<()> {
         thread::sleep(Duration::from_millis(2));
     }
     Ok(())
-}
-
-/// pingora wants to own its application; others hold on to the data plane too.
-pub(super) struct Shared(pub Arc<DataPlane>);
-
-#[async_trait]
-impl ServerApp for Shared {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        self.0.process_new(stream, shutdown).await
-    }
 }

@@ -11,10 +11,7 @@ mod signal;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -38,15 +35,18 @@ use tokio::sync::watch;
 use self::{reload::Reloader, signal::Event};
 use crate::{
     admin::{self, Admin},
-    downstream::DataPlane,
+    downstream::{Downstream, Lifecycle, Settings},
     exchange::body::BufferBudget,
     log,
     models::SharedRoutes,
     net::tls,
+    pipeline::Pipeline,
+    protocol::cors::Cors,
     telemetry::{
         access_log,
-        metrics::{self, ProxyMetrics},
+        metrics::{self, DownstreamMetrics, UpstreamMetrics},
     },
+    upstream::ConnectOptions,
 };
 
 /// Recorded histograms are moved into their buckets at least this often.
@@ -98,27 +98,40 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         peers: process.peers.clone(),
     })
     .context("cannot start the scaler")?;
-    let plane = Arc::new(DataPlane {
-        tables: Arc::new(SharedRoutes::default()),
-        timeouts: process.timeouts.clone(),
-        limits: process.limits.clone(),
-        buffer_budget: BufferBudget::new(process.limits.held_bytes),
-        max_connections,
-        status: status_store.clone(),
-        metrics: ProxyMetrics::default(),
-        connections: AtomicUsize::new(0),
-        draining: AtomicBool::new(false),
-        cors: process.cors.as_ref().map(crate::protocol::cors::Cors::new),
-        stopping: AtomicBool::new(false),
-        tls: tls.clone(),
-        access_log: access_log.as_ref().map(access_log::Running::log),
-    });
+    let routes = Arc::new(SharedRoutes::default());
+    let cors = process.cors.as_ref().map(Cors::new).map(Arc::new);
+    let lifecycle = Arc::new(Lifecycle::default());
+    let downstream = Downstream {
+        handler: Pipeline {
+            routes: routes.clone(),
+            peek_bytes: process.limits.peek_bytes,
+            buffer_budget: BufferBudget::new(process.limits.held_bytes),
+            connect: ConnectOptions {
+                limits: process.limits.clone(),
+                metrics: UpstreamMetrics::default(),
+            },
+            access_log: access_log.as_ref().map(access_log::Running::log),
+            unrouted: metrics::unrouted(),
+            status: status_store.clone(),
+            cors: cors.clone(),
+            lifecycle: lifecycle.clone(),
+        },
+        settings: Settings {
+            timeouts: process.timeouts.clone(),
+            limits: process.limits.clone(),
+            max_connections,
+            cors,
+            tls: tls.clone(),
+        },
+        metrics: DownstreamMetrics::default(),
+        lifecycle: lifecycle.clone(),
+    };
     let (tell, mut events) = {
         let _inside = runtime.enter();
         signal::events(paths)?
     };
     let store = Arc::new(store);
-    let reloader = Reloader::new(store.clone(), plane.tables.clone(), scaler, wake);
+    let reloader = Reloader::new(store.clone(), routes.clone(), scaler, wake);
     reloader.apply(&config);
     runtime.block_on(async {
         cluster::follow(&store, tell).await;
@@ -130,14 +143,15 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
 
     let (stop_accepting, stopped) = watch::channel(false);
     let admin = Admin {
-        plane: plane.clone(),
+        routes: routes.clone(),
+        lifecycle: lifecycle.clone(),
         status_store,
         publisher,
         pause: reloader.pause_handle(),
         token: process.admin_token.clone(),
         recorder: recorder.clone(),
     };
-    start_server(&config, plane.clone(), listen, stopped)?;
+    start_server(&config, downstream, listen, stopped)?;
     announce::announce(&config, listen, admin_address);
 
     runtime.block_on(async {
@@ -168,26 +182,26 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
                 None => break,
             }
         }
-        plane.draining.store(true, Ordering::SeqCst);
+        lifecycle.drain();
         // Requests inside may take long: replicas are asked for by another proxy
         // meanwhile, if there is one.
         reloader.hand_over();
         stop_accepting.send_replace(true);
-        let drained = until_drained(&plane, config.process.timeouts.drain);
+        let drained = until_drained(&routes, &lifecycle, config.process.timeouts.drain);
         tokio::select! {
             all = drained => if !all {
-                let (in_flight, connections) = inside(&plane);
+                let (in_flight, connections) = inside(&routes, &lifecycle);
                 tracing::warn!(in_flight, connections, "TAILBACK_DRAIN_SECONDS have passed: stopping regardless");
             },
             () = async {
                 while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
             } => tracing::warn!("asked again to stop: not waiting any longer"),
         }
-        plane.stopping.store(true, Ordering::SeqCst);
-        plane.tables.current().close_pools();
+        lifecycle.stop();
+        routes.current().close_pools();
         reloader.stop().await;
         // Held requests have been answered, and others cut: callers are told so.
-        until_drained(&plane, LAST_WORDS).await;
+        until_drained(&routes, &lifecycle, LAST_WORDS).await;
         if let Some(log) = access_log {
             log.close();
         }
@@ -200,7 +214,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
 /// everything has drained is for [`serve`] to know.
 fn start_server(
     config: &Config,
-    plane: Arc<DataPlane>,
+    downstream: Downstream<Pipeline>,
     listen: SocketAddr,
     stopped: watch::Receiver<bool>,
 ) -> Result<()> {
@@ -214,7 +228,7 @@ fn start_server(
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let mut data = Service::new("worker".into(), listen::Shared(plane));
+    let mut data = Service::new("worker".into(), downstream);
     // hyper has buffers of its own.
     data.add_listener(
         ListenerConfig::tcp(listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()),
@@ -232,9 +246,9 @@ fn start_server(
 
 /// Waits until no request is in flight and callers have had their last answer, for at most
 /// `limit`. Whether that is so.
-async fn until_drained(plane: &DataPlane, limit: Duration) -> bool {
+async fn until_drained(routes: &SharedRoutes, lifecycle: &Lifecycle, limit: Duration) -> bool {
     let start = Instant::now();
-    while inside(plane) != (0, 0) {
+    while inside(routes, lifecycle) != (0, 0) {
         if start.elapsed() >= limit {
             return false;
         }
@@ -244,11 +258,11 @@ async fn until_drained(plane: &DataPlane, limit: Duration) -> bool {
 }
 
 /// How many requests and connections there are.
-fn inside(plane: &DataPlane) -> (u64, usize) {
-    let table = plane.tables.current();
+fn inside(routes: &SharedRoutes, lifecycle: &Lifecycle) -> (u64, usize) {
+    let table = routes.current();
     let models = table.models.values().chain(table.draining());
     let in_flight = models.map(|m| m.ledger.in_flight()).sum();
-    (in_flight, plane.connections.load(Ordering::Relaxed))
+    (in_flight, lifecycle.connections())
 }
 
 fn upkeep(recorder: PrometheusHandle) {

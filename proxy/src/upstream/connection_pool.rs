@@ -11,7 +11,10 @@ use tailback_scaler::clock::Nanos;
 use tokio::sync::Mutex;
 
 use super::{
-    Choice, ConnectError, Connector, Http1, Upstream, connector::Offer, http2::Multiplexed,
+    connector::{ConnectError, Connector, Offer},
+    http1::Http1,
+    http2::Multiplexed,
+    upstream_stream::Upstream,
 };
 
 /// How often idle connections are looked through, which takes no look at the
@@ -24,7 +27,16 @@ const IDLE_SWEEPS: u32 = 6;
 /// a moment, which would be closed and opened again all the time.
 const IDLE: usize = 1024;
 
-/// See the [module](self).
+/// Which connections may carry a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Any that is ready.
+    Any,
+    /// On HTTP/1.1 a new one: if that closes, it is not for having been idle.
+    NewConnection,
+}
+
+/// A worker's connections to one address of a replica.
 #[derive(Debug, Default)]
 pub struct ConnectionPool {
     /// HTTP/1.1 connections that wait for a request, last used last.

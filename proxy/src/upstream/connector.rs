@@ -11,10 +11,7 @@ use tailback_config::{Protocol, Server};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Choice, ConnectionPool, Permit, Upstream};
 use crate::{
-    downstream::DataPlane,
-    exchange::StreamState,
     net::{
         Transport,
         keep_alive::{VANISHED_AFTER, watch_host},
@@ -100,7 +97,7 @@ impl Connector {
     /// gRPC needs HTTP/2; else a clear-text connection cannot tell what its
     /// other end speaks, and HTTP/1.1 is what every server does.
     /// Only HTTP/1.1 upgrades.
-    fn offer(&self, api: ApiProtocol, upgrade: bool) -> Result<Offer, ConnectError> {
+    pub(super) fn offer(&self, api: ApiProtocol, upgrade: bool) -> Result<Offer, ConnectError> {
         match (self.protocol, api) {
             (Protocol::Http1, ApiProtocol::Grpc) => Err(ConnectError::NoGrpc),
             (Protocol::Http1, _) => Ok(Offer::Http1),
@@ -110,35 +107,6 @@ impl Connector {
             (Protocol::Auto, _) if self.is_secure() && !upgrade => Ok(Offer::Either),
             (Protocol::Auto, _) => Ok(Offer::Http1),
         }
-    }
-
-    /// The means to send a call's request to the slot's replica: what is open,
-    /// as far as `choice` allows, or something new.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn connect(
-        &self,
-        plane: &DataPlane,
-        permit: &Permit,
-        state: &StreamState,
-        choice: Choice,
-    ) -> Result<Upstream, ConnectError> {
-        let api = state.api.get();
-        let offer = self.offer(api, state.upgrade.borrow().is_some())?;
-        let (pool, authority): (&ConnectionPool, &str) = permit.pool(api);
-        if let Some(upstream) = pool.ready(offer, choice) {
-            return Ok(upstream);
-        }
-        let limit = state.limits().connect;
-        // Boxed: it is rare, and its room would be part of every request's.
-        let opened =
-            Box::pin(pool.open(self, offer, choice, authority, limit, &plane.limits)).await;
-        match &opened {
-            Ok(_) => plane.metrics.connects.increment(1),
-            Err(_) => plane.metrics.connects_failed.increment(1),
-        }
-        opened
     }
 
     /// Connects to `authority` (`host:port`). Returns what is spoken there.

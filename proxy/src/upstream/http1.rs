@@ -23,7 +23,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{SendError, io::ReadTrackingIo};
+use super::{io::ReadTrackingIo, send_error::SendError};
 use crate::{
     exchange::{RequestBody, body::Received},
     net::{HYPER_HEADER_FIELDS, Transport},

@@ -21,7 +21,7 @@ use send_wrapper::SendWrapper;
 use tailback_config::Limits;
 use tokio::net::TcpStream;
 
-use super::{ConnectError, SendError, io::ReadTrackingIo};
+use super::{connector::ConnectError, io::ReadTrackingIo, send_error::SendError};
 use crate::{
     exchange::{
         RequestBody,

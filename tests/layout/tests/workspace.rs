@@ -18,7 +18,7 @@ const BESIDE: [&str; 4] = ["benches", "examples", "fuzz", "tests"];
 const MOST_LINES: usize = 400;
 
 /// Files that are still in a circle, by folder. It must only become shorter.
-const IN_CIRCLES: [(&str, usize); 4] = [("config", 5), ("scaler", 0), ("proxy", 45), ("tests", 5)];
+const IN_CIRCLES: [(&str, usize); 4] = [("config", 5), ("scaler", 0), ("proxy", 0), ("tests", 5)];
 
 /// Names that a reader from Envoy, linkerd2-proxy or Knative would not guess, and what to say
 /// instead: where, what kind, the name, the better one.

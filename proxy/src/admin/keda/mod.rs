@@ -49,7 +49,7 @@ use self::{
     monitor::Monitor,
     trigger::Trigger,
 };
-use crate::downstream::DataPlane;
+use crate::models::SharedRoutes;
 
 /// Streams of `StreamIsActive` at once, on all connections.
 pub(super) const STREAMS: usize = 20_000;
@@ -63,18 +63,18 @@ const BUFFER: usize = 128;
 
 /// The service.
 pub(super) struct Keda {
-    plane: Arc<DataPlane>,
+    routes: Arc<SharedRoutes>,
     status_store: StatusStore,
     monitor: Monitor,
     streams: Arc<Semaphore>,
 }
 
 impl Keda {
-    pub(super) fn new(plane: Arc<DataPlane>, status_store: StatusStore) -> Self {
+    pub(super) fn new(routes: Arc<SharedRoutes>, status_store: StatusStore) -> Self {
         Self {
-            monitor: Monitor::new(plane.clone(), status_store.clone()),
+            monitor: Monitor::new(routes.clone(), status_store.clone()),
             streams: Arc::new(Semaphore::new(STREAMS)),
-            plane,
+            routes,
             status_store,
         }
     }
@@ -115,7 +115,7 @@ impl Keda {
     }
 
     fn trigger(&self, asked: &ScaledObjectRef) -> Result<Trigger, Status> {
-        Trigger::read(asked, &self.plane.tables.current())
+        Trigger::read(asked, &self.routes.current())
     }
 
     fn is_active(&self, asked: &ScaledObjectRef) -> Result<IsActiveResponse, Status> {

@@ -20,7 +20,7 @@ use super::{
     activity::LastUse,
     trigger::{Metric, Trigger},
 };
-use crate::{downstream::DataPlane, models::RouteTable};
+use crate::{models::RouteTable, models::SharedRoutes};
 
 /// Time between two looks at a model that is not active: a push is so late at most.
 const LOOK: Duration = Duration::from_millis(20);
@@ -32,7 +32,7 @@ const SHARE: u32 = 20;
 
 /// See the [module](self).
 pub(super) struct Monitor {
-    plane: Arc<DataPlane>,
+    routes: Arc<SharedRoutes>,
     status_store: StatusStore,
     models: Mutex<Models>,
     /// Rung when there is a first stream.
@@ -56,9 +56,9 @@ struct Watched {
 // === impl Monitor ===
 
 impl Monitor {
-    pub(super) fn new(plane: Arc<DataPlane>, status_store: StatusStore) -> Self {
+    pub(super) fn new(routes: Arc<SharedRoutes>, status_store: StatusStore) -> Self {
         Self {
-            plane,
+            routes,
             status_store,
             models: Mutex::default(),
             subscribed: Notify::new(),
@@ -95,7 +95,7 @@ impl Monitor {
             let start = Instant::now();
             let waiting = {
                 let mut models = self.models();
-                models.follow(&self.plane.tables.current());
+                models.follow(&self.routes.current());
                 models.look(&self.status_store)
             };
             if waiting {

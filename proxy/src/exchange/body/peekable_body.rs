@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BodyError, Received, pieces::Pieces};
-use crate::{
-    exchange::body::BufferReservation,
-    protocol::peek::{Progress, Scanner},
+use super::{BodyError, BufferReservation, Received, pieces::Pieces};
+use crate::protocol::{
+    ProxyError,
+    peek::{Progress, Scanner},
 };
 
 /// What has been read of a body and is yet to be sent on, and the rest of it.
@@ -54,6 +54,17 @@ pub enum LookError {
     /// There is no room in memory for what has been read.
     #[error("no room for what has been read of the body")]
     NoRoom,
+}
+
+impl From<LookError> for ProxyError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
+            // A caller that leaves, or sends less than it said.
+            LookError::Body(_) => Self::CallerGone,
+            LookError::NoRoom => Self::NoRoom,
+        }
+    }
 }
 
 impl PeekableBody {

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 
 use crate::{
-    exchange::body::{BodyError, LookError},
     limits::Limit,
     protocol::peek::Fault,
     status::{GrpcCode, Outcome},
@@ -257,17 +256,6 @@ impl ProxyError {
             Self::QueueFull { .. } | Self::NoRoom | Self::ShuttingDown => Some(1),
             Self::Unreachable { .. } => Some(1),
             _ => None,
-        }
-    }
-}
-
-impl From<LookError> for ProxyError {
-    fn from(error: LookError) -> Self {
-        match error {
-            LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
-            // A caller that leaves, or sends less than it said.
-            LookError::Body(_) => Self::CallerGone,
-            LookError::NoRoom => Self::NoRoom,
         }
     }
 }

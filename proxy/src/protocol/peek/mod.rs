@@ -9,14 +9,6 @@ mod splice;
 
 use std::ops::Range;
 
-use crate::{
-    exchange::{
-        Phase, StreamState,
-        body::{BufferReservation, PeekableBody},
-    },
-    protocol::error::ProxyError,
-};
-
 pub use self::{json::Json, message::Message, multipart::Multipart, splice::rewrite};
 
 /// Names longer than this are no model's.
@@ -132,7 +124,7 @@ impl Scanner {
 
     /// Goes on behind `found`, which was in `piece`, of which it took `taken`;
     /// `before`: bytes of the body before `piece`.
-    fn go_on(&mut self, piece: &[u8], taken: usize, before: usize, found: &Found) -> Progress {
+    pub fn go_on(&mut self, piece: &[u8], taken: usize, before: usize, found: &Found) -> Progress {
         match self {
             // They stop at what they have found, which ends in the last piece.
             Self::Json(_) | Self::Message(_) => self.feed(&piece[found.span.end - before..]),
@@ -148,49 +140,6 @@ impl Scanner {
             Self::Json(_) => Fault::NotJson,
             Self::Multipart(_) => Fault::NotForm,
             Self::Message(_) => Fault::NotMessage,
-        }
-    }
-}
-
-/// The model that `body` names within its first `limit` bytes. The rest of it is
-/// watched for another.
-///
-/// # Errors
-/// If it names none there, does not come, or there is no room for it in `reservation`.
-pub async fn model(
-    mut scanner: Scanner,
-    body: &mut PeekableBody,
-    limit: usize,
-    reservation: &mut BufferReservation<'_>,
-    state: &StreamState,
-) -> Result<Found, ProxyError> {
-    let mut read = 0;
-    loop {
-        state.enter(Phase::Body);
-        state.body_awaited.set(true);
-        let piece = body.look_further(reservation).await;
-        state.body_awaited.set(false);
-        let Some(piece) = piece? else {
-            return Err(ProxyError::Unnamed(scanner.at_end()));
-        };
-        let before = read;
-        let looked_at = piece.len().min(limit - read);
-        read += looked_at;
-        match scanner.feed(&piece[..looked_at]) {
-            Progress::Found(found) => {
-                return match scanner.go_on(&piece, looked_at, before, &found) {
-                    Progress::Not(fault) => Err(ProxyError::Unnamed(fault)),
-                    _ => {
-                        body.watch(scanner);
-                        Ok(found)
-                    }
-                };
-            }
-            Progress::Not(fault) => return Err(ProxyError::Unnamed(fault)),
-            Progress::More if read == limit => {
-                return Err(ProxyError::Unnamed(Fault::TooFar(limit)));
-            }
-            Progress::More => {}
         }
     }
 }

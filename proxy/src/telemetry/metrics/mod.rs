@@ -9,6 +9,7 @@
 mod exposition;
 mod request_families;
 mod requests;
+mod series;
 mod store;
 
 use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge};
@@ -80,32 +81,46 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Handles that belong to no model.
+/// Handles for callers' connections.
 #[derive(Debug)]
-pub struct ProxyMetrics {
-    /// Callers' open connections.
+pub struct DownstreamMetrics {
+    /// Open connections.
     pub connections: metrics::Gauge,
     /// Connections over the limit.
     pub connections_refused: Counter,
-    /// Connections opened to replicas.
-    pub connects: Counter,
-    /// Connections to replicas that could not be opened.
-    pub connects_failed: Counter,
-    /// Requests sent again.
-    pub retries: Counter,
-    /// Requests for no model.
-    pub unrouted: Counter,
 }
 
-impl Default for ProxyMetrics {
+impl Default for DownstreamMetrics {
     fn default() -> Self {
         Self {
             connections: gauge!("tailback_downstream_connections"),
             connections_refused: counter!("tailback_downstream_connections_refused_total"),
+        }
+    }
+}
+
+/// Handles for connections to replicas.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    /// Connections that were opened.
+    pub connects: Counter,
+    /// Connections that could not be opened.
+    pub connects_failed: Counter,
+    /// Requests sent again.
+    pub retries: Counter,
+}
+
+impl Default for UpstreamMetrics {
+    fn default() -> Self {
+        Self {
             connects: counter!("tailback_upstream_connections_total", "outcome" => "opened"),
             connects_failed: counter!("tailback_upstream_connections_total", "outcome" => "failed"),
             retries: counter!("tailback_upstream_retries_total"),
-            unrouted: counter!("tailback_unrouted_requests_total"),
         }
     }
+}
+
+/// The handle for requests that are for no model.
+pub fn unrouted() -> Counter {
+    counter!("tailback_unrouted_requests_total")
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{
     exposition::Exposition,
     requests::{ByMethod, LATENCY, METHODS, seconds},
-    store::Content,
+    series::Content,
 };
 use crate::status::Outcome;
 

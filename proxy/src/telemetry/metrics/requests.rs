@@ -23,7 +23,7 @@ pub(super) const LATENCY: [f64; 16] = [
 pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc];
 
 /// A model's handles.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ModelMetrics {
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) of_model: Arc<ByMethod<MethodMetrics>>,

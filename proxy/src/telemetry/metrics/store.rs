@@ -2,47 +2,15 @@
 //! after a model was removed. So sums do not go back, what was counted last is
 //! still scraped, and names that come and go leave nothing behind.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tailback_scaler::clock::Nanos;
 
-use super::{
-    exposition::Exposition,
-    request_families,
-    requests::{ByMethod, MethodMetrics, ModelMetrics, Outcomes, Totals},
-};
-
-/// How long series outlast their model: several scrapes, at any usual interval.
-const KEPT: Duration = Duration::from_secs(600);
+use super::{exposition::Exposition, request_families, requests::ModelMetrics, series::Content};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct MetricsStore(Mutex<Content>);
-
-#[derive(Debug, Default)]
-pub(super) struct Content {
-    /// By model.
-    pub outcomes: Series<String, Outcomes>,
-    /// By model and server.
-    pub models: Series<(String, String), ByMethod<MethodMetrics>>,
-    /// By server.
-    pub servers: Series<String, ByMethod<Totals>>,
-}
-
-/// The series of one kind.
-#[derive(Debug)]
-pub(super) struct Series<K, V>(BTreeMap<K, Kept<V>>);
-
-#[derive(Debug)]
-struct Kept<V> {
-    series: Arc<V>,
-    /// Since when it is of nothing that is served.
-    unused: Option<Nanos>,
-}
 
 // === impl MetricsStore ===
 
@@ -85,51 +53,11 @@ impl MetricsStore {
     }
 }
 
-// === impl Series ===
-
-impl<K, V> Default for Series<K, V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<K: Ord, V: Default> Series<K, V> {
-    fn of(&mut self, key: K) -> Arc<V> {
-        let kept = self.0.entry(key).or_insert_with(|| Kept {
-            series: Arc::default(),
-            unused: None,
-        });
-        kept.unused = None;
-        kept.series.clone()
-    }
-
-    fn suspect(&mut self, now: Nanos) {
-        for kept in self.0.values_mut() {
-            kept.unused.get_or_insert(now);
-        }
-    }
-
-    fn clear(&mut self, key: &K) {
-        if let Some(kept) = self.0.get_mut(key) {
-            kept.unused = None;
-        }
-    }
-
-    fn expire(&mut self, now: Nanos) {
-        let since = |unused: Nanos| now.since(unused);
-        self.0
-            .retain(|_, kept| kept.unused.is_none_or(|unused| since(unused) < KEPT));
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.0.iter().map(|(key, kept)| (key, &*kept.series))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::status::{MethodType, Outcome, ResponseStatus};
+    use std::time::Duration;
 
     fn at(seconds: u64) -> Nanos {
         Nanos::from_duration(Duration::from_secs(seconds))
@@ -143,9 +71,9 @@ mod tests {
     fn sizes(store: &MetricsStore) -> [usize; 3] {
         let content = store.content();
         [
-            content.outcomes.0.len(),
-            content.models.0.len(),
-            content.servers.0.len(),
+            content.outcomes.len(),
+            content.models.len(),
+            content.servers.len(),
         ]
     }
 

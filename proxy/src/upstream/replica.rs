@@ -1,0 +1,119 @@
+//! A worker's view of replicas: each with the connections that the worker has to it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use tailback_scaler::replica::Replica;
+
+use super::connection_pool::ConnectionPool;
+use crate::{admission::Pool, exchange::ReplicaHandle};
+
+/// A replica, and this worker's connections to it. They are closed when
+/// the replica has gone and its last request here has ended.
+#[derive(Debug)]
+pub struct WorkerReplica {
+    /// Shared with other workers.
+    pub replica: Arc<Replica>,
+    /// To its address.
+    pub http: ConnectionPool,
+    /// To its address for gRPC, if it has one of its own.
+    pub grpc: ConnectionPool,
+}
+
+/// A worker's handle on a replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaRef(Rc<WorkerReplica>);
+
+impl ReplicaRef {
+    fn new(replica: Arc<Replica>) -> Self {
+        Self(Rc::new(WorkerReplica {
+            replica,
+            http: ConnectionPool::default(),
+            grpc: ConnectionPool::default(),
+        }))
+    }
+}
+
+impl ReplicaHandle for WorkerReplica {
+    fn replica(&self) -> &Replica {
+        &self.replica
+    }
+}
+
+impl ReplicaRef {
+    /// The handle without its type.
+    #[must_use]
+    pub fn handle(&self) -> Rc<dyn ReplicaHandle> {
+        self.0.clone()
+    }
+}
+
+impl std::ops::Deref for ReplicaRef {
+    type Target = WorkerReplica;
+    fn deref(&self) -> &WorkerReplica {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<Replica> for ReplicaRef {
+    fn borrow(&self) -> &Replica {
+        &self.0.replica
+    }
+}
+
+/// A pool as this worker last saw it.
+#[derive(Debug)]
+pub struct WorkerPool {
+    pool: Arc<Pool>,
+    version: Cell<u64>,
+    replicas: RefCell<Rc<[ReplicaRef]>>,
+}
+
+impl WorkerPool {
+    /// This worker's view of `pool`.
+    #[must_use]
+    pub fn new(pool: Arc<Pool>) -> Self {
+        // A version the pool does not have, so that the first look loads it.
+        let version = Cell::new(pool.version().wrapping_sub(1));
+        Self {
+            pool,
+            version,
+            replicas: RefCell::default(),
+        }
+    }
+
+    /// The pool, shared with other workers.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The replicas that take requests now.
+    #[must_use]
+    pub fn replicas(&self) -> Rc<[ReplicaRef]> {
+        let version = self.pool.version();
+        if version != self.version.get() {
+            let known = self.replicas.take();
+            let own = |replica: &Arc<Replica>| own(&known, replica);
+            *self.replicas.borrow_mut() = self.pool.replicas().iter().map(own).collect();
+            self.version.set(version);
+        }
+        self.replicas.borrow().clone()
+    }
+
+    /// This worker's handle on a replica that the pool granted, also if the
+    /// pool does not have it any more.
+    #[must_use]
+    pub fn own(&self, replica: &Arc<Replica>) -> ReplicaRef {
+        own(&self.replicas(), replica)
+    }
+}
+
+fn own(known: &[ReplicaRef], replica: &Arc<Replica>) -> ReplicaRef {
+    let same = known.iter().find(|own| Arc::ptr_eq(&own.replica, replica));
+    same.cloned()
+        .unwrap_or_else(|| ReplicaRef::new(replica.clone()))
+}
