@@ -17,7 +17,7 @@ const SOURCES: [&str; 6] = [
     "config",
     "scaler",
     "proxy",
-    "examples/sample-server",
+    "examples",
 ];
 
 /// Builds `tailback` and `sample-server` into `folder` (`target/debug`, say), unless that was done
@@ -31,7 +31,7 @@ pub fn programs(folder: &Path) -> Result<(), String> {
     lock.lock().map_err(said)?;
     let stamp = folder.join(".tailback-tests.built");
     let built = fs::metadata(&stamp).and_then(|known| known.modified()).ok();
-    let there = ["tailback", "examples/sample-server"]
+    let there = ["tailback", "sample-server"]
         .iter()
         .all(|name| folder.join(name).exists());
     let newest = SOURCES.iter().map(|name| newest(&root().join(name)));
@@ -43,8 +43,14 @@ pub fn programs(folder: &Path) -> Result<(), String> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root())
-        .args(["build", "--package", "tailback"])
-        .args(["--bin", "tailback", "--example", "sample-server"]);
+        .args([
+            "build",
+            "--package",
+            "tailback",
+            "--package",
+            "tailback-examples",
+        ])
+        .args(["--bin", "tailback", "--bin", "sample-server"]);
     // What cargo says of the test that runs is not so of the programs: build scripts that read it
     // would run again.
     for (name, _) in env::vars_os() {
@@ -85,6 +91,13 @@ fn newest(path: &Path) -> Option<SystemTime> {
     if path.is_dir() {
         let inside = fs::read_dir(path).into_iter().flatten().flatten();
         return inside.filter_map(|entry| newest(&entry.path())).max();
+    }
+    // Python's examples are no part of the programs.
+    let code = ["rs", "toml", "lock", "html", "css", "js"]
+        .iter()
+        .any(|end| path.extension() == Some(end.as_ref()));
+    if !code {
+        return None;
     }
     fs::metadata(path).and_then(|known| known.modified()).ok()
 }

@@ -39,7 +39,7 @@ fn built() -> PathBuf {
     above.unwrap_or(folder).to_owned()
 }
 
-/// A program that cargo built beside this one: `tailback` or `examples/sample-server`. Builds them
+/// A program that cargo built beside this one: `tailback` or `sample-server`. Builds them
 /// if there is none, or if it is older than its sources.
 ///
 /// # Errors
@@ -56,12 +56,10 @@ pub fn program(name: &str) -> Result<PathBuf, String> {
 /// If they cannot be built.
 #[must_use]
 pub fn tailback() -> Command {
-    let both = program("examples/sample-server").and_then(|_| program("tailback"));
+    let both = program("sample-server").and_then(|_| program("tailback"));
     let program = both.unwrap_or_else(|missing| panic!("{missing}"));
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = [built().join("examples")]
-        .into_iter()
-        .chain(env::split_paths(&path));
+    let folders = [built()].into_iter().chain(env::split_paths(&path));
     let mut command = Command::new(program);
     // Settings of the tests, or of whoever runs them, are not the program's.
     for (name, _) in env::vars_os() {
@@ -82,7 +80,7 @@ pub fn tailback() -> Command {
 /// If it cannot be built.
 #[must_use]
 pub fn sample_server() -> Command {
-    Command::new(program("examples/sample-server").unwrap_or_else(|missing| panic!("{missing}")))
+    Command::new(program("sample-server").unwrap_or_else(|missing| panic!("{missing}")))
 }
 
 impl Tailback {

@@ -59,7 +59,7 @@ fn run(address: &str, folder: &Path) -> Result<Infallible, String> {
         format!("found {address:?}, expected an address and a port such as 127.0.0.1:8001\n{HELP}")
     })?;
     // Pods are of the one, and the other is what all this is for.
-    process::program("examples/sample-server")?;
+    process::program("sample-server")?;
     let tailback = process::program("tailback")?;
 
     let double = Double::listen(address).map_err(|error| {
