@@ -3,47 +3,74 @@
 
 use std::collections::BTreeMap;
 
-/// Environment variables by name.
+use crate::Origin;
+
+/// Environment variables by name, and the options of the command line that take their place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Env(BTreeMap<String, String>);
+pub struct Env {
+    variables: BTreeMap<String, String>,
+    /// By the name of the variable that says the same.
+    options: BTreeMap<&'static str, String>,
+}
 
 impl Env {
     /// The variables of this process. One whose name or value is not UTF-8 is kept with
     /// replacement characters, so that a setting of ours is refused rather than overlooked.
     #[must_use]
     pub fn from_process() -> Self {
-        Self(
-            std::env::vars_os()
-                .map(|(name, value)| {
-                    (
-                        name.to_string_lossy().into_owned(),
-                        value.to_string_lossy().into_owned(),
-                    )
-                })
-                .collect(),
-        )
+        std::env::vars_os()
+            .map(|(name, value)| {
+                (
+                    name.to_string_lossy().into_owned(),
+                    value.to_string_lossy().into_owned(),
+                )
+            })
+            .collect()
+    }
+
+    /// With what options of the command line say, which wins: names of variables and values.
+    #[must_use]
+    pub fn with_options(
+        mut self,
+        options: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
+        self.options.extend(options);
+        self
     }
 
     /// The value of `name`, if it is set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        let option = self.options.get(name);
+        option
+            .or_else(|| self.variables.get(name))
+            .map(String::as_str)
+    }
+
+    /// Who says what [`get`](Self::get) has for `name`.
+    #[must_use]
+    pub fn origin(&self, name: &'static str) -> Origin {
+        match self.options.contains_key(name) {
+            true => Origin::Flag(name),
+            false => Origin::Environment(name),
+        }
     }
 
     /// The names of all variables, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.variables.keys().map(String::as_str)
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Self(
-            pairs
-                .into_iter()
+        let pairs = pairs.into_iter();
+        Self {
+            variables: pairs
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-        )
+            options: BTreeMap::new(),
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The variables of [`VARIABLES`] to the settings they make.
 
+pub(crate) mod address;
 mod cluster;
 mod log;
 mod model;
 mod unknown;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,8 +53,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn process(&mut self, stream_idle: Duration) -> Option<Process> {
-        let listen = self.value("TAILBACK_LISTEN", parse::<SocketAddr>, ADDRESS);
-        let admin = self.value("TAILBACK_ADMIN", parse::<SocketAddr>, ADDRESS);
+        let listen = self.value("TAILBACK_LISTEN", address::parse, address::EXPECTED);
+        let admin = self.value("TAILBACK_ADMIN", address::parse, address::EXPECTED);
         if let (Some(listen), Some(admin)) = (listen, admin)
             && listen == admin
             && listen.port() != 0
@@ -145,7 +145,7 @@ impl Reader<'_> {
             cors: cors?,
             cluster_models: cluster_models?,
             peers: peers?,
-            set: std::mem::take(&mut self.set),
+            set: self.set.iter().map(|name| self.env.origin(name)).collect(),
         })
     }
 
@@ -233,7 +233,7 @@ impl Reader<'_> {
 
     fn wrong_shown(&mut self, name: &'static str, found: String, expected: &str) {
         self.errors.push(Error::Variable {
-            name,
+            origin: self.env.origin(name),
             found,
             expected: expected.to_owned(),
         });
@@ -251,7 +251,7 @@ impl Reader<'_> {
         if let Some(text) = text {
             match parse(&text) {
                 Some(value) => {
-                    return Some(Setting::new(value, Origin::Environment(variable.name)));
+                    return Some(Setting::new(value, self.env.origin(variable.name)));
                 }
                 None => self.wrong(variable.name, &text, expected),
             }
@@ -312,7 +312,6 @@ impl Reader<'_> {
     }
 }
 
-const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:9000 or [::]:9000";
 const FROM_ZERO: &str = "a whole number from 0 to 4294967295";
 const FROM_ONE: &str = "a whole number from 1 to 4294967295";
 const SECONDS: &str = "seconds, such as 0, 0.5 or 60, below 1000000000";

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::Origin;
+
 /// One thing that is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,11 +70,11 @@ pub enum Error {
         /// What was read, for people.
         read: String,
     },
-    /// An environment variable does not hold what it must.
-    #[error("environment {name}: found {found}, expected {expected}")]
+    /// An environment variable, or the option that takes its place, does not hold what it must.
+    #[error("{origin}: found {found}, expected {expected}")]
     Variable {
-        /// Its name.
-        name: &'static str,
+        /// Which.
+        origin: Origin,
         /// Its value in quotes, or `nothing`.
         found: String,
         /// What it must hold.

@@ -47,6 +47,7 @@ pub use config::Config;
 pub use cors::Cors;
 pub use describe::describe;
 pub use env::Env;
+pub use environment::address::{EXPECTED as EXPECTED_ADDRESS, parse as parse_address};
 pub use error::{Error, Errors, FieldLocation};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};

@@ -6,6 +6,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::variables::flag;
+
 /// A document of a manifest file: what it describes and where it stands.
 ///
 /// Two places are equal when they name the same object in the same file: a comment added further
@@ -31,6 +33,8 @@ pub enum Origin {
     Server(ObjectLocation),
     /// An option of the command line.
     Option(&'static str),
+    /// The option of the command line that says the same as this environment variable.
+    Flag(&'static str),
     /// An environment variable.
     Environment(&'static str),
     /// Nobody: the built-in default.
@@ -77,6 +81,10 @@ impl fmt::Display for Origin {
             Self::Model(place) => write!(f, "model {place}"),
             Self::Server(place) => write!(f, "server {place}"),
             Self::Option(name) => write!(f, "option {name}"),
+            Self::Flag(name) => match flag(name) {
+                Some(flag) => write!(f, "option --{flag}"),
+                None => write!(f, "option for {name}"),
+            },
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Default => f.write_str("default"),
         }
@@ -122,6 +130,10 @@ mod tests {
         assert_eq!(
             Origin::Environment("SELDON_X").to_string(),
             "environment SELDON_X"
+        );
+        assert_eq!(
+            Origin::Flag("TAILBACK_LISTEN").to_string(),
+            "option --listen"
         );
         assert_eq!(Origin::Default.to_string(), "default");
     }

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Cors;
+use crate::{Cors, Origin};
 
 /// The process-wide settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub struct Process {
     pub cluster_models: Option<ClusterModels>,
     /// Where other proxies are that act as one with this one; `None`: it is alone.
     pub peers: Option<Peers>,
-    /// The variables that were set, by name; all else is default.
-    pub set: Vec<&'static str>,
+    /// The variables and options that were set; all else is default.
+    pub set: Vec<Origin>,
 }
 
 /// A secret that says who may do something. It is not shown.

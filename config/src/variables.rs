@@ -15,6 +15,43 @@ pub struct Variable {
     pub scope: Scope,
 }
 
+/// How the command line calls a variable, if it does not say the variable's name without
+/// `TAILBACK_`.
+const FLAGS: &[(&str, Option<&str>)] = &[
+    // Whoever lists the processes of the machine reads their options.
+    ("TAILBACK_ADMIN_TOKEN", None),
+    (
+        "SELDON_SCALING_STATS_PERIOD_SECONDS",
+        Some("scaling-period-seconds"),
+    ),
+    (
+        "SELDON_MODEL_INFERENCE_LAG_THRESHOLD",
+        Some("lag-threshold"),
+    ),
+    (
+        "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",
+        Some("inactive-seconds"),
+    ),
+];
+
+impl Variable {
+    /// The option of the command line that sets the same, without its dashes: `listen` for
+    /// `TAILBACK_LISTEN`. `None` for a secret, which other users of the machine could read there.
+    #[must_use]
+    pub fn flag(&self) -> Option<String> {
+        flag(self.name)
+    }
+}
+
+/// The option for the variable `name`.
+pub(crate) fn flag(name: &str) -> Option<String> {
+    if let Some((_, flag)) = FLAGS.iter().find(|(of, _)| *of == name) {
+        return flag.map(str::to_owned);
+    }
+    let word = name.strip_prefix("TAILBACK_")?;
+    Some(word.to_ascii_lowercase().replace('_', "-"))
+}
+
 /// What a variable holds for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -269,3 +306,20 @@ pub const VARIABLES: &[Variable] = &[
         "namespace of that Service and that Lease",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_but_secrets_has_an_option_of_its_own() {
+        let mut flags = std::collections::BTreeSet::new();
+        for variable in VARIABLES {
+            match variable.flag() {
+                Some(flag) => assert!(flags.insert(flag), "{}", variable.name),
+                None => assert!(variable.name.ends_with("_TOKEN"), "{}", variable.name),
+            }
+        }
+        assert!(flags.contains("listen") && flags.contains("lag-threshold"));
+    }
+}

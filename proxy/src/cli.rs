@@ -1,5 +1,7 @@
 //! The command line.
 
+mod settings;
+
 use std::{
     env,
     ffi::OsString,
@@ -8,14 +10,16 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
-use tailback_config::{Env, LogFormat, describe, load};
+use clap::{CommandFactory, Parser, Subcommand};
+use tailback_config::{Config, Env, Errors, LogFormat, describe, load};
 use tailback_scaler::orchestrator::process::supervisor;
 use tracing::Level;
 
+use self::settings::{AdminAddress, Settings};
 use crate::{
     health, log, server,
     simulate::{self, Simulation},
+    telemetry::build_info,
 };
 
 /// An inference proxy that counts, inline, what every model owes its callers,
@@ -23,7 +27,7 @@ use crate::{
 ///
 /// Models and the servers that run them are written in manifests
 /// (Kubernetes-style YAML; Seldon Core 2 Model documents load unchanged).
-/// Environment variables set the rest: SELDON_… and TAILBACK_…, listed in
+/// Options set the rest, or the environment variables that --help names beside them, listed in
 /// docs/reference/environment.md.
 #[derive(Debug, Parser)]
 #[command(name = "tailback", version, max_term_width = 100)]
@@ -36,32 +40,37 @@ struct Cli {
 enum Command {
     /// Serve the models of these manifests
     ///
-    /// Requests go to 127.0.0.1:9000 (TAILBACK_LISTEN), /metrics, /models and
-    /// /decisions are on 127.0.0.1:9006 (TAILBACK_ADMIN). SIGTERM and SIGINT
-    /// drain and end; SIGHUP, or a change of a file, reloads the manifests.
+    /// Requests go to 127.0.0.1:9000 (--listen), /metrics, /models and /decisions
+    /// are on 127.0.0.1:9006 (--admin). SIGTERM and SIGINT drain and end; SIGHUP,
+    /// or a change of a file, reloads the manifests.
     #[command(
-        after_help = "Example:\n  tailback serve examples/\n  curl http://127.0.0.1:9000/v2/models/tfsimple"
+        after_help = "Example:\n  tailback serve examples/\n  curl http://127.0.0.1:9000/v1/models"
     )]
-    Serve {
-        /// Manifest files, or folders of them (*.yaml, *.yml)
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-    },
+    Serve(Manifests),
+    /// Validate manifests and settings
+    ///
+    /// Prints how many models and servers there are, or every error with its
+    /// place. Exits with status 1 if there are errors. Ports, programs, and the
+    /// files that settings name are looked at by serve alone, so that what is for
+    /// another machine can be checked here.
+    Check(Manifests),
+    /// Print every setting with its value and where it comes from
+    ///
+    /// Validates as check does.
+    Config(Manifests),
     /// Ask a running tailback on this host whether it is alive
     ///
-    /// Exits with status 0 if /healthz of TAILBACK_ADMIN answers 200: for
+    /// Exits with status 0 if /healthz of the admin address answers 200: for
     /// container health checks.
-    Health,
-    /// Validate manifests and the environment
-    ///
-    /// Prints every model's effective settings and where each comes from, or
-    /// every error with its place. Exits with status 1 if there are errors. Ports,
-    /// programs, and the files that variables name are looked at by serve alone,
-    /// so that what is for another machine can be checked here.
-    Check {
-        /// Manifest files, or folders of them (*.yaml, *.yml)
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
+    Health {
+        #[command(flatten)]
+        admin: AdminAddress,
+    },
+    /// Print the version
+    Version {
+        /// Also print the commit, target, profile and compiler it was built with
+        #[arg(long, short)]
+        verbose: bool,
     },
     /// Try scaling policies on recorded traffic, on a virtual clock
     ///
@@ -79,6 +88,22 @@ enum Command {
     Simulate(Box<Simulation>),
 }
 
+/// What is served, and by which settings.
+#[derive(Debug, clap::Args)]
+struct Manifests {
+    /// Manifest files, or folders of them (*.yaml, *.yml)
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// The whole command line, for what describes it: manual pages, completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -90,22 +115,29 @@ pub fn main() -> ExitCode {
         return supervisor::main(words.collect::<Vec<OsString>>());
     }
     match Cli::parse().command {
-        Command::Serve { paths } => match server::serve(&paths) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => end_of_log(&format!("{error:#}")),
+        Command::Serve(Manifests { paths, settings }) => {
+            let env = settings.env();
+            match server::serve(&paths, env.clone()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => end_of_log(&env, &format!("{error:#}")),
+            }
+        }
+        Command::Check(manifests) => match read(manifests) {
+            Ok(config) => print(&summary(&config)),
+            Err(errors) => fail(&errors.to_string()),
         },
-        Command::Health => match health::check(&Env::from_process()) {
+        Command::Config(manifests) => match read(manifests) {
+            Ok(config) => print(&describe(&config)),
+            Err(errors) => fail(&errors.to_string()),
+        },
+        Command::Health { admin } => match health::check(&admin.env()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
-        Command::Check { paths } => match check(&paths) {
-            Ok(settings) => {
-                // Whoever reads it may have seen enough.
-                let _ = write!(io::stdout(), "{settings}");
-                ExitCode::SUCCESS
-            }
-            Err(errors) => fail(&errors),
-        },
+        Command::Version { verbose: true } => print(&build_info::describe()),
+        Command::Version { verbose: false } => {
+            print(&format!("tailback {}\n", build_info::VERSION))
+        }
         Command::Simulate(simulation) => match simulate::simulate(&simulation) {
             Ok(report) => {
                 let _ = write!(io::stdout(), "{report}");
@@ -120,15 +152,31 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// All settings for people, or all that is wrong with manifests and variables.
-fn check(paths: &[PathBuf]) -> Result<String, String> {
-    let config = load(paths, &Env::from_process()).map_err(|errors| errors.to_string())?;
-    Ok(describe(&config))
+fn read(Manifests { paths, settings }: Manifests) -> Result<Config, Errors> {
+    load(&paths, &settings.env())
+}
+
+/// What is there, when nothing is wrong with it.
+fn summary(config: &Config) -> String {
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    format!(
+        "{} on {}, no errors (tailback config prints the settings)\n",
+        count(config.models.len(), "model"),
+        count(config.servers.len(), "server")
+    )
+}
+
+fn print(text: &str) -> ExitCode {
+    // Whoever reads it may have seen enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 /// Why `serve` ends, in the form of its log, which may not have begun.
-fn end_of_log(error: &str) -> ExitCode {
-    let env = Env::from_process();
+fn end_of_log(env: &Env, error: &str) -> ExitCode {
     let format = env.get(LogFormat::VARIABLE).map(str::trim);
     match format.and_then(LogFormat::parse) {
         Some(LogFormat::Json) => {
@@ -147,7 +195,6 @@ fn fail(error: &str) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn command_line_is_well_formed() {

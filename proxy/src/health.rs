@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tailback_config::Env;
+use tailback_config::{EXPECTED_ADDRESS, Env, parse_address};
 
 const ADMIN: &str = "TAILBACK_ADMIN";
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9006);
@@ -30,11 +30,18 @@ pub fn check(env: &Env) -> Result<(), String> {
 
 /// Where to ask.
 fn address(env: &Env) -> Result<SocketAddr, String> {
-    let Some(text) = env.get(ADMIN) else {
+    let text = env
+        .get(ADMIN)
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let Some(text) = text else {
         return Ok(DEFAULT);
     };
-    text.parse().map(from_here).map_err(|_| {
-        format!("environment {ADMIN}: found {text:?}, expected an address such as {DEFAULT}")
+    parse_address(text).map(from_here).ok_or_else(|| {
+        format!(
+            "{}: found {text:?}, expected {EXPECTED_ADDRESS}",
+            env.origin(ADMIN)
+        )
     })
 }
 
@@ -71,6 +78,12 @@ mod tests {
         let all = Env::from([(ADMIN, "0.0.0.0:1234")]);
         assert_eq!(address(&all).unwrap().to_string(), "127.0.0.1:1234");
         assert_eq!(address(&Env::default()).unwrap(), DEFAULT);
+        for same in ["localhost:1234", ":1234", "1234"] {
+            assert_eq!(
+                address(&Env::from([(ADMIN, same)])).unwrap().to_string(),
+                "127.0.0.1:1234"
+            );
+        }
         assert!(
             address(&Env::from([(ADMIN, "here")]))
                 .unwrap_err()

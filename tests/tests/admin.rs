@@ -135,7 +135,15 @@ fn a_model_that_is_removed_is_listed_as_draining_until_its_last_request_is_out()
 fn nothing_of_the_admin_pages_is_on_the_data_port_and_none_changes_anything() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
-    for path in ["/metrics", "/models", "/decisions", "/healthz", "/readyz"] {
+    for path in [
+        "/",
+        "/metrics",
+        "/models",
+        "/models/m",
+        "/decisions",
+        "/healthz",
+        "/readyz",
+    ] {
         assert_eq!(call(proxy.address, "GET", path, b"").unwrap().status, 404);
         assert_eq!(call(proxy.admin, "GET", path, b"").unwrap().status, 200);
         let post = call(proxy.admin, "POST", path, b"x").unwrap();
@@ -153,9 +161,9 @@ fn other_paths_and_unknown_actions_are_told_what_there_is() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
     for (method, path) in [
-        ("GET", "/"),
+        ("GET", "/frob"),
         ("POST", "/frob"),
-        ("GET", "/models/m"),
+        ("GET", "/models/n"),
         ("GET", "/models/m/frob"),
         ("POST", "/models/m/frob"),
         ("DELETE", "/models/m/frob"),
@@ -170,6 +178,28 @@ fn other_paths_and_unknown_actions_are_told_what_there_is() {
             assert!(none.text().contains(there), "{}", none.text());
         }
     }
+}
+
+#[test]
+fn the_admin_address_lists_what_there_is_and_shows_one_model() {
+    let upstream = Upstream::start();
+    let manifest = upstream.manifest(&["org/model <1>"]);
+    let proxy = Tailback::start(&manifest, &[]);
+    let page = call(proxy.admin, "GET", "/", b"").unwrap();
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let path = "/models/org%2Fmodel%20%3C1%3E";
+    let text = page.text();
+    for link in ["/models", "/metrics", "/decisions", path] {
+        assert!(text.contains(&format!("href=\"{link}\"")), "{link}: {text}");
+    }
+    assert!(text.contains("org/model &lt;1&gt;"), "{text}");
+    let all = proxy.page("/models");
+    let one = proxy.page(path);
+    assert_eq!(one["name"], "org/model <1>");
+    assert_eq!(one["settings"], all["models"][0]["settings"]);
 }
 
 #[test]
@@ -211,13 +241,13 @@ fn health_asks_the_running_proxy() {
 }
 
 #[test]
-fn check_prints_settings_with_their_origin_or_all_errors_at_once() {
+fn config_prints_settings_with_their_origin_or_all_errors_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.yaml");
     std::fs::write(&file, Upstream::start().manifest(&["m"])).unwrap();
-    let check = |variables: &[(&str, &str)]| {
+    let config = |variables: &[(&str, &str)]| {
         let output = tailback()
-            .arg("check")
+            .arg("config")
             .arg(&file)
             .envs(variables.iter().copied())
             .output()
@@ -228,7 +258,7 @@ fn check_prints_settings_with_their_origin_or_all_errors_at_once() {
             String::from_utf8_lossy(&text).into_owned(),
         )
     };
-    let (code, text) = check(&[("TAILBACK_HOLD_QUEUE", "7")]);
+    let (code, text) = config(&[("TAILBACK_HOLD_QUEUE", "7")]);
     assert_eq!(code, Some(0), "{text}");
     let line = |name: &str| text.lines().find(|l| l.contains(name)).unwrap_or_default();
     assert!(
@@ -243,14 +273,14 @@ fn check_prints_settings_with_their_origin_or_all_errors_at_once() {
         ("TAILBACK_TLS_KEY", "/nowhere/k.pem"),
         ("TAILBACK_LOG", "info,replica=off"),
     ];
-    let (code, text) = check(&elsewhere);
+    let (code, text) = config(&elsewhere);
     assert_eq!(code, Some(0), "{text}");
     std::fs::write(
         &file,
         "apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: m }\nspec: { minReplicas: two, sever: up }\n",
     )
     .unwrap();
-    let (code, text) = check(&[
+    let (code, text) = config(&[
         ("TAILBACK_WORKERS", "none"),
         ("TAILBACK_LISTNE", "x"),
         ("TAILBACK_LOG", "loud"),
@@ -336,7 +366,7 @@ fn help_says_how_to_begin() {
     let output = tailback().arg("--help").output().unwrap();
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success());
-    for command in ["serve", "check", "health", "environment.md"] {
+    for command in ["serve", "check", "config", "health", "environment.md"] {
         assert!(help.contains(command), "{command} in {help}");
     }
     let version = tailback().arg("--version").output().unwrap();

@@ -139,7 +139,9 @@ fn a_custom_resource_is_counted_by_its_scale_subresource() {
         thing["spec"]["replicas"] == 2
     });
     eventually("the pod", || proxy.ready("m") == 1);
-    assert_eq!(proxy.model("m")["replicas"]["starting"], 1);
+    eventually("the one on its way", || {
+        proxy.model("m")["replicas"]["starting"] == 1
+    });
 }
 
 // === models from the cluster ===

@@ -118,7 +118,8 @@ fn a_thousand_workloads_are_followed_by_a_watch_a_kind_and_scaled_each() {
         assert!(lists <= 4 && watches <= 4, "{resource}: {lists}, {watches}");
     }
     let connections = cluster.double.most_connections();
-    assert!(connections <= 20, "{connections} connections");
+    // 16 calls at once, the watches, and what the pool opens while one is being given back.
+    assert!(connections <= 24, "{connections} connections");
     println!("{connections} connections at most");
     drop(held);
 

@@ -243,7 +243,7 @@ fn an_api_that_does_not_answer_in_time_is_asked_again() {
 }
 
 #[test]
-fn check_shows_no_secret_and_names_a_variable_that_is_missing() {
+fn config_shows_no_secret_and_names_a_variable_that_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.yaml");
     let text = manifests(
@@ -254,7 +254,7 @@ fn check_shows_no_secret_and_names_a_variable_that_is_missing() {
     std::fs::write(&file, text.replace(", }", " }")).unwrap();
     let check = |variables: &[(&str, &str)]| {
         let mut command = tailback();
-        command.env_remove("API_TOKEN").arg("check").arg(&file);
+        command.env_remove("API_TOKEN").arg("config").arg(&file);
         let output = command.envs(variables.iter().copied()).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (

@@ -8,9 +8,10 @@ use crate::{Origin, Process};
 
 /// Its rows.
 pub(super) fn rows(process: &Process) -> Vec<Row> {
-    let from = |name: &'static str| match process.set.contains(&name) {
-        true => Origin::Environment(name).to_string(),
-        false => Origin::Default.to_string(),
+    let from = |name: &'static str| {
+        let either = [Origin::Flag(name), Origin::Environment(name)];
+        let found = process.set.iter().find(|origin| either.contains(origin));
+        found.unwrap_or(&Origin::Default).to_string()
     };
     let (timeouts, limits, tls) = (&process.timeouts, &process.limits, process.tls.as_ref());
     let (peers, cors) = (process.peers.as_ref(), process.cors.as_ref());

@@ -49,7 +49,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
     };
     assert_eq!(process.limits, limits);
     assert_eq!(process.peers, None);
-    assert_eq!(process.set, Vec::<&str>::new());
+    assert_eq!(process.set, []);
     assert_eq!(
         model_defaults.policy,
         Setting::new(Policy::Lag, Origin::Default)
@@ -217,14 +217,22 @@ fn variables_set_what_they_are_named_for() {
         Origin::Default,
         "set to nothing is not set"
     );
-    assert!(process.set.contains(&"TAILBACK_WORKERS"));
-    assert!(!process.set.contains(&"TAILBACK_HOLD_SECONDS"));
+    assert!(
+        process
+            .set
+            .contains(&Origin::Environment("TAILBACK_WORKERS"))
+    );
+    assert!(
+        !process
+            .set
+            .contains(&Origin::Environment("TAILBACK_HOLD_SECONDS"))
+    );
 }
 
 #[test]
 fn values_out_of_bounds_are_refused() {
     for (name, value) in [
-        ("TAILBACK_LISTEN", "localhost:9000"),
+        ("TAILBACK_LISTEN", "localhost"),
         ("TAILBACK_WORKERS", "0"),
         ("TAILBACK_HEADER_MAX_BYTES", "8191"),
         ("TAILBACK_HEADER_MAX_FIELDS", "0"),
@@ -331,4 +339,31 @@ fn the_documentation_lists_exactly_the_variables_of_the_table() {
     table.sort();
     documented.sort();
     assert_eq!(documented, table);
+}
+
+#[test]
+fn options_of_the_command_line_win_over_variables() {
+    let env = Env::from([("TAILBACK_WORKERS", "2"), ("TAILBACK_LISTEN", "9001")]);
+    let options = [
+        ("TAILBACK_WORKERS", "3".to_owned()),
+        ("TAILBACK_HOLD_QUEUE", "4".to_owned()),
+    ];
+    let (environment, errors) = read_all(env.clone().with_options(options));
+    assert_eq!(errors, Vec::<String>::new());
+    let environment = environment.unwrap();
+    assert_eq!(environment.process.workers.get(), 3);
+    assert_eq!(environment.process.listen.to_string(), "127.0.0.1:9001");
+    assert_eq!(
+        environment.process.set,
+        [
+            Origin::Flag("TAILBACK_HOLD_QUEUE"),
+            Origin::Environment("TAILBACK_LISTEN"),
+            Origin::Flag("TAILBACK_WORKERS"),
+        ]
+    );
+    let (_, errors) = read_all(env.with_options([("TAILBACK_WORKERS", "0".to_owned())]));
+    assert_eq!(
+        errors,
+        ["option --workers: found \"0\", expected a whole number from 1 to 1024"]
+    );
 }

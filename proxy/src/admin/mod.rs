@@ -6,6 +6,7 @@
 //! drain begins: that is when they are looked at most.
 
 mod control;
+mod index;
 mod keda;
 mod ledgers;
 mod model_metrics;
@@ -70,7 +71,7 @@ const PONG: Duration = Duration::from_secs(10);
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Said of any other path.
-const THERE_ARE: &str = "there are /metrics, /healthz, /readyz, /models, /decisions and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /models, /models/{name}, /decisions and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
@@ -211,6 +212,7 @@ impl Admin {
     fn page(&self, path: &str) -> Option<Response<Bytes>> {
         let table = self.routes.current();
         Some(match path {
+            "/" => index::page(&table),
             "/metrics" => self.metrics(),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.lifecycle),
@@ -219,7 +221,13 @@ impl Admin {
                 StatusCode::OK,
                 &serde_json::json!({ "decisions": self.status_store.decisions() }),
             ),
-            _ => return None,
+            _ => {
+                let name = path.strip_prefix("/models/")?;
+                match pages::one(&table, &self.status_store, name) {
+                    Some(model) => json(StatusCode::OK, &model),
+                    None => return None,
+                }
+            }
         })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tailback_config::{RateLimit, RequestTimeouts};
 use tailback_scaler::{
@@ -46,6 +47,17 @@ pub(super) fn models(table: &RouteTable, status_store: &StatusStore) -> Value {
         page["proxies"] = membership(proxies);
     }
     page
+}
+
+/// What [`models`] says of one, by its name or an alias, percent-encoded or as it is.
+pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) -> Option<Value> {
+    let name = percent_decode_str(name).decode_utf8().ok()?;
+    let found = table.model(&name)?;
+    Some(model(
+        found,
+        status_store,
+        status_store.membership().as_ref(),
+    ))
 }
 
 /// The proxies that act as one with this one.

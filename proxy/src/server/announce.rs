@@ -3,10 +3,11 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use serde::Serialize;
-use tailback_config::{AccessLog, Config, LogFormat};
+use tailback_config::{AccessLog, Config, Kind, LogFormat, Model};
 use tracing::Level;
 
 use crate::log;
@@ -59,10 +60,22 @@ fn lines(config: &Config, Addresses { requests, admin }: &Addresses) -> String {
     let mut lines = vec![
         served(config),
         format!("  requests  {requests}"),
-        format!("  admin     {admin}  /metrics /models /decisions /ledgers /healthz /readyz"),
+        format!("  admin     {admin}  /metrics /models /decisions /healthz /readyz"),
     ];
-    if let Some(model) = config.models.keys().next() {
-        lines.push(format!("  try       curl {requests}/v2/models/{model}"));
-    }
+    lines.push(format!("  try       {}", hint(config, requests)));
     lines.join("\n")
+}
+
+/// A request that lists the models, in the API that they speak as far as that is known. Tailback
+/// answers it itself, so that it wakes no model and fails for none.
+fn hint(config: &Config, requests: &str) -> String {
+    let inference = |model: &Arc<Model>| match &model.server.kind {
+        Kind::Process(spec) => spec.ready.starts_with("/v2/"),
+        Kind::Seldon(_) => true,
+        Kind::Static(_) | Kind::Kubernetes(_) | Kind::Webhook(_) => false,
+    };
+    if !config.models.is_empty() && config.models.values().all(inference) {
+        return format!("curl -X POST {requests}/v2/repository/index");
+    }
+    format!("curl {requests}/v1/models")
 }

@@ -43,7 +43,7 @@ use crate::{
     pipeline::Pipeline,
     protocol::cors::Cors,
     telemetry::{
-        access_log,
+        access_log, build_info,
         metrics::{self, DownstreamMetrics, UpstreamMetrics},
     },
     upstream::ConnectOptions,
@@ -55,19 +55,19 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// For answers to what was held, or cut, at the end of a shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves the manifests at `paths` until SIGTERM or SIGINT, and drains.
+/// Serves the manifests at `paths`, by the settings of `env`, until SIGTERM or SIGINT, and drains.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn serve(paths: &[PathBuf]) -> Result<()> {
-    let store = Store::open(paths, Env::from_process()).map_err(|errors| anyhow!("{errors}"))?;
+pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
+    let store = Store::open(paths, env).map_err(|errors| anyhow!("{errors}"))?;
     let config = store.current();
     let process = &config.process;
     log::start(&process.log, process.log_format).map_err(anyhow::Error::msg)?;
     let max_connections = limits::connections(&process.limits)?;
     // Closed again at once: the server opens it with its own options.
-    let listen = listen::bind(process.listen, "TAILBACK_LISTEN")?.local_addr()?;
-    let admin_listener = listen::bind(process.admin, "TAILBACK_ADMIN")?;
+    let listen = listen::bind(process.listen, "--listen or TAILBACK_LISTEN")?.local_addr()?;
+    let admin_listener = listen::bind(process.admin, "--admin or TAILBACK_ADMIN")?;
     let admin_address = admin_listener.local_addr()?;
     let tls = match &process.tls {
         Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
@@ -78,6 +78,7 @@ pub fn serve(paths: &[PathBuf]) -> Result<()> {
         .build()?;
     runtime.block_on(cluster::check(&config))?;
     let recorder = metrics::install().context("metrics")?;
+    build_info::record();
 
     let access_log = match &process.access_log {
         Some(target) => Some(access_log::Running::start(target).with_context(|| {

@@ -1,4 +1,5 @@
-//! What is told of finished requests: metrics and the access log.
+//! What is told of the process and of finished requests: metrics, the access log, the version.
 
 pub mod access_log;
+pub mod build_info;
 pub mod metrics;

@@ -1,0 +1,130 @@
+//! An option of the command line for each environment variable.
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use tailback_config::{Env, VARIABLES, Variable};
+
+/// What the options say, by the variable that they take the place of.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(Vec<(&'static str, String)>);
+
+/// Only [`ADMIN`] of them.
+#[derive(Debug, Clone, Default)]
+pub struct AdminAddress(Settings);
+
+const ADMIN: &str = "TAILBACK_ADMIN";
+const HEADING: &str = "Settings, also by environment variables";
+
+impl Settings {
+    /// The environment of this process, these options before it.
+    pub fn env(self) -> Env {
+        Env::from_process().with_options(self.0)
+    }
+
+    fn augment(command: Command, wanted: impl Fn(&Variable) -> bool) -> Command {
+        VARIABLES
+            .iter()
+            .filter(|variable| wanted(variable))
+            .filter_map(arg)
+            .fold(command, Command::arg)
+    }
+
+    fn found(matches: &ArgMatches) -> Self {
+        let value = |variable: &&'static Variable| {
+            let value = matches.try_get_one::<String>(variable.name).ok().flatten();
+            value.map(|value| (variable.name, value.clone()))
+        };
+        Self(
+            VARIABLES
+                .iter()
+                .filter_map(|variable| value(&variable))
+                .collect(),
+        )
+    }
+}
+
+impl AdminAddress {
+    /// The environment of this process, this option before it.
+    pub fn env(self) -> Env {
+        self.0.env()
+    }
+}
+
+/// The option of `variable`, if it has one.
+fn arg(variable: &'static Variable) -> Option<Arg> {
+    let help = format!(
+        "{} [env: {}] [default: {}]",
+        capitalized(variable.meaning),
+        variable.name,
+        variable.default
+    );
+    let arg = Arg::new(variable.name)
+        .long(variable.flag()?)
+        .value_name(value_name(variable.name))
+        // What is wrong is said with everything else that is.
+        .allow_hyphen_values(true)
+        .help_heading(HEADING)
+        .help(help);
+    Some(match variable.name {
+        "TAILBACK_LISTEN" => arg.visible_alias("port"),
+        _ => arg,
+    })
+}
+
+fn value_name(variable: &str) -> &'static str {
+    match variable {
+        "TAILBACK_LISTEN" | ADMIN => "ADDRESS",
+        name if name.ends_with("_SECONDS") || name.contains("_SECONDS_") => "SECONDS",
+        name if name.ends_with("_BYTES") => "BYTES",
+        "TAILBACK_ACCESS_LOG" => "FILE",
+        name if name.starts_with("TAILBACK_TLS_") && !name.ends_with("VERSION") => "FILE",
+        _ => "VALUE",
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
+}
+
+impl Args for Settings {
+    fn augment_args(command: Command) -> Command {
+        Self::augment(command, |_| true)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::found(matches))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::found(matches);
+        Ok(())
+    }
+}
+
+impl Args for AdminAddress {
+    fn augment_args(command: Command) -> Command {
+        Settings::augment(command, |variable| variable.name == ADMIN)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for AdminAddress {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(Settings::found(matches)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = Settings::found(matches);
+        Ok(())
+    }
+}
