@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tailback_config::{AccessLog, Config, Kind, LogFormat, Model};
+use tailback_config::{AccessLog, Config, Kind, LogFormat, Model, Readiness};
 use tracing::Level;
 
 use crate::log;
@@ -70,7 +70,9 @@ fn lines(config: &Config, Addresses { requests, admin }: &Addresses) -> String {
 /// answers it itself, so that it wakes no model and fails for none.
 fn hint(config: &Config, requests: &str) -> String {
     let inference = |model: &Arc<Model>| match &model.server.kind {
-        Kind::Process(spec) => spec.ready.starts_with("/v2/"),
+        Kind::Process(spec) => {
+            matches!(&spec.ready, Readiness::Http(probe) if probe.path.starts_with("/v2/"))
+        }
         Kind::Seldon(_) => true,
         Kind::Static(_) | Kind::Kubernetes(_) | Kind::Webhook(_) => false,
     };
