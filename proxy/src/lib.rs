@@ -1,22 +1,27 @@
 //! The data plane of Tailback and its `tailback` binary.
 //!
 //! A request's way can be read top to bottom in [`pipeline`]. The modules are
-//! floors, from the top:
+//! floors: each imports only from floors below its own (a test in `tests/layout`
+//! keeps circles of files out). From the top:
 //!
-//! | floor | what it does |
-//! |---|---|
-//! | [`cli`], [`health`], [`simulate`] | the commands |
-//! | [`server`] | the process: listeners, workers, signals, drain, reload |
-//! | [`admin`] | pages, metrics, KEDA |
-//! | [`pipeline`] | one request's way: locate, count in, admit, forward, complete |
-//! | [`downstream`] | HTTP/1.1, HTTP/2 and tunnels towards callers |
-//! | [`models`] | what is served, and each worker's view of it |
-//! | [`upstream`] | connections to replicas |
-//! | [`admission`] | which replica, or the queue of held requests |
-//! | [`exchange`] | one request and its answer: state, bodies, accounts |
-//! | [`protocol`] | the inference protocols: where the model is named, local replies, errors |
-//! | [`telemetry`] | metrics, access log |
-//! | [`status`], `net` | words for how requests end; bytes of connections |
+//! | floor | what it does | imports |
+//! |---|---|---|
+//! | [`cli`] | the commands | `server`, [`simulate`], [`health`], [`log`] |
+//! | [`server`] | the process: listeners, workers, signals, drain, reload | all below |
+//! | [`admin`] | pages, `/metrics`, KEDA | `models`, `downstream` (its [`Lifecycle`](downstream::Lifecycle)), `protocol`, `telemetry`, `net` |
+//! | [`pipeline`] | one request's way: locate, count in, admit, forward, complete; it is downstream's [`Handler`](downstream::Handler) | all below |
+//! | [`models`] | what is served, and each worker's view of it | `upstream`, `admission`, `exchange`, `protocol`, `telemetry` |
+//! | [`downstream`] | HTTP/1.1, HTTP/2 and tunnels towards callers; given its handler | `exchange`, `protocol`, `telemetry`, `status`, `net` |
+//! | [`upstream`] | connections to replicas, and permits to use them | `admission`, `exchange`, `protocol`, `telemetry`, `net` |
+//! | [`exchange`] | what one request is: phases and deadlines, bodies, accounts | `protocol`, `telemetry`, `limits`, `status`, `net` |
+//! | [`protocol`] | the inference protocols, pure: where the model is named, local replies, errors | `limits`, `status` |
+//! | [`telemetry`] | metrics, access log | `status` |
+//! | [`admission`] | which replica, or the queue of held requests | – |
+//! | [`limits`], [`status`], `net` | time limits as plain values; how requests end, in words; bytes of connections | – |
+//!
+//! `exchange` stands on `telemetry`, not the other way round: a request that ends
+//! writes itself into the metrics and the access log, wherever that happens. They
+//! know a request only by its outcome, status and times.
 
 pub mod admin;
 pub mod admission;

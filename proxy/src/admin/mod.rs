@@ -1,5 +1,5 @@
 //! The admin endpoints, on an address of their own: what the proxy knows, to be
-//! read, by HTTP/1.1 or HTTP/2 in clear text. Only what is in [`control`] changes
+//! read, by HTTP/1.1 or HTTP/2 in clear text. Only what is in `control` changes
 //! state.
 //!
 //! They are not among pingora's services, which stop listening as soon as the

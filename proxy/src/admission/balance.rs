@@ -6,7 +6,7 @@ use std::{borrow::Borrow, sync::Arc};
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-/// Takes a slot of one of `replicas` and returns its position; `None` if none
+/// Takes a permit of one of `replicas` and returns its position; `None` if none
 /// has room. Replicas that could not be reached a moment ago come last.
 pub fn take<R: Borrow<Replica>>(replicas: &[R], now: Nanos) -> Option<usize> {
     match replicas {
@@ -44,7 +44,7 @@ fn take_any<R: Borrow<Replica>>(replicas: &[R], now: Nanos) -> Option<usize> {
     order.into_iter().find(|&i| replicas[i].borrow().try_take())
 }
 
-/// Takes a slot for a request whose place in line has been announced.
+/// Takes a permit for a request whose place in line has been announced.
 pub(super) fn take_announced(replicas: &[Arc<Replica>]) -> Option<Arc<Replica>> {
     let now = Nanos::now();
     let mut order: Vec<_> = replicas.iter().collect();

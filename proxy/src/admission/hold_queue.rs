@@ -54,7 +54,7 @@ impl HoldQueue {
         }
     }
 
-    /// Hands a slot of `replica` to the first in line; returns it if that one
+    /// Hands a permit of `replica` to the first in line; returns it if that one
     /// has just left.
     pub(super) fn grant(&mut self, replica: Arc<Replica>) -> Result<(), Arc<Replica>> {
         match self.waiters.pop_front() {
@@ -64,7 +64,7 @@ impl HoldQueue {
     }
 }
 
-/// A place in line. Dropping it leaves the line, and gives back the slot if one
+/// A place in line. Dropping it leaves the line, and gives back the permit if one
 /// was granted meanwhile.
 #[derive(Debug)]
 #[must_use = "dropping it leaves the queue"]
@@ -79,7 +79,7 @@ impl Ticket {
         Self { pool, id, granted }
     }
 
-    /// Waits for a slot of the returned replica, to be given back with
+    /// Waits for a permit of the returned replica, to be given back with
     /// [`Pool::release`]. `None`: the pool has closed.
     pub async fn granted(mut self) -> Option<Arc<Replica>> {
         (&mut self.granted).await.ok()
@@ -89,7 +89,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.granted.close();
-        // A slot that was granted and not taken out by `granted`.
+        // A permit that was granted and not taken out by `granted`.
         if let Ok(replica) = self.granted.try_recv() {
             self.pool.release(&replica);
         } else {

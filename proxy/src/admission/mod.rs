@@ -2,7 +2,7 @@
 //!
 //! A [`Pool`] has a model's ready replicas and the line of held requests. A
 //! request takes the less busy of two random replicas ([`balance`]). If none
-//! has room, or others wait already, it is held ([`hold_queue`]): first come, first
+//! has room, or others wait already, it is held (`hold_queue`): first come, first
 //! served, bounded in number and time.
 
 pub mod balance;
@@ -59,8 +59,8 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Gives back a slot taken of `replica`. If requests wait, the first one
-    /// gets a slot.
+    /// Gives back a permit taken of `replica`. If requests wait, the first one
+    /// gets a permit.
     pub fn release(&self, replica: &Replica) {
         // A read-modify-write, before the look at `waiting`: see `join`.
         replica.release();
@@ -72,8 +72,8 @@ impl Pool {
     /// Takes a place at the end of the line. `full` is asked under the lock
     /// whether there is none left.
     ///
-    /// The place is announced in `waiting` first; then slots are looked for
-    /// with [`Replica::try_take_announced`]. So either that look finds a slot
+    /// The place is announced in `waiting` first; then permits are looked for
+    /// with [`Replica::try_take_announced`]. So either that look finds a permit
     /// freed meanwhile, or whoever freed it finds the line.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Pool {
         self.waiting.store(0, Ordering::Relaxed);
     }
 
-    /// Gives free slots to those who wait, first come, first served.
+    /// Gives free permits to held requests, first come, first served.
     fn serve_queue(&self) {
         let replicas = self.replicas.load();
         let mut queue = self.lock();
@@ -117,7 +117,7 @@ impl Pool {
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
-    /// A held request leaves without a slot.
+    /// A held request leaves without a permit.
     fn leave(&self, id: u64) {
         let mut queue = self.lock();
         queue.leave(id);

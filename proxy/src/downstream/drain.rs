@@ -7,7 +7,7 @@ use pingora_core::server::ShutdownWatch;
 use super::lifecycle::Lifecycle;
 use crate::exchange::Connection;
 
-/// See the [module](self).
+/// One connection's ear for the beginning of the drain.
 pub(super) struct Drain {
     signal: Pin<Box<dyn Future<Output = ()>>>,
     awaited: bool,

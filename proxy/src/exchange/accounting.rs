@@ -58,7 +58,7 @@ pub struct Exchange {
     arrived: Nanos,
     outcome: Outcome,
     status: ResponseStatus,
-    /// Whose slot it has or had last.
+    /// The replica that has the request, or had it last.
     replica: Option<Rc<dyn ReplicaHandle>>,
     /// For the access log, if there is one.
     entry: Option<Box<Entry>>,

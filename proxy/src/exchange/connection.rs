@@ -23,7 +23,7 @@ pub enum Scheme {
     Https,
 }
 
-/// See the [module](self).
+/// One caller's connection, as its requests see it.
 #[derive(Debug)]
 pub struct Connection {
     timeouts: Timeouts,

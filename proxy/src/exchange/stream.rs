@@ -45,7 +45,7 @@ pub enum Phase {
     Streaming,
 }
 
-/// See the [module](self).
+/// The state of one request and its answer.
 #[derive(Debug)]
 pub struct StreamState {
     connection: Rc<Connection>,
@@ -81,7 +81,7 @@ pub struct StreamState {
 }
 
 impl StreamState {
-    /// A call on `connection`, in `phase` since now.
+    /// A request on `connection`, in `phase` since now.
     #[must_use]
     pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl StreamState {
         self.share.spend(frame.data_ref().map_or(0, Bytes::len));
     }
 
-    /// Whether more may pass: see [`FairShare::poll`].
+    /// Ready while the body's share lasts; pending until its next one.
     pub fn poll_turn(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         FairShare::poll(self, cx)
     }
@@ -170,7 +170,7 @@ impl StreamState {
         }
     }
 
-    /// The present deadline, or a time before it at which [`postpone`](Self::postpone) is to be
+    /// The present deadline, or a time before it at which `postpone` is to be
     /// asked. Look at it when a turn of the task is over: the clock is read only if something moved
     /// in it.
     pub fn deadline(&self) -> Nanos {
@@ -218,7 +218,7 @@ impl StreamState {
         }
     }
 
-    /// Ready when the deadline has passed. `watchdog` watches this call alone.
+    /// Ready when the deadline has passed. `watchdog` watches this request alone.
     pub(crate) fn poll_over(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
         while watchdog.poll(cx, || self.deadline()).is_ready() {
             if !self.postpone() {

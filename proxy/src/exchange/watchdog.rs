@@ -11,7 +11,7 @@ use std::{
 use tailback_scaler::clock::Nanos;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// See the [module](self).
+/// A timer for one deadline at a time.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     /// What the timer is set to, unless it has ended.

@@ -14,7 +14,7 @@ use tokio_util::either::Either;
 
 use crate::net::coalesce;
 
-/// See the [module](self). `S` carries the bytes.
+/// The bytes of one connection. `S` carries them.
 #[derive(Debug)]
 pub(crate) struct Transport<S> {
     /// Read, and not passed on yet.

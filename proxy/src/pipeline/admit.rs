@@ -1,4 +1,4 @@
-//! Step 3: a slot of a replica, at once or after a wait.
+//! Step 3: a permit of a replica, at once or after a wait.
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
@@ -14,7 +14,7 @@ use crate::{
 /// The most seconds that a caller is told to wait.
 const LONGEST_RETRY_AFTER: u32 = 600;
 
-/// What comes of asking for a slot.
+/// What comes of asking for a permit.
 pub(super) enum Admitted {
     /// There is one.
     Permit(Permit),
@@ -22,7 +22,7 @@ pub(super) enum Admitted {
     Moved,
 }
 
-/// A slot of one of the model's replicas. As long as the request waits for it,
+/// A permit of one of the model's replicas. As long as the request waits for it,
 /// `reservation` covers what it has in memory of its body.
 pub(super) async fn admit(
     pipeline: &Pipeline,

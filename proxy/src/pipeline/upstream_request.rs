@@ -39,7 +39,7 @@ enum Payload {
 /// When the body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// Before a slot is asked for: a caller who sends no more takes none.
+    /// Before a permit is asked for: a caller who sends no more takes none.
     Early,
     /// Once a replica is there to take it: the caller waits for `100 Continue`,
     /// or may wait for an answer, in gRPC.
@@ -93,7 +93,7 @@ impl UpstreamRequest {
         }
     }
 
-    /// Before a slot is asked for: reads the body if it is small, else its first
+    /// Before a permit is asked for: reads the body if it is small, else its first
     /// piece, unless it has to be read later.
     pub(super) async fn read_early(
         &mut self,

@@ -16,7 +16,7 @@ pub enum ApiProtocol {
 }
 
 impl ApiProtocol {
-    /// The dialect of a request with these fields to `path`.
+    /// The protocol of a request with these fields to `path`.
     #[must_use]
     pub fn of(headers: &HeaderMap, path: &str) -> Self {
         if headers

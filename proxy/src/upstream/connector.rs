@@ -20,7 +20,7 @@ use crate::{
     protocol::ApiProtocol,
 };
 
-/// See the [module](self). One a server; made when it is configured.
+/// Opens connections to a server's replicas. One a server; made when it is configured.
 #[derive(Debug)]
 pub struct Connector {
     protocol: Protocol,

@@ -1,7 +1,7 @@
 //! Connections to replicas, of one worker alone.
 //!
 //! On HTTP/1.1 a connection serves one request at a time and is kept idle for
-//! the next; it has no task of its own: whoever leases it drives it from the
+//! the next; it has no task of its own: whoever holds it drives it from the
 //! request's own task, which saves two task switches a request. On HTTP/2 a
 //! connection is shared by many requests and has a task; each request drives
 //! its own stream.

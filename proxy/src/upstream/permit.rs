@@ -17,13 +17,13 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// For a slot of `replica` that has been taken.
+    /// For a permit of `replica` that has been taken.
     #[must_use]
     pub fn taken(pool: Rc<WorkerPool>, replica: ReplicaRef) -> Self {
         Self { pool, replica }
     }
 
-    /// Whose slot it is.
+    /// The replica that it admits to.
     #[must_use]
     pub fn replica(&self) -> &ReplicaRef {
         &self.replica

@@ -6,10 +6,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{permit::Permit, upstream_stream::Upstream};
 
-/// A slot with the connection that is used for it.
+/// A permit with the connection that is used for it.
 #[derive(Debug)]
 pub struct PooledConnection {
-    // In this order: who gets the slot next must not find the request still there.
+    // In this order: whoever gets the permit next must not find the request still there.
     upstream: Upstream,
     permit: Permit,
 }
@@ -26,7 +26,7 @@ impl PooledConnection {
         self.upstream.drive(cx);
     }
 
-    /// The bytes of an upgraded connection, for whoever holds the slot.
+    /// The bytes of an upgraded connection, with the permit.
     ///
     /// # Errors
     /// If it broke.

@@ -30,7 +30,7 @@ const LOOK_AT_ACTIVE: Duration = Duration::from_secs(1);
 /// many models the looks are further apart.
 const SHARE: u32 = 20;
 
-/// See the [module](self).
+/// Follows which models are active, for all of KEDA's streams together.
 pub(super) struct Monitor {
     routes: Arc<SharedRoutes>,
     status_store: StatusStore,

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 /// would keep as many.
 const SMALL: usize = 4 * 1024;
 
-/// See the [module](self). In order; the first is kept as it is, as it is the
+/// What has been read of a body, in order; the first is kept as it is, as it is the
 /// only one of most bodies.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {

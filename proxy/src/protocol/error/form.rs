@@ -17,7 +17,7 @@ use super::ProxyError;
 use crate::{protocol::ApiProtocol, status::write_status};
 
 impl ProxyError {
-    /// The response to a caller of this dialect.
+    /// The response to a caller of this protocol.
     #[must_use]
     pub fn response(&self, api: ApiProtocol) -> Response<Bytes> {
         let message = self.message();

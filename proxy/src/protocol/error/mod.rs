@@ -1,5 +1,5 @@
 //! Answers that the proxy gives in a replica's place: what went wrong is a
-//! [`ProxyError`], and [`form`] writes it as the caller's own protocol has it.
+//! [`ProxyError`], and `form` writes it as the caller's own protocol has it.
 
 mod form;
 

@@ -3,7 +3,7 @@
 //!
 //! Off, it costs a branch. On, a request's [`Entry`] is filled on its way and,
 //! when the request has ended, goes through a bounded queue to the one thread
-//! that [writes](writer). Nothing waits for that thread: what does not fit into
+//! that writes. Nothing waits for that thread: what does not fit into
 //! the queue is dropped and counted. The thread looks into the queue at
 //! intervals rather than being woken, so that the data plane makes no system
 //! call and takes no lock for it.
@@ -154,7 +154,7 @@ impl Entry {
         self.arrived = now;
     }
 
-    /// It has got a slot of `replica`.
+    /// It goes to `replica`.
     pub fn give(&mut self, replica: &Replica, now: Nanos) {
         let mut text = Text::new();
         // As it is in the log and on the admin pages.

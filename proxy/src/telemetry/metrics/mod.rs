@@ -3,7 +3,7 @@
 //!
 //! What belongs to no model is kept by the recorder of the crate `metrics`, for as
 //! long as the process runs. Series of models are our own: they go some time after
-//! their model ([`store`]), which the recorder's cannot while a handle to them is
+//! their model (`store`), which the recorder's cannot while a handle to them is
 //! kept.
 
 mod exposition;

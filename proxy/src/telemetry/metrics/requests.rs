@@ -65,7 +65,7 @@ pub(super) struct Totals {
 // === impl ModelMetrics ===
 
 impl ModelMetrics {
-    /// A request has ended, `latency` after it arrived; `told` is what its
+    /// A request has ended, `latency` after it arrived; `status` is what its
     /// caller was told.
     pub fn completed(&self, outcome: Outcome, status: ResponseStatus, latency: Duration) {
         let method = status.method();

@@ -8,7 +8,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::{exposition::Exposition, request_families, requests::ModelMetrics, series::Content};
 
-/// See the [module](self).
+/// The series of all models, by model and server.
 #[derive(Debug, Default)]
 pub struct MetricsStore(Mutex<Content>);
 
