@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
-# Optimised, and built in less than half the time of a release.
+# Optimised but for what the linker could add: a first build waits less for one core.
 QUICK := target/quick
 WITH_EXAMPLES := PATH="$(CURDIR)/$(QUICK):$$PATH"
 BUILD_QUICK := cargo build --profile quick --package tailback --package tailback-examples --bins
@@ -13,14 +13,14 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 run: setup ## build and serve examples/ on 127.0.0.1:9000
-	@test -x $(QUICK)/tailback || echo "The first build takes 5 to 10 minutes on two cores."
+	@test -x $(QUICK)/tailback || echo "The first build takes several minutes."
 	$(BUILD_QUICK)
 	@echo "an inference, from another terminal:"
 	@echo "  curl http://127.0.0.1:9000/v2/models/tfsimple/infer --data @examples/infer.json"
 	@$(WITH_EXAMPLES) exec $(QUICK)/tailback serve examples/
 
 demo: setup ## watch replicas follow a load that rises, stays and falls
-	@test -x $(QUICK)/tailback || echo "The first build takes 5 to 10 minutes on two cores."
+	@test -x $(QUICK)/tailback || echo "The first build takes several minutes."
 	$(BUILD_QUICK)
 	@$(WITH_EXAMPLES) $(QUICK)/demo $(QUICK)/tailback
 

@@ -105,11 +105,13 @@ fn a_count_that_is_refused_is_a_failure_and_what_is_desired_is_what_the_cluster_
     assert_eq!(proxy.metric("tailback_model_failing{model=\"m\"}"), 1.0);
     let reason = proxy.model("m")["replicas"]["reason"].to_string();
     assert!(reason.contains("asked for, and refused"), "{reason}");
-    let log = proxy.log();
-    let warned = log
-        .lines()
-        .filter(|line| line.contains("WARN") && line.contains("is not permitted"));
-    assert_eq!(warned.count(), 1, "{log}");
+    let warned = || {
+        let log = proxy.log();
+        let warning = |line: &&str| line.contains("WARN") && line.contains("is not permitted");
+        log.lines().filter(warning).count()
+    };
+    eventually("the warning", || warned() > 0);
+    assert_eq!(warned(), 1, "{}", proxy.log());
     let decision = last_decision(&proxy);
     assert_eq!(decision["from"], 1, "{decision}");
     assert!(decision["outcome"].to_string().contains("failed"));

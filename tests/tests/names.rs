@@ -77,6 +77,7 @@ fn models_are_found_by_the_names_that_clients_use() {
         let answer = client.call("GET", "/any", &header, b"").unwrap();
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         // Counted by its one name, while it is inside and after.
+        eventually("the end of those before", || in_flight(&proxy, name) == 0);
         let mut inside = Client::connect(proxy.address).unwrap();
         let path = format!("/v2/models/{path}/hang");
         inside.send(request("GET", &path, &[], b"")).unwrap();
