@@ -137,7 +137,7 @@ impl WorkerRoutes {
 }
 
 impl WorkerRoutes {
-    /// See [`ConnectionPool::sweep`]. Replicas that have gone are let go of first, with
+    /// Closes connections that have been idle for too long. Replicas that have gone are let go of first, with
     /// their connections, also where no request asks for them any more.
     fn sweep(&self) {
         for model in self.models.values() {
