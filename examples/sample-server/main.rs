@@ -32,7 +32,7 @@ use crate::server::{Server, ServiceTime};
 /// Serves Triton's `simple` model over the Open Inference Protocol v2 (REST).
 ///
 /// Inputs INPUT0 and INPUT1, outputs OUTPUT0 (their sum) and OUTPUT1 (their difference), all INT32
-/// of shape [1,16]. SIGTERM or Ctrl-C: no new connections, requests under way are finished, exit 0.
+/// of shape 1×16. SIGTERM or Ctrl-C: no new connections, requests under way are finished, exit 0.
 #[derive(Debug, Parser)]
 #[command(name = "sample-server", version)]
 struct Options {

@@ -1,4 +1,4 @@
-//! The model: two INT32 tensors of shape [1,16] in, their sum and their difference out.
+//! The model: two INT32 tensors of shape 1×16 in, their sum and their difference out.
 //!
 //! Pure: checks and arithmetic. The names and shapes are those of the `simple` model in Triton's
 //! examples, so that clients written for it work here too.
