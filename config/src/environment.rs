@@ -97,11 +97,6 @@ impl Reader<'_> {
             within(1, 32_768),
             "a whole number from 1 to 32768",
         );
-        let peek_bytes = self.value(
-            "TAILBACK_PEEK_MAX_BYTES",
-            within(4096, 1_073_741_824),
-            "a whole number from 4096 to 1073741824",
-        );
         let held_bytes = self.value(
             "TAILBACK_HOLD_MAX_BYTES",
             within(0, usize::MAX),
@@ -137,7 +132,6 @@ impl Reader<'_> {
             limits: Limits {
                 header_bytes: header_bytes?,
                 header_fields: header_fields?,
-                peek_bytes: peek_bytes?,
                 held_bytes: held_bytes?,
                 connections,
             },

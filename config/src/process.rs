@@ -101,9 +101,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Fields of a request's header block.
     pub header_fields: usize,
-    /// Bytes of a body that are looked into for the model. At least 4096.
-    pub peek_bytes: usize,
-    /// Bytes that held requests may have in memory of their bodies, all together.
+    /// Bytes that requests which wait, for more of their body or for a replica, may have in
+    /// memory of their bodies, all together.
     pub held_bytes: usize,
     /// Connections at once; `None`: as many as the file descriptor limit allows.
     pub connections: Option<usize>,

@@ -221,11 +221,6 @@ pub const VARIABLES: &[Variable] = &[
         "fields of a request's header block, 1 to 32768",
     ),
     process(
-        "TAILBACK_PEEK_MAX_BYTES",
-        "1048576",
-        "bytes of a body that are looked into for the model it names, 4096 to 1073741824",
-    ),
-    process(
         "TAILBACK_HOLD_MAX_BYTES",
         "268435456",
         "bytes of bodies that may be in memory, of all requests together that wait for a replica or for the rest of their body; 0: none",

@@ -4,6 +4,7 @@ Usage: grpc_client.py HOST:PORT mlserver   the iris model on MLServer
        grpc_client.py HOST:PORT calls      unary calls to grpc_server.py
        grpc_client.py HOST:PORT stream     one stream; waits for a line before it ends it
        grpc_client.py HOST:PORT leave      one stream; leaves in the middle, at a line
+       grpc_client.py HOST:PORT renamed    streams of a model whose replica knows it as `real`
 Exits with status 0 if every answer was right.
 """
 
@@ -100,8 +101,28 @@ def leave(client):
     client.stop_stream(cancel_requests=True)
 
 
+def renamed(client):
+    open_stream(client)
+    for request in ("a", "b", "c"):
+        # Large enough to come in several pieces, too.
+        for values in (np.zeros((1, 1)), np.zeros((1, 200_000))):
+            client.async_stream_infer("m", inputs(values), request_id=request)
+            for _ in range(3):
+                result, error = results.get(timeout=20)
+                assert error is None, error
+                assert result.get_response().model_name == "real", result.get_response()
+    print("streaming", flush=True)
+    sys.stdin.readline()
+    client.async_stream_infer("other", inputs(np.zeros((1, 1))), request_id="d")
+    result, error = results.get(timeout=20)
+    assert error is not None and error.status() == "StatusCode.INVALID_ARGUMENT", (result, error)
+    assert "another model" in str(error), error
+    client.stop_stream()
+    assert client.infer("m", inputs(np.zeros((1, 1)))).get_response().model_name == "real"
+
+
 def main(address, what):
-    {"mlserver": mlserver, "calls": calls, "stream": stream, "leave": leave}[what](
+    {"mlserver": mlserver, "calls": calls, "stream": stream, "leave": leave, "renamed": renamed}[what](
         triton.InferenceServerClient(address)
     )
 

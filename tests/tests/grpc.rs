@@ -106,6 +106,23 @@ fn calls_and_streams_of_the_triton_client_are_counted_to_their_end() {
     client.end();
 }
 
+#[test]
+fn every_message_of_a_stream_is_renamed_and_another_models_is_refused() {
+    let server = Running::start(script("grpc_server.py", &[]));
+    let port = server.line().replace("port ", "");
+    let endpoint = format!("'http://127.0.0.1:{port}'");
+    let proxy = Tailback::start(&static_server(&endpoint, ", upstreamName: real"), &[]);
+    let address = proxy.address.to_string();
+    let mut client = Running::start(script("grpc_client.py", &[&address, "renamed"]));
+    assert_eq!(client.line(), "streaming");
+    assert_eq!(in_flight(&proxy), 1);
+    client.go_on();
+    client.end();
+    eventually("the end of all", || in_flight(&proxy) == 0);
+    assert_eq!(proxy.outcome("m", "refused"), 1);
+    assert_eq!(proxy.outcome("m", "success"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_a_grpc_status() {
     let upstream = UpstreamHttp2::start(100);

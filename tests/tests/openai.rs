@@ -45,11 +45,12 @@ fn language_model_is_served_streamed_and_left() {
 #[test]
 fn forms_long_prompts_and_refusals_of_the_openai_client() {
     let upstream = Upstream::start();
-    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let room = [("TAILBACK_HOLD_MAX_BYTES", "20000000")];
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &room);
     let address = proxy.address.to_string();
     run(script("openai_client.py", &[&address, "calls"]));
     eventually("the end of all", || in_flight(&proxy, "m") == 0);
-    assert_eq!(proxy.outcome("m", "success"), 5);
+    assert_eq!(proxy.outcome("m", "success"), 6);
 }
 
 #[test]

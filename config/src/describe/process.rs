@@ -82,11 +82,6 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             "TAILBACK_HEADER_MAX_FIELDS",
         ),
         (
-            "peek bytes",
-            limits.peek_bytes.to_string(),
-            "TAILBACK_PEEK_MAX_BYTES",
-        ),
-        (
             "held bytes",
             limits.held_bytes.to_string(),
             "TAILBACK_HOLD_MAX_BYTES",

@@ -43,7 +43,6 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
     let limits = Limits {
         header_bytes: 16_384,
         header_fields: 100,
-        peek_bytes: 1024 * 1024,
         held_bytes: 256 * 1024 * 1024,
         connections: None,
     };
@@ -201,7 +200,6 @@ fn variables_set_what_they_are_named_for() {
     let limits = Limits {
         header_bytes: 8192,
         header_fields: 7,
-        peek_bytes: 1024 * 1024,
         held_bytes: 256 * 1024 * 1024,
         connections: Some(12),
     };

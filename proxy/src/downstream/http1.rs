@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use pingora_core::{protocols::Stream, server::ShutdownWatch};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     Downstream,
@@ -79,7 +79,9 @@ pub(super) async fn serve<H: Handler>(
         }
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
-                return Poll::Ready(ended.is_ok() && state.body_unread.get());
+                // Also if the answer broke off: what came of it is out.
+                let is_out = ended.as_ref().map_or_else(hyper::Error::is_user, |()| true);
+                return Poll::Ready(is_out && state.body_unread.get());
             }
             if connection.write_blocked.get() {
                 // hyper asks for no more of the answer. The request's body goes on,
@@ -121,6 +123,8 @@ pub(super) async fn serve<H: Handler>(
 /// reset that a close with unread bytes is (RFC 9112, 9.6): what it sends is read
 /// for a moment, and dropped.
 async fn linger(mut io: WatchedIo) {
+    // It is told that no more comes.
+    let _ = io.shutdown().await;
     let mut dropped = vec![0; 16 * 1024];
     let all = async { while matches!(io.read(&mut dropped).await, Ok(1..)) {} };
     let _ = tokio::time::timeout(LINGER, all).await;

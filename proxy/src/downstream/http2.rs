@@ -246,13 +246,14 @@ async fn send<B: ResponseStream>(
 /// Ends an answer that cannot be completed.
 fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason) {
     if state.api.get() == ApiProtocol::Grpc {
-        let status = if state.is_past_callers_limit() {
-            GrpcCode::DeadlineExceeded
-        } else {
-            GrpcCode::Unavailable
+        let broke_off = || "the answer broke off".to_owned();
+        let (status, message) = match state.body_fault.get() {
+            Some(fault) => (GrpcCode::InvalidArgument, fault.to_string()),
+            None if state.is_past_callers_limit() => (GrpcCode::DeadlineExceeded, broke_off()),
+            None => (GrpcCode::Unavailable, broke_off()),
         };
         let mut trailers = HeaderMap::new();
-        write_status(&mut trailers, status, "the answer broke off");
+        write_status(&mut trailers, status, &message);
         if stream.send_trailers(trailers).is_ok() {
             return;
         }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     rc::Rc,
+    task::{Context, Poll, Waker},
 };
 
 use http::HeaderValue;
@@ -43,7 +44,15 @@ pub struct Connection {
     unflushed: Cell<bool>,
     /// The requests these responses are for.
     finished: RefCell<SmallVec<[Exchange; 1]>>,
+    /// How often all that was written has gone out.
+    flushes: Cell<u64>,
+    /// Who waits for the next time.
+    awaiting: RefCell<Vec<Waker>>,
 }
+
+/// What was written before this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Written(u64);
 
 impl Connection {
     /// A new connection of `peer`.
@@ -68,6 +77,8 @@ impl Connection {
             heard: Rc::default(),
             unflushed: Cell::new(false),
             finished: RefCell::default(),
+            flushes: Cell::new(0),
+            awaiting: RefCell::default(),
         }
     }
 
@@ -87,11 +98,31 @@ impl Connection {
     /// All that was written has gone out. Whether a response ended with it.
     pub fn flushed(&self) -> bool {
         self.write_blocked.set(false);
+        self.flushes.set(self.flushes.get() + 1);
+        for waker in self.awaiting.borrow_mut().drain(..) {
+            waker.wake();
+        }
         let ended = self.unflushed.take();
         if ended {
             self.finished.borrow_mut().clear();
         }
         ended
+    }
+
+    /// What has been written so far.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        Written(self.flushes.get())
+    }
+
+    /// Ready once `written`, and what the connection's task had to write with it, has
+    /// gone out.
+    pub fn poll_flushed(&self, written: Written, cx: &mut Context<'_>) -> Poll<()> {
+        if self.flushes.get() > written.0 {
+            return Poll::Ready(());
+        }
+        self.awaiting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// What has been handed over and not flushed will not be, for `lost`.

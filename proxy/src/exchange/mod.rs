@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) use self::watchdog::Watchdog;
 pub use self::{
     accounting::{Account, AccountRef, Exchange, ReplicaHandle},
-    connection::{Connection, Scheme},
+    connection::{Connection, Scheme, Written},
     request_body::RequestBody,
     stream::{Phase, StreamState},
 };

@@ -45,7 +45,7 @@ impl Body for RequestBody {
                 match &polled {
                     // Also while the answer streams already: both ways move.
                     Poll::Ready(Some(Ok(frame))) => {
-                        state.passed(frame);
+                        state.passed(frame.data_ref().map_or(0, Bytes::len));
                         // Nobody asks again for the end of what has ended.
                         let all = state.phase() == Phase::Body && incoming.is_end_stream();
                         state.enter(if all { Phase::Response } else { state.phase() });

@@ -6,14 +6,13 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::HeaderValue;
-use http_body::Frame;
 use tailback_scaler::clock::Nanos;
 
 use super::{Connection, Exchange, LINGER, Watchdog, fair_share::FairShare};
@@ -106,8 +105,14 @@ impl StreamState {
     }
 
     /// Bytes of a body have passed, either way.
-    pub fn passed(&self, frame: &Frame<Bytes>) {
-        self.share.spend(frame.data_ref().map_or(0, Bytes::len));
+    pub fn passed(&self, bytes: usize) {
+        self.share.spend(bytes);
+    }
+
+    /// Lets others have their turn, whatever is left of the share.
+    pub async fn yield_turn(self: &Rc<Self>) {
+        self.share.spend(usize::MAX);
+        poll_fn(|cx| self.poll_turn(cx)).await;
     }
 
     /// Ready while the body's share lasts; pending until its next one.

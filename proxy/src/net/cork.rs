@@ -28,6 +28,8 @@ struct Corked<T> {
     kept: Vec<u8>,
     /// How much of that has gone out.
     sent: usize,
+    /// In this turn, the other side did not take all: there is more to be written.
+    stalled: bool,
 }
 
 // === impl Cork ===
@@ -44,6 +46,7 @@ impl<T: AsyncWrite + Unpin> Cork<T> {
             io,
             kept: Vec::new(),
             sent: 0,
+            stalled: false,
         })))
     }
 
@@ -54,8 +57,9 @@ impl<T: AsyncWrite + Unpin> Cork<T> {
     pub(crate) async fn run<F: Future>(&self, work: F) -> io::Result<F::Output> {
         let mut work = pin!(work);
         poll_fn(|cx| {
+            self.0.borrow_mut().stalled = false;
             let polled = work.as_mut().poll(cx);
-            let sent = self.0.borrow_mut().poll_flush(cx);
+            let sent = self.0.borrow_mut().poll_end(cx);
             match (polled, sent) {
                 (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
                 (polled, _) => polled.map(Ok),
@@ -84,7 +88,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Cork<T> {
         let bytes = &bytes[..bytes.len().min(ROOM)];
         let mut corked = self.0.borrow_mut();
         if corked.kept.len() + bytes.len() > ROOM {
-            ready!(corked.poll_send(cx))?;
+            let sent = corked.poll_send(cx);
+            corked.stalled |= sent.is_pending();
+            ready!(sent)?;
         }
         corked.keep(bytes);
         Poll::Ready(Ok(bytes.len()))
@@ -127,6 +133,18 @@ impl<T: AsyncWrite + Unpin> Corked<T> {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Sends what is kept, at the end of a turn. If that was not all there is, it is
+    /// no flush.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.stalled {
+            return self.poll_flush(cx);
+        }
+        ready!(self.poll_send(cx))?;
+        // There is room again: the rest is written in another turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -1,8 +1,10 @@
 //! Step 1: which model a request is for.
 
+use std::rc::Rc;
+
 use http::{
     HeaderValue, Method, Version,
-    header::{CONTENT_LENGTH, HOST},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use percent_encoding::percent_decode_str;
@@ -20,7 +22,7 @@ use crate::{
         ApiProtocol,
         error::ProxyError,
         local_reply::{self, LocalReply},
-        peek::{self, Fault, Format, Found},
+        peek::{self, Decoder, Format, Found, Rewriter},
         route::{MODEL_HEADER, MODELS, Route, below_models, in_body, route},
     },
 };
@@ -35,7 +37,7 @@ pub(super) enum Located {
 pub(super) async fn locate(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
-    state: &StreamState,
+    state: &Rc<StreamState>,
     head: &mut Parts,
     body: &mut PeekableBody,
     reservation: &mut BufferReservation<'_>,
@@ -68,8 +70,8 @@ pub(super) async fn locate(
             (model.clone(), is_named(model, &below[..length]))
         }
         Route::InBody(scanner) => {
-            let (limit, format) = (pipeline.peek_bytes, scanner.format());
-            let found = read_model(scanner, body, limit, reservation, state).await?;
+            let format = scanner.format();
+            let found = read_model(scanner, body, reservation, state).await?;
             let known = known(table, &found.name)?;
             read = Some((format, found));
             known
@@ -83,17 +85,28 @@ pub(super) async fn locate(
     let config = &model.model.config;
     let alias_for = (!own_name).then_some(&config.name);
     if let Some(name) = config.upstream_name.as_ref().or(alias_for) {
-        if read.is_none()
-            && let Ok(scanner) = in_body(api, &head.method, &head.headers, path)
-        {
+        if read.is_none() {
             // Named by the header: what the body says has to be replaced as well,
             // if it says anything.
-            let (limit, format) = (pipeline.peek_bytes, scanner.format());
-            match read_model(scanner, body, limit, reservation, state).await {
-                Ok(found) => read = Some((format, found)),
-                Err(ProxyError::Unnamed(fault))
-                    if !matches!(fault, Fault::Twice | Fault::TwiceInMessage) => {}
-                Err(error) => return Err(error),
+            let error = match in_body(api, &head.method, &head.headers, path) {
+                Ok(scanner) => {
+                    let format = scanner.format();
+                    match read_model(scanner, body, reservation, state).await {
+                        Ok(found) => {
+                            read = Some((format, found));
+                            None
+                        }
+                        Err(error) => Some(error),
+                    }
+                }
+                Err(Route::Wrong(error)) => Some(error),
+                Err(_) => None,
+            };
+            match error {
+                Some(ProxyError::Unnamed(fault)) if !fault.hides_a_name() => {}
+                // A method of another service: only its callers know what its messages say.
+                None | Some(ProxyError::NoMethod) => {}
+                Some(error) => return Err(error),
             }
         }
         let in_path = in_path.or_else(|| {
@@ -101,7 +114,10 @@ pub(super) async fn locate(
             let length = table.model_in_path(below).map(|(_, length)| length);
             Some(length.unwrap_or_else(|_| below.split('/').next().map_or(0, str::len)))
         });
-        rename(head, body, read.as_ref(), in_path, name);
+        if let Some((format, found)) = &read {
+            rename_in_body(head, body, *format, found, config, name)?;
+        }
+        rename_in_head(head, in_path, name);
     }
     Ok(Located::Model(model))
 }
@@ -153,30 +169,49 @@ fn check_length(head: &Parts) -> Result<(), ProxyError> {
     }
 }
 
-/// Writes `name` where the request names the model: in the body, in the header, and in the path,
-/// where its present name is `in_path` bytes long.
-fn rename(
+/// Writes `name` where the body says `found`.
+fn rename_in_body(
     head: &mut Parts,
     body: &mut PeekableBody,
-    read: Option<&(Format, Found)>,
-    in_path: Option<usize>,
+    format: Format,
+    found: &Found,
+    model: &tailback_config::Model,
     name: &str,
-) {
+) -> Result<(), ProxyError> {
+    if let Format::Message(field) = format {
+        // Each message of the call has a name.
+        let mut known = vec![found.name.clone(), model.name.clone()];
+        known.extend(model.aliases.iter().cloned());
+        body.rewrite(Rewriter::messages(field, known, name));
+        head.headers.remove(CONTENT_LENGTH);
+        return Ok(());
+    }
+    if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {
+        // RFC 9110, 7.7: a body that is changed goes on as what it says.
+        body.rewrite(Rewriter::decoded(decoder, format, found, name));
+        head.headers.remove(CONTENT_ENCODING);
+        head.headers.remove(CONTENT_LENGTH);
+        return Ok(());
+    }
+    let grown = body.edit(|read| peek::rewrite(read, format, found, name));
+    let length = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok());
+    if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
+        let length = HeaderValue::from(length.saturating_add_signed(grown));
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
+    Ok(())
+}
+
+/// Writes `name` where the head names the model: in the header, and in the path, where its present
+/// name is `in_path` bytes long.
+fn rename_in_head(head: &mut Parts, in_path: Option<usize>, name: &str) {
     if head.headers.contains_key(MODEL_HEADER)
         && let Ok(value) = HeaderValue::from_bytes(name.as_bytes())
     {
         head.headers.insert(MODEL_HEADER, value);
-    }
-    if let Some((format, found)) = read {
-        let grown = body.edit(|read| peek::rewrite(read, *format, found, name));
-        let length = head
-            .headers
-            .get(CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok());
-        if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
-            let length = HeaderValue::from(length.saturating_add_signed(grown));
-            head.headers.insert(CONTENT_LENGTH, length);
-        }
     }
     if let Some(length) = in_path {
         let escaped = path_segment(name);

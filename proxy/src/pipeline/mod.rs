@@ -44,8 +44,6 @@ type Answer = Response<ResponseBody>;
 pub struct Pipeline {
     /// The models that are served.
     pub routes: Arc<SharedRoutes>,
-    /// Bytes of a body in which its model must be named.
-    pub peek_bytes: usize,
     /// For what has been read of waiting requests' bodies.
     pub buffer_budget: BufferBudget,
     /// How replicas are connected to.

@@ -1,55 +1,79 @@
 //! The model that a request's body names: reads as much of the body as that takes.
 
+use std::{future::poll_fn, rc::Rc};
+
 use crate::{
     exchange::{
         Phase, StreamState,
-        body::{BufferReservation, PeekableBody},
+        body::{BufferReservation, LookError, PeekableBody},
     },
     protocol::{
         ProxyError,
-        peek::{Fault, Found, Progress, Scanner},
+        peek::{BodyScanner, Fault, Found, Scan},
     },
 };
 
-/// The model that `body` names within its first `limit` bytes. The rest of it is
-/// watched for another.
+/// Bytes of a body that may be read without a reservation, as long as they do
+/// not have to be waited for: that of most requests comes at once.
+const AT_ONCE: usize = 64 * 1024;
+
+/// The model that `body` names. What is read of it meanwhile is covered by `reservation`, and
+/// the rest of it is watched for another model.
 ///
 /// # Errors
-/// If it names none there, does not come, or there is no room for it in `reservation`.
+/// If it names none, does not come, or there is no room for it in `reservation`.
 pub(super) async fn read_model(
-    mut scanner: Scanner,
+    mut scanner: BodyScanner,
     body: &mut PeekableBody,
-    limit: usize,
     reservation: &mut BufferReservation<'_>,
-    state: &StreamState,
+    state: &Rc<StreamState>,
 ) -> Result<Found, ProxyError> {
-    let mut read = 0;
     loop {
         state.enter(Phase::Body);
         state.body_awaited.set(true);
         let piece = body.look_further(reservation).await;
         state.body_awaited.set(false);
-        let Some(piece) = piece? else {
-            return Err(ProxyError::Unnamed(scanner.at_end()));
+        let Some(piece) = piece.map_err(|error| too_far(error, body, reservation))? else {
+            return scanner.finish().map_err(ProxyError::Unnamed);
         };
-        let before = read;
-        let looked_at = piece.len().min(limit - read);
-        read += looked_at;
-        match scanner.feed(&piece[..looked_at]) {
-            Progress::Found(found) => {
-                return match scanner.go_on(&piece, looked_at, before, &found) {
-                    Progress::Not(fault) => Err(ProxyError::Unnamed(fault)),
-                    _ => {
-                        body.watch(scanner);
-                        Ok(found)
-                    }
-                };
+        let mut found = None;
+        let mut scan = scanner.feed(&piece).map_err(ProxyError::Unnamed)?;
+        loop {
+            if let Scan::Found(name) = scan {
+                found = Some(name);
             }
-            Progress::Not(fault) => return Err(ProxyError::Unnamed(fault)),
-            Progress::More if read == limit => {
-                return Err(ProxyError::Unnamed(Fault::TooFar(limit)));
+            if !scanner.is_busy() {
+                break;
             }
-            Progress::More => {}
+            state.yield_turn().await;
+            scan = scanner.go_on().map_err(ProxyError::Unnamed)?;
         }
+        if let Some(found) = found {
+            if body.has_ended() {
+                scanner.end().map_err(ProxyError::Unnamed)?;
+            }
+            body.watch(scanner);
+            return Ok(found);
+        }
+        let kept = body.buffered() + scanner.memory();
+        if kept > AT_ONCE && !reservation.cover(kept) {
+            return Err(too_far(LookError::NoRoom, body, reservation));
+        }
+        state.passed(piece.len());
+        poll_fn(|cx| state.poll_turn(cx)).await;
+    }
+}
+
+/// There is no room, maybe not even for this one alone.
+fn too_far(
+    error: LookError,
+    body: &PeekableBody,
+    reservation: &BufferReservation<'_>,
+) -> ProxyError {
+    match error {
+        LookError::NoRoom if body.buffered() > reservation.most() => {
+            ProxyError::Unnamed(Fault::TooFar(reservation.most()))
+        }
+        error => error.into(),
     }
 }

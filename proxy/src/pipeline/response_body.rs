@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{
     downstream::{ResponseStream, Tunnel},
     exchange::{
-        Exchange, Phase, StreamState,
+        Exchange, Phase, StreamState, Written,
         body::{BodyError, Received},
     },
     net::HttpVersion,
@@ -35,6 +35,8 @@ pub struct ResponseBody {
     ended: bool,
     /// What the caller's connection becomes.
     tunnel: Option<Box<Tunnel>>,
+    /// It broke off, when this had been written.
+    broken: Option<(BodyError, Written)>,
     state: Rc<StreamState>,
 }
 
@@ -90,6 +92,7 @@ impl ResponseBody {
             exchange,
             ended: false,
             tunnel: None,
+            broken: None,
             state,
         };
         body.state.enter(match body.content {
@@ -120,10 +123,31 @@ impl ResponseBody {
         }
     }
 
-    fn broken(&mut self) {
-        if let Some(mut exchange) = self.exchange.take() {
-            exchange.set_outcome(Outcome::UpstreamReset);
+    /// The replica broke off. The caller is told once what came before has gone out:
+    /// whoever sends it on drops what it still has of it then.
+    fn broken(&mut self, error: BodyError) {
+        drop(self.pooled.take());
+        if let Some(exchange) = &mut self.exchange {
+            exchange.set_outcome(match self.state.body_fault.get() {
+                None => Outcome::UpstreamReset,
+                Some(_) => Outcome::Refused,
+            });
         }
+        // From here on, it is the caller who is waited for.
+        self.state.answer_awaited.set(false);
+        self.state.enter(Phase::Streaming);
+        self.broken = Some((error, self.state.connection().written()));
+    }
+
+    fn poll_broken(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some((_, written)) = &self.broken {
+            ready!(self.state.connection().poll_flushed(*written, cx));
+        }
+        drop(self.exchange.take());
+        Poll::Ready(self.broken.take().map(|(error, _)| Err(error)))
     }
 
     /// Bytes for the books, or what gRPC says at the end.
@@ -198,12 +222,21 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if this.broken.is_some() {
+            return this.poll_broken(cx);
+        }
         ready!(this.state.poll_turn(cx));
-        let polled = this.content.poll_frame(this.pooled.as_mut(), cx);
+        let polled = match this.content.poll_frame(this.pooled.as_mut(), cx) {
+            Poll::Ready(Some(Err(error))) => {
+                this.broken(error);
+                return this.poll_broken(cx);
+            }
+            polled => polled,
+        };
         this.state.answer_awaited.set(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.state.passed(frame);
+                this.state.passed(frame.data_ref().map_or(0, Bytes::len));
                 this.state.enter(Phase::Streaming);
                 this.account(frame);
                 if this.content.is_end() {
@@ -214,8 +247,7 @@ impl Body for ResponseBody {
                 this.state.enter(Phase::Streaming);
                 this.end();
             }
-            Poll::Ready(Some(Err(_))) => this.broken(),
-            Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         polled
     }
@@ -239,6 +271,9 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         // Its request's body may have the call: nobody else would end it.
         drop(self.pooled.take());
+        if self.broken.is_some() {
+            return;
+        }
         if let (Content::Upstream(_), Some(exchange)) = (&self.content, &mut self.exchange) {
             let outcome = if !self.state.take_expired() {
                 Outcome::CallerGone

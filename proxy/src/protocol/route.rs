@@ -16,7 +16,7 @@ use crate::protocol::{
     ApiProtocol,
     error::ProxyError,
     grpc,
-    peek::{Fault, Json, Message, Multipart, Scanner},
+    peek::{BodyScanner, Decoder, Fault, Json, Message, Multipart, Scanner},
 };
 
 /// Names the model, and wins over path and body.
@@ -30,7 +30,7 @@ pub enum Route<'a> {
     /// The model whose name this begins with: the path behind `/v2/models/`.
     InPath(&'a str),
     /// The model that the body names.
-    InBody(Scanner),
+    InBody(BodyScanner),
     /// None: for the proxy to answer itself, if it can.
     Local,
     /// None: it is wrong.
@@ -73,21 +73,26 @@ pub fn in_body<'a>(
     method: &Method,
     headers: &HeaderMap,
     path: &str,
-) -> Result<Scanner, Route<'a>> {
+) -> Result<BodyScanner, Route<'a>> {
+    let unnamed = |fault| Route::Wrong(ProxyError::Unnamed(fault));
     match api {
         ApiProtocol::Inference => Err(Route::Local),
         ApiProtocol::OpenAi if *method != Method::POST => Err(Route::Local),
-        ApiProtocol::OpenAi if headers.contains_key(http::header::CONTENT_ENCODING) => {
-            Err(Route::Wrong(ProxyError::Unnamed(Fault::Compressed)))
+        ApiProtocol::OpenAi => {
+            let scanner = match form(headers) {
+                None => Scanner::Json(Json::default()),
+                Some(content_type) => Multipart::of(content_type)
+                    .map(Scanner::Multipart)
+                    .ok_or(unnamed(Fault::NotForm))?,
+            };
+            let decoder = Decoder::of(headers).map_err(unnamed)?;
+            Ok(BodyScanner::new(scanner, decoder))
         }
-        ApiProtocol::OpenAi => match form(headers) {
-            None => Ok(Scanner::Json(Json::default())),
-            Some(content_type) => Multipart::of(content_type)
-                .map(Scanner::Multipart)
-                .ok_or(Route::Wrong(ProxyError::Unnamed(Fault::NotForm))),
-        },
         ApiProtocol::Grpc => match grpc::Method::of(path) {
-            grpc::Method::OfModel { field } => Ok(Scanner::Message(Message::new(field))),
+            grpc::Method::OfModel { field } => {
+                let scanner = Scanner::Message(Message::new(field));
+                Ok(BodyScanner::new(scanner, None))
+            }
             grpc::Method::OfServer(_) => Err(Route::Local),
             grpc::Method::NotOffered | grpc::Method::Unknown => {
                 Err(Route::Wrong(ProxyError::NoMethod))
@@ -150,9 +155,11 @@ mod tests {
         match route {
             Route::Model(name) => format!("model {name}"),
             Route::InPath(rest) => format!("path {rest}"),
-            Route::InBody(Scanner::Json(_)) => "json".into(),
-            Route::InBody(Scanner::Multipart(_)) => "form".into(),
-            Route::InBody(Scanner::Message(_)) => "message".into(),
+            Route::InBody(body) => match body.scanner() {
+                Scanner::Json(_) => "json".into(),
+                Scanner::Multipart(_) => "form".into(),
+                Scanner::Message(_) => "message".into(),
+            },
             Route::Local => "own".into(),
             Route::Wrong(error) => format!("{error:?}"),
         }

@@ -105,7 +105,6 @@ pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
     let downstream = Downstream {
         handler: Pipeline {
             routes: routes.clone(),
-            peek_bytes: process.limits.peek_bytes,
             buffer_budget: BufferBudget::new(process.limits.held_bytes),
             connect: ConnectOptions {
                 limits: process.limits.clone(),

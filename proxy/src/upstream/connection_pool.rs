@@ -166,7 +166,6 @@ mod tests {
         let config = tailback_config::Limits {
             header_fields: 100,
             header_bytes: 16 * 1024,
-            peek_bytes: 0,
             held_bytes: 0,
             connections: None,
         };

@@ -55,6 +55,12 @@ impl BufferReservation<'_> {
         fits
     }
 
+    /// The most that there is for all together, in bytes.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.budget.most
+    }
+
     /// Gives it back: the request does not wait any more.
     pub fn clear(&mut self) {
         if self.bytes > 0 {

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{BodyError, BufferReservation, Received, pieces::Pieces};
 use crate::protocol::{
     ProxyError,
-    peek::{Progress, Scanner},
+    peek::{BodyScanner, Rewriter, Scan},
 };
 
 /// What has been read of a body and is yet to be sent on, and the rest of it.
@@ -32,7 +32,22 @@ struct LookAhead {
     trailers: Option<HeaderMap>,
     sent: Sent,
     /// Looks for what must not follow what has been read.
-    watch: Option<Scanner>,
+    watch: Option<BodyScanner>,
+    /// A piece that it has not looked at to its end.
+    unseen: Option<Bytes>,
+    /// Puts another name into all of it.
+    rewriting: Option<Rewriting>,
+}
+
+/// A body that is changed as it goes on.
+#[derive(Debug)]
+struct Rewriting {
+    rewriter: Rewriter,
+    /// Changed, passed on, and to be passed on once more.
+    again: Pieces,
+    /// The body that goes in has ended; with these.
+    ended: bool,
+    trailers: Option<HeaderMap>,
 }
 
 /// What has been passed on, to be sent once more if it has to be.
@@ -93,11 +108,74 @@ impl PeekableBody {
         let Sent::Kept(pieces, _) = std::mem::take(&mut look_ahead.sent) else {
             return None;
         };
-        look_ahead.read.prepend(pieces);
+        match &mut look_ahead.rewriting {
+            Some(rewriting) => rewriting.again.prepend(pieces),
+            None => look_ahead.read.prepend(pieces),
+        }
         Some(self)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let rewriting = |body: &Self| {
+            body.look_ahead
+                .as_ref()
+                .is_some_and(|a| a.rewriting.is_some())
+        };
+        match rewriting(self) {
+            true => self.poll_rewritten(cx),
+            false => self.poll_original(cx),
+        }
+    }
+
+    /// The next frame of the changed body.
+    fn poll_rewritten(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let look_ahead = self.look_ahead.as_mut();
+            let Some(rewriting) = look_ahead.and_then(|look_ahead| look_ahead.rewriting.as_mut())
+            else {
+                return Poll::Ready(None);
+            };
+            if let Some(piece) = rewriting.again.pop() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            let piece = match rewriting.ended {
+                true => rewriting.rewriter.finish(),
+                false => rewriting.rewriter.pull(),
+            };
+            match piece {
+                Ok(Some(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                Err(fault) => return Poll::Ready(Some(Err(BodyError::Unfit(fault)))),
+                Ok(None) if rewriting.ended => {
+                    let trailers = rewriting.trailers.take();
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                }
+                Ok(None) => {}
+            }
+            let frame = ready!(self.poll_original(cx)?);
+            let look_ahead = self.look_ahead.as_mut();
+            let Some(rewriting) = look_ahead.and_then(|look_ahead| look_ahead.rewriting.as_mut())
+            else {
+                return Poll::Ready(None);
+            };
+            match frame.map(Frame::into_data) {
+                Some(Ok(piece)) => rewriting.rewriter.push(piece),
+                Some(Err(frame)) => {
+                    rewriting.trailers = frame.into_trailers().ok();
+                    rewriting.ended = true;
+                }
+                None => rewriting.ended = true,
+            }
+        }
+    }
+
+    /// The next frame as it came.
+    fn poll_original(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(look_ahead) = &mut self.look_ahead {
             if let Some(piece) = look_ahead.read.pop() {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -110,11 +188,21 @@ impl PeekableBody {
     }
 
     /// What is yet to be read must be as `scanner` allows.
-    pub fn watch(&mut self, scanner: Scanner) {
+    pub fn watch(&mut self, scanner: BodyScanner) {
         self.look_ahead().watch = Some(scanner);
     }
 
-    /// Reads one more piece, which stays reservation of the body; `None` at its end.
+    /// All of it goes on as `rewriter` makes it.
+    pub fn rewrite(&mut self, rewriter: Rewriter) {
+        self.look_ahead().rewriting = Some(Rewriting {
+            rewriter,
+            again: Pieces::default(),
+            ended: false,
+            trailers: None,
+        });
+    }
+
+    /// Reads one more piece, which stays part of the body; `None` at its end.
     /// While it has to be waited for, `reservation` covers what is in memory.
     ///
     /// # Errors
@@ -194,7 +282,7 @@ impl PeekableBody {
     pub fn buffered(&self) -> usize {
         self.look_ahead
             .as_ref()
-            .map_or(0, |look_ahead| look_ahead.read.bytes())
+            .map_or(0, |look_ahead| look_ahead.buffered())
     }
 
     /// Changes what has been read so far, piece by piece in order.
@@ -210,15 +298,42 @@ fn poll_rest(
     look_ahead: Option<&mut LookAhead>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    let polled = Pin::new(rest).poll_frame(cx);
-    if let Some(scanner) = look_ahead.and_then(|look_ahead| look_ahead.watch.as_mut())
-        && let Poll::Ready(Some(Ok(frame))) = &polled
-        && let Some(piece) = frame.data_ref()
-        && let Progress::Not(fault) = scanner.feed(piece)
-    {
-        return Poll::Ready(Some(Err(BodyError::Unfit(fault))));
+    let Some(look_ahead) = look_ahead else {
+        return Pin::new(rest).poll_frame(cx);
+    };
+    let Some(scanner) = &mut look_ahead.watch else {
+        return Pin::new(rest).poll_frame(cx);
+    };
+    let (scan, frame) = match look_ahead.unseen.take() {
+        Some(piece) => (scanner.go_on(), Some(Frame::data(piece))),
+        None => {
+            let frame = ready!(Pin::new(&mut *rest).poll_frame(cx)?);
+            let scan = match frame.as_ref().and_then(Frame::data_ref) {
+                Some(piece) => scanner.feed(piece),
+                None => Ok(Scan::Hungry),
+            };
+            (scan, frame)
+        }
+    };
+    let seen = scan.and_then(|scan| {
+        if scanner.is_busy() {
+            return Ok(Scan::Busy);
+        }
+        if frame.is_none() || rest.is_end_stream() {
+            scanner.end()?;
+        }
+        Ok(scan)
+    });
+    match seen {
+        Err(fault) => Poll::Ready(Some(Err(BodyError::Unfit(fault)))),
+        Ok(Scan::Busy) => {
+            // Others have their turn first.
+            look_ahead.unseen = frame.and_then(|frame| frame.into_data().ok());
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Ok(_) => Poll::Ready(frame.map(Ok)),
     }
-    polled
 }
 
 impl LookAhead {
@@ -233,7 +348,20 @@ impl LookAhead {
     }
 
     fn is_empty(&self) -> bool {
-        self.read.is_empty() && self.trailers.is_none()
+        let rewritten = |rewriting: &Rewriting| {
+            rewriting.again.is_empty()
+                && rewriting.rewriter.is_done()
+                && rewriting.trailers.is_none()
+        };
+        self.read.is_empty()
+            && self.trailers.is_none()
+            && self.unseen.is_none()
+            && self.rewriting.as_ref().is_none_or(rewritten)
+    }
+
+    /// Bytes that have been read and not passed on.
+    fn buffered(&self) -> usize {
+        self.read.bytes() + self.rewriting.as_ref().map_or(0, |r| r.again.bytes())
     }
 }
 
@@ -261,6 +389,12 @@ impl Body for PeekableBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        let look_ahead = self.look_ahead.as_ref();
+        if look_ahead.is_some_and(|look_ahead| look_ahead.rewriting.is_some())
+            && !self.is_end_stream()
+        {
+            return SizeHint::default();
+        }
         let mut hint = self.rest.size_hint();
         let read = self.buffered() as u64;
         if read > 0 {

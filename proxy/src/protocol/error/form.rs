@@ -9,12 +9,15 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::{Value, json};
 
 use super::ProxyError;
-use crate::{protocol::ApiProtocol, status::write_status};
+use crate::{
+    protocol::{ApiProtocol, peek::Fault},
+    status::write_status,
+};
 
 impl ProxyError {
     /// The response to a caller of this protocol.
@@ -39,6 +42,11 @@ impl ProxyError {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if *self == Self::Unnamed(Fault::UnknownCoding) {
+            // RFC 9110, 15.5.16: what would be taken.
+            let known = HeaderValue::from_static("gzip, deflate, br, zstd");
+            response.headers_mut().insert(ACCEPT_ENCODING, known);
         }
         if *self == Self::Connect {
             response.headers_mut().insert(

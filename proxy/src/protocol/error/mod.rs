@@ -101,7 +101,8 @@ impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::UnknownModel(_) | Self::NoModel => StatusCode::NOT_FOUND,
-            Self::Unnamed(Fault::TooFar(_)) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unnamed(Fault::TooFar(_) | Fault::Bomb) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unnamed(Fault::UnknownCoding) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadModelHeader
             | Self::BadHost
             | Self::BadLength

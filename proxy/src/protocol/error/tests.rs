@@ -50,7 +50,12 @@ fn samples() -> Vec<ProxyError> {
         Fault::NotText,
         Fault::TooLong,
         Fault::Compressed,
-        Fault::TooFar(1_048_576),
+        Fault::OtherModel,
+        Fault::NameTooLate,
+        Fault::UnknownCoding,
+        Fault::NotDecodable,
+        Fault::Bomb,
+        Fault::TooFar(268_435_456),
     ];
     samples.extend(faults.into_iter().map(ProxyError::Unnamed));
     samples
@@ -94,6 +99,11 @@ fn is_sampled(error: &ProxyError) {
             | Fault::NotText
             | Fault::TooLong
             | Fault::Compressed
+            | Fault::OtherModel
+            | Fault::NameTooLate
+            | Fault::UnknownCoding
+            | Fault::NotDecodable
+            | Fault::Bomb
             | Fault::TooFar(_) => {}
         },
     }

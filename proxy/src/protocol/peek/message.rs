@@ -80,6 +80,12 @@ impl Message {
         }
     }
 
+    /// The field that it looks for.
+    #[must_use]
+    pub fn field(&self) -> u32 {
+        self.field
+    }
+
     /// Takes the next piece of the body. Once the name is found, the bytes after
     /// it are the next piece: [`Progress::More`] is well then.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {

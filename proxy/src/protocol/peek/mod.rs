@@ -2,14 +2,25 @@
 //! of the body and goes on as it came. The scanners are pure: pieces in, one of
 //! [`Progress`] out, however the body is cut.
 
+mod decode;
 mod json;
 mod message;
 mod multipart;
+mod rewriter;
+mod scan;
 mod splice;
 
 use std::ops::Range;
 
-pub use self::{json::Json, message::Message, multipart::Multipart, splice::rewrite};
+pub use self::{
+    decode::Decoder,
+    json::Json,
+    message::Message,
+    multipart::Multipart,
+    rewriter::Rewriter,
+    scan::{BodyScanner, Scan},
+    splice::rewrite,
+};
 
 /// Names longer than this are no model's.
 const LONGEST_NAME: usize = 1024;
@@ -32,8 +43,8 @@ pub enum Format {
     Json,
     /// As it is.
     Multipart,
-    /// After its length, in a message that has one, too.
-    Message,
+    /// After its length, in this field of a message that has a length, too.
+    Message(u32),
 }
 
 /// What a scanner knows so far.
@@ -90,16 +101,53 @@ pub enum Fault {
     /// Its name is too long for any.
     #[error("the model's name is longer than 1024 bytes")]
     TooLong,
-    /// It is compressed.
+    /// A message is compressed.
     #[error(
-        "the model cannot be read from a compressed body: name it in the header (gRPC: metadata) seldon-model"
+        "the model cannot be read from, or written into, a compressed message: name it in the metadata seldon-model, or send the message as it is"
     )]
     Compressed,
+    /// A later message of a call names another model.
+    #[error(
+        "the message is for another model than the first of its stream: open a stream for each"
+    )]
+    OtherModel,
+    /// A later message of a call has its name far behind.
+    #[error("the message has no model_name within its first 1 MiB, where it could be replaced")]
+    NameTooLate,
+    /// Its coding is none that can be undone, or there are several.
+    #[error(
+        "the body's Content-Encoding must be one of gzip, deflate, br and zstd, or the header seldon-model name the model"
+    )]
+    UnknownCoding,
+    /// It is not what its coding says.
+    #[error("the body is not what its Content-Encoding says, or is cut short")]
+    NotDecodable,
+    /// It becomes too long when it is decoded.
+    #[error(
+        "the body becomes more than 200 times as long when it is decoded: send it as it is, or name the model in the header seldon-model"
+    )]
+    Bomb,
     /// It is not named early enough.
     #[error(
-        "no model is named in the first {0} bytes of the body: name it in the header seldon-model"
+        "no model is named in the first {0} bytes of the body, and no more is kept (TAILBACK_HOLD_MAX_BYTES): name it in the header seldon-model, or put the field \"model\" first"
     )]
     TooFar(usize),
+}
+
+impl Fault {
+    /// Whether the body may name a model to a replica all the same.
+    #[must_use]
+    pub fn hides_a_name(self) -> bool {
+        matches!(
+            self,
+            Self::Twice
+                | Self::TwiceInMessage
+                | Self::Compressed
+                | Self::UnknownCoding
+                | Self::NotDecodable
+                | Self::Bomb
+        )
+    }
 }
 
 impl Scanner {
@@ -109,7 +157,7 @@ impl Scanner {
         match self {
             Self::Json(_) => Format::Json,
             Self::Multipart(_) => Format::Multipart,
-            Self::Message(_) => Format::Message,
+            Self::Message(message) => Format::Message(message.field()),
         }
     }
 
@@ -119,17 +167,6 @@ impl Scanner {
             Self::Json(json) => json.feed(piece),
             Self::Multipart(multipart) => multipart.feed(piece),
             Self::Message(message) => message.feed(piece),
-        }
-    }
-
-    /// Goes on behind `found`, which was in `piece`, of which it took `taken`;
-    /// `before`: bytes of the body before `piece`.
-    pub fn go_on(&mut self, piece: &[u8], taken: usize, before: usize, found: &Found) -> Progress {
-        match self {
-            // They stop at what they have found, which ends in the last piece.
-            Self::Json(_) | Self::Message(_) => self.feed(&piece[found.span.end - before..]),
-            // It has seen the delimiter, and keeps what is behind it.
-            Self::Multipart(form) => form.feed(&piece[taken..]),
         }
     }
 

@@ -9,19 +9,26 @@ use super::{Format, Found};
 /// Puts `name` in the place of what was found. Returns by how many bytes the
 /// body has grown, or shrunk.
 pub fn rewrite(pieces: &mut VecDeque<Bytes>, format: Format, found: &Found, name: &str) -> i64 {
-    let written = match format {
-        Format::Json => serde_json::Value::from(name).to_string().into_bytes(),
-        Format::Multipart => name.as_bytes().to_vec(),
-        Format::Message => length_delimited(name),
-    };
+    let written = format.write(name);
     let grown = written.len() as i64 - found.span.len() as i64;
     splice(pieces, found.span.clone(), written.into());
-    if format == Format::Message {
+    if let Format::Message(_) = format {
         // The message's own length is in the four bytes after its flag.
         let length = prefix_length(pieces).wrapping_add_signed(grown as i32);
         splice(pieces, 1..5, Bytes::copy_from_slice(&length.to_be_bytes()));
     }
     grown
+}
+
+impl Format {
+    /// `name` as it is written so.
+    pub(super) fn write(self, name: &str) -> Vec<u8> {
+        match self {
+            Self::Json => serde_json::Value::from(name).to_string().into_bytes(),
+            Self::Multipart => name.as_bytes().to_vec(),
+            Self::Message(_) => length_delimited(name),
+        }
+    }
 }
 
 /// A text as a field has it, after the tag.

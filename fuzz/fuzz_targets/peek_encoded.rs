@@ -1,0 +1,45 @@
+//! Whatever the bytes and however they are cut: no panic, an end, and the same
+//! result; what is decoded stays within the bound on its growth.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tailback::protocol::peek::{BodyScanner, Decoder, Fault, Found, Json, Scan, Scanner};
+
+const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+
+/// What is found in `pieces`, which are those of one body.
+fn scanned(coding: &str, pieces: &[&[u8]]) -> Result<Found, Fault> {
+    let decoder = Decoder::named(coding)?;
+    let mut scanner = BodyScanner::new(Scanner::Json(Json::default()), Some(decoder));
+    let mut found = None;
+    for piece in pieces {
+        let mut scan = scanner.feed(&piece.to_vec().into())?;
+        loop {
+            assert!(scanner.memory() < 32 << 20);
+            if let Scan::Found(name) = scan {
+                found = Some(name);
+            }
+            if !scanner.is_busy() {
+                break;
+            }
+            scan = scanner.go_on()?;
+        }
+    }
+    match found {
+        Some(found) => scanner.end().map(|()| found),
+        None => scanner.finish(),
+    }
+}
+
+fuzz_target!(|input: (usize, usize, &[u8])| {
+    let (coding, cut, bytes) = input;
+    let coding = CODINGS[coding % CODINGS.len()];
+    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let (whole, pieces) = (scanned(coding, &[bytes]), scanned(coding, &[a, b]));
+    // Where a body breaks in the midst, what was decoded of it before may differ: one
+    // may have found out what is wrong with the content, the other with the coding.
+    if let (Ok(whole), Ok(pieces)) = (whole, pieces) {
+        assert_eq!(whole, pieces);
+    }
+});

@@ -1,0 +1,297 @@
+//! Another name in a body that cannot be changed where it lies in memory: in one
+//! that is encoded, which goes on decoded, and in each message of a gRPC call.
+//! Pieces of the body go in, those of the new one come out.
+
+use std::{collections::VecDeque, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Fault, Format, Found, Message, Progress, decode::Decoder, splice::rewrite};
+
+/// What comes out at once of an encoded body, in bytes.
+const PIECE: usize = 16 * 1024;
+/// Most bytes of a message that are kept until its name is found. Its length stands
+/// in front of it, and changes with the name.
+const KEPT: usize = 1024 * 1024;
+/// A message's flag and length, in front of it.
+const PREFIX: usize = 5;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub enum Rewriter {
+    /// An encoded body.
+    Decoded(Decoded),
+    /// The messages of a gRPC call.
+    Messages(Messages),
+}
+
+/// An encoded body, which goes on as what it says.
+#[derive(Debug)]
+pub struct Decoded {
+    decoder: Decoder,
+    /// Bytes of the content that have come out.
+    at: usize,
+    /// Where the name stands in the content, and what takes its place.
+    span: Range<usize>,
+    new: Option<Bytes>,
+    ended: bool,
+}
+
+/// The messages of a gRPC call, each with another name.
+#[derive(Debug)]
+pub struct Messages {
+    /// Where a message has its name.
+    field: u32,
+    /// Names that are the model's.
+    known: Vec<String>,
+    new: String,
+    state: State,
+    input: Bytes,
+    out: VecDeque<Bytes>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// In what stands in front of a message; what came of it.
+    Prefix(BytesMut),
+    /// Before the name; what came so far, with the prefix, and how much is missing.
+    Head {
+        scanner: Message,
+        kept: VecDeque<Bytes>,
+        read: usize,
+        left: usize,
+    },
+    /// Behind it; how much is missing, and what sees to it that no other follows.
+    Rest(usize, Option<Message>),
+}
+
+// === impl Rewriter ===
+
+impl Rewriter {
+    /// For a body that `decoder` decodes, and that says `found`.
+    #[must_use]
+    pub fn decoded(decoder: Decoder, format: Format, found: &Found, name: &str) -> Self {
+        Self::Decoded(Decoded {
+            decoder,
+            at: 0,
+            span: found.span.clone(),
+            new: Some(format.write(name).into()),
+            ended: false,
+        })
+    }
+
+    /// For messages with their name in `field`: any of `known` becomes `new`.
+    #[must_use]
+    pub fn messages(field: u32, known: Vec<String>, new: &str) -> Self {
+        Self::Messages(Messages {
+            field,
+            known,
+            new: new.to_owned(),
+            state: State::Prefix(BytesMut::new()),
+            input: Bytes::new(),
+            out: VecDeque::new(),
+        })
+    }
+
+    /// Takes the next piece. The one before has come out: [`pull`](Self::pull) has
+    /// returned `None`.
+    pub fn push(&mut self, piece: Bytes) {
+        match self {
+            Self::Decoded(body) => body.decoder.push(piece),
+            Self::Messages(messages) => messages.input = piece,
+        }
+    }
+
+    /// The next piece of the new body; `None`: the next of the old one is due.
+    ///
+    /// # Errors
+    /// If the body is not what it must be.
+    pub fn pull(&mut self) -> Result<Option<Bytes>, Fault> {
+        match self {
+            Self::Decoded(body) => body.next(Decoder::pull),
+            Self::Messages(messages) => messages.pull(),
+        }
+    }
+
+    /// The old body has ended: what is left of the new one, piece by piece.
+    ///
+    /// # Errors
+    /// As [`pull`](Self::pull); also if the body was cut short.
+    pub fn finish(&mut self) -> Result<Option<Bytes>, Fault> {
+        match self {
+            Self::Decoded(body) => {
+                let piece = body.next(Decoder::finish)?;
+                body.ended = piece.is_none();
+                Ok(piece)
+            }
+            Self::Messages(messages) => match messages.is_between() {
+                true => Ok(None),
+                false => Err(Fault::NotMessage),
+            },
+        }
+    }
+
+    /// Whether nothing more comes out unless something goes in.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Decoded(body) => body.ended,
+            Self::Messages(messages) => messages.is_between(),
+        }
+    }
+}
+
+// === impl Decoded ===
+
+impl Decoded {
+    fn next(
+        &mut self,
+        decode: impl Fn(&mut Decoder, &mut [u8]) -> Result<usize, Fault>,
+    ) -> Result<Option<Bytes>, Fault> {
+        let mut piece = BytesMut::zeroed(PIECE);
+        let length = decode(&mut self.decoder, &mut piece)?;
+        if length == 0 {
+            return Ok(None);
+        }
+        piece.truncate(length);
+        let (start, end) = (self.at, self.at + length);
+        self.at = end;
+        if end <= self.span.start || self.span.end <= start {
+            return Ok(Some(piece.freeze()));
+        }
+        let before = self.span.start.clamp(start, end) - start;
+        let after = self.span.end.clamp(start, end) - start;
+        let new = self.new.take().unwrap_or_default();
+        let whole = [&piece[..before], &new, &piece[after..]].concat();
+        if whole.is_empty() {
+            // Nothing but a part of the old name: the next piece has more.
+            return self.next(decode);
+        }
+        Ok(Some(whole.into()))
+    }
+}
+
+// === impl Messages ===
+
+impl Messages {
+    fn is_between(&self) -> bool {
+        let between = matches!(&self.state, State::Prefix(read) if read.is_empty());
+        between && self.input.is_empty() && self.out.is_empty()
+    }
+
+    fn pull(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            if let Some(piece) = self.out.pop_front() {
+                return Ok(Some(piece));
+            }
+            if self.input.is_empty() {
+                return Ok(None);
+            }
+            self.step()?;
+        }
+    }
+
+    /// Takes some of the input.
+    fn step(&mut self) -> Result<(), Fault> {
+        match &mut self.state {
+            State::Prefix(read) => {
+                let piece = take(&mut self.input, PREFIX - read.len());
+                read.extend_from_slice(&piece);
+                if let [flag, length @ ..] = &read[..]
+                    && let Ok(length) = <[u8; 4]>::try_from(length)
+                {
+                    if *flag != 0 {
+                        return Err(Fault::Compressed);
+                    }
+                    let left = u32::from_be_bytes(length) as usize;
+                    let prefix = std::mem::take(read).freeze();
+                    self.begin(prefix, left);
+                }
+            }
+            State::Head { left, .. } => {
+                let piece = take(&mut self.input, *left);
+                *left -= piece.len();
+                self.look_for_name(piece)?;
+            }
+            State::Rest(left, scanner) => {
+                let piece = take(&mut self.input, *left);
+                *left -= piece.len();
+                if let Some(scanner) = scanner
+                    && let Progress::Not(fault) = scanner.feed(&piece)
+                {
+                    return Err(fault);
+                }
+                if *left == 0 {
+                    self.state = State::Prefix(BytesMut::new());
+                }
+                self.out.push_back(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// A message of `left` bytes begins.
+    fn begin(&mut self, prefix: Bytes, left: usize) {
+        if left == 0 {
+            self.out.push_back(prefix);
+            return;
+        }
+        let mut scanner = Message::new(self.field);
+        // Five bytes, the first of them 0, of a message that is not empty.
+        let _ = scanner.feed(&prefix);
+        self.state = State::Head {
+            scanner,
+            read: PREFIX,
+            kept: [prefix].into(),
+            left,
+        };
+    }
+
+    /// Looks at the next piece of a message's head.
+    fn look_for_name(&mut self, piece: Bytes) -> Result<(), Fault> {
+        let State::Head {
+            scanner,
+            kept,
+            read,
+            left,
+        } = &mut self.state
+        else {
+            return Ok(());
+        };
+        let before = *read;
+        *read += piece.len();
+        let progress = scanner.feed(&piece);
+        kept.push_back(piece.clone());
+        let scanner = match progress {
+            Progress::More if *read > KEPT => return Err(Fault::NameTooLate),
+            Progress::More => return Ok(()),
+            // That is between the caller and the replica.
+            Progress::Not(Fault::AbsentInMessage) => None,
+            Progress::Not(fault) => return Err(fault),
+            Progress::Found(found) => {
+                if !self.known.contains(&found.name) {
+                    return Err(Fault::OtherModel);
+                }
+                if let Progress::Not(fault) = scanner.feed(&piece[found.span.end - before..]) {
+                    return Err(fault);
+                }
+                rewrite(kept, Format::Message(self.field), &found, &self.new);
+                Some(std::mem::replace(scanner, Message::new(self.field)))
+            }
+        };
+        self.out.append(kept);
+        self.state = match *left {
+            0 => State::Prefix(BytesMut::new()),
+            left => State::Rest(left, scanner),
+        };
+        Ok(())
+    }
+}
+
+/// The first bytes of `input`, `most` at most, out of it.
+fn take(input: &mut Bytes, most: usize) -> Bytes {
+    input.split_to(most.min(input.len()))
+}
+
+#[cfg(test)]
+mod tests;
