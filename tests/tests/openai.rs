@@ -269,7 +269,8 @@ fn tiny_chunks_do_not_keep_a_buffer_each() {
     caller.send("0\r\n\r\n").unwrap();
     eventually("it to be held", || proxy.model("m")["held"] == 2);
     let grown = proxy.resident().saturating_sub(before);
-    assert!(grown < 4 << 20, "{grown} bytes for 10,000");
+    // A buffer each would be 80 MB; what else has just been started takes some of it.
+    assert!(grown < 16 << 20, "{grown} bytes for 10,000");
 }
 
 #[test]
