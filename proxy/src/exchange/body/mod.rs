@@ -2,6 +2,7 @@
 
 mod body_forwarder;
 mod buffer_budget;
+mod look_error;
 mod peekable_body;
 mod pieces;
 
@@ -21,7 +22,8 @@ use crate::protocol::peek::Fault;
 pub use self::{
     body_forwarder::{BodyForwarder, ForwardError},
     buffer_budget::{BufferBudget, BufferReservation},
-    peekable_body::{LookError, PeekableBody},
+    look_error::LookError,
+    peekable_body::PeekableBody,
 };
 
 /// A body from the other side of a connection, in either version of HTTP.

@@ -11,11 +11,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BodyError, BufferReservation, Received, pieces::Pieces};
-use crate::protocol::{
-    ProxyError,
-    peek::{BodyScanner, Rewriter, Scan},
-};
+use super::{BodyError, BufferReservation, LookError, Received, pieces::Pieces};
+use crate::protocol::peek::{BodyScanner, Rewriter, Scan};
 
 /// What has been read of a body and is yet to be sent on, and the rest of it.
 #[derive(Debug)]
@@ -58,28 +55,6 @@ enum Sent {
     Lost,
     /// All of it, and how many more bytes may be.
     Kept(Pieces, usize),
-}
-
-/// Why no more of a body can be looked into.
-#[derive(Debug, thiserror::Error)]
-pub enum LookError {
-    /// It broke off.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// There is no room in memory for what has been read.
-    #[error("no room for what has been read of the body")]
-    NoRoom,
-}
-
-impl From<LookError> for ProxyError {
-    fn from(error: LookError) -> Self {
-        match error {
-            LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
-            // A caller that leaves, or sends less than it said.
-            LookError::Body(_) => Self::CallerGone,
-            LookError::NoRoom => Self::NoRoom,
-        }
-    }
 }
 
 impl PeekableBody {
