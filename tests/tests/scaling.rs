@@ -100,7 +100,17 @@ fn crossing_the_threshold_is_answered_within_milliseconds() {
             ("TAILBACK_SCALING_STABILITY_SECONDS", "0"),
         ],
     );
-    for _ in 0..10 {
+    let bucket = |le: &str| {
+        proxy.metric(&format!(
+            "tailback_scale_reaction_seconds_bucket{{le=\"{le}\"}}"
+        ))
+    };
+    // A request that comes in the moment in which the last replica goes finds it still, and crosses
+    // nothing: not each of them is a reaction.
+    for _ in 0..20 {
+        if bucket("+Inf") >= 10.0 {
+            break;
+        }
         eventually("no replica", || {
             proxy.model("m")["replicas"]["desired"] == 0
         });
@@ -115,11 +125,6 @@ fn crossing_the_threshold_is_answered_within_milliseconds() {
             answer.text()
         );
     }
-    let bucket = |le: &str| {
-        proxy.metric(&format!(
-            "tailback_scale_reaction_seconds_bucket{{le=\"{le}\"}}"
-        ))
-    };
     let all = bucket("+Inf");
     assert!(all >= 10.0, "{all}");
     // The bound is 5 ms at the 99th percentile on a machine that is not busy
