@@ -218,6 +218,16 @@ impl Tailback {
             .unwrap_or_else(|| panic!("no model {name}: {models:?}"))
     }
 
+    /// Why a model's replica failed last; empty: none did.
+    ///
+    /// # Panics
+    /// If there is no such model.
+    #[must_use]
+    pub fn failure(&self, model: &str) -> String {
+        let failure = &self.model(model)["replicas"]["failure"];
+        failure.as_str().unwrap_or_default().to_owned()
+    }
+
     /// How many replicas of a model are ready.
     #[must_use]
     pub fn ready(&self, model: &str) -> usize {
@@ -325,6 +335,20 @@ pub fn resident_bytes(pid: Pid) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kibibytes = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kibibytes.unwrap_or_default() * 1024
+}
+
+/// A model's name that no other test's processes have in their command lines.
+#[must_use]
+pub fn unique() -> String {
+    format!("m-{:016x}", fastrand::u64(..))
+}
+
+/// Process ids of a model's servers, without their supervisors.
+#[must_use]
+pub fn servers_of(model: &str) -> Vec<i32> {
+    let supervisors = processes_with("__supervise");
+    let all = processes_with(model).into_iter();
+    all.filter(|pid| !supervisors.contains(pid)).collect()
 }
 
 /// Process ids of everything whose command line contains `mark`.

@@ -11,16 +11,11 @@ use tailback_tests::{
     eventually,
     http::{Client, request},
     load::under_load,
-    process::{Tailback, processes_with, tailback},
+    process::{Tailback, processes_with, servers_of, tailback, unique},
     upstream::{Upstream, never_ready_manifest},
 };
 
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
-
-/// A model's name that no other test's processes have in their command lines.
-fn unique() -> String {
-    format!("m-{:016x}", fastrand::u64(..))
-}
 
 /// The model `name` on a server of its own that runs `command`.
 fn manifests(name: &str, command: &str, process: &str, model: &str) -> String {
@@ -55,22 +50,6 @@ fn sample(milliseconds: u32) -> String {
     format!(
         "[sample-server, --port, '{{port}}', --model, '{{model}}', --service-time-ms, '{milliseconds}']"
     )
-}
-
-/// The sample servers of a model: not their supervisors.
-fn servers_of(model: &str) -> Vec<i32> {
-    let supervisors = processes_with("__supervise");
-    processes_with(model)
-        .into_iter()
-        .filter(|pid| !supervisors.contains(pid))
-        .collect()
-}
-
-fn failure(proxy: &Tailback, model: &str) -> String {
-    proxy.model(model)["replicas"]["failure"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 #[test]
@@ -132,7 +111,7 @@ fn server_that_never_gets_ready_is_said_to_be_so() {
         (503, Some("1"))
     );
     eventually("a failure that says why", || {
-        let why = failure(&proxy, &model);
+        let why = proxy.failure(&model);
         why.contains("startSeconds") && why.contains("cannot connect")
     });
     // It has its answer a moment before that is in the books.
@@ -150,7 +129,7 @@ fn server_that_ends_at_once_is_tried_again_ever_more_slowly() {
     eventually("several failures", || {
         proxy.log().matches("exited with status 3").count() >= 3
     });
-    let why = failure(&proxy, &model);
+    let why = proxy.failure(&model);
     assert!(
         why.contains("exited with status 3") && why.contains("no such weights"),
         "{why}"
@@ -176,7 +155,7 @@ fn command_that_does_not_exist_is_named() {
     let command = "[no-such-model-server, '{port}']";
     let proxy = Tailback::start(&manifests(&model, command, "", ""), &[]);
     eventually("a failure that says why", || {
-        failure(&proxy, &model).contains("no-such-model-server")
+        proxy.failure(&model).contains("no-such-model-server")
     });
 }
 

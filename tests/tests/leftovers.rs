@@ -10,7 +10,7 @@ use nix::{
 };
 use tailback_tests::{
     eventually,
-    process::{Tailback, processes_with},
+    process::{Tailback, processes_with, unique},
 };
 
 /// What each replica leaves running: see [`manifests`].
@@ -47,10 +47,6 @@ spec:
   {more}
 "
     )
-}
-
-fn unique() -> String {
-    format!("m-{:016x}", fastrand::u64(..))
 }
 
 /// With a group for each replica where there can be one here; else, and in any case once

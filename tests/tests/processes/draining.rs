@@ -9,10 +9,10 @@ use nix::{
 use tailback_tests::{
     eventually,
     http::{Client, request},
-    process::Tailback,
+    process::{Tailback, servers_of, unique},
 };
 
-use super::{BODY, ask, manifests, path, python, sample, servers_of, unique};
+use super::{BODY, ask, manifests, path, python, sample};
 
 #[test]
 fn a_busy_replica_drains_until_its_last_request_and_is_taken_back_when_it_is_needed() {

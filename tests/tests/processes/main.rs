@@ -6,14 +6,10 @@ mod starting;
 
 use tailback_tests::{
     http::{Client, request},
-    process::{Tailback, processes_with},
+    process::Tailback,
 };
 
 const BODY: &[u8] = include_bytes!("../../../examples/infer.json");
-
-fn unique() -> String {
-    format!("m-{:016x}", fastrand::u64(..))
-}
 
 /// The model `name` on a server of processes.
 fn manifests(name: &str, process: &str, model: &str) -> String {
@@ -50,20 +46,6 @@ fn python(program: &str, arguments: &str) -> String {
         "command:\n- python3\n- -c\n- |\n  {}\n- '{{port}}'\n{arguments}",
         program.trim().replace('\n', "\n  ")
     )
-}
-
-fn servers_of(model: &str) -> Vec<i32> {
-    let supervisors = processes_with("__supervise");
-    let all = processes_with(model).into_iter();
-    all.filter(|pid| !supervisors.contains(pid)).collect()
-}
-
-fn failure(proxy: &Tailback, model: &str) -> String {
-    let page = proxy.model(model);
-    page["replicas"]["failure"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 fn path(model: &str) -> String {

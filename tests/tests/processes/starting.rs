@@ -6,9 +6,13 @@ use std::{
 };
 
 use nix::{sys::signal::Signal, unistd::Uid};
-use tailback_tests::{eventually, http::Client, process::Tailback};
+use tailback_tests::{
+    eventually,
+    http::Client,
+    process::{Tailback, servers_of, unique},
+};
 
-use super::{BODY, ask, failure, manifests, path, python, sample, servers_of, unique};
+use super::{BODY, ask, manifests, path, python, sample};
 
 /// Answers `GET` by one write and closes: 503 while it loads, 200 then, as Python's and
 /// llama.cpp's servers do. Other answers are `DATA`, in pieces of one byte.
@@ -34,12 +38,14 @@ fn a_server_that_closes_behind_its_answer_gets_ready_and_until_then_it_is_said_w
     let process = python(CLOSES, &format!("- '1.5'\n- {model}\nready: /health"));
     let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
     eventually("what the probe got", || {
-        failure(&proxy, &model).contains("GET /health answered 503 Service Unavailable")
+        proxy
+            .failure(&model)
+            .contains("GET /health answered 503 Service Unavailable")
     });
     let failing = format!("tailback_model_failing{{model=\"{model}\"}}");
     assert_eq!(proxy.metric(&failing), 0.0, "a start is no failure");
     eventually("it to be ready", || proxy.ready(&model) == 1);
-    assert_eq!(failure(&proxy, &model), "");
+    assert_eq!(proxy.failure(&model), "");
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn a_user_or_folder_that_is_not_there_is_named() {
         let model = unique();
         let process = format!("{}\n{setting}", sample(0));
         let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
-        eventually(setting, || failure(&proxy, &model).contains(named));
+        eventually(setting, || proxy.failure(&model).contains(named));
     }
 }
 
@@ -199,7 +205,7 @@ fn a_corrected_command_starts_at_once_after_a_crash_loop() {
         mended.elapsed(),
         proxy.log()
     );
-    assert_eq!(failure(&proxy, &model), "");
+    assert_eq!(proxy.failure(&model), "");
 }
 
 #[test]
