@@ -73,10 +73,16 @@ impl Reachability {
         }
     }
 
-    /// Waits for the end of an outage that goes on, or of the next one.
-    pub(crate) async fn back(&self) {
-        // We keep the sender: there is no error.
-        let _ = self.over.subscribe().changed().await;
+    /// The end of the outage that goes on, or of the next one: from this call on, whenever it
+    /// is waited for.
+    pub(crate) fn back(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut over = self.over.subscribe();
+        async move {
+            if over.changed().await.is_err() {
+                // The cluster is gone, and nobody will answer.
+                std::future::pending().await
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Outage>> {
@@ -111,6 +117,10 @@ mod tests {
         reach.answered();
         assert_eq!(said(&reach), None);
         waits.await;
+        reach.failed("again");
+        let before = reach.back();
+        reach.answered();
+        before.await;
         let next = reach.back();
         tokio::pin!(next);
         reach.answered();

@@ -242,11 +242,13 @@ struct Wait {
 
 impl Wait {
     async fn over(&self, cluster: &Cluster) {
+        // From now on: the API server may answer somebody during the first wait.
+        let back = cluster.reachability().back();
         tokio::select! {
             () = sleep(self.time) => {}
             () = async {
                 sleep(FIRST_WAIT).await;
-                cluster.reachability().back().await;
+                back.await;
             }, if self.outage => {}
         }
     }
@@ -275,9 +277,10 @@ impl Failures {
         self.last = Some(now);
         let wait = FIRST_WAIT.saturating_mul(1 << self.in_a_row.min(16));
         self.in_a_row += 1;
-        let wait = wait.min(LONGEST_WAIT).max(after.unwrap_or_default());
+        let spread = 1.0 + 0.5 * fastrand::f64();
+        let after = after.unwrap_or_default().mul_f64(spread);
         Wait {
-            time: wait.mul_f64(1.0 + 0.5 * fastrand::f64()),
+            time: wait.mul_f64(spread).min(LONGEST_WAIT).max(after),
             outage,
         }
     }
