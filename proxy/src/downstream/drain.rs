@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, task::Context};
 
-use pingora_core::server::ShutdownWatch;
+use pingora::server::ShutdownWatch;
 
 use super::lifecycle::Lifecycle;
 use crate::exchange::Connection;

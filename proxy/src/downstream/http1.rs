@@ -14,7 +14,7 @@ use std::{
 use http::{HeaderValue, StatusCode, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use pingora_core::{protocols::Stream, server::ShutdownWatch};
+use pingora::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{

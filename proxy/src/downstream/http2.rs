@@ -18,7 +18,7 @@ use h2::{
     server::{Builder, SendResponse},
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EXPECT};
-use pingora_core::{protocols::Stream, server::ShutdownWatch};
+use pingora::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 
 use super::{

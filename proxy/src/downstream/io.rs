@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use pingora_core::protocols::Stream;
+use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{

@@ -16,7 +16,7 @@ mod tunnel;
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+use pingora::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
 use tailback_config::{Limits, Timeouts};
 use tokio_rustls::TlsAcceptor;

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
-use pingora_core::protocols::{Stream, l4};
+use pingora::protocols::{Stream, l4};
 
 use crate::net::keep_alive::watch_host;
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use pingora_core::{protocols::Stream, server::ShutdownWatch};
+use pingora::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 

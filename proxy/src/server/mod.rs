@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
-use pingora_core::{
+use pingora::{
     listeners::{L4BufferSettings, ListenerConfig},
     server::{RunArgs, Server, configuration::ServerConf},
     services::listening::Service,
