@@ -1,4 +1,6 @@
-//! The log: to standard error, as text or JSON lines.
+//! The log: to standard error, as text or JSON lines. Logging never waits for a reader.
+
+mod lossy_stderr;
 
 use std::{
     io::{self, IsTerminal},
@@ -9,6 +11,8 @@ use serde::Serialize;
 use tailback_config::LogFormat;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+
+use self::lossy_stderr::LossyStderr;
 
 /// What libraries say at first: of themselves, not of what is served. What goes wrong
 /// in them is said by whoever asked them, once and with what it means. A filter that
@@ -27,7 +31,7 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     let ansi = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(|| LossyStderr);
     match format {
         LogFormat::Text => subscriber.with_target(false).with_ansi(ansi).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

@@ -71,6 +71,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "tailback_access_log_dropped_total",
         "Finished requests that could not be written to the access log."
     );
+    describe_counter!(
+        "tailback_log_dropped_total",
+        "Log lines that were dropped because standard error did not take them."
+    );
     // There from the beginning, so that the first one is an increase.
     for direction in ["up", "down"] {
         for outcome in ["accepted", "dry_run", "failed"] {

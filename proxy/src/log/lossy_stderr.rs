@@ -1,0 +1,152 @@
+//! Standard error for log lines. A line is dropped, and counted, rather than waited for
+//! where nobody reads standard error: neither a request nor a signal may wait for a reader.
+//!
+//! There is no thread and no queue in between, so that a line is out when the call
+//! returns, also just before the process ends. What the pipe, terminal or journal holds is
+//! the queue.
+
+use std::{
+    io::{self, Write},
+    os::fd::AsFd,
+    sync::{Mutex, PoisonError},
+};
+
+use metrics::counter;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+/// What a pipe that is ready takes at once, on every system (POSIX's `PIPE_BUF` is at
+/// least 512; Linux's is this).
+const PIECE: usize = 4096;
+/// How long the first line that finds no room waits for some, in milliseconds: a reader
+/// that is only slow loses nothing. Once a line is dropped, the next ones do not wait.
+const PATIENCE: u8 = 50;
+
+static STDERR: Mutex<LossyWriter<io::Stderr>> = Mutex::new(LossyWriter::new());
+
+/// Writes to standard error, one line a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LossyStderr;
+
+impl Write for LossyStderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut writer = STDERR.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = writer.write_line(&mut io::stderr(), line);
+        if dropped > 0 {
+            counter!("tailback_log_dropped_total").increment(dropped);
+        }
+        // An error would be reported on standard error.
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is known of a file that may not take more.
+#[derive(Debug)]
+struct LossyWriter<W> {
+    /// Lines that were dropped since the last one that was written.
+    dropped: u64,
+    /// The last line was written in part.
+    torn: bool,
+    file: std::marker::PhantomData<fn(W)>,
+}
+
+impl<W: Write + AsFd> LossyWriter<W> {
+    const fn new() -> Self {
+        Self {
+            dropped: 0,
+            torn: false,
+            file: std::marker::PhantomData,
+        }
+    }
+
+    /// Writes the line, and before it how many are missing. Returns how many lines were
+    /// dropped by this call: 0 or 1.
+    fn write_line(&mut self, file: &mut W, line: &[u8]) -> u64 {
+        if self.dropped > 0 {
+            let missing = format!(
+                "{}{} log lines were dropped: standard error did not take them\n",
+                if self.torn { "\n" } else { "" },
+                self.dropped
+            );
+            if !self.write_pieces(file, missing.as_bytes()) {
+                self.dropped += 1;
+                return 1;
+            }
+            self.dropped = 0;
+        }
+        if self.write_pieces(file, line) {
+            return 0;
+        }
+        self.dropped += 1;
+        1
+    }
+
+    /// Whether all of it was written.
+    fn write_pieces(&mut self, file: &mut W, text: &[u8]) -> bool {
+        for (index, piece) in text.chunks(PIECE).enumerate() {
+            let patience = if self.dropped == 0 { PATIENCE } else { 0 };
+            if !ready(file, patience) || file.write_all(piece).is_err() {
+                self.torn |= index > 0;
+                return false;
+            }
+        }
+        self.torn = false;
+        true
+    }
+}
+
+/// Whether the file takes a piece without waiting for longer than this.
+fn ready(file: &impl AsFd, milliseconds: u8) -> bool {
+    let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+    loop {
+        match poll(&mut files, PollTimeout::from(milliseconds)) {
+            Ok(ready) => return ready > 0,
+            Err(Errno::EINTR) => {}
+            // Not a file that can be waited for: then it does not make us wait.
+            Err(_) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, os::unix::net::UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_reads_is_dropped_counted_and_said_once_there_is_room() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut writer = LossyWriter::new();
+        let line = format!("{}\n", "x".repeat(999));
+        let mut written = 0;
+        while writer.write_line(&mut ours, line.as_bytes()) == 0 {
+            written += 1;
+        }
+        assert_eq!(writer.write_line(&mut ours, line.as_bytes()), 1);
+
+        let mut read = vec![0; written * line.len()];
+        theirs.read_exact(&mut read).unwrap();
+        assert!(read.chunks(line.len()).all(|one| one == line.as_bytes()));
+
+        assert_eq!(writer.write_line(&mut ours, b"next\n"), 0);
+        let expected = "2 log lines were dropped: standard error did not take them\nnext\n";
+        let mut read = vec![0; expected.len()];
+        theirs.read_exact(&mut read).unwrap();
+        assert_eq!(String::from_utf8(read).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_error() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let mut writer = LossyWriter::new();
+        assert_eq!(writer.write_line(&mut ours, b"line\n"), 1);
+    }
+}
