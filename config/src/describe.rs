@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
-    Config, Endpoint, HostHeader, Kind, Model, Origin, Protocol, RateLimit, RequestTimeouts,
-    Server, Setting,
+    Config, Endpoint, HostHeader, Kind, LoadBalancing, Model, Origin, Protocol, RateLimit,
+    RequestTimeouts, Server, Setting,
 };
 
 /// One line of a table: setting, value, where from.
@@ -177,9 +177,13 @@ fn server_row(server: &Server, origin: String) -> Row {
         Protocol::Auto => String::new(),
         other => format!(", protocol {}", other.as_str()),
     };
+    let balancing = match server.load_balancing {
+        LoadBalancing::PowerOfTwo => String::new(),
+        other => format!(", loadBalancing {}", other.as_str()),
+    };
     (
         "server",
-        format!("{}: {how}{protocol}{host}", server.name),
+        format!("{}: {how}{protocol}{host}{balancing}", server.name),
         origin,
     )
 }

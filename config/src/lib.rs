@@ -65,7 +65,8 @@ pub use process_spec::{
 };
 pub use seldon::SeldonSpec;
 pub use server::{
-    Endpoint, HostHeader, Kind, Protocol, Replication, Server, StaticSpec, UpstreamTls,
+    Endpoint, HostHeader, Kind, LoadBalancing, Protocol, Replication, Server, StaticSpec,
+    UpstreamTls,
 };
 pub use store::{Reloaded, Store};
 pub use template::Template;

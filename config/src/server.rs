@@ -26,6 +26,8 @@ pub struct Server {
     pub protocol: Protocol,
     /// What its replicas are told as the host.
     pub host_header: HostHeader,
+    /// Which of a model's replicas a request goes to.
+    pub load_balancing: LoadBalancing,
     /// How its replicas are run.
     pub kind: Kind,
     /// What its models use where they set nothing themselves.
@@ -57,6 +59,18 @@ pub enum HostHeader {
     Upstream,
     /// This one.
     Given(String),
+}
+
+/// Which of a model's replicas a request goes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoadBalancing {
+    /// `powerOfTwo`: of two picked at random, the one with fewer requests.
+    #[default]
+    PowerOfTwo,
+    /// `leastRequest`: of all, the one with the fewest requests.
+    LeastRequest,
+    /// `roundRobin`: one after the other.
+    RoundRobin,
 }
 
 /// How a server's replicas are run.
@@ -239,6 +253,23 @@ impl Protocol {
             .iter()
             .copied()
             .find(|protocol| protocol.as_str() == text)
+    }
+}
+
+// === impl LoadBalancing ===
+
+impl LoadBalancing {
+    /// Every strategy, in the order the documentation lists them.
+    pub const ALL: [Self; 3] = [Self::PowerOfTwo, Self::LeastRequest, Self::RoundRobin];
+
+    /// As it is written in manifests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PowerOfTwo => "powerOfTwo",
+            Self::LeastRequest => "leastRequest",
+            Self::RoundRobin => "roundRobin",
+        }
     }
 }
 

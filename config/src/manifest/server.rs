@@ -3,7 +3,9 @@
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::{kubernetes, overrides, process, seldon, static_endpoints, webhook};
 use crate::suggest::hint;
-use crate::{Endpoint, Env, HostHeader, Kind, ObjectLocation, Origin, Protocol, Server};
+use crate::{
+    Endpoint, Env, HostHeader, Kind, LoadBalancing, ObjectLocation, Origin, Protocol, Server,
+};
 
 /// The ways to run replicas.
 const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
@@ -27,6 +29,11 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
     let host_header = spec
         .get("hostHeader")
         .map_or(Some(HostHeader::default()), |value| read_host(&value));
+    let load_balancing = spec
+        .get("loadBalancing")
+        .map_or(Some(LoadBalancing::default()), |value| {
+            read_load_balancing(&value)
+        });
     let kind = read_kind(spec, &place, env);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
@@ -46,6 +53,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         max_replicas,
         protocol,
         host_header: host_header?,
+        load_balancing: load_balancing?,
         kind,
         overrides,
     })
@@ -104,6 +112,18 @@ fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
         value.wrong(&format!("auto, http1, h2c or h2{hint}"));
     }
     protocol
+}
+
+fn read_load_balancing(value: &Value<'_>) -> Option<LoadBalancing> {
+    let text = value.text()?;
+    let strategy = LoadBalancing::ALL
+        .into_iter()
+        .find(|strategy| strategy.as_str() == text);
+    if strategy.is_none() {
+        let hint = hint(&text, LoadBalancing::ALL.map(|strategy| strategy.as_str()));
+        value.wrong(&format!("powerOfTwo, leastRequest or roundRobin{hint}"));
+    }
+    strategy
 }
 
 /// `pass`, `upstream`, or a host.

@@ -1,7 +1,7 @@
 //! Admission: a request gets a replica, or waits in line for one.
 //!
 //! A [`Pool`] has a model's ready replicas and the line of held requests. A
-//! request takes the less busy of two random replicas ([`balance`]). If none
+//! request takes one that its server's strategy chooses ([`balance`]). If none
 //! has room, or others wait already, it is held (`hold_queue`): first come, first
 //! served, bounded in number and time.
 

@@ -13,7 +13,7 @@ use send_wrapper::SendWrapper;
 use tailback_scaler::ledger::Ledger;
 
 use crate::{
-    admission::Pool,
+    admission::{Pool, balance::Balancer},
     exchange::{Account, AccountRef},
     models::{Model, RouteTable, SharedRoutes},
     protocol::route::names_in_path,
@@ -29,6 +29,8 @@ pub struct WorkerModel {
     pub account: AccountRef,
     /// Its replicas.
     pub pool: Rc<WorkerPool>,
+    /// How one of them is chosen.
+    pub balancer: Balancer,
 }
 
 /// What leads from a request to its model and its ledger.
@@ -114,6 +116,7 @@ impl WorkerRoutes {
                     }),
                     model: model.clone(),
                     pool: own_pool(&model.pool),
+                    balancer: Balancer::new(model.config.server.load_balancing),
                 };
                 (name.clone(), ModelRef(Rc::new(own)))
             })

@@ -4,7 +4,7 @@ use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
 use super::{Pipeline, upstream_request::UpstreamRequest};
 use crate::{
-    admission::{NotQueued, balance},
+    admission::NotQueued,
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
     protocol::error::ProxyError,
@@ -35,7 +35,7 @@ pub(super) async fn admit(
     // Who comes now does not overtake who waits.
     if !model.pool.shared().has_waiters() {
         let replicas = model.pool.replicas();
-        if let Some(i) = balance::take(&replicas, now) {
+        if let Some(i) = model.balancer.take(&replicas, now) {
             reservation.clear();
             let permit = Permit::taken(model.pool.clone(), replicas[i].clone());
             return Ok(Admitted::Permit(permit));

@@ -195,7 +195,10 @@ pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
             },
             () = async {
                 while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
-            } => tracing::warn!("asked again to stop: not waiting any longer"),
+            } => {
+                let (in_flight, connections) = inside(&routes, &lifecycle);
+                tracing::warn!(in_flight, connections, "second signal received: stopping without waiting for these requests");
+            }
         }
         lifecycle.stop();
         routes.current().close_pools();

@@ -283,3 +283,25 @@ fn a_server_says_what_its_replicas_are_told_as_the_host() {
         );
     }
 }
+
+#[test]
+fn a_server_says_how_requests_are_spread_over_replicas() {
+    use crate::LoadBalancing;
+    for strategy in LoadBalancing::ALL {
+        let config = parse(&with_server(
+            &format!("loadBalancing: {}", strategy.as_str()),
+            "",
+        ));
+        assert_eq!(config.models["m"].server.load_balancing, strategy);
+        let told = format!("loadBalancing {}", strategy.as_str());
+        assert_eq!(
+            crate::describe(&config).contains(&told),
+            strategy != LoadBalancing::default()
+        );
+    }
+    let config = parse(&with_server("", ""));
+    assert_eq!(
+        config.models["m"].server.load_balancing,
+        LoadBalancing::PowerOfTwo
+    );
+}

@@ -1,0 +1,33 @@
+//! Least request: of all replicas, the one with the fewest requests in flight. As even as can be,
+//! at a cost that grows with the number of replicas.
+
+use std::borrow::Borrow;
+
+use tailback_scaler::{clock::Nanos, replica::Replica};
+
+use super::Strategy;
+
+/// The least busy of all; of several, any.
+#[derive(Debug, Default)]
+pub struct LeastRequest;
+
+impl Strategy for LeastRequest {
+    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
+        // From another one each time, so that workers that look at once do not all find the same.
+        let first = fastrand::usize(..replicas.len());
+        let of = |i: usize| replicas[i].borrow();
+        let by_load = |&i: &usize| (of(i).is_ejected(now), of(i).in_flight());
+        // Another worker may take the last permit of what was found: it is full then, and not
+        // found again.
+        for _ in 0..replicas.len() {
+            let least = (first..replicas.len())
+                .chain(0..first)
+                .filter(|&i| of(i).has_room())
+                .min_by_key(by_load)?;
+            if of(least).try_take() {
+                return Some(least);
+            }
+        }
+        None
+    }
+}

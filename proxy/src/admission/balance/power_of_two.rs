@@ -1,0 +1,52 @@
+//! Power of two choices: of two replicas picked at random, the one with fewer
+//! requests in flight (Mitzenmacher, "The Power of Two Choices in Randomized
+//! Load Balancing", 2001). Nearly as even as looking at all, at the cost of two.
+
+use std::borrow::Borrow;
+
+use tailback_scaler::{clock::Nanos, replica::Replica};
+
+use super::{LeastRequest, Strategy};
+
+/// The less busy of two; where that one has no room, the least busy of all.
+#[derive(Debug, Default)]
+pub struct PowerOfTwo;
+
+impl Strategy for PowerOfTwo {
+    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
+        let (a, b) = two_of(replicas.len());
+        let of = |i: usize| replicas[i].borrow();
+        let less_busy = if of(b).in_flight() < of(a).in_flight() {
+            b
+        } else {
+            a
+        };
+        if !of(less_busy).is_ejected(now) && of(less_busy).try_take() {
+            return Some(less_busy);
+        }
+        LeastRequest.take(replicas, now)
+    }
+}
+
+/// Two different positions below `n`, which is at least 2.
+fn two_of(n: usize) -> (usize, usize) {
+    let a = fastrand::usize(..n);
+    let b = fastrand::usize(..n - 1);
+    (a, if b >= a { b + 1 } else { b })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::two_of;
+
+    #[test]
+    fn the_two_differ_and_every_pair_comes_up() {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let (a, b) = two_of(3);
+            assert!(a != b && a < 3 && b < 3);
+            seen.insert((a, b));
+        }
+        assert_eq!(seen.len(), 6);
+    }
+}

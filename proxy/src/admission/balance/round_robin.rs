@@ -1,0 +1,52 @@
+//! Round robin: one replica after the other, whatever they have in flight. Each gets the same
+//! number of requests, which is even only where all take about as long.
+
+use std::{borrow::Borrow, cell::Cell};
+
+use tailback_scaler::{clock::Nanos, replica::Replica};
+
+use super::Strategy;
+
+/// The next in turn that has room.
+#[derive(Debug)]
+pub struct RoundRobin {
+    /// Whose turn it is, modulo the number of replicas.
+    next: Cell<usize>,
+}
+
+impl Default for RoundRobin {
+    /// At any of them: workers that begin at once do not all begin at the first.
+    fn default() -> Self {
+        Self {
+            next: Cell::new(fastrand::usize(..)),
+        }
+    }
+}
+
+impl Strategy for RoundRobin {
+    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
+        let first = self.next.get() % replicas.len();
+        let in_turn = || (first..replicas.len()).chain(0..first);
+        let of = |i: usize| replicas[i].borrow();
+        let taken = in_turn()
+            .find(|&i| !of(i).is_ejected(now) && of(i).try_take())
+            .or_else(|| in_turn().find(|&i| of(i).try_take()))?;
+        self.next.set(taken + 1);
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_turn_and_full_ones_are_passed_over() {
+        let replicas = [3, 1, 3].map(|limit| Replica::new("m", "h:1", Some(limit)));
+        let strategy = RoundRobin { next: Cell::new(0) };
+        let order: Vec<_> = (0..7)
+            .filter_map(|_| strategy.take(&replicas.each_ref(), Nanos(0)))
+            .collect();
+        assert_eq!(order, [0, 1, 2, 0, 2, 0, 2]);
+    }
+}
