@@ -220,13 +220,13 @@ async fn within_limits<T>(
 }
 
 fn fail(error: &ProxyError, exchange: Option<Exchange>, state: &Rc<StreamState>) -> Answer {
-    let api = state.api.get();
+    let (api, details) = (state.api.get(), error.details());
     let exchange = exchange.map(|mut exchange| {
         exchange.set_status(match api {
-            ApiProtocol::Grpc => ResponseStatus::Grpc(error.code()),
-            ApiProtocol::Inference | ApiProtocol::OpenAi => ResponseStatus::Http(error.status()),
+            ApiProtocol::Grpc => ResponseStatus::Grpc(details.code),
+            ApiProtocol::Inference | ApiProtocol::OpenAi => ResponseStatus::Http(details.status),
         });
-        if let Some(outcome) = error.outcome() {
+        if let Some(outcome) = details.outcome {
             exchange.set_outcome(outcome);
         }
         exchange

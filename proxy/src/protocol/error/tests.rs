@@ -115,7 +115,8 @@ fn the_reference_lists_every_error_with_status_code_and_outcome() {
     let page = fs::read_to_string(page).unwrap();
     for error in samples() {
         is_sampled(&error);
-        let message = format!("`{}`", error.message());
+        let said = error.details();
+        let message = format!("`{}`", said.message);
         let row = page.lines().find(|line| line.contains(&message));
         let row = row.unwrap_or_else(|| panic!("{message} is not in errors.md"));
         if matches!(error, ProxyError::Unnamed(_)) {
@@ -124,11 +125,12 @@ fn the_reference_lists_every_error_with_status_code_and_outcome() {
         // Over HTTP/1.1 there is no gRPC status to give.
         let code = match error {
             ProxyError::GrpcNeedsHttp2 => "–".to_owned(),
-            _ => format!("`{}`", error.code().label()),
+            _ => format!("`{}`", said.code.label()),
         };
-        let outcome = error.outcome();
-        let outcome = outcome.map_or_else(|| "–".to_owned(), |o| format!("`{}`", o.label()));
-        let expected = format!("| {} | {code} | {outcome} | ", error.status().as_u16());
+        let outcome = said
+            .outcome
+            .map_or_else(|| "–".to_owned(), |o| format!("`{}`", o.label()));
+        let expected = format!("| {} | {code} | {outcome} | ", said.status.as_u16());
         assert!(row.starts_with(&expected), "expected {expected} in {row}");
     }
 }

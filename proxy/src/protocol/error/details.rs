@@ -1,0 +1,232 @@
+//! What is said and counted of each [`ProxyError`]: one place for each, held against
+//! `docs/reference/errors.md` by a test.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use super::ProxyError;
+use crate::{
+    protocol::peek::Fault,
+    status::{GrpcCode, Outcome},
+};
+
+/// One error, as callers get it and as it is counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorDetails {
+    /// Its status in HTTP.
+    pub status: StatusCode,
+    /// Its status in gRPC.
+    pub code: GrpcCode,
+    /// How a request that arrived for a model and fails so is counted; `None` for failures before
+    /// arrival.
+    pub outcome: Option<Outcome>,
+    /// What the caller is told.
+    pub message: Cow<'static, str>,
+    /// Seconds after which it makes sense to try again.
+    pub retry_after: Option<u32>,
+}
+
+impl ErrorDetails {
+    fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
+    }
+}
+
+/// Those of an error without a time to try again.
+fn says(
+    status: StatusCode,
+    code: GrpcCode,
+    outcome: Option<Outcome>,
+    message: impl Into<Cow<'static, str>>,
+) -> ErrorDetails {
+    ErrorDetails {
+        status,
+        code,
+        outcome,
+        message: message.into(),
+        retry_after: None,
+    }
+}
+
+impl ProxyError {
+    /// All that is said of it.
+    #[must_use]
+    pub fn details(&self) -> ErrorDetails {
+        use {GrpcCode as Code, Outcome::*, StatusCode as Status};
+        match self {
+            Self::UnknownModel(name) => says(
+                Status::NOT_FOUND,
+                Code::NotFound,
+                None,
+                format!("model {name:?} is not served here"),
+            ),
+            Self::NoModel => says(
+                Status::NOT_FOUND,
+                Code::InvalidArgument,
+                None,
+                "no model is named: use /v2/models/{name}/infer, a path below /v1 with the model in \
+                 its body, or the header seldon-model",
+            ),
+            Self::BadModelHeader => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                "the header seldon-model must name exactly one model",
+            ),
+            Self::BadHost => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                "a request must name exactly one host: in Host, or in :authority of HTTP/2",
+            ),
+            Self::BadLength => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                "a request must have one content-length at most",
+            ),
+            // Counted only where it is found in the rest of a body whose model is known.
+            Self::Unnamed(fault) => says(
+                match fault {
+                    Fault::TooFar(_) | Fault::Bomb => Status::PAYLOAD_TOO_LARGE,
+                    Fault::UnknownCoding => Status::UNSUPPORTED_MEDIA_TYPE,
+                    _ => Status::BAD_REQUEST,
+                },
+                Code::InvalidArgument,
+                Some(Refused),
+                fault.to_string(),
+            ),
+            Self::GrpcNeedsHttp2 => says(
+                Status::HTTP_VERSION_NOT_SUPPORTED,
+                Code::InvalidArgument,
+                None,
+                "gRPC needs HTTP/2",
+            ),
+            Self::NoMethod => says(
+                Status::NOT_IMPLEMENTED,
+                Code::Unimplemented,
+                None,
+                "the method is not offered here; methods of other services need the metadata \
+                 seldon-model",
+            ),
+            Self::Repository => says(
+                Status::NOT_IMPLEMENTED,
+                Code::Unimplemented,
+                None,
+                "models are loaded and unloaded by the manifests, not by requests",
+            ),
+            Self::NoGrpc { model } => says(
+                Status::NOT_IMPLEMENTED,
+                Code::Unimplemented,
+                Some(Refused),
+                format!("the server of model {model:?} speaks HTTP/1.1 only, so no gRPC"),
+            ),
+            Self::WrongProtocol { model } => says(
+                Status::BAD_GATEWAY,
+                Code::Internal,
+                Some(Unreachable),
+                format!("the replica of model {model:?} does not speak its server's protocol"),
+            ),
+            Self::Connect => says(
+                Status::METHOD_NOT_ALLOWED,
+                Code::InvalidArgument,
+                None,
+                "CONNECT is not supported",
+            ),
+            Self::NoRoom => says(
+                Status::TOO_MANY_REQUESTS,
+                Code::ResourceExhausted,
+                Some(QueueFull),
+                "overloaded: the requests that wait leave no room for another's body; try again \
+                 later",
+            )
+            .retry_after(1),
+            Self::QueueFull { model, limit } => says(
+                Status::TOO_MANY_REQUESTS,
+                Code::ResourceExhausted,
+                Some(QueueFull),
+                format!(
+                    "model {model:?} is overloaded: {limit} requests wait already; try again later"
+                ),
+            )
+            .retry_after(1),
+            Self::HeldTooLong {
+                model,
+                seconds,
+                retry_after,
+            } => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                Some(HeldTooLong),
+                format!(
+                    "no replica of model {model:?} was ready and had room within {seconds} s; try \
+                     again later"
+                ),
+            )
+            .retry_after(*retry_after),
+            Self::SwitchedOff { model } => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                Some(Unreachable),
+                format!("model {model:?} is switched off: its manifest says replicas: 0"),
+            ),
+            Self::ShuttingDown => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                Some(Drained),
+                "this proxy is shutting down; try again",
+            )
+            .retry_after(1),
+            Self::Unreachable { model } => says(
+                Status::BAD_GATEWAY,
+                Code::Unavailable,
+                Some(Unreachable),
+                format!("no replica of model {model:?} could be reached"),
+            )
+            .retry_after(1),
+            Self::UpstreamReset { model } => says(
+                Status::BAD_GATEWAY,
+                Code::Unavailable,
+                Some(UpstreamReset),
+                format!("the replica of model {model:?} closed the connection before it answered"),
+            ),
+            Self::UpstreamHeader { model } => says(
+                Status::BAD_GATEWAY,
+                Code::Internal,
+                Some(UpstreamReset),
+                format!(
+                    "the answer of model {model:?}'s replica has too many header fields, or too \
+                     large ones; TAILBACK_HEADER_MAX_FIELDS says how many are read"
+                ),
+            ),
+            Self::UpstreamSlow(limit) => says(
+                Status::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
+                Some(UpstreamSlow),
+                format!("the replica took longer than {} allows", limit.name()),
+            ),
+            Self::PastDeadline => says(
+                Status::GATEWAY_TIMEOUT,
+                Code::DeadlineExceeded,
+                Some(PastDeadline),
+                "the deadline set by grpc-timeout has passed",
+            ),
+            Self::CallerSlow => says(
+                Status::REQUEST_TIMEOUT,
+                Code::DeadlineExceeded,
+                Some(CallerSlow),
+                "the request's body took too long to arrive",
+            ),
+            Self::CallerGone => says(
+                Status::BAD_REQUEST,
+                Code::Cancelled,
+                Some(CallerGone),
+                "the request's body ended early",
+            ),
+        }
+    }
+}
