@@ -1,11 +1,17 @@
 //! The beginning of the drain, as a connection hears of it.
 
-use std::{future::Future, pin::Pin, task::Context};
+use std::{future::Future, pin::Pin, task::Context, time::Duration};
 
 use pingora::server::ShutdownWatch;
 
 use super::lifecycle::Lifecycle;
 use crate::exchange::Connection;
+
+/// Ready when the drain began `ago`.
+pub(super) async fn began(mut shutdown: ShutdownWatch, ago: Duration) {
+    let _ = shutdown.wait_for(|&draining| draining).await;
+    tokio::time::sleep(ago).await;
+}
 
 /// One connection's ear for the beginning of the drain.
 pub(super) struct Drain {
@@ -14,11 +20,9 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    pub(super) fn new(mut shutdown: ShutdownWatch) -> Self {
+    pub(super) fn new(shutdown: ShutdownWatch) -> Self {
         Self {
-            signal: Box::pin(async move {
-                let _ = shutdown.wait_for(|&draining| draining).await;
-            }),
+            signal: Box::pin(began(shutdown, Duration::ZERO)),
             awaited: false,
         }
     }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     exchange::body::Received,
-    exchange::{Connection, LINGER, Phase, StreamState, Watchdog},
+    exchange::{Connection, LINGER, Phase, RequestBodyState, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
     protocol::cors,
 };
@@ -70,32 +70,31 @@ pub(super) async fn serve<H: Handler>(
         builder.max_headers(downstream.settings.limits.header_fields);
     }
     let mut http = builder.serve_connection(io, service);
-    let mut watchdog = Watchdog::new(state.deadline());
+    let mut watchdog = Watchdog::new(state.deadline.at(&connection));
     let mut drain = Drain::new(shutdown.clone());
 
     let left = poll_fn(|cx| {
         if drain.begins(cx, &downstream.lifecycle, &connection) {
-            state.linger();
+            state.deadline.linger();
         }
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
                 // Also if the answer broke off: what came of it is out.
                 let is_out = ended.as_ref().map_or_else(hyper::Error::is_user, |()| true);
-                return Poll::Ready(is_out && state.body_unread.get());
+                return Poll::Ready(is_out && state.body.get() != RequestBodyState::Ended);
             }
             if connection.write_blocked.get() {
                 // hyper asks for no more of the answer. The request's body goes on,
                 // or each side could wait for the other.
                 on_its_way.drive(cx);
             }
-            if state.take_expired() {
+            if state.deadline.is_expired() {
                 // Nobody answered for it.
                 return Poll::Ready(false);
             }
-            if state.poll_over(&mut watchdog, cx).is_pending() {
+            if state.poll_expired(&mut watchdog, cx).is_pending() {
                 return Poll::Pending;
             }
-            state.expire();
             match state.phase() {
                 // Nothing to answer, or too late for it.
                 Phase::Idle | Phase::Head => return Poll::Ready(false),

@@ -3,7 +3,6 @@
 //! the connection ends its requests with it, at once.
 
 use std::{
-    cell::Cell,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
@@ -19,7 +18,6 @@ use h2::{
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EXPECT};
 use pingora::{protocols::Stream, server::ShutdownWatch};
-use tailback_scaler::clock::Nanos;
 
 use super::{
     Downstream, date,
@@ -29,7 +27,7 @@ use super::{
 };
 use crate::{
     exchange::{
-        Connection, LINGER, Phase, StreamState, Watchdog,
+        Connection, Deadline, Phase, StreamState, Watchdog,
         body::{BodyForwarder, ForwardError, Received},
     },
     net::{
@@ -93,18 +91,19 @@ async fn speak<H: Handler>(
     let mut streams = FuturesUnordered::new();
     // With no stream open, the connection is idle: until its first, for as long
     // as a header block may take.
-    let idle_until = Cell::new(Nanos::now() + downstream.settings.timeouts.header);
-    let mut watchdog = Watchdog::new(idle_until.get());
+    let idle = Deadline::new(Phase::Head, &connection);
+    let mut watchdog = Watchdog::new(idle.at(&connection));
     let mut drain = Drain::new(shutdown);
-    let mut busy = false;
 
     poll_fn(|cx| {
         if drain.begins(cx, &downstream.lifecycle, &connection) {
             h2.graceful_shutdown();
-            idle_until.set(Nanos::now() + LINGER);
+            idle.enter(Phase::Idle);
         }
         loop {
-            while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {}
+            while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {
+                idle.enter(Phase::Idle);
+            }
             // Also sends what the streams have written.
             match h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
@@ -115,21 +114,13 @@ async fn speak<H: Handler>(
             }
         }
         if !streams.is_empty() {
-            busy = true;
             // A caller that is not there any more takes its requests with it.
             let gone = pinger
                 .as_mut()
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
             return if gone { Poll::Ready(()) } else { Poll::Pending };
         }
-        if std::mem::take(&mut busy) {
-            let limit = match connection.is_closing() {
-                true => LINGER,
-                false => downstream.settings.timeouts.keep_alive,
-            };
-            idle_until.set(Nanos::now() + limit);
-        }
-        if watchdog.poll(cx, || idle_until.get()).is_pending() {
+        if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
             return Poll::Pending;
         }
         if connection.is_closing() {
@@ -138,8 +129,8 @@ async fn speak<H: Handler>(
         // The caller hears of it before the connection closes.
         connection.close_after_this();
         h2.graceful_shutdown();
-        idle_until.set(Nanos::now() + LINGER);
-        let _ = watchdog.poll(cx, || idle_until.get());
+        idle.enter(Phase::Idle);
+        let _ = watchdog.poll(cx, || idle.at(&connection));
         cx.waker().wake_by_ref();
         Poll::Pending
     })
@@ -154,7 +145,7 @@ async fn stream<H: Handler>(
     mut respond: SendResponse<Bytes>,
 ) {
     let state = Rc::new(StreamState::new(connection, Phase::Body));
-    let mut watchdog = Watchdog::new(state.deadline());
+    let mut watchdog = Watchdog::new(state.deadline.at(state.connection()));
     if request.headers().len() > downstream.settings.limits.header_fields {
         let _ = respond.send_response(too_many_fields(), true);
         return;
@@ -188,11 +179,10 @@ async fn stream<H: Handler>(
                 if let Poll::Ready(answer) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));
                 }
-                if state.poll_over(&mut watchdog, cx).is_pending() {
+                // The request finds that its time is up, and answers that.
+                if state.poll_expired(&mut watchdog, cx).is_pending() {
                     return Poll::Pending;
                 }
-                // The request finds that its time is up, and answers that.
-                state.expire();
             }
         })
         .await
@@ -226,7 +216,7 @@ async fn send<B: ResponseStream>(
             // The request's body goes on, or each side could wait for the other.
             forwarder.body().drive(cx);
         }
-        state.poll_over(&mut watchdog, cx).map(|()| None)
+        state.poll_expired(&mut watchdog, cx).map(|()| None)
     })
     .await;
     match sent {
@@ -236,10 +226,7 @@ async fn send<B: ResponseStream>(
         Some(Err(ForwardError::Body(_))) => {
             break_off(state, forwarder.stream(), Reason::INTERNAL_ERROR)
         }
-        None => {
-            state.expire();
-            break_off(state, forwarder.stream(), Reason::CANCEL);
-        }
+        None => break_off(state, forwarder.stream(), Reason::CANCEL),
     }
 }
 
@@ -247,9 +234,11 @@ async fn send<B: ResponseStream>(
 fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason) {
     if state.api.get() == ApiProtocol::Grpc {
         let broke_off = || "the answer broke off".to_owned();
-        let (status, message) = match state.body_fault.get() {
+        let (status, message) = match state.body.get().fault() {
             Some(fault) => (GrpcCode::InvalidArgument, fault.to_string()),
-            None if state.is_past_callers_limit() => (GrpcCode::DeadlineExceeded, broke_off()),
+            None if state.deadline.is_past_callers_limit() => {
+                (GrpcCode::DeadlineExceeded, broke_off())
+            }
             None => (GrpcCode::Unavailable, broke_off()),
         };
         let mut trailers = HeaderMap::new();

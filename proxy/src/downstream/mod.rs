@@ -139,7 +139,8 @@ async fn serve<H: Handler>(
             Ok(Ok(opened)) => opened,
             _ => return,
         },
-        () = drained(&downstream.lifecycle, shutdown.clone()) => return,
+        // While draining, who has sent nothing after a moment is not waited for.
+        () = drain::began(shutdown.clone(), LINGER) => return,
     };
     let timeouts = downstream.settings.timeouts.clone();
     let connection = Rc::new(Connection::new(timeouts, peer, version, scheme));
@@ -171,11 +172,4 @@ async fn open(
         None => detect::version(io).await?,
     };
     Ok((io, version, Scheme::Https))
-}
-
-/// While draining, who has sent nothing after a moment is not waited for.
-async fn drained(lifecycle: &Lifecycle, mut shutdown: ShutdownWatch) {
-    let _ = shutdown.wait_for(|&draining| draining).await;
-    debug_assert!(lifecycle.is_draining());
-    tokio::time::sleep(LINGER).await;
 }

@@ -15,6 +15,7 @@ use pingora::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
+use super::drain;
 use crate::{
     exchange::{Exchange, StreamState, Watchdog},
     net::Transport,
@@ -86,7 +87,7 @@ impl Tunnel {
             replica,
             mut exchange,
         } = self;
-        let (timeouts, limits) = (state.connection().timeouts(), state.limits());
+        let (timeouts, limits) = (state.connection().timeouts(), state.deadline.limits());
         let idle = Idle::new(limits.stream_idle);
         let ReplicaSide { io, permit } = match replica.await {
             Ok(replica) => replica,
@@ -100,7 +101,7 @@ impl Tunnel {
             },
             () = idle.passed() => Outcome::UpstreamSlow,
             () = after(limits.total) => Outcome::UpstreamSlow,
-            () = drained(shutdown, timeouts.tunnel_drain) => Outcome::Success,
+            () = drain::began(shutdown, timeouts.tunnel_drain) => Outcome::Success,
         };
         exchange.set_outcome(outcome);
         drop(permit);
@@ -191,10 +192,5 @@ async fn after(limit: Duration) {
     if limit == Duration::MAX {
         pending().await
     }
-    tokio::time::sleep(limit).await;
-}
-
-async fn drained(mut shutdown: ShutdownWatch, limit: Duration) {
-    let _ = shutdown.wait_for(|&draining| draining).await;
     tokio::time::sleep(limit).await;
 }

@@ -4,6 +4,7 @@
 mod accounting;
 pub mod body;
 mod connection;
+mod deadline;
 mod fair_share;
 mod request_body;
 mod stream;
@@ -15,8 +16,9 @@ pub(crate) use self::watchdog::Watchdog;
 pub use self::{
     accounting::{Account, AccountRef, Exchange, ReplicaHandle},
     connection::{Connection, Scheme, Written},
+    deadline::{Deadline, Phase},
     request_body::RequestBody,
-    stream::{Phase, StreamState},
+    stream::{RequestBodyState, StreamState},
 };
 
 /// While draining, an idle connection is closed after this: a caller that is

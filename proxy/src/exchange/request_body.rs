@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Phase, StreamState,
+    Phase, RequestBodyState, StreamState,
     body::{BodyError, PeekableBody},
 };
 
@@ -36,12 +36,17 @@ impl Body for RequestBody {
             Self::Stream(incoming, state) => {
                 ready!(state.poll_turn(cx));
                 let polled = Pin::new(&mut *incoming).poll_frame(cx);
-                state.body_awaited.set(polled.is_pending());
-                match &polled {
-                    Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {}
-                    Poll::Ready(None | Some(Ok(_))) => state.body_unread.set(false),
-                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-                }
+                state.body.set(match &polled {
+                    Poll::Pending => RequestBodyState::Awaited,
+                    Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {
+                        RequestBodyState::Unread
+                    }
+                    Poll::Ready(None | Some(Ok(_))) => RequestBodyState::Ended,
+                    Poll::Ready(Some(Err(BodyError::Unfit(fault)))) => {
+                        RequestBodyState::Broken(Some(*fault))
+                    }
+                    Poll::Ready(Some(Err(_))) => RequestBodyState::Broken(None),
+                });
                 match &polled {
                     // Also while the answer streams already: both ways move.
                     Poll::Ready(Some(Ok(frame))) => {
@@ -49,12 +54,6 @@ impl Body for RequestBody {
                         // Nobody asks again for the end of what has ended.
                         let all = state.phase() == Phase::Body && incoming.is_end_stream();
                         state.enter(if all { Phase::Response } else { state.phase() });
-                    }
-                    Poll::Ready(Some(Err(error))) => {
-                        state.body_broken.set(true);
-                        if let BodyError::Unfit(fault) = error {
-                            state.body_fault.set(Some(*fault));
-                        }
                     }
                     Poll::Ready(None) if state.phase() == Phase::Body => {
                         state.enter(Phase::Response)

@@ -1,4 +1,4 @@
-//! What is going on with one request, and until when that may take.
+//! What is going on with one request.
 //!
 //! Shared by the request, its bodies and whoever watches over it, all of one
 //! task. On HTTP/1.1, where one request follows the other, a connection has one
@@ -13,70 +13,56 @@ use std::{
 };
 
 use http::HeaderValue;
-use tailback_scaler::clock::Nanos;
 
-use super::{Connection, Exchange, LINGER, Watchdog, fair_share::FairShare};
+use super::{
+    Connection, Exchange, Watchdog,
+    deadline::{Deadline, Phase},
+    fair_share::FairShare,
+};
 use crate::{
-    limits::{Limit, RequestLimits},
     protocol::{ApiProtocol, peek::Fault},
     status::Outcome,
 };
 
-/// What is being done; each has its own time limit.
+/// How far a request's body has come from its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing, between requests: `keep_alive`.
-    Idle,
-    /// A request's header block is arriving: `header`.
-    Head,
-    /// The request waits for a replica: its hold deadline, kept elsewhere.
-    Held,
-    /// The request's body is arriving: `body` for each piece that is awaited of the caller, and
-    /// `stream_idle` for each that the replica is to take. Callers of gRPC may say nothing for as
-    /// long as that.
-    Body,
-    /// The request has been sent: `response_header`.
-    Response,
-    /// The response's header has come: `first_byte`.
-    FirstByte,
-    /// The response's body is on its way: `stream_idle` between two pieces, `body` where it is the
-    /// caller who takes none.
-    Streaming,
+pub enum RequestBodyState {
+    /// All of it, or there is none.
+    Ended,
+    /// Not to its end; it is not waited for at the moment.
+    Unread,
+    /// Not to its end: more of it is awaited of the caller.
+    Awaited,
+    /// It ended early, or is not what it must be.
+    Broken(Option<Fault>),
 }
 
 /// The state of one request and its answer.
 #[derive(Debug)]
 pub struct StreamState {
     connection: Rc<Connection>,
-    phase: Cell<Phase>,
-    /// The phase began, or made progress, since the deadline was set.
-    moved: Cell<bool>,
-    /// When that was, as of the last look at the deadline.
-    since: Cell<Nanos>,
-    deadline: Cell<Nanos>,
-    /// How long its replica may take.
-    limits: Cell<RequestLimits>,
-    /// When the request has to be over altogether.
-    total: Cell<Nanos>,
-    /// It was its caller who set `total`.
-    limited: Cell<bool>,
-    /// Time is up for the request; it has not noticed yet.
-    expired: Cell<bool>,
-    /// How its caller wants to be told what goes wrong.
-    pub api: Cell<ApiProtocol>,
-    /// The request's body is awaited.
-    pub body_awaited: Cell<bool>,
-    /// The request's body ended early, or was none.
-    pub body_broken: Cell<bool>,
-    /// The request's body is not what it must be.
-    pub body_fault: Cell<Option<Fault>>,
-    /// Not all of the request's body has been read.
-    pub body_unread: Cell<bool>,
-    /// The protocol that the caller wants to go over to.
-    pub upgrade: RefCell<Option<HeaderValue>>,
+    /// What is being done, and until when that may take.
+    pub deadline: Deadline,
+    /// The request's body.
+    pub body: Cell<RequestBodyState>,
     /// More of the answer is awaited of the replica.
     pub answer_awaited: Cell<bool>,
+    /// How its caller wants to be told what goes wrong.
+    pub api: Cell<ApiProtocol>,
+    /// The protocol that the caller wants to go over to.
+    pub upgrade: RefCell<Option<HeaderValue>>,
     share: FairShare,
+}
+
+impl RequestBodyState {
+    /// What is wrong with it, if it is not what it must be.
+    #[must_use]
+    pub fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Broken(fault) => fault,
+            Self::Ended | Self::Unread | Self::Awaited => None,
+        }
+    }
 }
 
 impl StreamState {
@@ -84,24 +70,21 @@ impl StreamState {
     #[must_use]
     pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
         Self {
-            limits: Cell::new(RequestLimits::without_model(connection.timeouts())),
-            since: Cell::new(Nanos(0)),
+            deadline: Deadline::new(phase, &connection),
             connection,
-            phase: Cell::new(phase),
-            moved: Cell::new(true),
-            deadline: Cell::new(Nanos(u64::MAX)),
-            total: Cell::new(Nanos(u64::MAX)),
-            limited: Cell::new(false),
-            expired: Cell::new(false),
-            api: Cell::default(),
-            body_awaited: Cell::new(false),
-            body_broken: Cell::new(false),
-            body_fault: Cell::new(None),
-            body_unread: Cell::new(false),
+            body: Cell::new(RequestBodyState::Ended),
             answer_awaited: Cell::new(false),
+            api: Cell::default(),
             upgrade: RefCell::default(),
             share: FairShare::default(),
         }
+    }
+
+    /// A request has begun, with a body that has, or has not, ended with its header.
+    pub fn begin(&self, body: RequestBodyState) {
+        self.body.set(body);
+        self.answer_awaited.set(false);
+        self.share.renew();
     }
 
     /// Bytes of a body have passed, either way.
@@ -129,33 +112,17 @@ impl StreamState {
     /// What is being done.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.phase.get()
-    }
-
-    /// A request has arrived at `now`, whose replica may take as long as `limits` say: its total
-    /// time runs, which its caller may have limited further.
-    pub fn begin(&self, now: Nanos, limits: RequestLimits, by_caller: Option<Duration>) {
-        let most = limits.total;
-        self.limits.set(limits);
-        self.limited
-            .set(by_caller.is_some_and(|limit| limit < most));
-        self.total.set(now + by_caller.unwrap_or(most).min(most));
-        self.body_broken.set(false);
-        self.body_fault.set(None);
-        self.answer_awaited.set(false);
-        self.share.renew();
-        self.moved.set(true);
+        self.deadline.phase()
     }
 
     /// Enters `phase`, or makes progress in it: its time limit starts anew.
     pub fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        self.moved.set(true);
+        self.deadline.enter(phase);
     }
 
     /// Bytes came in from the caller, on HTTP/1.1.
     pub fn received(&self) {
-        if self.phase.get() == Phase::Idle {
+        if self.phase() == Phase::Idle {
             self.enter(Phase::Head);
         }
     }
@@ -169,118 +136,56 @@ impl StreamState {
     /// The response has gone out: time for the next request, on HTTP/1.1.
     pub fn flushed(&self) {
         // With pipelining, the next request may be under way already.
-        if matches!(self.phase.get(), Phase::FirstByte | Phase::Streaming) {
-            self.total.set(Nanos(u64::MAX));
+        if matches!(self.phase(), Phase::FirstByte | Phase::Streaming) {
+            self.deadline.end();
             self.enter(Phase::Idle);
         }
     }
 
-    /// The present deadline, or a time before it at which `postpone` is to be
-    /// asked. Look at it when a turn of the task is over: the clock is read only if something moved
-    /// in it.
-    pub fn deadline(&self) -> Nanos {
-        if self.moved.take() {
-            let (timeouts, limits) = (self.connection.timeouts(), self.limits.get());
-            let limit = match self.phase.get() {
-                Phase::Idle if self.connection.is_closing() => LINGER,
-                Phase::Idle => timeouts.keep_alive,
-                Phase::Head => timeouts.header,
-                Phase::Held => Duration::MAX,
-                // Who is waited for shows in the end.
-                Phase::Body | Phase::Streaming => timeouts.body.min(limits.stream_idle),
-                Phase::Response => limits.response_header,
-                Phase::FirstByte => limits.first_byte,
-            };
-            let now = Nanos::now();
-            self.since.set(now);
-            self.deadline.set((now + limit).min(self.total.get()));
-        }
-        self.deadline.get()
-    }
-
-    /// Whether who is waited for may take longer still: the deadline is later then.
-    fn postpone(&self) -> bool {
-        let limit = match self.phase.get() {
-            Phase::Body | Phase::Streaming => self.gap(),
-            _ => return false,
-        };
-        let later = (self.since.get() + limit).min(self.total.get());
-        let longer = later > self.deadline.get();
-        self.deadline.set(later);
-        longer
-    }
-
-    /// How long nothing may move of a body.
-    fn gap(&self) -> Duration {
-        let speaks_grpc = self.api.get() == ApiProtocol::Grpc;
-        match self.blame() {
-            // A stream on which its caller says nothing, as it may.
-            Outcome::CallerSlow if speaks_grpc && self.phase.get() == Phase::Body => {
-                self.limits.get().stream_idle
-            }
-            Outcome::CallerSlow => self.connection.timeouts().body,
-            _ => self.limits.get().stream_idle,
-        }
-    }
-
-    /// Ready when the deadline has passed. `watchdog` watches this request alone.
-    pub(crate) fn poll_over(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
-        while watchdog.poll(cx, || self.deadline()).is_ready() {
+    /// Ready when its time is up, of which it is told by its deadline. `watchdog` watches this
+    /// request alone.
+    pub(crate) fn poll_expired(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
+        while watchdog
+            .poll(cx, || self.deadline.at(&self.connection))
+            .is_ready()
+        {
             if !self.postpone() {
+                self.deadline.expire();
                 return Poll::Ready(());
             }
         }
         Poll::Pending
     }
 
-    /// How long its replica may take.
-    #[must_use]
-    pub fn limits(&self) -> RequestLimits {
-        self.limits.get()
-    }
-
-    /// The limit that has passed, if it was the replica that took too long.
-    #[must_use]
-    pub fn passed_limit(&self) -> Limit {
-        if Nanos::now() >= self.total.get() {
-            return Limit::Total;
-        }
-        match self.phase.get() {
-            Phase::Response => Limit::ResponseHeader,
-            Phase::FirstByte => Limit::FirstByte,
-            _ => Limit::StreamIdle,
+    /// Whether who is waited for may take longer still: the deadline is later then.
+    fn postpone(&self) -> bool {
+        match self.phase() {
+            Phase::Body | Phase::Streaming => self.deadline.postpone(self.gap()),
+            _ => false,
         }
     }
 
-    /// The connection is closing: if it is idle, it lingers from now on.
-    pub fn linger(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.moved.set(true);
+    /// How long nothing may move of a body.
+    fn gap(&self) -> Duration {
+        let stream_idle = self.deadline.limits().stream_idle;
+        match self.blame() {
+            // A stream on which its caller says nothing, as it may.
+            Outcome::CallerSlow
+                if self.api.get() == ApiProtocol::Grpc && self.phase() == Phase::Body =>
+            {
+                stream_idle
+            }
+            Outcome::CallerSlow => self.connection.timeouts().body,
+            _ => stream_idle,
         }
-    }
-
-    /// The request's time is up; it will find out by [`take_expired`](Self::take_expired).
-    pub fn expire(&self) {
-        self.expired.set(true);
-    }
-
-    /// Whether the request's time is up: said once.
-    pub fn take_expired(&self) -> bool {
-        self.expired.take()
-    }
-
-    /// Whether the time that its caller gave it is over.
-    #[must_use]
-    pub fn is_past_callers_limit(&self) -> bool {
-        self.limited.get() && Nanos::now() >= self.total.get()
     }
 
     /// Who is to blame that nothing moves.
     #[must_use]
     pub fn blame(&self) -> Outcome {
-        match self.phase.get() {
+        match self.phase() {
             Phase::Held => Outcome::HeldTooLong,
-            Phase::Body if self.body_awaited.get() => Outcome::CallerSlow,
+            Phase::Body if self.body.get() == RequestBodyState::Awaited => Outcome::CallerSlow,
             Phase::Streaming
                 if self.connection.write_blocked.get() || !self.answer_awaited.get() =>
             {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     exchange::{
-        Exchange, Phase, StreamState,
+        Exchange, Phase, RequestBodyState, StreamState,
         body::{BufferReservation, Received},
     },
     models::{ModelRef, worker},
@@ -71,7 +71,7 @@ pub(super) async fn forward(
             api: state.api.get(),
             upgrade: state.upgrade.borrow().is_some(),
             choice,
-            timeout: state.limits().connect,
+            timeout: state.deadline.limits().connect,
         };
         let connecting = connect(connector, &pipeline.connect, &permit, wanted);
         let mut upstream = match connecting.await {
@@ -112,7 +112,7 @@ pub(super) async fn forward(
             }
             Err(error) => error,
         };
-        if let Some(fault) = state.body_fault.get() {
+        if let Some(fault) = state.body.get().fault() {
             return Err(ProxyError::Unnamed(fault));
         }
         returned += 1;
@@ -122,7 +122,9 @@ pub(super) async fn forward(
                 return Err(ProxyError::Unreachable { model: name() });
             }
             SendError::NotSent(request) => outgoing.take_back(*request),
-            _ if state.body_broken.get() => return Err(ProxyError::CallerGone),
+            _ if state.body.get() == RequestBodyState::Broken(None) => {
+                return Err(ProxyError::CallerGone);
+            }
             SendError::Unprocessed(left) => {
                 if let Some(body) = left {
                     outgoing.rewind(*body);

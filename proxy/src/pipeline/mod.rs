@@ -24,7 +24,7 @@ use tailback_scaler::{clock::Nanos, status::StatusStore};
 use crate::{
     downstream::{Handler, Lifecycle, Tunnel},
     exchange::{
-        Exchange, StreamState,
+        Exchange, RequestBodyState, StreamState,
         body::{BufferBudget, PeekableBody, Received},
     },
     models::{SharedRoutes, worker},
@@ -90,7 +90,10 @@ fn handle(
 ) -> impl Future<Output = Answer> {
     // Taken apart before there is a future, which would keep room for both.
     let (mut head, body) = request.into_parts();
-    state.body_unread.set(!body.is_end_stream());
+    state.begin(match body.is_end_stream() {
+        true => RequestBodyState::Ended,
+        false => RequestBodyState::Unread,
+    });
     let mut body = PeekableBody::new(body);
     async move {
         let table = worker::table(&pipeline.routes);
@@ -125,7 +128,9 @@ fn handle(
             ApiProtocol::Grpc => grpc::timeout(&head.headers),
             ApiProtocol::Inference | ApiProtocol::OpenAi => None,
         };
-        state.begin(now, (&model.model.config.timeouts).into(), limit);
+        state
+            .deadline
+            .begin(now, (&model.model.config.timeouts).into(), limit);
 
         let mut outgoing = UpstreamRequest::new(head, body, state);
         let answered = {
@@ -206,11 +211,11 @@ async fn within_limits<T>(
     mut work: Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
 ) -> Result<T, ProxyError> {
     poll_fn(|cx| {
-        if state.take_expired() {
+        if state.deadline.take_expired() {
             let error = match state.blame() {
-                _ if state.is_past_callers_limit() => ProxyError::PastDeadline,
+                _ if state.deadline.is_past_callers_limit() => ProxyError::PastDeadline,
                 Outcome::CallerSlow => ProxyError::CallerSlow,
-                _ => ProxyError::UpstreamSlow(state.passed_limit()),
+                _ => ProxyError::UpstreamSlow(state.deadline.passed_limit()),
             };
             return Poll::Ready(Err(error));
         }

@@ -4,7 +4,7 @@ use std::{future::poll_fn, rc::Rc};
 
 use crate::{
     exchange::{
-        Phase, StreamState,
+        Phase, RequestBodyState, StreamState,
         body::{BufferReservation, LookError, PeekableBody},
     },
     protocol::{
@@ -30,9 +30,9 @@ pub(super) async fn read_model(
 ) -> Result<Found, ProxyError> {
     loop {
         state.enter(Phase::Body);
-        state.body_awaited.set(true);
+        state.body.set(RequestBodyState::Awaited);
         let piece = body.look_further(reservation).await;
-        state.body_awaited.set(false);
+        state.body.set(RequestBodyState::Unread);
         let Some(piece) = piece.map_err(|error| too_far(error, body, reservation))? else {
             return scanner.finish().map_err(ProxyError::Unnamed);
         };

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{
     downstream::{ResponseStream, Tunnel},
     exchange::{
-        Exchange, Phase, StreamState, Written,
+        Exchange, Phase, RequestBodyState, StreamState, Written,
         body::{BodyError, Received},
     },
     net::HttpVersion,
@@ -109,7 +109,7 @@ impl ResponseBody {
     /// on HTTP/2 the caller's window may keep it: see [`complete`](ResponseStream::complete).
     fn end(&mut self) {
         if let Some(pooled) = self.pooled.take() {
-            if self.state.body_unread.get() {
+            if self.state.body.get() != RequestBodyState::Ended {
                 // A replica that has answered before it has read all: the rest
                 // of the request is of no use, and ends with its connection.
                 drop(pooled);
@@ -128,7 +128,7 @@ impl ResponseBody {
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
         if let Some(exchange) = &mut self.exchange {
-            exchange.set_outcome(match self.state.body_fault.get() {
+            exchange.set_outcome(match self.state.body.get().fault() {
                 None => Outcome::UpstreamReset,
                 Some(_) => Outcome::Refused,
             });
@@ -275,9 +275,9 @@ impl Drop for ResponseBody {
             return;
         }
         if let (Content::Upstream(_), Some(exchange)) = (&self.content, &mut self.exchange) {
-            let outcome = if !self.state.take_expired() {
+            let outcome = if !self.state.deadline.take_expired() {
                 Outcome::CallerGone
-            } else if self.state.is_past_callers_limit() {
+            } else if self.state.deadline.is_past_callers_limit() {
                 Outcome::PastDeadline
             } else {
                 self.state.blame()

@@ -15,7 +15,7 @@ use tailback_config::HostHeader;
 
 use crate::{
     exchange::{
-        Phase, RequestBody, StreamState,
+        Phase, RequestBody, RequestBodyState, StreamState,
         body::{BufferReservation, LookError, PeekableBody},
     },
     net::HttpVersion,
@@ -127,9 +127,9 @@ impl UpstreamRequest {
             return Ok(());
         }
         if self.reading == Reading::Early && body.buffered() == 0 {
-            state.body_awaited.set(true);
+            state.body.set(RequestBodyState::Awaited);
             body.look_further(reservation).await?;
-            state.body_awaited.set(false);
+            state.body.set(RequestBodyState::Unread);
         }
         if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
             self.payload = Payload::Stream(body);
@@ -270,7 +270,7 @@ async fn gather(
     state: &StreamState,
     reservation: &mut BufferReservation<'_>,
 ) -> Result<Bytes, ProxyError> {
-    state.body_awaited.set(true);
+    state.body.set(RequestBodyState::Awaited);
     let whole = match body.only_piece().await? {
         Some(whole) => whole,
         None => {
@@ -281,8 +281,7 @@ async fn gather(
             body.take_read()
         }
     };
-    state.body_awaited.set(false);
-    state.body_unread.set(false);
+    state.body.set(RequestBodyState::Ended);
     Ok(whole)
 }
 
