@@ -10,7 +10,7 @@ use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
     Config, Endpoint, HostHeader, Kind, LoadBalancing, Model, Origin, Protocol, RateLimit,
-    RequestTimeouts, Server, Setting,
+    RequestTimeouts, Retry, Server, Setting,
 };
 
 /// One line of a table: setting, value, where from.
@@ -105,6 +105,10 @@ fn model_rows(model: &Model) -> Vec<Row> {
     rows.push(row("hold.queue", &hold.queue, u32::to_string));
     rows.push(row("hold.seconds", &hold.deadline, seconds));
     rows.extend(timeout_rows(&model.timeouts));
+    rows.push(row("retry", &model.retry, |retry| {
+        let shown = retry.as_ref().map(Retry::to_string);
+        shown.unwrap_or_else(|| NONE.to_owned())
+    }));
     if replicas.scaled {
         rows.push(row("scaling.policy", &scaling.policy, |policy| {
             policy.to_string()
@@ -276,6 +280,7 @@ model tfsimple (a.yaml, document 2, line 14)
   timeouts.firstByteSeconds       600 s                           default
   timeouts.streamIdleSeconds      600 s                           default
   timeouts.totalSeconds           none                            default
+  retry                           none                            default
 ";
         let found = describe(&config);
         assert!(found.starts_with(expected), "{found}");

@@ -32,6 +32,7 @@ mod policy;
 mod process;
 mod process_spec;
 mod resolve;
+mod retry;
 mod seldon;
 mod server;
 mod store;
@@ -63,6 +64,7 @@ pub use process::{
 pub use process_spec::{
     Filling, HttpProbe, Listener, ProcessSpec, Readiness, STOP_SIGNALS, Strategy,
 };
+pub use retry::{Retry, RetryBudget, RetryCause};
 pub use seldon::SeldonSpec;
 pub use server::{
     Endpoint, HostHeader, Kind, LoadBalancing, Protocol, Replication, Server, StaticSpec,

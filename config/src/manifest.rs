@@ -7,6 +7,7 @@ mod model;
 mod overrides;
 mod process;
 mod readiness;
+mod retry;
 mod seldon;
 mod server;
 mod static_endpoints;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ObjectLocation, Origin, Policy, RateLimit, Server, Setting};
+use crate::{ObjectLocation, Origin, Policy, RateLimit, Retry, Server, Setting};
 
 /// What a client asks for by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Model {
     pub hold: Hold,
     /// How long a request may wait for its replica.
     pub timeouts: RequestTimeouts,
+    /// When a request is sent again although a replica may have processed it; `None`: never.
+    pub retry: Setting<Option<Retry>>,
     /// When and how the replica count follows the load.
     pub scaling: Scaling,
 }

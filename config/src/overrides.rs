@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{Policy, RateLimit, Setting};
+use crate::{Policy, RateLimit, Retry, Setting};
 
 /// What a server sets for its models: each wins over the environment and loses to the model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Overrides {
     pub queue: Option<Setting<u32>>,
     /// `hold.seconds`
     pub deadline: Option<Setting<Duration>>,
+    /// `retry`
+    pub retry: Option<Setting<Option<Retry>>>,
     /// `timeouts`
     pub timeouts: TimeoutOverrides,
 }

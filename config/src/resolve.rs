@@ -100,6 +100,7 @@ fn model(
         concurrency,
         hold: settings.hold,
         timeouts: settings.timeouts,
+        retry: settings.retry,
         scaling: settings.scaling,
     })
 }

@@ -20,7 +20,8 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// |---|---|
 /// | `ok` | 200 `hello` |
 /// | `echo` | 200 with the request's body |
-/// | `refuse`, `fail` | 400, 500 |
+/// | `refuse`, `fail`, `status-NNN` | 400, 500, NNN |
+/// | `first-X` | `X` for the first request to this path, then `echo` |
 /// | `chunks` | 200, five chunks |
 /// | `reset` | resets the connection instead of answering |
 /// | `half` | announces more than it sends, then closes |
@@ -68,6 +69,15 @@ impl Upstream {
     /// If there is no free port.
     #[must_use]
     pub fn start() -> Self {
+        Self::with_idle_limit(FOR_EVER)
+    }
+
+    /// The same, which closes connections on which no request has begun for so long.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    #[must_use]
+    pub fn with_idle_limit(idle: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let seen = Arc::new(Seen::default());
@@ -76,7 +86,7 @@ impl Upstream {
             for stream in listener.incoming().map_while(Result::ok) {
                 all.connections.fetch_add(1, Ordering::SeqCst);
                 let seen = all.clone();
-                thread::spawn(move || serve(stream, &seen));
+                thread::spawn(move || serve(stream, &seen, idle));
             }
         });
         Self { address, seen }
@@ -131,9 +141,25 @@ pub fn never_ready_manifest(model: &str, spec: &str) -> String {
     )
 }
 
-fn serve(stream: TcpStream, seen: &Seen) {
+fn serve(stream: TcpStream, seen: &Seen, idle: Duration) {
     let mut reader = BufReader::new(stream);
-    while let Ok(true) = answer(&mut reader, seen) {}
+    let begins = |reader: &mut BufReader<TcpStream>| {
+        reader.get_ref().set_read_timeout(Some(idle))?;
+        let begins = !reader.fill_buf()?.is_empty();
+        reader.get_ref().set_read_timeout(None)?;
+        Ok::<_, io::Error>(begins)
+    };
+    while let Ok(true) =
+        begins(&mut reader).and_then(|begins| Ok(begins && answer(&mut reader, seen)?))
+    {}
+}
+
+impl Seen {
+    /// How many requests to this path there have been.
+    fn times(&self, path: &str) -> usize {
+        let of = |head: &&String| head.split(' ').nth(1) == Some(path);
+        self.heads.lock().expect("heads").iter().filter(of).count()
+    }
 }
 
 /// Answers one request; whether the connection goes on.
@@ -156,6 +182,11 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         thread::sleep(FOR_EVER);
         return Ok(false);
     }
+    let manner = match manner.strip_prefix("first-") {
+        Some(first) if seen.times(path) == 1 => first.to_owned(),
+        Some(_) => "echo".to_owned(),
+        None => manner,
+    };
     let body = if manner == "sink" {
         discarded(reader, &head)?.to_string().into_bytes()
     } else {
@@ -182,6 +213,9 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         "echo" | "sink" => reply(200, &body)?,
         "refuse" => reply(400, b"no")?,
         "fail" => reply(500, b"broken")?,
+        status if status.starts_with("status-") => {
+            reply(status["status-".len()..].parse().unwrap_or(500), b"no")?;
+        }
         "large" => reply(200, &vec![b'x'; LARGE])?,
         "close-after" => {
             reply(200, b"bye")?;

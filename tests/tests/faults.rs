@@ -202,11 +202,10 @@ fn broken_manifest_leaves_what_runs_and_mending_it_takes_effect() {
         client.call("GET", &path, &[], b"").unwrap().status
     };
     assert_eq!(ok("m"), 200);
-    let log = proxy.log();
-    assert!(
-        log.contains("the old one stays in force") && log.contains("manifests.yaml"),
-        "{log}"
-    );
+    eventually("what is said of it", || {
+        let log = proxy.log();
+        log.contains("the old one stays in force") && log.contains("manifests.yaml")
+    });
     proxy.rewrite(&upstream.manifest(&["m", "n"]));
     eventually("the new model", || ok("n") == 200);
     assert!(reloads("reloaded") >= 1.0);

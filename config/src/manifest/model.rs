@@ -29,6 +29,7 @@ const NATIVE_ONLY: &[&str] = &[
     "aliases",
     "concurrency",
     "hold",
+    "retry",
     "scaling",
     "timeouts",
     "upstreamName",

@@ -1,15 +1,16 @@
-//! `scaling`, `hold` and `timeouts`: the settings that a model, its server, the environment or nobody may
+//! `scaling`, `hold`, `retry` and `timeouts`: the settings that a model, its server, the environment or nobody may
 //! give.
 
 use std::time::Duration;
 
 use crate::manifest::fields::{Fields, Value};
+use crate::manifest::retry;
 use crate::suggest::hint;
 use crate::{
     ObjectLocation, Origin, Overrides, Policy, RateLimit, Setting, TimeoutOverrides, number,
 };
 
-/// What `scaling` and `hold` of a server or model say.
+/// What these of a server or model say.
 pub(super) fn read(
     spec: &Fields<'_>,
     place: &ObjectLocation,
@@ -33,6 +34,7 @@ pub(super) fn read(
         overrides.deadline = set.read(&hold, "seconds", Value::seconds_above_zero);
         hold.finish();
     }
+    overrides.retry = set.read(spec, "retry", retry::read);
     if let Some(timeouts) = spec.get("timeouts").and_then(|value| value.fields()) {
         let limit = |name| set.read(&timeouts, name, Value::seconds_above_zero);
         overrides.timeouts = TimeoutOverrides {

@@ -1,12 +1,13 @@
 //! What is in force for a model: each setting from the strongest who sets it.
 
 use crate::environment::ModelDefaults;
-use crate::{Hold, Origin, Overrides, RequestTimeouts, Scaling, Server, Setting};
+use crate::{Hold, Origin, Overrides, RequestTimeouts, Retry, Scaling, Server, Setting};
 
 /// What a model, its server, the environment or nobody may set.
 pub(super) struct Settings {
     pub hold: Hold,
     pub timeouts: RequestTimeouts,
+    pub retry: Setting<Option<Retry>>,
     pub scaling: Scaling,
 }
 
@@ -32,6 +33,11 @@ pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Set
         stream_idle: pick(ours.stream_idle, &theirs.stream_idle, &others.stream_idle),
         total: pick(ours.total, &theirs.total, &others.total),
     };
+    let retry = pick(
+        model.retry,
+        &of_server.retry,
+        &Setting::new(None, Origin::Default),
+    );
     let scaling = Scaling {
         policy: pick(model.policy, &of_server.policy, &rest.policy),
         lag_threshold: pick(
@@ -49,6 +55,7 @@ pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Set
     Settings {
         hold,
         timeouts,
+        retry,
         scaling,
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod balance;
 mod hold_queue;
+mod retry_budget;
 
 use std::sync::{
     Arc, Mutex, MutexGuard,
@@ -17,7 +18,7 @@ use arc_swap::ArcSwap;
 use tailback_scaler::replica::{Replica, Traffic};
 
 use self::hold_queue::HoldQueue;
-pub use self::hold_queue::Ticket;
+pub use self::{hold_queue::Ticket, retry_budget::RetryBudget};
 
 /// Why nobody can wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tailback_scaler::{
 
 use crate::{
     protocol::ApiProtocol,
-    status::{GrpcCode, MethodType, Outcome, ResponseStatus},
+    status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
     telemetry::{access_log::Entry, metrics::ModelMetrics},
 };
 
@@ -96,6 +96,19 @@ impl Exchange {
             entry.give(replica.replica(), Nanos::now());
         }
         self.replica = Some(replica);
+    }
+
+    /// It is sent again.
+    pub fn retry(&mut self, reason: RetryReason) {
+        self.account.0.metrics.retried(reason);
+        if let Some(entry) = &mut self.entry {
+            entry.retry();
+        }
+    }
+
+    /// It would be sent again, but for the budget.
+    pub fn retry_refused(&self) {
+        self.account.0.metrics.retry_refused();
     }
 
     /// So many bytes of the answer's body are on their way.

@@ -17,7 +17,7 @@ pub use self::{
     accounting::{Account, AccountRef, Exchange, ReplicaHandle},
     connection::{Connection, Scheme, Written},
     deadline::{Deadline, Phase},
-    request_body::RequestBody,
+    request_body::{BodyReturn, RequestBody, StreamedBody},
     stream::{RequestBodyState, StreamState},
 };
 

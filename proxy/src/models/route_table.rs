@@ -31,6 +31,8 @@ pub struct RouteTable {
     pub models: HashMap<Box<str>, Arc<Model>>,
     /// The own name that each alias stands for.
     pub aliases: HashMap<Box<str>, Box<str>>,
+    /// How many worker threads there are.
+    pub workers: u32,
     /// No longer configured, and with requests inside when that was last looked at.
     leaving: Vec<Arc<Model>>,
     /// The series of all models, which outlast any table.
@@ -100,6 +102,7 @@ impl RouteTable {
             .filter(|m| !models.contains_key(m.name()));
         let table = Self {
             generation: before.generation + 1,
+            workers: u32::try_from(workers).unwrap_or(u32::MAX),
             leaving: before.draining().chain(left).cloned().collect(),
             aliases: aliases.collect(),
             metrics: before.metrics.clone(),

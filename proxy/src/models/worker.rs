@@ -13,7 +13,7 @@ use send_wrapper::SendWrapper;
 use tailback_scaler::ledger::Ledger;
 
 use crate::{
-    admission::{Pool, balance::Balancer},
+    admission::{Pool, RetryBudget, balance::Balancer},
     exchange::{Account, AccountRef},
     models::{Model, RouteTable, SharedRoutes},
     protocol::route::names_in_path,
@@ -31,6 +31,8 @@ pub struct WorkerModel {
     pub pool: Rc<WorkerPool>,
     /// How one of them is chosen.
     pub balancer: Balancer,
+    /// How many requests may be sent again; `None`: it sets no `retry`.
+    pub retry_budget: Option<RetryBudget>,
 }
 
 /// What leads from a request to its model and its ledger.
@@ -104,6 +106,7 @@ impl WorkerRoutes {
             pools.push(own.clone());
             own
         };
+        let workers = table.workers;
         let models: HashMap<Box<str>, ModelRef> = table
             .models
             .iter()
@@ -117,6 +120,8 @@ impl WorkerRoutes {
                     model: model.clone(),
                     pool: own_pool(&model.pool),
                     balancer: Balancer::new(model.config.server.load_balancing),
+                    retry_budget: (model.config.retry.value.as_ref())
+                        .map(|retry| RetryBudget::new(retry.budget, workers)),
                 };
                 (name.clone(), ModelRef(Rc::new(own)))
             })

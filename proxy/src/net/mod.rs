@@ -7,8 +7,9 @@ pub(crate) mod detect;
 pub(crate) mod keep_alive;
 pub mod tls;
 mod transport;
+mod unacknowledged;
 
-pub(crate) use self::{cork::Cork, transport::Transport};
+pub(crate) use self::{cork::Cork, transport::Transport, unacknowledged::unacknowledged};
 
 /// Which HTTP is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,12 +37,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
-    /// What carries the bytes, if they are clear.
-    #[cfg(test)]
-    pub(crate) fn clear_stream(&self) -> Option<&S> {
+    /// What carries the bytes.
+    pub(crate) fn carrier(&self) -> &S {
         match &self.io {
-            Either::Left(stream) => Some(stream),
-            Either::Right(_) => None,
+            Either::Left(stream) => stream,
+            Either::Right(tls) => tls.get_ref().0,
         }
     }
 

@@ -1,14 +1,16 @@
 //! Step 3: a permit of a replica, at once or after a wait.
 
+use std::borrow::Borrow;
+
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
 use super::{Pipeline, upstream_request::UpstreamRequest};
 use crate::{
-    admission::NotQueued,
+    admission::{NotQueued, balance},
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
     protocol::error::ProxyError,
-    upstream::Permit,
+    upstream::{Permit, ReplicaRef},
 };
 
 /// The most seconds that a caller is told to wait.
@@ -22,7 +24,7 @@ pub(super) enum Admitted {
     Moved,
 }
 
-/// A permit of one of the model's replicas. As long as the request waits for it,
+/// A permit of one of the model's replicas, of another than has `failed` if one has room. As long as the request waits for it,
 /// `reservation` covers what it has in memory of its body.
 pub(super) async fn admit(
     pipeline: &Pipeline,
@@ -30,12 +32,14 @@ pub(super) async fn admit(
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
     reservation: &mut BufferReservation<'_>,
+    failed: Option<&ReplicaRef>,
     now: Nanos,
 ) -> Result<Admitted, ProxyError> {
     // Who comes now does not overtake who waits.
     if !model.pool.shared().has_waiters() {
         let replicas = model.pool.replicas();
-        if let Some(i) = model.balancer.take(&replicas, now) {
+        let other = failed.and_then(|failed| balance::take_other(&replicas, failed.borrow(), now));
+        if let Some(i) = other.or_else(|| model.balancer.take(&replicas, now)) {
             reservation.clear();
             let permit = Permit::taken(model.pool.clone(), replicas[i].clone());
             return Ok(Admitted::Permit(permit));

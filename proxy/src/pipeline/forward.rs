@@ -1,14 +1,22 @@
-//! Step 4: to a replica and back, again where that is safe.
+//! Step 4: to a replica and back, again where that is safe or wanted.
 
-use std::{rc::Rc, time::Duration};
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use http::{Response, StatusCode, uri::Scheme};
+use http_body::Body;
+use tailback_config::RetryCause;
 use tailback_scaler::clock::Nanos;
 
 use super::{
     Pipeline,
     admit::{Admitted, admit},
-    upstream_request::{Keep, UpstreamRequest},
+    replay::{Replays, Verdict, cause_of},
+    upstream_request::UpstreamRequest,
 };
 use crate::{
     exchange::{
@@ -17,20 +25,12 @@ use crate::{
     },
     models::{ModelRef, worker},
     protocol::error::ProxyError,
-    upstream::{Choice, ConnectError, PooledConnection, SendError, Wanted, connect},
+    status::RetryReason,
+    upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
 };
 
 /// A replica that cannot be reached is avoided for this long.
 const SHUN: Duration = Duration::from_secs(1);
-/// How often a replica is looked for that can be reached. Waits between, from
-/// the second on, are 20 ms, 40 ms, …: long enough to see a crashed one replaced
-/// in the pool by none, where the request is held.
-const ATTEMPTS: u32 = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-/// How often a request may come back because no replica processed it. On
-/// HTTP/1.1, where that is a guess, the second time is on a new connection, so
-/// that what kills one replica is not handed to all.
-const RETURNS: u32 = 3;
 
 /// The head of a replica's response, and what to give back when its body has ended.
 /// `reservation`: the room for what is in memory of the body.
@@ -44,10 +44,23 @@ pub(super) async fn forward(
     mut reservation: BufferReservation<'_>,
 ) -> Result<(Response<Received>, PooledConnection), ProxyError> {
     let mut model = model.clone();
-    let (mut unreachable, mut returned, mut choice) = (0, 0, Choice::Any);
+    let mut replays = Replays::default();
+    let mut failed: Option<ReplicaRef> = None;
+    if let Some(budget) = &model.retry_budget {
+        budget.deposit();
+    }
     outgoing.read_early(state, &mut reservation).await?;
     loop {
-        let permit = match admit(pipeline, state, &model, outgoing, &mut reservation, now).await? {
+        let admitted = admit(
+            pipeline,
+            state,
+            &model,
+            outgoing,
+            &mut reservation,
+            failed.as_ref(),
+            now,
+        );
+        let permit = match admitted.await? {
             Admitted::Permit(permit) => permit,
             Admitted::Moved => {
                 if pipeline.lifecycle.is_stopping() {
@@ -70,7 +83,11 @@ pub(super) async fn forward(
         let wanted = Wanted {
             api: state.api.get(),
             upgrade: state.upgrade.borrow().is_some(),
-            choice,
+            choice: match outgoing.is_streamed() {
+                _ if replays.any() => Choice::NewConnection,
+                true => Choice::Busy,
+                false => Choice::Any,
+            },
             timeout: state.deadline.limits().connect,
         };
         let connecting = connect(connector, &pipeline.connect, &permit, wanted);
@@ -83,62 +100,117 @@ pub(super) async fn forward(
                 tracing::debug!(%replica, %error, "cannot connect");
                 replica.eject(Nanos::now() + SHUN);
                 drop(permit);
-                unreachable += 1;
-                if unreachable == ATTEMPTS {
+                let Some(wait) = replays.after_unreachable() else {
                     return Err(ProxyError::Unreachable { model: name() });
-                }
-                if unreachable > 1 {
-                    tokio::time::sleep(FIRST_WAIT * (1 << (unreachable - 2))).await;
-                }
-                pipeline.connect.metrics.retries.increment(1);
+                };
+                again_after(wait).await;
+                exchange.retry(RetryReason::Connect);
                 continue;
             }
         };
-        let keep = if upstream.may_be_unprocessed() {
-            Keep::Copy
-        } else {
-            Keep::Nothing
-        };
         let (policy, api) = (&model.model.config.server.host_header, state.api.get());
         let host = (policy, permit.authority(api));
-        let request = outgoing.request(state, &upstream, &scheme, host, keep);
-        let error = match upstream.send(request).await {
+        let request = outgoing.request(state, &upstream, &scheme, host);
+        let retry = model.model.config.retry.value.as_ref();
+        let retry = retry.zip(model.retry_budget.as_ref());
+        let cause = match upstream.send(request).await {
             Ok(response) if is_unasked_switch(&response, state) => {
                 return Err(ProxyError::UpstreamReset { model: name() });
             }
             Ok(response) => {
                 let pooled = PooledConnection::new(permit, upstream);
-                return Ok((response, pooled));
+                let cause = retry.and_then(|_| cause_of(&response, api));
+                let Some(cause) = cause.filter(|_| outgoing.is_replayable()) else {
+                    return Ok((response, pooled));
+                };
+                match replays.after(cause, outgoing.method(), retry, Nanos::now()) {
+                    Verdict::Again(wait) => {
+                        failed = Some(pooled.replica().clone());
+                        discard(response.into_body(), pooled, state);
+                        if !outgoing.rewind() {
+                            return Err(ProxyError::UpstreamReset { model: name() });
+                        }
+                        again_after(wait).await;
+                        cause
+                    }
+                    Verdict::OverBudget => {
+                        exchange.retry_refused();
+                        return Ok((response, pooled));
+                    }
+                    Verdict::No => return Ok((response, pooled)),
+                }
             }
-            Err(error) => error,
+            Err(error) => {
+                failed = Some(permit.replica().clone());
+                // Whatever is left of the body comes back.
+                drop((upstream, permit));
+                if let Some(fault) = state.body.get().fault() {
+                    return Err(ProxyError::Unnamed(fault));
+                }
+                if state.body.get() == RequestBodyState::Broken(None) {
+                    return Err(ProxyError::CallerGone);
+                }
+                let is_replayable = outgoing.rewind();
+                match error {
+                    SendError::NotSent | SendError::Unprocessed
+                        if is_replayable && replays.after_return() =>
+                    {
+                        failed = None;
+                        exchange.retry(RetryReason::Unprocessed);
+                        continue;
+                    }
+                    SendError::HeaderTooLarge => {
+                        return Err(ProxyError::UpstreamHeader { model: name() });
+                    }
+                    SendError::NotSent => {
+                        return Err(ProxyError::Unreachable { model: name() });
+                    }
+                    SendError::Unprocessed | SendError::Broken => {}
+                }
+                let lost = || ProxyError::UpstreamReset { model: name() };
+                if !is_replayable {
+                    return Err(lost());
+                }
+                match replays.after(RetryCause::Reset, outgoing.method(), retry, Nanos::now()) {
+                    Verdict::Again(wait) => again_after(wait).await,
+                    Verdict::OverBudget => {
+                        exchange.retry_refused();
+                        return Err(lost());
+                    }
+                    Verdict::No => return Err(lost()),
+                }
+                RetryCause::Reset
+            }
         };
-        if let Some(fault) = state.body.get().fault() {
-            return Err(ProxyError::Unnamed(fault));
+        exchange.retry(RetryReason::Cause(cause));
+    }
+}
+
+async fn again_after(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Lets go of an answer that does not reach the caller. Its connection serves the next request, if
+/// all of it has come.
+fn discard(mut body: Received, mut pooled: PooledConnection, state: &StreamState) {
+    /// More than an error's pages have.
+    const PIECES: usize = 16;
+    if state.body.get() != RequestBodyState::Ended {
+        return;
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..PIECES {
+        if body.is_end_stream() {
+            return pooled.give_back();
         }
-        returned += 1;
-        choice = Choice::NewConnection;
-        match error {
-            SendError::NotSent(_) if returned > RETURNS => {
-                return Err(ProxyError::Unreachable { model: name() });
-            }
-            SendError::NotSent(request) => outgoing.take_back(*request),
-            _ if state.body.get() == RequestBodyState::Broken(None) => {
-                return Err(ProxyError::CallerGone);
-            }
-            SendError::Unprocessed(left) => {
-                if let Some(body) = left {
-                    outgoing.rewind(*body);
-                }
-                if !outgoing.is_replayable() || returned > RETURNS {
-                    return Err(ProxyError::UpstreamReset { model: name() });
-                }
-            }
-            SendError::HeaderTooLarge => {
-                return Err(ProxyError::UpstreamHeader { model: name() });
-            }
-            SendError::Broken => return Err(ProxyError::UpstreamReset { model: name() }),
+        match Pin::new(&mut body).poll_frame(&mut cx) {
+            Poll::Ready(None) => return pooled.give_back(),
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(_))) => return,
+            Poll::Pending => pooled.drive(&mut cx),
         }
-        pipeline.connect.metrics.retries.increment(1);
     }
 }
 

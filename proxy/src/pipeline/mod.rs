@@ -5,6 +5,7 @@ mod forward;
 mod headers;
 mod locate;
 mod read_model;
+mod replay;
 mod response_body;
 mod upstream_request;
 

@@ -15,7 +15,7 @@ use tailback_config::HostHeader;
 
 use crate::{
     exchange::{
-        Phase, RequestBody, RequestBodyState, StreamState,
+        BodyReturn, Phase, RequestBody, RequestBodyState, StreamState, StreamedBody,
         body::{BufferReservation, LookError, PeekableBody},
     },
     net::HttpVersion,
@@ -32,8 +32,8 @@ enum Payload {
     Unread(PeekableBody),
     Whole(Option<Bytes>),
     Stream(PeekableBody),
-    /// Under way; it cannot be sent again.
-    Spent,
+    /// Under way, and back when nothing more of it is to be sent.
+    Sent(Rc<BodyReturn>),
 }
 
 /// When the body is read.
@@ -131,7 +131,7 @@ impl UpstreamRequest {
             body.look_further(reservation).await?;
             state.body.set(RequestBodyState::Unread);
         }
-        if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Spent) {
+        if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Whole(None)) {
             self.payload = Payload::Stream(body);
         }
         Ok(())
@@ -156,40 +156,33 @@ impl UpstreamRequest {
         pending().await
     }
 
-    /// The request to send. `keep`: leave what it takes to send it once more,
-    /// which a streamed body does not allow.
+    /// The request to send. What it takes to send it once more stays here, as far as it is little.
     pub(super) fn request(
         &mut self,
         state: &Rc<StreamState>,
         upstream: &Upstream,
         scheme: &Scheme,
         (policy, authority): (&HostHeader, &str),
-        keep: Keep,
     ) -> Request<RequestBody> {
-        let body = match std::mem::replace(&mut self.payload, Payload::Spent) {
+        let body = match std::mem::replace(&mut self.payload, Payload::Whole(None)) {
             Payload::Whole(bytes) => {
-                if keep == Keep::Copy {
-                    self.payload = Payload::Whole(bytes.clone());
-                }
+                self.payload = Payload::Whole(bytes.clone());
                 state.enter(Phase::Response);
                 RequestBody::Whole(bytes)
             }
-            Payload::Stream(mut incoming) | Payload::Unread(mut incoming) => {
+            Payload::Stream(mut body) | Payload::Unread(mut body) => {
                 state.enter(Phase::Body);
-                if keep == Keep::Copy {
-                    incoming.keep(WHOLE);
-                }
-                RequestBody::Stream(incoming, state.clone())
+                body.keep(WHOLE);
+                let back = Rc::<BodyReturn>::default();
+                self.payload = Payload::Sent(back.clone());
+                RequestBody::Stream(StreamedBody::new(body, state.clone(), back))
             }
-            Payload::Spent => RequestBody::Whole(None),
+            Payload::Sent(_) => RequestBody::Whole(None),
         };
         let mut request = Request::new(body);
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
-        *request.headers_mut() = match keep {
-            Keep::Nothing => std::mem::take(&mut self.headers),
-            Keep::Copy => self.headers.clone(),
-        };
+        request.headers_mut().clone_from(&self.headers);
         write_host(request.headers_mut(), policy, authority);
         match upstream {
             Upstream::Http2(_) => to_http2(&mut request, scheme),
@@ -202,43 +195,43 @@ impl UpstreamRequest {
         request
     }
 
-    /// Takes back what was not sent.
-    pub(super) fn take_back(&mut self, request: Request<RequestBody>) {
-        let (parts, body) = request.into_parts();
-        self.headers = parts.headers;
-        // Where it goes next may be another version's place for it.
-        if let Some(authority) = parts.uri.authority()
-            && let Ok(host) = HeaderValue::from_str(authority.as_str())
-        {
-            self.headers.insert(HOST, host);
-        }
-        self.payload = match body {
-            RequestBody::Whole(bytes) => Payload::Whole(bytes),
-            RequestBody::Stream(incoming, _) => Payload::Stream(incoming),
-        };
-    }
-
-    /// Takes back what is left of a body that was not processed.
-    pub(super) fn rewind(&mut self, body: RequestBody) {
-        if let (Payload::Spent, RequestBody::Stream(body, _)) = (&self.payload, body)
-            && let Some(body) = body.rewound()
-        {
-            self.payload = Payload::Stream(body);
-        }
-    }
-
     /// Bytes of the body that are in memory.
     pub(super) fn buffered(&self) -> usize {
         match &self.payload {
             Payload::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len),
             Payload::Unread(body) | Payload::Stream(body) => body.buffered(),
-            Payload::Spent => 0,
+            Payload::Sent(_) => 0,
         }
     }
 
-    /// Whether it can be sent once more.
+    /// Its method.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Whether it could be sent once more, from its beginning, as of now.
     pub(super) fn is_replayable(&self) -> bool {
-        !matches!(self.payload, Payload::Spent)
+        match &self.payload {
+            Payload::Whole(_) | Payload::Unread(_) | Payload::Stream(_) => true,
+            Payload::Sent(back) => back.is_kept(),
+        }
+    }
+
+    /// Whether its body is read from the caller while it is sent.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(self.payload, Payload::Stream(_) | Payload::Unread(_))
+    }
+
+    /// Takes back a body that is not to be sent any further. Whether it can be sent once more,
+    /// from its beginning.
+    pub(super) fn rewind(&mut self) -> bool {
+        if let Payload::Sent(back) = &self.payload {
+            let Some(body) = back.take().and_then(PeekableBody::rewound) else {
+                return false;
+            };
+            self.payload = Payload::Stream(body);
+        }
+        true
     }
 }
 
@@ -253,15 +246,6 @@ fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
     if let Ok(host) = HeaderValue::from_str(host) {
         headers.insert(HOST, host);
     }
-}
-
-/// Whether a copy of the request is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// If its body allows.
-    Copy,
-    /// It will not be sent again.
-    Nothing,
 }
 
 /// All of a body whose length is known and small.

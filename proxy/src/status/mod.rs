@@ -4,9 +4,11 @@
 mod grpc_code;
 mod outcome;
 mod response;
+mod retry_reason;
 
 pub use self::{
     grpc_code::{GRPC_STATUS, GrpcCode, write_status},
     outcome::Outcome,
     response::{MethodType, ResponseStatus},
+    retry_reason::RetryReason,
 };

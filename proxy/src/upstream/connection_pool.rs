@@ -7,7 +7,6 @@ use std::{
 };
 
 use tailback_config::Limits;
-use tailback_scaler::clock::Nanos;
 use tokio::sync::Mutex;
 
 use super::{
@@ -23,6 +22,8 @@ pub const SWEEP: Duration = Duration::from_secs(5);
 /// Those that were idle for as many sweeps are closed at the next: after 30 to 35
 /// seconds, before most servers do, whose close could meet a request.
 const IDLE_SWEEPS: u32 = 6;
+/// What was used within this time is not closed for having been idle: servers count whole seconds.
+const BUSY: Duration = Duration::from_millis(500);
 /// Idle connections at most: far more than callers that take turns leave idle for
 /// a moment, which would be closed and opened again all the time.
 const IDLE: usize = 1024;
@@ -32,6 +33,9 @@ const IDLE: usize = 1024;
 pub enum Choice {
     /// Any that is ready.
     Any,
+    /// On HTTP/1.1 one that is not idle for long, or a new one: for what cannot be sent twice,
+    /// though the replica closes the connection for having been idle at that very moment.
+    Busy,
     /// On HTTP/1.1 a new one: if that closes, it is not for having been idle.
     NewConnection,
 }
@@ -57,25 +61,35 @@ struct Idle {
 }
 
 impl ConnectionPool {
-    /// An HTTP/1.1 connection that is ready; those that have closed meanwhile
-    /// are dropped.
-    fn idle(&self) -> Option<Upstream> {
+    /// An HTTP/1.1 connection that is ready, the last used first; those that have closed
+    /// meanwhile are dropped.
+    fn idle(&self, choice: Choice) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { mut connection, .. }) = idle.pop_back() {
-            if connection.is_ready() {
+        loop {
+            let last = idle.back()?;
+            let is_fit = match choice {
+                Choice::Any => true,
+                Choice::Busy => last.connection.was_used_within(BUSY),
+                Choice::NewConnection => false,
+            };
+            if !is_fit {
+                return None;
+            }
+            let mut connection = idle.pop_back()?.connection;
+            let is_open = match choice {
+                Choice::Busy => connection.is_still_open(),
+                _ => connection.is_ready(),
+            };
+            if is_open {
                 return Some(Upstream::Http1(connection));
             }
         }
-        None
     }
 
     /// What is open and has room for a request.
     #[must_use]
     pub(super) fn ready(&self, offer: Offer, choice: Choice) -> Option<Upstream> {
-        let idle = || match choice {
-            Choice::Any => self.idle(),
-            Choice::NewConnection => None,
-        };
+        let idle = || self.idle(choice);
         let stream = || {
             self.multiplexed
                 .take()
@@ -111,11 +125,10 @@ impl ConnectionPool {
                     Some(alone)
                 }
             };
-            let begun = Nanos::now();
             let (io, spoken) = connector.open(offer, authority).await?;
             Ok::<_, ConnectError>(match spoken {
                 Offer::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
-                _ => Upstream::Http1(Http1::open(io, limits, Nanos::now().since(begun)).await?),
+                _ => Upstream::Http1(Http1::open(io, limits).await?),
             })
         };
         let opened = tokio::time::timeout(limit, opening).await;
@@ -172,7 +185,7 @@ mod tests {
         let (pool, mut ends) = (ConnectionPool::default(), Vec::new());
         for _ in 0..count {
             let io = Transport::clear(TcpStream::connect(address).await.unwrap());
-            let connection = Http1::open(io, &config, Duration::ZERO).await.unwrap();
+            let connection = Http1::open(io, &config).await.unwrap();
             pool.give(Upstream::Http1(connection));
             ends.push(listener.accept().await.unwrap().0);
         }

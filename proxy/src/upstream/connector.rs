@@ -172,7 +172,7 @@ mod tests {
             .open(Offer::Http1, &authority)
             .await
             .unwrap();
-        let tcp = io.clear_stream().unwrap();
+        let tcp = io.carrier();
         assert!(getsockopt(tcp, KeepAlive).unwrap());
         assert_eq!(getsockopt(tcp, TcpUserTimeout).unwrap(), 30_000);
     }

@@ -1,7 +1,6 @@
 //! One HTTP/1.1 connection to a replica.
 
 use std::{
-    cell::Cell,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -23,7 +22,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{io::ReadTrackingIo, send_error::SendError};
+use super::{
+    io::{ReadTrackingIo, Seen},
+    send_error::SendError,
+};
 use crate::{
     exchange::{RequestBody, body::Received},
     net::{HYPER_HEADER_FIELDS, Transport},
@@ -35,42 +37,50 @@ pub struct Http1 {
     sender: http1::SendRequest<RequestBody>,
     connection: Pin<Box<http1::Connection<TokioIo<ReadTrackingIo>, RequestBody>>>,
     closed: bool,
-    /// Whether it has carried a request before.
-    reused: bool,
-    /// A close so soon after a request was under way before that arrived.
-    race: Duration,
-    /// Whether anything was received since the request was sent.
-    answered: Rc<Cell<bool>>,
+    /// When the last request was sent on it, if one was.
+    last_sent: Option<Nanos>,
+    seen: Rc<Seen>,
 }
 
-/// Bounds of the time within which a close is taken for one that was under way already.
-const SHORTEST_RACE: Duration = Duration::from_millis(20);
-const LONGEST_RACE: Duration = Duration::from_millis(100);
+/// A used connection that closes so soon after a request was being closed already, though the
+/// replica's host took the request's bytes: whoever reads a request takes longer to fail.
+const CLOSING: Duration = Duration::from_millis(5);
 
-/// A request on a connection that has been used before, which the replica may be closing.
+/// A request that got no byte of an answer before its connection ended.
 #[derive(Clone, Copy, Debug)]
-struct Race {
-    begun: Nanos,
+struct Unanswered {
+    /// From its first byte sent to the end.
+    after: Duration,
+    /// The connection had been used before, so that the replica may have been closing it.
+    reused: bool,
     /// The request may be run twice (RFC 9110, 9.2.2).
-    harmless: bool,
+    idempotent: bool,
+    /// Bytes of it that were sent.
+    written: u64,
+    /// Bytes that the replica's host never acknowledged, as far as that is known. By TLS, some
+    /// more than were written.
+    unacknowledged: Option<u64>,
 }
 
-impl Race {
-    /// Whether it may be sent once more, as the connection closed at `now` without a byte.
-    fn is_lost(self, within: Duration, now: Nanos) -> bool {
-        self.harmless || now.since(self.begun) <= within
+impl Unanswered {
+    /// Whether it may be sent once more: the replica cannot have read it, or has hardly, or it
+    /// does no harm.
+    ///
+    /// What ends a connection acknowledges all that came before it, unless it is a reset; and
+    /// a reset comes when not all that came has been read.
+    fn is_unprocessed(self) -> bool {
+        let untouched = self
+            .unacknowledged
+            .is_some_and(|bytes| bytes >= self.written);
+        untouched || self.reused && (self.idempotent || self.after <= CLOSING)
     }
 }
 
 impl Http1 {
-    /// Speaks HTTP/1.1 on `io`, which it took `connecting` to open.
-    pub(super) async fn open(
-        io: Transport<TcpStream>,
-        limits: &Limits,
-        connecting: Duration,
-    ) -> io::Result<Self> {
-        let answered = Rc::new(Cell::new(false));
-        let io = TokioIo::new(ReadTrackingIo::new(io, answered.clone()));
+    /// Speaks HTTP/1.1 on `io`.
+    pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
+        let seen = Rc::<Seen>::default();
+        let io = TokioIo::new(ReadTrackingIo::new(io, seen.clone()));
         let mut builder = http1::Builder::new();
         if limits.header_fields > HYPER_HEADER_FIELDS {
             builder.max_headers(limits.header_fields);
@@ -80,16 +90,15 @@ impl Http1 {
             sender,
             connection: Box::pin(connection),
             closed: false,
-            reused: false,
-            race: (2 * connecting).clamp(SHORTEST_RACE, LONGEST_RACE),
-            answered,
+            last_sent: None,
+            seen,
         })
     }
 
-    /// Whether it has carried a request before.
-    #[must_use]
-    pub fn is_reused(&self) -> bool {
-        self.reused
+    /// Whether the last request was sent on it so short a time ago.
+    pub(super) fn was_used_within(&self, time: Duration) -> bool {
+        let since = |sent| Nanos::now().since(sent);
+        self.last_sent.is_some_and(|sent| since(sent) <= time)
     }
 
     /// Lets the connection make what progress it can. `cx` is woken when it
@@ -125,6 +134,13 @@ impl Http1 {
         !self.closed && self.sender.is_ready()
     }
 
+    /// The same as of this moment: the kernel is asked whether the replica has closed it, which
+    /// else is heard of when it gets to the task that waits for it.
+    pub(super) fn is_still_open(&mut self) -> bool {
+        self.seen.probe.set(true);
+        self.is_ready()
+    }
+
     /// Sends `request` and waits for the response's head.
     ///
     /// # Errors
@@ -133,11 +149,11 @@ impl Http1 {
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Received>, SendError>> {
-        self.answered.set(false);
-        let race = std::mem::replace(&mut self.reused, true).then(|| Race {
-            begun: Nanos::now(),
-            harmless: request.method().is_idempotent(),
-        });
+        self.seen.received.set(false);
+        self.seen.written.set(0);
+        let begun = Nanos::now();
+        let reused = self.last_sent.replace(begun).is_some();
+        let idempotent = request.method().is_idempotent();
         // Handed over before there is a future, which would keep room for it.
         let response = self.sender.try_send_request(request);
         async move {
@@ -154,32 +170,36 @@ impl Http1 {
                 }
             })
             .await;
-            self.understood(result, race)
+            let unanswered = || {
+                (!self.seen.received.get()).then(|| Unanswered {
+                    after: Nanos::now().since(begun),
+                    reused,
+                    idempotent,
+                    written: self.seen.written.get(),
+                    unacknowledged: self.seen.unacknowledged.get(),
+                })
+            };
+            understood(result, unanswered)
         }
     }
+}
 
-    /// What came of a request; `None`: nothing before the connection closed.
-    fn understood(
-        &self,
-        result: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-        race: Option<Race>,
-    ) -> Result<Response<Received>, SendError> {
-        // A replica that has worked on it, and died of it, closes later than that.
-        let unprocessed = || {
-            let lost = race.is_some_and(|race| race.is_lost(self.race, Nanos::now()));
-            lost && !self.answered.get()
-        };
-        match result {
-            Some(Ok(response)) => Ok(response.map(Received::Http1)),
-            Some(Err(mut error)) => match error.take_message() {
-                Some(request) => Err(SendError::NotSent(Box::new(request))),
-                None if error.error().is_parse_too_large() => Err(SendError::HeaderTooLarge),
-                None if unprocessed() => Err(SendError::Unprocessed(None)),
-                None => Err(SendError::Broken),
-            },
-            None if unprocessed() => Err(SendError::Unprocessed(None)),
+/// What came of a request; `None`: nothing before the connection closed.
+fn understood(
+    result: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+    unanswered: impl Fn() -> Option<Unanswered>,
+) -> Result<Response<Received>, SendError> {
+    let unprocessed = || unanswered().is_some_and(Unanswered::is_unprocessed);
+    match result {
+        Some(Ok(response)) => Ok(response.map(Received::Http1)),
+        Some(Err(mut error)) => match error.take_message() {
+            Some(_) => Err(SendError::NotSent),
+            None if error.error().is_parse_too_large() => Err(SendError::HeaderTooLarge),
+            None if unprocessed() => Err(SendError::Unprocessed),
             None => Err(SendError::Broken),
-        }
+        },
+        None if unprocessed() => Err(SendError::Unprocessed),
+        None => Err(SendError::Broken),
     }
 }
 
@@ -189,18 +209,32 @@ mod tests {
 
     #[test]
     fn what_may_have_been_processed_is_sent_again_only_if_that_does_no_harm() {
-        let within = SHORTEST_RACE;
-        for (milliseconds, harmless, again) in [
-            (0, false, true),
-            (20, false, true),
-            (21, false, false),
-            (1000, false, false),
-            (1000, true, true),
+        const NONE: Option<u64> = None;
+        for (milliseconds, reused, idempotent, unacknowledged, again) in [
+            // Nothing of it was acknowledged.
+            (1000, false, false, Some(300), true),
+            (1000, true, false, Some(322), true),
+            // Some, or all of it was.
+            (1000, true, false, Some(299), false),
+            (1000, true, false, Some(0), false),
+            (6, true, false, Some(0), false),
+            (5, true, false, Some(0), true),
+            (5, false, false, Some(0), false),
+            (1000, true, true, Some(0), true),
+            (1000, false, true, Some(0), false),
+            // It is not known.
+            (0, true, false, NONE, true),
+            (6, true, false, NONE, false),
+            (0, false, false, NONE, false),
         ] {
-            let begun = Nanos(5);
-            let race = Race { begun, harmless };
-            let now = begun + Duration::from_millis(milliseconds);
-            assert_eq!(race.is_lost(within, now), again, "{milliseconds} ms");
+            let unanswered = Unanswered {
+                after: Duration::from_millis(milliseconds),
+                reused,
+                idempotent,
+                written: 300,
+                unacknowledged,
+            };
+            assert_eq!(unanswered.is_unprocessed(), again, "{unanswered:?}");
         }
     }
 }

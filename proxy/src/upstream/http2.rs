@@ -21,7 +21,11 @@ use send_wrapper::SendWrapper;
 use tailback_config::Limits;
 use tokio::net::TcpStream;
 
-use super::{connector::ConnectError, io::ReadTrackingIo, send_error::SendError};
+use super::{
+    connector::ConnectError,
+    io::{ReadTrackingIo, Seen},
+    send_error::SendError,
+};
 use crate::{
     exchange::{
         RequestBody,
@@ -83,8 +87,9 @@ impl Multiplexed {
         io: Transport<TcpStream>,
         limits: &Limits,
     ) -> Result<Http2, ConnectError> {
-        let heard = Rc::new(Cell::new(false));
-        let io = Cork::new(ReadTrackingIo::new(io, heard.clone()));
+        let seen = Rc::<Seen>::default();
+        let heard = seen.received.clone();
+        let io = Cork::new(ReadTrackingIo::new(io, seen));
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
         let mut builder = Builder::new();
         builder
@@ -188,7 +193,7 @@ impl Http2 {
         let mut sender = self.connection.sender.clone();
         if poll_fn(|cx| sender.poll_ready(cx)).await.is_err() {
             self.connection.closed.set(true);
-            return Err(SendError::NotSent(Box::new(request)));
+            return Err(SendError::NotSent);
         }
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_2;
@@ -196,7 +201,7 @@ impl Http2 {
         let sent = sender.send_request(Request::from_parts(parts, ()), end);
         let (mut response, stream) = match sent {
             Ok(sent) => sent,
-            Err(_) => return Err(SendError::Unprocessed(Some(Box::new(body)))),
+            Err(_) => return Err(SendError::Unprocessed),
         };
         if !end {
             self.forwarder = Some(BodyForwarder::new(stream, body));
@@ -214,25 +219,22 @@ impl Http2 {
                 let body = Received::http2(stream, &parts.headers);
                 Ok(Response::from_parts(parts, body))
             }
-            Err(error) => Err(self.failed(&error)),
+            Err(error) => Err(failed(&error)),
         }
     }
+}
 
-    fn failed(&mut self, error: &h2::Error) -> SendError {
-        let reason = error.reason();
-        if error.is_remote()
-            && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
-                || error.is_go_away() && reason == Some(Reason::NO_ERROR))
-        {
-            // Streams up to the last that a GOAWAY names go on; this is none.
-            let body = self
-                .forwarder
-                .take()
-                .map(|forwarder| Box::new(forwarder.into_body()));
-            return SendError::Unprocessed(body);
-        }
-        SendError::Broken
+/// What came of a stream that got no response.
+fn failed(error: &h2::Error) -> SendError {
+    let reason = error.reason();
+    if error.is_remote()
+        && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(Reason::NO_ERROR))
+    {
+        // Streams up to the last that a GOAWAY names go on; this is none.
+        return SendError::Unprocessed;
     }
+    SendError::Broken
 }
 
 /// The replica takes nothing more (GOAWAY without an error): another may.

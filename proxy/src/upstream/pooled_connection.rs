@@ -4,7 +4,7 @@ use std::{io, task::Context};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{permit::Permit, upstream_stream::Upstream};
+use super::{permit::Permit, replica::ReplicaRef, upstream_stream::Upstream};
 
 /// A permit with the connection that is used for it.
 #[derive(Debug)]
@@ -19,6 +19,12 @@ impl PooledConnection {
     #[must_use]
     pub fn new(permit: Permit, upstream: Upstream) -> Self {
         Self { upstream, permit }
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn replica(&self) -> &ReplicaRef {
+        self.permit.replica()
     }
 
     /// See [`Upstream::drive`].

@@ -1,19 +1,15 @@
 //! What comes of a request that got no response.
 
-use http::Request;
-
-use crate::exchange::RequestBody;
-
 /// Why there is no response.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// Nothing of the request was sent: here it is back.
-    NotSent(Box<Request<RequestBody>>),
-    /// The replica has not processed it, or it does no harm to process it twice: HTTP/1.1, the
-    /// connection had been used before and closed before any response byte, at once or on a
-    /// request that is idempotent;
-    /// HTTP/2, it said so (RFC 9113, 8.7), and here is what is left of the body.
-    Unprocessed(Option<Box<RequestBody>>),
+    /// Nothing of the request was sent.
+    NotSent,
+    /// The replica has not processed it, or it does no harm to process it twice. On HTTP/1.1, the
+    /// connection closed before any byte of a response, and the replica's host had acknowledged
+    /// nothing of the request, or the replica was closing a connection that it had used before. On
+    /// HTTP/2, the replica said so (RFC 9113, 8.7).
+    Unprocessed,
     /// It broke.
     Broken,
     /// The response's header has more fields, or bytes, than are read.

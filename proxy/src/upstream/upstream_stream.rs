@@ -18,15 +18,6 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Whether the request may have to be sent once more.
-    #[must_use]
-    pub fn may_be_unprocessed(&self) -> bool {
-        match self {
-            Self::Http1(connection) => connection.is_reused(),
-            Self::Http2(_) => true,
-        }
-    }
-
     /// Sends `request` and waits for the response's head.
     ///
     /// # Errors

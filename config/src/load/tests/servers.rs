@@ -305,3 +305,36 @@ fn a_server_says_how_requests_are_spread_over_replicas() {
         LoadBalancing::PowerOfTwo
     );
 }
+
+#[test]
+fn retry_is_off_and_a_models_own_replaces_its_servers() {
+    use crate::{Retry, RetryBudget, RetryCause};
+    let retry = |server: &str, model: &str| {
+        let config = parse(&with_server(server, model));
+        let shown = crate::describe(&config);
+        (config.models["m"].retry.value.clone(), shown)
+    };
+    assert_eq!(retry("", "").0, None);
+    let (of_server, shown) = retry("retry: { on: [reset, 503] }", "");
+    let expected = Retry {
+        on: vec![RetryCause::Reset, RetryCause::ServiceUnavailable],
+        methods: Vec::new(),
+        attempts: 1,
+        budget: RetryBudget {
+            percent: 20,
+            min_per_second: 1,
+        },
+    };
+    assert_eq!(of_server, Some(expected));
+    assert!(
+        shown.contains("on reset 503, attempts 1, budget 20 % or 1 a second"),
+        "{shown}"
+    );
+    let own = "retry: { on: [unavailable], methods: [POST], attempts: 3, budget: { percent: 0 } }";
+    let (of_model, shown) = retry("retry: { on: [reset], attempts: 9 }", own);
+    let of_model = of_model.unwrap();
+    assert_eq!(of_model.on, [RetryCause::Unavailable]);
+    assert_eq!((of_model.attempts, of_model.budget.percent), (3, 0));
+    assert!(shown.contains("on unavailable, methods POST"), "{shown}");
+    assert_eq!(retry("retry: { on: [reset] }", "retry: none").0, None);
+}

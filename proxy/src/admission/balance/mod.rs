@@ -58,6 +58,20 @@ impl Balancer {
     }
 }
 
+/// Takes a permit of another than `failed` and returns its position; `None` if no other has room.
+/// Of several, the least busy, whatever the strategy is: this is rare.
+pub fn take_other<R: Borrow<Replica>>(
+    replicas: &[R],
+    failed: &Replica,
+    now: Nanos,
+) -> Option<usize> {
+    let of = |i: usize| replicas[i].borrow();
+    let other = (0..replicas.len())
+        .filter(|&i| !std::ptr::eq(of(i), failed) && of(i).has_room())
+        .min_by_key(|&i| (of(i).is_ejected(now), of(i).in_flight()))?;
+    of(other).try_take().then_some(other)
+}
+
 /// Takes a permit for a held request, whose place in the queue has been announced: of the least
 /// busy replica, whatever the strategy is, as most often one alone has room.
 pub(super) fn take_announced(replicas: &[Arc<Replica>]) -> Option<Arc<Replica>> {
@@ -146,6 +160,17 @@ mod tests {
             }
             assert_eq!(balancer.take(&replicas, Nanos(0)), None, "{strategy:?}");
         }
+    }
+
+    #[test]
+    fn what_failed_at_one_replica_goes_to_the_least_busy_of_the_others() {
+        let replicas = replicas(3, 1);
+        assert!(replicas[1].try_take());
+        let other = |failed: usize| take_other(&replicas, &replicas[failed], Nanos(0));
+        assert_eq!(other(0), Some(2));
+        assert_eq!(other(0), None, "the others are full");
+        assert_eq!(other(2), Some(0));
+        assert_eq!(take_other(&replicas[..1], &replicas[0], Nanos(0)), None);
     }
 
     #[test]

@@ -65,12 +65,6 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         &mut self.stream
     }
 
-    /// The body, as far as it is left.
-    #[must_use]
-    pub fn into_body(self) -> B {
-        self.body
-    }
-
     /// Sends nothing more.
     pub fn give_up(&mut self) {
         self.next = Next::Done;

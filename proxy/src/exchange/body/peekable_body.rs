@@ -76,6 +76,13 @@ impl PeekableBody {
         self.look_ahead().sent = Sent::Kept(Pieces::default(), limit);
     }
 
+    /// Whether all that was passed on since [`keep`](Self::keep) was called is kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        let look_ahead = self.look_ahead.as_ref();
+        look_ahead.is_some_and(|look_ahead| matches!(look_ahead.sent, Sent::Kept(..)))
+    }
+
     /// The body as it was when [`keep`](Self::keep) was called, if it was kept.
     #[must_use]
     pub fn rewound(mut self) -> Option<Self> {

@@ -49,6 +49,7 @@ struct Line<'a> {
     service_seconds: f64,
     total_seconds: f64,
     replica: Option<Cow<'a, str>>,
+    retries: u32,
     bytes_out: u64,
 }
 
@@ -71,6 +72,7 @@ pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
             .given
             .as_ref()
             .map(|(name, _)| String::from_utf8_lossy(name)),
+        retries: entry.retries,
         bytes_out: entry.bytes_out,
     };
     // Into memory, of plain fields: it cannot fail.

@@ -68,6 +68,8 @@ pub struct Entry {
     arrived: Nanos,
     /// The replica that had it last, and since when.
     given: Option<(Text, Nanos)>,
+    /// How often it was sent again.
+    retries: u32,
     /// Bytes of the answer's body.
     bytes_out: u64,
     end: Option<End>,
@@ -143,6 +145,7 @@ impl Entry {
             model: Text::new(),
             arrived: Nanos(0),
             given: None,
+            retries: 0,
             bytes_out: 0,
             end: None,
         })
@@ -162,6 +165,11 @@ impl Entry {
             text.extend_from_slice(part.as_bytes());
         }
         self.given = Some((text, now));
+    }
+
+    /// It is sent again.
+    pub fn retry(&mut self) {
+        self.retries += 1;
     }
 
     /// More of the answer's body is on its way.

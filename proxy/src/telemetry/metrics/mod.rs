@@ -60,10 +60,6 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "Connections opened to replicas, by outcome."
     );
     describe_counter!(
-        "tailback_upstream_retries_total",
-        "Requests sent again because that was safe."
-    );
-    describe_counter!(
         "tailback_unrouted_requests_total",
         "Requests for no configured model."
     );
@@ -110,8 +106,6 @@ pub struct UpstreamMetrics {
     pub connects: Counter,
     /// Connections that could not be opened.
     pub connects_failed: Counter,
-    /// Requests sent again.
-    pub retries: Counter,
 }
 
 impl Default for UpstreamMetrics {
@@ -119,7 +113,6 @@ impl Default for UpstreamMetrics {
         Self {
             connects: counter!("tailback_upstream_connections_total", "outcome" => "opened"),
             connects_failed: counter!("tailback_upstream_connections_total", "outcome" => "failed"),
-            retries: counter!("tailback_upstream_retries_total"),
         }
     }
 }

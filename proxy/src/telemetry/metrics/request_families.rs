@@ -8,12 +8,13 @@ use super::{
     requests::{ByMethod, LATENCY, METHODS, seconds},
     series::Content,
 };
-use crate::status::Outcome;
+use crate::status::{Outcome, RetryReason};
 
 type Label<'a> = (&'static str, &'a str);
 
 pub(super) fn render(text: &mut Exposition, content: &Content) {
     outcomes(text, content);
+    retries(text, content);
     codes(text, content);
     latencies(text, content);
     of_models(text, content);
@@ -31,6 +32,34 @@ fn outcomes(text: &mut Exposition, content: &Content) {
             let labels = [("model", &**model), ("outcome", outcome.label())];
             family.sample(&labels, outcomes.count(outcome) as f64);
         }
+    }
+}
+
+fn retries(text: &mut Exposition, content: &Content) {
+    let mut family = text.family(
+        "tailback_model_retries_total",
+        "counter",
+        "Requests sent to a replica once more, by reason.",
+    );
+    for (model, retries) in content.retries.iter() {
+        for reason in RetryReason::all() {
+            // Most never occur.
+            let (count, labels) = (
+                retries.count(reason),
+                [("model", &**model), ("reason", reason.label())],
+            );
+            if count > 0 {
+                family.sample(&labels, count as f64);
+            }
+        }
+    }
+    let mut family = text.family(
+        "tailback_model_retries_refused_total",
+        "counter",
+        "Requests that were not sent once more, as the budget of `retry` was used up.",
+    );
+    for (model, retries) in content.retries.iter() {
+        family.sample(&[("model", &**model)], retries.refused() as f64);
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus};
+use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason};
 
 /// The lowest status of HTTP.
 const FIRST_STATUS: usize = 100;
@@ -26,6 +26,7 @@ pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc]
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
     pub(super) outcomes: Arc<Outcomes>,
+    pub(super) retries: Arc<Retries>,
     pub(super) of_model: Arc<ByMethod<MethodMetrics>>,
     pub(super) of_server: Arc<ByMethod<Totals>>,
 }
@@ -33,6 +34,13 @@ pub struct ModelMetrics {
 /// Requests that ended, by how they did, on whichever server.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes([AtomicU64; Outcome::ALL.len()]);
+
+/// Requests that were sent again, by reason, on whichever server.
+#[derive(Debug, Default)]
+pub(super) struct Retries {
+    by_reason: [AtomicU64; RetryReason::COUNT],
+    refused: AtomicU64,
+}
 
 /// What Seldon's metrics have for each `method_type`.
 #[derive(Debug, Default)]
@@ -86,6 +94,18 @@ impl ModelMetrics {
     }
 }
 
+impl ModelMetrics {
+    /// A request is sent again.
+    pub fn retried(&self, reason: RetryReason) {
+        self.retries.by_reason[reason.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request is not sent again, as the budget is used up.
+    pub fn retry_refused(&self) {
+        self.retries.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Wraps after centuries.
 fn nanos(latency: Duration) -> u64 {
     latency.as_nanos() as u64
@@ -97,6 +117,20 @@ impl Outcomes {
     /// How many ended so.
     pub(super) fn count(&self, outcome: Outcome) -> u64 {
         self.0[outcome.index()].load(Ordering::Relaxed)
+    }
+}
+
+// === impl Retries ===
+
+impl Retries {
+    /// How many were sent again for this reason.
+    pub(super) fn count(&self, reason: RetryReason) -> u64 {
+        self.by_reason[reason.index()].load(Ordering::Relaxed)
+    }
+
+    /// How many were not, as the budget was used up.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }
 

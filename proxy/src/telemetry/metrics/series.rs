@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tailback_scaler::clock::Nanos;
 
-use super::requests::{ByMethod, MethodMetrics, Outcomes, Totals};
+use super::requests::{ByMethod, MethodMetrics, Outcomes, Retries, Totals};
 
 /// How long series outlast their model: several scrapes, at any usual interval.
 const KEPT: Duration = Duration::from_secs(600);
@@ -13,6 +13,8 @@ const KEPT: Duration = Duration::from_secs(600);
 pub(super) struct Content {
     /// By model.
     pub outcomes: Series<String, Outcomes>,
+    /// By model.
+    pub retries: Series<String, Retries>,
     /// By model and server.
     pub models: Series<(String, String), ByMethod<MethodMetrics>>,
     /// By server.

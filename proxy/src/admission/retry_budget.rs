@@ -1,0 +1,139 @@
+//! How many requests of a model may be sent again: a share of them, so that retries do not
+//! overload what is overloaded already, and a few a second in any case, so that they work where
+//! there are few requests (Finagle's `RetryBudget` and Linkerd's are the same).
+//!
+//! One for each worker and model, without synchronisation: a share of all requests is the same
+//! share of each worker's.
+
+use std::{cell::Cell, time::Duration};
+
+use tailback_config as config;
+use tailback_scaler::clock::Nanos;
+
+/// What is saved up of the share, at most, in retries: as many requests as a replica may lose at once
+/// when it dies.
+const SAVED: u32 = 100;
+/// For how long what there is in any case is saved up.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// One worker's.
+#[derive(Debug)]
+pub struct RetryBudget {
+    percent: u32,
+    /// In hundredths of a retry.
+    saved: Cell<u32>,
+    /// Time that one retry takes of those that there are in any case; `None`: there are none.
+    interval: Option<Duration>,
+    /// When those that were made so are paid for: as far ahead as they are saved up.
+    paid: Cell<Nanos>,
+}
+
+impl RetryBudget {
+    /// The part of `budget` that one of so many workers has.
+    #[must_use]
+    pub fn new(budget: config::RetryBudget, workers: u32) -> Self {
+        let interval = Duration::from_secs(1) * workers.max(1);
+        Self {
+            percent: budget.percent,
+            saved: Cell::new(0),
+            interval: (budget.min_per_second > 0).then(|| interval / budget.min_per_second),
+            paid: Cell::new(Nanos(0)),
+        }
+    }
+
+    /// There is one more request.
+    pub fn deposit(&self) {
+        let saved = self.saved.get() + self.percent;
+        self.saved.set(saved.min(100 * SAVED));
+    }
+
+    /// Takes a retry out, if there is one left.
+    pub fn withdraw(&self, now: Nanos) -> bool {
+        if let Some(left) = self.saved.get().checked_sub(100) {
+            self.saved.set(left);
+            return true;
+        }
+        let Some(interval) = self.interval else {
+            return false;
+        };
+        // At the least one, on however many workers.
+        let window = WINDOW.max(interval);
+        let next = self.paid.get().max(now) + interval;
+        let is_left = next <= now + window;
+        if is_left {
+            self.paid.set(next);
+        }
+        is_left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(percent: u32, min_per_second: u32, workers: u32) -> RetryBudget {
+        let budget = config::RetryBudget {
+            percent,
+            min_per_second,
+        };
+        RetryBudget::new(budget, workers)
+    }
+
+    fn at(seconds: u64) -> Nanos {
+        Nanos::from_duration(Duration::from_secs(seconds))
+    }
+
+    /// How many can be taken out at once.
+    fn left(budget: &RetryBudget, now: Nanos) -> usize {
+        std::iter::from_fn(|| budget.withdraw(now).then_some(())).count()
+    }
+
+    #[test]
+    fn a_share_of_requests_may_be_sent_again() {
+        let budget = budget(20, 0, 1);
+        assert_eq!(left(&budget, at(1000)), 0);
+        for _ in 0..52 {
+            budget.deposit();
+        }
+        assert_eq!(left(&budget, at(1000)), 10);
+        // The rest of two requests counts on.
+        for _ in 0..3 {
+            budget.deposit();
+        }
+        assert_eq!(left(&budget, at(1000)), 1);
+        for _ in 0..100_000 {
+            budget.deposit();
+        }
+        assert_eq!(left(&budget, at(1000)), 100);
+    }
+
+    #[test]
+    fn some_a_second_may_be_sent_again_in_any_case_as_they_were_not_for_ten_seconds() {
+        let budget = budget(0, 2, 1);
+        assert_eq!(left(&budget, at(0)), 20);
+        assert_eq!(left(&budget, at(1000)), 20);
+        assert_eq!(left(&budget, at(1003)), 6);
+        assert_eq!(left(&budget, at(9000)), 20);
+    }
+
+    #[test]
+    fn workers_share_what_there_is_in_any_case_and_each_has_one() {
+        assert_eq!(left(&budget(0, 1, 4), at(1000)), 2);
+        assert_eq!(left(&budget(0, 1, 64), at(1000)), 1);
+        assert_eq!(left(&budget(0, 0, 4), at(1000)), 0);
+    }
+
+    #[test]
+    fn nobody_sends_more_again_than_the_budget_in_the_long_run() {
+        let budget = budget(10, 1, 1);
+        let mut retries = 0;
+        for second in 1000..1600 {
+            for _ in 0..100 {
+                budget.deposit();
+                retries += u32::from(budget.withdraw(at(second)));
+            }
+        }
+        // 10 % of 60,000, 1 a second for 600 s, and what was saved up.
+        assert!((6_500..=6_710).contains(&retries), "{retries}");
+    }
+}

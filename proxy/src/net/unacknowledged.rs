@@ -1,0 +1,117 @@
+//! What the other end's host has not acknowledged, as the kernel knows it.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+#[cfg(target_os = "linux")]
+use nix::libc;
+
+/// The part of Linux's `struct tcp_info` (`include/uapi/linux/tcp.h`) up to and with
+/// `tcpi_bytes_retrans`. Later versions of the kernel only append to it.
+#[cfg(target_os = "linux")]
+const INFO: usize = 216;
+#[cfg(target_os = "linux")]
+const BYTES_ACKED: usize = 120;
+#[cfg(target_os = "linux")]
+const NOTSENT_BYTES: usize = 144;
+#[cfg(target_os = "linux")]
+const BYTES_SENT: usize = 200;
+#[cfg(target_os = "linux")]
+const BYTES_RETRANS: usize = 208;
+
+/// How many bytes, of all that were written to `tcp`, its other end's host has not acknowledged.
+/// Also after the connection has ended, which a reset does without acknowledging anything. `None`
+/// where the kernel does not say: before Linux 4.19, and elsewhere.
+#[cfg(target_os = "linux")]
+pub(crate) fn unacknowledged(tcp: impl AsFd) -> Option<u64> {
+    let mut info = [0u8; INFO];
+    let mut length = INFO as libc::socklen_t;
+    // SAFETY: the descriptor is open, as it is borrowed; `info` has room for `length` bytes, of
+    // which the kernel writes that many at most.
+    let result = unsafe {
+        libc::getsockopt(
+            tcp.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    if result != 0 || (length as usize) < INFO {
+        return None;
+    }
+    let u64_at = |at: usize| {
+        let bytes = info.get(at..at + 8)?;
+        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+    };
+    let notsent = info.get(NOTSENT_BYTES..NOTSENT_BYTES + 4)?;
+    let notsent = u32::from_ne_bytes(notsent.try_into().ok()?);
+    let written = u64_at(BYTES_SENT)?.checked_sub(u64_at(BYTES_RETRANS)?)? + u64::from(notsent);
+    // The SYN is acknowledged as a byte.
+    let acknowledged = u64_at(BYTES_ACKED)?.saturating_sub(1);
+    written.checked_sub(acknowledged)
+}
+
+/// Not known.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unacknowledged(_: impl AsFd) -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        for _ in 0..30 {
+            near.write_all(&[1; 300]).unwrap();
+            far.read_exact(&mut [0; 300]).unwrap();
+            far.write_all(&[2; 300]).unwrap();
+            near.read_exact(&mut [0; 300]).unwrap();
+        }
+        (near, far)
+    }
+
+    /// Until the connection has ended: then nothing changes any more.
+    fn end(mut near: &TcpStream) {
+        let _ = near.read_to_end(&mut Vec::new());
+    }
+
+    #[test]
+    fn what_comes_after_the_other_end_has_closed_is_never_acknowledged() {
+        let (mut near, far) = pair();
+        drop(far);
+        near.write_all(&[3; 1000]).unwrap();
+        end(&near);
+        assert_eq!(unacknowledged(&near), Some(1000));
+    }
+
+    #[test]
+    fn what_was_read_before_the_close_is_acknowledged() {
+        let (mut near, mut far) = pair();
+        near.write_all(&[3; 1000]).unwrap();
+        far.read_exact(&mut [0; 1000]).unwrap();
+        drop(far);
+        end(&near);
+        assert_eq!(unacknowledged(&near), Some(0));
+    }
+
+    #[test]
+    fn what_was_written_and_never_sent_counts_as_well() {
+        let (mut near, far) = pair();
+        drop(far);
+        near.set_nonblocking(true).unwrap();
+        let written = near.write(&vec![3; 3_000_000]).unwrap();
+        near.set_nonblocking(false).unwrap();
+        end(&near);
+        assert_eq!(unacknowledged(&near), Some(written as u64));
+    }
+}

@@ -1,0 +1,206 @@
+//! Whether a request that got no answer, or none that helps, is sent again: what provably was not
+//! processed always is, anything else as the model's `retry` says.
+
+use std::time::Duration;
+
+use http::{Method, Response};
+use tailback_config::{Retry, RetryCause};
+use tailback_scaler::clock::Nanos;
+
+use crate::{admission::RetryBudget, protocol::ApiProtocol, status::GrpcCode};
+
+/// How often a replica is looked for that can be reached. Waits between, from
+/// the second on, are 20 ms, 40 ms, …: long enough to see a crashed one replaced
+/// in the pool by none, where the request is held.
+const UNREACHABLE: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// How often a request may come back because no replica processed it. On
+/// HTTP/1.1, the second time is on a new connection.
+const RETURNED: u32 = 3;
+/// What a retry waits for at most, doubled for each further one.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(25);
+const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
+
+/// How often one request has been sent again, and why.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Replays {
+    unreachable: u32,
+    returned: u32,
+    retried: u32,
+}
+
+/// Whether a request is sent again as the model's `retry` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// After this time.
+    Again(Duration),
+    /// It would be, but for the budget.
+    OverBudget,
+    /// That is not wanted.
+    No,
+}
+
+impl Replays {
+    /// Whether it has been sent, or was to be, before.
+    pub(super) fn any(self) -> bool {
+        self.unreachable + self.returned + self.retried > 0
+    }
+
+    /// A replica could not be reached: after which time another is tried, if one is.
+    pub(super) fn after_unreachable(&mut self) -> Option<Duration> {
+        self.unreachable += 1;
+        match self.unreachable {
+            1 => Some(Duration::ZERO),
+            UNREACHABLE.. => None,
+            more => Some(FIRST_WAIT * (1 << (more - 2))),
+        }
+    }
+
+    /// No replica has processed it: whether it is sent again.
+    pub(super) fn after_return(&mut self) -> bool {
+        self.returned += 1;
+        self.returned <= RETURNED
+    }
+
+    /// A replica may have processed a request of this `method`, with what came of it. `retry`: what
+    /// the model says, and what there is left to do so.
+    pub(super) fn after(
+        &mut self,
+        cause: RetryCause,
+        method: &Method,
+        retry: Option<(&Retry, &RetryBudget)>,
+        now: Nanos,
+    ) -> Verdict {
+        let Some((retry, budget)) = retry else {
+            return Verdict::No;
+        };
+        let of_method = |methods: &[String]| {
+            methods.is_empty() || methods.iter().any(|known| known == method.as_str())
+        };
+        if !retry.on.contains(&cause)
+            || !of_method(&retry.methods)
+            || self.retried >= retry.attempts
+        {
+            return Verdict::No;
+        }
+        if !budget.withdraw(now) {
+            return Verdict::OverBudget;
+        }
+        let most = (FIRST_BACK_OFF * (1 << self.retried.min(8))).min(LONGEST_BACK_OFF);
+        self.retried += 1;
+        // Spread out, as many may fail at once.
+        Verdict::Again(most.mul_f64(fastrand::f64()))
+    }
+}
+
+/// What an answer's header says that `retry` may name.
+pub(super) fn cause_of<B>(response: &Response<B>, api: ApiProtocol) -> Option<RetryCause> {
+    match response.status().as_u16() {
+        429 => Some(RetryCause::TooManyRequests),
+        500 => Some(RetryCause::InternalServerError),
+        502 => Some(RetryCause::BadGateway),
+        503 => Some(RetryCause::ServiceUnavailable),
+        504 => Some(RetryCause::GatewayTimeout),
+        // An answer that is but a status, as it is in the header.
+        200 if api == ApiProtocol::Grpc && GrpcCode::is_in(response.headers()) => {
+            match GrpcCode::of(response.headers()) {
+                GrpcCode::Unavailable => Some(RetryCause::Unavailable),
+                GrpcCode::ResourceExhausted => Some(RetryCause::ResourceExhausted),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(on: &[RetryCause], methods: &[&str], attempts: u32) -> (Retry, RetryBudget) {
+        let budget = tailback_config::RetryBudget {
+            percent: 100,
+            min_per_second: 0,
+        };
+        let retry = Retry {
+            on: on.to_vec(),
+            methods: methods.iter().map(|&method| method.to_owned()).collect(),
+            attempts,
+            budget,
+        };
+        (retry, RetryBudget::new(budget, 1))
+    }
+
+    #[test]
+    fn what_may_have_been_processed_is_sent_again_only_as_the_model_says() {
+        let (retry, budget) = retry(&[RetryCause::Reset], &["POST"], 2);
+        for _ in 0..10 {
+            budget.deposit();
+        }
+        let mut replays = Replays::default();
+        let mut after = |cause, method, retry| replays.after(cause, &method, retry, Nanos(0));
+        let policy = Some((&retry, &budget));
+        assert_eq!(after(RetryCause::Reset, Method::POST, None), Verdict::No);
+        assert_eq!(after(RetryCause::Reset, Method::PUT, policy), Verdict::No);
+        assert_eq!(
+            after(RetryCause::BadGateway, Method::POST, policy),
+            Verdict::No
+        );
+        for _ in 0..2 {
+            let verdict = after(RetryCause::Reset, Method::POST, policy);
+            assert!(matches!(verdict, Verdict::Again(_)), "{verdict:?}");
+        }
+        assert_eq!(after(RetryCause::Reset, Method::POST, policy), Verdict::No);
+    }
+
+    #[test]
+    fn no_request_is_sent_again_when_the_budget_is_used_up() {
+        let (retry, budget) = retry(&[RetryCause::ServiceUnavailable], &[], 10);
+        budget.deposit();
+        let mut replays = Replays::default();
+        let mut after = || {
+            let cause = RetryCause::ServiceUnavailable;
+            replays.after(cause, &Method::POST, Some((&retry, &budget)), Nanos(0))
+        };
+        assert!(matches!(after(), Verdict::Again(_)));
+        assert_eq!(after(), Verdict::OverBudget);
+        budget.deposit();
+        assert!(matches!(after(), Verdict::Again(wait) if wait <= 2 * FIRST_BACK_OFF));
+    }
+
+    #[test]
+    fn replicas_are_looked_for_six_times_and_what_comes_back_is_sent_three_times_more() {
+        let mut replays = Replays::default();
+        assert!(!replays.any());
+        let waits: Vec<_> = std::iter::from_fn(|| replays.after_unreachable())
+            .map(|wait| wait.as_millis())
+            .collect();
+        assert_eq!(waits, [0, 20, 40, 80, 160]);
+        let returns = (0..9).filter(|_| replays.after_return()).count();
+        assert_eq!(returns, 3);
+    }
+
+    #[test]
+    fn causes_are_told_by_status_and_grpcs_by_the_header_of_an_answer_without_a_message() {
+        let cause = |status: u16, grpc: Option<&str>, api| {
+            let mut response = Response::builder().status(status);
+            if let Some(grpc) = grpc {
+                response = response.header("grpc-status", grpc);
+            }
+            cause_of(&response.body(()).unwrap(), api)
+        };
+        let rest = ApiProtocol::Inference;
+        assert_eq!(cause(503, None, rest), Some(RetryCause::ServiceUnavailable));
+        assert_eq!(cause(501, None, rest), None);
+        assert_eq!(cause(200, Some("14"), rest), None);
+        let grpc = ApiProtocol::Grpc;
+        assert_eq!(cause(200, Some("14"), grpc), Some(RetryCause::Unavailable));
+        assert_eq!(
+            cause(200, Some("8"), grpc),
+            Some(RetryCause::ResourceExhausted)
+        );
+        assert_eq!(cause(200, Some("0"), grpc), None);
+        assert_eq!(cause(200, None, grpc), None);
+        assert_eq!(cause(503, None, grpc), Some(RetryCause::ServiceUnavailable));
+    }
+}
