@@ -174,6 +174,12 @@ impl ModelScaler {
         self.changed = now;
     }
 
+    /// Mean seconds in service of what was served lately, if anything was.
+    #[must_use]
+    pub fn service_seconds(&self) -> Option<f64> {
+        self.signals.measured_service()
+    }
+
     /// The lag at which to decide at once; `None`: nothing would change.
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {

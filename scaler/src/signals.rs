@@ -153,6 +153,12 @@ impl Signals {
         arrived.max(self.served(service, target))
     }
 
+    /// Mean time in service, in seconds, if something was served lately.
+    #[must_use]
+    pub fn measured_service(&self) -> Option<f64> {
+        (self.service.completed() >= 0.5).then(|| self.service())
+    }
+
     /// Slots in use over the last second; fewer would have done where requests
     /// are short against the wait that they may have. Nothing, while some of those
     /// that are served have waited: they say what arrived before.

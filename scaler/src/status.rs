@@ -49,6 +49,8 @@ pub struct ModelStatus {
     pub leaving: Vec<Draining>,
     /// Seconds the last start took.
     pub start_up_seconds: Option<f64>,
+    /// Mean seconds in service of what was served lately, if anything was.
+    pub service_seconds: Option<f64>,
     /// Why a replica failed last, or that starts hang, until one is ready after it.
     pub failure: Option<String>,
     /// What the last probe of a replica that is not ready yet got.

@@ -252,3 +252,39 @@ fn connections_that_the_replica_has_just_closed_lose_no_body_however_large() {
     }
     all_out(&proxy);
 }
+
+#[test]
+fn a_full_queue_says_to_come_back_when_those_that_wait_are_through() {
+    let upstream = Upstream::start();
+    let manifest = upstream
+        .manifest(&["m"])
+        .replace("spec: { static", "spec: { concurrency: 1, static")
+        .replace(
+            "spec: { server: up }",
+            "spec: { server: up, hold: { queue: 4 } }",
+        );
+    let period = ("SELDON_SCALING_STATS_PERIOD_SECONDS", "0.2");
+    let proxy = Tailback::start(&manifest, &[period]);
+    let late = || {
+        let mut client = Client::connect(proxy.address).unwrap();
+        client
+            .send(request("POST", "/v2/models/m/late", &[], b"x"))
+            .unwrap();
+        client
+    };
+    let mut measured: Vec<_> = (0..3).map(|_| late()).collect();
+    for client in &mut measured {
+        assert_eq!(client.receive().unwrap().status, 200);
+    }
+    // One is served, for a second, and four wait.
+    let mut callers: Vec<_> = (0..5).map(|_| late()).collect();
+    eventually("four to wait", || proxy.model("m")["held"] == 4);
+    let refused = post(&proxy, "ok", b"x");
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    let after: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((3..=6).contains(&after), "{after} s");
+    for client in &mut callers {
+        assert_eq!(client.receive().unwrap().status, 200);
+    }
+    all_out(&proxy);
+}

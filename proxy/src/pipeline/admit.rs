@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
-use super::{Pipeline, upstream_request::UpstreamRequest};
+use super::{Pipeline, retry_after::retry_after, upstream_request::UpstreamRequest};
 use crate::{
     admission::{NotQueued, balance},
     exchange::{Phase, StreamState, body::BufferReservation},
@@ -12,9 +12,6 @@ use crate::{
     protocol::error::ProxyError,
     upstream::{Permit, ReplicaRef},
 };
-
-/// The most seconds that a caller is told to wait.
-const LONGEST_RETRY_AFTER: u32 = 600;
 
 /// What comes of asking for a permit.
 pub(super) enum Admitted {
@@ -81,8 +78,11 @@ async fn hold(
         Ok(ticket) => ticket,
         Err(NotQueued::Closed) => return Ok(Admitted::Moved),
         Err(NotQueued::Full) => {
-            let model = model.model.name().to_owned();
-            return Err(ProxyError::QueueFull { model, limit });
+            return Err(ProxyError::QueueFull {
+                model: model.model.name().to_owned(),
+                limit,
+                retry_after: retry_after(&pipeline.status, &model.model),
+            });
         }
     };
     let granted = tokio::time::timeout(hold.deadline.value, ticket.granted());
@@ -100,22 +100,7 @@ async fn hold(
         Err(_) => Err(ProxyError::HeldTooLong {
             model: model.model.name().to_owned(),
             seconds: hold.deadline.value.as_secs_f64(),
-            retry_after: retry_after(pipeline, model.model.name()),
+            retry_after: retry_after(&pipeline.status, &model.model),
         }),
-    }
-}
-
-/// Seconds after which it makes sense to ask for the model again: where no replica is ready, as
-/// many as the last start took.
-fn retry_after(pipeline: &Pipeline, model: &str) -> u32 {
-    let start_up = pipeline
-        .status
-        .read(model, |status| match status.ready_count {
-            0 => status.start_up_seconds,
-            _ => None,
-        });
-    match start_up {
-        Some(Some(seconds)) => (seconds.ceil() as u32).clamp(1, LONGEST_RETRY_AFTER),
-        _ => 1,
     }
 }

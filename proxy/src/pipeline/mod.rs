@@ -7,6 +7,7 @@ mod locate;
 mod read_model;
 mod replay;
 mod response_body;
+mod retry_after;
 mod upstream_request;
 
 use std::{

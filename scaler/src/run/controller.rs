@@ -364,6 +364,7 @@ impl ModelController {
             status.leaving.clone_from(&self.set.leaving);
             status.not_ready.clone_from(&self.set.not_ready);
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
+            status.service_seconds = self.scaler.service_seconds();
             status.failure = self.failure();
             status.reason = match &self.rejected {
                 Some(rejected) => format!("{why}; asked for, and {}", rejected.why),

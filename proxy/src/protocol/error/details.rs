@@ -145,7 +145,11 @@ impl ProxyError {
                  later",
             )
             .retry_after(1),
-            Self::QueueFull { model, limit } => says(
+            Self::QueueFull {
+                model,
+                limit,
+                retry_after,
+            } => says(
                 Status::TOO_MANY_REQUESTS,
                 Code::ResourceExhausted,
                 Some(QueueFull),
@@ -153,7 +157,7 @@ impl ProxyError {
                     "model {model:?} is overloaded: {limit} requests wait already; try again later"
                 ),
             )
-            .retry_after(1),
+            .retry_after(*retry_after),
             Self::HeldTooLong {
                 model,
                 seconds,

@@ -119,6 +119,7 @@ mod tests {
         let full = ProxyError::QueueFull {
             model: "m".into(),
             limit: 3,
+            retry_after: 1,
         };
         let late = ProxyError::HeldTooLong {
             model: "m".into(),

@@ -54,6 +54,8 @@ pub enum ProxyError {
         model: String,
         /** held */
         limit: u32,
+        /** until those that wait are through, in seconds */
+        retry_after: u32,
     },
     /// Held until the deadline.
     HeldTooLong {

@@ -23,6 +23,7 @@ fn samples() -> Vec<ProxyError> {
         ProxyError::QueueFull {
             model: model(),
             limit: 10_000,
+            retry_after: 1,
         },
         ProxyError::HeldTooLong {
             model: model(),
