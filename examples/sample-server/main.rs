@@ -132,13 +132,12 @@ async fn run(options: Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Names stand in paths, so only what needs no escaping there.
+/// Any name that can be written in a path, percent-encoded.
 fn model_name(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if !text.is_empty() && text.chars().all(plain) {
+    if !text.is_empty() && !text.contains(char::is_control) {
         Ok(text.to_owned())
     } else {
-        Err("expected letters, digits, '.', '_' and '-'".to_owned())
+        Err("expected a name without control characters".to_owned())
     }
 }
 

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use tokio::sync::Semaphore;
 
 use crate::infer::Inference;
@@ -92,10 +93,11 @@ impl Server {
                 },
             )),
             Route::Model(name, version, what) => {
-                self.check_model(name, version)?;
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                self.check_model(&name, version)?;
                 match what {
                     OfModel::Metadata => Ok(self.metadata()),
-                    OfModel::Ready => Ok(self.readiness(Some(name))),
+                    OfModel::Ready => Ok(self.readiness(Some(&name))),
                     OfModel::Infer => self.infer(request).await,
                 }
             }

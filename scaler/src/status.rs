@@ -94,6 +94,8 @@ pub struct MembershipStatus {
 struct Content {
     models: BTreeMap<String, ModelStatus>,
     decisions: VecDeque<DecisionRecord>,
+    /// How many decisions there were, those that are no longer kept included.
+    recorded: u64,
     /// Since each model was configured.
     decision_counts: BTreeMap<String, BTreeMap<DecisionKind, u64>>,
     membership: Option<MembershipStatus>,
@@ -151,6 +153,17 @@ impl StatusStore {
         self.content().decisions.iter().rev().cloned().collect()
     }
 
+    /// The decisions since the first `seen` ones, oldest first, as far as they are kept, and
+    /// how many there were in all.
+    #[must_use]
+    pub fn decisions_since(&self, seen: u64) -> (Vec<DecisionRecord>, u64) {
+        let content = self.content();
+        let new = content.recorded.saturating_sub(seen) as usize;
+        let skip = content.decisions.len().saturating_sub(new);
+        let new = content.decisions.iter().skip(skip).cloned();
+        (new.collect(), content.recorded)
+    }
+
     /// The membership that act as one with this one; `None`: it is alone.
     #[must_use]
     pub fn membership(&self) -> Option<MembershipStatus> {
@@ -192,10 +205,47 @@ impl StatusStore {
     }
 
     pub(crate) fn record(&self, record: DecisionRecord) {
-        let decisions = &mut self.content().decisions;
-        if decisions.len() == KEPT {
-            decisions.pop_front();
+        let content = &mut *self.content();
+        if content.decisions.len() == KEPT {
+            content.decisions.pop_front();
         }
-        decisions.push_back(record);
+        content.decisions.push_back(record);
+        content.recorded += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::ScaleOutcome;
+
+    #[test]
+    fn decisions_are_told_once_each_as_far_as_they_are_kept() {
+        let store = StatusStore::default();
+        let record = |to| DecisionRecord {
+            time: 0.0,
+            model: "m".into(),
+            from: 0,
+            to,
+            lag: 0,
+            held: 0,
+            reasons: Vec::new(),
+            outcome: ScaleOutcome::Accepted,
+        };
+        let counts = |new: &[DecisionRecord]| new.iter().map(|r| r.to).collect::<Vec<_>>();
+        store.record(record(1));
+        let (new, seen) = store.decisions_since(0);
+        assert_eq!((counts(&new), seen), (vec![1], 1));
+        store.record(record(2));
+        store.record(record(3));
+        let (new, seen) = store.decisions_since(seen);
+        assert_eq!((counts(&new), seen), (vec![2, 3], 3));
+        assert_eq!(store.decisions_since(seen).0.len(), 0);
+        for to in 0..300 {
+            store.record(record(to));
+        }
+        let (new, seen) = store.decisions_since(seen);
+        assert_eq!((new.len(), seen), (KEPT, 303));
+        assert_eq!(new.last().map(|r| r.to), Some(299));
     }
 }

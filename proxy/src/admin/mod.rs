@@ -6,10 +6,11 @@
 //! drain begins: that is when they are looked at most.
 
 mod control;
-mod index;
 mod keda;
 mod ledgers;
+mod live;
 mod model_metrics;
+mod page;
 mod pages;
 
 use std::{
@@ -71,7 +72,7 @@ const PONG: Duration = Duration::from_secs(10);
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Said of any other path.
-const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /models, /models/{name}, /decisions and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /models, /models/{name}, /decisions, /events and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
@@ -104,6 +105,7 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
 async fn accept(admin: Arc<Admin>, keda: &Arc<Keda>, listener: TcpListener) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let answers = Arc::new(Semaphore::new(ANSWERS));
+    let listeners = Arc::new(Semaphore::new(live::LISTENERS));
     loop {
         // The semaphore is never closed.
         let Ok(place) = room.clone().acquire_owned().await else {
@@ -113,9 +115,13 @@ async fn accept(admin: Arc<Admin>, keda: &Arc<Keda>, listener: TcpListener) {
             Ok((stream, _)) => {
                 // A line that wakes the leader must not wait for the last one's ACK.
                 let _ = stream.set_nodelay(true);
-                let (admin, keda, answers) = (admin.clone(), keda.clone(), answers.clone());
+                let (admin, keda) = (admin.clone(), keda.clone());
+                let semaphores = Semaphores {
+                    answers: answers.clone(),
+                    listeners: listeners.clone(),
+                };
                 tokio::spawn(async move {
-                    if let Err(error) = admin.converse(stream, keda, answers).await {
+                    if let Err(error) = admin.converse(stream, keda, semaphores).await {
                         tracing::debug!(error, "admin connection");
                     }
                     drop(place);
@@ -129,23 +135,31 @@ async fn accept(admin: Arc<Admin>, keda: &Arc<Keda>, listener: TcpListener) {
     }
 }
 
+/// What bounds the answers that are being sent at once.
+#[derive(Clone)]
+struct Semaphores {
+    answers: Arc<Semaphore>,
+    /// Of the live page's events.
+    listeners: Arc<Semaphore>,
+}
+
 impl Admin {
     async fn converse(
         self: Arc<Self>,
         stream: TcpStream,
         keda: Arc<Keda>,
-        answers: Arc<Semaphore>,
+        semaphores: Semaphores,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let detected = detect::version(Transport::clear(stream));
         let (io, version) = timeout(HEADER_TIMEOUT, detected).await??;
         let service = service_fn(|request: Request<Incoming>| {
-            let (admin, keda, answers) = (self.clone(), keda.clone(), answers.clone());
+            let (admin, keda, semaphores) = (self.clone(), keda.clone(), semaphores.clone());
             // A task keeps room for its future to the end: a stream's is let go before.
             Box::pin(async move {
                 Ok::<_, Infallible>(if is_grpc(&request) {
                     call(&keda, request).await
-                } else if let Ok(permit) = answers.try_acquire_owned() {
-                    let answer = admin.answer(request).await;
+                } else if let Ok(permit) = semaphores.answers.try_acquire_owned() {
+                    let answer = admin.answer(request, semaphores.listeners).await;
                     answer.map(|body| {
                         Body::new(Permitted {
                             body,
@@ -185,7 +199,11 @@ impl Admin {
     }
 
     /// Answers what is not gRPC.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        listeners: Arc<Semaphore>,
+    ) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
         if let Some(order) = Order::parse(path) {
             return whole(if method == Method::POST {
@@ -201,6 +219,16 @@ impl Admin {
                 _ => whole(not_allowed("GET")),
             };
         }
+        if path == "/events" {
+            return match (method, listeners.try_acquire_owned()) {
+                (&Method::GET, Ok(place)) => live::serve(self.live_sources(), place),
+                (&Method::GET, Err(_)) => whole(error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many live pages are open",
+                )),
+                _ => whole(not_allowed("GET")),
+            };
+        }
         whole(match (self.page(path), method) {
             (None, _) => error(StatusCode::NOT_FOUND, THERE_ARE),
             (Some(page), &Method::GET | &Method::HEAD) => page,
@@ -208,11 +236,22 @@ impl Admin {
         })
     }
 
+    fn live_sources(&self) -> live::Sources {
+        live::Sources {
+            routes: self.routes.clone(),
+            lifecycle: self.lifecycle.clone(),
+            status_store: self.status_store.clone(),
+            controllable: self.token.is_some(),
+        }
+    }
+
     /// What is read at `path`, if anything.
     fn page(&self, path: &str) -> Option<Response<Bytes>> {
+        if let Some(file) = page::file(path) {
+            return Some(file);
+        }
         let table = self.routes.current();
         Some(match path {
-            "/" => index::page(&table),
             "/metrics" => self.metrics(),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.lifecycle),

@@ -61,7 +61,7 @@ pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) ->
 }
 
 /// The proxies that act as one with this one.
-fn membership(proxies: &MembershipStatus) -> Value {
+pub(super) fn membership(proxies: &MembershipStatus) -> Value {
     let peer = |peer: &PeerStatus| {
         json!({
             "instance": peer.instance,

@@ -74,6 +74,25 @@ impl Outcome {
         }
     }
 
+    /// Whether a replica or the proxy is to blame, rather than the caller.
+    #[must_use]
+    pub fn is_fault(self) -> bool {
+        match self {
+            Self::Success
+            | Self::Refused
+            | Self::CallerGone
+            | Self::CallerSlow
+            | Self::PastDeadline => false,
+            Self::ServerError
+            | Self::Unreachable
+            | Self::UpstreamReset
+            | Self::UpstreamSlow
+            | Self::QueueFull
+            | Self::HeldTooLong
+            | Self::Drained => true,
+        }
+    }
+
     /// What it is if the answer did not get through to the caller for `lost`:
     /// that only matters of a replica's answers.
     #[must_use]

@@ -7,6 +7,7 @@
 //! kept.
 
 mod exposition;
+mod latencies;
 mod request_families;
 mod requests;
 mod series;
@@ -15,7 +16,9 @@ mod store;
 use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
-pub use self::{exposition::Exposition, requests::ModelMetrics, store::MetricsStore};
+pub use self::{
+    exposition::Exposition, latencies::Latencies, requests::ModelMetrics, store::MetricsStore,
+};
 
 /// Upper bounds of the reaction buckets, in seconds.
 const REACTION: &[f64] = &[

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::{
     exposition::Exposition,
-    requests::{ByMethod, LATENCY, METHODS, seconds},
+    latencies::LATENCY,
+    requests::{ByMethod, METHODS, seconds},
     series::Content,
 };
 use crate::status::{Outcome, RetryReason};

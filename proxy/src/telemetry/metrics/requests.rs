@@ -9,15 +9,11 @@ use std::{
     time::Duration,
 };
 
+use super::latencies::{LATENCY, Latencies};
 use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason};
 
 /// The lowest status of HTTP.
 const FIRST_STATUS: usize = 100;
-
-/// Upper bounds of the latency buckets, in seconds.
-pub(super) const LATENCY: [f64; 16] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
-];
 
 /// Both of them.
 pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc];
@@ -103,6 +99,20 @@ impl ModelMetrics {
     /// A request is not sent again, as the budget is used up.
     pub fn retry_refused(&self) {
         self.retries.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that ended for a fault of the service: of a replica, or of the proxy.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        let faults = Outcome::ALL.into_iter().filter(|o| o.is_fault());
+        faults.map(|outcome| self.outcomes.count(outcome)).sum()
+    }
+
+    /// How long requests took that ended so far, held time included.
+    #[must_use]
+    pub fn latencies(&self) -> Latencies {
+        let [rest, grpc] = METHODS.map(|method| self.of_model.get(method).cumulated());
+        Latencies(std::array::from_fn(|bucket| rest[bucket] + grpc[bucket]))
     }
 }
 

@@ -1,0 +1,46 @@
+import { render } from "preact";
+import { Decisions } from "./decisions";
+import { Feed } from "./feed";
+import { useFeed, useRoute } from "./hooks";
+import { ModelPage } from "./model";
+import { Overview } from "./overview";
+import { Proxies } from "./proxies";
+
+function Page({ feed }: { feed: Feed }) {
+  useFeed(feed);
+  const route = useRoute();
+  const proxies = feed.proxy?.proxies;
+  return (
+    <>
+      <nav aria-label="Pages">
+        <a class="brand" href="#">Tailback</a>
+        <Link to="" route={route} title="Models" />
+        <Link to="decisions" route={route} title="Decisions" />
+        {proxies ? <Link to="proxies" route={route} title="Proxies" /> : null}
+        <span class="status" role="status">
+          {feed.connected ? null : <span class="bad">The proxy does not answer; trying again</span>}
+          {feed.connected && feed.proxy?.draining ? <span class="warn">draining</span> : null}
+          {feed.proxy ? <span class="faint">{feed.proxy.version}</span> : null}
+        </span>
+      </nav>
+      {content(feed, route)}
+      <footer>
+        As data: <a href="models">/models</a> <a href="decisions">/decisions</a> <a href="metrics">/metrics</a>
+      </footer>
+    </>
+  );
+}
+
+function content(feed: Feed, route: string) {
+  if (route.startsWith("model/")) return <ModelPage feed={feed} name={decodeURIComponent(route.slice("model/".length))} />;
+  if (route === "decisions") return <main><h1>Decisions</h1><Decisions decisions={feed.decisions} /></main>;
+  if (route === "proxies" && feed.proxy?.proxies) return <Proxies proxies={feed.proxy.proxies} />;
+  return <Overview feed={feed} />;
+}
+
+function Link({ to, route, title }: { to: string; route: string; title: string }) {
+  const here = to === "" ? route === "" || route.startsWith("model/") : route === to;
+  return <a href={`#${to}`} aria-current={here ? "page" : undefined}>{title}</a>;
+}
+
+render(<Page feed={new Feed("events")} />, document.getElementById("page")!);

@@ -1,0 +1,117 @@
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { KEPT, STEP, type Decision, type Series, type Tracked } from "./feed";
+import { clock } from "./format";
+
+interface Line {
+  series: Series;
+  label: string;
+  /** A variable of the style sheet. */
+  colour: string;
+  stepped?: boolean;
+  fill?: boolean;
+}
+
+/** Seconds that a chart spans at least. */
+const SHORTEST = 60;
+
+/** A chart of the last ten minutes, with a mark at each decision. */
+export function Timeline({ tracked, lines, unit, decisions, title }: {
+  tracked: Tracked; lines: Line[]; unit: string; decisions: Decision[]; title: string;
+}) {
+  const element = useRef<HTMLDivElement>(null);
+  const marks = useRef(decisions);
+  marks.current = decisions;
+  const plot = useRef<uPlot | null>(null);
+
+  useEffect(() => {
+    const host = element.current!;
+    const make = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(host, lines, unit, marks), data(tracked, lines), host);
+    };
+    make();
+    const resize = new ResizeObserver(() => plot.current?.setSize({ width: host.clientWidth, height: 180 }));
+    resize.observe(host);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", make);
+    return () => {
+      dark.removeEventListener("change", make);
+      resize.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [tracked.model.name]);
+  useEffect(() => {
+    const chart = plot.current;
+    if (!chart) return;
+    chart.setData(data(tracked, lines));
+    // While nobody points at a moment, the legend says what is now.
+    if (chart.cursor.left === undefined || chart.cursor.left < 0) chart.setLegend({ idx: tracked.history.length - 1 });
+  }, [tracked.version]);
+
+  return (
+    <figure>
+      <figcaption>{title}</figcaption>
+      <div ref={element} role="img" aria-label={describe(tracked, lines)} />
+    </figure>
+  );
+}
+
+function describe(tracked: Tracked, lines: Line[]): string {
+  const now = lines.map(({ series, label }) => `${label} ${tracked.history.last(series, 1)[0] ?? 0}`);
+  return `now: ${now.join(", ")}`;
+}
+
+function data(tracked: Tracked, lines: Line[]): uPlot.AlignedData {
+  const now = Date.now() / 1000;
+  const values = lines.map(({ series }) => tracked.history.last(series, KEPT));
+  const length = values[0]?.length ?? 0;
+  const times = Array.from({ length }, (_, i) => now - (length - 1 - i) * STEP);
+  return [times, ...values];
+}
+
+function options(host: HTMLElement, lines: Line[], unit: string, marks: { current: Decision[] }): uPlot.Options {
+  const style = getComputedStyle(host);
+  const colour = (name: string) => style.getPropertyValue(name).trim();
+  const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  return {
+    width: host.clientWidth,
+    height: 180,
+    scales: {
+      x: { range: (_, min, max) => [Math.min(min, max - SHORTEST), max] },
+      y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] },
+    },
+    axes: [{ ...axis, space: 90, values: (_, times) => times.map(clock) }, { ...axis, size: 44 }],
+    cursor: { y: false },
+    series: [
+      { value: (_, time: number | null) => (time === null ? "–" : clock(time)) },
+      ...lines.map((line) => ({
+        label: line.label,
+        stroke: colour(line.colour),
+        fill: line.fill ? `${colour(line.colour)}33` : undefined,
+        width: 1.5,
+        points: { show: false },
+        paths: line.stepped ? uPlot.paths.stepped!({ align: 1 }) : undefined,
+        value: (_: uPlot, value: number | null) => (value === null ? "–" : `${Math.round(value * 10) / 10} ${unit}`.trim()),
+      })),
+    ],
+    hooks: {
+      draw: [(u) => {
+        const { ctx, bbox } = u;
+        ctx.save();
+        for (const { time, from, to } of marks.current) {
+          const x = u.valToPos(time, "x", true);
+          if (x < bbox.left || x > bbox.left + bbox.width) continue;
+          ctx.strokeStyle = ctx.fillStyle = colour(to > from ? "--up" : "--down");
+          ctx.setLineDash([3, 3]);
+          ctx.beginPath();
+          ctx.moveTo(x, bbox.top);
+          ctx.lineTo(x, bbox.top + bbox.height);
+          ctx.stroke();
+        }
+        ctx.restore();
+      }],
+    },
+  };
+}

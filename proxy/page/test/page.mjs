@@ -1,0 +1,120 @@
+// Looks at the live page in a real browser: node test/page.mjs ADMIN-URL TOKEN. A line of
+// standard output says what to do outside the browser; a line of standard input, that it is done.
+import { chromium } from "playwright-core";
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import assert from "node:assert/strict";
+
+const [admin, token] = process.argv.slice(2);
+const replies = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const outside = async (what) => {
+  console.log(what);
+  if ((await replies.next()).done) process.exit(1);
+};
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+const page = await context.newPage();
+const complaints = [];
+let awayOnPurpose = false;
+page.on("console", (message) => {
+  if (message.type() === "error" && !awayOnPurpose) complaints.push(message.text());
+});
+page.on("pageerror", (error) => complaints.push(String(error)));
+// The browser reports what the policy forbids as an event, too.
+await page.addInitScript(() => addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective)));
+
+const cell = (model, column) => page.locator("tbody tr", { has: page.getByRole("link", { name: model, exact: true }) }).locator("td").nth(column - 1);
+const [STATE, LAG, HELD] = [1, 2, 3];
+
+// === the overview follows what happens ===
+await page.goto(admin);
+await cell("steady", STATE).getByText("ready").waitFor();
+await cell("Qwen/Qwen2.5-7B", STATE).getByText("idle").waitFor();
+await outside("hold");
+await cell("Qwen/Qwen2.5-7B", STATE).getByText("failing").waitFor();
+await cell("Qwen/Qwen2.5-7B", HELD).getByText("3", { exact: true }).waitFor();
+await page.getByText("there is no such file").waitFor();
+await outside("load");
+await cell("steady", LAG).locator("span").filter({ hasText: /^[1-9]/ }).waitFor();
+await accessible("the overview");
+
+// === sorted and filtered, by keyboard ===
+await page.getByRole("button", { name: "Held" }).press("Enter");
+await page.locator("tbody tr:first-child").getByRole("link", { name: "Qwen/Qwen2.5-7B", exact: true }).waitFor();
+await page.getByLabel("Filter").fill("steady");
+await page.getByText("1 of 2").waitFor();
+await page.getByLabel("Filter").fill("");
+
+// === one model ===
+await page.getByRole("link", { name: "steady", exact: true }).click();
+await page.getByRole("heading", { name: "steady", exact: true }).waitFor();
+await page.getByRole("row", { name: /steady-\d+.*ready/ }).waitFor();
+assert.equal(await page.locator("figure canvas").count(), 3);
+await page.getByText("lagThreshold").waitFor();
+await accessible("a model");
+
+// === actions say what they do, and need the token ===
+await page.getByRole("button", { name: "Pause scaling" }).click();
+await page.getByText("Requests go on.").waitFor();
+await page.getByLabel("Token").fill("wrong-wrong-wrong");
+awayOnPurpose = true; // A refusal is an error in the browser's own log.
+await page.getByRole("button", { name: "Pause", exact: true }).click();
+await page.getByRole("alert").getByText("TAILBACK_ADMIN_TOKEN").waitFor();
+awayOnPurpose = false;
+await page.getByLabel("Token").fill(token);
+await page.getByRole("button", { name: "Pause", exact: true }).click();
+await page.locator("header.model .state", { hasText: "paused" }).waitFor();
+await page.getByRole("button", { name: "Resume scaling" }).click();
+await page.getByRole("button", { name: "Resume", exact: true }).click();
+await page.locator("header.model .state", { hasText: "paused" }).waitFor({ state: "detached" });
+
+// === names with a slash, decisions, dark, and small ===
+await page.goto(`${admin}#model/${encodeURIComponent("Qwen/Qwen2.5-7B")}`);
+await page.getByRole("heading", { name: "Qwen/Qwen2.5-7B", exact: true }).waitFor();
+await page.getByRole("link", { name: "Decisions", exact: true }).click();
+await page.getByRole("cell", { name: "0 → 1" }).first().waitFor();
+await page.emulateMedia({ colorScheme: "dark" });
+await page.setViewportSize({ width: 390, height: 800 });
+await accessible("decisions, dark and small");
+await page.getByRole("link", { name: "Models", exact: true }).click();
+const width = await page.evaluate(() => document.documentElement.scrollWidth);
+assert.ok(width <= 390, `the page is ${width} px wide on a screen of 390`);
+await page.setViewportSize({ width: 1280, height: 800 });
+
+// === it lives through a restart of the proxy, now with many models ===
+awayOnPurpose = true;
+await outside("restart");
+await page.locator("tbody tr").nth(999).waitFor({ state: "attached", timeout: 60_000 });
+awayOnPurpose = false;
+const busy = await page.evaluate(async () => {
+  // The longest time between two frames, over some turns of events.
+  let [longest, last] = [0, performance.now()];
+  const end = last + 3000;
+  while (last < end) {
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }
+  return longest;
+});
+console.error(`longest frame with 1,000 models: ${Math.round(busy)} ms`);
+
+assert.deepEqual(complaints, [], "the browser's log");
+await browser.close();
+console.log("done");
+process.exit(0);
+
+async function accessible(where) {
+  await page.evaluate(await axe());
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [], where);
+}
+
+async function axe() {
+  return readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+}

@@ -1,0 +1,75 @@
+//! Quantiles of latencies between two moments. Pure.
+
+/// Upper bounds of the latency buckets, in seconds.
+pub(super) const LATENCY: [f64; 16] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// How many requests took no longer than each bound of the latency buckets, and, last, how
+/// many there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latencies(pub(super) [u64; LATENCY.len() + 1]);
+
+impl Latencies {
+    /// The latency that a share `quantile` (0 to 1) of the requests since `before` did not
+    /// exceed, in seconds, interpolated within its bucket as Prometheus's
+    /// `histogram_quantile` does. `None`: there were none. Above the last bound it is that
+    /// bound.
+    #[must_use]
+    pub fn quantile_since(&self, before: &Self, quantile: f64) -> Option<f64> {
+        let counts: [u64; LATENCY.len() + 1] =
+            std::array::from_fn(|i| self.0[i].saturating_sub(before.0[i]));
+        let all = counts[LATENCY.len()];
+        if all == 0 {
+            return None;
+        }
+        let rank = quantile * all as f64;
+        let bucket = counts.iter().position(|count| *count as f64 >= rank)?;
+        let Some(&upper) = LATENCY.get(bucket) else {
+            return LATENCY.last().copied();
+        };
+        let (lower, below) = match bucket.checked_sub(1) {
+            Some(previous) => (LATENCY[previous], counts[previous]),
+            None => (0.0, 0),
+        };
+        let within = (counts[bucket] - below) as f64;
+        let share = if within > 0.0 {
+            (rank - below as f64) / within
+        } else {
+            1.0
+        };
+        Some(lower + (upper - lower) * share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many requests in the bucket of each bound.
+    fn of(counts: &[(usize, u64)]) -> Latencies {
+        let mut cumulated = [0; LATENCY.len() + 1];
+        for (bucket, count) in counts {
+            for sum in &mut cumulated[*bucket..] {
+                *sum += count;
+            }
+        }
+        Latencies(cumulated)
+    }
+
+    #[test]
+    fn a_quantile_lies_within_its_bucket_and_counts_only_what_is_new() {
+        let none = of(&[]);
+        assert_eq!(none.quantile_since(&none, 0.5), None);
+        let ten = of(&[(3, 10)]);
+        // From 5 ms to 10 ms.
+        let median = ten.quantile_since(&none, 0.5).unwrap();
+        assert!((median - 0.0075).abs() < 1e-9, "{median}");
+        assert_eq!(ten.quantile_since(&ten, 0.5), None);
+        let more = of(&[(3, 10), (9, 90)]);
+        let median = more.quantile_since(&ten, 0.5).unwrap();
+        assert!((0.5..=1.0).contains(&median), "{median}");
+        let slow = of(&[(LATENCY.len(), 1)]);
+        assert_eq!(slow.quantile_since(&none, 0.99), Some(300.0));
+    }
+}

@@ -1,0 +1,125 @@
+//! The live page in a real browser, and that its built files are what its source gives.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
+};
+
+use tailback_tests::{http, process::Tailback};
+
+const TOKEN: &str = "0123456789abcdef";
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy/page");
+const BODY: &[u8] = include_bytes!("../../examples/infer.json");
+
+const MODELS: &str = "\
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: { name: s }
+spec:
+  process: { command: [sample-server, --port, '{port}', --model, '{model}', --service-time-ms, '3000'] }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: { name: broken }
+spec:
+  process: { command: [/no/such/program, '{port}'] }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: steady }
+spec: { server: s, minReplicas: 1 }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: Qwen/Qwen2.5-7B }
+spec: { server: broken, minReplicas: 0 }
+";
+
+fn installed() {
+    let there = Path::new(FOLDER).join("node_modules/playwright-core");
+    assert!(there.is_dir(), "first: scripts/setup tests");
+}
+
+fn many_models() -> String {
+    let mut text = String::from(
+        "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: { name: s }\n\
+         spec: { static: { endpoints: ['http://127.0.0.1:1'] } }\n",
+    );
+    for n in 0..1_000 {
+        let _ = write!(
+            text,
+            "---\napiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: {{ name: m{n} }}\nspec: {{ server: s }}\n"
+        );
+    }
+    text
+}
+
+/// Requests that nobody waits for.
+fn send(proxy: &Tailback, path: &'static str, requests: usize) -> Vec<JoinHandle<()>> {
+    let address = proxy.address;
+    let one = || thread::spawn(move || drop(http::call(address, "POST", path, BODY)));
+    std::iter::repeat_with(one).take(requests).collect()
+}
+
+#[test]
+fn the_live_page_shows_what_happens_and_pauses_for_whoever_has_the_token() {
+    installed();
+    let token = ("TAILBACK_ADMIN_TOKEN", TOKEN);
+    let mut proxy = Tailback::start(MODELS, &[token]);
+    let admin = proxy.admin.to_string();
+    let mut browser = Command::new("node")
+        .arg("test/page.mjs")
+        .args([format!("http://{admin}/"), TOKEN.to_owned()])
+        .current_dir(FOLDER)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node starts");
+    let mut replies = browser.stdin.take().expect("a pipe");
+    let orders = BufReader::new(browser.stdout.take().expect("a pipe"));
+    let mut done = false;
+    for order in orders.lines().map_while(Result::ok) {
+        match order.as_str() {
+            "hold" => drop(send(&proxy, "/v2/models/Qwen%2FQwen2.5-7B/infer", 3)),
+            "load" => drop(send(&proxy, "/v2/models/steady/infer", 5)),
+            "restart" => {
+                drop(proxy);
+                proxy = Tailback::start(&many_models(), &[token, ("TAILBACK_ADMIN", &admin)]);
+            }
+            other => done = other == "done",
+        }
+        if writeln!(replies, "done").is_err() {
+            break;
+        }
+    }
+    let status = browser.wait().expect("its status");
+    assert!(done && status.success(), "{status}");
+}
+
+#[test]
+fn the_built_files_are_those_of_the_source() {
+    installed();
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [
+        &["node", "build.mjs", folder.path().to_str().expect("a path")][..],
+        &["node_modules/.bin/tsc", "--noEmit"],
+    ] {
+        let done = Command::new(arguments[0])
+            .args(&arguments[1..])
+            .current_dir(FOLDER)
+            .status();
+        assert!(done.expect("it runs").success(), "{arguments:?}");
+    }
+    for name in ["index.html", "page.css", "page.js"] {
+        let built = fs::read(folder.path().join(name)).expect("it was built");
+        let committed = fs::read(Path::new(FOLDER).join("dist").join(name)).expect("it is there");
+        assert!(
+            built == committed,
+            "{name} is not what its source gives: run `npm run build` in proxy/page"
+        );
+    }
+}
