@@ -97,7 +97,13 @@ REFUSED = [
     ({"kubernetes": {"namespaces": ["a", "b"]}}, "kubernetes.models.namespace"),
     ({"kubernetes": {"models": {"enabled": False}}}, "nothing is served"),
     ({"kubernetes": {"enabled": False}}, "nothing is served"),
-    ({"manifests": "a", "existingConfigMap": "b"}, "give one"),
+    ({"manifests": "# none", "existingConfigMap": "b"}, "give one"),
+    ({"manifests": "kind: Nope"}, "/manifests"),
+    ({"manifests": "metadata: { name: m }"}, "/manifests"),
+    ({"manifests": "kind: Server\n---\nkind: Deployment\n"}, 'document 2: kind: found "Deployment"'),
+    ({"manifests": "{kind: Model}\n--- # next\n{kind: Nope}\n"}, 'document 2: kind: found "Nope"'),
+    ({"manifests": "kind: Server\n---\nspec: {}"}, "document 2: there is no kind"),
+    ({"manifests": "kind: Server\na: [b"}, "document 1"),
     ({"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 2}}, "autoscaling.maxReplicas"),
     ({"tls": {"clientCA": True}}, "tls.secretName"),
 ]
@@ -117,6 +123,8 @@ def main(tailback):
         variables(documents)
         served(tailback, case, documents)
         assert "/decisions" in notes, (case, notes)
+        # An image that nobody publishes is told of, unless values say where it is.
+        assert ("ImagePullBackOff" in notes) == ("image" not in values), (case, notes)
     models_are_taken_from_where_workloads_are()
     refusals()
     packaged()

@@ -59,6 +59,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.manifests .Values.existingConfigMap }}
 {{- fail "manifests and existingConfigMap are both set: give one" }}
 {{- end }}
+{{- range $at, $text := regexSplit "(?m)^---[ \\t]*(#.*)?$" .Values.manifests -1 }}
+{{- $document := fromYaml $text }}
+{{- if $document.Error }}
+{{- fail (printf "manifests, document %d: %s" (add1 $at) $document.Error) }}
+{{- else if and $document (not $document.kind) }}
+{{- fail (printf "manifests, document %d: there is no kind, expected Server or Model" (add1 $at)) }}
+{{- else if and $document (not (has $document.kind (list "Server" "Model"))) }}
+{{- fail (printf "manifests, document %d: kind: found %q, expected Server or Model" (add1 $at) (toString $document.kind)) }}
+{{- end }}
+{{- end }}
 {{- $namespaces := include "tailback.namespaces" . | fromJsonArray }}
 {{- if and (has "*" $namespaces) (gt (len $namespaces) 1) }}
 {{- fail "kubernetes.namespaces: \"*\" stands for all, so it stands alone" }}
