@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test test-kube loom soak bench bench-instructions bench-policies fuzz deny check command-line manifests setup
+.PHONY: help run demo kube-double test test-kube loom soak bench bench-instructions bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -76,6 +76,15 @@ deny: ## licences, bans and sources of all dependencies, by cargo-deny
 
 command-line: ## write docs/reference/command-line.md from the program's own help
 	cargo run --quiet --package tailback-packaging --bin generate -- page docs/reference/command-line.md
+
+docs: ## the documentation as a book, in target/book, by mdbook
+	scripts/book
+
+dist: ## what a release hands out, in target/dist: .deb, tarball, SBOM, sums
+	scripts/dist
+
+test-dist: ## install, run, upgrade, remove and purge the .deb in a Debian of its own, as root
+	scripts/test-dist
 
 manifests: ## render deploy/manifests from the Helm chart
 	scripts/setup deploy
