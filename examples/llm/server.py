@@ -4,6 +4,7 @@ Usage: server.py PORT
 """
 
 import importlib.util
+import os
 import pathlib
 import sys
 import threading
@@ -23,6 +24,8 @@ params.hostnames = ["127.0.0.1"]
 params.port = int(sys.argv[1])
 params.n_ctx = 4096
 params.n_parallel = 2
+# Half of the cores: two replicas, as llm.yaml allows, then share them instead of fighting for each.
+params.cpuparams.n_threads = max(1, os.cpu_count() // 2)
 params.verbosity = 0
 server = xllamacpp.Server(params)
 print("listening on", server.listening_address, flush=True)
