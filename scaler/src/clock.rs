@@ -1,7 +1,7 @@
 //! One monotonic clock for the whole process, as nanoseconds in a `u64`.
 //!
-//! Everything that is counted or decided uses [`Nanos`], so that the policies
-//! run on any clock: the live one here, or a virtual one in tests.
+//! All counts and decisions use [`Nanos`], so that policies run on any clock: the live one here,
+//! or a virtual one in tests and in the simulator.
 
 use std::{
     fmt,
@@ -20,10 +20,10 @@ pub struct Nanos(pub u64);
 static CLOCK: OnceLock<(Clock, Instant)> = OnceLock::new();
 
 impl Nanos {
-    /// The present, by the processor's time stamp counter where that is invariant, else
-    /// by the operating system's monotonic clock: a request is stamped twice, and the
-    /// counter costs about a third of the system's clock. Measured once against that at
-    /// the start, it may differ from it by some parts in 100,000.
+    /// The current time. It comes from the processor's time stamp counter where that is
+    /// invariant, else from the operating system's monotonic clock. Each request reads the clock
+    /// twice, and the counter costs about a third of the system's clock. The counter is
+    /// calibrated once at the start and may drift by some parts in 100,000.
     #[inline]
     #[must_use]
     pub fn now() -> Self {

@@ -1,28 +1,24 @@
-//! Constraints: what of a policy's recommendation may be done. Pure, like the policies.
+//! Constraints limit what a policy recommends. Pure, like the policies.
 //!
 //! Source of the rules: Seldon Core 2 documentation, "Autoscaling of models"
 //! and "Server capacity":
 //!
-//! 1. scaling only where minReplicas or maxReplicas is set;
-//! 2. the count stays within them;
-//! 3. scale-down only when the replica set has been unchanged for the stability
-//!    time. (Stricter here, where replicas were found that somebody else had asked
-//!    for, as after a restart: not before demand has been watched for the longest
-//!    window it is looked at. And where a model in use could do with a tenth less, or
-//!    not even so much: only after ten times the stability time. Chance changes
-//!    demand by as much; Kubernetes' autoscaler does not answer a tenth at all. And
-//!    where no replica is ready yet: not before a start may have taken its time.)
-//! 4. scale-up only where the server has capacity; a refused scale-up changes
-//!    nothing and says why. (Where it has room for some, `lag` gets those: its
-//!    recommendation is a total, not a step.)
+//! 1. The count changes only if minReplicas or maxReplicas is set.
+//! 2. The count stays within them.
+//! 3. The count goes down only when the replica set has not changed for the stability time.
+//!    Tailback adds three cases. Replicas that were found running, as after a restart, stay until
+//!    demand has been watched for the longest window that a policy looks at. A scale-down by a
+//!    tenth or less of a model in use waits for ten times the stability time: chance changes
+//!    demand by as much, and the HPA of Kubernetes ignores a tenth altogether. And while no
+//!    replica is ready, a starting one stays for as long as a start may take.
+//! 4. The count goes up only as far as the server has capacity. If it has none, nothing changes
+//!    and the reason says so.
 //!
-//! And two of our own:
+//! Two rules are Tailback's own:
 //!
-//! 5. where replicas have not become ready for far longer than a start takes,
-//!    one more is tried now and then, and no more than that: starts that hang
-//!    are not waited for, and do not multiply;
-//! 6. the count goes up, and down, no faster than the user allows. (Bounds are not
-//!    waited for.)
+//! 5. If no replica has become ready for far longer than a start takes, only one more is asked
+//!    for in each such time. So hanging starts do not block scaling, and do not multiply.
+//! 6. The count goes up and down no faster than the user allows, except to reach a bound.
 
 use std::time::Duration;
 
@@ -32,13 +28,13 @@ use crate::{
     signals,
 };
 
-/// Replicas that were taken over are not scaled down before demand was watched for the
-/// longest of the windows that `lag` looks at.
+/// How long demand must be watched before replicas that were found running are scaled down: the
+/// longest window that `lag` looks at.
 pub const WATCH: Duration = signals::LONGEST_WINDOW;
-/// Going down by no more than one in so many waits for as many times the stability time.
+/// A scale-down by at most one in this many waits for this many times the stability time.
 const LITTLE: u32 = 10;
 
-/// What is to be done, where a policy has this `recommendation`.
+/// Applies the constraints to a policy's `recommendation`.
 #[must_use]
 pub fn constrain(
     seen: &Observation,
@@ -70,7 +66,7 @@ pub fn constrain(
     decision
 }
 
-/// Rule 6. A bound is not waited for.
+/// Rule 6: rate limits. They do not apply to reaching a bound.
 fn limit(seen: &Observation, settings: &Settings, decision: &mut Decision) {
     let wanted = decision.desired;
     if let Some(limit) = settings.up_limit {
@@ -91,7 +87,7 @@ fn limit(seen: &Observation, settings: &Settings, decision: &mut Decision) {
     }
 }
 
-/// Rule 5. A bound is not waited for.
+/// Rule 5: hanging starts. It does not apply to reaching a bound.
 fn try_one(seen: &Observation, settings: &Settings, decision: &mut Decision) {
     let wanted = decision.desired;
     let due = u32::from(seen.unraised >= seen.patience());
@@ -106,7 +102,7 @@ fn try_one(seen: &Observation, settings: &Settings, decision: &mut Decision) {
     }
 }
 
-/// Rule 2.
+/// Rule 2: bounds.
 fn bound(settings: &Settings, decision: &mut Decision) {
     let (min, max) = (settings.min, settings.max.max(settings.min));
     let wanted = decision.desired;
@@ -116,7 +112,7 @@ fn bound(settings: &Settings, decision: &mut Decision) {
     }
 }
 
-/// Rule 4.
+/// Rule 4: capacity.
 fn fit(seen: &Observation, decision: &mut Decision) {
     let wanted = decision.desired;
     if wanted > seen.desired && wanted > seen.capacity {
@@ -128,7 +124,7 @@ fn fit(seen: &Observation, decision: &mut Decision) {
     }
 }
 
-/// Rule 3. Not a bound's: going below a lowered maxReplicas does not wait.
+/// Rule 3: stability. It does not apply to reaching a lowered maxReplicas.
 fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
     let wanted = decision.desired;
     let allowed = seen.desired.min(settings.max.max(settings.min));
@@ -144,7 +140,7 @@ fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
         });
         return;
     }
-    // A start is not cut off before it may have taken its time: somebody waited for it.
+    // A first start is not cut off before it may be over: a request has waited for it.
     let is_first_start = seen.ready == 0 && seen.starting > 0;
     let in_use = seen.demand.idle < settings.inactive;
     let stability = if in_use && allowed - wanted <= allowed / LITTLE {

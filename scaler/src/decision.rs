@@ -1,4 +1,4 @@
-//! Decisions as data: what was decided, for which model, and why.
+//! Decisions as data: the model, the count, and the reasons.
 
 mod sentence;
 
@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tailback_config::RateLimit;
 
-/// Why a policy recommended, or a constraint changed, a count, with its numbers.
+/// Why a policy recommended a count, or a constraint changed it, with the numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
-    /// `lag`: what arrives needs so many.
+    /// `lag`: what arrives needs this many replicas.
     Demand {
         /** inside now */
         lag: u64,
@@ -27,7 +27,7 @@ pub enum Reason {
         /** a replica's */
         slots: u32,
     },
-    /// `lag`: a steady load needs so many, with a reserve for chance.
+    /// `lag`: a steady load needs this many replicas, with a reserve for chance.
     SteadyLoad {
         /** requests a second */
         rate: f64,
@@ -38,7 +38,7 @@ pub enum Reason {
         /** a replica's */
         slots: u32,
     },
-    /// `lag`: what waits is worked off beside what arrives.
+    /// `lag`: held requests are worked off beside what arrives.
     Backlog {
         /** inside now */
         lag: u64,
@@ -51,14 +51,14 @@ pub enum Reason {
         /** a replica's */
         slots: u32,
     },
-    /// `lag`: replicas are worth keeping or starting, as demand for them keeps coming back.
+    /// `lag`: replicas are worth keeping or starting, because demand for them keeps coming back.
     Recurring {
         /** recommended */
         replicas: u32,
         /** a replica's */
         start_up: Duration,
     },
-    /// `lag`: as many as may carry what is inside.
+    /// `lag`: this many replicas may carry the requests in flight.
     InFlight {
         /** inside now */
         lag: u64,
@@ -67,23 +67,23 @@ pub enum Reason {
         /** a replica's */
         threshold: u32,
     },
-    /// `lag`: one stays, as the model was used lately.
+    /// `lag`: one replica stays, because the model was used lately.
     InUse {
         /** since the last use */
         idle: Duration,
         /** after which it may go */
         inactive: Duration,
     },
-    /// `lag`: nothing was ever asked of the model.
+    /// `lag`: the model has had no request yet.
     NoDemand,
-    /// What another autoscaler would ask for, in a simulation.
+    /// In a simulation: what another autoscaler would ask for.
     Reference {
         /** its name */
         policy: &'static str,
         /** recommended */
         replicas: u32,
     },
-    /// The lag is over, or for `lag-step` at, the threshold.
+    /// The lag is over the threshold, or for `lag-step` at it.
     LagOverThreshold {
         /** inside now */
         lag: u64,
@@ -101,17 +101,17 @@ pub enum Reason {
         /** a replica's */
         threshold: u32,
     },
-    /// Requests wait, and there is no replica.
+    /// Requests wait and there is no replica.
     NoneThere {
         /** inside now */
         lag: u64,
     },
-    /// Unused for the inactive time.
+    /// The model was unused for the inactive time.
     Unused {
         /** for how long */
         idle: Duration,
     },
-    /// `lag-step`: the present count is right.
+    /// `lag-step`: the current count is right.
     Enough {
         /** inside now */
         lag: u64,
@@ -132,12 +132,12 @@ pub enum Reason {
         /** always */
         replicas: u32,
     },
-    /// Nothing says how many there are to be: what there is, is right.
+    /// No count is configured: the orchestrator's own count stays.
     Followed {
-        /// asked for, by whomever
+        /// replicas that the orchestrator is asked for
         replicas: u32,
     },
-    /// Held back by a bound.
+    /// Changed by minReplicas or maxReplicas.
     Bounded {
         /** wanted */
         wanted: u32,
@@ -146,14 +146,14 @@ pub enum Reason {
         /** maxReplicas */
         max: u32,
     },
-    /// The server has no room for what is wanted.
+    /// The server has no room for as many replicas.
     NoCapacity {
         /** wanted */
         wanted: u32,
         /** fits */
         capacity: u32,
     },
-    /// Scale-down waits: the replica set changed too recently.
+    /// Scale-down waits because the replica set changed too recently.
     Unstable {
         /** wanted */
         wanted: u32,
@@ -162,7 +162,7 @@ pub enum Reason {
         /** required */
         stability: Duration,
     },
-    /// Scale-down waits: demand has not been watched for long enough yet.
+    /// Scale-down waits because demand has not been watched for long enough.
     Unwatched {
         /** wanted */
         wanted: u32,
@@ -171,7 +171,7 @@ pub enum Reason {
         /** required */
         needed: Duration,
     },
-    /// Replicas on their way hang: only one more is tried.
+    /// Starting replicas hang: only one more is asked for.
     Hanging {
         /** wanted */
         wanted: u32,
@@ -180,40 +180,40 @@ pub enum Reason {
         /** since one last got ready */
         stalled: Duration,
     },
-    /// The user allows no faster change.
+    /// Slowed down by a rate limit in the manifest.
     Limited {
         /** wanted */
         wanted: u32,
         /** allowed */
         limit: RateLimit,
     },
-    /// Paused by the user.
+    /// The user has paused the model.
     Paused {
         /** wanted */
         wanted: u32,
     },
-    /// What runs is not known yet.
+    /// The orchestrator has not reported yet what runs.
     AwaitingState,
-    /// Somebody else changed the count: it is taken over.
+    /// Somebody else changed the count: it is accepted.
     ExternalChange {
         /// asked for now
         replicas: u32,
-        /// for how long nothing is asked for
+        /// how long Tailback sends no scale request
         quiet: Duration,
     },
-    /// Somebody else keeps changing the count: it is left to them for a while.
+    /// Somebody else keeps changing the count: Tailback leaves it alone for a while.
     Contested {
         /// asked for now
         replicas: u32,
-        /// for how long nothing is asked for
+        /// how long Tailback sends no scale request
         quiet: Duration,
     },
-    /// Found running at the start, and taken over.
+    /// Replicas found running at the start, and taken over.
     Found {
         /** asked for, by whomever */
         replicas: u32,
     },
-    /// The first count after start, or after the configuration changed.
+    /// The first count after the start, or after a change of the configuration.
     Configured {
         /** asked for */
         replicas: u32,
@@ -221,7 +221,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its kind in one word, as a metric's label.
+    /// Its kind as one word, for a metric's label.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -262,12 +262,12 @@ impl Serialize for Reason {
     }
 }
 
-/// What becomes of a model's replica count.
+/// The outcome of one evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The count from now on.
+    /// The desired count of replicas.
     pub desired: u32,
-    /// What led to it: the policy's reason first, then each constraint that changed it.
+    /// Its reasons: the policy's first, then each constraint that changed the count.
     pub reasons: Vec<Reason>,
 }
 
@@ -279,39 +279,39 @@ impl Decision {
     }
 }
 
-/// What came of asking the orchestrator.
+/// The outcome of a scale request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScaleOutcome {
-    /// It took the request.
+    /// The orchestrator accepted it.
     Accepted,
-    /// It was not asked: dryRun.
+    /// It was not sent, because of dryRun.
     DryRun,
-    /// It refused or failed; says why.
+    /// The orchestrator refused it or failed, and why.
     Failed(String),
-    /// Somebody else asked for it.
+    /// Somebody else changed the count.
     #[serde(rename = "foreign")]
     ExternalChange,
 }
 
-/// A scale decision that was carried out (or tried), for `/decisions` and the log.
+/// A scale decision and its outcome, for `/decisions` and the log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DecisionRecord {
-    /// Seconds since 1970.
+    /// When it was made, in seconds since 1970 (UTC).
     pub time: f64,
-    /// Which model.
+    /// The model's name.
     pub model: String,
-    /// Replicas asked for before.
+    /// The desired count before.
     pub from: u32,
-    /// Replicas asked for now.
+    /// The desired count from now on.
     pub to: u32,
-    /// Requests inside when it was decided.
+    /// Requests in flight at the time of the decision.
     pub lag: u64,
-    /// Those of them that waited.
+    /// How many of them waited for a replica.
     pub held: u64,
-    /// Why.
+    /// Its reasons, in order.
     pub reasons: Vec<Reason>,
-    /// What came of it.
+    /// What came of the scale request.
     pub outcome: ScaleOutcome,
 }
 

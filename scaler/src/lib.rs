@@ -1,18 +1,18 @@
-//! Tailback's scaler: it counts the requests that every model owes its callers,
-//! decides how many replicas each model should have, and asks for them.
+//! Tailback's scaler. It counts the requests in flight of each model, decides how many replicas
+//! each model should have, and asks the model's orchestrator for them.
 //!
-//! From the ground up; a module imports only those above it in this list:
+//! The modules, from the lowest. A module imports only from those above it in this list:
 //!
-//! 1. [`clock`], [`ledger`], [`replica`]: what the data plane writes and reads, without
-//!    a lock;
-//! 2. [`tuning`], [`signals`] and [`policy`]: demand, as readings of the ledger show it, and how many
-//!    replicas that takes ([`decision`] has the reasons); [`constraints`]: what of it may
-//!    be done; [`model_scaler`]: one model's evaluation. Pure: no I/O, and the time comes
-//!    with the reading;
-//! 3. [`orchestrator`]: who starts and stops replicas; [`peers`]: the other proxies;
-//! 4. [`status`]: what the admin pages show;
-//! 5. [`run`]: the loop that ties them together, and [`simulate`], which runs the same
-//!    model scaler on a virtual clock.
+//! 1. [`clock`], [`ledger`], [`replica`]: what the data plane and the scaler share, without a
+//!    lock.
+//! 2. [`tuning`], [`signals`] and [`policy`]: the demand that readings of the ledger show, and
+//!    how many replicas it needs ([`decision`] has the reasons). [`constraints`] limit that, and
+//!    [`model_scaler`] ties them together for one model. All of it is pure: no I/O, and the time
+//!    comes with the reading.
+//! 3. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
+//! 4. [`status`]: what the admin address shows.
+//! 5. [`run`]: the loop that ties all this together. [`simulate`] runs the same model scaler on a
+//!    virtual clock.
 //!
 //! To add a policy, write a [`ScalingPolicy`](policy::ScalingPolicy) in a file below
 //! `policy/`, name it in `tailback_config::Policy` and in [`policy::named`]; rules to
@@ -23,11 +23,11 @@
 //!
 //! # Why one crate
 //!
-//! The orchestrators import nothing of the policies, nor the policies of them, so either
-//! could be a crate. That would save little: what takes long to compile are their
-//! dependencies, which a change of a policy does not compile again in any case. The
-//! simulator has to be compiled with the policies, as it runs them. And the peers, which
-//! share the Kubernetes client with its orchestrator, would make its parts public.
+//! Orchestrators and policies do not import from each other, so each could be a crate of its own.
+//! That would save little: most of the compile time is in the orchestrators' dependencies, which
+//! a change of a policy does not compile again anyway. The simulator runs the policies and must
+//! be compiled with them. And [`peers`] shares the Kubernetes client with its orchestrator, whose
+//! parts would have to become public.
 
 pub mod clock;
 pub mod ledger;

@@ -1,6 +1,6 @@
-//! One model's scaling: readings of its ledger and the state of its replicas
-//! in, decisions out. Pure: the time comes with the readings. The live loop
-//! and the simulator drive the same code.
+//! Scales one model: takes readings of its ledger and the state of its replicas, and returns
+//! decisions. Pure: the time comes with the readings. The live loop and the simulator run the
+//! same code.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,25 +13,25 @@ use crate::{
     signals::Signals,
 };
 
-/// What is known of a model's replicas.
+/// The state of a model's replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replicas {
-    /// Those that take requests.
+    /// How many take requests.
     pub ready: u32,
-    /// On their way.
+    /// How many are starting.
     pub starting: u32,
-    /// The most there is room for.
+    /// The largest number that the orchestrator has room for.
     pub capacity: u32,
-    /// How long the last one took to get ready.
+    /// How long the last one took to become ready, as measured.
     pub start_up: Option<Duration>,
 }
 
-/// What one evaluation saw and decided.
+/// One evaluation: its input and its decision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// What was seen.
+    /// What the policy saw.
     pub seen: Observation,
-    /// What is to be done.
+    /// What was decided.
     pub decision: Decision,
 }
 
@@ -44,30 +44,30 @@ pub struct ModelScaler {
     signals: Signals,
     policy: Box<dyn ScalingPolicy>,
     tuning: Tuning,
-    /// When it took over replicas that it had not asked for.
+    /// When it took over replicas that were found running.
     found: Option<Nanos>,
-    /// When a replica last got ready, or none was on its way.
+    /// When a replica last became ready, or none was starting.
     progressed: Nanos,
-    /// When more were last asked for.
+    /// When the desired count last went up.
     raised: Nanos,
-    /// Replicas that were ready and on their way at the last decision.
+    /// Replicas that were ready, and that were starting, at the last decision.
     ready: u32,
     starting: u32,
-    /// Whether requests waited while none was asked for, at the last look.
+    /// Whether requests were held while no replica was asked for, at the last sample.
     waited: bool,
-    /// When the count asked for or the ready replicas last changed.
+    /// When the desired count or the ready replicas last changed.
     changed: Nanos,
     decided: Nanos,
 }
 
 impl ModelScaler {
-    /// Begins with `desired` replicas asked for.
+    /// A scaler that starts with a desired count of `desired`, at the reading `first`.
     #[must_use]
     pub fn new(settings: Settings, desired: u32, first: Reading) -> Self {
         Self::with_tuning(settings, desired, first, &Tuning::default())
     }
 
-    /// The same, with other constants.
+    /// As [`new`](Self::new), with other constants.
     #[must_use]
     pub fn with_tuning(settings: Settings, desired: u32, first: Reading, tuning: &Tuning) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl ModelScaler {
         }
     }
 
-    /// Replicas asked for.
+    /// The desired count of replicas.
     #[must_use]
     pub fn desired(&self) -> u32 {
         self.desired
@@ -100,8 +100,8 @@ impl ModelScaler {
         &self.settings
     }
 
-    /// Changes the settings. What was learned of demand stays; what the policy
-    /// remembers goes only if it is another policy.
+    /// Changes the settings. Learned demand stays. The policy's memory is lost only if the policy
+    /// changes.
     pub fn configure(&mut self, settings: Settings) {
         if settings.policy != self.settings.policy {
             self.policy = policy::named(settings.policy, &self.tuning);
@@ -109,9 +109,10 @@ impl ModelScaler {
         self.settings = settings;
     }
 
-    /// Takes a reading in, about every second. Returns whether it is time to
-    /// [`decide`](Self::decide): the period is over, or a request is held while no
-    /// replica is asked for. (The wake-up at its arrival may have come before it was held.)
+    /// Takes a reading, about every second. Returns whether it is time to
+    /// [`decide`](Self::decide): the period is over, or a request is held while no replica is
+    /// asked for. (The wake-up at the request's arrival may have come before the request was
+    /// held.)
     pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
         self.signals.observe(reading);
         let period = self
@@ -128,12 +129,12 @@ impl ModelScaler {
         reading.held > 0 && self.desired == 0
     }
 
-    /// Observes, asks the policy, and applies the constraints. The decision counts once
-    /// the caller [adopts](Self::adopt) it: with `dryRun` it never does.
+    /// Observes, asks the policy, and applies the constraints. The decision takes effect when the
+    /// caller [adopts](Self::adopt) it; with `dryRun` it never does.
     pub fn decide(&mut self, reading: Reading, replicas: &Replicas) -> Evaluation {
         self.signals.observe(reading);
         self.decided = reading.at;
-        // None was on its way until now: what is now has just begun.
+        // If none was starting until now, the present start has just begun.
         let begins = self.starting == 0 || replicas.starting == 0;
         if begins || replicas.ready > self.ready {
             self.progressed = reading.at;
@@ -146,12 +147,12 @@ impl ModelScaler {
         Evaluation { seen, decision }
     }
 
-    /// Readings from now on include `correction`; see [`Signals::correct`].
+    /// Tells the signals that readings now include `correction`; see [`Signals::correct`].
     pub fn correct(&mut self, correction: &Reading) {
         self.signals.correct(correction);
     }
 
-    /// The count that is asked for from now on.
+    /// Sets the desired count, which the caller asks the orchestrator for.
     pub fn adopt(&mut self, desired: u32, now: Nanos) {
         if desired > self.desired {
             self.raised = now;
@@ -163,24 +164,25 @@ impl ModelScaler {
         }
     }
 
-    /// Takes over `desired` replicas that somebody else asked for before the start.
+    /// Takes over `desired` replicas that were found running.
     pub fn take_over(&mut self, desired: u32, now: Nanos) {
         self.found = (desired > 0).then_some(now);
         self.adopt(desired, now);
     }
 
-    /// The set of ready replicas changed.
+    /// Notes that the set of ready replicas has changed.
     pub fn replicas_changed(&mut self, now: Nanos) {
         self.changed = now;
     }
 
-    /// Mean seconds in service of what was served lately, if anything was.
+    /// Mean time in service of recent requests, in seconds; `None`: there were none.
     #[must_use]
     pub fn service_seconds(&self) -> Option<f64> {
         self.signals.measured_service()
     }
 
-    /// The lag at which to decide at once; `None`: nothing would change.
+    /// The lag at which the data plane should wake the scaler. `None`: no lag would change the
+    /// decision.
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         let settings = &self.settings;
@@ -188,7 +190,7 @@ impl ModelScaler {
             return None;
         }
         match self.desired {
-            // Without a replica the first request is reason enough.
+            // Without a replica, the first request wakes the scaler.
             0 => Some(1),
             desired => self.policy.wake_at(settings, desired),
         }
@@ -217,15 +219,15 @@ impl ModelScaler {
     }
 }
 
-/// Counts that were asked for, as far back as the limits reach.
+/// Past desired counts, as far back as the rate limits look.
 #[derive(Clone, Debug, Default)]
 struct History {
-    /// Each with the time at which another took its place, the oldest first.
+    /// Each with the time at which another count replaced it, oldest first.
     counts: VecDeque<(Nanos, u32)>,
 }
 
 impl History {
-    /// Another count took the place of `count`.
+    /// Notes that another count has replaced `count`.
     fn replaced(&mut self, count: u32, now: Nanos, settings: &Settings) {
         let within = |limit: Option<RateLimit>| limit.map_or(Duration::ZERO, |l| l.within);
         let reach = within(settings.up_limit).max(within(settings.down_limit));
@@ -248,7 +250,7 @@ impl History {
             .fold(desired, u32::max)
     }
 
-    /// Those that were asked for at some time within the limit's.
+    /// The counts that were desired at some time within the limit's time span.
     fn within(&self, limit: Option<RateLimit>, now: Nanos) -> impl Iterator<Item = u32> {
         let within = limit.map_or(Duration::ZERO, |limit| limit.within);
         self.counts

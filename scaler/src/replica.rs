@@ -1,31 +1,31 @@
-//! A replica as the data plane sees it: an address, how many requests it has,
-//! how many it takes, and whether it still takes any.
+//! A replica as the data plane sees it: its address, its requests in flight, its concurrency, and
+//! whether it takes new requests.
 
 use std::{fmt, sync::Arc};
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// Set in `load` once the replica takes no more requests.
+/// The bit of `load` that is set while the replica takes no new requests.
 const CLOSED: u32 = 1 << 31;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
-/// One running copy of a model's server. Shared by the data plane, which takes
-/// slots of it, and the orchestrator, which closes it.
+/// One running copy of a model's server. The data plane takes slots of it, and the orchestrator
+/// closes it.
 #[derive(Debug)]
 pub struct Replica {
     name: String,
     /// `host:port` to connect to.
     authority: String,
-    /// Where it takes gRPC, if not there.
+    /// `host:port` for gRPC, if that is another address.
     grpc_authority: Option<String>,
-    /// Requests it has now, and the `CLOSED` bit.
+    /// Requests in flight, and the [`CLOSED`] bit.
     load: AtomicU32,
     limit: AtomicU32,
-    /// 1 once its requests are cut.
+    /// 1 once its requests were cut.
     cut: AtomicU32,
-    /// Until when (ns on the process's clock) others are preferred, because
-    /// connecting to this one failed.
+    /// Until when the data plane prefers other replicas, because it could not connect to this
+    /// one. In ns on the process's clock.
     ejected_until: AtomicU64,
 }
 
@@ -49,7 +49,7 @@ impl Replica {
         }
     }
 
-    /// The same, with an address of its own (`host:port`) for gRPC.
+    /// Adds a separate address (`host:port`) for gRPC.
     #[must_use]
     pub fn with_grpc(mut self, authority: Option<String>) -> Self {
         self.grpc_authority = authority;
@@ -74,13 +74,13 @@ impl Replica {
         self.grpc_authority.as_deref()
     }
 
-    /// Requests it has now.
+    /// Requests in flight at this replica.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.load.load(Ordering::Acquire) & !CLOSED
     }
 
-    /// Whether it takes no more requests.
+    /// Whether it takes no new requests.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.load.load(Ordering::Acquire) & CLOSED != 0
@@ -102,9 +102,9 @@ impl Replica {
         self.take_from(self.load.load(Ordering::Acquire))
     }
 
-    /// As [`try_take`](Self::try_take), and sure to see every release that did
-    /// not see what the caller announced before (its place in a queue): the
-    /// addition of 0 puts this attempt in one order with all releases.
+    /// As [`try_take`](Self::try_take), for a caller that has just put itself into the hold
+    /// queue. Either this call sees a concurrent release, or the releasing thread sees the caller
+    /// in the queue: the addition of 0 puts this attempt in one order with all releases.
     #[must_use]
     pub fn try_take_announced(&self) -> bool {
         self.take_from(self.load.fetch_add(0, Ordering::AcqRel))
@@ -132,52 +132,52 @@ impl Replica {
         debug_assert!(before & !CLOSED > 0, "a slot was given back twice");
     }
 
-    /// Takes no more requests from here on; those it has go on. Once
-    /// [`in_flight`](Self::in_flight) is 0 after this, it stays 0, unless it is
-    /// [reopened](Self::reopen).
+    /// Stops new requests; those in flight go on. Once [`in_flight`](Self::in_flight) is 0 after
+    /// this, it stays 0 until the replica is [reopened](Self::reopen).
     pub fn close(&self) {
         self.load.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
-    /// Takes requests again, after [`close`](Self::close).
+    /// Takes new requests again, after [`close`](Self::close).
     pub fn reopen(&self) {
         self.load.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
-    /// The requests it has are cut: its time to finish them is over.
+    /// Marks its requests in flight as cut: the time to finish them is over.
     pub fn cut(&self) {
         self.cut.store(1, Ordering::Release);
     }
 
-    /// Whether requests that break off now were [cut](Self::cut).
+    /// Whether its requests were [cut](Self::cut), so that a broken connection is no fault of the
+    /// replica.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire) != 0
     }
 
-    /// Changes how many requests it takes at once.
+    /// Changes how many requests it takes at once; `None`: no limit.
     pub fn set_concurrency(&self, concurrency: Option<u32>) {
         self.limit.store(limit(concurrency), Ordering::Relaxed);
     }
 
-    /// Others are preferred until `until`, in ns on the process's clock.
+    /// Makes the data plane prefer other replicas until `until`.
     pub fn eject(&self, until: crate::clock::Nanos) {
         self.ejected_until.store(until.0, Ordering::Relaxed);
     }
 
-    /// Whether a recent connection to it failed.
+    /// Whether other replicas are preferred at `now`, because connecting to this one failed.
     #[must_use]
     pub fn is_ejected(&self, now: crate::clock::Nanos) -> bool {
         now.0 < self.ejected_until.load(Ordering::Relaxed)
     }
 }
 
-/// A replica that takes no more requests and finishes those it has.
+/// A replica that takes no new requests and finishes those in flight.
 #[derive(Clone, Debug)]
 pub struct Draining {
-    /// Which.
+    /// The replica.
     pub replica: Arc<Replica>,
-    /// Since when.
+    /// Since when it drains.
     pub since: crate::clock::Nanos,
 }
 
@@ -191,15 +191,14 @@ fn limit(concurrency: Option<u32>) -> u32 {
     concurrency.map_or(UNLIMITED, |c| c.clamp(1, UNLIMITED))
 }
 
-/// `CLOSED` makes the load larger than any limit.
+/// [`CLOSED`] makes the load larger than any limit.
 fn has_room(load: u32, limit: u32) -> bool {
     load < limit
 }
 
-/// Who sends a model's requests to its replicas: told whenever the set of
-/// those that may take traffic changes.
+/// What sends a model's requests to its replicas: the data plane's pool.
 pub trait Traffic: Send + Sync {
-    /// From now on exactly `ready` take requests.
+    /// Replaces the set of replicas that take requests.
     fn set_replicas(&self, ready: &[Arc<Replica>]);
 }
 

@@ -1,8 +1,7 @@
-//! From readings of a ledger to what a policy sees of demand.
+//! Derives demand, as policies see it, from readings of a ledger.
 //!
-//! Every figure is a difference of two exact readings, so that nothing that
-//! comes and goes between two looks is missed. Pure: the caller brings the
-//! readings.
+//! Every figure is a difference of two exact readings, so requests that come and go between two
+//! readings are not missed. Pure: the caller passes the readings.
 
 mod learned;
 
@@ -11,21 +10,21 @@ use std::{collections::VecDeque, time::Duration};
 use self::learned::{Dispersion, Service, UNKNOWN_SERVICE, served_seconds};
 use crate::{clock::Nanos, ledger::Reading, tuning::Tuning};
 
-/// How far apart the kept readings are, at least.
+/// Shortest time between two kept readings.
 const SPACING: Duration = Duration::from_millis(900);
-/// For how long readings are kept.
+/// How long readings are kept.
 const KEPT: Duration = Duration::from_secs(610);
-/// The windows over which demand is looked at, in seconds.
+/// The windows over which demand is measured, in seconds.
 const WINDOWS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
-/// The longest of them.
+/// The longest of the windows over which demand is measured.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(64);
-/// The rate is taken over this window.
+/// The window of the arrival rate.
 pub const RATE: Duration = Duration::from_secs(60);
-/// And over no shorter one.
+/// The shortest window of the arrival rate, while fewer readings are kept.
 const SHORTEST_RATE: Duration = Duration::from_secs(5);
-/// Growth is looked for on these scales of time, in seconds.
+/// The time scales on which growth is measured, in seconds.
 const GROWTH: [u64; 4] = [30, 60, 120, 300];
-/// The mean lag is taken over this window.
+/// The window of the mean lag.
 const LAG: Duration = Duration::from_secs(10);
 
 /// A model's recent readings.
@@ -33,7 +32,7 @@ const LAG: Duration = Duration::from_secs(10);
 pub struct Signals {
     /// Oldest first; never empty.
     kept: VecDeque<Reading>,
-    /// When the model was last seen in use.
+    /// When the model was last in use.
     used: Nanos,
     last: Reading,
     service: Service,
@@ -41,24 +40,24 @@ pub struct Signals {
     tuning: Tuning,
 }
 
-/// Demand up to now.
+/// A model's demand at the last reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Demand {
-    /// Since the model was last in use.
+    /// Time since the model was last in use.
     pub idle: Duration,
     /// Mean time in service, in seconds.
     pub service: f64,
     /// Arrivals a second over the last minute, or since the first reading.
     pub rate: f64,
-    /// By how much the rate grows a second; 0 where it may as well be chance. Not below 0.
+    /// By how much the rate grows, in arrivals a second per second. 0 if the difference may be
+    /// chance; never negative.
     pub growth: f64,
-    /// Variance of arrivals within a time in service, as a multiple of a Poisson
-    /// process's; at least 1.
+    /// Variance of the arrivals within one time in service, as a multiple of a Poisson process's.
+    /// At least 1.
     pub dispersion: f64,
-    /// Slots that the arrivals so far need now, for none of them to wait longer
-    /// than the target.
+    /// Slots that recent arrivals need, so that none of them waits longer than the target.
     pub slots: f64,
-    /// Mean lag over the last seconds: exact, from the ledger's integral.
+    /// Mean lag over the last 10 s: exact, from the ledger's integral.
     pub mean_lag: f64,
 }
 
@@ -76,9 +75,9 @@ impl Signals {
         }
     }
 
-    /// Takes a reading in. Call it every second or so, and before deciding.
+    /// Takes a reading. Call it about every second, and before each decision.
     pub fn observe(&mut self, reading: Reading) {
-        // A clock that stands still or goes back says nothing new.
+        // Ignores a reading of a clock that went back.
         if reading.at < self.last.at {
             return;
         }
@@ -93,7 +92,7 @@ impl Signals {
             self.kept.push_back(reading);
             self.disperse(reading.since(&newest));
         }
-        // Keep the youngest that is old enough, and all after it.
+        // Keeps the youngest reading that is old enough, and all after it.
         while self
             .kept
             .get(1)
@@ -103,18 +102,18 @@ impl Signals {
         }
     }
 
-    /// From now on readings have `correction` in them, and nothing of it has happened
-    /// just now: what is kept is corrected as if it had been so all along.
+    /// Adds `correction` to all kept readings. From now on, readings include it; as it did not
+    /// happen just now, it must not look like a burst.
     pub fn correct(&mut self, correction: &Reading) {
         for kept in self.kept.iter_mut().chain([&mut self.last]) {
-            // Not a counter: what is held is looked at as it is.
+            // Not a counter, but the number held at that time.
             let held = kept.held.saturating_add_signed(correction.held as i64);
             *kept = kept.plus(correction);
             kept.held = held;
         }
     }
 
-    /// Demand up to the last reading, where a request may wait for `target`.
+    /// Demand at the last reading, if a request may wait for `target`.
     #[must_use]
     pub fn demand(&self, target: Duration) -> Demand {
         let now = self.last;
@@ -131,11 +130,10 @@ impl Signals {
         }
     }
 
-    /// Were there `n` slots and each request took the mean S, then of A requests
-    /// that arrived within w the last would wait until A·S ÷ n from the window's
-    /// beginning at most, and that is within the target T of its own arrival if
-    /// n ≥ A·S ÷ (w + T). A window shorter than S − T says no more than that: in
-    /// it each request needs a slot of its own.
+    /// Let A requests arrive within a window w, let each take the mean time in service S, and let
+    /// there be n slots. The last request then starts at most A·S ÷ n after the window's
+    /// beginning. It starts within the target T of its own arrival if n ≥ A·S ÷ (w + T). In a
+    /// window shorter than S − T, each request needs a slot of its own.
     fn slots(&self, service: f64, target: f64) -> f64 {
         let now = &self.last;
         let own = (service - target).max(WINDOWS[0]);
@@ -159,9 +157,8 @@ impl Signals {
         (self.service.completed() >= 0.5).then(|| self.service())
     }
 
-    /// Slots in use over the last second; fewer would have done where requests
-    /// are short against the wait that they may have. Nothing, while some of those
-    /// that are served have waited: they say what arrived before.
+    /// Slots in use over the last second, or fewer if requests are short against the wait that
+    /// they may have. 0 while requests that have waited are served: they show older arrivals.
     fn served(&self, service: f64, target: f64) -> f64 {
         let settled = Duration::from_secs_f64((2.0 * service).min(3600.0)) + SPACING;
         if self.last.mean_held(&self.before(settled)) > 0.0 {
@@ -183,8 +180,9 @@ impl Signals {
         self.last.mean_in_flight(&from)
     }
 
-    /// Arrivals a second. Often an arrival is why one looks: that one does not say
-    /// how often they come, nor does a short time of watching.
+    /// Arrivals a second over the window that begins at `minute`. A reading is often taken
+    /// because of an arrival. So one arrival is left out, and the window counts as at least
+    /// [`SHORTEST_RATE`].
     fn rate(&self, minute: &Reading) -> f64 {
         let others = self
             .last
@@ -194,10 +192,10 @@ impl Signals {
         others as f64 / self.last.since(minute).max(SHORTEST_RATE).as_secs_f64()
     }
 
-    /// How long a request is in service. As long as few have ended, against a
-    /// [sample](Tuning::service_sample) and those that are served now (as when many replicas begin
-    /// at once), what was served says that requests are long, but not that they
-    /// are longer than those that are served now have been.
+    /// Mean time in service, in seconds. While few requests have ended, compared with a
+    /// [sample](Tuning::service_sample) and with those in service (as when many replicas start at
+    /// once), the seconds served so far overstate the mean. It is then at most the time for which
+    /// the present requests have been in service.
     fn service(&self) -> f64 {
         let mean = self.service.mean();
         let served = self.last.in_flight().saturating_sub(self.last.held) as f64;
@@ -207,7 +205,8 @@ impl Signals {
         mean.min(self.age().max(UNKNOWN_SERVICE))
     }
 
-    /// Seconds since that was begun which ends now, were requests served in order.
+    /// For how many seconds the oldest request in service has been served, if requests end in
+    /// order.
     fn age(&self) -> f64 {
         let begun = |at: &Reading| at.arrived.wrapping_sub(at.held);
         let later = self
@@ -217,10 +216,10 @@ impl Signals {
         self.last.since(from.unwrap_or(&self.last)).as_secs_f64()
     }
 
-    /// By how much the rate grows a second: on the scale of time at which a window
-    /// differs from the one before it by more than chance explains; where several
-    /// do, the highest. What shorter scales do not show as well, give or take a
-    /// standard deviation, was a step, and is over.
+    /// By how much the rate grows a second. On each time scale, the last window is compared with
+    /// the one before it. A difference that chance does not explain is growth; of several scales,
+    /// the highest counts. Growth that a shorter scale does not confirm, within a standard
+    /// deviation, was a step that is over.
     fn growth(&self) -> f64 {
         let (mut growth, mut most) = (0.0_f64, f64::INFINITY);
         for seconds in GROWTH {
@@ -235,7 +234,7 @@ impl Signals {
         growth
     }
 
-    /// From the window before the last to the last; `None`: it was not watched for so long.
+    /// Compares the last window with the one before it. `None`: not watched for that long.
     fn step(&self, window: Duration) -> Option<Step> {
         let middle = self.before(window);
         let first = self.before(2 * window);
@@ -252,15 +251,15 @@ impl Signals {
         })
     }
 
-    /// Compares the arrivals of the last two times in service, over which arrivals
-    /// meet each other in service, with the mean.
+    /// Learns the dispersion: compares the arrivals within the last two times in service, in
+    /// which requests meet each other in service, with the mean.
     fn disperse(&mut self, span: Duration) {
         let window = Duration::from_secs_f64((2.0 * self.service.mean()).clamp(1.0, 30.0));
         let middle = self.before(window);
         let window = self.last.since(&middle);
         let first = self.before((4 * window).max(RATE));
         let share = window.as_secs_f64() / self.last.since(&first).as_secs_f64();
-        // A mean that is hardly more than the window itself says nothing.
+        // A mean over hardly more than the window itself is no comparison.
         if share <= 0.5 {
             let since = |then: &Reading| self.last.arrived.wrapping_sub(then.arrived) as f64;
             let mean = since(&first) * share;
@@ -269,7 +268,7 @@ impl Signals {
         }
     }
 
-    /// The newest kept reading at least `span` old, or the oldest.
+    /// The newest kept reading that is at least `span` old, or else the oldest.
     fn before(&self, span: Duration) -> Reading {
         let at = self.last.at - span;
         let later = self.kept.partition_point(|kept| kept.at <= at);
@@ -278,13 +277,13 @@ impl Signals {
     }
 }
 
-/// How the rate of two neighbouring windows differs.
+/// The difference of the rates of two neighbouring windows.
 struct Step {
-    /// By how many arrivals a second.
+    /// The difference, in arrivals a second.
     height: f64,
-    /// By how many it would by chance, as a standard deviation.
+    /// The standard deviation that chance alone explains, in arrivals a second.
     deviation: f64,
-    /// From the middle of one to that of the other.
+    /// The time between the middles of the windows, in seconds.
     seconds: f64,
 }
 

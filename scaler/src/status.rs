@@ -1,5 +1,5 @@
-//! What the admin endpoints show of the scaler: each model's state, the last decisions
-//! and the other proxies. The scaler writes it; no request's way leads here.
+//! The scaler's state, as the admin address shows it: each model's state, the last decisions, and
+//! the other proxies. The scaler writes it. No request touches it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,14 +16,14 @@ use crate::{
     replica::{Draining, Replica},
 };
 
-/// What a decision is counted as.
+/// The labels under which a decision is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DecisionKind {
     /// `up` or `down`.
     pub direction: &'static str,
-    /// What wanted the change: see [`Reason::kind`](crate::decision::Reason::kind).
+    /// The kind of the policy's reason: see [`Reason::kind`](crate::decision::Reason::kind).
     pub reason: &'static str,
-    /// Which rule let it go only part of the way; else `no`.
+    /// The kind of the constraint that limited the change, or `no`.
     pub held_back: &'static str,
 }
 
@@ -33,60 +33,61 @@ const KEPT: usize = 256;
 /// A model's state at the last evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct ModelStatus {
-    /// Replicas asked for.
+    /// The desired count of replicas.
     pub desired: u32,
-    /// Replicas the policy wants: other than those asked for with `dryRun`.
+    /// The count that was decided. With `dryRun` or while paused, it may differ from `desired`.
     pub wanted: u32,
-    /// Those that take traffic.
+    /// Replicas, or gateways, that take requests.
     pub ready: Vec<Arc<Replica>>,
-    /// How many replicas those are: more than addresses behind a gateway.
+    /// How many replicas those stand for: a gateway may stand for several.
     pub ready_count: u32,
-    /// On their way.
+    /// How many replicas are starting.
     pub starting: u32,
-    /// Finishing what they have.
+    /// How many replicas are draining.
     pub draining: u32,
-    /// Those of them that are told apart.
+    /// The draining replicas, where the orchestrator can tell them apart.
     pub leaving: Vec<Draining>,
-    /// Seconds the last start took.
+    /// How many seconds the last start took.
     pub start_up_seconds: Option<f64>,
-    /// Mean seconds in service of what was served lately, if anything was.
+    /// Mean time in service of recent requests, in seconds; `None`: there were none.
     pub service_seconds: Option<f64>,
-    /// Why a replica failed last, or that starts hang, until one is ready after it.
+    /// Why a replica failed last, or that starts hang. `None` once a replica has become ready
+    /// since.
     pub failure: Option<String>,
-    /// What the last probe of a replica that is not ready yet got.
+    /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
-    /// Whether it is scaled.
+    /// Whether scaling is paused.
     pub pause: PauseState,
-    /// Why the count is what it is, as of the last evaluation.
+    /// The reasons of the last evaluation, as a sentence.
     pub reason: String,
-    /// What other proxies count.
+    /// The counts of the other proxies.
     pub others: Reading,
 }
 
 /// Whether a model is scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PauseState {
-    /// It is scaled, as it is configured.
+    /// Decisions are carried out.
     #[default]
     Active,
     /// Decisions are made and shown, but not carried out.
     Paused,
 }
 
-/// The proxies that act as one with this one.
+/// The group of proxies that this one belongs to.
 #[derive(Clone, Debug, Default)]
 pub struct MembershipStatus {
-    /// The name of this start of this proxy.
+    /// This proxy's instance name, new at each start.
     pub instance: String,
-    /// What it does about replicas.
+    /// Whether this proxy leads.
     pub role: Role,
-    /// The proxy that leads, by what the Lease says.
+    /// The name of the leading proxy, from the Lease.
     pub leader: Option<String>,
-    /// The others.
+    /// The other proxies.
     pub peers: Vec<PeerStatus>,
-    /// Proxies that are listed and cannot be reached: their counts are not known.
+    /// Proxies in the EndpointSlices that cannot be reached, so that their counts are not known.
     pub unreachable: Vec<SocketAddr>,
-    /// What keeps it from reaching the others, or from being elected.
+    /// What prevents this proxy from finding the others, or from being elected.
     pub trouble: Vec<String>,
 }
 
@@ -94,18 +95,18 @@ pub struct MembershipStatus {
 struct Content {
     models: BTreeMap<String, ModelStatus>,
     decisions: VecDeque<DecisionRecord>,
-    /// How many decisions there were, those that are no longer kept included.
+    /// How many decisions there were so far, including those that are no longer kept.
     recorded: u64,
-    /// Since each model was configured.
+    /// By model, since it was configured.
     decision_counts: BTreeMap<String, BTreeMap<DecisionKind, u64>>,
     membership: Option<MembershipStatus>,
 }
 
-/// Where the scaler writes its state and the admin endpoints read it. Clones share it.
+/// The store that the scaler writes and the admin address reads. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct StatusStore(Arc<Mutex<Content>>);
 
-/// A replica, as it is listed.
+/// A replica, as the admin address lists it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaView {
@@ -113,12 +114,12 @@ pub struct ReplicaView {
     pub name: String,
     /// `host:port`.
     pub endpoint: String,
-    /// Requests it has now.
+    /// Requests in flight at this replica.
     pub in_flight: u32,
 }
 
 impl ModelStatus {
-    /// The ready replicas, to be listed.
+    /// The ready replicas, as the admin address lists them.
     #[must_use]
     pub fn replicas(&self) -> Vec<ReplicaView> {
         let view = |r: &Arc<Replica>| ReplicaView {
@@ -132,17 +133,18 @@ impl ModelStatus {
 
 impl StatusStore {
     fn content(&self) -> MutexGuard<'_, Content> {
-        // Plain data: whole even if a writer panicked.
+        // Plain data: consistent even if a writer panicked.
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// The model's state, if the scaler knows it.
+    /// The state of `model`; `None`: the scaler does not know it.
     #[must_use]
     pub fn status(&self, model: &str) -> Option<ModelStatus> {
         self.content().models.get(model).cloned()
     }
 
-    /// Something of the model's state, read in place, if the scaler knows it.
+    /// Reads part of the state of `model` without a copy of all; `None`: the scaler does not know
+    /// it.
     pub fn read<T>(&self, model: &str, part: impl FnOnce(&ModelStatus) -> T) -> Option<T> {
         self.content().models.get(model).map(part)
     }
@@ -164,7 +166,7 @@ impl StatusStore {
         (new.collect(), content.recorded)
     }
 
-    /// The membership that act as one with this one; `None`: it is alone.
+    /// The group of proxies; `None`: this proxy is alone.
     #[must_use]
     pub fn membership(&self) -> Option<MembershipStatus> {
         self.content().membership.clone()
@@ -184,7 +186,7 @@ impl StatusStore {
         content.decision_counts.remove(model);
     }
 
-    /// How many decisions there were of each model, by kind, since it was configured.
+    /// How many decisions of each kind each model has had since it was configured.
     #[must_use]
     pub fn decision_counts(&self) -> Vec<(String, DecisionKind, u64)> {
         let content = self.content();
@@ -197,7 +199,7 @@ impl StatusStore {
 
     pub(crate) fn count_decision(&self, model: &str, kind: DecisionKind) {
         let content = &mut *self.content();
-        // One that was on its way when its model was removed counts no more.
+        // A decision whose model has been removed meanwhile is not counted.
         if content.models.contains_key(model) {
             let counts = content.decision_counts.entry(model.to_owned());
             *counts.or_default().entry(kind).or_default() += 1;

@@ -12,7 +12,7 @@ pub(crate) use std::sync::{
     atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
 };
 
-/// Tells a spinning reader's core (or loom's scheduler) to let others run.
+/// Lets other threads run while a reader spins: a hint to the core, or to loom's scheduler.
 pub(crate) fn spin() {
     #[cfg(tailback_loom)]
     loom::thread::yield_now();

@@ -1,42 +1,41 @@
 //! The constants of demand and of the `lag` policy, each with its reason.
 //!
-//! They are not settings: a user sets what he wants (a wait, a threshold), these say
-//! how to get there. How much results depend on each is in `docs/explanation/lag-policy.md`, as
+//! They are not settings: users set goals (a wait, a threshold), and these constants tell how to
+//! reach them. How much results depend on each is in `docs/explanation/lag-policy.md`, as
 //! `policies --sensitivity` measures it; none is fitted to one trace.
 
 /// Every constant, by its name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuning {
-    /// What late work costs, as a multiple of the idle slot that would have prevented
-    /// it. It decides how punctual and how dear scaling is: at 40 a slot is held ready
-    /// if it is needed more than 1.5 minutes an hour.
+    /// What a second of late work costs, as a multiple of a second of the idle slot that would
+    /// have prevented it. It balances waiting against cost: at 40, a slot is kept ready if it is
+    /// needed for more than 1.5 minutes an hour.
     pub late_price: f64,
-    /// The same while a backlog is worked off. Less, as replicas that are started for a
-    /// backlog are all there, idle, until the stability time after the last of them.
+    /// The price while a backlog is worked off. It is lower, because replicas started for a
+    /// backlog stay idle until the stability time is over.
     pub late_price_of_backlog: f64,
-    /// Seconds that a start is taken to need before one was measured: what model
-    /// servers take that load a few gigabytes.
+    /// Seconds that a start is assumed to take before one was measured: about what a model server
+    /// needs to load a few gigabytes.
     pub unmeasured_start_up: f64,
-    /// Seconds; a backlog is not worked off faster than this. Sooner, the mean time in
-    /// service of few requests would decide.
+    /// The shortest time in which a backlog is worked off, in seconds. Below it, the result would
+    /// depend on the mean time in service of a few requests.
     pub shortest_drain: f64,
-    /// Gaps that count as seen before any was, with a length of which the logarithm is
-    /// evenly spread: little beside one that was seen.
+    /// The weight of the prior of gaps, in gaps; the logarithm of their length is evenly spread.
+    /// Small against one gap that was seen.
     pub prior_gaps: f64,
-    /// Seconds over which the deviation of the need of replicas is taken: twenty
-    /// start-ups of 30 s.
+    /// Time constant of the deviation of needed replicas, in seconds: twenty start-ups of 30 s.
     pub need_memory: f64,
-    /// Seconds after which what was learned of requests counts for 1/e: long enough for
-    /// a hundred requests of a few seconds, short enough to follow another mix of them.
+    /// Time constant of what is learned about requests, in seconds: long enough for a hundred
+    /// requests of a few seconds, short enough to follow a changing mix.
     pub request_memory: f64,
-    /// Standard deviations that are left to chance before a difference of rates is
-    /// growth: looked for on four scales of time each second, less would see growth
-    /// several times an hour where there is none.
+    /// How many standard deviations a difference of rates must exceed to count as growth. Growth
+    /// is tested on four time scales each second; a lower threshold would see it several times an
+    /// hour where there is none.
     pub growth_deviations: f64,
-    /// Requests whose mean time in service is believed; the mean of fewer is much of
+    /// How many requests make their mean time in service reliable; the mean of fewer is largely
     /// chance.
     pub service_sample: f64,
-    /// Arrivals that count as a Poisson process's before any are seen.
+    /// The weight of the prior of a Poisson process, in arrivals.
     pub poisson_prior: f64,
 }
 
@@ -57,11 +56,11 @@ impl Default for Tuning {
     }
 }
 
-/// A constant of a [`Tuning`], to be read or changed.
+/// Gives access to one constant of a [`Tuning`].
 pub type Constant = fn(&mut Tuning) -> &mut f64;
 
 impl Tuning {
-    /// Every constant by its name.
+    /// All constants by name.
     pub const CONSTANTS: [(&'static str, Constant); 10] = [
         ("late_price", |t| &mut t.late_price),
         ("late_price_of_backlog", |t| &mut t.late_price_of_backlog),

@@ -147,7 +147,7 @@ fn what_is_missing_is_said_and_followed_once_it_is_there() {
     let proxy = cluster.serve(&manifests("minReplicas: 1"));
     eventually("what is missing", || {
         let failure = proxy.model("m")["replicas"]["failure"].to_string();
-        failure.contains("there is no Deployment models/llama")
+        failure.contains("Deployment models/llama does not exist")
     });
     let mut deployment = (*deployment).clone();
     for field in [

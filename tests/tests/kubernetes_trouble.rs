@@ -169,7 +169,7 @@ fn a_workload_made_anew_is_scaled_at_once() {
         .delete(DEPLOYMENTS, NAMESPACE, "llama")
         .unwrap();
     eventually("that it is gone", || {
-        failure(&proxy).contains("there is no")
+        failure(&proxy).contains("does not exist")
     });
     let _held = send(&proxy, 1);
     eventually("a refusal", || {

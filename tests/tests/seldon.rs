@@ -109,7 +109,7 @@ async fn what_the_scheduler_would_not_do_is_said_with_what_to_change() {
         ),
         (
             |state| (state.min, state.max) = (0, 0),
-            "neither minReplicas nor maxReplicas",
+            "without minReplicas and maxReplicas",
         ),
         (|state| state.enabled = false, "autoscalingModelEnabled"),
         (

@@ -155,7 +155,7 @@ fn what_the_api_says_is_taken_over_and_its_addresses_keep_their_requests() {
     api.set_state("gone");
     eventually("the reason", || {
         let failure = proxy.model("m")["replicas"]["failure"].to_string();
-        failure.contains("no JSON") && failure.contains("/state/m")
+        failure.contains("not JSON") && failure.contains("/state/m")
     });
     assert_eq!(proxy.ready("m"), 2);
     assert_eq!(
@@ -206,7 +206,7 @@ fn a_request_that_fails_is_sent_again_and_one_that_is_refused_is_not() {
     assert_eq!(caller.join().unwrap().unwrap().status, 200);
     let said = outcomes(&proxy).join("\n");
     assert!(
-        said.contains("503") && said.contains("asked again in 1 s"),
+        said.contains("503") && said.contains("next try in 1 s"),
         "{said}"
     );
     assert!(said.contains("other ${API_TOKEN}"), "{said}");

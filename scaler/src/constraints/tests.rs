@@ -263,12 +263,12 @@ fn a_start_that_somebody_waited_for_goes_on_as_long_as_it_may_take() {
     for (unchanged, ready, starting, expected) in [
         (100, 0, 1, 1),
         (199, 0, 1, 1),
-        // It has had its time.
+        // The start has had its time.
         (200, 0, 1, 0),
-        // It has ended well: what is unused goes.
+        // The replica is ready, and goes because it is unused.
         (100, 1, 0, 0),
         (59, 1, 0, 1),
-        // Others serve already.
+        // Another replica serves already.
         (100, 1, 1, 0),
     ] {
         let decision = constrain(&seen(unchanged, ready, starting), &settings, none());
@@ -277,7 +277,7 @@ fn a_start_that_somebody_waited_for_goes_on_as_long_as_it_may_take() {
 }
 
 prop_compose! {
-    /// Anything that a model may be set to.
+    /// Any settings.
     fn any_settings()(
         (min, max) in (0u32..20, 0u32..30), stability in 0u64..100,
         up_limit in limits(), down_limit in limits(), scaled: bool,
@@ -291,7 +291,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// Anything that may be seen.
+    /// Any observation.
     fn any_seen()(
         (desired, capacity) in (0u32..40, 0u32..40), (fewer, more) in (0u32..10, 0u32..10),
         (ready, starting) in (0u32..40, 0u32..10),

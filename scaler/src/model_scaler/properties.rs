@@ -1,5 +1,5 @@
-//! What holds of every decision, whatever is seen: any course of requests and
-//! replicas, on a clock that stands still, jumps, or goes back.
+//! Properties of every decision, under any course of requests and replicas, on a clock that
+//! stands still, jumps, or goes back.
 
 use std::num::NonZeroU32;
 
@@ -8,13 +8,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::Policy;
 
-/// Of what happens until the next look.
+/// What happens until the next reading.
 #[derive(Clone, Debug)]
 struct Step {
-    /// How far the clock goes; below zero: back.
+    /// How far the clock moves; negative: back.
     milliseconds: i64,
     arrive: u64,
-    /// Of those inside, in hundredths: who leaves, and who waits of those that stay.
+    /// In hundredths: the share of requests in flight that leave, and the share of the others
+    /// that wait.
     leave: u64,
     wait: u64,
     ready: u32,
@@ -79,8 +80,8 @@ prop_compose! {
     }
 }
 
-/// A ledger's reading after a step: what it counts is exact, also where the
-/// clock that is told to the brain is not.
+/// The ledger's reading after a step. Its counts are exact even if the model scaler's clock is
+/// not.
 fn next(reading: &Reading, step: &Step) -> Reading {
     let change = Duration::from_millis(step.milliseconds.unsigned_abs());
     let at = match step.milliseconds < 0 {
@@ -98,7 +99,7 @@ fn next(reading: &Reading, step: &Step) -> Reading {
             .wrapping_sub(entered)
             .wrapping_add(leave.wrapping_mul(at.0)),
         held: (inside - leave) * step.wait / 100,
-        // All that waited until now has got a slot, or left, and others wait.
+        // All requests that waited until now have a slot or have left; others wait now.
         held_integral: (reading.held_integral)
             .wrapping_add(reading.held.wrapping_mul(at.0))
             .wrapping_sub(((inside - leave) * step.wait / 100).wrapping_mul(at.0)),
@@ -113,13 +114,13 @@ proptest! {
     ) {
         let mut reading = Reading { at: Nanos::from_duration(Duration::from_secs(100)), ..Reading::default() };
         let mut scaler = ModelScaler::new(first, initial, reading);
-        // Counts with the time from which each was asked for.
+        // Desired counts, each with the time from which it was desired.
         let mut asked = vec![(reading.at, initial)];
         let mut latest = reading.at;
         for (number, step) in steps.iter().enumerate() {
             if number == change {
                 scaler.configure(later.clone());
-                // What was asked for before is remembered as far as the limits then reached.
+                // Older counts are remembered only as far back as the limits looked then.
                 asked = vec![(latest, scaler.desired())];
             }
             let settings = scaler.settings().clone();
@@ -148,7 +149,7 @@ proptest! {
             let why = why.join("; ");
             prop_assert!(!why.is_empty() && !why.contains("NaN") && !why.contains("inf"), "{why}");
 
-            // Where the clock went back, what was asked for later has not been yet.
+            // If the clock went back, later counts have not happened yet.
             if reading.at == latest {
                 let within = |limit: RateLimit| {
                     let from = reading.at - limit.within;

@@ -90,7 +90,7 @@ fn starts_hang_once_none_has_got_ready_for_long() {
     assert!(!look(0, 0).0);
     assert!(!look(149, 0).0);
     assert!(look(150, 0).0);
-    assert!(!look(160, 1).0, "one got ready");
+    assert!(!look(160, 1).0, "one became ready");
     assert!(!look(309, 1).0);
     let (hangs, desired) = look(310, 1);
     assert_eq!((hangs, desired), (true, 5), "one more is tried");

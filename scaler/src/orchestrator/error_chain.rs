@@ -1,6 +1,7 @@
 //! An error and its causes as one line.
 
-/// An error with its causes, each that says more than those before.
+/// Joins an error and its causes with `: `. Leaves out a cause whose text the line already
+/// contains.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,6 @@
-//! Replicas at addresses that others keep: the same address is the same
-//! [`Replica`], with its count of requests, however often it is told; and an
-//! address that stands for all of a model's replicas takes as much as they do.
+//! Replicas at addresses that somebody else manages. An address keeps its [`Replica`], and with
+//! it the count of requests in flight, from one update to the next. A gateway, an address in
+//! front of all replicas of a model, takes as many requests at once as they do together.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
@@ -13,8 +13,8 @@ use crate::replica::Replica;
 pub(super) struct Addresses(HashMap<Endpoint, Arc<Replica>>);
 
 impl Addresses {
-    /// A replica at each of `endpoints`, called `name`, each of which takes
-    /// `concurrency` requests at once.
+    /// One replica for each of `endpoints`, named `name`. Each takes `concurrency` requests at
+    /// once; `None`: any number.
     pub(super) fn each(
         &mut self,
         name: &str,
@@ -25,9 +25,9 @@ impl Addresses {
         self.with(name, endpoints, |_| limit)
     }
 
-    /// Replicas at `endpoints`, called `name`, behind which `ready` replicas take
-    /// `concurrency` requests each: all endpoints together take as many, at
-    /// least one each. None if nothing is ready.
+    /// Gateways at `endpoints`, named `name`, in front of `ready` replicas that take
+    /// `concurrency` requests each. That capacity is divided among the endpoints; each gets at
+    /// least 1. Empty while no replica is ready.
     pub(super) fn gateway(
         &mut self,
         name: &str,
@@ -52,7 +52,7 @@ impl Addresses {
         endpoints: &[Endpoint],
         limit: impl Fn(usize) -> Option<u32>,
     ) -> Vec<Arc<Replica>> {
-        // One that is gone and comes back before its last request has ended still has it.
+        // An address with requests in flight is kept: if it comes back, they still count.
         self.0
             .retain(|at, replica| endpoints.contains(at) || replica.in_flight() > 0);
         let replica = |(index, at): (usize, &Endpoint)| {
@@ -76,7 +76,7 @@ mod tests {
         names.iter().map(parse).collect()
     }
 
-    /// How many requests each takes, taking them.
+    /// Fills each replica and returns how many requests each took.
     fn room(replicas: &[Arc<Replica>]) -> Vec<usize> {
         let room = |r: &Arc<Replica>| std::iter::from_fn(|| r.try_take().then_some(())).count();
         replicas.iter().map(room).collect()

@@ -1,9 +1,10 @@
-//! Orchestrators: what starts and stops replicas.
+//! Orchestrators start and stop replicas.
 //!
-//! The scaler asks for absolute counts and gets replica sets as they
-//! change. [`process`] runs local processes; [`kubernetes`] scales workloads in a
-//! cluster; [`webhook`] asks an HTTP API; [`seldon`] triggers Seldon's scheduler;
-//! [`static_endpoints`] has addresses from the manifest, which are never scaled.
+//! The scaler asks an [`Orchestrator`] for an absolute count of replicas. The orchestrator sends
+//! a [`ReplicaSet`] whenever the replicas change. [`process`] runs local processes,
+//! [`kubernetes`] scales workloads in a cluster, [`webhook`] calls an HTTP API, and [`seldon`]
+//! triggers the scheduler of Seldon Core 2. [`static_endpoints`] has the addresses in the
+//! manifest, which are never scaled.
 
 mod error_chain;
 mod gateway;
@@ -22,36 +23,37 @@ use tokio::sync::mpsc;
 
 use crate::replica::{Draining, Replica};
 
-/// The state of a model's replicas, sent whole whenever it changes.
+/// The state of a model's replicas. It is sent whole whenever any of it changes.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicaSet {
-    /// Which model.
+    /// The model's name.
     pub model: String,
-    /// How many are asked for, by the orchestrator's own account; `None` where it
-    /// has none but what it is [asked](Orchestrator::scale) for.
+    /// How many replicas the orchestrator is asked for, as its own API reports it. `None` if it
+    /// has no such record beside our calls of [`scale`](Orchestrator::scale).
     pub desired: Option<u32>,
-    /// Those that take traffic.
+    /// Replicas that take requests.
     pub ready: Vec<Arc<Replica>>,
-    /// How many replicas those stand for, where they are gateways; `None`: one each.
+    /// If `ready` are gateways: how many replicas are behind them. `None`: each of `ready` is one
+    /// replica.
     pub behind: Option<u32>,
-    /// How many are on their way, or wait to be started again.
+    /// How many replicas are starting, or wait to be restarted after a failure.
     pub starting: u32,
-    /// How many finish what they have and go.
+    /// How many replicas are draining: they take no new requests and stop after their last one.
     pub draining: u32,
-    /// Those of them that are told apart.
+    /// The draining replicas, where the orchestrator can tell them apart.
     pub leaving: Vec<Draining>,
-    /// The most replicas there is room for.
+    /// The largest number of replicas that the orchestrator has room for.
     pub capacity: u32,
-    /// How long the last replica took to get ready.
+    /// How long the newest replica took from its start until it was ready.
     pub start_up: Option<Duration>,
-    /// Why the last replica that failed did so; `None` once one is ready after it.
+    /// Why a replica failed last. `None` once a replica has become ready since.
     pub failure: Option<String>,
-    /// What the last probe of a replica that is not ready yet got.
+    /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
 }
 
 impl ReplicaSet {
-    /// How many replicas take traffic.
+    /// How many replicas take requests, those behind gateways included.
     #[must_use]
     pub fn ready_count(&self) -> u32 {
         let listed = || u32::try_from(self.ready.len()).unwrap_or(u32::MAX);
@@ -59,71 +61,71 @@ impl ReplicaSet {
     }
 }
 
-/// Where orchestrators send what happens.
+/// The channel on which orchestrators send replica sets to the scaler.
 pub type Events = mpsc::UnboundedSender<ReplicaSet>;
 
-/// An API server that has just started answers 403 until it has read its roles: a
-/// missing permission is said once it has been missing for so long.
+/// A missing permission is reported once it has been missing for this long: an API server that
+/// has just started answers 403 until it has loaded its roles.
 pub(crate) const SETTLING: Duration = Duration::from_secs(5);
 
 /// Why a scale request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScaleError {
-    /// It cannot be done as things are; to ask again will not help.
+    /// The orchestrator cannot do it as things are. Repeating the request does not help.
     #[error("refused: {0}")]
     Refused(String),
-    /// We may not. Said only if it lasts: where permissions are kept, they may not
-    /// have been read yet.
+    /// A permission is missing. It is reported only if it lasts for 5 s: the API server may not
+    /// have loaded its roles yet.
     #[error("refused: {0}")]
     Forbidden(String),
-    /// It may work later.
+    /// It failed, and may work later.
     #[error("failed: {0}")]
     Failed(String),
-    /// It may work once some time has passed.
-    #[error("failed: {why}; asked again in {} s", after.as_secs_f64())]
+    /// The orchestrator asks us to wait before the next request.
+    #[error("failed: {why}; next try in {} s", after.as_secs_f64())]
     Busy {
-        /// What was in the way.
+        /// What the orchestrator answered.
         why: String,
-        /// Not to be asked again before.
+        /// How long to wait before the next request.
         after: Duration,
     },
 }
 
-/// What says how many replicas there are, beside our own requests: those that a proxy
-/// before us started, or somebody else, may be there.
+/// Where the count of replicas that a model is asked for comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateSource {
-    /// Our requests: there is what we ask for.
+    /// Our own requests: nobody else changes the count.
     Requests,
-    /// The orchestrator: its [`ReplicaSet::desired`], whoever asked for them.
+    /// The orchestrator: it reports [`ReplicaSet::desired`], which a proxy before this one, or
+    /// anybody else, may have set.
     Orchestrator,
 }
 
 /// Starts and stops replicas of models.
 #[async_trait]
 pub trait Orchestrator: Send + Sync {
-    /// Whether its first [`ReplicaSet`] is waited for before anything is asked of it for
-    /// `model`.
+    /// Where `model`'s count comes from. With [`StateSource::Orchestrator`], the scaler waits for
+    /// the first [`ReplicaSet`] before it asks for a count.
     fn state_source(&self, _model: &Model) -> StateSource {
         StateSource::Requests
     }
 
-    /// From now on it sends `model`'s replica sets; it changes nothing of its own accord.
-    /// Called again when the model's configuration changes.
+    /// Starts to send `model`'s replica sets, without a change to its replicas. Called again when
+    /// the model's configuration changes.
     fn follow(&self, _model: &Arc<Model>) {}
 
-    /// Asks for `replicas` of `model`. Absolute and idempotent; returns once
-    /// the request is taken, not once the replicas are there. What becomes of
-    /// them is sent as [`ReplicaSet`]s.
+    /// Asks for `replicas` replicas of `model`: an absolute count, so that a repeated request
+    /// does no harm. Returns once the request is accepted; the replicas follow as
+    /// [`ReplicaSet`]s.
     ///
-    /// # Errors
-    /// [`ScaleError`], if the request was not taken.
+    /// # Errors [`ScaleError`], if the request was not accepted.
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError>;
 
-    /// The model is no longer served: its replicas finish what they have and go,
-    /// and nothing more is said of them.
+    /// The model is no longer served: no more replica sets are sent for it. Replicas that this
+    /// proxy started drain and stop; others stay.
     async fn forget(&self, model: &str);
 
-    /// All replicas finish what they have and go; returns when they are gone.
+    /// The proxy stops: replicas that this proxy started drain and stop; others stay. Returns
+    /// when they have stopped.
     async fn shutdown(&self);
 }

@@ -1,14 +1,14 @@
-//! How long replicas that others start take to get ready: from our request to
-//! their readiness.
+//! Measures how long replicas take to become ready where another system starts them: from our
+//! request until they are ready.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::clock::Nanos;
 
-/// Most starts that are remembered at once.
+/// The largest number of pending starts that are remembered.
 const MOST: usize = 1024;
 
-/// The starts that were asked for and are not ready yet, oldest first.
+/// When each replica that is not ready yet was asked for, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct StartUps {
     asked: VecDeque<Nanos>,
@@ -16,12 +16,12 @@ pub(super) struct StartUps {
 }
 
 impl StartUps {
-    /// What the last one took.
+    /// How long the last replica took.
     pub(super) fn last(&self) -> Option<Duration> {
         self.last
     }
 
-    /// The count asked for went from `from` to `to`, by a request of `at`.
+    /// Notes a request at `at` that changed the count asked for from `from` to `to`.
     pub(super) fn asked(&mut self, from: u32, to: u32, at: Nanos) {
         for _ in to..from {
             self.asked.pop_back();
@@ -31,8 +31,8 @@ impl StartUps {
         self.asked.extend(std::iter::repeat_n(at, added.min(room)));
     }
 
-    /// `count` more are ready. One that nobody here asked for (a pod that was
-    /// replaced, somebody else's request) says nothing.
+    /// Notes that `count` more replicas are ready. A replica that this proxy did not ask for (a
+    /// replaced pod, another client's request) is not measured.
     pub(super) fn ready(&mut self, count: u32, now: Nanos) {
         for _ in 0..count {
             let Some(asked) = self.asked.pop_front() else {
@@ -42,8 +42,8 @@ impl StartUps {
         }
     }
 
-    /// All that were asked for are ready: what is left belongs to replicas that
-    /// were ready before, and did not stay.
+    /// All replicas that were asked for are ready. Forgets pending starts: they belong to
+    /// replicas that were ready for a while and have gone.
     pub(super) fn complete(&mut self) {
         self.asked.clear();
     }
@@ -67,7 +67,11 @@ mod tests {
         times.ready(2, at(40));
         assert_eq!(times.last(), Some(Duration::from_secs(30)));
         times.ready(1, at(90));
-        assert_eq!(times.last(), Some(Duration::from_secs(30)), "nobody asked");
+        assert_eq!(
+            times.last(),
+            Some(Duration::from_secs(30)),
+            "this proxy did not ask for it"
+        );
     }
 
     #[test]

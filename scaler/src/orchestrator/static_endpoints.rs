@@ -1,4 +1,4 @@
-//! Addresses that the manifest names: always ready, never scaled, nothing to stop.
+//! Replicas at the addresses in the manifest: always ready, never scaled, never stopped.
 
 use std::{
     collections::HashMap,
@@ -11,17 +11,17 @@ use tailback_config::{Endpoint, Model};
 use super::{Events, Orchestrator, ReplicaSet, ScaleError};
 use crate::replica::Replica;
 
-/// Gives models on `static` servers their endpoints.
+/// The orchestrator of models on `static` servers.
 #[derive(Debug)]
 pub struct StaticEndpoints {
     events: Events,
-    /// By server and addresses, so that a server's models share them and that
-    /// they outlive a reload with their counts.
+    /// By server and address: models of one server share them, and they keep their counts of
+    /// requests over a reload.
     replicas: Mutex<HashMap<(String, Endpoint), Arc<Replica>>>,
 }
 
 impl StaticEndpoints {
-    /// Sends what there is to `events`.
+    /// An orchestrator without models. It sends replica sets to `events`.
     #[must_use]
     pub fn new(events: Events) -> Self {
         Self {
@@ -61,11 +61,11 @@ impl Orchestrator for StaticEndpoints {
             capacity,
             ..ReplicaSet::default()
         };
-        // The scaler may have stopped.
+        // Fails only when the scaler has stopped.
         let _ = self.events.send(set);
     }
 
-    /// The addresses are there whatever is asked for.
+    /// Does nothing: the addresses are fixed.
     async fn scale(&self, _model: &Arc<Model>, _replicas: u32) -> Result<(), ScaleError> {
         Ok(())
     }

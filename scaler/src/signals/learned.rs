@@ -1,24 +1,23 @@
-//! What is learned of requests over minutes: how long they are served, and how
-//! unevenly they arrive.
+//! Learns about requests over minutes: how long they are in service, and how unevenly they
+//! arrive.
 
 use std::{f64::consts::FRAC_PI_2, time::Duration};
 
 use crate::{ledger::Reading, tuning::Tuning};
 
-/// Time in service that is assumed before anything was served, in seconds; it
-/// counts as much as one request.
+/// Time in service that is assumed at first, in seconds. It has the weight of one request.
 pub(super) const UNKNOWN_SERVICE: f64 = 1.0;
 
-/// Request-seconds in service between two readings: those inside less those that waited.
+/// Request-seconds in service between two readings: those in flight without those that waited.
 pub(super) fn served_seconds(from: &Reading, to: &Reading) -> f64 {
     (to.mean_in_flight(from) - to.mean_held(from)).max(0.0) * to.since(from).as_secs_f64()
 }
 
-/// The mean time in service: by Little's law the request-seconds in service
-/// over the completions, both fading with time.
+/// The mean time in service. By Little's law it is the request-seconds in service over the
+/// completions, both with exponential decay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Service {
-    /// In seconds; see [`Tuning::request_memory`].
+    /// Time constant of the decay, in seconds; see [`Tuning::request_memory`].
     memory: f64,
     seconds: f64,
     completed: f64,
@@ -40,7 +39,7 @@ impl Service {
         self.completed = self.completed * fade + completed;
     }
 
-    /// Completions it goes by.
+    /// The decayed number of completions that the mean is based on.
     pub(super) fn completed(&self) -> f64 {
         self.completed
     }
@@ -50,15 +49,14 @@ impl Service {
     }
 }
 
-/// How far the arrivals of a window are from the mean: their variance as a
-/// multiple of that of a Poisson process, which is its mean.
+/// The dispersion of arrivals: the variance of their number in a window, as a multiple of a
+/// Poisson process's variance, which equals its mean.
 ///
-/// The variance is taken from the mean distance, as of a normal distribution:
-/// σ = √(π/2)·E|x − m|. A burst now and then is not what is meant, and would
-/// count for much more by its square.
+/// The variance is derived from the mean absolute deviation, as for a normal distribution: σ =
+/// √(π/2)·E|x − m|. With squares, a single burst would count for far too much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dispersion {
-    /// In seconds; see [`Tuning::request_memory`].
+    /// Time constant of the decay, in seconds; see [`Tuning::request_memory`].
     memory: f64,
     /// See [`Tuning::poisson_prior`].
     prior: f64,
@@ -78,7 +76,8 @@ impl Dispersion {
         }
     }
 
-    /// A window was `apart` from its mean of `mean` arrivals, `span` after the last look.
+    /// Takes a window whose number of arrivals was `apart` from its expected `mean`, `span` after
+    /// the last one.
     pub(super) fn learn(&mut self, apart: f64, mean: f64, span: Duration) {
         let fade = fade(span, self.memory);
         self.looks = self.looks * fade + 1.0;
@@ -86,7 +85,7 @@ impl Dispersion {
         self.mean = self.mean * fade + mean;
     }
 
-    /// At least 1.
+    /// The dispersion; at least 1.
     pub(super) fn mean(&self) -> f64 {
         let distance = self.apart / self.looks.max(1.0);
         let squares = FRAC_PI_2 * distance * distance * self.looks;

@@ -8,7 +8,8 @@ fn at(s: f64) -> Nanos {
     Nanos::from_duration(Duration::from_secs_f64(s))
 }
 
-/// Serves each of `arrivals` (seconds) for `service` seconds; looks each second up to `end`.
+/// Demand at `end` if each of `arrivals` (seconds) is served for `service` seconds and read each
+/// second.
 fn watched(arrivals: &[f64], service: f64, end: u32) -> Demand {
     let ledger = Ledger::new(1, Wake::default());
     let mut signals = Signals::new(ledger.read_with(|| at(0.0)), &Tuning::default());

@@ -1,11 +1,11 @@
-//! Why the API server gave no usable answer.
+//! The ways in which a call of the API server fails.
 
 use std::time::Duration;
 
 use http::{HeaderMap, header::RETRY_AFTER};
 use kube::core::Status;
 
-/// Why there is no answer to go on with.
+/// Why a call of the API server failed.
 #[derive(Debug)]
 pub(crate) enum ApiError {
     /// The API server answered with an error status.
@@ -16,15 +16,15 @@ pub(crate) enum ApiError {
         name: String,
         retry_after: Option<Duration>,
     },
-    /// No answer: the connection, the credentials, or the time ran out.
+    /// There was no response: no connection, no credentials, or a timeout.
     Unreachable(String),
 }
 
 // === impl ApiError ===
 
 impl ApiError {
-    /// Why the API server is not there, if that is what it is: nobody answers, or
-    /// what stands before it does.
+    /// If the API server is away, why: there was no response, or a load balancer in front of it
+    /// answered 502, 503 or 504.
     pub(crate) fn outage(&self) -> Option<&str> {
         match self {
             Self::Unreachable(why) => Some(why),
@@ -37,8 +37,8 @@ impl ApiError {
         }
     }
 
-    /// Of an answer that is no success: a `Status`, or the plain text of a proxy or
-    /// load balancer before the API server.
+    /// Reads an error response: a `Status` object, or the plain text of a proxy or load balancer
+    /// in front of the API server.
     pub(super) fn of_answer(code: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| {
             let text: String = String::from_utf8_lossy(body).chars().take(300).collect();

@@ -1,4 +1,4 @@
-//! One request to the API server and its answer.
+//! One call of the API server.
 
 use std::time::Duration;
 
@@ -10,12 +10,15 @@ use tokio::time::timeout;
 use super::{api_error::ApiError, cluster::Cluster};
 use crate::orchestrator::error_chain::chain;
 
-/// Longest wait for an answer.
+/// Time limit of one call, without the wait for its turn.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Most bytes of an answer: etcd keeps no object above 1.5 MiB.
+/// Largest response body, in bytes. etcd stores no object above 1.5 MiB.
 const LARGEST: usize = 8 * 1024 * 1024;
 
-/// Sends `request` and reads its answer.
+/// Sends `request` and decodes the JSON of the response.
+///
+/// # Errors
+/// [`ApiError`]: an error status, or no usable response within 10 s.
 pub(crate) async fn call<T: DeserializeOwned>(
     cluster: &Cluster,
     request: Request<Vec<u8>>,
@@ -36,11 +39,11 @@ pub(crate) async fn call<T: DeserializeOwned>(
         let body = Limited::new(body, LARGEST)
             .collect()
             .await
-            .map_err(|e| unreachable(format!("the answer broke off: {e}")))?
+            .map_err(|e| unreachable(format!("the response is incomplete: {e}")))?
             .to_bytes();
         if head.status.is_success() {
             return serde_json::from_slice(&body)
-                .map_err(|e| unreachable(format!("the answer cannot be read: {e}")));
+                .map_err(|e| unreachable(format!("the response cannot be decoded: {e}")));
         }
         Err(ApiError::of_answer(
             head.status.as_u16(),
@@ -50,7 +53,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     };
     let answer = timeout(ANSWER, answer)
         .await
-        .unwrap_or_else(|_| Err(unreachable(format!("no answer within {ANSWER:?}"))));
+        .unwrap_or_else(|_| Err(unreachable(format!("no response within {ANSWER:?}"))));
     note(cluster, answer.as_ref().err());
     if let Err(ApiError::Status { code: 401, .. }) = &answer {
         cluster.renew().await;
@@ -58,7 +61,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     answer
 }
 
-/// Notes whether the API server answered, with `error` or without one.
+/// Tells [`Reachability`](super::reachability::Reachability) how a call ended.
 pub(super) fn note(cluster: &Cluster, error: Option<&ApiError>) {
     let reachability = cluster.reachability();
     match error.and_then(ApiError::outage) {

@@ -1,9 +1,8 @@
-//! The way to the cluster: found once, and found anew when it does not know us
-//! any more.
+//! The client of the cluster: made once, and made again when the API server no longer accepts its
+//! credentials.
 //!
-//! kube-rs reads a service account's token again every minute by itself. What
-//! it keeps for good (a kubeconfig's certificates, a token written in it) is
-//! read again after an answer of 401.
+//! kube-rs itself reads a service account's token again every minute. Certificates and tokens of
+//! a kubeconfig are read again after a response of 401.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -18,41 +17,41 @@ use crate::orchestrator::error_chain::chain;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const WRITE: Duration = Duration::from_secs(10);
-/// An idle connection is taken for dead after this. Longer than any watch lasts.
+/// A connection without data for this long counts as dead. Longer than any watch lasts.
 pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(90);
-/// Credentials are not read again sooner than this.
+/// Shortest time between two reads of the credentials.
 const RENEWAL: Duration = Duration::from_secs(1);
-/// A command in a kubeconfig may be asked for credentials.
+/// Time limit for making a client. A kubeconfig may name a command that fetches credentials.
 const FIND: Duration = Duration::from_secs(30);
 
-/// Why there is no way to the cluster.
+/// Why there is no client of the cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// Nothing says where it is.
+    /// There is neither a kubeconfig nor a service account.
     #[error(
-        "there is no cluster to talk to. Looked for a kubeconfig (KUBECONFIG, or ~/.kube/config): {kubeconfig}; \
+        "no Kubernetes cluster is configured. Looked for a kubeconfig (KUBECONFIG, or ~/.kube/config): {kubeconfig}; \
          and for a service account (KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and \
          /var/run/secrets/kubernetes.io/serviceaccount): {account}"
     )]
     NotFound {
-        /// What is wrong with the one.
+        /// What is wrong with the kubeconfig.
         kubeconfig: String,
-        /// What is wrong with the other.
+        /// What is wrong with the service account.
         account: String,
     },
-    /// What says where it is makes no client.
+    /// No client can be made of the kubeconfig or service account.
     #[error("the cluster's credentials cannot be used: {0}")]
     Unusable(String),
-    /// A credential command hangs.
-    #[error("the cluster's credentials were not there within {} s", FIND.as_secs())]
+    /// The command that fetches credentials takes too long.
+    #[error("fetching the cluster's credentials took longer than {} s: check the credential command (exec) in the kubeconfig", FIND.as_secs())]
     Slow,
 }
 
-/// Requests at once, beside watches: each takes a connection. Further ones wait
-/// their turn.
+/// Largest number of concurrent calls, watches not counted: each takes a connection. Further
+/// calls wait.
 const CALLS: usize = 16;
 
-/// The cluster of this process.
+/// The cluster that this process is configured for.
 pub(crate) struct Cluster {
     known: Mutex<Option<Known>>,
     calls: Semaphore,
@@ -67,7 +66,7 @@ impl Default for Cluster {
     }
 }
 
-/// There is one API server, and all who ask it hear of its outages.
+/// Shared by all clients in this process: there is one API server.
 static REACHABILITY: LazyLock<Reachability> = LazyLock::new(Reachability::default);
 
 struct Known {
@@ -75,23 +74,22 @@ struct Known {
     since: Instant,
 }
 
-/// Whether there is a cluster to talk to, by what is configured: it is not asked.
+/// Checks that a cluster is configured. Does not connect to it.
 ///
-/// # Errors
-/// What was looked for, and not found.
+/// # Errors [`ClusterError`], which says what was looked for and what is wrong with it.
 pub async fn find() -> Result<(), ClusterError> {
     config().await.map(|_| ())
 }
 
 impl Cluster {
-    /// Whether it answers.
+    /// Whether the API server answers.
     pub(crate) fn reachability(&self) -> &'static Reachability {
         &REACHABILITY
     }
 
-    /// Waits for the turn of a request, which is over when this is dropped.
+    /// Waits until one of [`CALLS`] permits is free. Dropping the permit frees it.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // The semaphore is never closed.
         self.calls.acquire().await.ok()
     }
 
@@ -114,8 +112,8 @@ impl Cluster {
         Ok(client)
     }
 
-    /// The cluster does not know us: the next client is made of credentials as
-    /// they are then.
+    /// Discards the client, because the API server rejects its credentials. The next one reads
+    /// them again.
     pub(crate) async fn renew(&self) {
         let mut known = self.known.lock().await;
         if known
@@ -138,10 +136,10 @@ async fn config() -> Result<Config, ClusterError> {
     };
     config.connect_timeout = Some(CONNECT);
     config.write_timeout = Some(WRITE);
-    // Lists have no other bound, and a connection may die silently.
+    // The only time limit of lists, and the way to notice a dead connection.
     config.read_timeout = Some(LONGEST_SILENCE);
     config.reset_reader_on_write = true;
-    // Who asks decides whether and when to ask again.
+    // The callers have their own retries.
     config.default_retry = false;
     Ok(config)
 }

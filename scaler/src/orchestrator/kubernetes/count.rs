@@ -1,26 +1,25 @@
-//! The count that a workload is asked for, by the newest that is known of it.
+//! The count that a workload is asked for, by the newest information about it.
 //!
-//! The answer to our own request and the events of the watch come on different
-//! connections. Watch events older than our last write are ignored, or they would pass
-//! for somebody else's change. `metadata.resourceVersion` says which is older: a number
-//! that grows, in every API server there is, though the API calls it opaque. Where it is
-//! no number, events count again once our own write was seen. Neither holds for longer
-//! than [`PATIENCE`]: a cluster that is restored from a backup goes on from an older
-//! version.
+//! The answer to our own request and the events of the watch come on different connections. Watch
+//! events older than our last write are ignored, because they would look like somebody else's
+//! change. `metadata.resourceVersion` tells which is older: it is a growing number in every known
+//! API server, though the API calls it opaque. Where it is not a number, events are ignored until
+//! one shows our own write. Both rules end after [`PATIENCE`]: a cluster restored from a backup
+//! continues from an older version.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// How long an event may be behind an answer.
+/// How long watch events may lag behind the response to our request.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The newest count, and our own request that the watch has not shown yet.
+/// The newest count, and our own last request if the watch has not shown it yet.
 #[derive(Debug, Default)]
 pub(super) struct Count {
     desired: Option<u32>,
     version: String,
-    /// Our own last request that was answered and not seen yet.
+    /// Our last successful request, until the watch shows it.
     own: Option<Own>,
 }
 
@@ -32,12 +31,12 @@ struct Own {
 }
 
 impl Count {
-    /// Asked for now, if it is known.
+    /// The count that the workload is asked for now; `None`: not known.
     pub(super) fn desired(&self) -> Option<u32> {
         self.desired
     }
 
-    /// Our request was answered.
+    /// Takes the response to our request.
     pub(super) fn answered(&mut self, replicas: u32, version: &str, now: Nanos) {
         if is_older(version, &self.version) == Some(true) {
             return; // Somebody else's later change was seen before our answer.
@@ -51,7 +50,8 @@ impl Count {
         });
     }
 
-    /// The watch, or a look, says there are `replicas`; `None`: no workload.
+    /// Takes the count from the watch or from a read of the scale subresource. `None`: the
+    /// workload does not exist.
     pub(super) fn seen(&mut self, replicas: Option<u32>, version: &str, now: Nanos) {
         if let (Some(own), Some(_)) = (&self.own, replicas) {
             let stale = match is_older(version, &own.version) {
@@ -68,7 +68,7 @@ impl Count {
     }
 }
 
-/// Whether `version` is older than `other`, if that can be told.
+/// Whether `version` is older than `other`; `None` if one of them is not a number.
 fn is_older(version: &str, other: &str) -> Option<bool> {
     let number = |text: &str| text.parse::<u128>().ok();
     Some(number(version)? < number(other)?)

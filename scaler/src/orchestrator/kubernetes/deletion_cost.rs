@@ -1,11 +1,11 @@
-//! Before a scale-down: the least busy pods are marked, so that busy ones stay.
+//! Marks the least busy pods before a scale-down, so that the busy ones stay.
 //!
-//! A ReplicaSet removes, of pods that are alike otherwise, those of the lowest
-//! `controller.kubernetes.io/pod-deletion-cost` first; a pod without one costs 0.
-//! So only those that are to go are written to. One that stayed after all is
-//! unmarked at the next scale-down, also where the proxy that led before us marked
-//! it: an empty patch says what a pod is marked with, and needs no more permission.
-//! Source: Kubernetes documentation, "ReplicaSet: Pod deletion cost".
+//! Of pods that are otherwise equal, a ReplicaSet first deletes the one with the lowest
+//! `controller.kubernetes.io/pod-deletion-cost`. A pod without this annotation costs 0, so only
+//! the pods that shall go are marked. A marked pod that stayed is unmarked at the next
+//! scale-down, even if a former leader marked it. An empty patch reads a pod's annotations
+//! without a further permission. Source: Kubernetes documentation, "ReplicaSet: Pod deletion
+//! cost".
 
 use std::{
     collections::BTreeMap,
@@ -30,35 +30,35 @@ use super::{
 };
 
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// The least busy one's; others follow. Below what anybody sets by hand.
+/// The cost of the least busy pod; the others follow upwards. Lower than people set by hand.
 const LOWEST: i32 = -1_000_000;
-/// Costs from the lowest up to this one are ours.
+/// Costs from [`LOWEST`] to this one are set by Tailback.
 const HIGHEST: i32 = -900_000;
-/// It is worth no longer wait.
+/// Time limit for marking: the scale-down then goes on without it.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// What is done about a pod.
+/// What to do with a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// It is to go, at this cost.
+    /// It shall go: mark it with this cost.
     Mark(i32),
-    /// It is to stay, and we marked it.
+    /// It shall stay, and we have marked it: unmark it.
     Unmark,
-    /// It is to stay, and somebody before us may have marked it.
+    /// It shall stay, and a former leader may have marked it: look, and unmark it if so.
     Look,
 }
 
-/// The marks that were made.
+/// The marks that this proxy has made.
 #[derive(Debug, Default)]
 pub(super) struct DeletionCosts {
     made: Mutex<BTreeMap<Pod, i32>>,
-    /// Whether it was said that they cannot be made.
+    /// Whether a failure to mark pods was logged already.
     said: AtomicBool,
 }
 
 impl DeletionCosts {
-    /// Marks the pods of `ready` that are to go when `keep` stay. What cannot be
-    /// marked is not: a scale-down does not wait for it.
+    /// Marks the least busy pods of `ready`, so that `keep` unmarked ones stay. Failures are
+    /// logged and do not stop the scale-down.
     pub(super) async fn mark(
         &self,
         cluster: &Cluster,
@@ -86,7 +86,7 @@ impl DeletionCosts {
         for (pod, step, result) in written {
             match (result, step) {
                 (Ok(()), Step::Mark(cost)) => drop(made.insert(pod.clone(), cost)),
-                // It is gone, or another has its name.
+                // The pod is gone, or another pod has its name.
                 (
                     Err(ApiError::Status {
                         code: 404 | 409, ..
@@ -112,7 +112,7 @@ impl DeletionCosts {
         };
         let error = scale_error(failure, &action);
         if self.said.swap(true, Ordering::Relaxed) {
-            tracing::debug!("the least busy pods are not marked: {error}");
+            tracing::debug!("the least busy pods could not be marked: {error}");
         } else {
             tracing::warn!(
                 "scale-down may take busy pods, as the least busy cannot be marked for it: {error}"
@@ -121,7 +121,7 @@ impl DeletionCosts {
     }
 }
 
-/// What to do about each pod when `keep` stay.
+/// What to do with each pod so that the `keep` busiest stay.
 fn plan(busy: &[(Pod, u32)], keep: u32, made: &BTreeMap<Pod, i32>) -> Vec<(Pod, Step)> {
     let mut order: Vec<_> = busy.iter().collect();
     order.sort_by_key(|(pod, in_flight)| (*in_flight, pod.name.clone()));
@@ -166,14 +166,14 @@ async fn carry_out(
     patch(cluster, namespace, pod, annotations).await.map(drop)
 }
 
-/// Whether a proxy has marked `pod`: what people set by hand stays.
+/// Whether Tailback has marked `pod`. Costs that people set are left alone.
 fn is_ours(pod: &Value) -> bool {
     let cost = pod["metadata"]["annotations"][ANNOTATION].as_str();
     let cost = cost.and_then(|cost| cost.parse().ok());
     cost.is_some_and(|cost: i32| (LOWEST..=HIGHEST).contains(&cost))
 }
 
-/// Merges `metadata` into the pod's; returns the pod.
+/// Merges `metadata` into the pod's and returns the pod.
 async fn patch(
     cluster: &Cluster,
     namespace: &str,
@@ -184,7 +184,7 @@ async fn patch(
         "/api/v1/namespaces/{namespace}/pods/{}?fieldManager={FIELD_MANAGER}",
         pod.name
     );
-    // Of this very pod, not of one that has its name now.
+    // With the UID, the API server refuses to patch another pod of the same name.
     metadata["uid"] = json!(pod.uid);
     let patch = json!({ "metadata": metadata });
     let request = Request::patch(&path)
@@ -223,7 +223,7 @@ mod tests {
         let made = BTreeMap::from([(pod("b"), LOWEST), (pod("a"), LOWEST + 1)]);
         let steps = plan(&busy, 3, &made);
         assert_eq!(steps[1], (pod("a"), Step::Unmark), "{steps:?}");
-        assert_eq!(steps.len(), 3, "b is marked as it is to be");
+        assert_eq!(steps.len(), 3, "b has the right mark already");
         assert_eq!(plan(&busy[..1], 0, &none).len(), 1);
     }
 

@@ -1,5 +1,5 @@
-//! From a manifest's kind to the API's resource, asked of the cluster where the
-//! kind is not well known.
+//! Finds the API resource of the kind in a manifest. Asks the cluster about kinds that are not
+//! well known.
 
 use http::Request;
 use serde::Deserialize;
@@ -14,8 +14,7 @@ use super::{
 };
 use crate::orchestrator::ScaleError;
 
-/// Kinds whose resource, and whose count in `spec.replicas`, need not be asked
-/// for: group, kind, resource.
+/// Kinds with a known resource and with their count in `spec.replicas`: group, kind, resource.
 const WELL_KNOWN: &[(&str, &str, &str)] = &[
     ("apps", "Deployment", "deployments"),
     ("apps", "StatefulSet", "statefulsets"),
@@ -38,12 +37,9 @@ struct Resource {
     namespaced: bool,
 }
 
-/// The workload of `spec`, whose model's name is filled in. Asks the cluster
-/// only about kinds that are not well known.
+/// The workload that `spec` names, in `namespace`. The model's name is already filled in.
 ///
-/// # Errors
-/// There is no such kind, or it has no scale subresource; or the cluster
-/// cannot be asked.
+/// # Errors [`ScaleError`]: the cluster has no such kind, the kind has no scale subresource, or the API server does not answer.
 pub(super) async fn resolve(
     cluster: &Cluster,
     spec: &KubernetesSpec,
@@ -74,7 +70,7 @@ pub(super) async fn resolve(
     Ok(workload)
 }
 
-/// The resource of the workload's kind.
+/// Asks the cluster for the resource of the workload's kind.
 async fn discover(cluster: &Cluster, workload: &Workload) -> Result<String, ScaleError> {
     let path = workload.group_path();
     let request = Request::get(&path).body(Vec::new());
@@ -86,7 +82,7 @@ async fn discover(cluster: &Cluster, workload: &Workload) -> Result<String, Scal
         Ok(found) => found,
         Err(ApiError::Status { code: 404, .. }) => {
             return Err(ScaleError::Refused(format!(
-                "the cluster has no API {api_version}: is what defines {} installed?",
+                "the cluster has no API {api_version}: install what defines the kind {}, or change apiVersion",
                 workload.kind
             )));
         }
@@ -97,16 +93,20 @@ async fn discover(cluster: &Cluster, workload: &Workload) -> Result<String, Scal
         .resources
         .iter()
         .find(|resource| resource.kind == *kind && !resource.name.contains('/'))
-        .ok_or_else(|| ScaleError::Refused(format!("the API {api_version} has no kind {kind}")))?;
+        .ok_or_else(|| {
+            ScaleError::Refused(format!(
+                "the API {api_version} has no kind {kind}: check kind and apiVersion"
+            ))
+        })?;
     if !resource.namespaced {
         return Err(ScaleError::Refused(format!(
-            "{kind} ({api_version}) is in no namespace; expected a kind that is"
+            "{kind} ({api_version}) is cluster-wide; expected a kind whose objects are in a namespace"
         )));
     }
     let scale = format!("{}/scale", resource.name);
     if !found.resources.iter().any(|other| other.name == scale) {
         return Err(ScaleError::Refused(format!(
-            "{kind} ({api_version}) has no scale subresource, by which its replicas could be counted"
+            "{kind} ({api_version}) has no scale subresource, so its replicas cannot be scaled; choose a kind that has one"
         )));
     }
     Ok(resource.name.clone())

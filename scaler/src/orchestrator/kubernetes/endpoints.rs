@@ -1,36 +1,35 @@
-//! The endpoints of a Service, from its EndpointSlices. Pure.
+//! Reads the endpoints of a Service from its EndpointSlices. Pure.
 //!
-//! The slices of a Service are objects of their own that change one by one: an
-//! endpoint may be in two of them, or for a moment in none; and where a Service
-//! has addresses of both families, each pod is in a slice of each.
+//! The slices of a Service change one by one. While an endpoint moves, it may be in two of them,
+//! or in none for a moment. If a Service has addresses of both families, each pod is in a slice
+//! of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use tailback_config::{Service, ServicePort};
 
-/// What may be done with an endpoint.
+/// The state of an endpoint.
 ///
-/// In the order in which one of two that contradict each other is believed: the
-/// greater.
+/// If two slices contradict each other, the greater value wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// It takes no requests yet, or for now.
+    /// It takes no requests now.
     NotReady,
     /// It takes requests.
     Ready,
-    /// It finishes what it has and goes, whether it would still serve or not.
+    /// Its pod terminates: it takes no new requests.
     Terminating,
 }
 
-/// One running copy.
+/// One endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Its pod, if it is one.
+    /// Its pod, if it belongs to one.
     pub pod: Option<Pod>,
     /// `host:port`.
     pub authority: String,
-    /// `host:port` for gRPC, if that is elsewhere.
+    /// `host:port` for gRPC, if it has a port of its own.
     pub grpc: Option<String>,
     pub phase: Phase,
 }
@@ -41,21 +40,21 @@ pub(crate) struct Pod {
     pub uid: String,
 }
 
-/// What slices say together.
+/// The endpoints of all slices together.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Endpoints {
-    /// No two of a pod, no two of an address.
+    /// At most one for each pod, and one for each address without a pod.
     pub found: Vec<Found>,
-    /// Why endpoints are left out: their slices do not have the port.
+    /// Why endpoints are missing: their slice does not have the port.
     pub trouble: Option<String>,
 }
 
-/// The endpoints that `slices` have for `service`.
+/// Reads the endpoints of `service` from its `slices`.
 pub(crate) fn read<'a>(
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
     service: &Service,
 ) -> Endpoints {
-    // By pod, or by address where there is none; IPv4 wins where there are both.
+    // Keyed by pod, or by address without one. IPv4 wins over IPv6.
     let mut found: BTreeMap<(Option<Pod>, String), (Family, Found)> = BTreeMap::new();
     let mut trouble = BTreeSet::new();
     for slice in slices {
@@ -112,7 +111,7 @@ pub(crate) fn read<'a>(
     }
 }
 
-/// Which kind of addresses a slice has, the preferred first.
+/// A slice's kind of addresses, in order of preference.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Family {
     V4,
@@ -139,9 +138,9 @@ fn pod(endpoint: &Endpoint) -> Option<Pod> {
     })
 }
 
-/// What is not said: `ready` counts as true, `terminating` as false, by the
-/// definition of `EndpointConditions`. Terminating wins over ready: a Service
-/// that publishes addresses that are not ready calls all of them ready.
+/// By the definition of `EndpointConditions`, a missing `ready` is true and a missing
+/// `terminating` is false. Terminating wins over ready: a Service with `publishNotReadyAddresses`
+/// reports all endpoints as ready.
 fn phase(endpoint: &Endpoint) -> Phase {
     let conditions = endpoint.conditions.as_ref();
     if conditions.and_then(|c| c.terminating).unwrap_or(false) {
@@ -153,7 +152,10 @@ fn phase(endpoint: &Endpoint) -> Phase {
     }
 }
 
-/// The number of the port that is `wanted`, or of the only one there is.
+/// The number of the port `wanted`; `None`: of the only port.
+///
+/// # Errors
+/// The rest of a sentence that begins with the Service's name.
 fn pick(ports: &[EndpointPort], wanted: Option<&ServicePort>) -> Result<u16, String> {
     let number = |port: &EndpointPort| port.port.and_then(|port| u16::try_from(port).ok());
     let tcp = |port: &&EndpointPort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
@@ -172,7 +174,7 @@ fn pick(ports: &[EndpointPort], wanted: Option<&ServicePort>) -> Result<u16, Str
     found.ok_or_else(|| {
         let wanted = wanted.map_or_else(String::new, |port| format!(" {port}"));
         format!(
-            "has no port{wanted}: its pods have {} (a number is the pods' own, targetPort)",
+            "has no port{wanted}: its pods have {} (a number must be the pods' own port, targetPort)",
             listed(ports)
         )
     })
@@ -321,7 +323,7 @@ mod tests {
             (
                 service(Some("web"), None),
                 "Service llama has no port web: its pods have http 8080, grpc 8081 \
-                 (a number is the pods' own, targetPort)",
+                 (a number must be the pods' own port, targetPort)",
             ),
             (
                 service(None, None),
@@ -330,7 +332,7 @@ mod tests {
             (
                 service(Some("http"), Some(80)),
                 "Service llama has no port 80: its pods have http 8080, grpc 8081 \
-                 (a number is the pods' own, targetPort)",
+                 (a number must be the pods' own port, targetPort)",
             ),
         ] {
             let read = read(&slices, &service);
@@ -342,7 +344,7 @@ mod tests {
     }
 
     proptest! {
-        /// However a pod's endpoints are spread over slices, it is there once.
+        /// A pod is found once, however its endpoints are spread over slices.
         #[test]
         fn each_pod_is_there_once_whatever_slices_it_is_in(
             places in prop::collection::vec((0usize..4, 0u8..6, any::<Option<bool>>(), any::<Option<bool>>()), 0..40),

@@ -1,24 +1,24 @@
-//! What an answer that is no success means, and what to do about it.
+//! Turns failed calls of the API server into [`ScaleError`]s that say what to do.
 
 use super::{api_error::ApiError, workload::Workload};
 use crate::orchestrator::ScaleError;
 
-/// What was asked.
+/// What a call was about.
 pub(crate) enum Action<'a> {
-    /// Something of a workload: a verb as roles have it, and the subresource.
+    /// A workload: the verb as in a Role, and the subresource.
     Workload {
         verb: &'a str,
         target: &'a Workload,
         subresource: Option<&'a str>,
     },
-    /// Something of other resources in a namespace.
+    /// Other resources in a namespace.
     Resource {
         verbs: &'a [&'a str],
         group: &'a str,
         resource: &'a str,
         namespace: &'a str,
     },
-    /// What an API has.
+    /// The list of resources of an API, as `group/version`.
     Discover(&'a str),
 }
 
@@ -54,7 +54,9 @@ impl Action<'_> {
                 resource,
                 namespace,
             } => rule(group, resource, verbs, namespace),
-            Self::Discover(api) => format!("to read what API {api} has is not permitted"),
+            Self::Discover(api) => format!(
+                "reading the resources of API {api} is not permitted. Bind the ClusterRole system:discovery"
+            ),
         }
     }
 
@@ -71,7 +73,7 @@ impl Action<'_> {
     }
 }
 
-/// What `failure` of `action` is to whoever asked for a scale.
+/// The [`ScaleError`] for a `failure` of `action`, with what the operator can do about it.
 pub(crate) fn scale_error(failure: ApiError, action: &Action<'_>) -> ScaleError {
     let (code, message, name, retry_after) = match failure {
         ApiError::Unreachable(why) => {
@@ -93,14 +95,14 @@ pub(crate) fn scale_error(failure: ApiError, action: &Action<'_>) -> ScaleError 
     }
     match (code, action) {
         (401, _) => ScaleError::Failed(format!(
-            "the Kubernetes API does not accept our credentials (401): {message}; they are read again"
+            "the Kubernetes API rejects Tailback's credentials (401): {message}; they are read again before the next try"
         )),
         (403, _) => ScaleError::Forbidden(format!("{} (403: {message})", action.rule())),
         (404, Action::Workload { target, .. }) if name == target.name => {
-            ScaleError::Refused(format!("there is no {what}; create it"))
+            ScaleError::Refused(format!("{what} does not exist; create it"))
         }
         (404, Action::Workload { target, .. }) => ScaleError::Refused(format!(
-            "there is no {what}, or no scale subresource of {} ({}/{}) in this cluster: {message}",
+            "{what} does not exist, or there is no scale subresource of {} ({}/{}) in this cluster: {message}",
             target.resource, target.group, target.version
         )),
         (
@@ -197,7 +199,7 @@ mod tests {
         let found = answer(404, None, "llama").to_string();
         assert_eq!(
             found,
-            "refused: there is no Deployment models/llama; create it"
+            "refused: Deployment models/llama does not exist; create it"
         );
         let found = answer(404, None, "").to_string();
         assert!(

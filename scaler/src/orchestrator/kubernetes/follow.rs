@@ -1,4 +1,4 @@
-//! One workload as it changes: its watches together, and what the scaler is told.
+//! Follows one workload: combines its watches and sends replica sets to the scaler.
 
 use std::{
     collections::BTreeMap,
@@ -32,12 +32,12 @@ use crate::{
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// Where time alone may change what there is.
+/// How often the state is looked at while something in it ends by time alone.
 const LOOK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
-/// What all followers share.
+/// What all followers share: the cluster, and one watch for each kind and namespace.
 pub(super) struct Shared {
     cluster: Arc<Cluster>,
     workloads: Informers<DynamicObject>,
@@ -54,7 +54,7 @@ impl Shared {
     }
 }
 
-/// A workload: what is known of it, and the way to scale it.
+/// A workload: its last known state, and the means to scale it.
 pub(super) struct Follower {
     shared: Arc<Shared>,
     spec: KubernetesSpec,
@@ -71,11 +71,11 @@ struct Known {
     ready: Vec<Running>,
 }
 
-/// What the rest of the orchestrator tells a follower.
+/// A message from the orchestrator to a follower.
 pub(super) enum Note {
-    /// These are the models it runs now.
+    /// The models that the workload now serves.
     Models(Vec<Arc<Model>>),
-    /// Our request of `asked` was answered; before it, `from` were asked for.
+    /// Our request at the time `asked` has succeeded. `from` is the count before it.
     Answered {
         scale: Scale,
         from: Option<u32>,
@@ -84,8 +84,8 @@ pub(super) enum Note {
 }
 
 impl Follower {
-    /// A follower of what `spec` names, for `models`; the task that follows is to
-    /// be [run](Self::run).
+    /// A follower of the workload in `spec`, for the server named `server`. Run it by
+    /// [`run`](Self::run), with the receiver that is returned.
     pub(super) fn new(
         shared: Arc<Shared>,
         server: &str,
@@ -105,11 +105,12 @@ impl Follower {
     }
 
     pub(super) fn tell(&self, note: Note) {
-        // Its task may have ended: then nobody wants to know.
+        // Fails only if the follower's task has ended.
         let _ = self.notes.send(note);
     }
 
-    /// Asks for `replicas`.
+    /// Asks for `replicas` through the scale subresource. Marks the least busy pods before a
+    /// scale-down.
     pub(super) async fn scale(&self, replicas: u32) -> Result<(), ScaleError> {
         let target = self.target().await?;
         let (desired, ready) = {
@@ -146,11 +147,11 @@ impl Follower {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Plain data: whole even if a writer panicked.
+        // Plain data: consistent even if a writer panicked.
         self.known.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Follows the workload, and tells `events`, until it is dropped.
+    /// Follows the workload and sends replica sets to `events`, until it is dropped.
     pub(super) async fn run(
         self: Arc<Self>,
         mut inbox: mpsc::UnboundedReceiver<Note>,
@@ -174,10 +175,10 @@ impl Follower {
                 service_of,
                 &service.name,
             ),
-            // Nothing will be heard.
+            // No Service, so no slices.
             Source::Endpoints(_) => mpsc::unbounded_channel().1,
         };
-        // Its count has to be read elsewhere.
+        // Whether the count must be read from the scale subresource.
         let mut unread = Unread::No;
         let mut retry = FIRST_RETRY;
         loop {
@@ -206,7 +207,7 @@ impl Follower {
         }
     }
 
-    /// Resolves the target; until then its models are told what is in the way.
+    /// Finds the workload's API resource. Until it is found, the replica sets carry the error.
     async fn find(
         &self,
         inbox: &mut mpsc::UnboundedReceiver<Note>,
@@ -251,7 +252,7 @@ impl Follower {
             }
         };
         let Some(observed) = observed else {
-            state.workload_gone(format!("there is no {target}; create it"), now);
+            state.workload_gone(format!("{target} does not exist; create it"), now);
             return Unread::No;
         };
         state.workload_seen(&observed, target.count_at, now);
@@ -261,7 +262,7 @@ impl Follower {
         }
     }
 
-    /// Reads the scale subresource, if it has to be; else waits for ever.
+    /// Reads the scale subresource if that is needed; otherwise never returns.
     async fn read(
         &self,
         target: &Workload,
@@ -276,7 +277,7 @@ impl Follower {
         scale::read(&self.shared.cluster, target).await
     }
 
-    /// Tells all its models what there is.
+    /// Sends a replica set for each of the workload's models.
     fn report(&self, state: &mut WorkloadState, models: &[Arc<Model>], events: &Events) {
         *self.known() = Known {
             desired: state.desired(),
@@ -284,19 +285,19 @@ impl Follower {
         };
         for model in models {
             if let Some(set) = state.set(model) {
-                // The scaler may have stopped listening: it shuts down.
+                // Fails only when the scaler has stopped.
                 let _ = events.send(set);
             }
         }
     }
 }
 
-/// Whether the scale subresource is still to be read.
+/// Whether the scale subresource must be read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unread {
     No,
     Now,
-    /// After a pause, as it failed.
+    /// After a pause: the last read failed.
     Again,
 }
 
@@ -351,7 +352,7 @@ fn slice_scope(namespace: &str) -> Scope<EndpointSlice> {
     }
 }
 
-/// The Service that a slice is of.
+/// The name of the Service that a slice belongs to.
 fn service_of(slice: &EndpointSlice) -> String {
     slice
         .labels()

@@ -1,9 +1,7 @@
-//! One watch for all objects of a kind in a namespace, whoever follows some of
-//! them: a connection, and not one a workload.
+//! Shares one watch, and so one connection, among all followers of a kind in a namespace.
 //!
-//! Followers subscribe to an *index*: the name of a workload, or the Service of an
-//! EndpointSlice. They are told of objects of that index as a [`watch`] of theirs
-//! alone would tell them.
+//! Followers subscribe to an *index*: the name of a workload, or the Service of an EndpointSlice.
+//! They get the events of the objects with that index, as if they had a [`watch`] of their own.
 
 use std::{
     collections::HashMap,
@@ -21,28 +19,28 @@ use super::{
     watch::{Scope, WatchEvent, watch},
 };
 
-/// A watch that nobody follows any more ends within this.
+/// A watch ends within this time after its last follower has gone.
 const TIDY: Duration = Duration::from_secs(10);
 
-/// The watches of one type of objects. See the [module](self).
+/// The watches of one type of objects.
 pub(super) struct Informers<K> {
     cluster: Arc<Cluster>,
     running: Arc<Running<K>>,
 }
 
-/// Where those subscribe that want to follow a running watch.
+/// The running watches by name, and the channel on which each takes subscribers.
 type Running<K> = Mutex<HashMap<String, mpsc::UnboundedSender<Subscriber<K>>>>;
 
-/// Who follows the objects of an index.
+/// A follower of the objects with one index.
 struct Subscriber<K> {
     index: String,
     events: mpsc::UnboundedSender<WatchEvent<K>>,
 }
 
-/// The index of an object.
+/// Computes the index of an object.
 pub(super) type IndexOf<K> = fn(&K) -> String;
 
-/// What is known of the objects of a watch, and who follows them.
+/// The last known objects of a watch, and its followers.
 struct Informer<K> {
     index_of: IndexOf<K>,
     /// By name.
@@ -66,8 +64,8 @@ where
         }
     }
 
-    /// Follows the objects of `scope` whose index is `index`, by the watch called
-    /// `name`, which begins if there is none. Needs a tokio runtime around it.
+    /// Follows the objects of `scope` with this `index`, by the watch named `name`. Starts that
+    /// watch if it does not run. Needs a tokio runtime around it.
     pub(super) fn subscribe(
         &self,
         name: String,
@@ -89,7 +87,7 @@ where
             None => subscriber,
         };
         let (sender, inbox) = mpsc::unbounded_channel();
-        // We hold the other end.
+        // Cannot fail: `inbox` is still here.
         let _ = sender.send(subscriber);
         running.insert(name.clone(), sender);
         let informer = Informer::new(index_of);
@@ -102,7 +100,7 @@ where
 fn lock<K>(
     running: &Running<K>,
 ) -> MutexGuard<'_, HashMap<String, mpsc::UnboundedSender<Subscriber<K>>>> {
-    // Plain data: whole even if a writer panicked.
+    // Plain data: consistent even if a writer panicked.
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -122,7 +120,7 @@ where
         }
     }
 
-    /// Watches until nobody follows.
+    /// Watches until the last follower has gone.
     async fn run(
         mut self,
         cluster: Arc<Cluster>,
@@ -154,7 +152,7 @@ where
         }
     }
 
-    /// Whether there is still somebody who follows, of those known.
+    /// Drops followers that have gone. Returns whether any is left.
     fn is_followed(&mut self) -> bool {
         self.subscribers.retain(|_, all| {
             all.retain(|events| !events.is_closed());
@@ -198,7 +196,7 @@ where
             WatchEvent::Applied(object) => {
                 let index = (self.index_of)(&object);
                 let before = self.objects.insert(object.name_any(), (*object).clone());
-                // It belongs to somebody else now.
+                // The object's index has changed: its former followers see it deleted.
                 if let Some(before) = before.filter(|before| (self.index_of)(before) != index) {
                     self.tell_of(before, WatchEvent::Deleted);
                 }
@@ -229,7 +227,7 @@ fn tell<K>(
     event: impl Fn() -> WatchEvent<K>,
 ) {
     for subscriber in subscribers {
-        // Who does not listen any more is found at the next tidying up.
+        // A follower that has gone is removed by the next `is_followed`.
         let _ = subscriber.send(event());
     }
 }
@@ -261,7 +259,7 @@ mod tests {
         receiver
     }
 
-    /// What was said since the last look.
+    /// The events since the last call, as text.
     fn said(events: &mut Events) -> Vec<String> {
         let mut said = Vec::new();
         while let Ok(event) = events.try_recv() {
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_no_more_is_forgotten() {
+    fn a_follower_that_has_gone_is_removed() {
         let mut informer = informer();
         let follower = follow(&mut informer, "x");
         assert!(informer.is_followed());

@@ -1,31 +1,32 @@
-//! The replicas behind endpoints: kept over every change of the slices, so that
-//! what they have in flight is counted on.
+//! The replicas of a Service's endpoints. A replica is kept over all changes of the slices, with
+//! its count of requests in flight.
 
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use super::endpoints::{Found, Phase, Pod};
 use crate::{clock::Nanos, replica::Replica};
 
-/// An endpoint that is in no slice for this long is gone: it may be on its way
-/// from one slice to another.
+/// How long an endpoint may be in no slice before it counts as gone: it may be moving from one
+/// slice to another.
 const MOVES: Duration = Duration::from_secs(10);
 
-/// Tells endpoints apart: a pod that got another address is another one.
+/// Identifies an endpoint by pod, address and gRPC address. A pod with a new address is another
+/// endpoint.
 type Key = (Option<Pod>, String, Option<String>);
 
 #[derive(Debug)]
 struct Member {
     replica: Arc<Replica>,
     phase: Phase,
-    /// Since when it is in no slice, if it is in none.
+    /// Since when it is in no slice; `None`: it is in one.
     missing: Option<Nanos>,
 }
 
-/// Every endpoint with its replica.
+/// All endpoints with their replicas.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     members: BTreeMap<Key, Member>,
-    /// Closed and in no slice any more, with requests that go on.
+    /// Replicas that are closed and in no slice, and still have requests in flight.
     leaving: Vec<Arc<Replica>>,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Running {
 }
 
 impl Members {
-    /// The endpoints are `found` now. Returns how many of them got ready.
+    /// Takes the present endpoints. Returns how many of them have become ready.
     pub(super) fn update(
         &mut self,
         found: Vec<Found>,
@@ -60,7 +61,7 @@ impl Members {
             member.missing = None;
             match one.phase {
                 Phase::Terminating => close(&member.replica),
-                // A pod has no way back, but an address without one may.
+                // A terminating pod never comes back, but an address without a pod may.
                 Phase::Ready | Phase::NotReady if member.replica.is_closed() => {
                     self.leaving.push(mem::replace(&mut member.replica, new()));
                 }
@@ -75,12 +76,11 @@ impl Members {
         got_ready
     }
 
-    /// Forgets those that are gone for good. Returns whether time alone may
-    /// change what there is.
+    /// Forgets endpoints that have gone. Returns whether something still ends by time alone.
     pub(super) fn tidy(&mut self, now: Nanos) -> Waiting {
         let leaving = &mut self.leaving;
         self.members.retain(|_, member| match member.missing {
-            // One that was said to go is gone; any other may be between two slices.
+            // A terminating endpoint in no slice has gone; any other may be moving.
             Some(since) if member.phase == Phase::Terminating || now.since(since) >= MOVES => {
                 close(&member.replica);
                 leaving.push(member.replica.clone());
@@ -96,14 +96,14 @@ impl Members {
         }
     }
 
-    /// From now on each takes `concurrency` requests at once.
+    /// Sets how many requests each replica takes at once; `None`: any number.
     pub(super) fn set_concurrency(&self, concurrency: Option<u32>) {
         for member in self.members.values() {
             member.replica.set_concurrency(concurrency);
         }
     }
 
-    /// Those that take requests.
+    /// The endpoints that take requests.
     pub(super) fn ready(&self) -> Vec<Running> {
         let ready = self
             .members
@@ -117,7 +117,7 @@ impl Members {
             .collect()
     }
 
-    /// How many finish what they have and go.
+    /// How many endpoints are draining.
     pub(super) fn draining(&self) -> u32 {
         let going = self.members.values().filter(|member| {
             let busy = member.replica.in_flight() > 0;
@@ -127,7 +127,7 @@ impl Members {
     }
 }
 
-/// Whether something is waited for that no event will tell of.
+/// Whether something ends by time alone, so that [`Members::tidy`] must be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     Yes,
@@ -137,7 +137,7 @@ pub(super) enum Waiting {
 fn close(replica: &Replica) {
     if !replica.is_closed() {
         let in_flight = replica.in_flight();
-        tracing::info!(%replica, in_flight, "takes no more requests: it goes");
+        tracing::info!(%replica, in_flight, "replica is draining: it takes no new requests");
         replica.close();
     }
 }

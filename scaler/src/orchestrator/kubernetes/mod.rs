@@ -1,13 +1,12 @@
-//! Workloads in a Kubernetes cluster: anything that has a `scale` subresource.
+//! Scales workloads in a Kubernetes cluster: anything with a `scale` subresource.
 //!
-//! Per workload one [`follow`]er: it hears of the object and the EndpointSlices of
-//! its Service, by watches that all followers in a namespace share ([`informer`]),
-//! and tells the scaler of the replicas; it asks for counts by the
-//! `scale` subresource. What the cluster does not say, or cannot be asked, leaves
-//! everything as it was: the data plane goes on with the endpoints it has.
+//! Each workload has one [`follow`]er. It follows the workload's object and the EndpointSlices of
+//! its Service, by watches that all followers in a namespace share ([`informer`]). It sends
+//! replica sets to the scaler, and sets counts through the `scale` subresource. While the API
+//! server is away, everything stays as it was: requests go to the last known endpoints.
 //!
-//! From pure to I/O: [`endpoints`], [`members`] and [`count`] make up the
-//! [`state`]; [`call`], [`scale`] and [`watch`] talk to the [`cluster`].
+//! [`endpoints`], [`members`], [`count`] and [`state`] are pure. [`call`], [`scale`] and
+//! [`watch`] talk to the [`cluster`].
 
 pub(crate) mod api_error;
 pub(crate) mod call;
@@ -43,15 +42,15 @@ pub use self::{
 };
 use super::{Events, Orchestrator, ScaleError, StateSource};
 
-/// Scales workloads in the cluster that the kubeconfig, or the service account,
-/// names. Needs a tokio runtime around it.
+/// Scales workloads in the cluster of the kubeconfig, or else of the service account. Needs a
+/// tokio runtime around it.
 pub struct Kubernetes {
     shared: Arc<Shared>,
     events: Events,
     followed: Mutex<Vec<Followed>>,
 }
 
-/// A workload and the models on it.
+/// A workload and its models.
 struct Followed {
     server: String,
     spec: KubernetesSpec,
@@ -67,7 +66,7 @@ impl Drop for Followed {
 }
 
 impl Kubernetes {
-    /// Sends what there is to `events`.
+    /// An orchestrator without models. It sends replica sets to `events`.
     #[must_use]
     pub fn new(events: Events) -> Self {
         Self {
@@ -78,7 +77,7 @@ impl Kubernetes {
     }
 
     fn followed(&self) -> MutexGuard<'_, Vec<Followed>> {
-        // Plain data: whole even if a writer panicked.
+        // Plain data: consistent even if a writer panicked.
         self.followed.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -114,7 +113,7 @@ impl Orchestrator for Kubernetes {
         };
         let (server, spec) = (&model.server.name, spec.of(&model.name));
         let mut followed = self.followed();
-        // It may be on another workload now.
+        // The model may be on another workload now.
         followed.retain_mut(|one| {
             if (&one.server, &one.spec) == (server, &spec)
                 || one.models.remove(&model.name).is_none()
@@ -148,7 +147,7 @@ impl Orchestrator for Kubernetes {
         match follower {
             Some(follower) => follower.scale(replicas).await,
             None => Err(ScaleError::Refused(format!(
-                "server {} is no Kubernetes workload that is followed",
+                "server {} is not a Kubernetes workload that Tailback follows",
                 model.server.name
             ))),
         }
@@ -164,7 +163,7 @@ impl Orchestrator for Kubernetes {
         });
     }
 
-    /// The replicas are the cluster's: they stay, for whoever comes after us.
+    /// Does nothing: the replicas belong to the cluster and stay.
     async fn shutdown(&self) {
         self.followed().clear();
     }

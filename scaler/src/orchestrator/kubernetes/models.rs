@@ -1,5 +1,5 @@
-//! What in the cluster describes models: Seldon's `Model` resources, and
-//! Deployments and StatefulSets with an annotation.
+//! Discovers models in the cluster: Seldon's `Model` resources, and Deployments and StatefulSets
+//! with an annotation.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,19 +19,19 @@ use super::{
     watch::{Only, Scope, WatchEvent, watch},
 };
 
-/// Changes that come together are told together.
+/// Changes within this time are reported together.
 const TOGETHER: Duration = Duration::from_millis(200);
 
-/// The kinds that are looked at: group, version, kind, resource.
+/// The kinds that are watched: group, version, kind, resource.
 const KINDS: &[(&str, &str, &str, &str)] = &[
     ("mlops.seldon.io", "v1alpha1", "Model", "models"),
     ("apps", "v1", "Deployment", "deployments"),
     ("apps", "v1", "StatefulSet", "statefulsets"),
 ];
 
-/// Tells of all objects that may describe models in `namespace` (`None`: in all
-/// namespaces): once each kind was asked for, and again whenever one of them
-/// changes. Never ends. What cannot be heard of for a while stays as it was.
+/// Calls `tell` with all objects that may describe models in `namespace` (`None`: in all
+/// namespaces). The first call comes when each kind was listed or refused, others whenever an
+/// object changes. Never returns. While a watch fails, its objects stay as they were last known.
 pub async fn models(namespace: Option<String>, tell: impl Fn(Vec<ClusterObject>)) {
     let cluster = Arc::new(Cluster::default());
     let mut watches = JoinSet::new();
@@ -75,7 +75,7 @@ pub async fn models(namespace: Option<String>, tell: impl Fn(Vec<ClusterObject>)
     }
 }
 
-/// Whether what is known is different than before.
+/// Whether an event has changed the known objects.
 #[derive(PartialEq, Eq)]
 enum Difference {
     None,
@@ -104,7 +104,7 @@ fn take(
             known.insert(key, object.clone()) != Some(object)
         }
         WatchEvent::Deleted(object) => known.remove(&describe(&object).0).is_some(),
-        // It is said by the watch.
+        // The watch has logged it.
         WatchEvent::Trouble(_) => false,
     };
     match different {

@@ -1,6 +1,6 @@
-//! Whether the API server answers. All who ask it notice an outage at the same
-//! time: it is said once when it begins, and once when it is over; and whoever
-//! waits to ask again does so as soon as anybody got an answer.
+//! Tracks whether the API server answers, for all of its clients in this process. An outage is
+//! logged once when it begins and once when it ends. Watches that wait to retry do so as soon as
+//! any client gets a response.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,16 +9,16 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-/// Connections break, and one failure is nothing: it is said once it lasts.
+/// An outage is logged once it has lasted this long: a single broken connection is normal.
 const LASTING: Duration = Duration::from_secs(1);
-/// Failures that are further apart are no outage: who fails asks again sooner.
+/// Failures further apart than this are not one outage: clients retry sooner.
 const APART: Duration = Duration::from_secs(15);
 
-/// See the [module](self).
+/// The state of the current outage, if there is one.
 #[derive(Debug)]
 pub(crate) struct Reachability {
     outage: Mutex<Option<Outage>>,
-    /// How many outages, said or not, are over.
+    /// How many outages have ended, logged or not.
     over: watch::Sender<u64>,
 }
 
@@ -39,7 +39,7 @@ impl Default for Reachability {
 }
 
 impl Reachability {
-    /// The API server answered somebody, be it with a refusal.
+    /// Notes a response from the API server, even an error response. Ends an outage.
     pub(crate) fn answered(&self) {
         let outage = self.lock().take();
         let Some(outage) = outage else { return };
@@ -50,7 +50,7 @@ impl Reachability {
         self.over.send_modify(|over| *over += 1);
     }
 
-    /// The API server did not answer.
+    /// Notes that the API server did not answer, and why.
     pub(crate) fn failed(&self, why: &str) {
         let now = Instant::now();
         let mut outage = self.lock();
@@ -67,26 +67,26 @@ impl Reachability {
         if !outage.said && now - outage.since >= LASTING {
             outage.said = true;
             tracing::warn!(
-                "the Kubernetes API cannot be reached: {why}. What runs goes on serving, and counts stay as they are, \
+                "the Kubernetes API cannot be reached: {why}. Requests go on to the known replicas; counts stay as they are \
                  until it answers again"
             );
         }
     }
 
-    /// The end of the outage that goes on, or of the next one: from this call on, whenever it
-    /// is waited for.
+    /// Resolves when the current outage ends, or the next one if there is none. An end after this
+    /// call counts, even before the future is polled.
     pub(crate) fn back(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut over = self.over.subscribe();
         async move {
             if over.changed().await.is_err() {
-                // The cluster is gone, and nobody will answer.
+                // The sender is gone: it will never answer.
                 std::future::pending().await
             }
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Outage>> {
-        // Plain data: whole even if a writer panicked.
+        // Plain data: consistent even if a writer panicked.
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_an_outage_that_lasts_is_said_and_its_end_wakes_who_waits() {
+    async fn only_an_outage_that_lasts_is_logged_and_its_end_wakes_waiting_clients() {
         let reach = Reachability::default();
         reach.failed("a");
         reach.failed("b");
@@ -126,7 +126,7 @@ mod tests {
         reach.answered();
         assert!(
             futures_util::poll!(&mut next).is_pending(),
-            "there was none"
+            "there was no outage"
         );
     }
 }

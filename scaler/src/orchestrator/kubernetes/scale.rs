@@ -1,4 +1,4 @@
-//! The `scale` subresource: asked for an absolute count, and read back.
+//! Reads and writes the `scale` subresource of a workload.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use super::{
 };
 use crate::orchestrator::ScaleError;
 
-/// Whose fields we set, as the API server notes it.
+/// The field manager that the API server records for our writes.
 pub(super) const FIELD_MANAGER: &str = "tailback";
-/// A count is absolute: a conflict is somebody else's write between ours, and
-/// the next try is as good as the first.
+/// How often a write is tried. A conflict means that somebody else wrote at the same time; as a
+/// count is absolute, the write can be repeated.
 const TRIES: u32 = 5;
 
-/// What the scale subresource says.
+/// The content of the scale subresource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
-    /// Asked for.
+    /// How many replicas the workload is asked for.
     pub replicas: u32,
-    /// There, whether ready or not.
+    /// How many replicas exist, ready or not.
     pub present: u32,
     /// The workload's resource version.
     pub version: String,
 }
 
-/// As `autoscaling/v1` has it. Counts that are 0 may be left out.
+/// `Scale` of `autoscaling/v1`. Counts of 0 may be missing.
 #[derive(Deserialize)]
 struct Body {
     #[serde(default)]
@@ -66,7 +66,7 @@ impl From<Body> for Scale {
     }
 }
 
-/// Reads it.
+/// Reads the scale subresource of `target`.
 pub(super) async fn read(cluster: &Cluster, target: &Workload) -> Result<Scale, ScaleError> {
     let path = format!("{}/scale", target.path());
     let request = Request::get(&path).body(Vec::new());
@@ -77,7 +77,7 @@ pub(super) async fn read(cluster: &Cluster, target: &Workload) -> Result<Scale, 
     Ok(body.into())
 }
 
-/// Asks for `replicas`, and returns what is asked for now.
+/// Sets the count of `target` to `replicas`, and returns the count that is set now.
 pub(super) async fn write(
     cluster: &Cluster,
     target: &Workload,

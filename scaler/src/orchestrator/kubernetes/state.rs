@@ -1,4 +1,4 @@
-//! What is known of one workload. Pure: the follower brings events and the time.
+//! The known state of one workload. Pure: the follower passes events and the time.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
@@ -25,18 +25,18 @@ pub(super) struct WorkloadState {
     count: Count,
     start_ups: StartUps,
     workload: WatchHealth,
-    /// How many are ready, if the workload's status says so.
+    /// How many replicas are ready, if the workload's status has that number.
     status: Option<u32>,
-    /// What the workload itself says is wrong.
+    /// What is wrong by the workload's own conditions.
     failure: Option<String>,
     way: Way,
 }
 
-/// Whether one of the two watches has delivered.
+/// The health of one of the two watches.
 #[derive(Debug, Default)]
 struct WatchHealth {
     ever: bool,
-    /// Why it does not deliver now.
+    /// Why it is broken now.
     trouble: Option<String>,
 }
 
@@ -46,14 +46,14 @@ enum Way {
         service: Service,
         slices: BTreeMap<String, EndpointSlice>,
         members: Members,
-        heard: WatchHealth,
-        /// Why endpoints are left out.
+        watch: WatchHealth,
+        /// Why endpoints are missing: their slice does not have the port.
         port: Option<String>,
     },
     Gateway {
         addresses: Addresses,
         endpoints: Vec<Endpoint>,
-        /// Replicas behind it, by the workload's status.
+        /// How many replicas are behind the gateway, by the workload's status.
         ready: u32,
     },
 }
@@ -65,7 +65,7 @@ impl WorkloadState {
                 service: service.clone(),
                 slices: BTreeMap::new(),
                 members: Members::default(),
-                heard: WatchHealth::default(),
+                watch: WatchHealth::default(),
                 port: None,
             },
             Source::Endpoints(endpoints) => Way::Gateway {
@@ -86,7 +86,7 @@ impl WorkloadState {
         }
     }
 
-    // === what is heard ===
+    // === events ===
 
     pub(super) fn workload_seen(&mut self, observed: &Observed, count_at: CountAt, now: Nanos) {
         self.workload.trouble = None;
@@ -99,13 +99,13 @@ impl WorkloadState {
         self.status = observed.ready;
         match (observed.ready, count_at) {
             (Some(ready), _) => self.ready_behind(ready, now),
-            // Counts that are 0 are left out.
+            // Kubernetes omits counts of 0.
             (None, CountAt::Spec) => self.ready_behind(0, now),
             (None, CountAt::Scale) => {}
         }
     }
 
-    /// The scale subresource says so.
+    /// Takes what was read from the scale subresource.
     pub(super) fn scale_read(&mut self, scale: &Scale, now: Nanos) {
         self.workload = WatchHealth {
             ever: true,
@@ -117,7 +117,7 @@ impl WorkloadState {
         }
     }
 
-    /// The workload is not there: by the API server, not for want of it.
+    /// Takes the API server's word that the workload does not exist.
     pub(super) fn workload_gone(&mut self, why: String, now: Nanos) {
         self.workload.ever = true;
         self.workload.trouble = None;
@@ -139,7 +139,7 @@ impl WorkloadState {
             service,
             slices,
             members,
-            heard,
+            watch,
             port,
         } = &mut self.way
         else {
@@ -149,7 +149,7 @@ impl WorkloadState {
         let read = endpoints::read(slices.values(), service);
         let got_ready = members.update(read.found, &self.server, self.concurrency, now);
         *port = read.trouble;
-        *heard = WatchHealth {
+        *watch = WatchHealth {
             ever: true,
             trouble: None,
         };
@@ -157,12 +157,12 @@ impl WorkloadState {
     }
 
     pub(super) fn slices_trouble(&mut self, why: String) {
-        if let Way::Pods { heard, .. } = &mut self.way {
-            heard.trouble = Some(why);
+        if let Way::Pods { watch, .. } = &mut self.way {
+            watch.trouble = Some(why);
         }
     }
 
-    /// Our request of `asked` was answered.
+    /// Takes the response to our request at the time `asked`.
     pub(super) fn answered(&mut self, scale: &Scale, from: Option<u32>, asked: Nanos) {
         let from = from.unwrap_or(scale.replicas);
         self.start_ups.asked(from, scale.replicas, asked);
@@ -199,7 +199,7 @@ impl WorkloadState {
         }
     }
 
-    // === what is known ===
+    // === queries ===
 
     pub(super) fn desired(&self) -> Option<u32> {
         self.count.desired()
@@ -220,16 +220,16 @@ impl WorkloadState {
         }
     }
 
-    /// What `model` is told; `None` while there is nothing to tell.
+    /// The replica set of `model`; `None` while nothing is known.
     pub(super) fn set(&mut self, model: &Model) -> Option<ReplicaSet> {
         let failure = self.wrong();
         let complete = self.workload.ever
             && match &self.way {
-                Way::Pods { heard, .. } => heard.ever,
+                Way::Pods { watch, .. } => watch.ever,
                 Way::Gateway { .. } => true,
             };
         if !complete {
-            // Only what is in the way.
+            // The replicas are not known yet, but the error is.
             return failure.map(|failure| ReplicaSet {
                 model: model.name.clone(),
                 capacity: capacity(model),
@@ -267,10 +267,10 @@ impl WorkloadState {
         })
     }
 
-    /// What is in the way, the most telling first.
+    /// What is wrong, the most informative message first.
     fn wrong(&self) -> Option<String> {
         let (slices, port) = match &self.way {
-            Way::Pods { heard, port, .. } => (heard.trouble.as_ref(), port.as_ref()),
+            Way::Pods { watch, port, .. } => (watch.trouble.as_ref(), port.as_ref()),
             Way::Gateway { .. } => (None, None),
         };
         let all = [

@@ -1,17 +1,16 @@
-//! Objects as they change: listed, then watched, for as long as the follower
-//! lives. What goes wrong is waited out; what was known stays known meanwhile.
+//! Lists and then watches objects, for as long as the receiver of the events lives. It retries
+//! after failures; the last known objects stay valid meanwhile.
 //!
-//! kube-rs resumes a watch that ends where it was, and lists again where the
-//! cluster has forgotten that place (410). On top of that: waits that grow and
-//! are jittered, or as long as the API server says; new credentials after a 401;
-//! and a bound on silence. The API server ends each watch after about [`LENGTH`],
-//! so one of which nothing is heard for longer is dead.
+//! kube-rs resumes a watch at its last resource version, and lists again if that version is too
+//! old (410). This module adds waits that grow and are jittered, or last as long as the API
+//! server asks, and new credentials after a 401. It also detects dead watches: the API server
+//! ends each watch after about [`LENGTH`], so a longer silence means a dead connection.
 //!
-//! One failure is nothing: connections break. From the second on, and at once
-//! where the API server refuses, the follower is told, and the watch begins with a
-//! new list, whose arrival says that all is well again. In the log, an outage is
-//! said by [`reachability`](super::reachability), and a missing permission once it
-//! lasts.
+//! A single broken connection is normal and is not reported. After the second failure in a row,
+//! and at once after an error status, the follower gets [`WatchEvent::Trouble`]. The watch then
+//! starts with a new list, and the arrival of that list ends the trouble.
+//! [`reachability`](super::reachability) logs outages; a missing permission is logged once it has
+//! lasted for [`SETTLING`].
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -35,33 +34,34 @@ use super::{
 };
 use crate::orchestrator::{SETTLING, ScaleError, error_chain::chain};
 
-/// How long one watch lasts, about: spread, so that not all begin at once.
+/// How long one watch lasts. A random part of [`SPREAD`] is added, so that watches do not restart
+/// at the same time.
 const LENGTH: Duration = Duration::from_secs(50);
 const SPREAD: Duration = Duration::from_secs(20);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// Of a wait that the API server did not ask for.
+/// Longest wait before a retry, unless the API server asks for a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What became of the objects.
+/// A change of the objects.
 #[derive(Debug)]
 pub(crate) enum WatchEvent<K> {
-    /// These are all there are.
+    /// The complete list.
     All(Vec<K>),
     /// One was added or changed.
     Applied(Box<K>),
     /// One is gone.
     Deleted(Box<K>),
-    /// They are not heard of for now; why. What was heard stays so.
+    /// The watch is broken, and why. The last known objects stay valid.
     Trouble(String),
 }
 
-/// What is watched.
+/// Which objects to watch.
 pub(crate) struct Scope<K: Resource> {
-    /// Makes it of a client.
+    /// Makes the typed API from a client.
     pub api: Box<dyn Fn(kube::Client) -> Api<K> + Send + Sync>,
-    /// Which of them.
+    /// The selection among them.
     pub only: Only,
-    /// For messages: group, resource and namespace.
+    /// Group, resource and namespace, for messages.
     pub group: String,
     pub resource: String,
     pub namespace: String,
@@ -78,13 +78,13 @@ impl<K: Resource> Scope<K> {
     }
 }
 
-/// Which objects of a kind.
+/// A selection of the objects of a kind.
 pub(crate) enum Only {
     Labelled(String),
     All,
 }
 
-/// Tells `changes` of the objects of `scope` until nobody listens.
+/// Sends the changes of the objects in `scope` to `changes`, until its receiver is dropped.
 pub(crate) async fn watch<K>(
     cluster: Arc<Cluster>,
     scope: Scope<K>,
@@ -112,8 +112,8 @@ pub(crate) async fn watch<K>(
     }
 }
 
-/// Lists and watches until it has to be begun anew; returns why and after which
-/// wait, if that is worth a word.
+/// Lists and watches until the watch must be started again. Returns the error and the wait before
+/// it; `None`: start again at once.
 async fn one_watch<K>(
     cluster: &Cluster,
     scope: &Scope<K>,
@@ -151,12 +151,12 @@ where
                 let wait = failures.wait(outage, after);
                 match next {
                     Next::Resume if failures.in_a_row == 1 => {
-                        tracing::debug!("a watch broke off and is resumed: {error}");
+                        tracing::debug!("a watch has failed and is resumed: {error}");
                         wait.over(cluster).await;
                         continue;
                     }
                     Next::Forgotten => {
-                        tracing::debug!("a watch begins anew: {error}");
+                        tracing::debug!("a watch starts again with a new list: {error}");
                         wait.over(cluster).await;
                         return None;
                     }
@@ -184,13 +184,13 @@ fn config(only: &Only) -> watcher::Config {
 
 /// How to go on after an error.
 enum Next {
-    /// Where it was.
+    /// Resume at the last resource version.
     Resume,
-    /// From a new list: what was asked for is refused.
+    /// With a new list: the request was refused.
     Anew,
-    /// From a new list: where it was is forgotten.
+    /// With a new list: the resource version is too old.
     Forgotten,
-    /// From a new list, with credentials as they are now.
+    /// With a new list and new credentials.
     Renew,
 }
 
@@ -213,7 +213,7 @@ fn understand(error: watcher::Error) -> (ApiError, Next) {
     };
     let next = match status.code {
         401 => Next::Renew,
-        // kube-rs does so itself where it is an event, but not where it is an answer.
+        // kube-rs handles 410 itself as an event, but not as a response status.
         410 => Next::Forgotten,
         429 => Next::Resume,
         400..500 => Next::Anew,
@@ -233,16 +233,16 @@ fn failure(status: Status) -> ApiError {
     }
 }
 
-/// A pause before it is tried again.
+/// A pause before a retry.
 struct Wait {
     time: Duration,
-    /// Of an outage: it is over as soon as the API server answers anybody.
+    /// The API server is away: the pause ends as soon as it answers any client.
     outage: bool,
 }
 
 impl Wait {
     async fn over(&self, cluster: &Cluster) {
-        // From now on: the API server may answer somebody during the first wait.
+        // Subscribe first: the API server may answer another client during the first wait.
         let back = cluster.reachability().back();
         tokio::select! {
             () = sleep(self.time) => {}
@@ -254,8 +254,8 @@ impl Wait {
     }
 }
 
-/// What went wrong of late. A list that arrives ends nothing: what may be listed
-/// may still not be watched. Time does.
+/// The recent failures. They are forgotten after [`LONGEST_SILENCE`] without one, and not by a
+/// successful list: watching may be forbidden where listing is not.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
@@ -266,8 +266,7 @@ struct Failures {
 }
 
 impl Failures {
-    /// One more. Returns how long to wait; `after`: not before, as the API
-    /// server says.
+    /// Adds a failure and returns the wait before the retry, which is at least `after`.
     fn wait(&mut self, outage: bool, after: Option<Duration>) -> Wait {
         let now = Instant::now();
         if self.last.is_some_and(|last| now - last > LONGEST_SILENCE) {
@@ -285,8 +284,8 @@ impl Failures {
         }
     }
 
-    /// Tells the follower what is wrong. In the log it is said once for each that
-    /// differs from the one before; an outage is said by who sees all of it.
+    /// Sends the error to the follower. Logs it if it differs from the last one, except for
+    /// outages, which [`reachability`](super::reachability) logs.
     fn say<K>(
         &mut self,
         changes: &mpsc::UnboundedSender<WatchEvent<K>>,
@@ -299,19 +298,19 @@ impl Failures {
             return;
         }
         if !outage && self.said.as_ref() != Some(error) {
-            tracing::warn!("what was known stays in force: {error}");
+            tracing::warn!("a watch fails; the last known state stays in force: {error}");
             self.said = Some(error.clone());
             self.recovered = false;
         }
-        // The follower may be gone: the watch ends then.
+        // Fails only if the receiver is gone; the watch then ends.
         let _ = changes.send(WatchEvent::Trouble(error.to_string()));
     }
 
-    /// Objects are heard of.
+    /// Logs, once, that the watch works again after an error.
     fn over<K: Resource>(&mut self, scope: &Scope<K>) {
         if self.said.is_some() && !self.recovered {
             let (resource, namespace) = (&scope.resource, &scope.namespace);
-            tracing::info!("{resource} in namespace {namespace} are heard of again");
+            tracing::info!("the watch of {resource} in namespace {namespace} works again");
             self.recovered = true;
         }
     }

@@ -1,23 +1,23 @@
-//! A workload as the API addresses it, and what its object says. Pure.
+//! A workload's address in the API, and the state that its object shows. Pure.
 
 use kube::core::{ApiResource, DynamicObject};
 
-/// Where a workload says how many replicas are asked for.
+/// Where a workload keeps its desired count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CountAt {
     /// In its `spec.replicas`.
     Spec,
-    /// Wherever its definition says: the scale subresource knows.
+    /// Elsewhere: it is read from the scale subresource.
     Scale,
 }
 
-/// A workload, as the API addresses it.
+/// A workload's address in the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Workload {
     pub group: String,
     pub version: String,
     pub kind: String,
-    /// In paths and in roles: `deployments`.
+    /// The plural name, as in paths and Roles: `deployments`.
     pub resource: String,
     pub namespace: String,
     pub name: String,
@@ -25,7 +25,7 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Of its API group, in the API server.
+    /// The path of its API group and version.
     pub(super) fn group_path(&self) -> String {
         match &*self.group {
             "" => format!("/api/{}", self.version),
@@ -33,7 +33,7 @@ impl Workload {
         }
     }
 
-    /// Its path, and that of its `/scale`.
+    /// The path of the workload. Its scale subresource is at `/scale` below it.
     pub(super) fn path(&self) -> String {
         format!(
             "{}/namespaces/{}/{}/{}",
@@ -44,7 +44,7 @@ impl Workload {
         )
     }
 
-    /// All workloads of its kind in its namespace, by a path.
+    /// The path of all workloads of its kind in its namespace.
     pub(super) fn collection(&self) -> String {
         format!(
             "{}/namespaces/{}/{}",
@@ -54,7 +54,7 @@ impl Workload {
         )
     }
 
-    /// For kube-rs, to watch it.
+    /// The resource as kube-rs needs it for a watch.
     pub(super) fn api_resource(&self) -> ApiResource {
         let api_version = match &*self.group {
             "" => self.version.clone(),
@@ -69,7 +69,7 @@ impl Workload {
         }
     }
 
-    /// Whether it removes pods by their `pod-deletion-cost`: a ReplicaSet does.
+    /// Whether its scale-down respects `pod-deletion-cost`, as a ReplicaSet does.
     pub(super) fn weighs_pods(&self) -> bool {
         self.group == "apps" && matches!(&*self.kind, "Deployment" | "ReplicaSet")
     }
@@ -81,26 +81,26 @@ impl std::fmt::Display for Workload {
     }
 }
 
-/// The part of a workload's state that matters here.
+/// The part of a workload's object that Tailback needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Observed {
     /// `spec.replicas`.
     pub replicas: Option<u32>,
-    /// How many take requests, by its status.
+    /// How many replicas are ready, by its status.
     pub ready: Option<u32>,
     /// `metadata.resourceVersion`.
     pub version: String,
-    /// What it says is wrong.
+    /// What is wrong, by its conditions.
     pub failure: Option<String>,
 }
 
 impl Observed {
-    /// What `object` says.
+    /// Reads `object`.
     ///
-    /// Ready are `status.readyReplicas`; where it has none, `availableReplicas`;
-    /// where it has neither, `status.replicas` if its condition `Ready` or
-    /// `ModelReady` holds. (Kubernetes leaves counts out that are 0. Seldon's
-    /// `Model` has `availableReplicas` since 2.9, and only conditions before.)
+    /// The number of ready replicas is `status.readyReplicas`, else `availableReplicas`, else
+    /// `status.replicas` if the condition `Ready` or `ModelReady` is true. (Kubernetes omits
+    /// counts of 0. Seldon's `Model` has `availableReplicas` since 2.9, and only conditions
+    /// before.)
     pub(super) fn of(object: &DynamicObject) -> Self {
         let count = |part: &str, field: &str| {
             let value = object.data.get(part)?.get(field)?.as_u64()?;

@@ -1,4 +1,5 @@
-//! One model of Seldon's: polled, and led step by step to the count that was asked for.
+//! One model that Seldon runs: polls its status, and moves it one replica at a time to the count
+//! that the scaler asked for.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -18,26 +19,26 @@ use crate::{
     orchestrator::{Events, ReplicaSet, ScaleError, gateway::Addresses, start_up::StartUps},
 };
 
-/// Time between two polls.
+/// Time between two polls of a model that has the count asked for, all of it available.
 const PERIOD: Duration = Duration::from_secs(5);
-/// The same while something is on its way.
+/// Time between two polls while the count is changing or replicas are starting.
 const SOON: Duration = Duration::from_millis(500);
-/// Longest time between two polls that fail.
+/// Longest time between two polls while polls fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A model, the count it is led to, and what the scheduler last said.
+/// A model, the count it is moved to, and its last known status.
 pub(super) struct Followed {
     events: Events,
     view: Mutex<View>,
-    /// Polls now.
+    /// Wakes the poll loop at once.
     look: Notify,
 }
 
 struct View {
     model: Arc<Model>,
     addresses: Addresses,
-    /// The count to go to; `None` once it was reached: what others ask for later
-    /// is not fought over.
+    /// The count to move to. `None` once it was reached: if somebody else changes the count
+    /// later, it stays.
     goal: Option<u32>,
     relay: Relay,
     seen: Option<Observed>,
@@ -66,7 +67,7 @@ impl Followed {
         self.view.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// The model's configuration may be another one.
+    /// Takes the model's configuration, and polls at once if it has changed.
     pub(super) fn configure(&self, model: &Arc<Model>) {
         let mut view = self.view();
         if !Arc::ptr_eq(&view.model, model) {
@@ -76,12 +77,16 @@ impl Followed {
         }
     }
 
-    /// Leads the model to `replicas` from here on.
+    /// Sets the count that the model is moved to.
+    ///
+    /// # Errors
+    /// [`ScaleError`], if the scheduler would not go there, or its status is not known yet.
     pub(super) fn scale(&self, replicas: u32) -> Result<(), ScaleError> {
         let mut view = self.view();
         let Some(seen) = &view.seen else {
             let why = view.failure.clone();
-            let why = why.unwrap_or_else(|| "Seldon's scheduler has not been heard yet".into());
+            let why = why
+                .unwrap_or_else(|| "the status from Seldon's scheduler has not arrived yet".into());
             return Err(ScaleError::Failed(why));
         };
         if seen.replicas != replicas {
@@ -95,7 +100,7 @@ impl Followed {
         Ok(())
     }
 
-    /// Looks at what there is and sends what is to be sent, for as long as it is polled.
+    /// The poll loop: reads the status and sends the next trigger, if there is one to send.
     pub(super) async fn lead(self: Arc<Self>) {
         let mut pause = Duration::ZERO;
         let mut known: Option<(SeldonSpec, Scheduler)> = None;
@@ -134,7 +139,7 @@ impl Followed {
         }
     }
 
-    /// Takes in what was found; returns what is to be sent.
+    /// Stores a status, publishes the replica set, and returns the trigger to send next.
     fn looked(
         &self,
         found: Result<Observed, String>,
@@ -172,20 +177,20 @@ impl Followed {
         step.map(|trigger| (trigger, seen))
     }
 
-    /// The last trigger may not have come in.
+    /// Reports that the last trigger failed.
     fn refused(&self, status: &tonic::Status) {
         let mut view = self.view();
         let why = match status.code() {
             tonic::Code::Unimplemented => {
-                // Nothing of it was taken: this is sure.
+                // The scheduler has surely not acted on the trigger.
                 view.relay.refused();
                 view.goal = None;
-                "Seldon's scheduler takes no triggers: start it with --enable-model-autoscaling \
+                "Seldon's scheduler does not accept scaling triggers: start it with --enable-model-autoscaling \
                  (autoscaling.autoscalingModelEnabled in its chart)"
                     .to_owned()
             }
             _ => format!(
-                "Seldon's scheduler does not take the trigger: {}",
+                "Seldon's scheduler refused the scaling trigger: {}",
                 said(status)
             ),
         };
@@ -214,7 +219,8 @@ impl Followed {
         let limit = model.concurrency.value;
         let set = ReplicaSet {
             model: model.name.clone(),
-            // On the way to a goal of ours, its steps are nobody else's counts.
+            // On the way to our goal, report the goal: the steps are not changes by somebody
+            // else.
             desired: seen.map(|_| wanted),
             ready: view
                 .addresses
@@ -230,7 +236,7 @@ impl Followed {
             failure: view.failure.clone(),
             ..ReplicaSet::default()
         };
-        // The scaler has stopped: nobody cares.
+        // Fails only when the scaler has stopped.
         let _ = self.events.send(set);
     }
 }

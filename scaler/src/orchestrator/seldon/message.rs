@@ -1,13 +1,13 @@
-//! The messages of Seldon Core 2's scheduler that are needed here, with the
-//! fields that are (SeldonIO/seldon-core, `apis/mlops/agent/agent.proto` and
+//! The messages of Seldon Core 2's scheduler that Tailback needs, with the fields that it needs
+//! (SeldonIO/seldon-core, `apis/mlops/agent/agent.proto` and
 //! `apis/mlops/scheduler/scheduler.proto`). Names and numbers are the protocol.
 
-/// The scheduler's service of agents.
+/// The method by which agents ask the scheduler for one replica more or less.
 pub(super) const TRIGGER: &str = "/seldon.mlops.agent.AgentService/ModelScalingTrigger";
-/// The scheduler's service of its operators.
+/// The method by which clients read a model's status.
 pub(super) const STATUS: &str = "/seldon.mlops.scheduler.Scheduler/ModelStatus";
 
-/// One more replica, or one less.
+/// Asks for one replica more or less.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelScalingTriggerMessage {
     #[prost(string, tag = "1")]
@@ -20,12 +20,12 @@ pub struct ModelScalingTriggerMessage {
     pub model_version: u32,
     #[prost(enumeration = "Trigger", tag = "5")]
     pub trigger: i32,
-    /// Not read by the scheduler, which moves by one.
+    /// Ignored by the scheduler, which always moves by one.
     #[prost(uint32, tag = "6")]
     pub amount: u32,
 }
 
-/// Which way.
+/// The direction of a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum Trigger {
@@ -33,11 +33,11 @@ pub enum Trigger {
     ScaleDown = 1,
 }
 
-/// It came in; what becomes of it is not said.
+/// Says that the trigger arrived, and not what came of it.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct ModelScalingTriggerResponse {}
 
-/// Which model is asked about.
+/// Asks for the status of one model.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelStatusRequest {
     #[prost(string, tag = "1")]
@@ -53,7 +53,7 @@ pub struct ModelReference {
     pub name: String,
 }
 
-/// What there is of it: its latest version.
+/// A model's status. The last of its versions is the latest.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelStatusResponse {
     #[prost(string, tag = "1")]
@@ -64,7 +64,7 @@ pub struct ModelStatusResponse {
     pub deleted: bool,
 }
 
-/// One version.
+/// The status of one version of a model.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelVersionStatus {
     #[prost(uint32, tag = "2")]
@@ -77,7 +77,7 @@ pub struct ModelVersionStatus {
     pub model_defn: Option<Model>,
 }
 
-/// Its state.
+/// The state of one version.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelStatus {
     #[prost(enumeration = "ModelState", tag = "1")]
@@ -99,7 +99,7 @@ pub struct Timestamp {
     pub nanos: i32,
 }
 
-/// The states that matter here; others are read as numbers.
+/// The states that Tailback tells apart; prost keeps others as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub enum ModelState {
@@ -110,14 +110,14 @@ pub enum ModelState {
     ScheduleFailed = 7,
 }
 
-/// What was asked for.
+/// A model as it was requested.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Model {
     #[prost(message, optional, tag = "3")]
     pub deployment_spec: Option<DeploymentSpec>,
 }
 
-/// How many replicas.
+/// The requested replicas and their bounds.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct DeploymentSpec {
     #[prost(uint32, tag = "1")]

@@ -1,8 +1,9 @@
-//! Models that Seldon Core 2 runs, scaled by what its own agents use: triggers to
-//! its scheduler, which are relative and whose effect is not told. So the state
-//! is read back, and decides what is sent next ([`relay`]).
+//! Scales models that Seldon Core 2 runs. Tailback sends the scheduler the same triggers as
+//! Seldon's own agents. A trigger is relative (one replica more or less), and its response does
+//! not say whether it took effect. So Tailback polls the model's status and derives the next
+//! trigger from it ([`relay`]).
 //!
-//! Requests go through the mesh: fixed addresses that stand for all replicas.
+//! Requests go to the fixed addresses of Seldon's mesh, which stand for all replicas.
 
 mod followed;
 mod message;
@@ -27,7 +28,7 @@ pub struct Seldon {
     models: Mutex<HashMap<String, Entry>>,
 }
 
-/// A model, and who leads it.
+/// A model, and the task that polls and scales it.
 struct Entry {
     followed: Arc<Followed>,
     leading: JoinHandle<()>,
@@ -40,7 +41,7 @@ impl Drop for Entry {
 }
 
 impl Seldon {
-    /// Sends what there is to `events`.
+    /// An orchestrator without models. It sends replica sets to `events`.
     #[must_use]
     pub fn new(events: Events) -> Self {
         Self {
@@ -50,7 +51,7 @@ impl Seldon {
     }
 
     fn models(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        // Whole at any time: each change is one call.
+        // Each change is one call of the map, so it is consistent even after a panic.
         self.models.lock().unwrap_or_else(|e| e.into_inner())
     }
 

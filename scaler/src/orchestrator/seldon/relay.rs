@@ -1,59 +1,58 @@
-//! From an absolute count to the scheduler's relative triggers. Pure: the caller
-//! brings what was seen, and the time.
+//! Turns an absolute count into the scheduler's relative triggers. Pure: the caller passes the
+//! model's status and the time.
 //!
 //! What the scheduler does with a trigger (SeldonIO/seldon-core,
-//! `scheduler/pkg/agent/server.go`): it moves the count by one, whatever the
-//! amount; not for another version than the latest; up only while that one is
-//! available, down only if its state has not changed for [`SETTLED`]; never out
-//! of the model's bounds, never below 1, and not at all without bounds. It says
-//! nothing of all that. So the count it is asked for, read back, decides:
+//! `scheduler/pkg/agent/server.go`): it moves the count by one, whatever `amount` says, and only
+//! for the latest version. It moves up only while that version is available, and down only if its
+//! state has not changed for [`SETTLED`]. It never leaves the model's bounds, never goes below 1,
+//! and ignores models without bounds. It reports none of this. So the next trigger depends on the
+//! count that is read back:
 //!
-//! - one trigger at a time: the next one only after the count has moved, or
-//!   after [`PATIENCE`], in which a trigger takes effect or never does;
-//! - none that would be passed over in silence.
+//! - One trigger at a time. The next one follows after the count has moved, or after
+//!   [`PATIENCE`], in which a trigger takes effect or never does.
+//! - No trigger that the scheduler would ignore.
 
 use std::time::Duration;
 
 use super::message::Trigger;
 use crate::clock::Nanos;
 
-/// The scheduler scales down no sooner after a change of the model's state; a
-/// little more, as its clock is another one.
+/// The scheduler scales down only a minute after the model's state last changed. Two seconds are
+/// added because its clock may differ from ours.
 pub(super) const SETTLED: Duration = Duration::from_secs(62);
-/// A trigger that has had no effect for so long has none.
+/// A trigger that has had no effect for this long is taken as lost.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A model, as the scheduler tells it.
+/// A model's status, as the scheduler reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observed {
-    /// Of its latest version.
+    /// The number of the model's latest version.
     pub version: u32,
     pub server: String,
-    /// Asked for.
+    /// How many replicas are requested.
     pub replicas: u32,
-    /// Taking requests.
+    /// How many replicas take requests.
     pub available: u32,
-    /// Whether its state is that all it needs is available.
+    /// Whether its state is `ModelAvailable`: all requested replicas are available.
     pub is_available: bool,
-    /// For how long its state has been that.
+    /// How long its state has not changed.
     pub unchanged: Duration,
-    /// Its bounds there; `max` 0: none.
+    /// The bounds in Seldon's `Model`. `max` 0: no upper bound.
     pub min: u32,
     pub max: u32,
-    /// Why it is not available, if it says.
+    /// Why the model is not available, if the scheduler says so.
     pub failure: Option<String>,
 }
 
 impl Observed {
-    /// Whether the scheduler would go to `count`.
+    /// Checks whether the scheduler would go to `count` replicas.
     ///
-    /// # Errors
-    /// Why it would not.
+    /// # Errors A sentence that says why it would not, and what to change.
     pub(super) fn allows(&self, count: u32) -> Result<(), String> {
         if self.min == 0 && self.max == 0 {
             return Err(
-                "Seldon scales no model that has neither minReplicas nor maxReplicas: set one \
-                        on its Model there"
+                "Seldon does not scale a model without minReplicas and maxReplicas: set one of them in \
+                 Seldon's Model"
                     .into(),
             );
         }
@@ -65,15 +64,15 @@ impl Observed {
                 String::from(" up")
             };
             return Err(format!(
-                "Seldon allows {least}{most} replicas of it; expected the same minReplicas and maxReplicas \
-                 here and there, found {count}"
+                "Seldon's Model allows {least}{most} replicas, and {count} are needed: set the same \
+                 minReplicas and maxReplicas in Seldon's Model and in the manifest"
             ));
         }
         Ok(())
     }
 }
 
-/// What is on its way.
+/// The trigger that was sent and has not taken effect yet, if there is one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Relay {
     sent: Option<Sent>,
@@ -87,8 +86,8 @@ struct Sent {
 }
 
 impl Relay {
-    /// The trigger to send now, to get from what is `seen` to `goal`. It counts as
-    /// sent; whether it arrives is not known.
+    /// The trigger to send now to move from the status `seen` to `goal` replicas; `None`: none.
+    /// It is remembered as sent.
     pub(super) fn next(&mut self, goal: u32, seen: &Observed, now: Nanos) -> Option<Trigger> {
         if let Some(sent) = self.sent {
             let moved = (sent.version, sent.from) != (seen.version, seen.replicas);
@@ -102,11 +101,11 @@ impl Relay {
             std::cmp::Ordering::Equal => return None,
             std::cmp::Ordering::Greater => (Trigger::ScaleDown, seen.replicas - 1),
         };
-        let heard = match trigger {
+        let accepted = match trigger {
             Trigger::ScaleUp => seen.is_available,
             Trigger::ScaleDown => seen.unchanged >= SETTLED,
         };
-        if !heard || seen.allows(then).is_err() {
+        if !accepted || seen.allows(then).is_err() {
             return None;
         }
         self.sent = Some(Sent {
@@ -117,12 +116,12 @@ impl Relay {
         Some(trigger)
     }
 
-    /// Whether the count may still move by what was sent.
+    /// Whether a sent trigger may still take effect.
     pub(super) fn waits(&self) -> bool {
         self.sent.is_some()
     }
 
-    /// The scheduler has said that the last trigger did not come in.
+    /// Forgets the last trigger: the scheduler has said that it did not accept it.
     pub(super) fn refused(&mut self) {
         self.sent = None;
     }
@@ -220,17 +219,17 @@ mod tests {
         assert!(
             none.allows(2)
                 .unwrap_err()
-                .contains("neither minReplicas nor maxReplicas")
+                .contains("without minReplicas and maxReplicas")
         );
     }
 
-    /// The scheduler, as its source has it, behind a network that loses, delays
-    /// and repeats triggers. Time in milliseconds.
+    /// A model of the scheduler, as its source has it, behind a network that loses, delays and
+    /// repeats triggers. Times are in milliseconds.
     struct Scheduler {
         replicas: u32,
         changed: u64,
         loading_until: u64,
-        /// When each comes in.
+        /// Triggers in the network, and when each arrives.
         on_the_way: Vec<(u64, Trigger)>,
         applied: u32,
     }
@@ -276,7 +275,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a trigger.
+    /// What the network does with a trigger.
     #[derive(Clone, Copy, Debug)]
     enum Fate {
         Lost,
@@ -292,7 +291,8 @@ mod tests {
         ]
     }
 
-    /// Lets relay and scheduler run for an hour; returns the counts it went through.
+    /// Runs relay and scheduler for an hour. Returns the scheduler and the counts it went
+    /// through.
     fn run(start: u32, goals: &[(u64, u32)], fates: &[Fate]) -> (Scheduler, Vec<u32>) {
         let mut scheduler = Scheduler {
             replicas: start,
@@ -312,7 +312,7 @@ mod tests {
             let Some(trigger) = relay.next(goal, &scheduler.tell(now), at(now)) else {
                 continue;
             };
-            // In the second half of the hour nothing is lost.
+            // The network loses nothing after the first 20 minutes.
             let fate = fates.get(sent).copied().filter(|_| now < 1_200_000);
             sent += 1;
             match fate.unwrap_or(Fate::Once(50)) {

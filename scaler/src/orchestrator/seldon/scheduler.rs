@@ -1,4 +1,4 @@
-//! The scheduler, asked: what there is of a model, and to move its count by one.
+//! A client of Seldon's scheduler: reads a model's status, and asks for one replica more or less.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,12 +22,12 @@ use super::{
 };
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest wait for an answer.
+/// Time limit of one call.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How we are called in its log.
+/// Our name in the scheduler's log.
 const OURSELVES: &str = "tailback";
 
-/// The scheduler of one server. Connects when it is needed, and again.
+/// The scheduler of one server. Connects at the first call, and again after a failure.
 #[derive(Clone)]
 pub(super) struct Scheduler {
     status: Channel,
@@ -35,7 +35,10 @@ pub(super) struct Scheduler {
 }
 
 impl Scheduler {
-    /// At these addresses, `host:port`.
+    /// A client of the services at `status` and `agent`, each `host:port`.
+    ///
+    /// # Errors
+    /// A sentence, if one of them is not an address.
     pub(super) fn new(status: &str, agent: &str) -> Result<Self, String> {
         let channel = |address: &str| {
             let endpoint = Endpoint::from_shared(format!("http://{address}"))
@@ -48,7 +51,10 @@ impl Scheduler {
         })
     }
 
-    /// What there is of `model`.
+    /// Reads the status of `model`.
+    ///
+    /// # Errors
+    /// A sentence: the call failed, or Seldon does not have the model.
     pub(super) async fn look(&self, model: &str) -> Result<Observed, String> {
         let question = ModelStatusRequest {
             subscriber_name: OURSELVES.into(),
@@ -63,25 +69,30 @@ impl Scheduler {
             stream.await?.into_inner().message().await
         };
         let answer = within(answer).await.map_err(|status| match status.code() {
-            // Its answer for a model that it does not have.
+            // The scheduler's code for a model that it does not know.
             Code::FailedPrecondition => {
-                format!("Seldon does not have the model: {}", status.message())
+                format!(
+                    "Seldon does not have the model: {}; create a Seldon Model of this name",
+                    status.message()
+                )
             }
             _ => format!(
-                "Seldon's scheduler does not tell the status: {}",
+                "cannot read the model's status from Seldon's scheduler: {}",
                 said(&status)
             ),
         })?;
         let answer = answer.filter(|answer| !answer.deleted);
         let version = answer.and_then(|answer| answer.versions.into_iter().last());
-        let version = version.ok_or("Seldon does not have the model, or is about to delete it")?;
+        let version = version.ok_or(
+            "Seldon does not have the model, or is deleting it: create a Seldon Model of this name",
+        )?;
         Ok(observed(version, SystemTime::now()))
     }
 
-    /// Asks for one replica more or less of what was `seen`.
+    /// Asks for one replica more or less of the version in `seen`.
     ///
-    /// Each trigger has a stream of its own, whose end the scheduler confirms:
-    /// so it is known that the trigger came in, though not what comes of it.
+    /// Each trigger has a stream of its own. The scheduler confirms the stream's end, which shows
+    /// that the trigger arrived, and not what came of it.
     pub(super) async fn trigger(
         &self,
         model: &str,
@@ -116,13 +127,13 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 async fn within<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     timeout(ANSWER, answer).await.unwrap_or_else(|_| {
         Err(Status::deadline_exceeded(format!(
-            "no answer within {} s",
+            "no response within {} s",
             ANSWER.as_secs()
         )))
     })
 }
 
-/// A status on one line.
+/// A gRPC status on one line: code and message.
 pub(super) fn said(status: &Status) -> String {
     format!("{}: {}", status.code(), status.message())
 }

@@ -1,7 +1,7 @@
-//! One request to a home-made API, and what its answer means.
+//! A client of the operator's HTTP API: sends one request and interprets the response.
 //!
-//! Nothing of a request is ever in a message but its method and its address as
-//! the manifest has it: secrets are among the rest.
+//! A message shows a request's method and its URL as the manifest has it, and nothing else:
+//! headers, body and filled-in URL may contain secrets.
 
 use std::{
     sync::OnceLock,
@@ -21,22 +21,22 @@ use tokio::time::timeout;
 
 use crate::orchestrator::{ScaleError, error_chain::chain};
 
-/// Most bytes of an answer.
+/// Largest response body, in bytes.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// Bytes of an answer that a message shows.
+/// How many bytes of a response body a message shows.
 const SHOWN: usize = 200;
-/// Bytes of it in which secrets are looked for.
+/// How many bytes of a response body are searched for secrets before it is shown.
 const LOOKED_AT: usize = 4096;
-/// An idle connection is not kept for longer: many servers close theirs after a minute.
+/// Idle connections close after this time: many servers close theirs after a minute.
 const IDLE: Duration = Duration::from_secs(30);
 
 type Connections = Pool<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// Sends requests; keeps connections. Redirects are not followed.
+/// Sends requests on pooled connections. Does not follow redirects.
 #[derive(Default)]
 pub(super) struct Client(OnceLock<Connections>);
 
-/// An answer, whatever it says.
+/// A complete response of any status.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -44,7 +44,10 @@ struct Answer {
 }
 
 impl Client {
-    /// Asks for `replicas` of `model`.
+    /// Asks the API for `replicas` replicas of `model`.
+    ///
+    /// # Errors
+    /// [`ScaleError`], with method and URL: no response, or a status other than 2xx.
     pub(super) async fn scale(
         &self,
         spec: &WebhookSpec,
@@ -80,7 +83,10 @@ impl Client {
         })
     }
 
-    /// Reads what there is of `model`.
+    /// Reads the state of `model`, as the body of the response.
+    ///
+    /// # Errors
+    /// A sentence with method and URL: no response, or a status other than 2xx.
     pub(super) async fn state(
         &self,
         spec: &WebhookSpec,
@@ -128,14 +134,16 @@ impl Client {
         for (name, value) in &target.headers {
             request = request.header(name, value.fill(model, replicas));
         }
-        let request = request
-            .body(Full::new(content))
-            .map_err(|_| "with this model's name it is no request".to_owned())?;
+        let request = request.body(Full::new(content)).map_err(|_| {
+            "the model's name makes no valid URL or header: rename the model, or change url \
+                         and headers in the manifest"
+                .to_owned()
+        })?;
         let answer = async {
             let response = self.connections().request(request).await;
             let (head, body) = response.map_err(|e| chain(&e))?.into_parts();
             let body = Limited::new(body, LARGEST).collect().await;
-            let body = body.map_err(|e| format!("the answer broke off: {e}"))?;
+            let body = body.map_err(|e| format!("the response body is incomplete: {e}"))?;
             Ok(Answer {
                 status: head.status,
                 headers: head.headers,
@@ -144,11 +152,12 @@ impl Client {
         };
         timeout(target.timeout, answer).await.unwrap_or_else(|_| {
             let seconds = target.timeout.as_secs_f64();
-            Err(format!("no answer within {seconds} s (timeoutSeconds)"))
+            Err(format!("no response within {seconds} s (timeoutSeconds)"))
         })
     }
 
-    /// Made at the first request: the system's certificates are read for it.
+    /// The connection pool. Made at the first request, because it loads the system's
+    /// certificates.
     fn connections(&self) -> &Connections {
         self.0.get_or_init(|| {
             let mut http = HttpConnector::new();
@@ -175,7 +184,8 @@ impl Client {
     }
 }
 
-/// What an answer means. `redact` takes secrets out of what it says.
+/// Interprets a response by its status. `redact` removes secrets from the body before it is
+/// shown.
 fn judge(
     answer: &Answer,
     now: SystemTime,
@@ -187,13 +197,13 @@ fn judge(
         body,
     } = answer;
     let why = match excerpt(body, redact) {
-        text if text.is_empty() => format!("the answer is {status}"),
-        text => format!("the answer is {status}: {text}"),
+        text if text.is_empty() => format!("the API answered {status}"),
+        text => format!("the API answered {status}: {text}"),
     };
     match status.as_u16() {
         200..=299 => Ok(()),
         300..=399 => Err(ScaleError::Refused(format!(
-            "{why}; redirects are not followed: set the url that it should go to"
+            "{why}; redirects are not followed: set url to the address that the API redirects to"
         ))),
         408 | 409 | 425 | 429 | 500..=599 => Err(match retry_after(headers, now) {
             Some(after) => ScaleError::Busy { why, after },
@@ -215,9 +225,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// The beginning of an answer, on one line.
+/// The beginning of a response body, on one line, for a message.
 ///
-/// Secrets are taken out before it is cut: half of one is still too much.
+/// Secrets are removed before it is cut, so that not even a part of one is shown.
 fn excerpt(body: &[u8], redact: impl Fn(String) -> String) -> String {
     let part = &body[..body.len().min(LOOKED_AT)];
     let text = redact(String::from_utf8_lossy(part).into_owned());
@@ -289,7 +299,7 @@ mod tests {
         let error = answer(400, None, "no\nsuch\tjob").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "refused: the answer is 400 Bad Request: no such job"
+            "refused: the API answered 400 Bad Request: no such job"
         );
         let cut = format!("{}s3cret", "x".repeat(197));
         let error = answer(403, None, &cut).unwrap_err().to_string();
@@ -301,7 +311,7 @@ mod tests {
         assert!(answer(400, None, &long).unwrap_err().to_string().len() < 300);
         assert_eq!(
             answer(404, None, "").unwrap_err().to_string(),
-            "refused: the answer is 404 Not Found"
+            "refused: the API answered 404 Not Found"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! One model on a webhook server: what was asked for, and what was last seen.
+//! One model on a webhook server: the count that was asked for, and the state that the API
+//! reported last.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -21,42 +22,43 @@ use crate::{
     replica::Replica,
 };
 
-/// Longest time between two polls while replicas are on their way.
+/// Longest time between two polls while replicas are starting or draining.
 const SOON: Duration = Duration::from_secs(1);
-/// How long an API may take to say what it was asked for.
+/// How long the API may report an older count after it accepted a request.
 const LAG: Duration = Duration::from_secs(10);
-/// Longest time between two polls that fail, where the period is not longer.
+/// Longest time between two polls while polls fail, unless `periodSeconds` is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A model, its API client, and what the API last said.
+/// A model, its API client, and its last known state.
 pub(super) struct Followed {
     events: Events,
     client: Arc<Client>,
     view: Mutex<View>,
-    /// Polls now.
+    /// Wakes the poll loop at once.
     look: Notify,
 }
 
 struct View {
     model: Arc<Model>,
     addresses: Addresses,
-    /// Of requests that were taken, the last.
+    /// The count in the last request that the API accepted.
     asked: Option<u32>,
-    /// How many were taken: a look that began before one says nothing of it.
+    /// How many requests the API has accepted. A poll that began before the last one is
+    /// discarded.
     requests: u64,
     seen: Option<Seen>,
     ready: u32,
     start_ups: StartUps,
     failure: Option<String>,
-    /// Whether the API asks for another count than we did, and it was said.
+    /// Whether the API reports another count than we asked for.
     differs: Differs,
 }
 
-/// Whether the API's count is ours.
+/// Whether the count that the API reports differs from the one that we asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Differs {
     No,
-    /// Since then: it may lag behind.
+    /// It differs since then. For [`LAG`], the API may only be late.
     Since(Nanos),
     Said,
 }
@@ -85,14 +87,14 @@ impl Followed {
         self.view.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// The model's configuration may be another one.
+    /// Takes the model's configuration, and polls at once if it has changed.
     pub(super) fn configure(&self, model: &Arc<Model>) {
         let mut view = self.view();
         if Arc::ptr_eq(&view.model, model) {
             return;
         }
         view.model = model.clone();
-        // What was seen holds until the next look, if there is one.
+        // The last state stays valid until the next poll, if the server is still polled.
         if !super::has_state(model) {
             view.seen = None;
         }
@@ -106,7 +108,9 @@ impl Followed {
     pub(super) async fn scale(&self, replicas: u32) -> Result<(), ScaleError> {
         let model = self.view().model.clone();
         let Some(spec) = model.server.webhook() else {
-            return Err(ScaleError::Refused("the server is no webhook".into()));
+            return Err(ScaleError::Refused(
+                "the model's server is not a webhook server".into(),
+            ));
         };
         self.client.scale(spec, &model.name, replicas).await?;
         let mut view = self.view();
@@ -123,7 +127,7 @@ impl Followed {
         Ok(())
     }
 
-    /// Looks at what there is, for as long as it is polled.
+    /// The poll loop. Ends when the server's configuration has no `state`.
     pub(super) async fn look(self: Arc<Self>) {
         let mut pause = Duration::ZERO;
         loop {
@@ -154,19 +158,19 @@ impl Followed {
                     (pause * 2).clamp(SOON.min(state.period), LONGEST_PAUSE.max(state.period))
                 }
             };
-            // All proxies that look at one API come spread.
+            // Jittered, so that several proxies do not poll one API at the same time.
             let _ = timeout(
                 pause.mul_f64(0.9 + 0.2 * fastrand::f64()),
                 self.look.notified(),
             )
             .await;
-            // A request that was taken shows a moment later.
+            // Gives the API a moment to show a request that it has just accepted.
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Takes in what was found, by a look before which `requests` were taken.
-    /// Returns whether nothing is on its way.
+    /// Stores the result of a poll that began after `requests` accepted requests, and publishes
+    /// the replica set. Returns whether no replica is starting or draining.
     fn looked(&self, found: Result<Seen, String>, requests: u64, model: &Arc<Model>) -> bool {
         let mut view = self.view();
         if view.requests != requests || !Arc::ptr_eq(&view.model, model) {
@@ -180,7 +184,10 @@ impl Followed {
             }
             Err(why) => {
                 if view.failure.as_ref() != Some(&why) {
-                    tracing::warn!(model = model.name, "the state cannot be read: {why}");
+                    tracing::warn!(
+                        model = model.name,
+                        "cannot read the replicas' state; the last known state stays in force: {why}"
+                    );
                 }
                 view.failure = Some(why);
             }
@@ -195,15 +202,16 @@ impl Followed {
             Some(spec) => view.replica_set(spec),
             None => ReplicaSet::default(),
         };
-        // The scaler has stopped: nobody cares.
+        // Fails only when the scaler has stopped.
         let _ = self.events.send(set.clone());
         set
     }
 }
 
 impl View {
-    /// The API's count is somebody else's, if it is not ours for a while: that is
-    /// said, and not fought over. The next decision asks for its own count.
+    /// Compares the API's count with ours. If they differ for longer than [`LAG`], somebody else
+    /// has changed it: this is logged once, and the API's count is accepted until the next
+    /// decision.
     fn compare(&mut self, seen: &Seen) {
         let (Some(asked), Some(found)) = (self.asked, seen.desired) else {
             return;
@@ -218,7 +226,7 @@ impl View {
                     model = self.model.name,
                     asked,
                     found,
-                    "the API asks for another count than we asked it for"
+                    "the API reports another desired count than was asked for: somebody else has changed it"
                 );
                 Differs::Said
             }
@@ -243,7 +251,7 @@ impl View {
         }
         ReplicaSet {
             model: model.name.clone(),
-            // While it may lag behind what it has taken, that is its account.
+            // For [`LAG`] after a request, the count of the request stands for the API's.
             desired: desired.map(|_| wanted),
             ready,
             behind,
@@ -256,7 +264,8 @@ impl View {
         }
     }
 
-    /// Who takes requests, and how many replicas they stand for.
+    /// The replicas that take requests. If they are gateways, also how many replicas are behind
+    /// them.
     fn ready(&mut self, spec: &WebhookSpec) -> (Vec<Arc<Replica>>, Option<u32>) {
         let (name, limit) = (&*self.model.name, self.model.concurrency.value);
         let seen = self.seen.as_ref();
@@ -264,7 +273,7 @@ impl View {
             return (self.addresses.each(name, endpoints, limit), None);
         }
         let ready = match (&spec.state, seen) {
-            // Nothing but our word.
+            // Without a state, what was accepted counts as ready.
             (None, _) => self.asked,
             (Some(_), None) => None,
             (Some(_), Some(seen)) => seen.ready.or(seen.desired),

@@ -1,11 +1,10 @@
-//! Replicas that an HTTP API starts and stops: one request for each count asked
-//! for, and, where the manifest says how, looks at what became of it.
+//! Replicas that the operator's own HTTP API starts and stops. Tailback sends one request for
+//! each new count. If the manifest has `state`, it also polls the API for the replicas' state.
 //!
-//! Without `state` there is nothing but our word: what was taken is there, and
-//! ready. With it, the API is looked at every `periodSeconds`, at once after a
-//! request, and each second while replicas are on their way. Where the API does
-//! not answer, what was seen last stays in force, and traffic goes on. Replicas
-//! of a model that is no longer served, and of a proxy that stops, stay.
+//! Without `state`, a count that the API accepted counts as ready at once. With it, Tailback
+//! polls every `periodSeconds`, at once after a request, and each second while replicas are
+//! starting or draining. If the API does not answer, the last known state stays in force and
+//! requests go on. The replicas stay when a model is no longer served, and when the proxy stops.
 
 mod client;
 mod followed;
@@ -30,7 +29,7 @@ pub struct Webhooks {
     models: Mutex<HashMap<String, Entry>>,
 }
 
-/// A model, and who looks at what there is of it.
+/// A model, and the task that polls its state.
 struct Entry {
     followed: Arc<Followed>,
     looking: Option<JoinHandle<()>>,
@@ -45,7 +44,7 @@ impl Drop for Entry {
 }
 
 impl Webhooks {
-    /// Sends what there is to `events`.
+    /// An orchestrator without models. It sends replica sets to `events`.
     #[must_use]
     pub fn new(events: Events) -> Self {
         Self {
@@ -56,7 +55,7 @@ impl Webhooks {
     }
 
     fn models(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        // Whole at any time: each change is one call.
+        // Each change is one call of the map, so it is consistent even after a panic.
         self.models.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -93,7 +92,7 @@ fn has_state(model: &Model) -> bool {
 
 #[async_trait]
 impl Orchestrator for Webhooks {
-    /// Where the state says what is asked for, that is heard first.
+    /// The API's count comes first where its state has one (`state.desired`).
     fn state_source(&self, model: &Model) -> StateSource {
         let state = model.server.webhook().and_then(|spec| spec.state.as_ref());
         match state.and_then(|state| state.desired.as_ref()) {

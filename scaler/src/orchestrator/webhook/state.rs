@@ -1,24 +1,23 @@
-//! What an API's answer says of a model's replicas: by JSON pointers (RFC 6901).
+//! Reads a model's replicas from the API's response, by the manifest's JSON pointers (RFC 6901).
 
 use serde_json::Value;
 use tailback_config::{Endpoint, StateCall, Template};
 
-/// What was read.
+/// A model's state, as the API reports it. `None`: the manifest has no pointer for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Asked for, by the API's own account.
+    /// How many replicas the API is asked for.
     pub desired: Option<u32>,
-    /// Taking requests, by number.
+    /// How many replicas take requests.
     pub ready: Option<u32>,
-    /// Where they take them.
+    /// The addresses of the replicas that take requests.
     pub endpoints: Option<Vec<Endpoint>>,
 }
 
-/// Reads `body`, where `state` says, for `model`. Addresses without a scheme
-/// are `https` if `secure`, and none may be the other.
+/// Reads the state of `model` from `body`, at the pointers in `state`. An address without a
+/// scheme is `https` if `secure`, else `http`; an address of the other scheme is an error.
 ///
-/// # Errors
-/// What is wrong with the answer, and where.
+/// # Errors A sentence: what is wrong with the response, and at which pointer.
 pub(super) fn read(
     body: &[u8],
     state: &StateCall,
@@ -26,11 +25,11 @@ pub(super) fn read(
     secure: bool,
 ) -> Result<Seen, String> {
     let json: Value =
-        serde_json::from_slice(body).map_err(|e| format!("the answer is no JSON: {e}"))?;
+        serde_json::from_slice(body).map_err(|e| format!("the response is not JSON: {e}"))?;
     let at = |pointer: &Template| {
         let pointer = pointer.fill(model, 0);
         let value = json.pointer(&pointer);
-        let value = value.ok_or_else(|| format!("the answer has nothing at {pointer:?}"))?;
+        let value = value.ok_or_else(|| format!("the response has nothing at {pointer:?}"))?;
         Ok::<_, String>((pointer, value))
     };
     let number = |pointer: &Option<Template>| {
@@ -40,7 +39,7 @@ pub(super) fn read(
         let (pointer, value) = at(pointer)?;
         count(value).map(Some).ok_or_else(|| {
             format!(
-                "the answer has {} at {pointer:?}, expected a number of replicas",
+                "the response has {} at {pointer:?}, expected a number of replicas",
                 kind(value)
             )
         })
@@ -59,7 +58,8 @@ pub(super) fn read(
     })
 }
 
-/// A number, or how long a list is. What is left out where it is 0 is null.
+/// A number of replicas: a number, a text with a number, or the length of a list. `null` is 0:
+/// many APIs omit empty values.
 fn count(value: &Value) -> Option<u32> {
     match value {
         Value::Null => Some(0),
@@ -92,7 +92,7 @@ fn addresses(value: &Value, secure: bool) -> Result<Vec<Endpoint>, String> {
         };
         let endpoint = Endpoint::parse(&whole).filter(|endpoint| endpoint.secure == secure);
         let endpoint = endpoint.ok_or_else(|| {
-            // Not quoted whole: it is anything.
+            // Shortened: it may be anything of any length.
             let shown: String = item.to_string().chars().take(80).collect();
             format!("found {shown}, expected host:port or {scheme}://host:port")
         })?;
@@ -107,7 +107,7 @@ fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number that is no count",
+        Value::Number(_) => "a number that is not a count",
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use tailback_config::{Env, load_text};
 
-    /// A `state` with these lines.
+    /// A `state` with these fields.
     fn state(lines: &str) -> StateCall {
         let text = format!(
             "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: {{ name: s }}\nspec: {{ webhook: {{ \
@@ -157,11 +157,11 @@ mod tests {
     fn what_is_wrong_with_an_answer_is_said_with_its_place() {
         let state = state("desired: /want, endpoints: /at");
         for (body, part) in [
-            ("<html>", "no JSON"),
+            ("<html>", "not JSON"),
             ("[]", r#"nothing at "/at""#),
             (r#"{"at":[]}"#, r#"nothing at "/want""#),
-            (r#"{"at":[],"want":-1}"#, "no count"),
-            (r#"{"at":[],"want":1.5}"#, "no count"),
+            (r#"{"at":[],"want":-1}"#, "not a count"),
+            (r#"{"at":[],"want":1.5}"#, "not a count"),
             (r#"{"at":[],"want":{}}"#, "an object at \"/want\""),
             (r#"{"at":"a:1","want":1}"#, "a text, expected a list"),
             (r#"{"at":["a:1",7],"want":1}"#, "found 7"),

@@ -1,4 +1,4 @@
-//! What a workload's models are told, event by event.
+//! The replica sets of a workload, event by event.
 
 use std::{path::Path, time::Duration};
 
