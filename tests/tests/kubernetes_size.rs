@@ -90,7 +90,7 @@ fn a_thousand_workloads_are_followed_by_a_watch_a_kind_and_scaled_each() {
         models.len() == WORKLOADS
             && models.iter().all(|model| {
                 let reason = model["replicas"]["reason"].as_str().unwrap_or_default();
-                !reason.is_empty() && reason != "waiting to hear what runs"
+                !reason.is_empty() && reason != "waiting for the orchestrator to report what runs"
             })
     });
     // Many at once.

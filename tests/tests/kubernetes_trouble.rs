@@ -104,7 +104,7 @@ fn a_count_that_is_refused_is_a_failure_and_what_is_desired_is_what_the_cluster_
     assert_eq!(desired(&proxy), 1);
     assert_eq!(proxy.metric("tailback_model_failing{model=\"m\"}"), 1.0);
     let reason = proxy.model("m")["replicas"]["reason"].to_string();
-    assert!(reason.contains("asked for, and refused"), "{reason}");
+    assert!(reason.contains("scale request refused"), "{reason}");
     let warned = || {
         let log = proxy.log();
         let warning = |line: &&str| line.contains("WARN") && line.contains("is not permitted");

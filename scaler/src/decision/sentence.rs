@@ -1,4 +1,4 @@
-//! A reason as a sentence with its numbers, for `/models`, `/decisions` and the log.
+//! Writes reasons as sentences with their numbers, for `/models`, `/decisions` and the log.
 
 use std::fmt;
 
@@ -119,7 +119,7 @@ impl fmt::Display for Reason {
             Self::NotAvailable { ready, desired } => {
                 write!(
                     f,
-                    "{ready} of {} ready; no step before all are",
+                    "{ready} of {} ready; no scaling until all are",
                     Are(*desired)
                 )
             }
@@ -171,7 +171,7 @@ impl fmt::Display for Reason {
                 stalled,
             } => write!(
                 f,
-                "{wanted} recommended, but {starting} have been starting for {:.0} s without one getting ready: \
+                "{wanted} recommended, but {starting} have been starting for {:.0} s without one becoming ready: \
                  only one more is tried",
                 stalled.as_secs_f64()
             ),
@@ -181,36 +181,36 @@ impl fmt::Display for Reason {
             ),
             Self::ExternalChange { replicas, quiet } => write!(
                 f,
-                "somebody else set the count to {replicas}: it is taken over; nothing is asked for in the next {:.0} s",
+                "somebody else set the count to {replicas}: it is accepted, and not changed in the next {:.0} s",
                 quiet.as_secs_f64()
             ),
             Self::Contested { replicas, quiet } => write!(
                 f,
-                "somebody else keeps changing the count, now to {replicas}: it is left to them for {:.0} s; remove \
-                 what changes it (such as a HorizontalPodAutoscaler), or set dryRun, or replicas alone, on the model",
+                "somebody else keeps changing the count, now to {replicas}: Tailback leaves it alone for {:.0} s; remove \
+                 what changes it (such as a HorizontalPodAutoscaler), or set dryRun, or only replicas, on the model",
                 quiet.as_secs_f64()
             ),
             Self::Paused { wanted } => {
                 write!(
                     f,
-                    "{wanted} recommended, but the model is paused: nothing is asked for"
+                    "{wanted} recommended, but the model is paused: the count stays"
                 )
             }
-            Self::AwaitingState => write!(f, "waiting to hear what runs"),
-            Self::Found { replicas } => write!(f, "{replicas} found, and taken over"),
+            Self::AwaitingState => write!(f, "waiting for the orchestrator to report what runs"),
+            Self::Found { replicas } => write!(f, "{replicas} found running, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),
         }
     }
 }
 
-/// Several of them.
+/// Several reasons as one sentence.
 pub(super) fn join(reasons: &[Reason]) -> String {
     let each: Vec<_> = reasons.iter().map(ToString::to_string).collect();
     each.join("; ")
 }
 
-/// "20 in flight, 16 held". Without the latter where there are none: the arrival that
-/// wakes a model is looked at before it is held.
+/// "20 in flight, 16 held", or "1 in flight" if none is held: the arrival that wakes a model is
+/// counted before it is held.
 struct Inside(u64, u64);
 
 impl fmt::Display for Inside {
@@ -232,7 +232,7 @@ impl fmt::Display for Each {
     }
 }
 
-/// Two digits that matter: "0.25", "4", "4.5", "84".
+/// A number with about two significant digits: "0.25", "4", "4.5", "84".
 struct About(f64);
 
 impl fmt::Display for About {

@@ -1,4 +1,4 @@
-//! Entries, exits and the time between them: plain counters with a single writer.
+//! Counts entries, exits and the time between them, in plain counters with a single writer.
 
 use std::ops::AddAssign;
 
@@ -7,13 +7,13 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// How many came in and went out, and the integral over time of how many were
-/// inside. All counters wrap; only differences and sums matter.
+/// How many requests have entered and left, and the integral over time of how many were inside.
+/// All counters wrap: use only differences and sums.
 ///
-/// `entered`/`left`, `integral` and `done` are written in this order, and read in
-/// the opposite order. `done` is how many of the former two were fully written: a
-/// reader that finds `done == entered + left` has an `integral` that belongs to
-/// them (see [`Account::cut`]).
+/// `entered`/`left`, `integral` and `done` are written in this order and read in the opposite
+/// order. `done` counts the entries and exits that were written completely. If a reader finds
+/// `done == entered + left`, the `integral` that it has read belongs to them (see
+/// [`Account::cut`]).
 #[derive(Debug)]
 pub(super) struct Account {
     entered: AtomicU64,
@@ -34,12 +34,12 @@ pub(super) struct Cut {
 // === impl Cut ===
 
 impl Cut {
-    /// Grows with every entry and exit.
+    /// A number that grows with every entry and exit.
     pub(super) fn version(&self) -> u64 {
         self.entered.wrapping_add(self.left)
     }
 
-    /// How many are inside.
+    /// How many requests are inside.
     pub(super) fn inside(&self) -> u64 {
         self.entered.wrapping_sub(self.left)
     }
@@ -86,7 +86,7 @@ impl Account {
     /// Returns how many are inside by this account.
     #[inline]
     pub(super) fn enter_ordered(&self, now: Nanos) -> i64 {
-        // The one read-modify-write of a request's way.
+        // The only read-modify-write that a request costs.
         let entered = self.entered.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         self.finish(now.0.wrapping_neg());
         entered.wrapping_sub(self.left.load(Ordering::Relaxed)) as i64
@@ -108,11 +108,12 @@ impl Account {
 
 // The readers' side: any thread.
 impl Account {
-    /// A state this account had, or `None` if the writer was in the middle.
+    /// A state that this account had at one instant, or `None` if its writer was in the middle of
+    /// a write.
     ///
-    /// Let `done` be k: the first k writes happened before. Were `integral` of a
-    /// later write, its counter, stored before with Release, would be seen by
-    /// the loads that follow, and the sum would not be k.
+    /// Proof: let `done` be k, so the first k writes are visible. If `integral` came from a later
+    /// write, the loads that follow would see that write's counter, which was stored before it
+    /// with Release. The sum would then not be k.
     pub(super) fn cut(&self) -> Option<Cut> {
         let done = self.done.load(Ordering::Acquire);
         let integral = self.integral.load(Ordering::Acquire);
@@ -128,23 +129,24 @@ impl Account {
 
     /// As [`Cut::version`].
     pub(super) fn version(&self) -> u64 {
-        // Exits first: an exit that is seen has its entry seen.
+        // Exits are loaded first, so that for each exit its entry is seen too.
         let left = self.left.load(Ordering::Acquire);
         self.entered.load(Ordering::Acquire).wrapping_add(left)
     }
 
-    /// How many are inside by this account: negative where more leave than enter here.
+    /// Entries minus exits of this account. Negative if requests enter by another account and
+    /// leave by this one.
     pub(super) fn inside(&self) -> i64 {
         let left = self.left.load(Ordering::Acquire);
         self.entered.load(Ordering::Acquire).wrapping_sub(left) as i64
     }
 
-    /// Puts the caller in one order with all [ordered](Self::enter_ordered) entries.
+    /// Puts the caller into one order with all [ordered](Self::enter_ordered) entries.
     ///
-    /// The addition of 0 is a read-modify-write on the counter that entries modify.
-    /// An entry after it in that counter's order acquires what the caller wrote
-    /// before; one before it is seen by whoever loads the counter after this call.
-    /// So no entry is missed by both sides, without a fence on the hot path.
+    /// The addition of 0 is a read-modify-write of the counter that entries modify. An entry
+    /// later in that counter's order sees what the caller wrote before this call. An earlier
+    /// entry is seen by a load of the counter after this call. So at least one side sees the
+    /// other, without a fence on the hot path.
     pub(super) fn synchronise(&self) {
         self.entered.fetch_add(0, Ordering::AcqRel);
     }

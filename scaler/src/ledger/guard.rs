@@ -1,15 +1,15 @@
-//! RAII guards: a request is counted out exactly once, whatever ends it.
+//! RAII guards, which count each request out exactly once, however it ends.
 
 use super::Ledger;
 use crate::clock::Nanos;
 
-/// A request in flight. Dropping it counts the request out: at its last byte,
-/// on an error, when its caller leaves, or when the code around it panics.
+/// A request in flight. Dropping the guard counts the request out: after the last byte of its
+/// response, on an error, when the caller disconnects, or on a panic.
 #[derive(Debug)]
 #[must_use = "dropping it completes the request"]
 pub struct InFlight<L: AsRef<Ledger>>(Option<L>);
 
-/// A request that waits for a replica. Dropping it ends the wait, not the request.
+/// A request that waits for a replica. Dropping the guard ends the wait and not the request.
 #[derive(Debug)]
 #[must_use = "dropping it ends the wait"]
 pub struct Held<L: AsRef<Ledger>>(L);
@@ -19,7 +19,7 @@ impl<L: AsRef<Ledger>> InFlight<L> {
         Self(Some(ledger))
     }
 
-    /// Counts the request out at `now`: for who has read the clock already.
+    /// Counts the request out at `now`. Saves a reading of the clock if the caller has one.
     pub fn complete_at(mut self, now: Nanos) {
         if let Some(ledger) = self.0.take() {
             ledger.as_ref().count_out(now);

@@ -1,4 +1,4 @@
-//! Every interleaving and reordering that the memory model allows, by loom:
+//! Tests every interleaving and reordering that the memory model allows, with loom:
 //! `RUSTFLAGS="--cfg tailback_loom" cargo test -p tailback-scaler --release loom_`.
 
 use loom::{sync::Arc, thread};
@@ -6,7 +6,7 @@ use loom::{sync::Arc, thread};
 use super::shard::{Shard, ShardCut};
 use crate::clock::Nanos;
 
-/// What `Ledger::try_cut` does, over bare shards.
+/// The same algorithm as `Ledger::try_cut`, over bare shards.
 fn try_cut(shards: &[Shard; 2]) -> Option<ShardCut> {
     let mut sum = ShardCut::default();
     let mut version = 0u64;
@@ -38,7 +38,7 @@ fn loom_cut_is_consistent_and_never_negative_across_workers() {
                 (0, 0) => 0,
                 (1, 0) => 3u64.wrapping_neg(),
                 (1, 1) => 2,
-                torn => panic!("a cut that never was: {torn:?}"),
+                torn => panic!("a cut that was never true: {torn:?}"),
             };
             assert!(lag <= 1);
             assert_eq!(cut.inside.integral, expected);
@@ -90,7 +90,7 @@ fn loom_cut_never_holds_more_than_are_inside() {
                 (0, 0) => 0,
                 (1, 0) => 2u64.wrapping_neg(),
                 (1, 1) => 2,
-                torn => panic!("a cut that never was: {torn:?}"),
+                torn => panic!("a cut that was never true: {torn:?}"),
             };
             assert_eq!(cut.held.integral, expected);
         }
@@ -110,7 +110,7 @@ fn loom_crossing_is_seen_by_the_arrival_or_by_whoever_arms() {
         let rung_by_worker = worker.join().unwrap();
         assert!(
             seen_by_scaler || rung_by_worker,
-            "the crossing was missed by both"
+            "both sides missed the crossing"
         );
     });
 }

@@ -1,7 +1,7 @@
-//! The ledger: exact, lock-free accounts of every request of a model.
+//! The ledger: exact, lock-free counts of a model's requests.
 //!
-//! The data plane writes it (a request arrives, is held, completes), the
-//! scaler and the metrics read it. Nothing of HTTP is known here.
+//! The data plane writes it when a request arrives, is held, or completes. The scaler and the
+//! metrics read it. It knows nothing of HTTP.
 //!
 //! Each worker thread owns one cache-line-padded [`shard`](self) and is its
 //! only writer, so writers never wait for each other nor for readers. A
@@ -31,27 +31,27 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, spin},
 };
 
-/// The accounts of one model.
+/// The counts of one model.
 #[derive(Debug)]
 pub struct Ledger {
     number: u64,
-    /// One a worker; the last one is for every other thread.
+    /// One for each worker; all other threads share the last one.
     shards: Box<[CachePadded<Shard>]>,
-    /// Serialises the threads that have no shard of their own. Workers never
-    /// take it.
+    /// Serialises the threads without a shard of their own. Workers never lock it.
     others: Mutex<()>,
     wake: Wake,
-    /// When the last unanswered crossing of the threshold arrived; 0: none.
+    /// The arrival time of the first crossing of the level that was not taken yet, in ns; 0:
+    /// none.
     crossed: AtomicU64,
 }
 
 impl Ledger {
-    /// A ledger for `workers` writing threads at full speed, up to 1,024; any other
-    /// thread shares one shard behind a mutex. `wake` is rung when in-flight
-    /// reaches the level set by [`arm`](Self::arm).
+    /// A ledger with a shard for each of `workers` writing threads, up to 1,024. All other
+    /// threads share one more shard behind a mutex. `wake` is notified when in-flight reaches the
+    /// level set by [`arm`](Self::arm).
     #[must_use]
     pub fn new(workers: usize, wake: Wake) -> Self {
-        // Not loom's: nothing is ordered by it.
+        // An ordinary atomic, not loom's: it orders nothing.
         static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Self {
             number: LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -64,24 +64,24 @@ impl Ledger {
         }
     }
 
-    /// Tells it from any other ledger of this process.
+    /// A number that no other ledger of this process has.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Counts a request in, now; the guard counts it out when it is dropped.
+    /// Counts a request in at `now`. The guard counts it out when it is dropped.
     ///
-    /// `ledger` is whatever leads to the ledger and is cheap to keep: `&Ledger`,
-    /// `Arc<Ledger>`, or an `Rc` of what the worker keeps for the model.
+    /// `ledger` is a cheap reference to the ledger: `&Ledger`, `Arc<Ledger>`, or an `Rc` of the
+    /// worker's state of the model.
     #[inline]
     pub fn arrive<L: AsRef<Self>>(ledger: L, now: Nanos) -> InFlight<L> {
         ledger.as_ref().count_in(now);
         InFlight::new(ledger)
     }
 
-    /// Counts a request in. Pair it with one [`count_out`](Self::count_out),
-    /// or better, use [`arrive`](Self::arrive).
+    /// Counts a request in at `now`. Each call needs one [`count_out`](Self::count_out); prefer
+    /// [`arrive`](Self::arrive).
     #[inline]
     pub fn count_in(&self, now: Nanos) {
         let crossed = self.write(|shard| shard.arrive(now));
@@ -90,7 +90,7 @@ impl Ledger {
         }
     }
 
-    /// Counts a request out, on any thread.
+    /// Counts a request out at `now`, on any thread.
     #[inline]
     pub fn count_out(&self, now: Nanos) {
         self.write(|shard| shard.complete(now));
@@ -102,25 +102,25 @@ impl Ledger {
         Held::new(ledger)
     }
 
-    /// Counts a request as held from `now` on. Pair it with one
-    /// [`release_at`](Self::release_at), or better, use [`hold`](Self::hold).
+    /// Counts a request as held from `now` on. Each call needs one
+    /// [`release_at`](Self::release_at); prefer [`hold`](Self::hold).
     pub fn hold_at(&self, now: Nanos) {
         self.write(|shard| shard.hold(now));
     }
 
-    /// Counts a request as held no more, on any thread.
+    /// Ends the hold of a request at `now`, on any thread.
     pub fn release_at(&self, now: Nanos) {
         self.write(|shard| shard.release(now));
     }
 
-    /// Runs `f` on the shard that the calling thread alone may write.
+    /// Runs `f` on the shard of the calling thread.
     #[inline]
     fn write<T>(&self, f: impl FnOnce(&Shard) -> T) -> T {
         let last = self.shards.len() - 1;
         match slot::of_this_thread() {
             Some(own) if own < last => f(&self.shards[own]),
             _ => {
-                // A poisoned lock protects no data: its shard is atomics only.
+                // Poisoning does not matter: the shard consists of atomics.
                 let _alone = self.others.lock().unwrap_or_else(|e| e.into_inner());
                 f(&self.shards[last])
             }
@@ -129,27 +129,27 @@ impl Ledger {
 
     #[cold]
     fn ring(&self, now: Nanos) {
-        // Keep the first unanswered crossing: reaction time counts from it.
+        // Keeps the first crossing, from which the reaction time is measured.
         let _ = self
             .crossed
             .compare_exchange(0, now.0.max(1), Ordering::AcqRel, Ordering::Relaxed);
         self.wake.ring();
     }
 
-    /// Requests now inside: arrived minus completed.
+    /// Requests in flight: arrived minus completed.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.read().in_flight()
     }
 
-    /// A consistent cut of all counts, stamped with the present.
+    /// A consistent cut of all counts, with the current time.
     #[must_use]
     pub fn read(&self) -> Reading {
         self.read_with(Nanos::now)
     }
 
-    /// As [`read`](Self::read), on the caller's clock. The clock is read after
-    /// the counts, so no counted arrival lies in its future.
+    /// As [`read`](Self::read), on the caller's clock. The clock is read after the counts, so
+    /// that no counted arrival is later than the reading.
     pub fn read_with(&self, clock: impl Fn() -> Nanos) -> Reading {
         loop {
             if let Some(cut) = self.try_cut() {
@@ -166,13 +166,12 @@ impl Ledger {
         }
     }
 
-    /// Double collect (Afek et al., "Atomic snapshots of shared memory", 1993):
-    /// if no shard changed between two passes, all the values read in the
-    /// first were true at one instant, the one between the passes.
+    /// Double collect (Afek et al., "Atomic snapshots of shared memory", 1993): if no shard has
+    /// changed between two passes, all values of the first pass were true at the instant between
+    /// the passes.
     fn try_cut(&self) -> Option<ShardCut> {
         let mut sum = ShardCut::default();
-        // The shards' versions only grow, so their sum is unchanged only if
-        // each of them is.
+        // Each shard's version only grows, so an unchanged sum means that none has changed.
         let mut version = 0u64;
         for shard in &self.shards {
             let cut = shard.cut()?;
@@ -186,19 +185,19 @@ impl Ledger {
         (again == version).then_some(sum)
     }
 
-    /// Requests held now.
+    /// Requests that are held.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.read().held
     }
 
-    /// Asks to be woken when in-flight reaches `level`. Returns `true` if it
-    /// has by now: nobody will ring for that.
+    /// Asks for a wake-up when in-flight reaches `level`. Returns `true` if it has been reached
+    /// already; no wake-up will follow then.
     ///
-    /// The room below the level is dealt out over the shards. In-flight cannot
-    /// reach the level before some shard has used up its part; that shard
-    /// rings once, and whoever wakes reads the exact lag and arms again with
-    /// what room is left. The ring may come early, and is never missed.
+    /// The room below the level is divided among the shards. In-flight cannot reach the level
+    /// before some shard has used up its share. That shard wakes the scaler once, which reads the
+    /// exact lag and arms again with the remaining room. The wake-up may come early, and is never
+    /// missed.
     pub fn arm(&self, level: u64) -> bool {
         let in_flight = self.in_flight();
         if in_flight >= level {
@@ -206,21 +205,20 @@ impl Ledger {
         }
         let room = level - in_flight;
         let shards = self.shards.len() as u64;
-        // Shares whose sum exceeds `room` by at most `shards - 1` less than
-        // what it takes to reach the level unseen: each shard may take
-        // `share - 1` arrivals silently.
+        // Each shard may take `share - 1` arrivals without a wake-up, and `shards × (share - 1) <
+        // room`. So the level cannot be reached unseen.
         let share = room.div_ceil(shards);
         for shard in &self.shards {
             shard.arm(share);
         }
-        // What arrived while the marks were being set was seen by neither side
-        // unless it is looked at once more. `Account::synchronise` explains why this
-        // reading sees every arrival that did not see its mark.
+        // Read once more, because requests may have arrived while the marks were being set. This
+        // reading sees every arrival that did not see its shard's mark: see
+        // `Account::synchronise`.
         self.in_flight() >= level
     }
 
-    /// The arrival that crossed the level and has not been answered yet; taken
-    /// once.
+    /// Takes the time of the arrival that crossed the level. `None` if there was none since the
+    /// last call.
     pub fn take_crossing(&self) -> Option<Nanos> {
         let at = self.crossed.swap(0, Ordering::AcqRel);
         (at != 0).then_some(Nanos(at))

@@ -1,38 +1,38 @@
-//! What a ledger said at one instant, and what two readings tell together.
+//! Readings of a ledger at one instant, and what the difference of two readings shows.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// The sums of a ledger at one instant. Counters wrap: compare them only by
-/// wrapping difference.
+/// The totals of a ledger at one instant. Counters wrap: compare them by wrapping difference
+/// only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// When.
+    /// The instant.
     pub at: Nanos,
-    /// Requests that have come in.
+    /// Requests that have arrived so far.
     pub arrived: u64,
-    /// Requests that have gone out.
+    /// Requests that have completed so far.
     pub completed: u64,
-    /// The part of the integral of in-flight over time that events have settled:
-    /// sum of completion times minus sum of arrival times, in ns, wrapping. See
+    /// Sum of completion times minus sum of arrival times, in ns, wrapping: the part of the
+    /// integral of in-flight over time that does not depend on `at`. See
     /// [`integral`](Self::integral).
     pub in_flight_integral: u64,
     /// Requests waiting for a replica.
     pub held: u64,
-    /// As [`in_flight_integral`](Self::in_flight_integral), of those that wait: sum of
-    /// the times at which waits ended minus sum of those at which they began.
+    /// As [`in_flight_integral`](Self::in_flight_integral), for held requests: sum of the times
+    /// at which holds ended minus sum of the times at which they began.
     pub held_integral: u64,
 }
 
 impl Reading {
-    /// Requests inside: the lag.
+    /// Requests in flight: the lag.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.arrived.wrapping_sub(self.completed)
     }
 
-    /// With the counts of other ledgers added, whose integrals are on the same clock.
+    /// Adds the counts of `others`, whose integrals are on the same clock.
     #[must_use]
     pub fn plus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_add(others.arrived);
@@ -45,7 +45,7 @@ impl Reading {
         self
     }
 
-    /// What [`plus`](Self::plus) has to add to `others` to make it this.
+    /// What [`plus`](Self::plus) must add to `others` to give this reading.
     #[must_use]
     pub fn minus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_sub(others.arrived);
@@ -66,14 +66,14 @@ impl Reading {
             .wrapping_add(self.in_flight().wrapping_mul(self.at.0))
     }
 
-    /// As [`integral`](Self::integral), of those that wait.
+    /// As [`integral`](Self::integral), for held requests.
     #[must_use]
     pub fn held_integral_at(&self) -> u64 {
         self.held_integral
             .wrapping_add(self.held.wrapping_mul(self.at.0))
     }
 
-    /// The integral in request-seconds, for a counter that starts with the process.
+    /// The integral in request-seconds since the process's start, for a counter metric.
     #[must_use]
     pub fn integral_seconds(&self) -> f64 {
         (self.integral() as i64 as f64 / 1e9).max(0.0)
@@ -85,20 +85,18 @@ impl Reading {
         self.at.since(earlier.at)
     }
 
-    /// Mean in-flight between `earlier` and this reading: not sampled, so that
-    /// nothing that came and went between them is missing. The present
-    /// in-flight if no time has passed.
+    /// Mean in-flight between `earlier` and this reading. It is exact and not sampled, so
+    /// requests that came and went in between count. The current in-flight if no time has passed.
     ///
-    /// Events are stamped just before they are counted. What was between stamp
-    /// and count at either end is in the next interval instead: an error of
-    /// that moment's length a request, which matters only for intervals not
-    /// much longer.
+    /// An event gets its time just before it is counted. An event between the two at either end
+    /// counts in the next interval: an error of that moment's length for each such request, which
+    /// matters only in intervals that are hardly longer.
     #[must_use]
     pub fn mean_in_flight(&self, earlier: &Self) -> f64 {
         self.mean(earlier, self.in_flight(), Self::integral)
     }
 
-    /// Mean of those that waited between `earlier` and this reading, as
+    /// Mean number of held requests between `earlier` and this reading, as
     /// [`mean_in_flight`](Self::mean_in_flight).
     #[must_use]
     pub fn mean_held(&self, earlier: &Self) -> f64 {
@@ -110,8 +108,7 @@ impl Reading {
         if span == 0.0 {
             return present as f64;
         }
-        // Signed: over a very short interval, what moves to the next may be more
-        // than all there is.
+        // Signed: in a very short interval, more may move to the next interval than there is.
         let area = integral(self).wrapping_sub(integral(earlier)) as i64;
         (area as f64 / span).max(0.0)
     }
@@ -137,7 +134,7 @@ impl Reading {
 
 #[cfg(test)]
 impl Reading {
-    /// `in_flight` inside, of which `held` wait.
+    /// A reading of `in_flight` requests, `held` of them waiting.
     pub(crate) fn inside(in_flight: u64, held: u64) -> Self {
         Self {
             arrived: in_flight,

@@ -1,4 +1,4 @@
-//! One worker's part of a ledger: accounts with a single writer, and a wake-up mark.
+//! One worker's shard of a ledger: accounts with a single writer, and a wake-up mark.
 
 use std::ops::AddAssign;
 
@@ -8,7 +8,7 @@ use crate::{
     sync::{AtomicI64, Ordering},
 };
 
-/// No crossing is being waited for.
+/// The mark while no wake-up is wanted.
 const DISARMED: i64 = i64::MAX;
 
 /// Counters of one writing thread.
@@ -16,9 +16,9 @@ const DISARMED: i64 = i64::MAX;
 pub(super) struct Shard {
     /// From arrival to completion.
     inside: Account,
-    /// Of those, the time they wait for a replica.
+    /// From the beginning of a hold to its end.
     held: Account,
-    /// The in-flight of this shard at which the scaler wants to be woken.
+    /// The in-flight of this shard at which the scaler is woken.
     wake_at: AtomicI64,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct ShardCut {
 // === impl ShardCut ===
 
 impl ShardCut {
-    /// Grows with every write.
+    /// A number that grows with every write.
     pub(super) fn version(&self) -> u64 {
         self.inside.version().wrapping_add(self.held.version())
     }
@@ -59,8 +59,8 @@ impl Default for Shard {
 
 // The writer's side: one thread at a time.
 impl Shard {
-    /// Counts an arrival at `now`. Returns whether it crosses the mark, which
-    /// it says once for each time the mark was set.
+    /// Counts an arrival at `now`. Returns whether it crosses the mark; `true` at most once for
+    /// each time the mark was set.
     #[inline]
     pub(super) fn arrive(&self, now: Nanos) -> bool {
         let in_flight = self.inside.enter_ordered(now);
@@ -78,12 +78,12 @@ impl Shard {
         self.inside.leave(now);
     }
 
-    /// A request waits from `now` on.
+    /// Begins the hold of a request at `now`.
     pub(super) fn hold(&self, now: Nanos) {
         self.held.enter(now);
     }
 
-    /// A request's wait ends at `now`.
+    /// Ends the hold of a request at `now`.
     pub(super) fn release(&self, now: Nanos) {
         self.held.leave(now);
     }
@@ -91,8 +91,8 @@ impl Shard {
 
 // The readers' side: any thread.
 impl Shard {
-    /// A state that both accounts had, or `None` if the writer was in the middle of one.
-    /// That both had it at one instant is for [`version`](Self::version) to prove.
+    /// A state of each account, or `None` if the writer was in the middle of a write. An
+    /// unchanged [`version`](Self::version) afterwards proves that both were true at one instant.
     pub(super) fn cut(&self) -> Option<ShardCut> {
         Some(ShardCut {
             inside: self.inside.cut()?,
@@ -105,8 +105,8 @@ impl Shard {
         self.inside.version().wrapping_add(self.held.version())
     }
 
-    /// Sets the mark `share` arrivals above the shard's present in-flight. An arrival
-    /// that does not see it is seen by who reads the shard after this call.
+    /// Sets the mark `share` arrivals above the shard's current in-flight. A reading after this
+    /// call sees every arrival that did not see the mark.
     pub(super) fn arm(&self, share: u64) {
         let mark = self.inside.inside().saturating_add_unsigned(share);
         self.wake_at.store(mark, Ordering::Relaxed);

@@ -1,13 +1,13 @@
-//! Which shard a thread writes: the lowest number that no living thread has.
+//! Assigns each thread a shard: the lowest number that no living thread has.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Threads that have a number of their own at most: every worker that may be
-/// configured (`TAILBACK_WORKERS`, up to 1,024), and 64 more.
+/// Largest number of threads with a number of their own: every worker (`TAILBACK_WORKERS`, up to
+/// 1,024), and 64 more.
 const MOST: usize = 1024 + 64;
 const WORDS: usize = MOST / 64;
 
-/// One bit a number in use.
+/// One bit for each number that is in use.
 static TAKEN: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 
 struct Slot(Option<usize>);
@@ -16,8 +16,8 @@ thread_local! {
     static SLOT: Slot = Slot::claim();
 }
 
-/// The calling thread's number, below [`MOST`], its own while it lives. `None` if
-/// as many threads have one, or if the thread is being torn down.
+/// The calling thread's number, below [`MOST`]. No other thread has it while this one lives.
+/// `None` if all numbers are taken, or if the thread is being torn down.
 #[inline]
 pub(super) fn of_this_thread() -> Option<usize> {
     SLOT.try_with(|slot| slot.0).ok().flatten()
@@ -33,7 +33,7 @@ impl Slot {
     }
 }
 
-/// The lowest free bit, taken.
+/// Takes the lowest free bit.
 fn claim_bit(word: &AtomicU64) -> Option<usize> {
     let mut taken = word.load(Ordering::Relaxed);
     loop {

@@ -139,7 +139,7 @@ fn crossing_rings_once_and_is_never_missed() {
         assert!(!ledger.arm(10));
         for n in 1..=10 {
             ledger.count_in(secs(n));
-            // Whoever is woken reads the exact lag and arms again.
+            // As the scaler does: read the exact lag and arm again.
             if ledger.take_crossing().is_some() && ledger.arm(10) {
                 level_seen = Some(n);
             }

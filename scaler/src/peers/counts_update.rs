@@ -1,10 +1,9 @@
-//! What a proxy tells others of its ledgers: lines of JSON, for as long as they
-//! listen (`GET /ledgers` on the admin address).
+//! The updates by which a proxy tells others the counts of its ledgers: a stream of lines of JSON
+//! (`GET /ledgers` on the admin address).
 //!
-//! The first line has every model, each further one those whose counts have
-//! changed since: where none has, in-flight goes on as it was, so that the
-//! listener knows the integral as well. A line without models says that the
-//! proxy is alive.
+//! The first line has every model. Each further line has the models whose counts have changed
+//! since. While a model has no change, its in-flight is constant, so the listener can continue
+//! the integral. A line without models shows that the proxy is alive.
 
 use std::collections::BTreeMap;
 
@@ -12,67 +11,68 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Reading;
 
-/// One line. Fields that a later version adds are ignored.
+/// One line. Unknown fields, as of later versions, are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountsUpdate {
-    /// Who tells: another name for each start of a proxy.
+    /// The sender's instance, which is new at each start of a proxy.
     pub instance: String,
-    /// When, in ns on the encoder's own clock. Grows.
+    /// When it was written, in ns on the sender's own clock, which only grows.
     pub at: u64,
-    /// Whether it is the one that asks for replicas.
+    /// Whether the sender leads, that is, asks for replicas.
     pub leads: bool,
-    /// Counts by model; `None`: no longer served there.
+    /// Counts by model; `None`: the sender no longer serves the model.
     pub models: BTreeMap<String, Option<Counts>>,
 }
 
-/// The counts of one ledger. All but `held` and what is asked for are totals since the
-/// ledger was made, so that whatever line was missed, the next one is right.
+/// The counts of one ledger. The counters are totals since the ledger was made, so the next line
+/// is right even if some were missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// Tells a model's ledger from one of the same name before it.
+    /// The ledger's number, which distinguishes it from an earlier ledger of the same model.
     pub ledger: u64,
-    /// Requests that have come in.
+    /// Requests that have arrived so far.
     pub arrived: u64,
-    /// Requests that have gone out.
+    /// Requests that have completed so far.
     pub completed: u64,
-    /// Requests waiting for a replica now.
+    /// Requests that are held now.
     pub held: u64,
     /// The integral of in-flight over time, in request-nanoseconds; wraps.
     pub request_ns: u64,
-    /// The same of those that wait. Older proxies do not send it.
+    /// The integral of held requests over time, in request-nanoseconds; wraps. Older proxies do
+    /// not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ns: Option<u64>,
-    /// Replicas it asks for, if it is the one that asks.
+    /// From the leader: the count of replicas that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
-    /// That it leaves the count to somebody else, if it is the one that asks.
+    /// From the leader: that it leaves the count alone, because somebody else has changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_to_others: Option<LeftToOthers>,
 }
 
-/// A count that somebody else has changed, and that is left alone: by the next
-/// leader as well.
+/// Says that somebody else has changed the count and that it is left alone. The next leader
+/// respects it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftToOthers {
-    /// Until when, in seconds since 1970.
+    /// Until when, in seconds since 1970 (UTC).
     pub until: u64,
-    /// Whether they keep changing it.
+    /// Whether somebody else keeps changing it.
     pub contested: bool,
 }
 
-/// Why a line is not believed.
+/// Why a line is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// Not such a line.
+    /// It is not such a line.
     #[error("not a line of /ledgers: {0}")]
     Syntax(#[from] serde_json::Error),
-    /// More went out than came in.
+    /// More requests have completed than arrived.
     #[error("model {0}: more requests completed than arrived")]
     Negative(String),
 }
 
-/// Writes the lines for one listener.
+/// Encodes the changes for one listener.
 #[derive(Debug, Default)]
 pub struct DeltaEncoder {
     told: BTreeMap<String, Counts>,
@@ -81,7 +81,7 @@ pub struct DeltaEncoder {
 // === impl Counts ===
 
 impl Counts {
-    /// What `reading` says.
+    /// The counts of the reading of a ledger with this number.
     #[must_use]
     pub fn new(ledger: u64, reading: &Reading) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Counts {
         self.arrived.wrapping_sub(self.completed)
     }
 
-    /// Whether the integrals are all that differs.
+    /// Whether nothing but the integrals differs.
     fn stands_still_since(&self, before: &Self) -> bool {
         *before
             == Self {
@@ -114,10 +114,9 @@ impl Counts {
 // === impl CountsUpdate ===
 
 impl CountsUpdate {
-    /// Reads a line, with or without its end.
+    /// Reads a line, with or without the line feed.
     ///
-    /// # Errors
-    /// [`Unreadable`], where no proxy would write it.
+    /// # Errors [`Unreadable`], if it is not a line that a proxy writes.
     pub fn parse(text: &[u8]) -> Result<Self, Unreadable> {
         let line: Self = serde_json::from_slice(text)?;
         let negative = |counts: &Counts| (counts.in_flight() as i64) < 0;
@@ -129,10 +128,10 @@ impl CountsUpdate {
         Ok(line)
     }
 
-    /// The line as it is sent, with its end.
+    /// The line, with the line feed.
     #[must_use]
     pub fn text(&self) -> String {
-        // Names and numbers: nothing that JSON cannot have.
+        // Cannot fail: it has only names and numbers.
         let mut text = serde_json::to_string(self).unwrap_or_default();
         text.push('\n');
         text
@@ -142,8 +141,7 @@ impl CountsUpdate {
 // === impl DeltaEncoder ===
 
 impl DeltaEncoder {
-    /// What has changed since the last call: `models` has the present counts of
-    /// all models.
+    /// The changes since the last call. `models` are the current counts of all models.
     pub fn news(&mut self, models: BTreeMap<String, Counts>) -> BTreeMap<String, Option<Counts>> {
         let gone = self.told.keys().filter(|name| !models.contains_key(*name));
         let mut news: BTreeMap<_, _> = gone.map(|name| (name.clone(), None)).collect();
@@ -181,7 +179,7 @@ mod tests {
         let mut encoder = DeltaEncoder::default();
         let first = encoder.news(models(&[("a", counts(1, 0, 5)), ("b", counts(0, 0, 0))]));
         assert_eq!(first.len(), 2);
-        // The integral of what is inside grows by itself.
+        // The integral of requests in flight grows without a change.
         let same = encoder.news(models(&[("a", counts(1, 0, 9)), ("b", counts(0, 0, 0))]));
         assert!(same.is_empty(), "{same:?}");
         let next = encoder.news(models(&[("a", counts(1, 1, 10))]));

@@ -1,6 +1,5 @@
-//! Who the proxies are: the EndpointSlices of their Service. Those that are not
-//! ready, or on their way out, are listed there as well: they may have requests
-//! inside.
+//! Discovers the proxies by the EndpointSlices of their Service. Proxies that are not ready or
+//! terminating count as well: they may have requests in flight.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,10 +19,10 @@ use crate::orchestrator::kubernetes::{
     watch::{Only, Scope, WatchEvent, watch},
 };
 
-/// The port that counts, of a Service that has several.
+/// The name of the admin port, if the Service has several ports.
 const PORT: &str = "admin";
 
-/// Tells `events` of the proxies, as long as it is polled.
+/// Sends the list of proxies to `events` whenever it changes. Never returns.
 pub(super) async fn discover(
     cluster: Arc<Cluster>,
     peers: Peers,
@@ -66,7 +65,7 @@ async fn gather(
                 why
             }
         };
-        // Who reads them outlives us.
+        // Cannot fail: the receiver outlives this task.
         let of = TroubleSource::List;
         let _ = events.send(MembershipEvent::Trouble { of, why });
     }
@@ -114,7 +113,7 @@ fn addresses<'a>(
         addresses.is_empty().then(|| {
             format!(
                 "Service {service} has no endpoints: expected the admin addresses of all proxies, \
-                 this one's among them; what others count is not known"
+                 this one's included. The counts of other proxies are not known"
             )
         })
     });

@@ -1,79 +1,79 @@
-//! Who leads: the one whose name is in a Lease. Pure: time and what the Lease
-//! says come from the caller.
+//! The election of the leader by a Lease: the proxy whose name it holds leads. Pure: the caller
+//! passes the time and the content of the Lease.
 //!
 //! The rules are those of Kubernetes' own components (client-go,
 //! `tools/leaderelection`):
 //!
-//! - who holds the Lease writes it again and again; each write has to name the
-//!   version that was read, so that of two at once one fails;
-//! - a Lease that has not changed for its duration is free. That time is taken
-//!   on one's own clock, from when the change was first seen: what clocks say
-//!   of the hour is never compared;
-//! - who could not write for [`Times::renew`], counted from when the last write
-//!   was *sent*, leads no more. Others count the longer [`Times::lease`] from
-//!   when they *saw* it, which was later: so two never lead at once;
-//! - who goes leaves the Lease without a holder, and the next one takes it at once.
+//! - The holder renews the Lease again and again. Each write names the version that was read, so
+//!   that of two concurrent writes one fails.
+//! - A Lease that has not changed for its duration is free. Each proxy measures that time on its
+//!   own monotonic clock, from when it first saw the change. Clock times of different machines
+//!   are never compared.
+//! - A leader that cannot renew for [`Times::renew`] stops leading, counted from when the last
+//!   successful write was *sent*. Others wait for the longer [`Times::lease`] from when they
+//!   *saw* that write, which was later. So two never lead at once.
+//! - A leader that stops removes its name from the Lease, and the next proxy takes it at once.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// How long things take. `retry` < `renew` < `lease`.
+/// The times of the election. `retry` < `renew` < `lease`.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// A Lease that does not change is free after this: whole seconds.
+    /// A Lease that has not changed for this time is free. Whole seconds.
     pub lease: Duration,
-    /// Who cannot renew for this leads no more.
+    /// A leader that could not renew for this time stops leading.
     pub renew: Duration,
-    /// Between two tries.
+    /// Time between two tries.
     pub retry: Duration,
 }
 
-/// A third of client-go's 15, 10 and 2 s: requests that are held while nobody
-/// leads wait for as long, and one small write a second is what it costs.
+/// A third of client-go's 15, 10 and 2 s, because held requests may wait while no proxy leads.
+/// The cost is one small write a second.
 pub const TIMES: Times = Times {
     lease: Duration::from_secs(5),
     renew: Duration::from_secs(3),
     retry: Duration::from_secs(1),
 };
 
-/// What a Lease says.
+/// The content of a Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseRecord {
-    /// Who holds it; empty: nobody.
+    /// The holder's name; empty: no holder.
     pub holder: String,
-    /// For how long, from the last change.
+    /// How long it is held after the last change.
     pub duration: Duration,
-    /// Differs after each write of the holder's.
+    /// A stamp that differs after each write.
     pub stamp: String,
 }
 
-/// What to do with the Lease that was seen last.
+/// What to do with the Lease as it was last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There is none: make it.
+    /// It does not exist: create it.
     Create,
-    /// It is free: put our name in.
+    /// It is free: write our name into it.
     TakeOver,
-    /// It is ours: write it again.
+    /// We hold it: renew it.
     Renew,
-    /// It is another's.
+    /// Another proxy holds it.
     Wait,
 }
 
-/// One proxy's view of the Lease, and its part in the election.
+/// One proxy's state in the election.
 #[derive(Clone, Debug)]
 pub struct Election {
     me: String,
     times: Times,
-    /// The Lease, and when it was first seen like that.
+    /// The last seen Lease, and when this content was first seen.
     seen: Option<(LeaseRecord, Nanos)>,
-    /// When the last write that succeeded was sent.
+    /// When our last successful write was sent.
     renewed: Option<Nanos>,
 }
 
 impl Election {
-    /// A candidate under a name that nobody else has.
+    /// A candidate with the name `me`, which no other proxy may have.
     #[must_use]
     pub fn new(me: String, times: Times) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl Election {
         &self.me
     }
 
-    /// The Lease says this now; `None`: there is none.
+    /// Takes the Lease as it was read; `None`: it does not exist.
     pub fn saw(&mut self, found: Option<LeaseRecord>, now: Nanos) {
         if found.as_ref().is_none_or(|record| record.holder != self.me) {
             self.renewed = None;
@@ -102,7 +102,7 @@ impl Election {
         });
     }
 
-    /// What may be done about it.
+    /// What to do now.
     #[must_use]
     pub fn step(&self, now: Nanos) -> Step {
         match &self.seen {
@@ -114,25 +114,25 @@ impl Election {
         }
     }
 
-    /// The write that was sent at `sent` succeeded, and the Lease says `record`.
+    /// Takes the result `record` of a successful write that was sent at `sent`.
     pub fn wrote(&mut self, record: LeaseRecord, sent: Nanos) {
         self.renewed = (record.holder == self.me).then_some(sent);
         self.seen = Some((record, sent));
     }
 
-    /// Until when we lead, unless a write succeeds; `None`: we do not.
+    /// Until when we lead without a further write; `None`: we do not lead.
     #[must_use]
     pub fn until(&self) -> Option<Nanos> {
         self.renewed.map(|renewed| renewed + self.times.renew)
     }
 
-    /// Whether we lead.
+    /// Whether we lead at `now`.
     #[must_use]
     pub fn leads(&self, now: Nanos) -> bool {
         self.until().is_some_and(|until| now < until)
     }
 
-    /// Who holds the Lease, as far as is known.
+    /// The holder in the last seen Lease; `None`: no holder.
     #[must_use]
     pub fn holder(&self) -> Option<&str> {
         let (record, _) = self.seen.as_ref()?;

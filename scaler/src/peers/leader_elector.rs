@@ -1,4 +1,4 @@
-//! Stands for [`election`](super::election): reads and writes the Lease.
+//! Takes part in the [`election`](super::election): reads and writes the Lease.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -33,10 +33,11 @@ use crate::{
     },
 };
 
-/// To leave the Lease to others at the end.
+/// Time limit for the release of the Lease at the end.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// A proxy among others in a cluster: it hears who they are, and may be elected.
+/// The handle of this proxy's part in the group: a task that discovers the others, and a task
+/// that takes part in the election.
 pub(crate) struct LeaderElector {
     resigned: watch::Sender<bool>,
     now: Arc<Notify>,
@@ -45,7 +46,7 @@ pub(crate) struct LeaderElector {
 }
 
 impl LeaderElector {
-    /// Begins. Needs a tokio runtime around it.
+    /// Starts both tasks. Needs a tokio runtime around it.
     pub(crate) fn start(
         instance: &str,
         peers: &Peers,
@@ -73,20 +74,20 @@ impl LeaderElector {
         }
     }
 
-    /// Leads no more, and never again.
+    /// Stops leading, for good.
     pub(crate) fn resign(&self) {
         self.resigned.send_replace(true);
     }
 
-    /// The Lease may be free: it is looked at now.
+    /// Looks at the Lease now, because it may be free.
     pub(crate) fn try_now(&self) {
         self.now.notify_one();
     }
 
-    /// Resigns; returns when the Lease is free for others, or cannot be left.
+    /// Stops leading, and returns when the Lease is released or could not be released.
     pub(crate) async fn leave(mut self) {
         self.resign();
-        // If it is not told in time, it is free once its duration is over.
+        // Without a release in time, the Lease is free once its duration is over.
         let _ = timeout(LEAVE, &mut self.stands).await;
     }
 }
@@ -98,7 +99,7 @@ impl Drop for LeaderElector {
     }
 }
 
-/// For people: which proxy it is. In a pod, its name.
+/// A name of this proxy for people: the pod's name, if it runs in one.
 fn host() -> String {
     let name = nix::unistd::gethostname().unwrap_or_default();
     name.to_string_lossy().into_owned()
@@ -108,13 +109,13 @@ struct ElectionTask {
     cluster: Arc<Cluster>,
     peers: Peers,
     election: Election,
-    /// As it was read or written last.
+    /// The Lease as it was last read or written.
     lease: Option<Lease>,
-    /// What was told of it last.
+    /// The role that was last sent.
     role: Role,
     leader: Option<String>,
     trouble: Option<String>,
-    /// Since when we may not do what it takes.
+    /// Since when a permission is missing.
     forbidden: Option<Nanos>,
     events: mpsc::UnboundedSender<MembershipEvent>,
 }
@@ -136,19 +137,19 @@ impl ElectionTask {
                 _ = resignation.wait_for(|&resigned| resigned) => break,
                 () = reached(end) => {}
                 () = now.notified() => {}
-                // Spread, so that not all of them write at once.
+                // Jittered, so that proxies do not write at the same time.
                 () = sleep(TIMES.retry.mul_f64(1.0 + 0.2 * fastrand::f64())) => {}
             }
             self.tell();
         }
         if self.election.leads(Nanos::now()) {
-            // First of all, we ask for nothing any more. The others are told when
-            // they can do something about it: once the Lease is free.
+            // First, this proxy stops asking for replicas. Others learn of it only once the Lease
+            // is free, when they can act on it.
             self.send(MembershipEvent::Releasing);
             self.set_role(Role::Follows, None);
             if let Err(failure) = self.release().await {
                 tracing::warn!(
-                    "the Lease stays ours until it expires: {}",
+                    "cannot release the leader's Lease; the next leader takes over when it expires: {}",
                     self.explain(failure, "update")
                 );
             }
@@ -156,20 +157,20 @@ impl ElectionTask {
         }
     }
 
-    /// When we lead no more, if we do.
+    /// When we stop leading, if we lead now.
     fn end(&self) -> Option<Nanos> {
         let now = Nanos::now();
         self.election.until().filter(|&until| now < until)
     }
 
-    /// One look at the Lease, and a write if there is one to be made.
+    /// Reads the Lease, and writes it if needed.
     async fn attempt(&mut self) {
         let tried = timeout(TIMES.renew, self.look_and_write()).await;
         let tried = tried.unwrap_or_else(|_| {
-            let why = format!("no answer within {} s", TIMES.renew.as_secs());
+            let why = format!("no response within {} s", TIMES.renew.as_secs());
             Err((ApiError::Unreachable(why), "get"))
         });
-        // It is said of all that it keeps us from.
+        // Outages are logged once for all clients of the API server.
         let outage = matches!(&tried, Err((failure, _)) if failure.outage().is_some());
         let error = tried
             .err()
@@ -180,9 +181,9 @@ impl ElectionTask {
         let why = error.map(|error| error.to_string());
         if why != self.trouble {
             match &why {
-                Some(why) if outage => tracing::debug!("cannot be elected: {why}"),
-                Some(why) => tracing::warn!("cannot be elected: {why}"),
-                None => tracing::debug!("can be elected again"),
+                Some(why) if outage => tracing::debug!("this proxy cannot be elected leader: {why}"),
+                Some(why) => tracing::warn!("this proxy cannot be elected leader: {why}"),
+                None => tracing::debug!("this proxy can be elected leader again"),
             }
             self.trouble.clone_from(&why);
             self.send(MembershipEvent::Trouble {
@@ -192,7 +193,7 @@ impl ElectionTask {
         }
     }
 
-    /// Whether `error` is a missing permission that may still come.
+    /// Whether `error` is a missing permission that has not lasted for [`SETTLING`].
     fn is_settling(&mut self, error: Option<&ScaleError>) -> bool {
         let Some(ScaleError::Forbidden(_)) = error else {
             self.forbidden = None;
@@ -203,7 +204,7 @@ impl ElectionTask {
     }
 
     async fn look_and_write(&mut self) -> Result<(), (ApiError, &'static str)> {
-        // Who leads writes what it wrote before, and need not look first.
+        // A leader updates its own last write and need not read first.
         if !self.election.leads(Nanos::now()) {
             self.look().await.map_err(|failure| (failure, "get"))?;
         }
@@ -214,7 +215,7 @@ impl ElectionTask {
             Step::TakeOver | Step::Renew => ("update", self.write(Method::PUT, step).await),
         };
         match written {
-            // Somebody else wrote it, or removed it, since it was looked at.
+            // Somebody else has written or deleted the Lease since it was read.
             Err(ApiError::Status {
                 code: 404 | 409, ..
             }) => self.look().await.map_err(|failure| (failure, "get")),
@@ -246,8 +247,8 @@ impl ElectionTask {
         Ok(())
     }
 
-    /// The Lease as it says that it is ours. It has the version that was read, so
-    /// that the write fails if somebody else's came between.
+    /// The Lease with our name. It has the version that was read, so that the write fails if
+    /// somebody else has written since.
     fn ours(&self, step: Step) -> Lease {
         let now = MicroTime(Timestamp::now());
         let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
@@ -269,9 +270,9 @@ impl ElectionTask {
         lease
     }
 
-    /// Leaves the Lease without a holder.
+    /// Removes our name from the Lease, if it is in it.
     async fn release(&mut self) -> Result<(), ApiError> {
-        // A write may have been given up on its way.
+        // Read first: an aborted write may have reached the API server.
         self.look().await?;
         let ours = self.election.holder() == Some(self.election.me());
         let Some(mut lease) = self.lease.clone().filter(|_| ours) else {
@@ -331,7 +332,7 @@ impl ElectionTask {
         scale_error(failure, &action)
     }
 
-    /// Says what has changed.
+    /// Sends the role if it has changed, and logs it.
     fn tell(&mut self) {
         let role = if self.election.leads(Nanos::now()) {
             Role::Leads
@@ -346,21 +347,21 @@ impl ElectionTask {
             return;
         }
         match (role, &leader) {
-            (Role::Leads, _) => tracing::info!("leads: asks for replicas from now on"),
+            (Role::Leads, _) => tracing::info!("this proxy leads: it asks for replicas"),
             (Role::Follows, Some(leader)) => tracing::info!(leader, "follows"),
-            (Role::Follows, None) => tracing::info!("follows: nobody leads"),
+            (Role::Follows, None) => tracing::info!("this proxy follows: no proxy leads now"),
         }
         (self.role, self.leader) = (role, leader.clone());
         self.send(MembershipEvent::Elected { role, leader });
     }
 
     fn send(&self, event: MembershipEvent) {
-        // Who reads them outlives us.
+        // Cannot fail: the receiver outlives this task.
         let _ = self.events.send(event);
     }
 }
 
-/// Sleeps until `end`, for ever if there is none.
+/// Sleeps until `end`; for ever without one.
 async fn reached(end: Option<Nanos>) {
     match end {
         Some(end) => sleep(end.since(Nanos::now())).await,

@@ -1,9 +1,9 @@
-//! Several proxies as one.
+//! Lets several proxies act as one.
 //!
-//! Every proxy publishes its ledgers' counts ([`counts_update`], [`publisher`]) and adds up
-//! those of the others ([`subscription`], [`peer_counts`]), so that all decide from the
-//! same counts. The leader, by [`election`], asks for replicas. The followers decide as
-//! well, but ask for nothing: when a leader is lost, the next one knows all that it knew.
+//! Every proxy publishes its ledgers' counts ([`counts_update`], [`publisher`]) and adds up those
+//! of the others ([`subscription`], [`peer_counts`]), so that all decide from the same counts.
+//! The elected leader ([`election`]) asks for replicas. The followers also evaluate, but send no
+//! scale requests: if the leader is lost, the next one has the same history.
 //!
 //! The EndpointSlices of a Service list the proxies. A proxy recognises itself among them
 //! by its instance.
@@ -29,58 +29,59 @@ use self::counts_update::CountsUpdate;
 pub(crate) use self::leader_elector::LeaderElector;
 use crate::clock::Nanos;
 
-/// What a proxy does about replicas.
+/// A proxy's role in the group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// It asks for them. So does one that is alone.
+    /// It asks for replicas. A proxy that is alone leads.
     Leads,
-    /// It knows what it would ask for.
+    /// It evaluates, and sends no scale requests.
     #[default]
     Follows,
 }
 
-/// What happens among proxies.
+/// An event in the group of proxies.
 #[derive(Debug)]
 pub(crate) enum MembershipEvent {
-    /// These are listed now, ourselves probably among them.
+    /// The EndpointSlices list these addresses, usually this proxy's among them.
     Listed(BTreeSet<SocketAddr>),
-    /// One said something.
+    /// An update has arrived from `address`, at the time `at`.
     Update {
         address: SocketAddr,
         update: CountsUpdate,
         at: Nanos,
     },
-    /// One is not connected of any more.
+    /// The connection to a proxy is lost.
     Lost { address: SocketAddr },
-    /// We lead, or somebody else does.
+    /// The role of this proxy, or the leader, has changed.
     Elected { role: Role, leader: Option<String> },
-    /// We lead no more, and the Lease is still to be released: until then nobody
-    /// else can be elected, and there is no use in saying so.
+    /// This proxy has stopped leading and is about to release the Lease. Others learn of it after
+    /// the release, because no other proxy can be elected before.
     Releasing,
-    /// The Lease is free for others, or stays ours until it expires.
+    /// The Lease is released, or could not be released and will expire.
     Released,
-    /// What keeps us from the others, or from leading; `None`: no more.
+    /// What prevents this proxy from finding the others or from being elected; `None`: nothing
+    /// any more.
     Trouble {
         of: TroubleSource,
         why: Option<String>,
     },
 }
 
-/// Where trouble is.
+/// The part that has trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TroubleSource {
-    /// With the list of proxies.
+    /// The list of proxies.
     List,
-    /// With the election.
+    /// The election.
     Election,
 }
 
-/// Those who are listened to: all that are listed, and who is not listed any
-/// more as long as it is connected.
+/// The subscriptions to other proxies: to all that are listed, and to those no longer listed
+/// while they are connected.
 pub(crate) struct Subscriptions {
     events: mpsc::UnboundedSender<MembershipEvent>,
     listed: BTreeSet<SocketAddr>,
-    /// Our own addresses.
+    /// This proxy's own addresses.
     own: BTreeSet<SocketAddr>,
     others: BTreeMap<SocketAddr, Subscription>,
 }
@@ -102,12 +103,12 @@ impl Subscriptions {
         }
     }
 
-    /// Those that are listed.
+    /// The addresses that are listed.
     pub(crate) fn listed(&self) -> &BTreeSet<SocketAddr> {
         &self.listed
     }
 
-    /// From now on exactly these are listed.
+    /// Takes the new list of addresses.
     pub(crate) fn list(&mut self, addresses: BTreeSet<SocketAddr>) {
         self.own.retain(|address| addresses.contains(address));
         self.others
@@ -121,7 +122,7 @@ impl Subscriptions {
         self.listed = addresses;
     }
 
-    /// Those that are listed and not connected.
+    /// The addresses that are listed and not connected.
     pub(crate) fn unreachable(&self) -> Vec<SocketAddr> {
         let silent = self
             .others
@@ -130,14 +131,14 @@ impl Subscriptions {
         silent.map(|(&address, _)| address).collect()
     }
 
-    /// A line came from there.
+    /// Notes that an update has come from `address`.
     pub(crate) fn connected(&mut self, address: SocketAddr) {
         if let Some(listener) = self.others.get_mut(&address) {
             listener.connected = true;
         }
     }
 
-    /// No more lines come from there.
+    /// Notes that the connection to `address` is lost.
     pub(crate) fn lost(&mut self, address: SocketAddr) {
         if let Some(listener) = self.others.get_mut(&address) {
             listener.connected = false;
@@ -147,7 +148,7 @@ impl Subscriptions {
         }
     }
 
-    /// That is ourselves.
+    /// Unsubscribes from `address`: it is this proxy's own.
     pub(crate) fn leave(&mut self, address: SocketAddr) {
         self.others.remove(&address);
         self.own.insert(address);

@@ -1,27 +1,25 @@
-//! The counts of all other proxies, added up as one ledger's. Pure: updates and the time
-//! come from the caller.
+//! Adds up the counts of all other proxies like those of one ledger. Pure: the caller passes
+//! updates and the time.
 //!
-//! A proxy is a shard of one large ledger, seen a moment ago. Its totals, with
-//! the in_flight_integral put on our clock, are its *part*; parts are added as shards are. As
-//! a part has its in-flight, the integral of the sum goes on between two lines
-//! as it does between two events of a ledger.
+//! A proxy is like a shard of one large ledger, seen a moment ago. Its totals, with the integrals
+//! converted to our clock, are its *part*. Parts are added like shards. Between two updates of a
+//! part its in-flight is constant, so the integral of the sum is known at any time.
 //!
 //! # Rules
 //!
-//! 1. A proxy's last update holds until its next one, also while it is *lost*, that is,
+//! 1. A proxy's last update is valid until its next one, even while the proxy is *lost*, that is,
 //!    not connected.
-//! 2. A lost proxy's requests count as ended once its address answers as another
-//!    instance, or has left the EndpointSlices, or after [`KEPT`]. A proxy that left
-//!    the EndpointSlices still counts while it is connected.
-//! 3. `arrived` and `completed` of the sum never go back: what a proxy has
-//!    counted stays in them when it has gone.
-//! 4. A change that is not progress on a line that was heard without a break (a
-//!    proxy joins, comes back, starts anew, is given up) is *correction*: it makes
-//!    the sum right, and nothing of it is taken to have happened just then. Who
-//!    keeps a history enters it there too ([`Signals::correct`]).
+//! 2. A lost proxy's requests count as completed once its address answers as another instance, or
+//!    has left the EndpointSlices, or after [`KEPT`]. A proxy that left the EndpointSlices still
+//!    counts while it is connected.
+//! 3. `arrived` and `completed` of the sum never decrease: the counts of a proxy that has gone
+//!    stay in them.
+//! 4. A change that is not progress on an unbroken connection is a *correction*: a proxy joins,
+//!    comes back, restarts, or is given up. It makes the sum right, and must not look as if it
+//!    had just happened. So histories are corrected too ([`Signals::correct`]).
 //!
-//! So the sum's in-flight is never below what is inside, as far as it was said;
-//! and no join, loss or return looks like a burst.
+//! So the sum's in-flight is never below the requests that proxies have reported, and no join,
+//! loss or return looks like a burst.
 //!
 //! [`Signals::correct`]: crate::signals::Signals::correct
 
@@ -34,56 +32,55 @@ use std::{
 use super::counts_update::{Counts, CountsUpdate, LeftToOthers};
 use crate::{clock::Nanos, ledger::Reading};
 
-/// How long the requests of a lost proxy count: as long as replicas are kept steady by
-/// default.
+/// How long the requests of a lost proxy count: the default stability time of replicas.
 pub const KEPT: Duration = Duration::from_secs(60);
 
 /// The counts of all other proxies.
 #[derive(Debug)]
 pub struct PeerCounts {
-    /// Our own instance, which is no peer.
+    /// Our own instance, whose updates are ignored.
     own: String,
     /// By instance.
     peers: BTreeMap<String, Peer>,
-    /// By model: what those have counted that are gone. All of it completed.
+    /// By model: the counts of proxies that have gone, all of them completed.
     retired: BTreeMap<String, Reading>,
     changes: BTreeMap<String, CountsChange>,
 }
 
-/// How the sum of a model has changed.
+/// A change of a model's sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CountsChange {
-    /// What of it is not progress.
+    /// The part of the change that is a correction (rule 4).
     pub correction: Reading,
-    /// What the proxy that leads asks for, where it said so.
+    /// The count that the leader asks for, if it has reported it.
     pub desired: Option<u32>,
-    /// That it leaves the count to somebody else, where it said so.
+    /// That the leader leaves the count alone, if it has reported it.
     pub left_to_others: Option<LeftToOthers>,
 }
 
-/// What became of a line.
+/// The result of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateResult {
-    /// It counts.
+    /// It was added.
     Counted,
-    /// It counts; and who said it led before, and leads no more.
+    /// It was added, and its sender has stopped leading.
     StepsDown,
-    /// That is ourselves.
+    /// It is our own.
     Own,
-    /// The instance is heard at another address already.
+    /// The instance is connected at another address already.
     Duplicate,
-    /// Its address or a later line has overtaken it.
+    /// A later update has arrived before it.
     Stale,
 }
 
-/// A peer, to be listed.
+/// A peer, as the admin address lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Its instance.
     pub instance: String,
-    /// Where it is heard.
+    /// Its admin address.
     pub address: SocketAddr,
-    /// Since when nothing is heard of it.
+    /// Since when it is lost; `None`: it is connected.
     pub lost: Option<Nanos>,
     /// Whether it leads.
     pub leads: bool,
@@ -92,7 +89,7 @@ pub struct PeerStatus {
 #[derive(Debug)]
 struct Peer {
     address: SocketAddr,
-    /// On its own clock.
+    /// The time of its last update, on its own clock.
     at: u64,
     lost: Option<Nanos>,
     leads: bool,
@@ -100,18 +97,18 @@ struct Peer {
     accounts: BTreeMap<String, Account>,
 }
 
-/// What a proxy said of a model.
+/// A proxy's last counts of a model.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     ledger: u64,
     part: Reading,
-    /// The integrals when it was said.
+    /// The integral at the time of the update; so is `held_ns`.
     request_ns: u64,
     held_ns: u64,
 }
 
 impl PeerCounts {
-    /// None yet.
+    /// No peers. `own` is this proxy's instance.
     #[must_use]
     pub fn new(own: String) -> Self {
         Self {
@@ -122,8 +119,8 @@ impl PeerCounts {
         }
     }
 
-    /// `line` came from `address` at `now`.
-    pub fn heard(&mut self, address: SocketAddr, update: CountsUpdate, now: Nanos) -> UpdateResult {
+    /// Adds an update that came from `address` at `now`.
+    pub fn apply(&mut self, address: SocketAddr, update: CountsUpdate, now: Nanos) -> UpdateResult {
         if update.instance == self.own {
             return UpdateResult::Own;
         }
@@ -139,7 +136,7 @@ impl PeerCounts {
         let peer = self.peers.entry(update.instance).or_insert_with(|| Peer {
             address,
             at: update.at,
-            // Nothing was heard of it before.
+            // Its first update is a correction, as after a loss.
             lost: Some(now),
             leads: false,
             accounts: BTreeMap::new(),
@@ -149,7 +146,7 @@ impl PeerCounts {
         (peer.address, peer.at, peer.leads) = (address, update.at, update.leads);
         let mut models = update.models;
         if !unbroken {
-            // A first line has all there is.
+            // The first line of a connection has all models: others are gone.
             for model in peer.accounts.keys() {
                 models.entry(model.clone()).or_default();
             }
@@ -185,7 +182,7 @@ impl PeerCounts {
         }
     }
 
-    /// Nobody hears from `address` any more.
+    /// Notes that the connection to `address` is lost.
     pub fn lost(&mut self, address: SocketAddr, now: Nanos) {
         let at_it = |peer: &&mut Peer| peer.address == address;
         for peer in self.peers.values_mut().filter(at_it) {
@@ -194,12 +191,12 @@ impl PeerCounts {
         }
     }
 
-    /// Exactly these addresses are listed.
+    /// Takes the listed addresses.
     pub fn listed(&mut self, addresses: &BTreeSet<SocketAddr>) {
         self.retire_where(|_, peer| peer.lost.is_some() && !addresses.contains(&peer.address));
     }
 
-    /// Time passes. Call it every second or so.
+    /// Gives up proxies that are lost for [`KEPT`]. Call it about every second.
     pub fn pass(&mut self, now: Nanos) {
         self.retire_where(|_, peer| peer.lost.is_some_and(|lost| now.since(lost) >= KEPT));
     }
@@ -209,7 +206,8 @@ impl PeerCounts {
         std::mem::take(&mut self.changes)
     }
 
-    /// All others' counts of a model, to be added to a reading of our own ledger.
+    /// The sum of all other proxies' counts of a model, to be added to a reading of our own
+    /// ledger.
     #[must_use]
     pub fn total(&self, model: &str) -> Reading {
         let retired = self.retired.get(model).copied().unwrap_or_default();
@@ -219,19 +217,19 @@ impl PeerCounts {
             .fold(retired, |sum, account| sum.plus(&account.part))
     }
 
-    /// How many peers there are, the lost ones among them.
+    /// How many peers there are, lost ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.peers.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no peers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
 
-    /// Every peer.
+    /// The peers, as the admin address lists them.
     pub fn views(&self) -> impl Iterator<Item = PeerStatus> {
         self.peers.iter().map(|(instance, peer)| PeerStatus {
             instance: instance.clone(),
@@ -241,7 +239,7 @@ impl PeerCounts {
         })
     }
 
-    /// Rules 2 and 3.
+    /// Gives up the peers for which `gone` holds: rules 2 and 3.
     fn retire_where(&mut self, gone: impl Fn(&String, &Peer) -> bool) {
         let (retired, changes) = (&mut self.retired, &mut self.changes);
         self.peers.retain(|instance, peer| {
@@ -255,8 +253,7 @@ impl PeerCounts {
     }
 }
 
-/// Moves what `account` counted to those that are gone; returns by how much that
-/// changes the sum.
+/// Moves the counts of `account` to `retired`, as completed. Returns the change of the sum.
 fn retire(retired: &mut BTreeMap<String, Reading>, model: &str, account: &Account) -> Reading {
     let rest = account.retired();
     let sum = retired.entry(model.to_owned()).or_default();
@@ -267,9 +264,9 @@ fn retire(retired: &mut BTreeMap<String, Reading>, model: &str, account: &Accoun
 // === impl Account ===
 
 impl Account {
-    /// `before`: what the same proxy said last.
+    /// An account of `counts` received at `now`. `before` is the same proxy's last one.
     fn new(counts: &Counts, before: Option<&Self>, now: Nanos) -> Self {
-        // What a proxy does not say goes on as it was.
+        // Without `held_ns`, the number held is taken as constant since the last update.
         let held_ns = counts.held_ns.unwrap_or_else(|| {
             before.map_or(0, |before| {
                 Reading {
@@ -286,7 +283,7 @@ impl Account {
                 at: Nanos::default(),
                 arrived: counts.arrived,
                 completed: counts.completed,
-                // So that `Reading::integral` is `request_ns` at `now`.
+                // Chosen so that `Reading::integral` is `request_ns` at `now`.
                 in_flight_integral: counts
                     .request_ns
                     .wrapping_sub(in_flight.wrapping_mul(now.0)),
@@ -298,7 +295,7 @@ impl Account {
         }
     }
 
-    /// What stays of it: all that came has gone, and the integral stands still.
+    /// What stays of it: all requests completed, and a constant integral.
     fn retired(&self) -> Reading {
         Reading {
             completed: self.part.arrived,

@@ -1,5 +1,4 @@
-//! Where the scaler lays out what other proxies are to be told, and who listens
-//! takes it from.
+//! Publishes this proxy's counts: the scaler sets the state, and each listener gets its changes.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,33 +13,33 @@ use super::{
 };
 use crate::clock::Nanos;
 
-/// A listener hears something at least this often.
+/// A listener gets a line at least this often.
 const ALIVE: Duration = Duration::from_secs(1);
-/// Who does not take the last line for so long is not waited for.
+/// How long to wait at the end for listeners to take the last line.
 const GOOD_BYE: Duration = Duration::from_millis(500);
 
-/// What is state: whole each time.
+/// The complete published state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct PublishedState {
     role: Role,
     models: BTreeMap<String, Counts>,
 }
 
-/// Clones tell the same.
+/// The publisher of this proxy's counts. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct CountsPublisher {
     instance: Arc<str>,
-    /// `None`: it has told all.
+    /// `None`: the proxy has stopped.
     state: watch::Sender<Option<Arc<PublishedState>>>,
 }
 
-/// What one listener gets.
+/// The stream of updates for one listener.
 #[derive(Debug)]
 pub struct CountsUpdates {
     instance: Arc<str>,
     state: watch::Receiver<Option<Arc<PublishedState>>>,
     encoder: DeltaEncoder,
-    /// What was said of leading; `None`: nothing was said yet.
+    /// The role in the last line; `None`: before the first line.
     role: Option<Role>,
     over: bool,
 }
@@ -48,7 +47,7 @@ pub struct CountsUpdates {
 // === impl CountsPublisher ===
 
 impl Default for CountsPublisher {
-    /// Under a name that no other start of any proxy has.
+    /// A publisher with a new instance name.
     fn default() -> Self {
         Self {
             instance: format!("{:016x}", fastrand::Rng::new().u64(..)).into(),
@@ -58,13 +57,13 @@ impl Default for CountsPublisher {
 }
 
 impl CountsPublisher {
-    /// The name of this start of this proxy.
+    /// This proxy's instance name, new at each start.
     #[must_use]
     pub fn instance(&self) -> &str {
         &self.instance
     }
 
-    /// CountsUpdates from now on.
+    /// A stream of updates, which begins with all models.
     #[must_use]
     pub fn subscribe(&self) -> CountsUpdates {
         CountsUpdates {
@@ -76,14 +75,14 @@ impl CountsPublisher {
         }
     }
 
-    /// All listeners are told of this now, if it is news.
+    /// Sets the state. Listeners get what has changed at once.
     pub(crate) fn publish(&self, role: Role, models: BTreeMap<String, Counts>) {
         self.state
             .send_replace(Some(Arc::new(PublishedState { role, models })));
     }
 
-    /// Says good-bye: nothing is served here any more. Returns when all who
-    /// listen have heard it, or do not want to.
+    /// Ends all streams with a last line without models. Returns when all listeners have taken
+    /// it, or after [`GOOD_BYE`].
     pub(crate) async fn end(&self) {
         self.state.send_replace(None);
         let _ = timeout(GOOD_BYE, self.state.closed()).await;
@@ -93,15 +92,15 @@ impl CountsPublisher {
 // === impl CountsUpdates ===
 
 impl CountsUpdates {
-    /// The next line: at once when there is something to say, or else when it is
-    /// time to say that all is as it was. `None`: that was the last one.
+    /// The next line: at once if something has changed, else after [`ALIVE`] a line without
+    /// changes. `None`: the stream has ended.
     pub async fn next(&mut self) -> Option<CountsUpdate> {
         if self.over {
             return None;
         }
         let alive = Instant::now() + ALIVE;
         loop {
-            // The first line is said at once.
+            // The first line is sent at once.
             if self.role.is_some() {
                 match timeout_at(alive, self.state.changed()).await {
                     Ok(Ok(())) => {}
@@ -144,7 +143,7 @@ mod tests {
             (publisher.instance(), false)
         );
         let start = Instant::now();
-        // PublishedState again, and no news.
+        // The same state again changes nothing.
         publisher.publish(Role::Follows, BTreeMap::new());
         assert!(lines.next().await.unwrap().models.is_empty());
         assert_eq!(start.elapsed(), ALIVE);

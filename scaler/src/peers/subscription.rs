@@ -1,5 +1,5 @@
-//! Listens to another proxy: `GET /ledgers` on its admin address, again and
-//! again, for as long as it is listed.
+//! Subscribes to another proxy's counts: `GET /ledgers` on its admin address. Reconnects after a
+//! failure.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,22 +21,22 @@ use tokio::{
 use super::{MembershipEvent, counts_update::CountsUpdate};
 use crate::clock::Nanos;
 
-/// Nothing connected for this long: it is lost. A line comes each second.
+/// A proxy that sends nothing for this long is lost. It should send a line each second.
 const SILENCE: Duration = Duration::from_secs(3);
-/// To connect, and to get the head of an answer.
+/// Time limit for the connection and the response's head.
 const CONNECT: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// The most that one line may have; a model takes some 150 bytes.
+/// Longest line, in bytes; a model takes some 150 of them.
 const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
-/// Tells `events` what the proxy at `address` says, until nobody wants to know.
+/// Sends the updates of the proxy at `address` to `events`, until its receiver is dropped.
 pub(super) async fn subscribe(address: SocketAddr, events: mpsc::UnboundedSender<MembershipEvent>) {
     let mut wait = FIRST_WAIT;
     let mut said = None;
     loop {
         let mut connected = false;
-        let Err(why) = hear(address, &events, &mut connected).await else {
+        let Err(why) = receive(address, &events, &mut connected).await else {
             return;
         };
         if connected {
@@ -46,7 +46,7 @@ pub(super) async fn subscribe(address: SocketAddr, events: mpsc::UnboundedSender
             }
         }
         if connected || said.as_ref() != Some(&why) {
-            tracing::warn!(peer = %address, "not connected of: {why}");
+            tracing::warn!(peer = %address, "no counts from another proxy: {why}");
             said = Some(why);
         }
         sleep(wait.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
@@ -54,22 +54,23 @@ pub(super) async fn subscribe(address: SocketAddr, events: mpsc::UnboundedSender
     }
 }
 
-/// Returns `Ok` when nobody listens to `events`, or why there is no more to hear.
-async fn hear(
+/// Receives updates over one connection. Returns `Ok` if the receiver of `events` is dropped, or
+/// why the connection has ended.
+async fn receive(
     address: SocketAddr,
     events: &mpsc::UnboundedSender<MembershipEvent>,
     connected: &mut bool,
 ) -> Result<(), String> {
     let asked = timeout(CONNECT, ask(address));
-    let slow = |_| format!("no answer within {} s", CONNECT.as_secs());
+    let slow = |_| format!("no response within {} s", CONNECT.as_secs());
     let mut body = asked.await.map_err(slow)??.into_body();
     let mut rest = BytesMut::new();
     loop {
-        let silent = |_| format!("nothing for {} s", SILENCE.as_secs());
+        let silent = |_| format!("it has sent nothing for {} s", SILENCE.as_secs());
         let Some(frame) = timeout(SILENCE, body.frame()).await.map_err(silent)? else {
-            return Err("it ended".into());
+            return Err("it has closed the stream".into());
         };
-        let frame = frame.map_err(|e| format!("the connection broke: {e}"))?;
+        let frame = frame.map_err(|e| format!("the connection has failed: {e}"))?;
         rest.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
             let update = CountsUpdate::parse(&rest[..end]).map_err(|e| e.to_string())?;
@@ -90,7 +91,7 @@ async fn hear(
             }
         }
         if rest.len() > LONGEST_LINE {
-            return Err(format!("a line of more than {LONGEST_LINE} bytes"));
+            return Err(format!("it has sent a line of more than {LONGEST_LINE} bytes"));
         }
     }
 }
@@ -102,18 +103,18 @@ async fn ask(address: SocketAddr) -> Result<Response<Incoming>, String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| e.to_string())?;
-    // It ends when the answer's body is dropped.
+    // Ends when the response's body is dropped.
     tokio::spawn(connection);
     let request = Request::get("/ledgers")
         .header(HOST, address.to_string())
         .body(Empty::<Bytes>::new())
         .map_err(|e| e.to_string())?;
     let response = sender.send_request(request).await;
-    let response = response.map_err(|e| format!("no answer: {e}"))?;
+    let response = response.map_err(|e| format!("no response: {e}"))?;
     if response.status().is_success() {
         return Ok(response);
     }
-    Err(format!("/ledgers answered {}", response.status()))
+    Err(format!("GET /ledgers answered {}; expected 200 from a Tailback on its admin address", response.status()))
 }
 
 #[cfg(test)]
@@ -124,7 +125,7 @@ mod tests {
         net::TcpListener,
     };
 
-    /// What is told of a proxy that answers each connection with one of `answers`.
+    /// The events from a proxy that answers each connection with one of `answers`.
     async fn told(answers: &'static [&'static str]) -> Vec<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

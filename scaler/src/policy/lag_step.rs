@@ -1,14 +1,14 @@
-//! `lag-step`: the rules Seldon Core 2 documents, for those who move from it.
+//! `lag-step`: the documented rules of Seldon Core 2, for users who migrate from it.
 //!
 //! Source: Seldon Core 2 documentation, "Autoscaling of models":
 //!
-//! 1. scale up by one when the inference lag of the replicas reaches the threshold;
-//! 2. scale down by one when the model has not been used for the inactive time;
-//! 3. only if the model is stable and available: nothing starting or missing;
-//! 4. never below one replica. (Where there is none, as with `minReplicas: 0` or
-//!    a workload that was found at zero, the first request starts one.)
+//! 1. Scale up by one when the inference lag of the replicas reaches the threshold.
+//! 2. Scale down by one when the model has not been used for the inactive time.
+//! 3. Scale only while the model is available: no replica is starting or missing.
+//! 4. Never scale below one replica. (If there is none, as with `minReplicas: 0` or a workload
+//!    that was found at zero, the first request starts one.)
 //!
-//! Bounds, stability time and capacity are the guards'.
+//! The [constraints](crate::constraints) add bounds, stability time and capacity.
 
 use super::{Observation, Policy, Recommendation, ScalingPolicy, Settings};
 use crate::decision::Reason;
@@ -31,7 +31,7 @@ impl ScalingPolicy for LagStep {
     }
 }
 
-/// One step up, one step down, or none.
+/// Recommends one step up, one step down, or none.
 fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
     let desired = seen.desired;
     let keep = |reason| Recommendation {

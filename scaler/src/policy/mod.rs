@@ -1,10 +1,10 @@
-//! Policies: how many replicas a model should have, without I/O or a clock.
+//! Policies decide how many replicas a model should have, without I/O or a clock.
 //!
-//! A [`ScalingPolicy`] sees an [`Observation`] and [`Settings`], remembers what it
-//! needs, and returns a [`Recommendation`]: a number and the reason. What may
-//! actually be done is the [`constraints`](crate::constraints)' business. The live
-//! scaler and the simulator run the same policies on different clocks; the rules of
-//! other autoscalers, for comparison, are policies too (`simulate::reference`).
+//! A [`ScalingPolicy`] gets an [`Observation`] and [`Settings`], remembers what it needs, and
+//! returns a [`Recommendation`]: a count and the reason. The [`constraints`](crate::constraints)
+//! then limit the count. The live scaler and the simulator run the same policies on different
+//! clocks; the rules of other autoscalers, for comparison, are policies too
+//! (`simulate::reference`).
 
 pub mod lag;
 pub mod lag_step;
@@ -16,30 +16,30 @@ pub use tailback_config::{Policy, RateLimit};
 pub use crate::tuning::Tuning;
 use crate::{decision::Reason, ledger::Reading, signals::Demand};
 
-/// No start is taken to hang before this.
+/// A start does not count as hanging before this time.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Rules that say how many replicas a model should have.
+/// Decides how many replicas a model should have.
 pub trait ScalingPolicy: fmt::Debug + Send {
-    /// As in manifests, on the command line and in tables.
+    /// Its name in manifests, on the command line and in tables.
     fn name(&self) -> &'static str;
 
-    /// Time between its evaluations, at most; `None`: the scaler's period.
+    /// Longest time between two of its evaluations; `None`: the scaler's period.
     fn interval(&self) -> Option<Duration> {
         None
     }
 
-    /// The count that it wants now, before the constraints.
+    /// The count that it recommends now, before the constraints.
     fn recommend(&mut self, seen: &Observation, settings: &Settings) -> Recommendation;
 
-    /// The in-flight at which it would want more than `desired` replicas, where there
-    /// are some: the data plane wakes the scaler then. `None`: it waits for its interval.
+    /// The in-flight at which it may recommend more than `desired` replicas, if `desired` is not
+    /// 0. The data plane then wakes the scaler. `None`: the next interval is early enough.
     fn wake_at(&self, _settings: &Settings, _desired: u32) -> Option<u64> {
         None
     }
 }
 
-/// The policy that a manifest names.
+/// A new policy by the name in a manifest.
 #[must_use]
 pub fn named(policy: Policy, tuning: &Tuning) -> Box<dyn ScalingPolicy> {
     match policy {
@@ -48,7 +48,7 @@ pub fn named(policy: Policy, tuning: &Tuning) -> Box<dyn ScalingPolicy> {
     }
 }
 
-/// What a policy wants, before the constraints.
+/// What a policy recommends, before the constraints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommendation {
     /// How many replicas.
@@ -57,62 +57,61 @@ pub struct Recommendation {
     pub reason: Reason,
 }
 
-/// How long a replica may take to get ready where its server does not say.
+/// How long a replica may take to become ready, if its server does not set it.
 pub const LONGEST_START: Duration = Duration::from_secs(300);
 
-/// What is known about a model at one instant.
+/// The state of a model at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// What the ledger says.
+    /// The reading of its ledger.
     pub reading: Reading,
-    /// What arrives, and what it takes.
+    /// Its demand.
     pub demand: Demand,
-    /// Replicas asked for.
+    /// The desired count of replicas.
     pub desired: u32,
-    /// The fewest that were asked for within the time of the limit upwards.
+    /// The lowest desired count within the time span of the limit upwards.
     pub lowest: u32,
-    /// The most that were asked for within the time of the limit downwards.
+    /// The highest desired count within the time span of the limit downwards.
     pub highest: u32,
-    /// Replicas that take traffic.
+    /// Replicas that take requests.
     pub ready: u32,
-    /// Replicas on their way.
+    /// Replicas that are starting.
     pub starting: u32,
-    /// For how long no more have been asked for.
+    /// How long the desired count has not gone up.
     pub unraised: Duration,
-    /// For how long replicas have been starting without one getting ready.
+    /// How long replicas have been starting without one becoming ready.
     pub stalled: Duration,
-    /// For how long demand has been watched, where replicas were found that
-    /// somebody else had asked for.
+    /// How long demand has been watched, if the replicas were found running; else `None`.
     pub watched: Option<Duration>,
-    /// For how long neither the number asked for nor the ready ones changed.
+    /// How long neither the desired count nor the ready replicas have changed.
     pub unchanged: Duration,
-    /// How long a replica takes to get ready, as measured; `None` before the first.
+    /// How long a replica takes to become ready, as measured; `None` before the first.
     pub start_up: Option<Duration>,
-    /// The most replicas the server has room for.
+    /// The largest number of replicas that the server has room for.
     pub capacity: u32,
 }
 
 impl Observation {
-    /// Requests inside now, held or forwarded.
+    /// Requests in flight, held or forwarded.
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.reading.in_flight()
     }
 
-    /// Those of them that wait for a replica.
+    /// Requests that wait for a replica.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.reading.held
     }
 
-    /// Whether the replicas on their way hang: none got ready for far longer
-    /// than a start takes.
+    /// Whether the starting replicas hang: none has become ready for far longer than a start
+    /// takes.
     #[must_use]
     pub fn hangs(&self) -> bool {
         self.stalled >= self.patience()
     }
 
-    /// How long a start may take.
+    /// How long replicas may start before they count as hanging.
     #[must_use]
     pub fn patience(&self) -> Duration {
         let start_up = self.start_up.unwrap_or_default();
@@ -120,33 +119,32 @@ impl Observation {
     }
 }
 
-/// What the user has set for a model.
+/// A model's scaling settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Whose rules.
+    /// The policy.
     pub policy: Policy,
-    /// The lag one replica may carry, at least 1.
+    /// The lag that one replica may carry; at least 1.
     pub threshold: u32,
-    /// Requests one replica serves at once, at least 1.
+    /// Requests that one replica serves at once; at least 1.
     pub slots: u32,
-    /// How long a request may wait for a replica.
+    /// How long a request may wait for a replica (the goal, not a limit).
     pub target_wait: Duration,
-    /// Unused for this long: scale down.
+    /// How long the model must be unused before it is scaled down.
     pub inactive: Duration,
-    /// How long demand must have stayed lower, and the replica set unchanged,
-    /// before replicas are taken away.
+    /// How long demand must be lower, and the replica set unchanged, before a scale-down.
     pub stability: Duration,
-    /// How long a replica may take to get ready.
+    /// How long a replica may take to become ready.
     pub start: Duration,
-    /// How fast the count may go up, and down.
+    /// How fast the count may go up; `None`: no limit.
     pub up_limit: Option<RateLimit>,
-    /// See [`up_limit`](Self::up_limit).
+    /// How fast the count may go down; `None`: no limit.
     pub down_limit: Option<RateLimit>,
-    /// Whether the count may change at all.
+    /// Whether the count may change, that is, minReplicas or maxReplicas is set.
     pub scaled: bool,
-    /// Fewest replicas.
+    /// Smallest count of replicas.
     pub min: u32,
-    /// Most replicas.
+    /// Largest count of replicas.
     pub max: u32,
 }
 
@@ -175,7 +173,7 @@ impl From<&tailback_config::Model> for Settings {
 
 #[cfg(test)]
 impl Settings {
-    /// What tests go by where they say nothing else.
+    /// Settings for tests.
     pub(crate) fn sample() -> Self {
         Self {
             policy: Policy::Lag,
@@ -194,8 +192,8 @@ impl Settings {
     }
 }
 
-/// The concurrency where there is one, and the threshold where there is none.
-/// One that somebody set below the concurrency holds as well.
+/// The model's concurrency, or the threshold if it has none. A threshold that was set below the
+/// concurrency wins.
 fn slots(model: &tailback_config::Model) -> u32 {
     let threshold = &model.scaling.lag_threshold;
     let most = match threshold.origin {

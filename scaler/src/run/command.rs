@@ -1,4 +1,4 @@
-//! What the running scaler is told, and by which handles.
+//! The commands of the running scaler.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use tokio::sync::oneshot;
 
 use crate::{ledger::Ledger, replica::Traffic, status::PauseState};
 
-/// A model to scale.
+/// A model to scale, and what connects it with the data plane.
 #[derive(Clone)]
 pub struct ModelHandle {
     /// Its configuration.
     pub model: Arc<Model>,
-    /// Its accounts. The ledger must ring [`Options::wake`](super::Options::wake).
+    /// Its ledger, which must have been made with [`Options::wake`](super::Options::wake).
     pub ledger: Arc<Ledger>,
-    /// Who is told of its replicas.
+    /// What sends requests to its replicas.
     pub traffic: Arc<dyn Traffic>,
 }
 
-/// What the scaler's loop is told.
+/// A command for the scaler's loop.
 pub(super) enum Command {
     Configure(Vec<ModelHandle>),
     Pause {
@@ -30,14 +30,14 @@ pub(super) enum Command {
     Stop(oneshot::Sender<()>),
 }
 
-/// What came of pausing or resuming a model.
+/// The result of pausing or resuming a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PauseResult {
-    /// The model is paused, or active, from now on.
+    /// The model is paused, or resumed.
     Done,
-    /// There is no such model.
+    /// The scaler has no such model.
     NoModel,
-    /// Another proxy leads and asks for replicas. Its name, if it is known.
+    /// Another proxy leads; its name, if it is known. Pausing has an effect only there.
     NotLeading(Option<String>),
     /// The scaler has stopped.
     Stopped,

@@ -38,10 +38,10 @@ use crate::{
     status::{PauseState, StatusStore},
 };
 
-/// Whether it is known what runs.
+/// Whether the replicas that run at the start have been taken over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TakenOver {
-    /// What the orchestrator has is still to be heard; nothing is asked for.
+    /// The orchestrator has not reported them yet. No scale requests until then.
     NotYet,
     Yes,
 }
@@ -50,38 +50,38 @@ pub(super) struct ModelController {
     handle: ModelHandle,
     /// The other proxies.
     others: MembershipView,
-    /// What our own ledger said at the last look.
+    /// The last reading of our own ledger.
     own: Reading,
     orchestrator: Arc<dyn Orchestrator>,
-    /// What the orchestrator said before is of a model that has gone.
+    /// Where this controller began: earlier replica sets belong to a model that has gone.
     since: Epoch,
     requester: Requester,
-    /// What was asked for last, if that is not over.
+    /// The count of the scale request that is not answered yet.
     requested: Option<u32>,
-    /// What is asked for, and not taken.
+    /// The count that was refused or failed, while it is retried.
     rejected: Option<Rejection>,
     status: StatusStore,
     set: ReplicaSet,
     scaler: ModelScaler,
     taken_over: TakenOver,
-    /// Who else changes the count.
+    /// Detects changes of the count by somebody else.
     external: ExternalChanges,
-    /// The same for other proxies.
+    /// The same, as it is published to other proxies.
     left_to_others: Option<LeftToOthers>,
     pause: PauseState,
-    /// Whether the ledger will ring when the level is reached.
+    /// Whether the ledger will send a wake-up at the level.
     armed: bool,
-    /// What was last decided with `dryRun`, which is not carried out: said once.
+    /// The last count decided under `dryRun`, so that it is recorded once.
     dry_run: Option<u32>,
-    /// What was last decided, carried out or not.
+    /// The last count that was decided, carried out or not.
     wanted: u32,
-    /// Starts that hang; said once.
+    /// Hanging starts, if there are any; logged once.
     stall: Option<Stall>,
 }
 
 impl ModelController {
-    /// Begins with what the orchestrator says there is, or else with the
-    /// configured count. Hears what the orchestrator says after `since`.
+    /// Starts with the count that the orchestrator reports, if it is the source, or else with the
+    /// configured count. Accepts the orchestrator's replica sets after `since`.
     pub(super) fn new(
         handle: ModelHandle,
         since: Epoch,
@@ -133,8 +133,8 @@ impl ModelController {
         controller
     }
 
-    /// Whether `model` has the replicas that this one has: it is run by the same
-    /// orchestrator, and is the same workload where replicas outlive us.
+    /// Whether `model` keeps this model's replicas: it has the same kind of orchestrator and, in
+    /// Kubernetes, the same workload.
     pub(super) fn same_kind(&self, model: &Model) -> bool {
         let workload = |model: &Model| model.server.kubernetes().map(|spec| spec.of(&model.name));
         let ours = &*self.handle.model;
@@ -142,7 +142,7 @@ impl ModelController {
             && workload(ours) == workload(model)
     }
 
-    /// Takes a new configuration and keeps the history.
+    /// Applies a new configuration. Replicas and history stay.
     pub(super) fn reconfigure(&mut self, handle: ModelHandle) {
         let before = mem::replace(&mut self.handle, handle);
         let asked = self.scaler.desired();
@@ -152,7 +152,7 @@ impl ModelController {
         let state_source = self.orchestrator.state_source(&self.handle.model);
         match (self.taken_over, state_source) {
             (TakenOver::NotYet, _) => {}
-            // Also where the count is the same: it must hear of a changed command.
+            // Even for the same count: the orchestrator must learn of a changed command.
             (TakenOver::Yes, StateSource::Requests) => self.ask(record, None),
             (TakenOver::Yes, StateSource::Orchestrator) if self.scaler.desired() == asked => {}
             (TakenOver::Yes, StateSource::Orchestrator) => self.ask(record, None),
@@ -161,9 +161,9 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// Adopts the count that is configured now, where it is another one than
-    /// `before` and the model is not paused. What is to be written down of it: with
-    /// `dryRun` nothing, as a record then says what was not asked for.
+    /// Adopts the configured count, if it differs from `before` and the model is not paused.
+    /// Returns the record of it; `None` with `dryRun`, where a record means that the count was
+    /// not asked for.
     fn configured(&mut self, before: &Model) -> Option<DecisionRecord> {
         let model = &self.handle.model;
         let replicas = &model.replicas;
@@ -187,25 +187,25 @@ impl ModelController {
         (!dry_run).then_some(record)
     }
 
-    /// Its replicas finish what they have and go.
+    /// Ends the model: its orchestrator forgets it.
     pub(super) async fn forget(self) {
-        // Nothing that was not taken yet is asked for after this.
+        // Cancels a scale request that was not accepted yet.
         drop(self.requester);
         self.orchestrator.forget(&self.handle.model.name).await;
     }
 
-    /// Whether what was said at `epoch` is for this one.
-    pub(super) fn hears(&self, epoch: &Epoch) -> bool {
+    /// Whether a replica set at `epoch` belongs to this model.
+    pub(super) fn accepts(&self, epoch: &Epoch) -> bool {
         epoch.is_after(&self.since)
     }
 
-    /// The bell rang: for this model?
+    /// A ledger has sent a wake-up: decides if it was this model's.
     pub(super) fn answer_crossing(&mut self) {
         if let Some(crossing) = self.handle.ledger.take_crossing() {
             self.armed = false;
             let lag = self.look().in_flight();
             if self.scaler.wake_at().is_some_and(|level| lag < level) {
-                // A shard used up its part of the room; the level is not reached.
+                // A shard has used up its share of the room; the level is not reached.
                 return self.arm();
             }
             self.decide(Some(crossing));
@@ -219,12 +219,12 @@ impl ModelController {
         if !same(&self.set.ready, &set.ready) || self.set.behind != set.behind {
             self.scaler.replicas_changed(Nanos::now());
         }
-        // Also if they are the same: they may take more at once.
+        // Even for the same replicas: their concurrency may have changed.
         self.handle.traffic.set_replicas(&set.ready);
         let before = mem::replace(&mut self.set, set);
         self.try_rejected_again(&before);
         match self.others.role {
-            Role::Leads => self.hear_count(),
+            Role::Leads => self.check_external_change(),
             Role::Follows => self.follow_count(),
         }
         if let (TakenOver::NotYet, Some(found)) = (self.taken_over, self.set.desired) {
@@ -239,14 +239,15 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// What is inside now: here, and by what was heard, at other proxies. All
-    /// decisions go by this.
+    /// The current reading over all proxies: our own ledger, and the last known counts of the
+    /// others. All decisions are made from it.
     fn look(&mut self) -> Reading {
         self.own = self.handle.ledger.read();
         self.own.plus(&self.others.counts)
     }
 
-    /// Looks, and decides if it is time to. Returns whether the ledger is armed.
+    /// Takes a reading, and decides if it is time to. Returns whether the ledger is armed or
+    /// needs not be.
     pub(super) fn sample(&mut self, period: Duration) -> bool {
         let reading = self.look();
         if self.scaler.sample(reading, period) {
@@ -257,7 +258,7 @@ impl ModelController {
         self.armed || self.scaler.wake_at().is_none()
     }
 
-    /// One turn: observe, decide, guard, request, record.
+    /// One evaluation: observe, decide, constrain, record, request.
     fn decide(&mut self, crossing: Option<Nanos>) {
         if self.taken_over == TakenOver::NotYet {
             return self.show(&Reason::AwaitingState.to_string());
@@ -274,7 +275,7 @@ impl ModelController {
         let accepted = self.scaler.desired();
         let asked = match self.rejected.as_ref().map(|rejected| rejected.replicas) {
             Some(rejected) if rejected != accepted && decision.desired == accepted => {
-                // What is there will do.
+                // The present count is right again.
                 self.withdraw();
                 accepted
             }
@@ -288,7 +289,8 @@ impl ModelController {
             }
             self.ask(Some(record), crossing);
         }
-        // Before it is shown: who sees a count and sends at once rings.
+        // Arm before the count is published, so that a request sent by a client that saw the
+        // count wakes the scaler.
         self.arm();
         self.show(&why);
     }
@@ -315,7 +317,7 @@ impl ModelController {
         }
     }
 
-    /// Asks for what is desired, if that is ours to do.
+    /// Sends a scale request for the desired count, if this proxy leads.
     fn ask(&mut self, record: Option<DecisionRecord>, crossing: Option<Nanos>) {
         if self.others.role == Role::Follows {
             return;
@@ -335,11 +337,11 @@ impl ModelController {
         });
     }
 
-    /// Asks the ledger to ring when the policy would want more.
+    /// Asks the ledger for a wake-up at the lag where the policy may want more replicas.
     ///
-    /// The room below the level is dealt out over the proxies, as a ledger deals
-    /// it out over its shards: all of them together cannot reach the level before
-    /// one has used up its part. That one rings, and tells the others.
+    /// The room below the level is divided among the proxies, as a ledger divides it among its
+    /// shards. All of them together cannot reach the level before one has used up its share. That
+    /// one wakes up, and publishes its counts to the others.
     fn arm(&mut self) {
         let Some(level) = self.scaler.wake_at() else {
             self.armed = false;
@@ -347,7 +349,7 @@ impl ModelController {
         };
         self.armed = !self.handle.ledger.arm(self.part_of(level));
         if !self.armed && self.look().in_flight() < level {
-            // Its part of the room is used up: there is a new one.
+            // The share is used up, but not the room: take a new share.
             self.armed = !self.handle.ledger.arm(self.part_of(level));
         }
     }
@@ -367,7 +369,7 @@ impl ModelController {
             status.service_seconds = self.scaler.service_seconds();
             status.failure = self.failure();
             status.reason = match &self.rejected {
-                Some(rejected) => format!("{why}; asked for, and {}", rejected.why),
+                Some(rejected) => format!("{why}; scale request {}", rejected.why),
                 None => why.to_owned(),
             };
         });
@@ -379,13 +381,13 @@ fn seconds_since_1970() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-/// Whether `desired`, where `asked` are asked for, is to be carried out; with
-/// `dry_run`, whether it is to be said: once, since `asked` stays as it is.
-fn is_news(said: &mut Option<u32>, dry_run: bool, asked: u32, desired: u32) -> bool {
+/// Whether `desired` is to be carried out, if `asked` is asked for now. With `dry_run`, `asked`
+/// never changes; then whether `desired` is to be recorded, once.
+fn is_news(reported: &mut Option<u32>, dry_run: bool, asked: u32, desired: u32) -> bool {
     let before = if dry_run {
-        said.replace(desired)
+        reported.replace(desired)
     } else {
-        said.take()
+        reported.take()
     };
     desired != asked && (!dry_run || before != Some(desired))
 }

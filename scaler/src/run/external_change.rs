@@ -1,10 +1,9 @@
 //! Changes of a replica count by somebody else: a person, another autoscaler. Pure.
 //!
-//! A count that we did not ask for is taken over, and decisions go on from it. We ask
-//! for nothing in the stability time after the change. If the count is changed again
-//! soon after a request of ours, it is contested: we back off until it has not been
-//! changed for [`CONTESTED`]. In spite of both, a first replica is asked for where
-//! requests are held and there is none.
+//! Tailback accepts a count that it did not ask for, and decides from there. It sends no scale
+//! request in the stability time after the change. If somebody changes the count again soon after
+//! a request of ours, the count is contested: Tailback backs off until nobody has changed it for
+//! [`CONTESTED`]. Even then, it asks for a first replica if requests are held and there is none.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,26 +11,26 @@ use crate::clock::Nanos;
 
 /// How long we back off after the last change of a contested count.
 pub(super) const CONTESTED: Duration = Duration::from_secs(600);
-/// Two changes with a request of ours between them belong together if neither
-/// is further from it.
+/// Two changes with a request of ours between them are a contest if neither is further from it
+/// than this.
 const CLOSE: Duration = Duration::from_secs(600);
-/// Requests of ours that may be unconfirmed at once.
+/// Largest number of our requests that are remembered as unconfirmed.
 const ON_THEIR_WAY: usize = 8;
 
-/// Why nothing is asked for.
+/// Why Tailback sends no scale requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BackOff {
-    /// Somebody else changed the count: for the stability time.
+    /// Somebody else has changed the count: back off for the stability time.
     AfterChange {
-        /// That time.
+        /// The stability time.
         span: Duration,
     },
-    /// Somebody else keeps changing it: for [`CONTESTED`].
+    /// Somebody else keeps changing the count: back off for [`CONTESTED`].
     Contested,
 }
 
 impl BackOff {
-    /// For how long nothing is asked for.
+    /// How long the back-off lasts.
     pub(super) fn span(self) -> Duration {
         match self {
             Self::AfterChange { span } => span,
@@ -44,13 +43,13 @@ impl BackOff {
 #[derive(Clone, Copy, Debug)]
 struct Change {
     at: Nanos,
-    /// Until when nothing is asked for.
+    /// When the back-off ends.
     until: Nanos,
     back_off: BackOff,
 }
 
-/// How many may be asked for while the count is left to others who want `asked`,
-/// with so many requests `held`, of the `wanted` ones.
+/// The count that may be asked for during a back-off: `asked`, which others have set, or at most
+/// one of `wanted` if that is 0 and requests are `held`.
 pub(super) fn allowed(asked: u32, held: u64, wanted: u32) -> u32 {
     match (asked, held) {
         (0, 1..) => wanted.min(1),
@@ -65,17 +64,17 @@ pub(super) struct ExternalChanges {
     known: Option<u32>,
     /// Counts that we asked for and that were not reported yet, oldest first.
     asked: VecDeque<u32>,
-    /// When we last asked.
+    /// When we last sent a request.
     own: Option<Nanos>,
     change: Option<Change>,
 }
 
 impl ExternalChanges {
-    /// We ask for `replicas`.
+    /// Notes our request for `replicas`.
     pub(super) fn asked(&mut self, replicas: u32, now: Nanos) {
         self.own = Some(now);
         if self.known == Some(replicas) && self.asked.is_empty() {
-            return; // It will not be reported, as nothing changes.
+            return; // Nothing changes, so it will not be reported.
         }
         if self.asked.len() == ON_THEIR_WAY {
             self.asked.pop_front();
@@ -83,16 +82,16 @@ impl ExternalChanges {
         self.asked.push_back(replicas);
     }
 
-    /// The orchestrator reports `desired`, and another proxy leads: whose change it is
-    /// is for the leader to tell.
+    /// Notes the count that the orchestrator reports while another proxy leads, which tells whose
+    /// change it is.
     pub(super) fn knows(&mut self, desired: u32) {
         self.known = Some(desired);
         self.asked.clear();
     }
 
-    /// The orchestrator reports `desired`. Returns the back-off if somebody else changed
-    /// it.
-    pub(super) fn heard(
+    /// Takes the count that the orchestrator reports. Returns the back-off if somebody else has
+    /// changed it.
+    pub(super) fn reported(
         &mut self,
         desired: u32,
         stability: Duration,
@@ -103,11 +102,11 @@ impl ExternalChanges {
             return None;
         }
         if let Some(at) = self.asked.iter().position(|&asked| asked == desired) {
-            // Those before it were overtaken.
+            // Earlier requests were overtaken and will not be reported.
             self.asked.drain(..=at);
             return None;
         }
-        // The first report is what was there at the start.
+        // The first report is no change.
         before?;
         let back_off = if self.is_fight(stability, now) {
             BackOff::Contested
@@ -122,19 +121,19 @@ impl ExternalChanges {
         Some(back_off)
     }
 
-    /// There is nothing of which a count could be heard: what is heard next is found.
+    /// Notes that the workload is gone. The next report is taken like a first one.
     pub(super) fn gone(&mut self) {
         self.known = None;
         self.asked.clear();
     }
 
-    /// Whether no count has been heard of, or none any more.
+    /// Whether no count is known.
     pub(super) fn is_gone(&self) -> bool {
         self.known.is_none()
     }
 
-    /// The proxy that leads leaves the count to others for `left` more.
-    pub(super) fn told(&mut self, back_off: BackOff, left: Duration, now: Nanos) {
+    /// Takes over the leader's back-off, which lasts for `left` more.
+    pub(super) fn back_off(&mut self, back_off: BackOff, left: Duration, now: Nanos) {
         let until = now + left.min(back_off.span());
         self.change = Some(Change {
             at: now,
@@ -143,8 +142,8 @@ impl ExternalChanges {
         });
     }
 
-    /// The others changed it while we backed off, or again after a request of ours that
-    /// followed a change of theirs.
+    /// Whether a change now makes the count contested: it came during such a back-off, or after a
+    /// request of ours that followed a change by somebody else.
     fn is_fight(&self, stability: Duration, now: Nanos) -> bool {
         let Some(last) = self.change else {
             return false;
@@ -159,7 +158,7 @@ impl ExternalChanges {
         })
     }
 
-    /// What is left of the time in which nothing is asked for, and why.
+    /// The current back-off and how long it still lasts.
     pub(super) fn quiet(&self, now: Nanos) -> Option<(BackOff, Duration)> {
         let Change {
             until, back_off, ..
@@ -183,7 +182,7 @@ mod tests {
     }
 
     fn heard(changes: &mut ExternalChanges, desired: u32, seconds: u64) -> Option<BackOff> {
-        changes.heard(desired, STABILITY, at(seconds))
+        changes.reported(desired, STABILITY, at(seconds))
     }
 
     fn left(changes: &ExternalChanges, seconds: u64) -> u64 {
@@ -213,7 +212,7 @@ mod tests {
     fn what_the_leader_left_to_others_is_left_to_them_by_the_next() {
         let mut changes = ExternalChanges::default();
         changes.knows(1);
-        changes.told(BackOff::Contested, Duration::from_secs(400), at(5));
+        changes.back_off(BackOff::Contested, Duration::from_secs(400), at(5));
         assert_eq!(left(&changes, 5), 400);
         assert_eq!(
             heard(&mut changes, 3, 10),
@@ -313,8 +312,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever is alone is never taken for somebody else, and a change of
-        /// another's always is.
+        /// Our own changes are never taken for somebody else's, and others' always are.
         #[test]
         fn only_others_are_foreign(counts in prop::collection::vec((any::<bool>(), 0u32..50), 1..60)) {
             let mut changes = ExternalChanges::default();

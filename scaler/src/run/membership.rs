@@ -1,5 +1,5 @@
-//! The other proxies: their counts become part of the models' readings, and the
-//! election decides whether this proxy asks for replicas.
+//! The group of proxies: adds the others' counts to the models' readings, and knows by the
+//! election whether this proxy asks for replicas.
 
 use std::collections::BTreeMap;
 
@@ -15,32 +15,32 @@ use crate::{
     status::{MembershipStatus, StatusStore},
 };
 
-/// The other proxies, and this one's role among them.
+/// The other proxies, and this proxy's role.
 pub(super) struct Membership {
     instance: String,
     peers: PeerCounts,
     subscriptions: Subscriptions,
     role: Role,
-    /// Whether the Lease is still ours, though we lead no more.
+    /// Whether this proxy has stopped leading and still holds the Lease.
     releasing: bool,
-    /// `None`: we are alone.
+    /// `None`: this proxy is alone.
     elector: Option<LeaderElector>,
     leader: Option<String>,
     trouble: BTreeMap<TroubleSource, String>,
 }
 
-/// What a model's controller needs to know of the other proxies.
+/// What a model's controller needs of the other proxies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MembershipView {
     pub role: Role,
-    /// How many proxies there are, this one among them.
+    /// How many proxies there are, this one included.
     pub proxies: u64,
-    /// What the others count.
+    /// The sum of the others' counts.
     pub counts: Reading,
 }
 
 impl Membership {
-    /// Begins to look for others, if there may be any. Needs a runtime around it.
+    /// Starts to discover others if `settings` are given. Needs a tokio runtime around it.
     pub(super) fn new(
         instance: &str,
         settings: Option<&Settings>,
@@ -70,14 +70,14 @@ impl Membership {
         self.role == Role::Leads
     }
 
-    /// What this proxy does about replicas.
+    /// This proxy's role.
     pub(super) fn role(&self) -> Role {
         self.role
     }
 
-    /// What the other proxies are told of that: who steps down says so once the
-    /// Lease is free, as whoever hears it tries to get it at once.
-    pub(super) fn told_role(&self) -> Role {
+    /// The role that other proxies are told. A leader that stops tells so only after it has
+    /// released the Lease, because the others then try to take it at once.
+    pub(super) fn published_role(&self) -> Role {
         match self.releasing {
             true => Role::Leads,
             false => self.role,
@@ -89,7 +89,7 @@ impl Membership {
         self.peers.take_changes()
     }
 
-    /// Who leads, by what the Lease says.
+    /// The name of the leader, from the Lease.
     pub(super) fn leader(&self) -> Option<String> {
         self.leader.clone()
     }
@@ -106,26 +106,27 @@ impl Membership {
         }
     }
 
-    /// Time passes.
+    /// Gives up proxies that have been lost for too long.
     pub(super) fn pass(&mut self, now: Nanos) {
         self.peers.pass(now);
     }
 
-    /// Another one may lead at once; this one does not any more.
+    /// Stops leading, so that another proxy can lead at once.
     pub(super) fn hand_over(&self) {
         if let Some(elector) = &self.elector {
             elector.resign();
         }
     }
 
-    /// As [`hand_over`](Self::hand_over); returns when that is done, or would not be.
+    /// As [`hand_over`](Self::hand_over), and returns when the Lease is released or could not be
+    /// released.
     pub(super) async fn leave(&mut self) {
         if let Some(elector) = self.elector.take() {
             elector.leave().await;
         }
     }
 
-    /// Takes in what happened.
+    /// Applies an event.
     pub(super) fn apply(&mut self, event: MembershipEvent) {
         match event {
             MembershipEvent::Listed(addresses) => {
@@ -136,7 +137,7 @@ impl Membership {
                 address,
                 update,
                 at,
-            } => match self.peers.heard(address, update, at) {
+            } => match self.peers.apply(address, update, at) {
                 UpdateResult::Own => self.subscriptions.leave(address),
                 UpdateResult::Counted | UpdateResult::Duplicate | UpdateResult::Stale => {
                     self.subscriptions.connected(address)
@@ -163,7 +164,7 @@ impl Membership {
         }
     }
 
-    /// Shows who there is, if there may be anybody.
+    /// Publishes the group to `status`, unless this proxy is alone.
     pub(super) fn show(&self, status: &StatusStore) {
         if self.is_alone() {
             return;

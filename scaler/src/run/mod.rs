@@ -1,10 +1,9 @@
-//! The running scaler: a thread and a runtime of its own, so that a busy data
-//! plane cannot starve it, nor it the data plane.
+//! The running scaler: a thread with a runtime of its own, so that the scaler and a busy data
+//! plane cannot starve each other.
 //!
-//! It waits for the wake-up of a ledger (a model's lag reached its level), a
-//! change of replicas, a peer's counts, a change of configuration, or the period;
-//! then observes, decides, applies the constraints, requests and records. See
-//! [`controller`] for one model.
+//! It waits for a ledger's wake-up (a model's lag has reached its level), a change of replicas, a
+//! peer's counts, a new configuration, or the end of the period. Then it observes, decides,
+//! constrains, records, and sends scale requests. [`controller`] does this for one model.
 
 mod command;
 mod controller;
@@ -29,17 +28,16 @@ pub use self::{
     options::Options,
 };
 
-/// The running scaler.
+/// A handle of the running scaler.
 pub struct Scaler {
     commands: mpsc::UnboundedSender<Command>,
     _thread: JoinHandle<()>,
 }
 
 impl Scaler {
-    /// Starts the scaler with no models.
+    /// Starts the scaler without models.
     ///
-    /// # Errors
-    /// If the thread or its runtime cannot be made.
+    /// # Errors If its thread or runtime cannot be created.
     pub fn start(options: Options) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -48,7 +46,7 @@ impl Scaler {
         let thread = thread::Builder::new()
             .name("scaler".into())
             .spawn(move || {
-                // What it starts needs the runtime around it.
+                // The orchestrators need the runtime around them.
                 runtime.block_on(async { Loop::new(options).run(inbox).await });
             })?;
         Ok(Self {
@@ -57,26 +55,25 @@ impl Scaler {
         })
     }
 
-    /// From now on exactly `models` are scaled; those known before keep their
-    /// replicas, counts and history.
+    /// Replaces the set of scaled models. Models that were scaled before keep their replicas,
+    /// counts and history.
     pub fn configure(&self, models: Vec<ModelHandle>) {
-        // It ends only when it is stopped.
+        // Fails only after [`stop`](Self::stop).
         let _ = self.commands.send(Command::Configure(models));
     }
 
-    /// Pauses and resumes models.
+    /// A handle that pauses and resumes models.
     #[must_use]
     pub fn pause_handle(&self) -> PauseHandle {
         PauseHandle(self.commands.clone())
     }
 
-    /// Asks for nothing any more where there are other proxies: one of them
-    /// leads from now on. What is counted here is told to the end.
+    /// Lets another proxy lead, if there are any. This proxy keeps publishing its counts.
     pub fn hand_over(&self) {
         let _ = self.commands.send(Command::HandOver);
     }
 
-    /// Lets all replicas finish and stops them; returns when they are gone.
+    /// Drains and stops the replicas that this proxy runs. Returns when they have stopped.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
         if self.commands.send(Command::Stop(done)).is_ok() {

@@ -1,4 +1,4 @@
-//! How the scaler runs.
+//! The options of the running scaler.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,19 +8,19 @@ use crate::{
     status::StatusStore,
 };
 
-/// How the scaler runs.
+/// What the running scaler needs from the process around it.
 pub struct Options {
     /// Time between periodic decisions.
     pub period: Duration,
-    /// The bell the ledgers ring.
+    /// The wake-up that the models' ledgers send.
     pub wake: Wake,
-    /// Where it shows its state.
+    /// Where the scaler writes its state for the admin address.
     pub status: StatusStore,
     /// The program that supervises replicas; see
     /// [`Processes::new`](crate::orchestrator::process::Processes::new).
     pub supervisor: PathBuf,
-    /// Where it lays out what other proxies are told.
+    /// Publishes the counts to other proxies.
     pub publisher: CountsPublisher,
-    /// Where other proxies are; `None`: this one is alone.
+    /// How to find other proxies; `None`: this proxy is alone.
     pub peers: Option<peers::Settings>,
 }

@@ -1,9 +1,8 @@
 //! The orchestrators and their events.
 //!
-//! Models move from one orchestrator to another, go and come back, while events of the
-//! time before are still queued. So each orchestrator has a channel of its own with
-//! numbered events: a controller that begins at an [`Epoch`] gets later events of the
-//! same orchestrator, and nothing else.
+//! A model may move to another orchestrator, or go and come back, while older events are still
+//! queued. So each orchestrator has its own channel with numbered events. A controller that
+//! starts at an [`Epoch`] gets later events of the same orchestrator, and nothing else.
 
 use std::{future::poll_fn, path::PathBuf, sync::Arc, task::Poll};
 
@@ -15,11 +14,11 @@ use crate::orchestrator::{
     static_endpoints::StaticEndpoints, webhook::Webhooks,
 };
 
-/// A place among the events of an orchestrator.
+/// A position in the events of an orchestrator.
 #[derive(Clone)]
 pub(super) struct Epoch {
     pub orchestrator: Arc<dyn Orchestrator>,
-    /// How many sets it had sent before.
+    /// How many replica sets it had sent before.
     number: u64,
 }
 
@@ -27,7 +26,7 @@ pub(super) struct Epoch {
 struct Feed {
     orchestrator: Arc<dyn Orchestrator>,
     events: mpsc::UnboundedReceiver<ReplicaSet>,
-    /// How many sets were received.
+    /// How many replica sets were received.
     received: u64,
 }
 
@@ -43,7 +42,7 @@ pub(super) struct Orchestrators {
 // === impl Epoch ===
 
 impl Epoch {
-    /// Whether what was sent here is for who listens from `since` on.
+    /// Whether an event at this position is for a controller that started at `since`.
     pub(super) fn is_after(&self, since: &Self) -> bool {
         Arc::ptr_eq(&self.orchestrator, &since.orchestrator) && self.number >= since.number
     }
@@ -61,7 +60,7 @@ impl Feed {
         }
     }
 
-    /// After all that was sent until now.
+    /// The position after all events that were sent until now.
     fn now(&self) -> Epoch {
         Epoch {
             orchestrator: self.orchestrator.clone(),
@@ -84,7 +83,7 @@ impl Orchestrators {
         }
     }
 
-    /// Where to listen from now on for a model on a server of this kind.
+    /// The current position in the events of the orchestrator of this kind.
     pub(super) fn now(&self, kind: &Kind) -> Epoch {
         match kind {
             Kind::Process(_) => self.processes.now(),
@@ -105,11 +104,11 @@ impl Orchestrators {
         ]
     }
 
-    /// What is said next, by any of them, and where.
+    /// The next event of any orchestrator, and its position.
     pub(super) async fn next(&mut self) -> (Epoch, ReplicaSet) {
         poll_fn(|context| {
             for feed in self.all() {
-                // An orchestrator keeps its sender: the channel does not end.
+                // An orchestrator keeps its sender, so the channel does not end.
                 if let Poll::Ready(Some(set)) = feed.events.poll_recv(context) {
                     let epoch = Epoch {
                         orchestrator: feed.orchestrator.clone(),
@@ -124,7 +123,7 @@ impl Orchestrators {
         .await
     }
 
-    /// All replicas finish what they have and go; returns when they are gone.
+    /// Shuts all orchestrators down. Returns when the replicas that they run have stopped.
     pub(super) async fn shutdown(&mut self) {
         for feed in self.all() {
             feed.orchestrator.shutdown().await;

@@ -10,8 +10,8 @@ use crate::status::PauseState;
 pub struct PauseHandle(pub(super) mpsc::UnboundedSender<Command>);
 
 impl PauseHandle {
-    /// Pauses or resumes a model. It stays so through reloads, until it is set
-    /// again, the model is removed, or the process ends.
+    /// Pauses or resumes a model. The state survives reloads. It ends when the model is removed
+    /// or the process ends.
     pub async fn set(&self, model: &str, pause: PauseState) -> PauseResult {
         let (answer, answered) = oneshot::channel();
         let command = Command::Pause {

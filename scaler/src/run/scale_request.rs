@@ -1,8 +1,8 @@
-//! Scale requests: only the newest count of a model is ever on its way.
+//! Sends scale requests to orchestrators. Only the newest count of a model is ever sent.
 //!
-//! What fails is asked again after pauses that grow; what is refused,
-//! every ten seconds or so: a permission may be granted, a quota raised. Either is
-//! asked again at once when what was in the way may be no more.
+//! A failed request is retried after growing pauses. A refused one is retried about every ten
+//! seconds, because a permission may be granted or a quota raised. Both are retried at once when
+//! the reason may be gone.
 
 use std::{
     sync::Arc,
@@ -26,35 +26,35 @@ use crate::{
 
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// What was refused is asked again so late: somebody has to do something about it.
+/// Pause before a refused request is retried: an operator must act first.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
-/// Longest wait that whoever is asked can impose.
+/// Longest pause that an orchestrator can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// A count to ask for.
+/// A request for a count.
 #[derive(Clone)]
 pub(super) struct Request {
     pub model: Arc<Model>,
     pub replicas: u32,
-    /// What is written down; `None` for a repetition.
+    /// The decision behind it, to be recorded; `None` for a repetition or a configured count.
     pub record: Option<DecisionRecord>,
-    /// The arrival that led to it.
+    /// The arrival that caused it, from which the reaction time is measured.
     pub crossing: Option<Nanos>,
 }
 
-/// What came of a request.
+/// The result of a request.
 pub(super) struct ScaleAnswer {
     pub model: String,
     pub replicas: u32,
-    /// Whether it was taken; or why not.
+    /// `Ok` if it was accepted, or why not.
     pub result: Result<(), String>,
 }
 
-/// Where answers are sent.
+/// The channel for results.
 pub(super) type ScaleAnswers = mpsc::UnboundedSender<ScaleAnswer>;
 
-/// Carries a model's scale requests to its orchestrator. Dropping it gives up
-/// what has not been taken yet.
+/// Sends a model's scale requests to its orchestrator. Dropping it cancels a request that was not
+/// accepted yet.
 pub(super) struct Requester {
     newest: watch::Sender<Option<Request>>,
     now: Arc<Notify>,
@@ -62,7 +62,7 @@ pub(super) struct Requester {
     task: JoinHandle<()>,
 }
 
-/// What carries requests.
+/// The task behind a [`Requester`].
 #[derive(Clone)]
 struct Carrier {
     orchestrator: Arc<dyn Orchestrator>,
@@ -95,22 +95,22 @@ impl Requester {
         }
     }
 
-    /// Another one in its place, with nothing to carry.
+    /// A new requester in its place, without a pending request.
     pub(super) fn anew(&self) -> Self {
         Self::start(self.carrier.clone())
     }
 
-    /// What failed is asked again now.
+    /// Retries a failed or refused request now.
     pub(super) fn try_now(&self) {
         self.now.notify_waiters();
     }
 
-    /// Asks for a count, in place of any that was not taken yet.
+    /// Sends a request, in place of one that was not accepted yet.
     pub(super) fn ask(&self, request: Request) {
         self.newest.send_replace(Some(request));
     }
 
-    /// Gives up what was not taken yet.
+    /// Cancels a request that was not accepted yet.
     pub(super) fn withdraw(&self) {
         self.newest.send_replace(None);
     }
@@ -129,7 +129,7 @@ impl Carrier {
             let Some(request) = inbox.borrow_and_update().clone() else {
                 continue;
             };
-            // The configured count is not a decision of ours.
+            // A configured count, which has no record, is sent even with dryRun.
             if request.model.scaling.dry_run.value && request.record.is_some() {
                 report(&request, ScaleOutcome::DryRun, &self.status);
                 continue;
@@ -139,8 +139,8 @@ impl Carrier {
         }
     }
 
-    /// Asks until it is taken, or a newer count takes its place. Never in the midst
-    /// of a request: an older one could be carried out after a newer one.
+    /// Sends the request until it is accepted or a newer one replaces it. A call is never
+    /// aborted, because an older count could then take effect after a newer one.
     async fn carry(
         &self,
         request: &Request,
@@ -181,7 +181,7 @@ impl Carrier {
     }
 
     fn tell(&self, request: &Request, result: Result<(), String>) {
-        // The loop may have ended: then nobody wants to know.
+        // Fails only when the scaler's loop has ended.
         let _ = self.answers.send(ScaleAnswer {
             model: request.model.name.clone(),
             replicas: request.replicas,
@@ -196,7 +196,7 @@ fn observe_reaction(request: &Request, reaction: &Histogram) {
     }
 }
 
-/// What is written down of it: repetitions are not.
+/// Logs and records the outcome. Repetitions are not recorded.
 fn report(request: &Request, outcome: ScaleOutcome, status: &StatusStore) {
     let Some(record) = request.record.clone() else {
         if let ScaleOutcome::Failed(error) = outcome {
@@ -204,7 +204,7 @@ fn report(request: &Request, outcome: ScaleOutcome, status: &StatusStore) {
             tracing::warn!(
                 model,
                 replicas,
-                "the configured count is not there: {error}"
+                "the configured count could not be set: {error}"
             );
         }
         return;
@@ -252,7 +252,7 @@ fn count(request: &Request, outcome: &'static str) {
     }
 }
 
-/// Who wanted the change, and what held it back.
+/// The labels under which the decision is counted.
 fn kind(record: &DecisionRecord) -> Option<DecisionKind> {
     let (recommendation, guards) = record.reasons.split_first()?;
     Some(DecisionKind {

@@ -1,4 +1,4 @@
-//! The loop: waits for an event, and passes it on to the models that it concerns.
+//! The scaler's loop: waits for an event and passes it to the models that it concerns.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,12 +17,12 @@ use super::{
 };
 use crate::{clock::Nanos, orchestrator::ReplicaSet, peers::MembershipEvent, status::PauseState};
 
-/// Every model's ledger is read this often, for the signals' windows.
+/// Sampling interval: how often every model's ledger is read.
 const SAMPLE: Duration = Duration::from_secs(1);
-/// Sampling interval with peers; bounds how old the counts are that they get.
+/// Sampling interval with peers; bounds the staleness of the counts that they get.
 const SAMPLE_WITH_PEERS: Duration = Duration::from_millis(200);
-/// Sampling interval while a model's lag is over its wake-up level, where the ledger
-/// cannot ring.
+/// Sampling interval while a model's lag is over its wake-up level, so that its ledger sends no
+/// wake-up.
 const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
 
 /// The scaler while it runs.
@@ -34,7 +34,7 @@ pub(super) struct Loop {
     membership_events: mpsc::UnboundedReceiver<MembershipEvent>,
     answers: ScaleAnswers,
     answered: mpsc::UnboundedReceiver<ScaleAnswer>,
-    /// When to look at all ledgers next.
+    /// When all ledgers are read next.
     sample: Instant,
 }
 
@@ -56,7 +56,7 @@ impl Loop {
         }
     }
 
-    /// Runs until it is told to stop, or nobody can tell it anything any more.
+    /// Runs until a command stops it, or all senders of commands are gone.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             tokio::select! {
@@ -68,7 +68,7 @@ impl Loop {
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
                     Some(Command::Pause { model, pause, answer }) => {
-                        // Who asked may have gone.
+                        // Fails only if the caller no longer waits.
                         let _ = answer.send(self.set_pause(&model, pause));
                     }
                     Some(Command::HandOver) => self.membership.hand_over(),
@@ -95,14 +95,14 @@ impl Loop {
 
     fn replicas_changed(&mut self, epoch: &Epoch, set: ReplicaSet) {
         match self.models.get_mut(&set.model) {
-            Some(controller) if controller.hears(epoch) => controller.replicas_changed(set),
-            // Of a model that has gone, or has other replicas now.
+            Some(controller) if controller.accepts(epoch) => controller.replicas_changed(set),
+            // From an earlier model of this name, or from one that is gone.
             _ => {}
         }
     }
 
     fn scale_answered(&mut self, answer: ScaleAnswer) {
-        // Its model may have gone.
+        // The model may be gone.
         if let Some(controller) = self.models.get_mut(&answer.model) {
             controller.scale_answered(answer);
         }
@@ -167,7 +167,7 @@ impl Loop {
         let counts = self.models.iter().map(counts).collect();
         self.options
             .publisher
-            .publish(self.membership.told_role(), counts);
+            .publish(self.membership.published_role(), counts);
     }
 
     async fn configure(&mut self, models: Vec<ModelHandle>) {

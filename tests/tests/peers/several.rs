@@ -71,7 +71,7 @@ impl Several {
             let reason = |p: &Tailback| p.model("m")["replicas"]["reason"].clone();
             self.proxies
                 .iter()
-                .all(|p| reason(p) != "waiting to hear what runs")
+                .all(|p| reason(p) != "waiting for the orchestrator to report what runs")
         });
     }
 

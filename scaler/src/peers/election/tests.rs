@@ -1,5 +1,5 @@
-//! Candidates against a Lease that is slow, loses requests and answers, and
-//! cannot be reached for a while; on a virtual clock.
+//! Candidates on a virtual clock, and an API server that is slow, loses requests and responses,
+//! and is away for a while.
 
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ fn who_cannot_renew_steps_down_before_the_lease_is_free() {
     me.wrote(held_by("me", 1), at(1000));
     assert!(me.leads(at(3999)) && !me.leads(at(4000)));
     assert_eq!(me.step(at(4000)), Step::Renew, "it may still have it");
-    // A late answer counts from when it was asked.
+    // A late response counts from when its request was sent.
     me.wrote(held_by("me", 2), at(2000));
     assert!(me.leads(at(4999)) && !me.leads(at(5000)));
     me.saw(Some(held_by("other", 3)), at(3000));
@@ -59,8 +59,8 @@ struct Store {
     writes: u64,
 }
 
-/// A request on its way: when it is carried out, and when the answer comes; both
-/// never where it is lost.
+/// A request in the network: when it is carried out, and when its response arrives; neither if it
+/// is lost.
 #[derive(Clone)]
 struct Call {
     sent: Nanos,
@@ -80,7 +80,7 @@ struct LeaderElector {
     dead: bool,
 }
 
-/// How the network is for a candidate during a second.
+/// The state of a candidate's network during one second.
 #[derive(Clone, Copy, Debug)]
 struct Weather {
     there: Option<u64>,
@@ -144,7 +144,7 @@ impl LeaderElector {
                 Some(_) => Err(()),
             });
         }
-        // A process that stands still answers later, and its clock goes on.
+        // A paused process reads the response later, while its clock goes on.
         if weather.pauses {
             return;
         }

@@ -1,4 +1,4 @@
-//! Random histories of proxies that join, serve, break off, start anew and go.
+//! Random histories of proxies that join, serve, lose the connection, restart and go.
 
 use proptest::prelude::*;
 
@@ -14,14 +14,14 @@ fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-/// A proxy that really is.
+/// The true state of a proxy.
 #[derive(Clone, Debug, Default)]
 struct Proxy {
     start: u32,
     /// Since this start.
     at: u64,
     counts: Counts,
-    /// CountsUpdates that were sent on this start, the last one last.
+    /// Updates that were sent since this start, oldest first.
     lines: Vec<CountsUpdate>,
     connected: bool,
 }
@@ -54,10 +54,10 @@ enum Event {
     Complete(u64),
     Hold,
     CountsUpdate,
-    /// A line that was overtaken.
+    /// An update that a later one has overtaken.
     Stale,
     Break,
-    /// Its requests die with it.
+    /// Its requests end with it.
     Restart,
     Unlist,
     Pass(u64),
@@ -89,12 +89,12 @@ proptest! {
         let mut now = Nanos::from_duration(secs(1000));
         let mut proxies = [(); 3].map(|()| Proxy::default());
         let mut peers = PeerCounts::new("own".into());
-        // What a supervisor of a history goes by: the sum less all that was correction.
+        // A history's view: the sum without the corrections.
         let (mut correction, mut progress) = (Reading::default(), Reading::default());
         let mut before = Reading::default();
-        // Arrivals that were told on lines that follow another without a break.
+        // Arrivals reported on unbroken connections.
         let mut told = 0u64;
-        // By instance: what was said last, of those not given up.
+        // By instance: the last counts of proxies that were not given up.
         let mut said = BTreeMap::<String, (Counts, Option<Nanos>)>::new();
         for (index, event) in events {
             let proxy = &mut proxies[index];
@@ -108,8 +108,8 @@ proptest! {
                 Event::CountsUpdate => {
                     let line = proxy.line(index);
                     let [.., previous, _] = &proxy.lines[..] else {
-                        prop_assert_eq!(peers.heard(at(index), line.clone(), now), UpdateResult::Counted);
-                        // Another instance at this address before it is gone.
+                        prop_assert_eq!(peers.apply(at(index), line.clone(), now), UpdateResult::Counted);
+                        // Another instance appears at this address before the first is gone.
                         said.retain(|instance, _| {
                             !instance.starts_with(&format!("{index}-"))
                         });
@@ -120,7 +120,7 @@ proptest! {
                     if proxy.connected {
                         told += counts(&line).arrived - counts(previous).arrived;
                     }
-                    prop_assert_eq!(peers.heard(at(index), line.clone(), now), UpdateResult::Counted);
+                    prop_assert_eq!(peers.apply(at(index), line.clone(), now), UpdateResult::Counted);
                     said.insert(line.instance.clone(), (counts(&line).clone(), None));
                     proxy.connected = true;
                 }
@@ -130,7 +130,7 @@ proptest! {
                         said.contains_key(&line.instance)
                             && proxy.lines.last().is_some_and(|last| line.at < last.at)
                     }) {
-                        prop_assert_eq!(peers.heard(at(index), line, now), UpdateResult::Stale);
+                        prop_assert_eq!(peers.apply(at(index), line, now), UpdateResult::Stale);
                     }
                 }
                 Event::Break => {
@@ -170,15 +170,15 @@ proptest! {
             for (_, change) in peers.take_changes() {
                 correction = correction.plus(&change.correction);
             }
-            // In-flight is exactly what was said by all that are not given up.
+            // In-flight is exactly the sum of the last counts of proxies that were not given up.
             let inside: u64 = said.values().map(|(c, _)| c.arrived - c.completed).sum();
             prop_assert_eq!(total.in_flight(), inside);
             prop_assert_eq!(total.held, said.values().map(|(c, _)| c.held).sum::<u64>());
-            // The totals never go back.
+            // The totals never decrease.
             prop_assert!(total.arrived >= before.arrived, "{:?} after {:?}", total, before);
             prop_assert!(total.completed >= before.completed, "{:?} after {:?}", total, before);
             before = total;
-            // What looks as if it had just happened did: neither more nor less.
+            // What looks as if it had just happened has happened: no more and no less.
             let happened = total.minus(&correction);
             prop_assert!((happened.arrived.wrapping_sub(progress.arrived) as i64) >= 0);
             prop_assert!((happened.completed.wrapping_sub(progress.completed) as i64) >= 0);
@@ -199,10 +199,10 @@ proptest! {
             proxy.counts.arrived += arrive;
             proxy.counts.completed += complete.min(proxy.in_flight());
             let line = proxy.line(index);
-            peers.heard(at(index), line, now);
+            peers.apply(at(index), line, now);
             now = now + Duration::from_millis(ms);
             proxies.iter_mut().for_each(|proxy| proxy.pass(ms * 1_000_000));
-            // Also between lines, as nothing has changed since the last.
+            // Also between updates, as nothing has changed since the last one.
             let sum = Reading { at: now, ..peers.total(MODEL) };
             prop_assert_eq!(sum.integral(), proxies.iter().map(|p| p.counts.request_ns).sum::<u64>());
         }
@@ -229,22 +229,22 @@ fn we_are_no_peer_of_ours_and_a_peer_with_two_addresses_is_one() {
     let mut peers = PeerCounts::new("own".into());
     let now = Nanos::default();
     assert_eq!(
-        peers.heard(at(0), line("own", 1, 5, 0), now),
+        peers.apply(at(0), line("own", 1, 5, 0), now),
         UpdateResult::Own
     );
     assert_eq!(
-        peers.heard(at(1), line("a", 1, 5, 0), now),
+        peers.apply(at(1), line("a", 1, 5, 0), now),
         UpdateResult::Counted
     );
     assert_eq!(
-        peers.heard(at(2), line("a", 2, 5, 0), now),
+        peers.apply(at(2), line("a", 2, 5, 0), now),
         UpdateResult::Duplicate
     );
     assert_eq!((peers.len(), peers.total(MODEL).in_flight()), (1, 5));
     // Its second address takes over where the first one is lost.
     peers.lost(at(1), now);
     assert_eq!(
-        peers.heard(at(2), line("a", 3, 6, 0), now),
+        peers.apply(at(2), line("a", 3, 6, 0), now),
         UpdateResult::Counted
     );
     assert_eq!((peers.len(), peers.total(MODEL).in_flight()), (1, 6));
@@ -255,7 +255,7 @@ fn a_lost_peer_counts_until_it_is_known_to_be_gone() {
     let lost = |gone: fn(&mut PeerCounts, Nanos)| {
         let mut peers = PeerCounts::new("own".into());
         let now = Nanos::from_duration(secs(5));
-        peers.heard(at(0), line("a", 1, 9, 2), now);
+        peers.apply(at(0), line("a", 1, 9, 2), now);
         peers.lost(at(0), now);
         peers.pass(now + secs(59));
         peers.listed(&[at(0)].into());
@@ -270,14 +270,14 @@ fn a_lost_peer_counts_until_it_is_known_to_be_gone() {
         ),
         ("not listed", |p, _| p.listed(&[at(1)].into())),
         ("another answers", |p, now| {
-            p.heard(at(0), line("b", 1, 0, 0), now);
+            p.apply(at(0), line("b", 1, 0, 0), now);
         }),
     ] {
         let total = lost(gone).total(MODEL);
         assert_eq!((total.arrived, total.completed), (9, 9), "{case}");
     }
     let mut back = lost(|p, now| {
-        p.heard(at(0), line("a", 2, 10, 4), now + KEPT);
+        p.apply(at(0), line("a", 2, 10, 4), now + KEPT);
     });
     assert_eq!(back.total(MODEL).in_flight(), 6);
     let correction = back.take_changes()[MODEL].correction;
@@ -292,18 +292,18 @@ fn a_lost_peer_counts_until_it_is_known_to_be_gone() {
 fn a_model_that_is_served_anew_begins_at_its_new_ledger() {
     let mut peers = PeerCounts::new("own".into());
     let now = Nanos::default();
-    peers.heard(at(0), line("a", 1, 9, 2), now);
+    peers.apply(at(0), line("a", 1, 9, 2), now);
     peers.take_changes();
     let mut anew = line("a", 2, 3, 1);
     if let Some(Some(counts)) = anew.models.get_mut(MODEL) {
         counts.ledger = 2;
     }
-    peers.heard(at(0), anew, now);
+    peers.apply(at(0), anew, now);
     let total = peers.total(MODEL);
     assert_eq!((total.arrived, total.in_flight()), (12, 2));
     let mut none = line("a", 3, 0, 0);
     none.models.insert(MODEL.to_owned(), None);
-    peers.heard(at(0), none, now);
+    peers.apply(at(0), none, now);
     assert_eq!(peers.total(MODEL).in_flight(), 0);
     assert_eq!(
         peers.take_changes()[MODEL].correction.in_flight() as i64,
@@ -319,9 +319,9 @@ fn who_leads_says_what_is_asked_for() {
     if let Some(Some(counts)) = told.models.get_mut(MODEL) {
         counts.desired = Some(4);
     }
-    peers.heard(at(0), told, Nanos::default());
+    peers.apply(at(0), told, Nanos::default());
     assert_eq!(peers.take_changes()[MODEL].desired, Some(4));
-    let follows = peers.heard(at(0), line("a", 2, 1, 0), Nanos::default());
+    let follows = peers.apply(at(0), line("a", 2, 1, 0), Nanos::default());
     assert_eq!(follows, UpdateResult::StepsDown);
     assert_eq!(peers.take_changes()[MODEL].desired, None);
 }

@@ -1,5 +1,5 @@
-//! The load that new replicas will meet: what arrives until they are ready, and what
-//! waits by then.
+//! The load that new replicas will meet: the arrivals until they are ready, and the requests held
+//! by then.
 
 use super::{super::Tuning, finite, recurrence::Recurrence};
 use crate::{
@@ -7,19 +7,19 @@ use crate::{
     signals::Demand,
 };
 
-/// Slots that arrivals need now, and by the time a replica asked for now is ready, in
-/// `start_up` seconds.
+/// Slots that arrivals need by the time a replica that is asked for now is ready, in `start_up`
+/// seconds: those that they need now, and their growth, which at most doubles them.
 pub(super) fn arriving(demand: &Demand, start_up: f64) -> f64 {
     let ahead = demand.growth.max(0.0) * start_up * demand.service;
     demand.slots + ahead.min(demand.slots)
 }
 
-/// Further slots that work off what is held.
+/// Further slots that work off the held requests.
 ///
-/// What will be waiting once new replicas are there, B request-seconds, is
-/// drained over t: all that arrives meanwhile is late, at a price of p·load·t,
-/// and B ÷ t slots cost their start and the stability time until they go. The sum
-/// is least at t = √(B·(start-up + stability) ÷ (p·load)).
+/// Let B be the request-seconds that wait when new replicas are ready, worked off in the time t.
+/// All arrivals meanwhile are late, at a price of p·load·t. And B ÷ t slots cost their start-up
+/// and the stability time until they go. The sum is least at t = √(B·(start-up + stability) ÷
+/// (p·load)).
 pub(super) fn backlog(
     seen: &Observation,
     settings: &Settings,
@@ -29,7 +29,7 @@ pub(super) fn backlog(
 ) -> f64 {
     let slots = f64::from(settings.slots.max(1));
     let none = seen.held() == 0;
-    // The first replica takes them all at once.
+    // The first replica takes all held requests at once.
     let first = seen.ready == 0 && seen.held() as f64 <= slots;
     if none || first {
         return 0.0;
@@ -38,7 +38,7 @@ pub(super) fn backlog(
     let mean = demand.rate * demand.service;
     let present = demand.slots.max(mean);
     let ready = f64::from(seen.ready) * slots;
-    // Those that are starting have on average half of it behind them.
+    // Replicas that are starting have on average half of the start-up behind them.
     let until_ready = if seen.starting > 0 {
         start_up / 2.0
     } else {

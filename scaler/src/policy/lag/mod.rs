@@ -1,26 +1,25 @@
-//! `lag`: as many replicas as demand needs, and as are worth having in reserve.
+//! `lag`: as many replicas as demand needs, and as many in reserve as are worth their cost.
 //!
-//! Demand is counted in slots: requests served at once, of which a replica has
-//! [`Settings::slots`]. Several [candidates](Lag::candidates) each say how many
-//! replicas there should be and why; the highest is recommended:
+//! Demand is counted in slots, that is, requests served at once; a replica has
+//! [`Settings::slots`] of them. Each of several [candidates](Lag::candidates) is a count of
+//! replicas with a reason. The highest is recommended:
 //!
-//! - *in use*: one, while the model was used within the inactive time;
-//! - *arrivals*: those that what arrives needs now, and what it grows by until a
-//!   replica that is asked for now is ready, at most doubling it;
-//! - *steady load*: those that a [steady load](staffing) needs, of the last minute's
-//!   rate or of that which it grows to until then, so that chance makes hardly anyone
-//!   wait;
-//! - *backlog*: where requests are held, those that also [work them off](load): what
-//!   waits is work to be done once, not a lasting load. To read the queue as
-//!   concurrency asks for far too much during a cold start;
-//! - *recurring*: those that are [worth keeping, or starting](recurrence), because
-//!   demand comes back sooner than they would start;
-//! - *in flight*: going down, as many as may carry the present lag;
-//! - *over the threshold*: one more than there are, where lag is over what all may
-//!   carry and none is on its way, at once if a replica may carry more than its slots,
-//!   else if it stays so.
+//! - *in use*: one replica, if the model was used within the inactive time;
+//! - *arrivals*: what arrivals need now, plus their growth until a replica that is asked for now
+//!   is ready; growth at most doubles it;
+//! - *steady load*: what a [steady load](staffing) of the last minute's rate, or of the rate it
+//!   grows to by then, needs so that chance makes hardly any request wait;
+//! - *backlog*: if requests are held, what is needed to also [work them off](load). Held requests
+//!   are work to be done once, and not a lasting load: a policy that reads the queue as
+//!   concurrency asks for far too many replicas during a cold start;
+//! - *recurring*: replicas that are [worth keeping, or starting](recurrence), because demand for
+//!   them keeps coming back;
+//! - *in flight*: on the way down, as many as may carry the current lag;
+//! - *over the threshold*: one more than desired, if the lag is over what all replicas may carry
+//!   and none is starting. At once if the threshold is above the slots of a replica, else if the
+//!   mean lag of the last seconds is over it.
 //!
-//! Unused for the inactive time, it is the minimum.
+//! If the model was unused for the inactive time, the recommendation is the minimum.
 
 mod load;
 mod recurrence;
@@ -32,12 +31,12 @@ use self::recurrence::{Price, Recurrence};
 use super::{Observation, Recommendation, ScalingPolicy, Settings, Tuning};
 use crate::{decision::Reason, signals};
 
-/// It weighs each second of demand.
+/// Time between two evaluations: it weighs each second of demand.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The rate is that of the middle of its window, so many seconds ago.
+/// The age of the measured rate, in seconds: it is the rate in the middle of its window.
 const RATE_AGE: f64 = signals::RATE.as_secs() as f64 / 2.0;
 
-/// The policy and what it remembers: which numbers of replicas were needed when.
+/// The policy, and its memory of which counts were needed when.
 #[derive(Debug)]
 pub struct Lag {
     tuning: Tuning,
@@ -45,7 +44,7 @@ pub struct Lag {
 }
 
 impl Lag {
-    /// Remembers nothing yet.
+    /// A policy without a memory of demand.
     #[must_use]
     pub fn new(tuning: Tuning) -> Self {
         Self {
@@ -75,7 +74,7 @@ impl ScalingPolicy for Lag {
             };
         }
         let candidates = self.candidates(seen, settings);
-        // Of equal ones the first: they stand in the order in which they explain most.
+        // Of equal candidates the first wins: they are ordered by how much they explain.
         let mut highest = Recommendation {
             replicas: 0,
             reason: Reason::NoDemand,
@@ -94,13 +93,14 @@ impl ScalingPolicy for Lag {
 }
 
 impl Lag {
-    /// Seconds that a start takes.
+    /// Seconds that a start takes, as measured or assumed.
     fn start_up(&self, seen: &Observation) -> f64 {
         let measured = seen.start_up.map(|start_up| start_up.as_secs_f64());
         measured.unwrap_or(self.tuning.unmeasured_start_up)
     }
 
-    /// Every number of replicas that something speaks for, and what that is.
+    /// The candidates, in the order of the module's documentation; `None` where one does not
+    /// apply.
     fn candidates(
         &mut self,
         seen: &Observation,
@@ -155,7 +155,7 @@ impl Lag {
                     slots,
                 }
             }),
-            // One that is there stays; one that begins there stays until it is asked for.
+            // A replica that is there stays. At 0, it takes a request.
             candidate(u32::from(seen.desired > 0 || lag > 0), &|_| Reason::InUse {
                 idle: seen.demand.idle,
                 inactive: settings.inactive,
@@ -194,7 +194,7 @@ impl Lag {
         ]
     }
 
-    /// Replicas that a steady load of `rate` requests a second needs.
+    /// How many replicas a steady load of `rate` requests a second needs.
     fn staffed(&self, rate: f64, seen: &Observation, settings: &Settings) -> u32 {
         let replicas = |dispersion| {
             let load = staffing::Load {
@@ -206,13 +206,13 @@ impl Lag {
             let slots = f64::from(settings.slots.max(1));
             staffing::replicas(load, slots, self.tuning.late_price)
         };
-        // What makes arrivals uneven may be bursts that are known.
+        // The unevenness of arrivals may be bursts, which the recurrence knows already.
         let even = replicas(1.0);
         replicas(seen.demand.dispersion).min(self.recurrence.highest().max(even))
     }
 }
 
-/// Whether lag is over what the replicas may carry, and none is on its way.
+/// The reason to add a replica: the lag is over what all may carry, and none is starting.
 fn over(seen: &Observation, slots: u32, threshold: u32) -> Option<Reason> {
     let on_their_way = seen.starting > 0 || seen.ready < seen.desired;
     if on_their_way && !seen.hangs() {
@@ -228,7 +228,7 @@ fn over(seen: &Observation, slots: u32, threshold: u32) -> Option<Reason> {
             threshold,
         });
     }
-    // A single held request takes lag over the threshold: chance does that.
+    // The mean, because a single held request takes the lag over the threshold by chance.
     let mean = seen.demand.mean_lag.min(lag);
     (mean > carried).then_some(Reason::LagStaysOver {
         mean,
@@ -237,13 +237,13 @@ fn over(seen: &Observation, slots: u32, threshold: u32) -> Option<Reason> {
     })
 }
 
-/// `n` if it is a number and not below zero; else zero.
+/// `n`, or 0 if it is negative or not finite.
 fn finite(n: f64) -> f64 {
     if n.is_finite() { n.max(0.0) } else { 0.0 }
 }
 
 fn whole(n: f64) -> u32 {
-    // `as` saturates, and turns NaN into 0.
+    // `as` saturates and turns NaN into 0.
     (n - 1e-9).ceil() as u32
 }
 

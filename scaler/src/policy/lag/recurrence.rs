@@ -1,23 +1,20 @@
-//! What is remembered of bursts: for each number of replicas, how long after it
-//! was last needed it tends to be needed again.
+//! Remembers bursts: for each count of replicas, how long after the last need it tends to be
+//! needed again.
 //!
-//! Level k is needed while demand takes k replicas or more. A gap is the time
-//! between the end of one need of a level and the beginning of the next, and that
-//! before the first one, from when demand was first looked at. From the gaps so
-//! far each level has a hazard by age: how probable it is, each second, that a gap
-//! of this age ends now.
+//! Level k is needed while demand takes k replicas or more. A gap is the time between two needs
+//! of a level, or from the first observation to its first need. From the gaps so far, each level
+//! has a hazard by age: the probability, each second, that a gap of this age ends now.
 //!
-//! An idle level is worth keeping as long as there is some time ahead within
-//! which the probable saving, of what its absence would cost when it is needed
-//! again, exceeds the replica-seconds of waiting for that. With a hazard that
-//! is known this is the optimal stopping of the ski rental problem (Karlin,
-//! Manasse, McGeoch & Owicki, "Competitive Randomized Algorithms for
-//! Non-Uniform Problems", 1990); per-application histograms of idle times, to
-//! the same end, are in Shahrad et al., "Serverless in the Wild", ATC 2020.
+//! An idle level is worth keeping if there is a span of time ahead in which the expected saving
+//! exceeds the replica-seconds of waiting. The saving is what the level's absence would cost when
+//! it is needed again. With a known hazard, this is optimal stopping in the ski rental problem
+//! (Karlin, Manasse, McGeoch & Owicki, "Competitive Randomized Algorithms for Non-Uniform
+//! Problems", 1990). Shahrad et al., "Serverless in the Wild", ATC 2020, use histograms of idle
+//! times for the same purpose.
 //!
-//! What was needed once may never be needed again, and no hazard says so. So a
-//! level is let go, whatever it is worth, once it has been idle for as long as a
-//! model may be unused, and for twice as long as it ever was before it came back.
+//! A level may never be needed again, which no hazard can show. So a level is dropped, whatever
+//! its worth, once it has been idle for the model's inactive time and for twice its longest gap
+//! so far.
 
 mod level;
 mod statistics;
@@ -29,37 +26,37 @@ use self::{
 use super::super::Tuning;
 use crate::clock::Nanos;
 
-/// Recurrence that are remembered, at most: some 2 MB.
+/// Largest number of levels that are remembered: some 2 MB.
 const MOST: u32 = 10_000;
 
-/// The levels, and how many are needed now.
+/// The levels of one model, and how many are needed now.
 #[derive(Clone, Debug)]
 pub(super) struct Recurrence {
-    /// Level k at k − 1.
+    /// Level k is at index k − 1.
     levels: Vec<Level>,
     /// How many are needed now.
     now: usize,
     spread: NeedDeviation,
     rise: SteepestRise,
-    /// When more were needed than ever before.
+    /// When more levels were needed than ever before.
     record: Nanos,
     /// See [`Tuning::prior_gaps`].
     prior_gaps: f64,
 }
 
-/// What a missing replica costs.
+/// The prices that decide whether a level is worth keeping.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Price {
-    /// Of a late request, as a multiple of its own work.
+    /// The price of late work, as a multiple of the work itself.
     pub late: f64,
     /// Seconds until a new replica is ready.
     pub start_up: f64,
-    /// Seconds for which a level is kept that never came back after so long.
+    /// Seconds for which a level may be idle that has never had so long a gap.
     pub max_idle: f64,
 }
 
 impl Recurrence {
-    /// Nothing was needed yet.
+    /// No level was needed yet.
     pub(super) fn new(tuning: &Tuning) -> Self {
         Self {
             levels: Vec::new(),
@@ -71,7 +68,7 @@ impl Recurrence {
         }
     }
 
-    /// `needed` replicas are needed at `now`; one takes `start_up` seconds to start.
+    /// Notes that `needed` replicas are needed at `now`. A start takes `start_up` seconds.
     pub(super) fn see(&mut self, needed: u32, start_up: f64, now: Nanos) {
         self.spread.pass(self.now as f64, now);
         self.rise.pass(needed, start_up, now);
@@ -93,14 +90,14 @@ impl Recurrence {
         }
     }
 
-    /// The most that were ever needed, and as many more as need varies by.
+    /// The highest level ever needed, plus the deviation of need.
     pub(super) fn highest(&self) -> u32 {
         (self.levels.len() as f64 + self.spread.deviation()).ceil() as u32
     }
 
-    /// As many of `coming` replicas as are likely to be needed within `seconds`: all
-    /// up to the record, and beyond it as far as one that stood for its age is broken
-    /// within them, with a probability of seconds ÷ age.
+    /// How many of `coming` replicas are likely to be needed within `seconds`. All up to the
+    /// record are. Beyond it, a record that has stood for an age is broken within `seconds` with
+    /// the probability seconds ÷ age, so that share of the rest is.
     pub(super) fn likely(&self, coming: f64, seconds: f64, now: Nanos) -> f64 {
         let age = now.since(self.record).as_secs_f64();
         let broken = if age > seconds { seconds / age } else { 1.0 };
@@ -108,7 +105,7 @@ impl Recurrence {
         coming - beyond * (1.0 - broken)
     }
 
-    /// How many seconds the present need of level `k` probably lasts yet.
+    /// How many more seconds the current need of level `k` is expected to last.
     pub(super) fn lasts(&self, k: u32, now: Nanos) -> f64 {
         let index = k.max(1) as usize - 1;
         let Some(level) = self.levels.get(index) else {
@@ -122,23 +119,24 @@ impl Recurrence {
         level.lasts(elapsed)
     }
 
-    /// The most replicas that are needed, or worth keeping of the `up` there
-    /// are, or worth starting before they are needed.
+    /// The highest level that is needed, that is worth keeping (of the `up` replicas there are),
+    /// or that is worth starting before it is needed.
     pub(super) fn keep(&self, up: u32, price: Price, now: Nanos) -> u32 {
         let spread = self.spread.deviation();
         let known = self.levels.len();
         let most = if self.now < known {
-            // Beyond the record: three times the spread are hardly ever exceeded.
+            // Beyond the record: three standard deviations are hardly ever exceeded.
             (known + (3.0 * spread) as usize).min(MOST as usize)
         } else {
             known
         };
-        // What would be a higher rise than any so far, and than it varies by, is seen coming.
+        // A rise steeper than any so far, plus the deviation, would be seen in time.
         let most = most.min(self.now + self.rise.highest() as usize + spread as usize);
         let worth = |k: &usize| {
-            // All that arrive while a level is missing are late, not only what is
-            // above those that are there: the more, the smaller the part that is
-            // missing. That is all above the present need, or as much as it varies.
+            // While a level is missing, all arrivals are late, and not only the part above the
+            // replicas that are there. The larger the missing part, the smaller is this level's
+            // share of the lateness. The missing part is all above the current need, or at least
+            // the deviation.
             let missing = spread.max((k + 1 - self.now) as f64);
             let weight = ((k + 1) as f64 / missing).max(1.0);
             let start = if *k < up as usize {
@@ -146,8 +144,8 @@ impl Recurrence {
             } else {
                 price.start_up
             };
-            // Kept on max_idle for a while, but started only if it ever came back, or
-            // the highest that was ever needed did.
+            // A level may be kept for `max_idle`. It is started ahead only if it, or else the
+            // highest level so far, has ever come back.
             let nearest = self.levels.get(*k).or(self.levels.last());
             let gone = nearest.is_some_and(|level| level.has_gone(price.max_idle, now));
             if gone || (*k >= up as usize && !nearest.is_some_and(Level::recurs)) {
@@ -160,8 +158,8 @@ impl Recurrence {
                     let absence = price.absence(weight, need);
                     let beyond = (k + 1 - known) as f64;
                     let rare = (-beyond / spread.max(1e-9)).exp();
-                    // A record that stands for an age is broken, each second,
-                    // with a probability of 1 ÷ age.
+                    // A record that has stood for an age is broken, each second, with the
+                    // probability 1 ÷ age.
                     rare * absence >= self.spread.age(now) + start
                 }
             }
@@ -172,9 +170,9 @@ impl Recurrence {
 }
 
 impl Price {
-    /// Of a level that is missing when a need of `need` seconds begins. Replicas
-    /// asked for then end the lateness; and it takes a queue to make requests late:
-    /// it builds up over that time, and half of those that arrive in it are.
+    /// The cost, in replica-seconds, of a level that is missing when a need of `need` seconds
+    /// begins. The lateness ends when replicas that are asked for then are ready. A queue builds
+    /// up over that time, so half of the arrivals in it are late.
     fn absence(self, weight: f64, need: f64) -> f64 {
         self.start_up + self.late * weight * need.min(self.start_up) / 2.0
     }
@@ -195,7 +193,8 @@ mod tests {
         Nanos::from_duration(Duration::from_secs(s))
     }
 
-    /// Needs `high` for 20 s of each `cycle`, 1 in between; ends with a need.
+    /// A recurrence that has seen `count` cycles of `cycle` seconds with a need of `high` for 20
+    /// s and of 1 for the rest, and ends with a need; and the time of that end.
     fn cycles(high: u32, cycle: u64, count: u64) -> (Recurrence, u64) {
         let mut levels = Recurrence::new(&Tuning::default());
         for number in 0..count {
@@ -227,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_a_long_way_up_is_let_go_unless_need_ever_rose_so_fast() {
-        // Up and down again by one in two minutes, twice; then a quarter of an hour of 1.
+        // Up and down again by one level in two minutes, twice; then 15 minutes of 1.
         let mut slow = Recurrence::new(&Tuning::default());
         slow.see(1, 30.0, at(0));
         for step in 0..20 {
@@ -235,7 +234,7 @@ mod tests {
             slow.see(1 + up, 30.0, at(120 * u64::from(step)));
         }
         slow.see(1, 30.0, at(2400));
-        // The same needs, but from one to six at once.
+        // The same needs, but from one level to six at once.
         let mut fast = slow.clone();
         for round in 0..5 {
             fast.see(6, 30.0, at(2400 + 240 * round));

@@ -1,41 +1,39 @@
-//! How many replicas a steady load needs: square-root staffing.
+//! Square-root staffing: how many replicas a steady load needs.
 //!
-//! A load of a slots' worth (a = λ·S) that arrives at random needs more than a
-//! slots, by some multiple β of √a, for hardly anyone to wait. Source: Halfin
-//! & Whitt, "Heavy-Traffic Limits for Queues with Many Exponential Servers",
-//! Operations Research 29 (1981): with n = a + β√a slots a request has to wait
-//! with probability 1 ÷ (1 + β·Φ(β)/φ(β)), where φ and Φ are the standard
-//! normal density and distribution; and it waits longer than T with e^(−(n−a)T/S)
-//! of that.
+//! An offered load of a = λ·S slots that arrives at random needs n = a + β√a slots so that hardly
+//! any request waits. Source: Halfin & Whitt, "Heavy-Traffic Limits for Queues with Many
+//! Exponential Servers", Operations Research 29 (1981): a request waits with the probability 1 ÷
+//! (1 + β·Φ(β)/φ(β)), where φ and Φ are the density and the distribution of the standard normal.
+//! It waits longer than T with e^(−(n−a)T/S) times that probability.
 //!
-//! β is not set. One more replica is worth it as long as the late work that it
-//! saves, at its price, exceeds the replica.
+//! β is not a setting. A further replica is worth it as long as the late work that it saves, at
+//! its price, exceeds the replica's own cost.
 
 use std::f64::consts::PI;
 
-/// Replicas beyond the load, at most.
+/// Largest number of replicas beyond the load.
 const MOST_STEPS: u32 = 10_000;
 
-/// A load and what a wait of it may be.
+/// An offered load, and the wait that it tolerates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
-    /// λ·S, in slots.
+    /// Offered load λ·S, in slots.
     pub offered: f64,
     /// Variance of the load, in multiples of a Poisson process's; at least 1.
     pub dispersion: f64,
-    /// S, in seconds.
+    /// Mean time in service S, in seconds.
     pub service: f64,
-    /// T, in seconds.
+    /// Tolerated wait T, in seconds.
     pub target: f64,
 }
 
-/// The fewest replicas of `slots` each with which one more is not worth it,
-/// where late work costs `price` times as much as a slot.
+/// The smallest number of replicas, of `slots` each, at which one more is not worth it. Late work
+/// costs `price` times as much as a slot.
 pub(super) fn replicas(load: Load, slots: f64, price: f64) -> u32 {
     if !(load.offered > 0.0 && load.offered.is_finite()) {
         return 0;
     }
-    // The first that is more than the load; further ones are few: √a.
+    // Starts at the first count above the load; only about √a more follow.
     let mut count = (load.offered / slots).floor() + 1.0;
     let mut late = late(load, count * slots);
     for _ in 0..MOST_STEPS {
@@ -49,7 +47,7 @@ pub(super) fn replicas(load: Load, slots: f64, price: f64) -> u32 {
     count as u32
 }
 
-/// The share of requests that wait longer than the target with `slots`.
+/// The share of requests that wait longer than the target if there are `slots` slots.
 pub(super) fn late(load: Load, slots: f64) -> f64 {
     let room = slots - load.offered;
     if room <= 0.0 {
@@ -63,7 +61,7 @@ pub(super) fn late(load: Load, slots: f64) -> f64 {
     waits * longer
 }
 
-/// The standard normal distribution, to 10⁻⁷ (Abramowitz & Stegun, 26.2.17), of x ≥ 0.
+/// The standard normal distribution for x ≥ 0, to 10⁻⁷ (Abramowitz & Stegun, 26.2.17).
 fn below(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * x);
     let series = t
@@ -129,7 +127,7 @@ mod tests {
             (10.0, 5.0, 16),
             (100.0, 5.0, 116),
             (1000.0, 5.0, 1032),
-            // Short against the wait that they may have: hardly any more than the load.
+            // Short against the tolerated wait: hardly more than the load.
             (10.0, 0.1, 11),
         ] {
             let found = needed(offered, service);

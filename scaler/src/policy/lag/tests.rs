@@ -10,7 +10,7 @@ fn at(s: u64) -> Nanos {
     Nanos::from_duration(Duration::from_secs(s))
 }
 
-/// A load of `rate` requests a second of 1 s each, on `desired` ready replicas.
+/// A steady load of `rate` requests a second, 1 s each, on `desired` ready replicas.
 fn steady(rate: f64, desired: u32) -> Observation {
     Observation {
         reading: Reading::inside(rate as u64, 0),
@@ -31,7 +31,7 @@ fn steady(rate: f64, desired: u32) -> Observation {
     }
 }
 
-/// `lag` that stays, of requests so short that they hardly take a slot.
+/// A lasting lag of `lag` requests, so short that they hardly take a slot.
 fn lasting(lag: u64, desired: u32) -> Observation {
     let mut seen = Observation {
         reading: Reading::inside(lag, 0),
@@ -329,7 +329,7 @@ proptest! {
             let recommendation = recommend(&seen, &settings, &mut state, at(second));
             prop_assert!(!recommendation.reason.to_string().contains("NaN"), "{}", recommendation.reason);
             let desired = constrain(&seen, &settings, recommendation).desired;
-            // Where the server has no room, not even the minimum is asked for.
+            // If the server has no room, not even the minimum is asked for.
             let least = settings.min.min(seen.capacity.max(seen.desired));
             prop_assert!((least..=settings.max.max(seen.desired)).contains(&desired));
         }

@@ -1,11 +1,13 @@
-//! Somebody else asks for a count of this model: see [`external_change`](crate::run::external_change).
+//! Reactions to changes of the model's count by somebody else;
+//! [`external_change`](crate::run::external_change) has the rules.
 
 use super::*;
 use crate::run::external_change::allowed;
 
 impl ModelController {
-    /// Takes over the count that somebody else asked for.
-    pub(super) fn hear_count(&mut self) {
+    /// Compares the count that the orchestrator reports with our own. Accepts a change by
+    /// somebody else, and backs off.
+    pub(super) fn check_external_change(&mut self) {
         let Some(desired) = self.set.desired else {
             return self.external.gone();
         };
@@ -14,14 +16,14 @@ impl ModelController {
         let before = self.scaler.desired();
         let model = &self.handle.model;
         if model.scaling.dry_run.value || model.replicas.is_followed() {
-            // It is others' business by the user's own word.
-            self.external.heard(desired, Duration::ZERO, now);
+            // By the configuration, others set the count.
+            self.external.reported(desired, Duration::ZERO, now);
             return self.scaler.adopt(desired, now);
         }
         let contested =
             self.external.quiet(now).map(|(back_off, _)| back_off) == Some(BackOff::Contested);
         let was_gone = self.external.is_gone();
-        let Some(back_off) = self.external.heard(desired, stability, now) else {
+        let Some(back_off) = self.external.reported(desired, stability, now) else {
             if was_gone && self.taken_over == TakenOver::Yes {
                 self.scaler.adopt(desired, now);
             }
@@ -34,7 +36,7 @@ impl ModelController {
             contested: back_off == BackOff::Contested,
         });
         let reason = quiet_reason(back_off, desired, back_off.span());
-        // One fight is one warning.
+        // One warning for each contest.
         if contested {
             tracing::info!(model = self.handle.model.name, "{reason}");
         } else {
@@ -53,8 +55,8 @@ impl ModelController {
         });
     }
 
-    /// What of `decision` is asked for while the count is somebody else's: a
-    /// first replica for requests that wait.
+    /// Limits `decision` during the back-off: only a first replica for held requests is asked
+    /// for.
     pub(super) fn leave_to_others(&self, seen: &Observation, decision: &mut Decision) {
         let Some((back_off, left)) = self.external.quiet(Nanos::now()) else {
             return;

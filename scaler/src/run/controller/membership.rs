@@ -1,9 +1,9 @@
-//! This model at other proxies: what they count of it, and who asks for replicas.
+//! The model at other proxies: adds their counts, and follows the leader.
 
 use super::*;
 
 impl ModelController {
-    /// The count is the leader's to ask for, or somebody else's: it is followed.
+    /// Adopts the count that the orchestrator reports: the leader, or somebody else, has set it.
     pub(super) fn follow_count(&mut self) {
         let Some(desired) = self.set.desired else {
             return;
@@ -14,13 +14,13 @@ impl ModelController {
         }
     }
 
-    /// Other proxies have counted.
+    /// Takes new counts of the other proxies.
     pub(in crate::run) fn peers_counted(&mut self, others: MembershipView, change: &CountsChange) {
         let before = self.own.plus(&self.others.counts).in_flight();
         self.others = others;
         self.scaler.correct(&change.correction);
         if let (Role::Follows, Some(desired)) = (others.role, change.desired) {
-            // Heard of sooner than by way of the orchestrator, which may not say.
+            // Earlier than through the orchestrator, which may not report it at all.
             self.scaler.adopt(desired, Nanos::now());
         }
         if let (Role::Follows, Some(left)) = (others.role, change.left_to_others) {
@@ -29,25 +29,25 @@ impl ModelController {
         self.show_others();
         let lag = self.own.plus(&others.counts).in_flight();
         match self.scaler.wake_at() {
-            // They cannot ring here: their line does.
+            // Other proxies' ledgers cannot wake this scaler, so their updates do.
             Some(level) if before < level && lag >= level => self.decide(Some(Nanos::now())),
             _ => self.arm(),
         }
     }
 
-    /// From now on it asks for what it decides, or does not.
+    /// Begins or stops asking for replicas.
     pub(in crate::run) fn set_role(&mut self, role: Role) {
         self.others.role = role;
         match role {
             Role::Leads => {
                 let asked = self.set.desired == Some(self.scaler.desired());
                 if self.taken_over == TakenOver::Yes && !asked {
-                    // What the leader before us asked for may have been lost with it.
+                    // The former leader's last request may have been lost with it.
                     self.ask(None, None);
                 }
             }
             Role::Follows => {
-                // What is on its way is given up.
+                // Cancels the pending scale request.
                 self.requester = self.requester.anew();
                 (self.requested, self.rejected) = (None, None);
                 self.follow_count();
@@ -56,7 +56,7 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// Our counts of this model, for the other proxies.
+    /// Our counts of this model, to be published to the other proxies.
     pub(in crate::run) fn counts(&self) -> Counts {
         let asks = (self.others.role, self.taken_over) == (Role::Leads, TakenOver::Yes);
         let quiet = asks && self.external.quiet(Nanos::now()).is_some();
@@ -67,7 +67,7 @@ impl ModelController {
         }
     }
 
-    /// The leader leaves the count to somebody else: so do we, if we come after it.
+    /// Backs off as the leader does, in case this proxy is the next leader.
     fn leave_as_leader_does(&mut self, left_to_others: LeftToOthers) {
         let left = Duration::try_from_secs_f64(left_to_others.until as f64 - seconds_since_1970());
         let Some(left) = left.ok().filter(|left| !left.is_zero()) else {
@@ -77,12 +77,12 @@ impl ModelController {
             true => BackOff::Contested,
             false => BackOff::AfterChange { span: left },
         };
-        self.external.told(back_off, left, Nanos::now());
+        self.external.back_off(back_off, left, Nanos::now());
         self.left_to_others = Some(left_to_others);
     }
 
-    /// The in-flight here that is to be told at once. Of the room that the others
-    /// know of, too: what they were told last.
+    /// Our in-flight at which the room below `level` is used up by our share. The room is
+    /// computed from the counts that were last published, which the other proxies know too.
     pub(super) fn part_of(&self, level: u64) -> u64 {
         let (own, others) = (self.own.in_flight(), self.others.counts.in_flight());
         let room = level.saturating_sub(own + others);

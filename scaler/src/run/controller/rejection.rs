@@ -1,20 +1,20 @@
-//! A count that was asked for and is not taken: what is desired is what there was,
-//! until it is.
+//! Scale requests that were refused or failed. Until a retry succeeds, the desired count is the
+//! old one.
 
 use super::*;
 use crate::run::scale_request::ScaleAnswer;
 
-/// See the [module](self).
+/// A count that was refused or failed and is retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rejection {
-    /// Asked for, again and again.
+    /// The count that is asked for.
     pub replicas: u32,
-    /// Why they are not taken.
+    /// Why the last request was refused or failed.
     pub why: String,
 }
 
 impl ModelController {
-    /// Our request was answered, or given no answer.
+    /// Takes the result of a scale request.
     pub(in crate::run) fn scale_answered(&mut self, answer: ScaleAnswer) {
         if self.requested != Some(answer.replicas) {
             return; // Another count was asked for since.
@@ -26,7 +26,7 @@ impl ModelController {
                 if let Some(rejected) = self.rejected.take() {
                     self.scaler.adopt(rejected.replicas, now);
                     let model = &self.handle.model.name;
-                    tracing::info!(model, replicas = rejected.replicas, "taken after all");
+                    tracing::info!(model, replicas = rejected.replicas, "the scale request was accepted after a retry");
                 }
             }
             Err(why) => {
@@ -34,7 +34,7 @@ impl ModelController {
                     replicas: answer.replicas,
                     why,
                 });
-                // Where nobody says what is asked for, it is what we asked for.
+                // Without a reported count, our own count stays the desired one.
                 if let Some(accepted) = self.set.desired {
                     self.scaler.adopt(accepted, now);
                 }
@@ -43,14 +43,14 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// What is asked for is not, any more.
+    /// Cancels the pending scale request.
     pub(super) fn withdraw(&mut self) {
         self.requester.withdraw();
         (self.requested, self.rejected) = (None, None);
     }
 
-    /// What was in the way may be no more, now that things are not as they were
-    /// `before`: a workload was made, or the cluster is there again.
+    /// Retries a rejected count at once if the reason may be gone since `before`: a workload was
+    /// created, or the cluster is back.
     pub(super) fn try_rejected_again(&self, before: &ReplicaSet) {
         let appeared = before.desired.is_none() && self.set.desired.is_some();
         let recovered = before.failure.is_some() && self.set.failure.is_none();

@@ -1,7 +1,6 @@
-//! Starts that hang, as a sentence: how many, for how long, what is done about it
-//! and what to look at. An orchestrator that is not told of a failure has none to
-//! report: a pod that stays pending is only late. (Processes are given up after
-//! their `startSeconds`, and that is reported.)
+//! Reports hanging starts in a sentence: how many, for how long, what Tailback does, and where to
+//! look. Many orchestrators report no failure in such a case: a pod that stays pending is only
+//! late. (Processes are stopped after their `startSeconds`, which is reported as a failure.)
 
 use std::fmt;
 
@@ -9,11 +8,11 @@ use tailback_config::Kind;
 
 use super::*;
 
-/// What a start may take before one was measured: Kubernetes calls a rollout stuck
-/// after as long (`progressDeadlineSeconds`).
+/// How long a start may take before one was measured. Kubernetes calls a rollout stuck after the
+/// same time (`progressDeadlineSeconds`).
 const UNMEASURED: Duration = Duration::from_secs(600);
 
-/// Replicas that were asked for and do not get ready: see [`Observation::hangs`].
+/// Replicas that were asked for and do not become ready: see [`Observation::hangs`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
     starting: u32,
@@ -42,7 +41,7 @@ impl Stall {
     }
 }
 
-/// Where it is to be seen why, if it is for us to say.
+/// Where the operator can see why; `None` for processes, whose failures are reported themselves.
 fn look_at(model: &Model) -> Option<String> {
     Some(match &model.server.kind {
         Kind::Process(_) => return None,
@@ -56,8 +55,8 @@ fn look_at(model: &Model) -> Option<String> {
                 spec.name
             )
         }
-        Kind::Webhook(_) => "what the API that starts them says of them".into(),
-        Kind::Seldon(_) => "what Seldon's scheduler and agents say of the model".into(),
+        Kind::Webhook(_) => "the API that starts them".into(),
+        Kind::Seldon(_) => "the logs of Seldon's scheduler and agents".into(),
     })
 }
 
@@ -66,25 +65,25 @@ impl fmt::Display for Stall {
         let verb = if self.starting == 1 { " has" } else { "s have" };
         write!(
             f,
-            "{} replica{verb} been starting for {:.0} s without one getting ready (a start may take {:.0} s: ",
+            "{} replica{verb} been starting for {:.0} s without one becoming ready (a start may take {:.0} s: ",
             self.starting,
             self.stalled.as_secs_f64(),
             self.patience.as_secs_f64()
         )?;
         match self.start_up {
             Some(last) => write!(f, "the last one took {:.0} s", last.as_secs_f64())?,
-            None => f.write_str("none was measured yet")?,
+            None => f.write_str("none has been measured yet")?,
         }
-        f.write_str("). They are waited for")?;
+        f.write_str("). Tailback keeps waiting for them")?;
         if self.scaled {
-            f.write_str(", and at most one more is asked for in each such time")?;
+            f.write_str(" and asks for at most one more in each such time")?;
         }
         write!(f, "; look at {}", self.look_at)
     }
 }
 
 impl ModelController {
-    /// Says once that starts hang, and once that they do no more.
+    /// Logs once that starts hang, and once that they no longer do.
     pub(super) fn watch_starts(&mut self, seen: &Observation) {
         let model = &self.handle.model;
         let stall = Stall::of(seen, model);
@@ -99,7 +98,7 @@ impl ModelController {
                     model = model.name,
                     ready,
                     starting,
-                    "no start hangs any more"
+                    "replicas start normally again"
                 );
             }
             _ => {}
@@ -107,7 +106,8 @@ impl ModelController {
         self.stall = stall;
     }
 
-    /// What is wrong with the replicas. What the orchestrator says tells more.
+    /// What is wrong with the replicas: a rejected scale request, else the orchestrator's
+    /// failure, else hanging starts.
     pub(super) fn failure(&self) -> Option<String> {
         let rejected = self.rejected.as_ref();
         let rejected =
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(said(&scaled, 2, 149, Some(50)), None);
         assert_eq!(
             said(&scaled, 2, 310, Some(50)).unwrap(),
-            "2 replicas have been starting for 310 s without one getting ready (a start may take 150 s: the last one \
+            "2 replicas have been starting for 310 s without one becoming ready (a start may take 150 s: the last one \
              took 50 s). They are waited for, and at most one more is asked for in each such time; look at the events \
              and logs of Deployment models/llm-m and its pods"
         );
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(said(&fixed, 1, 599, None), None);
         assert_eq!(
             said(&fixed, 1, 600, None).unwrap(),
-            "1 replica has been starting for 600 s without one getting ready (a start may take 600 s: none was \
+            "1 replica has been starting for 600 s without one becoming ready (a start may take 600 s: none was \
              measured yet). They are waited for; look at the events and logs of Deployment models/llm-m and its pods"
         );
     }

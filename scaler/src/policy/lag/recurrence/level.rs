@@ -1,35 +1,35 @@
-//! What is remembered of one level: when it was needed, and after what gaps again.
+//! The memory of one level: its needs and the gaps between them.
 //!
-//! Gaps are counted in octaves of age (below 2 s, 4 s, 8 s, …), so that a few are
-//! enough and any length fits.
+//! Gaps are counted in octaves of age (below 2 s, 4 s, 8 s, …), so that a few counters fit gaps
+//! of any length.
 
 use crate::clock::Nanos;
 
-/// Octaves of age: up to 2^17 s, a day and a half.
+/// Number of octaves: gaps up to 2^17 s, a day and a half.
 const OCTAVES: usize = 17;
 #[derive(Clone, Debug)]
 pub(super) struct Level {
-    /// Gaps that ended, by the octave of their length.
+    /// Number of gaps that ended, by the octave of their length.
     ended: [f32; OCTAVES],
     /// Seconds that gaps have spent in each octave.
     spent: [f32; OCTAVES],
-    /// When its present need, or the last one, began, and when that ended.
+    /// When its current or last need began, and when that ended.
     began: Nanos,
     until: Nanos,
-    /// Needs so far, and their seconds.
+    /// Number of needs so far, and their total seconds.
     needs: f32,
     needed: f32,
     /// The longest gap after which it was needed again, in seconds.
     longest: f32,
-    /// A gap before anything was seen is as long as it was so far, twice over, with
-    /// a probability of a half (a Pareto tail with exponent 1): scale-free. Counts
-    /// as this many gaps.
+    /// The weight of the prior, in gaps. By the prior, a gap that has lasted for a time lasts at
+    /// least twice as long with a probability of a half (a Pareto tail with exponent 1), which
+    /// has no time scale.
     prior_gaps: f64,
 }
 
 impl Level {
-    /// First needed at `now`, where demand was looked at since `watched`: that it was
-    /// not needed for so long is a gap, if there was any time.
+    /// A level that is first needed at `now`. Demand was watched since `watched`; the time until
+    /// now counts as a gap.
     pub(super) fn new(watched: Nanos, prior_gaps: f64, now: Nanos) -> Self {
         let mut level = Self {
             ended: [0.0; OCTAVES],
@@ -66,36 +66,37 @@ impl Level {
         self.needed += now.since(self.began).as_secs_f32();
     }
 
-    /// Whether it was needed again after it had not been.
+    /// Whether it was needed again after a gap.
     pub(super) fn recurs(&self) -> bool {
         self.needs >= 2.0
     }
 
-    /// How many seconds its present need has lasted.
+    /// How many seconds its current need has lasted.
     pub(super) fn needed_for(&self, now: Nanos) -> f64 {
         now.since(self.began).as_secs_f64()
     }
 
-    /// How many seconds a need that has lasted for `elapsed` probably lasts in all, at least 1.
+    /// How many seconds a need that has lasted for `elapsed` is expected to last in all; at least
+    /// 1.
     pub(super) fn lasts(&self, elapsed: f64) -> f64 {
         let mean = (f64::from(self.needed) + elapsed) / (f64::from(self.needs) + 1.0);
         mean.max(elapsed).max(1.0)
     }
 
-    /// Seconds that a need lasts on average, at least 1.
+    /// Mean length of a need in seconds; at least 1.
     pub(super) fn need(&self) -> f64 {
         (f64::from(self.needed) / f64::from(self.needs.max(1.0))).max(1.0)
     }
 
-    /// Whether it has been idle for more than `max_idle` seconds, and than twice as
-    /// long as it ever was before it came back.
+    /// Whether it has been idle for more than `max_idle` seconds and for more than twice its
+    /// longest gap.
     pub(super) fn has_gone(&self, max_idle: f64, now: Nanos) -> bool {
         let age = now.since(self.until).as_secs_f64();
         age > max_idle.max(2.0 * f64::from(self.longest))
     }
 
-    /// Whether an idle level is worth its replica, where being without it costs
-    /// `absence` replica-seconds and `begin` are to be paid before it is there.
+    /// Whether an idle level is worth its replica, if its absence costs `absence` replica-seconds
+    /// and its start costs `begin` of them.
     pub(super) fn is_worth(&self, absence: f64, begin: f64, now: Nanos) -> bool {
         let age = now.since(self.until).as_secs_f32();
         let (mut survives, mut waited, mut from) = (1.0, 0.0, age);
@@ -113,21 +114,21 @@ impl Level {
         false
     }
 
-    /// Ends of gaps a second at this age; more than zero.
+    /// How many gaps of this age end a second; more than 0.
     fn hazard(&self, octave: usize, age: f64) -> f64 {
         let typical = f64::from(start(octave) + start(octave + 1)) / 2.0;
-        // The prior: one gap that got this far, over about its own age.
+        // The prior adds one gap that has reached this age, over about its own age.
         let spent = f64::from(self.spent[octave]) + self.prior_gaps * typical.max(age);
         (f64::from(self.ended[octave]) + self.prior_gaps) / spent
     }
 }
 
-/// The octave that `seconds` lie in.
+/// The octave that contains `seconds`.
 fn octave(seconds: f32) -> usize {
     (seconds.max(1.0).log2() as usize).min(OCTAVES - 1)
 }
 
-/// Where an octave begins, in seconds.
+/// The beginning of an octave, in seconds.
 fn start(octave: usize) -> f32 {
     if octave == 0 {
         0.0

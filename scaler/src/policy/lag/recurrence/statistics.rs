@@ -1,14 +1,15 @@
-//! How need has moved: its spread lately, and how fast it ever rose.
+//! Statistics of need: its recent deviation, and its steepest rise.
 
 use crate::clock::Nanos;
 
-/// Need is that of the last second, at least: it takes so long to rise.
+/// Shortest time over which a rise is measured, in seconds.
 const SHORTEST_SPAN: f64 = 1.0;
 
-/// Mean and variance over time of how many are needed, fading.
+/// Mean and variance of the needed count over time, with exponential decay.
 #[derive(Clone, Debug)]
 pub(super) struct NeedDeviation {
-    /// In seconds; see [`Tuning::need_memory`](crate::tuning::Tuning::need_memory).
+    /// Time constant of the decay, in seconds; see
+    /// [`Tuning::need_memory`](crate::tuning::Tuning::need_memory).
     memory: f64,
     first: Option<Nanos>,
     last: Nanos,
@@ -18,7 +19,7 @@ pub(super) struct NeedDeviation {
 }
 
 impl NeedDeviation {
-    /// Fades over `memory` seconds.
+    /// Statistics that decay with a time constant of `memory` seconds.
     pub(super) fn new(memory: f64) -> Self {
         Self {
             memory,
@@ -30,7 +31,7 @@ impl NeedDeviation {
         }
     }
 
-    /// It was `n` since the last call.
+    /// Notes that `n` were needed since the last call.
     pub(super) fn pass(&mut self, n: f64, now: Nanos) {
         if self.first.is_none() {
             (self.first, self.last) = (Some(now), now);
@@ -51,7 +52,7 @@ impl NeedDeviation {
         (self.squares / self.seconds - mean * mean).max(0.0).sqrt()
     }
 
-    /// When the first call was.
+    /// The time of the first call.
     pub(super) fn first(&self) -> Nanos {
         self.first.unwrap_or(self.last)
     }
@@ -62,22 +63,22 @@ impl NeedDeviation {
     }
 }
 
-/// The highest rise of need within about a start-up time. What would take a higher
-/// one is seen coming: replicas can be started when need is on its way there.
+/// The steepest rise of need within about one start-up time. Anything that takes a steeper rise
+/// will be seen in time: replicas can be started while need is rising.
 ///
-/// Of this time and the last the lowest need is kept, and a rise is one from the
-/// lower of both: within one to two start-up times. To begin with nothing was needed.
+/// The lowest need of the current span and of the last one is kept. A rise is measured from the
+/// lower of both, that is, over one to two start-up times. At the beginning, the need is 0.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SteepestRise {
     highest: u32,
-    /// The lowest need of the last span, and of the present one.
+    /// The lowest need of the last span, and of the current one.
     lows: [u32; 2],
-    /// When the present one began.
+    /// When the current span began.
     began: Nanos,
 }
 
 impl SteepestRise {
-    /// `n` are needed at `now`, where a start takes `start_up` seconds.
+    /// Notes that `n` are needed at `now`. A start takes `start_up` seconds.
     pub(super) fn pass(&mut self, n: u32, start_up: f64, now: Nanos) {
         if now.since(self.began).as_secs_f64() >= start_up.max(SHORTEST_SPAN) {
             self.began = now;
