@@ -1,6 +1,6 @@
-//! Models that a cluster describes: Seldon's `Model` resources, and workloads with annotations.
-//! Each becomes the two documents that a person would write for it: a Server and a Model, named
-//! after it. From there on they go the way of all manifests.
+//! Models that are discovered in a cluster: Seldon's `Model` resources, and workloads with
+//! annotations. Each becomes the two documents that a person would write for it, a Server and a
+//! Model with its name, which are then read like any manifest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,17 +11,17 @@ use crate::files::Source;
 use crate::suggest::hint;
 use crate::{Error, FieldLocation, ObjectLocation};
 
-/// What the annotations of a model begin with.
+/// The prefix of Tailback's annotations.
 const PREFIX: &str = "tailback.dev/";
-/// What the file of such documents is called in messages.
+/// The prefix of such documents' file name in messages.
 const FILE: &str = "cluster: ";
 
 /// An object of a cluster that may describe a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterObject {
-    /// What it is.
+    /// Its kind.
     pub kind: ClusterKind,
-    /// Where it is.
+    /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -29,29 +29,29 @@ pub struct ClusterObject {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Which objects describe models.
+/// The kinds of objects that describe models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterKind {
-    /// Seldon Core 2's `Model`, and what of its `spec` says how many replicas.
+    /// Seldon Core 2's `Model`, with its bounds.
     SeldonModel {
-        /// `spec.minReplicas`; 0 is Seldon's word for nothing.
+        /// `spec.minReplicas`; Seldon takes 0 as not set.
         min: Option<u32>,
-        /// `spec.maxReplicas`; the same.
+        /// `spec.maxReplicas`; Seldon takes 0 as not set.
         max: Option<u32>,
     },
-    /// A workload of this `apiVersion` and `kind`, if it is annotated.
+    /// A workload with annotations.
     Workload {
-        /// `apps/v1`
+        /// Its `apiVersion`, such as `apps/v1`.
         api_version: String,
-        /// `Deployment`
+        /// Its `kind`, such as `Deployment`.
         kind: String,
     },
 }
 
-/// Which object.
+/// Identifies an object, for messages and maps.
 pub(crate) type Id = String;
 
-/// A setting that an annotation makes: its name, the field it becomes, and whose that is.
+/// The annotations: the name, the field that it sets, and the document of that field.
 const ANNOTATIONS: &[(&str, &str, Part)] = &[
     ("model", "metadata.name", Part::Name),
     (
@@ -107,7 +107,7 @@ const ANNOTATIONS: &[(&str, &str, Part)] = &[
     ("dry-run", "spec.scaling.dryRun", Part::Scaling("dryRun")),
 ];
 
-/// Where an annotation's value goes.
+/// The part of the documents that an annotation's value goes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Name,
@@ -135,11 +135,12 @@ impl ClusterObject {
         }
     }
 
-    /// The two documents. `gateway` is where requests of Seldon's Models go.
+    /// The Server and the Model as YAML. `gateway` is the address for requests to Seldon's
+    /// Models.
     ///
     /// # Errors
     ///
-    /// An annotation of ours that there is not.
+    /// An annotation with Tailback's prefix that does not exist.
     pub(crate) fn documents(&self, gateway: &str) -> Result<Source, Error> {
         let file: Arc<Path> = Path::new(&format!("{FILE}{}", self.id())).into();
         self.check(&file)?;
@@ -191,7 +192,7 @@ impl ClusterObject {
             quoted(&self.name),
             quoted(&self.namespace)
         );
-        // Named by what it is, so that no two objects have the same.
+        // Has kind and namespace in it, so that no two objects get the same name.
         let server_name = format!("{}.{}.{}", kind.to_lowercase(), self.namespace, self.name);
         let model_name = self.model().unwrap_or_default();
         let text = format!(
@@ -229,12 +230,12 @@ impl ClusterObject {
     }
 }
 
-/// Whether what is at `place` comes from a cluster.
+/// Whether the object at `place` comes from a cluster.
 pub(crate) fn is_from_cluster(place: &ObjectLocation) -> bool {
     is_cluster_file(&place.file)
 }
 
-/// The object that `error` is about, if it is about one of a cluster.
+/// The cluster's object that `error` is about; `None`: it is about something else.
 pub(crate) fn culprit(error: &Error) -> Option<Id> {
     let file = match error {
         Error::Value { spot, .. } | Error::Rule { spot, .. } => &spot.file,
@@ -245,7 +246,7 @@ pub(crate) fn culprit(error: &Error) -> Option<Id> {
     text.strip_prefix(FILE).map(str::to_owned)
 }
 
-/// What is wrong, in terms of the object's annotations.
+/// Says what is wrong in terms of the object's annotations.
 pub(crate) fn explain(error: &Error) -> String {
     let (spot, what) = match error {
         Error::Value {
@@ -273,7 +274,7 @@ fn is_cluster_file(file: &Path) -> bool {
     file.to_str().is_some_and(|file| file.starts_with(FILE))
 }
 
-/// A number or a flag as it is; anything else as text.
+/// Writes a value as YAML: a number or a flag as it is, anything else in quotes.
 fn scalar(value: &str) -> String {
     let number = value
         .bytes()
@@ -284,7 +285,7 @@ fn scalar(value: &str) -> String {
     }
 }
 
-/// YAML's double quotes, by the escapes it shares with JSON.
+/// Writes a text in YAML's double quotes, with the escapes that it shares with JSON.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {

@@ -1,24 +1,25 @@
-//! Which pages of other origins may call the models from a browser (Fetch, 3.2: CORS).
+//! Cross-origin resource sharing (Fetch standard, 3.2): which web pages may call the models from
+//! a browser.
 
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
 
-/// What a browser is told about requests of pages of other origins.
+/// The settings for requests from pages of other origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
-    /// Pages of these may call; `None`: of all.
+    /// The origins whose pages may call; `None`: all.
     pub origins: Option<Vec<String>>,
-    /// By these methods.
+    /// The methods that they may use.
     pub methods: Vec<Method>,
-    /// With these header fields; `None`: with all that are asked for.
+    /// The header fields that they may send; `None`: all that they ask for.
     pub headers: Option<Vec<HeaderName>>,
-    /// For how long the browser may remember it.
+    /// How long the browser may cache this.
     pub max_age: Duration,
 }
 
-/// `*`, or origins as browsers send them: `https://chat.example.org`, with a port where it is not
-/// the scheme's own.
+/// Reads `*`, or origins as browsers send them: `https://chat.example.org`, with a port if it is
+/// not the scheme's default.
 pub(crate) fn origins(text: &str) -> Option<Option<Vec<String>>> {
     all_or(text, |origin| {
         let uri: Uri = origin.parse().ok()?;
@@ -31,13 +32,13 @@ pub(crate) fn origins(text: &str) -> Option<Option<Vec<String>>> {
     })
 }
 
-/// Methods, separated by commas.
+/// Reads methods, separated by commas.
 pub(crate) fn methods(text: &str) -> Option<Vec<Method>> {
     let method = |word: &str| word.trim().parse().ok();
     text.split(',').map(method).collect()
 }
 
-/// `*`, or names of header fields.
+/// Reads `*`, or names of header fields, separated by commas.
 pub(crate) fn headers(text: &str) -> Option<Option<Vec<HeaderName>>> {
     all_or(text, |name| name.parse().ok())
 }

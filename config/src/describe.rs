@@ -1,4 +1,4 @@
-//! The configuration as a person wants to read it: each setting, its value, and who set it.
+//! Writes the configuration for people: each setting, its value, and its origin.
 
 mod process;
 mod process_spec;
@@ -13,10 +13,11 @@ use crate::{
     RequestTimeouts, Retry, Server, Setting,
 };
 
-/// One line of a table: setting, value, where from.
+/// One line of a table: setting, value, origin.
 type Row = (&'static str, String, String);
 
-/// A small table for each model, each server that no model uses, and the process.
+/// The configuration as text: a table for each model, each server that no model uses, and the
+/// process.
 #[must_use]
 pub fn describe(config: &Config) -> String {
     let mut text = String::new();
@@ -192,7 +193,7 @@ fn server_row(server: &Server, origin: String) -> Row {
     )
 }
 
-/// A title and its rows, the columns aligned.
+/// Adds a table with a title and aligned columns.
 fn table(text: &mut String, title: &str, rows: &[Row]) {
     if !text.is_empty() {
         text.push('\n');
@@ -203,7 +204,7 @@ fn table(text: &mut String, title: &str, rows: &[Row]) {
             .max()
             .unwrap_or(0)
     };
-    // A long command stands out to the right rather than pushing everything there.
+    // A long command extends to the right and does not widen its column.
     let (name, value) = (width(|row| row.0), width(|row| &row.1).min(30));
     let mut line = |line: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
@@ -236,7 +237,7 @@ mod tests {
             let value = match (variable.name, variable.default) {
                 ("TAILBACK_ADMIN_TOKEN", _) => "0123456789abcdef",
                 ("TAILBACK_CORS_ORIGINS", _) => "https://a.example",
-                // Where there is none, or it is worked out at the start.
+                // There is no default, or it is computed at the start.
                 (_, NONE | OWN_NAMESPACE) => "name",
                 (_, CORES | FROM_DESCRIPTORS) => "7",
                 (_, default) => default,

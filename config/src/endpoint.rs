@@ -1,15 +1,43 @@
-//! `http://host[:port]`, or `https://`, to an [`Endpoint`].
+//! Addresses of replicas, such as `http://host:8080`, and how they are reached by TLS.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use crate::Endpoint;
-
-/// What an endpoint must look like, for messages.
+/// The form of an endpoint, for messages.
 pub(crate) const EXPECTED: &str =
     "http://host or http://host:port (or https), with no path, query or user";
 
+/// The address of a replica or gateway, such as `http://host:8080`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// `host:port`, as a `Host` header or a connector wants it; an IPv6 host is in brackets.
+    pub authority: String,
+    /// The host alone: a name or an address; IPv6 without brackets.
+    pub host: String,
+    /// The port; 80 where the address had none, 443 with `https`.
+    pub port: u16,
+    /// Whether it is reached by TLS (`https://`).
+    pub secure: bool,
+    /// The address for gRPC, if it is another one.
+    pub grpc: Option<Box<Endpoint>>,
+}
+
+/// How replicas are reached by TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Certificates (DER) of the authorities that may have signed the replicas' certificates;
+    /// empty: the system's.
+    pub ca: Vec<Vec<u8>>,
+    /// The name that their certificates must have; `None`: the endpoint's host.
+    pub server_name: Option<String>,
+}
+
+// === impl Endpoint ===
+
 impl Endpoint {
-    /// The endpoint that `text` names; only `http://host[:port]` and `https://host[:port]`.
+    /// Reads `http://host[:port]` or `https://host[:port]`; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, secure) = match text.strip_prefix("https://") {
@@ -62,7 +90,13 @@ impl Endpoint {
     }
 }
 
-/// Whether `host` is an IPv4 address or a name as DNS has them (RFC 1123; `_` as Docker's names).
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority)
+    }
+}
+
+/// Whether `host` is an IPv4 address or a DNS name (RFC 1123, and `_`, which Docker uses).
 fn is_host(host: &str) -> bool {
     if host
         .bytes()

@@ -1,21 +1,21 @@
-//! The environment as a value, so that nothing but `main` reads the real one and no test has to
-//! change it.
+//! The environment as a value, so that only `main` reads the real one and tests need not change
+//! it.
 
 use std::collections::BTreeMap;
 
 use crate::Origin;
 
-/// Environment variables by name, and the options of the command line that take their place.
+/// The environment variables, and the command-line options that override them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Env {
     variables: BTreeMap<String, String>,
-    /// By the name of the variable that says the same.
+    /// Values of options, by the name of the variable that they override.
     options: BTreeMap<&'static str, String>,
 }
 
 impl Env {
-    /// The variables of this process. One whose name or value is not UTF-8 is kept with
-    /// replacement characters, so that a setting of ours is refused rather than overlooked.
+    /// The variables of this process. Bytes that are not UTF-8 become replacement characters, so
+    /// that such a setting is refused and not overlooked.
     #[must_use]
     pub fn from_process() -> Self {
         std::env::vars_os()
@@ -28,7 +28,8 @@ impl Env {
             .collect()
     }
 
-    /// With what options of the command line say, which wins: names of variables and values.
+    /// Adds command-line options, which override variables: pairs of the variable's name and the
+    /// value.
     #[must_use]
     pub fn with_options(
         mut self,
@@ -47,7 +48,7 @@ impl Env {
             .map(String::as_str)
     }
 
-    /// Who says what [`get`](Self::get) has for `name`.
+    /// The origin of the value that [`get`](Self::get) returns for `name`.
     #[must_use]
     pub fn origin(&self, name: &'static str) -> Origin {
         match self.options.contains_key(name) {

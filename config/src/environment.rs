@@ -1,4 +1,4 @@
-//! The variables of [`VARIABLES`] to the settings they make.
+//! Reads the settings from the variables in [`VARIABLES`].
 
 pub(crate) mod address;
 mod cluster;
@@ -18,15 +18,15 @@ use crate::{
     Timeouts, TlsVersion, Token, cors, number,
 };
 
-/// What all variables together say.
+/// The settings from all variables.
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub process: Process,
     pub model_defaults: ModelDefaults,
 }
 
-/// Reads `env`. What is wrong goes to `errors`, and the default takes its place, so that the
-/// manifests can be checked as well. `None` would be a default of the table that is wrong itself.
+/// Reads `env`. A wrong value is added to `errors` and replaced by the default, so that the
+/// manifests can be checked too. Returns `None` only if a default in the table is wrong itself.
 pub(crate) fn read(env: &Env, errors: &mut Vec<Error>) -> Option<Environment> {
     unknown::note(env, errors);
     let mut vars = Reader {
@@ -143,7 +143,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What the `TAILBACK_CORS_…` variables say together.
+    /// Reads the `TAILBACK_CORS_…` variables.
     fn cors(&mut self) -> Option<Option<Cors>> {
         let origins = self.optional(
             "TAILBACK_CORS_ORIGINS",
@@ -170,7 +170,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// What the `TAILBACK_TLS_…` variables say together.
+    /// Reads the `TAILBACK_TLS_…` variables.
     fn tls(&mut self) -> Option<Option<ListenerTls>> {
         let path = |text: &str| Some(PathBuf::from(text));
         let cert = self.optional("TAILBACK_TLS_CERT", path, "a path");
@@ -188,7 +188,8 @@ impl Reader<'_> {
             }
             (Some(_), None) => self.lacks("TAILBACK_TLS_KEY", "a path", "TAILBACK_TLS_CERT"),
             (None, Some(_)) => self.lacks("TAILBACK_TLS_CERT", "a path", "TAILBACK_TLS_KEY"),
-            // Alone, these would pass for a listener that speaks TLS.
+            // Without a certificate they have no effect, and the listener would silently be in
+            // clear text.
             (None, None) => {
                 for other in ["TAILBACK_TLS_CLIENT_CA", "TAILBACK_TLS_MIN_VERSION"] {
                     if self.set.contains(&other) {
@@ -200,7 +201,7 @@ impl Reader<'_> {
         Some(None)
     }
 
-    /// The variable of the table, and what it is set to.
+    /// The table's entry of a variable, and the variable's value if it is set.
     fn look_up(&mut self, name: &str) -> Option<(&'static Variable, Option<String>)> {
         let variable = VARIABLES.iter().find(|variable| variable.name == name)?;
         let text = self
@@ -219,7 +220,7 @@ impl Reader<'_> {
         self.wrong_shown(name, quote(found), expected);
     }
 
-    /// `name` is not set, and is needed where `other` is.
+    /// Notes that `name` is not set, and must be because `other` is.
     fn lacks(&mut self, name: &'static str, expected: &str, other: &str) {
         let expected = format!("{expected}, as {other} is set");
         self.wrong_shown(name, "nothing".to_owned(), &expected);
@@ -233,8 +234,8 @@ impl Reader<'_> {
         });
     }
 
-    /// The value of a variable or its default. A wrong value is noted and the default used, so
-    /// that reading goes on.
+    /// The value of a variable, or its default. A wrong value is noted and replaced by the
+    /// default.
     fn setting<T>(
         &mut self,
         name: &'static str,
@@ -267,7 +268,7 @@ impl Reader<'_> {
         self.value(name, above_zero, ABOVE_ZERO)
     }
 
-    /// As [`optional`](Self::optional), and what is wrong is not shown.
+    /// As [`optional`](Self::optional), for a secret: an error does not show the value.
     fn secret<T>(
         &mut self,
         name: &'static str,
@@ -278,7 +279,7 @@ impl Reader<'_> {
         self.shown(name, parse, expected, hidden)
     }
 
-    /// The value of a variable whose default is worked out elsewhere.
+    /// The value of a variable without a default in the table; `None`: not set.
     fn optional<T>(
         &mut self,
         name: &'static str,
@@ -288,7 +289,7 @@ impl Reader<'_> {
         self.shown(name, parse, expected, quote)
     }
 
-    /// The value of a variable; what is wrong is told as `show` has it.
+    /// The value of a variable. An error shows a wrong value in the form that `show` gives it.
     fn shown<T>(
         &mut self,
         name: &'static str,

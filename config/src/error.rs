@@ -1,5 +1,5 @@
-//! What can be wrong with a configuration. Each message says where, what was found, and what is
-//! expected; [`Errors`] carries all of them at once, so that one run shows everything to mend.
+//! Errors in a configuration. Each message says where, what was found, and what is expected.
+//! [`Errors`] has all of them, so that one run shows everything that must be corrected.
 
 use std::fmt;
 use std::io;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::Origin;
 
-/// One thing that is wrong.
+/// One error in a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing was given to read.
+    /// No path was given.
     #[error("no manifest given: expected files (*.yaml, *.yml) or folders of them")]
     NoPaths,
     /// A file or folder cannot be read.
@@ -22,17 +22,17 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A file as a whole is not what it must be: too large, not a file, not UTF-8.
+    /// A file cannot be a manifest: it is too large, not a file, or not UTF-8.
     #[error("{}: found {found}, expected {expected}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What is there.
+        /// What was found.
         found: String,
-        /// What should be.
+        /// What is expected.
         expected: String,
     },
-    /// A file is not YAML, or YAML beyond the bounds.
+    /// A file is not YAML, or exceeds the limits of nesting and size.
     #[error("{}: document {document}, line {line}, column {column}: {message}", file.display())]
     Syntax {
         /// The file.
@@ -46,41 +46,41 @@ pub enum Error {
         /// What the parser found.
         message: String,
     },
-    /// A field of a document does not hold what it must.
+    /// A field has a wrong value.
     #[error("{spot}: found {found}, expected {expected}")]
     Value {
         /// Which field.
         spot: Box<FieldLocation>,
-        /// What it holds, or `nothing`.
+        /// Its value, or `nothing`.
         found: String,
-        /// What it must hold.
+        /// The value that is expected.
         expected: String,
     },
-    /// A document breaks a rule that is not about one value alone.
+    /// A document breaks a rule that is about more than one value.
     #[error("{spot}: {message}")]
     Rule {
         /// Which field, or the whole document.
         spot: Box<FieldLocation>,
-        /// What the rule is and how to keep it.
+        /// The rule, and how to comply.
         message: String,
     },
-    /// The manifests were read, and there is no model in them.
+    /// The manifests have no model.
     #[error("{read}: no Model found; there must be at least one")]
     NoModel {
-        /// What was read, for people.
+        /// The paths that were read.
         read: String,
     },
-    /// An environment variable, or the option that takes its place, does not hold what it must.
+    /// An environment variable, or the option that overrides it, has a wrong value.
     #[error("{origin}: found {found}, expected {expected}")]
     Variable {
-        /// Which.
+        /// The variable or option.
         origin: Origin,
         /// Its value in quotes, or `nothing`.
         found: String,
-        /// What it must hold.
+        /// The value that is expected.
         expected: String,
     },
-    /// A variable that looks like one of ours, and is none.
+    /// An unknown variable with Tailback's prefix.
     #[error("environment {name}: there is no such setting{hint}")]
     UnknownVariable {
         /// Its name.
@@ -105,7 +105,7 @@ pub struct FieldLocation {
     pub file: Arc<Path>,
     /// Which document, counted from 1.
     pub document: usize,
-    /// What the document describes, as far as it is known: `Model iris`.
+    /// Kind and name of the object, as far as they are known: `Model iris`.
     pub object: String,
     /// Which line, counted from 1.
     pub line: usize,
@@ -113,7 +113,7 @@ pub struct FieldLocation {
     pub field: String,
 }
 
-/// Everything that is wrong, in the order it was found. Never empty.
+/// All errors, in the order in which they were found. Never empty.
 #[derive(Debug)]
 pub struct Errors(Vec<Error>);
 
@@ -136,7 +136,7 @@ impl fmt::Display for FieldLocation {
 // === impl Errors ===
 
 impl Errors {
-    /// `Ok(value)` if nothing is wrong, else all that is.
+    /// `Ok(value)` if there are no errors, else all of them.
     pub(crate) fn none_or<T>(errors: Vec<Error>, value: T) -> Result<T, Self> {
         if errors.is_empty() {
             Ok(value)
@@ -145,13 +145,13 @@ impl Errors {
         }
     }
 
-    /// How many.
+    /// The number of errors.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Each of them.
+    /// The errors, in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.0.iter()
     }

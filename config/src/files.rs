@@ -1,4 +1,4 @@
-//! Which files are manifests, and their text. Bounded: a path may name anything.
+//! Finds and reads manifest files. Sizes are limited, because a path may name anything.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::Error;
 
-/// Largest manifest file, as large as Kubernetes lets a whole ConfigMap be.
+/// Largest manifest file, in bytes: the limit of a ConfigMap in Kubernetes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// A manifest file and its text.
@@ -18,7 +18,7 @@ pub(crate) struct Source {
     pub text: String,
 }
 
-/// The text of all manifest files that `paths` name. What cannot be read goes to `errors`.
+/// Reads all manifest files at `paths`. Files that cannot be read are added to `errors`.
 pub(crate) fn read(paths: &[PathBuf], errors: &mut Vec<Error>) -> Vec<Source> {
     if paths.is_empty() {
         errors.push(Error::NoPaths);
@@ -30,7 +30,7 @@ pub(crate) fn read(paths: &[PathBuf], errors: &mut Vec<Error>) -> Vec<Source> {
             Err(error) => errors.push(error),
             Ok(files) => {
                 for file in files {
-                    // A file given by itself and with its folder is still one file.
+                    // A file that is given itself and with its folder is read once.
                     if !seen.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
                         continue;
                     }
@@ -48,7 +48,7 @@ pub(crate) fn read(paths: &[PathBuf], errors: &mut Vec<Error>) -> Vec<Source> {
     sources
 }
 
-/// The manifest files that `path` names: itself, or those directly in the folder, sorted.
+/// The manifest files at `path`: the file itself, or those directly in the folder, sorted.
 pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source: io::Error| Error::Read {
         path: path.to_owned(),
@@ -61,7 +61,7 @@ pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        // Hidden: editors' locks and swap files, and the ..data of a mounted ConfigMap.
+        // Hidden files: editors' lock and swap files, and the ..data of a mounted ConfigMap.
         let hidden = name.as_encoded_bytes().starts_with(b".");
         let file = entry.path();
         let manifest = file
@@ -92,7 +92,7 @@ fn read_file(path: &Path) -> Result<String, Error> {
         found,
         expected: expected.to_owned(),
     };
-    // Before opening: to open a named pipe would wait for its writer.
+    // Checked before opening, because opening a named pipe waits for its writer.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(wrong(
             "neither a file nor a folder".into(),

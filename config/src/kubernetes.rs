@@ -1,55 +1,55 @@
-//! A Kubernetes workload as replicas: what is scaled, and where its requests go.
+//! Kubernetes servers: the workload that is scaled, and the address of its replicas.
 
 use std::fmt;
 
 use crate::{Endpoint, UpstreamTls};
 
-/// Stands for the model's name in [`KubernetesSpec::name`] and [`Service::name`].
+/// The placeholder of the model's name in [`KubernetesSpec::name`] and [`Service::name`].
 pub(crate) const MODEL: &str = "{model}";
 
-/// Anything in a cluster that has a `scale` subresource.
+/// A workload in a cluster: any object with a `scale` subresource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesSpec {
     /// `group/version`, or `version` alone for the core group.
     pub api_version: String,
-    /// As in the workload's own manifest: `Deployment`.
+    /// The kind, as in the workload's own manifest: `Deployment`.
     pub kind: String,
     /// The workload's name; with `{model}` in it each model has a workload of its own.
     pub name: String,
-    /// Where it is; `None`: the service account's namespace, or the kubeconfig context's.
+    /// The namespace; `None`: that of the service account or of the kubeconfig's context.
     pub namespace: Option<String>,
-    /// Where its requests go.
+    /// Where requests to its replicas go.
     pub source: Source,
-    /// How that is reached by TLS, if it is.
+    /// How the replicas are reached by TLS; `None`: in clear text.
     pub tls: Option<UpstreamTls>,
 }
 
-/// Where the requests of a workload's replicas go.
+/// Where requests to a workload's replicas go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// To the pods of a Service, each by itself, as its EndpointSlices list them.
+    /// Directly to the pods of a Service, as its EndpointSlices list them.
     Service(Service),
-    /// To addresses that stand for all replicas, such as a gateway's. Never empty.
+    /// To gateways: addresses that stand for all replicas. Never empty.
     Endpoints(Vec<Endpoint>),
 }
 
 /// A Service in the workload's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Its name; has `{model}` in it where the workload's has.
+    /// Its name. Contains `{model}` if the workload's name does.
     pub name: String,
-    /// Where its pods take HTTP; `None`: the only port it has.
+    /// The port for HTTP; `None`: the Service's only port.
     pub port: Option<ServicePort>,
-    /// Where its pods take gRPC, if not there.
+    /// The port for gRPC, if it is another one.
     pub grpc_port: Option<ServicePort>,
 }
 
 /// A port of a Service's pods.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServicePort {
-    /// As the Service names it.
+    /// The port's name in the Service.
     Name(String),
-    /// The pods' own (`targetPort`), as EndpointSlices list it.
+    /// The pods' own port (`targetPort`), as in EndpointSlices.
     Number(u16),
 }
 
@@ -62,7 +62,7 @@ impl KubernetesSpec {
         self.name.contains(MODEL)
     }
 
-    /// The same for `model`, with its name filled in.
+    /// The workload of `model`: this one with the model's name filled in.
     #[must_use]
     pub fn of(&self, model: &str) -> Self {
         let mut spec = self.clone();

@@ -1,14 +1,14 @@
-//! Configuration of Tailback: manifests and environment in, one validated and immutable
-//! [`Config`] out, and a new one whenever the files change.
+//! Tailback's configuration: reads manifests and environment into one validated, immutable
+//! [`Config`], and makes a new one whenever the files change.
 //!
-//! - [`load()`] reads everything once; [`Store`] keeps the current snapshot and reloads it;
-//!   [`watch()`] says when to.
+//! - [`load()`] reads everything once. [`Store`] keeps the current snapshot and reloads it.
+//!   [`watch()`] calls back when the files change.
 //! - A manifest is a Kubernetes-style YAML document, a `Server` or a `Model`;
 //!   `docs/reference/manifests.md` describes every field, `docs/reference/environment.md` every variable.
 //! - All errors are collected, never only the first, and each names file, document, line, field,
 //!   what was found and what is expected.
 
-// A test that unwraps fails, as it should.
+// In tests, a panic is a failure.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod cluster;
@@ -47,6 +47,7 @@ pub use cluster::{ClusterKind, ClusterObject};
 pub use config::Config;
 pub use cors::Cors;
 pub use describe::describe;
+pub use endpoint::{Endpoint, UpstreamTls};
 pub use env::Env;
 pub use environment::address::{EXPECTED as EXPECTED_ADDRESS, parse as parse_address};
 pub use error::{Error, Errors, FieldLocation};
@@ -66,10 +67,7 @@ pub use process_spec::{
 };
 pub use retry::{Retry, RetryBudget, RetryCause};
 pub use seldon::SeldonSpec;
-pub use server::{
-    Endpoint, HostHeader, Kind, LoadBalancing, Protocol, Replication, Server, StaticSpec,
-    UpstreamTls,
-};
+pub use server::{HostHeader, Kind, LoadBalancing, Protocol, Replication, Server, StaticSpec};
 pub use store::{Reloaded, Store};
 pub use template::Template;
 pub use variables::{Scope, VARIABLES, Variable};

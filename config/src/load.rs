@@ -1,4 +1,4 @@
-//! Files and environment to a [`Config`], in one go.
+//! Loads a [`Config`] from files and environment.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use crate::files::{self, Source};
 use crate::manifest::Objects;
 use crate::{Config, Env, Error, Errors, environment, resolve, yaml};
 
-/// The configuration that the manifests at `paths` (files, or folders of `*.yaml` and `*.yml`)
-/// and `env` make together.
+/// Loads the configuration from the manifests at `paths` (files, or folders of `*.yaml` and
+/// `*.yml`) and from `env`.
 ///
 /// # Errors
 ///
@@ -18,8 +18,8 @@ pub fn load(paths: &[PathBuf], env: &Env) -> Result<Config, Errors> {
     build(&sources, env, errors)
 }
 
-/// Like [`load`], with one manifest whose text is at hand: for tests and tools. `file` is what
-/// messages call it, and its folder is where its commands run.
+/// As [`load`], from the text of one manifest, for tests and tools. `file` is its name in
+/// messages; its commands run in that file's folder.
 ///
 /// # Errors
 ///
@@ -36,8 +36,7 @@ fn build(sources: &[Source], env: &Env, errors: Vec<Error>) -> Result<Config, Er
     build_with(sources, &[], env, errors)
 }
 
-/// The configuration of manifests and of what a cluster adds to them. Such objects are built upon
-/// as they are: `cluster` has only those that are to be tried.
+/// Builds the configuration of manifests and of the objects of a cluster that are to be tried.
 pub(crate) fn build_with(
     sources: &[Source],
     cluster: &[&Source],

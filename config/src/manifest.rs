@@ -1,5 +1,5 @@
-//! One document to one server or one model draft: what a document says, checked by itself.
-//! What takes several documents to decide is in `resolve`.
+//! Reads each document into a server or a draft of a model, and checks it by itself. `resolve`
+//! checks what takes several documents.
 
 mod fields;
 mod kubernetes;
@@ -25,21 +25,21 @@ pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
 pub(crate) use model::Draft;
 
-/// `apiVersion` of documents written for this program.
+/// Tailback's own `apiVersion`.
 const NATIVE: &str = "tailback.dev/v1alpha1";
 /// `apiVersion` of Seldon Core 2's documents.
 const SELDON: &str = "mlops.seldon.io/v1alpha1";
 
-/// What the documents describe, in the order they were read.
+/// The objects of all documents, in the order in which they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     pub servers: Vec<Server>,
     pub models: Vec<Draft>,
-    /// Whether something could not be read that is, or may be, a server.
+    /// Whether a document with an error is, or may be, a server.
     pub unread: bool,
 }
 
-/// Which of the two `apiVersion`s a document has.
+/// The `apiVersion` of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ApiVersion {
     Native,
@@ -47,8 +47,8 @@ enum ApiVersion {
 }
 
 impl Objects {
-    /// Adds what `document` of `file` describes. What is wrong with it goes to `errors`.
-    /// `env` has the variables that it may name.
+    /// Adds the object in `document` of `file`. Errors are added to `errors`. `env` has the
+    /// variables that the document may name.
     pub(crate) fn read(
         &mut self,
         file: &Arc<Path>,
@@ -66,7 +66,8 @@ impl Objects {
         let context = Context::new(FieldLocation {
             file: Arc::clone(file),
             document: document.number,
-            // Shown with every error; a name that is no name is shown by its own error alone.
+            // Shown with every error. An invalid name has an error of its own and is not
+            // repeated.
             object: match (is_kind(&kind), is_model_name(&name)) {
                 (true, true) => format!("{kind} {name}"),
                 (true, false) => kind.clone(),
@@ -151,7 +152,7 @@ fn read_api_version(root: &Fields<'_>, kind: &str) -> Option<ApiVersion> {
     }
 }
 
-/// `metadata.name`. All else in `metadata` is Kubernetes' business.
+/// Reads `metadata.name`. All other fields of `metadata` are for Kubernetes.
 fn read_name(metadata: &Value<'_>, kind: &str) -> Option<String> {
     let value = metadata.fields()?.required("name", "a name")?;
     if kind == "Model" {
@@ -168,7 +169,7 @@ fn read_name(metadata: &Value<'_>, kind: &str) -> Option<String> {
     None
 }
 
-/// A name that clients may ask for a model by.
+/// Reads a model's name.
 fn read_model_name(value: &Value<'_>) -> Option<String> {
     let name = value.text()?;
     if is_model_name(&name) {

@@ -1,5 +1,4 @@
-//! A model as the rest of the program sees it: its server found, its bounds worked out, every
-//! threshold resolved. Nothing is optional here that could still be decided.
+//! A model, completely resolved: with its server, its bounds, and a value for every setting.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,32 +6,32 @@ use std::time::Duration;
 
 use crate::{ObjectLocation, Origin, Policy, RateLimit, Retry, Server, Setting};
 
-/// What a client asks for by name.
+/// A model that clients request by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// The name clients use, and all counts are kept by.
+    /// The name that clients use, and under which everything is counted.
     pub name: String,
     /// Further names that clients may use. No other model has any of them.
     pub aliases: Vec<String>,
     /// The document that describes it.
     pub place: ObjectLocation,
-    /// What its replicas call it, if not by its name.
+    /// The name that its replicas know it by, if that is another one.
     pub upstream_name: Option<String>,
     /// The server its replicas run on.
     pub server: Arc<Server>,
-    /// Where the model's files are, as `{storageUri}` in the server's command.
+    /// The location of the model's files, for `{storageUri}` in the server's command.
     pub storage_uri: Option<String>,
-    /// What its server must be capable of.
+    /// Capabilities that its server must have.
     pub requirements: Vec<String>,
-    /// Bytes that one replica takes of its server's memory.
+    /// Bytes of its server's memory that one replica takes; `None`: not counted.
     pub memory: Option<u64>,
-    /// How many replicas, and whether load may change that.
+    /// The bounds of its replica count.
     pub replicas: Replicas,
     /// Requests that one replica takes at once; `None`: no limit.
     pub concurrency: Setting<Option<NonZeroU32>>,
-    /// What happens to requests that no replica can take yet.
+    /// How requests are held while no replica can take them.
     pub hold: Hold,
-    /// How long a request may wait for its replica.
+    /// Time limits of requests at a replica.
     pub timeouts: RequestTimeouts,
     /// When a request is sent again although a replica may have processed it; `None`: never.
     pub retry: Setting<Option<Retry>>,
@@ -43,11 +42,11 @@ pub struct Model {
 /// The replica counts a model may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replicas {
-    /// Never fewer. 0: the model may be scaled to zero.
+    /// Smallest count; 0: the model may be scaled to zero.
     pub min: u32,
-    /// Never more. `u32::MAX` where neither the model nor its server sets a bound.
+    /// Largest count; `u32::MAX` if neither the model nor its server sets one.
     pub max: u32,
-    /// How many to start with. `min <= initial <= max`.
+    /// The count at the start; `min <= initial <= max`.
     pub initial: u32,
     /// Whether load changes the count: only if `minReplicas` or `maxReplicas` is set.
     pub scaled: bool,
@@ -59,16 +58,16 @@ pub struct Replicas {
     pub initial_origin: Origin,
 }
 
-/// How long the queue of held requests may become, and how long a request may wait in it.
+/// The limits of the queue of held requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// Requests held at once; 0: hold none, refuse at once.
+    /// Largest number of held requests; 0: refuse at once instead.
     pub queue: Setting<u32>,
-    /// Longest wait of one request. Never zero.
+    /// Longest time that a request is held. Never zero.
     pub deadline: Setting<Duration>,
 }
 
-/// How long each wait of a request for its replica may last. None is zero.
+/// Time limits of a request at its replica. None of them is zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestTimeouts {
     /// To connect to a replica, TLS included.
@@ -77,9 +76,10 @@ pub struct RequestTimeouts {
     pub response_header: Setting<Duration>,
     /// From the response's header to the first byte of its body.
     pub first_byte: Setting<Duration>,
-    /// Without a byte either way, once bytes have come: of a response's body, a stream or a tunnel.
+    /// Longest time without a byte in either direction, after the first byte of a response's
+    /// body, a stream or a tunnel.
     pub stream_idle: Setting<Duration>,
-    /// From the request's arrival to the last byte of its answer; `None`: as long as it takes.
+    /// From the request's arrival to the last byte of its response; `None`: no limit.
     pub total: Setting<Option<Duration>>,
 }
 
@@ -92,22 +92,22 @@ pub struct Scaling {
     pub lag_threshold: Setting<NonZeroU32>,
     /// How long a model must be unused before it is scaled down. Never zero.
     pub inactive: Setting<Duration>,
-    /// How long the replica set must have been unchanged before it is scaled down; may be zero.
+    /// How long the replica set must be unchanged before a scale-down; may be zero.
     pub stability: Setting<Duration>,
     /// How long a request may wait for a replica without being late; may be zero.
     pub target_wait: Setting<Duration>,
-    /// How fast the count may go up; `None`: as fast as it is needed.
+    /// How fast the count may go up; `None`: no limit.
     pub up_limit: Setting<Option<RateLimit>>,
-    /// How fast the count may go down; `None`: at once.
+    /// How fast the count may go down; `None`: no limit.
     pub down_limit: Setting<Option<RateLimit>>,
-    /// Decide and record, but ask the orchestrator for nothing.
+    /// Whether decisions are only recorded, without scale requests.
     pub dry_run: Setting<bool>,
 }
 
 // === impl Replicas ===
 
 impl Replicas {
-    /// Whether the count is left to others: whatever there is, is right.
+    /// Whether others set the count: it is neither fixed nor scaled by Tailback.
     #[must_use]
     pub fn is_followed(&self) -> bool {
         !self.scaled && self.min != self.max

@@ -1,19 +1,19 @@
-//! What objects may be called: Kubernetes' own names, and names of models, which are the
-//! clients' and may be any text that can be printed.
+//! Names of objects, which follow Kubernetes' rules, and names of models, which may be any
+//! printable text.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Most bytes of a name.
+/// Longest name, in bytes.
 const LONGEST: usize = 253;
-/// Most bytes of a label of a Kubernetes name.
+/// Longest label of a Kubernetes name, in bytes.
 const LONGEST_LABEL: usize = 63;
 
-/// What a model's name must look like, for messages.
+/// The form of a model's name, for messages.
 pub(crate) const MODEL_EXPECTED: &str = "a name of 1 to 253 bytes that can be printed: no control characters, no line or paragraph \
      separators, no characters that change the direction of text, no space first or last, and not \
      . or .. alone";
 
-/// Everything but what RFC 3986, 3.3 lets a path segment have as it is.
+/// All characters that must be percent-encoded in a path segment (RFC 3986, 3.3).
 const NOT_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -33,10 +33,10 @@ const NOT_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b';')
     .remove(b'=');
 
-/// A name that a model may have, such as `Qwen/Qwen2.5-7B-Instruct` or `llama3:8b`.
+/// Whether a model may have this name, such as `Qwen/Qwen2.5-7B-Instruct` or `llama3:8b`.
 ///
-/// Clients remove `.` and `..` from paths, and spaces around a header's value, so that such a
-/// name would never arrive.
+/// `.`, `..` and names with outer spaces are refused: clients remove these from paths and header
+/// values, so they would never arrive.
 pub(crate) fn is_model_name(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len())
         && name.trim() == name
@@ -44,14 +44,14 @@ pub(crate) fn is_model_name(name: &str) -> bool {
         && !name.chars().any(is_unprintable)
 }
 
-/// Controls, separators of lines and paragraphs, and marks that reorder what is around them:
-/// each could make a log line look like something else.
+/// Whether `c` is a control character, a line or paragraph separator, or a mark of text
+/// direction: each could make a log line misleading.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// A DNS subdomain name (RFC 1123), as Kubernetes wants its objects named.
+/// Whether `name` is a DNS subdomain name (RFC 1123), as Kubernetes requires of objects.
 pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= LONGEST
         && name.split('.').all(|label| {
@@ -64,18 +64,19 @@ pub(crate) fn is_name(name: &str) -> bool {
         })
 }
 
-/// A DNS label (RFC 1123), as Kubernetes wants namespaces and Services named.
+/// Whether `name` is a DNS label (RFC 1123), as Kubernetes requires of namespaces and Services.
 pub(crate) fn is_label(name: &str) -> bool {
     name.len() <= LONGEST_LABEL && !name.contains('.') && is_name(name)
 }
 
-/// `text` as one segment of a path (RFC 3986, 3.3): `Qwen/Qwen2.5` is `Qwen%2FQwen2.5`.
+/// Encodes `text` as one segment of a path (RFC 3986, 3.3): `Qwen/Qwen2.5` becomes
+/// `Qwen%2FQwen2.5`.
 #[must_use]
 pub fn path_segment(text: &str) -> String {
     utf8_percent_encode(text, NOT_IN_SEGMENT).to_string()
 }
 
-/// `text` as one token of a JSON pointer (RFC 6901, 3).
+/// Encodes `text` as one token of a JSON pointer (RFC 6901, 3).
 pub(crate) fn pointer_token(text: &str) -> String {
     text.replace('~', "~0").replace('/', "~1")
 }

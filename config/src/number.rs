@@ -1,12 +1,11 @@
-//! Text to numbers with units, the same for manifests and for variables.
+//! Reads numbers with units, for manifests and variables alike.
 
 use std::time::Duration;
 
-/// Longest time that can be set, in seconds: some 31 years. Beyond it, adding to an `Instant`
-/// may overflow.
+/// Longest time, in seconds: some 31 years. A longer one could overflow an `Instant`.
 const MAX_SECONDS: u64 = 1_000_000_000;
 
-/// Seconds, as `20` or `0.5`. No sign, no exponent, no unit.
+/// Reads seconds, such as `20` or `0.5`, without sign, exponent or unit.
 pub(crate) fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -14,16 +13,16 @@ pub(crate) fn seconds(text: &str) -> Option<Duration> {
         return None;
     }
     let whole: u64 = whole.parse().ok().filter(|whole| *whole < MAX_SECONDS)?;
-    // Nanoseconds are the finest there is; further digits are cut.
+    // Digits after the ninth are cut.
     let nanos: u32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
     Some(Duration::new(whole, nanos))
 }
 
-/// What [`seconds_or_none`] reads, for messages.
+/// The form of [`seconds_or_none`], for messages.
 pub(crate) const SECONDS_OR_NONE: &str =
     "seconds above 0, such as 0.5 or 60, below 1000000000, or none";
 
-/// Seconds above 0, or `none`: no limit.
+/// Reads seconds above 0, or `none` for no limit.
 pub(crate) fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
     match text {
         "none" => Some(None),
@@ -31,22 +30,23 @@ pub(crate) fn seconds_or_none(text: &str) -> Option<Option<Duration>> {
     }
 }
 
-/// Bytes as a Kubernetes quantity: `100Ki`, `1Gi`, `1.5G`, `512k`, `1e9`, `128974848`, `500m`.
-/// A part of a byte is rounded up, as Kubernetes does.
+/// Reads bytes as a Kubernetes quantity: `100Ki`, `1Gi`, `1.5G`, `512k`, `1e9`, `128974848`,
+/// `500m`. Fractions of a byte are rounded up, as in Kubernetes.
 pub(crate) fn bytes(text: &str) -> Option<u64> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // Kubernetes takes `1.` and `.5`, but not `.` alone.
+    // Kubernetes accepts `1.` and `.5`, but not `.` alone.
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // The value is `digits / 10^decimals * scale`; all within u128, so nothing is rounded early.
+    // The value is `digits / 10^decimals * scale`. All of it fits u128, so nothing is rounded
+    // early.
     let mut decimals = u32::try_from(fraction.len())
         .ok()
         .filter(|decimals| *decimals <= 18)?;
@@ -84,7 +84,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     u64::try_from(value.div_ceil(10u128.checked_pow(decimals)?)).ok()
 }
 
-/// Bytes as a person would write them, exact: `100Ki`, `1536Mi`, `1000`.
+/// Writes bytes exactly, with the largest unit that fits: `100Ki`, `1536Mi`, `1000`.
 pub(crate) fn show_bytes(bytes: u64) -> String {
     for (shift, suffix) in [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")] {
         if bytes != 0 && bytes.trailing_zeros() >= shift {
@@ -94,7 +94,7 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// A duration as a person would write it: `20 s`, `0.5 s`.
+/// Writes a duration in seconds: `20 s`, `0.5 s`.
 pub(crate) fn show_seconds(duration: Duration) -> String {
     let (whole, nanos) = (duration.as_secs(), duration.subsec_nanos());
     if nanos == 0 {

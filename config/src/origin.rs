@@ -1,5 +1,5 @@
-//! Where a value came from. Every setting carries its [`Origin`], so that `tailback check`, the
-//! admin pages and the error messages can answer "who said so?" without a second look-up.
+//! Where values come from. Every setting carries its [`Origin`], so that `tailback check`, the
+//! admin address and error messages can show it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,23 +8,23 @@ use std::sync::Arc;
 
 use crate::variables::flag;
 
-/// A document of a manifest file: what it describes and where it stands.
+/// The location of an object in a manifest file.
 ///
-/// Two places are equal when they name the same object in the same file: a comment added further
-/// up moves the lines, but changes nothing.
+/// Two locations are equal if they name the same object in the same file, even if the line has
+/// moved.
 #[derive(Debug, Clone)]
 pub struct ObjectLocation {
     /// The manifest file, as it was given on the command line or found in the folder.
     pub file: Arc<Path>,
     /// Which document of the file, counted from 1.
     pub document: usize,
-    /// The line the value (or, for a whole object, the document) starts on, counted from 1.
+    /// The line where the value, or for an object its document, starts, counted from 1.
     pub line: usize,
     /// `metadata.name` of the object.
     pub name: String,
 }
 
-/// Who set a value, strongest first.
+/// What has set a value, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The model's own document.
@@ -33,20 +33,20 @@ pub enum Origin {
     Server(ObjectLocation),
     /// An option of the command line.
     Option(&'static str),
-    /// The option of the command line that says the same as this environment variable.
+    /// The command-line option that overrides this environment variable.
     Flag(&'static str),
     /// An environment variable.
     Environment(&'static str),
-    /// Nobody: the built-in default.
+    /// The built-in default.
     Default,
 }
 
-/// A value and who set it. Reads like the value itself.
+/// A value and its origin. Dereferences to the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
-    /// The value in force.
+    /// The value.
     pub value: T,
-    /// Who set it.
+    /// Its origin.
     pub origin: Origin,
 }
 

@@ -1,11 +1,13 @@
-//! What documents set for a model where they say so; else the environment or the default holds.
+//! Settings of models that a Server or Model document may override. Otherwise the environment's
+//! value, or else the default, applies.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::{Policy, RateLimit, Retry, Setting};
 
-/// What a server sets for its models: each wins over the environment and loses to the model.
+/// Settings that a document overrides. A model's win over its server's, and those over the
+/// environment's. `None`: not set here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `scaling.policy`
@@ -34,7 +36,7 @@ pub struct Overrides {
     pub timeouts: TimeoutOverrides,
 }
 
-/// What a server or a model sets of [`RequestTimeouts`](crate::RequestTimeouts).
+/// The [`RequestTimeouts`](crate::RequestTimeouts) that a document overrides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TimeoutOverrides {
     /// `timeouts.connectSeconds`

@@ -1,24 +1,24 @@
-//! How a replica count follows the load: the rules there are, and how fast it may change.
+//! Scaling policies by name, and rate limits of the replica count.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// So many replicas more, or fewer, within any such time, and no more than that.
+/// A rate limit: the count may change by at most `replicas` within any span of `within`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// By how many the count may change.
+    /// Largest change of the count.
     pub replicas: NonZeroU32,
-    /// Within how long. Never zero.
+    /// The time span. Never zero.
     pub within: Duration,
 }
 
 /// The rule that turns lag into a replica count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Policy {
-    /// `lag`: proportional, as many replicas as the lag needs, in one step.
+    /// `lag`: as many replicas as demand needs, in one step.
     Lag,
-    /// `lag-step`: one replica up or down a period, as Seldon documents it.
+    /// `lag-step`: at most one replica up or down in each period, as Seldon documents it.
     LagStep,
 }
 
@@ -28,7 +28,7 @@ impl Policy {
     /// Every policy, in the order the documentation lists them.
     pub const ALL: &[Self] = &[Self::Lag, Self::LagStep];
 
-    /// As it is written in manifests and variables.
+    /// Its name in manifests and variables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Policy {
         }
     }
 
-    /// The policy that is written `text`.
+    /// The policy named `text`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL

@@ -1,4 +1,4 @@
-//! What holds for the whole process. It comes from the environment alone, so it is fixed until
+//! The settings of the whole process. They come from the environment alone and are fixed until
 //! the next start.
 
 use std::fmt;
@@ -12,11 +12,11 @@ use crate::{Cors, Origin};
 /// The process-wide settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Where the data plane listens.
+    /// The address of the data plane.
     pub listen: SocketAddr,
-    /// Where the admin pages are.
+    /// The admin address.
     pub admin: SocketAddr,
-    /// Who may change state through the admin pages; `None`: nobody.
+    /// The secret that allows changes through the admin address; `None`: no changes.
     pub admin_token: Option<Token>,
     /// Worker threads of the data plane.
     pub workers: NonZeroUsize,
@@ -24,45 +24,46 @@ pub struct Process {
     pub log: String,
     /// How log lines are written.
     pub log_format: LogFormat,
-    /// Where each finished request is written; `None`: nowhere.
+    /// The access log; `None`: there is none.
     pub access_log: Option<AccessLog>,
-    /// Time between the scaler's periodic checks.
+    /// Time between the scaler's periodic evaluations.
     pub scaling_period: Duration,
-    /// How long each wait may last.
+    /// Time limits towards callers.
     pub timeouts: Timeouts,
-    /// How much of each thing is accepted.
+    /// Size limits towards callers.
     pub limits: Limits,
-    /// How callers are spoken to by TLS; `None`: in clear text.
+    /// TLS towards callers; `None`: clear text.
     pub tls: Option<ListenerTls>,
-    /// Which pages of other origins may call; `None`: none.
+    /// CORS; `None`: pages of other origins may not call.
     pub cors: Option<Cors>,
-    /// Which models are found in the cluster; `None`: only manifests say what is served.
+    /// Discovery of models in the cluster; `None`: only models in manifests are served.
     pub cluster_models: Option<ClusterModels>,
-    /// Where other proxies are that act as one with this one; `None`: it is alone.
+    /// The other proxies of the group; `None`: this proxy is alone.
     pub peers: Option<Peers>,
-    /// The variables and options that were set; all else is default.
+    /// The variables and options that were set; all others have their defaults.
     pub set: Vec<Origin>,
 }
 
-/// A secret that says who may do something. It is not shown.
+/// A secret that authorises its bearer. Never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
-/// Where each finished request is written.
+/// Where the access log is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// `-`: to standard output.
     Stdout,
-    /// At the end of this file.
+    /// Appended to this file.
     File(PathBuf),
 }
 
-/// Which models are found in a cluster.
+/// Discovery of models in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterModels {
-    /// In this namespace; `None`: in all.
+    /// The namespace; `None`: all namespaces.
     pub namespace: Option<String>,
-    /// Where requests of Seldon's Models go; `{namespace}` stands for theirs.
+    /// The address for requests to Seldon's Models; `{namespace}` stands for the Model's
+    /// namespace.
     pub gateway: String,
 }
 
@@ -71,64 +72,65 @@ pub struct ClusterModels {
 pub enum LogFormat {
     /// `text`: for people.
     Text,
-    /// `json`: one object a line.
+    /// `json`: one object on each line.
     Json,
 }
 
-/// How long each wait for callers may last. None is zero.
+/// Time limits of waiting for callers. None of them is zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// A request's header block must arrive in this.
+    /// Time for a request's header block to arrive.
     pub header: Duration,
-    /// A caller's idle connection is closed after this.
+    /// Time after which a caller's idle connection is closed.
     pub keep_alive: Duration,
-    /// Longest time in which a caller sends nothing of a body that is awaited, or takes nothing of
-    /// an answer that is there.
+    /// Longest time in which a caller sends no byte of a body that Tailback waits for, or reads
+    /// no byte of a response that is ready.
     pub body: Duration,
-    /// Longest time in which nothing comes of a stream's first message, by which its model is
-    /// found: what holds for a model where it and its server say nothing.
+    /// Longest time without a byte of a gRPC stream's first message, which names the model. This
+    /// is the default of the models' own `streamIdleSeconds`.
     pub stream_idle: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain: Duration,
-    /// How long, of that, it waits for upgraded connections.
+    /// How much of `drain` it waits for upgraded connections.
     pub tunnel_drain: Duration,
 }
 
-/// How much of each thing the data plane accepts.
+/// Size limits of the data plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request's header block. At least 8192.
+    /// Largest header block of a request, in bytes; at least 8192.
     pub header_bytes: usize,
-    /// Fields of a request's header block.
+    /// Largest number of fields in a request's header block.
     pub header_fields: usize,
-    /// Bytes that requests which wait, for more of their body or for a replica, may have in
-    /// memory of their bodies, all together.
+    /// Bytes of bodies that may be in memory for all waiting requests together, whether they wait
+    /// for a replica or for the rest of their body.
     pub held_bytes: usize,
-    /// Connections at once; `None`: as many as the file descriptor limit allows.
+    /// Largest number of connections; `None`: as many as the file descriptor limit allows.
     pub connections: Option<usize>,
 }
 
-/// How callers are spoken to by TLS. The files are read anew when they change.
+/// TLS towards callers. The files are read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerTls {
-    /// The certificate and those it is signed by, PEM.
+    /// The certificate and its chain, PEM.
     pub cert: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-    /// Who must have signed callers' certificates, PEM; `None`: callers need none.
+    /// Authorities that must have signed callers' certificates, PEM; `None`: callers need no
+    /// certificate.
     pub client_ca: Option<PathBuf>,
-    /// The lowest version.
+    /// The lowest TLS version.
     pub min_version: TlsVersion,
 }
 
-/// Proxies in a Kubernetes namespace that act as one.
+/// How the proxies of a group find each other in Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peers {
     /// The Service whose EndpointSlices list their admin addresses.
     pub service: String,
-    /// The Lease that has the name of the one that leads.
+    /// The Lease that holds the name of the leader.
     pub lease: String,
-    /// Where both are; `None`: the service account's namespace, or the kubeconfig context's.
+    /// The namespace of both; `None`: that of the service account or of the kubeconfig's context.
     pub namespace: Option<String>,
 }
 
@@ -144,17 +146,18 @@ pub enum TlsVersion {
 // === impl Token ===
 
 impl Token {
-    /// Fewer characters than this can be guessed.
+    /// Smallest number of characters, so that a token cannot be guessed.
     pub const SHORTEST: usize = 16;
 
-    /// `text` as a token: at least [`SHORTEST`](Self::SHORTEST) visible ASCII characters.
+    /// Reads a token of at least [`SHORTEST`](Self::SHORTEST) visible ASCII characters; `None`
+    /// for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fit = text.len() >= Self::SHORTEST && text.bytes().all(|b| b.is_ascii_graphic());
         fit.then(|| Self(text.to_owned()))
     }
 
-    /// Its characters, to be compared.
+    /// Its characters, for comparison.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -183,7 +186,7 @@ impl TlsVersion {
 // === impl AccessLog ===
 
 impl AccessLog {
-    /// What is written `text` in the environment.
+    /// Reads `-` or the path of a file.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text {
@@ -205,10 +208,10 @@ impl fmt::Display for AccessLog {
 // === impl LogFormat ===
 
 impl LogFormat {
-    /// The name of the variable that says it.
+    /// The name of its variable.
     pub const VARIABLE: &'static str = "TAILBACK_LOG_FORMAT";
 
-    /// What `text` says, if it is one.
+    /// The format named `text`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Text, Self::Json]

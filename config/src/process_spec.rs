@@ -1,85 +1,84 @@
-//! `process` of a server: the command that is one replica, and how it is run.
+//! Process servers: the command that runs as a replica.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A local command, started once per replica.
+/// A local command, started once for each replica.
 ///
 /// `{port}`, `{grpcPort}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
 /// replica's ports, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
-    /// Program and arguments. Never empty; a relative path in it is already resolved.
+    /// Program and arguments. Never empty. Paths relative to the manifest are already resolved.
     pub command: Vec<String>,
     /// When a replica may take requests.
     pub ready: Readiness,
-    /// Who may listen on the port that a replica was given.
+    /// Which processes may listen on a replica's port.
     pub listener: Listener,
-    /// How long a replica may finish its requests before it is stopped; `None`: as long as
-    /// they take.
+    /// How long a draining replica may finish its requests before it is stopped; `None`: no
+    /// limit.
     pub drain: Option<Duration>,
-    /// How long a replica may take to get ready before it is stopped and tried again.
+    /// How long a replica may take to become ready before it is stopped and started again.
     pub start: Duration,
     /// The signal that asks a replica to end, such as `SIGTERM`: one of [`STOP_SIGNALS`].
     pub stop_signal: &'static str,
     /// How replicas are replaced when this changes.
     pub strategy: Strategy,
-    /// Variables of the environment of the command.
+    /// Environment variables of the command.
     pub env: BTreeMap<String, String>,
-    /// Variables that it inherits besides those that every command does: names, or beginnings of
-    /// names with `*` after them.
+    /// Further variables that it inherits from the proxy: names, or prefixes with `*`.
     pub inherit_env: Vec<String>,
     /// The command's working directory: absolute.
     pub directory: PathBuf,
-    /// The user that it runs as, by name or number; `None`: the proxy's.
+    /// The user that it runs as, by name or number; `None`: the proxy's user.
     pub user: Option<String>,
-    /// Its scheduling priority, from -20 (first) to 19 (last); `None`: the proxy's.
+    /// Its scheduling priority (nice), from -20 (highest) to 19 (lowest); `None`: the proxy's.
     pub nice: Option<i8>,
-    /// How many files, sockets among them, each of its processes may have open; `None`: as many as
-    /// the proxy may.
+    /// Limit of open files, sockets included, of each of its processes; `None`: the proxy's.
     pub open_files: Option<u64>,
 }
 
 /// When a replica may take requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// Once `GET` of a path is answered as expected.
+    /// When a `GET` request gets an expected status.
     Http(HttpProbe),
-    /// Once its port takes connections.
+    /// When its port accepts connections.
     Tcp,
-    /// As soon as it runs.
+    /// At once when it runs.
     None,
 }
 
-/// The request that finds out whether a replica is ready.
+/// The request that checks readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpProbe {
-    /// Its path, with a query or without.
+    /// Its path, with an optional query.
     pub path: String,
-    /// Its header fields, beside `Host`.
+    /// Its header fields besides `Host`.
     pub headers: BTreeMap<String, String>,
     /// The statuses that mean ready; empty: every 2xx.
     pub codes: Vec<u16>,
 }
 
-/// Who may listen on the port that a replica was given.
+/// Which processes may listen on a replica's port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Listener {
-    /// `replica`: the command, or what it started; nobody else gets the model's requests.
+    /// `replica`: the command or its descendants, so that no other program gets the model's
+    /// requests.
     #[default]
     Replica,
-    /// `any`: whoever does, as where the command has another service open the port.
+    /// `any`: any process, for commands that make another service open the port.
     Any,
 }
 
 /// How replicas are replaced when their server changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// `surge`: an old one goes once a new one is ready.
+    /// `surge`: an old replica stops when a new one is ready.
     #[default]
     Surge,
-    /// `recreate`: a new one starts once an old one has gone.
+    /// `recreate`: a new replica starts when an old one has stopped.
     Recreate,
 }
 
@@ -88,7 +87,7 @@ pub const STOP_SIGNALS: &[&str] = &[
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL",
 ];
 
-/// What [`ProcessSpec::fill`] puts in.
+/// The values for the placeholders.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filling<'a> {
     /// `{port}`
@@ -104,7 +103,8 @@ pub struct Filling<'a> {
 // === impl ProcessSpec ===
 
 impl ProcessSpec {
-    /// Whether a replica has a port of its own for gRPC: `{grpcPort}` is somewhere in its command.
+    /// Whether a replica has a separate port for gRPC, because `{grpcPort}` is in its command or
+    /// environment.
     #[must_use]
     pub fn has_grpc_port(&self) -> bool {
         self.command
@@ -113,8 +113,8 @@ impl ProcessSpec {
             .any(|word| word.contains("{grpcPort}"))
     }
 
-    /// `text` with its placeholders replaced. Other words in braces stay as they are; what is put
-    /// in is not searched again, so a model's `storageUri` cannot smuggle in a placeholder.
+    /// Replaces the placeholders in `text`. Other words in braces stay. Filled-in values are not
+    /// searched again, so a model's `storageUri` cannot contain a placeholder.
     #[must_use]
     pub fn fill(text: &str, with: &Filling<'_>) -> String {
         let mut filled = String::with_capacity(text.len());
@@ -147,7 +147,7 @@ impl ProcessSpec {
 // === impl Readiness ===
 
 impl Readiness {
-    /// `GET` of this path, answered 2xx.
+    /// A check by `GET` of `path` that expects any 2xx status.
     #[must_use]
     pub fn path(path: &str) -> Self {
         Self::Http(HttpProbe {

@@ -1,5 +1,5 @@
-//! Drafts and servers to the finished [`Config`]: what takes several documents to decide. Each
-//! model finds its server, every threshold is resolved, and what must fit together is checked.
+//! Makes the finished [`Config`] of drafts and servers: finds each model's server, resolves every
+//! setting, and checks what takes several documents.
 
 mod capacity;
 mod choose;
@@ -18,14 +18,14 @@ use crate::{
     Config, Error, FieldLocation, Model, ObjectLocation, Origin, Replication, Server, Setting,
 };
 
-/// The configuration that `objects` and `environment` make. What is wrong goes to `errors`; the
-/// result counts only if nothing was.
+/// Makes the configuration of `objects` and `environment`. Errors are added to `errors`; the
+/// result is valid only if there are none.
 pub(crate) fn resolve(
     objects: Objects,
     environment: Environment,
     errors: &mut Vec<Error>,
 ) -> Config {
-    // With a server unread, "no such server" may be the fault of its own error alone.
+    // If a server could not be read, "no such server" may only be a consequence of that.
     let complete = !objects.unread;
     let mut servers = BTreeMap::<String, Arc<Server>>::new();
     for server in objects.servers {
@@ -105,7 +105,7 @@ fn model(
     })
 }
 
-/// Where a server's models share its replicas, one model's limit would not hold.
+/// Checks that no model limits replicas that it shares with other models.
 fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     if let (Some(own), Replication::Shared) = (&draft.concurrency, server.replication()) {
         errors.push(rule(
@@ -118,7 +118,8 @@ fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     }
 }
 
-/// Replicas that one of several proxies runs itself, the others cannot reach.
+/// Checks that with several proxies no replica is a process of one proxy, which the others cannot
+/// reach.
 fn check_reach(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     if server.process().is_some() {
         errors.push(rule(
@@ -133,7 +134,7 @@ fn check_reach(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     }
 }
 
-/// A command that wants the model's files needs to know where they are.
+/// Checks that the model has a `storageUri` if its server's command needs one.
 fn check_storage(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     let Some(process) = server.process() else {
         return;
@@ -164,7 +165,7 @@ fn rule(spot: &FieldLocation, message: String) -> Error {
     }
 }
 
-/// The second object of a name names the first.
+/// The error for a second object of the same name.
 fn duplicate(kind: &str, second: &ObjectLocation, first: &ObjectLocation) -> Error {
     let spot = FieldLocation {
         file: Arc::clone(&second.file),

@@ -1,4 +1,4 @@
-//! Seldon Core 2's scheduler as the one who starts and stops replicas.
+//! Seldon servers: Seldon Core 2's scheduler starts and stops replicas.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use crate::{Endpoint, UpstreamTls};
 /// Models that Seldon Core 2 runs, scaled by triggers to its scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeldonSpec {
-    /// Where the scheduler tells the status of models: `host:port`.
+    /// The scheduler's address for the status of models: `host:port`.
     pub scheduler: String,
-    /// Where it takes triggers, as from its agents: `host:port`.
+    /// The scheduler's address for scaling triggers, as used by agents: `host:port`.
     pub agent: String,
-    /// Addresses that stand for all replicas: the mesh. Never empty.
+    /// The addresses of Seldon's mesh, which stand for all replicas. Never empty.
     pub endpoints: Vec<Endpoint>,
-    /// How they are reached by TLS, if they are.
+    /// How the mesh is reached by TLS; `None`: in clear text.
     pub tls: Option<UpstreamTls>,
 }
 

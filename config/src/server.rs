@@ -1,67 +1,68 @@
-//! A server: how replicas of one or more models are run, and where.
+//! Servers: how the replicas of one or more models are run.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::{
-    KubernetesSpec, ObjectLocation, Overrides, ProcessSpec, SeldonSpec, Source, WebhookSpec,
+    Endpoint, KubernetesSpec, ObjectLocation, Overrides, ProcessSpec, SeldonSpec, Source,
+    UpstreamTls, WebhookSpec,
 };
 
-/// How replicas of one or more models are run, and where.
+/// How the replicas of one or more models are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// The name models refer to.
+    /// The name by which models refer to it.
     pub name: String,
     /// The document that describes it.
     pub place: ObjectLocation,
-    /// What it can run: a model's requirements must be among them.
+    /// Its capabilities, which must include a model's requirements.
     pub capabilities: Vec<String>,
     /// Bytes of memory a replica has for its models; `None`: not checked.
     pub memory: Option<u64>,
     /// Requests one replica takes at once; `None`: no limit.
     pub concurrency: Option<NonZeroU32>,
-    /// Most replicas a model on it may have; `None`: no bound.
+    /// Largest number of replicas of a model on it; `None`: no limit.
     pub max_replicas: Option<u32>,
-    /// Which HTTP its replicas are spoken to.
+    /// The version of HTTP towards its replicas.
     pub protocol: Protocol,
-    /// What its replicas are told as the host.
+    /// The `Host` header towards its replicas.
     pub host_header: HostHeader,
-    /// Which of a model's replicas a request goes to.
+    /// How a replica is chosen for a request.
     pub load_balancing: LoadBalancing,
-    /// How its replicas are run.
+    /// What runs its replicas.
     pub kind: Kind,
-    /// What its models use where they set nothing themselves.
+    /// Defaults for its models.
     pub overrides: Overrides,
 }
 
-/// Which HTTP replicas are spoken to.
+/// The version of HTTP towards replicas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Protocol {
-    /// `auto`: HTTP/2 for gRPC; else HTTP/1.1 in clear text, and what the replica prefers under
-    /// TLS.
+    /// `auto`: HTTP/2 for gRPC. For other requests, HTTP/1.1 in clear text, or under TLS the
+    /// version that the replica prefers.
     #[default]
     Auto,
     /// `http1`: HTTP/1.1; no gRPC.
     Http1,
-    /// `h2c`: HTTP/2 in clear text, without asking first (prior knowledge).
+    /// `h2c`: HTTP/2 in clear text, with prior knowledge.
     H2c,
     /// `h2`: HTTP/2 under TLS.
     H2,
 }
 
-/// What replicas are told as the host: `Host`, or `:authority` in HTTP/2.
+/// The host that replicas see: `Host`, or `:authority` in HTTP/2.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum HostHeader {
-    /// `pass`: what the caller said.
+    /// `pass`: the caller's.
     #[default]
     Pass,
-    /// `upstream`: their own address.
+    /// `upstream`: the replica's own address.
     Upstream,
-    /// This one.
+    /// A fixed host.
     Given(String),
 }
 
-/// Which of a model's replicas a request goes to.
+/// How a replica is chosen for a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LoadBalancing {
     /// `powerOfTwo`: of two picked at random, the one with fewer requests.
@@ -76,19 +77,19 @@ pub enum LoadBalancing {
 /// How a server's replicas are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A local command per replica.
+    /// A local command for each replica.
     Process(ProcessSpec),
     /// Fixed addresses, never scaled.
     Static(StaticSpec),
-    /// A workload in a cluster.
+    /// A Kubernetes workload.
     Kubernetes(KubernetesSpec),
-    /// Whatever an HTTP API runs.
+    /// Replicas that an HTTP API starts and stops.
     Webhook(WebhookSpec),
     /// Models of Seldon Core 2.
     Seldon(SeldonSpec),
 }
 
-/// Whose the replicas of a server are.
+/// Whether models share the replicas of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replication {
     /// Each model has its own.
@@ -100,40 +101,16 @@ pub enum Replication {
 /// Fixed addresses, never scaled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticSpec {
-    /// The addresses. Never empty, no two alike.
+    /// The addresses. Never empty, no two equal.
     pub endpoints: Vec<Endpoint>,
-    /// How they are reached, if it is by TLS: `https://`.
+    /// How they are reached by TLS (`https://`); `None`: in clear text.
     pub tls: Option<UpstreamTls>,
-}
-
-/// How replicas are reached by TLS.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// Certificates (DER) of those who may have signed the replicas'; empty: the system's.
-    pub ca: Vec<Vec<u8>>,
-    /// The name that their certificates have; `None`: the endpoint's host.
-    pub server_name: Option<String>,
-}
-
-/// The address of one replica, from `http://host[:port]`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// `host:port`, as a `Host` header or a connector wants it; an IPv6 host is in brackets.
-    pub authority: String,
-    /// The host alone: a name or an address; IPv6 without brackets.
-    pub host: String,
-    /// The port; 80 where the address had none, 443 with `https`.
-    pub port: u16,
-    /// `https://`: by TLS.
-    pub secure: bool,
-    /// Where it takes gRPC, if not there.
-    pub grpc: Option<Box<Endpoint>>,
 }
 
 // === impl Server ===
 
 impl Server {
-    /// The command it runs, if it is a process server.
+    /// Its command, if it is a process server.
     #[must_use]
     pub fn process(&self) -> Option<&ProcessSpec> {
         match &self.kind {
@@ -142,7 +119,7 @@ impl Server {
         }
     }
 
-    /// The workload it is, if it is a Kubernetes server.
+    /// Its workload, if it is a Kubernetes server.
     #[must_use]
     pub fn kubernetes(&self) -> Option<&KubernetesSpec> {
         match &self.kind {
@@ -151,7 +128,7 @@ impl Server {
         }
     }
 
-    /// The webhook it is scaled by, if it is a webhook server.
+    /// Its webhook, if it is a webhook server.
     #[must_use]
     pub fn webhook(&self) -> Option<&WebhookSpec> {
         match &self.kind {
@@ -160,7 +137,7 @@ impl Server {
         }
     }
 
-    /// The scheduler it is scaled by, if it is a Seldon server.
+    /// Its scheduler, if it is a Seldon server.
     #[must_use]
     pub fn seldon(&self) -> Option<&SeldonSpec> {
         match &self.kind {
@@ -175,7 +152,7 @@ impl Server {
         self.kind.tls()
     }
 
-    /// Its fixed addresses, if it has such.
+    /// Its fixed addresses or gateways, if it has any.
     #[must_use]
     pub fn endpoints(&self) -> Option<&[Endpoint]> {
         match &self.kind {
@@ -190,7 +167,7 @@ impl Server {
         }
     }
 
-    /// Whose its replicas are.
+    /// Whether its models share its replicas.
     #[must_use]
     pub fn replication(&self) -> Replication {
         match &self.kind {
@@ -246,7 +223,7 @@ impl Protocol {
         }
     }
 
-    /// The protocol that is written `text`.
+    /// The protocol named `text`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
@@ -270,13 +247,5 @@ impl LoadBalancing {
             Self::LeastRequest => "leastRequest",
             Self::RoundRobin => "roundRobin",
         }
-    }
-}
-
-// === impl Endpoint ===
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.authority)
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration in force, and its replacement while everything runs.
+//! Keeps the current configuration and replaces it on a reload.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,34 +10,34 @@ use crate::cluster::{self, ClusterObject, Id};
 use crate::files::{self, Source};
 use crate::{Config, Env, Errors, load};
 
-/// Holds the current [`Config`]. Reading it takes no lock; a reload replaces it as a whole.
+/// Holds the current [`Config`]. Reading it takes no lock. A reload replaces it as a whole.
 #[derive(Debug)]
 pub struct Store {
     paths: Vec<PathBuf>,
     env: Env,
     current: ArcSwap<Config>,
-    /// Held through a reload, so that of two at once the later reading wins.
+    /// Locked during a reload, so that of two concurrent reloads the later one wins.
     cluster: Mutex<Cluster>,
 }
 
-/// What a cluster adds to the manifests.
+/// The objects of a cluster, which are added to the manifests.
 #[derive(Debug, Default)]
 struct Cluster {
     objects: Vec<ClusterObject>,
-    /// The documents of each object as they were last in force.
+    /// The documents of each object that were valid last.
     good: BTreeMap<Id, Source>,
-    /// What was said of each object that is not in force as it is.
+    /// The last warning about each object that is not in force as it is.
     said: BTreeMap<Id, String>,
 }
 
-/// What a reload brought.
+/// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Whether anything is different. Comments and the order of documents make no difference.
+    /// Whether anything has changed. Comments and the order of documents do not count.
     pub changed: bool,
-    /// What is different, a line each: `model iris: added`.
+    /// The changes, one line each: `model iris: added`.
     pub notes: Vec<String>,
-    /// Objects of the cluster that are not in force as they are, and why: each said once.
+    /// New warnings about objects of the cluster that are not in force as they are.
     pub warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// All errors in it.
     pub fn open(paths: &[PathBuf], env: Env) -> Result<Self, Errors> {
         let config = load(paths, &env)?;
         Ok(Self {
@@ -57,45 +57,45 @@ impl Store {
         })
     }
 
-    /// The configuration in force. A snapshot: take it once for each thing done with it.
+    /// The current configuration. Take this snapshot once for each task, so that the task sees
+    /// one state.
     #[must_use]
     pub fn current(&self) -> Arc<Config> {
         self.current.load_full()
     }
 
-    /// Where the manifests are.
+    /// The paths of the manifests.
     #[must_use]
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// From the next [reload](Self::reload) on, `objects` are what the cluster adds to the
-    /// manifests.
+    /// Sets the objects of the cluster. They take effect at the next [reload](Self::reload).
     pub fn set_cluster(&self, mut objects: Vec<ClusterObject>) {
-        // Of two that describe one model, the same one wins each time.
+        // Sorted, so that of two objects for one model the same one always wins.
         objects.sort_by_key(ClusterObject::id);
         self.cluster().objects = objects;
     }
 
     fn cluster(&self) -> MutexGuard<'_, Cluster> {
-        // A panic under the lock leaves nothing half done: the swap is one step.
+        // Consistent even after a panic: each change is one step.
         self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the manifests again. The environment is that of the start: what comes from it alone
-    /// cannot change.
+    /// Reads the manifests again. The environment is still that of the start.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong; what was in force stays in force. An object of the cluster that
-    /// is wrong is none of that: it stays as it last was, or is left out.
+    /// All errors in the manifests; the current configuration then stays in force. A wrong object
+    /// of the cluster is not an error but a warning: its last valid state stays, or it is left
+    /// out.
     pub fn reload(&self) -> Result<Reloaded, Errors> {
         let mut cluster = self.cluster();
         let (new, warnings) = cluster.build(&self.paths, &self.env)?;
         let old = self.current();
         let mut notes = compare("server", &old.servers, &new.servers);
         notes.extend(compare("model", &old.models, &new.models));
-        // Also if nothing is different: the lines that origins tell may have moved.
+        // Replaced even without a change, because line numbers in origins may have moved.
         self.current.store(Arc::new(new));
         Ok(Reloaded {
             changed: !notes.is_empty(),
@@ -108,7 +108,8 @@ impl Store {
 // === impl Cluster ===
 
 impl Cluster {
-    /// The configuration with as much of the cluster's as fits, and what is new about the rest.
+    /// Builds the configuration with all valid objects of the cluster, and returns new warnings
+    /// about the others.
     fn build(&mut self, paths: &[PathBuf], env: &Env) -> Result<(Config, Vec<String>), Errors> {
         let mut errors = Vec::new();
         let sources = files::read(paths, &mut errors);
@@ -133,7 +134,8 @@ impl Cluster {
                     .is_some_and(|tries| tries.pop().is_some());
             }
             if !dropped {
-                // Manifests that are right by themselves are not undone by what a cluster adds.
+                // Objects of the cluster must not invalidate manifests that are valid by
+                // themselves.
                 break plain;
             }
         };
@@ -156,8 +158,8 @@ impl Cluster {
         Ok((config, warnings))
     }
 
-    /// For each object that may be served, its documents: as they were last in force, and, to be
-    /// tried first, as they are.
+    /// The documents to try for each object that may be served: its present ones first, then
+    /// those that were valid last.
     fn tries(&self, plain: &Config, said: &mut BTreeMap<Id, String>) -> BTreeMap<Id, Vec<Source>> {
         let gateway = plain.process.cluster_models.as_ref();
         let gateway = gateway.map_or("", |models| &models.gateway);
@@ -194,7 +196,7 @@ impl Cluster {
     }
 }
 
-/// What was added, removed and changed among objects of one kind.
+/// Notes which objects of one kind were added, removed and changed.
 fn compare<T: PartialEq>(
     kind: &str,
     old: &BTreeMap<String, T>,

@@ -1,29 +1,30 @@
-//! "Did you mean …?" for names that are almost right.
+//! Suggests similar names ("did you mean …?") for misspelt ones.
 
-/// `; did you mean X?` with the likeliest of `candidates`, or nothing if none is near.
+/// `; did you mean X?` with the most similar of `candidates`, or an empty text if none is
+/// similar.
 pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
-/// The likeliest of `candidates`, if any is near.
+/// The most similar of `candidates`, if any is similar enough.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    // A hostile name may be as long as a file; the distance costs length times length.
+    // A name may be as long as a file, and the cost grows with the square of its length.
     if word.len() > 100 {
         return None;
     }
     candidates
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
-        // One slip in three letters is still the same word.
+        // Up to one edit in three letters counts as similar.
         .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(3))
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// Slips between two words; capitals, `-` and `_` are none.
+/// The edit distance of two words. Case, `-` and `_` do not count.
 fn distance(a: &str, b: &str) -> usize {
     let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
     strsim::osa_distance(&plain(a), &plain(b))

@@ -1,21 +1,21 @@
-//! Text with placeholders: `{model}`, `{replicas}`, and `${NAME}` for a variable of the
-//! environment, whose value is a secret: it is put in, and shown nowhere.
+//! Texts with the placeholders `{model}`, `{replicas}`, and `${NAME}` for an environment
+//! variable. Values of variables are secrets: they are filled in and never shown.
 
 use std::fmt;
 
 use crate::Env;
 use crate::name::{path_segment, pointer_token};
 
-/// Text with placeholders. Other words in braces stay as they are; `$${` stands for `${`.
+/// A text with placeholders. Other words in braces stay as they are. `$${` stands for `${`.
 ///
-/// It is shown as it was written: variables by their names.
+/// It is displayed as it was written, with the names of variables.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
     escape: Escape,
 }
 
-/// How a model's name is written where `{model}` stands.
+/// How a model's name is escaped where it is filled in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Escape {
     /// As it is.
@@ -36,10 +36,9 @@ enum Part {
 }
 
 impl Template {
-    /// What `text` says, with the variables of `env`.
+    /// Reads `text`, with the values of variables from `env`.
     ///
-    /// # Errors
-    /// Which variable is missing, or how to write one. Has no part of `text` but names in it.
+    /// # Errors A sentence that names the missing variable or explains the syntax. It shows nothing of `text` but names.
     pub(crate) fn parse(text: &str, escape: Escape, env: &Env) -> Result<Self, String> {
         let mut parts = Parts::default();
         let mut rest = text;
@@ -82,14 +81,15 @@ impl Template {
         })
     }
 
-    /// The text for `model` and `replicas`, secrets included. What is put in is not searched again.
+    /// The text with `model`, `replicas` and secrets filled in. Filled-in values are not searched
+    /// again.
     #[must_use]
     pub fn fill(&self, model: &str, replicas: u32) -> String {
         let model = self.escape.apply(model);
         self.write(&model, Some(replicas), |_, value| value.to_owned())
     }
 
-    /// The text for `model`, to be shown: without the values of variables.
+    /// The text for messages: with `model` filled in, and the names of variables.
     #[must_use]
     pub fn show(&self, model: &str) -> String {
         self.as_written(&self.escape.apply(model))
@@ -99,25 +99,26 @@ impl Template {
         self.write(model, None, |name, _| format!("${{{name}}}"))
     }
 
-    /// Whether it is `{replicas}` and nothing else.
+    /// Whether it is exactly `{replicas}`.
     #[must_use]
     pub fn is_count(&self) -> bool {
         matches!(&self.parts[..], [Part::Replicas])
     }
 
-    /// Whether `{model}` is in it.
+    /// Whether it contains `{model}`.
     #[must_use]
     pub fn has_model(&self) -> bool {
         self.parts.contains(&Part::Model)
     }
 
-    /// Whether `{replicas}` is in it.
+    /// Whether it contains `{replicas}`.
     #[must_use]
     pub fn has_replicas(&self) -> bool {
         self.parts.contains(&Part::Replicas)
     }
 
-    /// `text` with the values of its variables taken out: for messages that quote others.
+    /// Replaces the values of its variables in `text` by their names, for messages that quote a
+    /// response.
     #[must_use]
     pub fn redact(&self, mut text: String) -> String {
         for part in &self.parts {
@@ -154,7 +155,7 @@ impl Escape {
     }
 }
 
-/// Texts that follow each other are one, so that equal templates are.
+/// Collects parts and joins adjacent texts, so that equal templates compare as equal.
 #[derive(Default)]
 struct Parts(Vec<Part>);
 

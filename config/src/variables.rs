@@ -1,5 +1,5 @@
-//! Every environment variable that is read, in one table. The documentation's table is held
-//! against it by a test, and nothing reads a variable that is not in it.
+//! The table of all environment variables. A test compares the documentation's table with it. No
+//! other variable is read.
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,17 +8,17 @@ pub struct Variable {
     pub name: &'static str,
     /// What it sets, with the unit.
     pub meaning: &'static str,
-    /// What holds where it is not set: a value in its own syntax, or, for the two that are worked
-    /// out at start, words.
+    /// The default: a value in the variable's own syntax, or words if it is computed at the
+    /// start.
     pub default: &'static str,
-    /// Whether manifests can set the same and win.
+    /// Whether manifests can override it.
     pub scope: Scope,
 }
 
-/// How the command line calls a variable, if it does not say the variable's name without
-/// `TAILBACK_`.
+/// The options of variables whose option is not simply the variable's name without `TAILBACK_`;
+/// `None`: no option.
 const FLAGS: &[(&str, Option<&str>)] = &[
-    // Whoever lists the processes of the machine reads their options.
+    // Every user of the machine can read the options of its processes.
     ("TAILBACK_ADMIN_TOKEN", None),
     (
         "SELDON_SCALING_STATS_PERIOD_SECONDS",
@@ -35,15 +35,15 @@ const FLAGS: &[(&str, Option<&str>)] = &[
 ];
 
 impl Variable {
-    /// The option of the command line that sets the same, without its dashes: `listen` for
-    /// `TAILBACK_LISTEN`. `None` for a secret, which other users of the machine could read there.
+    /// The command-line option that overrides it, without dashes: `listen` for `TAILBACK_LISTEN`.
+    /// `None` for a secret, because other users of the machine can read options.
     #[must_use]
     pub fn flag(&self) -> Option<String> {
         flag(self.name)
     }
 }
 
-/// The option for the variable `name`.
+/// The option that overrides the variable `name`, without dashes.
 pub(crate) fn flag(name: &str) -> Option<String> {
     if let Some((_, flag)) = FLAGS.iter().find(|(of, _)| *of == name) {
         return flag.map(str::to_owned);
@@ -52,22 +52,22 @@ pub(crate) fn flag(name: &str) -> Option<String> {
     Some(word.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// What a variable holds for.
+/// What a variable applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The whole process.
     Process,
-    /// Every model that neither sets it itself nor has it from its server.
+    /// Every model for which neither the model nor its server sets it.
     Model,
 }
 
-/// `TAILBACK_WORKERS` where it is not set.
+/// The default of `TAILBACK_WORKERS`.
 pub(crate) const CORES: &str = "the cores";
-/// A path where there is none.
+/// The default of settings that are absent.
 pub(crate) const NONE: &str = "none";
-/// `TAILBACK_KUBE_NAMESPACE` where it is not set.
+/// The default of `TAILBACK_KUBE_NAMESPACE`.
 pub(crate) const OWN_NAMESPACE: &str = "the service account's";
-/// `TAILBACK_MAX_CONNECTIONS` where it is not set.
+/// The default of `TAILBACK_MAX_CONNECTIONS`.
 pub(crate) const FROM_DESCRIPTORS: &str = "from the file descriptor limit";
 
 const fn process(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
@@ -88,7 +88,7 @@ const fn model(name: &'static str, default: &'static str, meaning: &'static str)
     }
 }
 
-/// Every variable that is read. A variable set to nothing counts as not set.
+/// All environment variables. A variable with an empty value counts as not set.
 pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_LISTEN",

@@ -1,10 +1,9 @@
-//! Says when the manifests have changed.
+//! Watches the manifests for changes.
 //!
-//! The kernel's notices only wake the watcher; what decides is whether the files themselves are
-//! others than before. So it makes no difference how they came to be: written in place, renamed
-//! over the old ones as editors do, added to a folder or removed, or swapped by the `..data`
-//! link of a mounted ConfigMap. A slow poll finds what the kernel did not tell (network file
-//! systems, a full queue).
+//! The kernel's events only wake the watcher, which then compares the files with their last
+//! state. So it does not matter how they were changed: in place, by a rename as editors do, by
+//! adding or removing files, or by the `..data` link of a mounted ConfigMap. A slow poll finds
+//! changes without events (network file systems, a full queue).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,14 +17,15 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::{Error, files};
 
-/// How long the files must stay as they are before they count: a save is several changes.
+/// How long the files must be unchanged before a change is reported: saving a file may take
+/// several changes.
 const QUIET: Duration = Duration::from_millis(200);
-/// How long further changes may put that off.
+/// How long further changes may delay that.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often the files are looked at without any notice.
+/// How often the files are checked without an event.
 const POLL: Duration = Duration::from_secs(10);
 
-/// Watches until it is dropped.
+/// Watches the files until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
     sender: Sender<Notice>,
@@ -33,15 +33,15 @@ pub struct Watch {
 }
 
 enum Notice {
-    /// Something happened in one of the folders.
+    /// An event in one of the folders.
     Stir,
     Stop,
 }
 
 /// Calls `on_change`, on a thread of its own, each time the manifests at `paths` have changed.
-/// Whether they are valid, or mean anything else than before, is for the reload to find out.
+/// Whether they are valid, or have a different meaning, is not checked here.
 ///
-/// A change between the first load and this call is not seen: watch first, then load.
+/// Changes before this call are not reported, so watch first and then load.
 ///
 /// # Errors
 ///
@@ -93,8 +93,8 @@ impl Drop for Watch {
     }
 }
 
-/// Whether files may be others after an event. Reading is an event too: that of our own loads
-/// would never let it become quiet.
+/// Whether an event may have changed files. Reading a file is an event too, and must be ignored,
+/// or our own loads would cause endless events.
 fn matters(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -124,9 +124,10 @@ fn run(
     }
 }
 
-/// Waits until the files stay as they are, at most for about `patience`. `None`: stop.
+/// Waits until the files no longer change, for about `patience` at most, and returns their state.
+/// `None`: stop.
 ///
-/// Their folders may go on stirring: others write there, and do not hold up a reload.
+/// Events of other files in the folders do not delay this.
 fn settle(
     receiver: &Receiver<Notice>,
     folders: &mut Folders,
@@ -138,7 +139,7 @@ fn settle(
         if !pass(receiver, QUIET) {
             return None;
         }
-        // Before looking: what changes after the look is then told.
+        // Before the files are checked, so that later changes cause an event.
         folders.renew();
         let now = fingerprint(&folders.paths);
         if now == before || start.elapsed() >= patience {
@@ -148,7 +149,7 @@ fn settle(
     }
 }
 
-/// Lets `time` pass. False: stop.
+/// Waits for `time`. Returns `false` if the watch must stop.
 fn pass(receiver: &Receiver<Notice>, time: Duration) -> bool {
     let end = Instant::now() + time;
     loop {
@@ -167,7 +168,7 @@ struct Folders {
 }
 
 impl Folders {
-    /// The folder of each path, as given and as its links lead to, and a folder itself.
+    /// The folders of all paths, both as given and with links resolved.
     fn needed(&self) -> BTreeSet<PathBuf> {
         let mut needed = BTreeSet::new();
         for path in &self.paths {
@@ -178,7 +179,7 @@ impl Folders {
                     needed.insert(path.clone());
                 }
             }
-            // Links within a folder may lead elsewhere.
+            // Files in a folder may be links to elsewhere.
             let files = files::list(path).unwrap_or_default();
             needed.extend(
                 files
@@ -190,10 +191,12 @@ impl Folders {
         needed
     }
 
-    /// Watches anew: a folder that was made again is another one, though its name is the same.
+    /// Registers all folders again: a folder that was deleted and created again needs a new
+    /// watch.
     fn renew(&mut self) {
         for folder in self.needed() {
-            // A folder that is gone comes back by its parent's notice, or by the poll.
+            // Fails if the folder is gone. Its return is noticed by its parent's event or by the
+            // poll.
             let _ = self.watcher.watch(&folder, RecursiveMode::NonRecursive);
         }
     }
@@ -206,13 +209,13 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// What the manifests are, without reading them: the real files, their sizes and times.
+/// The state of the manifests without their content: real paths, sizes and modification times.
 type Fingerprint = Vec<(PathBuf, Option<(PathBuf, u64, Option<SystemTime>)>)>;
 
 fn fingerprint(paths: &[PathBuf]) -> Fingerprint {
     let mut fingerprint = Fingerprint::new();
     for path in paths {
-        // A path that cannot be listed is itself in the print, as absent.
+        // A path that cannot be listed is included as absent.
         for file in files::list(path).unwrap_or_else(|_| vec![path.clone()]) {
             let real = fs::canonicalize(&file).and_then(|real| {
                 let metadata = fs::metadata(&real)?;

@@ -1,5 +1,5 @@
-//! A webhook as replicas: one HTTP request for each count asked for, to whoever starts and stops
-//! them, and where to read what became of it.
+//! Webhook servers: an HTTP API that starts and stops replicas, and optionally reports their
+//! state.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use crate::{Endpoint, Template, UpstreamTls};
 /// Replicas that an HTTP API starts and stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSpec {
-    /// How a count is asked for.
+    /// The request that asks for a count.
     pub scale: ScaleCall,
-    /// Where what there is can be read.
+    /// The request that reads the state; `None`: there is none.
     pub state: Option<StateCall>,
-    /// Addresses that stand for all replicas. Empty only where [`StateCall::endpoints`] is set.
+    /// Gateways: addresses that stand for all replicas. Empty only if [`StateCall::endpoints`] is
+    /// set.
     pub endpoints: Vec<Endpoint>,
-    /// How replicas are reached by TLS, if they are.
+    /// How replicas are reached by TLS; `None`: in clear text.
     pub tls: Option<UpstreamTls>,
 }
 
@@ -27,50 +28,50 @@ pub struct WebhookSpec {
 pub struct ScaleCall {
     /// `POST`, `PUT` or `PATCH`.
     pub method: Method,
-    /// Where it goes.
+    /// Its URL, headers and time limit.
     pub target: CallTarget,
-    /// What it carries.
+    /// Its body.
     pub body: CallBody,
 }
 
-/// The request that reads what there is, and where in the JSON of its answer (RFC 6901).
+/// The request that reads the state, and JSON pointers (RFC 6901) into its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateCall {
-    /// Where it goes, by `GET`.
+    /// Its URL, headers and time limit. The method is `GET`.
     pub target: CallTarget,
-    /// The count that is asked for.
+    /// The pointer to the desired count.
     pub desired: Option<Template>,
-    /// The replicas that take requests: their number, or a list of them.
+    /// The pointer to the ready replicas: their number, or a list of them.
     pub ready: Option<Template>,
-    /// A list of the addresses of those that take requests.
+    /// The pointer to a list of the addresses of ready replicas.
     pub endpoints: Option<Template>,
-    /// Time between two looks.
+    /// Time between two requests.
     pub period: Duration,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallTarget {
-    /// `http` or `https`.
+    /// The URL, `http` or `https`.
     pub url: Template,
-    /// In the order of the manifest.
+    /// Header fields, in the order of the manifest.
     pub headers: Vec<(HeaderName, Template)>,
-    /// For the whole exchange. Never zero.
+    /// Time limit of request and response. Never zero.
     pub timeout: Duration,
 }
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallBody {
     /// Nothing.
     None,
-    /// JSON, `application/json` where no header says otherwise.
+    /// JSON, with the type `application/json` unless a header sets another.
     Json(Json),
-    /// Text as it is, of the type a header says.
+    /// Text, with the type that a header sets.
     Text(Template),
 }
 
-/// JSON with placeholders in its texts.
+/// JSON with placeholders in its strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
     /// null, true, false or a number.
@@ -86,14 +87,14 @@ pub enum Json {
 // === impl WebhookSpec ===
 
 impl WebhookSpec {
-    /// Whether the request says which model it is for.
+    /// Whether the scale request contains the model's name.
     #[must_use]
     pub fn is_per_model(&self) -> bool {
         let mut templates = self.scale.templates();
         templates.any(Template::has_model)
     }
 
-    /// `text` without the values of the variables that requests carry.
+    /// Replaces the secrets of its requests in `text` by the names of their variables.
     #[must_use]
     pub fn redact(&self, text: String) -> String {
         let state = self.state.iter().flat_map(|state| state.target.templates());
@@ -119,7 +120,7 @@ impl fmt::Display for WebhookSpec {
 // === impl ScaleCall ===
 
 impl ScaleCall {
-    /// Everything in it that may have placeholders.
+    /// All its templates.
     pub(crate) fn templates(&self) -> Box<dyn Iterator<Item = &Template> + '_> {
         let body: Box<dyn Iterator<Item = &Template>> = match &self.body {
             CallBody::None => Box::new(std::iter::empty()),
@@ -142,7 +143,7 @@ impl CallTarget {
 // === impl Json ===
 
 impl Json {
-    /// The JSON for `model` and `replicas`.
+    /// The JSON with `model` and `replicas` filled in.
     #[must_use]
     pub fn fill(&self, model: &str, replicas: u32) -> Value {
         match self {

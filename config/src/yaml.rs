@@ -1,8 +1,8 @@
-//! YAML text as a tree whose every node knows its line.
+//! Parses YAML into a tree in which every node has its line.
 //!
-//! The tree is built here from the parser's events, not by a general loader, so that what a
-//! configuration never needs is refused before it costs anything: depth, the "billion laughs"
-//! growth of aliases within aliases, and keys given twice, which loaders silently drop.
+//! The tree is built from the parser's events and not by a general loader. So deep nesting,
+//! exponential growth by nested aliases ("billion laughs"), and duplicate keys, which loaders
+//! silently drop, are refused early.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -13,11 +13,11 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use crate::Error;
 
-/// Maps and lists within each other. A manifest needs 5.
+/// Deepest nesting of maps and lists. A manifest needs 5.
 const MAX_DEPTH: usize = 32;
-/// Nodes of a file, those that aliases repeat counted each time.
+/// Largest number of nodes in a file, with each use of an alias counted.
 const MAX_NODES: usize = 100_000;
-/// What to do about what every document has once at its top.
+/// A hint for keys that every document has once at its top.
 const SEPARATOR: &str = "; if another document begins here, put a line --- before it";
 
 /// A value of a document. Aliases share it, hence `Rc`.
@@ -26,18 +26,19 @@ pub(crate) struct Node {
     /// The line it starts on, counted from 1.
     pub line: usize,
     pub data: Data,
-    /// Nodes in it, itself included.
+    /// Number of nodes in it, itself included.
     weight: usize,
-    /// Levels below it; 0 for a scalar. Bounded, so that dropping the tree cannot overflow.
+    /// Levels below it; 0 for a scalar. Limited, so that dropping the tree cannot overflow the
+    /// stack.
     height: usize,
 }
 
-/// What a node holds.
+/// The content of a node.
 #[derive(Debug)]
 pub(crate) enum Data {
-    /// A plain (unquoted) word: text, number, bool or null, as the field wants it.
+    /// A plain (unquoted) word: a text, number, bool or null, depending on the field.
     Plain(String),
-    /// Text in quotes or a block: never a number, bool or null.
+    /// A text in quotes or a block: never a number, bool or null.
     Quoted(String),
     List(Vec<Rc<Node>>),
     /// Entries in the order of the file; no key twice.
@@ -54,18 +55,18 @@ pub(crate) struct Key {
 /// One document of a file.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// Which one of the file, counted from 1.
+    /// Its number in the file, counted from 1.
     pub number: usize,
     pub root: Rc<Node>,
 }
 
-/// The documents of `text`, empty ones left out.
+/// Parses the documents in `text`, without empty ones.
 ///
-/// After an error in the YAML itself nothing further can be trusted, so it ends the file; the
-/// documents before it are lost with it, as half a configuration is none.
+/// An error in the YAML itself ends the file, because nothing after it can be trusted. Earlier
+/// documents are dropped too, because half a configuration must not be used.
 pub(crate) fn parse(file: &Arc<Path>, text: &str) -> Result<Vec<Document>, Error> {
     let mut builder = Builder::new(file);
-    // A byte order mark is no content.
+    // Ignores a byte order mark.
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {
         match event {
@@ -82,7 +83,7 @@ pub(crate) fn parse(file: &Arc<Path>, text: &str) -> Result<Vec<Document>, Error
 // === impl Node ===
 
 impl Node {
-    /// Whether nothing stands there: `key:`, `~` or `null`, which Kubernetes takes as unset.
+    /// Whether it is empty, `~` or `null`, which Kubernetes takes as not set.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.data, Data::Plain(text) if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
@@ -106,7 +107,7 @@ impl Node {
         }
     }
 
-    /// What is there, for an error message; long text is cut.
+    /// The content for an error message; long text is cut.
     pub(crate) fn found(&self) -> String {
         match &self.data {
             _ if self.is_null() => "nothing".into(),
@@ -117,7 +118,7 @@ impl Node {
     }
 }
 
-/// `text` in quotes, escaped, cut where it is long: it may be anything a file can hold.
+/// `text` in quotes, escaped and cut, for messages: it may be anything of any length.
 pub(crate) fn quote(text: &str) -> String {
     const MAX_CHARS: usize = 80;
     match text.char_indices().nth(MAX_CHARS) {
@@ -128,20 +129,20 @@ pub(crate) fn quote(text: &str) -> String {
 
 // === building ===
 
-/// The tree as far as the events have come.
+/// Builds the trees from the parser's events.
 struct Builder {
     file: Arc<Path>,
     documents: Vec<Document>,
-    /// Documents begun, empty ones included.
+    /// Number of documents so far, empty ones included.
     number: usize,
-    /// Maps and lists that have not ended yet, outermost first.
+    /// The open maps and lists, outermost first.
     open: Vec<Open>,
-    /// Nodes that may be repeated, by the parser's number of their anchor.
+    /// Nodes with an anchor, by the parser's number of it.
     anchors: HashMap<usize, Rc<Node>>,
     nodes: usize,
 }
 
-/// A map or list that has not ended yet.
+/// An open map or list.
 struct Open {
     line: usize,
     anchor: usize,
@@ -246,8 +247,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether the tag makes a text of a plain scalar. A tag of someone's own means something
-    /// that is not known here, so it is refused rather than overlooked.
+    /// Whether the tag makes a plain scalar a text. Unknown tags are refused, because their
+    /// meaning is not known.
     fn check_tag(&self, tag: Option<&Tag>, span: Span) -> Result<bool, Error> {
         match tag {
             None => Ok(false),
@@ -283,11 +284,11 @@ impl Builder {
         self.error(span.start.line(), span.start.col(), message)
     }
 
-    /// Puts a whole node where it belongs: into the open map or list, or as the document.
+    /// Adds a complete node to the open map or list, or as the document.
     fn add(&mut self, node: Rc<Node>, anchor: usize, span: Span) -> Result<(), Error> {
         let (line, column) = (span.start.line(), span.start.col());
-        // An alias repeats nodes that were counted when they were read; only then is there more
-        // to count than the node itself.
+        // An alias repeats nodes that were already counted once, and counts with all nodes in it.
+        // Any other node counts by itself.
         self.nodes += if Rc::strong_count(&node) > 1 {
             node.weight
         } else {

@@ -208,7 +208,7 @@ fn what_is_wrong_is_said_with_its_place() {
             ".",
             "tailback: .: cannot read it: Is a directory (os error 21)\n",
         ),
-        ("empty", "tailback: empty: there is no request in it\n"),
+        ("empty", "tailback: empty: the trace has no request\n"),
         (
             "wrong.csv",
             "tailback: wrong.csv: line 3: service_seconds: found \"-1\", expected seconds, 0 to 1000000\n",
@@ -219,21 +219,21 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (
             "a.log",
-            "tailback: a.log: it has requests of several models; choose one by --model, or all by --trace-model '*': a (2), b (1)\n",
+            "tailback: a.log: the trace has requests of several models; choose one by --model, or all by --trace-model '*': a (2), b (1)\n",
         ),
         (
             "a.log --manifests m.yaml --trace-model c",
-            "tailback: a.log: there is no request in it of model \"c\", but of a (2), b (1); choose one by --trace-model\n",
+            "tailback: a.log: the trace has no request of model \"c\", but of a (2), b (1); choose one by --trace-model\n",
         ),
         (
             "t.csv --model a",
             "tailback: --model: t.csv: found \"timestamp,service_seconds\", expected a column named model, \
-             to tell whose a request is; without the option, all requests are taken\n",
+             which names the model of each request; without the option, all requests are taken\n",
         ),
         (
             "nameless.log --manifests m.yaml --model a --trace-model b",
             "tailback: --trace-model: nameless.log: found no line with a model, expected a field named model, \
-             to tell whose a request is; without the option, all requests are taken\n",
+             which names the model of each request; without the option, all requests are taken\n",
         ),
         (
             "t.csv --min 5 --max 4",

@@ -1,4 +1,4 @@
-//! What holds for the whole process, row by row.
+//! The rows of the process's settings.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::{Row, seconds};
 use crate::variables::{FROM_DESCRIPTORS, NONE, OWN_NAMESPACE};
 use crate::{Origin, Process};
 
-/// Its rows.
+/// One row for each setting.
 pub(super) fn rows(process: &Process) -> Vec<Row> {
     let from = |name: &'static str| {
         let either = [Origin::Flag(name), Origin::Environment(name)];

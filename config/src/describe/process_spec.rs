@@ -1,11 +1,11 @@
-//! How the replicas of a process server are run.
+//! The rows of a process server.
 
 use super::{Row, seconds};
 use crate::variables::NONE;
 use crate::{Listener, ProcessSpec, Readiness, Strategy};
 
-/// Everything of `spec` but its command, which has a row of its own. Values of variables and
-/// headers may be secret: their names are shown.
+/// One row for each field of `spec`, without the command, which has a row elsewhere. Of variables
+/// and headers only the names are shown, because their values may be secret.
 pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row = |name, value: String| rows.push((name, value, origin.to_owned()));

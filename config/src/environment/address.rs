@@ -2,19 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
-/// What an address may be.
+/// The forms of an address, for messages.
 pub const EXPECTED: &str = "an address and a port, such as 127.0.0.1:9000, localhost:9000 or [::]:9000; \
      :9000 for all addresses; a port alone for 127.0.0.1";
 
-/// The address that `text` stands for: `127.0.0.1:9000`, `[::]:9000`, a host name that this machine
-/// can resolve and a port, `:9000` (all addresses of IPv4) or `9000` (the loopback).
+/// Reads an address to listen on: `127.0.0.1:9000`, `[::]:9000`, a resolvable host name with a
+/// port, `:9000` (all IPv4 addresses), or `9000` (127.0.0.1).
 #[must_use]
 pub fn parse(text: &str) -> Option<SocketAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }
     let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
-    // "+9000" would be a number, too.
+    // `parse` alone would accept "+9000".
     let port = port
         .bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -22,14 +22,14 @@ pub fn parse(text: &str) -> Option<SocketAddr> {
     let port = port.parse().ok()?;
     let ip: IpAddr = match host {
         "" | "*" => Ipv4Addr::UNSPECIFIED.into(),
-        // The same everywhere, and without asking anybody.
+        // Without a resolver, so that it is the same on every machine.
         "localhost" => Ipv4Addr::LOCALHOST.into(),
         name => resolved(name)?,
     };
     Some(SocketAddr::new(ip, port))
 }
 
-/// The first address of the host `name`, one of IPv4 if there is any.
+/// The first address of the host `name`, IPv4 preferred.
 fn resolved(name: &str) -> Option<IpAddr> {
     let plausible = name
         .bytes()

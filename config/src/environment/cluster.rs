@@ -1,11 +1,11 @@
-//! `TAILBACK_KUBE_…`: models that are found in a cluster.
+//! The `TAILBACK_KUBE_…` variables: models that are discovered in a cluster, and other proxies.
 
 use super::Reader;
 use crate::name::{is_label, is_name};
 use crate::{ClusterModels, Endpoint, Peers};
 
 impl Reader<'_> {
-    /// What the `TAILBACK_KUBE_…` variables of models say together.
+    /// Reads the variables about discovered models.
     pub(super) fn cluster_models(&mut self) -> Option<Option<ClusterModels>> {
         let namespace = |text: &str| (text == "*" || is_label(text)).then(|| text.to_owned());
         let namespace = self.optional(
@@ -34,7 +34,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// What the `TAILBACK_KUBE_…` variables of other proxies say together.
+    /// Reads the variables about other proxies.
     pub(super) fn peers(&mut self) -> Option<Option<Peers>> {
         let name = |text: &str| is_name(text).then(|| text.to_owned());
         let service = self.optional("TAILBACK_KUBE_PEERS", name, NAME);

@@ -2,13 +2,13 @@
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// What a filter may be.
+/// The forms of a filter, for messages.
 pub(super) const EXPECTED: &str =
     "a level (off, error, warn, info, debug or trace) or a filter such as info,replica=off";
 
-/// `text`, if it is a filter in the syntax of [`EnvFilter`]. A word alone that is no
-/// level is none here, although it could be a target: it would switch off all the
-/// rest, and is a slip.
+/// Accepts a filter in the syntax of [`EnvFilter`]. A single word that is not a level is refused,
+/// although it could be a target: it would switch off everything else, and is usually a typing
+/// error.
 pub(super) fn filter(text: &str) -> Option<String> {
     let slip = |word: &str| {
         let alone = !word.is_empty() && !word.contains(['=', '[']);

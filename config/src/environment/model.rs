@@ -1,4 +1,4 @@
-//! What holds for every model that neither sets it itself nor has it from its server.
+//! The defaults of models: for settings that neither the model nor its server sets.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ABOVE_ZERO, FROM_ONE, FROM_ZERO, Reader, SECONDS, above_zero, parse};
 use crate::{Policy, RequestTimeouts, Setting, number};
 
-/// What holds for a model where neither it nor its server says otherwise.
+/// The settings of a model that neither the model nor its server sets.
 #[derive(Debug)]
 pub(crate) struct ModelDefaults {
     pub policy: Setting<Policy>,

@@ -1,4 +1,5 @@
-//! Variables: the table, what they set, and what is refused.
+//! Tests of the variables: the table, the settings that they make, and the values that are
+//! refused.
 
 use super::*;
 use crate::ClusterModels;
@@ -72,13 +73,14 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
 #[test]
 fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
     for variable in VARIABLES {
-        // Any text is a path; that TLS needs several is tested below. And most text is a namespace.
+        // Any text is a path (combinations for TLS are tested below), and most texts are a
+        // namespace.
         if variable.default == "none" {
             continue;
         }
-        // Nowhere an address, a number, a word that is known, or a name in a cluster.
+        // Not an address, a number, a known word, or a name in a cluster.
         let nonsense = "Non sense";
-        // What is no use without another one has that.
+        // A variable that needs another one gets it.
         let (_, errors) = read_all(Env::from([
             ("TAILBACK_KUBE_PEERS", "of-any-cluster"),
             ("TAILBACK_KUBE_MODELS", "*"),

@@ -1,14 +1,14 @@
-//! Variables that look like ours, and are none.
+//! Finds misspelt variables.
 
 use crate::suggest::nearest;
 use crate::variables::VARIABLES;
 use crate::{Env, Error};
 
-/// What the names of our own variables begin with.
+/// The prefix of Tailback's own variables.
 const PREFIX: &str = "TAILBACK_";
 
-/// Notes every `TAILBACK_…` that is none of ours: a misspelt setting must not pass for the
-/// default. Of `SELDON_…`, Seldon has many that are not for us.
+/// Notes every unknown `TAILBACK_…` variable, so that a misspelt setting is not silently ignored.
+/// Unknown `SELDON_…` variables are allowed, because Seldon has many that are not for Tailback.
 pub(super) fn note(env: &Env, errors: &mut Vec<Error>) {
     let known = || {
         VARIABLES
@@ -32,9 +32,9 @@ pub(super) fn note(env: &Env, errors: &mut Vec<Error>) {
     }
 }
 
-/// Whether Kubernetes sets the variable for a Service that is named `tailback` or `tailback-…`:
-/// it gives every container of the namespace `{SERVICE}_SERVICE_HOST`, `{SERVICE}_PORT`,
-/// `{SERVICE}_PORT_9000_TCP_ADDR` and so on.
+/// Whether Kubernetes has set the variable for a Service named `tailback` or `tailback-…`. It
+/// sets `{SERVICE}_SERVICE_HOST`, `{SERVICE}_PORT`, `{SERVICE}_PORT_9000_TCP_ADDR` and so on in
+/// every container of the namespace.
 fn is_service_link(name: &str) -> bool {
     let protocol = |text: &str| {
         ["TCP", "UDP", "SCTP"].iter().any(|protocol| {

@@ -1,4 +1,5 @@
-//! Whole manifests: the fixtures that must load, and those that must not, with every message.
+//! Tests with whole manifests: fixtures that must load, and fixtures that must be refused with
+//! exact messages.
 
 mod names;
 mod servers;
@@ -24,7 +25,7 @@ fn parse_with(text: &str, env: &Env) -> Config {
     load_text(Path::new("/manifests/a.yaml"), text, env).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The messages of `text`, without the count.
+/// The error messages for `text`, without their count.
 fn messages(text: &str) -> Vec<String> {
     match load_text(Path::new("a.yaml"), text, &Env::default()) {
         Ok(_) => Vec::new(),
@@ -32,7 +33,7 @@ fn messages(text: &str) -> Vec<String> {
     }
 }
 
-/// A process server, then a model with `spec`.
+/// A process server, and a model with `spec`.
 fn with_server(server: &str, spec: &str) -> String {
     format!(
         "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: {{ name: s }}\n\
@@ -53,7 +54,7 @@ fn every_illegal_fixture_has_exactly_the_messages_beside_it() {
             Err(errors) => format!("{errors}\n"),
         };
         let beside = file.with_extension("expected");
-        // After a change of wording: write them anew, and read the difference.
+        // After a change of wording, this writes the expectations again; review the difference.
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&beside, &found).unwrap();
         }

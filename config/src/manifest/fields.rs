@@ -1,5 +1,5 @@
-//! Typed access to a document's fields. Whatever is wrong is noted with its place, and reading
-//! goes on, so that one run finds every error of a document.
+//! Typed access to a document's fields. Errors are noted with their location and reading goes on,
+//! so that one run finds all errors of a document.
 
 mod numbers;
 
@@ -11,33 +11,33 @@ use crate::suggest::nearest;
 use crate::yaml::{Data, Key, Node, quote};
 use crate::{Error, FieldLocation, ObjectLocation};
 
-/// The document that is being read, and what was found wrong with it.
+/// The document that is being read, and its errors so far.
 pub(crate) struct Context {
     /// The document as a whole.
     spot: FieldLocation,
-    /// Each with its line: fields are asked for in another order than they are written in.
+    /// Each with its line, to be sorted: fields are read in another order than they are written.
     errors: RefCell<Vec<(usize, Error)>>,
 }
 
-/// A value of the document, and the path to it.
+/// A value in the document, and its path.
 pub(crate) struct Value<'a> {
     context: &'a Context,
     node: &'a Node,
     path: String,
 }
 
-/// A map of the document. Knows which fields were asked for; the others are unknown.
+/// A map in the document. It remembers which fields were read; all others are unknown fields.
 pub(crate) struct Fields<'a> {
     context: &'a Context,
     entries: &'a [(Key, std::rc::Rc<Node>)],
     path: String,
     line: usize,
     asked: RefCell<BTreeSet<&'static str>>,
-    /// Fields that are no error, and no one should be told of.
+    /// Known fields that are accepted without an effect.
     ignored: RefCell<BTreeSet<&'static str>>,
 }
 
-/// A value with its place, for what is checked later against other documents.
+/// A value with its location, for checks against other documents.
 #[derive(Debug, Clone)]
 pub(crate) struct Located<T> {
     pub value: T,
@@ -54,14 +54,14 @@ impl Context {
         }
     }
 
-    /// What is wrong, in the order of the document.
+    /// The errors, in the order of the document.
     pub(crate) fn into_errors(self) -> Vec<Error> {
         let mut errors = self.errors.into_inner();
         errors.sort_by_key(|(line, _)| *line);
         errors.into_iter().map(|(_, error)| error).collect()
     }
 
-    /// The document as a place; the name is not known here.
+    /// The document's location, without the object's name.
     pub(crate) fn place(&self) -> ObjectLocation {
         ObjectLocation {
             file: Arc::clone(&self.spot.file),
@@ -129,7 +129,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Notes that the value is not what is expected.
+    /// Notes that the value is wrong, and what is expected.
     pub(crate) fn wrong(&self, expected: &str) {
         self.context.wrong(self.spot(), self.node.found(), expected);
     }
@@ -139,7 +139,7 @@ impl<'a> Value<'a> {
         self.context.rule(self.spot(), message);
     }
 
-    /// `found`, or a note that something else is expected.
+    /// Returns `found`; if it is `None`, notes what is expected.
     fn expect<T>(&self, found: Option<T>, expected: &str) -> Option<T> {
         if found.is_none() {
             self.wrong(expected);
@@ -147,7 +147,7 @@ impl<'a> Value<'a> {
         found
     }
 
-    /// As the parser has it.
+    /// The parsed value.
     pub(crate) fn data(&self) -> &'a Data {
         &self.node.data
     }
@@ -182,7 +182,7 @@ impl<'a> Value<'a> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
-    /// The entries of a map whose keys are the user's own.
+    /// The entries of a map whose keys the user chooses.
     pub(crate) fn entries(&self) -> Option<Vec<(&'a str, Value<'a>)>> {
         let Data::Map(entries) = &self.node.data else {
             return self.expect(None, "a map");
@@ -198,15 +198,15 @@ impl<'a> Value<'a> {
         Some(entries.iter().map(entry).collect())
     }
 
-    /// Any text; a number or bool is taken as it is written. A NUL is in none that the operating
-    /// system is given.
+    /// A text. A number or bool is taken as it is written. NUL is refused, because the operating
+    /// system takes no text with it.
     pub(crate) fn text(&self) -> Option<String> {
         let text = self.node.text().filter(|_| !self.node.is_null());
         let text = text.filter(|text| !text.contains('\0'));
         self.expect(text.map(str::to_owned), &self.quoted("text"))
     }
 
-    /// `expected`, and how to write it, if YAML took braces for a map.
+    /// `expected`, with a hint to use quotes if YAML has read braces as a map.
     fn quoted(&self, expected: &str) -> String {
         match &self.node.data {
             Data::Map(entries) => match entries.as_slice() {
@@ -219,7 +219,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether it is this word, in quotes or not.
+    /// Whether the value is `word`, with or without quotes.
     pub(crate) fn is(&self, word: &str) -> bool {
         self.node.text() == Some(word)
     }
@@ -267,7 +267,7 @@ impl<'a> Value<'a> {
 // === impl Fields ===
 
 impl<'a> Fields<'a> {
-    /// A map that is not there, at the place of the map around it.
+    /// An absent map, at the location of the map around it.
     pub(crate) fn empty(context: &'a Context, parent: &Fields<'a>, name: &str) -> Self {
         Self {
             context,
@@ -279,7 +279,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The value of a field. Null is as good as absent, as in Kubernetes.
+    /// The value of a field. As in Kubernetes, null counts as absent.
     pub(crate) fn get(&self, name: &'static str) -> Option<Value<'a>> {
         self.asked.borrow_mut().insert(name);
         let (_, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
@@ -293,7 +293,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The value of a field that must be there.
+    /// The value of a required field. Notes an error if it is absent.
     pub(crate) fn required(&self, name: &'static str, expected: &str) -> Option<Value<'a>> {
         let value = self.get(name);
         if value.is_none() {
@@ -303,7 +303,7 @@ impl<'a> Fields<'a> {
         value
     }
 
-    /// Takes note of fields that are known, but not used.
+    /// Accepts fields that are known but have no effect.
     pub(crate) fn ignore(&self, names: &[&'static str]) {
         self.ignored.borrow_mut().extend(names);
     }
@@ -317,12 +317,12 @@ impl<'a> Fields<'a> {
         self.context.spot(self.line, &self.path)
     }
 
-    /// How many errors the document has so far: whether reading a part went well.
+    /// How many errors the document has so far, to see whether reading a part has added any.
     pub(crate) fn failed(&self) -> usize {
         self.context.failed()
     }
 
-    /// Notes every field that nobody asked for.
+    /// Notes all unknown fields.
     pub(crate) fn finish(self) {
         let (asked, ignored) = (self.asked.borrow(), self.ignored.borrow());
         for (key, _) in self.entries {
@@ -346,7 +346,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The path of a field of the map at `path`. A name that is no plain word is quoted.
+/// The path of a field in the map at `path`. A name that is not a plain word is quoted.
 fn join(path: &str, name: &str) -> String {
     let plain = !name.is_empty()
         && name.len() <= 80

@@ -1,4 +1,4 @@
-//! `kubernetes` of a server: a workload with a `scale` subresource, and where its requests go.
+//! Reads the field `kubernetes` of a server.
 
 use crate::kubernetes::{KubernetesSpec, MODEL, Service, ServicePort, Source};
 use crate::manifest::fields::{Fields, Value};
@@ -9,7 +9,7 @@ use crate::{Endpoint, ObjectLocation, UpstreamTls};
 const API_VERSION: &str = "apps/v1";
 const KIND: &str = "Deployment";
 
-/// The workload that `value` describes; what is wrong with it is noted.
+/// Reads the workload; errors are noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<KubernetesSpec> {
     let fields = value.fields()?;
     let api_version = fields
@@ -55,7 +55,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<Kubernet
     })
 }
 
-/// `group/version`, or `version` alone.
+/// Reads an API version: `group/version`, or `version` alone.
 fn read_version(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let (group, version) = text.split_once('/').unwrap_or(("core", &text));
@@ -76,10 +76,10 @@ fn read_kind(value: &Value<'_>) -> Option<String> {
     None
 }
 
-/// A name that may have `{model}` in it.
+/// Reads a name that may contain `{model}`.
 fn read_pattern(value: &Value<'_>, is_valid: fn(&str) -> bool, expected: &str) -> Option<String> {
     let text = value.text()?;
-    // A model's name is a name itself: what fits with the shortest one may fit.
+    // Checked with the shortest name of a model; each model is checked later.
     if is_valid(&text.replace(MODEL, "m")) {
         return Some(text);
     }
@@ -96,7 +96,7 @@ fn read_namespace(value: &Value<'_>) -> Option<String> {
     None
 }
 
-/// The one of `service` and `endpoints` that is set.
+/// Reads `service` or `endpoints`, whichever is set.
 fn read_source(fields: &Fields<'_>, workload: Option<&str>) -> Option<Source> {
     match (fields.get("service"), fields.get("endpoints")) {
         (Some(service), None) => read_service(&service, workload).map(Source::Service),
@@ -169,7 +169,8 @@ fn read_endpoints(value: &Value<'_>) -> Option<Vec<Endpoint>> {
     (!endpoints.is_empty()).then_some(endpoints)
 }
 
-/// Pods are reached by address, which no certificate has.
+/// Checks that TLS to pods has a `serverName`: they are reached by address, which is in no
+/// certificate.
 fn check_tls(value: &Value<'_>, source: Option<&Source>, tls: Option<&UpstreamTls>) {
     match (source, tls) {
         (Some(Source::Service(_)), Some(tls)) if tls.server_name.is_none() => value.rule(

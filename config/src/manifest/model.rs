@@ -1,4 +1,4 @@
-//! A `Model` document, Seldon's or ours.
+//! Reads a `Model` document, Tailback's or Seldon's.
 
 use std::num::NonZeroU32;
 
@@ -7,8 +7,8 @@ use crate::manifest::fields::{Fields, Located, Value};
 use crate::manifest::{NATIVE, overrides, read_model_name};
 use crate::{FieldLocation, ObjectLocation, Origin, Overrides};
 
-/// Fields of Seldon's `Model` that mean nothing here. Accepted in our own documents as well, so
-/// that a Seldon manifest becomes one of ours by its `apiVersion` alone.
+/// Fields of Seldon's `Model` that have no effect. Tailback's own documents accept them too, so
+/// that a Seldon manifest can be migrated by changing its `apiVersion` alone.
 const UNUSED: &[&str] = &[
     "artifactVersion",
     "dataflow",
@@ -24,7 +24,7 @@ const UNUSED: &[&str] = &[
     "storageConfig",
 ];
 
-/// What only our own documents may set.
+/// Fields that only Tailback's own documents may set.
 const NATIVE_ONLY: &[&str] = &[
     "aliases",
     "concurrency",
@@ -35,11 +35,11 @@ const NATIVE_ONLY: &[&str] = &[
     "upstreamName",
 ];
 
-/// A model as its document has it: its server not found, its defaults not filled in.
+/// A model as in its document, before its server is found and defaults are filled in.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub place: ObjectLocation,
-    /// `spec`, for what is wrong with no field of it in particular.
+    /// The location of `spec`, for errors that are about no single field.
     pub spot: FieldLocation,
     pub aliases: Vec<Located<String>>,
     pub server: Option<Located<String>>,
@@ -54,7 +54,7 @@ pub(crate) struct Draft {
     pub overrides: Overrides,
 }
 
-/// The model that `spec` describes; what is wrong with it is noted.
+/// Reads the model; errors are noted.
 pub(super) fn read(
     spec: &Fields<'_>,
     place: ObjectLocation,
@@ -69,7 +69,7 @@ pub(super) fn read(
         .get("requirements")
         .and_then(|value| value.words())
         .unwrap_or_default();
-    // Seldon treats the type as one more requirement.
+    // As in Seldon, the type is a further requirement.
     if let Some(kind) = spec.get("modelType").and_then(|value| value.text())
         && !requirements.contains(&kind)
     {
@@ -116,7 +116,7 @@ pub(super) fn read(
     (spec.failed() == before).then_some(draft)
 }
 
-/// Further names, none twice and none its own.
+/// Reads aliases. None may occur twice or be the model's own name.
 fn read_aliases(value: &Value<'_>, own: &str) -> Vec<Located<String>> {
     let mut aliases: Vec<Located<String>> = Vec::new();
     for item in value.items().unwrap_or_default() {
@@ -134,7 +134,7 @@ fn read_aliases(value: &Value<'_>, own: &str) -> Vec<Located<String>> {
     aliases
 }
 
-/// Any name: it is the replica's business what it means.
+/// Reads the name that replicas know the model by, which may be any text.
 fn read_upstream_name(value: &Value<'_>) -> Option<String> {
     const EXPECTED: &str = "a name of 1 to 1024 bytes, without control characters";
     let name = value.text()?;

@@ -1,5 +1,4 @@
-//! `scaling`, `hold`, `retry` and `timeouts`: the settings that a model, its server, the environment or nobody may
-//! give.
+//! Reads `scaling`, `hold`, `retry` and `timeouts`, which a model, its server or the environment may set.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use crate::{
     ObjectLocation, Origin, Overrides, Policy, RateLimit, Setting, TimeoutOverrides, number,
 };
 
-/// What these of a server or model say.
+/// Reads the settings of a server or model.
 pub(super) fn read(
     spec: &Fields<'_>,
     place: &ObjectLocation,
@@ -49,7 +48,7 @@ pub(super) fn read(
     overrides
 }
 
-/// Who sets the values.
+/// Attaches the origin to values.
 struct Set<'a> {
     place: &'a ObjectLocation,
     origin: fn(ObjectLocation) -> Origin,
@@ -71,7 +70,7 @@ impl Set<'_> {
     }
 }
 
-/// Seconds, or `none` where there is to be no limit.
+/// Reads seconds, or `none` for no limit.
 fn seconds_or_none(value: &Value<'_>) -> Option<Option<Duration>> {
     let limit = value.text().as_deref().and_then(number::seconds_or_none);
     if limit.is_none() {
@@ -80,7 +79,7 @@ fn seconds_or_none(value: &Value<'_>) -> Option<Option<Duration>> {
     limit
 }
 
-/// `{ replicas, seconds }`, or `none` where the server's is not to hold.
+/// Reads `{ replicas, seconds }`, or `none` to override the server's limit.
 fn limit(value: &Value<'_>) -> Option<Option<RateLimit>> {
     const EXPECTED: &str = "{ replicas: COUNT, seconds: SECONDS }, or none";
     if !value.is_map() {

@@ -1,4 +1,4 @@
-//! `process` of a server: the command that is one replica.
+//! Reads the field `process` of a server.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,15 @@ use crate::manifest::readiness;
 use crate::variables::NONE;
 use crate::{Listener, ObjectLocation, ProcessSpec, STOP_SIGNALS, Strategy};
 
-/// Long enough for streams and long answers, and short enough that a hung one ends.
+/// Default of `drainSeconds`: long enough for long streams, and short enough that a hung request
+/// ends.
 const DRAIN: Duration = Duration::from_secs(3600);
 const START: Duration = Duration::from_secs(300);
-/// More than the kernel allows by default (`fs.nr_open`) is refused when a replica starts.
+/// Largest `limits.openFiles`. The kernel's own limit (`fs.nr_open`) is checked when a replica
+/// starts.
 const MOST_FILES: u64 = 1 << 30;
 
-/// The command that `value` describes; what is wrong with it is noted.
+/// Reads the command; errors are noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessSpec> {
     let fields = value.fields()?;
     let before = fields.failed();
@@ -97,11 +99,11 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
         nice,
         open_files,
     };
-    // Of what is not set, some is wrong as well.
+    // Missing fields may be errors too.
     (value.failed() == before).then_some(spec)
 }
 
-/// The choice that is written in the field `name`; the first, if none is.
+/// Reads a choice from the field `name`; the first of `all` if it is absent.
 fn word<T: Copy>(
     fields: &Fields<'_>,
     name: &'static str,
@@ -119,7 +121,7 @@ fn word<T: Copy>(
     found.map(|(_, choice)| *choice)
 }
 
-/// Seconds, or `none`: without a bound.
+/// Reads seconds, or `none` for no limit.
 fn read_drain(value: &Value<'_>) -> Option<Option<Duration>> {
     if value.is(NONE) {
         return Some(None);
@@ -140,7 +142,7 @@ fn read_signal(value: &Value<'_>) -> Option<&'static str> {
     known.copied()
 }
 
-/// Names of variables, or beginnings of names with `*` after them.
+/// Reads names of variables, or prefixes with `*`.
 fn read_inherited(value: &Value<'_>) -> Option<Vec<String>> {
     let items = value.items()?;
     let mut names = Vec::new();
@@ -170,7 +172,7 @@ fn read_user(value: &Value<'_>) -> Option<String> {
     Some(text)
 }
 
-/// `limits`: priority and open files.
+/// Reads `limits`: priority and open files.
 fn read_limits(fields: &Fields<'_>) -> (Option<i8>, Option<u64>) {
     let Some(limits) = fields.get("limits").and_then(|value| value.fields()) else {
         return (None, None);
@@ -190,7 +192,7 @@ fn read_limits(fields: &Fields<'_>) -> (Option<i8>, Option<u64>) {
     (nice, files)
 }
 
-/// The folder of the manifest, absolute: the command runs in it, whoever changes into what.
+/// The absolute folder of the manifest, in which the command runs.
 fn folder_of(file: &Path) -> PathBuf {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -199,10 +201,10 @@ fn folder_of(file: &Path) -> PathBuf {
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
-/// Whether a word is a path beside the manifest. The program is, if it has a `/` (without one it
-/// is looked up in `PATH`); an argument only with `./` or `../` in front, as `text/plain` and
-/// `s3://bucket` have slashes too. Any other relative argument finds its file as well, as the
-/// command runs in that folder.
+/// Whether a word of the command is a path relative to the manifest. The program is if it
+/// contains `/`; otherwise it is searched in `PATH`. An argument is only if it begins with `./`
+/// or `../`, because `text/plain` and `s3://bucket` contain slashes too. Other relative arguments
+/// work as well, because the command runs in that folder.
 fn is_ours(index: usize, word: &str) -> bool {
     word.starts_with("./")
         || word.starts_with("../")
@@ -210,7 +212,7 @@ fn is_ours(index: usize, word: &str) -> bool {
 }
 
 fn resolve(directory: &Path, word: &str) -> String {
-    // A folder whose name is not UTF-8 stays out: the command runs in it in any case.
+    // A folder whose name is not UTF-8 is left out; the command runs in it anyway.
     match directory
         .join(word.strip_prefix("./").unwrap_or(word))
         .to_str()

@@ -1,4 +1,4 @@
-//! `ready` and `runtime` of a process: when a replica may take requests.
+//! Reads the fields `ready` and `runtime` of a process: when a replica may take requests.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::suggest::hint;
 use crate::variables::NONE;
 use crate::{HttpProbe, Readiness};
 
-/// The Open Inference Protocol's path.
+/// The readiness path of the Open Inference Protocol.
 const READY: &str = "/v2/health/ready";
 
-/// Known servers, and where each says that it is ready.
+/// Known model servers and their readiness paths.
 const RUNTIMES: &[(&str, &str)] = &[
     ("oip", READY),
     ("mlserver", READY),
@@ -22,7 +22,7 @@ const RUNTIMES: &[(&str, &str)] = &[
     ("ollama", "/"),
 ];
 
-/// When a replica may take requests, by the fields of `process`.
+/// Reads the readiness check from the fields of `process`.
 pub(super) fn read(process: &Fields<'_>) -> Option<Readiness> {
     let path = process
         .get("runtime")
@@ -33,7 +33,7 @@ pub(super) fn read(process: &Fields<'_>) -> Option<Readiness> {
     }
 }
 
-/// Where the runtime says that it is ready.
+/// Reads `runtime`, and returns its readiness path.
 fn read_runtime(value: &Value<'_>) -> Option<&'static str> {
     let text = value.text()?;
     let known = RUNTIMES.iter().find(|(name, _)| *name == text);
@@ -48,7 +48,7 @@ fn read_runtime(value: &Value<'_>) -> Option<&'static str> {
     known.map(|(_, path)| *path)
 }
 
-/// A path, `tcp`, `none`, or a map of path, headers and codes.
+/// Reads `ready`: a path, `tcp`, `none`, or a map of path, headers and codes.
 fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
     if value.is("tcp") {
         return Some(Readiness::Tcp);
@@ -79,7 +79,7 @@ fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
     }))
 }
 
-/// A path of an HTTP request.
+/// Reads the path of an HTTP request.
 fn read_path(value: &Value<'_>, expected: &str) -> Option<String> {
     let path = value.text()?;
     if path.starts_with('/')

@@ -1,16 +1,17 @@
-//! `seldon` of a server: the scheduler of Seldon Core 2, and the way to its models.
+//! Reads the field `seldon` of a server: the scheduler of Seldon Core 2 and the addresses of its
+//! mesh.
 
 use crate::manifest::fields::Value;
 use crate::manifest::static_endpoints;
 use crate::seldon::SeldonSpec;
 use crate::{Endpoint, ObjectLocation, UpstreamTls};
 
-/// The scheduler's Service in Seldon's own charts, and its ports.
+/// The scheduler's Service and ports in Seldon's own charts.
 const HOST: &str = "seldon-scheduler";
 const STATUS_PORT: u16 = 9004;
 const AGENT_PORT: u16 = 9005;
 
-/// The scheduler that `value` describes; what is wrong with it is noted.
+/// Reads the scheduler; errors are noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<SeldonSpec> {
     let fields = value.fields()?;
     let before = fields.failed();
@@ -50,7 +51,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<SeldonSp
     })
 }
 
-/// `host:port`, spoken to in clear text.
+/// Reads `host:port`, without a scheme: the scheduler is reached in clear text.
 fn read_address(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let endpoint = Endpoint::parse(&format!("http://{text}")).filter(|_| {

@@ -1,4 +1,4 @@
-//! A `Server` document.
+//! Reads a `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::{kubernetes, overrides, process, seldon, static_endpoints, webhook};
@@ -7,10 +7,10 @@ use crate::{
     Endpoint, Env, HostHeader, Kind, LoadBalancing, ObjectLocation, Origin, Protocol, Server,
 };
 
-/// The ways to run replicas.
+/// The fields for the kinds of servers.
 const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
 
-/// The server that `spec` describes; what is wrong with it is noted.
+/// Reads the server; errors are noted.
 pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Server> {
     let before = spec.failed();
     let capabilities = spec
@@ -63,7 +63,7 @@ fn read_max(value: &Value<'_>) -> Option<u32> {
     value.count_from_one().map(u32::from)
 }
 
-/// The one way to run replicas that is set.
+/// Reads the kind: exactly one of [`WAYS`] must be set.
 fn read_kind(spec: &Fields<'_>, place: &ObjectLocation, env: &Env) -> Option<Kind> {
     let mut given = Vec::new();
     let mut kind = None;
@@ -93,7 +93,7 @@ fn read_kind(spec: &Fields<'_>, place: &ObjectLocation, env: &Env) -> Option<Kin
     kind
 }
 
-/// `a, b and c`.
+/// Lists words as `a, b and c`.
 fn listed(words: &[&str]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
@@ -126,7 +126,7 @@ fn read_load_balancing(value: &Value<'_>) -> Option<LoadBalancing> {
     strategy
 }
 
-/// `pass`, `upstream`, or a host.
+/// Reads `pass`, `upstream`, or a host.
 fn read_host(value: &Value<'_>) -> Option<HostHeader> {
     let text = value.text()?;
     match text.as_str() {
@@ -141,7 +141,7 @@ fn read_host(value: &Value<'_>) -> Option<HostHeader> {
     Some(HostHeader::Given(text))
 }
 
-/// `h2` is HTTP/2 under TLS, `h2c` without: endpoints must agree.
+/// Checks that the endpoints match the protocol: `h2` needs TLS, and `h2c` clear text.
 fn check_protocol(kind: &Kind, protocol: Protocol, value: &Value<'_>) {
     let secure = kind.tls().is_some();
     match protocol {

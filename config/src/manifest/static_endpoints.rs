@@ -1,4 +1,4 @@
-//! `static` of a server: fixed addresses, and how they are reached.
+//! Reads the field `static` of a server: fixed addresses, and how they are reached.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,10 +9,10 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use crate::manifest::fields::Value;
 use crate::{Endpoint, ObjectLocation, StaticSpec, UpstreamTls, endpoint};
 
-/// Most bytes of a file with certificates.
+/// Largest file with certificates, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 
-/// The addresses that `value` describes; what is wrong with them is noted.
+/// Reads the addresses; errors are noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<StaticSpec> {
     let fields = value.fields()?;
     let list = fields.required(
@@ -36,7 +36,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<StaticSp
     })
 }
 
-/// A list of addresses, all of one scheme and no two alike; empty only with an error noted.
+/// Reads a list of addresses, all of one scheme and no two equal. Empty only after an error.
 pub(super) fn read_endpoints(list: &Value<'_>) -> Option<Vec<Endpoint>> {
     let items = list.items()?;
     if items.is_empty() {
@@ -64,7 +64,7 @@ pub(super) fn read_endpoints(list: &Value<'_>) -> Option<Vec<Endpoint>> {
     Some(endpoints)
 }
 
-/// An address, or a map of two: `http` and `grpc`.
+/// Reads an address, or a map with the addresses `http` and `grpc`.
 fn read_endpoint(value: &Value<'_>) -> Option<Endpoint> {
     if !value.is_map() {
         return read_address(value);
@@ -88,7 +88,7 @@ fn read_address(value: &Value<'_>) -> Option<Endpoint> {
     let text = value.text()?;
     let endpoint = Endpoint::parse(&text);
     match endpoint {
-        // A message may end in a log: no password in it.
+        // A password in the address must not get into a log, so the address is not shown.
         None if text.contains('@') => value.rule(&format!(
             "found a user in the address, expected {}",
             endpoint::EXPECTED
@@ -115,7 +115,7 @@ pub(super) fn read_tls(value: &Value<'_>, place: &ObjectLocation) -> Option<Upst
     })
 }
 
-/// A host as an endpoint has it.
+/// Reads a host name.
 fn read_name(value: &Value<'_>) -> Option<String> {
     let name = value.text()?;
     if Endpoint::parse(&format!("https://{name}")).is_some_and(|found| found.host == name) {
@@ -125,7 +125,7 @@ fn read_name(value: &Value<'_>) -> Option<String> {
     None
 }
 
-/// The certificates in a file beside the manifest.
+/// Reads certificates from a PEM file, relative to the manifest.
 fn read_ca(value: &Value<'_>, place: &ObjectLocation) -> Option<Vec<Vec<u8>>> {
     let text = value.text()?;
     let folder = place.file.parent().map(PathBuf::from).unwrap_or_default();

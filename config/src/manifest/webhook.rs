@@ -1,5 +1,5 @@
-//! `webhook` of a server: the HTTP request that asks for replicas, and the one that reads what
-//! there is.
+//! Reads the field `webhook` of a server: the request that scales, and the request that reads the
+//! state.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(5);
 const METHODS: &[Method] = &[Method::POST, Method::PUT, Method::PATCH];
 
-/// The webhook that `value` describes; what is wrong with it is noted.
+/// Reads the webhook; errors are noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Option<WebhookSpec> {
     let fields = value.fields()?;
     let before = fields.failed();
@@ -148,7 +148,7 @@ fn read_json(value: &Value<'_>, env: &Env) -> Option<Json> {
     })
 }
 
-/// A plain word of YAML that is no text in JSON.
+/// Reads a plain word of YAML as the JSON value that it stands for; `None`: it is a text.
 fn plain(text: &str) -> Option<serde_json::Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Some(serde_json::Value::Null),
@@ -197,7 +197,7 @@ fn read_state(value: &Value<'_>, env: &Env) -> Option<StateCall> {
     })
 }
 
-/// A JSON pointer (RFC 6901), in which `{model}` may stand for the model's name.
+/// Reads a JSON pointer (RFC 6901), which may contain `{model}`.
 fn read_pointer(value: &Value<'_>, env: &Env) -> Option<Template> {
     let text = value.text()?;
     let whole = text.is_empty() || text.starts_with('/');
@@ -243,7 +243,7 @@ fn read_template(value: &Value<'_>, escape: Escape, env: &Env) -> Option<Templat
     }
 }
 
-/// An address. What is wrong with it is said without its text: a secret may be in it.
+/// Reads a URL. Errors do not show it, because it may contain a secret.
 fn read_url(value: &Value<'_>, env: &Env) -> Option<Template> {
     const EXPECTED: &str = "expected http://… or https://… with a host, an optional port and a path, \
                             no user and no fragment";
@@ -272,7 +272,7 @@ fn read_headers(value: &Value<'_>, env: &Env) -> Option<Vec<(HeaderName, Templat
     (headers.len() == entries.len()).then_some(headers)
 }
 
-/// The value is not shown if it is wrong: it may be a secret.
+/// Reads a header field. Errors do not show its value, because it may be a secret.
 fn read_header(name: &str, value: &Value<'_>, env: &Env) -> Option<(HeaderName, Template)> {
     let Ok(name) = name.parse::<HeaderName>() else {
         value.rule("no name of a header: letters, digits and '-'");

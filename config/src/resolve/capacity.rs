@@ -1,4 +1,4 @@
-//! Whether the models of a server fit into its memory.
+//! Checks that the models of a server fit into its memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,21 +7,20 @@ use crate::manifest::Draft;
 use crate::number::show_bytes;
 use crate::{Error, FieldLocation, Server};
 
-/// What the models want of each server that has a bound.
+/// The memory that models take of each server with a limit.
 #[derive(Default)]
 pub(super) struct Memory<'a> {
     wanted: BTreeMap<&'a str, Wanted<'a>>,
 }
 
-/// A server, and what each of its models wants in bytes.
+/// A server, and the bytes that each of its models takes.
 struct Wanted<'a> {
     server: &'a Server,
     models: Vec<(String, u64)>,
 }
 
 impl<'a> Memory<'a> {
-    /// Counts the model in, if both it and its server say how much. One that says nothing takes
-    /// nothing.
+    /// Adds a model, if both it and its server set `memory`.
     pub(super) fn add(&mut self, draft: &Draft, server: &'a Server) {
         if let (Some(_), Some(memory)) = (server.memory, &draft.memory) {
             let wanted = Wanted {
@@ -33,7 +32,7 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// Notes each server whose models want more than it has.
+    /// Notes each server whose models take more than it has.
     pub(super) fn check(self, errors: &mut Vec<Error>) {
         for Wanted { server, models } in self.wanted.into_values() {
             let sum: u128 = models.iter().map(|(_, bytes)| u128::from(*bytes)).sum();

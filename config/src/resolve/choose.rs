@@ -1,4 +1,4 @@
-//! Which server a model runs on.
+//! Chooses the server of a model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::{Error, Server};
 
 use super::rule;
 
-/// The server that `draft` names, or else the only one that is capable of all it requires.
+/// The server that `draft` names, or else the only one with all capabilities that it requires.
 ///
-/// If the servers are not `complete`, one that is not found is no error: it may be among those
-/// that could not be read, and their own errors are to be mended first.
+/// If the servers are not `complete`, a missing server is no error: it may be one that could not
+/// be read, which has an error of its own.
 pub(super) fn server<'a>(
     draft: &Draft,
     servers: &'a BTreeMap<String, Arc<Server>>,
@@ -52,7 +52,7 @@ pub(super) fn server<'a>(
         }
         return Some(server);
     }
-    // What a cluster describes brings its own server, which is meant by name alone.
+    // Servers of discovered models are chosen only by name.
     let mut capable = servers
         .values()
         .filter(|server| capable(server) && !is_from_cluster(&server.place));
@@ -90,7 +90,7 @@ pub(super) fn server<'a>(
     }
 }
 
-/// What the model requires and the server has not.
+/// The required capabilities that the server does not have.
 fn missing<'a>(draft: &'a Draft, server: &Server) -> Vec<&'a str> {
     let lacks = |requirement: &&String| !server.capabilities.contains(requirement);
     draft

@@ -1,4 +1,4 @@
-//! Which model each name stands for: no two models share one, be it their own or an alias.
+//! Checks that no two models share a name or alias.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use super::{duplicate, rule};
 #[derive(Default)]
 pub(super) struct Names {
     own: HashMap<String, ObjectLocation>,
-    /// With whose they are.
+    /// Each with the model that it belongs to.
     aliases: HashMap<String, ObjectLocation>,
 }
 
 impl Names {
-    /// Takes the own names of `drafts`. A second draft of a name is noted and left out.
+    /// Adds the names of `drafts`. A second draft of the same name is noted and left out.
     pub(super) fn unique(&mut self, drafts: Vec<Draft>, errors: &mut Vec<Error>) -> Vec<Draft> {
         let mut kept = Vec::with_capacity(drafts.len());
         for draft in drafts {
@@ -33,7 +33,7 @@ impl Names {
         kept
     }
 
-    /// Takes the aliases of `draft`, once all own names are known.
+    /// Adds the aliases of `draft`. All names must have been added before.
     pub(super) fn add_aliases(&mut self, draft: &Draft, errors: &mut Vec<Error>) {
         for alias in &draft.aliases {
             if let Some(owner) = self.own.get(&alias.value) {
@@ -54,8 +54,8 @@ impl Names {
     }
 }
 
-/// `alias` of `draft` is the name of `owner`. What a cluster describes gives way to what the
-/// manifests say.
+/// The error for an `alias` of `draft` that is the name of `owner`. A discovered model gives way
+/// to one in a manifest.
 fn taken(alias: &Located<String>, draft: &ObjectLocation, owner: &ObjectLocation) -> Error {
     if is_from_cluster(owner) && !is_from_cluster(draft) {
         let mut spot = alias.spot.clone();

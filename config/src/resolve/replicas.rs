@@ -1,14 +1,14 @@
-//! How many replicas a model may have.
+//! Resolves the bounds of a model's replica count.
 //!
 //! Load changes the count only if `minReplicas` or `maxReplicas` is set; `replicas` alone is a
-//! fixed count. A Kubernetes workload whose model sets none of the three keeps the count it has.
+//! fixed count. A Kubernetes workload whose model sets none of the three keeps its own count.
 
 use crate::manifest::{Draft, Located};
 use crate::{Error, Kind, ObjectLocation, Origin, Replicas, Server};
 
 use super::rule;
 
-/// The bounds of `draft` on `server`; `None` only with an error noted.
+/// The bounds of `draft` on `server`; `None` only after an error.
 pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Option<Replicas> {
     let before = errors.len();
     let replicas = match &server.kind {
@@ -35,7 +35,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                 initial_origin: origin,
             }
         }
-        // What a workload has is its owner's business, until a model says otherwise.
+        // A workload keeps its own count until the model sets one.
         Kind::Kubernetes(_) | Kind::Seldon(_)
             if draft.min.is_none() && draft.max.is_none() && draft.replicas.is_none() =>
         {
@@ -76,9 +76,9 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
     (errors.len() == before).then_some(replicas)
 }
 
-/// Where the bounds are 0 and 0, no request could ever be answered.
+/// Refuses bounds of 0 and 0, with which no request could ever be served.
 fn check_max(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
-    // Of these kinds, a bound of 0 is an error of its own.
+    // For these kinds, a bound of 0 has an error of its own.
     if matches!(server.kind, Kind::Static(_) | Kind::Seldon(_)) {
         return;
     }
@@ -93,7 +93,7 @@ fn check_max(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     }
 }
 
-/// Seldon's scheduler never goes below 1.
+/// Refuses 0 with Seldon's scheduler, which never goes below 1.
 fn check_zero(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     if server.seldon().is_none() {
         return;
@@ -143,7 +143,7 @@ fn scaled(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
     };
 
     let own = draft.min.iter().chain(&draft.max).chain(&draft.replicas);
-    // One error for each cause: what is beyond the server is not blamed again for the bounds.
+    // One error for each cause: a count beyond the server's limit is not reported again.
     let fit = own
         .map(|count| within_server(count, server, errors))
         .fold(true, |all, fits| all & fits);
@@ -183,7 +183,7 @@ fn scaled(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
     replicas
 }
 
-/// Whether a count is one the server allows.
+/// Whether the server allows a count. Notes an error if not.
 fn within_server(count: &Located<u32>, server: &Server, errors: &mut Vec<Error>) -> bool {
     match server.max_replicas {
         Some(max) if count.value > max => {
@@ -200,7 +200,7 @@ fn within_server(count: &Located<u32>, server: &Server, errors: &mut Vec<Error>)
     }
 }
 
-/// The model, if it sets the count itself.
+/// The model as origin if it sets the count itself, else `otherwise`.
 fn origin(draft: &Draft, own: Option<&Located<u32>>, otherwise: Origin) -> Origin {
     match own {
         Some(own) => Origin::Model(ObjectLocation {

@@ -1,9 +1,9 @@
-//! What is in force for a model: each setting from the strongest who sets it.
+//! Resolves the settings of a model, each from its strongest origin.
 
 use crate::environment::ModelDefaults;
 use crate::{Hold, Origin, Overrides, RequestTimeouts, Retry, Scaling, Server, Setting};
 
-/// What a model, its server, the environment or nobody may set.
+/// The resolved settings of a model.
 pub(super) struct Settings {
     pub hold: Hold,
     pub timeouts: RequestTimeouts,
@@ -11,7 +11,7 @@ pub(super) struct Settings {
     pub scaling: Scaling,
 }
 
-/// The settings of a model that sets `model` itself, on `server`.
+/// Resolves the settings: those in `model`, else those of `server`, else `rest`.
 pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Settings {
     let of_server = &server.overrides;
     let dry_run = Setting::new(false, Origin::Default);
@@ -70,8 +70,8 @@ fn pick<T: Clone>(
         .unwrap_or_else(|| rest.clone())
 }
 
-/// How long a request is held where neither model nor server says: a caller is held for at least
-/// as long as the start that it waits for may take.
+/// How long a request is held if neither model nor server sets it: at least as long as a replica
+/// may take to start.
 fn hold_deadline(
     server: &Server,
     rest: &Setting<std::time::Duration>,

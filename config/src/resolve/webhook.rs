@@ -1,4 +1,4 @@
-//! Whether a webhook says which model it asks for: if it does not, it can be one model's alone.
+//! Checks that a webhook without `{model}` in its request serves only one model.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use crate::{Error, Server};
 
 use super::rule;
 
-/// The model of each server whose webhook names none.
+/// The model of each server whose webhook has no `{model}`.
 #[derive(Default)]
 pub(super) struct Webhooks {
     owner: HashMap<String, String>,
 }
 
 impl Webhooks {
-    /// Notes if another model than `draft` is asked for by the same request.
+    /// Notes an error if `draft` and another model would send the same request.
     pub(super) fn add(&mut self, draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
         let Some(spec) = server.webhook() else { return };
         if spec.is_per_model() {

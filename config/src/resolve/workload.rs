@@ -1,5 +1,5 @@
-//! Whether models and Kubernetes workloads fit together: names that a cluster would take, and
-//! one model alone that says how many replicas a workload has.
+//! Checks models against Kubernetes workloads: names must be valid in a cluster, and only one
+//! model may set a workload's count.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use crate::{Error, KubernetesSpec, Server, Source};
 
 use super::rule;
 
-/// Which model says how many replicas each workload has.
+/// For each workload, the model that sets its count.
 #[derive(Default)]
 pub(super) struct Workloads {
     counted: HashMap<Identity, String>,
 }
 
-/// A workload, as the cluster tells them apart.
+/// Identifies a workload in the cluster.
 #[derive(PartialEq, Eq, Hash)]
 struct Identity {
     group: String,
@@ -25,7 +25,7 @@ struct Identity {
 }
 
 impl Workloads {
-    /// Notes what of `draft` does not fit the workload that `server` may be.
+    /// Notes errors of `draft` if `server` is a Kubernetes server.
     pub(super) fn add(&mut self, draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
         let Some(pattern) = server.kubernetes() else {
             return;
@@ -59,7 +59,7 @@ impl Workloads {
     }
 }
 
-/// With the model's name filled in, they are still names.
+/// Checks the names with the model's name filled in.
 fn check_names(draft: &Draft, spec: &KubernetesSpec, errors: &mut Vec<Error>) {
     let mut wrong = |what: &str, name: &str, expected: &str| {
         errors.push(rule(

@@ -1,4 +1,4 @@
-//! Reloads.
+//! Tests of reloads.
 
 use std::fs;
 
@@ -71,7 +71,7 @@ fn a_comment_changes_nothing_but_the_lines() {
     assert_eq!(store.current().servers["up"].place.line, 2);
 }
 
-// === what a cluster adds ===
+// === objects of a cluster ===
 
 fn in_cluster() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ fn the_manifests_win_over_the_cluster_and_the_first_object_over_the_second() {
     assert!(config.models["m"].server.endpoints().is_some());
     let x = config.models["x"].server.kubernetes().unwrap();
     assert_eq!(x.name, "a");
-    // A manifest that is wrong is refused as ever.
+    // A wrong manifest is still refused.
     fs::write(folder.path().join("a.yaml"), "kind: Nonsense\n").unwrap();
     assert!(store.reload().is_err());
 }

@@ -1,4 +1,4 @@
-//! The ways in which files change.
+//! Tests of the ways in which files change.
 
 use std::os::unix::fs::symlink;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A watch on `path`, and its calls.
+/// A watch on `path`, and a channel of its calls.
 fn watched(path: &Path) -> (Watch, Receiver<()>) {
     let (sender, receiver) = mpsc::channel();
     let watch = watch(&[path.to_owned()], move || {
@@ -16,7 +16,7 @@ fn watched(path: &Path) -> (Watch, Receiver<()>) {
 }
 
 fn called(receiver: &Receiver<()>) -> bool {
-    // Well below the poll: it is the notice that is tested.
+    // Well below the interval of the poll, so that this tests the event.
     receiver.recv_timeout(Duration::from_secs(5)).is_ok()
 }
 
@@ -71,7 +71,8 @@ fn who_else_writes_in_the_folder_does_not_hold_up_a_change() {
             let _ = sender.send(Notice::Stir);
         }
     });
-    // As soon as two looks are alike, while it stirs; the most that it takes is never over.
+    // It must end when two checks find the same files, even if events go on: the patience here is
+    // endless.
     let found = settle(&receiver, &mut folders, Duration::MAX);
     assert_eq!(found, Some(fingerprint(&folders.paths)));
     drop(done);

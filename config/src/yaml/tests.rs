@@ -1,4 +1,4 @@
-//! Lines, null, aliases, and hostile text.
+//! Tests of lines, null, aliases, and hostile text.
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,8 @@ fn a_chain_of_aliases_is_no_way_around_the_depth() {
     );
 }
 
-/// A mebibyte each of what is known to be hard on YAML parsers: refused or read, but soon.
+/// One mebibyte each of texts that are known to be hard for YAML parsers: read or refused, but
+/// quickly.
 #[test]
 fn hostile_text_is_dealt_with_at_once() {
     let size = 1 << 20;

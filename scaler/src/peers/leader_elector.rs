@@ -181,7 +181,9 @@ impl ElectionTask {
         let why = error.map(|error| error.to_string());
         if why != self.trouble {
             match &why {
-                Some(why) if outage => tracing::debug!("this proxy cannot be elected leader: {why}"),
+                Some(why) if outage => {
+                    tracing::debug!("this proxy cannot be elected leader: {why}")
+                }
                 Some(why) => tracing::warn!("this proxy cannot be elected leader: {why}"),
                 None => tracing::debug!("this proxy can be elected leader again"),
             }

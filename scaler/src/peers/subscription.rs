@@ -91,7 +91,9 @@ async fn receive(
             }
         }
         if rest.len() > LONGEST_LINE {
-            return Err(format!("it has sent a line of more than {LONGEST_LINE} bytes"));
+            return Err(format!(
+                "it has sent a line of more than {LONGEST_LINE} bytes"
+            ));
         }
     }
 }
@@ -114,7 +116,10 @@ async fn ask(address: SocketAddr) -> Result<Response<Incoming>, String> {
     if response.status().is_success() {
         return Ok(response);
     }
-    Err(format!("GET /ledgers answered {}; expected 200 from a Tailback on its admin address", response.status()))
+    Err(format!(
+        "GET /ledgers answered {}; expected 200 from a Tailback on its admin address",
+        response.status()
+    ))
 }
 
 #[cfg(test)]

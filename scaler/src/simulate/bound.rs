@@ -1,11 +1,9 @@
-//! The clairvoyant bound: the fewest replica-seconds in which no request would
-//! ever wait.
+//! The clairvoyant bound: the smallest cost, in replica-seconds, at which no request ever waits.
 //!
-//! Were every request served at once, n(t) = ⌈in-flight(t) ÷ concurrency⌉
-//! replicas would be busy at t. Level k is needed while n(t) ≥ k. Someone who
-//! knows the trace keeps level k through every gap that is shorter than a
-//! start-up, and through a longer one lets it go and pays for another start.
-//! The sum over the levels is the least that zero wait costs.
+//! If every request were served at once, n(t) = ⌈in-flight(t) ÷ concurrency⌉ replicas would be
+//! busy at t. Level k is needed while n(t) ≥ k. A scaler that knows the trace keeps level k
+//! through each gap that is shorter than a start-up. In a longer gap, it stops the level and pays
+//! for another start. The sum over all levels is the smallest cost without a wait.
 
 use std::time::Duration;
 
@@ -15,8 +13,9 @@ use super::{
 };
 use crate::clock::Nanos;
 
-/// The integral of n(t): replica-seconds of replicas that exist exactly while
-/// they are needed, as if they started in no time. What costs are compared with.
+/// The integral of n(t): the replica-seconds of replicas that exist exactly while they are
+/// needed, without a start-up time. Costs are compared with it. `concurrency` `None`: no limit;
+/// the first `min` replicas always exist.
 #[must_use]
 pub fn needed(trace: &Trace, concurrency: Option<u32>, min: u32) -> f64 {
     let concurrency = u64::from(concurrency.unwrap_or(u32::MAX).max(1));
@@ -28,7 +27,7 @@ pub fn needed(trace: &Trace, concurrency: Option<u32>, min: u32) -> f64 {
     sum + count as f64 * end.since(since).as_secs_f64()
 }
 
-/// The most replicas that are needed at once, so that no request waits.
+/// The largest number of replicas that are needed at once so that no request waits.
 #[must_use]
 pub fn peak(trace: &Trace, concurrency: Option<u32>) -> u32 {
     let mut peak = 0;
@@ -37,7 +36,7 @@ pub fn peak(trace: &Trace, concurrency: Option<u32>) -> u32 {
     u32::try_from(peak.div_ceil(concurrency)).unwrap_or(u32::MAX)
 }
 
-/// Requests inside, were every one served at once, in slices of time.
+/// Requests in flight if every one were served at once, in slices of `width`.
 #[must_use]
 pub fn demand(trace: &Trace, width: Duration) -> Vec<Extent> {
     let mut recorder = Recorder::new(width, [0]);
@@ -45,8 +44,8 @@ pub fn demand(trace: &Trace, width: Duration) -> Vec<Extent> {
     recorder.finish(end).into_iter().flatten().collect()
 }
 
-/// Replica-seconds of the bound, of which the first `min` levels are always on
-/// and ready from the beginning.
+/// The bound in replica-seconds. The first `min` levels are always on, and ready from the
+/// beginning.
 #[must_use]
 pub fn bound(trace: &Trace, concurrency: Option<u32>, start_up: Duration, min: u32) -> f64 {
     let concurrency = u64::from(concurrency.unwrap_or(u32::MAX).max(1));
@@ -65,14 +64,14 @@ pub fn bound(trace: &Trace, concurrency: Option<u32>, start_up: Duration, min: u
     always + above
 }
 
-/// Calls `change` with the in-flight of an unbounded pool whenever it changes;
-/// returns when the last request is done.
+/// Calls `change` with the in-flight of an unlimited pool whenever it changes. Returns when the
+/// last request ends.
 fn busy(trace: &Trace, mut change: impl FnMut(u64, Nanos)) -> Nanos {
     let mut ends: Vec<Nanos> = trace.requests().iter().map(|r| r.at + r.service).collect();
     ends.sort_unstable();
     let (mut in_flight, mut done) = (0u64, 0);
     for request in trace.requests() {
-        // One that takes no time may end before it is counted in: not yet.
+        // A request that takes no time must not end before it is counted in.
         while ends[done] <= request.at && in_flight > 0 {
             in_flight -= 1;
             change(in_flight, ends[done]);
@@ -90,11 +89,11 @@ fn busy(trace: &Trace, mut change: impl FnMut(u64, Nanos)) -> Nanos {
 
 struct Levels {
     start_up: Duration,
-    /// How many are needed now.
+    /// How many levels are needed now.
     on: usize,
-    /// When each level was last needed, and what it has cost up to then.
+    /// For each level: when it was last needed, and its cost up to then, in seconds.
     ended: Vec<(Option<Nanos>, f64)>,
-    /// Since when each of those needed now is.
+    /// Since when each level that is needed now has been needed.
     since: Vec<Nanos>,
 }
 
@@ -105,7 +104,7 @@ impl Levels {
                 self.ended.push((None, 0.0));
             }
             let (ended, cost) = &mut self.ended[self.on];
-            // A new start, or on through the gap, whichever is less.
+            // The cheaper of a new start and of staying on through the gap.
             let gap = ended.map_or(self.start_up, |at| now.since(at).min(self.start_up));
             *cost += gap.as_secs_f64();
             self.since.push(now);
@@ -140,11 +139,11 @@ mod tests {
             .into_iter()
             .collect();
         let start_up = Duration::from_secs(30);
-        // In need: 10 + 5 + 1 s of the first level, 5 s of the second.
+        // Needed: the first level for 10 + 5 + 1 s, the second for 5 s.
         assert_eq!(needed(&trace, Some(1), 0), 21.0);
         assert_eq!(needed(&trace, Some(2), 0), 16.0);
-        // The first level starts (30), stays on through 5 s and starts anew after 80 s
-        // (30); the second starts once.
+        // The first level starts (30 s), stays on through a gap of 5 s, and starts again after
+        // one of 80 s (30 s). The second starts once.
         assert_eq!(
             bound(&trace, Some(1), start_up, 0),
             (30 + 10 + 5 + 5 + 30 + 1 + 30 + 5) as f64

@@ -1,4 +1,4 @@
-//! Policies side by side: the same trace and conditions for each.
+//! Compares policies on the same trace under the same conditions.
 
 use std::{
     fmt,
@@ -21,10 +21,10 @@ use super::{
 };
 use crate::policy::{LONGEST_START, Policy, ScalingPolicy, Settings, Tuning};
 
-/// Whose rules to simulate.
+/// A policy to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender {
-    /// A policy of ours, as it runs live.
+    /// A policy of Tailback, as it runs live.
     Live(Policy),
     /// Knative's pod autoscaler.
     Knative,
@@ -36,12 +36,12 @@ pub enum Contender {
     KubeAi,
     /// Ray Serve.
     Ray,
-    /// The smallest pool of a fixed size that meets the target.
+    /// The smallest fixed number of replicas that meets the target.
     Static,
 }
 
 impl Contender {
-    /// All of them.
+    /// All contenders.
     pub const ALL: [Self; 8] = [
         Self::Live(Policy::Lag),
         Self::Live(Policy::LagStep),
@@ -53,7 +53,7 @@ impl Contender {
         Self::Static,
     ];
 
-    /// As it is named on the command line.
+    /// Its name on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,40 +80,41 @@ impl FromStr for Contender {
     }
 }
 
-/// What all contenders are given.
+/// What is the same for all contenders.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What surrounds them.
+    /// The conditions.
     pub conditions: Conditions,
-    /// For our policies; their `policy` is the contender's.
+    /// The settings of Tailback's policies. Each contender replaces `policy` by its own.
     pub settings: Settings,
-    /// Time between the periodic checks of our policies.
+    /// Time between the periodic evaluations of Tailback's policies.
     pub period: Duration,
-    /// The constants of our policies.
+    /// The constants of Tailback's policies.
     pub tuning: Tuning,
     /// The wait that a request should not exceed.
     pub slo_wait: Duration,
-    /// The share of requests, 0 to 1, that a static pool has to serve within it.
+    /// The share of requests, 0 to 1, that a static pool must serve within `slo_wait`.
     pub static_attainment: f64,
 }
 
-/// The outcome of each contender, and what their costs are compared with.
+/// The result of each contender, and the bounds for their costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// In the order they were asked for.
+    /// The results, in the order of the contenders.
     pub outcomes: Vec<SimulationResult>,
     /// Replica-seconds of replicas that exist exactly while they are needed.
     pub needed: f64,
-    /// Replica-seconds of one who knows the trace and must start replicas;
-    /// `None` if they never get ready.
+    /// Replica-seconds of a scaler that knows the trace and has the same start-up times
+    /// ([`bound`](super::bound)). `None` if replicas never become ready.
     pub clairvoyant: Option<f64>,
-    /// Requests inside, were every one served at once, as [`Conditions::timeline`] asks for it.
+    /// Requests in flight if every one were served at once, in the slices of
+    /// [`Conditions::timeline`].
     pub demand: Vec<Extent>,
     /// The wait that a request should not exceed.
     pub slo_wait: Duration,
-    /// In the trace.
+    /// Number of requests in the trace.
     pub requests: usize,
-    /// From the first arrival to the last.
+    /// Time from the first arrival to the last.
     pub span: Duration,
 }
 
@@ -140,7 +141,7 @@ impl Comparison {
         }
     }
 
-    /// What `cost` is as a multiple of what is needed; `None` if that is nothing.
+    /// `cost` as a multiple of `needed`; `None` if that is 0.
     #[must_use]
     pub fn times_needed(&self, cost: f64) -> Option<f64> {
         (self.needed > 0.0).then(|| cost / self.needed)
@@ -148,10 +149,10 @@ impl Comparison {
 }
 
 impl Setup {
-    /// The live scaler's defaults under `conditions`, with `min` to `max`
-    /// replicas, a wait of 1 s at most, and static pools for 99 of 100 requests.
-    /// A replica may carry `threshold`, or as much as it takes at once; as live, a
-    /// threshold that is set lower bounds its slots as well.
+    /// The live scaler's defaults under `conditions`, with `min` to `max` replicas, a wait of at
+    /// most 1 s, and static pools that serve 99 % of the requests within it. `threshold` is the
+    /// lag that a replica may carry; `None`: its concurrency. As live, a threshold below the
+    /// concurrency limits its slots too.
     #[must_use]
     pub fn new(conditions: Conditions, threshold: Option<u32>, min: u32, max: u32) -> Self {
         let slots = conditions.concurrency.unwrap_or(u32::MAX);
@@ -178,14 +179,14 @@ impl Setup {
         }
     }
 
-    /// On as many threads as there are cores; each draws its own numbers, so
-    /// the outcomes do not depend on which is first.
+    /// Runs the contenders on one thread for each core. Each has its own random numbers, so the
+    /// results do not depend on the order.
     fn outcomes(&self, contenders: &[Contender], trace: &Trace) -> Vec<SimulationResult> {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
-            // From the end: `static`, the last of the usual list, takes longest.
+            // From the end, because `static`, usually the last, takes longest.
             while let Some(i) = (contenders.len()).checked_sub(1 + next.fetch_add(1, Relaxed)) {
                 done.push((i, self.outcome(contenders[i], trace)));
             }
@@ -226,7 +227,7 @@ impl Setup {
             Contender::Ray => Box::new(Ray::new(initial)),
             Contender::Static => return self.smallest_static_pool(trace),
         };
-        // What a replica takes at once is what these rules aim at.
+        // The reference rules use the replica's concurrency as their target.
         let threshold = self.settings.threshold;
         let settings = Settings {
             slots: self.conditions.concurrency.unwrap_or(threshold),
@@ -236,8 +237,8 @@ impl Setup {
         simulate(trace, &self.conditions, &mut reference)
     }
 
-    /// The outcome of the smallest pool of a fixed size with which the share
-    /// `static_attainment` of the requests waits at most `slo_wait`: by bisection.
+    /// Finds, by bisection, the smallest pool with which the share `static_attainment` of the
+    /// requests waits at most `slo_wait`.
     fn smallest_static_pool(&self, trace: &Trace) -> SimulationResult {
         let run = |count: u32| {
             let conditions = Conditions {
@@ -266,7 +267,7 @@ impl Setup {
     }
 }
 
-/// A table, a line a contender.
+/// A table with one line for each contender.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let within = format!("within {} s", self.slo_wait.as_secs_f64());
@@ -315,7 +316,7 @@ impl fmt::Display for Comparison {
                 "With all demand known beforehand, and starts as long as they are: {cost:.0} ({}).",
                 times(cost)
             ),
-            None => writeln!(f, "No replica ever gets ready."),
+            None => writeln!(f, "No replica ever becomes ready."),
         }
     }
 }

@@ -1,23 +1,25 @@
-//! What surrounds the scaler in a simulation.
+//! The conditions of a simulation.
 
 use std::time::Duration;
 
 use super::start_up::StartUp;
 
-/// What surrounds the scaler.
+/// The environment of the simulated scaler.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     /// Requests one replica takes at once; `None`: no limit.
     pub concurrency: Option<u32>,
-    /// From asking for a replica until it takes requests.
+    /// Time from asking for a replica until it takes requests.
     pub start_up: StartUp,
-    /// Replicas that are ready at the beginning.
+    /// Number of replicas that are ready at the beginning.
     pub initial: u32,
-    /// The most replicas there is room for.
+    /// Largest number of replicas that there is room for.
     pub capacity: u32,
-    /// Of start-up times and of the choice between replicas.
+    /// Seed of the random start-up times and of the choice between replicas.
     pub seed: u64,
-    /// Width of the slices of [`SimulationResult::timeline`](super::outcome::SimulationResult::timeline); `None`: none are kept.
+    /// Width of the slices of
+    /// [`SimulationResult::timeline`](super::outcome::SimulationResult::timeline); `None`: no
+    /// timeline.
     pub timeline: Option<Duration>,
 }
 

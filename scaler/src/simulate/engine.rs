@@ -1,4 +1,4 @@
-//! The loop over events, in the order of their times.
+//! The event loop of a simulation.
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{clock::Nanos, model_scaler::Replicas};
 
-/// Serves `trace` under `conditions` with as many replicas as `scaler` says,
-/// until the last request has been answered. Those who still wait an hour after the
-/// last one came are not.
+/// Simulates `trace` under `conditions`, with as many replicas as `scaler` asks for, until the
+/// last request is done. Requests that still wait an hour after the last arrival are never
+/// served.
 #[must_use]
 pub fn simulate(
     trace: &Trace,
@@ -24,21 +24,21 @@ pub fn simulate(
     Engine::new(trace, conditions).run(scaler)
 }
 
-/// Those who still wait this long after the last arrival will not be served.
+/// How long after the last arrival the simulation waits for held requests.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 struct Engine<'a> {
     trace: &'a Trace,
     conditions: &'a Conditions,
     world: World,
-    /// End of service, replica.
+    /// Requests in service: when each ends, and its replica.
     running: BinaryHeap<Reverse<(Nanos, u32)>>,
     tally: Tally,
     desired: u32,
     recorder: Option<Recorder<4>>,
 }
 
-/// What happens next. Of several at one time the earlier in this list comes first.
+/// The next event. Of several at the same time, the earlier in this list comes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Completion,
@@ -111,7 +111,7 @@ impl<'a> Engine<'a> {
                 }
                 Event::Look => {
                     self.look(scaler, Cause::Interval, now);
-                    // No interval is no progress.
+                    // An interval of 0 would make no progress.
                     look = now + scaler.interval().max(Duration::from_millis(1));
                 }
             }
@@ -164,7 +164,7 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// What a timeline shows, in the order of a [`Slice`].
+/// The values of a timeline, in the order of a [`Slice`].
 fn values(world: &World, desired: u32) -> [u64; 4] {
     [
         world.in_flight(),

@@ -1,12 +1,11 @@
-//! A deterministic discrete-event simulation of one model, its replicas and
-//! whoever scales them, on a virtual clock.
+//! A deterministic discrete-event simulation of one model, its replicas, and its scaler, on a
+//! virtual clock.
 //!
-//! A [`Trace`] of requests meets a [`World`](world) of replicas with a start-up
-//! time and a concurrency, and a [`SimulatedScaler`]: the live
-//! [`ModelScaler`](crate::model_scaler) itself, or one of the field's rules in
-//! [`mod@reference`]. The [`SimulationResult`] says how
-//! long requests waited and what the replicas cost, beside the [`bound`] of
-//! someone who knew the trace beforehand. The same seed gives the same outcome.
+//! A [`Trace`] has the requests. The [`World`](world) has the replicas, with their start-up time
+//! and concurrency. A [`SimulatedScaler`] is the live [`ModelScaler`](crate::model_scaler), or
+//! the rules of another autoscaler in [`mod@reference`]. The [`SimulationResult`] has the waits
+//! of requests and the cost of replicas; the [`bound`] is the cost if the trace were known in
+//! advance. The same seed gives the same result.
 
 pub mod bound;
 pub mod compare;

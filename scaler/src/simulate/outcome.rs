@@ -1,32 +1,33 @@
-//! What a simulation found.
+//! The result of a simulation.
 
 use std::time::Duration;
 
 use super::timeline::Slice;
 use crate::clock::Nanos;
 
-/// What became of a trace under an autoscaler.
+/// How a trace was served under a scaler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SimulationResult {
-    /// Whose rules.
+    /// The scaler's name.
     pub name: String,
-    /// How long each request waited for a slot, in seconds, ascending. Those
-    /// that never got one waited for ever.
+    /// How long each request waited for a slot, in seconds, ascending. Infinite for requests that
+    /// never got one.
     pub waits: Vec<f32>,
-    /// Time that replicas were there, from being asked for until gone.
+    /// The sum of the replicas' lifetimes in seconds, from being asked for until gone.
     pub replica_seconds: f64,
-    /// The most replicas asked for.
+    /// The highest desired count of replicas.
     pub peak: u32,
-    /// How often the count asked for changed.
+    /// How often the desired count changed.
     pub scale_requests: u32,
-    /// When the last request was answered.
+    /// When the last request ended.
     pub end: Nanos,
-    /// The course of it, if [`Conditions::timeline`](super::Conditions::timeline) asks for it.
+    /// The course over time, if [`Conditions::timeline`](super::Conditions::timeline) asks for
+    /// it; else empty.
     pub timeline: Vec<Slice>,
 }
 
 impl SimulationResult {
-    /// The share of requests that waited no longer than `wait`, 0 to 1; 1 of none.
+    /// The share of requests that waited no longer than `wait`, 0 to 1; 1 without requests.
     #[must_use]
     pub fn attainment(&self, wait: Duration) -> f64 {
         let limit = wait.as_secs_f32();
@@ -38,7 +39,7 @@ impl SimulationResult {
         }
     }
 
-    /// The wait that the share `q` (0 to 1) of the requests does not exceed, in seconds.
+    /// The `q` quantile (0 to 1) of the waits, in seconds.
     #[must_use]
     pub fn quantile(&self, q: f64) -> f64 {
         let rank = (q.clamp(0.0, 1.0) * self.waits.len() as f64).ceil() as usize;
@@ -53,7 +54,7 @@ impl SimulationResult {
     }
 }
 
-/// An outcome in the making.
+/// Collects the figures of a result.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     requests: usize,
@@ -63,7 +64,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Of so many requests, from `replicas` on.
+    /// A tally for this number of `requests`, with a desired count of `replicas` at the
+    /// beginning.
     pub(super) fn new(requests: usize, replicas: u32) -> Self {
         Self {
             requests,

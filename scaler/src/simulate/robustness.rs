@@ -1,4 +1,4 @@
-//! What the live policy does where things go wrong, or do not change at all.
+//! Tests of the live policy when things go wrong, and when nothing changes.
 
 use super::{
     shapes::{self, Shape},
@@ -19,12 +19,12 @@ fn run(trace: &Trace, conditions: Conditions, min: u32, max: u32) -> SimulationR
     found.outcomes.into_iter().next().unwrap()
 }
 
-/// What is left once the first ten minutes are over.
+/// The timeline after the first ten minutes.
 fn settled(outcome: &SimulationResult) -> &[Slice] {
     &outcome.timeline[600..]
 }
 
-/// How often the count changed, the first ten minutes apart.
+/// How often the count changed after the first ten minutes.
 fn changes(outcome: &SimulationResult) -> usize {
     settled(outcome)
         .windows(2)
@@ -32,7 +32,7 @@ fn changes(outcome: &SimulationResult) -> usize {
         .count()
 }
 
-/// Requests of the same length at the same distance: nothing of chance.
+/// Requests of one length at equal intervals, without chance.
 fn even(rate: f64, service: f64, seconds: f64) -> Trace {
     (0..(rate * seconds) as u64)
         .map(|n| Request {
@@ -56,7 +56,7 @@ fn constant_load_is_left_alone() {
         };
         let outcome = run(&even(rate, service, HOUR), conditions, 1, 1000);
         let changes = changes(&outcome);
-        // What the cold start left in reserve may go.
+        // The reserve from the cold start may go.
         assert!(
             changes <= 2,
             "{rate}/s of {service} s on {concurrency}: {changes} changes"
@@ -88,7 +88,8 @@ fn chance_changes_the_count_hardly_ever() {
 
 #[test]
 fn a_cold_start_asks_for_no_more_than_it_will_need() {
-    // 10 a second of 0.5 s each from none: one replica of 8, and what is held to work off.
+    // From zero, 10 requests a second of 0.5 s each: one replica of 8 slots, and held requests to
+    // work off.
     for (start_up, most) in [(30, 15), (120, 25)] {
         let conditions = Conditions {
             concurrency: Some(8),
@@ -131,7 +132,7 @@ fn with_room_for_three_of_ten_it_asks_for_no_more_and_keeps_what_it_has() {
         ..Conditions::default()
     };
     let outcome = run(&even(80.0, 1.0, HOUR / 2.0), conditions, 1, 1000);
-    // What is held then takes as long again.
+    // The requests held by then take as long again.
     let mut meanwhile = settled(&outcome).iter().take(3600);
     assert!(meanwhile.all(|slice| (slice.desired.most, slice.ready.least) == (3, 3)));
 }

@@ -1,4 +1,4 @@
-//! Who scales in a simulation: the live scaler, or another autoscaler's rules alone.
+//! The scaler in a simulation: the live one, or the rules of another autoscaler.
 
 use std::time::Duration;
 
@@ -9,56 +9,55 @@ use crate::{
     policy::{Observation, ScalingPolicy, Settings, Tuning},
 };
 
-/// As the live loop samples.
+/// The sampling interval of the live loop.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// Why a scaler looks.
+/// Why a scaler evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Its interval is over.
+    /// Its interval has passed.
     Interval,
-    /// A request arrived that brought the lag to its
-    /// [`wake_at`](SimulatedScaler::wake_at).
+    /// An arrival has brought the lag to its [`wake_at`](SimulatedScaler::wake_at).
     Crossing,
-    /// A replica became ready.
+    /// A replica has become ready.
     Replicas,
 }
 
-/// What a scaler sees when it looks.
+/// The input of an evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// Why it looks.
+    /// Why the scaler evaluates.
     pub cause: Cause,
-    /// The ledger, as live.
+    /// The reading of the ledger, as live.
     pub reading: Reading,
-    /// The replicas, as live.
+    /// The state of the replicas, as live.
     pub replicas: Replicas,
 }
 
-/// Decides how many replicas there should be.
+/// Decides how many replicas to ask for.
 #[derive(Debug)]
 pub enum SimulatedScaler {
-    /// As the live loop drives it.
+    /// The live model scaler.
     Live {
-        /// With a policy of ours and the constraints.
+        /// With one of Tailback's policies and the constraints.
         scaler: Box<ModelScaler>,
-        /// Time between periodic checks.
+        /// Time between periodic evaluations.
         period: Duration,
     },
-    /// Rules without the constraints of ours: each has its own.
+    /// The rules of another autoscaler, which has its own constraints.
     Reference {
         /// The rules.
         policy: Box<dyn ScalingPolicy>,
-        /// Bounds, and what a replica takes.
+        /// The bounds, and the slots of a replica.
         settings: Settings,
-        /// Replicas asked for.
+        /// The desired count of replicas.
         desired: u32,
     },
 }
 
 impl SimulatedScaler {
-    /// Goes by `settings`, from `initial` replicas on; `period` is the time
-    /// between periodic checks.
+    /// A live scaler with `settings` that starts with `initial` replicas and evaluates every
+    /// `period`.
     #[must_use]
     pub fn live(settings: Settings, initial: u32, period: Duration, tuning: &Tuning) -> Self {
         let first = Reading {
@@ -72,7 +71,7 @@ impl SimulatedScaler {
         }
     }
 
-    /// Goes by another autoscaler's rules, from `initial` replicas on.
+    /// Another autoscaler's `policy`, which starts with `initial` replicas.
     #[must_use]
     pub fn reference(policy: Box<dyn ScalingPolicy>, settings: Settings, initial: u32) -> Self {
         Self::Reference {
@@ -82,7 +81,7 @@ impl SimulatedScaler {
         }
     }
 
-    /// As in `--policy`.
+    /// Its name, as in `--policy`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -91,7 +90,7 @@ impl SimulatedScaler {
         }
     }
 
-    /// Time between its looks.
+    /// Time between its evaluations.
     #[must_use]
     pub fn interval(&self) -> Duration {
         match self {
@@ -100,7 +99,7 @@ impl SimulatedScaler {
         }
     }
 
-    /// The count that should be asked for.
+    /// Evaluates, and returns the desired count.
     pub fn look(&mut self, seen: &Seen) -> u32 {
         match self {
             Self::Live { scaler, period } => look_live(scaler, *period, seen),
@@ -124,8 +123,7 @@ impl SimulatedScaler {
         }
     }
 
-    /// The lag at which it wants to look at once; `None`: it waits for its
-    /// interval.
+    /// The lag at which it evaluates at once; `None`: it waits for its interval.
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         match self {
@@ -138,7 +136,7 @@ impl SimulatedScaler {
         }
     }
 
-    /// Whether it also looks when a replica becomes ready.
+    /// Whether it also evaluates when a replica becomes ready.
     #[must_use]
     pub fn follows_replicas(&self) -> bool {
         matches!(self, Self::Live { .. })

@@ -1,4 +1,4 @@
-//! Synthetic traces: the shapes of demand that a scaler must cope with.
+//! Synthetic traces in the shapes of demand that a scaler must handle.
 //!
 //! Arrivals are a Poisson process whose rate follows the shape; service times
 //! are drawn independently. The same seed gives the same trace.
@@ -8,7 +8,7 @@ use std::{f64::consts::TAU, fmt, str::FromStr, time::Duration};
 use super::trace::{Request, Trace};
 use crate::clock::Nanos;
 
-/// How demand moves.
+/// A shape of demand. Rates are requests a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// 10 a second for an hour, 1 s each on average.
@@ -30,7 +30,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// All of them.
+    /// All shapes.
     pub const ALL: [Self; 8] = [
         Self::Steady,
         Self::Day,
@@ -42,7 +42,7 @@ impl Shape {
         Self::Bursts,
     ];
 
-    /// As it is named.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Shape {
         }
     }
 
-    /// The trace of this shape that `seed` makes.
+    /// The trace of this shape for `seed`.
     #[must_use]
     pub fn trace(self, seed: u64) -> Trace {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -160,8 +160,9 @@ impl FromStr for Shape {
     }
 }
 
-/// Counts an interval to arrivals in it, uniformly spread: a Poisson process
-/// with a rate that is constant for the interval, given its count.
+/// Makes a trace of `counts`, the number of arrivals in each `interval`. Arrivals are spread
+/// uniformly over their interval, as in a Poisson process with a given count. Times in service
+/// are exponential, with a mean of `mean_service` seconds.
 #[must_use]
 pub fn spread(counts: &[u32], interval: Duration, mean_service: f64, seed: u64) -> Trace {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -176,8 +177,8 @@ pub fn spread(counts: &[u32], interval: Duration, mean_service: f64, seed: u64) 
     Trace::new(requests)
 }
 
-/// A Poisson process of `rate(t)` a second, at most `most`, by thinning (Lewis
-/// & Shedler, 1979).
+/// A Poisson process of `rate(t)` arrivals a second, at most `most`, by thinning (Lewis &
+/// Shedler, 1979).
 fn poisson(
     rng: &mut fastrand::Rng,
     seconds: f64,
@@ -196,7 +197,7 @@ fn poisson(
     Trace::new(requests)
 }
 
-/// From, to and rate of bursts.
+/// Random bursts: beginning, end and rate of each.
 fn bursts(rng: &mut fastrand::Rng, seconds: f64) -> Vec<(f64, f64, f64)> {
     let mut bursts = Vec::new();
     let mut t = 90.0 * exponential(rng);
@@ -214,12 +215,12 @@ fn request(at: f64, service: f64) -> Request {
     }
 }
 
-/// With a mean of 1.
+/// An exponentially distributed number with a mean of 1.
 fn exponential(rng: &mut fastrand::Rng) -> f64 {
     -(1.0 - rng.f64()).ln()
 }
 
-/// Standard normal (Box & Muller, 1958).
+/// A standard normal number (Box & Muller, 1958).
 fn normal(rng: &mut fastrand::Rng) -> f64 {
     (2.0 * exponential(rng)).sqrt() * (TAU * rng.f64()).cos()
 }

@@ -1,23 +1,23 @@
-//! How long replicas take to start.
+//! The start-up time of simulated replicas.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// From asking for a replica until it takes requests.
+/// Time from asking for a replica until it takes requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StartUp {
     /// Always the same.
     Constant(Duration),
-    /// By its distribution: shares of all starts (0 to 1, ascending) and the
-    /// time that they take at most, straight lines between them.
+    /// A distribution by its quantiles: shares of all starts (0 to 1, ascending) and the time
+    /// that they do not exceed, interpolated linearly.
     Quantiles(Vec<(f64, Duration)>),
-    /// It never gets ready.
+    /// Replicas never become ready.
     Never,
 }
 
 impl StartUp {
-    /// Base models loaded in a public GPU cluster: 22.7 s (median), 42.0 s
-    /// (p90), 51.8 s (p99), 79.4 s (longest) of 7,531 loads. The shortest is
-    /// not published; half the median stands for it.
+    /// The load times of base models in a public GPU cluster: 22.7 s (median), 42.0 s (p90), 51.8
+    /// s (p99), 79.4 s (longest) of 7,531 loads. The shortest is not published; half the median
+    /// is assumed.
     #[must_use]
     pub fn gpu_cluster() -> Self {
         let at = |share, seconds| (share, Duration::from_secs_f64(seconds));
@@ -30,7 +30,7 @@ impl StartUp {
         ])
     }
 
-    /// One start's time; `None`: never.
+    /// Draws the time of one start; `None`: never ready.
     pub fn draw(&self, rng: &mut fastrand::Rng) -> Option<Duration> {
         match self {
             Self::Constant(time) => Some(*time),
@@ -55,7 +55,7 @@ impl StartUp {
         }
     }
 
-    /// What it takes on average, for the clairvoyant bound; `None`: never ready.
+    /// The mean time, for the clairvoyant bound; `None`: never ready.
     #[must_use]
     pub fn mean(&self) -> Option<Duration> {
         match self {
@@ -87,7 +87,7 @@ impl fmt::Display for StartUp {
     }
 }
 
-/// Seconds; or `gpu-cluster`; or shares and seconds, `0:10,0.5:23,1:80`; or `never`.
+/// Reads seconds, `gpu-cluster`, shares with seconds such as `0:10,0.5:23,1:80`, or `never`.
 impl FromStr for StartUp {
     type Err = String;
 

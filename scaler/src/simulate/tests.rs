@@ -39,7 +39,7 @@ fn setup(min: u32, concurrency: u32) -> Setup {
 
 #[test]
 fn waits_are_those_of_a_hand_worked_line() {
-    // One replica of one slot: the second waits 1.5 s, the third 2 s.
+    // One replica with one slot: the second request waits 1.5 s, the third 2 s.
     let trace: Trace = [(0.0, 2.0), (0.5, 1.0), (1.0, 1.0)]
         .map(|(at, service)| request(at, service))
         .into_iter()
@@ -140,7 +140,7 @@ proptest! {
         for outcome in &comparison.outcomes {
             prop_assert_eq!(outcome.waits.len(), requests.len());
             prop_assert!(outcome.waits.iter().all(|wait| wait.is_finite()), "{}", outcome.name);
-            // Work is conserved: the replicas' slots were there for all of it.
+            // Work is conserved: the replicas had slots for all of it.
             let slots = outcome.replica_seconds * f64::from(concurrency);
             prop_assert!(slots >= trace.work() - 1e-6, "{}: {} < {}", outcome.name, slots, trace.work());
             if outcome.longest() == 0.0 {

@@ -1,30 +1,29 @@
-//! The course of a simulation in slices of time, exact: each slice has the
-//! least, the most and the mean (over time) of every quantity, so nothing that
-//! came and went within one is missing.
+//! The course of a simulation in slices of time. Each slice has the exact minimum, maximum and
+//! time average of every quantity, so that no short peak is lost.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// A quantity within a slice.
+/// The range of a quantity within a slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Extent {
-    /// At its lowest.
+    /// The minimum.
     pub least: u64,
-    /// At its highest.
+    /// The maximum.
     pub most: u64,
-    /// On average over the time.
+    /// The average over time.
     pub mean: f64,
 }
 
-/// What happened in one slice.
+/// One slice of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Slice {
-    /// Requests inside.
+    /// Requests in flight.
     pub in_flight: Extent,
-    /// Those of them that wait.
+    /// Requests that are held.
     pub held: Extent,
-    /// Replicas asked for.
+    /// The desired count of replicas.
     pub desired: Extent,
     /// Replicas that take requests.
     pub ready: Extent,
@@ -41,23 +40,23 @@ impl From<[Extent; 4]> for Slice {
     }
 }
 
-/// Follows `N` quantities from the clock's origin on.
+/// Records `N` quantities from the clock's origin on.
 #[derive(Clone, Debug)]
 pub(super) struct Recorder<const N: usize> {
     width: Duration,
     slices: Vec<[Extent; N]>,
-    /// When the present slice ends.
+    /// When the current slice ends.
     end: Nanos,
-    /// Until when it is accounted for.
+    /// Until when the values are recorded.
     until: Nanos,
     values: [u64; N],
-    /// Value times nanoseconds, so far in this slice.
+    /// Value × nanoseconds so far in this slice.
     areas: [f64; N],
     extents: [Extent; N],
 }
 
 impl<const N: usize> Recorder<N> {
-    /// Begins with `values`; slices are `width` wide, at least 1 ms.
+    /// A recorder that starts with `values`. Slices are `width` wide, at least 1 ms.
     pub(super) fn new(width: Duration, values: [u64; N]) -> Self {
         let width = width.max(Duration::from_millis(1));
         let mut recorder = Self {
@@ -73,7 +72,7 @@ impl<const N: usize> Recorder<N> {
         recorder
     }
 
-    /// From `now` on, these are the values.
+    /// Sets the values from `now` on.
     pub(super) fn set(&mut self, values: [u64; N], now: Nanos) {
         self.account(now);
         self.values = values;
@@ -83,7 +82,7 @@ impl<const N: usize> Recorder<N> {
         }
     }
 
-    /// The slices up to `now`; the last may be a part of one.
+    /// Returns the slices up to `now`. The last may be incomplete.
     pub(super) fn finish(mut self, now: Nanos) -> Vec<[Extent; N]> {
         self.account(now);
         let start = self.end - self.width;
@@ -141,7 +140,7 @@ mod tests {
         let mut recorder = Recorder::new(Duration::from_secs(2), [1]);
         recorder.set([5], at(0.5));
         recorder.set([3], at(1.0));
-        // Nothing changes for all of the second slice, and half of the third.
+        // Nothing changes in the second slice and in half of the third.
         recorder.set([0], at(5.0));
         let extent = |least, most, mean| [Extent { least, most, mean }];
         let expected = [

@@ -1,13 +1,13 @@
-//! Requests over time: what a simulation is fed with.
+//! A trace: the requests of a simulation.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// A request: when it arrives, and for how long it keeps a replica's slot.
+/// A request: when it arrives, and how long it occupies a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Since the beginning of the trace.
+    /// When it arrives, on the trace's clock, which starts at 0.
     pub at: Nanos,
     /// Time in service, without any wait.
     pub service: Duration,
@@ -27,13 +27,13 @@ impl Trace {
         Self { requests }
     }
 
-    /// In the order of arrival.
+    /// The requests in the order of their arrival.
     #[must_use]
     pub fn requests(&self) -> &[Request] {
         &self.requests
     }
 
-    /// From the clock's origin to the last arrival.
+    /// Time from the clock's origin to the last arrival.
     #[must_use]
     pub fn span(&self) -> Duration {
         self.requests
@@ -41,14 +41,14 @@ impl Trace {
             .map_or(Duration::ZERO, |last| last.at.since(Nanos(0)))
     }
 
-    /// From the clock's origin until all requests were done, if none had to wait.
+    /// Time from the clock's origin until all requests are done, if none waits.
     #[must_use]
     pub fn end(&self) -> Duration {
         let ends = self.requests.iter().map(|r| r.at + r.service);
         ends.max().unwrap_or_default().since(Nanos(0))
     }
 
-    /// Time in service of all requests, in seconds.
+    /// The sum of all times in service, in seconds.
     #[must_use]
     pub fn work(&self) -> f64 {
         self.requests
@@ -57,9 +57,9 @@ impl Trace {
             .sum()
     }
 
-    /// `rate` times as many requests: each as many times as the whole part says
-    /// and once more with the probability of the rest, every copy later by up
-    /// to `jitter` (uniform, drawn with `seed`).
+    /// A trace with `rate` times as many requests. Each request is repeated as often as the
+    /// integer part of `rate`, and once more with the probability of the fraction. Every copy is
+    /// delayed by a uniform random time of up to `jitter`, drawn with `seed`.
     #[must_use]
     pub fn times(&self, rate: f64, jitter: Duration, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);

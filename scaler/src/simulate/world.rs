@@ -1,8 +1,8 @@
-//! What is scaled: replicas with slots, and the line of those who wait for one.
+//! The simulated data plane: replicas with slots, and the queue of held requests.
 //!
-//! As the data plane does it: a request gets the less busy of two replicas
-//! picked at random among those with a free slot; where there is none, it is
-//! held, first come, first served. A replica that goes finishes what it has.
+//! As in the data plane, a request gets the less busy of two random replicas with a free slot.
+//! Without a free slot it is held, first come, first served. A replica that stops finishes its
+//! requests first.
 
 use std::{
     cmp::Reverse,
@@ -27,11 +27,11 @@ struct Replica {
     phase: Phase,
     load: u32,
     asked: Nanos,
-    /// Its place in `World::free`, while it is there.
+    /// Its index in `World::free`, while it is there.
     place: Option<usize>,
 }
 
-/// A request that has got its slot.
+/// A request that has just got a slot.
 pub(super) struct Started {
     pub request: usize,
     pub replica: ReplicaId,
@@ -43,9 +43,9 @@ pub(super) struct World {
     capacity: u32,
     rng: fastrand::Rng,
     replicas: Vec<Replica>,
-    /// Ready ones with a free slot.
+    /// Ready replicas with a free slot.
     free: Vec<ReplicaId>,
-    /// When those that start get ready.
+    /// Starting replicas, and when each becomes ready.
     starts: BinaryHeap<Reverse<(Nanos, ReplicaId)>>,
     held: VecDeque<usize>,
     arrived: u64,
@@ -54,11 +54,11 @@ pub(super) struct World {
     held_integral: u64,
     pub ready: u32,
     pub starting: u32,
-    /// Replicas asked for, as far as there is room.
+    /// Replicas that were asked for, as far as there is room.
     wanted: u32,
-    /// How long the last start took.
+    /// The time of the last start.
     pub start_up: Option<std::time::Duration>,
-    /// Replica-nanoseconds of those that are gone.
+    /// Replica-nanoseconds of replicas that are gone.
     spent: u128,
 }
 
@@ -122,7 +122,7 @@ impl World {
 
     // === requests ===
 
-    /// Counts the request in; gives it a slot or a place in line.
+    /// Counts the request in. Gives it a slot, or puts it into the queue.
     pub(super) fn arrive(&mut self, request: usize, now: Nanos) -> Option<Started> {
         self.arrived += 1;
         self.in_flight_integral = self.in_flight_integral.wrapping_sub(now.0);
@@ -134,7 +134,7 @@ impl World {
         None
     }
 
-    /// Counts a request out; whoever is first in line gets its slot.
+    /// Counts a request out, and gives its slot to the first in the queue.
     pub(super) fn complete(&mut self, id: ReplicaId, now: Nanos) -> Option<Started> {
         self.completed += 1;
         self.in_flight_integral = self.in_flight_integral.wrapping_add(now.0);
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Gives a free slot to the first in line.
+    /// Gives a free slot to the first in the queue.
     pub(super) fn next_in_line(&mut self, now: Nanos) -> Option<Started> {
         if self.held.is_empty() {
             return None;
@@ -167,7 +167,7 @@ impl World {
         Some(Started { request, replica })
     }
 
-    /// Whoever still waits leaves.
+    /// Drops all held requests.
     pub(super) fn give_up(&mut self, now: Nanos) {
         let leaving = self.held.len() as u64;
         self.held.clear();
@@ -178,7 +178,7 @@ impl World {
         self.held_integral = (self.held_integral).wrapping_add(now.0.wrapping_mul(leaving));
     }
 
-    /// A slot of the less busy of two.
+    /// Takes a slot of the less busy of two random replicas.
     fn take(&mut self) -> Option<ReplicaId> {
         let id = match self.free.len() {
             0 => return None,
@@ -230,15 +230,14 @@ impl World {
         self.stop(surplus, now);
     }
 
-    /// Those that start go first, the one that would be ready last before the
-    /// others; then the least busy.
+    /// Stops replicas: starting ones first, the latest before the others; then the least busy.
     fn stop(&mut self, mut surplus: u32, now: Nanos) {
         if surplus == 0 {
             return;
         }
         if self.starting > 0 {
             let mut starts = std::mem::take(&mut self.starts).into_sorted_vec();
-            // Sorted by `Reverse`: the latest first.
+            // `Reverse` sorts the latest first.
             let stopped = (surplus as usize).min(starts.len());
             for Reverse((_, id)) in starts.drain(..stopped) {
                 self.starting -= 1;
@@ -265,7 +264,7 @@ impl World {
         }
     }
 
-    /// When the next replica gets ready.
+    /// When the next replica becomes ready.
     pub(super) fn next_ready(&self) -> Option<Nanos> {
         self.starts
             .peek()
@@ -273,7 +272,8 @@ impl World {
             .filter(|at| at.0 < u64::MAX)
     }
 
-    /// Makes that replica ready. Call [`next_in_line`](Self::next_in_line) until it gives nothing.
+    /// Makes that replica ready. Then call [`next_in_line`](Self::next_in_line) until it returns
+    /// `None`.
     pub(super) fn make_ready(&mut self, now: Nanos) {
         if let Some(Reverse((_, id))) = self.starts.pop() {
             self.starting -= 1;

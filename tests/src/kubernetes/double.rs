@@ -1,6 +1,10 @@
 //! The server as a test has it in hand.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -11,6 +15,7 @@ use super::{
     controllers::{
         self,
         kubelet::{self, Kubelet},
+        pod::{self, Readiness},
     },
     failure::Failure,
     faults::Faults,
@@ -310,6 +315,36 @@ impl Double {
     ) -> Result<Arc<Value>, Failure> {
         let key = Key::new(resource, namespace, name);
         self.shared.delete(&key, &Deletion::now())
+    }
+
+    // === pods, where no kubelet runs them ===
+
+    /// Lets a pod run at `address`.
+    ///
+    /// # Errors
+    /// The refusal that a kubelet would get.
+    pub fn run_pod(
+        &self,
+        namespace: &str,
+        name: &str,
+        address: IpAddr,
+        readiness: Readiness,
+    ) -> Result<(), Failure> {
+        let patch = json!({
+            "spec": { "nodeName": kubelet::NODE },
+            "status": pod::running(address, readiness),
+        });
+        let key = Key::new("pods", namespace, name);
+        self.shared.merge("kubelet", &key, &patch).map(drop)
+    }
+
+    /// Lets a pod be gone, whatever its grace period.
+    ///
+    /// # Errors
+    /// The refusal that a kubelet would get.
+    pub fn end_pod(&self, namespace: &str, name: &str) -> Result<(), Failure> {
+        let key = Key::new("pods", namespace, name);
+        self.shared.delete(&key, &Deletion::now()).map(drop)
     }
 }
 

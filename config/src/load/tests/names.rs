@@ -1,8 +1,8 @@
-//! What models may be called, and where their names go.
+//! Tests of model names, and of the places that they are filled into.
 
 use super::*;
 
-/// A model of `spec`, on a server of `kind`.
+/// A model named `name` with `spec`, on a server with `server`.
 fn model(name: &str, server: &str, spec: &str) -> String {
     format!(
         "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: {{ name: s }}\nspec: {{ {server} }}\n---\n\

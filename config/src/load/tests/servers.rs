@@ -1,4 +1,4 @@
-//! Each kind of server, as its manifest has it.
+//! Tests of each kind of server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

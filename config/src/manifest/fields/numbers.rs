@@ -1,4 +1,4 @@
-//! Values that are numbers: counts, times, sizes.
+//! Reads numbers: counts, times and sizes.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::number;
 use crate::yaml::Data;
 
 impl Value<'_> {
-    /// A number without quotes that fits.
+    /// A number without quotes for which `fits` holds.
     pub(crate) fn number<T: std::str::FromStr>(
         &self,
         expected: &str,
@@ -32,13 +32,13 @@ impl Value<'_> {
         self.seconds_or("seconds, such as 0, 0.5 or 60, below 1000000000")
     }
 
-    /// Seconds; `expected` says what else may be there.
+    /// Seconds. `expected` describes what is allowed, for messages.
     pub(crate) fn seconds_or(&self, expected: &str) -> Option<Duration> {
         let seconds = self.plain().and_then(number::seconds);
         self.expect(seconds, &self.unquoted(expected))
     }
 
-    /// Seconds that may not be 0.
+    /// Seconds above 0.
     pub(crate) fn seconds_above_zero(&self) -> Option<Duration> {
         let seconds = self
             .plain()
@@ -58,7 +58,7 @@ impl Value<'_> {
         )
     }
 
-    /// `expected`, and how to write it, if quotes are what is wrong.
+    /// `expected`, with a hint to leave out quotes if they are the error.
     fn unquoted(&self, expected: &str) -> String {
         match &self.node.data {
             Data::Quoted(text) if number::seconds(text).is_some() => {

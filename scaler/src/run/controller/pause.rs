@@ -11,7 +11,10 @@ impl ModelController {
         self.pause = pause;
         let model = &self.handle.model.name;
         match pause {
-            PauseState::Paused => tracing::warn!(model, "scaling is paused: the count stays until it is resumed"),
+            PauseState::Paused => tracing::warn!(
+                model,
+                "scaling is paused: the count stays until it is resumed"
+            ),
             PauseState::Active => tracing::info!(model, "scaling is resumed"),
         }
         self.decide(None);

@@ -26,7 +26,11 @@ impl ModelController {
                 if let Some(rejected) = self.rejected.take() {
                     self.scaler.adopt(rejected.replicas, now);
                     let model = &self.handle.model.name;
-                    tracing::info!(model, replicas = rejected.replicas, "the scale request was accepted after a retry");
+                    tracing::info!(
+                        model,
+                        replicas = rejected.replicas,
+                        "the scale request was accepted after a retry"
+                    );
                 }
             }
             Err(why) => {

@@ -1,6 +1,6 @@
-//! What a column, or a field of an object, is, by the names that it goes by.
+//! The meaning of a column, or of a field of an object, by its name.
 
-/// What it has of a request.
+/// The meaning of a column or field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Timestamp,
@@ -15,12 +15,12 @@ pub(super) enum Column {
     Status,
 }
 
-/// Bytes of the longest name that is known.
+/// Length of the longest known name, in bytes.
 const LONGEST: usize = 21;
 
 impl Column {
-    /// What is called so, in any case and with or without spaces, `_` and `-`
-    /// between its words; `None`: nothing that is read.
+    /// The meaning of `name`, in upper or lower case, with or without spaces, `_` and `-` between
+    /// words. `None`: it is ignored.
     pub(super) fn named(name: &str) -> Option<Self> {
         let mut letters = [0; LONGEST];
         let mut length = 0;

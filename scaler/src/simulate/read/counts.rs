@@ -1,7 +1,7 @@
-//! Counts per minute, a line a function and day, as the Azure Functions traces have
-//! them: columns `1` … `1440`, or `m1` … `m1440`, of how many requests came in each
-//! minute. Each minute's requests are spread over it at random, always the same way;
-//! how long one takes is for the [`ServiceModel`](super::ServiceModel) to say.
+//! Reads counts per minute, as in the Azure Functions traces: one line for each function and day,
+//! with the number of requests in each minute in the columns `1` … `1440`, or `m1` … `m1440`. The
+//! requests of a minute are spread over it at random, with a fixed seed. The
+//! [`ServiceModel`](super::ServiceModel) gives their time in service.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ const COUNT: &str = "a number of requests, 0 to 10000000";
 const MOST: u32 = 10_000_000;
 const DAY: &str = "the number of a day, from 1";
 
-/// Where the counts are, and what else a line says.
+/// The positions of the columns.
 pub(super) struct Columns {
-    /// The first minute's, and how many there are.
+    /// The column of the first minute, and the number of minutes.
     first: usize,
     minutes: usize,
     day: Option<usize>,
@@ -23,7 +23,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Those of a first line that names minutes; `None`: it names none.
+    /// Finds the columns in a header; `None`: it has no counts per minute.
     pub(super) fn find(header: &CsvLine<'_>) -> Option<Self> {
         let is = |column: usize, minute: usize| {
             let name = header.text(column);
@@ -49,7 +49,7 @@ impl Columns {
         self.model.is_some()
     }
 
-    /// Adds a line's requests.
+    /// Adds the requests of a line.
     pub(super) fn add(
         &mut self,
         line: &CsvLine<'_>,

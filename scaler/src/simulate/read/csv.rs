@@ -1,6 +1,6 @@
-//! Comma-separated values, a line a request, the columns named by the first
-//! line; or with tabs or semicolons between them. A field may be in quotes, doubled inside (RFC 4180), but may not hold
-//! a line break: so what is wrong with a line stays with that line.
+//! Reads comma-separated values, or values separated by tabs or semicolons. The first line names
+//! the columns; each further line is one request. A field may be in quotes, with inner quotes
+//! doubled (RFC 4180), but has no line breaks, so that an error in a line affects only that line.
 
 use super::{
     Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, Whose, column::Column, counts,
@@ -44,7 +44,7 @@ fn nameless(header: &str) -> ReadError {
     }
 }
 
-/// What is between the columns of `header`: a comma, or else a tab or a semicolon.
+/// The separator in `header`: a comma, or else a tab or a semicolon.
 fn separator(header: &str) -> char {
     [',', '\t', ';']
         .into_iter()
@@ -52,10 +52,10 @@ fn separator(header: &str) -> char {
         .unwrap_or(',')
 }
 
-/// Where each column is.
+/// The positions of the columns.
 struct Columns {
     timestamp: usize,
-    /// Whether that is in milliseconds.
+    /// Whether the service column is in milliseconds.
     milliseconds: bool,
     service: Service<usize>,
     model: Option<usize>,

@@ -43,12 +43,12 @@ impl<'a> CsvLine<'a> {
         self.number
     }
 
-    /// How many fields it has.
+    /// Number of fields.
     pub(super) fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Empty where it is not there.
+    /// The text of a field; empty if the line is shorter.
     pub(super) fn text(&self, column: usize) -> &str {
         self.fields.get(column).map_or("", |field| field)
     }
@@ -72,7 +72,8 @@ impl<'a> CsvLine<'a> {
     }
 }
 
-/// A field after its opening quote, and what follows the separator after it.
+/// Reads a field after its opening quote. Returns it, and the rest of the line after the next
+/// separator.
 fn unquote(text: &str, separator: char) -> Option<(Cow<'_, str>, Option<&str>)> {
     let mut from = 0;
     loop {

@@ -1,93 +1,95 @@
-//! What can be wrong with recorded traffic.
+//! The errors in recorded traffic.
 
 use super::MOST_REQUESTS;
 
 /// What is wrong with a trace, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It cannot be read at all.
+    /// The input cannot be read or decompressed.
     #[error("cannot read it: {0}")]
     Io(#[from] std::io::Error),
-    /// It is no text of ours.
+    /// The format is not known.
     #[error(
         "{found}; expected the access log of tailback serve, other JSON lines, or comma-separated values, \
-         as text or by gzip"
+         as text or compressed by gzip"
     )]
     Format {
-        /// What it is.
+        /// What was found.
         found: String,
     },
-    /// A column that is needed is not there.
+    /// A required column is missing.
     #[error("line {line}: found {found}, expected {expected}")]
     Columns {
-        /// From 1.
+        /// The line's number, from 1.
         line: u64,
-        /// The first line.
+        /// The first line, which should name the columns.
         found: String,
-        /// What is missing.
+        /// The missing column.
         expected: String,
     },
-    /// A field that is not what its name says.
+    /// A field has a wrong value.
     #[error("line {line}: {field}: found {found}, expected {expected}")]
     Field {
-        /// From 1.
+        /// The line's number, from 1.
         line: u64,
-        /// Its name.
+        /// The field's name.
         field: &'static str,
-        /// What is there.
+        /// The value that was found.
         found: String,
-        /// What should be.
+        /// What the field must have.
         expected: &'static str,
     },
-    /// A line that is no line of its format.
+    /// A line does not have the format of the file.
     #[error("line {line}: {found}, expected {expected}")]
     Line {
-        /// From 1.
+        /// The line's number, from 1.
         line: u64,
         /// What is wrong.
         found: String,
-        /// What should be there.
+        /// What the line must have.
         expected: &'static str,
     },
-    /// It does not say whose its requests are, and one model's are wanted.
-    #[error("found {found}, expected {expected}, to tell whose a request is")]
+    /// The trace names no models, and the requests of one model are wanted.
+    #[error("found {found}, expected {expected}, which names the model of each request")]
     Nameless {
-        /// What is there instead.
+        /// What was found instead.
         found: String,
-        /// Where a model would be named.
+        /// The column or field that would name the model.
         expected: &'static str,
     },
-    /// It spans more time than a simulation should take.
+    /// The trace spans too much time.
     #[error(
         "line {line}: this request is {days} days apart from the one in line {first}, expected at most 366 days; \
          if times are in milliseconds, divide them by 1000"
     )]
     Span {
-        /// Of the last request, from 1.
+        /// The line of the last request, from 1.
         line: u64,
-        /// Of the first request.
+        /// The line of the first request, from 1.
         first: u64,
-        /// Between them.
+        /// The days between them.
         days: u64,
     },
-    /// More than fit into memory.
-    #[error("line {line}: found more than {MOST_REQUESTS} requests; simulate a part of them")]
+    /// More requests than fit into memory.
+    #[error(
+        "line {line}: found more than {MOST_REQUESTS} requests; split the file and simulate a part"
+    )]
     TooMany {
-        /// From 1.
+        /// The line's number, from 1.
         line: u64,
     },
-    /// No request is left.
-    #[error("there is no request in it{of}")]
+    /// There is no request, or none of the wanted model.
+    #[error("the trace has no request{of}")]
     Empty {
-        /// Of which model, and which there are.
+        /// The wanted model and the models that were found, or empty.
         of: String,
     },
-    /// Requests of several models, and none was chosen.
+    /// The trace has requests of several models, and none was chosen.
     #[error(
-        "it has requests of several models; choose one by --model, or all by --trace-model '*': {models}"
+        "the trace has requests of several models; choose one by --model, or all by --trace-model '*': {models}"
     )]
     Models {
-        /// Each with its count.
+        /// The models, each with its number of requests.
         models: String,
     },
 }

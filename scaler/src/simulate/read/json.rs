@@ -1,4 +1,4 @@
-//! JSON lines: an object a line, as the access log has it.
+//! Reads JSON lines: one object on each line, as in the access log.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,10 +15,10 @@ use super::{
 const LINE: &str =
     "an object such as {\"timestamp\":\"2026-03-01T09:30:00Z\",\"service_seconds\":0.5}";
 
-/// What an object has of a request.
+/// The fields of one line.
 struct JsonLine<'a> {
     timestamp: Option<Text<'a>>,
-    /// Whether that is in milliseconds, if it is a number.
+    /// Whether the timestamp, if it is a number, is in milliseconds.
     milliseconds: bool,
     service: Service<f64>,
     model: Option<Text<'a>>,
@@ -34,7 +34,7 @@ pub(super) fn read(
         let text = text.trim_ascii();
         match serde_json::from_str::<JsonLine<'_>>(text) {
             Ok(line) => found.add(&line.row(number, text, options)?)?,
-            // It begins like one and breaks off: the disk was full, or the power failed.
+            // An incomplete object: the disk was full, or the power failed.
             Err(error) if error.is_eof() && text.starts_with('{') => found.cut_off += 1,
             Err(error) => {
                 return Err(ReadError::Line {
@@ -51,7 +51,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The fields that a line has, for who looks for others.
+/// The names of a line's fields, for an error about a missing one.
 fn fields(text: &str) -> String {
     let object: Option<serde_json::Map<String, serde_json::Value>> =
         serde_json::from_str(text).ok();
@@ -68,7 +68,7 @@ fn fields(text: &str) -> String {
 }
 
 impl JsonLine<'_> {
-    /// The request of the line `text`.
+    /// Reads the request in the line `text`, the number of which is `line`.
     fn row(&self, line: u64, text: &str, options: &Options) -> Result<Row<'_>, ReadError> {
         let wrong = |field, found: String, expected| ReadError::Field {
             line,
@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for LineVisitor {
         let service = &mut line.service;
         while let Some(Text(name)) = map.next_key()? {
             let column = Column::named(&name);
-            // As Mooncake's traces have it: lengths in tokens, and times in milliseconds.
+            // Mooncake's traces: lengths in tokens and times in milliseconds.
             line.milliseconds |=
                 column == Some(Column::TimestampMilliseconds) || &*name == "input_length";
             let number = match column {
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for LineVisitor {
     }
 }
 
-/// A number, or a text that is one.
+/// A number, or a text with a number.
 struct Number(f64);
 
 impl<'de> Deserialize<'de> for Number {
@@ -208,7 +208,7 @@ impl Visitor<'_> for NumberVisitor {
     }
 }
 
-/// A text, or a number as text: borrowed where it can be.
+/// A text, or a number as text; borrowed from the line if possible.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {

@@ -1,22 +1,21 @@
-//! Recorded traffic from text: the access log of `tailback serve`, JSON lines
-//! of one's own, or comma-separated values; as they are or compressed by gzip.
+//! Reads recorded traffic from text: the access log of `tailback serve`, other JSON lines, or
+//! comma-separated values, plain or compressed by gzip.
 //!
 //! | field, column | also called | what |
 //! |---|---|---|
-//! | `timestamp` | `time`, `arrived` | [when](time) it arrived |
+//! | `timestamp` | `time`, `arrived` | when the request arrived, in a [known form](time) |
 //! | `timestamp_ms` | `timestamp_milliseconds`, `time_ms`, `arrived_ms` | the same, in milliseconds |
-//! | `service_seconds` | `service`, `duration`, `duration_seconds` | how long a replica had it |
+//! | `service_seconds` | `service`, `duration`, `duration_seconds` | how long a replica served it |
 //! | `service_milliseconds` | `service_ms`, `duration_milliseconds`, `duration_ms` | the same |
 //! | `context_tokens` | `input_tokens`, `prompt_tokens`, `request_tokens`, `input_length` | for a [`ServiceModel`] |
 //! | `generated_tokens` | `output_tokens`, `completion_tokens`, `response_tokens`, `output_length` | for a [`ServiceModel`] |
-//! | `model` | | whose request it was |
-//! | `status` | | as in the access log: a request that no replica had (service 0, and neither 2xx nor `OK`) is left out |
+//! | `model` | | the model that it was for |
+//! | `status` | | as in the access log; a request that no replica served (service 0, and neither 2xx nor `OK`) is left out |
 //!
-//! Names are read [in any case](column::Column::named); others are ignored. Either
-//! a time in service or a token count must be there. The order of the lines
-//! does not matter. In JSON with `input_length`, as Mooncake publishes its traces, a
-//! number for a time is in milliseconds. Comma-separated values may also have
-//! [counts per minute](counts).
+//! Names may be in upper or lower case ([details](column::Column::named)); unknown ones are
+//! ignored. Each request needs a time in service or a token count. The order of the lines does
+//! not matter. In JSON with `input_length`, as in Mooncake's traces, a time that is a number is
+//! in milliseconds. Comma-separated values may also have [counts per minute](counts).
 
 mod column;
 mod counts;
@@ -34,33 +33,33 @@ pub use self::{error::ReadError, service::ServiceModel};
 use super::trace::{Request, Trace};
 use crate::clock::Nanos;
 
-/// Requests that are read at most: what they take of memory is about 40 bytes each.
+/// Largest number of requests. Each takes about 40 bytes of memory.
 const MOST_REQUESTS: usize = 100_000_000;
-/// From the first request to the last, at most. A scaler looks each second.
+/// Longest time from the first request to the last: a scaler evaluates each second of it.
 const LONGEST_SPAN: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Models that an error lists.
+/// How many models an error lists.
 const LISTED: usize = 20;
 
-/// What to take of a trace.
+/// What to read from a trace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// For token counts.
+    /// How to get service times from token counts.
     pub service: ServiceModel,
-    /// Of which model, where the trace names models.
+    /// Which model's requests to take.
     pub whose: Whose,
 }
 
-/// Whose requests to take.
+/// Which model's requests to take.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Whose {
-    /// Those of the only model there is.
+    /// Those of the only model; an error if there are several.
     #[default]
     OnlyOne,
     /// This model's; the trace must name models.
     Model(String),
     /// This model's; all, if the trace names no models.
     ModelIfNamed(String),
-    /// All, as if they were one model's.
+    /// All requests, as if they were for one model.
     All,
 }
 
@@ -73,7 +72,7 @@ impl Whose {
         }
     }
 
-    /// The one that is wanted.
+    /// The wanted model, if there is one.
     fn model(&self) -> Option<&str> {
         match self {
             Self::OnlyOne | Self::All => None,
@@ -82,21 +81,21 @@ impl Whose {
     }
 }
 
-/// What was read.
+/// A trace that was read, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
     /// The requests.
     pub trace: Trace,
-    /// Requests left out, as no replica had them: nobody knows their service.
+    /// Requests left out because no replica served them, so that their time in service is not
+    /// known.
     pub not_served: u64,
-    /// Lines left out, as they were cut off while they were written.
+    /// Lines left out because they are incomplete.
     pub cut_off: u64,
 }
 
-/// What `input` recorded; the trace's clock starts at the first arrival.
+/// Reads the requests in `input`. The trace's clock starts at the first arrival.
 ///
-/// # Errors
-/// [`ReadError`] of the first thing that is wrong.
+/// # Errors [`ReadError`] for the first error.
 pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadError> {
     let (lines, first) = text::open(input)?;
     let mut found = Found::new(options);
@@ -104,7 +103,7 @@ pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadErr
         Some(b'{') => json::read(lines, options, &mut found)?,
         Some(b'[') => {
             return Err(ReadError::Format {
-                found: "found a JSON array, of which jq -c '.[]' makes lines".to_owned(),
+                found: "found a JSON array; convert it to lines by jq -c '.[]'".to_owned(),
             });
         }
         _ => csv::read(lines, options, &mut found)?,
@@ -112,26 +111,26 @@ pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadErr
     found.finish()
 }
 
-/// A line's request, as far as it says.
+/// The request of one line.
 struct Row<'a> {
     line: u64,
-    /// Nanoseconds of some era.
+    /// When it arrived, in nanoseconds since any epoch.
     at: i128,
     service: Duration,
     model: Option<&'a str>,
     status: Option<&'a str>,
 }
 
-/// The requests so far.
+/// The requests that were read so far.
 struct Found<'a> {
     options: &'a Options,
     requests: Vec<(i128, Duration)>,
-    /// First and last arrival, with their lines.
+    /// The first arrival and its line; `last` likewise.
     first: (i128, u64),
     last: (i128, u64),
-    /// How many requests of which model, whether wanted or not.
+    /// The number of requests of each model, wanted or not.
     models: BTreeMap<String, u64>,
-    /// Those that are not wanted, as they are another model's, or nobody's.
+    /// Requests of other models, or without a model, which are not wanted.
     others: u64,
     not_served: u64,
     cut_off: u64,
@@ -219,7 +218,7 @@ impl<'a> Found<'a> {
             return Err(ReadError::Empty { of });
         }
         let first = self.first.0;
-        // The span is bounded.
+        // The span is limited, so this cannot fail.
         let since_first = |at: i128| Nanos(u64::try_from(at - first).unwrap_or(0));
         Ok(Recording {
             trace: self
@@ -236,7 +235,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Names and counts, the largest first.
+/// Lists models with their counts, the largest first.
 fn list(models: &BTreeMap<String, u64>) -> String {
     let mut all: Vec<_> = models.iter().collect();
     all.sort_by_key(|&(name, &count)| (std::cmp::Reverse(count), name));
@@ -254,23 +253,23 @@ fn list(models: &BTreeMap<String, u64>) -> String {
     words.join(", ")
 }
 
-// === fields, whatever the format ===
+// === fields of all formats ===
 
-/// The highest number of tokens.
+/// Largest number of tokens.
 const MOST_TOKENS: f64 = 1e9;
-/// The longest time in service, in seconds: eleven days. What is simulated goes
-/// on until the last request has been served.
+/// Longest time in service, in seconds: eleven days. A simulation runs until the last request is
+/// done.
 const LONGEST_SERVICE: f64 = 1e6;
 const TIME: &str = "seconds (milliseconds divided by 1000), or a time such as 2023-11-16 18:17:03.98 \
                     or 2023-11-16T18:17:03Z";
 const SECONDS: &str = "seconds, 0 to 1000000";
 const MILLISECONDS: &str = "milliseconds, 0 to 1000000000";
 const TOKENS: &str = "a number of tokens, 0 to 1000000000";
-/// What says how long a request was in service.
+/// The fields that give a time in service, for messages.
 const SERVICE: &str =
     "service_seconds, or context_tokens and generated_tokens (also input_length and output_length)";
 
-/// A field that has a number.
+/// A field with a number.
 #[derive(Clone, Copy)]
 struct Amount {
     name: &'static str,
@@ -298,7 +297,7 @@ const GENERATED_TOKENS: Amount = Amount {
     ..CONTEXT_TOKENS
 };
 
-/// What a line says of its time in service, as `T` has it.
+/// The fields of a line that give its time in service, each as a `T`.
 struct Service<T> {
     seconds: Option<T>,
     milliseconds: Option<T>,
@@ -312,7 +311,7 @@ impl<T: Copy> Service<T> {
         time.or(self.context).or(self.generated).is_some()
     }
 
-    /// By the first of them that is there, each read by `number`.
+    /// The time in service from the first field that is present, read by `number`.
     fn duration(
         &self,
         model: &ServiceModel,
@@ -335,7 +334,7 @@ impl<T: Copy> Service<T> {
     }
 }
 
-/// As much of it as an error should show.
+/// The beginning of `text`, in quotes, for an error.
 fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(100).collect::<String>())
 }

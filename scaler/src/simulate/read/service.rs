@@ -1,16 +1,16 @@
-//! Service times where a trace has token counts.
+//! Times in service from token counts.
 
 use std::{fmt, str::FromStr};
 
-/// Service time from token counts: `fixed` + `per_context`·context +
-/// `per_generated`·generated, in seconds.
+/// Computes the time in service of a request from its token counts, in seconds: `fixed` +
+/// `per_context`·context + `per_generated`·generated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ServiceModel {
-    /// Seconds of every request.
+    /// Seconds for each request.
     pub fixed: f64,
-    /// Seconds a token read.
+    /// Seconds for each context token.
     pub per_context: f64,
-    /// Seconds a token written.
+    /// Seconds for each generated token.
     pub per_generated: f64,
 }
 
@@ -21,8 +21,8 @@ impl ServiceModel {
 }
 
 impl Default for ServiceModel {
-    /// A model of some ten thousand million parameters on one GPU: 50 ms,
-    /// 10,000 tokens a second read, 50 written.
+    /// A model with some 10 billion parameters on one GPU: 50 ms, plus 10,000 context tokens and
+    /// 50 generated tokens a second.
     fn default() -> Self {
         Self {
             fixed: 0.05,

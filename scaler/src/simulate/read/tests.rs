@@ -80,7 +80,7 @@ fn counts_per_minute_are_spread_over_their_minutes() {
         })
         .collect();
     assert_eq!(minutes.len(), 5);
-    // The clock starts at the first of them.
+    // The trace's clock starts at the first request.
     assert!(minutes[..2] == [0, 0] && minutes[2..].iter().all(|&m| (1..=2).contains(&m)));
     let days = "func_idx,hash8,day,m1,m2,m3\n0,x,1,1,0,0\n0,x,2,1,0,0\n";
     let span = whole(days).unwrap().trace.span().as_secs();
@@ -136,7 +136,7 @@ fn access_log_is_read_for_one_model_without_what_no_replica_had() {
     assert_eq!((found.not_served, found.cut_off), (1, 1));
     assert_eq!(
         whole(LOG).unwrap_err(),
-        "it has requests of several models; choose one by --model, or all by --trace-model '*': a (3), b (1)"
+        "the trace has requests of several models; choose one by --model, or all by --trace-model '*': a (3), b (1)"
     );
     let all = Options {
         whose: Whose::All,
@@ -146,7 +146,7 @@ fn access_log_is_read_for_one_model_without_what_no_replica_had() {
     assert_eq!(all.trace.requests().len(), 3);
     assert_eq!(
         of("c", LOG).unwrap_err(),
-        "there is no request in it of model \"c\", but of a (3), b (1); choose one by --trace-model"
+        "the trace has no request of model \"c\", but of a (3), b (1); choose one by --trace-model"
     );
 }
 
@@ -157,12 +157,12 @@ fn a_model_that_is_asked_for_must_be_named() {
         "{\"timestamp\":1,\"service\":2,\"model\":\"a\"}\n{\"timestamp\":3,\"service\":4}\n";
     assert_eq!(
         of("a", NAMELESS).unwrap_err(),
-        "found \"timestamp,service\", expected a column named model, to tell whose a request is"
+        "found \"timestamp,service\", expected a column named model, which names the model of each request"
     );
     assert_eq!(of("a", PARTLY).unwrap().trace.requests().len(), 1);
     assert_eq!(
         of("a", "{\"timestamp\":1,\"service\":2}").unwrap_err(),
-        "found no line with a model, expected a field named model, to tell whose a request is"
+        "found no line with a model, expected a field named model, which names the model of each request"
     );
     let if_named = |text: &str| {
         let options = Options {
@@ -189,11 +189,11 @@ fn quoted_fields_and_other_columns_are_read() {
 fn gzip_is_read_by_its_content() {
     let csv = "timestamp,service\n1,2\n3,4\n";
     let plain = whole(csv).unwrap();
-    // Several members, one after the other, are one file.
+    // Several gzip members in sequence are one file.
     let twice = [gzip("timestamp,service\n1,2\n"), gzip("3,4\n")].concat();
     for compressed in [gzip(csv), twice] {
         assert_eq!(read(&compressed[..], &Options::default()).unwrap(), plain);
-        // A block of a tape or a device is full of zeros after them.
+        // The last block of a tape or a device is padded with zeros.
         let padded = [compressed, vec![0; 10_240]].concat();
         assert_eq!(read(&padded[..], &Options::default()).unwrap(), plain);
     }
@@ -208,7 +208,7 @@ fn says_where_gzip_is_damaged_and_where_something_else_follows() {
     let damaged =
         |at| format!("cannot read it: its gzip is cut off or damaged, as seen at byte {at} (");
     let followed = format!(
-        "cannot read it: its gzip ends at byte {end}, and what follows is none; \
+        "cannot read it: its gzip ends at byte {end}, and what follows is not gzip; \
          head -c {end} gives what is before"
     );
     for (compressed, expected) in [
@@ -232,9 +232,9 @@ fn says_what_is_wrong_where_and_what_is_expected() {
     const COLUMN: &str =
         "a column named timestamp, or counts per minute in columns named 1, 2, 3, …";
     for (text, expected) in [
-        ("", "there is no request in it".to_owned()),
-        (" \n\n", "there is no request in it".to_owned()),
-        ("timestamp,service\n", "there is no request in it".to_owned()),
+        ("", "the trace has no request".to_owned()),
+        (" \n\n", "the trace has no request".to_owned()),
+        ("timestamp,service\n", "the trace has no request".to_owned()),
         ("1,2\n", format!("line 1: found \"1,2\", expected {COLUMN}")),
         ("\n<html>\n", format!("line 2: found \"<html>\", expected {COLUMN}")),
         (
@@ -277,13 +277,13 @@ fn says_what_is_wrong_where_and_what_is_expected() {
         ),
         (
             "[{\"timestamp\":1,\"service\":2}]",
-            "found a JSON array, of which jq -c '.[]' makes lines; expected the access log of tailback serve, \
-             other JSON lines, or comma-separated values, as text or by gzip"
+            "found a JSON array; convert it to lines by jq -c '.[]'; expected the access log of tailback serve, \
+             other JSON lines, or comma-separated values, as text or compressed by gzip"
                 .to_owned(),
         ),
         (
             "timestamp,model,service\n1,,1\n2,a,1\n",
-            "it has requests of several models; choose one by --model, or all by --trace-model '*': \"\" (1), a (1)".to_owned(),
+            "the trace has requests of several models; choose one by --model, or all by --trace-model '*': \"\" (1), a (1)".to_owned(),
         ),
         (
             "{\"timestamp\":1,\"service_seconds\":-1}",

@@ -1,5 +1,4 @@
-//! From bytes to lines of text: decompressed, with their numbers, and none
-//! without end.
+//! Reads numbered lines of text from bytes. Decompresses gzip, and limits the length of lines.
 
 use std::{
     io::{self, BufRead, BufReader, Cursor, Read, Take},
@@ -10,30 +9,30 @@ use flate2::bufread::GzDecoder;
 
 use super::error::ReadError;
 
-/// Bytes of one line, at most.
+/// Longest line, in bytes.
 const LONGEST_LINE: u64 = 1024 * 1024;
-/// Bytes that are looked at to see what it is.
+/// How many bytes are looked at to recognise the format.
 const HEAD: u64 = 64;
 const GZIP: &[u8] = &[0x1f, 0x8b];
-/// First bytes of what is compressed in a way that is not read.
+/// The first bytes of compressed formats that are not supported.
 const OTHERS: [(&[u8], &str); 4] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
     (&[0xfd, b'7', b'z', b'X', b'Z'], "xz"),
     (b"BZh", "bzip2"),
     (b"PK\x03\x04", "zip"),
 ];
-/// What some editors put in front of a text.
+/// The byte order mark that some editors write at the beginning.
 const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
-/// Lines, one after the other.
+/// An iterator over lines.
 pub(super) struct Lines<'a> {
     text: Box<dyn BufRead + 'a>,
     line: Vec<u8>,
     number: u64,
 }
 
-/// The lines that `input` has, compressed or not, and the first byte that is
-/// no white space, if there is one near the beginning.
+/// The lines of `input`, compressed or not, and the first byte that is not white space, if there
+/// is one near the beginning.
 pub(super) fn open<'a>(input: impl BufRead + 'a) -> Result<(Lines<'a>, Option<u8>), ReadError> {
     let (first, input) = head(input)?;
     let text: Box<dyn BufRead + 'a> = if first.starts_with(GZIP) {
@@ -62,22 +61,22 @@ pub(super) fn open<'a>(input: impl BufRead + 'a) -> Result<(Lines<'a>, Option<u8
     Ok((lines, byte))
 }
 
-/// What members of gzip have, one after the other. Zeros may follow: they fill
-/// up the last block of a tape or a device.
+/// Decompresses one or more gzip members. Zeros may follow: they pad the last block of a tape or
+/// a device.
 struct Gunzip<'a>(GzDecoder<Take<Box<dyn BufRead + 'a>>>);
 
 impl<'a> Gunzip<'a> {
     fn new(input: Box<dyn BufRead + 'a>) -> Self {
-        // A limit that is never reached, to count by.
+        // A limit that is never reached, used to count bytes.
         Self(GzDecoder::new(input.take(u64::MAX)))
     }
 
-    /// Bytes of the input that have been decompressed.
+    /// Number of input bytes that were read.
     fn taken(&self) -> u64 {
         u64::MAX - self.0.get_ref().limit()
     }
 
-    /// Whether a member follows the one that has ended.
+    /// Whether another member follows.
     fn has_another(&mut self) -> io::Result<bool> {
         let end = self.taken();
         let input = self.0.get_mut();
@@ -91,7 +90,7 @@ impl<'a> Gunzip<'a> {
                 [first, ..] if *first == GZIP[0] => return Ok(true),
                 _ => {
                     return Err(io::Error::other(format!(
-                        "its gzip ends at byte {end}, and what follows is none; \
+                        "its gzip ends at byte {end}, and what follows is not gzip; \
                          head -c {end} gives what is before"
                     )));
                 }
@@ -123,7 +122,7 @@ impl Read for Gunzip<'_> {
     }
 }
 
-/// The first bytes, and all of it.
+/// The first bytes of `input`, and a reader of all of it.
 fn head<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, impl BufRead + use<R>)> {
     let mut first = Vec::new();
     input.by_ref().take(HEAD).read_to_end(&mut first)?;
@@ -131,8 +130,7 @@ fn head<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, impl BufRead + use<R>)
 }
 
 impl Lines<'_> {
-    /// The next line that is not blank, without the spaces around it, and its
-    /// number, from 1.
+    /// The next line that is not blank, trimmed, with its number, from 1. `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(u64, &str)>, ReadError> {
         loop {
             self.line.clear();
@@ -158,7 +156,7 @@ impl Lines<'_> {
             found: "found bytes that are not UTF-8".to_owned(),
             expected: "text",
         })?;
-        // A tab may be between two columns of which the first is empty.
+        // Tabs stay: with an empty first column, a line begins with its separator.
         Ok(Some((self.number, text.trim_matches([' ', '\r', '\n']))))
     }
 }

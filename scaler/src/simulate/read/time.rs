@@ -1,14 +1,14 @@
-//! Timestamps: seconds of any era, or a date and a time of day.
+//! Reads timestamps: seconds since any epoch, or a date and a time of day.
 
 const NANOS: i128 = 1_000_000_000;
-/// Some 30,000 years.
+/// Largest number of seconds: some 30,000 years.
 const MOST_SECONDS: i64 = 1_000_000_000_000;
 
-/// Nanoseconds since 1970, or since whatever `text` counts its seconds from.
+/// Reads `text` as nanoseconds since 1970, or since the epoch of its seconds. `None`: not a
+/// timestamp.
 ///
-/// Seconds with decimals and a sign if need be; or RFC 3339, of which the `T`
-/// may be a space and the zone may be left out (then UTC). 18:59:60 counts as
-/// the second after 18:59:59.
+/// The forms are seconds, with optional sign and decimals, and RFC 3339, with `T` or a space and
+/// an optional zone (default UTC). A leap second such as 18:59:60 is the second after 18:59:59.
 pub(super) fn parse(text: &str) -> Option<i128> {
     if let Some(time) = number(text).or_else(|| inexact(text)) {
         return Some(time);
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str) -> Option<i128> {
     Some(i128::from(seconds) * NANOS + fraction)
 }
 
-/// `12`, `-0.5`, `1700000000.123`: to the nanosecond.
+/// `12`, `-0.5`, `1700000000.123`: exact to the nanosecond.
 fn number(text: &str) -> Option<i128> {
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
@@ -43,15 +43,14 @@ fn number(text: &str) -> Option<i128> {
     Some(sign * (i128::from(whole) * NANOS + fraction(decimals)?))
 }
 
-/// `1.7e9`, `5e-05`, `+1`, `.5`: as programs write numbers that they have in
-/// floating point.
+/// `1.7e9`, `5e-05`, `+1`, `.5`: as programs write floating-point numbers.
 fn inexact(text: &str) -> Option<i128> {
     let seconds: f64 = text.parse().ok()?;
     let fits = seconds.abs() <= MOST_SECONDS as f64;
     fits.then(|| (seconds * NANOS as f64).round() as i128)
 }
 
-/// Nanoseconds of the decimals after a point; further ones are cut.
+/// Nanoseconds of the decimals after a point; digits after the ninth are cut.
 fn fraction(decimals: &str) -> Option<i128> {
     if decimals.is_empty() || !decimals.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -64,7 +63,7 @@ fn fraction(decimals: &str) -> Option<i128> {
     nine.parse().ok()
 }
 
-/// A whole number of digits alone, at most `most`.
+/// A whole number of digits only, at most `most`.
 fn digits(text: &str, most: i64) -> Option<i64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -72,7 +71,7 @@ fn digits(text: &str, most: i64) -> Option<i64> {
     text.parse().ok().filter(|n| *n <= most)
 }
 
-/// Seconds east of UTC: `Z`, `+02:00`, `-0530`.
+/// The offset of a zone east of UTC, in seconds: `Z`, `+02:00`, `-0530`.
 fn offset(zone: &str) -> Option<i64> {
     if zone.eq_ignore_ascii_case("z") {
         return Some(0);

@@ -1,10 +1,10 @@
 //! The Kubernetes HorizontalPodAutoscaler, `autoscaling/v2`, on in-flight
 //! requests per pod.
 //!
-//! Source: Kubernetes documentation, "Horizontal Pod Autoscaling": a sync every
-//! 15 s; ⌈total ÷ target⌉ pods, unless that is within 10 % of the present
-//! count; default `behavior`: up by at most the larger of 100 % and 4 pods in
-//! 15 s; down to the highest recommendation of the last 300 s.
+//! Source: Kubernetes documentation, "Horizontal Pod Autoscaling": a sync every 15 s; ⌈total ÷
+//! target⌉ pods, unless that is within 10 % of the current count; default `behavior`: up by at
+//! most the larger of 100 % and 4 pods in 15 s; down to the highest recommendation of the last
+//! 300 s.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,15 +15,15 @@ use crate::{
 };
 
 const SYNC: Duration = Duration::from_secs(15);
-/// The documentation leaves the target to the user; as Knative has it, so that
-/// there is some room until the next sync.
+/// The target utilisation, which Kubernetes leaves to the user. Knative's value, which leaves
+/// some room until the next sync.
 const UTILISATION: f64 = 0.7;
 const TOLERANCE: f64 = 0.1;
 const UP_FACTOR: u32 = 2;
 const UP_PODS: u32 = 4;
 const STABILISATION: Duration = Duration::from_secs(300);
 
-/// The present count and recent recommendations.
+/// The current count and recent recommendations.
 #[derive(Debug)]
 pub struct Hpa {
     desired: u32,
@@ -31,7 +31,7 @@ pub struct Hpa {
 }
 
 impl Hpa {
-    /// With the documented defaults.
+    /// An HPA with the documented defaults and `initial` replicas.
     #[must_use]
     pub fn new(initial: u32) -> Self {
         Self {

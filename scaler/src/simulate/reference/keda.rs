@@ -16,7 +16,7 @@ use crate::{
 const POLLING: Duration = Duration::from_secs(15);
 const COOLDOWN: Duration = Duration::from_secs(300);
 
-/// An HPA, and when there were last requests.
+/// An HPA, and the time of the last requests.
 #[derive(Debug)]
 pub struct Keda {
     hpa: Hpa,
@@ -24,7 +24,7 @@ pub struct Keda {
 }
 
 impl Keda {
-    /// With the documented defaults; the target per replica is the HPA's.
+    /// The add-on with the documented defaults and the HPA's target per replica.
     #[must_use]
     pub fn new(initial: u32) -> Self {
         Self {

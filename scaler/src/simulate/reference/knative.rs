@@ -27,7 +27,7 @@ const PANIC_THRESHOLD: f64 = 2.0;
 const MAX_UP_RATE: f64 = 1000.0;
 const MAX_DOWN_RATE: f64 = 2.0;
 
-/// The windows and the panic mode.
+/// The two windows and the panic mode.
 #[derive(Debug)]
 pub struct Knative {
     samples: VecDeque<f64>,
@@ -39,7 +39,7 @@ pub struct Knative {
 }
 
 impl Knative {
-    /// With the documented defaults.
+    /// An autoscaler with the documented defaults and `initial` replicas.
     #[must_use]
     pub fn new(initial: u32) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Knative {
         }
     }
 
-    /// The mean of the last `samples`, or of as many as there are.
+    /// The mean of the last `samples` samples, or of all if there are fewer.
     fn mean(&self, samples: usize) -> f64 {
         let found = samples.min(self.samples.len()).max(1);
         self.samples.iter().rev().take(found).sum::<f64>() / found as f64

@@ -12,7 +12,7 @@ use crate::policy::{Observation, Recommendation, ScalingPolicy, Settings};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const SAMPLES: usize = 60;
-/// Checks that found less before the one that goes down: 30 s.
+/// Number of consecutive lower checks before a scale-down: 30 s.
 const LOWER: u32 = 3;
 
 /// The ten-minute window.
@@ -24,7 +24,7 @@ pub struct KubeAi {
 }
 
 impl KubeAi {
-    /// With the documented defaults.
+    /// An autoscaler with the documented defaults and `initial` replicas.
     #[must_use]
     pub fn new(initial: u32) -> Self {
         Self {

@@ -1,13 +1,13 @@
-//! The rules of other autoscalers, for comparison only: none of them runs live.
+//! The rules of other autoscalers, for comparison in simulations only.
 //!
-//! Each is a [`ScalingPolicy`](crate::policy::ScalingPolicy) in a file of its own, and
-//! is listed in [`Contender`](super::Contender). [`Settings::slots`] is what one replica
-//! takes at once, or should have.
+//! Each is a [`ScalingPolicy`](crate::policy::ScalingPolicy) in a file of its own, and is listed
+//! in [`Contender`](super::Contender). [`Settings::slots`] is the concurrency, or target, of one
+//! replica.
 //!
-//! Each is written from its project's own documentation, and each reads the
-//! lag including what is held, as these do where a proxy or router in front of
-//! the replicas reports it. Where a project leaves the target per replica to
-//! its user, it is the replica's concurrency, or 70 % of it; see each one.
+//! Each is written from its project's documentation. Each reads the lag with held requests
+//! included, as these autoscalers do when a proxy or router in front of the replicas reports it.
+//! If a project leaves the target per replica to the user, it is the replica's concurrency or 70
+//! % of it, as each file says.
 
 mod hpa;
 mod keda;
@@ -25,10 +25,10 @@ use crate::{
     policy::{Recommendation, Settings},
 };
 
-/// Whole replicas for `load` at `target` each, within the bounds.
+/// The number of replicas for `load` at `target` each, within the bounds.
 fn replicas(load: f64, target: f64, settings: &Settings) -> u32 {
     let wanted = (load / target.max(f64::MIN_POSITIVE) - 1e-9).ceil();
-    // `as` saturates, and turns NaN into 0.
+    // `as` saturates and turns NaN into 0.
     bounded(wanted.max(0.0) as u32, settings)
 }
 

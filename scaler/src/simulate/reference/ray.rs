@@ -1,13 +1,12 @@
 //! Ray Serve's autoscaler.
 //!
-//! Source: Ray Serve documentation, "Advanced autoscaling": the mean of
-//! ongoing requests, queued ones included, over a look-back of 30 s; replicas
-//! × (mean per replica ÷ target_ongoing_requests); up once that was higher for
-//! 30 s, down once it was lower for 600 s, to zero from one only; smoothing
-//! factors of 1. While none runs, nothing can be multiplied: requests start one
-//! at once, and it stays at what was asked for. The target is the replica's
-//! concurrency (Ray's default of 2 asks for some 2 to 4 times as many replicas
-//! again).
+//! Source: Ray Serve documentation, "Advanced autoscaling": the mean of ongoing requests, queued
+//! ones included, over a look-back of 30 s; replicas × (mean per replica ÷
+//! target_ongoing_requests); up once that was higher for 30 s, down once it was lower for 600 s,
+//! to zero only from one; smoothing factors of 1. While no replica runs, there is nothing to
+//! multiply: a request starts one at once, and the count stays as asked for. The target is the
+//! replica's concurrency (with Ray's default of 2, it would ask for some 2 to 4 times as many
+//! replicas).
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -23,18 +22,18 @@ const LOOK_BACK: Duration = Duration::from_secs(30);
 const UP_DELAY: Duration = Duration::from_secs(30);
 const DOWN_DELAY: Duration = Duration::from_secs(600);
 
-/// The look-back window and since when another count is wanted.
+/// The look-back window, and since when another count is wanted.
 #[derive(Debug)]
 pub struct Ray {
     desired: u32,
     readings: VecDeque<Reading>,
-    /// Since when more, or less, is wanted.
+    /// Since when a higher count is wanted; `down_since`: a lower one.
     up_since: Option<Nanos>,
     down_since: Option<Nanos>,
 }
 
 impl Ray {
-    /// With the documented defaults.
+    /// An autoscaler with the documented defaults and `initial` replicas.
     #[must_use]
     pub fn new(initial: u32) -> Self {
         Self {
@@ -64,7 +63,7 @@ impl Ray {
             return self.desired;
         }
         let wanted = replicas(mean, f64::from(settings.slots), settings);
-        // To zero from one only.
+        // To zero only from one.
         let wanted = wanted.max(u32::from(self.desired > 1));
         let waited = |since: &mut Option<Nanos>, delay: Duration| {
             now.since(*since.get_or_insert(now)) >= delay

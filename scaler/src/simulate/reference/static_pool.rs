@@ -1,12 +1,12 @@
-//! A static pool: always the same number of replicas. The fair one to compare
-//! with is the smallest that meets the target, which is known only afterwards.
+//! A static pool: a fixed number of replicas. The fair comparison is the smallest pool that meets
+//! the target, which is known only afterwards.
 
 use std::time::Duration;
 
 use super::recommendation;
 use crate::policy::{Observation, Recommendation, ScalingPolicy, Settings};
 
-/// Always as many.
+/// A pool of this many replicas.
 #[derive(Debug)]
 pub struct StaticPool(pub u32);
 

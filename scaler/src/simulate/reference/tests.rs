@@ -1,4 +1,5 @@
-//! Each rule by its published words, on a course of lag that can be worked out by hand.
+//! Tests each rule against its published description, on courses of lag that can be worked out by
+//! hand.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::{
     simulate::{Cause, Seen, SimulatedScaler},
 };
 
-/// A replica takes 10 at once.
+/// Settings with 10 requests at once for each replica.
 fn settings(min: u32) -> Settings {
     Settings {
         slots: 10,
@@ -21,7 +22,7 @@ fn settings(min: u32) -> Settings {
     }
 }
 
-/// A ledger whose lag is set, under the clock of one policy.
+/// A policy, and a ledger whose lag the test sets.
 struct Course {
     scaler: SimulatedScaler,
     reading: Reading,
@@ -35,8 +36,8 @@ impl Course {
         }
     }
 
-    /// Lets `lag` be inside for the next `seconds`, with `ready` replicas; what is
-    /// wanted after each look.
+    /// Keeps the lag at `lag` for `seconds`, with `ready` replicas. Returns the count that is
+    /// wanted after each evaluation.
     fn run(&mut self, seconds: u64, lag: u64, ready: u32) -> Vec<u32> {
         let reading = &mut self.reading;
         let (inside, now) = (reading.in_flight(), reading.at.0);
@@ -91,7 +92,7 @@ fn knative_in_panic_does_not_go_down_for_a_stable_window() {
     assert_eq!(course.run(12, 140, 1).last(), Some(&20));
     let lull = course.run(60, 0, 20);
     assert!(lull.iter().all(|&n| n == 20), "{lull:?}");
-    // Then to half of what is ready, a tick.
+    // Then down to half of the ready replicas in each tick.
     assert_eq!(course.run(6, 0, 20).last(), Some(&10));
     assert_eq!(course.run(2, 0, 10).last(), Some(&5));
 }
@@ -101,7 +102,7 @@ fn knative_in_panic_wants_what_the_higher_window_wants() {
     let mut course = Course::of(Knative::new(60), 0);
     // ⌈420 ÷ 7⌉, and as many are ready.
     assert_eq!(course.run(60, 420, 60).last(), Some(&60));
-    // The lag falls, but then most replicas are lost: 10 are twice what is left.
+    // The lag falls, but most replicas are lost: 10 is twice the rest.
     course.run(6, 70, 60);
     let panic = course.run(4, 70, 5);
     // The panic window wants 10; the stable one has 52 s of 420 in it, and 8 of 70.
@@ -150,7 +151,7 @@ fn kubeai_averages_ten_minutes_and_goes_down_after_thirty_seconds() {
     // 60 samples, at first all 0: after n of 600, the mean is 10·n.
     assert_eq!(course.run(50, 600, 1), [1, 2, 3, 4, 5]);
     assert_eq!(course.run(550, 600, 1).last(), Some(&60));
-    // Each minute without any takes 6 of 60 samples; each step down waits for 3 more checks.
+    // Each minute without requests is 6 of 60 samples; each step down waits for 3 more checks.
     assert_eq!(course.run(50, 0, 60), [60, 60, 60, 56, 56]);
 }
 
@@ -171,7 +172,7 @@ fn ray_goes_up_after_thirty_seconds_and_down_after_ten_minutes() {
 #[test]
 fn ray_starts_one_at_once_where_none_runs_and_goes_to_zero_from_one_only() {
     let mut course = Course::of(Ray::new(0), 0);
-    // However much waits: none runs that could be multiplied.
+    // However many requests wait, no replica runs that could be multiplied.
     assert_eq!(course.run(100, 500, 0), [1; 100]);
     assert_eq!(course.run(31, 500, 1).last(), Some(&50));
     assert_eq!(course.run(700, 0, 50).last(), Some(&1));

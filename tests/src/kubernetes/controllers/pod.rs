@@ -4,7 +4,7 @@ use std::{cmp::Ordering, net::IpAddr};
 
 use serde_json::{Value, json};
 
-use crate::kubernetes::{Double, failure::Failure, meta, registry::Deletion, store::Key};
+use crate::kubernetes::meta;
 
 /// What sets the order in which a ReplicaSet's pods go.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -89,38 +89,6 @@ pub fn running(address: IpAddr, readiness: Readiness) -> Value {
             condition("PodScheduled", "True"),
         ],
     })
-}
-
-// === the test's hand, where nothing runs the pods ===
-
-impl Double {
-    /// Lets a pod run at `address`.
-    ///
-    /// # Errors
-    /// As a kubelet would be refused.
-    pub fn run_pod(
-        &self,
-        namespace: &str,
-        name: &str,
-        address: IpAddr,
-        readiness: Readiness,
-    ) -> Result<(), Failure> {
-        let patch = json!({
-            "spec": { "nodeName": super::kubelet::NODE },
-            "status": running(address, readiness),
-        });
-        let key = Key::new("pods", namespace, name);
-        self.shared.merge("kubelet", &key, &patch).map(drop)
-    }
-
-    /// Lets a pod be gone, however much grace it had.
-    ///
-    /// # Errors
-    /// As a kubelet would be refused.
-    pub fn end_pod(&self, namespace: &str, name: &str) -> Result<(), Failure> {
-        let key = Key::new("pods", namespace, name);
-        self.shared.delete(&key, &Deletion::now()).map(drop)
-    }
 }
 
 #[cfg(test)]
