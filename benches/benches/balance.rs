@@ -1,5 +1,5 @@
-//! What choosing a replica costs a request, by strategy and number of replicas: one permit taken
-//! and given back.
+//! The cost of choosing a replica, by strategy and number of replicas: one permit is taken and
+//! released.
 #![allow(
     missing_docs,
     reason = "criterion's macros make undocumented functions"

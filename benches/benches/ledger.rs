@@ -1,5 +1,5 @@
-//! The ledger's price: one arrival and one completion, beside a plain pair of
-//! shared counters and a mutex; on one core, and on two at once.
+//! The cost of the ledger: one arrival and one completion, compared with two shared atomics and
+//! with a mutex, on one core and on two.
 #![allow(
     missing_docs,
     reason = "criterion's macros make undocumented functions"
@@ -21,7 +21,7 @@ use tailback_scaler::{
     ledger::{Ledger, Wake},
 };
 
-/// The time of `count` runs of `once` on each of `threads` threads at once.
+/// The time of `count` calls of `once` on each of `threads` concurrent threads.
 fn on(threads: usize, count: u64, once: impl Fn() + Sync) -> Duration {
     let barrier = Barrier::new(threads);
     let longest = Mutex::new(Duration::ZERO);

@@ -1,2 +1,2 @@
-//! What Tailback costs: see `benches/` for the ledger and `data-plane` for the
-//! proxy beside its peers.
+//! Benchmarks of Tailback: `benches/` for the ledger and load balancing, and `data-plane` for the
+//! proxy compared with others.

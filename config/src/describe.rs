@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_described_with_each_setting_its_value_and_who_set_it() {
+    fn a_model_is_described_with_each_setting_its_value_and_its_origin() {
         let text = include_str!("../fixtures/process.yaml");
         let env = Env::from([("TAILBACK_HOLD_SECONDS", "2.5"), ("TAILBACK_WORKERS", "2")]);
         let config = load_text(Path::new("a.yaml"), text, &env).unwrap();

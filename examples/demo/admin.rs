@@ -1,4 +1,4 @@
-//! What the proxy says of itself, from its admin address.
+//! Reads the proxy's state from its admin address.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ impl fmt::Display for Decision {
     }
 }
 
-/// The one model's state.
+/// The state of the only model.
 pub async fn model(admin: &str) -> Result<Model> {
     let answer = get(admin, "/models").await?;
     let model = &answer["models"][0];

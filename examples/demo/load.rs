@@ -1,4 +1,4 @@
-//! Callers: each sends an inference, waits for its answer, and sends the next.
+//! The load: callers that each send an inference, wait for the response, and send the next.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// No load yet, to `address` (`host:port`).
+    /// A load for `address` (`host:port`), without callers yet.
     pub fn start(address: &str) -> Self {
         let load = Self {
             callers: Arc::default(),
@@ -37,12 +37,12 @@ impl Load {
         load
     }
 
-    /// From now on this many callers.
+    /// Sets the number of callers.
     pub fn set_callers(&self, count: u32) {
         self.callers.store(count.min(MOST), Ordering::Relaxed);
     }
 
-    /// Requests that got no answer, or not 200.
+    /// Requests with no response or a status other than 200.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! A demonstration: Tailback under a load that rises, stays and falls, with a
-//! live table of what it sees and decides. `make demo` runs it.
+//! A demonstration: Tailback under a load that rises, stays and falls, with a live table of its
+//! observations and decisions. `make demo` runs it.
 //!
 //! It starts `tailback serve examples/simple.yaml` with short times, so that
 //! scaling up and down fits into two minutes, and sends real inferences.
@@ -18,10 +18,10 @@ use admin::{Decision, Model};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The load's shape: until this second, this many callers, changing evenly.
+/// The load's shape: the number of callers at each second, with linear changes in between.
 const SHAPE: &[(u64, u32)] = &[(5, 2), (35, 40), (60, 40), (80, 1), (83, 0), (112, 0)];
 
-/// Short times; everything else is as shipped.
+/// Short times; all other settings are the defaults.
 const SETTINGS: &[(&str, &str)] = &[
     ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "8"),
     ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "20"),
@@ -66,7 +66,7 @@ fn demo(program: &str) -> Result<()> {
     }
 }
 
-/// Applies the load and prints a row a second. Returns how many requests failed.
+/// Applies the load and prints one row each second. Returns how many requests failed.
 async fn show(proxy: &Proxy) -> Result<u64> {
     let load = load::Load::start(&proxy.requests);
     let start = Instant::now();
@@ -77,7 +77,7 @@ async fn show(proxy: &Proxy) -> Result<u64> {
         tokio::time::sleep(Duration::from_secs(second + 1).saturating_sub(start.elapsed())).await;
         let model: Model = admin::model(&proxy.admin).await?;
         let newest = admin::newest_decision(&proxy.admin).await?;
-        // A decision is printed when it is new.
+        // A decision is printed only once.
         let said = match &newest {
             Some(decision) if newest != known => decision.to_string(),
             _ => String::new(),
@@ -96,7 +96,7 @@ async fn show(proxy: &Proxy) -> Result<u64> {
     Ok(load.failures())
 }
 
-/// The shape's value: a line between its points.
+/// The number of callers at a second, interpolated.
 fn callers_at(second: u64) -> u32 {
     let mut from = (0, 0);
     for &to in SHAPE {
@@ -110,7 +110,7 @@ fn callers_at(second: u64) -> u32 {
     from.1
 }
 
-/// The proxy under demonstration; ends with this.
+/// The running proxy. Dropping it stops the proxy.
 struct Proxy {
     process: Child,
     requests: String,

@@ -1,8 +1,8 @@
-//! An inference, from the bytes that ask for it to the bytes that answer it.
+//! An inference, from the bytes of the request to the bytes of the response.
 //!
-//! JSON alone, or JSON followed by tensors in binary (the protocol's binary tensor data extension,
-//! which Triton's own client uses unless told otherwise). Pure, so that the server's part is only
-//! to wait in between.
+//! JSON alone, or JSON followed by tensors in binary (the protocol's binary tensor data
+//! extension, which Triton's own client uses unless told otherwise). Pure: the server only waits
+//! in between.
 
 use crate::protocol::{
     InferRequest, InferResponse, InputTensor, JSON_LENGTH_HEADER, OutputTensor, Parameters,
@@ -18,7 +18,7 @@ pub struct Inference {
     outputs: Vec<Wanted>,
 }
 
-/// An output to answer with: which of the model's two, and how.
+/// A requested output: which of the model's two, and in which form.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     index: usize,
@@ -171,7 +171,7 @@ fn tensor(input: &InputTensor, binary: &mut Option<&[u8]>) -> Result<Tensor, Str
     }
 }
 
-/// What to answer with. An output's own wish goes before the request's.
+/// The requested outputs. An output's own parameters win over the request's.
 fn outputs(asked: &[RequestedOutput], request: &Parameters) -> Result<Vec<Wanted>, String> {
     let encoding = |own: Option<bool>| match own.or(request.binary_data_output) {
         Some(true) => Encoding::Binary,

@@ -1,4 +1,4 @@
-//! A TCP stream as hyper wants it.
+//! Adapts a TCP stream to hyper's I/O traits.
 //!
 //! hyper has I/O traits of its own so that it depends on no runtime. What is read passes through
 //! a buffer here: one copy more than necessary, and no unsafe code.

@@ -1,8 +1,8 @@
-//! Takes connections until told to stop, then waits for the requests that are under way.
+//! Accepts connections until it is stopped, and then waits for the requests in flight.
 //!
-//! At the stop the listener closes first: whoever comes later is refused and can go elsewhere.
-//! Idle connections close at once; a busy one closes after the response it is working on. There is
-//! no limit to that here, as whoever sends SIGTERM has one and sends SIGKILL after it.
+//! At the stop, the listener closes first, so that later clients are refused and can go
+//! elsewhere. Idle connections close at once; a busy one closes after its response. There is no
+//! time limit here: the sender of SIGTERM has one, and sends SIGKILL after it.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -48,7 +48,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl Future
     while connections.join_next().await.is_some() {}
 }
 
-/// One connection, request after request.
+/// Serves one connection, request after request.
 async fn converse(stream: TcpStream, server: Arc<Server>, mut stopped: watch::Receiver<()>) {
     // Responses are small and complete: Nagle's algorithm could only delay them. An error here
     // means that the connection is already gone, which hyper finds out too.

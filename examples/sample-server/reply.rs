@@ -1,4 +1,4 @@
-//! What goes back when it is not an inference: JSON, and refusals that say what was expected.
+//! Responses that are no inferences: JSON, and errors that say what was expected.
 
 use bytes::Bytes;
 use http_body_util::Full;

@@ -1,6 +1,6 @@
-//! Which path means what.
+//! Reads paths.
 
-/// What a path leads to. Model and version are as the client wrote them.
+/// The meaning of a path. Model and version are as the client wrote them.
 #[derive(Debug, PartialEq)]
 pub enum Route<'a> {
     Live,
@@ -9,7 +9,7 @@ pub enum Route<'a> {
     Model(&'a str, Option<&'a str>, OfModel),
 }
 
-/// What a path wants of a model.
+/// The part of a model that a path is about.
 #[derive(Debug, PartialEq)]
 pub enum OfModel {
     Metadata,
@@ -18,7 +18,7 @@ pub enum OfModel {
 }
 
 impl<'a> Route<'a> {
-    /// Reads a path; `None` if it leads nowhere.
+    /// Reads a path; `None`: there is no such path.
     pub fn of(path: &'a str) -> Option<Self> {
         let parts: Vec<&str> = path.strip_prefix("/v2")?.split('/').collect();
         let (name, version, what) = match parts.as_slice() {

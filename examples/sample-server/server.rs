@@ -1,4 +1,4 @@
-//! The HTTP side: who answers which request, and how long an inference takes.
+//! Answers HTTP requests, and delays inferences.
 //!
 //! Paths, bodies and status codes are those of the Open Inference Protocol v2. Its readiness says
 //! "4xx" for not ready; 503 is what probes and proxies take for "later", so that is used here.
@@ -27,7 +27,7 @@ const MAX_BODY: usize = 1024 * 1024;
 /// still sending resets the connection, and the refusal would be lost on the way.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
-/// Everything the server knows; shared by all connections.
+/// The state of the server, shared by all connections.
 pub struct Server {
     model: String,
     service: ServiceTime,
@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    /// Answers a request, whatever it is.
+    /// Answers any request.
     pub async fn handle(&self, request: Request<Incoming>) -> Reply {
         let path = request.uri().path().to_owned();
         let Some(route) = Route::of(&path) else {

@@ -1,4 +1,4 @@
-//! Any text is a configuration, or a list of errors with their places.
+//! Any text gives a configuration, or a list of errors with their locations.
 #![no_main]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Whatever the bytes and however they are cut: no panic, an end, and the same
-//! result; what is decoded stays within the bound on its growth.
+//! For any bytes in any pieces, the scanner does not panic, terminates, and gives the same
+//! result; the decoded size stays within its limit.
 
 #![no_main]
 

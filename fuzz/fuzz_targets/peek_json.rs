@@ -1,5 +1,5 @@
-//! Whatever the bytes and however they are cut: no panic, the same result; and
-//! where serde_json finds an object with a text `model`, so does the scanner.
+//! For any bytes in any pieces, the scanner does not panic and gives the same result. If
+//! serde_json finds an object with a text `model`, so does the scanner.
 
 #![no_main]
 

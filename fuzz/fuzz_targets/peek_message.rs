@@ -1,5 +1,5 @@
-//! Whatever the bytes and however they are cut: no panic, the same result, and a
-//! name that stands where it is said to.
+//! For any bytes in any pieces, the scanner does not panic and gives the same result, and the
+//! name is at the reported position.
 
 #![no_main]
 

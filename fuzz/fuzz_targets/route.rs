@@ -1,4 +1,4 @@
-//! Any header value and path name one model, or none.
+//! Any header value and path name one model or none.
 #![no_main]
 
 use http::{HeaderMap, HeaderValue, Method};

@@ -1,5 +1,5 @@
-//! Any bytes are recorded traffic, or an error that says something; and what is
-//! read is in order, whatever a log, a table or a compressed file says.
+//! Any bytes give recorded traffic or an error with a message, and the requests that are read are
+//! in order.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A home-made API that answers as it is told, for webhooks.
+//! An operator's HTTP API, for tests of webhooks. It gives the responses that a test prepares.
 
 use std::{
     collections::VecDeque,
@@ -8,8 +8,8 @@ use std::{
     thread,
 };
 
-/// The API. Each request takes the next answer that was prepared for its
-/// method, or else the one that always holds: 200, and for `GET` the state.
+/// The API. A request gets the next response that was prepared for its method, or else 200, with
+/// the state as the body of `GET`.
 #[derive(Clone, Debug)]
 pub struct Api {
     /// Where it listens.
@@ -25,12 +25,12 @@ struct Inner {
     state: String,
 }
 
-/// A request it had.
+/// A request that it has received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// `POST /path`.
     pub line: String,
-    /// All of the head, as it came.
+    /// The head of the request, unchanged.
     pub head: String,
     /// The body.
     pub body: String,
@@ -65,13 +65,12 @@ impl Api {
         self.inner.lock().expect("the API")
     }
 
-    /// From now on `GET` is answered with this.
+    /// Sets the body of responses to `GET`.
     pub fn set_state(&self, state: &str) {
         self.inner().state = state.to_owned();
     }
 
-    /// The next request of `method` gets this response, byte by byte; nothing
-    /// at all if it is empty.
+    /// Prepares the response to the next request of `method`, as raw bytes. Empty: no response.
     pub fn prepare(&self, method: &'static str, response: &str) {
         self.inner()
             .prepared

@@ -10,7 +10,7 @@ use std::{
 
 use crate::python::root;
 
-/// What the programs are made of.
+/// The folders and files that the programs are built from.
 const SOURCES: [&str; 6] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -20,11 +20,10 @@ const SOURCES: [&str; 6] = [
     "examples",
 ];
 
-/// Builds `tailback` and `sample-server` into `folder` (`target/debug`, say), unless that was done
-/// since their sources changed. Only one process builds, the others wait for it.
+/// Builds `tailback` and `sample-server` into `folder` (`target/debug`, say), unless they are
+/// newer than their sources. One process builds while others wait for it.
 ///
-/// # Errors
-/// That cargo could not.
+/// # Errors If cargo fails.
 pub fn programs(folder: &Path) -> Result<(), String> {
     let said = |error: std::io::Error| format!("{}: {error}", folder.display());
     let lock = File::create(folder.join(".tailback-tests.lock")).map_err(said)?;
@@ -38,7 +37,7 @@ pub fn programs(folder: &Path) -> Result<(), String> {
     if there && built.is_some() && newest.max().flatten() < built {
         return Ok(());
     }
-    // Before the build: what changes meanwhile is built the next time.
+    // Taken before the build, so that later changes are built the next time.
     let begun = SystemTime::now();
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -51,8 +50,8 @@ pub fn programs(folder: &Path) -> Result<(), String> {
             "tailback-examples",
         ])
         .args(["--bin", "tailback", "--bin", "sample-server"]);
-    // What cargo says of the test that runs is not so of the programs: build scripts that read it
-    // would run again.
+    // Variables that cargo sets for the running test must not reach this build: they would make
+    // build scripts run again.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
@@ -86,13 +85,13 @@ pub fn programs(folder: &Path) -> Result<(), String> {
         .map_err(said)
 }
 
-/// When a file at `path`, or below, was changed last.
+/// The newest modification time of a file at or below `path`.
 fn newest(path: &Path) -> Option<SystemTime> {
     if path.is_dir() {
         let inside = fs::read_dir(path).into_iter().flatten().flatten();
         return inside.filter_map(|entry| newest(&entry.path())).max();
     }
-    // Python's examples are no part of the programs.
+    // Python files are not part of the programs.
     let code = ["rs", "toml", "lock", "html", "css", "js"]
         .iter()
         .any(|end| path.extension() == Some(end.as_ref()));

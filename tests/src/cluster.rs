@@ -1,5 +1,5 @@
-//! A proxy beside a cluster: the API server double with one Deployment, `llama`,
-//! and its Service, whose pods are sample servers.
+//! A cluster for tests of the proxy: the API server double with a Deployment `llama`, its
+//! Service, and pods that are sample servers.
 
 use std::{fs, net::SocketAddr};
 
@@ -12,17 +12,17 @@ use crate::{
     process::Tailback,
 };
 
-/// Where everything is.
+/// The namespace of all objects.
 pub const NAMESPACE: &str = "models";
 
-/// See the [module](self).
+/// The cluster, and the kubeconfig for proxies.
 pub struct Cluster {
     /// The API server.
     pub double: Double,
     folder: TempDir,
 }
 
-/// Decisions come fast, and scale-down does not wait.
+/// Variables for fast decisions and scale-down without a wait.
 pub const QUICK: &[(&str, &str)] = &[
     ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "6"),
     ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "1"),
@@ -31,8 +31,8 @@ pub const QUICK: &[(&str, &str)] = &[
 ];
 
 impl Cluster {
-    /// A Deployment with so many replicas, whose pods are sample servers of the
-    /// model `m` that an inference takes `milliseconds`.
+    /// A cluster with a Deployment of `replicas` pods, which are sample servers of the model `m`.
+    /// An inference takes `milliseconds`.
     ///
     /// # Panics
     /// If there is no folder for the kubeconfig.
@@ -46,7 +46,7 @@ impl Cluster {
         cluster
     }
 
-    /// The same, with nothing that makes pods.
+    /// As [`start`](Self::start), without controllers that create pods.
     ///
     /// # Panics
     /// If there is no folder for the kubeconfig.
@@ -62,7 +62,7 @@ impl Cluster {
         cluster
     }
 
-    /// Proxies that start from now on have this kubeconfig.
+    /// Sets the kubeconfig of proxies that start from now on.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -70,7 +70,8 @@ impl Cluster {
         fs::write(self.folder.path().join("config"), kubeconfig).expect("a kubeconfig");
     }
 
-    /// A proxy in whose pod the account's token is a file, and that file.
+    /// Gives proxies that start from now on the token in a file, as in a pod. Returns the file's
+    /// path.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -81,7 +82,7 @@ impl Cluster {
         file
     }
 
-    /// A proxy that serves these manifests in the cluster.
+    /// Starts a proxy that serves these manifests in the cluster.
     ///
     /// # Panics
     /// If it does not start.
@@ -90,7 +91,7 @@ impl Cluster {
         self.serve_with(manifests, &[])
     }
 
-    /// The same, with these environment variables besides.
+    /// As [`serve`](Self::serve), with further environment variables.
     ///
     /// # Panics
     /// If it does not start.
@@ -112,7 +113,7 @@ impl Cluster {
         deployment["spec"]["replicas"].as_u64().unwrap_or(0)
     }
 
-    /// Somebody else sets it.
+    /// Sets `spec.replicas` as somebody other than the proxy.
     ///
     /// # Panics
     /// If that is refused.
@@ -130,7 +131,7 @@ impl Cluster {
         pods.iter().map(|pod| (**pod).clone()).collect()
     }
 
-    /// The codes of answers to scale requests.
+    /// The status codes of responses to scale requests.
     #[must_use]
     pub fn scale_answers(&self) -> Vec<u16> {
         let asked = self.double.asked().into_iter();
@@ -141,7 +142,7 @@ impl Cluster {
     }
 }
 
-/// The Deployment as a server, and the model `m` with what `model` adds to its spec.
+/// Manifests of the Deployment as a server, and of the model `m` with the fields in `model`.
 #[must_use]
 pub fn manifests(model: &str) -> String {
     format!(
@@ -165,10 +166,9 @@ spec:
     )
 }
 
-/// One inference; the answer's status.
+/// Sends one inference and returns the response's status.
 ///
-/// # Panics
-/// If there is no answer.
+/// # Panics If there is no response.
 #[must_use]
 pub fn infer(proxy: SocketAddr) -> u16 {
     let mut client = Client::connect(proxy).expect("a connection");
@@ -176,7 +176,7 @@ pub fn infer(proxy: SocketAddr) -> u16 {
     answer.expect("an answer").status
 }
 
-/// How many replicas of `m` the proxy asks for.
+/// The desired count of `m`, as the proxy shows it.
 #[must_use]
 pub fn desired(proxy: &Tailback) -> Value {
     proxy.model("m")["replicas"]["desired"].clone()
@@ -188,7 +188,7 @@ pub fn last_decision(proxy: &Tailback) -> Value {
     proxy.page("/decisions")["decisions"][0].clone()
 }
 
-/// A body of an inference.
+/// The body of an inference.
 pub const BODY: &[u8] = include_bytes!("../../examples/infer.json");
 
 fn deployment(replicas: u32) -> Value {

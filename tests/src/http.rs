@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: what is sent is exactly what the test says.
+//! A minimal HTTP/1.1 client that sends exactly the bytes that a test gives it.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -13,12 +13,12 @@ pub struct Client {
     reader: BufReader<TcpStream>,
 }
 
-/// A response, read to its end.
+/// A complete response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// Status code.
     pub status: u16,
-    /// Fields with lower-case names, in order.
+    /// Header fields with lower-case names, in order.
     pub headers: Vec<(String, String)>,
     /// The body, without transfer coding.
     pub body: Vec<u8>,
@@ -46,7 +46,7 @@ impl Response {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to `address`.
     ///
     /// # Errors
     /// As the system says.
@@ -60,7 +60,7 @@ impl Client {
         })
     }
 
-    /// The connection's own stream, for what the other methods cannot do.
+    /// The TCP stream, for what the other methods cannot do.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         self.reader.get_ref()
@@ -138,7 +138,7 @@ impl Client {
         Ok(line.trim_end().to_owned())
     }
 
-    /// Reads so many bytes, whatever they are.
+    /// Reads exactly `length` bytes.
     ///
     /// # Errors
     /// If the connection ends before.
@@ -148,7 +148,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Whether the other side has closed, after anything it still sends.
+    /// Whether the other side has closed the connection, after discarding what it still sends.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         match self.reader.read_to_end(&mut rest) {
@@ -177,8 +177,7 @@ impl Client {
     }
 }
 
-/// Sends a request that a replica of the model `m` never answers, on a connection
-/// of its own.
+/// Sends a request to the model `m` that its replica never answers, on a new connection.
 ///
 /// # Panics
 /// If the connection fails.
@@ -203,7 +202,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
     [text.as_bytes(), b"\r\n", body].concat()
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 ///
 /// # Errors
 /// As the system says.
@@ -215,7 +214,7 @@ fn invalid(line: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {line:?}"))
 }
 
-/// The value of a field in a head as the upstream got it.
+/// The value of a field in a request head.
 #[must_use]
 pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: streams that do exactly what the test says.
+//! An HTTP/2 client whose streams do exactly what a test says.
 
 use std::net::SocketAddr;
 
@@ -10,14 +10,14 @@ use h2::{
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-/// A connection to the proxy. Dropping it closes it, streams and all.
+/// A connection to the proxy. Dropping it closes the connection and its streams.
 #[derive(Debug)]
 pub struct Client {
     sender: SendRequest<Bytes>,
     task: JoinHandle<()>,
 }
 
-/// A response, read to its end.
+/// A complete response.
 #[derive(Debug)]
 pub struct Response {
     /// Status code.
@@ -26,7 +26,7 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
-    /// What followed it.
+    /// The trailers.
     pub trailers: Option<HeaderMap>,
 }
 
@@ -54,13 +54,12 @@ impl Client {
         Self::with(address, h2::client::Builder::new()).await
     }
 
-    /// Connects, with settings.
+    /// Connects with these settings.
     ///
     /// # Errors
     /// If the other side does not speak HTTP/2.
     ///
-    /// # Panics
-    /// If nobody listens.
+    /// # Panics If the connection is refused.
     pub async fn with(
         address: SocketAddr,
         builder: h2::client::Builder,
@@ -74,7 +73,7 @@ impl Client {
         Ok(Self { sender, task })
     }
 
-    /// Sends a request's head on a stream of its own.
+    /// Sends a request's head on a new stream.
     ///
     /// # Errors
     /// If the connection is closed.
@@ -145,7 +144,7 @@ pub async fn receive(response: ResponseFuture) -> Result<Response, h2::Error> {
     })
 }
 
-/// The next piece of a body, its room given back.
+/// The next piece of a body. Its flow-control capacity is released.
 pub async fn piece(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
     loop {
         let piece = body.data().await?;

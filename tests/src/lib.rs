@@ -1,6 +1,5 @@
-//! What the tests share: the built `tailback` binary as a process, upstreams
-//! that behave as told, and clients that speak HTTP byte by byte or frame by
-//! frame.
+//! What the tests share: the built `tailback` binary as a process, upstreams with scripted
+//! behaviour, and HTTP clients with control of each byte or frame.
 //!
 //! Everything blocks and waits for conditions, never for time.
 
@@ -29,16 +28,14 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` holds.
 ///
-/// # Panics
-/// If it does not within [`PATIENCE`]; says `what` was waited for.
+/// # Panics If it does not hold within [`PATIENCE`]. The message has `what`.
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     eventually_within(PATIENCE, what, condition);
 }
 
-/// [`eventually`], for what takes longer.
+/// As [`eventually`], with another time limit.
 ///
-/// # Panics
-/// If the condition does not hold within `patience`; says `what` was waited for.
+/// # Panics If the condition does not hold within `patience`. The message has `what`.
 pub fn eventually_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -47,7 +44,7 @@ pub fn eventually_within(patience: Duration, what: &str, mut condition: impl FnM
     }
 }
 
-/// [`eventually`], for tests whose other tasks go on meanwhile.
+/// As [`eventually`], for async tests: other tasks go on meanwhile.
 ///
 /// # Panics
 /// If the condition does not hold within [`PATIENCE`].

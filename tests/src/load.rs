@@ -1,4 +1,4 @@
-//! Callers that keep a model busy while something else goes on.
+//! Load on a model while a test does something else.
 
 use std::{
     net::SocketAddr,
@@ -9,15 +9,15 @@ use std::{
 
 use crate::http::Client;
 
-/// Callers there are at most.
+/// Largest number of callers.
 const MOST: u32 = 24;
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Answered with 200.
     pub answered: u64,
-    /// Anything else.
+    /// All other requests.
     pub failed: u64,
 }
 
@@ -30,8 +30,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Sends inferences with `body` to `model`, one after the other from each of as
-/// many callers as `callers` says (up to 24), while `during` runs.
+/// Runs `during` while callers send inferences with `body` to `model`, each one after the other.
+/// `callers` is their number, up to 24, which may change.
 ///
 /// # Panics
 /// If `during` does, or if there is no connection to the proxy.

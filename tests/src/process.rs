@@ -1,4 +1,4 @@
-//! The built `tailback`, run as a user runs it.
+//! Runs the built `tailback` as a user does.
 
 use std::{
     env, fs,
@@ -19,18 +19,18 @@ use tempfile::TempDir;
 
 use crate::{build, eventually, http};
 
-/// A running proxy with manifests of its own. Killed when it is dropped.
+/// A running proxy with its own manifests. Dropping it kills the proxy.
 pub struct Tailback {
     child: Child,
-    /// Where requests go.
+    /// The address of the data plane.
     pub address: SocketAddr,
-    /// Where the admin pages are.
+    /// The admin address.
     pub admin: SocketAddr,
     folder: TempDir,
     log: Arc<Mutex<String>>,
 }
 
-/// Where cargo put what it built.
+/// The folder of the programs that cargo has built.
 fn built() -> PathBuf {
     // …/target/debug/deps/test-hash, or …/target/debug/program
     let this = env::current_exe().expect("the test's own path");
@@ -39,11 +39,10 @@ fn built() -> PathBuf {
     above.unwrap_or(folder).to_owned()
 }
 
-/// A program that cargo built beside this one: `tailback` or `sample-server`. Builds them
-/// if there is none, or if it is older than its sources.
+/// The path of `tailback` or `sample-server`. Builds them if they are missing or older than their
+/// sources.
 ///
-/// # Errors
-/// That it cannot be built.
+/// # Errors If it cannot be built.
 pub fn program(name: &str) -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     BUILT.get_or_init(|| build::programs(&built())).clone()?;
@@ -61,7 +60,7 @@ pub fn tailback() -> Command {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = [built()].into_iter().chain(env::split_paths(&path));
     let mut command = Command::new(program);
-    // Settings of the tests, or of whoever runs them, are not the program's.
+    // Settings in the environment of the tests must not reach the program.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("TAILBACK_") || text.starts_with("SELDON_") {
@@ -87,7 +86,7 @@ impl Tailback {
     /// Serves `manifests`, with these environment variables, on free ports.
     ///
     /// # Panics
-    /// If it does not start; says what it logged.
+    /// If it does not start; the message has its log.
     #[must_use]
     pub fn start(manifests: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -95,11 +94,11 @@ impl Tailback {
         Self::serve(tailback(), folder.path().to_owned(), folder, variables)
     }
 
-    /// As [`start`](Self::start), by `wrapper`: a program and its first arguments, which
-    /// becomes the program and arguments that follow them.
+    /// As [`start`](Self::start), through `wrapper`: a program with arguments that executes the
+    /// command that follows them.
     ///
     /// # Panics
-    /// If it does not start; says what it logged.
+    /// If it does not start; the message has its log.
     #[must_use]
     pub fn start_under(wrapper: &[&str], manifests: &str) -> Self {
         let plain = tailback();
@@ -119,7 +118,7 @@ impl Tailback {
     /// Serves the manifests in `path`.
     ///
     /// # Panics
-    /// If it does not start; says what it logged.
+    /// If it does not start; the message has its log.
     #[must_use]
     pub fn start_path(path: PathBuf, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -176,7 +175,7 @@ impl Tailback {
         );
     }
 
-    /// Replaces the manifests; tailback notices by itself.
+    /// Replaces the manifests. Tailback notices the change by itself.
     ///
     /// # Panics
     /// If they cannot be written.
@@ -186,8 +185,7 @@ impl Tailback {
 
     /// Everything logged so far.
     ///
-    /// # Panics
-    /// If the collecting thread did.
+    /// # Panics If the thread that collects the log has panicked.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("log").clone()
@@ -195,18 +193,16 @@ impl Tailback {
 
     /// An admin page as JSON.
     ///
-    /// # Panics
-    /// If it is none.
+    /// # Panics If it is not JSON.
     #[must_use]
     pub fn page(&self, path: &str) -> Value {
         let response = http::call(self.admin, "GET", path, b"").expect("an answer");
         serde_json::from_slice(&response.body).expect("JSON")
     }
 
-    /// What `/models` says of a model.
+    /// The model's entry on `/models`.
     ///
-    /// # Panics
-    /// If it says nothing.
+    /// # Panics If there is no such entry.
     #[must_use]
     pub fn model(&self, name: &str) -> Value {
         let models = self.page("/models")["models"].clone();
@@ -218,7 +214,7 @@ impl Tailback {
             .unwrap_or_else(|| panic!("no model {name}: {models:?}"))
     }
 
-    /// Why a model's replica failed last; empty: none did.
+    /// Why a model's replica failed last; empty if none has failed.
     ///
     /// # Panics
     /// If there is no such model.
@@ -259,7 +255,7 @@ impl Tailback {
             .unwrap_or_default()
     }
 
-    /// How many of a model's requests ended so.
+    /// How many of a model's requests ended with this outcome.
     #[must_use]
     pub fn outcome(&self, model: &str, outcome: &str) -> u64 {
         self.metric(&format!(
@@ -273,7 +269,7 @@ impl Tailback {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// Bytes it has in RAM now.
+    /// Its resident memory in bytes.
     ///
     /// # Panics
     /// If it is gone.
@@ -337,7 +333,7 @@ pub fn resident_bytes(pid: Pid) -> u64 {
     kibibytes.unwrap_or_default() * 1024
 }
 
-/// A model's name that no other test's processes have in their command lines.
+/// A new model name, which is in no other test's command lines.
 #[must_use]
 pub fn unique() -> String {
     format!("m-{:016x}", fastrand::u64(..))

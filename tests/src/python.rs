@@ -1,5 +1,5 @@
-//! Clients and servers that others wrote, in Python. `scripts/setup tests`
-//! installs them into an environment first.
+//! Third-party clients and servers in Python. `scripts/setup tests` installs them into an
+//! environment.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-/// The repository.
+/// The folder of the repository.
 ///
 /// # Panics
 /// Never: this crate is in a folder of it.
@@ -20,7 +20,7 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The environment's program of this name.
+/// The path of a program in the environment.
 ///
 /// # Panics
 /// If it is not installed.
@@ -29,13 +29,13 @@ pub fn program(name: &str) -> PathBuf {
     installed("target/venv", name)
 }
 
-/// A script of `tests/python`, to be run.
+/// A command that runs a script of `tests/python`.
 #[must_use]
 pub fn script(name: &str, arguments: &[&str]) -> Command {
     run_by(program("python"), name, arguments)
 }
 
-/// The same, with what `tests/python/deploy.txt` lists.
+/// As [`script`], with the packages in `tests/python/deploy.txt`.
 #[must_use]
 pub fn deploy_script(name: &str, arguments: &[&str]) -> Command {
     run_by(installed("target/venv-deploy", "python"), name, arguments)
@@ -55,10 +55,9 @@ fn run_by(python: PathBuf, name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs a command to its end.
 ///
-/// # Panics
-/// If it does not end well; says what it said.
+/// # Panics If it fails. The message has its output.
 pub fn run(mut command: Command) {
     let output = command.output().expect("a program");
     assert!(
@@ -69,8 +68,8 @@ pub fn run(mut command: Command) {
     );
 }
 
-/// A script that runs beside the test, and is told to go on by lines. Killed
-/// when it is dropped.
+/// A script that runs beside the test and continues at each line that it is sent. Dropping it
+/// kills the script.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -115,7 +114,7 @@ impl Running {
             .expect("a line of the script")
     }
 
-    /// Tells it to go on.
+    /// Lets it continue, by sending it a line.
     ///
     /// # Panics
     /// If it has ended.

@@ -1,5 +1,4 @@
-//! A way to a server that a test can block: what is sent to it goes on to the
-//! server as it is, TLS too, until it is closed.
+//! A TCP relay to a server, which a test can close. It forwards bytes unchanged, TLS included.
 
 use std::{
     io,
@@ -23,7 +22,7 @@ struct State {
     streams: Vec<TcpStream>,
 }
 
-/// Whether there is a way.
+/// Whether the relay forwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Way {
     #[default]
@@ -32,7 +31,7 @@ enum Way {
 }
 
 impl Relay {
-    /// Opens a way to `host`, `name:port`.
+    /// Starts a relay to `host`, as `name:port`.
     ///
     /// # Panics
     /// If there is no free port.
@@ -46,7 +45,7 @@ impl Relay {
         Self { address, state }
     }
 
-    /// Cuts all connections, and refuses new ones.
+    /// Closes all connections and refuses new ones.
     ///
     /// # Panics
     /// If a thread that serves did.
@@ -58,7 +57,7 @@ impl Relay {
         }
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     ///
     /// # Panics
     /// If a thread that serves did.

@@ -1,6 +1,6 @@
 //! The scheduler of Seldon Core 2 as its source has it (SeldonIO/seldon-core,
-//! `scheduler/pkg/agent/server.go` and `scheduler/pkg/store`), as far as scaling
-//! one model goes: status and triggers, over gRPC.
+//! `scheduler/pkg/agent/server.go` and `scheduler/pkg/store`), for scaling one model: status and
+//! triggers over gRPC.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-/// The scheduler scales down no sooner after a change.
+/// How long after a change the scheduler does not scale down.
 const COOLING_DOWN: Duration = Duration::from_secs(60);
 const AVAILABLE: i32 = 2;
 const PROGRESSING: i32 = 1;
@@ -31,7 +31,7 @@ const SCHEDULE_FAILED: i32 = 7;
 /// The scheduler, with one model.
 #[derive(Clone)]
 pub struct Scheduler {
-    /// Where it tells the status, and takes triggers.
+    /// Its address, for both status and triggers.
     pub address: SocketAddr,
     inner: Arc<Mutex<State>>,
 }
@@ -43,30 +43,30 @@ pub struct State {
     pub model: String,
     /// Its latest version.
     pub version: u32,
-    /// Asked for.
+    /// Requested replicas.
     pub replicas: u32,
-    /// Loaded.
+    /// Loaded replicas.
     pub available: u32,
-    /// Bounds.
+    /// The lower bound.
     pub min: u32,
-    /// 0: none.
+    /// The upper bound; 0: none.
     pub max: u32,
-    /// Replicas that the server has: more models than that are not scheduled.
+    /// How many replicas the server has: more replicas of the model are not scheduled.
     pub room: u32,
     /// Whether it is started with model autoscaling.
     pub enabled: bool,
-    /// Whether replicas load by themselves.
+    /// Whether requested replicas load at once.
     pub loads: bool,
-    /// Triggers that are dropped before they are looked at.
+    /// How many triggers to drop.
     pub lose: u32,
     /// When the model's state last changed.
     pub changed: SystemTime,
-    /// All triggers that came in: up and down, with the version.
+    /// All triggers that have arrived: whether up, and the version.
     pub triggers: Vec<(bool, u32)>,
 }
 
 impl State {
-    /// A model with these replicas, all available for long.
+    /// A model with `replicas`, all of them available for a long time.
     #[must_use]
     pub fn of(model: &str, replicas: u32, min: u32, max: u32) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl State {
         }
     }
 
-    /// `applyModelScaling`: what does not fit is passed over.
+    /// As `applyModelScaling`: a trigger that does not apply is ignored.
     fn apply(&mut self, trigger: &Trigger) {
         self.triggers
             .push((trigger.trigger == 0, trigger.model_version));
@@ -192,7 +192,7 @@ impl Scheduler {
         scheduler
     }
 
-    /// Its state, to look at and to change.
+    /// Its state, to read and to change.
     ///
     /// # Panics
     /// If a serving task did.
@@ -271,8 +271,8 @@ impl ClientStreamingService<Trigger> for Take {
     }
 }
 
-// The messages, written here a second time: a wrong number in the product is
-// not repeated.
+// The messages are defined here a second time, so that a wrong field number in the product is
+// noticed.
 
 #[derive(Clone, PartialEq, Message)]
 struct Trigger {

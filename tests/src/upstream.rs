@@ -1,4 +1,4 @@
-//! A model server that behaves as the request's path tells it.
+//! A model server whose behaviour depends on the request's path.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-/// Longer than any test waits for it.
+/// Longer than any test waits.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
-/// The server. What the last segment of a path says, or the header `x-manner`, it does:
+/// The server. Its behaviour depends on the last segment of the path, or on the header
+/// `x-manner`:
 ///
-/// | path | |
+/// | path | behaviour |
 /// |---|---|
 /// | `ok` | 200 `hello` |
 /// | `echo` | 200 with the request's body |
@@ -31,11 +32,11 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `die` | resets the connection 0.3 s after the request |
 /// | `fields` | 200 `hello` with 120 header fields |
 /// | `late` | 200 `late`, a second after the request |
-/// | `close-after` | 200, then closes without having said so |
+/// | `close-after` | 200, then closes the connection without `Connection: close` |
 /// | `large` | 16 MiB |
 /// | `huge` | 1 GiB |
-/// | `sink` | 200 with the length of the request's body, which is not kept |
-/// | `early` | 200 `early` before it reads a body, which it then does not read |
+/// | `sink` | 200 with the length of the request's body |
+/// | `early` | 200 `early` at once; the request's body is never read |
 /// | `switch` | 101, and then nothing |
 #[derive(Debug)]
 pub struct Upstream {
@@ -92,13 +93,13 @@ impl Upstream {
         Self { address, seen }
     }
 
-    /// A manifest that serves `models` from here.
+    /// A manifest that serves `models` from this server.
     #[must_use]
     pub fn manifest(&self, models: &[&str]) -> String {
         static_manifest("up", self.address, models)
     }
 
-    /// Connections it has had.
+    /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
@@ -129,8 +130,8 @@ pub fn static_manifest(server: &str, address: SocketAddr, models: &[&str]) -> St
     text
 }
 
-/// A manifest of `model`, with what `spec` adds, on the server `never`, whose
-/// replicas never get ready.
+/// A manifest of `model`, with the fields in `spec`, on the server `never`, whose replicas never
+/// become ready.
 #[must_use]
 pub fn never_ready_manifest(model: &str, spec: &str) -> String {
     let api = "apiVersion: tailback.dev/v1alpha1";
@@ -162,7 +163,7 @@ impl Seen {
     }
 }
 
-/// Answers one request; whether the connection goes on.
+/// Answers one request. Returns whether the connection stays open.
 fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -280,7 +281,7 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Reads a body and keeps nothing of it but its length.
+/// Reads a body and returns its length.
 fn discarded(reader: &mut BufReader<TcpStream>, head: &str) -> io::Result<u64> {
     let head = head.to_ascii_lowercase();
     let length = head
@@ -337,7 +338,7 @@ fn wait_for_close(reader: &mut BufReader<TcpStream>) {
     let _ = reader.read(&mut [0]);
 }
 
-/// Makes the close of `stream` a reset.
+/// Makes closing `stream` send a reset.
 fn reset(stream: &TcpStream) {
     let linger = libc::linger {
         l_onoff: 1,
@@ -346,7 +347,7 @@ fn reset(stream: &TcpStream) {
     let _ = nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger);
 }
 
-/// A proxy before an upstream that behaves as paths below `/v2/models/m/` say.
+/// An upstream, and a proxy that serves it as the model `m`.
 #[must_use]
 pub fn proxy() -> (Upstream, crate::process::Tailback) {
     let upstream = Upstream::start();

@@ -1,5 +1,4 @@
-//! A model server that speaks HTTP/2 in clear text and behaves as the request's
-//! path tells it.
+//! A model server with HTTP/2 in clear text, whose behaviour depends on the request's path.
 
 use std::{
     net::SocketAddr,
@@ -21,23 +20,22 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::http2::piece;
 
-/// The server. What the last segment of a path says, it does:
+/// The server. Its behaviour depends on the last segment of the path:
 ///
-/// | path | |
+/// | path | behaviour |
 /// |---|---|
 /// | `echo` | the body, as it comes |
 /// | `hang` | nothing |
 /// | `stall` | one piece, then nothing |
 /// | `reset` | resets the stream |
 /// | `refuse-once` | refuses the first stream, answers the next |
-/// | `goaway` | answers, and takes no further stream on that connection |
+/// | `goaway` | answers, and accepts no further stream on that connection |
 /// | `large` | 16 MiB |
-/// | `both` | 16 MiB, while it takes the body |
+/// | `both` | sends 16 MiB while it reads the body |
 /// | `tick` | ten pieces, 20 ms apart |
 /// | anything else | `hello` |
 ///
-/// Everything that is asked by `application/grpc` ends with `grpc-status: 0`;
-/// `refuse-call`, with 3.
+/// Responses to `application/grpc` end with `grpc-status: 0`, and for `refuse-call` with 3.
 #[derive(Debug)]
 pub struct UpstreamHttp2 {
     /// Where it listens.
@@ -56,8 +54,8 @@ struct Seen {
 }
 
 impl UpstreamHttp2 {
-    /// Starts it on a free port; it ends with the test. `streams`: how many a
-    /// connection may have at once.
+    /// Starts it on a free port; it ends with the test. `streams` is the number of concurrent
+    /// streams for each connection.
     ///
     /// # Panics
     /// If there is no free port.
@@ -84,25 +82,25 @@ impl UpstreamHttp2 {
         Self { address, seen }
     }
 
-    /// Connections it has had.
+    /// The number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
-    /// Requests it has had.
+    /// The number of requests so far.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.seen.streams.load(Ordering::SeqCst)
     }
 
-    /// Streams that were reset from the other side.
+    /// The number of streams that the other side has reset.
     #[must_use]
     pub fn cancelled(&self) -> usize {
         self.seen.cancelled.load(Ordering::SeqCst)
     }
 
-    /// Streams that are open now.
+    /// The number of open streams.
     #[must_use]
     pub fn active(&self) -> usize {
         self.seen.active.load(Ordering::SeqCst)
@@ -240,7 +238,7 @@ async fn tick(stream: &mut SendStream<Bytes>) -> Result<(), ()> {
     Ok(())
 }
 
-/// Sends a piece as the window allows.
+/// Sends a piece, as fast as the window allows.
 async fn send(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), ()> {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());

@@ -1,5 +1,4 @@
-//! The access log as a user has it: written by a real `serve`, rotated, and
-//! nobody waits for it.
+//! The access log of a real `serve`: what is written, rotation, and that no request waits for it.
 
 use std::{
     fs,
@@ -38,7 +37,7 @@ fn of_month(time: &str) -> f64 {
     number(8, 10) * 86_400.0 + number(11, 13) * 3600.0 + number(14, 16) * 60.0 + number(17, 26)
 }
 
-/// One replica that takes one request at once.
+/// One replica with a concurrency of 1.
 fn single(upstream: &Upstream) -> String {
     let manifest = upstream.manifest(&["m"]);
     manifest.replacen("spec: {", "spec: { concurrency: 1,", 1)
@@ -180,7 +179,7 @@ fn lines_so_far(path: &Path) -> String {
 }
 
 #[test]
-fn full_disk_is_said_once_counted_and_stops_nothing() {
+fn a_full_disk_is_logged_once_counted_and_stops_nothing() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(
         &upstream.manifest(&["m"]),

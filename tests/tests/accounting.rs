@@ -1,4 +1,4 @@
-//! Every request is counted in once and out once, whatever ends it.
+//! Every request is counted in once and out once, however it ends.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use tailback_tests::{
     upstream::{Upstream, never_ready_manifest, static_manifest},
 };
 
-/// What a caller does, and what it should see: a status, or nothing if it leaves.
+/// What a caller does, and the status that it should get; none if it disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -56,7 +56,7 @@ const KINDS: [Kind; 15] = [
 ];
 
 impl Kind {
-    /// The model it asks, and how the upstream is told to behave.
+    /// The requested model, and the behaviour of the upstream.
     fn target(self) -> (&'static str, &'static str) {
         match self {
             Plain | GoneBeforeBody | GoneInBody => ("m", "ok"),
@@ -87,7 +87,7 @@ impl Kind {
         }
     }
 
-    /// Sends the request and sees what should be seen.
+    /// Sends the request and checks the result.
     fn run(self, proxy: SocketAddr) {
         let (model, manner) = self.target();
         let path = format!("/v2/models/{model}/infer/{manner}");
@@ -112,7 +112,7 @@ impl Kind {
             }
             Half | Stalled => {
                 client.send(post).unwrap();
-                // The replica may have broken off before the head went out.
+                // The replica may have closed the connection before the head was sent.
                 if let Ok(head) = client.receive_head() {
                     assert_eq!(head.status, 200);
                 }
@@ -201,8 +201,8 @@ fn thousand_requests_with_aborts_leave_nothing_in_flight() {
         assert_eq!(state["held"], 0, "{model}");
         let lag = proxy.metric(&format!("tailback_model_lag{{model=\"{model}\"}}"));
         assert_eq!(lag, 0.0);
-        // Who has left by the time the head is read never arrives; everyone
-        // else does, and ends as expected.
+        // A caller that has disconnected before its head is read never arrives. All others
+        // arrive, and end as expected.
         let gone = count(&|k| k.target().0 == model && k.outcome() == "caller_gone");
         let arrived = state["arrived"].as_u64().unwrap();
         assert!(
@@ -227,7 +227,7 @@ fn thousand_requests_with_aborts_leave_nothing_in_flight() {
 }
 
 #[test]
-fn full_queue_and_slow_caller_are_told_so() {
+fn a_full_queue_and_a_slow_caller_get_an_error() {
     let upstream = Upstream::start();
     let manifests = format!(
         "{}---\n{}",
@@ -253,7 +253,7 @@ fn full_queue_and_slow_caller_are_told_so() {
         (429, Some("1"))
     );
     assert!(refused.text().contains("\"error\""), "{}", refused.text());
-    // Who leaves makes room.
+    // A caller that disconnects makes room.
     drop(held.pop());
     eventually("one held request", || proxy.model("never")["held"] == 1);
 
@@ -275,7 +275,7 @@ fn answer_counts_until_its_last_byte_is_out() {
         .send(request("GET", "/v2/models/m/large", &[], b""))
         .unwrap();
     assert_eq!(client.receive_head().unwrap().status, 200);
-    // The caller does not read on: the answer fills the buffers and waits.
+    // The caller stops reading: the response fills the buffers and waits.
     for _ in 0..20 {
         assert_eq!(proxy.model("m")["inFlight"], 1);
     }

@@ -1,4 +1,4 @@
-//! What is to be seen of a running proxy, and what the command line says.
+//! The admin address of a running proxy, and output of the command line.
 
 use std::{
     collections::BTreeMap,
@@ -157,7 +157,7 @@ fn nothing_of_the_admin_pages_is_on_the_data_port_and_none_changes_anything() {
 }
 
 #[test]
-fn other_paths_and_unknown_actions_are_told_what_there_is() {
+fn unknown_paths_and_actions_get_an_error_that_lists_the_known_ones() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
     for (method, path) in [
@@ -214,7 +214,7 @@ fn readiness_ends_when_draining_begins() {
     assert_eq!(ready().unwrap(), 200);
     proxy.signal(Signal::SIGTERM);
     eventually("not ready", || ready().is_ok_and(|status| status == 503));
-    // Asked again, it does not wait for what is inside.
+    // At a second signal, it does not wait for requests in flight.
     proxy.signal(Signal::SIGTERM);
     assert_eq!(proxy.wait().code(), Some(0), "{}", proxy.log());
 }
@@ -373,7 +373,7 @@ fn help_says_how_to_begin() {
 }
 
 #[test]
-fn ledgers_are_told_as_their_counts_change() {
+fn ledgers_are_published_as_their_counts_change() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
     let mut stream = TcpStream::connect(proxy.admin).unwrap();

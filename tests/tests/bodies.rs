@@ -1,4 +1,4 @@
-//! The model's name in any body: wherever it stands, and however the body is encoded.
+//! The model's name in a body: at any position, and in any encoding.
 
 use std::{
     io::Write,
@@ -164,7 +164,7 @@ fn encoded_bodies_that_cannot_be_looked_into_are_refused_with_the_reason() {
         assert_eq!(answer.header("accept-encoding"), known);
     }
     assert_eq!(proxy.model("m")["arrived"], 0);
-    // Who is named by the header is not looked into.
+    // With the header, the body is not read for the model.
     let headers = [("content-encoding", "compress"), ("seldon-model", "m")];
     assert_eq!(post(&proxy, &headers, b"any").text(), "any");
     settled(&proxy);
@@ -202,7 +202,7 @@ fn bomb_is_refused_soon_and_without_much_memory() {
 }
 
 #[test]
-fn request_that_does_not_fit_into_memory_is_told_what_to_do() {
+fn a_request_that_does_not_fit_into_memory_gets_an_error_that_says_what_to_do() {
     let proxy = Tailback::start(
         &never_ready_manifest("m", ""),
         &[("TAILBACK_HOLD_MAX_BYTES", "300000")],
@@ -249,7 +249,7 @@ fn name_sent_upstream_is_put_into_encoded_bodies_which_go_on_decoded() {
             }
         }
     }
-    // What hides a name is refused, whoever names the model.
+    // An encoding that hides the name is refused, even with the header.
     for (coding, body) in [("compress", &b"any"[..]), ("gzip", b"any")] {
         let headers = [("content-encoding", coding), ("seldon-model", "m")];
         let answer = post(&proxy, &headers, body);

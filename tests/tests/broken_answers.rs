@@ -1,4 +1,5 @@
-//! Answers that their replica breaks off: what came before reaches the caller, and then the break.
+//! Responses that a replica breaks off: the caller gets what came before, and then sees the
+//! break.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},

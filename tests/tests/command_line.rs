@@ -1,4 +1,4 @@
-//! The command line: options beside variables, and what `tailback` says of itself.
+//! The command line: options that override variables, and the output of `tailback`.
 
 use std::{
     io::{BufRead, BufReader},

@@ -1,5 +1,4 @@
-//! HTTP/1.1 connections on either side of which somebody is slow, leaves, breaks
-//! off or answers early.
+//! HTTP/1.1 connections with callers or replicas that are slow, disconnect, or answer early.
 
 use std::io::{Read, Write};
 

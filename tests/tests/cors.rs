@@ -1,4 +1,4 @@
-//! CORS: which pages of other origins may call, and what their browsers are told.
+//! CORS: which pages of other origins may call, and the response headers for their browsers.
 
 use tailback_tests::{
     eventually,
@@ -72,7 +72,7 @@ fn pages_of_the_origins_that_are_set_may_call_and_others_may_not() {
         assert_eq!(origin, Some(PAGE.1), "{path}");
         assert_eq!(answer.header("vary"), Some("origin"), "{path}");
     }
-    // Pages of others are told nothing, so that their browsers keep the answer from them.
+    // Pages of other origins get no CORS headers, so that browsers hide the response from them.
     for origin in [
         "https://evil.example",
         "null",

@@ -1,4 +1,4 @@
-//! What `deploy/` says of Tailback, held against the binary and against the tools that will read it.
+//! Checks the files in `deploy/` against the binary and against the tools that read them.
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, thread};
 

@@ -1,5 +1,5 @@
-//! What goes wrong in operation: replicas that die or never come, addresses that
-//! are taken, manifests that break, and the proxy's own end.
+//! Faults in operation: replicas that die or never start, addresses in use, broken manifests, and
+//! the end of the proxy.
 
 use std::{net::TcpListener, process::Stdio, sync::atomic::AtomicU32};
 
@@ -91,7 +91,7 @@ fn killed_replica_is_replaced_and_costs_no_more_than_it_had() {
 }
 
 #[test]
-fn server_that_never_gets_ready_is_said_to_be_so() {
+fn a_server_that_never_becomes_ready_is_reported() {
     let model = unique();
     let proxy = Tailback::start(
         &manifests(
@@ -141,7 +141,7 @@ fn server_that_ends_at_once_is_tried_again_ever_more_slowly() {
         .filter_map(|rest| rest.split_whitespace().next()?.parse().ok())
         .collect();
     assert!(waits[2] > waits[0] * 1.5, "{waits:?}");
-    // It can still be asked, and stopped.
+    // It still answers, and can be stopped.
     let mut client = Client::connect(proxy.address).unwrap();
     let answer = client
         .call("POST", &format!("/v2/models/{model}/infer"), &[], BODY)
@@ -347,7 +347,7 @@ fn a_model_that_comes_back_is_not_taken_for_what_it_was() {
 }
 
 #[test]
-fn more_concurrency_serves_those_who_wait_at_once() {
+fn more_concurrency_serves_held_requests_at_once() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&static_with_concurrency(&upstream, "m", 1), &[]);
     let mut busy = Client::connect(proxy.address).unwrap();

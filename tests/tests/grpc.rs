@@ -1,4 +1,4 @@
-//! gRPC: the Open Inference Protocol by its own client, and what can go wrong.
+//! gRPC: the Open Inference Protocol with its own client, and errors.
 
 use std::{env, process::Command};
 
@@ -269,7 +269,7 @@ async fn streams_past_their_deadline_end_with_a_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_without_http2_are_told_apart() {
+async fn servers_without_http2_are_recognised() {
     let old = tailback_tests::upstream::Upstream::start();
     let endpoint = format!("'http://{}'", old.address);
     let manifest = static_server(&endpoint, "");

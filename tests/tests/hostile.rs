@@ -1,5 +1,4 @@
-//! Callers on HTTP/1.1 that are not what they should be: what is refused, and what
-//! reaches no replica.
+//! Hostile HTTP/1.1 requests: what is refused and reaches no replica.
 
 use std::net::Shutdown;
 
@@ -172,7 +171,7 @@ fn header_block_that_does_not_arrive_ends_the_connection() {
 }
 
 #[test]
-fn connections_over_the_limit_are_told_so() {
+fn connections_over_the_limit_get_a_refusal() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(
         &upstream.manifest(&["m"]),

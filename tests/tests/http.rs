@@ -1,5 +1,4 @@
-//! HTTP/1.1 on both sides, byte by byte: what goes through, and what changes on
-//! the way.
+//! HTTP/1.1 on both sides, byte by byte: what is forwarded, and what is changed.
 
 use tailback_tests::{
     eventually,
@@ -140,7 +139,7 @@ fn body_that_waits_for_100_continue_is_asked_for_once_a_replica_takes_it() {
     assert_eq!(client.receive_head().unwrap().status, 100);
     client.send("hello").unwrap();
     assert_eq!(client.receive().unwrap().text(), "hello");
-    // Refused before the body: it is never asked for.
+    // Refused before the body, so that 100 is never sent.
     client
         .send(
             "POST /v2/models/unknown/infer HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\

@@ -1,5 +1,5 @@
-//! An API server that says no, is away, forgets or was never there: what is served
-//! goes on, what is wrong is said, and scaling resumes.
+//! An API server that refuses, is away, compacts its history, or does not exist: requests go on,
+//! the error is reported, and scaling resumes.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use tailback_tests::{
     process::tailback,
 };
 
-// === when the API server says no ===
+// === refusals ===
 
 #[test]
 fn conflicts_and_a_busy_server_are_waited_out() {
@@ -138,7 +138,7 @@ fn an_invalid_count_is_refused_with_the_servers_words() {
 }
 
 #[test]
-fn what_is_missing_is_said_and_followed_once_it_is_there() {
+fn a_missing_workload_is_reported_and_followed_once_it_exists() {
     let cluster = Cluster::start(1, "0");
     let deployment = cluster
         .double
@@ -167,7 +167,7 @@ fn what_is_missing_is_said_and_followed_once_it_is_there() {
     assert_eq!(infer(proxy.address), 200);
 }
 
-// === when the API server is away ===
+// === outages ===
 
 #[test]
 fn traffic_flows_on_through_an_outage_and_scaling_resumes() {

@@ -1,4 +1,4 @@
-//! Other workloads than Deployments, and models that the cluster describes.
+//! Workloads other than Deployments, and models that are discovered in the cluster.
 
 use std::{sync::atomic::AtomicU32, thread, time::Duration};
 

@@ -123,7 +123,7 @@ fn a_thousand_workloads_are_followed_by_a_watch_a_kind_and_scaled_each() {
     println!("{connections} connections at most");
     drop(held);
 
-    // What is changed by hand, or goes, is heard of by its own model alone.
+    // A change or deletion by hand affects only its own model.
     let patch = json!({ "spec": { "replicas": 2 } });
     cluster
         .double

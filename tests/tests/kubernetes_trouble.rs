@@ -1,5 +1,5 @@
-//! What goes wrong between a proxy and its cluster is said once, by what it means,
-//! and is over as soon as it can be.
+//! Trouble between a proxy and its cluster: it is logged once, with what it means, and ends as
+//! soon as possible.
 
 use std::{
     thread,
@@ -38,7 +38,7 @@ fn send(proxy: &Tailback, count: usize) -> Vec<Client> {
 // === outages ===
 
 #[test]
-fn an_outage_is_said_once_when_it_begins_and_once_when_it_is_over() {
+fn an_outage_is_logged_once_when_it_begins_and_once_when_it_ends() {
     let cluster = Cluster::start(1, "0");
     let proxy = cluster.serve(&manifests("minReplicas: 0"));
     eventually("the pod", || proxy.ready("m") == 1);
@@ -124,7 +124,7 @@ fn a_count_that_is_refused_is_a_failure_and_what_is_desired_is_what_the_cluster_
 }
 
 #[test]
-fn a_permission_that_is_missing_for_a_moment_is_not_said() {
+fn a_permission_that_is_missing_for_a_moment_is_not_logged() {
     let cluster = Cluster::start(0, "0");
     cluster.double.faults().forbid("*", "*");
     let proxy = cluster.serve_with(

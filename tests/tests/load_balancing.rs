@@ -1,4 +1,4 @@
-//! Which replicas requests go to.
+//! Load balancing: which replicas get the requests.
 
 use tailback_tests::{
     eventually,

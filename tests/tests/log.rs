@@ -1,4 +1,4 @@
-//! The log, and readers of it that do not read.
+//! The log, and log readers that do not read.
 
 use std::{
     fs::OpenOptions,

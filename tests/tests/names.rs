@@ -137,7 +137,7 @@ fn names_that_nobody_has_are_refused_in_the_callers_form_and_not_counted() {
 }
 
 #[test]
-fn an_alias_is_the_same_model_and_the_replica_is_told_the_models_own_name() {
+fn an_alias_is_the_same_model_and_replicas_get_the_models_own_name() {
     let upstream = Upstream::start();
     let models = [
         (QWEN, ", aliases: [qwen2.5, gpt-4o, team/q]"),

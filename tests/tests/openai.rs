@@ -78,7 +78,7 @@ fn bodies_go_on_as_they_came_and_are_counted_once() {
     assert_eq!(client.receive().unwrap().body, body);
     eventually("the end of all", || in_flight(&proxy, "m") == 0);
     assert_eq!(proxy.model("m")["arrived"], 3);
-    // Who leaves before it has said for which model never arrives.
+    // A caller that disconnects before it has named a model never arrives.
     let mut gone = Client::connect(proxy.address).unwrap();
     gone.send("POST /v1/x HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n{\"a\":")
         .unwrap();
@@ -90,7 +90,7 @@ fn bodies_go_on_as_they_came_and_are_counted_once() {
 }
 
 #[test]
-fn slow_body_is_told_so_before_it_has_a_model() {
+fn a_slow_body_gets_an_error_before_its_model_is_known() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(
         &upstream.manifest(&["m"]),
@@ -188,7 +188,7 @@ fn bodies_of_held_requests_have_so_much_room_and_no_more() {
     );
     let error: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
     assert_eq!(error["error"]["code"], "rate_limit_exceeded");
-    // Who has no body in memory is held all the same.
+    // A request without a body in memory is held too.
     let mut small = Client::connect(proxy.address).unwrap();
     small
         .send(request("GET", "/any", &[("seldon-model", "m")], b""))
@@ -226,7 +226,7 @@ fn bodies_that_are_looked_into_have_room_before_their_model_is_known() {
         refused.is_some()
     });
     assert!(callers.len() <= 3, "{} had room", callers.len());
-    // Who had room is not cut short.
+    // A request that had room is not cut off.
     let mut other = callers.swap_remove(usize::from(refused == Some(0)));
     other.stream().set_read_timeout(Some(PATIENCE)).unwrap();
     let rest = format!("{:<1$}", "\"model\": \"m\"}", 100_100 - body.len());

@@ -1,5 +1,4 @@
-//! Real clients that others wrote. `make test` installs them into a virtual
-//! environment first.
+//! Real third-party clients. `make test` installs them into a virtual environment.
 
 use tailback_tests::{
     eventually,

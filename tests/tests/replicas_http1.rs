@@ -1,4 +1,4 @@
-//! What replicas on HTTP/1.1 get, and what becomes of their answers.
+//! Requests to replicas on HTTP/1.1, and how their responses are forwarded.
 
 use tailback_tests::{
     eventually,
@@ -82,7 +82,7 @@ fn a_request_of_http_1_0_without_a_host_becomes_a_valid_one_of_http_1_1() {
 }
 
 #[test]
-fn replicas_are_told_the_host_that_their_server_says() {
+fn replicas_get_the_host_header_that_their_server_sets() {
     let upstream = Upstream::start();
     let own = upstream.address.to_string();
     for (setting, expected) in [

@@ -127,8 +127,8 @@ fn crossing_the_threshold_is_answered_within_milliseconds() {
     }
     let all = bucket("+Inf");
     assert!(all >= 10.0, "{all}");
-    // The bound is 5 ms at the 99th percentile on a machine that is not busy
-    // with other tests; one of these ten may have waited for a core.
+    // The bound is 5 ms at the 99th percentile on an idle machine; one of these ten may have
+    // waited for a core.
     assert!(
         bucket("0.005") >= all - 1.0,
         "{} of {all} within 5 ms",

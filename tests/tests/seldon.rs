@@ -100,7 +100,7 @@ async fn a_trigger_that_is_lost_is_sent_again_and_another_version_is_taken_note_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_scheduler_would_not_do_is_said_with_what_to_change() {
+async fn a_count_that_the_scheduler_would_ignore_is_refused_with_what_to_change() {
     let mesh = Upstream::start();
     for (change, part) in [
         (

@@ -1,5 +1,4 @@
-//! `tailback simulate` as a newcomer uses it: on files, on standard input, and
-//! with what they get wrong.
+//! `tailback simulate` as a new user runs it: with files, with standard input, and with mistakes.
 
 use std::{
     fs,

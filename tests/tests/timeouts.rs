@@ -1,4 +1,4 @@
-//! How long each wait may last: which limit ends what, and what none ends.
+//! Time limits: which limit ends which wait, and which waits have none.
 
 use std::time::{Duration, Instant};
 
@@ -216,12 +216,12 @@ fn a_start_that_somebody_waited_for_is_not_cut_off_and_tells_when_to_come_back()
         (503, Some("1"))
     );
     eventually("its end", || in_flight(&proxy) == 0);
-    // Nobody waits any more, and it has been unused for longer than it may be.
+    // No request waits, and the model has been unused for longer than the inactive time.
     eventually("the replica that was waited for", || {
         proxy.log().contains("ready replica=m-0")
     });
     assert!(begun.elapsed() >= Duration::from_secs(2));
-    // Then it goes, as it is unused, and the next caller hears what the start takes.
+    // Then the unused replica stops, and the next caller's error says how long a start takes.
     eventually("none to be left", || {
         let replicas = proxy.model("m")["replicas"].clone();
         replicas["desired"] == 0 && replicas["readyCount"] == 0

@@ -1,5 +1,4 @@
-//! Upgraded connections: WebSocket by its own client and server, and what is
-//! not passed on.
+//! Upgraded connections: WebSocket with a real client and server, and what is not forwarded.
 
 use nix::sys::signal::Signal;
 use tailback_tests::{
@@ -89,7 +88,7 @@ fn upgrade_to_http2_and_unasked_ones_are_not_passed_on() {
     assert!(!heads[0].contains("upgrade") && !heads[0].contains("http2-settings"));
     assert!(heads[1].contains("upgrade: websocket\r\n"), "{}", heads[1]);
     assert!(!heads[2].contains("upgrade"));
-    // A replica that says 101 to nobody's wish.
+    // A replica that answers 101 without an Upgrade request.
     let answer = call(proxy.address, "GET", "/v2/models/m/switch", b"").unwrap();
     assert_eq!(answer.status, 502, "{}", answer.text());
     eventually("the end of all", || in_flight(&proxy) == 0);

@@ -1,4 +1,4 @@
-//! Replicas that an HTTP API runs: what it is asked, and what its answers lead to.
+//! Replicas that an HTTP API runs: the requests to it, and the effect of its responses.
 
 use std::{
     io::{BufRead, BufReader},
@@ -151,7 +151,7 @@ fn what_the_api_says_is_taken_over_and_its_addresses_keep_their_requests() {
         "we asked for none"
     );
 
-    // A look that fails changes nothing, and says why.
+    // A failed poll changes nothing, and its reason is shown.
     api.set_state("gone");
     eventually("the reason", || {
         let failure = proxy.model("m")["replicas"]["failure"].to_string();
@@ -214,7 +214,7 @@ fn a_request_that_fails_is_sent_again_and_one_that_is_refused_is_not() {
     assert!(proxy.model("m")["replicas"]["startUpSeconds"].is_number());
     assert!(!proxy.log().contains("s3cret") && !said.contains("s3cret"));
 
-    // Refused is refused: to repeat it does not help.
+    // A refused request is not retried soon.
     let count = api.requests("PUT").len();
     api.prepare(
         "PUT",
@@ -311,7 +311,7 @@ fn the_example_scales_from_zero_and_back() {
     eventually("none again", || proxy.ready("tfsimple") == 0);
 }
 
-/// A program that is told to stop, and waited for, when it is dropped.
+/// A program. Dropping it stops it and waits for its end.
 struct Stopped(Child);
 
 impl Drop for Stopped {

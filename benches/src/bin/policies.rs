@@ -1,20 +1,20 @@
-//! Scaling policies on many traces: is any of the field's rules better than
-//! `lag`, in punctuality and cost at once?
+//! Compares scaling policies on many traces: is another autoscaler's policy better than `lag` in
+//! both punctuality and cost?
 //!
-//! Every shape of demand, and every trace that is given, at start-up times of
-//! 5, 30 and 120 s, concurrency 1, 8 and 64 and each of the rates, under the
-//! conditions of `tailback simulate`: one replica to begin with, a threshold as
-//! high as the concurrency, and requests that should wait no longer than 1 s. A line a case, then the cases in which
-//! a rule has both more requests in time and fewer replica-seconds.
+//! It runs every shape of demand and every given trace at start-up times of 5, 30 and 120 s,
+//! concurrency 1, 8 and 64, and each of the rates. The conditions are those of `tailback
+//! simulate`: one replica at the beginning, a threshold equal to the concurrency, and requests
+//! that should wait at most 1 s. It prints one line for each case, and then the cases in which
+//! another policy has both more requests in time and fewer replica-seconds.
 //!
 //! ```text
 //! policies [--rates 1,10,50] [--functions COUNTS.csv] [--sensitivity | --lag NAME=VALUE,…] [TRACE.csv …]
 //! ```
-//! `--sensitivity` instead prints a table of how `lag` fares with each of its constants
-//! halved and doubled; `--lag` changes some of them.
+//! `--sensitivity` instead prints the results of `lag` with each of its constants halved and
+//! doubled. `--lag` changes constants.
 //!
-//! `COUNTS.csv` is the Azure Functions trace of 2019: a line a function and day,
-//! `func_idx,hash8,day,m1,…,m1440`; its first day is taken, at 0.5 s a request.
+//! `COUNTS.csv` is the Azure Functions trace of 2019, with one line for each function and day:
+//! `func_idx,hash8,day,m1,…,m1440`. The first day is used, with 0.5 s for each request.
 
 use std::{
     env, fmt,
@@ -37,11 +37,12 @@ const SEED: u64 = 1;
 const SLO_WAIT: Duration = Duration::from_secs(1);
 const START_UPS: [u64; 3] = [5, 30, 120];
 const CONCURRENCIES: [u32; 3] = [1, 8, 64];
-/// Copies of a request are spread over this.
+/// The time over which copies of a request are spread.
 const JITTER: Duration = Duration::from_secs(2);
-/// Requests of a case, at most: what is more takes long and says little.
+/// Largest number of requests of a case: more would take long and add little.
 const MOST_REQUESTS: f64 = 2e6;
-/// Differences below these are not counted as better: shares of requests, and of cost.
+/// Smaller differences do not count as better: in the share of requests, and in the share of
+/// cost.
 const NOTICEABLE: (f64, f64) = (5e-4, 5e-3);
 
 const FIELD: [Contender; 6] = [
@@ -105,7 +106,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
     Ok(())
 }
 
-/// A trace under conditions.
+/// A trace and its conditions.
 struct Case {
     name: String,
     trace: Arc<Trace>,
@@ -171,8 +172,8 @@ impl Case {
     }
 }
 
-/// The share of requests that is late whoever scales: with the one replica there
-/// is until what is asked for at the first request is ready, and any number then.
+/// The share of requests that is late with any scaler: one replica until the replicas asked for
+/// at the first request are ready, and any number after that.
 fn late_anyway(trace: &Trace, start_up: u64, concurrency: u32) -> f64 {
     let requests = trace.requests();
     let Some(first) = requests.first() else {
@@ -194,7 +195,7 @@ fn late_anyway(trace: &Trace, start_up: u64, concurrency: u32) -> f64 {
 
 // === the constants of `lag` ===
 
-/// `NAME=VALUE,…`.
+/// Reads `NAME=VALUE,…` and changes these constants.
 fn change(tuning: &mut Tuning, text: &str) -> Result<(), String> {
     for one in text.split(',') {
         let found = one.split_once('=').and_then(|(name, value)| {
@@ -212,7 +213,7 @@ fn change(tuning: &mut Tuning, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Percent late and cost as a multiple of the bound: means over `cases`.
+/// Means over `cases`: percent of late requests, and cost as a multiple of the bound.
 fn fares(cases: &[Case], tuning: &Tuning) -> (f64, f64) {
     let (mut late, mut cost) = (0.0, 0.0);
     for case in cases {
@@ -226,7 +227,7 @@ fn fares(cases: &[Case], tuning: &Tuning) -> (f64, f64) {
     (100.0 * late / count, (cost / count).exp())
 }
 
-/// A table in Markdown.
+/// Prints a table in Markdown.
 fn print_sensitivity(cases: &[Case]) {
     let cell = |(late, cost): (f64, f64)| format!("{late:.2} %, {cost:.2}×");
     let default = cell(fares(cases, &Tuning::default()));
@@ -252,10 +253,10 @@ fn print_sensitivity(cases: &[Case]) {
 #[derive(Default)]
 struct Score {
     cases: usize,
-    /// Case and rule that is better in both.
+    /// Cases with a policy that is better in both.
     worse: Vec<(String, String)>,
-    /// Cases in which it costs no more than Knative, in how many of them at most
-    /// half as many requests are late, and in how many nobody could do that.
+    /// The number of cases in which `lag` costs no more than Knative; in how many of them at most
+    /// half as many requests are late; and in how many no scaler could achieve that.
     no_dearer: usize,
     half_late: usize,
     nobody: usize,

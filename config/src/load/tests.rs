@@ -101,7 +101,7 @@ fn a_seldon_model_may_have_every_field_that_seldon_knows() {
 }
 
 #[test]
-fn the_strongest_who_sets_a_threshold_wins() {
+fn the_strongest_origin_of_a_threshold_wins() {
     let env = Env::from([
         ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "7"),
         ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "8"),
@@ -254,7 +254,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn each_time_limit_comes_from_the_strongest_who_sets_it() {
+fn each_time_limit_comes_from_its_strongest_origin() {
     let env = Env::from([
         ("TAILBACK_FIRST_BYTE_TIMEOUT_SECONDS", "7"),
         ("TAILBACK_STREAM_IDLE_TIMEOUT_SECONDS", "8"),

@@ -31,7 +31,7 @@ fn folder() -> TempDir {
 }
 
 #[test]
-fn a_file_written_in_place_is_told_once() {
+fn a_file_written_in_place_is_reported_once() {
     let folder = folder();
     let file = folder.path().join("a.yaml");
     let (_watch, calls) = watched(&file);
@@ -43,7 +43,7 @@ fn a_file_written_in_place_is_told_once() {
 }
 
 #[test]
-fn a_file_renamed_over_the_old_one_is_told() {
+fn a_file_renamed_over_the_old_one_is_reported() {
     let folder = folder();
     let (file, new) = (
         folder.path().join("a.yaml"),
@@ -80,7 +80,7 @@ fn who_else_writes_in_the_folder_does_not_hold_up_a_change() {
 }
 
 #[test]
-fn files_added_to_and_removed_from_a_folder_are_told() {
+fn files_added_to_and_removed_from_a_folder_are_reported() {
     let folder = folder();
     let (_watch, calls) = watched(folder.path());
     let file = folder.path().join("b.yml");
@@ -91,7 +91,7 @@ fn files_added_to_and_removed_from_a_folder_are_told() {
 }
 
 #[test]
-fn the_swap_of_a_mounted_configmap_is_told() {
+fn the_swap_of_a_mounted_configmap_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for (version, text) in [("..1", "old"), ("..2", "new")] {
@@ -135,7 +135,7 @@ fn a_folder_that_is_made_again_is_watched_again() {
 }
 
 #[test]
-fn what_is_no_manifest_and_what_is_only_read_is_not_told() {
+fn other_files_and_reads_are_not_reported() {
     let folder = folder();
     let (_watch, calls) = watched(folder.path());
     fs::write(folder.path().join("notes.txt"), "x").unwrap();
@@ -144,7 +144,7 @@ fn what_is_no_manifest_and_what_is_only_read_is_not_told() {
 }
 
 #[test]
-fn nothing_is_told_after_the_watch_is_dropped() {
+fn nothing_is_reported_after_the_watch_is_dropped() {
     let folder = folder();
     let (watch, calls) = watched(folder.path());
     drop(watch);

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_told_as_they_come_and_what_breaks_is_asked_again() {
+    async fn updates_are_passed_on_as_they_come_and_lost_connections_are_made_again() {
         let told = told(&[
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\

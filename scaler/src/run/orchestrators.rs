@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_the_same_orchestrator_says_later_is_heard() {
+    async fn only_later_events_of_the_same_orchestrator_are_accepted() {
         let (mut first, mut second) = (None, None);
         let mut sources = Orchestrators {
             processes: Feed::new(|events| StaticEndpoints::new(first.insert(events).clone())),

@@ -173,7 +173,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_not_heard_when_it_happened_is_no_burst() {
+fn counts_that_arrive_late_are_no_burst() {
     let at = |s: u64, arrived, completed| Reading {
         at: Nanos::from_duration(Duration::from_secs(s)),
         arrived,

@@ -118,7 +118,7 @@ fn a_module_may_use_what_it_is_inside_of() {
 }
 
 #[test]
-fn what_a_file_defines_is_told_by_kind_and_line() {
+fn definitions_of_a_file_are_found_with_kind_and_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.rs");
     let text = "pub struct Lane;\nimpl Lane {\n    const fn shun() {}\n}\nmod turns;\n#[cfg(test)]\nmod tests { struct Wire; }\n";

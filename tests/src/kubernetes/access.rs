@@ -1,5 +1,5 @@
-//! Who is asking, and whether they may: bearer tokens, and roles as the real
-//! server's RBAC authoriser reads them.
+//! Authentication by bearer tokens, and authorisation by roles, like the real server's RBAC
+//! authoriser.
 
 use std::{collections::BTreeMap, sync::RwLock};
 
@@ -7,44 +7,44 @@ use serde_json::Value;
 
 use super::{failure::Failure, meta, resource::Resource, store::State};
 
-/// Who asks.
+/// The user of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum User {
-    /// The test itself: may everything, and no fault is for it.
+    /// The test itself: may do everything and never meets a fault.
     Admin,
     /// A user or a service account by its full name.
     Named(String),
-    /// Nobody said.
+    /// A request without a token.
     Anonymous,
 }
 
-/// What is asked.
+/// The action of a request.
 #[derive(Clone, Debug)]
 pub struct Action<'a> {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`,
     /// `deletecollection`.
     pub verb: &'a str,
-    /// Of which kind.
+    /// The kind of object.
     pub resource: &'a Resource,
     /// `scale`, `status` or nothing.
     pub subresource: &'a str,
-    /// Empty for all of them.
+    /// Empty for all namespaces.
     pub namespace: &'a str,
     /// Empty for collections.
     pub name: &'a str,
 }
 
-/// The tokens that are good now, and whose they are.
+/// The valid tokens and their users.
 #[derive(Debug, Default)]
 pub struct Tokens {
     users: RwLock<BTreeMap<String, User>>,
 }
 
 impl Tokens {
-    /// Makes a token for a user.
+    /// Issues a token for a user.
     ///
     /// # Panics
-    /// If another use of the tokens did.
+    /// If another thread has panicked while it used the tokens.
     #[must_use]
     pub fn issue(&self, user: User) -> String {
         let token = format!("double-{}", meta::uid());
@@ -55,21 +55,20 @@ impl Tokens {
         token
     }
 
-    /// Makes a token useless.
+    /// Revokes a token.
     ///
     /// # Panics
-    /// If another use of the tokens did.
+    /// If another thread has panicked while it used the tokens.
     pub fn revoke(&self, token: &str) {
         self.users.write().expect("tokens").remove(token);
     }
 
-    /// Whose token stands in an `Authorization` header.
+    /// The user of the token in an `Authorization` header.
     ///
-    /// # Errors
-    /// 401 if it is nobody's.
+    /// # Errors 401 if the token is not valid.
     ///
     /// # Panics
-    /// If another use of the tokens did.
+    /// If another thread has panicked while it used the tokens.
     pub fn user(&self, authorization: Option<&str>) -> Result<User, Failure> {
         let Some(header) = authorization else {
             return Ok(User::Anonymous);
@@ -131,10 +130,9 @@ impl User {
         }
     }
 
-    /// Whether this user may do that, by the Roles and ClusterRoles bound to it.
+    /// Checks that this user may do `action`, by the Roles and ClusterRoles bound to it.
     ///
-    /// # Errors
-    /// 403 with the real server's words if not.
+    /// # Errors 403 with the real server's message.
     pub fn authorise(&self, state: &State, action: &Action<'_>) -> Result<(), Failure> {
         if *self == Self::Admin || self.is_granted(state, action) {
             Ok(())
@@ -143,7 +141,7 @@ impl User {
         }
     }
 
-    /// The 403 for that.
+    /// The 403 for `action`.
     #[must_use]
     pub fn forbidden(&self, action: &Action<'_>) -> Failure {
         let place = if action.namespace.is_empty() {

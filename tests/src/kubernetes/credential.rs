@@ -1,15 +1,15 @@
-//! What someone needs to ask the server something, in the forms clients take.
+//! Credentials for the server, in the forms that clients read.
 
 use std::{net::SocketAddr, path::Path};
 
 use serde_json::{Value, json};
 
-/// See the [module](self).
+/// The credentials of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Where the server is.
+    /// The server's address.
     pub server: SocketAddr,
-    /// The namespace that is meant where none is said.
+    /// The default namespace.
     pub namespace: String,
     /// The bearer token.
     pub token: String,
@@ -22,8 +22,8 @@ impl Credential {
         self.with_user(&json!({ "token": self.token }))
     }
 
-    /// A kubeconfig that names a file with the token, which may be written anew:
-    /// what a pod has in `/var/run/secrets/kubernetes.io/serviceaccount`.
+    /// A kubeconfig that names a file with the token, which may be replaced, like the token in a
+    /// pod's `/var/run/secrets/kubernetes.io/serviceaccount`.
     #[must_use]
     pub fn kubeconfig_with_token_file(&self, file: &Path) -> String {
         self.with_user(&json!({ "tokenFile": file }))
@@ -49,7 +49,7 @@ impl Credential {
         format!("{config:#}\n")
     }
 
-    /// The same, asking through another address: a relay's.
+    /// The same credentials at another address, such as a relay's.
     #[must_use]
     pub fn through(mut self, relay: SocketAddr) -> Self {
         self.server = relay;

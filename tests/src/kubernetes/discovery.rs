@@ -1,4 +1,4 @@
-//! What the server says it serves: `/version`, `/api`, `/apis` and below.
+//! Discovery of the API: `/version`, `/api`, `/apis` and below.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,10 +9,9 @@ use super::{
     resource::{Resource, Scope, StatusPart},
 };
 
-/// The answer for these parts of a path.
+/// The response for these segments of a path.
 ///
-/// # Errors
-/// 404 for a group or version that is not there.
+/// # Errors 404 for an unknown group or version.
 pub fn answer(path: &[String], resources: &[Arc<Resource>]) -> Result<Value, Failure> {
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     match parts.as_slice() {

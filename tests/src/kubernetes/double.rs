@@ -1,4 +1,4 @@
-//! The server as a test has it in hand.
+//! The server, and a test's methods to control it.
 
 use std::{
     io,
@@ -53,11 +53,9 @@ impl Double {
 
     /// Starts it on this address.
     ///
-    /// # Errors
-    /// If that is not free.
+    /// # Errors If the address is not free.
     ///
-    /// # Panics
-    /// If there can be no thread for it.
+    /// # Panics If no thread can be started.
     pub fn listen(address: SocketAddr) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -92,27 +90,26 @@ impl Double {
         self.address
     }
 
-    /// Its faults.
+    /// The faults that it injects.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
     }
 
-    /// Its objects as such.
+    /// Its objects.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.shared.store
     }
 
-    /// Forgets the past: whoever resumes from it gets 410.
+    /// Compacts the history: clients that resume from an older version get 410.
     pub fn compact(&self) {
         self.shared.store.transact(State::compact);
     }
 
     /// Adds a kind of object, as a custom resource definition does.
     ///
-    /// # Panics
-    /// If another use of the table did.
+    /// # Panics If another thread has panicked while it used the table.
     pub fn register(&self, resource: Resource) {
         self.shared
             .resources
@@ -123,25 +120,23 @@ impl Double {
 
     /// The requests so far, without the admin's.
     ///
-    /// # Panics
-    /// If another use of the journal did.
+    /// # Panics If another thread has panicked while it used the journal.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.journal.lock().expect("journal").clone()
     }
 
-    /// Most connections that were open at once.
+    /// The largest number of connections that were open at once.
     ///
-    /// # Panics
-    /// If another use of the count did.
+    /// # Panics If another thread has panicked while it used the count.
     #[must_use]
     pub fn most_connections(&self) -> usize {
         self.shared.connections.0.lock().expect("connections").1
     }
 
-    /// Starts what else is in a cluster: the controllers of Deployments,
-    /// ReplicaSets, StatefulSets and EndpointSlices, the garbage collector, and
-    /// `kubelet`, which runs the pods.
+    /// Starts the other parts of a cluster: the controllers of Deployments, ReplicaSets,
+    /// StatefulSets and EndpointSlices, the garbage collector, and `kubelet`, which runs the
+    /// pods.
     ///
     /// # Panics
     /// If the server has ended.
@@ -156,16 +151,16 @@ impl Double {
         runtime.spawn(kubelet.run(self.shared.clone(), programs));
     }
 
-    // === who may ask ===
+    // === users ===
 
-    /// The test's own: may everything, and meets no faults.
+    /// The credentials of the test itself, which may do everything and never meets a fault.
     #[must_use]
     pub fn admin(&self) -> Credential {
         self.credential("default", self.admin.clone())
     }
 
-    /// A service account that its Roles and ClusterRoles allow what they do,
-    /// and nothing else; it is made if need be.
+    /// A service account with only the permissions of its Roles and ClusterRoles. Creates it if
+    /// it does not exist.
     #[must_use]
     pub fn service_account(&self, namespace: &str, name: &str) -> Credential {
         let account = json!({
@@ -177,8 +172,7 @@ impl Double {
         self.credential(namespace, self.shared.tokens.issue(user))
     }
 
-    /// A service account `tailback` in `namespace` that may do everything there,
-    /// so that only faults stand in its way.
+    /// A service account `tailback` in `namespace` that may do everything there.
     #[must_use]
     pub fn tailback(&self, namespace: &str) -> Credential {
         let credential = self.service_account(namespace, "tailback");
@@ -192,11 +186,9 @@ impl Double {
         credential
     }
 
-    /// Lets a service account do what these `rules` of a Role say, and nothing
-    /// that they said before.
+    /// Gives a service account a Role with these `rules`, in place of earlier ones.
     ///
-    /// # Panics
-    /// If they are none.
+    /// # Panics If they are not valid rules.
     pub fn grant(&self, namespace: &str, account: &str, rules: &Value) {
         let api = "rbac.authorization.k8s.io/v1";
         let metadata = json!({ "name": account, "namespace": namespace });
@@ -212,7 +204,7 @@ impl Double {
         }
     }
 
-    /// Makes a token useless: it gets 401 from now on.
+    /// Revokes a token: requests with it get 401.
     pub fn revoke(&self, credential: &Credential) {
         self.shared.tokens.revoke(&credential.token);
     }
@@ -225,12 +217,11 @@ impl Double {
         }
     }
 
-    // === objects, as the test's own hand ===
+    // === objects, changed by the test ===
 
-    /// Makes a namespace.
+    /// Creates a namespace, if it does not exist.
     ///
-    /// # Panics
-    /// If that is refused for any other reason than that it is there.
+    /// # Panics If that is refused for another reason.
     pub fn create_namespace(&self, name: &str) {
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
@@ -241,10 +232,10 @@ impl Double {
         }
     }
 
-    /// Creates an object of the kind and in the namespace it says.
+    /// Creates an object, with the kind and namespace in it.
     ///
     /// # Errors
-    /// As a client would be refused.
+    /// The refusal that a client would get.
     ///
     /// # Panics
     /// If no such kind is served.
@@ -255,7 +246,7 @@ impl Double {
     /// Creates an object, or replaces one of its name.
     ///
     /// # Errors
-    /// As a client would be refused.
+    /// The refusal that a client would get.
     ///
     /// # Panics
     /// If no such kind is served.
@@ -291,7 +282,7 @@ impl Double {
     /// Changes an object, its status included, by a merge patch (RFC 7386).
     ///
     /// # Errors
-    /// As a client would be refused.
+    /// The refusal that a client would get.
     pub fn merge(
         &self,
         resource: &str,
@@ -306,7 +297,7 @@ impl Double {
     /// Deletes an object at once.
     ///
     /// # Errors
-    /// As a client would be refused.
+    /// The refusal that a client would get.
     pub fn delete(
         &self,
         resource: &str,

@@ -1,35 +1,34 @@
-//! What the API server answers when it does not do what it was asked: `Status`
-//! objects with the reasons, messages and details of the real one
-//! (apimachinery, `pkg/api/errors/errors.go`).
+//! Error responses of the API server: `Status` objects with the reasons, messages and details of
+//! the real server (apimachinery, `pkg/api/errors/errors.go`).
 
 use serde_json::{Value, json};
 
 use super::resource::Resource;
 
-/// A refusal.
+/// An error response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     /// HTTP status code.
     pub code: u16,
     /// Machine-readable reason.
     pub reason: &'static str,
-    /// For people.
+    /// The message for people.
     pub message: String,
     /// `details` of the Status.
     pub details: Value,
     /// Seconds for the `Retry-After` header.
     pub retry_after: Option<u32>,
-    /// What the body is.
+    /// The form of the body.
     pub form: Form,
 }
 
-/// How a refusal is written.
+/// The form of an error's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A `Status` object in JSON.
     Status,
-    /// Only the message, as text: so answer the parts of the real server that
-    /// stand before its API machinery.
+    /// Only the message, as text, like the parts of the real server in front of its API
+    /// machinery.
     Text,
 }
 

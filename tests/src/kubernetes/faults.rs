@@ -1,6 +1,6 @@
-//! Faults, at the test's word: answers that are refusals, delays, cut
-//! connections, outages, watches gone deaf. They are for everyone but
-//! [`User::Admin`](super::access::User), which is the test itself.
+//! Faults that a test injects: error responses, delays, closed connections, outages, and silent
+//! watches. They affect all users but [`User::Admin`](super::access::User), which is the test
+//! itself.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -8,23 +8,23 @@ use tokio::sync::watch;
 
 use super::{access::Action, failure::Failure};
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// This is the answer.
+    /// The request gets this response.
     Answer(Failure),
     /// 403, as if no role allowed it.
     Forbid,
-    /// The answer comes so much later.
+    /// The response is delayed.
     Delay(Duration),
-    /// What was asked is done, and the connection closed without an answer.
+    /// The request is carried out, and the connection is closed without a response.
     Disconnect,
 }
 
 /// How often a fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// To so many requests.
+    /// For this number of requests.
     Next(u32),
     /// Until [`Faults::clear`].
     Always,
@@ -38,28 +38,28 @@ struct Rule {
     times: Times,
 }
 
-/// Things that happened to all open watches; each watch remembers what it has
-/// seen of them.
+/// Counts of events that affect all open watches. Each watch remembers the counts that it has
+/// handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WatchSignals {
-    /// Times that open watches went deaf.
+    /// How often open watches were silenced.
     pub silence: u32,
-    /// Times that open watches expired.
+    /// How often open watches were expired.
     pub expiry: u32,
-    /// Times that all were sent a bookmark.
+    /// How often bookmarks were sent.
     pub bookmark: u32,
 }
 
 /// Whether the server takes connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It does.
+    /// It accepts connections.
     Up,
-    /// Nobody listens, and no connection is left.
+    /// It accepts none, and all were closed.
     Down,
 }
 
-/// The faults there are now.
+/// The active faults.
 #[derive(Debug)]
 pub struct Faults {
     rules: Mutex<Vec<Rule>>,
@@ -80,11 +80,11 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Lets requests of `verb` on `resource` (`deployments/scale`; `*` for any)
-    /// meet a fault.
+    /// Adds a fault for requests of `verb` on `resource` (such as `deployments/scale`; `*` for
+    /// any).
     ///
     /// # Panics
-    /// If another use of the faults did.
+    /// If another thread has panicked while it used the faults.
     pub fn add(&self, times: Times, verb: &str, resource: &str, fault: Fault) {
         self.rules.lock().expect("faults").push(Rule {
             verb: verb.into(),
@@ -94,31 +94,30 @@ impl Faults {
         });
     }
 
-    /// The next so many requests of `verb` on `resource` are answered so.
+    /// Answers the next `next` requests of `verb` on `resource` with `answer`.
     pub fn answer(&self, next: u32, verb: &str, resource: &str, answer: Failure) {
         self.add(Times::Next(next), verb, resource, Fault::Answer(answer));
     }
 
-    /// From now on nobody may do that.
+    /// Forbids this to all users.
     pub fn forbid(&self, verb: &str, resource: &str) {
         self.add(Times::Always, verb, resource, Fault::Forbid);
     }
 
-    /// From now on that takes so much longer.
+    /// Delays such requests.
     pub fn delay(&self, verb: &str, resource: &str, by: Duration) {
         self.add(Times::Always, verb, resource, Fault::Delay(by));
     }
 
-    /// No request meets a fault any more; an outage is another matter.
+    /// Removes all faults of requests. Does not end an outage.
     ///
     /// # Panics
-    /// If another use of the faults did.
+    /// If another thread has panicked while it used the faults.
     pub fn clear(&self) {
         self.rules.lock().expect("faults").clear();
     }
 
-    /// What happens to this request: all that match, in order, up to the first
-    /// that ends it.
+    /// The faults of this request, in order, up to the first that ends it.
     pub(super) fn take(&self, action: &Action<'_>) -> Vec<Fault> {
         let resource = action.full_resource();
         let is = |pattern: &str, value: &str| pattern == "*" || pattern == value;
@@ -142,18 +141,18 @@ impl Faults {
 
     // === connections ===
 
-    /// Closes all open connections, watches among them; new ones are welcome.
+    /// Closes all open connections, watches included. New ones are accepted.
     pub fn drop_connections(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Nobody listens from now on, and all open connections are closed.
+    /// Begins an outage: closes all connections and accepts none.
     pub fn go_down(&self) {
         self.reach.send_replace(Reach::Down);
         self.drop_connections();
     }
 
-    /// Listens again, on the same port.
+    /// Ends the outage, on the same port.
     pub fn come_back(&self) {
         self.reach.send_replace(Reach::Up);
     }
@@ -168,18 +167,18 @@ impl Faults {
 
     // === watches ===
 
-    /// The watches that are open now stay so, and never send anything again: a
-    /// connection whose other end has gone without a word.
+    /// Silences the open watches: they stay open and send nothing more, like a connection whose
+    /// other end has vanished.
     pub fn silence_watches(&self) {
         self.signals.send_modify(|s| s.silence += 1);
     }
 
-    /// The watches that are open now end with an ERROR event, 410.
+    /// Ends the open watches with an ERROR event of 410.
     pub fn expire_watches(&self) {
         self.signals.send_modify(|s| s.expiry += 1);
     }
 
-    /// The watches that asked for bookmarks get one now.
+    /// Sends a bookmark to all watches that asked for them.
     pub fn send_bookmarks(&self) {
         self.signals.send_modify(|s| s.bookmark += 1);
     }

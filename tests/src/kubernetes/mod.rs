@@ -1,6 +1,5 @@
-//! A Kubernetes API server that is none: the same protocol over objects in
-//! memory, good enough to fail like the real one, and made to fail when a test
-//! says so. No cluster, no images, no TLS.
+//! A double of the Kubernetes API server: the same protocol over objects in memory. It fails like
+//! the real one, and a test can inject faults. It needs no cluster, no images and no TLS.
 //!
 //! ```no_run
 //! use tailback_tests::kubernetes::{Double, failure::Failure};
@@ -11,16 +10,14 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! A request's way: [`server`] reads it, [`routes`] says what it asks for,
-//! [`access`] who asks and whether they may, [`faults`] what goes wrong,
-//! [`operations`] does it by the rules of [`registry`], [`patch`], [`managed`],
-//! [`scale`], [`lists`] and [`watch`] on the [`store`]. [`controllers`] are what
-//! else is in a cluster.
+//! [`server`] reads a request, [`routes`] parses its path, [`access`] authenticates and
+//! authorises it, and [`faults`] may let it fail. [`operations`] carries it out by the rules of
+//! [`registry`], [`patch`], [`managed`], [`scale`], [`lists`] and [`watch`] on the [`store`].
+//! [`controllers`] are the other parts of a cluster.
 //!
-//! Where it differs from the real one: lists are merged whole by every kind of
-//! patch, and owned whole; only the kinds of [`resource`]'s table are there, and
-//! those a test registers; endpoints may be on the loopback interface; it speaks
-//! JSON only, over HTTP/1.1.
+//! Differences from the real server: every kind of patch replaces lists as a whole, and a list
+//! has one owner; it has only the kinds in [`resource`] and those that a test registers;
+//! endpoints may be on the loopback interface; it speaks only JSON over HTTP/1.1.
 
 pub mod access;
 pub mod controllers;
@@ -60,12 +57,12 @@ use self::{
 };
 pub use self::{credential::Credential, double::Double};
 
-/// What all its tasks share.
+/// The state that all its tasks share.
 #[derive(Debug)]
 pub struct Shared {
     /// The objects.
     pub store: Store,
-    /// What goes wrong.
+    /// The injected faults.
     pub faults: Faults,
     tokens: Tokens,
     resources: RwLock<Vec<Arc<Resource>>>,
@@ -74,7 +71,7 @@ pub struct Shared {
     programs: Arc<Programs>,
 }
 
-/// How many connections are open, and most that were at once.
+/// The number of open connections, and the largest number so far.
 #[derive(Clone, Debug, Default)]
 struct Connections(Arc<Mutex<(usize, usize)>>);
 
@@ -100,22 +97,22 @@ impl Drop for Open {
     }
 }
 
-/// A request for objects that was answered, for tests to look at.
+/// A request for objects that was answered, for tests to inspect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
-    /// Whose it was.
+    /// The user.
     pub user: String,
-    /// `patch`.
+    /// The verb, such as `patch`.
     pub verb: &'static str,
-    /// `deployments/scale`.
+    /// The resource, such as `deployments/scale`.
     pub resource: String,
-    /// Empty for all.
+    /// Empty for all namespaces.
     pub namespace: String,
     /// Empty for a collection.
     pub name: String,
-    /// What it sent.
+    /// The body of the request.
     pub body: Value,
-    /// The answer's status code.
+    /// The status code of the response.
     pub code: u16,
 }
 

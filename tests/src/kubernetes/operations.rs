@@ -1,4 +1,4 @@
-//! Each verb on objects, from what came over the wire to what goes back.
+//! Carries out the verbs on objects, from the request's body to the response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use super::{
     watch,
 };
 
-/// A request's body and what its headers say of it.
+/// A request's body, and the header fields about it.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     /// The body.
@@ -32,7 +32,7 @@ pub struct Content {
     pub agent: String,
 }
 
-/// What goes back.
+/// The response.
 #[derive(Debug)]
 pub enum Reply {
     /// An object with this status code.
@@ -41,10 +41,10 @@ pub enum Reply {
     Watch(watch::Request),
 }
 
-/// Does it.
+/// Carries out a request.
 ///
 /// # Errors
-/// As the real server refuses it.
+/// The refusal of the real server.
 pub fn execute(shared: &Shared, target: &Target, content: &Content) -> Result<Reply, Failure> {
     let found = |object: Value| Ok(Reply::Object(200, object));
     match target.verb {
@@ -265,7 +265,7 @@ fn deleted(target: &Target, last: &Value) -> Value {
 // === reading the request ===
 
 impl Target {
-    /// Where its object is.
+    /// The key of its object.
     #[must_use]
     pub fn key(&self) -> Key {
         Key::new(&self.resource.to_string(), &self.namespace, &self.name)
@@ -278,7 +278,7 @@ impl Target {
         }
     }
 
-    /// Which objects it is about.
+    /// The selection of objects that it is about.
     ///
     /// # Errors
     /// 400 if a selector cannot be read.
@@ -293,8 +293,7 @@ impl Target {
 impl Query {
     /// `timeoutSeconds`; without it half an hour, as the real server has it.
     ///
-    /// # Errors
-    /// 400 if it is no number.
+    /// # Errors 400 if it is not a number.
     pub fn timeout(&self) -> Result<Duration, Failure> {
         let seconds = self.number("timeoutSeconds")?.filter(|s| *s > 0);
         Ok(Duration::from_secs(seconds.unwrap_or(1800)))

@@ -1,5 +1,5 @@
-//! What creating, changing and deleting an object mean: identity, optimistic
-//! concurrency, generations, finalizers, grace.
+//! Creates, changes and deletes objects: identity, optimistic concurrency, generations,
+//! finalizers, and grace periods.
 //!
 //! The rules are those of the real server's generic registry (apiserver,
 //! `pkg/registry/rest` and `pkg/registry/generic/registry/store.go`).
@@ -30,24 +30,24 @@ pub enum Part {
 /// Whether a write is kept: the `dryRun` parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It is.
+    /// It is kept.
     Lasting,
-    /// All is done but that.
+    /// Everything is done except keeping it.
     DryRun,
 }
 
-/// Who writes what to what end.
+/// The parameters of a write.
 #[derive(Clone, Debug)]
 pub struct Write<'a> {
     /// The kind of object.
     pub resource: &'a Resource,
-    /// For its field management; none for an apply, which does that itself.
+    /// The writer for field management; `None` for an apply, which manages fields itself.
     pub writer: Option<Writer>,
-    /// Whether it lasts.
+    /// Whether it is kept.
     pub effect: Effect,
 }
 
-/// What a delete says about itself: `DeleteOptions`.
+/// The options of a delete: `DeleteOptions`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Deletion {
     /// `gracePeriodSeconds`.
@@ -59,7 +59,7 @@ pub struct Deletion {
 }
 
 impl Deletion {
-    /// Without grace: as the kubelet says that a pod has ended.
+    /// Without a grace period, as the kubelet removes a pod that has ended.
     #[must_use]
     pub fn now() -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Write<'_> {
     /// Creates an object in a namespace.
     ///
     /// # Errors
-    /// As the real server refuses it.
+    /// The refusal of the real server.
     pub fn create(
         &self,
         state: &mut State,
@@ -206,7 +206,7 @@ impl Write<'_> {
         Ok(self.commit(state, key.clone(), new))
     }
 
-    /// Deletes an object, or marks it so where it has finalizers or grace.
+    /// Deletes an object, or marks it as terminating if it has finalizers or a grace period.
     ///
     /// # Errors
     /// 404 if there is none, 409 if a precondition does not hold.

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::meta;
 
-/// Where an object is: resource (`deployments.apps`), namespace, name. Lists
-/// come in this order.
+/// The key of an object: resource (`deployments.apps`), namespace and name. Lists are sorted by
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// As [`super::resource::Resource`] shows itself.
@@ -53,14 +53,14 @@ pub struct Event {
     pub before: Option<Arc<Value>>,
     /// What it is now, or was at its end, with this write's version.
     pub object: Arc<Value>,
-    /// Whether it is there afterwards.
+    /// Whether the object exists afterwards.
     pub presence: Presence,
 }
 
-/// Whether an object is there.
+/// Whether an object exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is.
+    /// It exists.
     Here,
     /// It has been deleted.
     Gone,
@@ -113,7 +113,7 @@ impl Store {
     /// Does `what` as one transaction, then wakes the watchers.
     ///
     /// # Panics
-    /// If another transaction did.
+    /// If another transaction has panicked.
     pub fn transact<T>(&self, what: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = what(&mut state);
@@ -122,15 +122,15 @@ impl Store {
         result
     }
 
-    /// Looks at it.
+    /// Locks the store for reading.
     ///
     /// # Panics
-    /// If a transaction did.
+    /// If a transaction has panicked.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no transaction panicked")
     }
 
-    /// Told of each write.
+    /// A receiver that is notified of each write.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()

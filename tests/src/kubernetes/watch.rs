@@ -32,7 +32,7 @@ pub struct Request {
     pub resource: Arc<Resource>,
     /// Empty for all.
     pub namespace: String,
-    /// Which of them.
+    /// The selection of objects.
     pub selector: Selector,
     /// Where it begins.
     pub start: Start,
@@ -47,9 +47,9 @@ pub struct Request {
 pub enum Start {
     /// After this version.
     After(u64),
-    /// With what there is, as ADDED events.
+    /// With the existing objects, as ADDED events.
     Present,
-    /// The same, and a bookmark that says where that ends: `sendInitialEvents`.
+    /// As [`Present`](Self::Present), followed by a bookmark at the end: `sendInitialEvents`.
     PresentThenBookmark,
 }
 
@@ -78,7 +78,7 @@ pub struct Watch {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// Not yet caught up for the first time.
+    /// It has not caught up for the first time yet.
     Opening,
     Open,
     Deaf,
@@ -182,7 +182,7 @@ impl Watch {
         self.seen = now;
     }
 
-    /// Takes what has been written since.
+    /// Takes all writes since the last call.
     fn catch_up(&mut self) {
         if !matches!(self.progress, Progress::Opening | Progress::Open) {
             return;

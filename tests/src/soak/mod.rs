@@ -1,6 +1,7 @@
-//! The soak: mixed load on a proxy with process replicas, while replicas crash, children are left
-//! behind, models sleep and wake, manifests change and callers leave. What must hold at the end:
-//! nothing is lost but what a crashed replica had, counts are exact, no process is left, memory is flat.
+//! The soak test: mixed load on a proxy with process replicas, while replicas crash, leave
+//! children behind, are scaled to zero and back, manifests change and callers disconnect. At the
+//! end, only requests of crashed replicas may be lost, counts must be exact, no process may be
+//! left, and memory must be flat.
 
 pub mod replica;
 
@@ -20,29 +21,30 @@ use crate::{
     process::{Tailback, processes_with, program},
 };
 
-/// Never touched: each of its requests must be answered.
+/// A model that is left alone: each of its requests must be answered.
 const STEADY: &str = "steady";
-/// Sleeps as soon as it is unused: each of its requests must be answered, too.
+/// A model that is scaled to zero whenever it is unused: each of its requests must be answered
+/// too.
 const SLEEPY: &str = "sleepy";
-/// Its replicas crash: what they have then may be lost.
+/// A model whose replicas crash: the requests in flight there may be lost.
 const FRAGILE: &str = "fragile";
-/// Requests that a replica of [`FRAGILE`] has at most.
+/// Largest number of requests at a replica of [`FRAGILE`].
 const CONCURRENCY: u64 = 8;
-/// How long everything may take to come to rest at the end.
+/// How long everything may take to settle at the end.
 const REST: Duration = Duration::from_secs(60);
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Requests answered, events streams and tunnels included.
     pub answered: u64,
     /// Requests that a crash may explain.
     pub crashed: u64,
-    /// Replicas told to crash.
+    /// Number of replicas that were made to crash.
     pub crashes: u64,
-    /// Manifests changed.
+    /// Number of changes of the manifests.
     pub reloads: u64,
-    /// Children left behind by replicas.
+    /// Number of children that replicas left behind.
     pub leaks: u64,
     /// Resident memory after the first quarter and at the end, in bytes.
     pub memory: (u64, u64),

@@ -1,5 +1,5 @@
-//! Ways into a cluster: the test's own, and those of the proxies, which are
-//! service accounts with the rights a scenario gives them.
+//! Access to a cluster: the test's own, and the proxies' as service accounts with the permissions
+//! of a scenario.
 
 use std::net::SocketAddr;
 
@@ -127,7 +127,7 @@ pub async fn token(client: &Client, namespace: &str, account: &str) -> String {
     answer.expect("a token").status.expect("a token").token
 }
 
-/// What a proxy is allowed in production, by docs/reference/kubernetes.md.
+/// The permissions of a proxy in production, as in docs/reference/kubernetes.md.
 pub fn all_rules() -> Value {
     let mut rules = rules_without_patch();
     let all = rules.as_array_mut().expect("a list");
@@ -137,7 +137,7 @@ pub fn all_rules() -> Value {
     rules
 }
 
-/// The same, but that nothing can be scaled.
+/// The same without the permission to scale.
 pub fn rules_without_patch() -> Value {
     json!([
         { "apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get"] },

@@ -1,10 +1,9 @@
-//! A cluster for a scenario, whichever it is: the API server double, or with
-//! `TAILBACK_TEST_KUBE=1` the one of the current kubeconfig.
+//! The cluster of a scenario: the API server double, or with `TAILBACK_TEST_KUBE=1` that of the
+//! current kubeconfig.
 //!
-//! Either way the same is done through kube-rs: a namespace of its own, a node
-//! that only says it is one, and on it a Deployment whose pods this process
-//! runs, or pretends to, as their kubelet. No image is ever pulled. All of it
-//! goes when this is dropped.
+//! In both, kube-rs creates a namespace, a fake node, and a Deployment on it, whose pods this
+//! process runs, or pretends to run, as their kubelet. No image is pulled. Dropping the cluster
+//! deletes everything.
 
 use std::{env, net::IpAddr, sync::Arc, time::Duration};
 
@@ -49,13 +48,13 @@ enum Kind {
     Real,
 }
 
-/// See the [module](self).
+/// The cluster of a scenario.
 pub struct Cluster {
     kind: Kind,
     pub(crate) runtime: Runtime,
     pub(crate) client: Client,
     pub(crate) access: Access,
-    /// Where everything is; also the node's name.
+    /// The namespace of all objects, and the node's name.
     pub namespace: String,
     /// The way of proxies to the API server.
     pub relay: Relay,
@@ -209,7 +208,7 @@ impl Cluster {
         spec.and_then(|spec| spec.replicas).unwrap_or(0)
     }
 
-    /// Somebody else, by the name of `manager`, sets it.
+    /// Sets `spec.replicas` as the field manager `manager`.
     pub fn set_replicas(&self, replicas: i32, manager: &str) {
         let params = PatchParams {
             field_manager: Some(manager.into()),

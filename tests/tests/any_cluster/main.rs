@@ -1,5 +1,5 @@
-//! What Tailback has to do in a cluster, whichever it is: the API server double,
-//! or by `make test-kube` the cluster of the current kubeconfig.
+//! Scenarios in any cluster: the API server double, or with `make test-kube` the cluster of the
+//! current kubeconfig.
 
 mod access;
 mod addresses;
@@ -27,8 +27,7 @@ use crate::{
 
 const BODY: &[u8] = include_bytes!("../../../examples/infer.json");
 
-/// A real cluster takes its time, and what was refused is not asked for again at
-/// once.
+/// A real cluster takes time, and refused requests are not retried at once.
 fn eventually(what: &str, condition: impl FnMut() -> bool) {
     eventually_within(Duration::from_secs(120), what, condition);
 }
@@ -95,11 +94,11 @@ fn of_two_proxies_one_scales_for_both_and_the_other_goes_on_when_it_is_killed() 
     if leads(&b) {
         (a, b) = (b, a);
     }
-    // Whom the request reaches does not scale: it wakes the one that does.
+    // The proxy that gets the request does not lead: it wakes the leader.
     assert_eq!(infer(&b), 200);
     let callers = AtomicU32::new(1);
     let load = under_load(b.address, NAME, BODY, &callers, || {
-        // Killed, not stopped: it gives nothing up.
+        // Killed, so that it does not release the Lease.
         drop(a);
         eventually("the other leads", || leads(&b));
         callers.store(24, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use crate::{
     cluster::{Cluster, NAME},
 };
 
-/// Decisions come fast, and scale-down does not wait.
+/// Variables for fast decisions and scale-down without a wait.
 const QUICK: &[(&str, &str)] = &[
     ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "6"),
     ("SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD", "1"),

@@ -1,6 +1,5 @@
-//! The documentation, held against itself and against the built binary: links
-//! lead somewhere, manifests are taken, commands run, and the reference lists
-//! what there is.
+//! Checks the documentation against itself and against the built binary: links work, manifests
+//! are valid, commands run, and the reference is complete.
 //!
 //! How blocks are marked, behind the opening fence:
 //!

@@ -1,5 +1,4 @@
-//! The reference has everything that there is, by the binary's own word where it
-//! gives one.
+//! Checks that the reference is complete, by the binary's own output where possible.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

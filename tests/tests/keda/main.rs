@@ -1,4 +1,4 @@
-//! KEDA's external scaler on the admin port, asked as KEDA asks it.
+//! KEDA's external scaler on the admin port, called as KEDA calls it.
 
 mod client;
 mod size;
@@ -41,7 +41,7 @@ async fn the_metric_is_the_lag_of_the_moment_and_its_target_the_threshold() {
     drop(callers);
     eventually_async("none inside", || proxy.model("m")["inFlight"] == 0).await;
     assert_eq!(keda.value(&of, "").await.unwrap().whole, 0);
-    // In use a moment ago: HPA must not be told that nobody is there.
+    // The model was in use a moment ago: the HPA must not get a metric of 0.
     assert!(keda.is_active(&of).await.unwrap());
 }
 
@@ -124,7 +124,7 @@ spec: { server: sample, minReplicas: 1, maxReplicas: 9, scaling: { dryRun: true,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_trigger_is_said_with_what_to_set() {
+async fn a_refused_trigger_is_reported_with_what_to_set() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m", "n"]), &[]);
     let mut keda = Keda::connect(proxy.admin).await;

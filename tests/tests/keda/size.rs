@@ -65,7 +65,7 @@ async fn one_connection_carries_5000_streams_and_unary_calls_beside_them() {
         .expect("unary calls are answered");
     assert!(answers.iter().all(|answer| *answer == (false, 0)));
 
-    // Only those whose model is used hear of it, wherever they stand in line.
+    // Only the streams of used models get an event.
     let used = |n: usize| n % 50 == 49;
     for (_, name) in names.iter().enumerate().filter(|(n, _)| used(*n)) {
         let infer = format!("/v2/models/{name}/ok");

@@ -1,4 +1,4 @@
-//! Who may do what, and whose tokens are good.
+//! Permissions and tokens.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, api::PatchParams};

@@ -1,4 +1,4 @@
-//! What else is in the cluster: pods and endpoints that follow.
+//! The controllers: pods and endpoints follow Deployments.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Faults at the test's word.
+//! Injected faults.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, api::PatchParams};
@@ -11,7 +11,7 @@ use tailback_tests::kubernetes::{
 use crate::{asked, replicas, sample, status};
 
 #[tokio::test]
-async fn faults_happen_as_often_as_told_and_to_what_they_name() {
+async fn faults_affect_the_requests_that_they_name_as_often_as_set() {
     let (double, client) = sample(1).await;
     let deployments: Api<Deployment> = Api::default_namespaced(client);
     let params = PatchParams::default();

@@ -45,7 +45,7 @@ async fn of_two_that_take_a_lease_one_conflicts() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_as_the_real_one_tells_it() {
+async fn missing_objects_get_the_real_servers_errors() {
     let (_double, client) = sample(0).await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), "nowhere");
     let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("a.b", "v1", "C"));

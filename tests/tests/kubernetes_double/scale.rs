@@ -1,4 +1,4 @@
-//! The scale subresource, and who set replicas.
+//! The scale subresource, and ownership of replicas.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{

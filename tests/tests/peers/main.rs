@@ -1,5 +1,4 @@
-//! Several proxies in front of one workload act as one: real binaries, and an
-//! API server that does as the test says.
+//! Several proxies in front of one workload act as one: real binaries, and the API server double.
 
 mod several;
 
@@ -152,7 +151,7 @@ fn a_leader_that_is_killed_is_followed_within_its_lease() {
     several.proxies[leader].signal(Signal::SIGKILL);
     several.proxies[leader].wait();
     let gone = several.proxies.remove(leader);
-    // Held while nobody leads.
+    // Held while no proxy leads.
     let held = send(&several.proxies[0]);
     eventually("another leader", || several.leaders().len() == 1);
     let took = killed.elapsed();
@@ -228,7 +227,7 @@ fn what_was_left_to_somebody_else_is_left_to_them_by_the_next_leader() {
     several.proxies[leader].wait();
     let gone = several.proxies.remove(leader);
     eventually("another leader", || several.leaders().len() == 1);
-    // It wants more, and knows that it is not to ask.
+    // It recommends more, and does not ask for it.
     assert!(left_alone(&several.proxies[0]));
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(several.cluster.replicas(), 1);
@@ -264,7 +263,7 @@ fn requests_of_a_follower_that_is_killed_count_until_it_is_known_to_be_gone() {
     drop(held);
 }
 
-// === the API server says no, or nothing ===
+// === an API server that refuses or is away ===
 
 #[test]
 fn a_missing_permission_is_named_and_nothing_is_asked_for() {

@@ -1,4 +1,4 @@
-//! Several proxies of one cluster, as a test has them in hand.
+//! Several proxies of one cluster, and a test's methods to control them.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub struct Several {
 }
 
 impl Several {
-    /// So many, that know each other and have a leader.
+    /// Starts this number of proxies, and waits until they know each other and have a leader.
     pub fn start(cluster: Cluster, count: usize, model: &str) -> Self {
         let mut several = Self {
             proxies: Vec::new(),
@@ -59,7 +59,7 @@ impl Several {
         deleted.expect("a slice");
     }
 
-    /// All hear of all, one of them leads, and all know the replicas.
+    /// Waits until all are connected with each other, one leads, and all know the replicas.
     pub fn settle(&self) {
         let others = self.proxies.len() as f64 - 1.0;
         eventually("all to hear of all", || {
@@ -88,13 +88,13 @@ impl Several {
             .expect("another")
     }
 
-    /// What one proxy says that all count.
+    /// A sum over all proxies, as one of them shows it.
     pub fn all(&self, index: usize) -> Value {
         self.proxies[index].model("m")["allProxies"].clone()
     }
 }
 
-/// How many peers a proxy does not hear from.
+/// How many peers a proxy cannot reach.
 pub fn lost(proxy: &Tailback) -> usize {
     let page = proxy.page("/models");
     let peers = page["proxies"]["peers"].as_array().expect("a list");

@@ -1,4 +1,5 @@
-//! How replicas and the proxy finish their requests, and what those get that cannot be finished.
+//! How replicas and the proxy finish requests, and what callers get if a request cannot be
+//! finished.
 
 use std::time::{Duration, Instant};
 

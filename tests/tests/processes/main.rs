@@ -1,5 +1,4 @@
-//! Replicas as processes: what they are given, when they are ready, how they are replaced and
-//! how they go.
+//! Replicas as processes: environment, readiness, replacement, and end.
 
 mod draining;
 mod starting;

@@ -1,4 +1,4 @@
-//! What replicas are given, when they are ready, and how they are replaced.
+//! The start of replicas: environment, readiness, and replacement.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ while True:
 "#;
 
 #[test]
-fn a_server_that_closes_behind_its_answer_gets_ready_and_until_then_it_is_said_what_it_answers() {
+fn a_server_that_closes_after_its_response_becomes_ready_and_until_then_its_response_is_reported() {
     let model = unique();
     let process = python(CLOSES, &format!("- '1.5'\n- {model}\nready: /health"));
     let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
@@ -263,7 +263,7 @@ fn whoever_else_has_a_replicas_port_gets_no_request() {
     eventually("it to be seen", || {
         let log = proxy.log();
         log.contains(&format!(
-            "port {} was taken by sample-server (pid {})",
+            "port {} is taken by sample-server (pid {})",
             port().trim(),
             stranger.id()
         ))

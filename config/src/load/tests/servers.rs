@@ -264,7 +264,7 @@ fn several_proxies_need_replicas_that_all_of_them_reach() {
 }
 
 #[test]
-fn a_server_says_what_its_replicas_are_told_as_the_host() {
+fn a_server_sets_the_host_header_of_its_replicas() {
     use crate::HostHeader;
     for (text, expected) in [
         ("", HostHeader::Pass),

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_not_ready_and_terminating_are_told_apart() {
+    fn ready_not_ready_and_terminating_are_distinguished() {
         use Phase::*;
         for (conditions, expected) in [
             (json!(null), Ready),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_without_a_pod_are_told_apart_by_address() {
+    fn endpoints_without_a_pod_are_distinguished_by_address() {
         let slices = [slice(
             "IPv4",
             json!([{ "addresses": ["10.0.0.1"] }, { "addresses": ["10.0.0.2"] }]),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_there_is_said_with_those_that_are() {
+    fn the_error_for_a_missing_port_lists_the_existing_ones() {
         let slices = [slice("IPv4", json!([endpoint("10.0.0.1", "a", json!({}))]))];
         for (service, expected) in [
             (

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_work_later_is_told_from_what_will_not() {
+    fn failures_that_may_pass_are_distinguished_from_refusals() {
         let busy = |seconds| ScaleError::Busy {
             why: String::new(),
             after: Duration::from_secs(seconds),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn the_error_names_what_is_missing() {
         let found = answer(404, None, "llama").to_string();
         assert_eq!(
             found,

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_workload_says_is_wrong_is_said() {
+    fn a_workloads_own_error_is_reported() {
         let failed = observed(
             json!({ "replicas": 4 }),
             json!({ "conditions": [

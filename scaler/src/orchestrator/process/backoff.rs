@@ -1,19 +1,19 @@
-//! How long to wait before a failed replica is started again.
+//! The pause before a failed replica is started again.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Doubling waits, from a quarter of a second to half a minute, each spread by
-/// up to a quarter so that many sets do not start in step.
+/// Pauses that double from 0.25 s to 30 s, each with a jitter of up to a quarter, so that many
+/// sets do not restart in step.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// A replica has failed: how long to wait now.
+    /// Notes a failure, and returns the pause before the next start.
     pub(super) fn failed(&mut self) -> Duration {
         let wait = FIRST
             .saturating_mul(1 << self.failures.min(10))
@@ -22,7 +22,7 @@ impl Backoff {
         wait.mul_f64(0.75 + 0.5 * fastrand::f64())
     }
 
-    /// A replica has run well.
+    /// Notes that a replica has run well: the next pause is short again.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }

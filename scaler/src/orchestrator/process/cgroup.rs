@@ -1,7 +1,7 @@
-//! Control groups (cgroup v2): one for each replica's command, below the proxy's own,
-//! where the proxy may make them: as root, in a systemd unit with `Delegate=yes`, in a
-//! container whose `/sys/fs/cgroup` is writable. Whoever holds the folder's path can
-//! kill all that is in the group, and nothing leaves it by itself.
+//! Control groups (cgroup v2). Each replica's command gets its own, below the proxy's, if the
+//! proxy may create groups: as root, in a systemd unit with `Delegate=yes`, or in a container
+//! with a writable `/sys/fs/cgroup`. A group can be killed as a whole by its path, and no process
+//! can leave it by itself.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,16 +16,16 @@ use nix::{
     unistd::Pid,
 };
 
-/// What the folders of our groups begin with.
+/// The prefix of our groups' folders.
 const PREFIX: &str = "tailback-replica-";
 
-/// The proxy's own group, in which groups can be made.
+/// The proxy's own group, in which the replicas' groups are created.
 #[derive(Debug, Clone)]
 pub(super) struct Cgroups {
     folder: PathBuf,
 }
 
-/// One replica's group.
+/// The group of one replica.
 #[derive(Debug, Clone)]
 pub(super) struct Cgroup {
     folder: PathBuf,
@@ -34,12 +34,12 @@ pub(super) struct Cgroup {
 // === impl Cgroups ===
 
 impl Cgroups {
-    /// The group of this process, if groups can be made in it.
+    /// The group of this process; `None` if no groups can be created in it.
     pub(super) fn find() -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let folder = own_folder(&own, &mounts)?;
-        // To move a process, this file of the nearest group above both must be writable.
+        // Moving a process needs write access to this file of the common parent group.
         writable(&folder.join("cgroup.procs")).ok()?;
         let groups = Self { folder };
         let probe = groups
@@ -50,14 +50,14 @@ impl Cgroups {
         usable.then_some(groups)
     }
 
-    /// A new group of this name.
+    /// Creates a group named `name`.
     pub(super) fn create(&self, name: &str) -> io::Result<Cgroup> {
         let folder = self.folder.join(format!("{PREFIX}{name}"));
         fs::create_dir(&folder)?;
         Ok(Cgroup { folder })
     }
 
-    /// The groups there are, by name: also those of proxies that have ended.
+    /// All groups by name, including those of proxies that have ended.
     pub(super) fn list(&self) -> Vec<(String, Cgroup)> {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return Vec::new();
@@ -82,14 +82,15 @@ impl Cgroup {
         &self.folder
     }
 
-    /// The file by which a process enters: it writes `0`.
+    /// The file by which a process enters the group: it writes `0`.
     pub(super) fn entrance(&self) -> io::Result<File> {
         writable(&self.folder.join("cgroup.procs"))
     }
 
-    /// Kills all that is in the group and in those below it.
+    /// Kills all processes in the group and in the groups below it.
     pub(super) fn kill(&self) {
-        // Since Linux 5.14; before, one by one, which a pass may not finish.
+        // Exists since Linux 5.14. Without it, processes are killed one by one, which may need
+        // several passes.
         if fs::write(self.folder.join("cgroup.kill"), "1").is_err() {
             let listed = fs::read_to_string(self.folder.join("cgroup.procs"));
             for pid in listed.unwrap_or_default().lines() {
@@ -100,8 +101,8 @@ impl Cgroup {
         }
     }
 
-    /// Removes the group and those that were made in it, all of which must be empty or
-    /// about to be: what was killed is in it until it has ended.
+    /// Removes the group and all groups in it. Waits for killed processes to end, as they stay in
+    /// the group until then.
     pub(super) fn remove(&self) {
         for _ in 0..50 {
             remove_tree(&self.folder);
@@ -117,7 +118,7 @@ fn writable(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).open(file)
 }
 
-/// The files of a group's folder go with it; only folders in it are in the way.
+/// Removes a group's folder. Its files go with it; folders in it must be removed first.
 fn remove_tree(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -127,9 +128,9 @@ fn remove_tree(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
-/// Where the group `own` (`/proc/self/cgroup`) is, by `mounts` (`/proc/self/mountinfo`).
+/// The folder of the group in `own` (`/proc/self/cgroup`), by `mounts` (`/proc/self/mountinfo`).
 fn own_folder(own: &str, mounts: &str) -> Option<PathBuf> {
-    // The one line of version 2 has no controllers and the number 0.
+    // The line of version 2 has the number 0 and no controllers.
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
@@ -138,7 +139,7 @@ fn own_folder(own: &str, mounts: &str) -> Option<PathBuf> {
         }
         let mut fields = before.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        // Of a mount that shows a part of the tree, the part is not in our path again.
+        // If the mount shows only a part of the tree, that part is not in our path.
         let inside = path.strip_prefix(root.trim_end_matches('/'))?;
         Some(Path::new(point).join(inside.trim_start_matches('/')))
     })

@@ -1,4 +1,4 @@
-//! Whose process listens on a port: read from `/proc`, as `ss -ltnp` does.
+//! Finds out which process listens on a port, from `/proc`, as `ss -ltnp` does.
 
 use std::{collections::BTreeSet, fs};
 
@@ -6,14 +6,18 @@ use nix::unistd::Pid;
 
 use super::process_tree;
 
-/// Where a connection to 127.0.0.1 may end, in the form of `/proc/net/tcp` and `tcp6`.
+/// The addresses of sockets that take connections to 127.0.0.1 itself, as in `/proc/net/tcp` and
+/// `tcp6`.
 const EXACT: [&str; 2] = ["0100007F", "0000000000000000FFFF00000100007F"];
 
-/// A listening socket, by its number in the kernel.
+/// The kernel's number of a socket.
 type Inode = u64;
 
-/// Whether the port of 127.0.0.1 is listened on by descendants of `supervisor`, as far as
-/// can be told; else who has it, as a sentence.
+/// Checks that descendants of `supervisor` listen on this port of 127.0.0.1, as far as that can
+/// be seen.
+///
+/// # Errors
+/// A sentence that says which other process has the port.
 pub(super) fn check(port: u16, supervisor: Pid) -> Result<(), String> {
     let listening = listening(port);
     let all = process_tree::all();
@@ -21,7 +25,7 @@ pub(super) fn check(port: u16, supervisor: Pid) -> Result<(), String> {
     for pid in process_tree::descendants(&all, supervisor) {
         match sockets(pid) {
             Some(sockets) => own.extend(sockets),
-            // Not for us to see, as of another user: nothing can be told.
+            // The sockets cannot be seen, as with another user: assume that it is right.
             None => return Ok(()),
         }
     }
@@ -36,19 +40,20 @@ pub(super) fn check(port: u16, supervisor: Pid) -> Result<(), String> {
         |process| format!("{} (pid {})", process.name, process.pid),
     );
     Err(format!(
-        "port {port} was taken by {holder}, which the replica did not start; if the command has another service open \
+        "port {port} is taken by {holder}, which the replica did not start; if the command makes another service open \
          the port, set listener: any"
     ))
 }
 
-/// The sockets that take connections to the port of 127.0.0.1.
+/// The sockets that take connections to this port of 127.0.0.1.
 fn listening(port: u16) -> Vec<Inode> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
         .map(|file| fs::read_to_string(file).unwrap_or_default());
     of_port(&tables.concat(), port)
 }
 
-/// Those of `table` that listen on `port`: at 127.0.0.1, or, if none does, at any address.
+/// The sockets in `table` that listen on `port` at 127.0.0.1, or if there are none, at all
+/// addresses.
 fn of_port(table: &str, port: u16) -> Vec<Inode> {
     let port = format!("{port:04X}");
     let mut exact = Vec::new();
@@ -71,11 +76,11 @@ fn of_port(table: &str, port: u16) -> Vec<Inode> {
     if exact.is_empty() { any } else { exact }
 }
 
-/// The sockets that a process has open; `None` if that cannot be seen.
+/// The open sockets of a process; `None` if they cannot be seen.
 fn sockets(pid: Pid) -> Option<BTreeSet<Inode>> {
     let entries = match fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(entries) => entries,
-        // It has ended.
+        // The process has ended.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(BTreeSet::new()),
         Err(_) => return None,
     };
@@ -120,7 +125,8 @@ mod tests {
         let own = listening(port);
         assert_eq!(own.len(), 1);
         assert!(sockets(Pid::this()).unwrap().contains(&own[0]));
-        // The parent's descendants have it; those of a process without children do not.
+        // A descendant of the parent has the port; no descendant of a process without children
+        // does.
         assert_eq!(check(port, Pid::parent()), Ok(()));
         let mut child = std::process::Command::new("sleep")
             .arg("60")

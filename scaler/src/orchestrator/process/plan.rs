@@ -1,51 +1,51 @@
-//! What a set of processes needs, as a pure function.
+//! Plans which processes of a set to start and stop, as a pure function.
 
 use tailback_config::Strategy;
 
-/// Where an instance stands.
+/// The phase of an instance's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Started, not yet ready.
     Starting,
-    /// Takes traffic.
+    /// Takes requests.
     Ready,
-    /// Finishes what it has and goes, unless it is needed again.
+    /// Takes no new requests and stops after its last one, unless it is needed again.
     Draining,
-    /// Has been asked to end.
+    /// Was asked to stop, which cannot be taken back.
     Ending,
 }
 
-/// One instance, as far as planning is concerned.
+/// What planning needs to know about an instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     pub id: u64,
     pub phase: Phase,
-    /// Whether it runs what the present configuration says.
+    /// Whether it runs the current configuration.
     pub current: bool,
-    /// Whether the data plane can use it.
+    /// Whether the data plane can connect to it.
     pub healthy: bool,
     pub in_flight: u32,
 }
 
-/// What to do.
+/// What to start and stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// How many more there have to be; some may have to wait until others have gone.
+    /// How many instances are missing. Some may have to wait until others have stopped.
     pub missing: u32,
-    /// How many of those can be started now.
+    /// How many of the missing ones to start now.
     pub start: u32,
-    /// Ids: they drain, and go.
+    /// Ids of instances to drain.
     pub drain: Vec<u64>,
-    /// Ids: they drain, and are needed again.
+    /// Ids of draining instances that are needed again.
     pub resume: Vec<u64>,
 }
 
-/// Brings `instances` to `wanted`.
+/// Plans how to get from `instances` to `wanted` of the current configuration.
 ///
-/// Too many: those not ready go first, then the unhealthy, the idle, those with the fewest
-/// requests, and the youngest. Too few: those that still drain are taken back before one is
-/// started. Instances of an older configuration stay until as many new ones are ready, or go
-/// before new ones are started, by `strategy`.
+/// If there are too many, instances that are not ready go first, then unhealthy ones, then those
+/// with the fewest requests, then the youngest. If there are too few, draining ones are taken
+/// back before others are started. By `strategy`, instances of an older configuration stay until
+/// as many new ones are ready, or go before new ones start.
 pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy) -> Plan {
     let wanted = wanted as usize;
     let live = |current| {
@@ -82,7 +82,7 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy) -> Plan 
     }
 }
 
-/// Best to keep first.
+/// Sorts instances so that the best to keep come first.
 fn best_first<'a>(instances: impl Iterator<Item = &'a View>) -> Vec<View> {
     let mut sorted: Vec<_> = instances.copied().collect();
     sorted.sort_by_key(|m| {

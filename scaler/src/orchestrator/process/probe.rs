@@ -1,4 +1,4 @@
-//! Whether a replica is ready: by a request, by a connection, or by its start alone.
+//! Readiness probes: by a request, by a connection, or by the start alone.
 
 use std::time::Duration;
 
@@ -14,19 +14,22 @@ use hyper_util::rt::TokioIo;
 use tailback_config::{HttpProbe, Readiness};
 use tokio::net::TcpStream;
 
-/// One probe may take this long.
+/// Time limit of one probe.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is said of a port on which nobody listens begins so.
+/// The beginning of the message for a port that refuses connections.
 pub(super) const NO_CONNECTION: &str = "cannot connect";
 
-/// Waits between probes of a replica that is not ready yet: short at first,
-/// since the time to notice readiness adds to every cold start.
+/// The pause between probes of a replica that started at `started`. Short at first, because the
+/// time to notice readiness adds to every cold start.
 pub(super) fn pause(started: Duration) -> Duration {
     (started / 20).clamp(Duration::from_millis(10), Duration::from_millis(500))
 }
 
-/// Whether the replica at `authority` is ready now, or why not.
+/// Probes the replica at `authority` once.
+///
+/// # Errors
+/// A sentence that says why it is not ready.
 pub(super) async fn probe(authority: &str, ready: &Readiness) -> Result<(), String> {
     let probe = async {
         match ready {
@@ -37,7 +40,7 @@ pub(super) async fn probe(authority: &str, ready: &Readiness) -> Result<(), Stri
     };
     match tokio::time::timeout(PATIENCE, probe).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no response within {} s", PATIENCE.as_secs())),
     }
 }
 
@@ -55,7 +58,7 @@ async fn get(authority: &str, probe: &HttpProbe) -> Result<(), String> {
     Err(format!("GET {path} answered {status}"))
 }
 
-/// The head of the answer. It counts even if the connection is closed right behind it.
+/// The head of the response. It counts even if the connection is closed right after it.
 async fn answer(authority: &str, probe: &HttpProbe) -> Result<Response<Incoming>, String> {
     let io = connect(authority).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io))
@@ -69,7 +72,7 @@ async fn answer(authority: &str, probe: &HttpProbe) -> Result<Response<Incoming>
     }
     let request = request
         .body(Empty::<Bytes>::new())
-        .map_err(|e| format!("cannot ask for {}: {e}", probe.path))?;
+        .map_err(|e| format!("cannot send GET {}: {e}", probe.path))?;
     let response = sender.send_request(request);
     tokio::pin!(response, connection);
     let ended = tokio::select! {
@@ -77,7 +80,7 @@ async fn answer(authority: &str, probe: &HttpProbe) -> Result<Response<Incoming>
         response = &mut response => return response.map_err(|e| no_answer(probe, &e)),
         ended = &mut connection => ended,
     };
-    // What was read before the end is handed out now, or the reason why nothing was.
+    // Returns what was read before the connection ended, or else the error.
     match (response.await, ended) {
         (Ok(response), _) => Ok(response),
         (Err(_), Err(error)) | (Err(error), Ok(())) => Err(no_answer(probe, &error)),
@@ -85,7 +88,7 @@ async fn answer(authority: &str, probe: &HttpProbe) -> Result<Response<Incoming>
 }
 
 fn no_answer(probe: &HttpProbe, error: &hyper::Error) -> String {
-    format!("GET {} got no answer: {error}", probe.path)
+    format!("GET {} got no response: {error}", probe.path)
 }
 
 fn is_expected(status: StatusCode, codes: &[u16]) -> bool {
@@ -106,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    /// What a probe makes of `answer`, written at once before the connection is closed,
-    /// and what it had asked.
+    /// The result of a probe that gets `answer` and a closed connection, and the request that it
+    /// sent.
     async fn probed(ready: &Readiness, answer: &'static str) -> (Result<(), String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_probe_got_is_said() {
+    async fn the_result_of_a_probe_is_reported() {
         let ready = Readiness::path("/health");
         let loading =
             "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -151,9 +154,17 @@ mod tests {
             Err("GET /health answered 503 Service Unavailable".into())
         );
         let (found, _) = probed(&ready, "").await;
-        assert!(found.unwrap_err().starts_with("GET /health got no answer"));
+        assert!(
+            found
+                .unwrap_err()
+                .starts_with("GET /health got no response")
+        );
         let (found, _) = probed(&ready, "SSH-2.0-x\r\n").await;
-        assert!(found.unwrap_err().starts_with("GET /health got no answer"));
+        assert!(
+            found
+                .unwrap_err()
+                .starts_with("GET /health got no response")
+        );
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = gone.local_addr().unwrap().to_string();
         drop(gone);

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use nix::unistd::{self, Gid, Uid};
 use serde::{Deserialize, Serialize};
 
-/// A user of this host, with all its groups.
+/// A user of this host, with its groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct User {
     name: String,
@@ -16,10 +16,9 @@ pub(super) struct User {
 }
 
 impl User {
-    /// The user of this name or number.
+    /// Finds a user by name or number.
     ///
-    /// # Errors
-    /// A sentence: there is none, or this process may not become it.
+    /// # Errors A sentence: there is no such user, or this process may not switch to it.
     pub(super) fn find(name: &str) -> Result<Self, String> {
         let found = match name.parse() {
             Ok(number) => unistd::User::from_uid(Uid::from_raw(number)),
@@ -28,11 +27,11 @@ impl User {
         let found = found
             .map_err(|error| format!("cannot look up the user {name}: {error}"))?
             .ok_or_else(|| {
-                format!("there is no user {name} on this host; add it, or change user")
+                format!("there is no user {name} on this host; create it, or change user in the manifest")
             })?;
         if !Uid::effective().is_root() && found.uid != Uid::effective() {
             return Err(format!(
-                "cannot run as the user {name}: only root may; start Tailback as root, or remove user"
+                "cannot run as the user {name}: only root may switch users; start Tailback as root, or remove user from the manifest"
             ));
         }
         let groups = CString::new(found.name.clone())
@@ -48,7 +47,7 @@ impl User {
         })
     }
 
-    /// What a session of the user has in its environment.
+    /// The variables of a session of this user: HOME, USER and LOGNAME.
     pub(super) fn environment(&self) -> [(&'static str, String); 3] {
         [
             ("HOME", self.home.clone()),
@@ -57,7 +56,7 @@ impl User {
         ]
     }
 
-    /// Makes this process one of the user's, for good. Makes system calls alone.
+    /// Switches this process to the user, for good. Only makes system calls.
     pub(super) fn become_it(&self, groups: &[Gid]) -> nix::Result<()> {
         if Uid::effective().is_root() {
             unistd::setgroups(groups)?;
@@ -66,7 +65,7 @@ impl User {
         unistd::setuid(Uid::from_raw(self.uid))
     }
 
-    /// For [`become_it`](Self::become_it).
+    /// The user's groups, for [`become_it`](Self::become_it).
     pub(super) fn groups(&self) -> Vec<Gid> {
         self.groups.iter().copied().map(Gid::from_raw).collect()
     }
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_found_by_name_and_number_or_it_is_said_what_is_missing() {
+    fn users_are_found_by_name_and_number_or_the_error_says_what_is_missing() {
         let own = Uid::effective();
         let found = User::find(&own.as_raw().to_string()).unwrap();
         assert_eq!(found.uid, own.as_raw());

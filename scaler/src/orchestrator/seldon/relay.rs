@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_that_differ_here_and_there_are_said() {
+    fn bounds_that_differ_from_seldons_are_refused_with_both() {
         assert_eq!(seen(1).allows(9), Ok(()));
         assert!(
             seen(1)

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_work_later_is_told_from_what_will_not() {
+    fn failures_that_may_pass_are_distinguished_from_refusals() {
         let refused = |status, why: &str| {
             let error = answer(status, Some("5"), "no").unwrap_err();
             assert!(

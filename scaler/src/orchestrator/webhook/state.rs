@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_answer_is_said_with_its_place() {
+    fn an_error_in_a_response_names_its_place() {
         let state = state("desired: /want, endpoints: /at");
         for (body, part) in [
             ("<html>", "not JSON"),

@@ -83,7 +83,7 @@ fn counts(line: &CountsUpdate) -> &Counts {
 
 proptest! {
     #[test]
-    fn whatever_happens_in_flight_is_what_was_said_and_nothing_looks_like_a_burst(
+    fn in_flight_is_always_what_proxies_reported_and_nothing_looks_like_a_burst(
         events in prop::collection::vec((0..3usize, event()), 1..200),
     ) {
         let mut now = Nanos::from_duration(secs(1000));

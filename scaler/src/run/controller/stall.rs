@@ -147,21 +147,22 @@ mod tests {
     }
 
     #[test]
-    fn starts_that_hang_are_said_with_numbers_and_where_to_look() {
+    fn hanging_starts_are_reported_with_numbers_and_where_to_look() {
         let scaled = model(DEPLOYMENT, ", minReplicas: 1");
         assert_eq!(said(&scaled, 2, 149, Some(50)), None);
         assert_eq!(
             said(&scaled, 2, 310, Some(50)).unwrap(),
             "2 replicas have been starting for 310 s without one becoming ready (a start may take 150 s: the last one \
-             took 50 s). They are waited for, and at most one more is asked for in each such time; look at the events \
-             and logs of Deployment models/llm-m and its pods"
+             took 50 s). Tailback keeps waiting for them and asks for at most one more in each such time; look at the \
+             events and logs of Deployment models/llm-m and its pods"
         );
         let fixed = model(DEPLOYMENT, ", replicas: 2");
         assert_eq!(said(&fixed, 1, 599, None), None);
         assert_eq!(
             said(&fixed, 1, 600, None).unwrap(),
-            "1 replica has been starting for 600 s without one becoming ready (a start may take 600 s: none was \
-             measured yet). They are waited for; look at the events and logs of Deployment models/llm-m and its pods"
+            "1 replica has been starting for 600 s without one becoming ready (a start may take 600 s: none has \
+             been measured yet). Tailback keeps waiting for them; look at the events and logs of Deployment models/llm-m \
+             and its pods"
         );
     }
 

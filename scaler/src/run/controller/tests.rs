@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn only_with_dry_run_is_a_decision_said_once() {
+fn with_dry_run_a_decision_is_recorded_once() {
     let mut said = None;
     let mut go = |dry_run, asked, desired| is_news(&mut said, dry_run, asked, desired);
     assert!(go(true, 1, 3), "said");

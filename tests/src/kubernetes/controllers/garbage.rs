@@ -1,5 +1,5 @@
-//! The garbage collector: what nobody owns any more goes (propagation
-//! `Background`, whatever was asked for).
+//! The garbage collector: deletes objects whose owners are gone (always with the propagation
+//! policy `Background`).
 
 use std::collections::HashSet;
 

@@ -1,9 +1,7 @@
-//! What else is in a cluster: the loops that turn Deployments into pods and
-//! Services into EndpointSlices, as kube-controller-manager has them, and a
-//! kubelet.
+//! The controllers of a cluster, which turn Deployments into pods and Services into
+//! EndpointSlices as kube-controller-manager does, and a kubelet.
 //!
-//! Each looks at everything after every change and does what is missing: enough
-//! for the sizes of tests.
+//! Each looks at all objects after every change, which is fast enough for tests.
 
 pub mod deployment;
 pub mod endpoints;
@@ -53,7 +51,7 @@ fn owned(shared: &Shared, resource: &str, owner: &Value) -> Vec<Arc<Value>> {
         .collect()
 }
 
-/// What a controlled object says of its controller.
+/// The reference to its controller in a controlled object.
 fn owner_reference(owner: &Value) -> Value {
     let mut reference = super::lists::reference(owner);
     reference["controller"] = true.into();
@@ -78,8 +76,8 @@ fn pod_of(owner: &Value) -> Value {
     })
 }
 
-/// Writes what is not yet so; a write that was overtaken is done again after the
-/// change that overtook it.
+/// Applies a patch that changes something. A write that conflicts is repeated after the next
+/// change.
 fn merge(shared: &Shared, key: &Key, patch: &Value) {
     let _ = shared.merge("kube-controller-manager", key, patch);
 }

@@ -1,4 +1,4 @@
-//! Pods: which count, which go first, and what a kubelet writes of them.
+//! Pods: which are active, which are deleted first, and the status that a kubelet writes.
 
 use std::{cmp::Ordering, net::IpAddr};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::meta;
 
-/// What sets the order in which a ReplicaSet's pods go.
+/// The annotation that influences which of a ReplicaSet's pods are deleted first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Whether it counts as one of its controller's replicas.
@@ -16,10 +16,10 @@ pub fn is_active(pod: &Value) -> bool {
     !meta::is_terminating(pod) && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
-/// The order in which a ReplicaSet gives its pods up (kubernetes,
-/// `pkg/controller/controller_utils.go`, `ActivePodsWithRanks`): without a node,
-/// pending, not ready, cheap, ready for a short time, restarted, young. The
-/// real one also looks at how many are on a node; there is one here.
+/// The order in which a ReplicaSet deletes its pods (kubernetes,
+/// `pkg/controller/controller_utils.go`, `ActivePodsWithRanks`): without a node, pending, not
+/// ready, cheap, ready for a short time, restarted, young. The real one also considers how many
+/// pods are on a node; here there is one node.
 #[must_use]
 pub fn least_needed_first(a: &Value, b: &Value) -> Ordering {
     let has_node = |pod: &Value| {
@@ -61,9 +61,9 @@ fn ready_since(pod: &Value) -> &str {
 /// Whether a running pod takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It does.
+    /// It takes requests.
     Ready,
-    /// Not now.
+    /// It takes no requests now.
     NotReady,
 }
 

@@ -1,4 +1,4 @@
-//! The programs that pods are, as processes of this machine.
+//! The programs of pods, as processes of this machine.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// The programs that run, by their pod's uid. They are killed when this is
-/// dropped.
+/// The running programs by their pod's uid. Dropping this kills them.
 #[derive(Debug)]
 pub struct Programs(Mutex<Option<HashMap<String, Child>>>);
 
@@ -23,10 +22,10 @@ impl Default for Programs {
 }
 
 impl Programs {
-    /// Ends all of them, and lets none start any more.
+    /// Kills all programs, and prevents further starts.
     ///
     /// # Panics
-    /// If another use of them did.
+    /// If another thread has panicked while it used them.
     pub fn kill_all(&self) {
         let all = self.0.lock().expect("programs").take();
         for (_, mut child) in all.into_iter().flatten() {
@@ -55,7 +54,7 @@ impl Programs {
     /// Whether a pod's program has started and not ended.
     ///
     /// # Panics
-    /// If another use of them did.
+    /// If another thread has panicked while it used them.
     #[must_use]
     pub fn is_running(&self, pod: &str) -> bool {
         let mut programs = self.0.lock().expect("programs");
@@ -66,7 +65,7 @@ impl Programs {
     /// Sends a pod's program a signal, if it runs.
     ///
     /// # Panics
-    /// If another use of them did.
+    /// If another thread has panicked while it used them.
     pub fn signal(&self, pod: &str, signal: Signal) {
         if !self.is_running(pod) {
             return;
@@ -80,7 +79,7 @@ impl Programs {
     /// Kills a pod's program and forgets it.
     ///
     /// # Panics
-    /// If another use of them did.
+    /// If another thread has panicked while it used them.
     pub fn end(&self, pod: &str) {
         let mut programs = self.0.lock().expect("programs");
         if let Some(mut child) = programs.as_mut().and_then(|all| all.remove(pod)) {

@@ -50,7 +50,7 @@ fn see(state: &mut WorkloadState, pods: &[&str], now: Nanos) {
 }
 
 #[test]
-fn nothing_is_told_before_all_is_heard_but_what_is_in_the_way() {
+fn before_both_watches_have_delivered_only_errors_are_reported() {
     let model = model("service: { name: llama }");
     let mut state = state(&model);
     assert!(state.set(&model).is_none());
@@ -73,7 +73,7 @@ fn nothing_is_told_before_all_is_heard_but_what_is_in_the_way() {
 }
 
 #[test]
-fn what_was_known_stays_known_while_nothing_is_heard() {
+fn the_last_known_state_stays_while_a_watch_is_broken() {
     let model = model("service: { name: llama }");
     let mut state = state(&model);
     state.workload_seen(&observed(2, None, "1"), CountAt::Spec, at(0));
