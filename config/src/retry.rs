@@ -5,17 +5,17 @@ use std::fmt;
 /// When, and how often, a request is sent again although a replica may have processed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// What must have come of it. Never empty, none twice.
+    /// The failures after which it is sent again. Never empty, no duplicates.
     pub on: Vec<RetryCause>,
-    /// The methods of such requests; empty: any.
+    /// The methods of requests that may be sent again; empty: all.
     pub methods: Vec<String>,
     /// How often one request is sent again at most. Never 0.
     pub attempts: u32,
-    /// How many requests are.
+    /// The limit for all requests of a model together.
     pub budget: RetryBudget,
 }
 
-/// What must have come of a request for it to be sent again.
+/// A failure after which a request is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryCause {
     /// `reset`: the connection broke before the response's header.
@@ -30,28 +30,28 @@ pub enum RetryCause {
     ServiceUnavailable,
     /// `504`
     GatewayTimeout,
-    /// `unavailable`: gRPC's status, in an answer without a message.
+    /// `unavailable`: this gRPC status, in a response without a message.
     Unavailable,
     /// `resource-exhausted`: likewise.
     ResourceExhausted,
 }
 
-/// How many requests of a model are sent again at most, so that retries do not overload what is
-/// overloaded already.
+/// Limits the retries of a model, so that they do not overload replicas that are overloaded
+/// already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryBudget {
-    /// Of 100 requests; 0 to 100.
+    /// Retries for each 100 requests; 0 to 100.
     pub percent: u32,
-    /// So many a second in any case.
+    /// Retries a second that are always allowed.
     pub min_per_second: u32,
 }
 
 // === impl Retry ===
 
 impl Retry {
-    /// How often a request is sent again, where nothing is said.
+    /// The default of `attempts`.
     pub const ATTEMPTS: u32 = 1;
-    /// The most that may be said.
+    /// The largest value of `attempts`.
     pub const MOST_ATTEMPTS: u32 = 10;
 }
 
@@ -89,7 +89,7 @@ impl RetryCause {
         Self::ResourceExhausted,
     ];
 
-    /// As it is written in manifests.
+    /// Its name in manifests.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,13 +1,13 @@
-//! `retry`: when a request is sent again although a replica may have processed it.
+//! Reads `retry`: when a request is sent again although a replica may have processed it.
 
 use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
 use crate::{Retry, RetryBudget, RetryCause};
 
-/// What requests may be made with.
+/// The methods that may be named.
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
-/// `{ on, methods, attempts, budget }`, or `none` where the server's is not to hold.
+/// Reads `{ on, methods, attempts, budget }`, or `none` to override the server's setting.
 pub(super) fn read(value: &Value<'_>) -> Option<Option<Retry>> {
     if !value.is_map() {
         return match value.text()?.as_str() {
@@ -74,7 +74,7 @@ fn read_budget(fields: Fields<'_>) -> Option<RetryBudget> {
     })
 }
 
-/// At least one of the `known` words, none twice.
+/// Reads a list of at least one of the `known` words, none twice.
 fn read_list(value: &Value<'_>, known: &[&str]) -> Option<Vec<String>> {
     let items = value.items()?;
     if items.is_empty() {
