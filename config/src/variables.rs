@@ -103,7 +103,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_ADMIN_TOKEN",
         NONE,
-        "secret of at least 16 characters that lets its bearer pause and resume models on the admin pages; without it, nobody can",
+        "secret of at least 16 characters that allows its bearer to pause and resume models on the admin address; if it is not set, models cannot be paused",
     ),
     process(
         "TAILBACK_WORKERS",
@@ -113,7 +113,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_LOG",
         "info",
-        "log filter, such as `info` or `warn,tailback=debug`; `info,replica=off` leaves out what replicas print",
+        "log filter, such as `info` or `warn,tailback=debug`; `info,replica=off` leaves out the output of replicas",
     ),
     process(
         "TAILBACK_LOG_FORMAT",
@@ -148,12 +148,12 @@ pub const VARIABLES: &[Variable] = &[
     model(
         "TAILBACK_SCALING_STABILITY_SECONDS",
         "60",
-        "seconds for which the replicas must have been the same before scale-down, ten times as long before a tenth of them or fewer go; 0: no wait",
+        "seconds for which the replicas must be unchanged before scale-down; ten times as long before a scale-down by a tenth or less; 0: no wait",
     ),
     model(
         "TAILBACK_SCALING_TARGET_WAIT_SECONDS",
         "1",
-        "seconds a request may wait for a replica without being late; 0: none",
+        "seconds that a request may wait for a replica without being late; 0: it may not wait",
     ),
     model(
         "TAILBACK_HOLD_QUEUE",
@@ -163,7 +163,7 @@ pub const VARIABLES: &[Variable] = &[
     model(
         "TAILBACK_HOLD_SECONDS",
         "300",
-        "longest a request is held, in seconds; where it is not set, at least the server's `startSeconds`",
+        "longest time that a request is held, in seconds; if it is not set, at least the server's `startSeconds`",
     ),
     model(
         "TAILBACK_CONNECT_TIMEOUT_SECONDS",
@@ -173,7 +173,7 @@ pub const VARIABLES: &[Variable] = &[
     model(
         "TAILBACK_RESPONSE_TIMEOUT_SECONDS",
         "600",
-        "seconds from the request sent to the response's header",
+        "seconds from sending the request to the response's header",
     ),
     model(
         "TAILBACK_FIRST_BYTE_TIMEOUT_SECONDS",
@@ -183,12 +183,12 @@ pub const VARIABLES: &[Variable] = &[
     model(
         "TAILBACK_STREAM_IDLE_TIMEOUT_SECONDS",
         "600",
-        "seconds without a byte either way, in a response's body, a stream or a tunnel",
+        "longest time without a byte in either direction in a response's body, a stream or a tunnel, in seconds",
     ),
     model(
         "TAILBACK_TOTAL_TIMEOUT_SECONDS",
         NONE,
-        "seconds one request may take, all in all, or `none`",
+        "seconds that one request may take in total, or `none`",
     ),
     process(
         "TAILBACK_HEADER_TIMEOUT_SECONDS",
@@ -203,7 +203,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_BODY_TIMEOUT_SECONDS",
         "60",
-        "longest time in which a caller sends nothing of a body that is awaited, or takes nothing of an answer that is there, in seconds",
+        "seconds without progress after which a caller is disconnected: it sends no byte of a body that is expected, or reads no byte of a response that is ready",
     ),
     process(
         "TAILBACK_DRAIN_SECONDS",
@@ -223,7 +223,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_HOLD_MAX_BYTES",
         "268435456",
-        "bytes of bodies that may be in memory, of all requests together that wait for a replica or for the rest of their body; 0: none",
+        "bytes of bodies that may be in memory for all waiting requests together, whether they wait for a replica or for the rest of their body; 0: none",
     ),
     process(
         "TAILBACK_MAX_CONNECTIONS",
@@ -253,7 +253,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_CORS_MAX_AGE_SECONDS",
         "600",
-        "seconds for which browsers may remember that; 0: not at all",
+        "seconds for which browsers may cache these settings; 0: not at all",
     ),
     process(
         "TAILBACK_TLS_CERT",
@@ -283,17 +283,17 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_KUBE_GATEWAY",
         "http://seldon-mesh.{namespace}",
-        "where requests of Seldon Models found there go; `{namespace}` stands for theirs",
+        "address for requests to Seldon Models found there; `{namespace}` stands for the Model's namespace",
     ),
     process(
         "TAILBACK_KUBE_PEERS",
         NONE,
-        "Service whose endpoints are the admin addresses of all proxies that act as one with this one",
+        "Service whose endpoints are the admin addresses of all proxies in the group",
     ),
     process(
         "TAILBACK_KUBE_LEASE",
         "tailback",
-        "Lease by which one of them is elected to ask for replicas",
+        "Lease by which one proxy of the group is elected to ask for replicas",
     ),
     process(
         "TAILBACK_KUBE_NAMESPACE",

@@ -22,8 +22,8 @@ use crate::{
     telemetry::build_info,
 };
 
-/// An inference proxy that counts, inline, what every model owes its callers,
-/// and scales their replicas by it.
+/// An inference proxy that counts the requests in flight of each model, and scales the model's
+/// replicas by that count.
 ///
 /// Models and the servers that run them are written in manifests
 /// (Kubernetes-style YAML; Seldon Core 2 Model documents load unchanged).

@@ -69,7 +69,7 @@ fn csv_log_gzip_and_standard_input_are_all_read() {
     let log = told(path, "a.log --model a --policy lag", b"");
     assert!(log.contains("\nRequests: 1 in 0 s."), "{log}");
     assert!(
-        log.contains("\nLeft out: 1 requests that no replica had"),
+        log.contains("\nLeft out: 1 requests that no replica served"),
         "{log}"
     );
 }

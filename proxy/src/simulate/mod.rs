@@ -20,12 +20,12 @@ use tailback_scaler::simulate::{
 pub use self::report::Report;
 use self::{plot::Picture, settings::Chosen};
 
-/// More replicas than any trace should need, and few enough for the memory.
+/// Largest count of replicas: more than any trace should need, and few enough for the memory.
 const MOST_REPLICAS: i64 = 100_000;
-/// Requests that are simulated at most: each takes some 30 bytes in each simulation.
+/// Largest number of simulated requests: each takes some 30 bytes in each simulation.
 const MOST_REQUESTS: f64 = 100e6;
 
-/// What is simulated, and how.
+/// The options of `tailback simulate`.
 #[derive(Debug, Args)]
 pub struct Simulation {
     /// Recorded requests, or - for standard input; compressed by gzip or not
@@ -58,19 +58,19 @@ pub struct Simulation {
     /// The model, where the trace or the manifests have several
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Its name in the trace, if that is another one; *: all requests, whosever they are
+    /// The model's name in the trace, if it differs; *: the requests of all models
     #[arg(long, value_name = "NAME")]
     trace_model: Option<String>,
-    /// Draw the course of it: out.svg or out.png
+    /// Draw a picture of the simulation: out.svg or out.png
     #[arg(long, value_name = "FILE")]
     plot: Option<Picture>,
     /// Seconds of service from token counts: fixed, per context token, per generated token
     #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
     service: ServiceModel,
-    /// How many times as many requests
+    /// Multiply the number of requests by this factor
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = number(0.0, 10_000.0))]
     rate: f64,
-    /// Each request later by up to this many seconds, at random
+    /// Delay each request by a random time of up to this many seconds
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = number(0.0, 86_400.0))]
     jitter: f64,
     /// Requests that a replica takes at once [default: 8, or the manifests']
@@ -94,20 +94,21 @@ pub struct Simulation {
     /// Seconds unused before scale-down [default: 600, or the manifests']
     #[arg(long, value_name = "SECONDS", value_parser = number(0.001, 1e9))]
     inactive: Option<f64>,
-    /// Seconds the replicas must be the same before scale-down [default: 60, or the manifests']
+    /// Seconds the replicas must be unchanged before scale-down [default: 60, or the manifests']
     #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e9))]
     stability: Option<f64>,
     /// Seconds that a request should wait at most for a replica [default: 1, or the manifests']
     ///
-    /// What is counted, and what lag aims at: targetWaitSeconds.
+    /// The goal of the policy lag (targetWaitSeconds), and the limit by which requests are
+    /// counted as in time.
     #[arg(long, value_name = "SECONDS", value_parser = number(0.0, 1e6))]
     slo_wait: Option<f64>,
-    /// Of everything random: the same seed, the same outcome
+    /// Seed of all random numbers: the same seed gives the same result
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
 }
 
-/// What came of it.
+/// Runs the simulation.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the trace, the manifests or the
@@ -147,7 +148,7 @@ pub fn simulate(simulation: &Simulation) -> Result<Report, String> {
 }
 
 impl Simulation {
-    /// Draws the picture of what came of it, if one is asked for.
+    /// Draws the picture, if one is asked for.
     ///
     /// # Errors
     /// A sentence, if it cannot be written.
@@ -157,8 +158,8 @@ impl Simulation {
             .map_or(Ok(()), |picture| picture.draw(report))
     }
 
-    /// Whose requests are simulated, with manifests that have the model `name`.
-    /// That one may have a trace to itself, which then need not name it.
+    /// Which requests of the trace to simulate. `name` is the model in the manifests; a trace of
+    /// that model alone need not name it.
     fn whose(&self, name: Option<&str>) -> Whose {
         let asked = |model: &String| match &**model {
             "*" => Whose::All,
@@ -195,12 +196,12 @@ impl Simulation {
         })
     }
 
-    /// The trace, and what is made of it.
+    /// The trace's name and how it is changed, for the report.
     fn source(&self) -> String {
         let name = self.trace.file_name().unwrap_or(self.trace.as_os_str());
         let mut text = match name.to_string_lossy() {
             name if name == "-" => "standard input".to_owned(),
-            // It may be anything that a file can be called.
+            // A file name may contain control characters.
             name => name.replace(char::is_control, "?"),
         };
         if self.rate != 1.0 {

@@ -1,24 +1,24 @@
-//! What a simulation tells its user.
+//! The report of a simulation.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tailback_config::Model;
 use tailback_scaler::simulate::{Comparison, Setup, SimulationResult};
 
-/// The comparison, and what it was made of.
+/// The comparison of policies, and its inputs.
 #[derive(Debug)]
 pub struct Report {
-    /// Of the policies.
+    /// The results of the policies.
     pub comparison: Comparison,
-    /// The trace, and what was made of it.
+    /// The trace's name and how it was changed.
     pub source: String,
-    /// Requests left out, as no replica had them.
+    /// Requests left out because no replica served them.
     pub not_served: u64,
-    /// Lines left out, as they were cut off.
+    /// Lines left out because they are incomplete.
     pub cut_off: u64,
-    /// The model, if manifests say what it is like.
+    /// The model, if it is from manifests.
     pub model: Option<Arc<Model>>,
-    /// What all policies were given.
+    /// The conditions and settings of all policies.
     pub setup: Setup,
 }
 
@@ -51,7 +51,7 @@ impl Report {
         )
     }
 
-    /// How many of whose requests waited longer than the model holds them.
+    /// For each policy, how many requests waited longer than the model holds them.
     fn given_up(&self, limit: Duration) -> Vec<String> {
         let late = |outcome: &SimulationResult| {
             let within = outcome.attainment(limit) * outcome.waits.len() as f64;
@@ -91,12 +91,12 @@ impl fmt::Display for Report {
         if self.not_served > 0 {
             writeln!(
                 f,
-                "Left out: {} requests that no replica had, as nobody knows what they would have taken.",
+                "Left out: {} requests that no replica served, so that their service time is not known.",
                 self.not_served
             )?;
         }
         if self.cut_off > 0 {
-            writeln!(f, "Left out: {} lines that were cut off.", self.cut_off)?;
+            writeln!(f, "Left out: {} incomplete lines.", self.cut_off)?;
         }
         Ok(())
     }

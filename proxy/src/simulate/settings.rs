@@ -1,5 +1,5 @@
-//! What the policies are given: by the manifests, as `serve` reads them, and by
-//! options, which come before them.
+//! The settings of the policies: from the manifests, as `serve` reads them, and from options,
+//! which win.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -11,20 +11,20 @@ use tailback_scaler::{
 
 use super::{MOST_REPLICAS, Simulation};
 
-/// Without manifests.
+/// The concurrency without manifests.
 const CONCURRENCY: u32 = 8;
 const MIN: u32 = 1;
 const MAX: u32 = 1000;
 
-/// What is simulated.
+/// The chosen model and settings.
 pub(super) struct Chosen {
     pub setup: Setup,
-    /// As the manifests and the options have it together.
+    /// The model, with manifests and options combined.
     pub model: Option<Arc<Model>>,
 }
 
 impl Simulation {
-    /// Reads the manifests, if there are any.
+    /// Reads the manifests, if there are any, and applies the options.
     pub(super) fn choose(&self) -> Result<Chosen, String> {
         if self.manifests.is_empty() {
             return self.by_options();
@@ -62,7 +62,7 @@ impl Simulation {
         })
     }
 
-    /// The model with the options in place of what it says.
+    /// The model with the options applied.
     fn overridden(&self, model: &Model) -> Result<Model, String> {
         let mut model = model.clone();
         let (replicas, scaling) = (&mut model.replicas, &mut model.scaling);
@@ -128,7 +128,7 @@ fn bounds(min: u32, max: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// The model of this name, or the only one there is.
+/// The model named `name`, or the only one.
 fn pick<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Model, String> {
     let known = || {
         let names: Vec<_> = config.models.keys().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The course of a simulation as a picture: a panel a policy, one time axis.
+//! Draws the course of a simulation: one panel for each policy, with a common time axis.
 //!
 //! Colours are those of Okabe and Ito, "Color Universal Design" (2008), which
 //! the colour-blind can tell apart; in print without colours, areas, thin and
@@ -33,11 +33,11 @@ const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;
 const PANEL: u32 = 240;
 const FOOT: u32 = 40;
-/// Slices of a trace: a column of pixels each, or nearly.
+/// Number of time slices of a trace: about one column of pixels each.
 const SLICES: u32 = 800;
-/// A trace may be a moment; what follows it takes longer.
+/// Shortest time that is drawn: a trace may be a moment, and what follows it takes longer.
 const SHORTEST: Duration = Duration::from_secs(60);
-/// Characters of a line of the head, and how many lines the settings have.
+/// Characters in a line of the head, and the number of lines for the settings.
 const LINE: usize = 160;
 const LINES: usize = 2;
 
@@ -48,13 +48,12 @@ const HELD: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const DESIRED: RGBColor = RGBColor(0x00, 0x00, 0x00);
 const READY: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 
-/// Width of the slices that a picture of a trace is drawn from, which is done
-/// after `end` if nobody has to wait.
+/// The width of a time slice, for a trace that would end at `end` if no request waited.
 pub(super) fn slice(end: Duration) -> Duration {
     end.max(SHORTEST) / SLICES
 }
 
-/// A picture that is asked for.
+/// A requested picture.
 #[derive(Clone, Debug)]
 pub(super) struct Picture {
     path: PathBuf,
@@ -87,7 +86,7 @@ impl FromStr for Picture {
 }
 
 impl Picture {
-    /// Draws it and writes it.
+    /// Draws the picture and writes the file.
     pub(super) fn draw(&self, report: &Report) -> Result<(), String> {
         let image = render(self.format, report)?;
         fs::write(&self.path, image)
@@ -181,7 +180,7 @@ fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
     area.draw_text(scales, &right(style(12)), (WIDTH as i32 - 12, y))
 }
 
-/// In lines, between words where there are any.
+/// Breaks text into lines, between words if possible.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -198,9 +197,9 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// Text of so many pixels, its upper left corner at the given place.
+/// A text style of `size` pixels, positioned by its upper left corner.
 fn style<'a>(size: u32) -> TextStyle<'a> {
-    // The library takes a font's size for the height of its line.
+    // The library takes the size as the height of a line.
     let font = ("sans-serif", f64::from(size) * 1.24).into_font();
     TextStyle::from(font).color(&INK)
 }
@@ -210,7 +209,7 @@ fn bold<'a>(size: u32) -> TextStyle<'a> {
     TextStyle::from(font.style(FontStyle::Bold)).color(&INK)
 }
 
-/// The same, its upper right corner there.
+/// The same style, positioned by its upper right corner.
 fn right(style: TextStyle<'_>) -> TextStyle<'_> {
     style.pos(Pos::new(HPos::Right, VPos::Top))
 }

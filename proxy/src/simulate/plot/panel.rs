@@ -20,9 +20,9 @@ pub(super) struct Panel<'a> {
     pub outcome: &'a SimulationResult,
     pub report: &'a Report,
     pub axis: &'a Axis,
-    /// Of the axes: requests and replicas.
+    /// The upper ends of the axes of requests and replicas.
     pub tops: (f64, f64),
-    /// Height of the labels of the axis of time; 0: none.
+    /// Height of the time axis's labels; 0: no labels.
     pub foot: u32,
 }
 

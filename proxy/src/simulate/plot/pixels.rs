@@ -1,5 +1,5 @@
-//! A picture of pixels, without any of the system's libraries or fonts: the
-//! library draws shapes, and text is set in the X Window System's fixed fonts.
+//! Draws pixels without system libraries or fonts: the plotting library draws shapes, and text is
+//! set in the X Window System's fixed fonts.
 
 use embedded_graphics::{
     Drawable,
@@ -37,7 +37,7 @@ impl Pixels {
         Backend(BitMapBackend::with_buffer(&mut self.bytes, self.size))
     }
 
-    /// As PNG.
+    /// Encodes the picture as PNG.
     pub(super) fn encode(&self) -> Result<Vec<u8>, png::EncodingError> {
         let mut image = Vec::new();
         let mut encoder = png::Encoder::new(&mut image, self.size.0, self.size.1);
@@ -113,7 +113,7 @@ impl<'a> DrawingBackend for Backend<'a> {
         let mut dots = Dots(Vec::new());
         let letters = MonoTextStyle::new(font, BinaryColor::On);
         let origin = Point::new(at.0 - left, at.1 - top);
-        // Only into memory.
+        // Draws into memory, which cannot fail.
         let Ok(_) = Text::with_baseline(text, origin, letters, Baseline::Top).draw(&mut dots);
         for point in dots.0 {
             self.0.draw_pixel((point.x, point.y), style.color())?;
@@ -130,7 +130,7 @@ impl<'a> DrawingBackend for Backend<'a> {
     }
 }
 
-/// The font that comes next to what is asked for.
+/// The font nearest to the requested size.
 fn font<S: BackendTextStyle>(style: &S) -> &'static MonoFont<'static> {
     let bold = matches!(style.style(), FontStyle::Bold);
     match (bold, style.size() / 1.24) {
@@ -146,7 +146,7 @@ fn extent(font: &MonoFont<'_>, text: &str) -> (u32, u32) {
     (each.width * text.chars().count() as u32, each.height)
 }
 
-/// Where the letters have dots.
+/// The dots of letters.
 struct Dots(Vec<Point>);
 
 impl OriginDimensions for Dots {

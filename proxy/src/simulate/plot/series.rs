@@ -1,4 +1,4 @@
-//! From slices of time to columns of the picture, and the axes.
+//! Converts time slices to columns of the picture, and computes the axes.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ pub(super) struct Axis {
     pub name: &'static str,
     /// Its end, in units.
     pub end: f64,
-    /// Of a slice, in units.
+    /// The width of a slice, in units.
     slice: f64,
-    /// Slices that make a column.
+    /// Number of slices in a column.
     together: usize,
 }
 
 impl Axis {
     pub(super) fn of(report: &Report) -> Self {
         let slice = report.setup.conditions.timeline.unwrap_or_default();
-        // A picture without slices is empty, but one.
+        // Also valid without slices: an empty picture.
         let slice = slice.max(Duration::from_millis(1));
         let ends = report.comparison.outcomes.iter().map(|one| one.end);
         let last = ends.max().unwrap_or_default().since(Nanos(0));
-        // Who is stuck must not take the room of all others.
+        // A policy that never finishes must not compress the others' panels.
         let most = (slice * SLICES).mul_f64(1.25) + Duration::from_secs(60);
         let end = last.clamp(slice, most);
         let (unit, name) = match end.as_secs() {
@@ -47,8 +47,8 @@ impl Axis {
         }
     }
 
-    /// Columns with their middles, in units: what several slices have at their
-    /// least and most, and their mean. None is left out.
+    /// Columns with their middles, in units. A column has the minimum, maximum and mean of its
+    /// slices.
     pub(super) fn columns(&self, extents: impl Iterator<Item = Extent>) -> Vec<(f64, Extent)> {
         let extents: Vec<Extent> = extents.collect();
         let width = self.slice * self.together as f64;
@@ -68,7 +68,7 @@ fn joined(extents: &[Extent]) -> Extent {
     }
 }
 
-/// The tops of the axes of all panels, so that they compare by eye: requests and replicas.
+/// The common upper ends of the axes of all panels: requests and replicas.
 pub(super) fn tops(
     outcomes: &[SimulationResult],
     demand: &[Extent],
@@ -81,7 +81,7 @@ pub(super) fn tops(
     let replicas = most(&mut timeline().map(|s| s.desired.most.max(s.ready.most))) as f64;
     let requests = inside.max(demand);
     match concurrency {
-        // A replica is as high as the requests that it takes.
+        // A replica is drawn as high as its concurrency.
         Some(slots) => {
             let slots = f64::from(slots);
             let top = 1.05 * requests.max(replicas * slots);
@@ -91,7 +91,7 @@ pub(super) fn tops(
     }
 }
 
-/// Points of a line or of an area's edge, without those between two of the same height.
+/// The points of a line or edge, without points between two of the same height.
 pub(super) fn line(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     let mut kept: Vec<(f64, f64)> = Vec::new();
     for point in points {
@@ -107,7 +107,7 @@ pub(super) fn line(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> 
     kept
 }
 
-/// As short as it can be said: 0.25, 3, 1500.
+/// The shortest form of a number: 0.25, 3, 1500.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
