@@ -22,7 +22,7 @@ use crate::{
         ApiProtocol,
         error::ProxyError,
         local_reply::{self, LocalReply},
-        peek::{self, Decoder, Format, Found, Rewriter},
+        peek::{self, Decoder, Format, Found, MessageCoding, Rewriter},
         route::{MODEL_HEADER, MODELS, Route, below_models, in_body, route},
     },
 };
@@ -182,7 +182,12 @@ fn rename_in_body(
         // Each message of the call has a name.
         let mut known = vec![found.name.clone(), model.name.clone()];
         known.extend(model.aliases.iter().cloned());
-        body.rewrite(Rewriter::messages(field, known, name));
+        body.rewrite(Rewriter::messages(
+            field,
+            known,
+            name,
+            MessageCoding::of(&head.headers),
+        ));
         head.headers.remove(CONTENT_LENGTH);
         return Ok(());
     }

@@ -16,7 +16,7 @@ use crate::protocol::{
     ApiProtocol,
     error::ProxyError,
     grpc,
-    peek::{BodyScanner, Decoder, Fault, Json, Message, Multipart, Scanner},
+    peek::{BodyScanner, Decoder, Fault, Json, MessageCoding, Multipart, Scanner},
 };
 
 /// Names the model, and wins over path and body.
@@ -90,8 +90,7 @@ pub fn in_body<'a>(
         }
         ApiProtocol::Grpc => match grpc::Method::of(path) {
             grpc::Method::OfModel { field } => {
-                let scanner = Scanner::Message(Message::new(field));
-                Ok(BodyScanner::new(scanner, None))
+                Ok(BodyScanner::message(field, MessageCoding::of(headers)))
             }
             grpc::Method::OfServer(_) => Err(Route::Local),
             grpc::Method::NotOffered | grpc::Method::Unknown => {

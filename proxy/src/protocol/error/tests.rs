@@ -51,6 +51,7 @@ fn samples() -> Vec<ProxyError> {
         Fault::NotText,
         Fault::TooLong,
         Fault::Compressed,
+        Fault::CompressedTooLong,
         Fault::OtherModel,
         Fault::NameTooLate,
         Fault::UnknownCoding,
@@ -100,6 +101,7 @@ fn is_sampled(error: &ProxyError) {
             | Fault::NotText
             | Fault::TooLong
             | Fault::Compressed
+            | Fault::CompressedTooLong
             | Fault::OtherModel
             | Fault::NameTooLate
             | Fault::UnknownCoding

@@ -5,10 +5,7 @@
 //! There must be no second: of two, parsers take the last. So what follows the
 //! first is scanned as well, as it passes, up to the message's end.
 
-use super::{Fault, Found, LONGEST_NAME, Progress};
-
-/// A message's flag and length, in front of it.
-const PREFIX: usize = 5;
+use super::{Fault, Found, LONGEST_NAME, Progress, envelope::PREFIX};
 
 /// Scans a message piece by piece.
 #[derive(Debug)]
@@ -77,6 +74,28 @@ impl Message {
             at: 0,
             left: 0,
             found: false,
+        }
+    }
+
+    /// The same, in a message without a prefix, whose [`end`](Self::end) its sender knows.
+    #[must_use]
+    pub(super) fn unframed(field: u32) -> Self {
+        Self {
+            state: State::Tag(Varint::default()),
+            left: u32::MAX,
+            ..Self::new(field)
+        }
+    }
+
+    /// The message ends here: what follows is not looked at.
+    ///
+    /// # Errors
+    /// If it must not, or has no name.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        match std::mem::replace(&mut self.state, State::End) {
+            State::Tag(Varint { bytes: 0, .. }) if !self.found => Err(Fault::AbsentInMessage),
+            State::Tag(Varint { bytes: 0, .. }) | State::End => Ok(()),
+            _ => Err(Fault::NotMessage),
         }
     }
 

@@ -3,6 +3,7 @@
 //! [`Progress`] out, however the body is cut.
 
 mod decode;
+mod envelope;
 mod json;
 mod message;
 mod multipart;
@@ -14,6 +15,7 @@ use std::ops::Range;
 
 pub use self::{
     decode::Decoder,
+    envelope::MessageCoding,
     json::Json,
     message::Message,
     multipart::Multipart,
@@ -103,9 +105,14 @@ pub enum Fault {
     TooLong,
     /// A message is compressed.
     #[error(
-        "the model cannot be read from, or written into, a compressed message: name it in the metadata seldon-model, or send the message as it is"
+        "the model cannot be read from, or written into, a message that is compressed in another way than the grpc-encoding gzip or deflate: name it in the metadata seldon-model, or send the message as it is"
     )]
     Compressed,
+    /// A compressed message is too long to replace the name in it.
+    #[error(
+        "the model's name cannot be replaced in a compressed message of more than 4 MiB: send the message as it is"
+    )]
+    CompressedTooLong,
     /// A later message of a call names another model.
     #[error(
         "the message is for another model than the first of its stream: open a stream for each"
@@ -120,7 +127,7 @@ pub enum Fault {
     )]
     UnknownCoding,
     /// It is not what its coding says.
-    #[error("the body is not what its Content-Encoding says, or is cut short")]
+    #[error("the body is not what its Content-Encoding or grpc-encoding says, or is cut short")]
     NotDecodable,
     /// It becomes too long when it is decoded.
     #[error(
@@ -143,6 +150,7 @@ impl Fault {
             Self::Twice
                 | Self::TwiceInMessage
                 | Self::Compressed
+                | Self::CompressedTooLong
                 | Self::UnknownCoding
                 | Self::NotDecodable
                 | Self::Bomb

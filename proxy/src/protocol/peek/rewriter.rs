@@ -6,15 +6,21 @@ use std::{collections::VecDeque, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Fault, Format, Found, Message, Progress, decode::Decoder, splice::rewrite};
+use super::{
+    Fault, Format, Found, Message, Progress,
+    decode::Decoder,
+    envelope::{MessageCoding, PREFIX, prefix},
+    splice::rewrite,
+};
 
 /// What comes out at once of an encoded body, in bytes.
 const PIECE: usize = 16 * 1024;
 /// Most bytes of a message that are kept until its name is found. Its length stands
 /// in front of it, and changes with the name.
 const KEPT: usize = 1024 * 1024;
-/// A message's flag and length, in front of it.
-const PREFIX: usize = 5;
+/// The longest compressed message in which a name is replaced, in bytes, decoded: it goes on as it
+/// is, behind its length. As long as servers of gRPC take by default.
+const LONGEST_COMPRESSED: usize = 4 * 1024 * 1024;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -45,6 +51,8 @@ pub struct Messages {
     /// Names that are the model's.
     known: Vec<String>,
     new: String,
+    /// How those are compressed that are.
+    coding: Option<MessageCoding>,
     state: State,
     input: Bytes,
     out: VecDeque<Bytes>,
@@ -59,6 +67,12 @@ enum State {
         scanner: Message,
         kept: VecDeque<Bytes>,
         read: usize,
+        left: usize,
+    },
+    /// In a compressed message; what it says so far, and how much is missing of it.
+    Compressed {
+        decoder: Box<Decoder>,
+        content: Vec<u8>,
         left: usize,
     },
     /// Behind it; how much is missing, and what sees to it that no other follows.
@@ -80,13 +94,20 @@ impl Rewriter {
         })
     }
 
-    /// For messages with their name in `field`: any of `known` becomes `new`.
+    /// For messages with their name in `field`: any of `known` becomes `new`. Those that are compressed,
+    /// by `coding`, go on as they are without.
     #[must_use]
-    pub fn messages(field: u32, known: Vec<String>, new: &str) -> Self {
+    pub fn messages(
+        field: u32,
+        known: Vec<String>,
+        new: &str,
+        coding: Option<MessageCoding>,
+    ) -> Self {
         Self::Messages(Messages {
             field,
             known,
             new: new.to_owned(),
+            coding,
             state: State::Prefix(BytesMut::new()),
             input: Bytes::new(),
             out: VecDeque::new(),
@@ -197,15 +218,35 @@ impl Messages {
             State::Prefix(read) => {
                 let piece = take(&mut self.input, PREFIX - read.len());
                 read.extend_from_slice(&piece);
-                if let [flag, length @ ..] = &read[..]
-                    && let Ok(length) = <[u8; 4]>::try_from(length)
-                {
-                    if *flag != 0 {
-                        return Err(Fault::Compressed);
+                match prefix(read)? {
+                    None => {}
+                    Some((false, left)) => {
+                        let prefix = std::mem::take(read).freeze();
+                        self.begin(prefix, left);
                     }
-                    let left = u32::from_be_bytes(length) as usize;
-                    let prefix = std::mem::take(read).freeze();
-                    self.begin(prefix, left);
+                    Some((true, left)) => {
+                        let coding = self.coding.ok_or(Fault::Compressed)?;
+                        self.state = State::Compressed {
+                            decoder: Box::new(coding.decoder()?),
+                            content: Vec::new(),
+                            left,
+                        };
+                    }
+                }
+            }
+            State::Compressed {
+                decoder,
+                content,
+                left,
+            } => {
+                let piece = take(&mut self.input, *left);
+                *left -= piece.len();
+                decoder.push(piece);
+                decode(decoder, content, Decoder::pull)?;
+                if *left == 0 {
+                    decode(decoder, content, Decoder::finish)?;
+                    let content = std::mem::take(content);
+                    self.begin_decoded(content)?;
                 }
             }
             State::Head { left, .. } => {
@@ -247,6 +288,20 @@ impl Messages {
         };
     }
 
+    /// A message that was compressed says `content`.
+    fn begin_decoded(&mut self, content: Vec<u8>) -> Result<(), Fault> {
+        let length = u32::try_from(content.len()).map_err(|_| Fault::CompressedTooLong)?;
+        let mut prefix = BytesMut::zeroed(1);
+        prefix.extend_from_slice(&length.to_be_bytes());
+        self.state = State::Prefix(BytesMut::new());
+        self.begin(prefix.freeze(), content.len());
+        if let State::Head { left, .. } = &mut self.state {
+            *left = 0;
+            self.look_for_name(content.into())?;
+        }
+        Ok(())
+    }
+
     /// Looks at the next piece of a message's head.
     fn look_for_name(&mut self, piece: Bytes) -> Result<(), Fault> {
         let State::Head {
@@ -285,6 +340,26 @@ impl Messages {
             left => State::Rest(left, scanner),
         };
         Ok(())
+    }
+}
+
+/// Decodes what there is to be decoded.
+fn decode(
+    decoder: &mut Decoder,
+    content: &mut Vec<u8>,
+    step: impl Fn(&mut Decoder, &mut [u8]) -> Result<usize, Fault>,
+) -> Result<(), Fault> {
+    loop {
+        let before = content.len();
+        content.resize(before + PIECE, 0);
+        let length = step(decoder, &mut content[before..])?;
+        content.truncate(before + length);
+        if content.len() > LONGEST_COMPRESSED {
+            return Err(Fault::CompressedTooLong);
+        }
+        if length == 0 {
+            return Ok(());
+        }
     }
 }
 

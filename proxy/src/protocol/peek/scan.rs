@@ -3,7 +3,11 @@
 
 use bytes::Bytes;
 
-use super::{Fault, Format, Found, Progress, Scanner, decode::Decoder};
+use super::{
+    Fault, Format, Found, Message, Progress, Scanner,
+    decode::Decoder,
+    envelope::{Envelope, MessageCoding, Opened},
+};
 
 /// Decoded at once, in bytes.
 const BUFFER: usize = 16 * 1024;
@@ -15,6 +19,8 @@ const SHARE: usize = 256 * 1024;
 pub struct BodyScanner {
     scanner: Scanner,
     decoding: Option<Box<Decoding>>,
+    /// Of the first message of a gRPC call, if it may be compressed.
+    envelope: Option<Box<Envelope>>,
     /// Bytes of the content that it has looked at.
     at: usize,
 }
@@ -38,21 +44,35 @@ pub enum Scan {
     Found(Found),
 }
 
+impl Decoding {
+    fn new(decoder: Decoder) -> Box<Self> {
+        Box::new(Self {
+            decoder,
+            busy: false,
+            buffer: vec![0; BUFFER],
+        })
+    }
+}
+
 impl BodyScanner {
     /// For a body that `decoder`, if there is one, makes content of.
     #[must_use]
     pub fn new(scanner: Scanner, decoder: Option<Decoder>) -> Self {
-        let decoding = decoder.map(|decoder| {
-            Box::new(Decoding {
-                decoder,
-                busy: false,
-                buffer: vec![0; BUFFER],
-            })
-        });
         Self {
             scanner,
-            decoding,
+            decoding: decoder.map(Decoding::new),
+            envelope: None,
             at: 0,
+        }
+    }
+
+    /// For the messages of a gRPC call, which may be compressed by `coding`: the first has its
+    /// model's name in `field`.
+    #[must_use]
+    pub fn message(field: u32, coding: Option<MessageCoding>) -> Self {
+        Self {
+            envelope: coding.map(|coding| Box::new(Envelope::new(coding))),
+            ..Self::new(Scanner::Message(Message::new(field)), None)
         }
     }
 
@@ -86,6 +106,29 @@ impl BodyScanner {
     /// # Errors
     /// What is wrong with it: it names no model, or a second one.
     pub fn feed(&mut self, piece: &Bytes) -> Result<Scan, Fault> {
+        let Some(envelope) = &mut self.envelope else {
+            return self.feed_content(piece);
+        };
+        match envelope.open(piece.clone())? {
+            Opened::Nothing => Ok(Scan::Hungry),
+            Opened::Plain(prefix, rest) => {
+                self.envelope = None;
+                self.feed_content(&prefix)?;
+                self.feed_content(&rest)
+            }
+            Opened::Compressed(part) => {
+                if self.decoding.is_none() {
+                    self.decoding = Some(Decoding::new(envelope.decoder()?));
+                    if let Scanner::Message(message) = &mut self.scanner {
+                        *message = Message::unframed(message.field());
+                    }
+                }
+                self.feed_content(&part)
+            }
+        }
+    }
+
+    fn feed_content(&mut self, piece: &Bytes) -> Result<Scan, Fault> {
         if let Some(decoding) = &mut self.decoding {
             decoding.decoder.push(piece.clone());
             decoding.busy = true;
@@ -108,7 +151,10 @@ impl BodyScanner {
             let length = decoding.decoder.pull(&mut decoding.buffer)?;
             if length == 0 {
                 decoding.busy = false;
-                return Ok(Scan::Hungry);
+                return match self.envelope.as_ref().is_some_and(|e| e.is_whole()) {
+                    true => self.end_message(),
+                    false => Ok(Scan::Hungry),
+                };
             }
             decoded += length;
             let content = &decoding.buffer[..length];
@@ -117,6 +163,26 @@ impl BodyScanner {
             }
         }
         Ok(Scan::Busy)
+    }
+
+    /// A compressed message has come to its end. What follows it is the replica's business.
+    fn end_message(&mut self) -> Result<Scan, Fault> {
+        let mut found = None;
+        if let Some(decoding) = &mut self.decoding {
+            loop {
+                let length = decoding.decoder.finish(&mut decoding.buffer)?;
+                if length == 0 {
+                    break;
+                }
+                let content = &decoding.buffer[..length];
+                found = found.or(look(&mut self.scanner, &mut self.at, content)?);
+            }
+        }
+        (self.decoding, self.envelope) = (None, None);
+        if let Scanner::Message(message) = &mut self.scanner {
+            message.end()?;
+        }
+        Ok(found.map_or(Scan::Hungry, Scan::Found))
     }
 
     /// The body has ended, and its model is known: looks at what was left to be decoded.
@@ -237,6 +303,83 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A message of gRPC, compressed by gzip, with its flag and length.
+    fn compressed(message: &[u8]) -> Vec<u8> {
+        let content = gzip(message);
+        let mut framed = vec![1];
+        framed.extend((content.len() as u32).to_be_bytes());
+        framed.extend(&content);
+        framed
+    }
+
+    /// What is found in a call that comes in pieces of `length` bytes.
+    fn scanned_call(call: &[u8], length: usize) -> Result<Option<String>, Fault> {
+        let mut scanner = BodyScanner::message(1, Some(MessageCoding::Gzip));
+        let mut found = None;
+        for piece in call.chunks(length) {
+            let mut scan = scanner.feed(&Bytes::copy_from_slice(piece))?;
+            loop {
+                if let Scan::Found(name) = scan {
+                    found = Some(name.name);
+                }
+                if !scanner.is_busy() {
+                    break;
+                }
+                scan = scanner.go_on()?;
+            }
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn model_is_found_in_a_message_that_is_compressed_or_not() {
+        // Behind 1 MiB of another field.
+        let late = [
+            &[0x12, 0x80, 0x80, 0x40][..],
+            &vec![0; 1 << 20],
+            b"\x0a\x01m",
+        ]
+        .concat();
+        let next = compressed(b"\x0a\x01n");
+        for message in [&b"\x0a\x01m"[..], b"\x12\x01v\x0a\x01m\x1a\x01v", &late] {
+            let mut plain = vec![0];
+            plain.extend((message.len() as u32).to_be_bytes());
+            plain.extend(message);
+            for first in [compressed(message), plain] {
+                let call = [first, next.clone()].concat();
+                for length in [1, 7, 1 << 16] {
+                    let found = scanned_call(&call, length);
+                    assert_eq!(found, Ok(Some("m".into())), "{length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn compressed_message_that_is_none_or_names_no_model_or_two_is_refused() {
+        let broken = [&compressed(b"\x0a\x01m")[..12], &[7; 30]].concat();
+        let bomb = [
+            &[0x12, 0x80, 0x80, 0x80, 0x80, 0x01][..],
+            &vec![0; 16 << 20],
+        ]
+        .concat();
+        for (call, fault) in [
+            (compressed(b"\x12\x01v"), Fault::AbsentInMessage),
+            (compressed(b""), Fault::AbsentInMessage),
+            (compressed(b"\x0a\x01m\x0a\x01n"), Fault::TwiceInMessage),
+            (compressed(b"\x0a\x05m"), Fault::NotMessage),
+            (broken, Fault::NotDecodable),
+            (compressed(&bomb), Fault::Bomb),
+        ] {
+            for length in [1, 1 << 16] {
+                assert_eq!(scanned_call(&call, length), Err(fault), "{length}");
+            }
+        }
+        let mut unknown = BodyScanner::message(1, None);
+        let call = Bytes::from(compressed(b"\x0a\x01m"));
+        assert_eq!(unknown.feed(&call), Err(Fault::Compressed));
     }
 
     #[test]

@@ -37,7 +37,12 @@ fn rewritten(mut rewriter: Rewriter, body: &[u8], length: usize) -> Result<Vec<u
 }
 
 fn to_real() -> Rewriter {
-    Rewriter::messages(1, vec!["m".into(), "alias".into()], "real")
+    Rewriter::messages(
+        1,
+        vec!["m".into(), "alias".into()],
+        "real",
+        Some(MessageCoding::Gzip),
+    )
 }
 
 #[test]
@@ -67,17 +72,53 @@ fn every_message_is_renamed_however_the_call_is_cut() {
     }
 }
 
+/// A message, compressed by gzip.
+fn compressed(message: &[u8]) -> Vec<u8> {
+    let mut writer = GzEncoder::new(Vec::new(), Compression::fast());
+    writer.write_all(message).unwrap();
+    let mut framed = framed(&writer.finish().unwrap());
+    framed[0] = 1;
+    framed
+}
+
+#[test]
+fn compressed_messages_go_on_as_they_are_without_and_with_another_name() {
+    let body = [
+        compressed(b"\x0a\x01m\x12\x02vv"),
+        named("alias", b""),
+        compressed(b"\x12\x02vv"),
+    ]
+    .concat();
+    let expected = [
+        named("real", b"\x12\x02vv"),
+        named("real", b""),
+        framed(b"\x12\x02vv"),
+    ]
+    .concat();
+    for length in 1..=body.len() {
+        let found = rewritten(to_real(), &body, length).unwrap();
+        assert_eq!(found, expected, "{length}");
+    }
+    let other = compressed(b"\x0a\x01n");
+    assert_eq!(rewritten(to_real(), &other, 9), Err(Fault::OtherModel));
+    let long = [&b"\x0a\x01m\x12\x80\x80\x80\x02"[..], &vec![0; 4 << 20]].concat();
+    let found = rewritten(to_real(), &compressed(&long), 5000);
+    assert_eq!(found, Err(Fault::CompressedTooLong));
+    let rewriter = Rewriter::messages(1, vec!["m".into()], "real", None);
+    assert_eq!(rewritten(rewriter, &body, 9), Err(Fault::Compressed));
+}
+
 #[test]
 fn message_for_another_model_or_without_a_legible_name_ends_the_call() {
     let ok = named("m", b"");
-    let compressed = [&[1][..], &ok[1..]].concat();
+    let broken = [&[1][..], &ok[1..]].concat();
     let late = framed(&[&[0x12, 0x80, 0x80, 0x80, 0x01][..], &vec![0; 2 << 20]].concat());
     for (second, fault) in [
         (named("n", b""), Fault::OtherModel),
         (named("m", b"\x0a\x01n"), Fault::TwiceInMessage),
         (named("m", b"")[..6].to_vec(), Fault::NotMessage),
         (framed(b"\x0f"), Fault::NotMessage),
-        (compressed, Fault::Compressed),
+        (broken, Fault::NotDecodable),
         (late, Fault::NameTooLate),
     ] {
         let body = [ok.clone(), second].concat();
