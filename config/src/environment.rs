@@ -103,6 +103,7 @@ impl Reader<'_> {
             "a whole number",
         );
         let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
+        let upgrade_drain = self.period("TAILBACK_UPGRADE_DRAIN_SECONDS");
         let tls = self.tls();
         let cors = self.cors();
         let cluster_models = self.cluster_models();
@@ -128,6 +129,7 @@ impl Reader<'_> {
                 stream_idle,
                 drain: drain?,
                 tunnel_drain: tunnel_drain?,
+                upgrade_drain: upgrade_drain?,
             },
             limits: Limits {
                 header_bytes: header_bytes?,

@@ -93,6 +93,9 @@ pub struct Timeouts {
     pub drain: Duration,
     /// How much of `drain` it waits for upgraded connections.
     pub tunnel_drain: Duration,
+    /// How long requests and upgraded connections may go on in a process that another one has
+    /// taken over from.
+    pub upgrade_drain: Duration,
 }
 
 /// Size limits of the data plane.

@@ -236,6 +236,11 @@ pub const VARIABLES: &[Variable] = &[
         "seconds a shutdown waits for upgraded connections (WebSocket) before it closes them",
     ),
     process(
+        "TAILBACK_UPGRADE_DRAIN_SECONDS",
+        "3600",
+        "seconds that requests of all kinds may take to end, after an upgrade, in the process that was replaced",
+    ),
+    process(
         "TAILBACK_CORS_ORIGINS",
         NONE,
         "origins whose pages may call from a browser, separated by commas, or `*` for all",

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod settings;
+mod upgrade;
 
 use std::{
     env,
@@ -42,7 +43,7 @@ enum Command {
     ///
     /// Requests go to 127.0.0.1:9000 (--listen), /metrics, /models and /decisions
     /// are on 127.0.0.1:9006 (--admin). SIGTERM and SIGINT drain and end; SIGHUP,
-    /// or a change of a file, reloads the manifests.
+    /// or a change of a file, reloads the manifests; SIGUSR2 upgrades.
     #[command(
         after_help = "Example:\n  tailback serve examples/\n  curl http://127.0.0.1:9000/v1/models"
     )]
@@ -63,6 +64,18 @@ enum Command {
     /// Exits with status 0 if /healthz of the admin address answers 200: for
     /// container health checks.
     Health {
+        #[command(flatten)]
+        admin: AdminAddress,
+    },
+    /// Let a new process of the program take over from the running one
+    ///
+    /// The running tailback on this host starts its program again, which may be
+    /// another version by now, with the same options and environment. The new
+    /// process reads the manifests, and takes over the listening sockets and the
+    /// replicas; no request fails, and no replica is restarted. The old process
+    /// finishes the requests that it has, and ends. If the new one cannot take
+    /// over, the old one goes on: this command says why, and exits with status 1.
+    Upgrade {
         #[command(flatten)]
         admin: AdminAddress,
     },
@@ -132,6 +145,10 @@ pub fn main() -> ExitCode {
         },
         Command::Health { admin } => match health::check(&admin.env()) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Upgrade { admin } => match upgrade::upgrade(&admin.env()) {
+            Ok(done) => print(&done),
             Err(error) => fail(&error),
         },
         Command::Version { verbose: true } => print(&build_info::describe()),

@@ -7,6 +7,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The bit of `load` that is set while the replica takes no new requests.
 const CLOSED: u32 = 1 << 31;
+/// Set in `elsewhere` while another process may send the replica requests.
+const OPEN: u32 = 1 << 31;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
@@ -24,6 +26,8 @@ pub struct Replica {
     limit: AtomicU32,
     /// 1 once its requests were cut.
     cut: AtomicU32,
+    /// Those of its requests that are another process's, and `OPEN` while that one may send more.
+    elsewhere: AtomicU32,
     /// Until when the data plane prefers other replicas, because it could not connect to this
     /// one. In ns on the process's clock.
     ejected_until: AtomicU64,
@@ -45,6 +49,7 @@ impl Replica {
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
             cut: AtomicU32::new(0),
+            elsewhere: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
         }
     }
@@ -155,9 +160,47 @@ impl Replica {
         self.cut.load(Ordering::Acquire) != 0
     }
 
+    /// Says that of the requests it has, `in_flight` are those of the process before this one, which
+    /// sends it more as long as it is `open` there. They take slots here, too. To be called by one
+    /// thread alone.
+    pub fn set_elsewhere(&self, in_flight: u32, open: bool) {
+        let now = in_flight.min(UNLIMITED) | if open { OPEN } else { 0 };
+        let before = self.elsewhere.swap(now, Ordering::AcqRel) & !OPEN;
+        let in_flight = now & !OPEN;
+        if in_flight >= before {
+            self.load.fetch_add(in_flight - before, Ordering::AcqRel);
+        } else {
+            self.load.fetch_sub(before - in_flight, Ordering::AcqRel);
+        }
+    }
+
+    /// Those of its requests that are another process's.
+    #[must_use]
+    pub fn elsewhere(&self) -> u32 {
+        self.elsewhere.load(Ordering::Acquire) & !OPEN
+    }
+
+    /// Whether it has requests, or another process may still send it some.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.in_flight() > 0 || self.is_open_elsewhere()
+    }
+
+    /// Whether another process may send it requests.
+    #[must_use]
+    pub fn is_open_elsewhere(&self) -> bool {
+        self.elsewhere.load(Ordering::Acquire) & OPEN != 0
+    }
+
     /// Changes how many requests it takes at once; `None`: no limit.
     pub fn set_concurrency(&self, concurrency: Option<u32>) {
         self.limit.store(limit(concurrency), Ordering::Relaxed);
+    }
+
+    /// How many requests it takes at once; `None`: no limit.
+    #[must_use]
+    pub fn concurrency(&self) -> Option<u32> {
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit < UNLIMITED)
     }
 
     /// Makes the data plane prefer other replicas until `until`.
@@ -214,6 +257,21 @@ mod tests {
         replica.release();
         assert!(replica.try_take_announced());
         assert_eq!(replica.in_flight(), 2);
+    }
+
+    #[test]
+    fn requests_of_another_process_take_slots_and_keep_it_in_use() {
+        let replica = Replica::new("m-0", "127.0.0.1:1", Some(2));
+        replica.set_elsewhere(2, true);
+        assert!(!replica.try_take() && replica.in_flight() == 2);
+        replica.set_elsewhere(1, true);
+        assert!(replica.try_take());
+        replica.close();
+        replica.release();
+        replica.set_elsewhere(0, true);
+        assert!(replica.in_flight() == 0 && replica.is_in_use());
+        replica.set_elsewhere(0, false);
+        assert!(!replica.is_in_use() && replica.is_closed());
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub fn under_load(
                     match client.call("POST", path, &[], body) {
                         Ok(response) if response.status == 200 => {
                             answered.fetch_add(1, Ordering::Relaxed);
+                            if response.header("connection") == Some("close") {
+                                connection = None;
+                            }
                         }
                         other => {
                             eprintln!("failed: {other:?}");

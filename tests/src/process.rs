@@ -1,10 +1,13 @@
 //! Runs the built `tailback` as a user does.
 
+mod list;
+mod upgrade;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock},
     thread,
@@ -17,11 +20,14 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use self::list::{processes_with, resident_bytes, servers_of, unique};
 use crate::{build, eventually, http};
 
 /// A running proxy with its own manifests. Dropping it kills the proxy.
 pub struct Tailback {
     child: Child,
+    /// The process that serves: another one after an upgrade.
+    pid: Pid,
     /// The address of the data plane.
     pub address: SocketAddr,
     /// The admin address.
@@ -115,6 +121,24 @@ impl Tailback {
         Self::serve(command, folder.path().to_owned(), folder, &[])
     }
 
+    /// As [`start`](Self::start), by the program at `program`: another name of the built one.
+    ///
+    /// # Panics
+    /// If it does not start; says what it logged.
+    #[must_use]
+    pub fn start_by(program: &Path, manifests: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        for (name, value) in tailback().get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("manifests.yaml"), manifests).expect("manifests");
+        Self::serve(command, folder.path().to_owned(), folder, variables)
+    }
+
     /// Serves the manifests in `path`.
     ///
     /// # Panics
@@ -160,6 +184,7 @@ impl Tailback {
             }
             if let (Some(address), Some(admin)) = (address, admin) {
                 return Self {
+                    pid: Pid::from_raw(child.id() as i32),
                     child,
                     address,
                     admin,
@@ -266,7 +291,7 @@ impl Tailback {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id() as i32)
+        self.pid
     }
 
     /// Its resident memory in bytes.
@@ -295,8 +320,15 @@ impl Tailback {
     /// If it does not end.
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
+        let first = self.pid.as_raw() as u32 == self.child.id();
         eventually("the end of tailback", || {
-            status = self.child.try_wait().expect("its status");
+            status = match first {
+                true => self.child.try_wait().expect("its status"),
+                false => {
+                    let _ = self.child.try_wait();
+                    upgrade::reaped(self.pid)
+                }
+            };
             status.is_some()
         });
         status.expect("its status")
@@ -307,6 +339,9 @@ impl Drop for Tailback {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for pid in processes_with(&self.folder.path().to_string_lossy()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         if thread::panicking() {
             eprintln!("--- tailback's log\n{}---", self.log());
         }
@@ -322,43 +357,4 @@ fn collect(mut output: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
                 .push_str(&String::from_utf8_lossy(&piece[..length]));
         }
     });
-}
-
-/// Memory a process has in RAM, in bytes; 0 if it is gone.
-#[must_use]
-pub fn resident_bytes(pid: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kibibytes.unwrap_or_default() * 1024
-}
-
-/// A new model name, which is in no other test's command lines.
-#[must_use]
-pub fn unique() -> String {
-    format!("m-{:016x}", fastrand::u64(..))
-}
-
-/// Process ids of a model's servers, without their supervisors.
-#[must_use]
-pub fn servers_of(model: &str) -> Vec<i32> {
-    let supervisors = processes_with("__supervise");
-    let all = processes_with(model).into_iter();
-    all.filter(|pid| !supervisors.contains(pid)).collect()
-}
-
-/// Process ids of everything whose command line contains `mark`.
-#[must_use]
-pub fn processes_with(mark: &str) -> Vec<i32> {
-    let own = std::process::id();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|&pid| pid as u32 != own)
-        .filter(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(mark))
-        })
-        .collect()
 }

@@ -143,6 +143,7 @@ fn nothing_of_the_admin_pages_is_on_the_data_port_and_none_changes_anything() {
         "/decisions",
         "/healthz",
         "/readyz",
+        "/server_info",
     ] {
         assert_eq!(call(proxy.address, "GET", path, b"").unwrap().status, 404);
         assert_eq!(call(proxy.admin, "GET", path, b"").unwrap().status, 200);

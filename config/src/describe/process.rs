@@ -93,6 +93,11 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             "TAILBACK_TUNNEL_DRAIN_SECONDS",
         ),
         (
+            "upgrade drain",
+            seconds(&timeouts.upgrade_drain),
+            "TAILBACK_UPGRADE_DRAIN_SECONDS",
+        ),
+        (
             "CORS origins",
             cors.map_or_else(
                 || NONE.to_owned(),

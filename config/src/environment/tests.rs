@@ -37,10 +37,12 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         stream_idle,
         drain,
         tunnel_drain,
+        upgrade_drain,
     } = process.timeouts;
     let seconds = [header, keep_alive, body, stream_idle, drain].map(|time| time.as_secs());
     assert_eq!(seconds, [10, 75, 60, 600, 60]);
     assert_eq!((tunnel_drain.as_secs(), process.tls), (10, None));
+    assert_eq!(upgrade_drain.as_secs(), 3600);
     let limits = Limits {
         header_bytes: 16_384,
         header_fields: 100,

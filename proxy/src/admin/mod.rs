@@ -12,6 +12,7 @@ mod live;
 mod model_metrics;
 mod page;
 mod pages;
+mod server_info;
 
 use std::{
     convert::Infallible,
@@ -38,11 +39,12 @@ use tailback_scaler::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{sleep, timeout},
 };
 use tonic::{Status, body::Body};
 
+pub use self::server_info::ServerInfo;
 use self::{control::Order, keda::Keda};
 use crate::{
     admin::model_metrics::render_models,
@@ -71,8 +73,10 @@ const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
 /// After an error in accepting, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection has for the answer that is on its way, once another process has taken over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Said of any other path.
-const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /models, /models/{name}, /decisions, /events and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /decisions, /events and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
@@ -91,18 +95,34 @@ pub struct Admin {
     pub token: Option<Token>,
     /// What was recorded.
     pub recorder: PrometheusHandle,
+    /// Which process this is.
+    pub info: Arc<ServerInfo>,
 }
 
-/// Answers those who connect to `listener`, as long as it is polled.
-pub async fn serve(admin: Admin, listener: TcpListener) {
+/// Answers those who connect to `listener`, until `stop` is `true`: another process does then.
+pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bool>) {
     let keda = Arc::new(Keda::new(admin.routes.clone(), admin.status_store.clone()));
     tokio::select! {
         () = keda.push() => {}
-        () = accept(Arc::new(admin), &keda, listener) => {}
+        () = accept(Arc::new(admin), &keda, listener, &stop) => {}
+        () = stopped(stop.clone()) => {}
     }
 }
 
-async fn accept(admin: Arc<Admin>, keda: &Arc<Keda>, listener: TcpListener) {
+/// Returns once it is `true`.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|&stop| stop).await.is_err() {
+        // Nobody will say it.
+        std::future::pending().await
+    }
+}
+
+async fn accept(
+    admin: Arc<Admin>,
+    keda: &Arc<Keda>,
+    listener: TcpListener,
+    stop: &watch::Receiver<bool>,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let answers = Arc::new(Semaphore::new(ANSWERS));
     let listeners = Arc::new(Semaphore::new(live::LISTENERS));
@@ -120,9 +140,13 @@ async fn accept(admin: Arc<Admin>, keda: &Arc<Keda>, listener: TcpListener) {
                     answers: answers.clone(),
                     listeners: listeners.clone(),
                 };
+                let stop = stopped(stop.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = admin.converse(stream, keda, semaphores).await {
-                        tracing::debug!(error, "admin connection");
+                    tokio::select! {
+                        ended = admin.converse(stream, keda, semaphores) => if let Err(error) = ended {
+                            tracing::debug!(error, "admin connection");
+                        },
+                        () = async { stop.await; sleep(LAST_WORDS).await } => {}
                     }
                     drop(place);
                 });
@@ -253,6 +277,7 @@ impl Admin {
         let table = self.routes.current();
         Some(match path {
             "/metrics" => self.metrics(),
+            "/server_info" => json(StatusCode::OK, &self.info.page()),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.lifecycle),
             "/models" => json(StatusCode::OK, &pages::models(&table, &self.status_store)),

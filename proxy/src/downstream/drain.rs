@@ -7,10 +7,10 @@ use pingora::server::ShutdownWatch;
 use super::lifecycle::Lifecycle;
 use crate::exchange::Connection;
 
-/// Ready when the drain began `ago`.
-pub(super) async fn began(mut shutdown: ShutdownWatch, ago: Duration) {
+/// Ready when the drain began so long `ago`, which depends on why it did.
+pub(super) async fn began(mut shutdown: ShutdownWatch, ago: impl Fn() -> Duration) {
     let _ = shutdown.wait_for(|&draining| draining).await;
-    tokio::time::sleep(ago).await;
+    tokio::time::sleep(ago()).await;
 }
 
 /// One connection's ear for the beginning of the drain.
@@ -22,7 +22,7 @@ pub(super) struct Drain {
 impl Drain {
     pub(super) fn new(shutdown: ShutdownWatch) -> Self {
         Self {
-            signal: Box::pin(began(shutdown, Duration::ZERO)),
+            signal: Box::pin(began(shutdown, || Duration::ZERO)),
             awaited: false,
         }
     }
@@ -43,6 +43,7 @@ impl Drain {
         }
         let begins = lifecycle.is_draining() && !connection.is_closing();
         if begins {
+            connection.set_linger(lifecycle.linger());
             connection.close_after_this();
         }
         begins

@@ -112,7 +112,9 @@ pub(super) async fn serve<H: Handler>(
     if let Some(tunnel) = tunnel.take() {
         let parts = http.into_parts();
         let io = parts.io.into_inner().into_inner().unread(parts.read_buf);
-        tunnel.run(io, &state, shutdown).await;
+        tunnel
+            .run(io, &state, shutdown, &downstream.lifecycle)
+            .await;
     } else if left {
         linger(http.into_parts().io.into_inner()).await;
     }

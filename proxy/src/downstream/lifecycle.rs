@@ -1,13 +1,24 @@
 //! What the process knows of all callers' connections: how many are open, and
 //! whether they are to end.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tailback_config::Timeouts;
+
+use crate::exchange::LINGER;
+
+/// See [`Lifecycle::linger`].
+const HANDED_OVER_LINGER: Duration = Duration::from_secs(10);
 
 /// Shared by the workers, the admin pages and the server.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     connections: AtomicUsize,
     draining: AtomicBool,
+    handed_over: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -32,6 +43,29 @@ impl Lifecycle {
     /// before the shutdown is signalled.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// As [`drain`](Self::drain), where another process has taken over: callers need not hurry.
+    pub fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::SeqCst);
+        self.drain();
+    }
+
+    /// How long an idle connection of HTTP/1.1 is kept while draining. Its caller may be about to send
+    /// a request; after a while without one it is not likelier to than at any other time.
+    pub(super) fn linger(&self) -> Duration {
+        match self.handed_over.load(Ordering::Relaxed) {
+            true => HANDED_OVER_LINGER,
+            false => LINGER,
+        }
+    }
+
+    /// How long tunnels may go on while draining.
+    pub(super) fn tunnel_drain(&self, timeouts: &Timeouts) -> Duration {
+        match self.handed_over.load(Ordering::Relaxed) {
+            true => timeouts.upgrade_drain,
+            false => timeouts.tunnel_drain,
+        }
     }
 
     /// Whether the drain has begun.

@@ -27,7 +27,7 @@ pub use self::{
     tunnel::Tunnel,
 };
 use crate::{
-    exchange::{Connection, LINGER, Scheme},
+    exchange::{Connection, Scheme},
     net::{HttpVersion, Transport, detect, tls},
     protocol::cors::Cors,
     telemetry::metrics::DownstreamMetrics,
@@ -140,7 +140,7 @@ async fn serve<H: Handler>(
             _ => return,
         },
         // While draining, who has sent nothing after a moment is not waited for.
-        () = drain::began(shutdown.clone(), LINGER) => return,
+        () = drain::began(shutdown.clone(), || downstream.lifecycle.linger()) => return,
     };
     let timeouts = downstream.settings.timeouts.clone();
     let connection = Rc::new(Connection::new(timeouts, peer, version, scheme));

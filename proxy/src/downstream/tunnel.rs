@@ -15,7 +15,7 @@ use pingora::{protocols::Stream, server::ShutdownWatch};
 use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::drain;
+use super::{drain, lifecycle::Lifecycle};
 use crate::{
     exchange::{Exchange, StreamState, Watchdog},
     net::Transport,
@@ -76,12 +76,14 @@ impl Tunnel {
         }
     }
 
-    /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away.
+    /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away, or
+    /// `TAILBACK_UPGRADE_DRAIN_SECONDS` after an upgrade.
     pub(super) async fn run(
         self,
         caller: Transport<Stream>,
         state: &StreamState,
         shutdown: ShutdownWatch,
+        lifecycle: &Lifecycle,
     ) {
         let Self {
             replica,
@@ -101,7 +103,7 @@ impl Tunnel {
             },
             () = idle.passed() => Outcome::UpstreamSlow,
             () = after(limits.total) => Outcome::UpstreamSlow,
-            () = drain::began(shutdown, timeouts.tunnel_drain) => Outcome::Success,
+            () = drain::began(shutdown, || lifecycle.tunnel_drain(timeouts)) => Outcome::Success,
         };
         exchange.set_outcome(outcome);
         drop(permit);

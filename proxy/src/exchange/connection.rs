@@ -5,13 +5,14 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use http::HeaderValue;
 use smallvec::SmallVec;
 use tailback_config::Timeouts;
 
-use super::Exchange;
+use super::{Exchange, LINGER};
 use crate::net::HttpVersion;
 use crate::status::Outcome;
 
@@ -36,6 +37,8 @@ pub struct Connection {
     pub scheme: Scheme,
     /// No further request on it.
     closing: Cell<bool>,
+    /// How long it is kept without one, once it takes no further ones.
+    linger: Cell<Duration>,
     /// The caller does not take what is written.
     pub write_blocked: Cell<bool>,
     /// Bytes have come of it, since somebody looked last.
@@ -73,6 +76,7 @@ impl Connection {
             version,
             scheme,
             closing: Cell::new(false),
+            linger: Cell::new(LINGER),
             write_blocked: Cell::new(false),
             heard: Rc::default(),
             unflushed: Cell::new(false),
@@ -135,6 +139,17 @@ impl Connection {
     /// It takes no further request.
     pub fn close_after_this(&self) {
         self.closing.set(true);
+    }
+
+    /// How long it is kept idle once it is [closing](Self::close_after_this).
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        self.linger.get()
+    }
+
+    /// Changes that.
+    pub fn set_linger(&self, linger: Duration) {
+        self.linger.set(linger);
     }
 
     /// Whether the next response is the last.

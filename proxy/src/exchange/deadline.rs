@@ -4,7 +4,7 @@ use std::{cell::Cell, time::Duration};
 
 use tailback_scaler::clock::Nanos;
 
-use super::{Connection, LINGER};
+use super::Connection;
 use crate::limits::{Limit, RequestLimits};
 
 /// What is being done; each has its own time limit.
@@ -112,7 +112,7 @@ impl Deadline {
         if self.moved.take() {
             let (timeouts, limits) = (connection.timeouts(), self.limits.get());
             let limit = match self.phase.get() {
-                Phase::Idle if connection.is_closing() => LINGER,
+                Phase::Idle if connection.is_closing() => connection.linger(),
                 Phase::Idle => timeouts.keep_alive,
                 Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,

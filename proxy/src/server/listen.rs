@@ -1,33 +1,134 @@
-//! Addresses to listen on, checked before anything is started.
+//! The sockets that requests and the admin pages come in by: opened before anything is
+//! started, so that an address that cannot be had is said at once, and kept open over
+//! an upgrade.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
+    os::fd::IntoRawFd,
     thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use pingora::{
+    apps::ServerApp,
+    listeners::{L4BufferSettings, ListenerConfig},
+    server::{ListenFds, RunArgs, Server, ShutdownWatch, configuration::ServerConf},
+    services::{Service, listening},
+};
+use tailback_config::Process;
+use tokio::sync::watch;
 
-use crate::health::from_here;
+use super::signal::Forwarded;
+
+/// The listening sockets.
+pub(super) struct Listeners {
+    /// Where requests come in.
+    pub requests: TcpListener,
+    /// Where the admin pages are read.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Opens both.
+    ///
+    /// # Errors
+    /// If one cannot be listened on; says which setting sets another.
+    pub(super) fn open(process: &Process) -> Result<Self> {
+        Ok(Self {
+            requests: bind(process.listen, "--listen or TAILBACK_LISTEN")?,
+            admin: bind(process.admin, "--admin or TAILBACK_ADMIN")?,
+        })
+    }
+
+    /// The same sockets once more.
+    ///
+    /// # Errors
+    /// If there are too many open files.
+    pub(super) fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self {
+            requests: self.requests.try_clone()?,
+            admin: self.admin.try_clone()?,
+        })
+    }
+}
 
 /// A listener on `wanted`, with a free port in place of 0.
-///
-/// # Errors
-/// If it cannot be listened on; says which `variable` sets another.
-pub(super) fn bind(wanted: SocketAddr, variable: &str) -> Result<TcpListener> {
+fn bind(wanted: SocketAddr, variable: &str) -> Result<TcpListener> {
     TcpListener::bind(wanted)
         .with_context(|| format!("cannot listen on {wanted} (set another address with {variable})"))
 }
 
-/// Returns once `address` takes connections.
-pub(super) fn wait_until_open(address: SocketAddr) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let start = Instant::now();
-    while let Err(error) = TcpStream::connect(from_here(address)) {
-        if start.elapsed() > PATIENCE {
-            bail!("the server does not listen on {address}: {error}");
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
+/// Lets pingora accept connections of `listener` for `app`, on so many worker threads, until
+/// `stopped`. Its threads end with the process: when everything has drained is for
+/// [`serve`](super::serve) to know.
+pub(super) fn accept<A>(
+    listener: &TcpListener,
+    app: A,
+    workers: usize,
+    stopped: watch::Receiver<bool>,
+) -> Result<()>
+where
+    A: ServerApp + Send + Sync + 'static,
+{
+    // No grace period of pingora's own: it would sleep for all of it.
+    const FOREVER: u64 = u32::MAX as u64;
+    let conf = ServerConf {
+        threads: workers,
+        work_stealing: false,
+        grace_period_seconds: Some(FOREVER),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let address = listener.local_addr()?.to_string();
+    let mut service = listening::Service::new("worker".into(), app);
+    // hyper has buffers of its own.
+    service.add_listener(
+        ListenerConfig::tcp(address.clone()).l4_buffer(L4BufferSettings::unbuffered()),
+    );
+    let listener = listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    server.add_service(Opened {
+        service,
+        address,
+        listener: Some(listener),
+    });
+    thread::Builder::new()
+        .name("server".into())
+        .spawn(move || {
+            server.run(RunArgs {
+                shutdown_signal: Box::new(Forwarded(stopped)),
+            });
+        })?;
     Ok(())
+}
+
+/// A service whose listener is open already. pingora takes it for one that an earlier
+/// process has passed on.
+struct Opened<S> {
+    service: S,
+    address: String,
+    listener: Option<TcpListener>,
+}
+
+#[async_trait]
+impl<S: Service> Service for Opened<S> {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        if let (Some(fds), Some(listener)) = (&fds, self.listener.take()) {
+            fds.lock().add(self.address.clone(), listener.into_raw_fd());
+        }
+        self.service
+            .start_service(fds, shutdown, listeners_per_fd)
+            .await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
 }

@@ -6,24 +6,16 @@ mod cluster;
 mod limits;
 mod listen;
 mod reload;
+mod running;
+mod service_manager;
 mod signal;
+mod upgrade;
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
-use pingora::{
-    listeners::{L4BufferSettings, ListenerConfig},
-    server::{RunArgs, Server, configuration::ServerConf},
-    services::listening::Service,
-};
-use tailback_config::{Config, Env, Store};
+use tailback_config::{Env, Store};
 use tailback_scaler::{
     ledger::Wake,
     peers::publisher::CountsPublisher,
@@ -32,9 +24,14 @@ use tailback_scaler::{
 };
 use tokio::sync::watch;
 
-use self::{reload::Reloader, signal::Event};
+use self::{
+    listen::Listeners,
+    reload::Reloader,
+    running::Running,
+    upgrade::{Predecessor, Program},
+};
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, ServerInfo},
     downstream::{Downstream, Lifecycle, Settings},
     exchange::body::BufferBudget,
     log,
@@ -52,23 +49,35 @@ use crate::{
 /// Recorded histograms are moved into their buckets at least this often.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// For answers to what was held, or cut, at the end of a shutdown.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// Serves the manifests at `paths`, by the settings of `env`, until SIGTERM or SIGINT, and drains.
 ///
 /// # Errors
 /// What kept it from starting.
 pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
+    let mut predecessor = Predecessor::find()?;
+    let served = start_and_run(paths, env, &mut predecessor);
+    if let (Err(error), Some(predecessor)) = (&served, &mut predecessor) {
+        predecessor.failed(error);
+    }
+    served
+}
+
+/// The same; what fails while `predecessor` is there is to be told to it.
+fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecessor>) -> Result<()> {
+    let program = Program::this()?;
     let store = Store::open(paths, env).map_err(|errors| anyhow!("{errors}"))?;
     let config = store.current();
     let process = &config.process;
     log::start(&process.log, process.log_format).map_err(anyhow::Error::msg)?;
     let max_connections = limits::connections(&process.limits)?;
-    // Closed again at once: the server opens it with its own options.
-    let listen = listen::bind(process.listen, "--listen or TAILBACK_LISTEN")?.local_addr()?;
-    let admin_listener = listen::bind(process.admin, "--admin or TAILBACK_ADMIN")?;
-    let admin_address = admin_listener.local_addr()?;
+    let passed_on = predecessor.as_mut().and_then(Predecessor::listeners);
+    let listeners = match passed_on {
+        Some(listeners) => listeners,
+        None => match service_manager::sockets()? {
+            Some(listeners) => listeners,
+            None => Listeners::open(process)?,
+        },
+    };
     let tls = match &process.tls {
         Some(spec) => Some(Arc::new(tls::Listener::open(spec)?)),
         None => None,
@@ -126,22 +135,27 @@ pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
         metrics: DownstreamMetrics::default(),
         lifecycle: lifecycle.clone(),
     };
-    let (tell, mut events) = {
+    let (tell, events) = {
         let _inside = runtime.enter();
         signal::events(paths)?
     };
     let store = Arc::new(store);
     let reloader = Reloader::new(store.clone(), routes.clone(), scaler, wake);
+    runtime.block_on(cluster::follow(&store, tell));
+    if let Some(predecessor) = predecessor {
+        let (inherited, parcels) = predecessor.ready()?;
+        runtime
+            .block_on(reloader.scaler().inherit(inherited, parcels))
+            .context("cannot take the replicas over")?;
+    }
     reloader.apply(&config);
-    runtime.block_on(async {
-        cluster::follow(&store, tell).await;
-        if config.process.cluster_models.is_some() {
-            reloader.reload("the cluster was heard").await;
-        }
-    });
+    if config.process.cluster_models.is_some() {
+        runtime.block_on(reloader.reload("the cluster was heard"));
+    }
     let config = store.current();
 
     let (stop_accepting, stopped) = watch::channel(false);
+    let info = Arc::new(ServerInfo::default());
     let admin = Admin {
         routes: routes.clone(),
         lifecycle: lifecycle.clone(),
@@ -150,122 +164,50 @@ pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
         pause: reloader.pause_handle(),
         token: process.admin_token.clone(),
         recorder: recorder.clone(),
+        info: info.clone(),
     };
-    start_server(&config, downstream, listen, stopped)?;
-    announce::announce(&config, listen, admin_address);
+    let workers = process.workers.get();
+    listen::accept(&listeners.requests, downstream, workers, stopped)?;
+    let (admin_listener, admin_stop) = (listeners.admin.try_clone()?, watch::Sender::new(false));
+    admin_listener.set_nonblocking(true)?;
+    let admin_stopped = admin_stop.subscribe();
 
     runtime.block_on(async {
-        admin_listener.set_nonblocking(true)?;
-        tokio::spawn(admin::serve(
-            admin,
-            tokio::net::TcpListener::from_std(admin_listener)?,
-        ));
+        let admin_listener = tokio::net::TcpListener::from_std(admin_listener)?;
+        tokio::spawn(admin::serve(admin, admin_listener, admin_stopped));
         upkeep(recorder);
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.watch());
         }
-        loop {
-            match events.recv().await {
-                Some(Event::Reload(cause)) => {
-                    reloader.reload(cause).await;
-                    if let Some(tls) = &tls {
-                        tls.reload();
-                    }
-                    if let Some(log) = &access_log {
-                        log.reopen();
-                    }
-                }
-                Some(Event::Stop(signal)) => {
-                    tracing::info!("{signal}: draining");
-                    break;
-                }
-                None => break,
+        announce::announce(
+            &config,
+            listeners.requests.local_addr()?,
+            listeners.admin.local_addr()?,
+        );
+        let predecessor = match predecessor.take() {
+            // It tells the service manager.
+            Some(predecessor) => Some(predecessor.took(reloader.scaler())?),
+            None => {
+                service_manager::ready();
+                None
             }
-        }
-        lifecycle.drain();
-        // Requests inside may take long: replicas are asked for by another proxy
-        // meanwhile, if there is one.
-        reloader.hand_over();
-        stop_accepting.send_replace(true);
-        let drained = until_drained(&routes, &lifecycle, config.process.timeouts.drain);
-        tokio::select! {
-            all = drained => if !all {
-                let (in_flight, connections) = inside(&routes, &lifecycle);
-                tracing::warn!(in_flight, connections, "TAILBACK_DRAIN_SECONDS have passed: stopping regardless");
-            },
-            () = async {
-                while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
-            } => {
-                let (in_flight, connections) = inside(&routes, &lifecycle);
-                tracing::warn!(in_flight, connections, "second signal received: stopping without waiting for these requests");
-            }
-        }
-        lifecycle.stop();
-        routes.current().close_pools();
-        reloader.stop().await;
-        // Held requests have been answered, and others cut: callers are told so.
-        until_drained(&routes, &lifecycle, LAST_WORDS).await;
-        if let Some(log) = access_log {
-            log.close();
-        }
-        tracing::info!("stopped");
+        };
+        let running = Running {
+            config,
+            program,
+            stop_accepting,
+            admin_stop,
+            routes,
+            lifecycle,
+            reloader,
+            tls,
+            access_log,
+            info,
+            predecessor,
+        };
+        running.run(events, listeners).await;
         Ok(())
     })
-}
-
-/// Runs pingora's server on a thread of its own. It ends with the process: when
-/// everything has drained is for [`serve`] to know.
-fn start_server(
-    config: &Config,
-    downstream: Downstream<Pipeline>,
-    listen: SocketAddr,
-    stopped: watch::Receiver<bool>,
-) -> Result<()> {
-    // No grace period of pingora's own: it would sleep for all of it.
-    const FOREVER: u64 = u32::MAX as u64;
-    let conf = ServerConf {
-        threads: config.process.workers.get(),
-        work_stealing: false,
-        grace_period_seconds: Some(FOREVER),
-        ..ServerConf::default()
-    };
-    let mut server = Server::new_with_opt_and_conf(None, conf);
-    server.bootstrap();
-    let mut data = Service::new("worker".into(), downstream);
-    // hyper has buffers of its own.
-    data.add_listener(
-        ListenerConfig::tcp(listen.to_string()).l4_buffer(L4BufferSettings::unbuffered()),
-    );
-    server.add_service(data);
-    thread::Builder::new()
-        .name("server".into())
-        .spawn(move || {
-            server.run(RunArgs {
-                shutdown_signal: Box::new(signal::Forwarded(stopped)),
-            });
-        })?;
-    listen::wait_until_open(listen)
-}
-
-/// Waits until no request is in flight and callers have had their last answer, for at most
-/// `limit`. Whether that is so.
-async fn until_drained(routes: &SharedRoutes, lifecycle: &Lifecycle, limit: Duration) -> bool {
-    let start = Instant::now();
-    while inside(routes, lifecycle) != (0, 0) {
-        if start.elapsed() >= limit {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    true
-}
-
-/// How many requests and connections there are.
-fn inside(routes: &SharedRoutes, lifecycle: &Lifecycle) -> (u64, usize) {
-    let table = routes.current();
-    let models = table.models.values().chain(table.draining());
-    let in_flight = models.map(|m| m.ledger.in_flight()).sum();
-    (in_flight, lifecycle.connections())
 }
 
 fn upkeep(recorder: PrometheusHandle) {

@@ -89,6 +89,11 @@ impl Reloader {
         }
     }
 
+    /// What scales by it.
+    pub(super) fn scaler(&self) -> &Scaler {
+        &self.scaler
+    }
+
     /// Another proxy may lead from now on.
     pub(super) fn hand_over(&self) {
         self.scaler.hand_over();

@@ -14,6 +14,10 @@ use tokio::{
 pub(super) enum Event {
     /// Read the manifests again; why.
     Reload(&'static str),
+    /// Open the access log's file again: it was moved.
+    Reopen,
+    /// Let another process of the program take over; why.
+    Upgrade(&'static str),
     /// Drain and end; why.
     Stop(&'static str),
 }
@@ -21,25 +25,38 @@ pub(super) enum Event {
 /// Where events come from, and where they are told.
 pub(super) type Events = (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>);
 
+/// A signal that is handled, with its name.
+type Handled = (fn() -> SignalKind, &'static str);
+
+const SIGNALS: [Handled; 6] = [
+    (SignalKind::terminate, "SIGTERM"),
+    (SignalKind::interrupt, "SIGINT"),
+    (SignalKind::quit, "SIGQUIT"),
+    (SignalKind::hangup, "SIGHUP"),
+    (SignalKind::user_defined1, "SIGUSR1"),
+    (SignalKind::user_defined2, "SIGUSR2"),
+];
+
+/// What a signal asks for.
+fn event(signal: &'static str) -> Event {
+    match signal {
+        "SIGHUP" => Event::Reload(signal),
+        "SIGUSR1" => Event::Reopen,
+        "SIGUSR2" => Event::Upgrade(signal),
+        _ => Event::Stop(signal),
+    }
+}
+
 /// Events from now on. Needs a tokio runtime around it.
 pub(super) fn events(paths: &[PathBuf]) -> Result<Events> {
     let (sender, events) = mpsc::unbounded_channel();
     let others = sender.clone();
-    for (kind, name) in [
-        (SignalKind::terminate(), "SIGTERM"),
-        (SignalKind::interrupt(), "SIGINT"),
-        (SignalKind::hangup(), "SIGHUP"),
-    ] {
-        let mut signals = signal(kind).with_context(|| format!("cannot handle {name}"))?;
+    for (kind, name) in SIGNALS {
+        let mut signals = signal(kind()).with_context(|| format!("cannot handle {name}"))?;
         let sender = sender.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                let event = if name == "SIGHUP" {
-                    Event::Reload(name)
-                } else {
-                    Event::Stop(name)
-                };
-                if sender.send(event).is_err() {
+                if sender.send(event(name)).is_err() {
                     return;
                 }
             }

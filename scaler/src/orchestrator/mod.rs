@@ -8,6 +8,7 @@
 
 mod error_chain;
 mod gateway;
+pub mod handover;
 pub mod kubernetes;
 pub mod process;
 pub mod seldon;

@@ -1,11 +1,16 @@
 //! The commands of the running scaler.
 
-use std::sync::Arc;
+use std::{io, os::unix::net::UnixStream, sync::Arc};
 
 use tailback_config::Model;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use crate::{ledger::Ledger, replica::Traffic, status::PauseState};
+use crate::{
+    ledger::Ledger,
+    orchestrator::handover::{Inherited, Parcel},
+    replica::Traffic,
+    status::PauseState,
+};
 
 /// A model to scale, and what connects it with the data plane.
 #[derive(Clone)]
@@ -27,7 +32,36 @@ pub(super) enum Command {
         answer: oneshot::Sender<PauseResult>,
     },
     HandOver,
+    /// Begin with what another process asked for, and its replicas.
+    Inherit {
+        inherited: Inherited,
+        parcels: Vec<Parcel>,
+        answer: oneshot::Sender<io::Result<()>>,
+    },
+    /// That process can be spoken to.
+    Attach {
+        predecessor: UnixStream,
+        gone: watch::Sender<bool>,
+    },
+    /// Ask for nothing any more, and let nobody lead the replicas.
+    HandOut(oneshot::Sender<io::Result<HandedOut>>),
+    /// Go on as before.
+    TakeBack(oneshot::Sender<()>),
+    /// The process that got them leads.
+    Retire {
+        successor: UnixStream,
+        gone: watch::Sender<bool>,
+    },
     Stop(oneshot::Sender<()>),
+}
+
+/// What a process hands over to the next one.
+#[derive(Debug)]
+pub struct HandedOut {
+    /// What it asked for.
+    pub inherited: Inherited,
+    /// Its replicas.
+    pub parcels: Vec<Parcel>,
 }
 
 /// The result of pausing or resuming a model.

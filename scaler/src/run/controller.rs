@@ -5,6 +5,7 @@ mod membership;
 mod pause;
 mod rejection;
 mod stall;
+mod succession;
 
 use std::{
     mem,
@@ -27,7 +28,7 @@ use crate::{
     decision::{Decision, DecisionRecord, Reason, ScaleOutcome},
     ledger::Reading,
     model_scaler::{Evaluation, ModelScaler, Replicas},
-    orchestrator::{Orchestrator, ReplicaSet, StateSource},
+    orchestrator::{Orchestrator, ReplicaSet, StateSource, handover::InheritedModel},
     peers::{
         Role,
         counts_update::{Counts, LeftToOthers},
@@ -80,17 +81,20 @@ pub(super) struct ModelController {
 }
 
 impl ModelController {
-    /// Starts with the count that the orchestrator reports, if it is the source, or else with the
-    /// configured count. Accepts the orchestrator's replica sets after `since`.
+    /// Begins with what the orchestrator says there is, or else with what a process before this one
+    /// asked for, or else with the configured count. Hears what the orchestrator says after `since`.
     pub(super) fn new(
         handle: ModelHandle,
         since: Epoch,
         status: StatusStore,
         others: MembershipView,
         answers: ScaleAnswers,
+        inherited: Option<InheritedModel>,
     ) -> Self {
         let orchestrator = since.orchestrator.clone();
-        let desired = handle.model.replicas.initial;
+        let replicas = &handle.model.replicas;
+        let found = inherited.filter(|_| replicas.scaled);
+        let desired = found.map_or(replicas.initial, |found| found.desired);
         let own = handle.ledger.read();
         let reading = own.plus(&others.counts);
         let taken_over = match orchestrator.state_source(&handle.model) {
@@ -112,7 +116,7 @@ impl ModelController {
             taken_over,
             external: ExternalChanges::default(),
             left_to_others: None,
-            pause: PauseState::default(),
+            pause: succession::pause(inherited),
             armed: false,
             dry_run: None,
             wanted: desired,
@@ -122,14 +126,7 @@ impl ModelController {
             own,
         };
         controller.orchestrator.follow(&controller.handle.model);
-        match taken_over {
-            TakenOver::Yes => {
-                controller.ask(None, None);
-                controller.arm();
-                controller.show(&Reason::Configured { replicas: desired }.to_string());
-            }
-            TakenOver::NotYet => controller.show(&Reason::AwaitingState.to_string()),
-        }
+        controller.begin(found.is_some());
         controller
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Membership {
     role: Role,
     /// Whether this proxy has stopped leading and still holds the Lease.
     releasing: bool,
+    /// Whether another process has taken over from this one.
+    retired: bool,
     /// `None`: this proxy is alone.
     elector: Option<LeaderElector>,
     leader: Option<String>,
@@ -58,6 +60,7 @@ impl Membership {
                 Role::Leads
             },
             releasing: false,
+            retired: false,
             elector,
             leader: None,
             trouble: BTreeMap::new(),
@@ -94,8 +97,23 @@ impl Membership {
         self.leader.clone()
     }
 
+    /// Whether nobody else is told what is counted here.
     pub(super) fn is_alone(&self) -> bool {
-        self.elector.is_none()
+        self.elector.is_none() && !self.retired
+    }
+
+    /// Another process of this host leads, or it is as before.
+    pub(super) fn retire(&mut self, retired: bool) {
+        self.retired = retired;
+        self.role = match retired {
+            true => Role::Follows,
+            false => Role::Leads,
+        };
+    }
+
+    /// Whether another process of this host leads, or is about to.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
     }
 
     pub(super) fn view(&self, model: &str) -> MembershipView {
@@ -166,7 +184,7 @@ impl Membership {
 
     /// Publishes the group to `status`, unless this proxy is alone.
     pub(super) fn show(&self, status: &StatusStore) {
-        if self.is_alone() {
+        if self.elector.is_none() {
             return;
         }
         status.set_membership(MembershipStatus {

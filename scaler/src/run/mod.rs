@@ -14,19 +14,22 @@ mod orchestrators;
 pub mod pause;
 mod scale_request;
 mod scaling_loop;
+mod succession;
 
 use std::{
     io,
+    os::unix::net::UnixStream,
     thread::{self, JoinHandle},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{command::Command, pause::PauseHandle, scaling_loop::Loop};
 pub use self::{
-    command::{ModelHandle, PauseResult},
+    command::{HandedOut, ModelHandle, PauseResult},
     options::Options,
 };
+use crate::orchestrator::handover::{Inherited, Parcel};
 
 /// A handle of the running scaler.
 pub struct Scaler {
@@ -71,6 +74,57 @@ impl Scaler {
     /// Lets another proxy lead, if there are any. This proxy keeps publishing its counts.
     pub fn hand_over(&self) {
         let _ = self.commands.send(Command::HandOver);
+    }
+
+    /// Begins with what another process asked for, and its replicas: to be called before
+    /// [`configure`](Self::configure).
+    ///
+    /// # Errors
+    /// If that is not what it should be.
+    pub async fn inherit(&self, inherited: Inherited, parcels: Vec<Parcel>) -> io::Result<()> {
+        self.ask(|answer| Command::Inherit {
+            inherited,
+            parcels,
+            answer,
+        })
+        .await?
+    }
+
+    /// Speaks with that process at `predecessor`, as long as it has requests; when it has ended,
+    /// the receiver gets `true`.
+    pub fn attach(&self, predecessor: UnixStream) -> watch::Receiver<bool> {
+        let (gone, seen) = watch::channel(false);
+        let _ = self.commands.send(Command::Attach { predecessor, gone });
+        seen
+    }
+
+    /// Asks for nothing any more, and lets nobody lead the replicas that run as processes, which
+    /// go on by themselves: another process gets them, or they are [taken back](Self::take_back).
+    ///
+    /// # Errors
+    /// If the system does not give their descriptors out. They are led on then.
+    pub async fn hand_out(&self) -> io::Result<HandedOut> {
+        self.ask(Command::HandOut).await?
+    }
+
+    /// Goes on as before: nobody got what was handed out.
+    pub async fn take_back(&self) {
+        let _ = self.ask(Command::TakeBack).await;
+    }
+
+    /// Follows the process at `successor`, which got all that was handed out, and tells it what is
+    /// counted here. The receiver gets `true` when that process has ended.
+    pub fn retire(&self, successor: UnixStream) -> watch::Receiver<bool> {
+        let (gone, seen) = watch::channel(false);
+        let _ = self.commands.send(Command::Retire { successor, gone });
+        seen
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> io::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || io::Error::other("the scaler has stopped");
+        self.commands.send(command(answer)).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())
     }
 
     /// Drains and stops the replicas that this proxy runs. Returns when they have stopped.

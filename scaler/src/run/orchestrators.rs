@@ -32,6 +32,8 @@ struct Feed {
 
 /// Every orchestrator with its channel.
 pub(super) struct Orchestrators {
+    /// The first of them, as what it is.
+    local: Arc<Processes>,
     processes: Feed,
     static_endpoints: Feed,
     kubernetes: Feed,
@@ -53,8 +55,15 @@ impl Epoch {
 impl Feed {
     fn new<O: Orchestrator + 'static>(orchestrator: impl FnOnce(Events) -> O) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
+        Self::of(Arc::new(orchestrator(sender)), events)
+    }
+
+    fn of(
+        orchestrator: Arc<dyn Orchestrator>,
+        events: mpsc::UnboundedReceiver<ReplicaSet>,
+    ) -> Self {
         Self {
-            orchestrator: Arc::new(orchestrator(sender)),
+            orchestrator,
             events,
             received: 0,
         }
@@ -74,13 +83,26 @@ impl Feed {
 impl Orchestrators {
     /// `supervisor`: see [`Processes::new`].
     pub(super) fn new(supervisor: PathBuf) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let local = Arc::new(Processes::new(supervisor, sender));
         Self {
-            processes: Feed::new(|events| Processes::new(supervisor, events)),
+            processes: Feed::of(local.clone(), events),
+            local,
             static_endpoints: Feed::new(StaticEndpoints::new),
             kubernetes: Feed::new(Kubernetes::new),
             webhooks: Feed::new(Webhooks::new),
             seldon: Feed::new(Seldon::new),
         }
+    }
+
+    /// Those that run as processes of this host.
+    pub(super) fn local(&self) -> &Arc<Processes> {
+        &self.local
+    }
+
+    /// Whether what was sent at `epoch` is of those.
+    pub(super) fn is_local(&self, epoch: &Epoch) -> bool {
+        Arc::ptr_eq(&self.processes.orchestrator, &epoch.orchestrator)
     }
 
     /// The current position in the events of the orchestrator of this kind.

@@ -1,5 +1,7 @@
 //! The scaler's loop: waits for an event and passes it to the models that it concerns.
 
+mod succession;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::{
@@ -14,6 +16,7 @@ use super::{
     options::Options,
     orchestrators::{Epoch, Orchestrators},
     scale_request::{ScaleAnswer, ScaleAnswers},
+    succession::Succession,
 };
 use crate::{clock::Nanos, orchestrator::ReplicaSet, peers::MembershipEvent, status::PauseState};
 
@@ -36,6 +39,7 @@ pub(super) struct Loop {
     answered: mpsc::UnboundedReceiver<ScaleAnswer>,
     /// When all ledgers are read next.
     sample: Instant,
+    succession: Succession,
 }
 
 impl Loop {
@@ -50,6 +54,7 @@ impl Loop {
             answers,
             answered,
             sample: Instant::now(),
+            succession: Succession::default(),
             orchestrators: Orchestrators::new(options.supervisor.clone()),
             options,
             models: BTreeMap::new(),
@@ -64,6 +69,7 @@ impl Loop {
                 () = self.options.wake.rung() => self.answer_crossings(),
                 (epoch, set) = self.orchestrators.next() => self.replicas_changed(&epoch, set),
                 Some(answer) = self.answered.recv() => self.scale_answered(answer),
+                Some(event) = self.succession.events.recv() => self.predecessor_said(event),
                 Some(event) = self.membership_events.recv() => self.membership_changed(event),
                 command = commands.recv() => match command {
                     Some(Command::Configure(models)) => self.configure(models).await,
@@ -72,6 +78,16 @@ impl Loop {
                         let _ = answer.send(self.set_pause(&model, pause));
                     }
                     Some(Command::HandOver) => self.membership.hand_over(),
+                    Some(Command::Inherit { inherited, parcels, answer }) => {
+                        let _ = answer.send(self.inherit(inherited, parcels).await);
+                    }
+                    Some(Command::Attach { predecessor, gone }) => self.attach(predecessor, gone).await,
+                    Some(Command::HandOut(answer)) => self.hand_out(answer).await,
+                    Some(Command::TakeBack(done)) => {
+                        self.take_back().await;
+                        let _ = done.send(());
+                    }
+                    Some(Command::Retire { successor, gone }) => self.retire(successor, gone).await,
                     Some(Command::Stop(done)) => {
                         self.stop().await;
                         let _ = done.send(());
@@ -94,6 +110,9 @@ impl Loop {
     }
 
     fn replicas_changed(&mut self, epoch: &Epoch, set: ReplicaSet) {
+        if self.orchestrators.is_local(epoch) {
+            self.succession.tell(&set);
+        }
         match self.models.get_mut(&set.model) {
             Some(controller) if controller.accepts(epoch) => controller.replicas_changed(set),
             // From an earlier model of this name, or from one that is gone.
@@ -162,8 +181,11 @@ impl Loop {
 
     /// Publishes our counts, as they were last read, to the other proxies.
     fn publish(&self) {
-        let counts =
-            |(name, controller): (&String, &ModelController)| (name.clone(), controller.counts());
+        // Who took over hears of what was there before, by nobody else.
+        let all = self.membership.is_retired();
+        let counts = |(name, controller): (&String, &ModelController)| {
+            (name.clone(), controller.counts(all))
+        };
         let counts = self.models.iter().map(counts).collect();
         self.options
             .publisher
@@ -187,7 +209,8 @@ impl Loop {
                     let peers = self.membership.view(&name);
                     let status = self.options.status.clone();
                     let answers = self.answers.clone();
-                    ModelController::new(handle, since, status, peers, answers)
+                    let inherited = self.succession.inherited.remove(&name);
+                    ModelController::new(handle, since, status, peers, answers, inherited)
                 }
             };
             self.models.insert(name, controller);
@@ -195,6 +218,10 @@ impl Loop {
         for (name, controller) in before {
             controller.forget().await;
             self.options.status.remove(&name);
+            self.succession.tell(&ReplicaSet {
+                model: name,
+                ..ReplicaSet::default()
+            });
         }
     }
 

@@ -3,7 +3,6 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use tailback_config::{Filling, Model, ProcessSpec};
@@ -16,7 +15,7 @@ use super::{
     user::User,
 };
 
-/// The supervisor's command, and what it is told to launch.
+/// The supervisor's command, but for its input and outputs, and what it is told to launch.
 ///
 /// # Errors
 /// A sentence, if the program to run cannot be found.
@@ -62,10 +61,7 @@ pub(super) fn command(
         .envs(inherited(&spec.inherit_env))
         .envs(user.iter().flat_map(User::environment))
         .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
-        .current_dir(&spec.directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .current_dir(&spec.directory);
     // A group of its own: Ctrl-C in a terminal reaches the proxy alone, which
     // drains before it stops its replicas.
     command.process_group(0);

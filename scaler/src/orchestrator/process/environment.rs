@@ -4,7 +4,7 @@
 
 use std::{env, ffi::OsString};
 
-/// What belongs to the proxy alone, whatever a manifest says.
+/// What belongs to the proxy alone, whatever a manifest says; with `_` before it as well.
 const OWN: &str = "TAILBACK_";
 
 /// Names; one that ends with `*` stands for all that begin so.
@@ -107,7 +107,7 @@ fn is_inherited(name: &str, more: &[String]) -> bool {
         Some(beginning) => name.starts_with(beginning),
         None => name == pattern,
     };
-    !name.starts_with(OWN)
+    !name.trim_start_matches('_').starts_with(OWN)
         && (INHERITED.iter().any(|pattern| fits(pattern))
             || more.iter().any(|pattern| fits(pattern)))
 }

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Host {
     cgroups: OnceLock<Option<Cgroups>>,
     next: AtomicU64,
     shutdown: watch::Sender<bool>,
+    /// Whether the process that this one has taken over from still has requests.
+    predecessor: AtomicBool,
 }
 
 impl Host {
@@ -44,7 +46,29 @@ impl Host {
             cgroups: OnceLock::new(),
             next: AtomicU64::new(0),
             shutdown: watch::Sender::new(false),
+            predecessor: AtomicBool::new(false),
         }
+    }
+
+    /// The number of the next control group: no two of a lineage have the same.
+    pub(super) fn next_group(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Another process has handed over, and numbered its groups up to this one.
+    pub(super) fn take_over(&self, next_group: u64) {
+        self.next.fetch_max(next_group, Ordering::Relaxed);
+        self.predecessor.store(true, Ordering::Relaxed);
+    }
+
+    /// That process has ended.
+    pub(super) fn predecessor_gone(&self) {
+        self.predecessor.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether another process sends requests to the replicas, too.
+    pub(super) fn has_predecessor(&self) -> bool {
+        self.predecessor.load(Ordering::Relaxed)
     }
 
     /// Replicas that drain do so no longer, nor do those that begin to.

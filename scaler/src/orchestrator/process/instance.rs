@@ -1,23 +1,20 @@
 //! One replica's process, from start to end.
 
-use std::{process::ExitStatus, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use nix::unistd::Pid;
-use tailback_config::{Listener, Model, ProcessSpec};
+use tailback_config::{Model, ProcessSpec};
 use tokio::{
-    io::AsyncWriteExt,
-    process::{Child, ChildStdin},
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
     command::command,
     host::Host,
-    listener,
-    logs::{LastLines, forward},
+    plan::Phase,
     port::Port,
-    probe,
+    readiness::until_ready,
+    supervision::{Descriptors, Supervision},
     supervisor::{self, Launch},
 };
 use crate::replica::Replica;
@@ -40,6 +37,8 @@ pub(super) enum Note {
     Failed(String),
     /// It ended as asked.
     Stopped,
+    /// It goes on, and nobody leads it any more.
+    Parked(Box<Parked>),
 }
 
 /// What a set asks of an instance.
@@ -49,281 +48,338 @@ pub(super) enum Ask {
     Drain,
     /// Go on: it is needed after all.
     Resume,
+    /// Let another one lead it.
+    Park,
 }
 
-/// What an instance is to run.
+/// What an instance is, whoever leads it.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct Charge {
     pub id: u64,
-    pub model: Arc<Model>,
-    pub spec: ProcessSpec,
     pub host: Arc<Host>,
     pub replica: Arc<Replica>,
     pub port: Port,
     /// For gRPC, if the command has a place for it.
     pub grpc_port: Option<Port>,
+    /// How it is run. `None`: its model is not served any more.
+    pub spec: Option<ProcessSpec>,
+    /// How long it may finish its requests; `None`: as long as they take.
+    pub drain: Option<Duration>,
 }
 
-/// Leads a process through its life. It drains once asked to, or once nobody can ask any more.
-pub(super) async fn lead(
-    order: Order,
+/// How far an instance has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Since when it runs.
+    Starting(Instant),
+    Ready,
+    /// Since when it drains.
+    Draining(Instant),
+    /// When its time to end is over; why it has to, if it failed.
+    Ending(Instant, Option<String>),
+}
+
+/// An instance that nobody leads: this process, after it took it up again, or the next one.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub charge: Charge,
+    pub stage: Stage,
+    pub launch: Launch,
+    /// The supervisor's id.
+    pub supervisor: Option<u32>,
+    pub descriptors: Descriptors,
+}
+
+// === impl Charge ===
+
+impl Charge {
+    fn ports(&self) -> Vec<u16> {
+        let grpc = self.grpc_port.as_ref();
+        let ports = [Some(&self.port), grpc];
+        ports.into_iter().flatten().map(Port::number).collect()
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::Starting(_) => Phase::Starting,
+            Self::Ready => Phase::Ready,
+            Self::Draining(_) => Phase::Draining,
+            Self::Ending(..) => Phase::Ending,
+        }
+    }
+}
+
+/// Starts a process of `model`, and leads it through its life. It drains once asked to, or once
+/// nobody can ask any more.
+pub(super) async fn start(
+    charge: Charge,
+    model: Arc<Model>,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    notes: mpsc::UnboundedSender<(u64, Note)>,
+) {
+    match supervise(&charge, &model).await {
+        Ok(process) => {
+            tracing::info!(replica = %charge.replica, "starting");
+            lead(
+                charge,
+                process,
+                Stage::Starting(Instant::now()),
+                asks,
+                notes,
+            )
+            .await;
+        }
+        // The set outlives its instances, but for the runtime's end.
+        Err(why) => drop(notes.send((charge.id, Note::Failed(why)))),
+    }
+}
+
+async fn supervise(charge: &Charge, model: &Model) -> Result<Supervision, String> {
+    let spec = charge.spec.as_ref().ok_or("its model is gone")?;
+    let (command, launch) = command(
+        &charge.host,
+        charge.replica.name(),
+        model,
+        spec,
+        charge.port.number(),
+        charge.grpc_port.as_ref().map_or(0, Port::number),
+    )?;
+    Supervision::start(charge.host.clone(), command, launch).await
+}
+
+/// Goes on with what was parked.
+pub(super) async fn resume(
+    parked: Parked,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    notes: mpsc::UnboundedSender<(u64, Note)>,
+) {
+    let Parked {
+        charge,
+        stage,
+        launch,
+        supervisor,
+        descriptors,
+    } = parked;
+    match Supervision::adopt(charge.host.clone(), launch, supervisor, descriptors) {
+        Ok(process) => lead(charge, process, stage, asks, notes).await,
+        Err(error) => {
+            charge.replica.close();
+            let why = format!("cannot be taken over: {error}");
+            let _ = notes.send((charge.id, Note::Failed(why)));
+        }
+    }
+}
+
+/// Leads a process from `stage` on.
+async fn lead(
+    charge: Charge,
+    mut process: Supervision,
+    mut stage: Stage,
     mut asks: mpsc::UnboundedReceiver<Ask>,
     notes: mpsc::UnboundedSender<(u64, Note)>,
 ) {
-    let tell = |note| {
-        // The set outlives its instances, but for the runtime's end.
-        let _ = notes.send((order.id, note));
-    };
-    let mut process = match Process::start(&order).await {
-        Ok(process) => process,
-        Err(why) => return tell(Note::Failed(why)),
-    };
-    tracing::info!(replica = %order.replica, "starting");
-    let started = Instant::now();
-    let supervisor = process.pid();
-    let mut last = None;
-
-    tokio::select! {
-        foreign = until_ready(&order, supervisor, started, &mut last, &tell) => match foreign {
-            Ok(()) => tell(Note::Ready(started.elapsed())),
-            Err(why) => {
-                order.replica.close();
-                process.end().await;
-                return tell(Note::Failed(why));
-            }
-        },
-        status = process.ended() => {
-            order.replica.close();
-            return tell(Note::Failed(process.why_ended(status, "before it was ready").await));
-        }
-        () = sleep(order.spec.start) => {
-            order.replica.close();
-            process.end().await;
-            let why = last.unwrap_or_else(|| "the first probe is not answered yet".into());
-            let limit = order.spec.start.as_secs_f64();
-            return tell(Note::Failed(format!("not ready within {limit} s (startSeconds): {why}")));
-        }
-        () = asked_to_drain(&mut asks) => {
-            order.replica.close();
-            tell(Note::Ending);
-            process.end().await;
-            return tell(Note::Stopped);
-        }
-    }
-
+    let id = charge.id;
+    let tell = |note| drop(notes.send((id, note)));
+    let mut ears = Ears { closed: false };
     loop {
-        tokio::select! {
-            status = process.ended() => {
-                order.replica.close();
-                return tell(Note::Failed(process.why_ended(status, "while it was serving").await));
+        let step = match stage {
+            Stage::Starting(since) => {
+                starting(&charge, &mut process, since, ears.ask(&mut asks), &tell).await
             }
-            () = asked_to_drain(&mut asks) => order.replica.close(),
-        }
-        tokio::select! {
-            () = until_idle(&order) => {}
-            () = order.host.shutting_down() => {}
-            _ = process.ended() => return tell(Note::Stopped),
-            () = asked_to_resume(&mut asks) => {
-                order.replica.reopen();
-                tell(Note::Resumed);
-                continue;
+            Stage::Ready => serving(&mut process, ears.ask(&mut asks)).await,
+            Stage::Draining(since) => {
+                draining(&charge, &mut process, since, ears.ask(&mut asks)).await
             }
-        }
-        tell(Note::Ending);
-        if order.replica.in_flight() > 0 {
-            order.replica.cut();
-        }
-        process.end().await;
-        return tell(Note::Stopped);
-    }
-}
-
-/// Also when nobody can ask any more.
-async fn asked_to_drain(asks: &mut mpsc::UnboundedReceiver<Ask>) {
-    while asks.recv().await == Some(Ask::Resume) {}
-}
-
-/// Never, when nobody can ask any more.
-async fn asked_to_resume(asks: &mut mpsc::UnboundedReceiver<Ask>) {
-    loop {
-        match asks.recv().await {
-            Some(Ask::Resume) => return,
-            Some(Ask::Drain) => {}
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Returns once the replica may take requests, or why it never will. What a probe got is told,
-/// and is in `last`.
-async fn until_ready(
-    order: &Order,
-    supervisor: Option<Pid>,
-    started: Instant,
-    last: &mut Option<String>,
-    tell: &impl Fn(Note),
-) -> Result<(), String> {
-    let mut owned = false;
-    loop {
-        let probed = probe::probe(order.replica.authority(), &order.spec.ready).await;
-        let connected = probed
-            .as_ref()
-            .err()
-            .is_none_or(|why| !why.starts_with(probe::NO_CONNECTION));
-        if connected && !owned {
-            // Whoever else has the port keeps the replica from it for good.
-            check_ports(order, supervisor).await?;
-            owned = true;
-        }
-        let Err(why) = probed else {
-            return Ok(());
+            Stage::Ending(until, ref why) => {
+                ending(&mut process, until, why.clone(), ears.ask(&mut asks)).await
+            }
         };
-        if last.as_ref() != Some(&why) {
-            tracing::debug!(replica = %order.replica, why, "not ready yet");
-            tell(Note::NotReady(format!(
-                "{} is not ready yet: {why}",
-                order.replica.name()
-            )));
-            *last = Some(why);
+        match step {
+            Step::Over(note) => {
+                charge.replica.close();
+                return tell(note);
+            }
+            Step::Park => {
+                let (launch, supervisor) = (process.launch().clone(), process.id());
+                return tell(match process.release().await {
+                    Ok(descriptors) => Note::Parked(Box::new(Parked {
+                        charge,
+                        stage,
+                        launch,
+                        supervisor,
+                        descriptors,
+                    })),
+                    Err(error) => Note::Failed(format!("cannot be passed on: {error}")),
+                });
+            }
+            Step::Stay => {}
+            Step::To(Stage::Ending(_, why)) => {
+                let failed = why.is_some();
+                charge.replica.close();
+                if !failed {
+                    tell(Note::Ending);
+                }
+                if charge.replica.in_flight() > 0 {
+                    charge.replica.cut();
+                }
+                process.order(supervisor::TERMINATE).await;
+                stage = Stage::Ending(Instant::now() + GRACE, why);
+            }
+            Step::To(next) => {
+                match (&stage, &next) {
+                    (Stage::Starting(since), _) => tell(Note::Ready(since.elapsed())),
+                    (_, Stage::Ready) => {
+                        charge.replica.reopen();
+                        tell(Note::Resumed);
+                    }
+                    _ => charge.replica.close(),
+                }
+                stage = next;
+            }
         }
-        sleep(probe::pause(started.elapsed())).await;
     }
 }
 
-/// Whether somebody else listens where the replica is to.
-async fn check_ports(order: &Order, supervisor: Option<Pid>) -> Result<(), String> {
-    let Some(supervisor) = supervisor.filter(|_| order.spec.listener == Listener::Replica) else {
-        return Ok(());
+/// What comes next.
+enum Step {
+    To(Stage),
+    /// Nothing new.
+    Stay,
+    Park,
+    Over(Note),
+}
+
+/// Whether anybody can still ask.
+struct Ears {
+    closed: bool,
+}
+
+impl Ears {
+    /// What is asked next: once more to drain when nobody can ask any more, and then nothing.
+    async fn ask(&mut self, asks: &mut mpsc::UnboundedReceiver<Ask>) -> Ask {
+        if self.closed {
+            std::future::pending::<()>().await;
+        }
+        asks.recv().await.unwrap_or_else(|| {
+            self.closed = true;
+            Ask::Drain
+        })
+    }
+}
+
+fn end_now() -> Step {
+    Step::To(Stage::Ending(Instant::now(), None))
+}
+
+async fn starting(
+    charge: &Charge,
+    process: &mut Supervision,
+    since: Instant,
+    asked: impl Future<Output = Ask>,
+    tell: &impl Fn(Note),
+) -> Step {
+    let Some(spec) = &charge.spec else {
+        return end_now();
     };
-    let ports = [
-        Some(order.port.number()),
-        order.grpc_port.as_ref().map(Port::number),
-    ];
-    let check = move || {
-        let mut ports = ports.into_iter().flatten();
-        ports.try_for_each(|port| listener::check(port, supervisor))
-    };
-    tokio::task::spawn_blocking(check).await.unwrap_or(Ok(()))
+    let (ports, supervisor) = (charge.ports(), process.pid());
+    let mut last = None;
+    let not_ready = |why| tell(Note::NotReady(why));
+    let fail = |why| Step::To(Stage::Ending(Instant::now(), Some(why)));
+    tokio::select! {
+        ready = until_ready(&charge.replica, spec, &ports, supervisor, since, &mut last, not_ready) => match ready {
+            Ok(()) => Step::To(Stage::Ready),
+            Err(why) => fail(why),
+        },
+        code = process.ended() => {
+            Step::Over(Note::Failed(process.why_ended(code, "before it was ready").await))
+        }
+        () = sleep_until(since + spec.start) => {
+            let why = last.unwrap_or_else(|| "the first probe is not answered yet".into());
+            let limit = spec.start.as_secs_f64();
+            fail(format!("not ready within {limit} s (startSeconds): {why}"))
+        }
+        ask = asked => match ask {
+            Ask::Drain => end_now(),
+            Ask::Park => Step::Park,
+            Ask::Resume => Step::Stay,
+        }
+    }
+}
+
+async fn serving(process: &mut Supervision, asked: impl Future<Output = Ask>) -> Step {
+    tokio::select! {
+        code = process.ended() => {
+            Step::Over(Note::Failed(process.why_ended(code, "while it was serving").await))
+        }
+        ask = asked => match ask {
+            Ask::Drain => Step::To(Stage::Draining(Instant::now())),
+            Ask::Park => Step::Park,
+            Ask::Resume => Step::Stay,
+        }
+    }
+}
+
+async fn draining(
+    charge: &Charge,
+    process: &mut Supervision,
+    since: Instant,
+    asked: impl Future<Output = Ask>,
+) -> Step {
+    tokio::select! {
+        () = until_idle(charge, since) => end_now(),
+        () = charge.host.shutting_down() => end_now(),
+        _ = process.ended() => Step::Over(Note::Stopped),
+        ask = asked => match ask {
+            Ask::Resume => Step::To(Stage::Ready),
+            Ask::Park => Step::Park,
+            Ask::Drain => Step::Stay,
+        }
+    }
+}
+
+/// After the stop signal: SIGKILL when its time is over.
+async fn ending(
+    process: &mut Supervision,
+    until: Instant,
+    why: Option<String>,
+    asked: impl Future<Output = Ask>,
+) -> Step {
+    let over = |why: Option<String>| Step::Over(why.map_or(Note::Stopped, Note::Failed));
+    tokio::select! {
+        _ = process.ended() => over(why),
+        () = sleep_until(until) => {
+            process.order(supervisor::KILL).await;
+            process.ended().await;
+            over(why)
+        }
+        ask = asked => match ask {
+            Ask::Park => Step::Park,
+            Ask::Drain | Ask::Resume => Step::Stay,
+        }
+    }
 }
 
 /// Until a closed replica has no request left, or the time for them has passed.
-async fn until_idle(order: &Order) {
-    let replica = &order.replica;
+async fn until_idle(charge: &Charge, since: Instant) {
+    let replica = &charge.replica;
     let idle = async {
-        while replica.in_flight() > 0 {
+        while replica.is_in_use() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let Some(limit) = order.spec.drain else {
+    let Some(limit) = charge.drain else {
         return idle.await;
     };
-    if timeout(limit, idle).await.is_err() {
+    if timeout_at(since + limit, idle).await.is_err() {
         tracing::warn!(
             %replica,
             in_flight = replica.in_flight(),
             "requests remain after drainSeconds ({} s): stopping the replica regardless",
             limit.as_secs_f64()
         );
-    }
-}
-
-/// A supervisor and what it keeps.
-struct Process {
-    child: Child,
-    id: Option<u32>,
-    host: Arc<Host>,
-    launch: Launch,
-    orders: Option<ChildStdin>,
-    last_lines: LastLines,
-    /// Ends when the process has closed its error output.
-    errors: tokio::task::JoinHandle<()>,
-}
-
-impl Process {
-    async fn start(order: &Order) -> Result<Self, String> {
-        let name = order.replica.name().to_owned();
-        let (mut command, launch) = command(
-            &order.host,
-            &name,
-            &order.model,
-            &order.spec,
-            order.port.number(),
-            order.grpc_port.as_ref().map_or(0, Port::number),
-        )?;
-        let line = launch.line()?;
-        let mut child = order
-            .host
-            .spawn(&mut command)
-            .map_err(|e| format!("cannot start its supervisor: {e}"))?;
-        let last_lines = LastLines::default();
-        if let Some(out) = child.stdout.take() {
-            tokio::spawn(forward(name.clone(), out, None));
-        }
-        let errors = match child.stderr.take() {
-            Some(err) => tokio::spawn(forward(name, err, Some(last_lines.clone()))),
-            None => tokio::spawn(async {}),
-        };
-        let mut orders = child.stdin.take();
-        if let Some(orders) = &mut orders {
-            // It fails only if the supervisor has ended, which is seen when it is waited for.
-            let _ = orders.write_all(line.as_bytes()).await;
-        }
-        Ok(Self {
-            id: child.id(),
-            child,
-            host: order.host.clone(),
-            launch,
-            orders,
-            last_lines,
-            errors,
-        })
-    }
-
-    /// The supervisor's id, as long as it runs.
-    fn pid(&self) -> Option<Pid> {
-        self.id
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw)
-    }
-
-    /// Until the command and all it started have ended; how the command did.
-    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
-        let status = self.child.wait().await;
-        let orderly = status.as_ref().is_ok_and(|status| status.code().is_some());
-        self.host.ended(self.id, &self.launch, orderly).await;
-        status
-    }
-
-    /// The stop signal, and SIGKILL after the grace time.
-    async fn end(&mut self) {
-        self.order(supervisor::TERMINATE).await;
-        if timeout(GRACE, self.ended()).await.is_err() {
-            self.order(supervisor::KILL).await;
-            let _ = self.ended().await;
-        }
-    }
-
-    async fn order(&mut self, order: u8) {
-        if let Some(orders) = &mut self.orders {
-            // It fails only if the supervisor has ended, which is what is wanted.
-            let _ = orders.write_all(&[order]).await;
-        }
-    }
-
-    async fn why_ended(&mut self, status: std::io::Result<ExitStatus>, when: &str) -> String {
-        // Its last words may still be in the pipe.
-        let _ = timeout(Duration::from_millis(200), &mut self.errors).await;
-        let how = match status.map(|s| s.code()) {
-            Ok(Some(code)) if code > 128 => format!("ended by signal {}", code - 128),
-            Ok(Some(code)) => format!("exited with status {code}"),
-            Ok(None) => "was ended, as its supervisor was killed".into(),
-            Err(error) => format!("cannot be waited for: {error}"),
-        };
-        let words = self
-            .last_lines
-            .summary()
-            .map(|words| format!(": {words}"))
-            .unwrap_or_default();
-        format!("{how} {when}{words}")
     }
 }

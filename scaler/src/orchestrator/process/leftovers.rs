@@ -33,6 +33,9 @@ use super::{
 /// The variable that marks a replica's processes. Not one that begins like those of
 /// Tailback's settings: a replica may be a Tailback too, which checks those.
 const MARK: &str = "_TAILBACK_REPLICA_OF";
+/// The variable by which a proxy that takes over from another one is told whose replicas it
+/// gets: those that the first of them has marked.
+pub const LINEAGE: &str = "_TAILBACK_TAKE_OVER";
 /// A child that nobody waits for: one that this process started itself is waited for sooner.
 const ABANDONED: Duration = Duration::from_secs(5);
 /// Between passes over what is being killed.
@@ -42,7 +45,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 /// How long a replica's end waits for what its supervisors left behind.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// A proxy, among all that ever ran on this host since it booted.
+/// A proxy, among all that ever ran on this host since it booted; with those that took over
+/// from it, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     /// In which pid namespace its id is one.
@@ -69,8 +73,16 @@ pub(super) struct Children {
 // === impl Owner ===
 
 impl Owner {
-    /// This process; `None` without `/proc`.
+    /// This process, or the first of those that it has taken over from; `None` without `/proc`.
     pub(super) fn this() -> Option<Self> {
+        let lineage = std::env::var(LINEAGE).ok();
+        lineage
+            .and_then(|lineage| Self::parse(&lineage))
+            .or_else(Self::process)
+    }
+
+    /// This process alone.
+    pub(super) fn process() -> Option<Self> {
         let own = process_tree::one(Pid::this())?;
         Some(Self {
             namespace: namespace()?,
@@ -84,7 +96,7 @@ impl Owner {
         (MARK.into(), self.to_string())
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let owner = Self {
             namespace: parts.next()?.parse().ok()?,
@@ -94,19 +106,34 @@ impl Owner {
         Some(owner)
     }
 
-    /// Whether it is known to have ended. Of one in another pid namespace, nothing is.
-    fn has_ended(self) -> bool {
-        namespace() == Some(self.namespace)
-            && process_tree::one(Pid::from_raw(self.pid))
-                .is_none_or(|now| now.started != self.started || now.zombie)
+    /// Its process, if that runs in this pid namespace.
+    pub(super) fn pid(self) -> Option<Pid> {
+        let here = namespace() == Some(self.namespace);
+        let process = process_tree::one(Pid::from_raw(self.pid)).filter(|_| here)?;
+        (process.started == self.started && !process.zombie).then_some(process.pid)
     }
 
-    /// The owner that the environment of `process` names.
+    /// Whether it is known to have ended, and so have those that took over from it. Of one in
+    /// another pid namespace, nothing is.
+    fn has_ended(self) -> bool {
+        namespace() == Some(self.namespace)
+            && self.pid().is_none()
+            && !process_tree::all().iter().any(|other| {
+                !other.zombie && Self::in_environment(other.pid, LINEAGE) == Some(self)
+            })
+    }
+
+    /// The owner of whose replicas `process` is one.
     fn of(process: Pid) -> Option<Self> {
+        Self::in_environment(process, MARK)
+    }
+
+    /// The owner that a variable of the environment of `process` names.
+    fn in_environment(process: Pid, variable: &str) -> Option<Self> {
         let environment = fs::read(format!("/proc/{process}/environ")).ok()?;
         let value = environment
             .split(|&byte| byte == 0)
-            .find_map(|variable| variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
+            .find_map(|pair| pair.strip_prefix(variable.as_bytes())?.strip_prefix(b"="))?;
         Self::parse(std::str::from_utf8(value).ok()?)
     }
 }
@@ -216,7 +243,7 @@ impl Children {
     /// Waits until nothing is left of replicas whose supervisors were killed.
     pub(super) async fn settle(&self) {
         let begun = Instant::now();
-        while self.pass() && begun.elapsed() < SETTLE {
+        while (self.pass() || self.kill_lost()) && begun.elapsed() < SETTLE {
             sleep(PASS).await;
         }
     }
@@ -234,7 +261,7 @@ impl Children {
         abandoned.retain(|pid, _| orphans.iter().any(|orphan| orphan.pid.as_raw() == *pid));
         let mut left = false;
         for orphan in orphans {
-            let inner = NAME.to_str() == Ok(orphan.name.as_str());
+            let inner = orphan.is_named(NAME);
             if orphan.zombie {
                 let since = abandoned.entry(orphan.pid.as_raw());
                 let foreign = inner || self.is_foreign(orphan);
@@ -254,6 +281,20 @@ impl Children {
             }
         }
         left
+    }
+
+    /// Kills what lost its supervisors and did not come to this process, as theirs were started by
+    /// the process that this one has taken over from; whether there was any.
+    fn kill_lost(&self) -> bool {
+        let all = process_tree::all();
+        let lost = all.iter().filter(|process| {
+            !process.zombie
+                && !process_tree::ancestors(&all, process).any(|above| above.is_named(NAME))
+                && self.has_mark(process)
+        });
+        // Each of them: no `any`, which would stop at the first.
+        lost.map(|process| kill(process.pid, Signal::SIGKILL).is_ok())
+            .fold(false, |any, killed| any | killed)
     }
 
     fn is_foreign(&self, orphan: &Process) -> bool {

@@ -3,10 +3,12 @@
 
 use std::{
     collections::VecDeque,
+    io,
+    os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex},
 };
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{net::unix::pipe, sync::oneshot, task::JoinHandle};
 
 /// Longer lines are cut into several.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -32,11 +34,43 @@ impl LastLines {
     }
 }
 
-/// Logs `output` line by line until it ends.
-pub(super) async fn forward(
+/// One of a replica's outputs, which goes into the log line by line until it ends.
+#[derive(Debug)]
+pub(super) struct Output {
+    pipe: Arc<pipe::Receiver>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Output {
+    /// Logs what comes from `pipe` of the replica `name`; `last` keeps the last lines.
+    pub(super) fn follow(name: String, pipe: OwnedFd, last: Option<LastLines>) -> io::Result<Self> {
+        let pipe = Arc::new(pipe::Receiver::from_owned_fd(pipe)?);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(forward(name, pipe.clone(), last, stopped));
+        Ok(Self { pipe, stop, task })
+    }
+
+    /// Returns once the output has ended and is logged, for as long as is waited.
+    pub(super) async fn ended(&mut self) {
+        if !self.task.is_finished() {
+            let _ = (&mut self.task).await;
+        }
+    }
+
+    /// Reads no more: another proxy does. What was read is logged.
+    pub(super) async fn release(self) -> io::Result<OwnedFd> {
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+        self.pipe.as_fd().try_clone_to_owned()
+    }
+}
+
+async fn forward(
     name: String,
-    mut output: impl AsyncRead + Unpin,
+    pipe: Arc<pipe::Receiver>,
     last: Option<LastLines>,
+    stopped: oneshot::Receiver<()>,
 ) {
     let mut buffer = Vec::with_capacity(1024);
     let mut log = |line: &[u8]| {
@@ -49,8 +83,23 @@ pub(super) async fn forward(
             }
         }
     };
-    while let Ok(1..) = output.read_buf(&mut buffer).await {
-        split_lines(&mut buffer, &mut log);
+    let stopped = async {
+        // Whoever forgets the output leaves it to its end.
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            readable = pipe.readable() => match readable.and_then(|()| pipe.try_read_buf(&mut buffer)) {
+                Ok(1..) => split_lines(&mut buffer, &mut log),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => break,
+            },
+        }
     }
     log(&buffer);
 }

@@ -9,7 +9,10 @@
 mod backoff;
 mod cgroup;
 mod command;
+mod description;
 mod environment;
+mod follower;
+mod handover;
 mod host;
 mod instance;
 mod leftovers;
@@ -19,21 +22,43 @@ mod plan;
 mod port;
 mod probe;
 mod process_tree;
+mod readiness;
 mod set;
+mod supervision;
 pub mod supervisor;
 mod user;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex as SyncMutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
+use nix::unistd::Pid;
 use tailback_config::Model;
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
-use self::{host::Host, set::Wanted};
-use super::{Events, Orchestrator, ScaleError};
+use self::{
+    follower::Follower,
+    handover::{ReplicaLine, SetLine},
+    host::Host,
+    leftovers::Owner,
+    set::{Park, ParkedSet, Wanted},
+};
+pub use self::{
+    follower::{Load, SuccessorReplica, SuccessorSet},
+    leftovers::LINEAGE,
+};
+use super::{Events, Orchestrator, ScaleError, handover::Parcel};
+use crate::replica::Replica;
 
 /// Runs replicas as child processes. Needs a tokio runtime around it.
 #[derive(Debug)]
@@ -43,12 +68,47 @@ pub struct Processes {
     sets: Mutex<HashMap<String, Running>>,
     /// Of models that are no longer served: their replicas may still drain.
     leaving: Mutex<Vec<JoinHandle<()>>>,
+    /// Sets that nobody leads: of the proxy before this one, until they are asked for; or on
+    /// their way to the next one.
+    parked: Mutex<HashMap<String, Still>>,
+    /// Replicas are handed out: no set begins any more.
+    handed_out: AtomicBool,
+    /// After a hand-over: the replicas as the next proxy tells them.
+    follower: SyncMutex<Option<Follower>>,
 }
 
 #[derive(Debug)]
 struct Running {
     wanted: watch::Sender<Wanted>,
+    park: mpsc::Sender<Park>,
     task: JoinHandle<()>,
+}
+
+/// A set that nobody leads.
+#[derive(Debug, Default)]
+struct Still {
+    set: ParkedSet,
+    /// What was asked for, if this process was.
+    wanted: Option<Wanted>,
+}
+
+/// Whose replicas this process starts: its own or, if it has taken over, those of the first
+/// proxy of its line. `None` without `/proc`.
+#[must_use]
+pub fn lineage() -> Option<String> {
+    Owner::this().map(|owner| owner.to_string())
+}
+
+/// Which process this is, among all of this host since it booted; `None` without `/proc`.
+#[must_use]
+pub fn identity() -> Option<String> {
+    Owner::process().map(|owner| owner.to_string())
+}
+
+/// The id of the process that has this [`identity`], if it runs where this one can see it.
+#[must_use]
+pub fn running(identity: &str) -> Option<Pid> {
+    Owner::parse(identity)?.pid()
 }
 
 impl Processes {
@@ -61,6 +121,140 @@ impl Processes {
             events,
             sets: Mutex::default(),
             leaving: Mutex::default(),
+            parked: Mutex::default(),
+            handed_out: AtomicBool::new(false),
+            follower: SyncMutex::default(),
+        }
+    }
+
+    /// Takes over what another proxy has [handed out](Self::hand_out). Replicas are led from when
+    /// their model is [scaled](Orchestrator::scale) on; see [`close_rest`](Self::close_rest).
+    /// Returns them, each with its model.
+    ///
+    /// # Errors
+    /// If that is not what it should be.
+    pub async fn take_over(
+        &self,
+        next_group: u64,
+        parcels: Vec<Parcel>,
+    ) -> io::Result<Vec<(String, Arc<Replica>)>> {
+        self.host.take_over(next_group);
+        let mut replicas = Vec::new();
+        let mut parked = self.parked.lock().await;
+        for parcel in parcels {
+            if parcel.descriptors.is_empty() {
+                let line: SetLine = parcel.read()?;
+                let still = parked.entry(line.model).or_default();
+                still.set.next_id = line.next_id;
+                still.set.start_up = line.start_up;
+                still.set.failure = line.failure;
+            } else {
+                let line: ReplicaLine = parcel.read()?;
+                let set = parked.entry(line.model.clone()).or_default();
+                let model = line.model.clone();
+                let instance = line.open(&self.host, parcel.descriptors)?;
+                replicas.push((model, instance.parked.charge.replica.clone()));
+                set.set.instances.push(instance);
+            }
+        }
+        Ok(replicas)
+    }
+
+    /// Lets replicas go that were taken over and whose models, `rest`, are not served here: they
+    /// drain.
+    pub async fn close_rest(&self, rest: &[String]) {
+        for model in rest {
+            if let Some(still) = self.parked.lock().await.remove(model) {
+                tracing::info!(model, "no longer served: its replicas drain");
+                self.leaving.lock().await.extend(still.set.close());
+            }
+        }
+    }
+
+    /// Leads no replica any more: they go on by themselves, until they are [taken
+    /// back](Self::take_back), or [let go](Self::let_go) to the process that has the parcels.
+    /// Also returns the number of the next control group.
+    ///
+    /// # Errors
+    /// If the system does not give the descriptors out.
+    pub async fn hand_out(&self) -> io::Result<(u64, Vec<Parcel>)> {
+        self.handed_out.store(true, Ordering::Relaxed);
+        let running: Vec<_> = self.sets.lock().await.drain().collect();
+        let mut parked = self.parked.lock().await;
+        let mut parcels = Vec::new();
+        for (model, running) in running {
+            let (answer, set) = oneshot::channel();
+            // It fails only if the set's task has failed, and its replicas are gone.
+            let asked = running.park.send(answer).await.is_ok();
+            let (true, Ok(set)) = (asked, set.await) else {
+                continue;
+            };
+            let wanted = Some(running.wanted.borrow().clone());
+            parked.insert(model, Still { set, wanted });
+        }
+        for (model, still) in &*parked {
+            parcels.extend(still.set.parcels(model)?);
+        }
+        Ok((self.host.next_group(), parcels))
+    }
+
+    /// Leads its replicas again: nobody else has taken them.
+    pub async fn take_back(&self) {
+        let parked: Vec<_> = self.parked.lock().await.drain().collect();
+        let mut sets = self.sets.lock().await;
+        self.handed_out.store(false, Ordering::Relaxed);
+        for (model, Still { set, wanted }) in parked {
+            if let Some(wanted) = wanted {
+                sets.insert(model, self.lead(wanted, set));
+            }
+        }
+    }
+
+    /// Another process owns the replicas from now on. It [tells](Self::hear) of them.
+    pub async fn let_go(&self) {
+        let parked = self.parked.lock().await.drain().collect::<Vec<_>>();
+        let replicas = parked.into_iter().map(|(model, still)| {
+            let instances = still.set.instances.into_iter();
+            let replicas = instances.map(|instance| {
+                let replica = instance.parked.charge.replica;
+                (replica.name().to_owned(), replica)
+            });
+            (model, replicas.collect::<BTreeMap<_, _>>())
+        });
+        *self.follower() = Some(Follower::new(self.events.clone(), replicas.collect()));
+    }
+
+    /// The process that took over says this.
+    pub fn hear(&self, told: SuccessorSet) {
+        if let Some(follower) = &mut *self.follower() {
+            follower.hear(told);
+        }
+    }
+
+    /// What each replica has of this process's requests, after it was [let go](Self::let_go).
+    #[must_use]
+    pub fn loads(&self) -> BTreeMap<String, Load> {
+        let follower = self.follower();
+        follower.as_ref().map(Follower::loads).unwrap_or_default()
+    }
+
+    /// The process that was taken over from has ended.
+    pub fn predecessor_gone(&self) {
+        self.host.predecessor_gone();
+    }
+
+    fn follower(&self) -> MutexGuard<'_, Option<Follower>> {
+        self.follower.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn lead(&self, wanted: Wanted, set: ParkedSet) -> Running {
+        let (wanted, receiver) = watch::channel(wanted);
+        let (park, parks) = mpsc::channel(1);
+        let (host, events) = (self.host.clone(), self.events.clone());
+        Running {
+            wanted,
+            park,
+            task: tokio::spawn(set::run(receiver, parks, host, events, set)),
         }
     }
 }
@@ -79,19 +273,17 @@ impl Orchestrator for Processes {
             replicas,
         };
         let mut sets = self.sets.lock().await;
+        // Looked at behind the lock: whatever is begun before it is taken is handed out, too.
+        if self.handed_out.load(Ordering::Relaxed) {
+            return Err(ScaleError::Failed("another process takes over".into()));
+        }
         if let Some(set) = sets.get(&model.name).filter(|set| !set.task.is_finished()) {
             set.wanted.send_replace(wanted);
             return Ok(());
         }
-        let (sender, receiver) = watch::channel(wanted);
-        let task = tokio::spawn(set::run(receiver, self.host.clone(), self.events.clone()));
-        sets.insert(
-            model.name.clone(),
-            Running {
-                wanted: sender,
-                task,
-            },
-        );
+        let still = self.parked.lock().await.remove(&model.name);
+        let set = still.map(|still| still.set).unwrap_or_default();
+        sets.insert(model.name.clone(), self.lead(wanted, set));
         Ok(())
     }
 

@@ -30,6 +30,13 @@ impl Port {
         }
     }
 
+    /// The port of a replica that runs already.
+    pub(super) fn of(number: u16) -> Self {
+        let mut in_use = IN_USE.lock().unwrap_or_else(|e| e.into_inner());
+        in_use.get_or_insert_default().insert(number);
+        Self(number)
+    }
+
     pub(super) fn number(&self) -> u16 {
         self.0
     }

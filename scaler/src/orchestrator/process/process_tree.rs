@@ -1,6 +1,6 @@
 //! Which processes descend from which, read from `/proc`.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, ffi::CStr, fs};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -19,6 +19,13 @@ pub(super) struct Process {
     pub zombie: bool,
     /// When it started, in clock ticks since boot: with the id, unique until the next boot.
     pub started: u64,
+}
+
+impl Process {
+    /// Whether it calls itself `name`.
+    pub(super) fn is_named(&self, name: &CStr) -> bool {
+        self.name.as_bytes() == name.to_bytes()
+    }
 }
 
 /// All that run now and can be seen. Empty where there is no `/proc`.
@@ -78,6 +85,19 @@ pub(super) fn descendants(all: &[Process], ancestor: Pid) -> Vec<Pid> {
     found
 }
 
+/// The parent of `process` among `all`, its parent, and so on.
+pub(super) fn ancestors<'a>(
+    all: &'a [Process],
+    process: &'a Process,
+) -> impl Iterator<Item = &'a Process> {
+    let parent = |below: &&'a Process| {
+        let parent = below.parent;
+        all.iter().find(|other| other.pid == parent)
+    };
+    // Should ids be reused within the reading, there is still an end.
+    std::iter::successors(parent(&process), parent).take(all.len())
+}
+
 /// Sends `signal` to all that descend from `ancestor`.
 pub(super) fn signal_descendants(ancestor: Pid, signal: Signal) {
     for pid in descendants(&all(), ancestor) {
@@ -128,6 +148,8 @@ mod tests {
         found.sort();
         assert_eq!(found, [Pid::from_raw(4)]);
         assert_eq!(descendants(&all, Pid::from_raw(9)), []);
+        let above: Vec<_> = ancestors(&all, &all[2]).map(|p| p.pid.as_raw()).collect();
+        assert_eq!(above, [3, 2]);
     }
 
     #[cfg(target_os = "linux")]

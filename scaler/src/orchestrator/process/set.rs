@@ -1,5 +1,7 @@
 //! The processes of one model: as many as are wanted, of what is configured.
 
+mod parking;
+
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tailback_config::{Model, ProcessSpec, Strategy};
@@ -8,10 +10,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub(super) use self::parking::{Park, ParkedInstance, ParkedSet};
 use super::{
     backoff::Backoff,
+    description::{Description, describe},
     host::Host,
-    instance::{Ask, Note, Order, lead},
+    instance::{Ask, Charge, Note, start},
     plan::{Phase, Plan, View, plan},
     port::Port,
 };
@@ -34,8 +38,7 @@ pub(super) struct Wanted {
 struct Instance {
     replica: Arc<Replica>,
     phase: Phase,
-    /// What it runs.
-    model: Arc<Model>,
+    runs: Description,
     ready_since: Option<Instant>,
     /// Since when it takes no more requests.
     draining_since: Option<Nanos>,
@@ -59,8 +62,14 @@ struct Set {
 }
 
 /// Keeps the set as wanted, until the sender of `wanted` is dropped and the
-/// last process has gone.
-pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, host: Arc<Host>, events: Events) {
+/// last process has gone, or until it is parked. Begins with the instances of `parked`.
+pub(super) async fn run(
+    mut wanted: watch::Receiver<Wanted>,
+    mut park: mpsc::Receiver<Park>,
+    host: Arc<Host>,
+    events: Events,
+    parked: ParkedSet,
+) {
     let (notes, mut inbox) = mpsc::unbounded_channel();
     let mut set = Set {
         wanted: wanted.borrow_and_update().clone(),
@@ -74,6 +83,7 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, host: Arc<Host>, ev
         start_up: None,
         failure: None,
     };
+    set.take_up(parked);
     let mut forgotten = false;
     loop {
         set.reconcile();
@@ -95,6 +105,13 @@ pub(super) async fn run(mut wanted: watch::Receiver<Wanted>, host: Arc<Host>, ev
             },
             // The set holds a sender: this never ends by itself.
             Some((id, note)) = inbox.recv() => set.hear(id, note),
+            Some(answer) = park.recv(), if !forgotten => {
+                match answer.send(set.park(&mut inbox).await) {
+                    Ok(()) => return,
+                    // Whoever asked has gone: it goes on as before.
+                    Err(parked) => set.take_up(parked),
+                }
+            }
             () = sleep_until(set.not_before), if waits_to_start => {}
         }
     }
@@ -112,7 +129,7 @@ impl Set {
     /// From now on this is wanted. Whatever failed before says nothing of another command.
     fn want(&mut self, wanted: Wanted) {
         let before = std::mem::replace(&mut self.wanted, wanted);
-        if !runs_the_same(&before.model, &self.wanted.model) {
+        if describe(&before.model) != describe(&self.wanted.model) {
             self.backoff.reset();
             self.not_before = Instant::now();
             self.failure = None;
@@ -121,10 +138,11 @@ impl Set {
 
     fn plan(&self) -> Plan {
         let now = Nanos::now();
+        let wanted = describe(&self.wanted.model);
         let view = |(&id, instance): (&u64, &Instance)| View {
             id,
             phase: instance.phase,
-            current: runs_the_same(&instance.model, &self.wanted.model),
+            current: instance.runs == wanted,
             healthy: !instance.replica.is_ejected(now),
             in_flight: instance.replica.in_flight(),
         };
@@ -184,20 +202,22 @@ impl Set {
         );
         let replica = Arc::new(replica.with_grpc(grpc));
         let (asks, asked) = mpsc::unbounded_channel();
-        let order = Order {
+        let charge = Charge {
             id,
-            model: self.wanted.model.clone(),
-            spec: spec.clone(),
             host: self.host.clone(),
             replica: replica.clone(),
             port,
             grpc_port,
+            drain: spec.drain,
+            spec: Some(spec),
         };
-        tokio::spawn(lead(order, asked, self.notes.clone()));
+        let model = self.wanted.model.clone();
+        let runs = describe(&model);
+        tokio::spawn(start(charge, model, asked, self.notes.clone()));
         let instance = Instance {
             replica,
             phase: Phase::Starting,
-            model: self.wanted.model.clone(),
+            runs,
             ready_since: None,
             draining_since: None,
             not_ready: None,
@@ -230,6 +250,10 @@ impl Set {
                     return;
                 };
                 instance.not_ready = None;
+                if self.host.has_predecessor() {
+                    // It is told of the replica before anybody could ask whether that is in use.
+                    instance.replica.set_elsewhere(0, true);
+                }
                 if instance.phase == Phase::Starting {
                     instance.phase = Phase::Ready;
                     instance.ready_since = Some(Instant::now());
@@ -250,11 +274,13 @@ impl Set {
                 }
                 let leaves = matches!(instance.phase, Phase::Draining | Phase::Ending);
                 // What ran another command says nothing of the present one.
-                if leaves || !runs_the_same(&instance.model, &self.wanted.model) {
+                if leaves || instance.runs != describe(&self.wanted.model) {
                     return;
                 }
                 self.failed(&format!("{} {why}", instance.replica.name()));
             }
+            // It is heard by who asked for it.
+            Note::Parked(_) => {}
             Note::Stopped => {
                 if let Some(instance) = self.instances.remove(&id) {
                     tracing::info!(replica = %instance.replica, "stopped");
@@ -305,11 +331,6 @@ impl Set {
         // The scaler may have stopped listening: it shuts down.
         let _ = self.events.send(set);
     }
-}
-
-/// Whether replicas of `a` and `b` are the same: their processes and how they are spoken to.
-fn runs_the_same(a: &Model, b: &Model) -> bool {
-    a.server.process() == b.server.process() && a.storage_uri == b.storage_uri
 }
 
 /// Seconds, to the millisecond: as precisely as a log needs.

@@ -56,14 +56,18 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// Our counts of this model, to be published to the other proxies.
-    pub(in crate::run) fn counts(&self) -> Counts {
+    /// Our counts of this model, for the other proxies; with `all`, those of others among them.
+    pub(in crate::run) fn counts(&self, all: bool) -> Counts {
+        let reading = match all {
+            true => self.own.plus(&self.others.counts),
+            false => self.own,
+        };
         let asks = (self.others.role, self.taken_over) == (Role::Leads, TakenOver::Yes);
         let quiet = asks && self.external.quiet(Nanos::now()).is_some();
         Counts {
             desired: asks.then(|| self.scaler.desired()),
             left_to_others: self.left_to_others.filter(|_| quiet),
-            ..Counts::new(self.handle.ledger.number(), &self.own)
+            ..Counts::new(self.handle.ledger.number(), &reading)
         }
     }
 

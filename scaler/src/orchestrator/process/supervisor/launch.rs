@@ -54,13 +54,10 @@ pub(in crate::orchestrator::process) struct Launch {
 }
 
 impl Launch {
-    /// The supervisor's own command: the program `tailback`, under another name.
+    /// The supervisor's own command, but for its input: the program `tailback`, under another name.
     pub(in crate::orchestrator::process) fn supervisor(&self, tailback: &Path) -> Command {
         let mut command = Command::new(tailback);
-        command
-            .arg0(LONG_NAME)
-            .args([ARGUMENT, &self.replica])
-            .stdin(Stdio::piped());
+        command.arg0(LONG_NAME).args([ARGUMENT, &self.replica]);
         command
     }
 
@@ -89,6 +86,7 @@ impl Launch {
             .map_err(|error| format!("cannot find the program of the supervisor: {error}"))?;
         let mut child = inner
             .supervisor(&program)
+            .stdin(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start the inner supervisor: {error}"))?;
         let line = inner.line()?;

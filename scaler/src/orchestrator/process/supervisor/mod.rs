@@ -18,12 +18,19 @@
 //!
 //! Neither supervisor is named `tailback`: `pkill tailback` ends the proxy, and they
 //! clear up. The first line of the input is a [`Launch`], each byte after it an order.
+//!
+//! The input of the outer one is a socket, by which it also says how the command ended: a
+//! byte, before it ends itself. So whoever holds the other end of the socket owns the
+//! replica, whether it is the supervisor's parent or a later version of the proxy, to
+//! which the socket was passed on. These bytes are a protocol between versions: they do
+//! not change.
 
 mod launch;
 
 use std::{
     ffi::OsString,
     io::{self, BufRead, Read, Write},
+    os::fd::AsRawFd,
     process::{Child, ChildStdin, ExitCode},
     sync::{
         Arc, Mutex,
@@ -37,6 +44,7 @@ use nix::{
     errno::Errno,
     sys::{
         signal::{Signal, killpg},
+        socket,
         wait::{WaitStatus, waitpid},
     },
     unistd::Pid,
@@ -60,13 +68,17 @@ const LONGEST_PASS: Duration = Duration::from_millis(500);
 
 /// Runs what the first line of standard input says, and returns how it ended.
 pub fn main(_name: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match supervise() {
-        Ok(code) => ExitCode::from(code),
-        Err(why) => {
-            eprintln!("tailback: {why}");
-            ExitCode::from(CANNOT_RUN)
-        }
-    }
+    let code = supervise().unwrap_or_else(|why| {
+        eprintln!("tailback: {why}");
+        CANNOT_RUN
+    });
+    // Fails where the input is no socket, as that of the inner one, or nobody has its other end.
+    let _ = socket::send(
+        io::stdin().as_raw_fd(),
+        &[code],
+        socket::MsgFlags::MSG_NOSIGNAL,
+    );
+    ExitCode::from(code)
 }
 
 fn supervise() -> Result<u8, String> {

@@ -1,0 +1,84 @@
+//! `tailback upgrade`: lets another process take over from the one that runs on this host, and
+//! tells what came of it.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
+use tailback_config::Env;
+use tailback_scaler::orchestrator::process;
+
+use crate::health;
+
+/// Beyond what the running process gives the new one.
+const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What the running process says of itself.
+struct Seen {
+    identity: String,
+    version: String,
+    failed: u64,
+    failure: String,
+}
+
+/// Asks the running process for an upgrade, and waits for its end: a sentence.
+///
+/// # Errors
+/// Why the running process goes on.
+pub fn upgrade(env: &Env) -> Result<String, String> {
+    let before = look(env)?;
+    let pid = process::running(&before.identity).ok_or_else(|| {
+        "the Tailback that answers is not one of this host, or runs in a container of its own: run this command where \
+         it runs"
+            .to_owned()
+    })?;
+    kill(pid, Signal::SIGUSR2).map_err(|error| {
+        format!("cannot signal process {pid}: {error}; run this command as the user that Tailback runs as, or as root")
+    })?;
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        thread::sleep(LOOK);
+        match look(env) {
+            Ok(now) if now.identity != before.identity => {
+                return Ok(format!(
+                    "tailback {} took over from {} without a gap\n",
+                    now.version, before.version
+                ));
+            }
+            Ok(now) if now.failed != before.failed => {
+                return Err(format!(
+                    "the upgrade failed, the running process goes on: {}",
+                    now.failure
+                ));
+            }
+            Ok(_) => {}
+            Err(why) if process::running(&before.identity).is_none() => {
+                return Err(format!("the running process has ended: {why}"));
+            }
+            // It may be busy.
+            Err(_) => {}
+        }
+    }
+    Err(format!(
+        "nothing came of the upgrade within {} s; the log of the running process says why",
+        PATIENCE.as_secs()
+    ))
+}
+
+fn look(env: &Env) -> Result<Seen, String> {
+    let page = health::page(env, "/server_info")?;
+    let page: Value = serde_json::from_str(&page)
+        .map_err(|_| "what answers is no Tailback that can be upgraded: restart it".to_owned())?;
+    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+    let upgrade = &page["upgrade"];
+    Ok(Seen {
+        identity: text(&page["process"]),
+        version: text(&page["version"]),
+        failed: upgrade["failed"].as_u64().unwrap_or_default(),
+        failure: text(&upgrade["failure"]),
+    })
+}

@@ -1,0 +1,263 @@
+//! From the first request to the drained end.
+
+use std::{
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use tailback_config::Config;
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use super::{
+    listen::Listeners,
+    reload::Reloader,
+    service_manager,
+    signal::Event,
+    upgrade::{Exchange, Program, Successor},
+};
+use crate::{
+    admin::ServerInfo, downstream::Lifecycle, models::SharedRoutes, net::tls, telemetry::access_log,
+};
+
+/// For answers to what was held, or cut, at the end of a shutdown.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// All that runs.
+pub(super) struct Running {
+    pub config: Arc<Config>,
+    pub program: Program,
+    pub stop_accepting: watch::Sender<bool>,
+    pub admin_stop: watch::Sender<bool>,
+    pub routes: Arc<SharedRoutes>,
+    pub lifecycle: Arc<Lifecycle>,
+    pub reloader: Reloader,
+    pub tls: Option<Arc<tls::Listener>>,
+    pub access_log: Option<access_log::Running>,
+    pub info: Arc<ServerInfo>,
+    /// Whether the process that this one has taken over from has ended.
+    pub predecessor: Option<watch::Receiver<bool>>,
+}
+
+type Events = mpsc::UnboundedReceiver<Event>;
+/// A new process on its way to take over.
+type Upgrade = Pin<Box<dyn Future<Output = Result<Exchange>>>>;
+
+/// Why it ends.
+enum End {
+    Stopped,
+    TakenOver(Successor),
+}
+
+impl Running {
+    /// Serves until it is told to stop or another process has taken over, and drains.
+    pub(super) async fn run(self, mut events: Events, listeners: Listeners) {
+        let end = self.serve(&mut events, &listeners).await;
+        // The admin pages have a socket of their own until the end.
+        drop(listeners);
+        match end {
+            End::Stopped => {
+                service_manager::stopping();
+                self.lifecycle.drain();
+                // Requests inside may take long: replicas are asked for by another proxy
+                // meanwhile, if there is one.
+                self.reloader.hand_over();
+                self.stop_accepting.send_replace(true);
+                self.drain(events).await;
+            }
+            End::TakenOver(successor) => self.retire(successor, events).await,
+        }
+        tracing::info!("stopped");
+    }
+
+    async fn serve(&self, events: &mut Events, listeners: &Listeners) -> End {
+        let mut upgrade: Option<Upgrade> = None;
+        loop {
+            let prepared = async {
+                match &mut upgrade {
+                    Some(upgrade) => upgrade.await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Event::Reload(cause)) => {
+                        service_manager::reloading();
+                        self.reloader.reload(cause).await;
+                        if let Some(tls) = &self.tls {
+                            tls.reload();
+                        }
+                        self.reopen();
+                        service_manager::ready();
+                    }
+                    Some(Event::Reopen) => self.reopen(),
+                    Some(Event::Upgrade(cause)) if upgrade.is_some() => {
+                        tracing::warn!("{cause}: an upgrade is under way already");
+                    }
+                    Some(Event::Upgrade(cause)) => {
+                        tracing::info!("{cause}: starting the process that is to take over");
+                        upgrade = self.upgrade(listeners);
+                    }
+                    Some(Event::Stop(cause)) => {
+                        tracing::info!("{cause}: draining");
+                        return End::Stopped;
+                    }
+                    None => return End::Stopped,
+                },
+                prepared = prepared => {
+                    upgrade = None;
+                    let taken = match prepared {
+                        Ok(exchange) => exchange.commit(self.reloader.scaler()).await,
+                        Err(why) => Err(why),
+                    };
+                    match taken {
+                        Ok(successor) => return End::TakenOver(successor),
+                        Err(why) => self.upgrade_failed(&why),
+                    }
+                }
+            }
+        }
+    }
+
+    fn reopen(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+    }
+
+    fn upgrade(&self, listeners: &Listeners) -> Option<Upgrade> {
+        let possible = match &self.config.process.peers {
+            Some(_) => Err(anyhow::anyhow!(
+                "this is one of several proxies (TAILBACK_KUBE_PEERS): replace its pod instead, the others go on"
+            )),
+            None => listeners.try_clone().map_err(anyhow::Error::from),
+        };
+        match possible {
+            Ok(listeners) => {
+                self.info.upgrade_begins();
+                Some(Box::pin(Exchange::prepare(self.program.clone(), listeners)))
+            }
+            Err(why) => {
+                self.upgrade_failed(&why);
+                None
+            }
+        }
+    }
+
+    fn upgrade_failed(&self, why: &anyhow::Error) {
+        tracing::error!("the upgrade failed, this process goes on: {why:#}");
+        self.info.upgrade_failed(format!("{why:#}"));
+    }
+
+    /// Another process is the proxy now: the requests that are here end here.
+    async fn retire(self, successor: Successor, mut events: Events) {
+        let limit = self.config.process.timeouts.upgrade_drain;
+        tracing::info!(
+            pid = successor.pid,
+            version = successor.version,
+            "another process has taken over: finishing the requests that are here"
+        );
+        service_manager::main_process(successor.pid);
+        self.lifecycle.hand_over();
+        self.stop_accepting.send_replace(true);
+        self.admin_stop.send_replace(true);
+        let gone = successor.follow(self.reloader.scaler());
+        let gone = async {
+            match gone {
+                Ok(mut gone) => drop(gone.wait_for(|&gone| gone).await),
+                Err(error) => tracing::error!(%error, "cannot follow the process that took over"),
+            }
+        };
+        tokio::select! {
+            all = self.until_drained(limit) => if !all {
+                self.warn_of_rest("TAILBACK_UPGRADE_DRAIN_SECONDS");
+            },
+            () = gone => tracing::info!("the process that took over has ended"),
+            () = stopped(&mut events) => {
+                return self.drain(events).await;
+            }
+        }
+        self.end().await;
+    }
+
+    /// Waits until all requests have ended, as long as a shutdown may take, and ends.
+    async fn drain(self, mut events: Events) {
+        tokio::select! {
+            all = self.until_drained(self.config.process.timeouts.drain) => if !all {
+                self.warn_of_rest("TAILBACK_DRAIN_SECONDS");
+            },
+            () = stopped(&mut events) => {
+                let (in_flight, connections) = self.inside();
+                tracing::warn!(
+                    in_flight,
+                    connections,
+                    "second signal received: stopping without waiting for these requests"
+                );
+            }
+        }
+        self.end().await;
+    }
+
+    fn warn_of_rest(&self, limit: &str) {
+        let (in_flight, connections) = self.inside();
+        tracing::warn!(
+            in_flight,
+            connections,
+            "{limit} have passed: stopping regardless"
+        );
+    }
+
+    async fn end(self) {
+        self.lifecycle.stop();
+        self.routes.current().close_pools();
+        self.reloader.stop().await;
+        // Held requests have been answered, and others cut: callers are told so.
+        self.until_answered(LAST_WORDS).await;
+        if let Some(log) = self.access_log {
+            log.close();
+        }
+    }
+
+    /// Waits until no request is in flight, callers have had their last answer, and the process
+    /// before this one has ended, for at most `limit`. Whether that is so.
+    async fn until_drained(&self, limit: Duration) -> bool {
+        let start = Instant::now();
+        let ended = || {
+            self.predecessor
+                .as_ref()
+                .is_none_or(|ended| *ended.borrow())
+        };
+        while self.inside() != (0, 0) || !ended() {
+            if start.elapsed() >= limit {
+                return false;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        true
+    }
+
+    async fn until_answered(&self, limit: Duration) {
+        let start = Instant::now();
+        while self.inside() != (0, 0) && start.elapsed() < limit {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How many requests and connections there are.
+    fn inside(&self) -> (u64, usize) {
+        let table = self.routes.current();
+        let models = table.models.values().chain(table.draining());
+        let in_flight = models.map(|m| m.ledger.in_flight()).sum();
+        (in_flight, self.lifecycle.connections())
+    }
+}
+
+/// Returns once it is told to stop.
+async fn stopped(events: &mut Events) {
+    while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
+}

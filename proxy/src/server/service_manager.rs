@@ -1,0 +1,77 @@
+//! What systemd is told, where it started this process with `Type=notify` (`sd_notify(3)`), and the
+//! sockets that it has opened for it (`sd_listen_fds(3)`).
+
+use std::{env, net::TcpListener};
+
+use anyhow::{Result, bail};
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+
+use super::listen::Listeners;
+
+/// Requests are served.
+pub(super) fn ready() {
+    say(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// The configuration is read again; say [`ready`] after it.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => say(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "cannot read the clock that systemd goes by"),
+    }
+}
+
+/// Nothing new is taken.
+pub(super) fn stopping() {
+    say(&[
+        NotifyState::Stopping,
+        NotifyState::Status("finishing the last requests"),
+    ]);
+}
+
+/// The process `pid` is the service from now on, and this one may end.
+pub(super) fn main_process(pid: u32) {
+    say(&[NotifyState::MainPid(pid), NotifyState::Ready]);
+}
+
+fn say(state: &[NotifyState<'_>]) {
+    // Without a service manager, nothing is said.
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "cannot tell systemd of the state");
+    }
+}
+
+/// The listening sockets that systemd has passed on, if it has: `requests` and `admin` by their
+/// names (`FileDescriptorName=`), or the first and the second.
+///
+/// # Errors
+/// If they are not what they should be.
+pub(super) fn sockets() -> Result<Option<Listeners>> {
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut passed = ListenFd::from_env();
+    let sockets: Result<Vec<Option<TcpListener>>, _> = (0..passed.len())
+        .map(|number| passed.take_tcp_listener(number))
+        .collect();
+    let Ok(sockets) = sockets else {
+        bail!(
+            "a socket that systemd passes on is not one of TCP: see ListenStream= of the socket unit"
+        );
+    };
+    let mut sockets: Vec<_> = sockets.into_iter().flatten().collect();
+    match sockets.len() {
+        0 => Ok(None),
+        2 => {
+            if names.split(':').eq(["admin", "requests"]) {
+                sockets.reverse();
+            }
+            let admin = sockets.pop();
+            let both = sockets.pop().zip(admin);
+            Ok(both.map(|(requests, admin)| Listeners { requests, admin }))
+        }
+        number => bail!(
+            "systemd passes on {number} sockets, expected 2: one for requests, and one for the admin pages (two lines \
+             ListenStream= in the socket unit)"
+        ),
+    }
+}

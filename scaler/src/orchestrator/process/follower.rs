@@ -1,0 +1,196 @@
+//! The replicas of a proxy that has handed over: its last requests still go there, as the
+//! proxy that took over says.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    orchestrator::{Events, ReplicaSet},
+    replica::Replica,
+};
+
+/// What the proxy that took over says of a model's replicas, whenever that changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuccessorSet {
+    /// Which model.
+    pub model: String,
+    /// Those that take requests.
+    pub ready: Vec<SuccessorReplica>,
+    /// Those whose requests are cut.
+    #[serde(default)]
+    pub cut: Vec<String>,
+}
+
+/// A replica that takes requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuccessorReplica {
+    /// Its name.
+    pub name: String,
+    /// `host:port`.
+    pub authority: String,
+    /// The same for gRPC, if it has one of its own.
+    pub grpc: Option<String>,
+    /// Requests it takes at once.
+    pub concurrency: Option<u32>,
+}
+
+/// What a replica has of the proxy that handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// Requests.
+    pub in_flight: u32,
+    /// Whether there may be more.
+    pub open: bool,
+}
+
+/// The replicas as they were last told.
+#[derive(Debug)]
+pub(super) struct Follower {
+    events: Events,
+    /// By model and name.
+    replicas: HashMap<String, BTreeMap<String, Arc<Replica>>>,
+}
+
+// === impl SuccessorSet ===
+
+impl SuccessorSet {
+    /// What is to be said of `set`.
+    #[must_use]
+    pub fn new(set: &ReplicaSet) -> Self {
+        let ready = set.ready.iter().map(|replica| SuccessorReplica {
+            name: replica.name().to_owned(),
+            authority: replica.authority().to_owned(),
+            grpc: replica.grpc_authority().map(str::to_owned),
+            concurrency: replica.concurrency(),
+        });
+        let cut = set.leaving.iter().filter(|l| l.replica.is_cut());
+        Self {
+            model: set.model.clone(),
+            ready: ready.collect(),
+            cut: cut.map(|l| l.replica.name().to_owned()).collect(),
+        }
+    }
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Begins with replicas of these models.
+    pub(super) fn new(
+        events: Events,
+        replicas: HashMap<String, BTreeMap<String, Arc<Replica>>>,
+    ) -> Self {
+        Self { events, replicas }
+    }
+
+    /// From now on it is as `told`.
+    pub(super) fn hear(&mut self, told: SuccessorSet) {
+        let known = self.replicas.entry(told.model.clone()).or_default();
+        let mut ready = Vec::new();
+        for one in told.ready {
+            let replica = known.entry(one.name).or_insert_with_key(|name| {
+                let replica = Replica::new(name, one.authority, one.concurrency);
+                Arc::new(replica.with_grpc(one.grpc))
+            });
+            replica.set_concurrency(one.concurrency);
+            replica.reopen();
+            ready.push(replica.clone());
+        }
+        known.retain(|name, replica| {
+            let stays = ready.iter().any(|ready| Arc::ptr_eq(ready, replica));
+            if !stays {
+                replica.close();
+            }
+            if told.cut.contains(name) {
+                replica.cut();
+            }
+            stays || replica.in_flight() > 0
+        });
+        let set = ReplicaSet {
+            model: told.model,
+            ready,
+            capacity: u32::MAX,
+            ..ReplicaSet::default()
+        };
+        // The scaler may have stopped listening: it shuts down.
+        let _ = self.events.send(set);
+    }
+
+    /// What each replica has now.
+    pub(super) fn loads(&self) -> BTreeMap<String, Load> {
+        let all = self.replicas.values().flatten();
+        all.map(|(name, replica)| {
+            let load = Load {
+                in_flight: replica.in_flight(),
+                open: !replica.is_closed() || replica.is_open_elsewhere(),
+            };
+            (name.clone(), load)
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn told(names: &[&str]) -> SuccessorSet {
+        let one = |name: &&str| SuccessorReplica {
+            name: (*name).to_owned(),
+            authority: "127.0.0.1:1".into(),
+            grpc: None,
+            concurrency: Some(2),
+        };
+        SuccessorSet {
+            model: "m".into(),
+            ready: names.iter().map(one).collect(),
+            cut: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn replicas_keep_their_requests_while_they_come_and_go() {
+        let (events, mut sets) = mpsc::unbounded_channel();
+        let mut follower = Follower::new(events, HashMap::new());
+        follower.hear(told(&["m-0", "m-1"]));
+        let ready = sets.try_recv().unwrap().ready;
+        assert_eq!(ready.len(), 2);
+        assert!(ready[0].try_take() && ready[0].try_take() && !ready[0].try_take());
+        follower.hear(told(&["m-1"]));
+        assert!(ready[0].is_closed());
+        let loads = follower.loads();
+        let load = |in_flight, open| Load { in_flight, open };
+        assert_eq!(loads["m-0"], load(2, false));
+        assert_eq!(loads["m-1"], load(0, true));
+        follower.hear(told(&["m-0", "m-1"]));
+        let again = sets.iter_last().ready;
+        assert!(Arc::ptr_eq(&again[0], &ready[0]) && !ready[0].is_closed());
+        ready[0].release();
+        ready[0].release();
+        follower.hear(told(&[]));
+        assert!(follower.loads().is_empty());
+    }
+
+    trait Last {
+        fn iter_last(&mut self) -> ReplicaSet;
+    }
+
+    impl Last for mpsc::UnboundedReceiver<ReplicaSet> {
+        fn iter_last(&mut self) -> ReplicaSet {
+            let mut last = None;
+            while let Ok(set) = self.try_recv() {
+                last = Some(set);
+            }
+            last.unwrap()
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A replica's supervisor as the proxy that owns it sees it: a socket for orders and for how
+//! the command ended, and the command's outputs. All of it can be passed on to another
+//! process, which owns the replica from then on.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net,
+    },
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::unistd::Pid;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::{
+    host::Host,
+    logs::{LastLines, Output},
+    supervisor::Launch,
+};
+
+/// The last words of a command may still be in a pipe when it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A supervisor and what it keeps. When this is dropped without being passed on, all of it ends.
+#[derive(Debug)]
+pub(super) struct Supervision {
+    host: Arc<Host>,
+    launch: Launch,
+    /// The supervisor's id.
+    id: Option<u32>,
+    /// The supervisor, if this process started it.
+    child: Option<Child>,
+    link: UnixStream,
+    /// How the command ended, if the supervisor has said so.
+    code: Option<u8>,
+    last_lines: LastLines,
+    output: Output,
+    errors: Output,
+}
+
+/// What of a [`Supervision`] is passed on beside its [`Launch`] and its id.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    pub link: OwnedFd,
+    pub output: OwnedFd,
+    pub errors: OwnedFd,
+}
+
+impl Supervision {
+    /// Starts `launch` by `command`, the supervisor's.
+    ///
+    /// # Errors
+    /// If the supervisor cannot be started.
+    pub(super) async fn start(
+        host: Arc<Host>,
+        mut command: Command,
+        launch: Launch,
+    ) -> Result<Self, String> {
+        let line = launch.line()?;
+        let text = |error: io::Error| format!("cannot start its supervisor: {error}");
+        let (link, input) = net::UnixStream::pair().map_err(text)?;
+        let (output, into_output) = io::pipe().map_err(text)?;
+        let (errors, into_errors) = io::pipe().map_err(text)?;
+        command
+            .stdin(Stdio::from(OwnedFd::from(input)))
+            .stdout(into_output)
+            .stderr(into_errors);
+        let child = host.spawn(&mut command).map_err(text)?;
+        // With it go our copies of the supervisor's ends.
+        drop(command);
+        let descriptors = Descriptors {
+            link: link.into(),
+            output: output.into(),
+            errors: errors.into(),
+        };
+        let id = child.id();
+        let mut this = Self::adopt(host, launch, id, descriptors).map_err(text)?;
+        this.child = Some(child);
+        // It fails only if the supervisor has ended, which is seen when it is waited for.
+        let _ = this.link.write_all(line.as_bytes()).await;
+        Ok(this)
+    }
+
+    /// Owns what another process has started and passed on.
+    ///
+    /// # Errors
+    /// If the descriptors are not what they should be.
+    pub(super) fn adopt(
+        host: Arc<Host>,
+        launch: Launch,
+        id: Option<u32>,
+        descriptors: Descriptors,
+    ) -> io::Result<Self> {
+        let link = net::UnixStream::from(descriptors.link);
+        link.set_nonblocking(true)?;
+        let last_lines = LastLines::default();
+        let name = launch.replica.clone();
+        let errors = Output::follow(name.clone(), descriptors.errors, Some(last_lines.clone()))?;
+        Ok(Self {
+            output: Output::follow(name, descriptors.output, None)?,
+            errors,
+            host,
+            launch,
+            id,
+            child: None,
+            link: UnixStream::from_std(link)?,
+            code: None,
+            last_lines,
+        })
+    }
+
+    /// Passes it on: nothing more is read here.
+    ///
+    /// # Errors
+    /// If the system does not give the descriptors out.
+    pub(super) async fn release(self) -> io::Result<Descriptors> {
+        let output = self.output.release().await?;
+        Ok(Descriptors {
+            link: self.link.as_fd().try_clone_to_owned()?,
+            output,
+            errors: self.errors.release().await?,
+        })
+    }
+
+    /// What the supervisor was told.
+    pub(super) fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// The supervisor's id.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.id
+    }
+
+    /// The same.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        let id = self.id.and_then(|id| i32::try_from(id).ok());
+        id.map(Pid::from_raw)
+    }
+
+    /// Until the command and all it started have ended; how the command did: its exit status, or
+    /// `None` if the supervisor was killed before it could say. Nothing is lost if this is dropped.
+    pub(super) async fn ended(&mut self) -> Option<u8> {
+        let mut code = [0];
+        while let Ok(1..) = self.link.read(&mut code).await {
+            self.code = Some(code[0]);
+        }
+        if let Some(child) = &mut self.child {
+            // It has ended: this reaps it.
+            let _ = child.wait().await;
+        }
+        let orderly = self.code.is_some();
+        self.host.ended(self.id, &self.launch, orderly).await;
+        self.code
+    }
+
+    /// Gives the supervisor an order.
+    pub(super) async fn order(&mut self, order: u8) {
+        // It fails only if the supervisor has ended, which is what is wanted.
+        let _ = self.link.write_all(&[order]).await;
+    }
+
+    /// Why it ended, which it did with `code`, in words.
+    pub(super) async fn why_ended(&mut self, code: Option<u8>, when: &str) -> String {
+        let _ = timeout(LAST_WORDS, self.errors.ended()).await;
+        let how = match code {
+            Some(code) if code > 128 => format!("ended by signal {}", code - 128),
+            Some(code) => format!("exited with status {code}"),
+            None => "was ended, as its supervisor was killed".into(),
+        };
+        let words = self.last_lines.summary();
+        let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+        format!("{how} {when}{words}")
+    }
+}

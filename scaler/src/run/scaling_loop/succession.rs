@@ -1,0 +1,136 @@
+//! Taking over from another process, and handing over to one: see
+//! [`succession`](crate::run::succession).
+
+use std::{collections::BTreeSet, io, os::unix::net};
+
+use tokio::{
+    net::UnixStream,
+    sync::{oneshot, watch},
+};
+
+use super::Loop;
+use crate::{
+    orchestrator::{
+        ReplicaSet,
+        handover::{Inherited, Parcel},
+    },
+    peers::Role,
+    run::{
+        command::HandedOut,
+        succession::{Predecessor, PredecessorEvent, lost, serve},
+    },
+};
+
+impl Loop {
+    /// What is configured next begins with this.
+    pub(super) async fn inherit(
+        &mut self,
+        inherited: Inherited,
+        parcels: Vec<Parcel>,
+    ) -> io::Result<()> {
+        let local = self.orchestrators.local();
+        self.succession.replicas = local.take_over(inherited.next_group, parcels).await?;
+        self.succession.inherited = inherited.models;
+        Ok(())
+    }
+
+    /// The process before this one can be spoken to. All models are configured.
+    pub(super) async fn attach(&mut self, link: net::UnixStream, gone: watch::Sender<bool>) {
+        let link = match UnixStream::from_std(link) {
+            Ok(link) => link,
+            Err(error) => {
+                tracing::error!(%error, "cannot speak with the process before this one");
+                return self.predecessor_gone(&gone);
+            }
+        };
+        // A model that comes later is not the one that was here before.
+        self.succession.inherited.clear();
+        let local = |name: &String| {
+            let controller = self.models.get(name);
+            controller.is_some_and(|c| c.is_local())
+        };
+        let replicas = std::mem::take(&mut self.succession.replicas);
+        let rest: BTreeSet<_> = replicas.iter().map(|(model, _)| model.clone()).collect();
+        let rest: Vec<_> = rest.into_iter().filter(|name| !local(name)).collect();
+        self.orchestrators.local().close_rest(&rest).await;
+        let said = self.succession.said.clone();
+        let predecessor = Predecessor::attach(link, replicas, said);
+        for set in self.models.values().filter_map(|c| c.local_set()) {
+            predecessor.tell(set);
+        }
+        for model in rest {
+            predecessor.tell(&ReplicaSet {
+                model,
+                ..ReplicaSet::default()
+            });
+        }
+        self.succession.predecessor = Some((predecessor, gone));
+    }
+
+    pub(super) fn predecessor_said(&mut self, event: PredecessorEvent) {
+        match event {
+            PredecessorEvent::Counted(event) => return self.membership_changed(*event),
+            PredecessorEvent::Freed => {}
+            PredecessorEvent::Gone => {
+                self.membership_changed(lost());
+                if let Some((_, gone)) = self.succession.predecessor.take() {
+                    self.predecessor_gone(&gone);
+                }
+            }
+        }
+        for controller in self.models.values() {
+            controller.slots_freed();
+        }
+    }
+
+    fn predecessor_gone(&self, gone: &watch::Sender<bool>) {
+        self.orchestrators.local().predecessor_gone();
+        gone.send_replace(true);
+    }
+
+    /// Nobody leads the replicas any more, and nothing is asked for.
+    pub(super) async fn hand_out(&mut self, answer: oneshot::Sender<io::Result<HandedOut>>) {
+        self.set_retired(true);
+        let models = self
+            .models
+            .iter()
+            .map(|(name, c)| (name.clone(), c.bequest()));
+        let models = models.collect();
+        let handed_out = self.orchestrators.local().hand_out().await;
+        let handed_out = handed_out.map(|(next_group, parcels)| HandedOut {
+            inherited: Inherited { models, next_group },
+            parcels,
+        });
+        let failed = handed_out.is_err();
+        if answer.send(handed_out).is_err() || failed {
+            self.take_back().await;
+        }
+    }
+
+    /// Nobody got them.
+    pub(super) async fn take_back(&mut self) {
+        self.orchestrators.local().take_back().await;
+        self.set_retired(false);
+    }
+
+    /// The process that got them leads.
+    pub(super) async fn retire(&mut self, link: net::UnixStream, gone: watch::Sender<bool>) {
+        let local = self.orchestrators.local().clone();
+        local.let_go().await;
+        match UnixStream::from_std(link) {
+            Ok(link) => serve(link, local, self.options.publisher.subscribe(), gone),
+            Err(error) => {
+                tracing::error!(%error, "cannot speak with the process that took over");
+                gone.send_replace(true);
+            }
+        }
+    }
+
+    fn set_retired(&mut self, retired: bool) {
+        self.membership.retire(retired);
+        let role = if retired { Role::Follows } else { Role::Leads };
+        for controller in self.models.values_mut() {
+            controller.set_role(role);
+        }
+    }
+}

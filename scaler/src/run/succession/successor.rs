@@ -1,0 +1,108 @@
+//! The process that took over, as the one that handed over sees it.
+
+use std::{
+    future::pending,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Notify, watch},
+    time::sleep,
+};
+
+use super::{PredecessorLine, SuccessorLine, text};
+use crate::{orchestrator::process::Processes, peers::publisher::CountsUpdates};
+
+/// How often it is looked at what the replicas have.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Follows the successor at `link` and tells it what is counted here, until it has ended: `gone`
+/// says so then. Needs a tokio runtime around it.
+pub(in crate::run) fn serve(
+    link: UnixStream,
+    processes: Arc<Processes>,
+    updates: CountsUpdates,
+    gone: watch::Sender<bool>,
+) {
+    let (reader, writer) = link.into_split();
+    let told = Arc::new(Told::default());
+    let (follower, teller) = (told.clone(), processes.clone());
+    tokio::spawn(async move {
+        if let Err(error) = follow(reader, &processes, &follower).await {
+            tracing::warn!(%error, "the process that took over cannot be heard");
+        }
+        gone.send_replace(true);
+    });
+    tokio::spawn(async move {
+        // What cannot be written has nobody to read it, which is noticed above.
+        let _ = tell(writer, &teller, updates, &told).await;
+    });
+}
+
+/// What the successor has said.
+#[derive(Default)]
+struct Told {
+    last: AtomicU64,
+    news: Notify,
+}
+
+async fn follow(reader: OwnedReadHalf, processes: &Processes, told: &Told) -> io::Result<()> {
+    let mut lines = BufReader::new(reader).lines();
+    while let Some(line) = lines.next_line().await? {
+        let line: SuccessorLine = serde_json::from_str(&line)?;
+        processes.hear(line.set);
+        told.last.store(line.number, Ordering::Release);
+        told.news.notify_one();
+    }
+    Ok(())
+}
+
+async fn tell(
+    mut writer: OwnedWriteHalf,
+    processes: &Processes,
+    updates: CountsUpdates,
+    told: &Told,
+) -> io::Result<()> {
+    let mut before = None;
+    // Let go of after the last one, for which the scaler waits.
+    let mut updates = Some(updates);
+    loop {
+        let mut line = PredecessorLine::default();
+        let update = async {
+            match &mut updates {
+                Some(updates) => updates.next().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            update = update => {
+                if update.is_none() {
+                    updates = None;
+                }
+                line.counts = update;
+            }
+            () = told.news.notified() => {}
+            () = sleep(LOOK) => {}
+        }
+        // First: what is told next includes it.
+        line.seen = told.last.load(Ordering::Acquire);
+        let now = (line.seen, processes.loads());
+        if before.as_ref() != Some(&now) {
+            line.loads = Some(now.1.clone());
+            before = Some(now);
+        }
+        if line.loads.is_some() || line.counts.is_some() {
+            writer.write_all(text(&line).as_bytes()).await?;
+        }
+    }
+}
