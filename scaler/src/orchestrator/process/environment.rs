@@ -1,15 +1,15 @@
-//! What a replica's command has in its environment: what its manifest says, and of the
-//! proxy's own what programs, model servers and their libraries expect of a user's
-//! session. All else stays with the proxy; so its secrets do.
+//! The environment of a replica's command: the variables in its manifest, and those of the
+//! proxy's variables that programs, model servers and their libraries expect in a user's session.
+//! All others, and so the proxy's secrets, are not passed on.
 
 use std::{env, ffi::OsString};
 
 /// What belongs to the proxy alone, whatever a manifest says; with `_` before it as well.
 const OWN: &str = "TAILBACK_";
 
-/// Names; one that ends with `*` stands for all that begin so.
+/// Names of variables that are passed on; one that ends with `*` is a prefix.
 const INHERITED: &[&str] = &[
-    // A session.
+    // Of a session.
     "PATH",
     "HOME",
     "USER",
@@ -22,7 +22,7 @@ const INHERITED: &[&str] = &[
     "TZ",
     "TMPDIR",
     "XDG_*",
-    // The dynamic linker, Python and its environments.
+    // Of the dynamic linker, and of Python and its environments.
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "PYTHON*",
@@ -68,7 +68,7 @@ const INHERITED: &[&str] = &[
     "NUMEXPR_*",
     "GOMP_*",
     "MALLOC_*",
-    // Models and where they are kept; HF_TOKEN is what gated ones are fetched with.
+    // Where models are kept; HF_TOKEN fetches gated models.
     "HF_*",
     "HUGGINGFACE_*",
     "TRANSFORMERS_*",
@@ -95,7 +95,7 @@ const INHERITED: &[&str] = &[
     "UVICORN_*",
 ];
 
-/// Of the proxy's environment, what a command inherits: the list above and `more`.
+/// The variables of the proxy's environment that a command inherits: the list above, and `more`.
 pub(super) fn inherited(more: &[String]) -> Vec<(OsString, OsString)> {
     env::vars_os()
         .filter(|(name, _)| name.to_str().is_some_and(|name| is_inherited(name, more)))

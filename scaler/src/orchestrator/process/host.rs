@@ -1,4 +1,4 @@
-//! What replicas are started with on this host.
+//! What all replicas on this host share.
 
 use std::{
     io,
@@ -20,14 +20,14 @@ use super::{
     supervisor::Launch,
 };
 
-/// Starts supervisors, each with a control group where there can be one.
+/// Starts supervisors, each with a control group if possible.
 #[derive(Debug)]
 pub(super) struct Host {
-    /// The program that can be a supervisor: the proxy's own.
+    /// The program of supervisors: the proxy's own binary.
     tailback: PathBuf,
     owner: Option<Owner>,
     children: Arc<Children>,
-    /// Known once the first replica is started.
+    /// Set when the first replica starts. `None`: no control groups here.
     cgroups: OnceLock<Option<Cgroups>>,
     next: AtomicU64,
     shutdown: watch::Sender<bool>,
@@ -36,7 +36,7 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Needs a tokio runtime around it.
+    /// A host whose supervisors run the program `tailback`. Needs a tokio runtime around it.
     pub(super) fn new(tailback: PathBuf) -> Self {
         let owner = Owner::this();
         Self {
@@ -71,33 +71,33 @@ impl Host {
         self.predecessor.load(Ordering::Relaxed)
     }
 
-    /// Replicas that drain do so no longer, nor do those that begin to.
+    /// Ends all draining now and from now on: replicas stop without waiting for requests.
     pub(super) fn shut_down(&self) {
         self.shutdown.send_replace(true);
     }
 
     /// Returns once [`shut_down`](Self::shut_down) was called.
     pub(super) async fn shutting_down(&self) {
-        // The sender is here: the wait cannot fail.
+        // Cannot fail: the sender is here.
         let _ = self.shutdown.subscribe().wait_for(|down| *down).await;
     }
 
-    /// The supervisor of `launch`, to be started by [`spawn`](Self::spawn); `launch` gets
-    /// its group and its mark.
+    /// The command of a supervisor for `launch`, to be started by [`spawn`](Self::spawn). Adds
+    /// control group and mark to `launch`.
     pub(super) fn supervisor(&self, launch: &mut Launch) -> Command {
         launch.mark = self.owner.map(Owner::mark);
         launch.cgroup = self.cgroup().map(|group| group.folder().to_owned());
         launch.supervisor(&self.tailback).into()
     }
 
-    /// A new group, unless there can be none.
+    /// A new control group; `None`: not possible here.
     fn cgroup(&self) -> Option<Cgroup> {
         let cgroups = self.cgroups.get_or_init(|| {
             let cgroups = Cgroups::find();
             sweep(cgroups.as_ref());
             let kept = match &cgroups {
                 Some(_) => "a control group (cgroup v2) of its own",
-                None => "its supervisors alone: no cgroup v2 is writable here",
+                None => "its supervisors only: no cgroup v2 is writable here",
             };
             tracing::info!("each replica's processes are kept together by {kept}");
             cgroups
@@ -107,19 +107,19 @@ impl Host {
         match cgroups.as_ref()?.create(&name) {
             Ok(group) => Some(group),
             Err(error) => {
-                tracing::warn!(%error, "cannot make a control group");
+                tracing::warn!(%error, "cannot create a control group; the replica runs without one");
                 None
             }
         }
     }
 
-    /// Starts a supervisor. Say [`ended`](Self::ended) once it was waited for.
+    /// Starts a supervisor. Call [`ended`](Self::ended) after waiting for it.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         self.children.spawn(command)
     }
 
-    /// The supervisor `id` of `group` has ended. Returns once nothing it should have
-    /// cleared up is left.
+    /// Cleans up after the supervisor `id` of `launch` has ended. Returns when no process of the
+    /// replica is left.
     pub(super) async fn ended(&self, id: Option<u32>, launch: &Launch, orderly: bool) {
         self.children.ended(id);
         if orderly {
@@ -131,7 +131,7 @@ impl Host {
         }
         self.children.settle().await;
         if let Some(group) = group {
-            // It may wait for processes to be gone.
+            // On a blocking thread, as it may wait for processes to end.
             let _ = tokio::task::spawn_blocking(move || group.remove()).await;
         }
     }

@@ -1,4 +1,4 @@
-//! One replica's process, from start to end.
+//! The life of one replica's process, from start to end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,34 +19,34 @@ use super::{
 };
 use crate::replica::Replica;
 
-/// After the stop signal, a process has this long before SIGKILL.
+/// Time between the stop signal and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What an instance tells its set.
+/// A message from an instance to its set.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// It is not ready yet; what the last probe got.
+    /// It is not ready; the result of the last probe.
     NotReady(String),
-    /// It takes traffic from now on; how long that took.
+    /// It takes requests now; how long its start took.
     Ready(Duration),
-    /// It takes traffic again.
+    /// It takes requests again after draining.
     Resumed,
-    /// It is asked to end: it cannot be taken back.
+    /// It was asked to stop, which cannot be revoked.
     Ending,
-    /// It ended though nobody asked it to; why.
+    /// It has failed or ended by itself; why.
     Failed(String),
-    /// It ended as asked.
+    /// It has stopped as asked.
     Stopped,
     /// It goes on, and nobody leads it any more.
     Parked(Box<Parked>),
 }
 
-/// What a set asks of an instance.
+/// A message from a set to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// No more requests, and go once the last one is done.
+    /// Take no new requests, and stop after the last one.
     Drain,
-    /// Go on: it is needed after all.
+    /// Take requests again: the instance is needed after all.
     Resume,
     /// Let another one lead it.
     Park,
@@ -59,7 +59,7 @@ pub(super) struct Charge {
     pub host: Arc<Host>,
     pub replica: Arc<Replica>,
     pub port: Port,
-    /// For gRPC, if the command has a place for it.
+    /// The port for gRPC, if the command has a placeholder for it.
     pub grpc_port: Option<Port>,
     /// How it is run. `None`: its model is not served any more.
     pub spec: Option<ProcessSpec>,
@@ -133,7 +133,7 @@ pub(super) async fn start(
             )
             .await;
         }
-        // The set outlives its instances, but for the runtime's end.
+        // Fails only when the runtime ends: a set outlives its instances.
         Err(why) => drop(notes.send((charge.id, Note::Failed(why)))),
     }
 }
@@ -363,7 +363,7 @@ async fn ending(
     }
 }
 
-/// Until a closed replica has no request left, or the time for them has passed.
+/// Waits until a closed replica has no request left, or until `drainSeconds` have passed.
 async fn until_idle(charge: &Charge, since: Instant) {
     let replica = &charge.replica;
     let idle = async {
@@ -378,7 +378,7 @@ async fn until_idle(charge: &Charge, since: Instant) {
         tracing::warn!(
             %replica,
             in_flight = replica.in_flight(),
-            "requests remain after drainSeconds ({} s): stopping the replica regardless",
+            "requests are still in flight after drainSeconds ({} s): the replica is stopped and they fail",
             limit.as_secs_f64()
         );
     }

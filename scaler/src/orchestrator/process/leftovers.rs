@@ -1,8 +1,8 @@
-//! What supervisors left behind because they were killed themselves.
+//! Ends processes that outlived their supervisors, because those were killed.
 //!
-//! Each command has a [mark](Owner::mark) in its environment, which all it starts
-//! inherits. The proxy is a child subreaper: what loses its supervisors becomes its
-//! child, and is killed and reaped. What lost the proxy as well is killed by the next one.
+//! Each command has a [mark](Owner::mark) in its environment, which its descendants inherit. The
+//! proxy is a child subreaper: a process that loses its supervisors becomes the proxy's child,
+//! which kills and reaps it. If the proxy was killed too, the next proxy on this host kills it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -30,43 +30,44 @@ use super::{
     supervisor::NAME,
 };
 
-/// The variable that marks a replica's processes. Not one that begins like those of
-/// Tailback's settings: a replica may be a Tailback too, which checks those.
+/// The variable that marks a replica's processes. It does not begin with `TAILBACK_`, because a
+/// replica may be a Tailback too, which refuses unknown variables with that prefix.
 const MARK: &str = "_TAILBACK_REPLICA_OF";
 /// The variable by which a proxy that takes over from another one is told whose replicas it
 /// gets: those that the first of them has marked.
 pub const LINEAGE: &str = "_TAILBACK_TAKE_OVER";
-/// A child that nobody waits for: one that this process started itself is waited for sooner.
+/// A zombie child counts as abandoned after this time: the proxy waits for its own children
+/// sooner.
 const ABANDONED: Duration = Duration::from_secs(5);
-/// Between passes over what is being killed.
+/// Time between passes that kill.
 const PASS: Duration = Duration::from_millis(10);
-/// How long a new proxy waits for what the one before it left behind.
+/// How long a new proxy waits for processes that the last one left behind to end.
 const SWEEP: Duration = Duration::from_secs(2);
-/// How long a replica's end waits for what its supervisors left behind.
+/// How long the end of a replica waits for processes that its supervisors left behind to end.
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// A proxy, among all that ever ran on this host since it booted; with those that took over
 /// from it, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
-    /// In which pid namespace its id is one.
+    /// The pid namespace of its id.
     namespace: u64,
     pid: i32,
     started: u64,
 }
 
-/// The proxy's children: supervisors, which are waited for by the replicas' tasks,
-/// and whatever becomes a child of the proxy because it lost its parent.
+/// The proxy's children: supervisors, for which the replicas' tasks wait, and orphans that became
+/// its children.
 #[derive(Debug)]
 pub(super) struct Children {
     supervisors: Mutex<Vec<i32>>,
-    /// Whose marked processes are to be killed once they are orphans.
+    /// The proxy whose marked processes are killed when they become orphans.
     owner: Option<Owner>,
-    /// Our session, if whatever comes to us from another one must be a replica's: its inner
-    /// supervisor made one. Not so for the first process of a container, to which all
-    /// orphans come, or where we replaced a process that had children.
+    /// Our session, if all orphans from other sessions must be a replica's, because its inner
+    /// supervisor has made a session. `None` for the first process of a container, which gets all
+    /// orphans, and if this process has replaced one that had children.
     session: Option<Pid>,
-    /// Zombies that nobody waits for, and when they were seen first.
+    /// Zombies that no task waits for, and when each was first seen.
     abandoned: Mutex<HashMap<i32, Instant>>,
 }
 
@@ -91,7 +92,7 @@ impl Owner {
         })
     }
 
-    /// The variable for the commands that it starts.
+    /// The marking variable for the commands that it starts.
     pub(super) fn mark(self) -> (String, String) {
         (MARK.into(), self.to_string())
     }
@@ -151,8 +152,8 @@ fn namespace() -> Option<u64> {
     text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Kills what proxies that have ended left behind on this host, as far as this one may,
-/// and says how much that was.
+/// Kills processes that ended proxies left behind on this host, as far as permitted, and logs how
+/// many.
 pub(super) fn sweep(cgroups: Option<&Cgroups>) {
     for (name, group) in cgroups.map(Cgroups::list).unwrap_or_default() {
         if Owner::parse(&name).is_some_and(Owner::has_ended) {
@@ -179,7 +180,7 @@ pub(super) fn sweep(cgroups: Option<&Cgroups>) {
     if !killed.is_empty() {
         tracing::warn!(
             processes = killed.len(),
-            "killed what replicas of a proxy that was killed had left behind"
+            "killed processes of replicas that an earlier proxy, which was killed, left behind"
         );
     }
 }
@@ -187,12 +188,12 @@ pub(super) fn sweep(cgroups: Option<&Cgroups>) {
 // === impl Children ===
 
 impl Children {
-    /// Makes this process the parent of all below it that lose theirs, and reaps them.
-    /// Needs a tokio runtime around it.
+    /// Makes this process the parent of descendants that lose theirs, and reaps them. Needs a
+    /// tokio runtime around it.
     pub(super) fn adopt(owner: Option<Owner>) -> Arc<Self> {
         #[cfg(target_os = "linux")]
         if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
-            tracing::warn!(%error, "orphans of replicas will not come to this process");
+            tracing::warn!(%error, "cannot become the parent of replicas' orphaned processes (PR_SET_CHILD_SUBREAPER): they may outlive their replica");
         }
         let this = Pid::this();
         let had_children = process_tree::all().iter().any(|other| other.parent == this);
@@ -210,7 +211,7 @@ impl Children {
                 let reaper = children.clone();
                 tokio::spawn(async move {
                     loop {
-                        // Several ends may come as one signal, and one during a pass.
+                        // Several ends may come as one signal, and one may come during a pass.
                         if reaper.pass() {
                             sleep(PASS).await;
                         } else if lock(&reaper.abandoned).is_empty() {
@@ -221,26 +222,28 @@ impl Children {
                     }
                 });
             }
-            Err(error) => tracing::warn!(%error, "ended orphans of replicas stay as zombies"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for SIGCHLD: ended orphans of replicas stay as zombies")
+            }
         }
         children
     }
 
-    /// Starts a supervisor. [`ended`](Self::ended) must be told once it was waited for.
+    /// Starts a supervisor. Call [`ended`](Self::ended) after waiting for it.
     pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        // Held meanwhile, so that no pass takes it for an orphan.
+        // Locked during the start, so that no pass takes the supervisor for an orphan.
         let mut supervisors = lock(&self.supervisors);
         let child = command.spawn()?;
         supervisors.extend(child.id().and_then(|id| i32::try_from(id).ok()));
         Ok(child)
     }
 
-    /// The supervisor `id` was waited for.
+    /// Notes that the supervisor `id` was waited for.
     pub(super) fn ended(&self, id: Option<u32>) {
         lock(&self.supervisors).retain(|&known| Some(known.unsigned_abs()) != id);
     }
 
-    /// Waits until nothing is left of replicas whose supervisors were killed.
+    /// Waits until all processes of replicas whose supervisors were killed have ended.
     pub(super) async fn settle(&self) {
         let begun = Instant::now();
         while (self.pass() || self.kill_lost()) && begun.elapsed() < SETTLE {
@@ -248,7 +251,7 @@ impl Children {
         }
     }
 
-    /// Kills and reaps orphans; whether any of a replica's are left.
+    /// Kills and reaps orphans. Returns whether any process of a replica is left.
     fn pass(&self) -> bool {
         let all = process_tree::all();
         let supervisors = lock(&self.supervisors);
@@ -270,7 +273,8 @@ impl Children {
                     abandoned.remove(&orphan.pid.as_raw());
                 }
             } else if inner {
-                // Its outer one is gone: it clears up, and ends.
+                // An inner supervisor whose outer one is gone: it kills its command and ends by
+                // itself.
                 left = true;
             } else if self.is_foreign(orphan) || self.has_mark(orphan) {
                 left = true;

@@ -1,10 +1,9 @@
-//! Local processes: the embedded orchestrator.
+//! Local processes: the built-in orchestrator.
 //!
-//! Per model one [`set`] task, which holds as many processes as are wanted;
-//! per process one [`instance`] task, which leads it from start to end. A
-//! [`supervisor`] stands between the proxy and each command, so that the command and
-//! all it started end even if the proxy is killed; see [`leftovers`] for what happens
-//! if that is killed as well.
+//! Each model has a [`set`] task, which keeps the desired number of processes. Each process has
+//! an [`instance`] task for its life from start to end. A [`supervisor`] runs between the proxy
+//! and each command, so that the command and its descendants end even if the proxy is killed.
+//! [`leftovers`] handles the case that supervisors are killed too.
 
 mod backoff;
 mod cgroup;
@@ -66,7 +65,7 @@ pub struct Processes {
     host: Arc<Host>,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
-    /// Of models that are no longer served: their replicas may still drain.
+    /// The tasks of models that are no longer served, whose replicas may still drain.
     leaving: Mutex<Vec<JoinHandle<()>>>,
     /// Sets that nobody leads: of the proxy before this one, until they are asked for; or on
     /// their way to the next one.
@@ -112,8 +111,9 @@ pub fn running(identity: &str) -> Option<Pid> {
 }
 
 impl Processes {
-    /// `supervisor` is the program that runs [`supervisor::main`] when its first
-    /// argument is [`supervisor::ARGUMENT`]: the proxy itself.
+    /// An orchestrator without models. `supervisor` is the program that runs [`supervisor::main`]
+    /// when its first argument is [`supervisor::ARGUMENT`]: the proxy's own binary. Replica sets
+    /// are sent to `events`.
     #[must_use]
     pub fn new(supervisor: PathBuf, events: Events) -> Self {
         Self {
@@ -264,7 +264,7 @@ impl Orchestrator for Processes {
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
         if model.server.process().is_none() {
             return Err(ScaleError::Refused(format!(
-                "server {} runs no process",
+                "server {} is not a process server",
                 model.server.name
             )));
         }
@@ -288,7 +288,7 @@ impl Orchestrator for Processes {
     }
 
     async fn forget(&self, model: &str) {
-        // Dropping the sender tells the set to end; its task goes on until it has.
+        // Dropping the sender ends the set; its task runs until all replicas have stopped.
         if let Some(set) = self.sets.lock().await.remove(model) {
             let mut leaving = self.leaving.lock().await;
             leaving.retain(|task| !task.is_finished());
@@ -297,14 +297,14 @@ impl Orchestrator for Processes {
     }
 
     async fn shutdown(&self) {
-        // Whoever shuts down has waited for requests as long as it would.
+        // The proxy has already waited for its requests: do not wait for them again.
         self.host.shut_down();
         let sets: Vec<_> = self.sets.lock().await.drain().collect();
         let leaving: Vec<_> = self.leaving.lock().await.drain(..).collect();
         let tasks: Vec<_> = sets.into_iter().map(|(_, set)| set.task).collect();
         for task in tasks.into_iter().chain(leaving) {
             if let Err(error) = task.await {
-                tracing::error!(%error, "a replica set's task failed");
+                tracing::error!(%error, "the task of a model's replicas has failed; its replicas may be left running");
             }
         }
     }

@@ -11,7 +11,7 @@ pub(super) enum Phase {
     Ready,
     /// Takes no new requests and stops after its last one, unless it is needed again.
     Draining,
-    /// Was asked to stop, which cannot be taken back.
+    /// Was asked to stop, which cannot be revoked.
     Ending,
 }
 

@@ -1,4 +1,4 @@
-//! Which processes descend from which, read from `/proc`.
+//! The tree of processes, from `/proc`.
 
 use std::{collections::HashMap, ffi::CStr, fs};
 
@@ -7,17 +7,17 @@ use nix::{
     unistd::Pid,
 };
 
-/// A process as `/proc/{pid}/stat` shows it.
+/// A process, from `/proc/{pid}/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub pid: Pid,
     pub parent: Pid,
     pub session: Pid,
-    /// The program's name, of 15 characters at most, or what it calls itself.
+    /// Its name: that of the program, cut to 15 characters, or one that it has set itself.
     pub name: String,
-    /// Ended, and not yet reaped by its parent.
+    /// Whether it has ended and its parent has not reaped it.
     pub zombie: bool,
-    /// When it started, in clock ticks since boot: with the id, unique until the next boot.
+    /// When it started, in clock ticks since boot. With the id, it is unique until the next boot.
     pub started: u64,
 }
 
@@ -28,7 +28,7 @@ impl Process {
     }
 }
 
-/// All that run now and can be seen. Empty where there is no `/proc`.
+/// All visible processes. Empty without `/proc`.
 pub(super) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<Process> {
         .collect()
 }
 
-/// The process `pid`, if it runs.
+/// The process `pid`; `None` if it does not exist.
 pub(super) fn one(pid: Pid) -> Option<Process> {
     parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
@@ -65,7 +65,7 @@ fn parse(pid: Pid, stat: &str) -> Option<Process> {
     })
 }
 
-/// Those of `all` that descend from `ancestor`, and are more than zombies.
+/// The processes in `all` that descend from `ancestor` and are not zombies.
 pub(super) fn descendants(all: &[Process], ancestor: Pid) -> Vec<Pid> {
     let mut children: HashMap<Pid, Vec<&Process>> = HashMap::new();
     for process in all {
@@ -74,7 +74,7 @@ pub(super) fn descendants(all: &[Process], ancestor: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     let mut open = vec![ancestor];
     while let Some(parent) = open.pop() {
-        // Taken out: should ids be reused within the reading, there is still no circle.
+        // Removed from the map, so that ids reused during the reading cannot make a circle.
         for child in children.remove(&parent).unwrap_or_default() {
             open.push(child.pid);
             if !child.zombie {
@@ -98,10 +98,10 @@ pub(super) fn ancestors<'a>(
     std::iter::successors(parent(&process), parent).take(all.len())
 }
 
-/// Sends `signal` to all that descend from `ancestor`.
+/// Sends `signal` to all descendants of `ancestor`.
 pub(super) fn signal_descendants(ancestor: Pid, signal: Signal) {
     for pid in descendants(&all(), ancestor) {
-        // It may have ended.
+        // Fails if the process has ended.
         let _ = kill(pid, signal);
     }
 }

@@ -1,4 +1,4 @@
-//! The processes of one model: as many as are wanted, of what is configured.
+//! The processes of one model: keeps the desired number of the configured command running.
 
 mod parking;
 
@@ -25,10 +25,11 @@ use crate::{
     replica::{Draining, Replica},
 };
 
-/// A replica that served for this long was well: its end starts back-off anew.
+/// A replica that has served for this long has run well: if it ends later, back-off starts from
+/// the beginning.
 const RAN_WELL: Duration = Duration::from_secs(10);
 
-/// What the scaler asked for last.
+/// The last request of the scaler.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub model: Arc<Model>,
@@ -40,9 +41,9 @@ struct Instance {
     phase: Phase,
     runs: Description,
     ready_since: Option<Instant>,
-    /// Since when it takes no more requests.
+    /// Since when it drains; `None`: it does not.
     draining_since: Option<Nanos>,
-    /// What the last probe got, until it is ready.
+    /// The result of the last probe, while it is not ready.
     not_ready: Option<String>,
     asks: mpsc::UnboundedSender<Ask>,
 }
@@ -55,7 +56,7 @@ struct Set {
     instances: BTreeMap<u64, Instance>,
     next_id: u64,
     backoff: Backoff,
-    /// No start before this, after a failure.
+    /// The earliest time of the next start, after a failure.
     not_before: Instant,
     start_up: Option<Duration>,
     failure: Option<String>,
@@ -87,7 +88,7 @@ pub(super) async fn run(
     let mut forgotten = false;
     loop {
         set.reconcile();
-        // Once it is forgotten, the name may already be another set's.
+        // After the model was forgotten, another set may have its name.
         if wanted.has_changed().is_ok() {
             set.report();
         }
@@ -103,8 +104,8 @@ pub(super) async fn run(
                     set.wanted.replicas = 0;
                 }
             },
-            // The set holds a sender: this never ends by itself.
-            Some((id, note)) = inbox.recv() => set.hear(id, note),
+            // The set holds a sender, so this channel never ends.
+            Some((id, note)) = inbox.recv() => set.apply(id, note),
             Some(answer) = park.recv(), if !forgotten => {
                 match answer.send(set.park(&mut inbox).await) {
                     Ok(()) => return,
@@ -126,7 +127,7 @@ impl Set {
         self.wanted.model.server.process()
     }
 
-    /// From now on this is wanted. Whatever failed before says nothing of another command.
+    /// Takes a new request. If the command has changed, earlier failures no longer count.
     fn want(&mut self, wanted: Wanted) {
         let before = std::mem::replace(&mut self.wanted, wanted);
         if describe(&before.model) != describe(&self.wanted.model) {
@@ -151,7 +152,7 @@ impl Set {
         plan(&views, self.wanted.replicas, strategy)
     }
 
-    /// Starts, stops and takes back what the plan says.
+    /// Carries out the plan: starts, drains and resumes instances.
     fn reconcile(&mut self) {
         let concurrency = self.wanted.model.concurrency.value.map(NonZeroU32::get);
         for instance in self.instances.values() {
@@ -164,7 +165,7 @@ impl Set {
                 instance.phase = Phase::Draining;
                 instance.draining_since = Some(Nanos::now());
                 instance.replica.close();
-                // It may have ended by itself meanwhile, and have said so.
+                // Fails if the instance has ended by itself.
                 let _ = instance.asks.send(Ask::Drain);
             }
         }
@@ -226,7 +227,7 @@ impl Set {
         self.instances.insert(id, instance);
     }
 
-    fn hear(&mut self, id: u64, note: Note) {
+    fn apply(&mut self, id: u64, note: Note) {
         match note {
             Note::NotReady(why) => {
                 if let Some(instance) = self.instances.get_mut(&id) {
@@ -235,7 +236,7 @@ impl Set {
             }
             Note::Resumed => {
                 if let Some(instance) = self.instances.get_mut(&id) {
-                    tracing::info!(replica = %instance.replica, "needed again: taken back");
+                    tracing::info!(replica = %instance.replica, "the draining replica is needed again: it takes requests");
                     instance.phase = Phase::Ready;
                     instance.draining_since = None;
                 }
@@ -273,7 +274,7 @@ impl Set {
                     self.backoff.reset();
                 }
                 let leaves = matches!(instance.phase, Phase::Draining | Phase::Ending);
-                // What ran another command says nothing of the present one.
+                // The end of an instance with another command is no failure of the present one.
                 if leaves || instance.runs != describe(&self.wanted.model) {
                     return;
                 }
@@ -291,7 +292,7 @@ impl Set {
 
     fn failed(&mut self, why: &str) {
         let now = Instant::now();
-        // Several that fail together are one failure.
+        // Several failures at the same time count as one.
         if now >= self.not_before {
             self.not_before = now + self.backoff.failed();
         }
@@ -328,12 +329,12 @@ impl Set {
             not_ready: of(Phase::Starting).find_map(|m| m.not_ready.clone()),
             ..ReplicaSet::default()
         };
-        // The scaler may have stopped listening: it shuts down.
+        // Fails only when the scaler has stopped.
         let _ = self.events.send(set);
     }
 }
 
-/// Seconds, to the millisecond: as precisely as a log needs.
+/// Seconds, rounded to the millisecond, for the log.
 fn to_millisecond(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e3).round() / 1e3
 }

@@ -114,7 +114,7 @@ impl Set {
                         });
                     }
                 }
-                note => self.hear(id, note),
+                note => self.apply(id, note),
             }
         }
         ParkedSet {
