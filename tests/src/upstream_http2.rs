@@ -29,6 +29,7 @@ use crate::http2::piece;
 /// | `stall` | one piece, then nothing |
 /// | `reset` | resets the stream |
 /// | `refuse-once` | refuses the first stream, answers the next |
+/// | `unavailable-once` | `grpc-status: 14` without a message the first time, then `hello` |
 /// | `goaway` | answers, and accepts no further stream on that connection |
 /// | `large` | 16 MiB |
 /// | `both` | sends 16 MiB while it reads the body |
@@ -182,6 +183,12 @@ async fn answer(
     if grpc {
         let value = http::HeaderValue::from_static("application/grpc");
         response.headers_mut().insert("content-type", value);
+    }
+    if manner == "unavailable-once" && seen.refused.fetch_add(1, Ordering::SeqCst) == 0 {
+        let status = http::HeaderValue::from_static("14");
+        response.headers_mut().insert("grpc-status", status);
+        let _ = respond.send_response(response, true);
+        return;
     }
     let Ok(mut stream) = respond.send_response(response, false) else {
         return;

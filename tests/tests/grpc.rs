@@ -327,3 +327,21 @@ async fn a_message_that_is_compressed_in_an_unknown_way_names_no_model() {
     assert!(why.contains("grpc-encoding"), "{why}");
     assert_eq!(in_flight(&proxy), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_answered_unavailable_is_sent_again_if_the_model_says_so() {
+    for (retry, code, streams) in [("", "14", 1), (", retry: { on: [unavailable] }", "0", 2)] {
+        let upstream = UpstreamHttp2::start(100);
+        let endpoint = format!("'http://{}'", upstream.address);
+        let proxy = Tailback::start(&static_server(&endpoint, retry), &[]);
+        let client = Client::connect(proxy.address).await.unwrap();
+        let fields = [GRPC, ("seldon-model", "m")];
+        let answer = client
+            .call("/vllm.Engine/unavailable-once", &fields, message("m"))
+            .await
+            .unwrap();
+        assert_eq!(answer.grpc_status(), Some(code), "{retry}");
+        assert_eq!(upstream.streams(), streams, "{retry}");
+        eventually("its end", || in_flight(&proxy) == 0);
+    }
+}
