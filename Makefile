@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test test-kube loom soak bench bench-instructions bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test test-kube loom soak upgrades bench bench-instructions bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -45,9 +45,12 @@ loom: ## every interleaving of the lock-free parts, by loom
 	RUSTFLAGS="--cfg tailback_loom" CARGO_TARGET_DIR=target/loom LOOM_MAX_PREEMPTIONS=3 \
 		cargo test --release --package tailback-scaler --lib loom_
 
-soak: ## SECONDS (600) of mixed load with crashes, reloads and left-behind children; nothing may be lost
+soak: ## SECONDS (600) of mixed load with crashes, hangs, reloads, upgrades and left-behind children; nothing may be lost
 	cargo build --package tailback --bin tailback --package tailback-tests --bin soak
 	target/debug/soak $(or $(SECONDS),600)
+
+upgrades: ## UPGRADES (50) under load, one after the other; no request may fail
+	UPGRADES=$(or $(UPGRADES),50) cargo test --package tailback-tests --test upgrades upgrades_under_load -- --nocapture
 
 bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	scripts/setup bench

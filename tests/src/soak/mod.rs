@@ -1,5 +1,6 @@
 //! The soak test: mixed load on a proxy with process replicas, while replicas crash, leave
-//! children behind, are scaled to zero and back, manifests change and callers disconnect. At the
+//! children behind, hang, are scaled to zero and back, manifests change, callers disconnect and new
+//! processes take over from the proxy. At the
 //! end, only requests of crashed replicas may be lost, counts must be exact, no process may be
 //! left, and memory must be flat.
 
@@ -7,6 +8,7 @@ pub mod replica;
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -17,8 +19,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
-    http::{Client, request},
-    process::{Tailback, processes_with, program},
+    http::{Client, Response, request},
+    process::{Tailback, processes_with, program, servers_of},
 };
 
 /// A model that is left alone: each of its requests must be answered.
@@ -44,6 +46,10 @@ pub struct Report {
     pub crashes: u64,
     /// Number of changes of the manifests.
     pub reloads: u64,
+    /// Number of upgrades: a new process took over from the running one.
+    pub upgrades: u64,
+    /// Number of replicas that were stopped for a moment.
+    pub hangs: u64,
     /// Number of children that replicas left behind.
     pub leaks: u64,
     /// Resident memory after the first quarter and at the end, in bytes.
@@ -57,11 +63,13 @@ impl fmt::Display for Report {
         const MIB: u64 = 1024 * 1024;
         writeln!(
             f,
-            "{} answered, {} lost to {} crashes; {} reloads, {} children left behind; memory {} MiB, at the end {} MiB",
+            "{} answered, {} lost to {} crashes; {} reloads, {} upgrades, {} hangs, {} children left behind; memory {} MiB, at the end {} MiB",
             self.answered,
             self.crashed,
             self.crashes,
             self.reloads,
+            self.upgrades,
+            self.hangs,
             self.leaks,
             self.memory.0 / MIB,
             self.memory.1 / MIB,
@@ -79,6 +87,8 @@ struct Counts {
     crashed: AtomicU64,
     crashes: AtomicU64,
     reloads: AtomicU64,
+    upgrades: AtomicU64,
+    hangs: AtomicU64,
     leaks: AtomicU64,
     faults: std::sync::Mutex<Vec<String>>,
 }
@@ -149,7 +159,7 @@ pub fn run(time: Duration, seed: u64) -> Report {
             for _ in 0..number {
                 callers += 1;
                 let caller = Caller {
-                    proxy: &proxy,
+                    address: proxy.address,
                     counts: &counts,
                     model,
                     kind,
@@ -166,7 +176,7 @@ pub fn run(time: Duration, seed: u64) -> Report {
             if early == 0 && start.elapsed() > time / 4 {
                 early = proxy.resident();
             }
-            disturb(&proxy, &counts, &mut rng, &program, &mark);
+            disturb(&mut proxy, &counts, &mut rng, &program, &mark);
         }
         over.store(true, Ordering::Relaxed);
     });
@@ -174,7 +184,7 @@ pub fn run(time: Duration, seed: u64) -> Report {
 }
 
 /// One of the things that happen to a proxy.
-fn disturb(proxy: &Tailback, counts: &Counts, rng: &mut Rng, program: &str, mark: &str) {
+fn disturb(proxy: &mut Tailback, counts: &Counts, rng: &mut Rng, program: &str, mark: &str) {
     let ask = |what: &str| {
         let path = format!("/v2/models/{FRAGILE}/{what}");
         Client::connect(proxy.address).and_then(|mut c| c.call("POST", &path, &[], b"{}"))
@@ -192,8 +202,29 @@ fn disturb(proxy: &Tailback, counts: &Counts, rng: &mut Rng, program: &str, mark
         5 if ask("leak").is_ok_and(|answer| answer.status == 200) => {
             counts.leaks.fetch_add(1, Ordering::Relaxed);
         }
+        6 => match proxy.upgrade() {
+            Ok(_) => drop(counts.upgrades.fetch_add(1, Ordering::Relaxed)),
+            Err(why) => counts.fault(format!("an upgrade failed: {why}")),
+        },
+        7 if hang(mark, rng) => {
+            counts.hangs.fetch_add(1, Ordering::Relaxed);
+        }
         _ => {}
     }
+}
+
+/// Stops a replica of [`FRAGILE`] for a moment: its requests take longer, and none is lost.
+fn hang(mark: &str, rng: &mut Rng) -> bool {
+    let all = servers_of(&format!("{mark}-{FRAGILE}"));
+    let Some(&pid) = rng.choice(&all) else {
+        return false;
+    };
+    let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+    let stopped = signal(Signal::SIGSTOP).is_ok();
+    thread::sleep(Duration::from_millis(rng.u64(100..800)));
+    // It may have been replaced meanwhile.
+    let _ = signal(Signal::SIGCONT);
+    stopped
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +237,7 @@ enum Kind {
 }
 
 struct Caller<'a> {
-    proxy: &'a Tailback,
+    address: SocketAddr,
     counts: &'a Counts,
     model: &'static str,
     kind: Kind,
@@ -246,12 +277,13 @@ impl Caller<'_> {
         let path = |what: &str| format!("/v2/models/{}/{what}", self.model);
         let client = match connection {
             Some(client) => client,
-            None => connection.insert(Client::connect(self.proxy.address).map_err(text)?),
+            None => connection.insert(Client::connect(self.address).map_err(text)?),
         };
         match self.kind {
             Kind::Infer => {
                 let answer = client.call("POST", &path("infer"), &[], b"{}");
                 let answer = answer.map_err(text)?;
+                forget_if_closed(connection, &answer);
                 let fine = answer.status == 200 && answer.body == b"ok";
                 fine.then_some(())
                     .ok_or_else(|| format!("{} {}", answer.status, answer.text()))
@@ -259,6 +291,7 @@ impl Caller<'_> {
             Kind::Stream => {
                 let answer = client.call("GET", &path("stream"), &[], b"");
                 let answer = answer.map_err(text)?;
+                forget_if_closed(connection, &answer);
                 let events = answer.text().matches("data: x\n\n").count();
                 (answer.status == 200 && events == replica::EVENTS)
                     .then_some(())
@@ -294,6 +327,13 @@ impl Caller<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// The next request needs another connection, where an answer says that it is the last.
+fn forget_if_closed(connection: &mut Option<Client>, answer: &Response) {
+    if answer.header("connection") == Some("close") {
+        *connection = None;
     }
 }
 
@@ -349,6 +389,8 @@ fn settle(proxy: &mut Tailback, counts: &Counts, early: u64, mark: &str) -> Repo
         crashed,
         crashes,
         reloads: read(&counts.reloads),
+        upgrades: read(&counts.upgrades),
+        hangs: read(&counts.hangs),
         leaks: read(&counts.leaks),
         memory: (early, late),
         faults: counts.faults.lock().expect("faults").clone(),
