@@ -67,6 +67,14 @@ fn model_rows(model: &Model) -> Vec<Row> {
             Origin::Model(model.place.clone()).to_string(),
         ));
     }
+    if !model.wildcards.is_empty() {
+        let all = model.wildcards.iter().map(|start| format!("{start}*"));
+        rows.push((
+            "wildcards",
+            all.collect::<Vec<_>>().join(", "),
+            Origin::Model(model.place.clone()).to_string(),
+        ));
+    }
     if replicas.scaled {
         rows.push((
             "minReplicas",

@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod cluster;
 mod log;
 mod model;
+mod routing;
 mod unknown;
 
 use std::num::NonZeroUsize;
@@ -106,6 +107,7 @@ impl Reader<'_> {
         let upgrade_drain = self.period("TAILBACK_UPGRADE_DRAIN_SECONDS");
         let tls = self.tls();
         let cors = self.cors();
+        let routing = self.routing();
         let cluster_models = self.cluster_models();
         let peers = self.peers();
         let connections = self.optional(
@@ -139,6 +141,7 @@ impl Reader<'_> {
             },
             tls: tls?,
             cors: cors?,
+            routing: routing?,
             cluster_models: cluster_models?,
             peers: peers?,
             set: self.set.iter().map(|name| self.env.origin(name)).collect(),

@@ -59,8 +59,8 @@ pub use origin::{ObjectLocation, Origin, Setting};
 pub use overrides::{Overrides, TimeoutOverrides};
 pub use policy::{Policy, RateLimit};
 pub use process::{
-    AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Timeouts, TlsVersion,
-    Token,
+    AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Routing, Timeouts,
+    TlsVersion, Token,
 };
 pub use process_spec::{
     Filling, HttpProbe, Listener, ProcessSpec, Readiness, STOP_SIGNALS, Strategy,

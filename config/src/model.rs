@@ -13,6 +13,8 @@ pub struct Model {
     pub name: String,
     /// Further names that clients may use. No other model has any of them.
     pub aliases: Vec<String>,
+    /// What names of clients begin with that no other model has: `gpt-` for the alias `gpt-*`.
+    pub wildcards: Vec<String>,
     /// The document that describes it.
     pub place: ObjectLocation,
     /// The name that its replicas know it by, if that is another one.

@@ -36,12 +36,25 @@ pub struct Process {
     pub tls: Option<ListenerTls>,
     /// CORS; `None`: pages of other origins may not call.
     pub cors: Option<Cors>,
+    /// Where requests go that do not name a model that is served.
+    pub routing: Routing,
     /// Discovery of models in the cluster; `None`: only models in manifests are served.
     pub cluster_models: Option<ClusterModels>,
     /// The other proxies of the group; `None`: this proxy is alone.
     pub peers: Option<Peers>,
     /// The variables and options that were set; all others have their defaults.
     pub set: Vec<Origin>,
+}
+
+/// Where requests go that do not name a model that is served, and which only ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// The model of requests that name none; `None`: they are refused.
+    pub default_model: Option<String>,
+    /// The model of requests that name one that is not served; `None`: they are refused.
+    pub fallback_model: Option<String>,
+    /// Whether questions about a model, such as whether it is ready, wake it and count as use.
+    pub probes_wake: bool,
 }
 
 /// A secret that authorises its bearer. Never shown.

@@ -57,6 +57,9 @@ pub(crate) fn resolve(
         }
     }
     memory.check(errors);
+    if complete && environment.process.cluster_models.is_none() {
+        names.check_routing(&environment.process, errors);
+    }
     Config {
         models,
         servers,
@@ -87,9 +90,16 @@ fn model(
         None => Setting::new(None, Origin::Default),
     };
     let settings = settings::of(draft.overrides, server, model_defaults);
+    let aliases = draft.aliases.into_iter().map(|alias| alias.value);
+    let (wildcards, aliases): (Vec<_>, Vec<_>) =
+        aliases.partition(|alias| alias.ends_with(names::WILDCARD));
+    let starts = wildcards
+        .iter()
+        .map(|alias| alias.trim_end_matches(names::WILDCARD));
     Some(Model {
         name: draft.place.name.clone(),
-        aliases: draft.aliases.into_iter().map(|alias| alias.value).collect(),
+        wildcards: starts.map(str::to_owned).collect(),
+        aliases,
         place: draft.place,
         upstream_name: draft.upstream_name,
         server: Arc::clone(server),

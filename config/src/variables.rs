@@ -241,6 +241,21 @@ pub const VARIABLES: &[Variable] = &[
         "seconds that requests of all kinds may take to end, after an upgrade, in the process that was replaced",
     ),
     process(
+        "TAILBACK_DEFAULT_MODEL",
+        NONE,
+        "model of requests that name none",
+    ),
+    process(
+        "TAILBACK_FALLBACK_MODEL",
+        NONE,
+        "model of requests that name one that is not served",
+    ),
+    process(
+        "TAILBACK_PROBES_WAKE",
+        "false",
+        "`true`: questions about a model, such as whether it is ready, wake it and count as use",
+    ),
+    process(
         "TAILBACK_CORS_ORIGINS",
         NONE,
         "origins whose pages may call from a browser, separated by commas, or `*` for all",

@@ -39,7 +39,8 @@ def of_server(client):
 def mlserver(client):
     of_server(client)
     # The first call waits until MLServer is up: it is held, not refused.
-    assert client.get_model_metadata("iris", client_timeout=120).name == "iris"
+    client.infer("iris", inputs(np.array([[5.1, 3.5, 1.4, 0.2]]), "flower"), client_timeout=120)
+    assert client.get_model_metadata("iris").name == "iris"
     assert client.is_model_ready("iris")
     for flower, species in (([5.1, 3.5, 1.4, 0.2], 0), ([6.7, 3.0, 5.2, 2.3], 2)):
         for headers in ({}, {"seldon-model": "iris"}):
@@ -52,8 +53,8 @@ def mlserver(client):
 def calls(client):
     of_server(client)
     tensor = inputs(np.zeros((1, 1)))
-    assert client.is_model_ready("m")
     assert client.infer("m", tensor, request_id="7").get_response().id == "7"
+    assert client.is_model_ready("m")
     assert client.infer("other", tensor, headers={"seldon-model": "m"}).get_response().model_name == "other"
     large = inputs(np.zeros((1, 500_000)))
     assert client.infer("m", large).get_response().model_name == "m"

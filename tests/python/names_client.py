@@ -46,8 +46,8 @@ def by_triton(triton, address, names, check):
 
     client = triton.InferenceServerClient(address)
     for name in names:
-        assert client.is_model_ready(name), name
         check(client.infer(name, tensors(triton)))
+        assert client.is_model_ready(name), name
     try:
         client.infer("no/such-model", tensors(triton))
     except InferenceServerException as error:

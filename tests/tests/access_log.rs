@@ -203,7 +203,7 @@ fn held_in_vain_is_logged_without_a_replica() {
         &never_ready_manifest("m", ", hold: { seconds: 0.2 }"),
         &[("TAILBACK_ACCESS_LOG", log.to_str().expect("a path"))],
     );
-    let answer = http::call(proxy.address, "GET", "/v2/models/m", b"").expect("an answer");
+    let answer = http::call(proxy.address, "GET", "/v2/models/m/ok", b"").expect("an answer");
     assert_eq!(answer.status, 503);
     eventually("its line", || lines_so_far(&log).ends_with('\n'));
     let line = &lines(&log)[0];
@@ -274,7 +274,7 @@ fn standard_output_has_lines_of_the_log_and_nothing_else() {
         .find_map(|line| line.trim().strip_prefix("requests  http://")?.parse().ok())
         .expect("what is served is said on standard error");
     for _ in 0..3 {
-        http::call(address, "GET", "/v2/models/m", b"").expect("an answer");
+        http::call(address, "GET", "/v2/models/m/ok", b"").expect("an answer");
     }
     kill(Pid::from_raw(child.0.id() as i32), Signal::SIGTERM).expect("it runs");
     let stdout = BufReader::new(child.0.stdout.take().expect("stdout"));

@@ -171,7 +171,7 @@ fn connections_to_a_replica_that_is_no_more_configured_are_closed_without_a_requ
     let proxy = Tailback::start(&static_manifest("up", at, &["m"]), &[]);
     let mut caller = client(&proxy);
     caller
-        .send(request("GET", "/v2/models/m", &[], b""))
+        .send(request("GET", "/v2/models/m/ok", &[], b""))
         .unwrap();
     let (mut replica, _) = gone.accept().unwrap();
     let _ = replica.read(&mut [0; 4096]).unwrap();

@@ -108,7 +108,7 @@ fn without_the_setting_no_page_may_call() {
     let told = ask(proxy.address, PAGE);
     assert_eq!(
         (told.status, told.header("access-control-allow-origin")),
-        (404, None)
+        (204, None)
     );
     let all = [
         ("TAILBACK_CORS_ORIGINS", "*"),

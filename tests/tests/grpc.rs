@@ -69,11 +69,11 @@ fn mlserver_is_reached_by_its_own_port_for_grpc() {
     run(script("grpc_client.py", &[&address, "mlserver"]));
     run(script("mlserver_client.py", &[&address]));
     eventually("the end of all", || proxy.model("iris")["inFlight"] == 0);
-    assert_eq!(proxy.outcome("iris", "success"), 6 + 3);
+    assert_eq!(proxy.outcome("iris", "success"), 5 + 2);
     let calls = proxy.metric(
         "seldon_model_infer_total{model=\"iris\",server=\"mlserver\",method_type=\"grpc\",code=\"OK\"}",
     );
-    assert_eq!(calls, 6.0, "{}", proxy.metrics());
+    assert_eq!(calls, 5.0, "{}", proxy.metrics());
 }
 
 #[test]

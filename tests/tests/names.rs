@@ -66,7 +66,8 @@ fn models_are_found_by_the_names_that_clients_use() {
             let answer = call(proxy.address, "POST", &path, b"x").unwrap();
             assert_eq!((answer.status, answer.text()), (200, "x".into()), "{path}");
             let head = upstream.heads().pop().unwrap();
-            // It goes on as it came.
+            // It goes on as it came, but for what need not be escaped.
+            let path = path.replace("%2D", "-").replace("%2d", "-");
             assert!(head.starts_with(&format!("POST {path} ")), "{head}");
         }
         let body = serde_json::json!({ "model": name, "prompt": "x" }).to_string();
@@ -106,9 +107,11 @@ fn names_that_nobody_has_are_refused_in_the_callers_form_and_not_counted() {
     ] {
         let answer = call(proxy.address, "POST", path, b"{}").unwrap();
         // A name that is one, and what follows it is the replica's business.
-        let expected = match path.contains("/qwen/qwen/") {
-            true => 200,
-            false => 404,
+        let expected = match path {
+            _ if path.contains("/qwen/qwen/") => 200,
+            // A dot segment is no name.
+            _ if path.contains("%2e%2e") => 400,
+            _ => 404,
         };
         assert_eq!(answer.status, expected, "{path}: {}", answer.text());
         let json: Result<serde_json::Value, _> = serde_json::from_slice(&answer.body);
@@ -222,7 +225,8 @@ fn tritons_clients_ask_by_names_and_aliases_over_rest_and_grpc() {
             &[&[&*address, kind], &names[..]].concat(),
         ));
         eventually("the end of all", || in_flight(&proxy, names[0]) == 0);
-        assert_eq!(proxy.model(names[0])["arrived"], 6);
+        // Whether it is ready is a question, and not counted.
+        assert_eq!(proxy.model(names[0])["arrived"], 3);
     }
 }
 

@@ -52,15 +52,13 @@ fn a_post_that_the_replica_has_worked_on_is_not_run_a_second_time() {
 fn a_request_of_http_1_0_without_a_host_becomes_a_valid_one_of_http_1_1() {
     let (upstream, proxy) = proxy();
     let mut client = Client::connect(proxy.address).unwrap();
-    client
-        .send("GET /v2/models/m/ready HTTP/1.0\r\n\r\n")
-        .unwrap();
+    client.send("GET /v2/models/m/ok HTTP/1.0\r\n\r\n").unwrap();
     let answer = client.receive().unwrap();
     assert_eq!((answer.status, answer.text()), (200, "hello".into()));
     assert!(client.is_closed());
     let head = upstream.heads().pop().unwrap();
     assert!(
-        head.starts_with("GET /v2/models/m/ready HTTP/1.1\r\n"),
+        head.starts_with("GET /v2/models/m/ok HTTP/1.1\r\n"),
         "{head}"
     );
     let own = upstream.address.to_string();
@@ -68,15 +66,13 @@ fn a_request_of_http_1_0_without_a_host_becomes_a_valid_one_of_http_1_1() {
     // One that it names stays; HTTP/1.1 must name one.
     let mut client = Client::connect(proxy.address).unwrap();
     client
-        .send("GET /v2/models/m/ready HTTP/1.0\r\nhost: a.example\r\n\r\n")
+        .send("GET /v2/models/m/ok HTTP/1.0\r\nhost: a.example\r\n\r\n")
         .unwrap();
     assert_eq!(client.receive().unwrap().status, 200);
     let head = upstream.heads().pop().unwrap();
     assert_eq!(field(&head, "host"), Some("a.example"), "{head}");
     let mut client = Client::connect(proxy.address).unwrap();
-    client
-        .send("GET /v2/models/m/ready HTTP/1.1\r\n\r\n")
-        .unwrap();
+    client.send("GET /v2/models/m/ok HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(client.receive().unwrap().status, 400);
     eventually("the end of all", || in_flight(&proxy) == 0);
 }

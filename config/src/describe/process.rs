@@ -98,6 +98,21 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             "TAILBACK_UPGRADE_DRAIN_SECONDS",
         ),
         (
+            "default model",
+            text(process.routing.default_model.as_ref()),
+            "TAILBACK_DEFAULT_MODEL",
+        ),
+        (
+            "fallback model",
+            text(process.routing.fallback_model.as_ref()),
+            "TAILBACK_FALLBACK_MODEL",
+        ),
+        (
+            "probes wake",
+            process.routing.probes_wake.to_string(),
+            "TAILBACK_PROBES_WAKE",
+        ),
+        (
             "CORS origins",
             cors.map_or_else(
                 || NONE.to_owned(),

@@ -125,6 +125,8 @@ fn read_aliases(value: &Value<'_>, own: &str) -> Vec<Located<String>> {
         };
         if alias == own {
             item.wrong("another name than the model's own, which clients may use anyway");
+        } else if alias.trim_end_matches('*').contains('*') || alias.ends_with("**") {
+            item.wrong("a name, or the beginning of names and one * at its end");
         } else if aliases.iter().any(|known| known.value == alias) {
             item.wrong("a name that is not in the list already");
         } else {

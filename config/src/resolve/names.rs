@@ -4,9 +4,13 @@ use std::collections::HashMap;
 
 use crate::cluster::is_from_cluster;
 use crate::manifest::{Draft, Located};
-use crate::{Error, ObjectLocation};
+use crate::yaml::quote;
+use crate::{Error, ObjectLocation, Origin, Process};
 
 use super::{duplicate, rule};
+
+/// What ends an alias that stands for all names that begin like it.
+pub(super) const WILDCARD: char = '*';
 
 /// The names of all models.
 #[derive(Default)]
@@ -50,6 +54,27 @@ impl Names {
                 self.aliases
                     .insert(alias.value.clone(), draft.place.clone());
             }
+        }
+    }
+
+    /// Notes which models requests are to go to that are not there.
+    pub(super) fn check_routing(&self, process: &Process, errors: &mut Vec<Error>) {
+        let routing = &process.routing;
+        for (variable, name) in [
+            ("TAILBACK_DEFAULT_MODEL", &routing.default_model),
+            ("TAILBACK_FALLBACK_MODEL", &routing.fallback_model),
+        ] {
+            let Some(name) = name else { continue };
+            if self.own.contains_key(name) || self.aliases.contains_key(name) {
+                continue;
+            }
+            let either = [Origin::Flag(variable), Origin::Environment(variable)];
+            let origin = process.set.iter().find(|origin| either.contains(origin));
+            errors.push(Error::Variable {
+                origin: origin.unwrap_or(&either[1]).clone(),
+                found: quote(name),
+                expected: "the name or an alias of a model".into(),
+            });
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::{
         Cork, Transport,
         keep_alive::{CALLER_SILENCE, Pinger},
     },
-    protocol::{ApiProtocol, cors},
+    protocol::cors,
     status::{GrpcCode, write_status},
 };
 
@@ -232,7 +232,7 @@ async fn send<B: ResponseStream>(
 
 /// Ends an answer that cannot be completed.
 fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason) {
-    if state.api.get() == ApiProtocol::Grpc {
+    if state.api.get().is_grpc() {
         let broke_off = || "the answer broke off".to_owned();
         let (status, message) = match state.body.get().fault() {
             Some(fault) => (GrpcCode::InvalidArgument, fault.to_string()),

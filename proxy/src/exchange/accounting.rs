@@ -9,7 +9,6 @@ use tailback_scaler::{
 };
 
 use crate::{
-    protocol::ApiProtocol,
     status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
     telemetry::{access_log::Entry, metrics::ModelMetrics},
 };
@@ -54,6 +53,7 @@ pub trait ReplicaHandle: fmt::Debug {
 #[derive(Debug)]
 pub struct Exchange {
     account: AccountRef,
+    /// `None`: it is not counted.
     in_flight: Option<InFlight<AccountRef>>,
     arrived: Nanos,
     outcome: Outcome,
@@ -70,7 +70,7 @@ impl Exchange {
     pub fn arrive(
         account: &AccountRef,
         now: Nanos,
-        api: ApiProtocol,
+        method: MethodType,
         mut entry: Option<Box<Entry>>,
     ) -> Self {
         if let Some(entry) = &mut entry {
@@ -83,10 +83,21 @@ impl Exchange {
             arrived: now,
             outcome: Outcome::CallerGone,
             replica: None,
-            status: ResponseStatus::Nothing(match api {
-                ApiProtocol::Grpc => MethodType::Grpc,
-                ApiProtocol::Inference | ApiProtocol::OpenAi => MethodType::Rest,
-            }),
+            status: ResponseStatus::Nothing(method),
+        }
+    }
+
+    /// A question about the model: it is in no account, and is no use of the model.
+    #[must_use]
+    pub fn probe(account: &AccountRef, now: Nanos, method: MethodType) -> Self {
+        Self {
+            entry: None,
+            account: account.clone(),
+            in_flight: None,
+            arrived: now,
+            outcome: Outcome::CallerGone,
+            replica: None,
+            status: ResponseStatus::Nothing(method),
         }
     }
 
@@ -150,6 +161,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        let Some(in_flight) = self.in_flight.take() else {
+            return;
+        };
         let now = Nanos::now();
         if self.outcome == Outcome::UpstreamReset && self.is_cut() {
             self.outcome = Outcome::Drained;
@@ -162,8 +176,6 @@ impl Drop for Exchange {
         if let Some(entry) = self.entry.take() {
             entry.finish(now, self.outcome, self.status);
         }
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.complete_at(now);
-        }
+        in_flight.complete_at(now);
     }
 }

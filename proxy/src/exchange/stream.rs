@@ -20,7 +20,7 @@ use super::{
     fair_share::FairShare,
 };
 use crate::{
-    protocol::{ApiProtocol, peek::Fault},
+    protocol::{Api, api::Inference, peek::Fault},
     status::Outcome,
 };
 
@@ -48,7 +48,7 @@ pub struct StreamState {
     /// More of the answer is awaited of the replica.
     pub answer_awaited: Cell<bool>,
     /// How its caller wants to be told what goes wrong.
-    pub api: Cell<ApiProtocol>,
+    pub api: Cell<Api>,
     /// The protocol that the caller wants to go over to.
     pub upgrade: RefCell<Option<HeaderValue>>,
     share: FairShare,
@@ -74,7 +74,7 @@ impl StreamState {
             connection,
             body: Cell::new(RequestBodyState::Ended),
             answer_awaited: Cell::new(false),
-            api: Cell::default(),
+            api: Cell::new(&Inference),
             upgrade: RefCell::default(),
             share: FairShare::default(),
         }
@@ -170,9 +170,7 @@ impl StreamState {
         let stream_idle = self.deadline.limits().stream_idle;
         match self.blame() {
             // A stream on which its caller says nothing, as it may.
-            Outcome::CallerSlow
-                if self.api.get() == ApiProtocol::Grpc && self.phase() == Phase::Body =>
-            {
+            Outcome::CallerSlow if self.api.get().is_grpc() && self.phase() == Phase::Body => {
                 stream_idle
             }
             Outcome::CallerSlow => self.connection.timeouts().body,

@@ -8,5 +8,5 @@ pub mod worker;
 pub use self::{
     model::Model,
     route_table::{RouteTable, SharedRoutes},
-    worker::{ModelRef, WorkerRoutes},
+    worker::{Known, ModelRef, WorkerRoutes},
 };

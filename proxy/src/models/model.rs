@@ -28,6 +28,15 @@ impl Model {
     pub fn name(&self) -> &str {
         &self.config.name
     }
+
+    /// Whether there is one replica at most: what one keeps is there, if anywhere.
+    #[must_use]
+    pub fn has_one_replica(&self) -> bool {
+        match self.config.server.endpoints() {
+            Some(endpoints) => endpoints.len() == 1,
+            None => self.pool.replicas().len() <= 1,
+        }
+    }
 }
 
 impl AsRef<Ledger> for Model {

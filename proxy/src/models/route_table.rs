@@ -33,6 +33,10 @@ pub struct RouteTable {
     pub aliases: HashMap<Box<str>, Box<str>>,
     /// How many worker threads there are.
     pub workers: u32,
+    /// The model of requests that name none.
+    pub default_model: Option<String>,
+    /// The model of requests that name one that is not served.
+    pub fallback_model: Option<String>,
     /// No longer configured, and with requests inside when that was last looked at.
     leaving: Vec<Arc<Model>>,
     /// The series of all models, which outlast any table.
@@ -105,6 +109,8 @@ impl RouteTable {
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             leaving: before.draining().chain(left).cloned().collect(),
             aliases: aliases.collect(),
+            default_model: config.process.routing.default_model.clone(),
+            fallback_model: config.process.routing.fallback_model.clone(),
             metrics: before.metrics.clone(),
             models,
         };

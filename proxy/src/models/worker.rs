@@ -10,13 +10,14 @@ use std::{
 };
 
 use send_wrapper::SendWrapper;
+use smallvec::SmallVec;
 use tailback_scaler::ledger::Ledger;
 
 use crate::{
     admission::{Pool, RetryBudget, balance::Balancer},
     exchange::{Account, AccountRef},
     models::{Model, RouteTable, SharedRoutes},
-    protocol::route::names_in_path,
+    protocol::{ProxyError, model_name::names_in_path},
     upstream::{SWEEP, WorkerPool},
 };
 
@@ -46,6 +47,26 @@ impl std::ops::Deref for ModelRef {
     }
 }
 
+/// A model that a request names.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The model.
+    pub model: ModelRef,
+    /// Whether the request calls it by its own name, or by none.
+    pub is_own_name: bool,
+}
+
+impl Known {
+    /// A model by its own name.
+    #[must_use]
+    pub fn own(model: &ModelRef) -> Self {
+        Self {
+            model: model.clone(),
+            is_own_name: true,
+        }
+    }
+}
+
 impl AsRef<Ledger> for ModelRef {
     fn as_ref(&self) -> &Ledger {
         &self.0.model.ledger
@@ -60,38 +81,102 @@ pub struct WorkerRoutes {
     models: HashMap<Box<str>, ModelRef>,
     /// Further names of the same models.
     aliases: HashMap<Box<str>, ModelRef>,
+    /// What further names begin with, longest first.
+    wildcards: Vec<(Box<str>, ModelRef)>,
     /// The most `/` in any name.
     deepest: usize,
 }
 
 impl WorkerRoutes {
-    /// The model of this name, be it its own or an alias.
+    /// The model of this name, be it its own or an alias; of several wildcards that fit, that of
+    /// the longest.
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&ModelRef> {
-        self.models.get(name).or_else(|| self.aliases.get(name))
+        let exact = self.models.get(name).or_else(|| self.aliases.get(name));
+        exact.or_else(|| {
+            let mut fit = self.wildcards.iter();
+            fit.find(|(start, _)| name.starts_with(&**start))
+                .map(|(_, model)| model)
+        })
     }
 
-    /// The model that a path names below `/v2/models/`, and how long the name is there. Of
-    /// several that fit, the one of the longest name.
+    /// The model that a request names; for an empty name the default, and where no model has the
+    /// name, the fallback.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn known(&self, name: &str) -> Result<Known, ProxyError> {
+        match self.model(name) {
+            Some(model) => Ok(Known {
+                is_own_name: model.model.name() == name,
+                model: model.clone(),
+            }),
+            None => self
+                .default_model()
+                .filter(|_| name.is_empty())
+                .map(|model| Known {
+                    is_own_name: false,
+                    model: model.clone(),
+                })
+                .or_else(|| self.fallback())
+                .ok_or_else(|| ProxyError::UnknownModel(name.to_owned())),
+        }
+    }
+
+    /// The model of requests that name none, if there is to be one.
+    #[must_use]
+    pub fn default_model(&self) -> Option<&ModelRef> {
+        self.model(self.table.default_model.as_deref()?)
+    }
+
+    /// The model that is served, if there is but one.
+    #[must_use]
+    pub fn only_model(&self) -> Option<&ModelRef> {
+        let mut all = self.models.values();
+        let first = all.next();
+        first.filter(|_| all.next().is_none())
+    }
+
+    fn fallback(&self) -> Option<Known> {
+        let model = self.model(self.table.fallback_model.as_deref()?)?;
+        Some(Known {
+            model: model.clone(),
+            is_own_name: false,
+        })
+    }
+
+    /// The model that this part of a path begins with the name of, and how long the name is
+    /// there. Of several that fit, the one of the longest name; of wildcards, that of the shortest.
     ///
     /// # Errors
     /// The name, if no model has it.
-    pub fn model_in_path(&self, below_models: &str) -> Result<(&ModelRef, usize), String> {
+    pub fn model_in_path(&self, part: &str) -> Result<(Known, usize), String> {
         // Most names are a segment, as it is.
-        let segment = below_models.split('/').next().unwrap_or_default();
+        let segment = part.split('/').next().unwrap_or_default();
         if self.deepest == 0
             && let Some(model) = self.models.get(segment)
         {
-            return Ok((model, segment.len()));
+            return Ok((Known::own(model), segment.len()));
         }
-        let mut shortest = segment.into();
-        for (length, name) in names_in_path(below_models, self.deepest) {
-            if let Some(model) = self.model(&name) {
-                return Ok((model, length));
-            }
-            shortest = name;
+        let names: SmallVec<[_; 4]> = names_in_path(part, self.deepest).collect();
+        let exact = |name: &str| self.models.get(name).or_else(|| self.aliases.get(name));
+        let found = (names.iter())
+            .find_map(|(length, name)| Some((exact(name)?, *length, name)))
+            .or_else(|| {
+                let mut shortest_first = names.iter().rev();
+                shortest_first.find_map(|(length, name)| Some((self.model(name)?, *length, name)))
+            });
+        if let Some((model, length, name)) = found {
+            let known = Known {
+                is_own_name: model.model.name() == name,
+                model: model.clone(),
+            };
+            return Ok((known, length));
         }
-        Err(shortest.into_owned())
+        match self.fallback() {
+            Some(known) => Ok((known, segment.len())),
+            None => Err(names.last().map_or(segment, |(_, name)| name).to_owned()),
+        }
     }
 
     /// Keeps the connections of every pool that is in both.
@@ -133,12 +218,20 @@ impl WorkerRoutes {
             aliases.into_iter().map(move |alias| (alias, model.clone()))
         };
         let aliases: HashMap<Box<str>, ModelRef> = models.values().flat_map(of_one).collect();
+        let starts = models.values().flat_map(|model| {
+            let starts = model.model.config.wildcards.iter();
+            starts.map(|start| (start.as_str().into(), model.clone()))
+        });
+        let mut wildcards: Vec<(Box<str>, ModelRef)> = starts.collect();
+        wildcards.sort_by_key(|(start, _)| std::cmp::Reverse(start.len()));
         let names = models.keys().chain(aliases.keys());
+        let names = names.chain(wildcards.iter().map(|(start, _)| start));
         let deepest = names.map(|name| name.matches('/').count()).max();
         Self {
             table,
             models,
             aliases,
+            wildcards,
             deepest: deepest.unwrap_or(0),
         }
     }

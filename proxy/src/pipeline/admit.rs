@@ -42,6 +42,13 @@ pub(super) async fn admit(
             return Ok(Admitted::Permit(permit));
         }
     }
+    if !outgoing.may_wait {
+        let name = model.model.name().to_owned();
+        return Err(match model.pool.replicas().is_empty() {
+            true => ProxyError::Asleep { model: name },
+            false => ProxyError::Busy { model: name },
+        });
+    }
     // In a box, as it is rare: what every request has of it is moved.
     let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation)).await;
     reservation.clear();

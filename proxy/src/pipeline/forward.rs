@@ -81,7 +81,7 @@ pub(super) async fn forward(
         // Also without a body: from here on, it is the replica that is waited for.
         state.enter(Phase::Response);
         let wanted = Wanted {
-            api: state.api.get(),
+            method: state.api.get().method_type(),
             upgrade: state.upgrade.borrow().is_some(),
             choice: match outgoing.is_streamed() {
                 _ if replays.any() => Choice::NewConnection,
@@ -108,8 +108,9 @@ pub(super) async fn forward(
                 continue;
             }
         };
-        let (policy, api) = (&model.model.config.server.host_header, state.api.get());
-        let host = (policy, permit.authority(api));
+        let policy = &model.model.config.server.host_header;
+        let method = state.api.get().method_type();
+        let host = (policy, permit.authority(method));
         let request = outgoing.request(state, &upstream, &scheme, host);
         let retry = model.model.config.retry.value.as_ref();
         let retry = retry.zip(model.retry_budget.as_ref());
@@ -119,7 +120,7 @@ pub(super) async fn forward(
             }
             Ok(response) => {
                 let pooled = PooledConnection::new(permit, upstream);
-                let cause = retry.and_then(|_| cause_of(&response, api));
+                let cause = retry.and_then(|_| cause_of(&response, method));
                 let Some(cause) = cause.filter(|_| outgoing.is_replayable()) else {
                     return Ok((response, pooled));
                 };

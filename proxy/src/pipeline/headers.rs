@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::{
     exchange::{Connection, Scheme},
     net::HttpVersion,
-    protocol::ApiProtocol,
+    status::MethodType,
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -33,11 +33,11 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// Makes a request's fields those to send to a replica. Returns the request id,
 /// which also goes into the response.
-pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, api: ApiProtocol) -> HeaderValue {
+pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, method: MethodType) -> HeaderValue {
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     headers.remove(INTERNAL);
-    if api == ApiProtocol::Grpc {
+    if method == MethodType::Grpc {
         // A hop's own, but one that gRPC's servers insist on.
         headers.insert(TE, TRAILERS);
     }
@@ -215,7 +215,7 @@ mod tests {
 
     fn up(headers: &mut HeaderMap) -> HeaderValue {
         let from = caller(HttpVersion::Http1, Scheme::Http);
-        to_upstream(headers, &from, ApiProtocol::Inference)
+        to_upstream(headers, &from, MethodType::Rest)
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
     fn http2_and_tls_show_in_what_is_sent_on() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("te", "gzip")]);
         let from = caller(HttpVersion::Http2, Scheme::Https);
-        to_upstream(&mut headers, &from, ApiProtocol::Grpc);
+        to_upstream(&mut headers, &from, MethodType::Grpc);
         assert_eq!(headers[COOKIE], "a=1; b=2");
         assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
         assert_eq!(headers[X_FORWARDED_PROTO], "https");

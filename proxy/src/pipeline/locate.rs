@@ -1,35 +1,53 @@
-//! Step 1: which model a request is for.
+//! Step 1: which model a request is for, and what it wants of it.
 
 use std::rc::Rc;
 
 use http::{
-    HeaderValue, Method, Version,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST},
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
+    header::{ALLOW, CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use percent_encoding::percent_decode_str;
-use tailback_config::path_segment;
 
-use super::{Pipeline, read_model::read_model};
+use super::{
+    Pipeline,
+    read_model::BodyReader,
+    rename::{Names, rename, set_path},
+};
 use crate::{
     exchange::{
         StreamState,
         body::{BufferReservation, PeekableBody},
     },
-    models::{ModelRef, WorkerRoutes},
+    models::{Known, ModelRef, WorkerRoutes},
     net::HttpVersion,
     protocol::{
-        ApiProtocol,
+        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Probe},
         error::ProxyError,
-        local_reply::{self, LocalReply},
-        peek::{self, Decoder, Format, Found, MessageCoding, Rewriter},
-        route::{MODEL_HEADER, MODELS, Route, below_models, in_body, route},
+        local_reply::LocalReply,
+        model_name,
+        peek::Fault,
     },
 };
 
+/// What a request is for.
 pub(super) enum Located {
+    /// Inference: it wakes the model, and counts as use.
     Model(ModelRef),
+    /// A question about the model, and what to say where no replica answers it.
+    Probe(ModelRef, Otherwise),
+    /// Nothing: the proxy answers itself.
     Local(Box<LocalReply>),
+}
+
+/// The answer to a question that no replica has room for.
+pub(super) enum Otherwise {
+    /// Why none has.
+    Error,
+    /// Whether the model is ready.
+    Readiness(fn(bool) -> LocalReply),
+    /// The same in any case.
+    Reply(Box<LocalReply>),
 }
 
 /// Finds the model, and puts the name that its replicas know it by in the place
@@ -42,98 +60,267 @@ pub(super) async fn locate(
     body: &mut PeekableBody,
     reservation: &mut BufferReservation<'_>,
 ) -> Result<Located, ProxyError> {
-    let api = state.api.get();
+    let normal = normalise(head);
+    let mut found = api::find(&head.headers, &head.method, head.uri.path());
+    state.api.set(found.api);
     if head.method == Method::CONNECT {
         return Err(ProxyError::Connect);
     }
-    if api == ApiProtocol::Grpc && state.connection().version == HttpVersion::Http1 {
+    if found.api.is_grpc() && state.connection().version == HttpVersion::Http1 {
         return Err(ProxyError::GrpcNeedsHttp2);
     }
     check_host(head)?;
     check_length(head)?;
+    normal?;
     if let Some(cors) = &pipeline.cors
         && let Some(answer) = cors.preflight(&head.method, &head.headers)
     {
         return Ok(Located::Local(Box::new(answer.into())));
     }
+    let mut named = None;
+    if matches!(found.handling(), Some(Handling::Passthrough)) {
+        named = Some(pass_through(table, head, &mut found)?);
+        state.api.set(found.api);
+    }
+    let header = model_name::in_header(&head.headers)?;
+    if let Some(name) = header {
+        let by_header = table.known(name)?;
+        if let Some(before) = &named {
+            agree(before, &by_header)?;
+        }
+        named = Some(by_header);
+    }
+    if let Some(why) = refusal(&found, head, named.is_some()) {
+        return Err(ProxyError::Refused(why));
+    }
     let path = head.uri.path();
-    let mut read = None;
-    // Whether it is its own name that the request calls it by; else an alias, or not told apart.
-    let mut in_path = None;
-    let (model, own_name) = match route(api, &head.method, &head.headers, path) {
-        Route::Model(name) => known(table, name)?,
-        Route::InPath(below) => {
-            let (model, length) = table
-                .model_in_path(below)
-                .map_err(ProxyError::UnknownModel)?;
-            in_path = Some(length);
-            (model.clone(), is_named(model, &below[..length]))
-        }
-        Route::InBody(scanner) => {
-            let format = scanner.format();
-            let found = read_model(scanner, body, reservation, state).await?;
-            let known = known(table, &found.name)?;
-            read = Some((format, found));
-            known
-        }
-        Route::Local => {
-            return local_reply::answer(api, &head.method, path, &*table.table)
-                .map(|reply| Located::Local(Box::new(reply)));
-        }
-        Route::Wrong(error) => return Err(error),
+    let mut names = Names::default();
+    let mut reader = BodyReader {
+        body,
+        reservation,
+        state,
     };
-    let config = &model.model.config;
-    let alias_for = (!own_name).then_some(&config.name);
-    if let Some(name) = config.upstream_name.as_ref().or(alias_for) {
-        if read.is_none() {
-            // Named by the header: what the body says has to be replaced as well,
-            // if it says anything.
-            let error = match in_body(api, &head.method, &head.headers, path) {
-                Ok(scanner) => {
-                    let format = scanner.format();
-                    match read_model(scanner, body, reservation, state).await {
-                        Ok(found) => {
-                            read = Some((format, found));
-                            None
+    let known = match named {
+        Some(named) => {
+            if !found.name.is_empty()
+                && let Ok((other, length)) = table.model_in_path(&path[found.name.clone()])
+            {
+                agree(&named, &other)?;
+                names.path = Some(found.name.start..found.name.start + length);
+            }
+            named
+        }
+        None => {
+            let Some(handling) = found.handling() else {
+                return Err(unrouted(&found, path));
+            };
+            let asks = head.method == Method::OPTIONS;
+            match handling {
+                Handling::Local(local) if !asks => {
+                    let request = LocalRequest {
+                        name: &path[found.name.clone()],
+                        models: &*table.table,
+                    };
+                    return (local.answer)(&request).map(|reply| Located::Local(Box::new(reply)));
+                }
+                Handling::Inference(model_in) | Handling::Probe(_, model_in) => {
+                    match search(table, head, &found, *model_in, &mut names)? {
+                        Some(known) => known,
+                        None if asks => return Ok(Located::Local(allowed(path))),
+                        None => {
+                            in_body(table, &head.headers, *model_in, &mut reader, &mut names)
+                                .await?
                         }
-                        Err(error) => Some(error),
                     }
                 }
-                Err(Route::Wrong(error)) => Some(error),
-                Err(_) => None,
-            };
-            match error {
-                Some(ProxyError::Unnamed(fault)) if !fault.hides_a_name() => {}
-                // A method of another service: only its callers know what its messages say.
-                None | Some(ProxyError::NoMethod) => {}
-                Some(error) => return Err(error),
+                _ => return Ok(Located::Local(allowed(path))),
             }
         }
-        let in_path = in_path.or_else(|| {
-            let below = below_models(head.uri.path())?;
-            let length = table.model_in_path(below).map(|(_, length)| length);
-            Some(length.unwrap_or_else(|_| below.split('/').next().map_or(0, str::len)))
-        });
-        if let Some((format, found)) = &read {
-            rename_in_body(head, body, *format, found, config, name)?;
-        }
-        rename_in_head(head, in_path, name);
+    };
+    let otherwise = question(pipeline, &found, head, &names);
+    let model = known.model.clone();
+    rename(table, head, &found, &mut reader, known, names).await?;
+    Ok(match otherwise {
+        Some(otherwise) => Located::Probe(model, otherwise),
+        None => Located::Model(model),
+    })
+}
+
+/// Brings the path into the form in which it is looked up and forwarded.
+fn normalise(head: &mut Parts) -> Result<(), ProxyError> {
+    match api::normal(head.uri.path()) {
+        Normal::Already => {}
+        Normal::Changed(path) => set_path(head, &path, head.uri.query().map(str::to_owned)),
+        Normal::Dots => return Err(ProxyError::BadPath),
     }
-    Ok(Located::Model(model))
+    Ok(())
 }
 
-/// The model, and whether that is its own name.
-fn known(table: &WorkerRoutes, name: &str) -> Result<(ModelRef, bool), ProxyError> {
-    let model = table
-        .model(name)
-        .ok_or_else(|| ProxyError::UnknownModel(name.to_owned()))?;
-    Ok((model.clone(), model.model.name() == name))
+/// Takes the model from the front of a path that has it there, and looks for the rest.
+fn pass_through(
+    table: &WorkerRoutes,
+    head: &mut Parts,
+    found: &mut Match,
+) -> Result<Known, ProxyError> {
+    let path = head.uri.path();
+    let (known, length) = table
+        .model_in_path(&path[found.name.clone()])
+        .map_err(ProxyError::UnknownModel)?;
+    let rest = match &path[found.name.start + length..] {
+        "" => "/".to_owned(),
+        rest => rest.to_owned(),
+    };
+    set_path(head, &rest, head.uri.query().map(str::to_owned));
+    *found = api::find(&head.headers, &head.method, head.uri.path());
+    match found.handling() {
+        Some(Handling::Passthrough) => Err(ProxyError::NoModel),
+        _ => Ok(known),
+    }
 }
 
-/// Whether a path's `name` is the model's own, however it is escaped.
-fn is_named(model: &ModelRef, name: &str) -> bool {
-    let own = model.model.name();
-    own == name || percent_decode_str(name).eq(own.bytes())
+/// Whether two places of a request name the same model: a replica may heed the one, and the
+/// counts the other.
+fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
+    let name = |known: &Known| known.model.model.name().to_owned();
+    match first.model.model.name() == second.model.model.name() {
+        true => Ok(()),
+        false => Err(ProxyError::TwoModels {
+            header: name(first),
+            path: name(second),
+        }),
+    }
+}
+
+/// Why nobody gets the request, whatever model it is for. Servers decode a path before they look
+/// at it, and some take gRPC for any other HTTP.
+fn refusal(found: &Match, head: &Parts, is_named: bool) -> Option<&'static str> {
+    if let Some(Handling::Refused(why)) = found.handling() {
+        return Some(why);
+    }
+    let path = head.uri.path();
+    if !is_named || !(found.api.is_grpc() || path.contains('%')) {
+        return None;
+    }
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    match api::normal(&decoded) {
+        Normal::Changed(path) => api::refusal(&head.method, &path),
+        Normal::Already | Normal::Dots => api::refusal(&head.method, &decoded),
+    }
+}
+
+/// Why a request that no row of the table has goes nowhere.
+fn unrouted(found: &Match, path: &str) -> ProxyError {
+    if found.api.is_grpc() {
+        return ProxyError::NoMethod;
+    }
+    match api::allowed_methods(path) {
+        allowed if allowed.is_empty() => ProxyError::NoModel,
+        allowed => ProxyError::WrongMethod { allowed },
+    }
+}
+
+/// The model, as far as it is known without the body.
+fn search(
+    table: &WorkerRoutes,
+    head: &Parts,
+    found: &Match,
+    model_in: ModelIn,
+    names: &mut Names,
+) -> Result<Option<Known>, ProxyError> {
+    let path = head.uri.path();
+    match model_in {
+        ModelIn::Path => {
+            let start = found.name.start;
+            let (known, length) = table
+                .model_in_path(&path[found.name.clone()])
+                .map_err(ProxyError::UnknownModel)?;
+            names.path = Some(start..start + length);
+            Ok(Some(known))
+        }
+        ModelIn::Query => match model_name::in_query(head.uri.query().unwrap_or_default())? {
+            Some((at, name)) => {
+                names.query = Some(at);
+                table.known(&name).map(Some)
+            }
+            None => match table.default_model() {
+                Some(model) => Ok(Some(Known::own(model))),
+                None => Err(ProxyError::BadModelQuery),
+            },
+        },
+        ModelIn::Nowhere(why) => {
+            let model = table.default_model().or_else(|| table.only_model());
+            let is_probe = matches!(found.handling(), Some(Handling::Probe(..)));
+            model
+                // One of several replicas has what is asked for.
+                .filter(|model| is_probe || model.model.has_one_replica())
+                .map(|model| Some(Known::own(model)))
+                .ok_or(ProxyError::NotRouted(why))
+        }
+        ModelIn::Body | ModelIn::Message(_) if head.method == Method::OPTIONS => {
+            Ok(table.default_model().map(Known::own))
+        }
+        ModelIn::Body | ModelIn::Message(_) => Ok(None),
+    }
+}
+
+/// The model that the body names, or the default one if it names none.
+async fn in_body(
+    table: &WorkerRoutes,
+    headers: &HeaderMap,
+    model_in: ModelIn,
+    reader: &mut BodyReader<'_, '_>,
+    names: &mut Names,
+) -> Result<Known, ProxyError> {
+    let scanner = model_name::in_body(model_in, headers).map_err(ProxyError::Unnamed)?;
+    let scanner = scanner.ok_or(ProxyError::NoModel)?;
+    let format = scanner.format();
+    names.body_read = true;
+    match reader.read(scanner).await {
+        Ok(read) => {
+            let known = table.known(&read.name)?;
+            names.body = Some((format, read));
+            Ok(known)
+        }
+        Err(ProxyError::Unnamed(fault @ (Fault::Absent | Fault::AbsentInMessage))) => table
+            .default_model()
+            .map(Known::own)
+            .ok_or(ProxyError::Unnamed(fault)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the request only asks about its model, and what to say where no replica answers.
+fn question(pipeline: &Pipeline, found: &Match, head: &Parts, names: &Names) -> Option<Otherwise> {
+    if head.method == Method::OPTIONS {
+        return Some(Otherwise::Reply(allowed(head.uri.path())));
+    }
+    let asks = match found.handling() {
+        Some(Handling::Probe(probe, _)) => match probe {
+            // Between the name and what is asked for there may be a version, and nothing else.
+            _ if !names.is_whole(head.uri.path(), &found.name) => None,
+            Probe::Details => Some(Otherwise::Error),
+            Probe::Readiness(reply) => Some(Otherwise::Readiness(*reply)),
+        },
+        // Of the replica, where a model is named.
+        Some(Handling::Local(_)) => Some(Otherwise::Error),
+        None if head.method == Method::HEAD => Some(Otherwise::Error),
+        _ => None,
+    };
+    asks.filter(|_| !pipeline.probes_wake)
+}
+
+/// The answer to OPTIONS: RFC 9110, 9.3.7.
+fn allowed(path: &str) -> Box<LocalReply> {
+    let mut methods = api::allowed_methods(path);
+    if methods.is_empty() {
+        methods = "GET, HEAD, POST, PUT, PATCH, DELETE".into();
+    }
+    let mut response = Response::new(bytes::Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(methods) = HeaderValue::try_from(methods + ", OPTIONS") {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    Box::new(response.into())
 }
 
 /// RFC 9112, 3.2: exactly one Host in HTTP/1.1. RFC 9113, 8.3.1: none that
@@ -166,68 +353,5 @@ fn check_length(head: &Parts) -> Result<(), ProxyError> {
     match (lengths.next(), lengths.next()) {
         (Some(_), Some(_)) => Err(ProxyError::BadLength),
         _ => Ok(()),
-    }
-}
-
-/// Writes `name` where the body says `found`.
-fn rename_in_body(
-    head: &mut Parts,
-    body: &mut PeekableBody,
-    format: Format,
-    found: &Found,
-    model: &tailback_config::Model,
-    name: &str,
-) -> Result<(), ProxyError> {
-    if let Format::Message(field) = format {
-        // Each message of the call has a name.
-        let mut known = vec![found.name.clone(), model.name.clone()];
-        known.extend(model.aliases.iter().cloned());
-        body.rewrite(Rewriter::messages(
-            field,
-            known,
-            name,
-            MessageCoding::of(&head.headers),
-        ));
-        head.headers.remove(CONTENT_LENGTH);
-        return Ok(());
-    }
-    if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {
-        // RFC 9110, 7.7: a body that is changed goes on as what it says.
-        body.rewrite(Rewriter::decoded(decoder, format, found, name));
-        head.headers.remove(CONTENT_ENCODING);
-        head.headers.remove(CONTENT_LENGTH);
-        return Ok(());
-    }
-    let grown = body.edit(|read| peek::rewrite(read, format, found, name));
-    let length = head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok());
-    if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
-        let length = HeaderValue::from(length.saturating_add_signed(grown));
-        head.headers.insert(CONTENT_LENGTH, length);
-    }
-    Ok(())
-}
-
-/// Writes `name` where the head names the model: in the header, and in the path, where its present
-/// name is `in_path` bytes long.
-fn rename_in_head(head: &mut Parts, in_path: Option<usize>, name: &str) {
-    if head.headers.contains_key(MODEL_HEADER)
-        && let Ok(value) = HeaderValue::from_bytes(name.as_bytes())
-    {
-        head.headers.insert(MODEL_HEADER, value);
-    }
-    if let Some(length) = in_path {
-        let escaped = path_segment(name);
-        let path = head.uri.path_and_query().map_or("", |p| p.as_str());
-        let new = [MODELS, &escaped, &path[MODELS.len() + length..]].concat();
-        let mut parts = head.uri.clone().into_parts();
-        if let Ok(new) = new.parse() {
-            parts.path_and_query = Some(new);
-        }
-        if let Ok(uri) = http::Uri::from_parts(parts) {
-            head.uri = uri;
-        }
     }
 }

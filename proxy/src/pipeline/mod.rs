@@ -5,6 +5,7 @@ mod forward;
 mod headers;
 mod locate;
 mod read_model;
+mod rename;
 mod replay;
 mod response_body;
 mod retry_after;
@@ -30,14 +31,17 @@ use crate::{
         body::{BufferBudget, PeekableBody, Received},
     },
     models::{SharedRoutes, worker},
-    protocol::{ApiProtocol, cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
-    status::{GrpcCode, Outcome, ResponseStatus},
+    protocol::{cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
+    status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::access_log::{AccessLog, Entry},
     upstream::{ConnectOptions, PooledConnection},
 };
 
 pub use self::response_body::ResponseBody;
-use self::{locate::Located, upstream_request::UpstreamRequest};
+use self::{
+    locate::{Located, Otherwise},
+    upstream_request::UpstreamRequest,
+};
 
 type Answer = Response<ResponseBody>;
 
@@ -58,6 +62,8 @@ pub struct Pipeline {
     pub lifecycle: Arc<Lifecycle>,
     /// Which pages of other origins may call; `None`: none.
     pub cors: Option<Arc<Cors>>,
+    /// Whether questions about a model, such as whether it is ready, wake it and count as use.
+    pub probes_wake: bool,
     /// Counts requests that are for no model.
     pub unrouted: Counter,
 }
@@ -99,13 +105,11 @@ fn handle(
     let mut body = PeekableBody::new(body);
     async move {
         let table = worker::table(&pipeline.routes);
-        let api = ApiProtocol::of(&head.headers, head.uri.path());
-        state.api.set(api);
         let entry = pipeline
             .access_log
             .map(|log| Entry::new(log, head.uri.path()));
         let mut reservation = pipeline.buffer_budget.reserve();
-        let model = {
+        let (model, question) = {
             let located = locate::locate(
                 pipeline,
                 &table,
@@ -116,7 +120,8 @@ fn handle(
             );
             let located = pin!(located);
             match within_limits(state, located).await {
-                Ok(Located::Model(model)) => model,
+                Ok(Located::Model(model)) => (model, None),
+                Ok(Located::Probe(model, otherwise)) => (model, Some(otherwise)),
                 Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
                 Err(error) => {
                     pipeline.unrouted.increment(1);
@@ -125,16 +130,20 @@ fn handle(
             }
         };
         let now = Nanos::now();
-        let mut exchange = Exchange::arrive(&model.account, now, api, entry);
-        let limit = match api {
-            ApiProtocol::Grpc => grpc::timeout(&head.headers),
-            ApiProtocol::Inference | ApiProtocol::OpenAi => None,
+        let method = state.api.get().method_type();
+        let mut exchange = match question {
+            None => Exchange::arrive(&model.account, now, method, entry),
+            Some(_) => Exchange::probe(&model.account, now, method),
+        };
+        let limit = match method {
+            MethodType::Grpc => grpc::timeout(&head.headers),
+            MethodType::Rest => None,
         };
         state
             .deadline
             .begin(now, (&model.model.config.timeouts).into(), limit);
 
-        let mut outgoing = UpstreamRequest::new(head, body, state);
+        let mut outgoing = UpstreamRequest::new(head, body, state, question.is_none());
         let answered = {
             let work = pin!(forward::forward(
                 pipeline,
@@ -151,7 +160,26 @@ fn handle(
             Ok((response, pooled)) => {
                 pass_on(response, outgoing.request_id, pooled, exchange, state)
             }
-            Err(error) => fail(&error, Some(exchange), state),
+            Err(error) => match question.and_then(|otherwise| otherwise.reply(&error)) {
+                Some(reply) => local_reply(reply, None, state),
+                None => fail(&error, Some(exchange), state),
+            },
+        }
+    }
+}
+
+impl Otherwise {
+    /// What to say to a question that no replica has answered because of `error`.
+    fn reply(self, error: &ProxyError) -> Option<LocalReply> {
+        let is_ready = match error {
+            ProxyError::Busy { .. } => true,
+            ProxyError::Asleep { .. } => false,
+            _ => return None,
+        };
+        match self {
+            Self::Error => None,
+            Self::Readiness(reply) => Some(reply(is_ready)),
+            Self::Reply(reply) => Some(*reply),
         }
     }
 }
@@ -174,7 +202,7 @@ fn pass_on(
             state,
         );
     }
-    let is_grpc = state.api.get() == ApiProtocol::Grpc;
+    let is_grpc = state.api.get().is_grpc();
     if is_grpc && GrpcCode::is_in(&parts.headers) {
         exchange.answered(GrpcCode::of(&parts.headers));
     } else if is_grpc && parts.status.is_success() {
@@ -229,16 +257,16 @@ async fn within_limits<T>(
 fn fail(error: &ProxyError, exchange: Option<Exchange>, state: &Rc<StreamState>) -> Answer {
     let (api, details) = (state.api.get(), error.details());
     let exchange = exchange.map(|mut exchange| {
-        exchange.set_status(match api {
-            ApiProtocol::Grpc => ResponseStatus::Grpc(details.code),
-            ApiProtocol::Inference | ApiProtocol::OpenAi => ResponseStatus::Http(details.status),
+        exchange.set_status(match api.method_type() {
+            MethodType::Grpc => ResponseStatus::Grpc(details.code),
+            MethodType::Rest => ResponseStatus::Http(details.status),
         });
         if let Some(outcome) = details.outcome {
             exchange.set_outcome(outcome);
         }
         exchange
     });
-    local_reply(error.response(api).into(), exchange, state)
+    local_reply(api.error(error).into(), exchange, state)
 }
 
 fn local_reply(reply: LocalReply, exchange: Option<Exchange>, state: &Rc<StreamState>) -> Answer {

@@ -7,7 +7,10 @@ use http::{Method, Response};
 use tailback_config::{Retry, RetryCause};
 use tailback_scaler::clock::Nanos;
 
-use crate::{admission::RetryBudget, protocol::ApiProtocol, status::GrpcCode};
+use crate::{
+    admission::RetryBudget,
+    status::{GrpcCode, MethodType},
+};
 
 /// How often a replica is looked for that can be reached. Waits between, from
 /// the second on, are 20 ms, 40 ms, …: long enough to see a crashed one replaced
@@ -94,7 +97,7 @@ impl Replays {
 }
 
 /// What an answer's header says that `retry` may name.
-pub(super) fn cause_of<B>(response: &Response<B>, api: ApiProtocol) -> Option<RetryCause> {
+pub(super) fn cause_of<B>(response: &Response<B>, method: MethodType) -> Option<RetryCause> {
     match response.status().as_u16() {
         429 => Some(RetryCause::TooManyRequests),
         500 => Some(RetryCause::InternalServerError),
@@ -102,7 +105,7 @@ pub(super) fn cause_of<B>(response: &Response<B>, api: ApiProtocol) -> Option<Re
         503 => Some(RetryCause::ServiceUnavailable),
         504 => Some(RetryCause::GatewayTimeout),
         // An answer that is but a status, as it is in the header.
-        200 if api == ApiProtocol::Grpc && GrpcCode::is_in(response.headers()) => {
+        200 if method == MethodType::Grpc && GrpcCode::is_in(response.headers()) => {
             match GrpcCode::of(response.headers()) {
                 GrpcCode::Unavailable => Some(RetryCause::Unavailable),
                 GrpcCode::ResourceExhausted => Some(RetryCause::ResourceExhausted),
@@ -189,11 +192,11 @@ mod tests {
             }
             cause_of(&response.body(()).unwrap(), api)
         };
-        let rest = ApiProtocol::Inference;
+        let rest = MethodType::Rest;
         assert_eq!(cause(503, None, rest), Some(RetryCause::ServiceUnavailable));
         assert_eq!(cause(501, None, rest), None);
         assert_eq!(cause(200, Some("14"), rest), None);
-        let grpc = ApiProtocol::Grpc;
+        let grpc = MethodType::Grpc;
         assert_eq!(cause(200, Some("14"), grpc), Some(RetryCause::Unavailable));
         assert_eq!(
             cause(200, Some("8"), grpc),

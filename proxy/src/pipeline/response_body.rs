@@ -17,7 +17,6 @@ use crate::{
         body::{BodyError, Received},
     },
     net::HttpVersion,
-    protocol::ApiProtocol,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
 };
@@ -154,7 +153,7 @@ impl ResponseBody {
     fn account(&mut self, frame: &Frame<Bytes>) {
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent(data.len());
-        } else if self.state.api.get() == ApiProtocol::Grpc
+        } else if self.state.api.get().is_grpc()
             && let Some(trailers) = frame.trailers_ref()
             && let Some(exchange) = &mut self.exchange
         {

@@ -20,7 +20,8 @@ use crate::{
     },
     net::HttpVersion,
     pipeline::headers,
-    protocol::{ApiProtocol, error::ProxyError},
+    protocol::error::ProxyError,
+    status::MethodType,
     upstream::Upstream,
 };
 
@@ -52,12 +53,19 @@ pub(super) struct UpstreamRequest {
     headers: HeaderMap,
     payload: Payload,
     reading: Reading,
+    /// Whether it may wait for a replica.
+    pub may_wait: bool,
     /// Goes into the response, too.
     pub request_id: HeaderValue,
 }
 
 impl UpstreamRequest {
-    pub(super) fn new(head: Parts, body: PeekableBody, state: &StreamState) -> Self {
+    pub(super) fn new(
+        head: Parts,
+        body: PeekableBody,
+        state: &StreamState,
+        may_wait: bool,
+    ) -> Self {
         let mut headers = head.headers;
         // RFC 9112, 3.2.2: what the target says wins; HTTP/2 says it only there.
         if let Some(authority) = head.uri.authority()
@@ -65,11 +73,11 @@ impl UpstreamRequest {
         {
             headers.insert(HOST, host);
         }
-        let api = state.api.get();
+        let method = state.api.get().method_type();
         let connection = state.connection();
         // On HTTP/2 the body has been asked for already.
         let asks = connection.version == HttpVersion::Http1 && headers.contains_key(EXPECT);
-        let reading = if asks || api == ApiProtocol::Grpc {
+        let reading = if asks || method == MethodType::Grpc {
             Reading::Late
         } else {
             Reading::Early
@@ -77,7 +85,7 @@ impl UpstreamRequest {
         state
             .upgrade
             .replace(headers::wanted_upgrade(&headers, connection));
-        let request_id = headers::to_upstream(&mut headers, connection, api);
+        let request_id = headers::to_upstream(&mut headers, connection, method);
         let payload = if body.is_end_stream() {
             Payload::Whole(None)
         } else {
@@ -89,6 +97,7 @@ impl UpstreamRequest {
             headers,
             payload,
             reading,
+            may_wait,
             request_id,
         }
     }

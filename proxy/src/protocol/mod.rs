@@ -1,13 +1,16 @@
-//! The protocols that inference clients speak: which one a request speaks
-//! ([`ApiProtocol`]), where it names its model ([`route`], [`peek`]), what the
-//! proxy answers itself ([`local_reply`]) and what errors look like ([`error`]).
+//! The APIs that inference clients speak, one [table](api): where a request names its model
+//! ([`model_name`], [`peek`]), what the proxy answers itself ([`local_reply`]) and what went
+//! wrong ([`error`]).
 
-mod api;
+pub mod api;
 pub mod cors;
 pub mod error;
 pub mod grpc;
 pub mod local_reply;
+pub mod model_name;
 pub mod peek;
-pub mod route;
 
-pub use self::{api::ApiProtocol, error::ProxyError};
+pub use self::{
+    api::{Api, ApiProtocol},
+    error::ProxyError,
+};

@@ -120,6 +120,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
                 metrics: UpstreamMetrics::default(),
             },
             access_log: access_log.as_ref().map(access_log::Running::log),
+            probes_wake: process.routing.probes_wake,
             unrouted: metrics::unrouted(),
             status: status_store.clone(),
             cors: cors.clone(),

@@ -10,7 +10,7 @@ use super::{
     permit::Permit,
     upstream_stream::Upstream,
 };
-use crate::{protocol::ApiProtocol, telemetry::metrics::UpstreamMetrics};
+use crate::{status::MethodType, telemetry::metrics::UpstreamMetrics};
 
 /// What holds for connections to all replicas.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct ConnectOptions {
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// The protocol that it speaks.
-    pub api: ApiProtocol,
+    pub method: MethodType,
     /// It asks to change the protocol (RFC 9110, 7.8).
     pub upgrade: bool,
     /// Which connections may carry it.
@@ -48,8 +48,8 @@ pub async fn connect(
     let Wanted {
         choice, timeout, ..
     } = wanted;
-    let offer = connector.offer(wanted.api, wanted.upgrade)?;
-    let (pool, authority) = permit.pool(wanted.api);
+    let offer = connector.offer(wanted.method, wanted.upgrade)?;
+    let (pool, authority) = permit.pool(wanted.method);
     if let Some(upstream) = pool.ready(offer, choice) {
         return Ok(upstream);
     }

@@ -17,7 +17,7 @@ use crate::{
         keep_alive::{VANISHED_AFTER, watch_host},
         tls,
     },
-    protocol::ApiProtocol,
+    status::MethodType,
 };
 
 /// Opens connections to a server's replicas. One a server; made when it is configured.
@@ -97,11 +97,11 @@ impl Connector {
     /// gRPC needs HTTP/2; else a clear-text connection cannot tell what its
     /// other end speaks, and HTTP/1.1 is what every server does.
     /// Only HTTP/1.1 upgrades.
-    pub(super) fn offer(&self, api: ApiProtocol, upgrade: bool) -> Result<Offer, ConnectError> {
-        match (self.protocol, api) {
-            (Protocol::Http1, ApiProtocol::Grpc) => Err(ConnectError::NoGrpc),
+    pub(super) fn offer(&self, method: MethodType, upgrade: bool) -> Result<Offer, ConnectError> {
+        match (self.protocol, method) {
+            (Protocol::Http1, MethodType::Grpc) => Err(ConnectError::NoGrpc),
             (Protocol::Http1, _) => Ok(Offer::Http1),
-            (Protocol::H2 | Protocol::H2c, _) | (Protocol::Auto, ApiProtocol::Grpc) => {
+            (Protocol::H2 | Protocol::H2c, _) | (Protocol::Auto, MethodType::Grpc) => {
                 Ok(Offer::Http2)
             }
             (Protocol::Auto, _) if self.is_secure() && !upgrade => Ok(Offer::Either),
@@ -186,16 +186,16 @@ mod tests {
 
     #[test]
     fn grpc_goes_by_http2_and_the_rest_as_configured() {
-        for (protocol, api, expected) in [
-            (Protocol::Auto, ApiProtocol::Inference, Some(Offer::Http1)),
-            (Protocol::Auto, ApiProtocol::Grpc, Some(Offer::Http2)),
-            (Protocol::Http1, ApiProtocol::OpenAi, Some(Offer::Http1)),
-            (Protocol::Http1, ApiProtocol::Grpc, None),
-            (Protocol::H2c, ApiProtocol::Inference, Some(Offer::Http2)),
-            (Protocol::H2, ApiProtocol::OpenAi, Some(Offer::Http2)),
+        for (protocol, method, expected) in [
+            (Protocol::Auto, MethodType::Rest, Some(Offer::Http1)),
+            (Protocol::Auto, MethodType::Grpc, Some(Offer::Http2)),
+            (Protocol::Http1, MethodType::Rest, Some(Offer::Http1)),
+            (Protocol::Http1, MethodType::Grpc, None),
+            (Protocol::H2c, MethodType::Rest, Some(Offer::Http2)),
+            (Protocol::H2, MethodType::Rest, Some(Offer::Http2)),
         ] {
-            let found = connector(protocol).offer(api, false).ok();
-            assert_eq!(found, expected, "{protocol:?} {api:?}");
+            let found = connector(protocol).offer(method, false).ok();
+            assert_eq!(found, expected, "{protocol:?} {method:?}");
         }
     }
 

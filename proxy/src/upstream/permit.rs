@@ -6,7 +6,7 @@ use super::{
     connection_pool::ConnectionPool,
     replica::{ReplicaRef, WorkerPool},
 };
-use crate::protocol::ApiProtocol;
+use crate::status::MethodType;
 
 /// A place among the requests a replica takes at once. Dropping it gives the
 /// place to the next in line.
@@ -31,16 +31,16 @@ impl Permit {
 
     /// Where requests of this protocol go, as a Host has it.
     #[must_use]
-    pub fn authority(&self, api: ApiProtocol) -> &str {
-        self.pool(api).1
+    pub fn authority(&self, method: MethodType) -> &str {
+        self.pool(method).1
     }
 
     /// Where requests of this protocol go: gRPC to the replica's own port for it,
     /// if it has one.
-    pub(super) fn pool(&self, api: ApiProtocol) -> (&ConnectionPool, &str) {
+    pub(super) fn pool(&self, method: MethodType) -> (&ConnectionPool, &str) {
         let replica = &self.replica.replica;
-        match (api, replica.grpc_authority()) {
-            (ApiProtocol::Grpc, Some(authority)) => (&self.replica.grpc, authority),
+        match (method, replica.grpc_authority()) {
+            (MethodType::Grpc, Some(authority)) => (&self.replica.grpc, authority),
             _ => (&self.replica.http, replica.authority()),
         }
     }

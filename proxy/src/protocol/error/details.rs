@@ -113,12 +113,50 @@ impl ProxyError {
                 "the method is not offered here; methods of other services need the metadata \
                  seldon-model",
             ),
-            Self::Repository => says(
-                Status::NOT_IMPLEMENTED,
-                Code::Unimplemented,
+            Self::Refused(why) => says(Status::NOT_IMPLEMENTED, Code::Unimplemented, None, *why),
+            Self::NotRouted(why) => says(Status::NOT_FOUND, Code::InvalidArgument, None, *why),
+            Self::WrongMethod { allowed } => says(
+                Status::METHOD_NOT_ALLOWED,
+                Code::InvalidArgument,
                 None,
-                "models are loaded and unloaded by the manifests, not by requests",
+                format!("this path takes {allowed}"),
             ),
+            Self::BadPath => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                "the path must not have segments that are . or .., however they are written",
+            ),
+            Self::BadModelQuery => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                "the query must name exactly one model: model=NAME",
+            ),
+            Self::TwoModels { header, path } => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                format!("the request names model {header:?}, and its path model {path:?}"),
+            ),
+            Self::Asleep { model } => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                None,
+                format!(
+                    "model {model:?} has no replica now, and asking about it starts none; its \
+                     next inference request does"
+                ),
+            ),
+            Self::Busy { model } => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                None,
+                format!(
+                    "no replica of model {model:?} has room for a question now; try again later"
+                ),
+            )
+            .retry_after(1),
             Self::NoGrpc { model } => says(
                 Status::NOT_IMPLEMENTED,
                 Code::Unimplemented,

@@ -1,14 +1,16 @@
-//! Answers that the proxy gives in a replica's place: what went wrong is a
-//! [`ProxyError`], `details` says all that there is to say of each, and `form` writes it as the
-//! caller's own protocol has it.
+//! Answers that the proxy gives in a replica's place: what went wrong is a [`ProxyError`], and
+//! `details` says all that there is to say of each. Each API writes it in its own form, see
+//! [`ApiProtocol::error`](super::ApiProtocol::error).
 
 mod details;
-mod form;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER},
+};
 
 pub use self::details::ErrorDetails;
 use crate::{limits::Limit, protocol::peek::Fault, status::GrpcCode};
@@ -32,8 +34,36 @@ pub enum ProxyError {
     GrpcNeedsHttp2,
     /// A gRPC method that is not offered.
     NoMethod,
-    /// The model repository is not the callers' to change.
-    Repository,
+    /// It is not the callers' to ask for: why.
+    Refused(&'static str),
+    /// It does not say which model or replica is meant: why.
+    NotRouted(&'static str),
+    /// The path is there, for other methods.
+    WrongMethod {
+        /** `GET, HEAD` */
+        allowed: String,
+    },
+    /// Servers differ on what the path means.
+    BadPath,
+    /// The query names no single model.
+    BadModelQuery,
+    /// The header and the path name different models.
+    TwoModels {
+        /** by the header, or before the rest of the path */
+        header: String,
+        /** by the path */
+        path: String,
+    },
+    /// A probe of a model that has no replica.
+    Asleep {
+        /** the model */
+        model: String,
+    },
+    /// A probe of a model whose replicas have no room.
+    Busy {
+        /** the model */
+        model: String,
+    },
     /// The server's replicas do not speak what gRPC needs.
     NoGrpc {
         /** the model */
@@ -99,20 +129,54 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    fn status(&self) -> StatusCode {
+    /// Its status code.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
         self.details().status
     }
 
-    fn code(&self) -> GrpcCode {
+    /// Its status in gRPC.
+    #[must_use]
+    pub fn code(&self) -> GrpcCode {
         self.details().code
     }
 
-    fn message(&self) -> Cow<'static, str> {
+    /// What the caller is told.
+    #[must_use]
+    pub fn message(&self) -> Cow<'static, str> {
         self.details().message
     }
 
     fn retry_after(&self) -> Option<u32> {
         self.details().retry_after
+    }
+
+    /// A response that says so by `body`, with the header fields that go with it.
+    #[must_use]
+    pub fn json(&self, body: &serde_json::Value) -> Response<Bytes> {
+        let mut response = json(self.status(), body);
+        let fields = response.headers_mut();
+        if let Some(seconds) = self.retry_after() {
+            fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        match self {
+            Self::Unnamed(Fault::UnknownCoding) => {
+                // RFC 9110, 15.5.16: what would be taken.
+                let known = HeaderValue::from_static("gzip, deflate, br, zstd");
+                fields.insert(ACCEPT_ENCODING, known);
+            }
+            Self::Connect => {
+                let allowed = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+                fields.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Self::WrongMethod { allowed } => {
+                if let Ok(allowed) = HeaderValue::from_str(allowed) {
+                    fields.insert(ALLOW, allowed);
+                }
+            }
+            _ => {}
+        }
+        response
     }
 }
 

@@ -15,7 +15,21 @@ fn samples() -> Vec<ProxyError> {
         ProxyError::BadLength,
         ProxyError::GrpcNeedsHttp2,
         ProxyError::NoMethod,
-        ProxyError::Repository,
+        ProxyError::Refused("models are loaded and unloaded by the manifests, not by requests"),
+        ProxyError::NotRouted(
+            "the path does not say which model is meant: name it in the header seldon-model",
+        ),
+        ProxyError::WrongMethod {
+            allowed: "GET, HEAD".into(),
+        },
+        ProxyError::BadPath,
+        ProxyError::BadModelQuery,
+        ProxyError::TwoModels {
+            header: model(),
+            path: "OTHER".into(),
+        },
+        ProxyError::Asleep { model: model() },
+        ProxyError::Busy { model: model() },
         ProxyError::NoGrpc { model: model() },
         ProxyError::WrongProtocol { model: model() },
         ProxyError::Connect,
@@ -74,7 +88,14 @@ fn is_sampled(error: &ProxyError) {
         | ProxyError::BadLength
         | ProxyError::GrpcNeedsHttp2
         | ProxyError::NoMethod
-        | ProxyError::Repository
+        | ProxyError::Refused(_)
+        | ProxyError::NotRouted(_)
+        | ProxyError::WrongMethod { .. }
+        | ProxyError::BadPath
+        | ProxyError::BadModelQuery
+        | ProxyError::TwoModels { .. }
+        | ProxyError::Asleep { .. }
+        | ProxyError::Busy { .. }
         | ProxyError::NoGrpc { .. }
         | ProxyError::WrongProtocol { .. }
         | ProxyError::Connect

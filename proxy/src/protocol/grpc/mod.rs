@@ -1,12 +1,9 @@
-//! gRPC, as far as a proxy has to know it: deadlines, and the paths of
-//! the Open Inference Protocol. Pure.
+//! gRPC, as far as a proxy has to know it: deadlines, and what it answers itself. Pure.
 
-mod method;
 mod server_query;
 mod timeout;
 
 pub use self::{
-    method::{Method, SERVICE},
-    server_query::{ServerQuery, reply},
+    server_query::{live, ready, server_metadata},
     timeout::timeout,
 };

@@ -1,0 +1,175 @@
+//! Puts the name that a model's replicas know it by in the place of the caller's: in the
+//! header, the path, the query and the body.
+
+use std::ops::Range;
+
+use http::{
+    HeaderValue,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    request::Parts,
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tailback_config::path_segment;
+
+use super::read_model::BodyReader;
+use crate::{
+    exchange::body::PeekableBody,
+    models::{Known, WorkerRoutes},
+    protocol::{
+        api::{Match, ModelIn},
+        error::ProxyError,
+        model_name::{self, MODEL_HEADER, is_version},
+        peek::{self, Decoder, Format, Found, MessageCoding, Rewriter},
+    },
+};
+
+/// Where a request names its model.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// In its path.
+    pub path: Option<Range<usize>>,
+    /// In its query.
+    pub query: Option<Range<usize>>,
+    /// In its body.
+    pub body: Option<(Format, Found)>,
+    /// The body has been looked into.
+    pub body_read: bool,
+}
+
+impl Names {
+    /// Whether the path's `part` that begins with the name has no more than a version behind it.
+    pub(super) fn is_whole(&self, path: &str, part: &Range<usize>) -> bool {
+        self.path
+            .as_ref()
+            .is_none_or(|name| is_version(&path[name.end..part.end]))
+    }
+}
+
+/// Replaces the names of a request for `known`, if its replicas know another.
+pub(super) async fn rename(
+    table: &WorkerRoutes,
+    head: &mut Parts,
+    found: &Match,
+    reader: &mut BodyReader<'_, '_>,
+    known: Known,
+    mut names: Names,
+) -> Result<(), ProxyError> {
+    let config = &known.model.model.config;
+    let alias_for = (!known.is_own_name).then_some(&config.name);
+    let Some(name) = config.upstream_name.as_ref().or(alias_for) else {
+        return Ok(());
+    };
+    if !names.body_read {
+        // Named by the header: what the body says has to be replaced as well,
+        // if it says anything.
+        names.body = read_other(head, found, reader).await?;
+    }
+    if names.path.is_none() && !found.name.is_empty() {
+        let part = &head.uri.path()[found.name.clone()];
+        let length = table.model_in_path(part).map(|(_, length)| length);
+        let length = length.unwrap_or_else(|_| part.split('/').next().map_or(0, str::len));
+        names.path = Some(found.name.start..found.name.start + length);
+    }
+    if let Some((format, found)) = &names.body {
+        in_body(head, reader.body, *format, found, config, name)?;
+    }
+    in_head(head, &names, name);
+    Ok(())
+}
+
+/// The model that the body of a request names besides the header.
+async fn read_other(
+    head: &Parts,
+    found: &Match,
+    reader: &mut BodyReader<'_, '_>,
+) -> Result<Option<(Format, Found)>, ProxyError> {
+    let model_in = found.route.and_then(|route| route.model_in());
+    let model_in = model_in.unwrap_or(ModelIn::Path);
+    let read = match model_name::in_body(model_in, &head.headers) {
+        Ok(None) => return Ok(None),
+        Ok(Some(scanner)) => {
+            let format = scanner.format();
+            reader.read(scanner).await.map(|read| (format, read))
+        }
+        Err(fault) => Err(ProxyError::Unnamed(fault)),
+    };
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(ProxyError::Unnamed(fault)) if !fault.hides_a_name() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes `name` where the body says `found`.
+fn in_body(
+    head: &mut Parts,
+    body: &mut PeekableBody,
+    format: Format,
+    found: &Found,
+    model: &tailback_config::Model,
+    name: &str,
+) -> Result<(), ProxyError> {
+    if let Format::Message(field) = format {
+        // Each message of the call has a name.
+        let mut known = vec![found.name.clone(), model.name.clone()];
+        known.extend(model.aliases.iter().cloned());
+        let coding = MessageCoding::of(&head.headers);
+        body.rewrite(Rewriter::messages(field, known, name, coding));
+        head.headers.remove(CONTENT_LENGTH);
+        return Ok(());
+    }
+    if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {
+        // RFC 9110, 7.7: a body that is changed goes on as what it says.
+        body.rewrite(Rewriter::decoded(decoder, format, found, name));
+        head.headers.remove(CONTENT_ENCODING);
+        head.headers.remove(CONTENT_LENGTH);
+        return Ok(());
+    }
+    let grown = body.edit(|read| peek::rewrite(read, format, found, name));
+    let length = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok());
+    if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
+        let length = HeaderValue::from(length.saturating_add_signed(grown));
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
+    Ok(())
+}
+
+/// Writes `name` where the head names the model.
+fn in_head(head: &mut Parts, names: &Names, name: &str) {
+    if head.headers.contains_key(MODEL_HEADER)
+        && let Ok(value) = HeaderValue::from_bytes(name.as_bytes())
+    {
+        head.headers.insert(MODEL_HEADER, value);
+    }
+    if names.path.is_none() && names.query.is_none() {
+        return;
+    }
+    let mut path = head.uri.path().to_owned();
+    let mut query = head.uri.query().map(str::to_owned);
+    if let Some(at) = names.path.clone() {
+        path.replace_range(at, &path_segment(name));
+    }
+    if let (Some(at), Some(query)) = (names.query.clone(), &mut query) {
+        let escaped = utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
+        query.replace_range(at, &escaped);
+    }
+    set_path(head, &path, query);
+}
+
+/// Gives a request this path and query.
+pub(super) fn set_path(head: &mut Parts, path: &str, query: Option<String>) {
+    let target = match query {
+        Some(query) => [path, "?", &query].concat(),
+        None => path.to_owned(),
+    };
+    let mut parts = head.uri.clone().into_parts();
+    if let Ok(target) = target.parse() {
+        parts.path_and_query = Some(target);
+    }
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        head.uri = uri;
+    }
+}

@@ -1,0 +1,105 @@
+//! gRPC: the Open Inference Protocol's service
+//! (open-inference-protocol, `specification/protocol/open_inference_grpc.proto`,
+//! and Triton's `grpc_service.proto`, which has more of it), and any other service.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use serde_json::json;
+
+use super::{
+    ApiProtocol,
+    inference::REPOSITORY,
+    pattern::Pattern::Is,
+    route::{
+        Handling::{Inference, Local as Answered, Probe as Asks, Refused},
+        Local,
+        Methods::Any,
+        ModelIn::Message,
+        Probe, Route,
+    },
+};
+use crate::{
+    protocol::{ProxyError, grpc},
+    status::{MethodType, write_status},
+};
+
+/// gRPC, whatever the service.
+#[derive(Debug)]
+pub(super) struct Grpc;
+
+const LIVE: Local = Local {
+    what: "the proxy runs",
+    answer: |_| Ok(grpc::live()),
+};
+const READY: Local = Local {
+    what: "the proxy takes requests",
+    answer: |_| Ok(grpc::ready(true)),
+};
+const SERVER: Local = Local {
+    what: "the proxy's name and version",
+    answer: |_| Ok(grpc::server_metadata()),
+};
+/// `model_name` or `name` is always the first field.
+const NAME: u32 = 1;
+
+macro_rules! oip {
+    ($method:literal) => {
+        Is(concat!("/inference.GRPCInferenceService/", $method))
+    };
+}
+
+static ROUTES: &[Route] = &[
+    Route::new(Any, oip!("ModelInfer"), Inference(Message(NAME))),
+    Route::new(Any, oip!("ModelStreamInfer"), Inference(Message(NAME))),
+    Route::new(
+        Any,
+        oip!("ModelReady"),
+        Asks(Probe::Readiness(grpc::ready), Message(NAME)),
+    ),
+    Route::new(
+        Any,
+        oip!("ModelMetadata"),
+        Asks(Probe::Details, Message(NAME)),
+    ),
+    Route::new(
+        Any,
+        oip!("ModelConfig"),
+        Asks(Probe::Details, Message(NAME)),
+    ),
+    Route::new(
+        Any,
+        oip!("ModelStatistics"),
+        Asks(Probe::Details, Message(NAME)),
+    ),
+    Route::new(Any, oip!("RepositoryModelLoad"), Refused(REPOSITORY)),
+    Route::new(Any, oip!("RepositoryModelUnload"), Refused(REPOSITORY)),
+    Route::new(Any, oip!("ServerLive"), Answered(LIVE)),
+    Route::new(Any, oip!("ServerReady"), Answered(READY)),
+    Route::new(Any, oip!("ServerMetadata"), Answered(SERVER)),
+];
+
+impl ApiProtocol for Grpc {
+    fn name(&self) -> &'static str {
+        "gRPC"
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
+    }
+
+    fn method_type(&self) -> MethodType {
+        MethodType::Grpc
+    }
+
+    /// A status in the fields of an answer without a body.
+    fn error(&self, error: &ProxyError) -> Response<Bytes> {
+        if *error == ProxyError::GrpcNeedsHttp2 {
+            return error.json(&json!({ "error": error.message() }));
+        }
+        let mut response = Response::new(Bytes::new());
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        write_status(fields, error.code(), &error.message());
+        response
+    }
+}

@@ -1,0 +1,142 @@
+//! The Open Inference Protocol v2 over REST, with Triton's extensions, and any other HTTP.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    ApiProtocol,
+    pattern::Pattern::{Below, BelowModel, Between, Is, Model},
+    route::{
+        Handling::{Inference as Infer, Local as Answered, Passthrough, Probe as Asks, Refused},
+        Local,
+        Methods::{Any, Get, Post},
+        ModelIn::{Nowhere, Path},
+        Probe, Route,
+    },
+};
+use crate::protocol::{
+    ProxyError,
+    error::json,
+    local_reply::{LocalReply, ModelList, own_names},
+};
+
+/// The Open Inference Protocol over REST, and what is like no other API.
+#[derive(Debug)]
+pub struct Inference;
+
+/// Models are the operator's to load and unload, in any API.
+pub(super) const REPOSITORY: &str =
+    "models are loaded and unloaded by the manifests, not by requests";
+const ALL_STATISTICS: &str = "each replica has statistics of its own: ask for one model's, at \
+     /v2/models/{name}/stats, or see /metrics on the admin address";
+const MEMORY: &str = "shared memory is registered with one replica, and the path does not say \
+     with which: name the model in the header seldon-model, and give it one replica";
+pub(super) const SETTINGS: &str = "a replica's own settings are not the callers' to change";
+
+const LIVE: Local = Local {
+    what: "the proxy runs",
+    answer: |_| Ok(json(StatusCode::OK, &json!({ "live": true })).into()),
+};
+const READY: Local = Local {
+    what: "the proxy takes requests",
+    answer: |_| Ok(json(StatusCode::OK, &json!({ "ready": true })).into()),
+};
+const SERVER: Local = Local {
+    what: "the proxy's name and version",
+    answer: |_| {
+        let server = json!({
+            "name": "tailback",
+            "version": env!("CARGO_PKG_VERSION"),
+            "extensions": [],
+        });
+        Ok(json(StatusCode::OK, &server).into())
+    },
+};
+const INDEX: Local = Local {
+    what: "the models, and whether they have a replica",
+    answer: |request| Ok(json(StatusCode::OK, &index(request.models)).into()),
+};
+
+static ROUTES: &[Route] = &[
+    Route::new(Post, Between("/v2/models/", "/infer"), Infer(Path)),
+    Route::new(Post, Between("/v2/models/", "/generate"), Infer(Path)),
+    Route::new(
+        Post,
+        Between("/v2/models/", "/generate_stream"),
+        Infer(Path),
+    ),
+    Route::new(
+        Get,
+        Between("/v2/models/", "/ready"),
+        Asks(Probe::Readiness(readiness), Path),
+    ),
+    Route::new(Get, Model("/v2/models/"), Asks(Probe::Details, Path)),
+    Route::new(
+        Get,
+        Between("/v2/models/", "/config"),
+        Asks(Probe::Details, Path),
+    ),
+    Route::new(
+        Get,
+        Between("/v2/models/", "/stats"),
+        Asks(Probe::Details, Path),
+    ),
+    Route::new(Any, BelowModel("/v2/models/"), Infer(Path)),
+    Route::new(
+        Get,
+        Is("/v2/models/stats"),
+        Asks(Probe::Details, Nowhere(ALL_STATISTICS)),
+    ),
+    Route::new(Get, Is("/v2"), Answered(SERVER)),
+    Route::new(Get, Is("/v2/"), Answered(SERVER)),
+    Route::new(Get, Is("/v2/health/live"), Answered(LIVE)),
+    Route::new(Get, Is("/v2/health/ready"), Answered(READY)),
+    Route::new(Post, Is("/v2/repository/index"), Answered(INDEX)),
+    Route::new(Any, Below("/v2/repository"), Refused(REPOSITORY)),
+    Route::new(Any, Below("/v2/systemsharedmemory"), Infer(Nowhere(MEMORY))),
+    Route::new(Any, Below("/v2/cudasharedmemory"), Infer(Nowhere(MEMORY))),
+    Route::new(Post, Is("/v2/logging"), Refused(SETTINGS)),
+    Route::new(Post, Is("/v2/trace/setting"), Refused(SETTINGS)),
+    // What load balancers ask, and vLLM, SGLang and llama.cpp answer.
+    Route::new(Get, Is("/"), Answered(SERVER)),
+    Route::new(Get, Is("/health"), Answered(LIVE)),
+    Route::new(Get, Is("/healthz"), Answered(LIVE)),
+    Route::new(Get, Is("/ping"), Answered(LIVE)),
+    Route::new(Any, BelowModel("/upstream/"), Passthrough),
+];
+
+impl ApiProtocol for Inference {
+    fn name(&self) -> &'static str {
+        "Open Inference Protocol"
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
+    }
+
+    fn error(&self, error: &ProxyError) -> Response<Bytes> {
+        error.json(&json!({ "error": error.message() }))
+    }
+}
+
+/// `GET …/ready`, as clients of Triton and MLServer read it: by its status.
+fn readiness(ready: bool) -> LocalReply {
+    let status = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    json(status, &json!({ "ready": ready })).into()
+}
+
+/// As Triton's model repository extension has it.
+fn index(models: &dyn ModelList) -> Value {
+    let entry = |name: &str| {
+        let state = match models.is_ready(name) {
+            true => "READY",
+            false => "UNAVAILABLE",
+        };
+        json!({ "name": name, "version": "1", "state": state, "reason": "" })
+    };
+    own_names(models).into_iter().map(entry).collect()
+}

@@ -1,0 +1,38 @@
+//! KServe's first protocol, which is TensorFlow Serving's: predictions at paths that look like
+//! those of OpenAI's models.
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::json;
+
+use super::{
+    ApiProtocol,
+    pattern::Pattern::Between,
+    route::{Handling::Inference, Methods::Post, ModelIn::Path, Route},
+};
+use crate::protocol::ProxyError;
+
+/// KServe V1, TensorFlow Serving.
+#[derive(Debug)]
+pub(super) struct KserveV1;
+
+static ROUTES: &[Route] = &[
+    Route::new(Post, Between("/v1/models/", ":predict"), Inference(Path)),
+    Route::new(Post, Between("/v1/models/", ":explain"), Inference(Path)),
+    Route::new(Post, Between("/v1/models/", ":classify"), Inference(Path)),
+    Route::new(Post, Between("/v1/models/", ":regress"), Inference(Path)),
+];
+
+impl ApiProtocol for KserveV1 {
+    fn name(&self) -> &'static str {
+        "KServe V1"
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
+    }
+
+    fn error(&self, error: &ProxyError) -> Response<Bytes> {
+        error.json(&json!({ "error": error.message() }))
+    }
+}

@@ -1,0 +1,31 @@
+//! The APIs that inference clients speak, as one [table](find): which requests there are, where
+//! each names its model, what becomes of it, and what an error looks like. Routing, local
+//! replies, errors and the table of `docs/reference/protocols.md` come from it. Pure.
+//!
+//! Each API is a file of its own, which implements [`ApiProtocol`], and is listed in `lookup`.
+
+mod anthropic;
+mod api_protocol;
+mod grpc;
+mod inference;
+mod kserve_v1;
+mod lookup;
+mod normal;
+mod ollama;
+mod openai;
+mod pattern;
+mod rerank;
+mod route;
+mod tgi;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    api_protocol::{Api, ApiProtocol},
+    inference::Inference,
+    lookup::{Match, allowed_methods, find, refusal},
+    normal::{Normal, normal},
+    pattern::Pattern,
+    route::{Handling, Local, LocalRequest, Methods, ModelIn, Probe, Route},
+};

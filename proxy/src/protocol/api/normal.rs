@@ -1,0 +1,148 @@
+//! The form of a path in which it is looked up and forwarded (RFC 3986, 6.2.2), so that no
+//! server reads another path than the proxy did.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// What [`normal`] makes of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Normal {
+    /// It is as it should be.
+    Already,
+    /// It is to be this one.
+    Changed(String),
+    /// It has dot segments: to a server that resolves them, it is another path.
+    Dots,
+}
+
+/// `path` without empty segments, which clients make of a base URL that ends with `/`, and with
+/// what need not be escaped as it is (`%2D` is `-`). With dot segments (`.` and `..`, however
+/// they are written), it is refused.
+#[must_use]
+pub fn normal(path: &str) -> Normal {
+    let mut before = 0;
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'.' if before == b'/' => return changed(path),
+            b'%' | b'\\' => return changed(path),
+            _ => before = byte,
+        }
+    }
+    Normal::Already
+}
+
+/// The same, for what may have to change.
+#[cold]
+fn changed(path: &str) -> Normal {
+    if has_dots(&percent_decode_str(path).collect::<Vec<u8>>()) {
+        return Normal::Dots;
+    }
+    let unescaped = unescape(path);
+    let mut normal = String::with_capacity(unescaped.len());
+    for character in unescaped.chars() {
+        if character != '/' || !normal.ends_with('/') {
+            normal.push(character);
+        }
+    }
+    match normal == path {
+        true => Normal::Already,
+        false => Normal::Changed(normal),
+    }
+}
+
+/// Whether a decoded path has a dot segment for any server: some take `\` for `/`, decode
+/// `%2F` before they split, or cut off what follows `;`.
+fn has_dots(decoded: &[u8]) -> bool {
+    decoded
+        .split(|&byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| {
+            let name = segment.split(|&byte| byte == b';').next();
+            matches!(name, Some(b"." | b".."))
+        })
+}
+
+/// RFC 3986, 6.2.2.2: what is unreserved is not escaped. A path with a `%` that escapes nothing
+/// stays as it is: what is unescaped behind one could make an escape of it.
+fn unescape(path: &str) -> Cow<'_, str> {
+    let mut pieces = path.split('%');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|digits| is_hex(digits));
+        let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+            return path.into();
+        };
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            text.push(byte.into());
+            text.push_str(&piece[2..]);
+        } else {
+            text.push('%');
+            text.push_str(piece);
+        }
+    }
+    text.into()
+}
+
+fn is_hex(digits: &str) -> bool {
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn empty_segments_go_needless_escapes_go_and_dot_segments_are_told() {
+        let changed = |path: &str| Normal::Changed(path.into());
+        for (path, expected) in [
+            ("/v1/chat/completions", Normal::Already),
+            ("/", Normal::Already),
+            ("", Normal::Already),
+            ("*", Normal::Already),
+            ("/v1/models/.hidden", Normal::Already),
+            ("/v1/models/a..b/...", Normal::Already),
+            ("/v1/models/%2e%2e%2e", changed("/v1/models/...")),
+            ("/v1/models/a%2Fb", Normal::Already),
+            ("/v1/models/a%2", Normal::Already),
+            ("/v1/models/a%+1", Normal::Already),
+            ("/%%34%31", Normal::Already),
+            ("/%41%", Normal::Already),
+            ("/v1/models/a%é", Normal::Already),
+            ("/v1/models/a%20%C3%A9", Normal::Already),
+            ("/v2/models/my%2Dmodel", changed("/v2/models/my-model")),
+            ("/v2/%72epository/index", changed("/v2/repository/index")),
+            ("//v1//chat///completions", changed("/v1/chat/completions")),
+            ("/v1/models//", changed("/v1/models/")),
+            ("//é", changed("/é")),
+            ("/v2/models/../admin", Normal::Dots),
+            ("/v2/models/%2e%2E/admin", Normal::Dots),
+            ("/v2/models/m%2F..%2fadmin", Normal::Dots),
+            ("/v2/models/..;x/admin", Normal::Dots),
+            (r"/v2/models\..\admin", Normal::Dots),
+            ("/v2/./models", Normal::Dots),
+            ("/a/.%2e", Normal::Dots),
+            ("//a/..", Normal::Dots),
+        ] {
+            assert_eq!(normal(path), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_normal_stays_so(path in "/[/.a%2eE5cC;\\\\é]{0,24}") {
+            match normal(&path) {
+                Normal::Changed(changed) => {
+                    prop_assert_eq!(normal(&changed), Normal::Already);
+                    prop_assert!(!changed.contains("//"));
+                    prop_assert!(!has_dots(&percent_decode_str(&changed).collect::<Vec<u8>>()));
+                }
+                Normal::Already => {
+                    prop_assert!(!path.contains("//"));
+                    prop_assert!(!has_dots(&percent_decode_str(&path).collect::<Vec<u8>>()));
+                }
+                Normal::Dots => {}
+            }
+        }
+    }
+}

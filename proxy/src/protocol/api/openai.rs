@@ -1,0 +1,134 @@
+//! OpenAI's API, at `/v1/…` and, as KServe's servers have it, at `/openai/v1/…`.
+
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use super::{
+    ApiProtocol,
+    inference::{REPOSITORY, SETTINGS},
+    pattern::Pattern::{Below, Is, Model},
+    route::{
+        Handling::{Inference, Local as Answered, Refused},
+        Local, LocalRequest,
+        Methods::{Any, Delete, Get, Post},
+        ModelIn::{Body, Nowhere, Query},
+        Route,
+    },
+};
+use crate::protocol::{
+    ProxyError,
+    error::json,
+    local_reply::{LocalReply, all_names, started_at},
+};
+
+/// OpenAI's API.
+#[derive(Debug)]
+pub(super) struct OpenAi;
+
+const RESPONSES: &str = "stored responses are kept by the replica that made them, and their ids \
+     do not say which that is: name the model in the header seldon-model, and give it one replica";
+const KEPT: &str = "what is asked for is kept by one replica, and the path does not say by which: \
+     name the model in the header seldon-model, and give it one replica";
+
+const MODELS: Local = Local {
+    what: "the models",
+    answer: |request| {
+        let data: Vec<_> = all_names(request.models).into_iter().map(object).collect();
+        let list = json!({ "object": "list", "data": data });
+        Ok(json(StatusCode::OK, &list).into())
+    },
+};
+const ONE_MODEL: Local = Local {
+    what: "that model",
+    answer: one_model,
+};
+
+static ROUTES: &[Route] = &[
+    Route::new(Post, Is("/v1/chat/completions"), Inference(Body)),
+    Route::new(Post, Is("/v1/completions"), Inference(Body)),
+    Route::new(Post, Is("/v1/embeddings"), Inference(Body)),
+    Route::new(Post, Is("/v1/responses"), Inference(Body)),
+    Route::new(Any, Below("/v1/responses"), Inference(Nowhere(RESPONSES))),
+    Route::new(Post, Is("/v1/audio/transcriptions"), Inference(Body)),
+    Route::new(Post, Is("/v1/audio/translations"), Inference(Body)),
+    Route::new(Post, Is("/v1/audio/speech"), Inference(Body)),
+    Route::new(Post, Is("/v1/images/generations"), Inference(Body)),
+    Route::new(Post, Is("/v1/images/edits"), Inference(Body)),
+    Route::new(Post, Is("/v1/images/variations"), Inference(Body)),
+    Route::new(Post, Is("/v1/moderations"), Inference(Body)),
+    Route::new(Get, Is("/v1/realtime"), Inference(Query)),
+    Route::new(Get, Is("/v1/models"), Answered(MODELS)),
+    Route::new(Get, Is("/v1/models/"), Answered(MODELS)),
+    Route::new(Get, Model("/v1/models/"), Answered(ONE_MODEL)),
+    Route::new(Delete, Model("/v1/models/"), Refused(REPOSITORY)),
+    Route::new(Any, Below("/v1/files"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/uploads"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/batches"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/fine_tuning"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/assistants"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/threads"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/conversations"), Inference(Nowhere(KEPT))),
+    Route::new(Any, Below("/v1/vector_stores"), Inference(Nowhere(KEPT))),
+    // vLLM's and SGLang's.
+    Route::new(Post, Is("/v1/load_lora_adapter"), Refused(REPOSITORY)),
+    Route::new(Post, Is("/v1/unload_lora_adapter"), Refused(REPOSITORY)),
+    Route::new(Post, Is("/sleep"), Refused(SETTINGS)),
+    Route::new(Post, Is("/wake_up"), Refused(SETTINGS)),
+    // Whatever else there is.
+    Route::new(Post, Below("/v1"), Inference(Body)),
+];
+
+impl ApiProtocol for OpenAi {
+    fn name(&self) -> &'static str {
+        "OpenAI"
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        ROUTES
+    }
+
+    fn error(&self, error: &ProxyError) -> Response<Bytes> {
+        openai_error(error)
+    }
+}
+
+/// As OpenAI's API reference has it; its clients read `code` and `type`.
+pub(super) fn openai_error(error: &ProxyError) -> Response<Bytes> {
+    let status = error.status();
+    let kind = match status {
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        _ if status.is_client_error() => "invalid_request_error",
+        _ => "server_error",
+    };
+    let (param, code) = match error {
+        ProxyError::UnknownModel(_) => (Value::from("model"), Value::from("model_not_found")),
+        ProxyError::Unnamed(_) => (Value::from("model"), Value::Null),
+        ProxyError::QueueFull { .. } | ProxyError::NoRoom => {
+            (Value::Null, Value::from("rate_limit_exceeded"))
+        }
+        _ => (Value::Null, Value::Null),
+    };
+    let message = error.message();
+    error.json(&json!({
+        "error": { "message": message, "type": kind, "param": param, "code": code },
+    }))
+}
+
+/// All of the path's rest is the name, percent-encoded or not.
+fn one_model(request: &LocalRequest<'_>) -> Result<LocalReply, ProxyError> {
+    let name = percent_decode_str(request.name).decode_utf8_lossy();
+    match request.models.is_served(&name) {
+        true => Ok(json(StatusCode::OK, &object(&name)).into()),
+        false => Err(ProxyError::UnknownModel(name.into_owned())),
+    }
+}
+
+fn object(name: &str) -> Value {
+    let since = started_at().duration_since(UNIX_EPOCH);
+    let created = since.map_or(0, |since| since.as_secs());
+    json!({ "id": name, "object": "model", "created": created, "owned_by": "tailback" })
+}

@@ -1,0 +1,122 @@
+//! Which paths a row of the table takes.
+
+use std::{fmt, ops::Range};
+
+/// The paths of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// This one.
+    Is(&'static str),
+    /// This one, and all below it.
+    Below(&'static str),
+    /// A model's name behind this, to the path's end.
+    Model(&'static str),
+    /// A model's name between these two.
+    Between(&'static str, &'static str),
+    /// A model's name behind this, and whatever follows it.
+    BelowModel(&'static str),
+}
+
+impl Pattern {
+    /// Where `path` has what names the model, or begins with its name, if it is one of these;
+    /// empty if it has no such thing. A name may have slashes: only the models that are served
+    /// tell where it ends.
+    #[must_use]
+    pub fn find(self, path: &str) -> Option<Range<usize>> {
+        let (start, end) = match self {
+            Self::Is(whole) => return (path == whole).then_some(0..0),
+            Self::Below(above) => {
+                let rest = path.strip_prefix(above)?;
+                return (rest.is_empty() || rest.starts_with('/')).then_some(0..0);
+            }
+            Self::Model(before) | Self::BelowModel(before) => {
+                path.strip_prefix(before)?;
+                (before.len(), path.len())
+            }
+            Self::Between(before, after) => {
+                path.strip_prefix(before)?.strip_suffix(after)?;
+                (before.len(), path.len() - after.len())
+            }
+        };
+        (start < end).then_some(start..end)
+    }
+
+    /// The text that each of its paths begins with.
+    #[must_use]
+    pub fn literal(self) -> &'static str {
+        match self {
+            Self::Is(text)
+            | Self::Below(text)
+            | Self::Model(text)
+            | Self::Between(text, _)
+            | Self::BelowModel(text) => text,
+        }
+    }
+
+    /// Less for what takes fewer paths: the order in which patterns are tried.
+    #[must_use]
+    pub(super) fn breadth(self) -> (u8, usize) {
+        match self {
+            Self::Is(_) => (0, 0),
+            Self::Between(..) => (1, 0),
+            Self::Model(_) => (2, 0),
+            Self::Below(text) | Self::BelowModel(text) => (3, usize::MAX - text.len()),
+        }
+    }
+
+    /// Whether it takes whatever is below a path: of what is there, nothing is known.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Below(_) | Self::BelowModel(_))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(whole) => f.write_str(whole),
+            Self::Below(above) => write!(f, "{above}[/…]"),
+            Self::Model(before) => write!(f, "{before}{{model}}"),
+            Self::Between(before, after) => write!(f, "{before}{{model}}{after}"),
+            Self::BelowModel(before) => write!(f, "{before}{{model}}/…"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_where_the_pattern_has_them() {
+        use Pattern::*;
+        for (pattern, path, expected) in [
+            (Is("/v2"), "/v2", Some("")),
+            (Is("/v2"), "/v2/", None),
+            (Below("/v1/files"), "/v1/files", Some("")),
+            (Below("/v1/files"), "/v1/files/x", Some("")),
+            (Below("/v1/files"), "/v1/filesx", None),
+            (Model("/v1/models/"), "/v1/models/a/b", Some("a/b")),
+            (Model("/v1/models/"), "/v1/models/", None),
+            (
+                Between("/v1/models/", ":predict"),
+                "/v1/models/llama:8b:predict",
+                Some("llama:8b"),
+            ),
+            (
+                Between("/v1/models/", ":predict"),
+                "/v1/models/:predict",
+                None,
+            ),
+            (Between("/v2/models/", "/ready"), "/v2/models/ready", None),
+            (
+                BelowModel("/v2/models/"),
+                "/v2/models/m/infer",
+                Some("m/infer"),
+            ),
+        ] {
+            let found = pattern.find(path).map(|name| &path[name]);
+            assert_eq!(found, expected, "{pattern} {path}");
+        }
+    }
+}
