@@ -66,7 +66,8 @@ def calls(client):
             result = client.infer("m", large, headers=headers, compression_algorithm=algorithm)
             assert result.get_response().model_name == "m"
         refused("NOT_FOUND", client.infer, "no-such-model", large, compression_algorithm=algorithm)
-    refused("UNIMPLEMENTED", client.get_model_repository_index)
+    index = client.get_model_repository_index().models
+    assert [(model.name, model.state) for model in index] == [("m", "READY")], index
     for _ in range(100):
         client.async_infer("m", tensor, lambda result, error: results.put(error))
     assert all(results.get(timeout=20) is None for _ in range(100))

@@ -184,7 +184,7 @@ async fn what_is_wrong_is_a_grpc_status() {
             "seldon-model",
         ),
         (
-            "/inference.GRPCInferenceService/RepositoryIndex",
+            "/inference.GRPCInferenceService/TraceSetting",
             &[],
             message(""),
             "12",

@@ -157,13 +157,14 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Not `trailer`: it is for whoever gets the body (RFC 9110, 6.6.2), and HTTP/1.1 has no fields
+/// behind a body that it does not name.
 const HOP_BY_HOP: &[&str] = &[
     "keep-alive",
     "proxy-connection",
     "proxy-authenticate",
     "proxy-authorization",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
 ];
@@ -233,6 +234,7 @@ mod tests {
             ("expect", "100-continue"),
             ("seldon-internal-model", "m_1"),
             ("traceparent", "00-a-b-01"),
+            ("trailer", "x-checksum"),
         ]);
         up(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
@@ -242,6 +244,7 @@ mod tests {
             [
                 "host",
                 "traceparent",
+                "trailer",
                 "via",
                 "x-forwarded-for",
                 "x-forwarded-host",

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     ApiProtocol,
-    inference::REPOSITORY,
+    inference::{INDEX_HAS, REPOSITORY, state},
     pattern::Pattern::Is,
     route::{
         Handling::{Inference, Local as Answered, Probe as Asks, Refused},
@@ -19,7 +19,10 @@ use super::{
     },
 };
 use crate::{
-    protocol::{ProxyError, grpc},
+    protocol::{
+        ProxyError, grpc,
+        local_reply::{LocalReply, ModelList, own_names},
+    },
     status::{MethodType, write_status},
 };
 
@@ -38,6 +41,10 @@ const READY: Local = Local {
 const SERVER: Local = Local {
     what: "the proxy's name and version",
     answer: |_| Ok(grpc::server_metadata()),
+};
+const INDEX: Local = Local {
+    what: INDEX_HAS,
+    answer: |request| Ok(index(request.models)),
 };
 /// `model_name` or `name` is always the first field.
 const NAME: u32 = 1;
@@ -71,6 +78,7 @@ static ROUTES: &[Route] = &[
         oip!("ModelStatistics"),
         Asks(Probe::Details, Message(NAME)),
     ),
+    Route::new(Any, oip!("RepositoryIndex"), Answered(INDEX)),
     Route::new(Any, oip!("RepositoryModelLoad"), Refused(REPOSITORY)),
     Route::new(Any, oip!("RepositoryModelUnload"), Refused(REPOSITORY)),
     Route::new(Any, oip!("ServerLive"), Answered(LIVE)),
@@ -102,4 +110,14 @@ impl ApiProtocol for Grpc {
         write_status(fields, error.code(), &error.message());
         response
     }
+}
+
+fn index(models: &dyn ModelList) -> LocalReply {
+    let entry = |name: &str| grpc::ModelIndex {
+        name: name.into(),
+        version: "1".into(),
+        state: state(models, name).into(),
+        reason: String::new(),
+    };
+    grpc::repository_index(own_names(models).into_iter().map(entry).collect())
 }

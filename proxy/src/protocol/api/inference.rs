@@ -34,6 +34,8 @@ const MEMORY: &str = "shared memory is registered with one replica, and the path
      with which: name the model in the header seldon-model, and give it one replica";
 pub(super) const SETTINGS: &str = "a replica's own settings are not the callers' to change";
 
+pub(super) const INDEX_HAS: &str = "the models, and whether they have a replica";
+
 const LIVE: Local = Local {
     what: "the proxy runs",
     answer: |_| Ok(json(StatusCode::OK, &json!({ "live": true })).into()),
@@ -54,7 +56,7 @@ const SERVER: Local = Local {
     },
 };
 const INDEX: Local = Local {
-    what: "the models, and whether they have a replica",
+    what: INDEX_HAS,
     answer: |request| Ok(json(StatusCode::OK, &index(request.models)).into()),
 };
 
@@ -131,12 +133,18 @@ fn readiness(ready: bool) -> LocalReply {
 
 /// As Triton's model repository extension has it.
 fn index(models: &dyn ModelList) -> Value {
-    let entry = |name: &str| {
-        let state = match models.is_ready(name) {
-            true => "READY",
-            false => "UNAVAILABLE",
-        };
+    let names = own_names(models).into_iter();
+    let entry = |name| {
+        let state = state(models, name);
         json!({ "name": name, "version": "1", "state": state, "reason": "" })
     };
-    own_names(models).into_iter().map(entry).collect()
+    names.map(entry).collect()
+}
+
+/// The state of the model of this own name, in that extension's words.
+pub(super) fn state(models: &dyn ModelList, name: &str) -> &'static str {
+    match models.is_ready(name) {
+        true => "READY",
+        false => "UNAVAILABLE",
+    }
 }

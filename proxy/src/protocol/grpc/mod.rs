@@ -4,6 +4,6 @@ mod server_query;
 mod timeout;
 
 pub use self::{
-    server_query::{live, ready, server_metadata},
+    server_query::{ModelIndex, live, ready, repository_index, server_metadata},
     timeout::timeout,
 };

@@ -1,8 +1,9 @@
-//! What the proxy answers for itself. The messages are tiny and fixed, so they
+//! What the proxy answers for itself. Most messages are tiny and fixed, so they
 //! are written by hand.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
+use prost::Message;
 
 use crate::{
     protocol::local_reply::LocalReply,
@@ -35,6 +36,35 @@ pub fn server_metadata() -> LocalReply {
         message.extend(text.as_bytes());
     }
     reply(&message)
+}
+
+/// `ModelIndex` of Triton's model repository extension, an entry of `RepositoryIndexResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ModelIndex {
+    /// The model's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its version.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// `READY`, or `UNAVAILABLE`.
+    #[prost(string, tag = "3")]
+    pub state: String,
+    /// Why it is in that state, if there is something to say.
+    #[prost(string, tag = "4")]
+    pub reason: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RepositoryIndexResponse {
+    #[prost(message, repeated, tag = "1")]
+    models: Vec<ModelIndex>,
+}
+
+/// `RepositoryIndexResponse`.
+#[must_use]
+pub fn repository_index(models: Vec<ModelIndex>) -> LocalReply {
+    reply(&RepositoryIndexResponse { models }.encode_to_vec())
 }
 
 /// The answer's head, its one message, and its trailers.
@@ -71,5 +101,21 @@ mod tests {
         let metadata = server_metadata().response.into_body();
         assert_eq!(metadata[4] as usize, metadata.len() - 5);
         assert_eq!(&metadata[5..15], b"\x0a\x08tailback");
+    }
+
+    #[test]
+    fn repository_index_has_an_entry_for_each_model() {
+        let entry = |name: &str, state: &str| ModelIndex {
+            name: name.into(),
+            version: "1".into(),
+            state: state.into(),
+            reason: String::new(),
+        };
+        let models = vec![entry("a", "READY"), entry("b", "UNAVAILABLE")];
+        let body = repository_index(models.clone()).response.into_body();
+        let response = RepositoryIndexResponse::decode(&body[5..]).unwrap();
+        assert_eq!(response.models, models);
+        assert_eq!(&body[5..8], [0x0a, 13, 0x0a]);
+        assert_eq!(&repository_index(vec![]).response.body()[..], [0; 5]);
     }
 }
