@@ -10,7 +10,7 @@ use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
     Config, Endpoint, HostHeader, Kind, LoadBalancing, Model, Origin, Protocol, RateLimit,
-    RequestTimeouts, Retry, Server, Setting,
+    RequestTimeouts, ResponseModel, Retry, Server, Setting,
 };
 
 /// One line of a table: setting, value, origin.
@@ -72,6 +72,13 @@ fn model_rows(model: &Model) -> Vec<Row> {
         rows.push((
             "wildcards",
             all.collect::<Vec<_>>().join(", "),
+            Origin::Model(model.place.clone()).to_string(),
+        ));
+    }
+    if model.response_model == ResponseModel::Requested {
+        rows.push((
+            "responseModel",
+            "requested".to_owned(),
             Origin::Model(model.place.clone()).to_string(),
         ));
     }

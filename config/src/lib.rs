@@ -53,7 +53,7 @@ pub use environment::address::{EXPECTED as EXPECTED_ADDRESS, parse as parse_addr
 pub use error::{Error, Errors, FieldLocation};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
-pub use model::{Hold, Model, Replicas, RequestTimeouts, Scaling};
+pub use model::{Hold, Model, Replicas, RequestTimeouts, ResponseModel, Scaling};
 pub use name::path_segment;
 pub use origin::{ObjectLocation, Origin, Setting};
 pub use overrides::{Overrides, TimeoutOverrides};

@@ -19,6 +19,8 @@ pub struct Model {
     pub place: ObjectLocation,
     /// The name that its replicas know it by, if that is another one.
     pub upstream_name: Option<String>,
+    /// Which name its answers have.
+    pub response_model: ResponseModel,
     /// The server its replicas run on.
     pub server: Arc<Server>,
     /// The location of the model's files, for `{storageUri}` in the server's command.
@@ -39,6 +41,16 @@ pub struct Model {
     pub retry: Setting<Option<Retry>>,
     /// When and how the replica count follows the load.
     pub scaling: Scaling,
+}
+
+/// Which name of a model its answers have in their field `model`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ResponseModel {
+    /// What the replica says.
+    #[default]
+    Replica,
+    /// What the caller has asked for.
+    Requested,
 }
 
 /// The replica counts a model may have.

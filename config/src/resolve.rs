@@ -102,6 +102,7 @@ fn model(
         aliases,
         place: draft.place,
         upstream_name: draft.upstream_name,
+        response_model: draft.response_model.unwrap_or_default(),
         server: Arc::clone(server),
         storage_uri: draft.storage_uri,
         requirements: draft.requirements,

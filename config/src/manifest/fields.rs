@@ -303,6 +303,24 @@ impl<'a> Fields<'a> {
         value
     }
 
+    /// Reads a choice from the field `name`; the first of `choices` if it is absent.
+    pub(crate) fn word<T: Copy>(
+        &self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let Some(value) = self.get(name) else {
+            return choices.first().map(|(_, choice)| *choice);
+        };
+        let text = value.text()?;
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            value.wrong(&words.join(" or "));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+
     /// Accepts fields that are known but have no effect.
     pub(crate) fn ignore(&self, names: &[&'static str]) {
         self.ignored.borrow_mut().extend(names);

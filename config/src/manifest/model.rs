@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use crate::manifest::ApiVersion;
 use crate::manifest::fields::{Fields, Located, Value};
 use crate::manifest::{NATIVE, overrides, read_model_name};
-use crate::{FieldLocation, ObjectLocation, Origin, Overrides};
+use crate::{FieldLocation, ObjectLocation, Origin, Overrides, ResponseModel};
 
 /// Fields of Seldon's `Model` that have no effect. Tailback's own documents accept them too, so
 /// that a Seldon manifest can be migrated by changing its `apiVersion` alone.
@@ -29,6 +29,7 @@ const NATIVE_ONLY: &[&str] = &[
     "aliases",
     "concurrency",
     "hold",
+    "responseModel",
     "retry",
     "scaling",
     "timeouts",
@@ -44,6 +45,7 @@ pub(crate) struct Draft {
     pub aliases: Vec<Located<String>>,
     pub server: Option<Located<String>>,
     pub upstream_name: Option<String>,
+    pub response_model: Option<ResponseModel>,
     pub storage_uri: Option<String>,
     pub requirements: Vec<String>,
     pub memory: Option<Located<u64>>,
@@ -99,6 +101,13 @@ pub(super) fn read(
         upstream_name: spec
             .get("upstreamName")
             .and_then(|value| read_upstream_name(&value)),
+        response_model: spec.word(
+            "responseModel",
+            &[
+                ("replica", ResponseModel::Replica),
+                ("requested", ResponseModel::Requested),
+            ],
+        ),
         storage_uri: spec.get("storageUri").and_then(|value| value.text()),
         requirements,
         memory: spec

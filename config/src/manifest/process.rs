@@ -24,13 +24,11 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
     let folder = folder_of(&place.file);
     let list = fields.required("command", "a list of words: the program and its arguments");
     let ready = readiness::read(&fields);
-    let listener = word(
-        &fields,
+    let listener = fields.word(
         "listener",
         &[("replica", Listener::Replica), ("any", Listener::Any)],
     );
-    let strategy = word(
-        &fields,
+    let strategy = fields.word(
         "strategy",
         &[("surge", Strategy::Surge), ("recreate", Strategy::Recreate)],
     );
@@ -101,24 +99,6 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
     };
     // Missing fields may be errors too.
     (value.failed() == before).then_some(spec)
-}
-
-/// Reads a choice from the field `name`; the first of `all` if it is absent.
-fn word<T: Copy>(
-    fields: &Fields<'_>,
-    name: &'static str,
-    choices: &[(&'static str, T)],
-) -> Option<T> {
-    let Some(value) = fields.get(name) else {
-        return choices.first().map(|(_, choice)| *choice);
-    };
-    let text = value.text()?;
-    let found = choices.iter().find(|(word, _)| *word == text);
-    if found.is_none() {
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        value.wrong(&words.join(" or "));
-    }
-    found.map(|(_, choice)| *choice)
 }
 
 /// Reads seconds, or `none` for no limit.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
-    header::{ALLOW, CONTENT_LENGTH, HOST},
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use percent_encoding::percent_decode_str;
@@ -32,8 +32,9 @@ use crate::{
 
 /// What a request is for.
 pub(super) enum Located {
-    /// Inference: it wakes the model, and counts as use.
-    Model(ModelRef),
+    /// Inference: it wakes the model, and counts as use. With the name that the answer is to
+    /// have, where that is not the replica's business.
+    Model(ModelRef, Option<Box<str>>),
     /// A question about the model, and what to say where no replica answers it.
     Probe(ModelRef, Otherwise),
     /// Nothing: the proxy answers itself.
@@ -139,10 +140,15 @@ pub(super) async fn locate(
     };
     let otherwise = question(pipeline, &found, head, &names);
     let model = known.model.clone();
+    let asked = names.asked(&model.model.config);
+    if asked.is_some() {
+        // An encoded answer could not be looked into.
+        head.headers.remove(ACCEPT_ENCODING);
+    }
     rename(table, head, &found, &mut reader, known, names).await?;
     Ok(match otherwise {
         Some(otherwise) => Located::Probe(model, otherwise),
-        None => Located::Model(model),
+        None => Located::Model(model, asked),
     })
 }
 

@@ -19,7 +19,11 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, Version, header::UPGRADE, response};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, UPGRADE},
+    response,
+};
 use http_body::Body;
 use metrics::Counter;
 use tailback_scaler::{clock::Nanos, status::StatusStore};
@@ -31,7 +35,13 @@ use crate::{
         body::{BufferBudget, PeekableBody, Received},
     },
     models::{SharedRoutes, worker},
-    protocol::{cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
+    protocol::{
+        answer_model::{AnswerModel, Form},
+        cors::Cors,
+        error::ProxyError,
+        grpc,
+        local_reply::LocalReply,
+    },
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::access_log::{AccessLog, Entry},
     upstream::{ConnectOptions, PooledConnection},
@@ -109,7 +119,7 @@ fn handle(
             .access_log
             .map(|log| Entry::new(log, head.uri.path()));
         let mut reservation = pipeline.buffer_budget.reserve();
-        let (model, question) = {
+        let (model, question, asked) = {
             let located = locate::locate(
                 pipeline,
                 &table,
@@ -120,8 +130,8 @@ fn handle(
             );
             let located = pin!(located);
             match within_limits(state, located).await {
-                Ok(Located::Model(model)) => (model, None),
-                Ok(Located::Probe(model, otherwise)) => (model, Some(otherwise)),
+                Ok(Located::Model(model, asked)) => (model, None, asked),
+                Ok(Located::Probe(model, otherwise)) => (model, Some(otherwise), None),
                 Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
                 Err(error) => {
                     pipeline.unrouted.increment(1);
@@ -157,9 +167,14 @@ fn handle(
             within_limits(state, work).await
         };
         match answered {
-            Ok((response, pooled)) => {
-                pass_on(response, outgoing.request_id, pooled, exchange, state)
-            }
+            Ok((response, pooled)) => pass_on(
+                response,
+                outgoing.request_id,
+                asked,
+                pooled,
+                exchange,
+                state,
+            ),
             Err(error) => match question.and_then(|otherwise| otherwise.reply(&error)) {
                 Some(reply) => local_reply(reply, None, state),
                 None => fail(&error, Some(exchange), state),
@@ -184,10 +199,11 @@ impl Otherwise {
     }
 }
 
-/// A replica's answer, on its way to the caller.
+/// A replica's answer, on its way to the caller. `asked`: the name that it is to have.
 fn pass_on(
     response: Response<Received>,
     request_id: HeaderValue,
+    asked: Option<Box<str>>,
     pooled: PooledConnection,
     mut exchange: Exchange,
     state: &Rc<StreamState>,
@@ -213,7 +229,13 @@ fn pass_on(
         exchange.set_outcome(Outcome::of_status(parts.status));
     }
     headers::to_downstream(&mut parts.headers, request_id, state.connection());
-    let body = ResponseBody::upstream(incoming, pooled, exchange, state.clone());
+    let named = asked
+        .filter(|_| !is_grpc)
+        .and_then(|name| Some(AnswerModel::new(Form::of(&parts.headers)?, &name)));
+    if named.is_some() {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    let body = ResponseBody::upstream(incoming, named, pooled, exchange, state.clone());
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, body)
 }

@@ -9,7 +9,7 @@ use http::{
     request::Parts,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tailback_config::path_segment;
+use tailback_config::{ResponseModel, path_segment};
 
 use super::read_model::BodyReader;
 use crate::{
@@ -37,6 +37,15 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The name that answers are to have, where that is not the replica's business.
+    pub(super) fn asked(&self, model: &tailback_config::Model) -> Option<Box<str>> {
+        if model.response_model == ResponseModel::Replica {
+            return None;
+        }
+        let in_body = self.body.as_ref().map(|(_, found)| &found.name);
+        Some(in_body.unwrap_or(&model.name).as_str().into())
+    }
+
     /// Whether the path's `part` that begins with the name has no more than a version behind it.
     pub(super) fn is_whole(&self, path: &str, part: &Range<usize>) -> bool {
         self.path

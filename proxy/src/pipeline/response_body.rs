@@ -17,6 +17,7 @@ use crate::{
         body::{BodyError, Received},
     },
     net::HttpVersion,
+    protocol::answer_model::AnswerModel,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
 };
@@ -43,8 +44,9 @@ pub struct ResponseBody {
 enum Content {
     /// With trailers, if any.
     Local(Option<Bytes>, Option<HeaderMap>),
-    /// From a replica, whose connection goes back when the body has ended.
-    Upstream(Received),
+    /// From a replica, whose connection goes back when the body has ended; and what puts
+    /// another name into it.
+    Upstream(Received, Option<Box<AnswerModel>>),
 }
 
 impl ResponseBody {
@@ -60,15 +62,17 @@ impl ResponseBody {
         Self::new(content, None, exchange, state)
     }
 
-    /// What a replica answers.
+    /// What a replica answers, with the name that `named` puts into it.
     #[must_use]
     pub fn upstream(
         body: Received,
+        named: Option<AnswerModel>,
         pooled: PooledConnection,
         exchange: Exchange,
         state: Rc<StreamState>,
     ) -> Self {
-        Self::new(Content::Upstream(body), Some(pooled), Some(exchange), state)
+        let content = Content::Upstream(body, named.map(Box::new));
+        Self::new(content, Some(pooled), Some(exchange), state)
     }
 
     /// None, after which the caller's connection becomes `tunnel`.
@@ -95,7 +99,7 @@ impl ResponseBody {
             state,
         };
         body.state.enter(match body.content {
-            Content::Upstream(_) => Phase::FirstByte,
+            Content::Upstream(..) => Phase::FirstByte,
             Content::Local(..) => Phase::Streaming,
         });
         if body.content.is_end() {
@@ -182,7 +186,7 @@ impl Content {
     fn is_end(&self) -> bool {
         match self {
             Self::Local(bytes, trailers) => bytes.is_none() && trailers.is_none(),
-            Self::Upstream(body) => body.is_end_stream(),
+            Self::Upstream(body, _) => body.is_end_stream(),
         }
     }
 
@@ -197,16 +201,19 @@ impl Content {
                     .or_else(|| trailers.take().map(Frame::trailers))
                     .map(Ok),
             ),
-            Self::Upstream(body) => {
+            Self::Upstream(body, named) => {
                 // Asking first tells the connection that more is wanted.
-                let first = Pin::new(&mut *body).poll_frame(cx);
-                if first.is_ready() {
-                    return first;
+                let mut polled = Pin::new(&mut *body).poll_frame(cx);
+                if polled.is_pending() {
+                    if let Some(pooled) = pooled {
+                        pooled.drive(cx);
+                    }
+                    polled = Pin::new(body).poll_frame(cx);
                 }
-                if let Some(pooled) = pooled {
-                    pooled.drive(cx);
+                match named {
+                    None => polled,
+                    Some(named) => polled.map_ok(|frame| frame.map_data(|data| named.feed(data))),
                 }
-                Pin::new(body).poll_frame(cx)
             }
         }
     }
@@ -260,7 +267,8 @@ impl Body for ResponseBody {
             Content::Local(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Upstream(body) => body.size_hint(),
+            Content::Upstream(_, Some(_)) => SizeHint::default(),
+            Content::Upstream(body, None) => body.size_hint(),
         }
     }
 }
@@ -273,7 +281,7 @@ impl Drop for ResponseBody {
         if self.broken.is_some() {
             return;
         }
-        if let (Content::Upstream(_), Some(exchange)) = (&self.content, &mut self.exchange) {
+        if let (Content::Upstream(..), Some(exchange)) = (&self.content, &mut self.exchange) {
             let outcome = if !self.state.deadline.take_expired() {
                 Outcome::CallerGone
             } else if self.state.deadline.is_past_callers_limit() {

@@ -2,6 +2,7 @@
 //! ([`model_name`], [`peek`]), what the proxy answers itself ([`local_reply`]) and what went
 //! wrong ([`error`]).
 
+pub mod answer_model;
 pub mod api;
 pub mod cors;
 pub mod error;
