@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test test-kube loom soak upgrades bench bench-instructions bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-instructions bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -36,6 +36,11 @@ test: ## all tests, real clients and servers and the memory-model checks include
 	fi
 	cargo test --workspace --doc
 	$(MAKE) loom
+
+conformance: ## try every client with every feature, and write docs/reference/conformance.md
+	scripts/setup conformance
+	cargo build --package tailback --package tailback-examples --bin tailback --bin sample-server
+	python3 tests/conformance/run.py target/debug/tailback --page docs/reference/conformance.md
 
 test-kube: ## the cluster scenarios against the cluster of the current KUBECONFIG; cleans up after itself
 	scripts/setup

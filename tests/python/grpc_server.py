@@ -2,8 +2,9 @@
 
 Usage: grpc_server.py
 Prints `port N` once it listens on 127.0.0.1:N. A streaming call answers each
-request with three responses, 20 ms apart; a request with the id `wait` gets one
-and then nothing until the caller is gone.
+request with three responses, 20 ms apart. By its id, a request gets otherwise:
+`wait` one, and then nothing until the caller is gone; `late` the header at once,
+and the responses after 1.5 s; `fail` one, and then an error.
 """
 
 import time
@@ -28,9 +29,14 @@ class Service(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelStreamInfer(self, requests, context):
         for request in requests:
+            if request.id == "late":
+                context.send_initial_metadata(())
+                time.sleep(1.5)
             for number in range(3):
                 response = pb.ModelInferResponse(model_name=request.model_name, id=f"{request.id}.{number}")
                 yield pb.ModelStreamInferResponse(infer_response=response)
+                if request.id == "fail":
+                    context.abort(grpc.StatusCode.INTERNAL, "the origin is out of memory")
                 while request.id == "wait" and context.is_active():
                     time.sleep(0.005)
                 time.sleep(0.02)
