@@ -21,6 +21,31 @@ pub fn load(paths: &[PathBuf], env: &Env) -> Result<Config, Errors> {
 /// As [`load`], from the text of one manifest, for tests and tools. `file` is its name in
 /// messages; its commands run in that file's folder.
 ///
+/// ```
+/// use std::path::Path;
+/// use tailback_config::{Env, load_text};
+///
+/// let manifests = r#"
+/// apiVersion: tailback.dev/v1alpha1
+/// kind: Server
+/// metadata: { name: llama-cpp }
+/// spec: { static: { endpoints: ["http://127.0.0.1:8080"] } }
+/// ---
+/// apiVersion: tailback.dev/v1alpha1
+/// kind: Model
+/// metadata: { name: qwen2.5-7b }
+/// spec: { server: llama-cpp }
+/// "#;
+/// let config = load_text(Path::new("models.yaml"), manifests, &Env::default())?;
+/// assert_eq!(config.models["qwen2.5-7b"].server.name, "llama-cpp");
+///
+/// // An error says where it is, what was found and what is expected.
+/// let wrong = manifests.replace("server: llama-cpp", "server: lama-cpp");
+/// let errors = load_text(Path::new("models.yaml"), &wrong, &Env::default()).unwrap_err();
+/// assert!(errors.to_string().contains("models.yaml: document 2 (Model qwen2.5-7b)"), "{errors}");
+/// # Ok::<(), tailback_config::Errors>(())
+/// ```
+///
 /// # Errors
 ///
 /// Everything that is wrong with them.

@@ -74,6 +74,18 @@ impl Ledger {
     ///
     /// `ledger` is a cheap reference to the ledger: `&Ledger`, `Arc<Ledger>`, or an `Rc` of the
     /// worker's state of the model.
+    ///
+    /// ```
+    /// use tailback_scaler::{clock::Nanos, ledger::{Ledger, Wake}};
+    ///
+    /// let ledger = Ledger::new(2, Wake::default());
+    /// let request = Ledger::arrive(&ledger, Nanos::now());
+    /// assert_eq!(ledger.read().in_flight(), 1); // the lag
+    ///
+    /// drop(request); // its last byte has been sent, or its caller has gone
+    /// assert_eq!(ledger.read().in_flight(), 0);
+    /// assert_eq!(ledger.read().completed, 1);
+    /// ```
     #[inline]
     pub fn arrive<L: AsRef<Self>>(ledger: L, now: Nanos) -> InFlight<L> {
         ledger.as_ref().count_in(now);
