@@ -65,7 +65,7 @@ fn entry_becomes_a_line_with_its_times_and_what_became_of_it() {
     let expected = serde_json::json!({
         "model": "m", "method_type": "rest", "path": "/v2/models/m/infer", "status": "200",
         "outcome": "success", "held_seconds": 0.25, "service_seconds": 0.75, "total_seconds": 1.0,
-        "replica": "m-0 (127.0.0.1:1)", "bytes_out": 15
+        "replica": "m-0 (127.0.0.1:1)", "retries": 0, "bytes_out": 15
     });
     assert_eq!(Value::Object(served), expected);
     assert_eq!(held["path"], "/a\"b\n");
