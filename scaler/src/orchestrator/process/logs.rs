@@ -8,7 +8,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::{net::unix::pipe, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::unix::pipe,
+    sync::oneshot,
+    task::{JoinHandle, yield_now},
+};
 
 /// Longer lines are cut into several.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -95,7 +99,12 @@ async fn forward(
             biased;
             () = &mut stopped => break,
             readable = pipe.readable() => match readable.and_then(|()| pipe.try_read_buf(&mut buffer)) {
-                Ok(1..) => split_lines(&mut buffer, &mut log),
+                Ok(1..) => {
+                    split_lines(&mut buffer, &mut log);
+                    // A replica may print without a pause, and the scaler has one thread for
+                    // probes, decisions and the end of all this.
+                    yield_now().await;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => break,
             },
