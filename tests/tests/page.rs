@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tailback_tests::{http, process::Tailback};
+use tailback_tests::{http, process::Tailback, upstream::Upstream};
 
 const TOKEN: &str = "0123456789abcdef";
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy/page");
@@ -122,4 +122,25 @@ fn the_built_files_are_those_of_the_source() {
             "{name} is not what its source gives: run `npm run build` in proxy/page"
         );
     }
+}
+
+#[test]
+fn the_admin_address_serves_its_page_alone_and_shows_one_model() {
+    let upstream = Upstream::start();
+    let manifest = upstream.manifest(&["org/model <1>"]);
+    let proxy = Tailback::start(&manifest, &[]);
+    let page = http::call(proxy.admin, "GET", "/", b"").unwrap();
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let script = http::call(proxy.admin, "GET", "/page.js", b"").unwrap();
+    assert_eq!((script.status, script.body.is_empty()), (200, false));
+    let path = "/models/org%2Fmodel%20%3C1%3E";
+    let all = proxy.page("/models");
+    let one = proxy.page(path);
+    assert_eq!(one["name"], "org/model <1>");
+    assert_eq!(one["settings"], all["models"][0]["settings"]);
 }
