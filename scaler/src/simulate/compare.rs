@@ -105,7 +105,7 @@ pub struct Comparison {
     /// Replica-seconds of replicas that exist exactly while they are needed.
     pub needed: f64,
     /// Replica-seconds of a scaler that knows the trace and has the same start-up times
-    /// ([`bound`](super::bound)). `None` if replicas never become ready.
+    /// ([`bound`]). `None` if replicas never become ready.
     pub clairvoyant: Option<f64>,
     /// Requests in flight if every one were served at once, in the slices of
     /// [`Conditions::timeline`].
