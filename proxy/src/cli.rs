@@ -93,7 +93,7 @@ enum Command {
     /// replicas cost, and how often and how far the policy scaled. Nothing is
     /// started; the same input and seed give the same table.
     #[command(
-        // So that -1 is told the range, and is no unknown option.
+        // Otherwise clap reports -1 as an unknown option instead of as out of range.
         allow_negative_numbers = true,
         after_help = "Examples:\n  tailback simulate access.log --manifests manifests/ --model my-model --plot out.svg\n  \
             tailback simulate trace.csv.gz --rate 10 --jitter 2 --concurrency 8 --start-up 120"
@@ -101,7 +101,7 @@ enum Command {
     Simulate(Box<Simulation>),
 }
 
-/// What is served, and by which settings.
+/// The manifests to load, and the settings that apply to them.
 #[derive(Debug, clap::Args)]
 struct Manifests {
     /// Manifest files, or folders of them (*.yaml, *.yml)
@@ -111,13 +111,13 @@ struct Manifests {
     settings: Settings,
 }
 
-/// The whole command line, for what describes it: manual pages, completions.
+/// The whole command line, from which manual pages and completions are generated.
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Runs the command that the process was started with.
+/// Runs the subcommand given on the command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let mut words = env::args_os().skip(1);
@@ -158,7 +158,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(simulation) => match simulate::simulate(&simulation) {
             Ok(report) => {
                 let _ = write!(io::stdout(), "{report}");
-                // Last, so that a picture that cannot be written costs no result.
+                // Last: a failure to write the plot must not cost the printed report.
                 match simulation.draw(&report) {
                     Ok(()) => ExitCode::SUCCESS,
                     Err(error) => fail(&error),
@@ -173,7 +173,7 @@ fn read(Manifests { paths, settings }: Manifests) -> Result<Config, Errors> {
     load(&paths, &settings.env())
 }
 
-/// What is there, when nothing is wrong with it.
+/// The line that `check` prints when there are no errors.
 fn summary(config: &Config) -> String {
     let count = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
@@ -187,12 +187,12 @@ fn summary(config: &Config) -> String {
 }
 
 fn print(text: &str) -> ExitCode {
-    // Whoever reads it may have seen enough.
+    // A reader such as `head` may have closed the pipe.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
-/// Why `serve` ends, in the form of its log, which may not have begun.
+/// Reports why `serve` ended in the log's format. The log itself may not have started yet.
 fn end_of_log(env: &Env, error: &str) -> ExitCode {
     let format = env.get(LogFormat::VARIABLE).map(str::trim);
     match format.and_then(LogFormat::parse) {

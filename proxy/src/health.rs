@@ -12,18 +12,18 @@ const ADMIN: &str = "TAILBACK_ADMIN";
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9006);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether `/healthz` answers 200.
+/// Checks that `/healthz` answers 200.
 ///
 /// # Errors
-/// A sentence that says what it does instead.
+/// A sentence that says what was answered instead, or why there was no answer.
 pub fn check(env: &Env) -> Result<(), String> {
     page(env, "/healthz").map(drop)
 }
 
-/// The body of an admin page that answers 200.
+/// Returns the body of the admin page at `path` if it answers 200.
 ///
 /// # Errors
-/// A sentence that says what it does instead.
+/// A sentence that says what was answered instead, or why there was no answer.
 pub(crate) fn page(env: &Env, path: &str) -> Result<String, String> {
     let address = address(env)?;
     let answer = ask(address, path).map_err(|e| format!("{address} does not answer: {e}"))?;
@@ -36,7 +36,7 @@ pub(crate) fn page(env: &Env, path: &str) -> Result<String, String> {
     }
 }
 
-/// Where to ask.
+/// The admin address to ask.
 fn address(env: &Env) -> Result<SocketAddr, String> {
     let text = env
         .get(ADMIN)
@@ -53,8 +53,8 @@ fn address(env: &Env) -> Result<SocketAddr, String> {
     })
 }
 
-/// Where this host reaches what listens on `address`, which may stand for all of
-/// its addresses.
+/// The address by which this host reaches a listener on `address`: an unspecified IP (`0.0.0.0`,
+/// `::`) becomes the loopback.
 pub(crate) fn from_here(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

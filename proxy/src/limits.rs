@@ -7,7 +7,7 @@ use tailback_config::{RequestTimeouts, Timeouts};
 /// The limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// To connect, TLS included.
+    /// To connect, TLS handshake included.
     pub connect: Duration,
     /// From the request sent to the response's header.
     pub response_header: Duration,

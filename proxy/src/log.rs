@@ -14,17 +14,17 @@ use tracing_subscriber::EnvFilter;
 
 use self::lossy_stderr::LossyStderr;
 
-/// What libraries say at first: of themselves, not of what is served. What goes wrong
-/// in them is said by whoever asked them, once and with what it means. A filter that
-/// names one of them has the last word.
+/// The default levels of libraries. Their own lines are off or rare, because the code that called
+/// them logs the failure once, with its meaning for the user. A filter that names one of these
+/// targets overrides the level here.
 const LIBRARIES: &str = "pingora_core=warn,kube_client=off,kube_runtime=off,notify=error";
 
 /// Starts logging what passes `filter` (`info`, `tailback=debug,replica=off`, …).
 ///
 /// # Errors
-/// A sentence, if the filter is none.
+/// A sentence, if `filter` cannot be parsed.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    // Alone, so that a mistake is not said to be in ours.
+    // Parsed alone first, so that an error's text does not quote the defaults above.
     EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let filter = EnvFilter::try_new(format!("{LIBRARIES},{filter}"))
         .map_err(|error| format!("log filter: {error}"))?;
@@ -39,8 +39,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     Ok(())
 }
 
-/// A line as the log's JSON has them, with the fields of `more`: for what is said
-/// before the log begins, or whatever its filter.
+/// One line in the log's JSON format, with the fields of `more`. For events before the log has
+/// started, and for events that must be written whatever the filter.
 #[must_use]
 pub fn json_line(level: Level, message: &str, more: &impl Serialize) -> String {
     #[derive(Serialize)]
@@ -59,6 +59,6 @@ pub fn json_line(level: Level, message: &str, more: &impl Serialize) -> String {
         more,
         target: "tailback",
     };
-    // Plain fields: it cannot fail.
+    // Serialising plain fields cannot fail.
     serde_json::to_string(&line).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What changes state: `POST /models/{name}/pause` and `…/resume`, for who has
-//! the token. Without a token nobody does.
+//! The admin endpoints that change state: `POST /models/{name}/pause` and `…/resume`. They require
+//! the token of `TAILBACK_ADMIN_TOKEN` and are refused where none is set.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use tailback_scaler::{
 use super::error;
 use crate::protocol::error;
 
-/// What a path asks for.
+/// A request to pause or resume a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order<'a> {
     model: Cow<'a, str>,
@@ -25,7 +25,7 @@ pub(super) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    /// The order that `path` is, if it is one.
+    /// Parses `path`; `None` if it is no such request.
     pub(super) fn parse(path: &'a str) -> Option<Self> {
         let (model, word) = path.strip_prefix("/models/")?.rsplit_once('/')?;
         let state = match word {
@@ -33,12 +33,12 @@ impl<'a> Order<'a> {
             "resume" => PauseState::Active,
             _ => return None,
         };
-        // Names are percent-encoded in paths; a `/` may be left as it is.
+        // Names are percent-encoded in paths; a `/` may also be left unencoded.
         let model = percent_decode_str(model).decode_utf8().ok()?;
         Some(Self { model, state })
     }
 
-    /// Does it, if `headers` have the token.
+    /// Carries out the order if `headers` have the token.
     pub(super) async fn carry_out(
         self,
         pause: &PauseHandle,
@@ -85,7 +85,7 @@ impl<'a> Order<'a> {
     }
 }
 
-/// Compared in a time that says nothing of where they differ.
+/// Compares in constant time, so that timing does not reveal how much of a guess is right.
 fn is_bearer(headers: &HeaderMap, token: &Token) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, given) = value.to_str().ok()?.split_once(' ')?;

@@ -1,5 +1,5 @@
-//! `/ledgers`: what the ledgers say, a line of JSON each time it changes, for as
-//! long as somebody listens. It changes nothing.
+//! `/ledgers`: the counts of this proxy's ledgers for other proxies, one line of JSON per change,
+//! until the client disconnects. Reading it changes nothing.
 
 use std::convert::Infallible;
 

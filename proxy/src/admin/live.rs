@@ -1,5 +1,5 @@
-//! `/events`: what the live page shows, as server-sent events. The first event of each kind
-//! has all there is, later ones what has changed since.
+//! `/events`: the content of the live page as server-sent events. The first event of each kind is
+//! complete; later ones hold what has changed since.
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -23,19 +23,19 @@ use crate::{
     telemetry::{build_info, metrics::Latencies},
 };
 
-/// Listeners at once: each costs a look at every model at each turn.
+/// Most listeners at once. Each costs one read of every model per turn.
 pub(super) const LISTENERS: usize = 32;
 /// Time between two turns.
 const TURN: Duration = Duration::from_millis(500);
-/// Quantiles are those of requests that ended within the last one to two of these.
+/// Quantiles cover the requests that ended within the last one to two windows.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What is looked at.
+/// What the events are read from.
 pub(super) struct Sources {
     pub routes: Arc<SharedRoutes>,
     pub lifecycle: Arc<Lifecycle>,
     pub status_store: StatusStore,
-    /// Whether there is a token by which models can be paused.
+    /// Whether models can be paused and resumed: a token is set.
     pub controllable: bool,
 }
 
@@ -49,16 +49,16 @@ struct Live {
     _place: OwnedSemaphorePermit,
 }
 
-/// What a listener knows of a model.
+/// What was last sent to a listener about a model.
 struct Row {
     told: Map<String, Value>,
-    /// Latencies at the begin of the last window and of the present one.
+    /// Latencies at the start of the previous window and of the current one.
     windows: [Latencies; 2],
     window: Nanos,
     seen: bool,
 }
 
-/// The events, for as long as somebody listens.
+/// Streams events until the client disconnects.
 pub(super) fn serve(sources: Sources, place: OwnedSemaphorePermit) -> Response<Body> {
     let live = Live {
         sources,
@@ -88,7 +88,7 @@ pub(super) fn serve(sources: Sources, place: OwnedSemaphorePermit) -> Response<B
 }
 
 impl Live {
-    /// The events of one turn.
+    /// The events of one turn, as text.
     fn turn(&mut self, now: Nanos) -> String {
         let mut text = String::new();
         let proxy = self.proxy();
@@ -104,7 +104,7 @@ impl Live {
         if !decisions.is_empty() {
             event(&mut text, "decisions", &json!(decisions));
         }
-        // Also if nothing has changed: time goes on.
+        // Sent even if nothing has changed: the page takes it as the passing of time.
         event(&mut text, "models", &json!(self.models(now)));
         text
     }
@@ -121,7 +121,7 @@ impl Live {
         proxy
     }
 
-    /// Fields of models that have changed; a model that has gone is null.
+    /// For each model, the fields that have changed; null for a model that was removed.
     fn models(&mut self, now: Nanos) -> Map<String, Value> {
         let table = self.sources.routes.current();
         let mut changes = Map::new();
@@ -168,7 +168,7 @@ impl Live {
     }
 }
 
-/// What is told of a model.
+/// The fields of a model that the live page shows.
 fn fields(
     model: &Model,
     status_store: &StatusStore,
@@ -208,7 +208,7 @@ fn fields(
         .collect()
 }
 
-/// One event, as HTML's standard writes them. JSON has no line break within.
+/// One event in the format of HTML's server-sent events. Compact JSON has no line break.
 fn event(text: &mut String, name: &str, data: &Value) {
     text.push_str("event: ");
     text.push_str(name);

@@ -1,9 +1,8 @@
-//! The admin endpoints, on an address of their own: what the proxy knows, to be
-//! read, by HTTP/1.1 or HTTP/2 in clear text. Only what is in `control` changes
-//! state.
+//! The admin endpoints, on an address of their own, by HTTP/1.1 or HTTP/2 in clear text. All are
+//! read-only except those in `control`.
 //!
-//! They are not among pingora's services, which stop listening as soon as the
-//! drain begins: that is when they are looked at most.
+//! They do not run as a pingora service: pingora's services stop listening when draining begins,
+//! which is when operators look at these pages most.
 
 mod control;
 mod keda;
@@ -54,52 +53,53 @@ use crate::{
     protocol::error::json,
 };
 
-/// A scraper that says nothing for this long is disconnected.
+/// A connection that sends no complete request header within this time is closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections at once; further ones wait to be accepted. Each other proxy keeps one.
+/// Most connections at once; further ones wait to be accepted. Each other proxy keeps one open.
 const CONNECTIONS: usize = 256;
-/// HTTP/2 streams at once on a connection: above what KEDA may push to, so that a
-/// client hears of that limit rather than waiting for this one.
+/// Most HTTP/2 streams at once on a connection. Above KEDA's limit, so that a KEDA client at that
+/// limit gets an error that names it instead of waiting for a stream.
 const STREAMS: u32 = keda::STREAMS as u32 + 4_096;
-/// Answers other than KEDA's that are being sent at once: a page is made whole
-/// before it is sent. Twice what there may be by HTTP/1.1.
+/// Most responses, other than KEDA's, being sent at once: each page is complete in memory before it
+/// is sent. Twice what HTTP/1.1 connections can use.
 const ANSWERS: usize = 2 * CONNECTIONS;
-/// Bytes of a header list of HTTP/2.
+/// Most bytes of an HTTP/2 header list.
 const HEADER_BYTES: u32 = 16 * 1024;
-/// Streams reset before they were accepted, before the connection ends.
+/// HTTP/2 streams reset before they were accepted, after which the connection is closed.
 const RESETS: usize = 20;
-/// Who does not answer a ping, sent so often, in this is gone.
+/// HTTP/2 keep-alive: a ping every 30 s; the connection closes if none is answered within 10 s.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
-/// After an error in accepting, such as too many open files.
+/// Delay after an accept error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection has for the answer that is on its way, once another process has taken over.
+/// How long a connection may finish its current response once another process has taken over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Said of any other path.
+/// The error for any other path.
 const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /decisions, /events and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
 pub struct Admin {
-    /// What is served.
+    /// The configured models and their state.
     pub routes: Arc<SharedRoutes>,
-    /// Whether callers' connections are to end.
+    /// Whether the proxy is draining.
     pub lifecycle: Arc<Lifecycle>,
-    /// What the scaler shows.
+    /// What the scaler publishes for reading.
     pub status_store: StatusStore,
-    /// What it tells other proxies.
+    /// The counts that `/ledgers` sends to other proxies.
     pub publisher: CountsPublisher,
-    /// Pauses and resumes models,
+    /// Pauses and resumes models.
     pub pause: PauseHandle,
-    /// for who has this.
+    /// The token that pausing and resuming require; `None`: refused for everyone.
     pub token: Option<Token>,
-    /// What was recorded.
+    /// The recorder of process-wide metrics.
     pub recorder: PrometheusHandle,
-    /// Which process this is.
+    /// Identity and upgrade state of this process.
     pub info: Arc<ServerInfo>,
 }
 
-/// Answers those who connect to `listener`, until `stop` is `true`: another process does then.
+/// Serves connections of `listener` until `stop` is `true`, when another process has taken over the
+/// address.
 pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bool>) {
     let keda = Arc::new(Keda::new(admin.routes.clone(), admin.status_store.clone()));
     tokio::select! {
@@ -109,10 +109,10 @@ pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bo
     }
 }
 
-/// Returns once it is `true`.
+/// Returns once `stop` is `true`.
 async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|&stop| stop).await.is_err() {
-        // Nobody will say it.
+        // The sender is gone: it will never become `true`.
         std::future::pending().await
     }
 }
@@ -127,13 +127,14 @@ async fn accept(
     let answers = Arc::new(Semaphore::new(ANSWERS));
     let listeners = Arc::new(Semaphore::new(live::LISTENERS));
     loop {
-        // The semaphore is never closed.
+        // Fails only on a closed semaphore, and nobody closes this one.
         let Ok(place) = room.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                // A line that wakes the leader must not wait for the last one's ACK.
+                // Otherwise a small update of the counts waits for the ACK of the previous one
+                // (Nagle).
                 let _ = stream.set_nodelay(true);
                 let (admin, keda) = (admin.clone(), keda.clone());
                 let semaphores = Semaphores {
@@ -159,11 +160,11 @@ async fn accept(
     }
 }
 
-/// What bounds the answers that are being sent at once.
+/// Limits on the responses being sent at once.
 #[derive(Clone)]
 struct Semaphores {
     answers: Arc<Semaphore>,
-    /// Of the live page's events.
+    /// For `/events`.
     listeners: Arc<Semaphore>,
 }
 
@@ -178,7 +179,8 @@ impl Admin {
         let (io, version) = timeout(HEADER_TIMEOUT, detected).await??;
         let service = service_fn(|request: Request<Incoming>| {
             let (admin, keda, semaphores) = (self.clone(), keda.clone(), semaphores.clone());
-            // A task keeps room for its future to the end: a stream's is let go before.
+            // Boxed: the future is freed when the response is ready, while its task lives on for as
+            // long as the stream does.
             Box::pin(async move {
                 Ok::<_, Infallible>(if is_grpc(&request) {
                     call(&keda, request).await
@@ -222,7 +224,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Answers what is not gRPC.
+    /// Answers a request other than gRPC.
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -269,7 +271,7 @@ impl Admin {
         }
     }
 
-    /// What is read at `path`, if anything.
+    /// The read-only page at `path`, if there is one.
     fn page(&self, path: &str) -> Option<Response<Bytes>> {
         if let Some(file) = page::file(path) {
             return Some(file);
@@ -307,7 +309,7 @@ impl Admin {
     }
 }
 
-/// Only HTTP/2 has the trailers that gRPC needs.
+/// gRPC needs HTTP/2: it ends with trailers.
 fn is_grpc(request: &Request<Incoming>) -> bool {
     let kind = request.headers().get(header::CONTENT_TYPE);
     request.version() == http::Version::HTTP_2
@@ -323,7 +325,7 @@ async fn call(keda: &Arc<Keda>, request: Request<Incoming>) -> Response<Body> {
     }
 }
 
-/// A body that keeps its permit until it is sent.
+/// A body that holds its permit until it has been sent.
 struct Permitted {
     body: Body,
     _permit: OwnedSemaphorePermit,

@@ -1,4 +1,4 @@
-//! What the ledgers and the scaler know already, read when it is asked for.
+//! Metrics read from the ledgers and the scaler's status at scrape time.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub fn render_models(table: &RouteTable, status_store: &StatusStore) -> String {
     text.into_string()
 }
 
-/// What was decided of each model.
+/// Counts of scaling decisions, by model.
 fn decisions(text: &mut Exposition, status_store: &StatusStore) {
     let mut family = text.family(
         "tailback_scale_decisions_total",
@@ -107,8 +107,7 @@ fn decisions(text: &mut Exposition, status_store: &StatusStore) {
     }
 }
 
-/// What the counts are to be compared with, so that an alert need not repeat the
-/// configuration.
+/// The limits that alerts compare counts with, so that alerts need not repeat the configuration.
 fn limits(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store: &StatusStore) {
     let mut most = text.family(
         "tailback_model_replicas_max",
@@ -151,7 +150,7 @@ fn limits(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store
     }
 }
 
-/// Where there may be other proxies.
+/// Metrics of the group of proxies, where there may be several.
 fn render_proxies(text: &mut Exposition, status_store: &StatusStore) {
     let Some(proxies) = status_store.membership() else {
         return;

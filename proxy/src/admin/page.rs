@@ -1,9 +1,9 @@
-//! `/` and its files: the live page, built into the program from `proxy/page`.
+//! The live page: `/` and its files, embedded at build time from `proxy/page`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 
-/// What the page may do: run its own files and ask its own address.
+/// The page may load its own files and connect to its own address, nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -39,7 +39,7 @@ pub(super) fn file(path: &str) -> Option<Response<Bytes>> {
             header::REFERRER_POLICY,
             HeaderValue::from_static("no-referrer"),
         ),
-        // An upgrade brings new files.
+        // Revalidated each time: an upgrade brings new files.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ]);
     Some(response)

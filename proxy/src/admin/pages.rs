@@ -1,4 +1,4 @@
-//! What `/readyz` and `/models` say.
+//! The contents of `/readyz` and `/models`.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::{
     protocol::error,
 };
 
-/// Ready: the proxy takes new connections. Not whether any model has replicas,
-/// since requests are held for them.
+/// Ready means that the proxy takes new connections. It does not depend on replicas: requests are
+/// held until there is one.
 pub(super) fn readiness(lifecycle: &Lifecycle) -> Response<Bytes> {
     if lifecycle.is_draining() {
         return error::json(
@@ -49,7 +49,7 @@ pub(super) fn models(table: &RouteTable, status_store: &StatusStore) -> Value {
     page
 }
 
-/// What [`models`] says of one, by its name or an alias, percent-encoded or as it is.
+/// The entry of [`models`] for one model, found by its name or an alias, percent-encoded or not.
 pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) -> Option<Value> {
     let name = percent_decode_str(name).decode_utf8().ok()?;
     let found = table.model(&name)?;
@@ -60,7 +60,7 @@ pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) ->
     ))
 }
 
-/// The proxies that act as one with this one.
+/// The group of proxies that this one belongs to.
 pub(super) fn membership(proxies: &MembershipStatus) -> Value {
     let peer = |peer: &PeerStatus| {
         json!({
@@ -80,7 +80,7 @@ pub(super) fn membership(proxies: &MembershipStatus) -> Value {
     })
 }
 
-/// Who it is, and what is inside.
+/// The identity and counts of a model.
 fn counts(model: &Model, reading: &Reading) -> Value {
     json!({
         "name": model.name(),
@@ -154,7 +154,7 @@ fn timeouts(timeouts: &RequestTimeouts) -> Value {
     })
 }
 
-/// A replica that finishes what it has.
+/// A draining replica.
 fn leaving(leaving: &Draining) -> Value {
     json!({
         "name": leaving.replica.name(),

@@ -1,4 +1,4 @@
-//! `/server_info`: which process this is, and what came of the last upgrade.
+//! `/server_info`: which process this is, and how its last upgrade went.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -11,18 +11,19 @@ use tailback_scaler::orchestrator::process;
 
 use crate::telemetry::build_info::VERSION;
 
-/// This process.
+/// Start time and upgrade state of this process.
 #[derive(Debug)]
 pub struct ServerInfo {
     started: SystemTime,
     upgrade: Mutex<Upgrades>,
 }
 
-/// The upgrades of this process: those that failed, as it is not there any more after another.
+/// Upgrades that this process started. Only failures can be seen: after a success, the process
+/// ends.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Upgrades {
-    /// One is under way.
+    /// Whether one is under way.
     running: bool,
     failed: u64,
     /// Why the last one failed.
@@ -39,12 +40,12 @@ impl Default for ServerInfo {
 }
 
 impl ServerInfo {
-    /// A process that is to take over was started.
+    /// Records that a successor process was started.
     pub fn upgrade_begins(&self) {
         self.upgrades().running = true;
     }
 
-    /// No process takes over.
+    /// Records that the successor did not take over.
     pub fn upgrade_failed(&self, why: String) {
         let mut upgrades = self.upgrades();
         upgrades.running = false;
@@ -57,7 +58,7 @@ impl ServerInfo {
         json!({
             "version": VERSION,
             "pid": std::process::id(),
-            // Tells it from all others, of whatever host or container.
+            // Unique across hosts and containers.
             "process": process::identity(),
             "uptimeSeconds": up.as_secs(),
             "upgrade": *self.upgrades(),

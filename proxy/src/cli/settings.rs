@@ -1,13 +1,13 @@
-//! An option of the command line for each environment variable.
+//! A command line option for each environment variable.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tailback_config::{Env, VARIABLES, Variable};
 
-/// What the options say, by the variable that they take the place of.
+/// The values of the options given, each with the variable that it overrides.
 #[derive(Debug, Clone, Default)]
 pub struct Settings(Vec<(&'static str, String)>);
 
-/// Only [`ADMIN`] of them.
+/// The option for [`ADMIN`] alone, for commands that talk to a running proxy.
 #[derive(Debug, Clone, Default)]
 pub struct AdminAddress(Settings);
 
@@ -15,7 +15,7 @@ const ADMIN: &str = "TAILBACK_ADMIN";
 const HEADING: &str = "Settings, also by environment variables";
 
 impl Settings {
-    /// The environment of this process, these options before it.
+    /// The environment of this process, overridden by these options.
     pub fn env(self) -> Env {
         Env::from_process().with_options(self.0)
     }
@@ -43,13 +43,13 @@ impl Settings {
 }
 
 impl AdminAddress {
-    /// The environment of this process, this option before it.
+    /// The environment of this process, overridden by this option.
     pub fn env(self) -> Env {
         self.0.env()
     }
 }
 
-/// The option of `variable`, if it has one.
+/// The option that overrides `variable`; `None` if it can be set by the environment alone.
 fn arg(variable: &'static Variable) -> Option<Arg> {
     let help = format!(
         "{} [env: {}] [default: {}]",
@@ -60,7 +60,7 @@ fn arg(variable: &'static Variable) -> Option<Arg> {
     let arg = Arg::new(variable.name)
         .long(variable.flag()?)
         .value_name(value_name(variable.name))
-        // What is wrong is said with everything else that is.
+        // A value such as `-1` is reported by validation, together with all other errors.
         .allow_hyphen_values(true)
         .help_heading(HEADING)
         .help(help);

@@ -1,5 +1,5 @@
-//! `tailback upgrade`: lets another process take over from the one that runs on this host, and
-//! tells what came of it.
+//! `tailback upgrade`: signals the proxy on this host to start its successor, and reports the
+//! result.
 
 use std::{
     thread,
@@ -13,11 +13,11 @@ use tailback_scaler::orchestrator::process;
 
 use crate::health;
 
-/// Beyond what the running process gives the new one.
+/// How long to wait for a result: longer than the running process waits for its successor.
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the running process says of itself.
+/// What `/server_info` of the running process reports.
 struct Seen {
     identity: String,
     version: String,
@@ -25,10 +25,10 @@ struct Seen {
     failure: String,
 }
 
-/// Asks the running process for an upgrade, and waits for its end: a sentence.
+/// Asks the running process to upgrade, waits for the result and returns it as a sentence.
 ///
 /// # Errors
-/// Why the running process goes on.
+/// Why there was no upgrade; in most cases the running process goes on serving.
 pub fn upgrade(env: &Env) -> Result<String, String> {
     let before = look(env)?;
     let pid = process::running(&before.identity).ok_or_else(|| {
@@ -59,7 +59,7 @@ pub fn upgrade(env: &Env) -> Result<String, String> {
             Err(why) if process::running(&before.identity).is_none() => {
                 return Err(format!("the running process has ended: {why}"));
             }
-            // It may be busy.
+            // No answer, but the process still runs: it may be busy.
             Err(_) => {}
         }
     }

@@ -1,5 +1,4 @@
-//! The `date` field of answers on HTTP/2 (RFC 9110, 6.6.1); on HTTP/1.1 hyper
-//! sets it.
+//! The `date` field of HTTP/2 responses (RFC 9110, 6.6.1). On HTTP/1.1 hyper sets it.
 
 use std::{
     cell::RefCell,
@@ -9,11 +8,11 @@ use std::{
 use http::{HeaderMap, HeaderValue, header::DATE};
 
 thread_local! {
-    /// The second that was written last, and how.
+    /// The last second formatted, since the Unix epoch, and its text.
     static NOW: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
 }
 
-/// Adds the date, if there is none yet.
+/// Adds the date, unless there is one.
 pub(crate) fn stamp(headers: &mut HeaderMap) {
     if headers.contains_key(DATE) {
         return;

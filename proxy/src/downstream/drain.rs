@@ -1,4 +1,4 @@
-//! The beginning of the drain, as a connection hears of it.
+//! Notices the start of draining, on one connection.
 
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 
@@ -7,13 +7,14 @@ use pingora::server::ShutdownWatch;
 use super::lifecycle::Lifecycle;
 use crate::exchange::Connection;
 
-/// Ready when the drain began so long `ago`, which depends on why it did.
+/// Ready once `ago` has passed since draining began. `ago` is evaluated when draining begins,
+/// because it depends on the cause.
 pub(super) async fn began(mut shutdown: ShutdownWatch, ago: impl Fn() -> Duration) {
     let _ = shutdown.wait_for(|&draining| draining).await;
     tokio::time::sleep(ago()).await;
 }
 
-/// One connection's ear for the beginning of the drain.
+/// A connection's subscription to the start of draining.
 pub(super) struct Drain {
     signal: Pin<Box<dyn Future<Output = ()>>>,
     awaited: bool,
@@ -27,16 +28,16 @@ impl Drain {
         }
     }
 
-    /// Whether it has begun, said once; `connection` takes no further request
-    /// then. The task of `cx` is woken when it begins.
+    /// Returns `true` once, when draining has begun; from then on `connection` takes no further
+    /// request. The task of `cx` is woken when draining begins.
     pub(super) fn begins(
         &mut self,
         cx: &mut Context<'_>,
         lifecycle: &Lifecycle,
         connection: &Connection,
     ) -> bool {
-        // One poll registers this task's waker, which stays the same; what it
-        // is woken for is then seen in the flag, without the channel's lock.
+        // One poll registers this task's waker, which does not change. After that wake-up the flag
+        // is enough, without the channel's lock.
         if !self.awaited {
             self.awaited = true;
             let _ = self.signal.as_mut().poll(cx);

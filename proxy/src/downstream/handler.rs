@@ -1,4 +1,4 @@
-//! What downstream asks of whoever answers requests.
+//! The interface between `downstream` and the pipeline that answers requests.
 
 use std::{future::Future, rc::Rc, task::Context};
 
@@ -12,13 +12,13 @@ use crate::exchange::{
     body::{BodyError, Received},
 };
 
-/// Answers requests. One for all workers; it is known at compile time, so that
-/// a request pays for no indirection.
+/// Answers requests. One instance serves all workers. It is a type parameter, so that requests pay
+/// no dynamic dispatch.
 pub trait Handler: Send + Sync + 'static {
-    /// The bodies of its answers.
+    /// The type of response bodies.
     type Body: ResponseStream;
 
-    /// A connection was accepted on this worker thread.
+    /// Called when a connection was accepted on this worker thread.
     fn accepted(&self) {}
 
     /// Answers one request.
@@ -29,16 +29,15 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>>;
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub trait ResponseStream: Body<Data = Bytes, Error = BodyError> + Unpin + 'static {
-    /// Lets what the answer comes by make progress, for the request's body as well,
-    /// while nobody asks for more of the answer. `cx` is woken when there can be more.
+    /// Makes progress on the exchange, including the request's body, while nobody polls for more of
+    /// the response. `cx` is woken when more is possible.
     fn drive(&mut self, cx: &mut Context<'_>);
 
-    /// The last byte has been handed over to the connection.
+    /// Called when the last byte has been handed over to the connection.
     fn complete(&mut self);
 
-    /// What the caller's connection becomes once the answer is out, if its status
-    /// is 101.
+    /// For a response with status 101: what the caller's connection becomes once it has been sent.
     fn take_tunnel(&mut self) -> Option<Tunnel>;
 }

@@ -1,5 +1,4 @@
-//! HTTP/1.1 to callers, by hyper: one request after the other, all of it in the
-//! connection's own task.
+//! HTTP/1.1 to callers, by hyper: one request at a time, all within the connection's own task.
 
 use std::{
     cell::RefCell,
@@ -38,7 +37,7 @@ pub(super) async fn serve<H: Handler>(
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
 ) {
-    // Its first header block is expected, and has partly come.
+    // The first header block has begun to arrive.
     let state = Rc::new(StreamState::new(connection.clone(), Phase::Head));
     let on_its_way = BodySlot::new();
     let tunnel = RefCell::new(None);
@@ -79,30 +78,30 @@ pub(super) async fn serve<H: Handler>(
         }
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
-                // Also if the answer broke off: what came of it is out.
+                // True also if the response's body failed: it was sent as far as it went.
                 let is_out = ended.as_ref().map_or_else(hyper::Error::is_user, |()| true);
                 return Poll::Ready(is_out && state.body.get() != RequestBodyState::Ended);
             }
             if connection.write_blocked.get() {
-                // hyper asks for no more of the answer. The request's body goes on,
-                // or each side could wait for the other.
+                // hyper does not poll the response body while its write is blocked. The request's
+                // body must go on meanwhile, or the two sides could wait for each other.
                 on_its_way.drive(cx);
             }
             if state.deadline.is_expired() {
-                // Nobody answered for it.
+                // The deadline has passed, and the handler did not answer in time.
                 return Poll::Ready(false);
             }
             if state.poll_expired(&mut watchdog, cx).is_pending() {
                 return Poll::Pending;
             }
             match state.phase() {
-                // Nothing to answer, or too late for it.
+                // No request to answer, or it is too late to answer it.
                 Phase::Idle | Phase::Head => return Poll::Ready(false),
                 Phase::FirstByte | Phase::Streaming => {
                     connection.undelivered(state.blame());
                     return Poll::Ready(false);
                 }
-                // The request finds that its time is up, and answers that.
+                // The handler sees that the deadline has passed, and answers with an error.
                 Phase::Held | Phase::Body | Phase::Response => {}
             }
         }
@@ -120,11 +119,11 @@ pub(super) async fn serve<H: Handler>(
     }
 }
 
-/// A caller that is still sending when its answer is out would lose that to the
-/// reset that a close with unread bytes is (RFC 9112, 9.6): what it sends is read
-/// for a moment, and dropped.
+/// Reads and drops what the caller still sends after its response is out, for a moment. Closing a
+/// socket with unread bytes causes a reset, by which the caller could lose the response (RFC 9112,
+/// 9.6).
 async fn linger(mut io: WatchedIo) {
-    // It is told that no more comes.
+    // Sends FIN.
     let _ = io.shutdown().await;
     let mut dropped = vec![0; 16 * 1024];
     let all = async { while matches!(io.read(&mut dropped).await, Ok(1..)) {} };

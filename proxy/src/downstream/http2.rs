@@ -1,6 +1,5 @@
-//! HTTP/2 to callers: streams beside each other on one connection, each with a
-//! call of its own, and all of it in the connection's own task. So whatever ends
-//! the connection ends its requests with it, at once.
+//! HTTP/2 to callers. Each stream has its own state; all of them run within the connection's task,
+//! so that the end of the connection ends its requests at once.
 
 use std::{
     future::{Future, poll_fn},
@@ -38,17 +37,16 @@ use crate::{
     status::{GrpcCode, write_status},
 };
 
-/// Streams that are open at once on a connection.
+/// Most open streams on a connection.
 const STREAMS: u32 = 100;
-/// What a stream may send before anyone takes it, in bytes. Held requests are
-/// not read: the connection's window is large enough for all streams' together,
-/// so that they do not block others.
+/// Flow-control windows for request bodies, in bytes. Bodies of held requests are not read; the
+/// connection's window has room for all streams' windows, so that they do not block other streams.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
-/// What a stream buffers to be sent, in bytes.
+/// Most bytes buffered for sending on a stream.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that a caller has reset before they were accepted (rapid reset,
-/// CVE-2023-44487), and that were reset for its errors, before the connection ends.
+/// The connection is closed after this many streams that the caller reset before they were accepted
+/// (rapid reset, CVE-2023-44487), or that were reset for protocol errors.
 const RESETS: usize = 20;
 const ERRORS: usize = 128;
 
@@ -61,11 +59,11 @@ pub(super) async fn serve<H: Handler>(
 ) {
     let io = Cork::new(WatchedIo::http2(io, connection.clone()));
     let served = io.run(speak(downstream, io.clone(), connection, shutdown));
-    // If it breaks, what was under way on it is dropped with it.
+    // On an error, dropping the future ends all requests of the connection.
     let _ = served.await;
 }
 
-/// Speaks HTTP/2 on `io`.
+/// Runs HTTP/2 on `io`.
 async fn speak<H: Handler>(
     downstream: Arc<Downstream<H>>,
     io: Cork<WatchedIo>,
@@ -89,8 +87,8 @@ async fn speak<H: Handler>(
     let heard = connection.heard.clone();
     let mut pinger = (h2.ping_pong()).map(|ping| Pinger::new(ping, CALLER_SILENCE, heard));
     let mut streams = FuturesUnordered::new();
-    // With no stream open, the connection is idle: until its first, for as long
-    // as a header block may take.
+    // Deadline of the connection while no stream is open. The first request must arrive within the
+    // header timeout.
     let idle = Deadline::new(Phase::Head, &connection);
     let mut watchdog = Watchdog::new(idle.at(&connection));
     let mut drain = Drain::new(shutdown);
@@ -114,7 +112,7 @@ async fn speak<H: Handler>(
             }
         }
         if !streams.is_empty() {
-            // A caller that is not there any more takes its requests with it.
+            // A vanished caller ends the connection with all its requests.
             let gone = pinger
                 .as_mut()
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
@@ -126,7 +124,7 @@ async fn speak<H: Handler>(
         if connection.is_closing() {
             return Poll::Ready(());
         }
-        // The caller hears of it before the connection closes.
+        // GOAWAY is sent before the connection closes.
         connection.close_after_this();
         h2.graceful_shutdown();
         idle.enter(Phase::Idle);
@@ -137,7 +135,7 @@ async fn speak<H: Handler>(
     .await;
 }
 
-/// One request and its answer. Dropping it ends both.
+/// Serves one request. Dropping the future ends request and response.
 async fn stream<H: Handler>(
     downstream: &Downstream<H>,
     connection: Rc<Connection>,
@@ -172,14 +170,14 @@ async fn stream<H: Handler>(
         );
         poll_fn(|cx| {
             loop {
-                // The caller has left: what it asked for is dropped.
+                // The caller has reset the stream: drop the request.
                 if respond.poll_reset(cx).is_ready() {
                     return Poll::Ready(None);
                 }
                 if let Poll::Ready(answer) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));
                 }
-                // The request finds that its time is up, and answers that.
+                // The handler sees that the deadline has passed, and answers with an error.
                 if state.poll_expired(&mut watchdog, cx).is_pending() {
                     return Poll::Pending;
                 }
@@ -202,7 +200,7 @@ async fn stream<H: Handler>(
     }
 }
 
-/// Sends an answer's body.
+/// Sends a response's body.
 async fn send<B: ResponseStream>(
     state: &Rc<StreamState>,
     mut forwarder: BodyForwarder<B>,
@@ -213,7 +211,8 @@ async fn send<B: ResponseStream>(
             return Poll::Ready(Some(sent));
         }
         if forwarder.is_blocked() {
-            // The request's body goes on, or each side could wait for the other.
+            // The request's body must go on while the response is blocked, or the two sides could
+            // wait for each other.
             forwarder.body().drive(cx);
         }
         state.poll_expired(&mut watchdog, cx).map(|()| None)
@@ -221,7 +220,7 @@ async fn send<B: ResponseStream>(
     .await;
     match sent {
         Some(Ok(())) => forwarder.body().complete(),
-        // The caller does not hear of it any more.
+        // The caller has reset the stream.
         Some(Err(ForwardError::Stream)) => {}
         Some(Err(ForwardError::Body(_))) => {
             break_off(state, forwarder.stream(), Reason::INTERNAL_ERROR)
@@ -230,7 +229,7 @@ async fn send<B: ResponseStream>(
     }
 }
 
-/// Ends an answer that cannot be completed.
+/// Ends a response that cannot be completed: with a gRPC status in trailers, or by a reset.
 fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason) {
     if state.api.get().is_grpc() {
         let broke_off = || "the answer broke off".to_owned();
@@ -250,7 +249,7 @@ fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason
     stream.send_reset(reason);
 }
 
-/// As hyper answers it on HTTP/1.1.
+/// The status that hyper answers with on HTTP/1.1.
 fn too_many_fields() -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

@@ -1,4 +1,5 @@
-//! A caller's bytes, watched: the connection's state hears of what moves.
+//! A caller's byte stream that reports reads, blocked writes and flushes to the state of its
+//! connection.
 
 use std::{
     io,
@@ -18,7 +19,7 @@ use crate::{
 pub(super) struct WatchedIo {
     io: Transport<Stream>,
     connection: Rc<Connection>,
-    /// The one call of an HTTP/1.1 connection.
+    /// The stream state of an HTTP/1.1 connection; `None` on HTTP/2.
     state: Option<Rc<StreamState>>,
 }
 
@@ -56,7 +57,7 @@ impl AsyncRead for WatchedIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        // Also at the end of the stream, which hyper takes from there.
+        // Also at the end of the stream: hyper handles that.
         if result.is_ready() {
             match &self.state {
                 Some(state) => state.received(),
@@ -92,7 +93,7 @@ impl AsyncWrite for WatchedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_flush(cx);
-        // hyper and h2 flush when they have written all they had.
+        // hyper and h2 flush after they have written everything they had.
         if let Poll::Ready(Ok(())) = result
             && self.connection.flushed()
             && let Some(state) = &self.state

@@ -1,5 +1,4 @@
-//! What the process knows of all callers' connections: how many are open, and
-//! whether they are to end.
+//! State that all downstream connections share: how many are open, and whether the process drains.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -23,36 +22,37 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Counts a connection in. Returns how many were open before.
+    /// Counts a connection as opened. Returns how many were open before.
     pub(super) fn opened(&self) -> usize {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Counts a connection out.
+    /// Counts a connection as closed.
     pub(super) fn closed(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Open connections.
+    /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// From now on, connections end with the request that they have. To be called
-    /// before the shutdown is signalled.
+    /// Starts draining: each connection closes after its current request. Call it before signalling
+    /// the shutdown.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// As [`drain`](Self::drain), where another process has taken over: callers need not hurry.
+    /// Like [`drain`](Self::drain), after another process has taken over: idle connections are kept
+    /// for longer.
     pub fn hand_over(&self) {
         self.handed_over.store(true, Ordering::SeqCst);
         self.drain();
     }
 
-    /// How long an idle connection of HTTP/1.1 is kept while draining. Its caller may be about to send
-    /// a request; after a while without one it is not likelier to than at any other time.
+    /// How long an idle HTTP/1.1 connection is kept while draining, as its caller may be about to
+    /// send a request.
     pub(super) fn linger(&self) -> Duration {
         match self.handed_over.load(Ordering::Relaxed) {
             true => HANDED_OVER_LINGER,
@@ -68,19 +68,19 @@ impl Lifecycle {
         }
     }
 
-    /// Whether the drain has begun.
+    /// Whether the process drains.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// The time of the shutdown is over: held requests are answered. To be called
-    /// before the pools are closed.
+    /// Ends the drain: held requests are answered with an error. Call it before the pools are
+    /// closed.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the time of the shutdown is over.
+    /// Whether the drain's time is up.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)

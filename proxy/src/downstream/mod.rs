@@ -1,6 +1,5 @@
-//! Callers' connections: pingora accepts them on its listeners and workers,
-//! HTTP/1.1 or HTTP/2 is spoken on them, and timers see to it that none lasts
-//! without progress: one a connection, or one a stream.
+//! Connections of callers. pingora accepts them on its workers; HTTP/1.1 or HTTP/2 runs on them. A
+//! deadline per connection, and per stream on HTTP/2, closes those that make no progress.
 
 mod date;
 mod drain;
@@ -33,29 +32,29 @@ use crate::{
     telemetry::metrics::DownstreamMetrics,
 };
 
-/// The service for callers' connections: one for all workers.
+/// The service for downstream connections, one instance for all workers.
 pub struct Downstream<H> {
-    /// What answers requests.
+    /// Answers requests.
     pub handler: H,
-    /// How long things may take, how large and how many they may be.
+    /// Timeouts and limits.
     pub settings: Settings,
-    /// Handles.
+    /// Metrics of connections.
     pub metrics: DownstreamMetrics,
-    /// How many are open, and whether they are to end.
+    /// Open connections, and whether the process drains.
     pub lifecycle: Arc<Lifecycle>,
 }
 
-/// What holds for all callers' connections.
+/// Settings of all downstream connections.
 pub struct Settings {
-    /// How long things may take.
+    /// Timeouts.
     pub timeouts: Timeouts,
-    /// How large things may be.
+    /// Size limits.
     pub limits: Limits,
     /// Most connections at once.
     pub max_connections: usize,
-    /// Which pages of other origins may call; `None`: none.
+    /// Which other origins' pages may send requests; `None`: none.
     pub cors: Option<Arc<Cors>>,
-    /// How callers are spoken to by TLS; `None`: in clear text.
+    /// The listener's TLS configuration; `None`: clear text.
     pub tls: Option<Arc<tls::Listener>>,
 }
 
@@ -72,14 +71,14 @@ impl<H: Handler> ServerApp for Downstream<H> {
         };
         notsent_lowat::bound(&stream);
         self.handler.accepted();
-        // Workers do not steal: the connection stays on this thread, and what
-        // belongs to it needs no synchronisation. The wrapper checks that.
+        // Workers do not steal tasks: the connection stays on this thread, and its state needs no
+        // synchronisation. SendWrapper checks that at run time.
         SendWrapper::new(serve(self.clone(), stream, shutdown.clone())).await;
         None
     }
 }
 
-/// One open connection, counted.
+/// An open connection, counted until it is dropped.
 struct Open<'a> {
     lifecycle: &'a Lifecycle,
     metrics: &'a DownstreamMetrics,
@@ -108,7 +107,7 @@ impl Drop for Open<'_> {
     }
 }
 
-/// Tells a caller that there are too many.
+/// Answers 503 and closes, over the connection limit. A TLS connection is closed without an answer.
 async fn refuse(mut stream: Stream, encrypted: bool) {
     use tokio::io::AsyncWriteExt;
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
@@ -129,7 +128,7 @@ async fn serve<H: Handler>(
     let peer = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr()?.as_inet().copied());
-    // Until a header block has begun, there is nothing to answer.
+    // No request has begun yet, so a timeout here closes the connection without an answer.
     let opening = tokio::time::timeout(
         downstream.settings.timeouts.header,
         open(&downstream.settings, stream),
@@ -139,7 +138,7 @@ async fn serve<H: Handler>(
             Ok(Ok(opened)) => opened,
             _ => return,
         },
-        // While draining, who has sent nothing after a moment is not waited for.
+        // While draining, a connection that has sent nothing is closed after the linger time.
         () = drain::began(shutdown.clone(), || downstream.lifecycle.linger()) => return,
     };
     let timeouts = downstream.settings.timeouts.clone();
@@ -150,8 +149,8 @@ async fn serve<H: Handler>(
     }
 }
 
-/// The handshake, if there is one, and what is spoken after it: as agreed there
-/// (ALPN), or as the first bytes tell.
+/// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
+/// bytes.
 async fn open(
     settings: &Settings,
     stream: Stream,

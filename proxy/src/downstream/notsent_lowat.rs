@@ -1,7 +1,6 @@
-//! How much of an answer waits in a caller's socket before it is sent: without a
-//! bound, the kernel takes megabytes of a large one at once. Whatever comes later
-//! waits for them: a small answer on the same HTTP/2 connection, whatever turns
-//! bodies take before the socket; and other callers, as the kernel takes its time.
+//! Limits how much of a response the kernel buffers unsent per downstream connection; by default
+//! that is megabytes. A deep buffer delays small responses on the same HTTP/2 connection, defeats
+//! fair sharing among bodies, and keeps the kernel busy at the expense of other callers.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -10,7 +9,7 @@ use pingora::protocols::{Stream, l4};
 
 use crate::net::keep_alive::watch_host;
 
-/// Bytes that may wait, about. What is under way is not bounded by it.
+/// Bytes that may wait unsent, approximately. Bytes in flight are not limited by it.
 const UNSENT: u32 = 128 * 1024;
 
 sockopt_impl!(
@@ -22,13 +21,13 @@ sockopt_impl!(
     u32
 );
 
-/// Bounds what waits unsent on a caller's connection, and has its host watched.
+/// Limits unsent bytes on a downstream connection, and turns on TCP keep-alive.
 pub(super) fn bound(stream: &Stream) {
     let tcp = (**stream).as_any().downcast_ref::<l4::stream::Stream>();
     let Some(descriptor) = tcp.map(AsRawFd::as_raw_fd).filter(|fd| *fd >= 0) else {
         return;
     };
-    // SAFETY: it is open as long as `stream` is, which is longer than this is used.
+    // SAFETY: the descriptor is open for as long as `stream` is, which outlives this borrow.
     let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
     set(socket);
     if let Err(error) = watch_host(socket) {
@@ -36,7 +35,7 @@ pub(super) fn bound(stream: &Stream) {
     }
 }
 
-/// Nothing depends on it: a socket that does not know it works without.
+/// Best effort: a socket without the option works as well.
 fn set(socket: impl AsFd) {
     if let Err(error) = setsockopt(&socket, NotSentLowAt, &UNSENT) {
         tracing::debug!(%error, "no bound on what is unsent");

@@ -1,5 +1,5 @@
-//! An answer's body on HTTP/1.1, where hyper owns it: the connection keeps a hand on
-//! it, to drive it while hyper asks for nothing.
+//! A response body on HTTP/1.1. hyper owns it; the connection keeps a second handle, to drive it
+//! while hyper does not poll it.
 
 use std::{
     cell::RefCell,
@@ -14,10 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use super::handler::ResponseStream;
 use crate::exchange::body::BodyError;
 
-/// The body of the answer that is on its way, if one is: there is one at a time.
+/// The body of the response being sent, if any. There is at most one at a time.
 pub(super) struct BodySlot<B>(Rc<RefCell<Option<B>>>);
 
-/// hyper's hold on it. Dropping it drops the body.
+/// hyper's handle. Dropping it drops the body.
 pub(super) struct SharedBody<B>(Rc<RefCell<Option<B>>>);
 
 impl<B: ResponseStream> BodySlot<B> {
@@ -25,7 +25,7 @@ impl<B: ResponseStream> BodySlot<B> {
         Self(Rc::new(RefCell::new(None)))
     }
 
-    /// Puts in the body of the next answer.
+    /// Stores the body of the next response.
     pub(super) fn share(&self, body: B) -> SharedBody<B> {
         let before = self.0.replace(Some(body));
         debug_assert!(before.is_none(), "hyper sends one answer after the other");
@@ -67,7 +67,7 @@ impl<B: ResponseStream> Body for SharedBody<B> {
 
 impl<B> Drop for SharedBody<B> {
     fn drop(&mut self) {
-        // Out of the cell first: the body's own drop may look at it.
+        // Taken out of the cell first: the body's own drop may access the cell.
         let body = self.0.take();
         drop(body);
     }

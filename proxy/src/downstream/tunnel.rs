@@ -1,5 +1,5 @@
-//! Upgraded connections (RFC 9110, 7.8), such as WebSocket: bytes both ways,
-//! whatever they mean, until both sides have closed.
+//! Upgraded connections (RFC 9110, 7.8), such as WebSocket: copies bytes both ways, unparsed, until
+//! both sides have closed.
 
 use std::{
     any::Any,
@@ -22,17 +22,17 @@ use crate::{
     status::Outcome,
 };
 
-/// Copied at once, in bytes.
+/// Bytes copied at once.
 const PIECE: usize = 16 * 1024;
 
 /// On 101, the caller's connection becomes a tunnel once the response is flushed.
 pub struct Tunnel {
-    /// In this order: the permit goes back before the request ends.
+    /// Dropped in this order: the permit is returned before the request ends.
     replica: Pin<Box<dyn Future<Output = io::Result<ReplicaSide>>>>,
     exchange: Exchange,
 }
 
-/// A replica's connection after it was upgraded.
+/// A replica's connection after its upgrade.
 struct ReplicaSide {
     io: Pin<Box<dyn Duplex>>,
     /// Held while the connection is in use.
@@ -50,15 +50,15 @@ impl fmt::Debug for Tunnel {
     }
 }
 
-/// Which side has broken off.
+/// Which side broke the connection.
 enum Broken {
     Caller,
     Replica,
 }
 
 impl Tunnel {
-    /// For a request that a replica has answered with 101. `replica`: the permit, and
-    /// the bytes of the connection once it is upgraded.
+    /// For a request that a replica has answered with 101. `replica` yields the permit, and the
+    /// connection's byte stream once it is upgraded.
     #[must_use]
     pub fn new<P: 'static, T: AsyncRead + AsyncWrite + 'static>(
         replica: impl Future<Output = io::Result<(P, T)>> + 'static,
@@ -76,8 +76,8 @@ impl Tunnel {
         }
     }
 
-    /// Runs it to its end. While draining, that is at most `TAILBACK_TUNNEL_DRAIN_SECONDS` away, or
-    /// `TAILBACK_UPGRADE_DRAIN_SECONDS` after an upgrade.
+    /// Runs the tunnel to its end. While draining, it ends after at most
+    /// `TAILBACK_TUNNEL_DRAIN_SECONDS`, or `TAILBACK_UPGRADE_DRAIN_SECONDS` after an upgrade.
     pub(super) async fn run(
         self,
         caller: Transport<Stream>,
@@ -130,7 +130,7 @@ async fn both_ways(
     tokio::try_join!(up, down).map(|_| ())
 }
 
-/// Which end of one way has broken off.
+/// Which end of one direction failed.
 enum End {
     Reading,
     Writing,
@@ -145,7 +145,7 @@ impl End {
     }
 }
 
-/// Copies until the end, and passes that on.
+/// Copies until the end of the stream, then passes the end on.
 async fn one_way<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
     mut to: WriteHalf<B>,
@@ -155,7 +155,7 @@ async fn one_way<A: AsyncRead, B: AsyncWrite>(
     loop {
         let length = from.read(&mut piece).await.map_err(|_| End::Reading)?;
         if length == 0 {
-            // Who has closed already need not be told.
+            // The other side may have closed already.
             let _: io::Result<()> = to.shutdown().await;
             return Ok(());
         }
@@ -167,7 +167,7 @@ async fn one_way<A: AsyncRead, B: AsyncWrite>(
     }
 }
 
-/// Until when a byte has to come, either way.
+/// The time by which a byte has to arrive, in either direction.
 struct Idle {
     limit: Duration,
     until: Cell<Nanos>,
@@ -189,7 +189,7 @@ impl Idle {
     }
 }
 
-/// After `limit`; `Duration::MAX` is never.
+/// Ready after `limit`; never for `Duration::MAX`.
 async fn after(limit: Duration) {
     if limit == Duration::MAX {
         pending().await

@@ -1,9 +1,8 @@
-//! Standard error for log lines. A line is dropped, and counted, rather than waited for
-//! where nobody reads standard error: neither a request nor a signal may wait for a reader.
+//! Standard error for log lines, without waiting for its reader. If nobody reads standard error,
+//! lines are dropped and counted, so that neither a request nor a signal handler blocks on it.
 //!
-//! There is no thread and no queue in between, so that a line is out when the call
-//! returns, also just before the process ends. What the pipe, terminal or journal holds is
-//! the queue.
+//! There is no thread and no queue in between: a line is out when the call returns, also just
+//! before the process ends. The buffer of the pipe, terminal or journal is the queue.
 
 use std::{
     io::{self, Write},
@@ -17,16 +16,16 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-/// What a pipe that is ready takes at once, on every system (POSIX's `PIPE_BUF` is at
-/// least 512; Linux's is this).
+/// Bytes that a pipe takes in one write once poll reports it writable: Linux's `PIPE_BUF` (POSIX
+/// guarantees 512).
 const PIECE: usize = 4096;
-/// How long the first line that finds no room waits for some, in milliseconds: a reader
-/// that is only slow loses nothing. Once a line is dropped, the next ones do not wait.
+/// How long the first line waits for room, in milliseconds, so that a slow reader loses nothing.
+/// After a line was dropped, the next ones do not wait.
 const PATIENCE: u8 = 50;
 
 static STDERR: Mutex<LossyWriter<io::Stderr>> = Mutex::new(LossyWriter::new());
 
-/// Writes to standard error, one line a call.
+/// Writes to standard error, one line per call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LossyStderr;
 
@@ -37,7 +36,7 @@ impl Write for LossyStderr {
         if dropped > 0 {
             counter!("tailback_log_dropped_total").increment(dropped);
         }
-        // An error would be reported on standard error.
+        // Always Ok: the caller would report an error on standard error again.
         Ok(line.len())
     }
 
@@ -46,12 +45,12 @@ impl Write for LossyStderr {
     }
 }
 
-/// What is known of a file that may not take more.
+/// Writes lines to a non-blocking or slow file, and keeps count of those it had to drop.
 #[derive(Debug)]
 struct LossyWriter<W> {
-    /// Lines that were dropped since the last one that was written.
+    /// Lines dropped since the last one that was written.
     dropped: u64,
-    /// The last line was written in part.
+    /// Whether the last line was written only in part.
     torn: bool,
     file: std::marker::PhantomData<fn(W)>,
 }
@@ -65,8 +64,8 @@ impl<W: Write + AsFd> LossyWriter<W> {
         }
     }
 
-    /// Writes the line, and before it how many are missing. Returns how many lines were
-    /// dropped by this call: 0 or 1.
+    /// Writes the line, preceded by a notice if earlier ones were dropped. Returns how many lines
+    /// this call dropped: 0 or 1.
     fn write_line(&mut self, file: &mut W, line: &[u8]) -> u64 {
         if self.dropped > 0 {
             let missing = format!(
@@ -87,7 +86,7 @@ impl<W: Write + AsFd> LossyWriter<W> {
         1
     }
 
-    /// Whether all of it was written.
+    /// Returns whether all of `text` was written.
     fn write_pieces(&mut self, file: &mut W, text: &[u8]) -> bool {
         for (index, piece) in text.chunks(PIECE).enumerate() {
             let patience = if self.dropped == 0 { PATIENCE } else { 0 };
@@ -101,14 +100,14 @@ impl<W: Write + AsFd> LossyWriter<W> {
     }
 }
 
-/// Whether the file takes a piece without waiting for longer than this.
+/// Whether the file becomes writable within this many milliseconds.
 fn ready(file: &impl AsFd, milliseconds: u8) -> bool {
     let mut files = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
     loop {
         match poll(&mut files, PollTimeout::from(milliseconds)) {
             Ok(ready) => return ready > 0,
             Err(Errno::EINTR) => {}
-            // Not a file that can be waited for: then it does not make us wait.
+            // Files that cannot be polled, such as regular ones, do not block.
             Err(_) => return true,
         }
     }

@@ -1,6 +1,6 @@
-//! Small messages in one piece: head and body of a message that are short are
-//! copied together and sent by `send`, which costs less than a gathering
-//! `writev`. Larger ones are gathered, never copied.
+//! Sends a short message in one piece: small slices, such as the head and body of a message, are
+//! copied together and sent with one plain write, which costs less than a gathering `writev`.
+//! Larger ones are gathered without a copy.
 
 use std::{
     io::{self, IoSlice},
@@ -10,10 +10,10 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-/// What is copied at most: less than what a page costs to copy.
+/// Most bytes that are copied together. Up to this size, copying is cheaper than gathering.
 const SMALL: usize = 2048;
 
-/// Writes `slices`: together if they are small, else gathered.
+/// Writes `slices`: copied together if they are small, gathered otherwise.
 pub(crate) fn poll_write<W: AsyncWrite>(
     writer: Pin<&mut W>,
     cx: &mut Context<'_>,
@@ -32,7 +32,7 @@ pub(crate) fn poll_write<W: AsyncWrite>(
     }
 }
 
-/// The length of all slices, copied together; `None` if they do not fit.
+/// Copies all slices into `together`, and returns their total length; `None` if they do not fit.
 fn copy(slices: &[IoSlice<'_>], together: &mut [u8; SMALL]) -> Option<usize> {
     let length: usize = slices.iter().map(|slice| slice.len()).sum();
     if length > SMALL {

@@ -1,6 +1,6 @@
-//! What is written in one turn of a task goes out in one piece, at its end. h2
-//! would send each frame of some size by itself, and flush after each, which
-//! costs more than all else that there is to do for a small request.
+//! Collects what a task writes during one poll, and sends it in one piece at the end. h2 would
+//! write each larger frame by itself and flush after each, which costs more than all other work for
+//! a small request.
 
 use std::{
     cell::RefCell,
@@ -13,22 +13,22 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes that are kept for the end of a turn, at most; what is more goes out before.
+/// Most bytes buffered until the end of a poll. What exceeds that is sent earlier.
 const ROOM: usize = 32 * 1024;
 
-/// A connection's bytes, and a handle on them: [`run`](Self::run) has to be where
-/// they are written, or they stay.
+/// A handle on a corked connection. Bytes are sent only by [`run`](Self::run), so whatever writes
+/// to the handle must run inside it.
 #[derive(Debug)]
 pub(crate) struct Cork<T>(Rc<RefCell<Corked<T>>>);
 
 #[derive(Debug)]
 struct Corked<T> {
     io: T,
-    /// Written in this turn; no memory between turns.
+    /// Written during this poll. Freed between polls.
     kept: Vec<u8>,
-    /// How much of that has gone out.
+    /// How many bytes of `kept` were sent.
     sent: usize,
-    /// In this turn, the other side did not take all: there is more to be written.
+    /// Whether, during this poll, the socket did not take all: the writer has more to write.
     stalled: bool,
 }
 
@@ -50,10 +50,10 @@ impl<T: AsyncWrite + Unpin> Cork<T> {
         })))
     }
 
-    /// Runs `work`, and sends at the end of each turn what it has written.
+    /// Runs `work`; at the end of each poll, sends what it has written.
     ///
     /// # Errors
-    /// If the connection breaks while there is more to do.
+    /// If the connection breaks while `work` is not finished.
     pub(crate) async fn run<F: Future>(&self, work: F) -> io::Result<F::Output> {
         let mut work = pin!(work);
         poll_fn(|cx| {
@@ -96,7 +96,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Cork<T> {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// Left to the end of the turn.
+    /// Does nothing: the flush happens at the end of the poll.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -135,14 +135,13 @@ impl<T: AsyncWrite + Unpin> Corked<T> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Sends what is kept, at the end of a turn. If that was not all there is, it is
-    /// no flush.
+    /// Sends what is buffered at the end of a poll. Flushes only if the writer was not stalled.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.stalled {
             return self.poll_flush(cx);
         }
         ready!(self.poll_send(cx))?;
-        // There is room again: the rest is written in another turn.
+        // The buffer has room again: poll the writer once more.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -1,4 +1,4 @@
-//! What a caller's first bytes tell.
+//! Detects the HTTP version from a connection's first bytes.
 
 use std::io;
 
@@ -8,14 +8,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use super::HttpVersion;
 use crate::net::Transport;
 
-/// What every HTTP/2 connection begins with (RFC 9113, 3.4). No HTTP/1.1
-/// request does.
+/// The HTTP/2 connection preface (RFC 9113, 3.4). No HTTP/1.1 request starts with it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Read at once to look at: most first requests fit.
+/// Size of the first read: most first requests fit.
 const FIRST: usize = 2048;
 
-/// Which HTTP the caller speaks, by its first bytes. It costs no round trip and
-/// no further system call: what is read is kept.
+/// Which HTTP version the caller speaks. Needs no extra round trip or system call: the bytes read
+/// are put back for the parser.
 pub(crate) async fn version<S: AsyncRead + AsyncWrite + Unpin>(
     mut io: Transport<S>,
 ) -> io::Result<(Transport<S>, HttpVersion)> {
@@ -30,7 +29,7 @@ pub(crate) async fn version<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// `None`: too short to tell.
+/// `None`: more bytes are needed to decide.
 fn version_of(first: &[u8]) -> Option<HttpVersion> {
     let length = first.len().min(PREFACE.len());
     if first[..length] != PREFACE[..length] {

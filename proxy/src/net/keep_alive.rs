@@ -1,7 +1,7 @@
-//! Whether the other end of a connection is still there, while it says nothing.
+//! Detects a peer that has vanished while the connection is silent.
 //!
-//! TCP asks the peer's host, which answers for a process that works on something or is stopped.
-//! HTTP/2 asks the peer itself ([`Pinger`]), through whatever is between.
+//! TCP keep-alive probes the peer's host, which answers even if its process is busy or stopped. An
+//! HTTP/2 PING ([`Pinger`]) asks the peer itself, through any proxy in between.
 
 use std::{
     cell::Cell,
@@ -20,26 +20,25 @@ use nix::sys::socket::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Seconds without a byte after which the peer's host is asked whether it is there, how often, and
-/// after how many questions without an answer it is not.
+/// TCP keep-alive: probe after 15 s idle, every 5 s, close after 3 misses.
 const PROBE_AFTER: u32 = 15;
 const PROBE_EVERY: u32 = 5;
 const PROBES: u32 = 3;
-/// Seconds after which a host that has vanished is noticed.
+/// Seconds after which a vanished host is noticed.
 pub const VANISHED_AFTER: u32 = PROBE_AFTER + PROBES * PROBE_EVERY;
 
-/// How long a caller's connection with open streams may be silent before it is asked by PING.
+/// How long a caller's HTTP/2 connection with open streams may be silent before a PING is sent.
 pub const CALLER_SILENCE: Duration = Duration::from_secs(30);
-/// The same of a replica's. gRPC's servers take a PING more often than once in five minutes for
-/// abuse (gRFC A8, `min_ping_interval_without_data`), and close the connection for it.
+/// The same for a replica's connection. gRPC servers treat more than one PING in five minutes as
+/// abuse (gRFC A8, `min_ping_interval_without_data`), and close the connection.
 pub const REPLICA_SILENCE: Duration = Duration::from_secs(310);
-/// How long an answer to a PING may take.
+/// How long the peer may take to answer a PING.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Lets TCP notice when the peer's host has vanished.
+/// Turns on TCP keep-alive, so that a vanished host is noticed.
 ///
 /// # Errors
-/// As the system says.
+/// If the system refuses a socket option.
 pub fn watch_host(tcp: impl AsFd) -> io::Result<()> {
     setsockopt(&tcp, KeepAlive, &true)?;
     setsockopt(&tcp, TcpKeepIdle, &PROBE_AFTER)?;
@@ -48,19 +47,19 @@ pub fn watch_host(tcp: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks a silent HTTP/2 peer whether it is there (RFC 9113, 6.7).
+/// Sends an HTTP/2 PING to a silent peer (RFC 9113, 6.7).
 pub struct Pinger {
     ping: PingPong,
     silence: Duration,
-    /// Set when bytes come in.
+    /// Set by the connection's I/O when bytes arrive.
     heard: Rc<Cell<bool>>,
-    /// A PING has been sent, and nothing has come since.
+    /// Whether a PING was sent and nothing has arrived since.
     asked: bool,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Pinger {
-    /// Asks by `ping` after `silence` in which `heard` was not set.
+    /// Sends a PING when `received` was not set for `silence`.
     #[must_use]
     pub fn new(ping: PingPong, silence: Duration, heard: Rc<Cell<bool>>) -> Self {
         Self {
@@ -72,19 +71,19 @@ impl Pinger {
         }
     }
 
-    /// Ready when the peer has not answered. Poll it beside the connection, as long as anything is
-    /// awaited of the peer.
+    /// Ready when the peer has not answered a PING in time. Poll it together with the connection, for
+    /// as long as anything is expected of the peer.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let after = if self.heard.take() {
                 self.asked = false;
-                // Or the next PING could not be sent.
+                // Consumes the pong; until then, no other PING can be sent.
                 let _ = self.ping.poll_pong(cx);
                 self.silence
             } else if self.asked {
                 return Poll::Ready(());
             } else {
-                // It goes out when the connection is polled next.
+                // The PING is written when the connection is polled next.
                 self.asked = self.ping.send_ping(Ping::opaque()).is_ok();
                 cx.waker().wake_by_ref();
                 ANSWER
@@ -117,12 +116,12 @@ mod tests {
         assert_eq!((silence, VANISHED_AFTER), (30, 30));
     }
 
-    /// How long a client is waited for that answers PING or does not.
+    /// How long a client is waited for, which answers PINGs or does not.
     async fn waited_for(answers: bool) -> Option<Duration> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let client = async {
             let (_sender, mut connection) = h2::client::handshake(theirs).await.unwrap();
-            // What does not poll its connection answers nothing.
+            // A client that does not poll its connection answers no PING.
             match answers {
                 true => drop(poll_fn(|cx| Pin::new(&mut connection).poll(cx)).await),
                 false => std::future::pending().await,
@@ -160,7 +159,7 @@ mod tests {
     async fn a_peer_that_answers_no_ping_is_given_up_and_one_that_does_is_not() {
         assert_eq!(waited_for(true).await, None);
         let waited = waited_for(false).await.unwrap();
-        // What it said at first counts for the first look.
+        // What the client sent during the handshake counts for the first check.
         assert!(
             (CALLER_SILENCE..=2 * CALLER_SILENCE + 2 * ANSWER).contains(&waited),
             "{waited:?}"

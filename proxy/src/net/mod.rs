@@ -1,5 +1,5 @@
-//! Connections below HTTP: bytes in clear or by TLS, how they are gathered before
-//! they are sent, and how the first ones tell which HTTP follows.
+//! Connections below HTTP: clear-text or TLS streams, write coalescing, HTTP version detection, and
+//! keep-alive.
 
 mod coalesce;
 pub(crate) mod cork;
@@ -11,15 +11,15 @@ mod unacknowledged;
 
 pub(crate) use self::{cork::Cork, transport::Transport, unacknowledged::unacknowledged};
 
-/// Which HTTP is spoken on a connection.
+/// The HTTP version spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/1.1: one request after the other.
+    /// HTTP/1.1: one request at a time.
     Http1,
-    /// HTTP/2: streams beside each other.
+    /// HTTP/2: concurrent streams.
     Http2,
 }
 
-/// hyper's default for the most fields of a message. To set the same number
-/// explicitly selects a slower path in hyper.
+/// hyper's default for the most header fields of a message. Setting it explicitly, even to the same
+/// number, selects a slower path in hyper.
 pub const HYPER_HEADER_FIELDS: usize = 100;

@@ -1,5 +1,5 @@
-//! A connection's bytes below HTTP: clear or encrypted, small messages written in
-//! one piece, and what was read too early comes first again.
+//! A connection's byte stream below HTTP: clear text or TLS, with coalesced writes. Bytes that were
+//! read ahead can be put back.
 
 use std::{
     io,
@@ -14,10 +14,10 @@ use tokio_util::either::Either;
 
 use crate::net::coalesce;
 
-/// The bytes of one connection. `S` carries them.
+/// The byte stream of one connection, over the socket type `S`.
 #[derive(Debug)]
 pub(crate) struct Transport<S> {
-    /// Read, and not passed on yet.
+    /// Bytes that were put back, to be read first.
     first: Bytes,
     io: Either<S, Box<TlsStream<S>>>,
 }
@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
-    /// What carries the bytes.
+    /// The socket below TLS.
     pub(crate) fn carrier(&self) -> &S {
         match &self.io {
             Either::Left(stream) => stream,
@@ -45,7 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
-    /// Bytes that were read of it come first again.
+    /// Puts back `bytes` that were read ahead: the next read returns them first.
     pub(crate) fn unread(mut self, bytes: Bytes) -> Self {
         self.first = bytes;
         self
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {
         let length = self.first.len().min(buf.remaining());
         buf.put_slice(&self.first.split_to(length));
         if self.first.is_empty() {
-            // Its memory is not needed any more.
+            // Frees the buffer.
             self.first = Bytes::new();
         }
         Poll::Ready(Ok(()))

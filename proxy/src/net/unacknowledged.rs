@@ -1,12 +1,12 @@
-//! What the other end's host has not acknowledged, as the kernel knows it.
+//! How many bytes sent to a peer its host has not acknowledged, from the kernel's `TCP_INFO`.
 
 use std::os::fd::{AsFd, AsRawFd};
 
 #[cfg(target_os = "linux")]
 use nix::libc;
 
-/// The part of Linux's `struct tcp_info` (`include/uapi/linux/tcp.h`) up to and with
-/// `tcpi_bytes_retrans`. Later versions of the kernel only append to it.
+/// Size of Linux's `struct tcp_info` (`include/uapi/linux/tcp.h`) up to and including
+/// `tcpi_bytes_retrans`. Newer kernels only append fields.
 #[cfg(target_os = "linux")]
 const INFO: usize = 216;
 #[cfg(target_os = "linux")]
@@ -18,15 +18,15 @@ const BYTES_SENT: usize = 200;
 #[cfg(target_os = "linux")]
 const BYTES_RETRANS: usize = 208;
 
-/// How many bytes, of all that were written to `tcp`, its other end's host has not acknowledged.
-/// Also after the connection has ended, which a reset does without acknowledging anything. `None`
-/// where the kernel does not say: before Linux 4.19, and elsewhere.
+/// How many of the bytes written to `tcp` the peer's host has not acknowledged. Also works after
+/// the connection has ended; a reset ends it without acknowledging anything. `None` where the
+/// kernel does not report it: Linux before 4.19, and other systems.
 #[cfg(target_os = "linux")]
 pub(crate) fn unacknowledged(tcp: impl AsFd) -> Option<u64> {
     let mut info = [0u8; INFO];
     let mut length = INFO as libc::socklen_t;
-    // SAFETY: the descriptor is open, as it is borrowed; `info` has room for `length` bytes, of
-    // which the kernel writes that many at most.
+    // SAFETY: the descriptor is open because it is borrowed; `info` has room for `length` bytes,
+    // and the kernel writes at most that many.
     let result = unsafe {
         libc::getsockopt(
             tcp.as_fd().as_raw_fd(),
@@ -46,12 +46,12 @@ pub(crate) fn unacknowledged(tcp: impl AsFd) -> Option<u64> {
     let notsent = info.get(NOTSENT_BYTES..NOTSENT_BYTES + 4)?;
     let notsent = u32::from_ne_bytes(notsent.try_into().ok()?);
     let written = u64_at(BYTES_SENT)?.checked_sub(u64_at(BYTES_RETRANS)?)? + u64::from(notsent);
-    // The SYN is acknowledged as a byte.
+    // The SYN is counted as an acknowledged byte.
     let acknowledged = u64_at(BYTES_ACKED)?.saturating_sub(1);
     written.checked_sub(acknowledged)
 }
 
-/// Not known.
+/// Not available on this system.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn unacknowledged(_: impl AsFd) -> Option<u64> {
     None
@@ -80,7 +80,7 @@ mod tests {
         (near, far)
     }
 
-    /// Until the connection has ended: then nothing changes any more.
+    /// Reads until the connection has ended, after which the figures no longer change.
     fn end(mut near: &TcpStream) {
         let _ = near.read_to_end(&mut Vec::new());
     }

@@ -1,4 +1,4 @@
-//! What is said once, at the start: what is served where.
+//! The start-up message: what is served at which address.
 
 use std::{
     io::{self, Write},
@@ -12,15 +12,15 @@ use tracing::Level;
 
 use crate::log;
 
-/// Where things are, beside the sentence that says what.
+/// The addresses to print.
 #[derive(Serialize)]
 struct Addresses {
     requests: String,
     admin: String,
 }
 
-/// In a few lines for people, or as a line of the log's JSON. Not by the log's
-/// filter: who leaves `info` out still wants to know the ports.
+/// Prints a few lines for people, or one line in the log's JSON format. It bypasses the log's
+/// filter: a user who filters out `info` still needs the ports.
 pub(super) fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
     let scheme = match config.process.tls {
         Some(_) => "https",
@@ -34,9 +34,9 @@ pub(super) fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
         LogFormat::Text => lines(config, &addresses),
         LogFormat::Json => log::json_line(Level::INFO, &served(config), &addresses),
     };
-    // Whoever started us may not care to listen.
+    // Nobody may be reading the output.
     let _ = match config.process.access_log {
-        // It has that for itself.
+        // Standard output is taken by the access log.
         Some(AccessLog::Stdout) => writeln!(io::stderr(), "{text}"),
         _ => writeln!(io::stdout(), "{text}"),
     };
@@ -66,8 +66,8 @@ fn lines(config: &Config, Addresses { requests, admin }: &Addresses) -> String {
     lines.join("\n")
 }
 
-/// A request that lists the models, in the API that they speak as far as that is known. Tailback
-/// answers it itself, so that it wakes no model and fails for none.
+/// An example request that lists the models, in the API that they are known to speak. Tailback
+/// answers it itself, so that it works without replicas and starts none.
 fn hint(config: &Config, requests: &str) -> String {
     let inference = |model: &Arc<Model>| match &model.server.kind {
         Kind::Process(spec) => {

@@ -1,5 +1,5 @@
-//! What a cluster adds to the manifests: found before anything is served, so
-//! that a proxy that is new turns nobody away, and followed from then on.
+//! Models that come from a Kubernetes cluster: read before serving starts, so that a new proxy does
+//! not reject requests for them, then followed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,11 @@ use tokio::{
 
 use super::signal::Event;
 
-/// How long a start waits for the cluster's models.
+/// How long the start waits for the cluster's models.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Whether the cluster that `config` speaks of can be found, if it speaks of one.
-/// It may still be out of reach: that is waited out.
+/// Checks that the API server's address and credentials can be found, if `config` uses a cluster.
+/// The API server itself may be unreachable for now: it is retried.
 pub(super) async fn check(config: &Config) -> Result<()> {
     let mut servers = config.servers.values();
     let who = match servers.find(|server| server.kubernetes().is_some()) {
@@ -29,8 +29,8 @@ pub(super) async fn check(config: &Config) -> Result<()> {
     kubernetes::find().await.context(who)
 }
 
-/// Puts the cluster's models into `store`, if they are to be served; tells of each
-/// later change. Needs a tokio runtime around it.
+/// Loads the cluster's models into `store`, if `config` asks for that, and sends an event for each
+/// later change. Must be called within a tokio runtime.
 pub(super) async fn follow(store: &Arc<Store>, tell: mpsc::UnboundedSender<Event>) {
     let Some(models) = store.current().process.cluster_models.clone() else {
         return;
@@ -40,7 +40,7 @@ pub(super) async fn follow(store: &Arc<Store>, tell: mpsc::UnboundedSender<Event
     tokio::spawn(kubernetes::models(models.namespace, move |objects| {
         into.set_cluster(objects);
         heard.send_replace(true);
-        // Nobody hears it any more during a shutdown.
+        // During a shutdown the receiver may be gone.
         let _ = tell.send(Event::Reload("the cluster's models changed"));
     }));
     if timeout(FIRST, first.wait_for(|heard| *heard))

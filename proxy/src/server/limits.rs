@@ -1,20 +1,20 @@
-//! How many connections fit under the limit on open files.
+//! How many connections the limit on open files allows.
 
 use anyhow::{Context, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tailback_config::Limits;
 
-/// Files that are open besides connections: listeners, logs, replicas' pipes.
+/// Files that are open besides connections: listeners, logs, pipes of replicas.
 const OTHERS: u64 = 256;
-/// Each caller's connection may need one to a replica.
+/// A caller's connection may need a second one, to a replica.
 const PER_CONNECTION: u64 = 2;
 
-/// The most connections at once: what is configured, or what the limit on open
-/// files allows, after raising it as far as the process may.
+/// The most connections at once: the configured number, or as many as the limit on open files
+/// allows. The soft limit is raised to the hard one first.
 pub(super) fn connections(limits: &Limits) -> Result<usize> {
     let (_, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit on open files")?;
-    // What may be raised is; macOS, for one, allows less than it says.
+    // Best effort: macOS, for one, allows less than its hard limit says.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     let (files, _) =
         getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit on open files")?;

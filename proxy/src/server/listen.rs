@@ -1,6 +1,5 @@
-//! The sockets that requests and the admin pages come in by: opened before anything is
-//! started, so that an address that cannot be had is said at once, and kept open over
-//! an upgrade.
+//! The listening sockets for requests and for the admin pages. They are bound first, so that an
+//! address in use is reported at once, and they stay open across an upgrade.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -23,17 +22,17 @@ use super::signal::Forwarded;
 
 /// The listening sockets.
 pub(super) struct Listeners {
-    /// Where requests come in.
+    /// For requests.
     pub requests: TcpListener,
-    /// Where the admin pages are read.
+    /// For the admin pages.
     pub admin: TcpListener,
 }
 
 impl Listeners {
-    /// Opens both.
+    /// Binds both sockets.
     ///
     /// # Errors
-    /// If one cannot be listened on; says which setting sets another.
+    /// If one cannot be bound; the error names the setting to change.
     pub(super) fn open(process: &Process) -> Result<Self> {
         Ok(Self {
             requests: bind(process.listen, "--listen or TAILBACK_LISTEN")?,
@@ -41,10 +40,10 @@ impl Listeners {
         })
     }
 
-    /// The same sockets once more.
+    /// Duplicates both sockets.
     ///
     /// # Errors
-    /// If there are too many open files.
+    /// If too many files are open.
     pub(super) fn try_clone(&self) -> std::io::Result<Self> {
         Ok(Self {
             requests: self.requests.try_clone()?,
@@ -53,15 +52,15 @@ impl Listeners {
     }
 }
 
-/// A listener on `wanted`, with a free port in place of 0.
+/// A listener on `wanted`; port 0 picks a free port.
 fn bind(wanted: SocketAddr, variable: &str) -> Result<TcpListener> {
     TcpListener::bind(wanted)
         .with_context(|| format!("cannot listen on {wanted} (set another address with {variable})"))
 }
 
-/// Lets pingora accept connections of `listener` for `app`, on so many worker threads, until
-/// `stopped`. Its threads end with the process: when everything has drained is for
-/// [`serve`](super::serve) to know.
+/// Lets pingora accept connections of `listener` for `app`, on `workers` threads, until `stopped`
+/// is `true`. Its threads run until the process ends; [`serve`](super::serve) decides when
+/// everything has drained.
 pub(super) fn accept<A>(
     listener: &TcpListener,
     app: A,
@@ -71,7 +70,8 @@ pub(super) fn accept<A>(
 where
     A: ServerApp + Send + Sync + 'static,
 {
-    // No grace period of pingora's own: it would sleep for all of it.
+    // pingora sleeps for its grace period, then shuts its workers down. It must never get there:
+    // `serve` decides when the process ends.
     const FOREVER: u64 = u32::MAX as u64;
     let conf = ServerConf {
         threads: workers,
@@ -104,8 +104,8 @@ where
     Ok(())
 }
 
-/// A service whose listener is open already. pingora takes it for one that an earlier
-/// process has passed on.
+/// A service whose listener is open already. It is given to pingora as if an earlier process had
+/// passed it on.
 struct Opened<S> {
     service: S,
     address: String,

@@ -1,5 +1,5 @@
-//! `tailback serve`: configuration, scaler, data plane and admin put together,
-//! from start to drained end.
+//! `tailback serve`: puts configuration, scaler, data plane and admin endpoints together, and runs
+//! them from start to the end of draining.
 
 mod announce;
 mod cluster;
@@ -46,13 +46,14 @@ use crate::{
     upstream::ConnectOptions,
 };
 
-/// Recorded histograms are moved into their buckets at least this often.
+/// How often the recorder moves recorded histogram samples into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Serves the manifests at `paths`, by the settings of `env`, until SIGTERM or SIGINT, and drains.
+/// Serves the manifests at `paths` with the settings of `env`, until SIGTERM or SIGINT, then
+/// drains.
 ///
 /// # Errors
-/// What kept it from starting.
+/// Why it could not start.
 pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
     let mut predecessor = Predecessor::find()?;
     let served = start_and_run(paths, env, &mut predecessor);
@@ -62,7 +63,8 @@ pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
     served
 }
 
-/// The same; what fails while `predecessor` is there is to be told to it.
+/// Starts and runs until drained. While `predecessor` is there, the caller must report an error to
+/// it.
 fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecessor>) -> Result<()> {
     let program = Program::this()?;
     let store = Store::open(paths, env).map_err(|errors| anyhow!("{errors}"))?;
@@ -186,7 +188,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             listeners.admin.local_addr()?,
         );
         let predecessor = match predecessor.take() {
-            // It tells the service manager.
+            // It notifies the service manager.
             Some(predecessor) => Some(predecessor.took(reloader.scaler())?),
             None => {
                 service_manager::ready();
@@ -220,8 +222,8 @@ fn upkeep(recorder: PrometheusHandle) {
     });
 }
 
-/// This very program, to run it again: on Linux also after the file was replaced by
-/// another version.
+/// The path of this executable. On Linux it stays valid after the file was replaced by another
+/// version.
 fn own_program() -> Result<PathBuf> {
     let link = PathBuf::from("/proc/self/exe");
     if link.exists() {

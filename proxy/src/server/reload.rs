@@ -1,4 +1,4 @@
-//! From a configuration to what runs, at the start and at each reload.
+//! Applies a configuration to the running process, at the start and at each reload.
 
 use std::sync::Arc;
 
@@ -45,19 +45,18 @@ impl Reloader {
         }
     }
 
-    /// Puts `config` in force: requests are routed by it from now on, and
-    /// replicas follow.
+    /// Puts `config` in force: the route table first, then the scaler.
     pub(super) fn apply(&self, config: &Config) {
         let before = self.tables.current();
         let table = RouteTable::build(config, &before, &self.wake);
         let models = table.model_handles();
         self.tables.set(table);
         self.scaler.configure(models);
-        // Last: who is sent away finds the new table.
+        // Last: requests held in a closed pool look up their model in the new table.
         before.retire(&self.tables.current());
     }
 
-    /// Reads the manifests again. If they are wrong, what runs stays.
+    /// Loads the manifests again. If they are invalid, the current configuration stays in force.
     pub(super) async fn reload(&self, cause: &str) {
         let reloaded = self.store.reload();
         self.successful.set(f64::from(reloaded.is_ok()));
@@ -89,17 +88,17 @@ impl Reloader {
         }
     }
 
-    /// What scales by it.
+    /// The scaler.
     pub(super) fn scaler(&self) -> &Scaler {
         &self.scaler
     }
 
-    /// Another proxy may lead from now on.
+    /// Gives up leadership, so that another proxy may lead.
     pub(super) fn hand_over(&self) {
         self.scaler.hand_over();
     }
 
-    /// Pauses and resumes models.
+    /// The handle by which models are paused and resumed.
     pub(super) fn pause_handle(&self) -> PauseHandle {
         self.scaler.pause_handle()
     }

@@ -1,4 +1,4 @@
-//! From the first request to the drained end.
+//! The serving process, from its first request to the end of draining.
 
 use std::{
     future::pending,
@@ -25,10 +25,11 @@ use crate::{
     admin::ServerInfo, downstream::Lifecycle, models::SharedRoutes, net::tls, telemetry::access_log,
 };
 
-/// For answers to what was held, or cut, at the end of a shutdown.
+/// Time for the last responses to go out, to held and to cut-off requests, at the end of a
+/// shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// All that runs.
+/// The parts of the running process.
 pub(super) struct Running {
     pub config: Arc<Config>,
     pub program: Program,
@@ -40,32 +41,31 @@ pub(super) struct Running {
     pub tls: Option<Arc<tls::Listener>>,
     pub access_log: Option<access_log::Running>,
     pub info: Arc<ServerInfo>,
-    /// Whether the process that this one has taken over from has ended.
+    /// `true` once the process that this one took over from has ended.
     pub predecessor: Option<watch::Receiver<bool>>,
 }
 
 type Events = mpsc::UnboundedReceiver<Event>;
-/// A new process on its way to take over.
+/// A successor process that is starting.
 type Upgrade = Pin<Box<dyn Future<Output = Result<Exchange>>>>;
 
-/// Why it ends.
+/// Why serving ends.
 enum End {
     Stopped,
     TakenOver(Successor),
 }
 
 impl Running {
-    /// Serves until it is told to stop or another process has taken over, and drains.
+    /// Serves until a stop signal or until another process has taken over, then drains.
     pub(super) async fn run(self, mut events: Events, listeners: Listeners) {
         let end = self.serve(&mut events, &listeners).await;
-        // The admin pages have a socket of their own until the end.
+        // The admin endpoints have a duplicate of their socket, and go on.
         drop(listeners);
         match end {
             End::Stopped => {
                 service_manager::stopping();
                 self.lifecycle.drain();
-                // Requests inside may take long: replicas are asked for by another proxy
-                // meanwhile, if there is one.
+                // Draining may take long: another proxy, if there is one, leads meanwhile.
                 self.reloader.hand_over();
                 self.stop_accepting.send_replace(true);
                 self.drain(events).await;
@@ -154,7 +154,7 @@ impl Running {
         self.info.upgrade_failed(format!("{why:#}"));
     }
 
-    /// Another process is the proxy now: the requests that are here end here.
+    /// Drains the remaining requests after another process has taken over.
     async fn retire(self, successor: Successor, mut events: Events) {
         let limit = self.config.process.timeouts.upgrade_drain;
         tracing::info!(
@@ -185,7 +185,7 @@ impl Running {
         self.end().await;
     }
 
-    /// Waits until all requests have ended, as long as a shutdown may take, and ends.
+    /// Waits until all requests have ended, for at most the drain timeout, then ends.
     async fn drain(self, mut events: Events) {
         tokio::select! {
             all = self.until_drained(self.config.process.timeouts.drain) => if !all {
@@ -216,15 +216,15 @@ impl Running {
         self.lifecycle.stop();
         self.routes.current().close_pools();
         self.reloader.stop().await;
-        // Held requests have been answered, and others cut: callers are told so.
+        // Waits for the error responses to held and cut-off requests to be sent.
         self.until_answered(LAST_WORDS).await;
         if let Some(log) = self.access_log {
             log.close();
         }
     }
 
-    /// Waits until no request is in flight, callers have had their last answer, and the process
-    /// before this one has ended, for at most `limit`. Whether that is so.
+    /// Waits until no request is in flight, no connection is open, and the predecessor has ended.
+    /// Returns whether that happened within `limit`.
     async fn until_drained(&self, limit: Duration) -> bool {
         let start = Instant::now();
         let ended = || {
@@ -248,7 +248,7 @@ impl Running {
         }
     }
 
-    /// How many requests and connections there are.
+    /// How many requests are in flight, and how many connections are open.
     fn inside(&self) -> (u64, usize) {
         let table = self.routes.current();
         let models = table.models.values().chain(table.draining());
@@ -257,7 +257,7 @@ impl Running {
     }
 }
 
-/// Returns once it is told to stop.
+/// Returns on a stop signal.
 async fn stopped(events: &mut Events) {
     while !matches!(events.recv().await, Some(Event::Stop(_)) | None) {}
 }

@@ -1,5 +1,5 @@
-//! What systemd is told, where it started this process with `Type=notify` (`sd_notify(3)`), and the
-//! sockets that it has opened for it (`sd_listen_fds(3)`).
+//! systemd: state notifications for a service of `Type=notify` (`sd_notify(3)`), and socket
+//! activation (`sd_listen_fds(3)`).
 
 use std::{env, net::TcpListener};
 
@@ -9,12 +9,12 @@ use sd_notify::NotifyState;
 
 use super::listen::Listeners;
 
-/// Requests are served.
+/// Reports that requests are served.
 pub(super) fn ready() {
     say(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
-/// The configuration is read again; say [`ready`] after it.
+/// Reports that the configuration is being reloaded; call [`ready`] afterwards.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => say(&[NotifyState::Reloading, now]),
@@ -22,7 +22,7 @@ pub(super) fn reloading() {
     }
 }
 
-/// Nothing new is taken.
+/// Reports that the process is draining.
 pub(super) fn stopping() {
     say(&[
         NotifyState::Stopping,
@@ -30,23 +30,23 @@ pub(super) fn stopping() {
     ]);
 }
 
-/// The process `pid` is the service from now on, and this one may end.
+/// Reports that the process `pid` is the service's main process from now on.
 pub(super) fn main_process(pid: u32) {
     say(&[NotifyState::MainPid(pid), NotifyState::Ready]);
 }
 
 fn say(state: &[NotifyState<'_>]) {
-    // Without a service manager, nothing is said.
+    // Does nothing without a service manager.
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "cannot tell systemd of the state");
     }
 }
 
-/// The listening sockets that systemd has passed on, if it has: `requests` and `admin` by their
-/// names (`FileDescriptorName=`), or the first and the second.
+/// The listening sockets that systemd has passed on, if any: `requests` and `admin` by name
+/// (`FileDescriptorName=`), or the first and the second.
 ///
 /// # Errors
-/// If they are not what they should be.
+/// If they are not two TCP listeners.
 pub(super) fn sockets() -> Result<Option<Listeners>> {
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = ListenFd::from_env();

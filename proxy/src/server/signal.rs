@@ -1,4 +1,4 @@
-//! What happens from outside: signals, and changed files.
+//! Events from outside: signals, and changed manifest files.
 
 use std::path::PathBuf;
 
@@ -10,22 +10,22 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-/// Something to react to.
+/// An event that the serving process reacts to. Causes are for the log.
 pub(super) enum Event {
-    /// Read the manifests again; why.
+    /// Reload the manifests, because of this cause.
     Reload(&'static str),
-    /// Open the access log's file again: it was moved.
+    /// Reopen the access log's file: it was rotated.
     Reopen,
-    /// Let another process of the program take over; why.
+    /// Start the successor process, because of this cause.
     Upgrade(&'static str),
-    /// Drain and end; why.
+    /// Drain and end, because of this cause.
     Stop(&'static str),
 }
 
-/// Where events come from, and where they are told.
+/// The sending and the receiving end of events.
 pub(super) type Events = (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>);
 
-/// A signal that is handled, with its name.
+/// A signal that is handled, and its name.
 type Handled = (fn() -> SignalKind, &'static str);
 
 const SIGNALS: [Handled; 6] = [
@@ -37,7 +37,7 @@ const SIGNALS: [Handled; 6] = [
     (SignalKind::user_defined2, "SIGUSR2"),
 ];
 
-/// What a signal asks for.
+/// The event that a signal stands for.
 fn event(signal: &'static str) -> Event {
     match signal {
         "SIGHUP" => Event::Reload(signal),
@@ -47,7 +47,7 @@ fn event(signal: &'static str) -> Event {
     }
 }
 
-/// Events from now on. Needs a tokio runtime around it.
+/// Starts listening for signals and changed files. Must be called within a tokio runtime.
 pub(super) fn events(paths: &[PathBuf]) -> Result<Events> {
     let (sender, events) = mpsc::unbounded_channel();
     let others = sender.clone();
@@ -66,19 +66,19 @@ pub(super) fn events(paths: &[PathBuf]) -> Result<Events> {
         let _ = sender.send(Event::Reload("a manifest changed"));
     };
     let watch = tailback_config::watch(paths, on_change).map_err(|e| anyhow!("{e}"))?;
-    // Watches until the process ends.
+    // Keeps watching until the process ends.
     std::mem::forget(watch);
     Ok((others, events))
 }
 
-/// Tells pingora's server to stop accepting when we say so.
+/// Makes pingora's server stop accepting when the receiver becomes `true`.
 pub(super) struct Forwarded(pub watch::Receiver<bool>);
 
 #[async_trait]
 impl ShutdownSignalWatch for Forwarded {
     async fn recv(&self) -> ShutdownSignal {
         let mut stop = self.0.clone();
-        // The sender lives as long as the process serves.
+        // The sender lives for as long as the process serves.
         let _ = stop.wait_for(|&stop| stop).await;
         ShutdownSignal::GracefulTerminate
     }

@@ -2,19 +2,19 @@
 
 /// The version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit it was built from, where the build was told (`TAILBACK_COMMIT`).
+/// The commit it was built from, or `unknown` if the build did not set `TAILBACK_COMMIT`.
 pub const COMMIT: &str = match option_env!("TAILBACK_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
-/// The machine it was built for.
+/// The target triple it was built for.
 pub const TARGET: &str = env!("TAILBACK_BUILD_TARGET");
-/// The profile of cargo it was built with.
+/// The cargo profile it was built with.
 pub const PROFILE: &str = env!("TAILBACK_BUILD_PROFILE");
-/// The compiler.
+/// The version of the compiler.
 pub const RUSTC: &str = env!("TAILBACK_BUILD_RUSTC");
 
-/// Records them as the labels of a metric that is always 1.
+/// Records them as labels of the gauge `tailback_build_info`, which is always 1.
 pub fn record() {
     metrics::describe_gauge!("tailback_build_info", "Always 1; its labels say what runs.");
     metrics::gauge!("tailback_build_info",
@@ -23,7 +23,7 @@ pub fn record() {
     .set(1.0);
 }
 
-/// A line for each, as `tailback version --verbose` prints them.
+/// One line for each, as `tailback version --verbose` prints them.
 #[must_use]
 pub fn describe() -> String {
     format!(

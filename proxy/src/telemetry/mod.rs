@@ -1,4 +1,4 @@
-//! What is told of the process and of finished requests: metrics, the access log, the version.
+//! What the proxy reports of itself and of finished requests: metrics, the access log, the version.
 
 pub mod access_log;
 pub mod build_info;

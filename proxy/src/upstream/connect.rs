@@ -1,4 +1,4 @@
-//! How a request gets a connection to its replica.
+//! How a request gets its connection to a replica.
 
 use std::time::Duration;
 
@@ -12,30 +12,30 @@ use super::{
 };
 use crate::{status::MethodType, telemetry::metrics::UpstreamMetrics};
 
-/// What holds for connections to all replicas.
+/// Settings of connections, the same for all replicas.
 #[derive(Debug)]
 pub struct ConnectOptions {
-    /// How large messages' heads may be.
+    /// Limits on the heads of messages.
     pub limits: Limits,
-    /// Where connections are counted.
+    /// Counters of connections opened and failed.
     pub metrics: UpstreamMetrics,
 }
 
-/// What a request wants of its connection.
+/// What a request requires of its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// The protocol that it speaks.
+    /// REST or gRPC.
     pub method: MethodType,
-    /// It asks to change the protocol (RFC 9110, 7.8).
+    /// Whether the request asks for a protocol upgrade (RFC 9110, 7.8).
     pub upgrade: bool,
-    /// Which connections may carry it.
+    /// Which pooled connections may carry it.
     pub choice: Choice,
-    /// How long a new connection may take to be ready.
+    /// How long opening a new connection may take, handshakes included.
     pub timeout: Duration,
 }
 
-/// A connection, or a stream of one, to the permit's replica: one that is open, as far
-/// as `wanted.choice` allows, or a new one.
+/// Returns a connection, or a stream of one, to the permit's replica: a pooled one, as far as
+/// `wanted.choice` allows, or a new one.
 ///
 /// # Errors
 /// [`ConnectError`].
@@ -53,7 +53,7 @@ pub async fn connect(
     if let Some(upstream) = pool.ready(offer, choice) {
         return Ok(upstream);
     }
-    // Boxed: it is rare, and its room would be part of every request's.
+    // Boxed, because it is rare, and its state would enlarge every request's future.
     let opening = pool.open(
         connector,
         offer,

@@ -16,53 +16,54 @@ use super::{
     upstream_stream::Upstream,
 };
 
-/// How often idle connections are looked through, which takes no look at the
-/// clock when one is given back.
+/// How often idle connections are checked. Counting sweeps saves reading the clock for each
+/// connection given back.
 pub const SWEEP: Duration = Duration::from_secs(5);
-/// Those that were idle for as many sweeps are closed at the next: after 30 to 35
-/// seconds, before most servers do, whose close could meet a request.
+/// A connection that was idle for more sweeps than this is closed: after 30 to 35 seconds. Most
+/// servers close idle connections later, so that their close does not race with a request.
 const IDLE_SWEEPS: u32 = 6;
-/// What was used within this time is not closed for having been idle: servers count whole seconds.
+/// A replica does not close a connection for idleness within this time of its use: servers count
+/// idle time in whole seconds.
 const BUSY: Duration = Duration::from_millis(500);
-/// Idle connections at most: far more than callers that take turns leave idle for
-/// a moment, which would be closed and opened again all the time.
+/// Most idle connections. High enough that callers that alternate do not make the pool close and
+/// reopen connections.
 const IDLE: usize = 1024;
 
-/// Which connections may carry a request.
+/// Which pooled connections may carry a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// Any that is ready.
     Any,
-    /// On HTTP/1.1 one that is not idle for long, or a new one: for what cannot be sent twice,
-    /// though the replica closes the connection for having been idle at that very moment.
+    /// HTTP/1.1: one that was used within half a second, or a new one. For requests that cannot be
+    /// retried: a replica might close a longer idle connection just as the request is sent.
     Busy,
-    /// On HTTP/1.1 a new one: if that closes, it is not for having been idle.
+    /// HTTP/1.1: a new one. If it closes, that is not for idleness.
     NewConnection,
 }
 
 /// A worker's connections to one address of a replica.
 #[derive(Debug, Default)]
 pub struct ConnectionPool {
-    /// HTTP/1.1 connections that wait for a request, last used last.
+    /// Idle HTTP/1.1 connections, most recently used last.
     idle: RefCell<VecDeque<Idle>>,
-    /// Sweeps so far.
+    /// Number of sweeps so far.
     sweeps: Cell<u32>,
     multiplexed: Multiplexed,
-    /// Held while a connection for many is opened: who comes meanwhile gets a
-    /// stream of that.
+    /// Held while an HTTP/2 connection is opened, so that concurrent requests wait for it and share
+    /// it.
     opening: Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: Http1,
-    /// The sweep after which it was given back.
+    /// The number of sweeps when it was given back.
     since: u32,
 }
 
 impl ConnectionPool {
-    /// An HTTP/1.1 connection that is ready, the last used first; those that have closed
-    /// meanwhile are dropped.
+    /// Takes the most recently used idle HTTP/1.1 connection that `choice` allows. Closed ones are
+    /// dropped on the way.
     fn idle(&self, choice: Choice) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
         loop {
@@ -86,7 +87,7 @@ impl ConnectionPool {
         }
     }
 
-    /// What is open and has room for a request.
+    /// A pooled connection with room for a request.
     #[must_use]
     pub(super) fn ready(&self, offer: Offer, choice: Choice) -> Option<Upstream> {
         let idle = || self.idle(choice);
@@ -102,7 +103,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Something new.
+    /// Opens a new connection, or takes one that became ready meanwhile.
     pub(super) async fn open(
         &self,
         connector: &Connector,
@@ -112,8 +113,8 @@ impl ConnectionPool {
         limit: Duration,
         limits: &Limits,
     ) -> Result<Upstream, ConnectError> {
-        // All of it within the limit: who waits for another's connection to a
-        // replica that says nothing goes elsewhere in time.
+        // Waiting for another request's connection attempt counts as well, so that the request can
+        // try another replica in time.
         let opening = async {
             let _alone = match offer {
                 Offer::Http1 => None,
@@ -135,7 +136,7 @@ impl ConnectionPool {
         opened.map_err(|_| ConnectError::Slow)?
     }
 
-    /// Takes back what may serve the next request.
+    /// Takes a connection back for the next request.
     pub(super) fn give(&self, upstream: Upstream) {
         match upstream {
             Upstream::Http1(connection) => {
@@ -146,13 +147,13 @@ impl ConnectionPool {
                 let since = self.sweeps.get();
                 idle.push_back(Idle { connection, since });
             }
-            // The connection is here already.
+            // A stream's connection never left the pool.
             Upstream::Http2(_) => {}
         }
     }
 
-    /// Closes what has been idle for long, or was closed by the replica. To be
-    /// called once each [`SWEEP`].
+    /// Closes connections that were idle for too long or that the replica has closed. Call it every
+    /// [`SWEEP`].
     pub fn sweep(&self) {
         let now = self.sweeps.get().wrapping_add(1);
         self.sweeps.set(now);
@@ -200,7 +201,7 @@ mod tests {
     async fn idle_connections_are_closed_in_time_and_bounded_in_number() {
         let (pool, mut ends) = pool(IDLE + 2).await;
         assert_eq!(count(&pool), IDLE);
-        // The longest idle went.
+        // The connection that was idle longest was closed.
         for end in &mut ends[..2] {
             assert_eq!(end.read(&mut [0]).await.unwrap(), 0);
         }
@@ -208,7 +209,7 @@ mod tests {
             pool.sweep();
         }
         assert_eq!(count(&pool), IDLE);
-        // One is used, and idle anew.
+        // One connection is used, and starts to be idle anew.
         let used = pool.ready(Offer::Http1, Choice::Any).unwrap();
         pool.give(used);
         pool.sweep();
@@ -221,7 +222,7 @@ mod tests {
         let (pool, mut ends) = pool(3).await;
         drop(ends.pop());
         while count(&pool) > 2 {
-            // Its end arrives by the reactor.
+            // Waits until the runtime has noticed the close.
             tokio::task::yield_now().await;
             pool.sweep();
             assert!(pool.sweeps.get() < IDLE_SWEEPS, "it is found by its end");

@@ -1,4 +1,4 @@
-//! How a server's replicas are spoken to: which HTTP, and how encrypted.
+//! How connections to a server's replicas are opened: which HTTP version, with TLS or without.
 
 use std::{io, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
     status::MethodType,
 };
 
-/// Opens connections to a server's replicas. One a server; made when it is configured.
+/// Opens connections to a server's replicas. Made once per server when it is configured.
 #[derive(Debug)]
 pub struct Connector {
     protocol: Protocol,
@@ -29,48 +29,48 @@ pub struct Connector {
 
 #[derive(Debug)]
 struct Tls {
-    /// By what is offered: HTTP/1.1, HTTP/2, or both.
+    /// One configuration for each ALPN offer: HTTP/1.1, HTTP/2, or both.
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
     either: Arc<ClientConfig>,
-    /// In place of the endpoint's host.
+    /// The server name to verify instead of the endpoint's host.
     name: Option<String>,
 }
 
-/// What is to be spoken on a connection.
+/// The HTTP version to speak on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     Http1,
     Http2,
-    /// What the replica prefers, told in its TLS handshake.
+    /// The replica chooses, by ALPN.
     Either,
 }
 
-/// Why there is no connection.
+/// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address cannot be reached, or the handshake fails.
+    /// The address cannot be reached, or a handshake failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It takes too long.
+    /// It took longer than `timeouts.connectSeconds`.
     #[error("no connection within timeouts.connectSeconds")]
     Slow,
-    /// The host is no name that a certificate could have.
+    /// The endpoint's host cannot be the name in a certificate.
     #[error("the endpoint's host is no server name: {0}")]
     Name(#[from] InvalidDnsNameError),
-    /// TLS cannot be set up.
+    /// The TLS configuration is unusable.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-    /// HTTP/2 is needed, and the replica does not offer it.
+    /// HTTP/2 is required, and the replica does not offer it.
     #[error("the replica does not offer HTTP/2")]
     NoHttp2,
-    /// gRPC is asked for, and the server's `protocol` is `http1`.
+    /// The request is gRPC, and the server's `protocol` is `http1`.
     #[error("the server speaks HTTP/1.1 only")]
     NoGrpc,
 }
 
 impl Connector {
-    /// For the replicas of `server`.
+    /// A connector for the replicas of `server`.
     #[must_use]
     pub fn new(server: &Server) -> Self {
         let tls = server.tls().map(|spec| {
@@ -88,15 +88,14 @@ impl Connector {
         }
     }
 
-    /// Whether replicas are reached by TLS.
+    /// Whether connections use TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// gRPC needs HTTP/2; else a clear-text connection cannot tell what its
-    /// other end speaks, and HTTP/1.1 is what every server does.
-    /// Only HTTP/1.1 upgrades.
+    /// Which HTTP version to offer. gRPC needs HTTP/2. On a clear-text connection the version
+    /// cannot be negotiated, and every server speaks HTTP/1.1. Protocol upgrades need HTTP/1.1.
     pub(super) fn offer(&self, method: MethodType, upgrade: bool) -> Result<Offer, ConnectError> {
         match (self.protocol, method) {
             (Protocol::Http1, MethodType::Grpc) => Err(ConnectError::NoGrpc),
@@ -109,7 +108,8 @@ impl Connector {
         }
     }
 
-    /// Connects to `authority` (`host:port`). Returns what is spoken there.
+    /// Connects to `authority` (`host:port`). Returns the connection and the HTTP version to speak
+    /// on it.
     pub(super) async fn open(
         &self,
         offer: Offer,
@@ -140,9 +140,8 @@ impl Connector {
     }
 }
 
-/// Small messages go out at once, and a replica whose host vanishes without a
-/// word is noticed: without bytes to acknowledge by keep-alive probes, with some
-/// by their time limit.
+/// Turns off Nagle's algorithm, and makes a vanished host noticed: by keep-alive probes while idle,
+/// and by `TCP_USER_TIMEOUT` while sent bytes are unacknowledged.
 fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     watch_host(tcp)?;
@@ -151,7 +150,7 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The host of `host:port`, IPv6 without its brackets.
+/// The host of `host:port`, an IPv6 address without its brackets.
 fn host(authority: &str) -> &str {
     let host = authority
         .rsplit_once(':')

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection to a replica.
+//! An HTTP/1.1 connection to a replica.
 
 use std::{
     future::{Future, poll_fn},
@@ -31,43 +31,45 @@ use crate::{
     net::{HYPER_HEADER_FIELDS, Transport},
 };
 
-/// A connection, and the means to send requests on it.
+/// A connection, driven by the request that holds it.
 #[derive(Debug)]
 pub struct Http1 {
     sender: http1::SendRequest<RequestBody>,
     connection: Pin<Box<http1::Connection<TokioIo<ReadTrackingIo>, RequestBody>>>,
     closed: bool,
-    /// When the last request was sent on it, if one was.
+    /// When the last request was sent on it; `None` if it is unused.
     last_sent: Option<Nanos>,
     seen: Rc<Seen>,
 }
 
-/// A used connection that closes so soon after a request was being closed already, though the
-/// replica's host took the request's bytes: whoever reads a request takes longer to fail.
+/// If a reused connection closes within this time of a request, the replica was closing it already,
+/// although its host took the request's bytes. A server that has read the request takes longer to
+/// fail.
 const CLOSING: Duration = Duration::from_millis(5);
 
-/// A request that got no byte of an answer before its connection ended.
+/// A request whose connection ended before any byte of a response.
 #[derive(Clone, Copy, Debug)]
 struct Unanswered {
-    /// From its first byte sent to the end.
+    /// From its first byte sent to the end of the connection.
     after: Duration,
-    /// The connection had been used before, so that the replica may have been closing it.
+    /// The connection had carried a request before, so the replica may have been closing it as
+    /// idle.
     reused: bool,
-    /// The request may be run twice (RFC 9110, 9.2.2).
+    /// The request's method is idempotent (RFC 9110, 9.2.2).
     idempotent: bool,
-    /// Bytes of it that were sent.
+    /// Bytes of the request that were written.
     written: u64,
-    /// Bytes that the replica's host never acknowledged, as far as that is known. By TLS, some
-    /// more than were written.
+    /// Bytes that the replica's host never acknowledged, if known. With TLS, this includes TLS
+    /// overhead and may exceed `written`.
     unacknowledged: Option<u64>,
 }
 
 impl Unanswered {
-    /// Whether it may be sent once more: the replica cannot have read it, or has hardly, or it
-    /// does no harm.
+    /// Whether the request may be retried: the replica has not read it, or very likely has not, or
+    /// processing it twice does no harm.
     ///
-    /// What ends a connection acknowledges all that came before it, unless it is a reset; and
-    /// a reset comes when not all that came has been read.
+    /// A FIN acknowledges everything received before it. A reset does not, and is sent when a
+    /// process closes its socket with unread bytes. So unacknowledged bytes were not read.
     fn is_unprocessed(self) -> bool {
         let untouched = self
             .unacknowledged
@@ -77,7 +79,7 @@ impl Unanswered {
 }
 
 impl Http1 {
-    /// Speaks HTTP/1.1 on `io`.
+    /// Starts HTTP/1.1 on `io`.
     pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
         let seen = Rc::<Seen>::default();
         let io = TokioIo::new(ReadTrackingIo::new(io, seen.clone()));
@@ -95,24 +97,23 @@ impl Http1 {
         })
     }
 
-    /// Whether the last request was sent on it so short a time ago.
+    /// Whether the last request was sent on it within `time`.
     pub(super) fn was_used_within(&self, time: Duration) -> bool {
         let since = |sent| Nanos::now().since(sent);
         self.last_sent.is_some_and(|sent| since(sent) <= time)
     }
 
-    /// Lets the connection make what progress it can. `cx` is woken when it
-    /// can make more.
+    /// Drives the connection. `cx` is woken when it can make more progress.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
         if !self.closed && self.connection.as_mut().poll(cx).is_ready() {
             self.closed = true;
         }
     }
 
-    /// The bytes of the connection after it has been upgraded.
+    /// The byte stream of the connection after an upgrade.
     ///
     /// # Errors
-    /// If it broke.
+    /// If the connection broke.
     pub async fn into_io(mut self) -> io::Result<impl AsyncRead + AsyncWrite> {
         poll_fn(|cx| {
             self.drive(cx);
@@ -127,15 +128,15 @@ impl Http1 {
         Ok(parts.io.into_inner().into_unread(parts.read_buf))
     }
 
-    /// Whether a request can be sent now: it is open, and has ended the last one.
+    /// Whether it can take a request now: it is open, and its last response is complete.
     pub fn is_ready(&mut self) -> bool {
-        // Nobody needs to be woken: it is looked at before each use.
+        // No waker needed: it is checked before each use.
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.closed && self.sender.is_ready()
     }
 
-    /// The same as of this moment: the kernel is asked whether the replica has closed it, which
-    /// else is heard of when it gets to the task that waits for it.
+    /// Like [`is_ready`](Self::is_ready), but asks the kernel now whether the replica has closed
+    /// the connection. Otherwise that is noticed only when the runtime has polled the socket.
     pub(super) fn is_still_open(&mut self) -> bool {
         self.seen.probe.set(true);
         self.is_ready()
@@ -144,7 +145,7 @@ impl Http1 {
     /// Sends `request` and waits for the response's head.
     ///
     /// # Errors
-    /// [`SendError`], which says whether it may be sent again.
+    /// [`SendError`], which says whether the request may be retried.
     pub fn send(
         &mut self,
         request: Request<RequestBody>,
@@ -154,7 +155,7 @@ impl Http1 {
         let begun = Nanos::now();
         let reused = self.last_sent.replace(begun).is_some();
         let idempotent = request.method().is_idempotent();
-        // Handed over before there is a future, which would keep room for it.
+        // Sent here, not inside the future, whose size the request would add to.
         let response = self.sender.try_send_request(request);
         async move {
             let mut response = pin!(response);
@@ -184,7 +185,7 @@ impl Http1 {
     }
 }
 
-/// What came of a request; `None`: nothing before the connection closed.
+/// Classifies the result of a request. `None`: the connection closed first.
 fn understood(
     result: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
     unanswered: impl Fn() -> Option<Unanswered>,
@@ -211,10 +212,10 @@ mod tests {
     fn what_may_have_been_processed_is_sent_again_only_if_that_does_no_harm() {
         const NONE: Option<u64> = None;
         for (milliseconds, reused, idempotent, unacknowledged, again) in [
-            // Nothing of it was acknowledged.
+            // Nothing was acknowledged.
             (1000, false, false, Some(300), true),
             (1000, true, false, Some(322), true),
-            // Some, or all of it was.
+            // Some or all was acknowledged.
             (1000, true, false, Some(299), false),
             (1000, true, false, Some(0), false),
             (6, true, false, Some(0), false),
@@ -222,7 +223,7 @@ mod tests {
             (5, false, false, Some(0), false),
             (1000, true, true, Some(0), true),
             (1000, false, true, Some(0), false),
-            // It is not known.
+            // It is unknown what was acknowledged.
             (0, true, false, NONE, true),
             (6, true, false, NONE, false),
             (0, false, false, NONE, false),

@@ -1,5 +1,4 @@
-//! HTTP/2 to a replica: connections that requests share, and one request's
-//! stream on one of them.
+//! HTTP/2 to a replica: connections that requests share, and the stream of one request.
 
 use std::{
     cell::{Cell, RefCell},
@@ -37,17 +36,16 @@ use crate::{
     },
 };
 
-/// Streams that share a connection, if the replica allows as many.
+/// Most streams on a connection, if the replica allows as many.
 const STREAMS: u32 = 100;
-/// What a replica may send of a response before its caller takes it, in bytes.
-/// The connection's window has room for all streams', so that a slow caller
-/// holds up no other.
+/// Flow-control windows for responses, in bytes. The connection's window has room for all streams'
+/// windows, so that a slow caller does not block other streams.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
-/// What a stream buffers to be sent, in bytes.
+/// Most bytes buffered for sending on a stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// A worker's connections to one address.
+/// A worker's HTTP/2 connections to one address.
 #[derive(Debug, Default)]
 pub(super) struct Multiplexed(RefCell<Vec<Rc<Shared>>>);
 
@@ -55,21 +53,20 @@ pub(super) struct Multiplexed(RefCell<Vec<Rc<Shared>>>);
 #[derive(Debug)]
 pub(super) struct Shared {
     sender: SendRequest<Bytes>,
-    /// Requests that have a stream of it.
+    /// Number of requests with a stream on it.
     open: Rc<Cell<u32>>,
     closed: Rc<Cell<bool>>,
 }
 
 impl Multiplexed {
-    /// Forgets those that have closed.
+    /// Drops closed connections.
     pub(super) fn drop_closed(&self) {
         self.0
             .borrow_mut()
             .retain(|connection| !connection.closed.get());
     }
 
-    /// A stream of a connection that has room for one. Those that have closed
-    /// meanwhile are dropped.
+    /// A stream on a connection that has room for one. Closed connections are dropped on the way.
     pub(super) fn take(&self) -> Option<Http2> {
         self.drop_closed();
         let connections = self.0.borrow();
@@ -80,8 +77,7 @@ impl Multiplexed {
         connections.iter().find(free).cloned().map(Http2::on)
     }
 
-    /// Speaks HTTP/2 on `io`, and returns the first stream once it is known how
-    /// many there may be.
+    /// Starts HTTP/2 on `io`. Returns its first stream after the replica's SETTINGS have arrived.
     pub(super) async fn open(
         &self,
         io: Transport<TcpStream>,
@@ -98,7 +94,7 @@ impl Multiplexed {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(header_bytes.max(64 * 1024))
             .max_send_buffer_size(SEND_BUFFER)
-            // None, until the replica has said how many.
+            // No stream may be opened before the replica's SETTINGS are known.
             .initial_max_send_streams(0);
         let opening = async {
             let handshake = builder.handshake::<_, Bytes>(io.clone());
@@ -123,14 +119,15 @@ impl Multiplexed {
         });
         self.0.borrow_mut().push(shared.clone());
         let open = shared.open.clone();
-        // It ends with its last handle: when the replica has gone from here, and
-        // its last stream is over. Workers do not steal: it stays on this thread.
+        // The task ends when the connection's last handle is dropped: the worker has dropped the
+        // replica, and the last stream has ended. Workers do not steal tasks, so it stays on this
+        // thread.
         tokio::spawn(SendWrapper::new(async move {
             let served = poll_fn(|cx| {
                 if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                     return Poll::Ready(Some(ended));
                 }
-                // Nothing is awaited of a connection without streams.
+                // No PING while the connection is idle.
                 match &mut pinger {
                     Some(pinger) if open.get() > 0 => pinger.poll(cx).map(|()| None),
                     _ => Poll::Pending,
@@ -152,7 +149,7 @@ impl Multiplexed {
 #[derive(Debug)]
 pub struct Http2 {
     connection: Rc<Shared>,
-    /// The request's body on its way.
+    /// Sends the request's body; `None` when that is done.
     forwarder: Option<BodyForwarder<RequestBody>>,
 }
 
@@ -165,7 +162,7 @@ impl Http2 {
         }
     }
 
-    /// Sends more of the request's body, if there is more.
+    /// Sends more of the request's body, if there is any.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         let Some(forwarder) = self
             .forwarder
@@ -179,7 +176,7 @@ impl Http2 {
             Poll::Ready(Err(ForwardError::Body(_))) => {
                 forwarder.stream().send_reset(Reason::CANCEL)
             }
-            // The response tells, or has told already.
+            // The response carries the error, or has arrived already.
             Poll::Ready(Ok(()) | Err(ForwardError::Stream)) => {}
         }
         forwarder.give_up();
@@ -213,7 +210,7 @@ impl Http2 {
         .await;
         match response {
             Ok(response) => {
-                // It will not be sent again.
+                // The body was sent completely; free its forwarder.
                 self.forwarder.take_if(|forwarder| forwarder.is_done());
                 let (parts, stream) = response.into_parts();
                 let body = Received::http2(stream, &parts.headers);
@@ -224,20 +221,20 @@ impl Http2 {
     }
 }
 
-/// What came of a stream that got no response.
+/// Classifies the error of a stream that got no response.
 fn failed(error: &h2::Error) -> SendError {
     let reason = error.reason();
     if error.is_remote()
         && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
             || error.is_go_away() && reason == Some(Reason::NO_ERROR))
     {
-        // Streams up to the last that a GOAWAY names go on; this is none.
+        // Not processed: the stream is above the last one that the GOAWAY names.
         return SendError::Unprocessed;
     }
     SendError::Broken
 }
 
-/// The replica takes nothing more (GOAWAY without an error): another may.
+/// The replica is shutting down (GOAWAY without an error): another one may take the request.
 fn going() -> ConnectError {
     ConnectError::Io(io::Error::new(
         io::ErrorKind::ConnectionRefused,
@@ -245,14 +242,14 @@ fn going() -> ConnectError {
     ))
 }
 
-/// Why HTTP/2 does not come about.
+/// Why the HTTP/2 handshake failed.
 fn refused(error: h2::Error) -> ConnectError {
     if error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) {
         return going();
     }
     match error.into_io() {
         Some(error) => ConnectError::Io(error),
-        // What came is no HTTP/2.
+        // The replica did not answer in HTTP/2.
         None => ConnectError::NoHttp2,
     }
 }

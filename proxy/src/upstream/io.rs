@@ -1,4 +1,5 @@
-//! A replica's bytes; tells whether any came, and what of a request has got through.
+//! A replica's byte stream that records whether bytes arrived, and how much of a request was
+//! written and acknowledged.
 
 use std::{
     cell::Cell,
@@ -21,39 +22,40 @@ use tokio::{
 
 use crate::net::{Transport, unacknowledged};
 
-/// The bytes of one connection.
+/// The byte stream of one connection.
 #[derive(Debug)]
 pub(super) struct ReadTrackingIo {
     io: Transport<TcpStream>,
     seen: Rc<Seen>,
 }
 
-/// What has been seen on a connection.
+/// What was observed on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Bytes have come, since somebody looked last.
+    /// Whether bytes have arrived since this was reset.
     pub received: Rc<Cell<bool>>,
-    /// Bytes that were written, since somebody looked last.
+    /// Bytes written since this was reset.
     pub written: Cell<u64>,
-    /// The next read asks the kernel, also where nothing has been told of it.
+    /// Makes the next read ask the kernel, even if the runtime knows of nothing to read.
     pub probe: Cell<bool>,
-    /// Once the connection has ended: bytes that the replica's host had not acknowledged then.
+    /// Set once the connection has ended: bytes that the replica's host had not acknowledged by
+    /// then.
     pub unacknowledged: Cell<Option<u64>>,
 }
 
 impl ReadTrackingIo {
-    /// `seen` is told what is seen.
+    /// Records what happens on `io` in `seen`.
     pub(super) fn new(io: Transport<TcpStream>, seen: Rc<Seen>) -> Self {
         Self { io, seen }
     }
 
-    /// The bytes alone. `bytes`, which were read of them, come first again.
+    /// The byte stream alone, with `bytes` that were read ahead put back.
     pub(super) fn into_unread(self, bytes: Bytes) -> Transport<TcpStream> {
         self.io.unread(bytes)
     }
 
-    /// What was still under way is known as of now: what ends the connection acknowledges what it
-    /// follows.
+    /// Records the unacknowledged bytes. They are final now: a FIN acknowledges everything that was
+    /// received before it.
     fn ended(&self) {
         if self.seen.unacknowledged.get().is_none() {
             let left = unacknowledged(self.io.carrier());
@@ -74,8 +76,8 @@ impl ReadTrackingIo {
     }
 }
 
-/// Whether a connection that is to be silent is not: its end has come, or bytes have, after which it
-/// cannot be used either.
+/// Whether there is something to read on a connection that should be silent: its end, or unexpected
+/// bytes, which make it unusable as well.
 fn has_more(tcp: &TcpStream) -> bool {
     let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
     recv(tcp.as_raw_fd(), &mut [0], flags) != Err(Errno::EAGAIN)

@@ -1,10 +1,9 @@
-//! Connections to replicas, of one worker alone.
+//! Connections to replicas. Each worker has its own.
 //!
-//! On HTTP/1.1 a connection serves one request at a time and is kept idle for
-//! the next; it has no task of its own: whoever holds it drives it from the
-//! request's own task, which saves two task switches a request. On HTTP/2 a
-//! connection is shared by many requests and has a task; each request drives
-//! its own stream.
+//! An HTTP/1.1 connection serves one request at a time, and is kept idle for the next. It has no
+//! task of its own: the request that holds it drives it, which saves two task switches per request.
+//! An HTTP/2 connection is shared by many requests and has a task; each request drives its own
+//! stream.
 
 mod connect;
 mod connection_pool;

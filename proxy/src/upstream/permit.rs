@@ -8,8 +8,7 @@ use super::{
 };
 use crate::status::MethodType;
 
-/// A place among the requests a replica takes at once. Dropping it gives the
-/// place to the next in line.
+/// One of a replica's concurrency slots. Dropping it passes the slot to the next held request.
 #[derive(Debug)]
 pub struct Permit {
     pool: Rc<WorkerPool>,
@@ -17,26 +16,26 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// For a permit of `replica` that has been taken.
+    /// Wraps a slot of `replica` that has been taken.
     #[must_use]
     pub fn taken(pool: Rc<WorkerPool>, replica: ReplicaRef) -> Self {
         Self { pool, replica }
     }
 
-    /// The replica that it admits to.
+    /// The replica whose slot it is.
     #[must_use]
     pub fn replica(&self) -> &ReplicaRef {
         &self.replica
     }
 
-    /// Where requests of this protocol go, as a Host has it.
+    /// Where requests of this protocol go, as in a Host header.
     #[must_use]
     pub fn authority(&self, method: MethodType) -> &str {
         self.pool(method).1
     }
 
-    /// Where requests of this protocol go: gRPC to the replica's own port for it,
-    /// if it has one.
+    /// The connections for requests of this protocol: gRPC goes to the replica's gRPC port if it
+    /// has one.
     pub(super) fn pool(&self, method: MethodType) -> (&ConnectionPool, &str) {
         let replica = &self.replica.replica;
         match (method, replica.grpc_authority()) {

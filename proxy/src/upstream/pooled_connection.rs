@@ -1,4 +1,4 @@
-//! What a request has of a replica while it is with it: a permit, and a connection.
+//! What a request holds of a replica while the replica serves it: a permit, and a connection.
 
 use std::{io, task::Context};
 
@@ -6,22 +6,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{permit::Permit, replica::ReplicaRef, upstream_stream::Upstream};
 
-/// A permit with the connection that is used for it.
+/// A permit, with the connection in use under it.
 #[derive(Debug)]
 pub struct PooledConnection {
-    // In this order: whoever gets the permit next must not find the request still there.
+    // Dropped in this order: the next holder of the permit must not find the previous request still
+    // on the replica.
     upstream: Upstream,
     permit: Permit,
 }
 
 impl PooledConnection {
-    /// A request on `upstream` has been answered; its body may follow.
+    /// For a request that `upstream` has answered. The response's body may still follow.
     #[must_use]
     pub fn new(permit: Permit, upstream: Upstream) -> Self {
         Self { upstream, permit }
     }
 
-    /// Where it leads.
+    /// The replica.
     #[must_use]
     pub fn replica(&self) -> &ReplicaRef {
         self.permit.replica()
@@ -32,10 +33,10 @@ impl PooledConnection {
         self.upstream.drive(cx);
     }
 
-    /// The bytes of an upgraded connection, with the permit.
+    /// The byte stream of an upgraded connection, with the permit.
     ///
     /// # Errors
-    /// If it broke.
+    /// If the connection broke.
     pub async fn into_io(self) -> io::Result<(Permit, impl AsyncRead + AsyncWrite)> {
         let Self { upstream, permit } = self;
         match upstream {
@@ -44,10 +45,10 @@ impl PooledConnection {
         }
     }
 
-    /// The response has ended: the connection may serve the next request.
+    /// Gives the connection back to the pool after the response has ended.
     pub fn give_back(self) {
         let Self { upstream, permit } = self;
-        // gRPC's connections are shared, and stay where they are.
+        // Streams of HTTP/2 need no return. gRPC always uses HTTP/2, so this pool is the right one.
         if !permit.replica().replica.is_closed() {
             permit.replica().http.give(upstream);
         }

@@ -1,4 +1,4 @@
-//! A worker's view of replicas: each with the connections that the worker has to it.
+//! A worker's view of replicas, each with the worker's connections to it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,15 +11,15 @@ use tailback_scaler::replica::Replica;
 use super::connection_pool::ConnectionPool;
 use crate::{admission::Pool, exchange::ReplicaHandle};
 
-/// A replica, and this worker's connections to it. They are closed when
-/// the replica has gone and its last request here has ended.
+/// A replica with this worker's connections to it. The connections close when the replica is gone
+/// and its last request on this worker has ended.
 #[derive(Debug)]
 pub struct WorkerReplica {
     /// Shared with other workers.
     pub replica: Arc<Replica>,
-    /// To its address.
+    /// Connections to its address.
     pub http: ConnectionPool,
-    /// To its address for gRPC, if it has one of its own.
+    /// Connections to its gRPC address, if that is another one.
     pub grpc: ConnectionPool,
 }
 
@@ -44,7 +44,7 @@ impl ReplicaHandle for WorkerReplica {
 }
 
 impl ReplicaRef {
-    /// The handle without its type.
+    /// The handle as a trait object.
     #[must_use]
     pub fn handle(&self) -> Rc<dyn ReplicaHandle> {
         self.0.clone()
@@ -64,7 +64,7 @@ impl std::borrow::Borrow<Replica> for ReplicaRef {
     }
 }
 
-/// A pool as this worker last saw it.
+/// A pool's replicas as this worker last read them.
 #[derive(Debug)]
 pub struct WorkerPool {
     pool: Arc<Pool>,
@@ -76,7 +76,7 @@ impl WorkerPool {
     /// This worker's view of `pool`.
     #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
-        // A version the pool does not have, so that the first look loads it.
+        // Differs from the pool's version, so that the first read loads the replicas.
         let version = Cell::new(pool.version().wrapping_sub(1));
         Self {
             pool,
@@ -104,8 +104,8 @@ impl WorkerPool {
         self.replicas.borrow().clone()
     }
 
-    /// This worker's handle on a replica that the pool granted, also if the
-    /// pool does not have it any more.
+    /// This worker's handle on a replica that the pool has granted, even if the pool no longer
+    /// lists it.
     #[must_use]
     pub fn own(&self, replica: &Arc<Replica>) -> ReplicaRef {
         own(&self.replicas(), replica)

@@ -1,4 +1,4 @@
-//! One request's way to a replica, on either HTTP.
+//! The connection or stream that one request uses, for either HTTP version.
 
 use std::task::Context;
 
@@ -8,12 +8,12 @@ use http::{Request, Response};
 use super::{http1::Http1, http2::Http2, send_error::SendError};
 use crate::exchange::{RequestBody, body::Received};
 
-/// The means to send one request.
+/// Sends one request.
 #[derive(Debug)]
 pub enum Upstream {
-    /// A connection.
+    /// An HTTP/1.1 connection.
     Http1(Http1),
-    /// A stream of one.
+    /// A stream of an HTTP/2 connection.
     Http2(Box<Http2>),
 }
 
@@ -21,20 +21,20 @@ impl Upstream {
     /// Sends `request` and waits for the response's head.
     ///
     /// # Errors
-    /// [`SendError`], which says whether it may be sent again.
+    /// [`SendError`], which says whether the request may be retried.
     pub fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Received>, SendError>> {
         match self {
             Self::Http1(connection) => Either::Left(connection.send(request)),
-            // Boxed: HTTP/1.1 needs far less room.
+            // Boxed: an HTTP/1.1 send needs far less room.
             Self::Http2(stream) => Either::Right(Box::pin(stream.send(request))),
         }
     }
 
-    /// Makes what progress can be made without the response's body. `cx` is
-    /// woken when there can be more.
+    /// Makes progress that does not depend on reading the response's body. `cx` is woken when more
+    /// is possible.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
         match self {
             Self::Http1(connection) => connection.drive(cx),

@@ -1,12 +1,11 @@
-//! Whether a model is in use: has requests, or had some within its inactive
-//! time. Pure. Nothing is sampled for that: a count of arrivals that is another
-//! one than at the last look says that there were some, however short.
+//! Whether a model is active: it has requests, or had some within its inactive time. Pure. Nothing
+//! is sampled: the count of arrivals shows a request between two looks, however short it was.
 
 use std::time::Duration;
 
 use tailback_scaler::{clock::Nanos, ledger::Reading};
 
-/// The last use of a model, as of the last look.
+/// When a model was last in use, as far as the last look could see.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LastUse {
     arrived: u64,
@@ -14,7 +13,7 @@ pub(super) struct LastUse {
 }
 
 impl LastUse {
-    /// Looks at `reading`: whether the model was in use within `inactive`.
+    /// Updates from `reading`; returns whether the model was in use within `inactive`.
     pub(super) fn is_recent(&mut self, reading: &Reading, inactive: Duration) -> bool {
         if self.arrived != reading.arrived || reading.in_flight() > 0 {
             self.arrived = reading.arrived;

@@ -1,14 +1,13 @@
-//! KEDA's external scaler: KEDA, and the HPA it makes, scale by the exact lag.
+//! KEDA's external scaler: lets KEDA, and the HPA that it creates, scale by the exact lag.
 //!
-//! KEDA decides between none and one (`IsActive`, or `StreamIsActive` for a
-//! trigger of type `external-push`, to which the [`monitor`] pushes), and an HPA
-//! between one and many, by `GetMetrics`. Each value is read from the ledger as it
-//! is asked for.
+//! KEDA decides between zero and one replica (`IsActive`, or `StreamIsActive` for a trigger of type
+//! `external-push`, to which the [`monitor`] pushes). The HPA decides between one and many, by
+//! `GetMetrics`. Each value is read from the ledger when it is asked for.
 //!
-//! KEDA keeps one connection an address, with a stream on it for each
-//! `ScaledObject`: thousands. A stream is a small task that sleeps until its model
-//! changes. [`STREAMS`] bounds what all of them take; further ones are refused,
-//! rather than left to wait, so that KEDA can say why.
+//! KEDA keeps one connection per address, with a stream on it for each `ScaledObject`: there may be
+//! thousands. A stream is a small task that sleeps until its model changes. [`STREAMS`] bounds
+//! them; further streams are refused with an error instead of left waiting, so that KEDA can log
+//! why.
 
 mod activity;
 mod message;
@@ -51,17 +50,17 @@ use self::{
 };
 use crate::models::SharedRoutes;
 
-/// Streams of `StreamIsActive` at once, on all connections.
+/// Most `StreamIsActive` streams at once, on all connections.
 pub(super) const STREAMS: usize = 20_000;
-/// A request's message must arrive in this.
+/// How long a request's message may take to arrive.
 const MESSAGE: Duration = Duration::from_secs(10);
-/// Bytes of a message.
+/// Most bytes of a message.
 const LARGEST: usize = 64 * 1024;
-/// Bytes of a call's buffer at first: an answer takes no more. tonic's own default
-/// is 8 KiB, which a stream keeps for good.
+/// Initial bytes of a call's buffer: enough for any answer. tonic's default of 8 KiB would be kept
+/// for as long as a stream lives.
 const BUFFER: usize = 128;
 
-/// The service.
+/// The external scaler service.
 pub(super) struct Keda {
     routes: Arc<SharedRoutes>,
     status_store: StatusStore,
@@ -79,12 +78,12 @@ impl Keda {
         }
     }
 
-    /// Pushes to the streams, for as long as it is polled.
+    /// Pushes changes to the streams, for as long as it is polled.
     pub(super) async fn push(&self) {
         self.monitor.run().await;
     }
 
-    /// Answers a call of [`SERVICE`]'s `method`.
+    /// Answers a call to `method` of [`SERVICE`].
     pub(super) async fn call(
         self: Arc<Self>,
         method: &str,
@@ -139,7 +138,7 @@ impl Keda {
     }
 }
 
-/// A stream of `StreamIsActive`.
+/// The state of one `StreamIsActive` stream.
 struct Push {
     keda: Arc<Keda>,
     asked: ScaledObjectRef,
@@ -147,18 +146,18 @@ struct Push {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What a stream waits for.
+/// What a stream does next.
 enum State {
-    /// Its model is still to be found.
+    /// Looks up its model.
     Unknown,
-    /// Another answer than the last one.
+    /// Waits until the answer differs from the last one.
     Said(watch::Receiver<bool>),
-    /// Nothing: the last answer was an error.
+    /// Ends: the last answer was an error.
     Over,
 }
 
 impl Push {
-    /// The next answer, when there is one to give.
+    /// Waits for the next answer. `None` ends the stream.
     async fn next(mut self) -> Option<(Result<IsActiveResponse, Status>, Self)> {
         loop {
             let mut receiver = match mem::replace(&mut self.state, State::Over) {
@@ -169,7 +168,7 @@ impl Push {
                 },
                 State::Said(mut receiver) => {
                     if receiver.changed().await.is_err() {
-                        // The model is removed, or was.
+                        // The sender is gone: the model was removed, or removed and added again.
                         self.state = State::Unknown;
                         continue;
                     }
@@ -191,7 +190,7 @@ where
     Grpc::new(Small(PhantomData)).max_decoding_message_size(LARGEST)
 }
 
-/// Protocol buffers, with small buffers.
+/// tonic's protobuf codec with small buffers.
 struct Small<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Codec for Small<T, U>
@@ -224,7 +223,7 @@ where
     grpc().unary(Unary(answer), request).await
 }
 
-/// A method that answers at once.
+/// A unary method whose answer is ready at once.
 struct Unary<F>(F);
 
 impl<Req, Res, F> UnaryService<Req> for Unary<F>
@@ -239,7 +238,7 @@ where
     }
 }
 
-/// `StreamIsActive`: the answer now, and whenever it changes.
+/// `StreamIsActive`: sends the answer now, and again whenever it changes.
 struct Streaming(Arc<Keda>, Option<OwnedSemaphorePermit>);
 
 impl ServerStreamingService<ScaledObjectRef> for Streaming {
@@ -252,7 +251,7 @@ impl ServerStreamingService<ScaledObjectRef> for Streaming {
             keda: self.0.clone(),
             asked: request.into_inner(),
             state: State::Unknown,
-            // It is called once.
+            // tonic calls it once.
             _permit: self.1.take(),
         };
         ready(Ok(tonic::Response::new(Box::pin(stream::unfold(

@@ -1,8 +1,7 @@
-//! Which models are active, for as many streams as ask.
+//! Which models are active, shared by all `StreamIsActive` streams.
 //!
-//! One task looks at each model that a stream waits for; the streams of a model
-//! wait for what that task finds. A stream that waits costs no time, and a
-//! thousand of them cost what their models do.
+//! One task looks at each model that a stream waits for, and the streams of a model wait for its
+//! result. So the cost grows with the number of models, not with that of streams.
 
 use std::{
     collections::HashMap,
@@ -22,26 +21,25 @@ use super::{
 };
 use crate::{models::RouteTable, models::SharedRoutes};
 
-/// Time between two looks at a model that is not active: a push is so late at most.
+/// Interval between looks at an inactive model. Bounds how late a push is.
 const LOOK: Duration = Duration::from_millis(20);
-/// The same for one that is active.
+/// Interval between looks at an active model.
 const LOOK_AT_ACTIVE: Duration = Duration::from_secs(1);
-/// At most one part in so many of a core's time is spent on looking: with very
-/// many models the looks are further apart.
+/// Looking takes at most 1/20 of a core's time. With very many models, looks are further apart.
 const SHARE: u32 = 20;
 
-/// Follows which models are active, for all of KEDA's streams together.
+/// Tracks which models are active, for all of KEDA's streams.
 pub(super) struct Monitor {
     routes: Arc<SharedRoutes>,
     status_store: StatusStore,
     models: Mutex<Models>,
-    /// Rung when there is a first stream.
+    /// Notified when a stream subscribes.
     subscribed: Notify,
 }
 
 #[derive(Default)]
 struct Models {
-    /// Of the table that they were looked up in.
+    /// Generation of the route table that the models were looked up in.
     generation: u64,
     watched: HashMap<(Box<str>, Metric), Watched>,
 }
@@ -66,7 +64,7 @@ impl Monitor {
     }
 
     fn models(&self) -> MutexGuard<'_, Models> {
-        // Plain data: whole even if a writer panicked.
+        // A poisoned lock is fine: the content is plain data, consistent at any time.
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,8 +75,8 @@ impl Monitor {
             .look(&self.status_store)
     }
 
-    /// Whether the model of `trigger` is active, from now on. The channel is
-    /// closed when the model is removed.
+    /// A channel that holds whether the model of `trigger` is active. It is closed when the model
+    /// is removed.
     pub(super) fn subscribe(&self, trigger: Trigger) -> watch::Receiver<bool> {
         let receiver = self
             .models()
@@ -117,8 +115,8 @@ impl Models {
             .or_insert_with(|| Watched::new(trigger, status_store))
     }
 
-    /// Takes the models as `table` has them; those that it has no more are
-    /// dropped, which ends the wait of their streams.
+    /// Looks the models up again in a new `table`. Models that it does not have are dropped, which
+    /// closes their channels.
     fn follow(&mut self, table: &RouteTable) {
         if self.generation == table.generation {
             return;
@@ -130,7 +128,7 @@ impl Models {
         });
     }
 
-    /// Looks at those that streams wait for; returns whether there are any.
+    /// Looks at the models that streams wait for; returns whether there are any.
     fn look(&mut self, status_store: &StatusStore) -> bool {
         let mut waiting = false;
         for watched in self.watched.values_mut() {
@@ -161,14 +159,15 @@ impl Watched {
         watched
     }
 
-    /// Whether the model is active; those who wait are told if that has changed.
+    /// Looks at the model: returns whether it is active, and notifies its streams if that has
+    /// changed.
     fn look(&mut self, status_store: &StatusStore) -> bool {
         let reading = self.trigger.reading(status_store);
         let inactive = self.trigger.model.config.scaling.inactive.value;
         let used = self.last_use.is_recent(&reading, inactive);
         let active = match self.trigger.metric {
             Metric::Lag => used,
-            // A request that the policy has not seen yet counts too.
+            // Counts a request even before the policy has seen it.
             Metric::Replicas => reading.in_flight() > 0 || self.trigger.wanted(status_store) > 0,
         };
         self.looked = Instant::now();

@@ -1,4 +1,4 @@
-//! What the trigger of a `ScaledObject` asks for: its `metadata`.
+//! The `metadata` of a `ScaledObject`'s trigger: which model, and which metric of it.
 
 use std::sync::Arc;
 
@@ -8,19 +8,20 @@ use tonic::Status;
 use super::message::{MetricSpec, MetricValue, ScaledObjectRef};
 use crate::models::{Model, RouteTable};
 
-/// Most names that a message lists.
+/// Most model names listed in an error.
 const LISTED: usize = 20;
 
-/// What is measured.
+/// What is measured of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Metric {
-    /// `lag`: requests inside, which each replica may carry `lagThreshold` of.
+    /// `lag`: requests in flight. The target per replica is `lagThreshold`.
     Lag,
-    /// `replicas`: as many as the model's policy wants, each worth 1.
+    /// `replicas`: the number of replicas that the model's policy wants. The target per replica is
+    /// 1.
     Replicas,
 }
 
-/// A model, and what is measured of it.
+/// A model and the metric to read of it.
 #[derive(Clone, Debug)]
 pub(super) struct Trigger {
     pub model: Arc<Model>,
@@ -37,17 +38,17 @@ impl Metric {
         }
     }
 
-    /// As HPA lists it, after KEDA's own prefix.
+    /// The metric's name as the HPA shows it, after KEDA's own prefix.
     fn name(self) -> String {
         format!("tailback-{}", self.as_str())
     }
 }
 
 impl Trigger {
-    /// What `asked` means by `table`.
+    /// Reads the metadata of `asked` against `table`.
     ///
     /// # Errors
-    /// What of its metadata to set to what.
+    /// Which metadata field is wrong, and what it may be.
     pub(super) fn read(asked: &ScaledObjectRef, table: &RouteTable) -> Result<Self, Status> {
         let metadata = &asked.scaler_metadata;
         let metric = match metadata.get("metric") {
@@ -70,7 +71,7 @@ impl Trigger {
         Self::of(name, metric, table)
     }
 
-    /// The `metric` of the model `name`.
+    /// The `metric` of the model called `name`.
     ///
     /// # Errors
     /// If `table` has no such model, or nothing decides on its replicas.
@@ -91,7 +92,7 @@ impl Trigger {
         Ok(Self { model, metric })
     }
 
-    /// The metric, and its value at which the count is right.
+    /// The metric with its target per replica.
     pub(super) fn spec(&self) -> MetricSpec {
         let target = match self.metric {
             Metric::Lag => self.model.config.scaling.lag_threshold.value.get(),
@@ -104,10 +105,10 @@ impl Trigger {
         }
     }
 
-    /// Its value, now.
+    /// The current value.
     ///
     /// # Errors
-    /// If there is no metric called `name`; an empty name is the only one there is.
+    /// If the trigger has no metric called `name`. An empty name means its only metric.
     pub(super) fn value(
         &self,
         name: &str,
@@ -130,13 +131,13 @@ impl Trigger {
         })
     }
 
-    /// What is counted of the model, here and at other proxies.
+    /// The model's counts, summed over this proxy and its peers.
     pub(super) fn reading(&self, status_store: &StatusStore) -> Reading {
         let others = status_store.read(self.model.name(), |status| status.others);
         self.model.ledger.read().plus(&others.unwrap_or_default())
     }
 
-    /// What the model's policy wants, whether or not it is carried out.
+    /// How many replicas the model's policy wants, whether or not they were requested.
     pub(super) fn wanted(&self, status_store: &StatusStore) -> u32 {
         status_store
             .read(self.model.name(), |status| status.wanted)

@@ -1,4 +1,4 @@
-//! The listener's certificate, read anew when its files change.
+//! The listener's TLS configuration, reloaded when its certificate files change.
 
 use std::{
     fs,
@@ -19,16 +19,16 @@ use tailback_config::{ListenerTls, TlsVersion};
 
 use super::PROVIDER;
 
-/// What is offered to callers (ALPN), best first.
+/// ALPN protocols offered to callers, in order of preference.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How callers are spoken to by TLS, now.
+/// The TLS configuration of the listener.
 pub struct Listener {
     spec: ListenerTls,
     current: ArcSwap<ServerConfig>,
-    /// What the files held when they were last looked at.
+    /// What the files held at the last check.
     files: Mutex<Files>,
 }
 
@@ -40,10 +40,10 @@ struct Files {
 }
 
 impl Listener {
-    /// Reads the files for the first time.
+    /// Loads the files.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Which file is wrong, and how.
     pub fn open(spec: &ListenerTls) -> Result<Self> {
         let files = Files::read(spec)?;
         let config = files.config(spec)?;
@@ -54,14 +54,14 @@ impl Listener {
         })
     }
 
-    /// What new connections are to use.
+    /// The configuration for new connections.
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
 
-    /// Reads the files again, if they are others. If they are wrong, what was in
-    /// use stays.
+    /// Loads the files again if they have changed. If they are invalid, the previous configuration
+    /// stays in use.
     pub fn reload(&self) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let read = match Files::read(&self.spec) {
@@ -82,7 +82,7 @@ impl Listener {
         *files = read;
     }
 
-    /// Looks at the files now and then, for ever.
+    /// Checks the files every 2 s; never returns.
     pub async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK).await;

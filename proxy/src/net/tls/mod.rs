@@ -1,4 +1,4 @@
-//! TLS, by rustls: certificates for callers, trust in replicas.
+//! TLS by rustls: certificates of the listener, and verification of replicas.
 
 mod listener;
 
@@ -16,10 +16,10 @@ pub use self::listener::Listener;
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(ring::default_provider()));
 
-/// How to speak to replicas of a server, offering these protocols (ALPN).
+/// The client configuration for replicas of a server, offering `protocols` by ALPN.
 ///
 /// # Errors
-/// Never, as the provider has suites of both versions.
+/// Never in practice: the provider supports both TLS versions.
 pub fn client(spec: &UpstreamTls, protocols: &[&[u8]]) -> Result<ClientConfig, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)?
@@ -29,7 +29,7 @@ pub fn client(spec: &UpstreamTls, protocols: &[&[u8]]) -> Result<ClientConfig, r
     Ok(config)
 }
 
-/// Whom to trust. A certificate that is none is left out, and said so.
+/// The trusted root certificates. An invalid one is left out and logged.
 fn roots(spec: &UpstreamTls) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     if spec.ca.is_empty() {

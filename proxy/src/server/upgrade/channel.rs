@@ -1,9 +1,9 @@
-//! Messages with file descriptors, on a Unix socket.
+//! Messages with file descriptors, over a Unix socket.
 //!
-//! A message is eight bytes, the length of its text and the number of its descriptors, as
-//! big-endian numbers of four bytes; and the text, JSON. The descriptors come with the first byte
-//! of the eight. Nothing is read beyond a message, so that the socket can be used otherwise after
-//! the last.
+//! A message is a header of eight bytes, then its text as JSON. The header is the length of the
+//! text and the number of descriptors, each a big-endian number of four bytes. The descriptors are
+//! attached to the header's first byte. Nothing is read beyond a message, so that the socket can be
+//! used otherwise after the last one.
 
 use std::{
     collections::VecDeque,
@@ -19,16 +19,16 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::{Serialize, de::DeserializeOwned};
 use tailback_scaler::orchestrator::handover::Parcel;
 
-/// Descriptors that come with one message, at most.
+/// Most descriptors of one message.
 const DESCRIPTORS: usize = 8;
-/// Bytes of a message: what each model takes in it is some hundred.
+/// Most bytes of a message. Each model takes some hundred bytes.
 const LONGEST: usize = 64 * 1024 * 1024;
 
 /// One end of the socket.
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: UnixStream,
-    /// Those that have come and belong to no message yet.
+    /// Descriptors received, and not yet assigned to a message.
     received: VecDeque<OwnedFd>,
 }
 
@@ -40,12 +40,12 @@ impl Channel {
         }
     }
 
-    /// The socket, once the last message was sent and received.
+    /// The socket, for other use after the last message.
     pub(super) fn into_socket(self) -> UnixStream {
         self.socket
     }
 
-    /// Waits no longer than `limit` for the next message.
+    /// Sets how long to wait for a message.
     pub(super) fn wait_at_most(&self, limit: Duration) -> io::Result<()> {
         self.socket.set_read_timeout(Some(limit))
     }
@@ -70,7 +70,7 @@ impl Channel {
         if text.len() > LONGEST || descriptors.len() > DESCRIPTORS {
             return Err(io::Error::other("a message is too long"));
         }
-        // Both fit: they are far below.
+        // Lossless: both were checked against much smaller limits.
         let length = (text.len() as u32).to_be_bytes();
         let number = (descriptors.len() as u32).to_be_bytes();
         let head = [length, number].concat();
@@ -88,7 +88,7 @@ impl Channel {
         self.socket.write_all(text.as_bytes())
     }
 
-    /// The next message, and its descriptors; `None` once the other end is closed.
+    /// Receives the next message with its descriptors; `None` if the other end has closed.
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let Some(parcel) = self.receive_parcel()? else {
             return Ok(None);
@@ -96,7 +96,7 @@ impl Channel {
         Ok(Some((parcel.read()?, parcel.descriptors)))
     }
 
-    /// The next message as a parcel; `None` once the other end is closed.
+    /// Receives the next message as a parcel; `None` if the other end has closed.
     pub(super) fn receive_parcel(&mut self) -> io::Result<Option<Parcel>> {
         let mut head = [0; 8];
         if !self.read(&mut head)? {
@@ -118,7 +118,7 @@ impl Channel {
         }))
     }
 
-    /// Fills `buffer`; `false` if the other end was closed before.
+    /// Fills `buffer`; `false` if the other end closes before it is full.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -137,8 +137,8 @@ impl Channel {
             for message in received.cmsgs()? {
                 if let ControlMessageOwned::ScmRights(descriptors) = message {
                     let owned = descriptors.into_iter().map(|descriptor| {
-                        // SAFETY: the system has just opened it for this process, and gave its number
-                        // to this call alone (unix(7), SCM_RIGHTS): nobody else owns it.
+                        // SAFETY: the kernel has just opened it for this process and reported its
+                        // number to this call alone (unix(7), SCM_RIGHTS), so nothing else owns it.
                         unsafe { OwnedFd::from_raw_fd(descriptor) }
                     });
                     self.received.extend(owned);

@@ -1,5 +1,5 @@
-//! An upgrade: another process, of a new version of the program perhaps, takes over all that
-//! the running one has, and the running one finishes the requests that it has.
+//! An upgrade: a new process, possibly of another version, takes over the sockets and replicas of
+//! the running one, which finishes the requests that it has.
 //!
 //! ```text
 //! running process                                     new process
@@ -12,11 +12,11 @@
 //!   accepts no more, and finishes what it has ◀─────▶ (lines of both scalers)
 //! ```
 //!
-//! Until `Took`, the running process can go on as if nothing had been, and does so if the new
-//! one fails or says nothing. From then on the new one is the proxy.
+//! Until `Took`, the running process can go on as before, and does so if the new one fails or does
+//! not answer in time. From then on the new process is the proxy.
 //!
-//! The sockets are passed on themselves (`SCM_RIGHTS`), so that a connection which the system
-//! has taken, and nobody accepted yet, is in the one queue of both.
+//! The listening sockets themselves are passed on (`SCM_RIGHTS`). So a connection that the kernel
+//! has completed, and neither process has accepted yet, waits in the queue that both share.
 
 mod channel;
 mod predecessor;
@@ -30,11 +30,11 @@ pub(super) use self::{
     successor::{Exchange, Program, Successor},
 };
 
-/// The version of the messages. Fields may be added to them, with defaults; for all else, it
-/// changes, and the two processes say that a restart is needed.
+/// Version of the messages. Fields may be added with defaults; any other change needs a new
+/// version, upon which the two processes refuse the upgrade and ask for a restart.
 const PROTOCOL: u32 = 1;
 
-/// From the running process.
+/// The first message, from the running process.
 #[derive(Debug, Serialize, Deserialize)]
 struct Hello {
     protocol: u32,
@@ -42,7 +42,7 @@ struct Hello {
     pid: u32,
 }
 
-/// From the running process: what it asked for, and how many parcels follow.
+/// From the running process: the scaler's state, and how many parcels follow.
 #[derive(Debug, Serialize, Deserialize)]
 struct HandOver {
     inherited: Inherited,
@@ -53,10 +53,10 @@ struct HandOver {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Reply {
-    /// It has all that it needs.
+    /// It has loaded its configuration and opened what it needs.
     Ready { version: String },
     /// It leads the replicas and accepts connections.
     Took,
-    /// It ends, and why.
+    /// It cannot take over, and ends.
     Failed { why: String },
 }

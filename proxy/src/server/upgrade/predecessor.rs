@@ -1,4 +1,4 @@
-//! The process that ran before, as the one that takes over from it sees it.
+//! The new process's side of an upgrade: it takes over from its predecessor.
 
 use std::{
     env,
@@ -29,10 +29,10 @@ use tokio::sync::watch;
 use super::{HandOver, Hello, PROTOCOL, Reply, channel::Channel};
 use crate::{server::listen::Listeners, telemetry::build_info::VERSION};
 
-/// How long its messages may take.
+/// How long to wait for each of the predecessor's messages.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The process that this one takes over from.
+/// The running process that this one takes over from.
 pub(in crate::server) struct Predecessor {
     channel: Channel,
     pid: u32,
@@ -41,10 +41,10 @@ pub(in crate::server) struct Predecessor {
 }
 
 impl Predecessor {
-    /// The process that started this one to take over, if one did.
+    /// The process that started this one as its successor, if one did.
     ///
     /// # Errors
-    /// If it cannot be spoken to.
+    /// If the socket to it is not usable, or its first message is wrong.
     pub(in crate::server) fn find() -> Result<Option<Self>> {
         if env::var_os(LINEAGE).is_none() {
             return Ok(None);
@@ -58,7 +58,8 @@ impl Predecessor {
         let input = io::stdin().as_fd().try_clone_to_owned()?;
         getsockopt(&input, sockopt::SockType)
             .with_context(|| format!("{LINEAGE} is set, and the standard input is no socket"))?;
-        // The socket must close with its last user: it is nobody's input.
+        // This process must hold no second copy of the socket, or the other end would not see it
+        // close.
         dup2_stdin(File::open("/dev/null")?)?;
         let mut channel = Channel::new(UnixStream::from(input));
         channel.wait_at_most(PATIENCE)?;
@@ -80,22 +81,22 @@ impl Predecessor {
         Ok(this)
     }
 
-    /// Its listening sockets.
+    /// The listening sockets that it has passed on. `None` if they were taken already.
     pub(in crate::server) fn listeners(&mut self) -> Option<Listeners> {
         self.listeners.take()
     }
 
-    /// Says why this process ends.
+    /// Reports to the predecessor why this process cannot take over.
     pub(in crate::server) fn failed(&mut self, error: &anyhow::Error) {
         let why = format!("{error:#}");
-        // If it cannot be told, it sees the end.
+        // If the message cannot be sent, the predecessor sees the socket close.
         let _ = self.channel.send(&Reply::Failed { why }, &[]);
     }
 
-    /// Says that this process has all that it needs; what it inherits comes then.
+    /// Reports that this process is ready, and receives what it inherits.
     ///
     /// # Errors
-    /// If nothing does.
+    /// If the predecessor does not send it.
     pub(in crate::server) fn ready(&mut self) -> Result<(Inherited, Vec<Parcel>)> {
         let version = VERSION.to_owned();
         self.channel.send(&Reply::Ready { version }, &[])?;
@@ -104,7 +105,7 @@ impl Predecessor {
         Ok((inherited, parcels.collect::<Result<_>>()?))
     }
 
-    /// Says that this process is the proxy from now on. The receiver gets `true` once the
+    /// Reports that this process is the proxy from now on. The receiver gets `true` once the
     /// predecessor has ended.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The process that takes over, as the running one sees it.
+//! The running process's side of an upgrade: it starts its successor and hands over to it.
 
 use std::{
     env,
@@ -23,21 +23,21 @@ use tokio::{sync::watch, task::spawn_blocking};
 use super::{HandOver, Hello, PROTOCOL, Reply, channel::Channel};
 use crate::{server::listen::Listeners, telemetry::build_info::VERSION};
 
-/// How long the new process may take to read its configuration and open what it needs.
+/// How long the new process may take to load its configuration and open what it needs.
 const TO_BE_READY: Duration = Duration::from_secs(60);
-/// How long it may take, then, to lead the replicas and accept connections.
+/// How long it may then take to lead the replicas and accept connections.
 const TO_TAKE: Duration = Duration::from_secs(20);
-/// How long it may take to end once its socket has closed.
+/// How long it may take to exit after its socket has closed.
 const TO_END: Duration = Duration::from_secs(1);
 
-/// How this program was started.
+/// How this program was started: working directory and arguments.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Program {
     directory: PathBuf,
     words: Vec<OsString>,
 }
 
-/// A new process that has all that it needs, and waits to be handed over to.
+/// A new process that is ready, and waits for the hand-over.
 pub(in crate::server) struct Exchange {
     process: NewProcess,
     channel: Channel,
@@ -51,16 +51,17 @@ pub(in crate::server) struct Successor {
     socket: UnixStream,
 }
 
-/// Killed when it is dropped before it took over.
+/// The new process. Dropping this kills it, unless it was released.
 struct NewProcess(Option<Child>);
 
 // === impl Program ===
 
 impl Program {
-    /// This program, to be started again. To be called before the working directory changes.
+    /// The program as it was started, to start it again. Call it before the working directory
+    /// changes.
     ///
     /// # Errors
-    /// If the working directory is not there.
+    /// If the working directory no longer exists.
     pub(in crate::server) fn this() -> Result<Self> {
         Ok(Self {
             directory: env::current_dir().context("cannot find the working directory")?,
@@ -68,8 +69,8 @@ impl Program {
         })
     }
 
-    /// The file to start: what is found now by the name that this program was started with, as a
-    /// shell would. So a link that has been set to another version is followed.
+    /// The file to execute: looked up now by the name that this program was started with, as a
+    /// shell does. So a symbolic link that points to another version by now is followed.
     fn file(&self) -> io::Result<PathBuf> {
         let name = self.words.first().map(OsString::as_os_str);
         let found = name.and_then(|name| self.find(name));
@@ -97,7 +98,7 @@ impl Program {
         command
             .args(self.words.iter().skip(1))
             .env(LINEAGE, lineage().unwrap_or_default())
-            // They were for this process, which passes them on itself.
+            // Socket activation was for this process, which passes its sockets on itself.
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES")
@@ -111,11 +112,11 @@ impl Program {
 // === impl Exchange ===
 
 impl Exchange {
-    /// Starts the program anew, with the sockets of `listeners`, and waits until it could take over.
-    /// When this is dropped meanwhile, the new process is killed.
+    /// Starts the program again, sends it the sockets of `listeners`, and waits until it is ready.
+    /// Dropping the future kills the new process.
     ///
     /// # Errors
-    /// Why it cannot: a sentence for whoever wanted the upgrade.
+    /// Why it cannot take over, as a sentence for the user who asked for the upgrade.
     pub(in crate::server) async fn prepare(program: Program, listeners: Listeners) -> Result<Self> {
         if std::process::id() == 1 {
             bail!(
@@ -139,7 +140,7 @@ impl Exchange {
     /// Hands over. Returns once the new process is the proxy.
     ///
     /// # Errors
-    /// Why it is not; this process goes on as before then.
+    /// Why it is not. This process goes on as before.
     pub(in crate::server) async fn commit(self, scaler: &Scaler) -> Result<Successor> {
         let Self {
             mut process,
@@ -159,7 +160,7 @@ impl Exchange {
             });
         }
         let why = process.why(answer, TO_TAKE).await;
-        // It must not lead them any more when this one does again.
+        // Kills the new process before this one leads the replicas again.
         drop(process);
         scaler.take_back().await;
         Err(why)
@@ -203,10 +204,10 @@ fn hand_over(mut channel: Channel, handed_out: HandedOut) -> (Channel, Answer) {
 // === impl Successor ===
 
 impl Successor {
-    /// Lets it lead. The receiver gets `true` once it has ended.
+    /// Lets the successor lead. The receiver gets `true` once it has ended.
     ///
     /// # Errors
-    /// If it cannot be spoken to.
+    /// If the socket cannot be configured.
     pub(in crate::server) fn follow(self, scaler: &Scaler) -> io::Result<watch::Receiver<bool>> {
         self.socket.set_read_timeout(None)?;
         self.socket.set_nonblocking(true)?;
@@ -217,17 +218,18 @@ impl Successor {
 // === impl NewProcess ===
 
 impl NewProcess {
-    /// From now on it stays.
+    /// Lets the process live on; returns its PID.
     fn release(&mut self) -> u32 {
-        // It was not released before: there is one.
+        // Called once, so the child is there.
         self.0.take().map_or(0, |child| child.id())
     }
 
-    /// Why it does not take over, which `answer` tells, or its silence for `patience`.
+    /// Why the process does not take over: by its `answer`, by its exit, or because it did not
+    /// answer within `patience`.
     async fn why(&mut self, answer: Answer, patience: Duration) -> anyhow::Error {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, WouldBlock};
         let answer = match answer {
-            // It had not read what it was told.
+            // It closed the socket with unread messages in it.
             Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Ok(None),
             answer => answer,
         };
@@ -248,7 +250,7 @@ impl NewProcess {
         }
     }
 
-    /// How it ended, as it is about to.
+    /// The exit status of the process, if it ends within [`TO_END`].
     async fn status(&mut self) -> Option<std::process::ExitStatus> {
         let child = self.0.as_mut()?;
         let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! An entry as a line of JSON. Each line stands for itself: files may be
-//! rotated, joined, searched and cut anywhere between two lines.
+//! One access log entry as a line of JSON. Lines are self-contained, so that files can be rotated,
+//! joined and searched.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,7 @@ use tailback_scaler::clock::Nanos;
 use super::Entry;
 use crate::status::{GrpcCode, MethodType, ResponseStatus};
 
-/// The two clocks at one instant.
+/// The wall clock and the monotonic clock, read at the same instant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     pub wall: SystemTime,
@@ -27,7 +27,8 @@ impl Now {
         }
     }
 
-    /// Also of what came after the clocks were read.
+    /// The wall-clock time of the monotonic instant `at`, which may be before or after this
+    /// reading.
     fn wall_at(self, at: Nanos) -> SystemTime {
         let (ago, ahead) = (self.monotonic.since(at), at.since(self.monotonic));
         let wall = self.wall.checked_sub(ago);
@@ -53,7 +54,7 @@ struct Line<'a> {
     bytes_out: u64,
 }
 
-/// Writes `entry` to the end of `text`, if it has ended.
+/// Appends `entry` as a line to `text`. Does nothing if the request has not ended.
 pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
     let Some(end) = &entry.end else { return };
     let since = entry.given.as_ref().map_or(end.at, |(_, at)| *at);
@@ -75,13 +76,13 @@ pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
         retries: entry.retries,
         bytes_out: entry.bytes_out,
     };
-    // Into memory, of plain fields: it cannot fail.
+    // Serialising plain fields into memory cannot fail.
     if serde_json::to_writer(&mut *text, &line).is_ok() {
         text.push(b'\n');
     }
 }
 
-/// As the metrics' label `code` has it.
+/// The same values as in the metrics' label `code`.
 fn status(status: ResponseStatus) -> Cow<'static, str> {
     match status {
         ResponseStatus::Nothing(MethodType::Rest) => "499".into(),
@@ -91,7 +92,7 @@ fn status(status: ResponseStatus) -> Cow<'static, str> {
     }
 }
 
-/// To the microsecond.
+/// In seconds, to the microsecond.
 fn seconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e6
 }

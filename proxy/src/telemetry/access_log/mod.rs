@@ -1,12 +1,11 @@
-//! The access log: a line for each finished request of a model, as
-//! `tailback simulate` reads it.
+//! The access log: a line for each finished request of a model, in the format that `tailback
+//! simulate` reads.
 //!
-//! Off, it costs a branch. On, a request's [`Entry`] is filled on its way and,
-//! when the request has ended, goes through a bounded queue to the one thread
-//! that writes. Nothing waits for that thread: what does not fit into
-//! the queue is dropped and counted. The thread looks into the queue at
-//! intervals rather than being woken, so that the data plane makes no system
-//! call and takes no lock for it.
+//! When the log is off, it costs one branch per request. When it is on, a request fills its
+//! [`Entry`] on its way and sends it, when the request has ended, through a bounded queue to the
+//! one thread that writes. Nothing waits for that thread: an entry that does not fit into the queue
+//! is dropped and counted. The thread polls the queue at intervals instead of being woken, so that
+//! the data plane makes no system call and takes no lock for it.
 
 mod line;
 mod writer;
@@ -29,17 +28,17 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 use self::writer::{Destination, Writer};
 use crate::status::{Outcome, ResponseStatus};
 
-/// Entries that wait to be written, at most.
+/// Most entries waiting to be written.
 const QUEUE: usize = 64 * 1024;
-/// How long the end waits for the last lines to be written.
+/// How long shutdown waits for the last lines to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes that are kept of a path.
+/// Most bytes kept of a path.
 const LONGEST_PATH: usize = 1024;
 
-/// Most names and paths fit in place.
+/// Inline capacity that fits most names and paths without an allocation.
 type Text = SmallVec<[u8; 48]>;
 
-/// Where requests are logged. It lives as long as the process.
+/// The handle that requests log through. Its state is leaked: it lives as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessLog(&'static Shared);
 
@@ -51,14 +50,14 @@ struct Shared {
     closing: AtomicBool,
 }
 
-/// The log and the thread that writes it.
+/// The open access log with its writer thread.
 #[derive(Debug)]
 pub struct Running {
     log: AccessLog,
     thread: JoinHandle<()>,
 }
 
-/// What is known of a request.
+/// What the access log records of one request.
 #[derive(Debug)]
 pub struct Entry {
     log: AccessLog,
@@ -66,11 +65,11 @@ pub struct Entry {
     path: Text,
     model: Text,
     arrived: Nanos,
-    /// The replica that had it last, and since when.
+    /// The last replica it was sent to, and when.
     given: Option<(Text, Nanos)>,
-    /// How often it was sent again.
+    /// How many times it was retried.
     retries: u32,
-    /// Bytes of the answer's body.
+    /// Bytes of the response body.
     bytes_out: u64,
     end: Option<End>,
 }
@@ -88,7 +87,7 @@ impl Running {
     /// Opens `target` and starts to write what is logged.
     ///
     /// # Errors
-    /// If it cannot be written to.
+    /// If `target` cannot be opened for writing.
     pub fn start(target: &Target) -> io::Result<Self> {
         Self::with(Destination::open(target)?, QUEUE)
     }
@@ -110,19 +109,19 @@ impl Running {
         Ok(Self { log, thread })
     }
 
-    /// Where to log.
+    /// The handle to log through.
     #[must_use]
     pub fn log(&self) -> AccessLog {
         self.log
     }
 
-    /// Opens the file anew: somebody has moved it away.
+    /// Makes the writer open the file again by its path, after log rotation has moved it away.
     pub fn reopen(&self) {
         self.log.0.reopen.store(true, Ordering::Release);
     }
 
-    /// Writes what has been logged so far and ends. Whatever it is written to
-    /// may be stuck: that is not waited for longer than a moment.
+    /// Writes what has been logged so far, then ends. Waits at most `PATIENCE`, because the file
+    /// or pipe may be stuck.
     pub fn close(self) {
         self.log.0.closing.store(true, Ordering::Release);
         let start = Instant::now();
@@ -135,7 +134,7 @@ impl Running {
 // === impl Entry ===
 
 impl Entry {
-    /// Of a request to `path`.
+    /// An entry for a request to `path`, without its query.
     #[must_use]
     pub fn new(log: AccessLog, path: &str) -> Box<Self> {
         let path = &path.as_bytes()[..path.len().min(LONGEST_PATH)];
@@ -151,33 +150,33 @@ impl Entry {
         })
     }
 
-    /// It has arrived for `model`.
+    /// The request was routed to `model` and counted as arrived at `now`.
     pub fn arrive(&mut self, model: &str, now: Nanos) {
         self.model = model.as_bytes().into();
         self.arrived = now;
     }
 
-    /// It goes to `replica`.
+    /// The request is sent to `replica`.
     pub fn give(&mut self, replica: &Replica, now: Nanos) {
         let mut text = Text::new();
-        // As it is in the log and on the admin pages.
+        // The format that the log and the admin pages use for a replica.
         for part in [replica.name(), " (", replica.authority(), ")"] {
             text.extend_from_slice(part.as_bytes());
         }
         self.given = Some((text, now));
     }
 
-    /// It is sent again.
+    /// The request is retried.
     pub fn retry(&mut self) {
         self.retries += 1;
     }
 
-    /// More of the answer's body is on its way.
+    /// `bytes` more of the response body were sent.
     pub fn sent(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
     }
 
-    /// It has ended: to be written.
+    /// The request has ended: queues the entry for the writer.
     pub fn finish(mut self: Box<Self>, at: Nanos, outcome: Outcome, status: ResponseStatus) {
         self.end = Some(End {
             at,

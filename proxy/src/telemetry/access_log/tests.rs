@@ -82,7 +82,7 @@ fn entry_becomes_a_line_with_its_times_and_what_became_of_it() {
 
 #[test]
 fn what_does_not_fit_is_dropped_and_nobody_waits() {
-    // No thread takes anything out.
+    // The receiver is kept, but nothing reads from it.
     let (queue, _receiver) = mpsc::sync_channel(2);
     let log = AccessLog(Box::leak(Box::new(Shared {
         queue,

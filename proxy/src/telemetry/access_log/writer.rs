@@ -1,4 +1,4 @@
-//! The thread that writes the access log, and what it does when it cannot.
+//! The thread that writes the access log, and how it handles write errors.
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,12 +21,12 @@ use super::{
     line::{self, Now},
 };
 
-/// Time between two looks into the queue: how old a line is at most.
+/// Polling interval of the queue. Bounds how late a line is written.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Bytes that are written together.
+/// Bytes written in one call.
 const PIECE: usize = 64 * 1024;
 
-/// Where lines go.
+/// The file or standard output that lines are written to.
 #[derive(Debug)]
 pub(super) struct Destination {
     /// `None`: standard output.
@@ -69,7 +69,8 @@ pub(super) struct Writer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Writes,
-    /// Lines are lost, so many so far.
+    /// Writes fail. `lines` have been lost since the first failure; `torn`: the last line was
+    /// written in part.
     Fails {
         lines: u64,
         torn: bool,
@@ -86,7 +87,7 @@ impl Writer {
         }
     }
 
-    /// Writes what is in `queue`, until it is to be closed and all is written.
+    /// Writes entries from `queue` until `closing` is set and the queue is empty.
     pub(super) fn run(
         mut self,
         queue: &Receiver<Box<Entry>>,
@@ -94,13 +95,15 @@ impl Writer {
         closing: &AtomicBool,
     ) {
         loop {
-            // Looked at before the queue: what was logged before is written.
+            // Read before the queue is drained, so that all entries queued before `closing` was set
+            // are written.
             let last = closing.load(Ordering::Acquire);
             if reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
             let now = Now::read();
-            // What comes meanwhile is for the next turn, which may reopen first.
+            // Bounded: entries that arrive meanwhile wait for the next pass, which checks `reopen`
+            // first.
             for entry in queue.try_iter().take(super::QUEUE) {
                 self.begin();
                 line::write(&mut self.text, &entry, now);
@@ -116,7 +119,7 @@ impl Writer {
         }
     }
 
-    /// Ends a line that was written in part.
+    /// Ends a line that was left incomplete by a failed write.
     fn begin(&mut self) {
         if self.text.is_empty() && matches!(self.state, State::Fails { torn: true, .. }) {
             self.text.push(b'\n');
@@ -141,7 +144,7 @@ impl Writer {
         }
     }
 
-    /// Writes the text, or as much of it as can be written; the rest is lost.
+    /// Writes the buffered text, or as much of it as the file takes. The rest is lost and counted.
     fn write_out(&mut self) {
         let mut done = 0;
         let mut failure = None;
@@ -176,7 +179,7 @@ impl Writer {
             }
         };
         let (written, rest) = self.text.split_at(done);
-        // The first line break may be one that ends a torn line.
+        // If a torn line is pending, the first line break ends that line and is no line of its own.
         let breaks = memchr::memchr_iter(b'\n', rest).count();
         let lost = breaks - usize::from(was_torn && done == 0 && breaks > 0);
         self.lost.increment(lost as u64);
@@ -209,7 +212,7 @@ mod tests {
     fn full_disk_loses_lines_until_there_is_room_and_a_torn_line_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
-        // Linux's device that is always full.
+        // /dev/full: on Linux, every write to it fails with ENOSPC.
         let full = Destination::open(&Target::File("/dev/full".into())).unwrap();
         let mut writer = Writer::new(full, Counter::noop());
         for _ in 0..2 {
@@ -224,7 +227,7 @@ mod tests {
             }
         );
 
-        // As if half of a line had been written.
+        // A line that was written in part.
         fs::write(&file, "{5").unwrap();
         writer.state = State::Fails {
             lines: 5,

@@ -1,6 +1,6 @@
-//! The Prometheus text format, version 0.0.4, for figures that are read rather
-//! than recorded: fractional counters, which the recorder does not have, and
-//! series that vanish with their model.
+//! The Prometheus text format, version 0.0.4, for values that are read at scrape time instead of
+//! recorded: fractional counters, which the recorder does not have, and series that are removed
+//! with their model.
 
 use std::fmt::Write;
 
@@ -9,22 +9,22 @@ use std::fmt::Write;
 pub struct Exposition(String);
 
 impl Exposition {
-    /// Begins a family; its samples follow.
+    /// Starts a metric family; write its samples through the returned handle.
     pub fn family(&mut self, name: &'static str, kind: &str, help: &str) -> Family<'_> {
         let text = &mut self.0;
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         Family { text, name }
     }
 
-    /// All of it.
+    /// The complete text.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0
     }
 }
 
-/// A family that is being written.
+/// A metric family being written.
 #[derive(Debug)]
 pub struct Family<'a> {
     text: &'a mut String,
@@ -37,7 +37,7 @@ impl Family<'_> {
         self.sample_of("", labels, value);
     }
 
-    /// Of a part that has a name of its own, such as `_bucket`.
+    /// Writes a sample of a component with a suffix of its own, such as `_bucket`.
     pub fn sample_of(&mut self, part: &str, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.name);
         self.text.push_str(part);

@@ -1,20 +1,19 @@
-//! Quantiles of latencies between two moments. Pure.
+//! Latency quantiles between two readings of a histogram. Pure.
 
 /// Upper bounds of the latency buckets, in seconds.
 pub(super) const LATENCY: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
 
-/// How many requests took no longer than each bound of the latency buckets, and, last, how
-/// many there were.
+/// Cumulative bucket counts: how many requests took at most each bound of `LATENCY`, and, last,
+/// the number of all requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latencies(pub(super) [u64; LATENCY.len() + 1]);
 
 impl Latencies {
-    /// The latency that a share `quantile` (0 to 1) of the requests since `before` did not
-    /// exceed, in seconds, interpolated within its bucket as Prometheus's
-    /// `histogram_quantile` does. `None`: there were none. Above the last bound it is that
-    /// bound.
+    /// The latency in seconds that a share `quantile` (0 to 1) of the requests since `before` did
+    /// not exceed, interpolated within its bucket as Prometheus's `histogram_quantile` does. `None`
+    /// if there were no requests. A quantile above the last bound is reported as that bound.
     #[must_use]
     pub fn quantile_since(&self, before: &Self, quantile: f64) -> Option<f64> {
         let counts: [u64; LATENCY.len() + 1] =
@@ -46,7 +45,7 @@ impl Latencies {
 mod tests {
     use super::*;
 
-    /// So many requests in the bucket of each bound.
+    /// Latencies with the given number of requests in each bucket, by its index.
     fn of(counts: &[(usize, u64)]) -> Latencies {
         let mut cumulated = [0; LATENCY.len() + 1];
         for (bucket, count) in counts {
@@ -62,7 +61,7 @@ mod tests {
         let none = of(&[]);
         assert_eq!(none.quantile_since(&none, 0.5), None);
         let ten = of(&[(3, 10)]);
-        // From 5 ms to 10 ms.
+        // Bucket 3 spans 5 ms to 10 ms.
         let median = ten.quantile_since(&none, 0.5).unwrap();
         assert!((median - 0.0075).abs() < 1e-9, "{median}");
         assert_eq!(ten.quantile_since(&ten, 0.5), None);

@@ -1,10 +1,9 @@
-//! Metrics: handles that the data plane records into, resolved when a model is
-//! configured, and the text that `/metrics` answers.
+//! Metrics: the handles that the data plane records into, resolved once per configuration, and the
+//! text of `/metrics`.
 //!
-//! What belongs to no model is kept by the recorder of the crate `metrics`, for as
-//! long as the process runs. Series of models are our own: they go some time after
-//! their model (`store`), which the recorder's cannot while a handle to them is
-//! kept.
+//! Process-wide metrics are kept by the recorder of the crate `metrics` for as long as the process
+//! runs. Series of models are kept by `store`, which removes them some time after their model; the
+//! recorder cannot do that while a handle to a series exists.
 
 mod exposition;
 mod latencies;
@@ -20,7 +19,7 @@ pub use self::{
     exposition::Exposition, latencies::Latencies, requests::ModelMetrics, store::MetricsStore,
 };
 
-/// Upper bounds of the reaction buckets, in seconds.
+/// Upper bounds of the buckets of `tailback_scale_reaction_seconds`, in seconds.
 const REACTION: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0,
 ];
@@ -28,7 +27,7 @@ const REACTION: &[f64] = &[
 /// Installs the recorder of this process and describes the metrics.
 ///
 /// # Errors
-/// If there is one already.
+/// If a recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     use metrics_exporter_prometheus::Matcher::Full;
     let handle = PrometheusBuilder::new()
@@ -74,7 +73,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "tailback_log_dropped_total",
         "Log lines that were dropped because standard error did not take them."
     );
-    // There from the beginning, so that the first one is an increase.
+    // Created at 0, so that Prometheus sees the first event as an increase.
     for direction in ["up", "down"] {
         for outcome in ["accepted", "dry_run", "failed"] {
             let _ = counter!("tailback_scale_requests_total",
@@ -84,12 +83,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Handles for callers' connections.
+/// Handles for downstream connections.
 #[derive(Debug)]
 pub struct DownstreamMetrics {
-    /// Open connections.
+    /// Connections open now.
     pub connections: metrics::Gauge,
-    /// Connections over the limit.
+    /// Connections refused at the limit.
     pub connections_refused: Counter,
 }
 
@@ -102,10 +101,10 @@ impl Default for DownstreamMetrics {
     }
 }
 
-/// Handles for connections to replicas.
+/// Handles for upstream connections.
 #[derive(Debug)]
 pub struct UpstreamMetrics {
-    /// Connections that were opened.
+    /// Connections opened.
     pub connects: Counter,
     /// Connections that could not be opened.
     pub connects_failed: Counter,
@@ -120,7 +119,7 @@ impl Default for UpstreamMetrics {
     }
 }
 
-/// The handle for requests that are for no model.
+/// The counter of requests that match no configured model.
 pub fn unrouted() -> Counter {
     counter!("tailback_unrouted_requests_total")
 }

@@ -1,5 +1,5 @@
-//! What was counted of requests that ended, as `/metrics` shows it: by model under
-//! our own name, and under the names that Seldon's dashboards use.
+//! Counts of finished requests as `/metrics` shows them: per model under Tailback's own names, and
+//! under the names that Seldon's dashboards use.
 
 use std::sync::atomic::Ordering;
 
@@ -44,7 +44,7 @@ fn retries(text: &mut Exposition, content: &Content) {
     );
     for (model, retries) in content.retries.iter() {
         for reason in RetryReason::all() {
-            // Most never occur.
+            // Most reasons never occur; their series are left out.
             let (count, labels) = (
                 retries.count(reason),
                 [("model", &**model), ("reason", reason.label())],
@@ -142,7 +142,7 @@ fn of_servers(text: &mut Exposition, content: &Content) {
     }
 }
 
-/// What there is of each model on a server, by method.
+/// The metrics of each model on each server, by method.
 fn rows(
     content: &Content,
 ) -> impl Iterator<Item = ([Label<'_>; 3], &super::requests::MethodMetrics)> {

@@ -1,5 +1,4 @@
-//! What is counted of a model's requests. Recording is a few atomic additions: no
-//! look-up, no lock.
+//! Counters of a model's requests. Recording is a few atomic additions, without look-up or lock.
 
 use std::{
     sync::{
@@ -12,13 +11,13 @@ use std::{
 use super::latencies::{LATENCY, Latencies};
 use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason};
 
-/// The lowest status of HTTP.
+/// The lowest HTTP status code.
 const FIRST_STATUS: usize = 100;
 
-/// Both of them.
+/// All method types.
 pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc];
 
-/// A model's handles.
+/// The handles that one model's requests record into.
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
     pub(super) outcomes: Arc<Outcomes>,
@@ -27,30 +26,31 @@ pub struct ModelMetrics {
     pub(super) of_server: Arc<ByMethod<Totals>>,
 }
 
-/// Requests that ended, by how they did, on whichever server.
+/// Finished requests of a model by outcome, on all servers.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes([AtomicU64; Outcome::ALL.len()]);
 
-/// Requests that were sent again, by reason, on whichever server.
+/// Retries of a model by reason, on all servers.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
     by_reason: [AtomicU64; RetryReason::COUNT],
     refused: AtomicU64,
 }
 
-/// What Seldon's metrics have for each `method_type`.
+/// Values for each `method_type` of Seldon's metrics.
 #[derive(Debug, Default)]
 pub(super) struct ByMethod<T> {
     rest: T,
     grpc: T,
 }
 
-/// Of a model on a server.
+/// Metrics of one model on one server.
 #[derive(Debug, Default)]
 pub(super) struct MethodMetrics {
-    /// By code: HTTP's from 100, gRPC's from 0.
+    /// Finished requests by code; index 0 is HTTP status 100, or gRPC code 0.
     codes: Codes,
-    /// By the first bound that is not below the latency; the last one: by none.
+    /// Finished requests by latency; each counts in the first bucket whose bound is not below its
+    /// latency, or in the last one if there is none.
     buckets: [AtomicU64; LATENCY.len() + 1],
     nanos: AtomicU64,
 }
@@ -58,24 +58,24 @@ pub(super) struct MethodMetrics {
 #[derive(Debug)]
 struct Codes(Box<[AtomicU64]>);
 
-/// Of all models of a server.
+/// Metrics of all models of a server.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub requests: AtomicU64,
-    /// Nanoseconds that they took.
+    /// Sum of their latencies, in nanoseconds.
     pub nanos: AtomicU64,
 }
 
 // === impl ModelMetrics ===
 
 impl ModelMetrics {
-    /// A request has ended, `latency` after it arrived; `status` is what its
-    /// caller was told.
+    /// Records a request that ended `latency` after it arrived; `status` is what was sent to its
+    /// caller.
     pub fn completed(&self, outcome: Outcome, status: ResponseStatus, latency: Duration) {
         let method = status.method();
         self.outcomes.0[outcome.index()].fetch_add(1, Ordering::Relaxed);
         let code = match status {
-            // 499 is what nginx logs for a caller that left.
+            // nginx's code for a client that closed the connection.
             ResponseStatus::Nothing(MethodType::Rest) => 499 - FIRST_STATUS,
             ResponseStatus::Nothing(MethodType::Grpc) => GrpcCode::Cancelled as usize,
             ResponseStatus::Http(status) => {
@@ -91,24 +91,24 @@ impl ModelMetrics {
 }
 
 impl ModelMetrics {
-    /// A request is sent again.
+    /// Records a retry.
     pub fn retried(&self, reason: RetryReason) {
         self.retries.by_reason[reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request is not sent again, as the budget is used up.
+    /// Records a retry that was refused because the budget was used up.
     pub fn retry_refused(&self) {
         self.retries.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests that ended for a fault of the service: of a replica, or of the proxy.
+    /// Requests that ended by a fault of the service, whether of a replica or of the proxy.
     #[must_use]
     pub fn failed(&self) -> u64 {
         let faults = Outcome::ALL.into_iter().filter(|o| o.is_fault());
         faults.map(|outcome| self.outcomes.count(outcome)).sum()
     }
 
-    /// How long requests took that ended so far, held time included.
+    /// Latencies of the requests that have ended so far, held time included.
     #[must_use]
     pub fn latencies(&self) -> Latencies {
         let [rest, grpc] = METHODS.map(|method| self.of_model.get(method).cumulated());
@@ -116,7 +116,7 @@ impl ModelMetrics {
     }
 }
 
-/// Wraps after centuries.
+/// Truncation to 64 bits: overflows after 584 years.
 fn nanos(latency: Duration) -> u64 {
     latency.as_nanos() as u64
 }
@@ -124,7 +124,7 @@ fn nanos(latency: Duration) -> u64 {
 // === impl Outcomes ===
 
 impl Outcomes {
-    /// How many ended so.
+    /// How many requests ended with `outcome`.
     pub(super) fn count(&self, outcome: Outcome) -> u64 {
         self.0[outcome.index()].load(Ordering::Relaxed)
     }
@@ -133,12 +133,12 @@ impl Outcomes {
 // === impl Retries ===
 
 impl Retries {
-    /// How many were sent again for this reason.
+    /// How many retries had this reason.
     pub(super) fn count(&self, reason: RetryReason) -> u64 {
         self.by_reason[reason.index()].load(Ordering::Relaxed)
     }
 
-    /// How many were not, as the budget was used up.
+    /// How many retries were refused because the budget was used up.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -158,7 +158,7 @@ impl<T> ByMethod<T> {
 // === impl Codes ===
 
 impl Default for Codes {
-    /// One for each code there may be, of HTTP and so of gRPC, which has fewer.
+    /// A counter for each HTTP status below 600; gRPC has fewer codes.
     fn default() -> Self {
         Self((FIRST_STATUS..600).map(|_| AtomicU64::new(0)).collect())
     }
@@ -177,7 +177,8 @@ impl MethodMetrics {
         self.nanos.fetch_add(nanos(latency), Ordering::Relaxed);
     }
 
-    /// How many ended with each code that occurred, under its label.
+    /// The number of finished requests by code, under the code's label, without codes that never
+    /// occurred.
     pub(super) fn codes(&self, method: MethodType) -> impl Iterator<Item = (String, u64)> {
         let counts = self.codes.0.iter().enumerate();
         counts.filter_map(move |(code, count)| {
@@ -190,7 +191,7 @@ impl MethodMetrics {
         })
     }
 
-    /// How many took no longer than each bound, and, last, how many there were.
+    /// Cumulative counts: requests that took at most each bound, and, last, all requests.
     pub(super) fn cumulated(&self) -> [u64; LATENCY.len() + 1] {
         let mut sum = 0;
         std::array::from_fn(|bucket| {
@@ -204,7 +205,7 @@ impl MethodMetrics {
     }
 }
 
-/// Nanoseconds in seconds.
+/// Converts nanoseconds to seconds.
 pub(super) fn seconds(nanos: &AtomicU64) -> f64 {
     nanos.load(Ordering::Relaxed) as f64 / 1e9
 }

@@ -1,4 +1,4 @@
-//! Series of models and servers, by what they are of.
+//! Metric series of models and servers, by key.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::requests::{ByMethod, MethodMetrics, Outcomes, Retries, Totals};
 
-/// How long series outlast their model: several scrapes, at any usual interval.
+/// How long series are kept after their model is gone: several scrapes at any usual interval.
 const KEPT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
@@ -21,14 +21,14 @@ pub(super) struct Content {
     pub servers: Series<String, ByMethod<Totals>>,
 }
 
-/// The series of one kind.
+/// The series of one kind, with the time since which each is unused.
 #[derive(Debug)]
 pub(super) struct Series<K, V>(BTreeMap<K, Kept<V>>);
 
 #[derive(Debug)]
 struct Kept<V> {
     series: Arc<V>,
-    /// Since when it is of nothing that is served.
+    /// When its model or server was first found missing; `None` while it is served.
     unused: Option<Nanos>,
 }
 
@@ -48,21 +48,21 @@ impl<K: Ord, V: Default> Series<K, V> {
         kept.series.clone()
     }
 
-    /// Takes all series for unused since `now`, unless they are already.
+    /// Marks all series as unused since `now`, unless they are marked already.
     pub(super) fn suspect(&mut self, now: Nanos) {
         for kept in self.0.values_mut() {
             kept.unused.get_or_insert(now);
         }
     }
 
-    /// A series is in use.
+    /// Marks the series of `key` as in use.
     pub(super) fn clear(&mut self, key: &K) {
         if let Some(kept) = self.0.get_mut(key) {
             kept.unused = None;
         }
     }
 
-    /// Lets go of series that have been unused for long.
+    /// Removes series that have been unused for [`KEPT`].
     pub(super) fn expire(&mut self, now: Nanos) {
         let since = |unused: Nanos| now.since(unused);
         self.0

@@ -1,6 +1,6 @@
-//! The series of all models: the same ones through every reload, until some time
-//! after a model was removed. So sums do not go back, what was counted last is
-//! still scraped, and names that come and go leave nothing behind.
+//! The series of all models. A series survives reloads, and is removed some time after its model.
+//! So counters never go back, the last counts of a removed model are still scraped, and models that
+//! come and go do not leak memory.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ pub struct MetricsStore(Mutex<Content>);
 // === impl MetricsStore ===
 
 impl MetricsStore {
-    /// The handles of `model` on `server`.
+    /// The handles of `model` on `server`, which are created if they do not exist.
     #[must_use]
     pub fn of(&self, model: &str, server: &str) -> ModelMetrics {
         let mut content = self.content();
@@ -27,7 +27,8 @@ impl MetricsStore {
         }
     }
 
-    /// Time passes: exactly these pairs of a model and its server are `served` now.
+    /// Removes series that have long been unused. `served` lists all pairs of a model and its
+    /// server that are served now.
     pub fn expire<'a>(&self, served: impl Iterator<Item = (&'a str, &'a str)>, now: Nanos) {
         let content = &mut *self.content();
         content.outcomes.suspect(now);
@@ -46,13 +47,13 @@ impl MetricsStore {
         content.servers.expire(now);
     }
 
-    /// Writes what was counted of requests that ended.
+    /// Writes the families of finished requests.
     pub fn render(&self, text: &mut Exposition) {
         request_families::render(text, &self.content());
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        // Plain data: whole even if a writer panicked.
+        // A poisoned lock is fine: the content is plain counters, consistent at any time.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,7 +88,7 @@ mod tests {
         for n in 0..1_000 {
             let name = format!("m{n}");
             one_request(&store.of(&name, "s"));
-            // A reload a minute.
+            // One reload a minute.
             store.expire([(&*name, "s")].into_iter(), at(60 * n));
             assert!(sizes(&store) <= [11, 11, 1], "{n}: {:?}", sizes(&store));
         }
