@@ -1,4 +1,4 @@
-//! The line of held requests of a pool.
+//! The queue of a pool's held requests.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -13,7 +13,7 @@ struct Waiter {
     grant: oneshot::Sender<Arc<Replica>>,
 }
 
-/// First come, first served. Ids grow along it.
+/// First come, first served. Ids increase along the queue.
 #[derive(Debug, Default)]
 pub(super) struct HoldQueue {
     waiters: VecDeque<Waiter>,
@@ -42,7 +42,7 @@ impl HoldQueue {
         self.closed
     }
 
-    /// Sends all away; nobody joins any more.
+    /// Drops all waiters, and refuses new ones.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiters.clear();
@@ -54,8 +54,7 @@ impl HoldQueue {
         }
     }
 
-    /// Hands a permit of `replica` to the first in line; returns it if that one
-    /// has just left.
+    /// Passes a permit of `replica` to the first waiter. Returns it if that waiter has just left.
     pub(super) fn grant(&mut self, replica: Arc<Replica>) -> Result<(), Arc<Replica>> {
         match self.waiters.pop_front() {
             Some(waiter) => waiter.grant.send(replica),
@@ -64,8 +63,8 @@ impl HoldQueue {
     }
 }
 
-/// A place in line. Dropping it leaves the line, and gives back the permit if one
-/// was granted meanwhile.
+/// A held request's place in the queue. Dropping it leaves the queue, and releases the permit if
+/// one was granted meanwhile.
 #[derive(Debug)]
 #[must_use = "dropping it leaves the queue"]
 pub struct Ticket {
@@ -79,8 +78,8 @@ impl Ticket {
         Self { pool, id, granted }
     }
 
-    /// Waits for a permit of the returned replica, to be given back with
-    /// [`Pool::release`]. `None`: the pool has closed.
+    /// Waits for a permit of the returned replica, which must be released with [`Pool::release`].
+    /// `None` if the pool has closed.
     pub async fn granted(mut self) -> Option<Arc<Replica>> {
         (&mut self.granted).await.ok()
     }
@@ -89,7 +88,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.granted.close();
-        // A permit that was granted and not taken out by `granted`.
+        // A permit was granted, but `granted` did not return it.
         if let Ok(replica) = self.granted.try_recv() {
             self.pool.release(&replica);
         } else {

@@ -1,9 +1,9 @@
-//! Admission: a request gets a replica, or waits in line for one.
+//! Admission: a request gets a replica, or is held until one has room.
 //!
-//! A [`Pool`] has a model's ready replicas and the line of held requests. A
-//! request takes one that its server's strategy chooses ([`balance`]). If none
-//! has room, or others wait already, it is held (`hold_queue`): first come, first
-//! served, bounded in number and time.
+//! A [`Pool`] holds the replicas of a model that take requests, and its queue of held requests. A
+//! request takes a permit of the replica that its server's strategy chooses ([`balance`]). If none
+//! has room, or others are held already, it is held (`hold_queue`): first come, first served,
+//! bounded in number and time.
 
 pub mod balance;
 mod hold_queue;
@@ -20,24 +20,24 @@ use tailback_scaler::replica::{Replica, Traffic};
 use self::hold_queue::HoldQueue;
 pub use self::{hold_queue::Ticket, retry_budget::RetryBudget};
 
-/// Why nobody can wait.
+/// Why a request cannot be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotQueued {
-    /// As many as may wait do.
+    /// The queue is full.
     Full,
-    /// Its models have other pools, or none.
+    /// The pool is closed: its models have other pools, or are gone.
     Closed,
 }
 
-/// Replicas that take requests, and requests that wait for them.
+/// Replicas that take requests, and requests held for them.
 #[derive(Debug, Default)]
 pub struct Pool {
     replicas: ArcSwap<Vec<Arc<Replica>>>,
-    /// Grows with each change of `replicas`, after it.
+    /// Incremented after each change of `replicas`.
     version: AtomicU64,
-    /// Length of `line`, to be looked at without the lock.
+    /// Length of `queue`, readable without its lock.
     waiting: AtomicU32,
-    /// Only held requests, and those that find some, take the lock.
+    /// Locked only for held requests, and by those that find some.
     queue: Mutex<HoldQueue>,
 }
 
@@ -48,34 +48,33 @@ impl Pool {
         self.replicas.load_full()
     }
 
-    /// Changes when the replicas have.
+    /// Changes after the replicas have changed.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Whether requests wait, so that a new one has to as well.
+    /// Whether requests are held, so that a new one must be held as well.
     #[must_use]
     pub fn has_waiters(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Gives back a permit taken of `replica`. If requests wait, the first one
-    /// gets a permit.
+    /// Releases a permit of `replica`. If requests are held, the first one gets it.
     pub fn release(&self, replica: &Replica) {
-        // A read-modify-write, before the look at `waiting`: see `join`.
+        // A read-modify-write before `waiting` is read: see `join`.
         replica.release();
         if self.has_waiters() {
             self.serve_queue();
         }
     }
 
-    /// Takes a place at the end of the line. `full` is asked under the lock
-    /// whether there is none left.
+    /// Joins the end of the queue. `full` is called under the lock, and says whether the queue is
+    /// full.
     ///
-    /// The place is announced in `waiting` first; then permits are looked for
-    /// with [`Replica::try_take_announced`]. So either that look finds a permit
-    /// freed meanwhile, or whoever freed it finds the line.
+    /// The request is first counted in `waiting`; then permits are taken with
+    /// [`Replica::try_take_announced`]. So either that attempt finds a permit that was released
+    /// meanwhile, or the release finds the queue.
     ///
     /// # Errors
     /// [`NotQueued`].
@@ -96,14 +95,14 @@ impl Pool {
         Ok(place)
     }
 
-    /// Nothing waits here any more: who does finds another pool, or an end.
+    /// Closes the pool: held requests leave without a permit, and no more are held.
     pub fn close(&self) {
         let mut queue = self.lock();
         queue.close();
         self.waiting.store(0, Ordering::Relaxed);
     }
 
-    /// Gives free permits to held requests, first come, first served.
+    /// Grants free permits to held requests, first come, first served.
     fn serve_queue(&self) {
         let replicas = self.replicas.load();
         let mut queue = self.lock();
@@ -118,7 +117,7 @@ impl Pool {
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
-    /// A held request leaves without a permit.
+    /// Removes a held request without a permit.
     fn leave(&self, id: u64) {
         let mut queue = self.lock();
         queue.leave(id);
@@ -126,7 +125,8 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, HoldQueue> {
-        // Whole at any time: each change of the line is one call.
+        // A poisoned lock is fine: each change of the queue is one call, so it is always
+        // consistent.
         self.queue.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
@@ -173,7 +173,7 @@ mod tests {
         let gone = pool.join(|| false).unwrap();
         drop(gone);
         assert!(!pool.has_waiters());
-        // Granted, and gone before it could take the grant.
+        // The permit was granted, but the request left before it took it.
         let granted = pool.join(|| false).unwrap();
         let next = pool.join(|| false).unwrap();
         pool.release(&replica);

@@ -1,35 +1,35 @@
-//! How many requests of a model may be sent again: a share of them, so that retries do not
-//! overload what is overloaded already, and a few a second in any case, so that they work where
-//! there are few requests (Finagle's `RetryBudget` and Linkerd's are the same).
+//! Limits the retries of a model to a share of its requests, so that retries do not overload a
+//! service that is overloaded already, plus a few per second, so that they work with few requests
+//! (like Finagle's and Linkerd's `RetryBudget`).
 //!
-//! One for each worker and model, without synchronisation: a share of all requests is the same
-//! share of each worker's.
+//! Each worker has its own budget for each model, without synchronisation: a share of all requests
+//! is the same share of each worker's requests.
 
 use std::{cell::Cell, time::Duration};
 
 use tailback_config as config;
 use tailback_scaler::clock::Nanos;
 
-/// What is saved up of the share, at most, in retries: as many requests as a replica may lose at once
+/// Most retries saved up from the share: as many requests as a replica is likely to lose at once
 /// when it dies.
 const SAVED: u32 = 100;
-/// For how long what there is in any case is saved up.
+/// For how long the retries per second are saved up.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// One worker's.
+/// The budget of one worker.
 #[derive(Debug)]
 pub struct RetryBudget {
     percent: u32,
-    /// In hundredths of a retry.
+    /// Retries saved up from the share, in hundredths.
     saved: Cell<u32>,
-    /// Time that one retry takes of those that there are in any case; `None`: there are none.
+    /// Time in which one of the retries per second accrues; `None` if there are none.
     interval: Option<Duration>,
-    /// When those that were made so are paid for: as far ahead as they are saved up.
+    /// Until when these retries are spent. It may be ahead of now by as much as is saved up.
     paid: Cell<Nanos>,
 }
 
 impl RetryBudget {
-    /// The part of `budget` that one of so many workers has.
+    /// The part of `budget` that each of `workers` gets.
     #[must_use]
     pub fn new(budget: config::RetryBudget, workers: u32) -> Self {
         let interval = Duration::from_secs(1) * workers.max(1);
@@ -41,13 +41,13 @@ impl RetryBudget {
         }
     }
 
-    /// There is one more request.
+    /// Counts a request.
     pub fn deposit(&self) {
         let saved = self.saved.get() + self.percent;
         self.saved.set(saved.min(100 * SAVED));
     }
 
-    /// Takes a retry out, if there is one left.
+    /// Takes a retry out of the budget. Returns whether there was one.
     pub fn withdraw(&self, now: Nanos) -> bool {
         if let Some(left) = self.saved.get().checked_sub(100) {
             self.saved.set(left);
@@ -56,7 +56,7 @@ impl RetryBudget {
         let Some(interval) = self.interval else {
             return false;
         };
-        // At the least one, on however many workers.
+        // At least one retry, however many workers there are.
         let window = WINDOW.max(interval);
         let next = self.paid.get().max(now) + interval;
         let is_left = next <= now + window;
@@ -83,7 +83,7 @@ mod tests {
         Nanos::from_duration(Duration::from_secs(seconds))
     }
 
-    /// How many can be taken out at once.
+    /// How many retries can be taken out at once.
     fn left(budget: &RetryBudget, now: Nanos) -> usize {
         std::iter::from_fn(|| budget.withdraw(now).then_some(())).count()
     }
@@ -96,7 +96,7 @@ mod tests {
             budget.deposit();
         }
         assert_eq!(left(&budget, at(1000)), 10);
-        // The rest of two requests counts on.
+        // The remainder of two requests still counts.
         for _ in 0..3 {
             budget.deposit();
         }
@@ -133,7 +133,7 @@ mod tests {
                 retries += u32::from(budget.withdraw(at(second)));
             }
         }
-        // 10 % of 60,000, 1 a second for 600 s, and what was saved up.
+        // 10 % of 60,000, 1 per second for 600 s, and what was saved up.
         assert!((6_500..=6_710).contains(&retries), "{retries}");
     }
 }

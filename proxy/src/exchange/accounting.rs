@@ -1,4 +1,4 @@
-//! One request in the books, from its arrival to its end.
+//! Accounting of one request, from its arrival to its end.
 
 use std::{fmt, rc::Rc, sync::Arc};
 
@@ -13,23 +13,23 @@ use crate::{
     telemetry::{access_log::Entry, metrics::ModelMetrics},
 };
 
-/// What a model's requests are counted in.
+/// The ledger and metrics that a model's requests count in.
 #[derive(Debug)]
 pub struct Account {
     /// The model's own name.
     pub name: Box<str>,
-    /// Arrived, held and completed: the lag.
+    /// Counts of arrived, held and completed requests, from which the lag follows.
     pub ledger: Arc<Ledger>,
-    /// By outcome, status and latency.
+    /// Counts by outcome, status and latency.
     pub metrics: ModelMetrics,
 }
 
-/// A worker's handle on an account: cloning it touches no other worker's memory.
+/// A worker's handle on an account. Cloning it touches no memory shared with other workers.
 #[derive(Clone, Debug)]
 pub struct AccountRef(Rc<Account>);
 
 impl AccountRef {
-    /// The first handle of a worker.
+    /// Creates a worker's first handle.
     #[must_use]
     pub fn new(account: Account) -> Self {
         Self(Rc::new(account))
@@ -44,28 +44,28 @@ impl AsRef<Ledger> for AccountRef {
 
 /// A worker's handle on a replica.
 pub trait ReplicaHandle: fmt::Debug {
-    /// The replica, which all workers share.
+    /// The replica itself, which all workers share.
     fn replica(&self) -> &Replica;
 }
 
-/// A request that has arrived for a model. Dropping it completes it, with what
-/// is known of its outcome by then: at first, that the caller left.
+/// A request that has arrived for a model. Dropping it completes it with the outcome set by then.
+/// The initial outcome is that the caller left.
 #[derive(Debug)]
 pub struct Exchange {
     account: AccountRef,
-    /// `None`: it is not counted.
+    /// `None` for a probe, which is not counted.
     in_flight: Option<InFlight<AccountRef>>,
     arrived: Nanos,
     outcome: Outcome,
     status: ResponseStatus,
-    /// The replica that has the request, or had it last.
+    /// The last replica that the request was sent to.
     replica: Option<Rc<dyn ReplicaHandle>>,
-    /// For the access log, if there is one.
+    /// The access log entry, if there is an access log.
     entry: Option<Box<Entry>>,
 }
 
 impl Exchange {
-    /// Counts a request in.
+    /// Counts a request as arrived.
     #[must_use]
     pub fn arrive(
         account: &AccountRef,
@@ -87,7 +87,8 @@ impl Exchange {
         }
     }
 
-    /// A question about the model: it is in no account, and is no use of the model.
+    /// A question about the model, such as its readiness. It is not counted, and
+    /// does not count as use of the model.
     #[must_use]
     pub fn probe(account: &AccountRef, now: Nanos, method: MethodType) -> Self {
         Self {
@@ -101,7 +102,7 @@ impl Exchange {
         }
     }
 
-    /// It goes to `replica`.
+    /// The request is sent to `replica`.
     pub fn give(&mut self, replica: Rc<dyn ReplicaHandle>) {
         if let Some(entry) = &mut self.entry {
             entry.give(replica.replica(), Nanos::now());
@@ -109,7 +110,7 @@ impl Exchange {
         self.replica = Some(replica);
     }
 
-    /// It is sent again.
+    /// The request is retried.
     pub fn retry(&mut self, reason: RetryReason) {
         self.account.0.metrics.retried(reason);
         if let Some(entry) = &mut self.entry {
@@ -117,42 +118,43 @@ impl Exchange {
         }
     }
 
-    /// It would be sent again, but for the budget.
+    /// The request is not retried, because the budget is used up.
     pub fn retry_refused(&self) {
         self.account.0.metrics.retry_refused();
     }
 
-    /// So many bytes of the answer's body are on their way.
+    /// `bytes` of the response body were sent.
     pub fn sent(&mut self, bytes: usize) {
         if let Some(entry) = &mut self.entry {
             entry.sent(bytes);
         }
     }
 
-    /// How it ends, as far as can be said now.
+    /// Sets the outcome, as far as it is known now.
     pub fn set_outcome(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 
-    /// Its answer was handed over, and did not get through.
+    /// The response was handed over to the connection, and did not reach the caller because of
+    /// `lost`.
     pub fn undelivered(&mut self, lost: Outcome) {
         self.outcome = self.outcome.undelivered(lost);
     }
 
-    /// What its caller is told.
+    /// Sets the status that the caller gets.
     pub fn set_status(&mut self, status: ResponseStatus) {
         self.status = status;
     }
 
-    /// Whether its replica was stopped although it had requests.
+    /// Whether the replica was stopped while it had requests.
     fn is_cut(&self) -> bool {
         self.replica
             .as_ref()
             .is_some_and(|replica| replica.replica().is_cut())
     }
 
-    /// A replica has answered a gRPC call with `code`: that, and not the status
-    /// of HTTP, says how it went.
+    /// A replica has answered a gRPC call with `code`, which determines the outcome instead of the
+    /// HTTP status.
     pub fn answered(&mut self, code: GrpcCode) {
         self.status = ResponseStatus::Grpc(code);
         self.outcome = Outcome::of_code(code);
@@ -172,7 +174,8 @@ impl Drop for Exchange {
             .0
             .metrics
             .completed(self.outcome, self.status, now.since(self.arrived));
-        // Before it counts as out: who waits for the last one finds it logged.
+        // Logged before it counts as completed: whoever waits until nothing is in flight finds the
+        // last request logged.
         if let Some(entry) = self.entry.take() {
             entry.finish(now, self.outcome, self.status);
         }

@@ -1,4 +1,4 @@
-//! What all requests on one caller's connection share.
+//! The state that all requests on one downstream connection share.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,49 +16,49 @@ use super::{Exchange, LINGER};
 use crate::net::HttpVersion;
 use crate::status::Outcome;
 
-/// Whether a connection is encrypted.
+/// The scheme of requests on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// It is not.
+    /// Clear text.
     Http,
-    /// By TLS.
+    /// TLS.
     Https,
 }
 
-/// One caller's connection, as its requests see it.
+/// One downstream connection, as its requests see it.
 #[derive(Debug)]
 pub struct Connection {
     timeouts: Timeouts,
-    /// The caller's address, as `x-forwarded-for` has it.
+    /// The caller's IP address for `x-forwarded-for`; `unknown` if the socket has none.
     pub peer: HeaderValue,
-    /// How requests are framed on it.
+    /// The HTTP version.
     pub version: HttpVersion,
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     pub scheme: Scheme,
-    /// No further request on it.
+    /// Whether it takes no further request after the current one.
     closing: Cell<bool>,
-    /// How long it is kept without one, once it takes no further ones.
+    /// How long it is kept idle while closing.
     linger: Cell<Duration>,
-    /// The caller does not take what is written.
+    /// Whether the last write was blocked: the caller does not read.
     pub write_blocked: Cell<bool>,
-    /// Bytes have come of it, since somebody looked last.
+    /// Whether bytes have arrived since this was reset.
     pub heard: Rc<Cell<bool>>,
-    /// A response has been handed over whole, but is not flushed.
+    /// Whether a complete response was written and not flushed yet.
     unflushed: Cell<bool>,
-    /// The requests these responses are for.
+    /// The requests of those responses.
     finished: RefCell<SmallVec<[Exchange; 1]>>,
-    /// How often all that was written has gone out.
+    /// How many times everything written has been flushed.
     flushes: Cell<u64>,
-    /// Who waits for the next time.
+    /// Tasks that wait for the next flush.
     awaiting: RefCell<Vec<Waker>>,
 }
 
-/// What was written before this moment.
+/// A point in the connection's output, taken by [`Connection::written`].
 #[derive(Clone, Copy, Debug)]
 pub struct Written(u64);
 
 impl Connection {
-    /// A new connection of `peer`.
+    /// A new connection from `peer`.
     #[must_use]
     pub fn new(
         timeouts: Timeouts,
@@ -86,20 +86,20 @@ impl Connection {
         }
     }
 
-    /// How long things may take on it.
+    /// The timeouts that apply to it.
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    /// A response has been handed over to the last byte. Its request, if it was
-    /// for a model, is complete when those bytes are flushed.
+    /// The response of `exchange` was handed over to its last byte. The request, if it was for a
+    /// model, completes when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
         self.unflushed.set(true);
         self.finished.borrow_mut().extend(exchange);
     }
 
-    /// All that was written has gone out. Whether a response ended with it.
+    /// Everything written was flushed. Returns whether that completed a response.
     pub fn flushed(&self) -> bool {
         self.write_blocked.set(false);
         self.flushes.set(self.flushes.get() + 1);
@@ -113,14 +113,13 @@ impl Connection {
         ended
     }
 
-    /// What has been written so far.
+    /// The present point in the output.
     #[must_use]
     pub fn written(&self) -> Written {
         Written(self.flushes.get())
     }
 
-    /// Ready once `written`, and what the connection's task had to write with it, has
-    /// gone out.
+    /// Ready once the output up to `written` has been flushed.
     pub fn poll_flushed(&self, written: Written, cx: &mut Context<'_>) -> Poll<()> {
         if self.flushes.get() > written.0 {
             return Poll::Ready(());
@@ -129,30 +128,30 @@ impl Connection {
         Poll::Pending
     }
 
-    /// What has been handed over and not flushed will not be, for `lost`.
+    /// Responses that were written and not flushed will not reach the caller, because of `lost`.
     pub fn undelivered(&self, lost: Outcome) {
         for mut exchange in self.finished.borrow_mut().drain(..) {
             exchange.undelivered(lost);
         }
     }
 
-    /// It takes no further request.
+    /// Closes the connection after the current request.
     pub fn close_after_this(&self) {
         self.closing.set(true);
     }
 
-    /// How long it is kept idle once it is [closing](Self::close_after_this).
+    /// How long an idle connection is kept once it is [closing](Self::close_after_this).
     #[must_use]
     pub fn linger(&self) -> Duration {
         self.linger.get()
     }
 
-    /// Changes that.
+    /// Sets [`linger`](Self::linger).
     pub fn set_linger(&self, linger: Duration) {
         self.linger.set(linger);
     }
 
-    /// Whether the next response is the last.
+    /// Whether the next response is the last one.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.get()

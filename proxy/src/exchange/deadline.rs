@@ -1,4 +1,4 @@
-//! Until when what is being done may take.
+//! The deadline of a request's current phase.
 
 use std::{cell::Cell, time::Duration};
 
@@ -7,49 +7,50 @@ use tailback_scaler::clock::Nanos;
 use super::Connection;
 use crate::limits::{Limit, RequestLimits};
 
-/// What is being done; each has its own time limit.
+/// What a request is doing. Each phase has a time limit of its own, named here by its field in
+/// [`Timeouts`](tailback_config::Timeouts) or [`RequestLimits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing, between requests: `keep_alive`.
+    /// Between requests: `keep_alive`.
     Idle,
     /// A request's header block is arriving: `header`.
     Head,
-    /// The request waits for a replica: its hold deadline, kept elsewhere.
+    /// The request waits for a replica. The hold queue keeps that deadline.
     Held,
-    /// The request's body is arriving: `body` for each piece that is awaited of the caller, and
-    /// `stream_idle` for each that the replica is to take. Callers of gRPC may say nothing for as
-    /// long as that.
+    /// The request's body is arriving. `body` limits each wait for the caller, and `stream_idle`
+    /// each wait for the replica to take more. gRPC callers may be silent for `stream_idle`.
     Body,
-    /// The request has been sent: `response_header`.
+    /// The request has been sent, and the response's header is awaited: `response_header`.
     Response,
-    /// The response's header has come: `first_byte`.
+    /// The response's header has arrived, and its body is awaited: `first_byte`.
     FirstByte,
-    /// The response's body is on its way: `stream_idle` between two pieces, `body` where it is the
-    /// caller who takes none.
+    /// The response's body is streaming. `stream_idle` limits each wait for the replica, and `body`
+    /// each wait for the caller to take more.
     Streaming,
 }
 
-/// The time limit of the present phase, and of the request altogether.
+/// The time limits of the current phase and of the whole request.
 #[derive(Debug)]
 pub struct Deadline {
     phase: Cell<Phase>,
-    /// The phase began, or made progress, since the deadline was set.
+    /// Whether the phase began or made progress since `at` was computed.
     moved: Cell<bool>,
-    /// When that was, as of the last look at the deadline.
+    /// When it did, as of the last computation.
     since: Cell<Nanos>,
     at: Cell<Nanos>,
-    /// How long a replica may take.
+    /// The limits of the request's model.
     limits: Cell<RequestLimits>,
-    /// When the request has to be over altogether.
+    /// The deadline of the whole request.
     total: Cell<Nanos>,
-    /// It was the request's caller who set `total`.
+    /// Whether `total` was set by the caller (`grpc-timeout`).
     by_caller: Cell<bool>,
-    /// It has passed; the request has not noticed yet.
+    /// Whether a deadline has passed that the request has not noticed yet.
     expired: Cell<bool>,
 }
 
 impl Deadline {
-    /// Of `phase`, from the first look on. No model's limits hold yet.
+    /// A deadline of `phase`, which starts at the first call of [`at`](Self::at). No model's limits
+    /// apply yet.
     #[must_use]
     pub fn new(phase: Phase, connection: &Connection) -> Self {
         Self {
@@ -64,27 +65,27 @@ impl Deadline {
         }
     }
 
-    /// What is being done.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// Enters `phase`, or makes progress in it: its time limit starts anew.
+    /// Enters `phase`, or records progress in it: its time limit restarts.
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.moved.set(true);
     }
 
-    /// The connection is closing: if it is idle, it lingers from now on.
+    /// The connection is closing. If it is idle, its linger time starts.
     pub fn linger(&self) {
         if self.phase.get() == Phase::Idle {
             self.moved.set(true);
         }
     }
 
-    /// A request has arrived at `now`, whose replica may take as long as `limits` say: its total
-    /// time runs, which its caller may have limited further.
+    /// A request with `limits` arrived at `now`. Its total time starts, which the caller may have
+    /// limited further.
     pub fn begin(&self, now: Nanos, limits: RequestLimits, by_caller: Option<Duration>) {
         let most = limits.total;
         self.limits.set(limits);
@@ -94,20 +95,20 @@ impl Deadline {
         self.moved.set(true);
     }
 
-    /// The request is over: no total time runs.
+    /// The request is over: its total time stops.
     pub fn end(&self) {
         self.total.set(Nanos(u64::MAX));
     }
 
-    /// How long a replica may take.
+    /// The limits of the request's model.
     #[must_use]
     pub fn limits(&self) -> RequestLimits {
         self.limits.get()
     }
 
-    /// When the phase has lasted too long, or a time before that at which to ask whether it may
-    /// last [longer](Self::postpone). Look at it when a turn of the task is over: the clock is read
-    /// only if something moved in it.
+    /// When the phase times out. That may be too early, in which case [`postpone`](Self::postpone)
+    /// extends it. Call it once per poll of the task, at the end: it reads the clock only if the
+    /// phase moved.
     pub fn at(&self, connection: &Connection) -> Nanos {
         if self.moved.take() {
             let (timeouts, limits) = (connection.timeouts(), self.limits.get());
@@ -116,7 +117,7 @@ impl Deadline {
                 Phase::Idle => timeouts.keep_alive,
                 Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,
-                // Who is waited for shows in the end.
+                // The shorter one: it shows only at the timeout which side was waited for.
                 Phase::Body | Phase::Streaming => timeouts.body.min(limits.stream_idle),
                 Phase::Response => limits.response_header,
                 Phase::FirstByte => limits.first_byte,
@@ -128,7 +129,8 @@ impl Deadline {
         self.at.get()
     }
 
-    /// Allows the phase `limit` since it last moved. Whether that is later than allowed so far.
+    /// Sets the phase's deadline to `limit` after it last moved. Returns whether that is later than
+    /// before.
     pub fn postpone(&self, limit: Duration) -> bool {
         let later = (self.since.get() + limit).min(self.total.get());
         let longer = later > self.at.get();
@@ -136,23 +138,23 @@ impl Deadline {
         longer
     }
 
-    /// It has passed; the request will find out by [`take_expired`](Self::take_expired).
+    /// The deadline has passed. The request notices by [`take_expired`](Self::take_expired).
     pub fn expire(&self) {
         self.expired.set(true);
     }
 
-    /// Whether it has passed, and the request has not found out.
+    /// Whether the deadline has passed and the request has not noticed.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.expired.get()
     }
 
-    /// Whether it has passed: said once.
+    /// Returns `true` once after the deadline has passed.
     pub fn take_expired(&self) -> bool {
         self.expired.take()
     }
 
-    /// The limit that has passed, if it was the replica that took too long.
+    /// Which limit has passed, if the replica was too slow.
     #[must_use]
     pub fn passed_limit(&self) -> Limit {
         if Nanos::now() >= self.total.get() {
@@ -165,7 +167,7 @@ impl Deadline {
         }
     }
 
-    /// Whether the time that the caller gave the request is over.
+    /// Whether the deadline that the caller set has passed.
     #[must_use]
     pub fn is_past_callers_limit(&self) -> bool {
         self.by_caller.get() && Nanos::now() >= self.total.get()

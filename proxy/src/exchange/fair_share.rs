@@ -1,7 +1,6 @@
-//! Fair shares of a worker's time for large bodies. After each share, a body waits
-//! until the runtime has asked which sockets are ready; then the next body in the
-//! queue passes one share. So a small request waits for one share at most, not for
-//! one of each large body.
+//! Fair shares of a worker's time for large bodies. After each share, a body waits until the
+//! runtime has polled the sockets; then the next body in the queue passes one share. So a small
+//! request waits for at most one share, not for one of each large body.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,22 +11,22 @@ use std::{
 
 use send_wrapper::SendWrapper;
 
-/// Bytes of bodies that may pass in one go.
+/// Bytes of bodies that pass before a body has to wait.
 pub(super) const SHARE: usize = 256 * 1024;
 
 thread_local! {
     static WAITING: RefCell<VecDeque<Weak<dyn AsRef<FairShare>>>> = RefCell::default();
-    /// The task that grants shares is running.
+    /// Whether the task that grants shares is running.
     static GRANTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What one request and its answer may still pass before they have to wait.
+/// How much more of its bodies one request may pass before it has to wait.
 #[derive(Debug)]
 pub struct FairShare {
-    /// Bytes.
+    /// In bytes.
     left: Cell<usize>,
-    /// Who is woken at the next share: a request and its answer may be of
-    /// different tasks.
+    /// Woken at the next share. The request's body and the response's may belong to different
+    /// tasks.
     wakers: RefCell<Vec<Waker>>,
 }
 
@@ -41,18 +40,18 @@ impl Default for FairShare {
 }
 
 impl FairShare {
-    /// `bytes` of a body have passed, either way.
+    /// Counts `bytes` of a body, in either direction.
     pub fn spend(&self, bytes: usize) {
         self.left.set(self.left.get().saturating_sub(bytes));
     }
 
-    /// Begins a share at once: for a new request.
+    /// Starts a full share at once, for a new request.
     pub fn renew(&self) {
         self.left.set(SHARE);
     }
 
-    /// Ready while the share of `owner` lasts; then pending until the next one,
-    /// however often it is asked meanwhile.
+    /// Ready while the share of `owner` lasts. Then pending until the next share is granted, even
+    /// if polled again meanwhile.
     pub fn poll<T: AsRef<Self> + 'static>(owner: &Rc<T>, cx: &mut Context<'_>) -> Poll<()> {
         let share = (**owner).as_ref();
         if share.left.get() > 0 {
@@ -80,17 +79,16 @@ impl FairShare {
 fn enqueue(owner: Weak<dyn AsRef<FairShare>>) {
     WAITING.with_borrow_mut(|waiting| waiting.push_back(owner));
     if !GRANTING.replace(true) {
-        // Workers do not steal: it stays on this thread.
+        // Workers do not steal tasks: it stays on this thread.
         tokio::spawn(SendWrapper::new(grant_in_turn()));
     }
 }
 
-/// Grants one share at a time, until nobody waits.
+/// Grants one share at a time, until no body waits.
 async fn grant_in_turn() {
     loop {
-        // While any task is awake, the runtime polls its sockets only now and then.
-        // A task that yields runs again after that poll, and after the tasks that
-        // it has made ready.
+        // The runtime polls its sockets rarely while tasks are ready. A task that yields runs again
+        // after that poll, and after the tasks that the poll has woken.
         tokio::task::yield_now().await;
         let Some(owner) = WAITING.with_borrow_mut(VecDeque::pop_front) else {
             GRANTING.set(false);
@@ -148,7 +146,7 @@ mod tests {
     async fn a_request_and_its_answer_are_both_woken_at_their_share() {
         let owner = owner();
         owner.0.spend(SHARE);
-        // A request's body and an answer's, each of its own task.
+        // The request's body and the response's, each in a task of its own.
         let tasks = tokio::task::LocalSet::new();
         for _ in 0..2 {
             let owner = owner.clone();

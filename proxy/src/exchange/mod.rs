@@ -1,5 +1,5 @@
-//! One request and its answer: where it stands and until when that may last
-//! ([`StreamState`]), its bodies, and its place in the accounts ([`Exchange`]).
+//! One request and its response: its phase and deadline ([`StreamState`]), its bodies, and its
+//! accounting ([`Exchange`]).
 
 mod accounting;
 pub mod body;
@@ -21,6 +21,6 @@ pub use self::{
     stream::{RequestBodyState, StreamState},
 };
 
-/// While draining, an idle connection is closed after this: a caller that is
-/// just sending its next request still gets an answer, with `connection: close`.
+/// How long an idle connection is kept while draining. A caller that is about to send its next
+/// request still gets a response, with `connection: close`.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A request's body, on its way to a replica: streamed piece by piece, or whole.
+//! A request's body as it is sent to a replica: in one piece, or streamed.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,41 +15,41 @@ use super::{
     body::{BodyError, PeekableBody},
 };
 
-/// A request's body, to a replica.
+/// The body of an upstream request.
 #[derive(Debug)]
 pub enum RequestBody {
-    /// All of it, if any.
+    /// Complete in memory; `None`: empty.
     Whole(Option<Bytes>),
-    /// As it arrives.
+    /// Forwarded as it arrives.
     Stream(StreamedBody),
 }
 
-/// A body that is streamed. Whoever sends it drops it when nothing more of it is to be sent: then
-/// it goes back to where it came from.
+/// A streamed body. When the sender drops it, the underlying body returns to its [`BodyReturn`],
+/// for a retry.
 #[derive(Debug)]
 pub struct StreamedBody {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     body: Option<PeekableBody>,
     state: Rc<StreamState>,
     back: Rc<BodyReturn>,
 }
 
-/// Where a streamed body goes back to, with what was kept of what has been sent.
+/// Where a streamed body returns to, with what was kept of the part already sent.
 #[derive(Debug, Default)]
 pub struct BodyReturn {
     body: RefCell<Option<PeekableBody>>,
-    /// More has been sent than is kept.
+    /// Whether more was sent than is kept.
     lost: Cell<bool>,
 }
 
 impl BodyReturn {
-    /// The body, if it has come back.
+    /// The body, if it has returned.
     #[must_use]
     pub fn take(&self) -> Option<PeekableBody> {
         self.body.take()
     }
 
-    /// Whether it can still come back whole.
+    /// Whether the whole body can still be sent again.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         !self.lost.get()
@@ -57,7 +57,7 @@ impl BodyReturn {
 }
 
 impl StreamedBody {
-    /// Streams `body`, which goes `back` in the end.
+    /// Streams `body`, which returns to `back` when this is dropped.
     #[must_use]
     pub fn new(body: PeekableBody, state: Rc<StreamState>, back: Rc<BodyReturn>) -> Self {
         Self {
@@ -87,10 +87,10 @@ impl StreamedBody {
             Poll::Ready(Some(Err(_))) => RequestBodyState::Broken(None),
         });
         match &polled {
-            // Also while the answer streams already: both ways move.
+            // Counts as progress of the response's phase too, if the response has started.
             Poll::Ready(Some(Ok(frame))) => {
                 state.passed(frame.data_ref().map_or(0, Bytes::len));
-                // Nobody asks again for the end of what has ended.
+                // A consumer need not poll again for the end of a body that says it has ended.
                 let all = state.phase() == Phase::Body && body.is_end_stream();
                 state.enter(if all { Phase::Response } else { state.phase() });
             }

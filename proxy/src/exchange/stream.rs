@@ -1,8 +1,8 @@
-//! What is going on with one request.
+//! The state of one request.
 //!
-//! Shared by the request, its bodies and whoever watches over it, all of one
-//! task. On HTTP/1.1, where one request follows the other, a connection has one
-//! `StreamState` for all of them, which also knows the time in between.
+//! It is shared by the request, its bodies and its watchdog, all within one task. On HTTP/1.1,
+//! requests follow one another, so a connection has one `StreamState` for all of them, which also
+//! covers the idle time in between.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,38 +24,38 @@ use crate::{
     status::Outcome,
 };
 
-/// How far a request's body has come from its caller.
+/// How much of a request's body has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBodyState {
-    /// All of it, or there is none.
+    /// All of it, or the request has none.
     Ended,
-    /// Not to its end; it is not waited for at the moment.
+    /// Not all; nothing waits for more at the moment.
     Unread,
-    /// Not to its end: more of it is awaited of the caller.
+    /// Not all; more is awaited from the caller.
     Awaited,
-    /// It ended early, or is not what it must be.
+    /// It ended early, or is malformed in this way.
     Broken(Option<Fault>),
 }
 
-/// The state of one request and its answer.
+/// The state of one request and its response.
 #[derive(Debug)]
 pub struct StreamState {
     connection: Rc<Connection>,
-    /// What is being done, and until when that may take.
+    /// The current phase and its deadline.
     pub deadline: Deadline,
-    /// The request's body.
+    /// How much of the request's body has arrived.
     pub body: Cell<RequestBodyState>,
-    /// More of the answer is awaited of the replica.
+    /// Whether more of the response is awaited from the replica.
     pub answer_awaited: Cell<bool>,
-    /// How its caller wants to be told what goes wrong.
+    /// The caller's API, which determines the form of errors.
     pub api: Cell<Api>,
-    /// The protocol that the caller wants to go over to.
+    /// The protocol that the caller wants to upgrade to.
     pub upgrade: RefCell<Option<HeaderValue>>,
     share: FairShare,
 }
 
 impl RequestBodyState {
-    /// What is wrong with it, if it is not what it must be.
+    /// What is malformed about the body, if anything.
     #[must_use]
     pub fn fault(self) -> Option<Fault> {
         match self {
@@ -66,7 +66,7 @@ impl RequestBodyState {
 }
 
 impl StreamState {
-    /// A request on `connection`, in `phase` since now.
+    /// The state of a request on `connection`, which is in `phase` from now on.
     #[must_use]
     pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
         Self {
@@ -80,70 +80,70 @@ impl StreamState {
         }
     }
 
-    /// A request has begun, with a body that has, or has not, ended with its header.
+    /// Starts a request whose body is in the state `body` after the header.
     pub fn begin(&self, body: RequestBodyState) {
         self.body.set(body);
         self.answer_awaited.set(false);
         self.share.renew();
     }
 
-    /// Bytes of a body have passed, either way.
+    /// Counts `bytes` of a body, in either direction, against the fair share.
     pub fn passed(&self, bytes: usize) {
         self.share.spend(bytes);
     }
 
-    /// Lets others have their turn, whatever is left of the share.
+    /// Gives up the rest of the share, and waits for the next one.
     pub async fn yield_turn(self: &Rc<Self>) {
         self.share.spend(usize::MAX);
         poll_fn(|cx| self.poll_turn(cx)).await;
     }
 
-    /// Ready while the body's share lasts; pending until its next one.
+    /// Ready while the share lasts; pending until the next one.
     pub fn poll_turn(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         FairShare::poll(self, cx)
     }
 
-    /// What it is on.
+    /// The request's connection.
     #[must_use]
     pub fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }
 
-    /// What is being done.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.deadline.phase()
     }
 
-    /// Enters `phase`, or makes progress in it: its time limit starts anew.
+    /// Enters `phase`, or records progress in it: its time limit restarts.
     pub fn enter(&self, phase: Phase) {
         self.deadline.enter(phase);
     }
 
-    /// Bytes came in from the caller, on HTTP/1.1.
+    /// Bytes arrived from the caller, on HTTP/1.1.
     pub fn received(&self) {
         if self.phase() == Phase::Idle {
             self.enter(Phase::Head);
         }
     }
 
-    /// A response has been handed over to the last byte. Its request, if it was
-    /// for a model, is complete when those bytes are flushed.
+    /// The response was handed over to its last byte. The request, if it was for a model, completes
+    /// when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
         self.connection.finish(exchange);
     }
 
-    /// The response has gone out: time for the next request, on HTTP/1.1.
+    /// The response was flushed. On HTTP/1.1, the next request's time starts.
     pub fn flushed(&self) {
-        // With pipelining, the next request may be under way already.
+        // With pipelining, the next request may have started already.
         if matches!(self.phase(), Phase::FirstByte | Phase::Streaming) {
             self.deadline.end();
             self.enter(Phase::Idle);
         }
     }
 
-    /// Ready when its time is up, of which it is told by its deadline. `watchdog` watches this
-    /// request alone.
+    /// Ready when the request's deadline has passed, which is recorded in the deadline. `watchdog`
+    /// must belong to this request.
     pub(crate) fn poll_expired(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
         while watchdog
             .poll(cx, || self.deadline.at(&self.connection))
@@ -157,7 +157,8 @@ impl StreamState {
         Poll::Pending
     }
 
-    /// Whether who is waited for may take longer still: the deadline is later then.
+    /// Extends the deadline if the side that is waited for has more time. Returns whether it was
+    /// extended.
     fn postpone(&self) -> bool {
         match self.phase() {
             Phase::Body | Phase::Streaming => self.deadline.postpone(self.gap()),
@@ -165,11 +166,11 @@ impl StreamState {
         }
     }
 
-    /// How long nothing may move of a body.
+    /// How long a body may make no progress.
     fn gap(&self) -> Duration {
         let stream_idle = self.deadline.limits().stream_idle;
         match self.blame() {
-            // A stream on which its caller says nothing, as it may.
+            // A gRPC caller may be silent on an open stream.
             Outcome::CallerSlow if self.api.get().is_grpc() && self.phase() == Phase::Body => {
                 stream_idle
             }
@@ -178,7 +179,7 @@ impl StreamState {
         }
     }
 
-    /// Who is to blame that nothing moves.
+    /// The outcome if the current phase times out: it names the side that is too slow.
     #[must_use]
     pub fn blame(&self) -> Outcome {
         match self.phase() {

@@ -1,6 +1,5 @@
-//! A timer that follows a deadline which mostly moves away from it: a later
-//! deadline is looked up when the timer ends, so that what moves it touches no
-//! timer.
+//! A timer for a deadline that is mostly extended. A later deadline is only looked up when the
+//! timer fires, so that extending it costs no timer operation.
 
 use std::{
     pin::Pin,
@@ -14,13 +13,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer for one deadline at a time.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
-    /// What the timer is set to, unless it has ended.
+    /// What the timer is set to; `None` after it fired.
     at: Option<Nanos>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Watchdog {
-    /// Watches for `deadline`.
+    /// A timer for `deadline`.
     pub(crate) fn new(deadline: Nanos) -> Self {
         Self {
             at: Some(deadline),
@@ -28,7 +27,7 @@ impl Watchdog {
         }
     }
 
-    /// Ready once per deadline that has passed.
+    /// Ready once for each deadline that has passed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: impl Fn() -> Nanos) -> Poll<()> {
         let mut present = deadline();
         loop {
@@ -49,7 +48,7 @@ impl Watchdog {
 }
 
 fn instant(at: Nanos) -> Instant {
-    // Far enough for any timer; more would overflow.
+    // Beyond any real deadline. Without a bound, the addition would overflow.
     const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
     Instant::now() + at.since(Nanos::now()).min(FAR)
 }

@@ -1,5 +1,5 @@
-//! The models that are served: as configured ([`Model`]), all of them at one time
-//! ([`RouteTable`]), and as each worker thread sees them ([`worker`]).
+//! The served models: one as configured ([`Model`]), all at one time ([`RouteTable`]), and the view
+//! of each worker thread ([`worker`]).
 
 mod model;
 mod route_table;

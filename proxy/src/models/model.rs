@@ -1,4 +1,4 @@
-//! A model at run time: its configuration, accounts, replicas and metrics.
+//! A model at run time: its configuration, ledger, replicas and metrics.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use tailback_scaler::ledger::Ledger;
 
 use crate::{admission::Pool, telemetry::metrics::ModelMetrics, upstream::Connector};
 
-/// What the data plane knows of a model. A reload makes a new one around the
-/// same ledger and pool, so that no count and no held request is lost.
+/// A model of the data plane. A reload builds a new one with the same ledger and pool, so that no
+/// count and no held request is lost.
 #[derive(Debug)]
 pub struct Model {
-    /// As configured.
+    /// Its configuration.
     pub config: Arc<tailback_config::Model>,
-    /// Its accounts.
+    /// Its counts of requests.
     pub ledger: Arc<Ledger>,
-    /// Its replicas and held requests; shared by models on one static server.
+    /// Its replicas and held requests. Models on one static server share a pool.
     pub pool: Arc<Pool>,
-    /// How its replicas are spoken to.
+    /// Opens connections to its replicas.
     pub connector: Arc<Connector>,
-    /// Handles resolved when it was configured.
+    /// Metric handles, resolved when the model was configured.
     pub metrics: ModelMetrics,
 }
 
@@ -29,7 +29,7 @@ impl Model {
         &self.config.name
     }
 
-    /// Whether there is one replica at most: what one keeps is there, if anywhere.
+    /// Whether it has at most one replica, so that state kept in a replica can be nowhere else.
     #[must_use]
     pub fn has_one_replica(&self) -> bool {
         match self.config.server.endpoints() {

@@ -1,4 +1,4 @@
-//! The routing table: every model that is served now, as one immutable value.
+//! The route table: all models served at one time, as an immutable value.
 
 use std::{
     collections::HashMap,
@@ -25,27 +25,27 @@ use crate::{
 /// Models by name.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    /// Never the same for two tables of a process.
+    /// Unique within the process, and increasing.
     pub generation: u64,
     /// By their own names.
     pub models: HashMap<Box<str>, Arc<Model>>,
-    /// The own name that each alias stands for.
+    /// The own name of the model, by alias.
     pub aliases: HashMap<Box<str>, Box<str>>,
-    /// How many worker threads there are.
+    /// The number of worker threads.
     pub workers: u32,
-    /// The model of requests that name none.
+    /// The model for requests that name none.
     pub default_model: Option<String>,
-    /// The model of requests that name one that is not served.
+    /// The model for requests that name one that is not served.
     pub fallback_model: Option<String>,
-    /// No longer configured, and with requests inside when that was last looked at.
+    /// Models no longer configured that had requests in flight when the table was built.
     leaving: Vec<Arc<Model>>,
-    /// The series of all models, which outlast any table.
+    /// The metric series of all models, which outlast any table.
     pub metrics: Arc<MetricsStore>,
 }
 
 impl RouteTable {
-    /// The table of `config`. Models that `before` has keep their ledger, and
-    /// their pool if their replicas are still their own, or the same server's.
+    /// Builds the table for `config`. Models that are in `before` keep their ledger. They keep
+    /// their pool if it was their own and still is, or belongs to the same server.
     #[must_use]
     pub fn build(config: &Config, before: &Self, wake: &Wake) -> Self {
         let workers = config.process.workers.get();
@@ -75,7 +75,8 @@ impl RouteTable {
                         .clone()
                 }
             };
-            // Certificates are read again only if the server says something else.
+            // Reuse the connector, with the certificates it has loaded, unless the server's
+            // configuration has changed.
             let same = known.filter(|m| m.config.server == model.server);
             let connector = same.map_or_else(
                 || {
@@ -118,33 +119,33 @@ impl RouteTable {
         table
     }
 
-    /// Lets the series go of models that were removed some time ago.
+    /// Removes metric series of models that were removed some time ago.
     pub fn expire_metrics(&self, now: Nanos) {
         let served = self.models.values().chain(self.draining());
         let served = served.map(|m| (m.name(), &*m.config.server.name));
         self.metrics.expire(served, now);
     }
 
-    /// The model of this name, be it its own or an alias.
+    /// The model of this name or alias.
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
         let own = self.aliases.get(name).map_or(name, |own| own);
         self.models.get(own)
     }
 
-    /// Models that are no longer configured, until their last request is out.
+    /// Models that are no longer configured and still have requests in flight.
     pub fn draining(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.leaving.iter().filter(|m| m.ledger.in_flight() > 0)
     }
 
-    /// Sends away who waits for a replica of any model, for good.
+    /// Closes all pools: held requests are answered with an error, and no more are held.
     pub fn close_pools(&self) {
         for model in self.models.values().chain(&self.leaving) {
             model.pool.close();
         }
     }
 
-    /// The pool that the models of a server share.
+    /// The pool that the models of a static server share.
     fn pool_of(&self, server: &str) -> Arc<Pool> {
         let on_it = |m: &&Arc<Model>| {
             m.config.server.name == server && m.config.server.replication() == Replication::Shared
@@ -155,7 +156,7 @@ impl RouteTable {
             .map_or_else(Default::default, |m| m.pool.clone())
     }
 
-    /// Sends away who waits in a pool that `after` does not have.
+    /// Closes the pools that `after` does not have, whose held requests are answered with an error.
     pub fn retire(&self, after: &Self) {
         let pools = |table: &Self| -> HashMap<_, _> {
             let pool = |m: &Arc<Model>| (Arc::as_ptr(&m.pool), m.pool.clone());
@@ -169,7 +170,7 @@ impl RouteTable {
         }
     }
 
-    /// What the scaler is to watch.
+    /// The models with their ledgers and pools, for the scaler.
     #[must_use]
     pub fn model_handles(&self) -> Vec<ModelHandle> {
         let watched = |m: &Arc<Model>| ModelHandle {
@@ -200,8 +201,8 @@ impl ModelList for RouteTable {
     }
 }
 
-/// The current table, for all workers. They look at the generation alone on a
-/// request's way, and load the table when it has changed.
+/// The current table, for all workers. On a request's way they read only the generation, and load
+/// the table when it has changed.
 #[derive(Debug, Default)]
 pub struct SharedRoutes {
     generation: AtomicU64,
@@ -215,13 +216,14 @@ impl SharedRoutes {
         self.current.load_full()
     }
 
-    /// The generation of the table in force, or of one about to be.
+    /// The generation of the current table. It may lag behind [`current`](Self::current) for a
+    /// moment.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Puts `table` in force.
+    /// Replaces the current table.
     pub fn set(&self, table: RouteTable) {
         let generation = table.generation;
         self.current.store(Arc::new(table));

@@ -1,6 +1,6 @@
-//! What each worker thread keeps for itself: the routing table as it last saw
-//! it, with its own connections to replicas. No other thread touches it, so
-//! that a request's way takes no lock and shares no reference count.
+//! The thread-local state of each worker: its copy of the route table, with its own connections to
+//! replicas. No other thread touches it, so that a request takes no lock and shares no reference
+//! count.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,22 +21,22 @@ use crate::{
     upstream::{SWEEP, WorkerPool},
 };
 
-/// A model as this worker sees it: cheap to clone as an `Rc`.
+/// A model as one worker sees it.
 #[derive(Debug)]
 pub struct WorkerModel {
     /// Shared with other workers.
     pub model: Arc<Model>,
-    /// What its requests are counted in.
+    /// What its requests count in.
     pub account: AccountRef,
-    /// Its replicas.
+    /// Its replicas, with this worker's connections.
     pub pool: Rc<WorkerPool>,
-    /// How one of them is chosen.
+    /// Chooses a replica.
     pub balancer: Balancer,
-    /// How many requests may be sent again; `None`: it sets no `retry`.
+    /// How many requests may be retried; `None` if the model sets no `retry`.
     pub retry_budget: Option<RetryBudget>,
 }
 
-/// What leads from a request to its model and its ledger.
+/// A worker's handle on a model; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ModelRef(Rc<WorkerModel>);
 
@@ -47,17 +47,17 @@ impl std::ops::Deref for ModelRef {
     }
 }
 
-/// A model that a request names.
+/// The model that a request is for.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The model.
     pub model: ModelRef,
-    /// Whether the request calls it by its own name, or by none.
+    /// Whether the request names it by its own name. `false` for an alias, a default or a fallback.
     pub is_own_name: bool,
 }
 
 impl Known {
-    /// A model by its own name.
+    /// A model that is named by its own name.
     #[must_use]
     pub fn own(model: &ModelRef) -> Self {
         Self {
@@ -73,23 +73,22 @@ impl AsRef<Ledger> for ModelRef {
     }
 }
 
-/// The table as this worker last saw it.
+/// The route table as this worker last loaded it.
 #[derive(Debug, Default)]
 pub struct WorkerRoutes {
-    /// What it was made from.
+    /// The shared table that this view was made from.
     pub table: Arc<RouteTable>,
     models: HashMap<Box<str>, ModelRef>,
-    /// Further names of the same models.
+    /// Models by alias.
     aliases: HashMap<Box<str>, ModelRef>,
-    /// What further names begin with, longest first.
+    /// Models by wildcard prefix, longest first.
     wildcards: Vec<(Box<str>, ModelRef)>,
     /// The most `/` in any name.
     deepest: usize,
 }
 
 impl WorkerRoutes {
-    /// The model of this name, be it its own or an alias; of several wildcards that fit, that of
-    /// the longest.
+    /// The model of this name or alias; of several matching wildcards, the longest one's.
     #[must_use]
     pub fn model(&self, name: &str) -> Option<&ModelRef> {
         let exact = self.models.get(name).or_else(|| self.aliases.get(name));
@@ -100,11 +99,11 @@ impl WorkerRoutes {
         })
     }
 
-    /// The model that a request names; for an empty name the default, and where no model has the
-    /// name, the fallback.
+    /// The model that `name` stands for: if it is empty, the default model, and if no model has it,
+    /// the fallback model.
     ///
     /// # Errors
-    /// If there is none.
+    /// [`ProxyError::UnknownModel`] if there is none.
     pub fn known(&self, name: &str) -> Result<Known, ProxyError> {
         match self.model(name) {
             Some(model) => Ok(Known {
@@ -123,13 +122,13 @@ impl WorkerRoutes {
         }
     }
 
-    /// The model of requests that name none, if there is to be one.
+    /// The default model, if one is configured and served.
     #[must_use]
     pub fn default_model(&self) -> Option<&ModelRef> {
         self.model(self.table.default_model.as_deref()?)
     }
 
-    /// The model that is served, if there is but one.
+    /// The served model, if there is exactly one.
     #[must_use]
     pub fn only_model(&self) -> Option<&ModelRef> {
         let mut all = self.models.values();
@@ -145,13 +144,14 @@ impl WorkerRoutes {
         })
     }
 
-    /// The model that this part of a path begins with the name of, and how long the name is
-    /// there. Of several that fit, the one of the longest name; of wildcards, that of the shortest.
+    /// The model whose name this part of a path begins with, and the length of that name in the
+    /// path, in bytes. Of several exact names the longest matches; of several that match wildcards,
+    /// the shortest.
     ///
     /// # Errors
     /// The name, if no model has it.
     pub fn model_in_path(&self, part: &str) -> Result<(Known, usize), String> {
-        // Most names are a segment, as it is.
+        // Most names are a single unencoded path segment.
         let segment = part.split('/').next().unwrap_or_default();
         if self.deepest == 0
             && let Some(model) = self.models.get(segment)
@@ -179,7 +179,7 @@ impl WorkerRoutes {
         }
     }
 
-    /// Keeps the connections of every pool that is in both.
+    /// This worker's view of `table`. Pools that are in both keep their connections.
     fn succeed(before: &Self, table: Arc<RouteTable>) -> Self {
         let mut pools: Vec<Rc<WorkerPool>> =
             before.models.values().map(|m| m.pool.clone()).collect();
@@ -238,8 +238,8 @@ impl WorkerRoutes {
 }
 
 impl WorkerRoutes {
-    /// Closes connections that have been idle for too long. Replicas that have gone are let go of first, with
-    /// their connections, also where no request asks for them any more.
+    /// Closes connections that were idle for too long. Reading a pool's replicas first drops
+    /// removed ones with their connections, even if no request asks for them.
     fn sweep(&self) {
         for model in self.models.values() {
             for replica in model.pool.replicas().iter() {
@@ -250,13 +250,13 @@ impl WorkerRoutes {
     }
 }
 
-/// Sees to it that this worker's idle connections to replicas are looked through.
+/// Starts this worker's periodic sweep of idle connections, once.
 pub fn keep_swept(tables: &Arc<SharedRoutes>) {
     if SWEPT.replace(true) {
         return;
     }
     let tables = tables.clone();
-    // Workers do not steal: it stays on this thread.
+    // Workers do not steal tasks: it stays on this thread.
     tokio::spawn(SendWrapper::new(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
@@ -270,7 +270,7 @@ thread_local! {
     static TABLE: RefCell<Rc<WorkerRoutes>> = RefCell::default();
 }
 
-/// This worker's view of the table in force: one atomic load, unless it changed.
+/// This worker's view of the current table. Costs one atomic load unless the table has changed.
 #[must_use]
 pub fn table(tables: &SharedRoutes) -> Rc<WorkerRoutes> {
     TABLE.with_borrow_mut(|own| {

@@ -1,4 +1,4 @@
-//! Step 3: a permit of a replica, at once or after a wait.
+//! Step 3: takes a permit of a replica, at once or after a wait.
 
 use std::borrow::Borrow;
 
@@ -13,16 +13,16 @@ use crate::{
     upstream::{Permit, ReplicaRef},
 };
 
-/// What comes of asking for a permit.
+/// The result of asking for a permit.
 pub(super) enum Admitted {
-    /// There is one.
+    /// A permit.
     Permit(Permit),
-    /// The model's requests wait elsewhere since a reload, or nowhere.
+    /// The pool has closed: after a reload, the model has another pool, or is gone.
     Moved,
 }
 
-/// A permit of one of the model's replicas, of another than has `failed` if one has room. As long as the request waits for it,
-/// `reservation` covers what it has in memory of its body.
+/// Takes a permit of one of the model's replicas, preferably not of the one that has `failed`.
+/// While the request waits, `reservation` covers what is buffered of its body.
 pub(super) async fn admit(
     pipeline: &Pipeline,
     state: &StreamState,
@@ -32,7 +32,7 @@ pub(super) async fn admit(
     failed: Option<&ReplicaRef>,
     now: Nanos,
 ) -> Result<Admitted, ProxyError> {
-    // Who comes now does not overtake who waits.
+    // A new request must not overtake the held ones.
     if !model.pool.shared().has_waiters() {
         let replicas = model.pool.replicas();
         let other = failed.and_then(|failed| balance::take_other(&replicas, failed.borrow(), now));
@@ -49,13 +49,13 @@ pub(super) async fn admit(
             false => ProxyError::Busy { model: name },
         });
     }
-    // In a box, as it is rare: what every request has of it is moved.
+    // Boxed, because it is rare, and its state would enlarge every request's future.
     let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation)).await;
     reservation.clear();
     admitted
 }
 
-/// Waits in line.
+/// Waits in the hold queue.
 async fn hold(
     pipeline: &Pipeline,
     state: &StreamState,

@@ -1,4 +1,5 @@
-//! Step 4: to a replica and back, again where that is safe or wanted.
+//! Step 4: sends the request to a replica until there is a response, with retries where they are
+//! safe or configured.
 
 use std::{
     pin::Pin,
@@ -29,11 +30,11 @@ use crate::{
     upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
 };
 
-/// A replica that cannot be reached is avoided for this long.
+/// How long an unreachable replica is avoided.
 const SHUN: Duration = Duration::from_secs(1);
 
-/// The head of a replica's response, and what to give back when its body has ended.
-/// `reservation`: the room for what is in memory of the body.
+/// Returns the head of a replica's response, and the connection, to be given back after the
+/// response's body. `reservation` covers what is buffered of the request's body.
 pub(super) async fn forward(
     pipeline: &Pipeline,
     state: &Rc<StreamState>,
@@ -78,7 +79,7 @@ pub(super) async fn forward(
         };
         let name = || model.model.name().to_owned();
         outgoing.read_body(state, &mut reservation).await?;
-        // Also without a body: from here on, it is the replica that is waited for.
+        // Also for requests without a body: from here on, the replica is waited for.
         state.enter(Phase::Response);
         let wanted = Wanted {
             method: state.api.get().method_type(),
@@ -143,7 +144,7 @@ pub(super) async fn forward(
             }
             Err(error) => {
                 failed = Some(permit.replica().clone());
-                // Whatever is left of the body comes back.
+                // Returns the unsent rest of the body.
                 drop((upstream, permit));
                 if let Some(fault) = state.body.get().fault() {
                     return Err(ProxyError::Unnamed(fault));
@@ -193,10 +194,10 @@ async fn again_after(wait: Duration) {
     }
 }
 
-/// Lets go of an answer that does not reach the caller. Its connection serves the next request, if
-/// all of it has come.
+/// Drops a response that is not forwarded to the caller. If it has arrived completely, its
+/// connection is kept for the next request.
 fn discard(mut body: Received, mut pooled: PooledConnection, state: &StreamState) {
-    /// More than an error's pages have.
+    /// Most pieces read of such a response: more than error pages have.
     const PIECES: usize = 16;
     if state.body.get() != RequestBodyState::Ended {
         return;
@@ -215,7 +216,7 @@ fn discard(mut body: Received, mut pooled: PooledConnection, state: &StreamState
     }
 }
 
-/// The model as a reload has made it, with another pool.
+/// The model after a reload that gave it another pool.
 fn moved(pipeline: &Pipeline, before: &ModelRef) -> Result<ModelRef, ProxyError> {
     let name = before.model.name();
     let model = worker::table(&pipeline.routes).model(name).cloned();
@@ -226,7 +227,7 @@ fn moved(pipeline: &Pipeline, before: &ModelRef) -> Result<ModelRef, ProxyError>
         })
 }
 
-/// Another protocol, though nobody asked for one.
+/// Whether the replica switches protocols without a request to do so.
 fn is_unasked_switch(response: &Response<Received>, state: &StreamState) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS && state.upgrade.borrow().is_none()
 }

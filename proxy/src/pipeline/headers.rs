@@ -1,4 +1,4 @@
-//! What a proxy does to header fields on their way through.
+//! Header fields that the proxy adds, changes and removes.
 
 use std::fmt::Write;
 
@@ -19,26 +19,26 @@ use crate::{
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Set by routers behind us, never by callers.
+/// Routers behind the proxy set this field; callers must not.
 const INTERNAL: HeaderName = HeaderName::from_static("seldon-internal-model");
 /// Identifies a request across services.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// By the version that a message came in.
+/// By the HTTP version in which the message was received.
 const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 tailback");
 const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2 tailback");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
-/// Makes a request's fields those to send to a replica. Returns the request id,
-/// which also goes into the response.
+/// Turns a request's header fields into those to send to a replica. Returns the request id, which
+/// also goes into the response.
 pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, method: MethodType) -> HeaderValue {
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     headers.remove(INTERNAL);
     if method == MethodType::Grpc {
-        // A hop's own, but one that gRPC's servers insist on.
+        // A hop-by-hop field that gRPC servers require.
         headers.insert(TE, TRAILERS);
     }
     if from.version == HttpVersion::Http2 {
@@ -46,7 +46,7 @@ pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, method: MethodTyp
     }
 
     let peer = &from.peer;
-    // Of several lines, each counts: the last is the nearest hop's.
+    // The field may have several lines. The last line is the nearest hop's.
     let so_far = headers.get_all(X_FORWARDED_FOR).iter().cloned();
     let so_far = so_far.reduce(|all, line| joined(&all, &line).unwrap_or(line));
     let all = so_far.and_then(|so_far| joined(&so_far, peer));
@@ -74,7 +74,7 @@ pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, method: MethodTyp
     }
 }
 
-/// Makes a response's fields those to send to the caller.
+/// Turns a response's header fields into those to send to the caller.
 pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
     remove_hop_by_hop(headers);
     headers.append(VIA, via(to.version));
@@ -88,7 +88,7 @@ fn via(version: HttpVersion) -> HeaderValue {
     }
 }
 
-/// RFC 9113, 8.2.3: HTTP/2 may split the field, HTTP/1.1 must not.
+/// RFC 9113, 8.2.3: HTTP/2 may split this field into lines, HTTP/1.1 must not.
 fn join_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(COOKIE).iter();
     if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
@@ -103,9 +103,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol that a request wants to go over to (RFC 9110, 7.8). HTTP/2 has no
-/// such thing, and going over to it (`h2c`) is not for a proxy to pass on: who is
-/// behind it would be spoken to past it.
+/// The protocol that a request wants to upgrade to (RFC 9110, 7.8). HTTP/2 has no upgrades. An
+/// upgrade to HTTP/2 (`h2c`) is not forwarded: it would open a tunnel to the replica that bypasses
+/// the proxy.
 #[must_use]
 pub fn wanted_upgrade(headers: &HeaderMap, from: &Connection) -> Option<HeaderValue> {
     let wanted = headers.get(UPGRADE)?;
@@ -120,16 +120,16 @@ pub fn wanted_upgrade(headers: &HeaderMap, from: &Connection) -> Option<HeaderVa
     (from.version == HttpVersion::Http1 && asked && !names(wanted, "h2c")).then(|| wanted.clone())
 }
 
-/// Asks for it, or agrees.
+/// Writes the fields by which an upgrade is requested or accepted.
 pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol.clone());
 }
 
-/// RFC 9110, 7.6.1: fields of one connection, and those it names.
+/// RFC 9110, 7.6.1: removes hop-by-hop fields, and those that `Connection` names.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Framing is a hop's own, and so is what it is framed by. With both fields
-    // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
+    // If a message has both fields, it was framed by Transfer-Encoding, and Content-Length must go
+    // (RFC 9112, 6.1).
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -140,7 +140,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .filter_map(|name| name.trim().parse().ok())
-            // Naming what makes a request whole does not make it a hop's own.
+            // A caller must not be able to remove these two.
             .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
             .collect();
         for name in named {
@@ -148,8 +148,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    // Most messages have none of these: one look at what there is costs less
-    // than looking for each.
+    // Most messages have none of these: one pass over the present fields costs less than looking up
+    // each.
     if headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
         for name in HOP_BY_HOP {
             headers.remove(*name);
@@ -157,8 +157,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Not `trailer`: it is for whoever gets the body (RFC 9110, 6.6.2), and HTTP/1.1 has no fields
-/// behind a body that it does not name.
+/// Without `trailer`, which is for the final recipient of the body (RFC 9110, 6.6.2); HTTP/1.1
+/// forwards only trailers that it names.
 const HOP_BY_HOP: &[&str] = &[
     "keep-alive",
     "proxy-connection",
@@ -181,10 +181,10 @@ fn joined(so_far: &HeaderValue, peer: &HeaderValue) -> Option<HeaderValue> {
 /// 128 random bits in hex.
 fn request_id() -> HeaderValue {
     let mut text = String::with_capacity(32);
-    // Writing to a String does not fail, and hex digits are a legal value.
+    // Writing to a String cannot fail, and hex digits are a valid header value.
     let _ = write!(text, "{:032x}", fastrand::u128(..));
     let mut id = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
-    // It comes once: in the tables of HTTP/2 it would only push out what comes again.
+    // Never repeated: it would only push repeated fields out of HTTP/2's header table.
     id.set_sensitive(true);
     id
 }

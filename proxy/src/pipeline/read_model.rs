@@ -1,4 +1,4 @@
-//! The model that a request's body names: reads as much of the body as that takes.
+//! Reads as much of a request's body as it takes to find the model that it names.
 
 use std::{future::poll_fn, rc::Rc};
 
@@ -13,23 +13,24 @@ use crate::{
     },
 };
 
-/// Bytes of a body that may be read without a reservation, as long as they do
-/// not have to be waited for: that of most requests comes at once.
+/// Bytes of a body that may be buffered without a reservation, if they arrive without a wait. Most
+/// requests' bodies do.
 const AT_ONCE: usize = 64 * 1024;
 
-/// A request's body, as it is looked into for the model.
+/// A request's body, to be scanned for the model.
 pub(super) struct BodyReader<'a, 'b> {
     pub body: &'a mut PeekableBody,
-    /// Covers what is read of the body.
+    /// Covers what is buffered of the body.
     pub reservation: &'a mut BufferReservation<'b>,
     pub state: &'a Rc<StreamState>,
 }
 
 impl BodyReader<'_, '_> {
-    /// The model that the body names. The rest of it is watched for another model.
+    /// The model that the body names. The rest of the body is checked for a second name as it is
+    /// forwarded.
     ///
     /// # Errors
-    /// If it names none, does not come, or there is no room for it in the reservation.
+    /// If the body names no model, does not arrive, or exceeds the buffer budget.
     pub(super) async fn read(&mut self, mut scanner: BodyScanner) -> Result<Found, ProxyError> {
         let Self {
             body,
@@ -73,7 +74,7 @@ impl BodyReader<'_, '_> {
     }
 }
 
-/// There is no room, maybe not even for this one alone.
+/// The error for an exhausted budget, which depends on whether the body alone exceeds it.
 fn too_far(
     error: LookError,
     body: &PeekableBody,

@@ -1,5 +1,5 @@
-//! Puts the name that a model's replicas know it by in the place of the caller's: in the
-//! header, the path, the query and the body.
+//! Replaces the model's name in a request by the one that its replicas know: in the header, path,
+//! query and body.
 
 use std::ops::Range;
 
@@ -26,18 +26,18 @@ use crate::{
 /// Where a request names its model.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// In its path.
+    /// Its byte range in the path.
     pub path: Option<Range<usize>>,
-    /// In its query.
+    /// Its byte range in the query.
     pub query: Option<Range<usize>>,
-    /// In its body.
+    /// Its encoding and place in the body.
     pub body: Option<(Format, Found)>,
-    /// The body has been looked into.
+    /// Whether the body was scanned for it.
     pub body_read: bool,
 }
 
 impl Names {
-    /// The name that answers are to have, where that is not the replica's business.
+    /// The name to put into the response; `None` if the replica's is forwarded.
     pub(super) fn asked(&self, model: &tailback_config::Model) -> Option<Box<str>> {
         if model.response_model == ResponseModel::Replica {
             return None;
@@ -46,7 +46,7 @@ impl Names {
         Some(in_body.unwrap_or(&model.name).as_str().into())
     }
 
-    /// Whether the path's `part` that begins with the name has no more than a version behind it.
+    /// Whether in `part` of the path, the name is followed by a version at most.
     pub(super) fn is_whole(&self, path: &str, part: &Range<usize>) -> bool {
         self.path
             .as_ref()
@@ -54,7 +54,7 @@ impl Names {
     }
 }
 
-/// Replaces the names of a request for `known`, if its replicas know another.
+/// Replaces the names of `known` in the request, if its replicas know another name.
 pub(super) async fn rename(
     table: &WorkerRoutes,
     head: &mut Parts,
@@ -69,8 +69,7 @@ pub(super) async fn rename(
         return Ok(());
     };
     if !names.body_read {
-        // Named by the header: what the body says has to be replaced as well,
-        // if it says anything.
+        // The header named the model. If the body names it as well, that name is replaced too.
         names.body = read_other(head, found, reader).await?;
     }
     if names.path.is_none() && !found.name.is_empty() {
@@ -86,7 +85,7 @@ pub(super) async fn rename(
     Ok(())
 }
 
-/// The model that the body of a request names besides the header.
+/// The model that the body names, in a request whose header names it already.
 async fn read_other(
     head: &Parts,
     found: &Match,
@@ -109,7 +108,7 @@ async fn read_other(
     }
 }
 
-/// Writes `name` where the body says `found`.
+/// Replaces the name `found` in the body by `name`.
 fn in_body(
     head: &mut Parts,
     body: &mut PeekableBody,
@@ -119,7 +118,7 @@ fn in_body(
     name: &str,
 ) -> Result<(), ProxyError> {
     if let Format::Message(field) = format {
-        // Each message of the call has a name.
+        // Each message of the call names the model.
         let mut known = vec![found.name.clone(), model.name.clone()];
         known.extend(model.aliases.iter().cloned());
         let coding = MessageCoding::of(&head.headers);
@@ -128,7 +127,7 @@ fn in_body(
         return Ok(());
     }
     if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {
-        // RFC 9110, 7.7: a body that is changed goes on as what it says.
+        // RFC 9110, 7.7: the changed body is forwarded decoded.
         body.rewrite(Rewriter::decoded(decoder, format, found, name));
         head.headers.remove(CONTENT_ENCODING);
         head.headers.remove(CONTENT_LENGTH);
@@ -146,7 +145,7 @@ fn in_body(
     Ok(())
 }
 
-/// Writes `name` where the head names the model.
+/// Replaces the names in header, path and query by `name`.
 fn in_head(head: &mut Parts, names: &Names, name: &str) {
     if head.headers.contains_key(MODEL_HEADER)
         && let Ok(value) = HeaderValue::from_bytes(name.as_bytes())
@@ -168,7 +167,7 @@ fn in_head(head: &mut Parts, names: &Names, name: &str) {
     set_path(head, &path, query);
 }
 
-/// Gives a request this path and query.
+/// Sets the path and query of a request.
 pub(super) fn set_path(head: &mut Parts, path: &str, query: Option<String>) {
     let target = match query {
         Some(query) => [path, "?", &query].concat(),

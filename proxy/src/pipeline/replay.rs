@@ -1,5 +1,6 @@
-//! Whether a request that got no answer, or none that helps, is sent again: what provably was not
-//! processed always is, anything else as the model's `retry` says.
+//! Decides whether a request is sent again after it got no response, or one that should be retried.
+//! Requests that were certainly not processed are always sent again, others as the model's `retry`
+//! says.
 
 use std::time::Duration;
 
@@ -12,19 +13,19 @@ use crate::{
     status::{GrpcCode, MethodType},
 };
 
-/// How often a replica is looked for that can be reached. Waits between, from
-/// the second on, are 20 ms, 40 ms, …: long enough to see a crashed one replaced
-/// in the pool by none, where the request is held.
+/// How many times a request may fail to reach a replica. From the second failure on, it waits 20
+/// ms, 40 ms, … before the next attempt. That is long enough for a crashed replica to be removed
+/// from the pool, upon which the request is held.
 const UNREACHABLE: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
-/// How often a request may come back because no replica processed it. On
-/// HTTP/1.1, the second time is on a new connection.
+/// How many times a request may be sent again because no replica processed it. On HTTP/1.1, a new
+/// connection is used from the second attempt on.
 const RETURNED: u32 = 3;
-/// What a retry waits for at most, doubled for each further one.
+/// The longest wait before the first retry, doubled for each further one up to the limit.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(25);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
 
-/// How often one request has been sent again, and why.
+/// How many times one request was sent again, by cause.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Replays {
     unreachable: u32,
@@ -32,24 +33,25 @@ pub(super) struct Replays {
     retried: u32,
 }
 
-/// Whether a request is sent again as the model's `retry` says.
+/// Whether a request is retried by the model's `retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// After this time.
+    /// After this wait.
     Again(Duration),
-    /// It would be, but for the budget.
+    /// Not, because the budget is used up.
     OverBudget,
-    /// That is not wanted.
+    /// Not, because `retry` does not ask for it.
     No,
 }
 
 impl Replays {
-    /// Whether it has been sent, or was to be, before.
+    /// Whether it was sent, or about to be, before.
     pub(super) fn any(self) -> bool {
         self.unreachable + self.returned + self.retried > 0
     }
 
-    /// A replica could not be reached: after which time another is tried, if one is.
+    /// A replica could not be reached. Returns how long to wait before the next attempt; `None`:
+    /// give up.
     pub(super) fn after_unreachable(&mut self) -> Option<Duration> {
         self.unreachable += 1;
         match self.unreachable {
@@ -59,14 +61,14 @@ impl Replays {
         }
     }
 
-    /// No replica has processed it: whether it is sent again.
+    /// No replica has processed the request. Returns whether to send it again.
     pub(super) fn after_return(&mut self) -> bool {
         self.returned += 1;
         self.returned <= RETURNED
     }
 
-    /// A replica may have processed a request of this `method`, with what came of it. `retry`: what
-    /// the model says, and what there is left to do so.
+    /// A replica may have processed the request; `cause` says what went wrong. `retry`: the model's
+    /// setting and its budget.
     pub(super) fn after(
         &mut self,
         cause: RetryCause,
@@ -91,12 +93,12 @@ impl Replays {
         }
         let most = (FIRST_BACK_OFF * (1 << self.retried.min(8))).min(LONGEST_BACK_OFF);
         self.retried += 1;
-        // Spread out, as many may fail at once.
+        // Jitter, because many requests may fail at once.
         Verdict::Again(most.mul_f64(fastrand::f64()))
     }
 }
 
-/// What an answer's header says that `retry` may name.
+/// The cause in a response's header that `retry` may list.
 pub(super) fn cause_of<B>(response: &Response<B>, method: MethodType) -> Option<RetryCause> {
     match response.status().as_u16() {
         429 => Some(RetryCause::TooManyRequests),
@@ -104,7 +106,7 @@ pub(super) fn cause_of<B>(response: &Response<B>, method: MethodType) -> Option<
         502 => Some(RetryCause::BadGateway),
         503 => Some(RetryCause::ServiceUnavailable),
         504 => Some(RetryCause::GatewayTimeout),
-        // An answer that is but a status, as it is in the header.
+        // A gRPC response without messages has its status in the header.
         200 if method == MethodType::Grpc && GrpcCode::is_in(response.headers()) => {
             match GrpcCode::of(response.headers()) {
                 GrpcCode::Unavailable => Some(RetryCause::Unavailable),

@@ -1,13 +1,13 @@
-//! When it makes sense to ask again for a model that had no room: `Retry-After`, by what was measured.
+//! Estimates `Retry-After` for a model that had no room, from what was measured.
 
 use tailback_scaler::status::{ModelStatus, StatusStore};
 
 use crate::models::Model;
 
-/// The most seconds that a caller is told to wait.
+/// Upper limit of the estimate, in seconds.
 const LONGEST: f64 = 600.0;
 
-/// Seconds after which it makes sense to ask for `model` again.
+/// After how many seconds to ask for `model` again.
 pub(super) fn retry_after(status: &StatusStore, model: &Model) -> u32 {
     let (held, inside) = (model.ledger.held(), model.ledger.in_flight());
     let served = inside.saturating_sub(held);
@@ -15,14 +15,14 @@ pub(super) fn retry_after(status: &StatusStore, model: &Model) -> u32 {
     seconds.flatten().unwrap_or(1)
 }
 
-/// Where no replica is ready, as long as the last start took. Else, as long as those that are `held`
-/// will take, at the rate at which those that are `served` leave. `None`: nothing was measured.
+/// If no replica is ready, the duration of the last start. Otherwise, how long the `held` requests
+/// will take at the rate at which the `served` ones finish. `None` if nothing was measured.
 fn estimate(status: &ModelStatus, held: u64, served: u64) -> Option<u32> {
     let seconds = match status.ready_count {
         0 => status.start_up_seconds?,
         _ => held as f64 * status.service_seconds? / served.max(1) as f64,
     };
-    // Within the bounds of the type by those of the time.
+    // Lossless: clamped to 1..=600.
     Some(seconds.ceil().clamp(1.0, LONGEST) as u32)
 }
 
@@ -44,7 +44,7 @@ mod tests {
         for (ready, start_up, service, held, served, expected) in [
             (0, Some(42.1), Some(5.0), 100, 0, Some(43)),
             (0, None, Some(5.0), 100, 0, None),
-            // 100 wait, 8 at once for 5 s each.
+            // 100 are held, 8 served at a time, 5 s each.
             (2, Some(42.1), Some(5.0), 100, 8, Some(63)),
             (2, Some(42.1), Some(0.001), 100, 8, Some(1)),
             (2, Some(42.1), None, 100, 8, None),

@@ -1,5 +1,4 @@
-//! The request as it goes out: its head, and its body as far as it is needed
-//! to send it once more.
+//! The request to send to a replica: its head, and as much of its body as is kept for a retry.
 
 use std::{future::pending, rc::Rc};
 
@@ -25,25 +24,25 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Bodies of known length up to this are read whole before they are sent: they
-/// go out in one packet with the head, and can be sent again.
+/// Bodies of known length up to this, in bytes, are read completely before they are sent. They go
+/// out together with the head, and can be sent again.
 const WHOLE: usize = 64 * 1024;
 
 enum Payload {
     Unread(PeekableBody),
     Whole(Option<Bytes>),
     Stream(PeekableBody),
-    /// Under way, and back when nothing more of it is to be sent.
+    /// Being sent; the body returns here when its sender drops it.
     Sent(Rc<BodyReturn>),
 }
 
 /// When the body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// Before a permit is asked for: a caller who sends no more takes none.
+    /// Before a permit is taken, so that a slow caller does not occupy one.
     Early,
-    /// Once a replica is there to take it: the caller waits for `100 Continue`,
-    /// or may wait for an answer, in gRPC.
+    /// After a permit was taken: the caller waits for `100 Continue`, or is gRPC and may send the
+    /// rest only after a response has started.
     Late,
 }
 
@@ -53,9 +52,9 @@ pub(super) struct UpstreamRequest {
     headers: HeaderMap,
     payload: Payload,
     reading: Reading,
-    /// Whether it may wait for a replica.
+    /// Whether the request may be held.
     pub may_wait: bool,
-    /// Goes into the response, too.
+    /// Also goes into the response.
     pub request_id: HeaderValue,
 }
 
@@ -67,7 +66,8 @@ impl UpstreamRequest {
         may_wait: bool,
     ) -> Self {
         let mut headers = head.headers;
-        // RFC 9112, 3.2.2: what the target says wins; HTTP/2 says it only there.
+        // RFC 9112, 3.2.2: the target's authority takes precedence over Host. HTTP/2 often sends it
+        // in the target only.
         if let Some(authority) = head.uri.authority()
             && let Ok(host) = HeaderValue::from_str(authority.as_str())
         {
@@ -75,7 +75,7 @@ impl UpstreamRequest {
         }
         let method = state.api.get().method_type();
         let connection = state.connection();
-        // On HTTP/2 the body has been asked for already.
+        // On HTTP/2, `100 Continue` was sent already.
         let asks = connection.version == HttpVersion::Http1 && headers.contains_key(EXPECT);
         let reading = if asks || method == MethodType::Grpc {
             Reading::Late
@@ -102,8 +102,8 @@ impl UpstreamRequest {
         }
     }
 
-    /// Before a permit is asked for: reads the body if it is small, else its first
-    /// piece, unless it has to be read later.
+    /// Before a permit is taken: reads the body if it is small, or its first piece, unless it must
+    /// be read later.
     pub(super) async fn read_early(
         &mut self,
         state: &StreamState,
@@ -115,8 +115,8 @@ impl UpstreamRequest {
         }
     }
 
-    /// Reads the body if it is small, or gets it ready to be streamed. As long as
-    /// it is waited for, `reservation` covers what is in memory of it.
+    /// Reads the body if it is small, or prepares it for streaming. While it is awaited,
+    /// `reservation` covers what is buffered of it.
     pub(super) async fn read_body(
         &mut self,
         state: &StreamState,
@@ -146,9 +146,8 @@ impl UpstreamRequest {
         Ok(())
     }
 
-    /// Reads on while the request is held, as far as bodies are kept in memory:
-    /// on HTTP/1.1, a caller that has left is noticed where its bytes end. Ends
-    /// only if the request does.
+    /// Reads ahead while the request is held, up to the limit for buffered bodies. On HTTP/1.1,
+    /// this notices a caller that has left. Returns only if the request fails.
     pub(super) async fn read_ahead(
         &mut self,
         reservation: &mut BufferReservation<'_>,
@@ -165,7 +164,7 @@ impl UpstreamRequest {
         pending().await
     }
 
-    /// The request to send. What it takes to send it once more stays here, as far as it is little.
+    /// The request to send. As long as it is small, what a retry needs is kept here.
     pub(super) fn request(
         &mut self,
         state: &Rc<StreamState>,
@@ -204,7 +203,7 @@ impl UpstreamRequest {
         request
     }
 
-    /// Bytes of the body that are in memory.
+    /// Buffered bytes of the body.
     pub(super) fn buffered(&self) -> usize {
         match &self.payload {
             Payload::Whole(bytes) => bytes.as_ref().map_or(0, Bytes::len),
@@ -218,7 +217,7 @@ impl UpstreamRequest {
         &self.method
     }
 
-    /// Whether it could be sent once more, from its beginning, as of now.
+    /// Whether the request could be sent again from its beginning now.
     pub(super) fn is_replayable(&self) -> bool {
         match &self.payload {
             Payload::Whole(_) | Payload::Unread(_) | Payload::Stream(_) => true,
@@ -231,8 +230,8 @@ impl UpstreamRequest {
         matches!(self.payload, Payload::Stream(_) | Payload::Unread(_))
     }
 
-    /// Takes back a body that is not to be sent any further. Whether it can be sent once more,
-    /// from its beginning.
+    /// Takes back a body whose sending has ended. Returns whether it can be sent again from its
+    /// beginning.
     pub(super) fn rewind(&mut self) -> bool {
         if let Payload::Sent(back) = &self.payload {
             let Some(body) = back.take().and_then(PeekableBody::rewound) else {
@@ -244,8 +243,8 @@ impl UpstreamRequest {
     }
 }
 
-/// Names the host as the replica's server wants it. HTTP/1.0 needs none, which HTTP/1.1 does
-/// (RFC 9112, 3.2).
+/// Sets Host as the server's configuration wants it. A caller on HTTP/1.0 may send none, but
+/// HTTP/1.1 requires it (RFC 9112, 3.2).
 fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
     let host = match policy {
         HostHeader::Pass if headers.contains_key(HOST) => return,
@@ -257,7 +256,7 @@ fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
     }
 }
 
-/// All of a body whose length is known and small.
+/// Reads a whole body whose length is known to be small.
 async fn gather(
     body: &mut PeekableBody,
     state: &StreamState,
@@ -278,7 +277,7 @@ async fn gather(
     Ok(whole)
 }
 
-/// The form that a request to a server has (RFC 9112, 3.2.1).
+/// The origin form of a request's target (RFC 9112, 3.2.1).
 fn origin_form(uri: Uri) -> Uri {
     if uri.authority().is_none() {
         return uri;
@@ -287,7 +286,7 @@ fn origin_form(uri: Uri) -> Uri {
     path.parse().unwrap_or_else(|_| Uri::from_static("/"))
 }
 
-/// The form that it has in HTTP/2 (RFC 9113, 8.3.1): the host is in the target.
+/// The HTTP/2 form of a request (RFC 9113, 8.3.1): the host moves into the target.
 fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
     let host = request.headers_mut().remove(HOST);
     let authority = host

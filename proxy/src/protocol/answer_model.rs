@@ -1,9 +1,9 @@
-//! The name of the model in a replica's answer, replaced by what the caller has asked for, as the
-//! answer streams by. Pure: pieces in, pieces out, however they are cut.
+//! Replaces the model's name in a replica's response by the name that the caller used, while the
+//! response streams. Pure: pieces in, pieces out, however the response is cut.
 //!
-//! It is the member `model` of a JSON object, or of the object `message` (the first event of
-//! Anthropic's streams) or `response` (the events of OpenAI's Responses) in it. A stream is a
-//! sequence of such objects: the data of server-sent events, or lines.
+//! The name is the member `model` of a JSON object, or of the object `message` in it (the first
+//! event of Anthropic's streams) or `response` (the events of OpenAI's Responses). A streamed
+//! response is a sequence of such objects: the data of server-sent events, or lines.
 
 use bytes::Bytes;
 use http::{
@@ -12,25 +12,25 @@ use http::{
 };
 use memchr::memchr2;
 
-/// The longest of [`HOLDERS`].
+/// Length of the longest of [`HOLDERS`].
 const LONGEST_KEY: usize = 8;
 const HOLDERS: [&[u8]; 2] = [b"message", b"response"];
-/// The field of an event that has its data (HTML, 9.2.6).
+/// The field of an event that holds its data (HTML, 9.2.6).
 const DATA: &[u8] = b"data:";
 
-/// How an answer has its objects.
+/// How a response is made up of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// It is one.
+    /// It is one object.
     Object,
-    /// Each line is one.
+    /// Each line is an object.
     Lines,
-    /// The data of each event is one.
+    /// The data of each event is an object.
     Events,
 }
 
 impl Form {
-    /// The form of an answer with this header; `None` if no name in it can be replaced.
+    /// The form of a response with this header; `None` if no name in it can be replaced.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         if headers.contains_key(CONTENT_ENCODING) {
@@ -49,27 +49,27 @@ impl Form {
     }
 }
 
-/// Replaces the name piece by piece.
+/// Replaces the name, piece by piece.
 #[derive(Debug)]
 pub struct AnswerModel {
     form: Form,
-    /// The name as a text of JSON.
+    /// The new name as a JSON string, quoted.
     name: Vec<u8>,
     state: State,
-    /// The last byte was a backslash, in a text.
+    /// Whether the last byte was a backslash within a string.
     escaped: bool,
-    /// The key being read, as it is written, and its length.
+    /// The first bytes of the key being read, as written, and its length.
     key: ([u8; LONGEST_KEY], usize),
 }
 
-/// The object itself, or one in it that may have the name.
+/// The outer object, or one within it that may hold the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Outer,
     Inner,
 }
 
-/// Whose value it is.
+/// Which key a value belongs to.
 #[derive(Clone, Copy, Debug)]
 enum Of {
     Model,
@@ -79,29 +79,29 @@ enum Of {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Before an object, behind so many bytes of [`DATA`].
+    /// Before an object, after this many bytes of [`DATA`].
     Before(usize),
-    /// In what has no name: up to the next line, or to the end.
+    /// In what has no name to replace: until the next line, or to the end.
     Passing,
-    /// Before a key, or the object's end.
+    /// Before a key, or the end of the object.
     Key(Level),
     InKey(Level),
     Colon(Level, Of),
     Value(Level, Of),
-    /// Within the name that is replaced.
+    /// Within the name being replaced.
     InModel(Level),
-    /// Within another text.
+    /// Within another string.
     InText(Level),
-    /// Within brackets, this deep.
+    /// Within nested brackets, this deep.
     Nested(Level, usize),
-    /// Within a text there.
+    /// Within a string there.
     NestedText(Level, usize),
-    /// After a value, or in a number or word.
+    /// After a value, or within a number or literal.
     After(Level),
 }
 
 impl AnswerModel {
-    /// Puts `name` into an answer of this form.
+    /// Replaces the model's name by `name` in a response of this form.
     #[must_use]
     pub fn new(form: Form, name: &str) -> Self {
         Self {
@@ -113,15 +113,15 @@ impl AnswerModel {
         }
     }
 
-    /// What goes on of the next piece.
+    /// Takes the next piece, and returns what to forward of it.
     #[must_use]
     pub fn feed(&mut self, piece: Bytes) -> Bytes {
         let mut out = Vec::new();
-        // Up to where the piece is in `out`, or left out.
+        // How much of `piece` has been copied to `out`, or dropped.
         let mut taken = 0;
         let mut at = 0;
         while at < piece.len() {
-            // Long texts are what large answers mostly are.
+            // Large responses consist mostly of long strings.
             let in_text = matches!(self.state, State::InText(_) | State::NestedText(..));
             if in_text && !self.escaped {
                 match memchr2(b'"', b'\\', &piece[at..]) {
@@ -154,7 +154,7 @@ impl AnswerModel {
             return;
         }
         if byte == b'\n' && self.form != Form::Object {
-            // No text of JSON has one.
+            // JSON strings contain no raw line breaks.
             self.state = State::Before(0);
             return;
         }
@@ -204,7 +204,7 @@ impl AnswerModel {
             (State::Value(Level::Outer, Of::Holder), b'{') => State::Key(Level::Inner),
             (State::Value(level, _), b'{' | b'[') => State::Nested(level, 1),
             (State::Value(level, _), _) => State::After(level),
-            // It is no JSON, and passes as it is.
+            // Not JSON: forward it unchanged.
             (State::Key(_) | State::Colon(..), _) => State::Passing,
         };
     }

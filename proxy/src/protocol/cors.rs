@@ -1,6 +1,6 @@
-//! CORS: whether pages of other origins may call from a browser (Fetch, 3.2). The proxy answers
-//! for all replicas. Credentials of the browser's own, such as cookies, are not let through;
-//! `Authorization` is a header field like others.
+//! CORS: which other origins' pages may send requests from a browser (Fetch standard, 3.2). The
+//! proxy answers preflights for all replicas. Credentials that browsers add themselves, such as
+//! cookies, are not allowed; `Authorization` is an ordinary header field here.
 
 use bytes::Bytes;
 use http::{
@@ -18,7 +18,7 @@ const PREFLIGHT_VARIES: HeaderValue = HeaderValue::from_static(
     "origin, access-control-request-method, access-control-request-headers",
 );
 
-/// What browsers are told.
+/// The configured policy.
 #[derive(Debug)]
 pub struct Cors {
     origins: Option<Vec<String>>,
@@ -28,7 +28,7 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// As it is configured.
+    /// The policy as configured.
     #[must_use]
     pub fn new(config: &tailback_config::Cors) -> Self {
         let listed = |all: Vec<&str>| HeaderValue::from_str(&all.join(", ")).unwrap_or(ANY);
@@ -41,8 +41,8 @@ impl Cors {
         }
     }
 
-    /// What to allow a request of a page: its origin, or any. `None` if it comes from no page, or
-    /// of one that may not call.
+    /// The value of `Access-Control-Allow-Origin`: the request's origin, or `*`. `None` if the
+    /// request has no origin, or one that is not allowed.
     #[must_use]
     pub fn allowed(&self, request: &HeaderMap) -> Option<HeaderValue> {
         let origin = request.get(ORIGIN)?;
@@ -55,7 +55,7 @@ impl Cors {
         }
     }
 
-    /// The answer to a browser that asks first, if this is one.
+    /// The answer to a preflight request; `None` if this is none.
     #[must_use]
     pub fn preflight(&self, method: &Method, request: &HeaderMap) -> Option<Response<Bytes>> {
         let asks = *method == Method::OPTIONS
@@ -80,7 +80,8 @@ impl Cors {
     }
 }
 
-/// Lets the page of a request that was [`allowed`](Cors::allowed) read its answer.
+/// Adds the header fields by which the page of a request that was [`allowed`](Cors::allowed) may
+/// read the response.
 pub fn allow(answer: &mut HeaderMap, origin: HeaderValue) {
     if origin != ANY {
         answer.append(VARY, VARIES);

@@ -1,18 +1,17 @@
-//! What the proxy answers itself, and what such answers may look at. Which requests they are
-//! for, the table of APIs says.
+//! Replies that the proxy makes itself. The table of APIs says for which requests.
 
 use std::{sync::LazyLock, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-/// The models that are served, as far as answers tell of them.
+/// The served models, as far as local replies show them.
 pub trait ModelList {
-    /// The models' own names, in any order.
+    /// The models' own names, in no particular order.
     fn names(&self) -> Vec<&str>;
-    /// Their further names, in any order.
+    /// The models' aliases, in no particular order.
     fn aliases(&self) -> Vec<&str>;
-    /// Whether a model has this name, its own or an alias.
+    /// Whether a model has this name or alias.
     fn is_served(&self, name: &str) -> bool;
     /// Whether the model of this own name has a replica that takes requests.
     fn is_ready(&self, name: &str) -> bool;
@@ -20,18 +19,18 @@ pub trait ModelList {
 
 static STARTED: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
 
-/// When this process was first asked: since when it has its models.
+/// The creation time that replies give for models: when this was first called.
 #[must_use]
 pub fn started_at() -> SystemTime {
     *STARTED
 }
 
-/// An answer of the proxy's own, whole.
+/// A complete reply of the proxy.
 #[derive(Debug)]
 pub struct LocalReply {
     /// Head and body.
     pub response: Response<Bytes>,
-    /// What follows the body, in gRPC.
+    /// The trailers, for gRPC.
     pub trailers: Option<HeaderMap>,
 }
 
@@ -52,7 +51,7 @@ pub fn own_names(models: &dyn ModelList) -> Vec<&str> {
     names
 }
 
-/// Each name that clients may use, sorted.
+/// All names and aliases, sorted.
 #[must_use]
 pub fn all_names(models: &dyn ModelList) -> Vec<&str> {
     let mut names = models.names();

@@ -1,6 +1,6 @@
-//! The APIs that inference clients speak, one [table](api): where a request names its model
-//! ([`model_name`], [`peek`]), what the proxy answers itself ([`local_reply`]) and what went
-//! wrong ([`error`]).
+//! The APIs that inference clients speak, as one [table](api): where a request names its model
+//! ([`model_name`], [`peek`]), what the proxy replies itself ([`local_reply`]), and how errors look
+//! ([`error`]).
 
 pub mod answer_model;
 pub mod api;

@@ -1,8 +1,8 @@
-//! Where a request names its model. Pure.
+//! Finds the name of the model in a request. Pure.
 //!
-//! The header `seldon-model` (in gRPC: metadata) wins; else the table of APIs says where to
-//! look: the path, the query, or the body. The destination never comes from the request: a
-//! name only selects among configured models.
+//! The header `seldon-model` (metadata in gRPC) takes precedence. Otherwise the table of APIs says
+//! where to look: in the path, the query or the body. A request cannot choose a destination: its
+//! name only selects among the configured models.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -16,16 +16,16 @@ use crate::protocol::{
     peek::{BodyScanner, Decoder, Fault, Json, MessageCoding, Multipart, Scanner},
 };
 
-/// Names the model, and wins over path and body.
+/// The header that names the model; it takes precedence over path and body.
 pub const MODEL_HEADER: HeaderName = HeaderName::from_static("seldon-model");
 
-/// The parameter of a query that names the model.
+/// The query parameter that names the model.
 const PARAMETER: &str = "model";
 
 /// The name in the header, if there is one.
 ///
 /// # Errors
-/// If it is no single name.
+/// If the header does not hold exactly one name.
 pub fn in_header(headers: &HeaderMap) -> Result<Option<&str>, ProxyError> {
     let mut named = headers.get_all(MODEL_HEADER).iter();
     let Some(first) = named.next() else {
@@ -34,18 +34,18 @@ pub fn in_header(headers: &HeaderMap) -> Result<Option<&str>, ProxyError> {
     if named.any(|other| other != first) {
         return Err(ProxyError::BadModelHeader);
     }
-    // Names may be any UTF-8, which clients write as it is.
+    // Names may be any UTF-8, which clients send unencoded.
     match std::str::from_utf8(first.as_bytes()).map(str::trim) {
         Ok(name) if !name.is_empty() => Ok(Some(name)),
         _ => Err(ProxyError::BadModelHeader),
     }
 }
 
-/// What reads the name from the body of a request with these fields; `None` if it does not
-/// stand there.
+/// A scanner that finds the name in the body of a request with these fields; `None` if the body
+/// does not name the model.
 ///
 /// # Errors
-/// If nothing can read it.
+/// If no scanner can read such a body.
 pub fn in_body(model_in: ModelIn, headers: &HeaderMap) -> Result<Option<BodyScanner>, Fault> {
     Ok(match model_in {
         ModelIn::Body => {
@@ -62,13 +62,13 @@ pub fn in_body(model_in: ModelIn, headers: &HeaderMap) -> Result<Option<BodyScan
     })
 }
 
-/// A name, and where it stands in the text that it is read from.
+/// A decoded name, and its byte range in the text that it was read from.
 pub type NameAt<'a> = (Range<usize>, Cow<'a, str>);
 
-/// The name in a query.
+/// The name in the query, if there is one.
 ///
 /// # Errors
-/// If there are several, or it is no text.
+/// If there are several, or the name is empty or not UTF-8.
 pub fn in_query(query: &str) -> Result<Option<NameAt<'_>>, ProxyError> {
     let mut found = None;
     let mut start = 0;
@@ -97,9 +97,9 @@ fn form(headers: &HeaderMap) -> Option<&str> {
     start.eq_ignore_ascii_case(FORM).then_some(content_type)
 }
 
-/// How a path may name the model, longest first: each with its length in the path and what it
-/// reads. `deepest` is the most `/` in any name that is served; clients leave them as they are,
-/// or write `%2F`.
+/// The candidates for the model's name at the start of a path, longest first: each with its length
+/// in the path, in bytes, and its decoded form. `deepest` is the most `/` in any served name.
+/// Clients may send those as they are, or as `%2F`.
 pub fn names_in_path(text: &str, deepest: usize) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
     let ends: SmallVec<[usize; 4]> = memchr::memchr_iter(b'/', text.as_bytes())
         .chain([text.len()])
@@ -111,7 +111,7 @@ pub fn names_in_path(text: &str, deepest: usize) -> impl Iterator<Item = (usize,
     })
 }
 
-/// Whether what follows a model's name in a path is no more than a version of it.
+/// Whether `rest`, which follows a model's name in a path, is empty or only a version.
 #[must_use]
 pub fn is_version(rest: &str) -> bool {
     let version = rest

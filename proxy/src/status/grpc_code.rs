@@ -1,16 +1,16 @@
-//! Status codes, and how a status is written.
+//! gRPC status codes, and how they are written into header fields.
 
 use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The field that has the code.
+/// The field with the code.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// The field that says why.
+/// The field with the message.
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// How a call ended (grpc.github.io/grpc/core/md_doc_statuscodes.html). The
-/// discriminants are the protocol's.
+/// How a gRPC call ended (grpc.github.io/grpc/core/md_doc_statuscodes.html). The discriminants are
+/// the protocol's numbers.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcCode {
@@ -34,7 +34,7 @@ pub enum GrpcCode {
 }
 
 impl GrpcCode {
-    /// All of them, in the order of their numbers.
+    /// All codes, in the order of their numbers.
     pub const ALL: [Self; 17] = [
         Self::Ok,
         Self::Cancelled,
@@ -55,8 +55,8 @@ impl GrpcCode {
         Self::Unauthenticated,
     ];
 
-    /// The code in these trailers (or, if there is no body, fields). What is
-    /// missing or unknown counts as unknown, as the protocol says.
+    /// The code in these trailers, or in the header of a response without a body. A missing or
+    /// unknown code is `Unknown`, as the protocol says.
     #[must_use]
     pub fn of(fields: &HeaderMap) -> Self {
         fields
@@ -66,13 +66,13 @@ impl GrpcCode {
             .unwrap_or(Self::Unknown)
     }
 
-    /// Whether these fields have a code.
+    /// Whether these fields contain a code.
     #[must_use]
     pub fn is_in(fields: &HeaderMap) -> bool {
         fields.contains_key(GRPC_STATUS)
     }
 
-    /// As Seldon's metrics write it: Go's names.
+    /// The names that Go and Seldon's metrics use.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl GrpcCode {
     }
 }
 
-/// Writes a status into trailers, or into the fields of an answer without a body.
+/// Writes a status into trailers, or into the header of a response without a body.
 pub fn write_status(fields: &mut HeaderMap, code: GrpcCode, message: &str) {
     fields.insert(GRPC_STATUS, HeaderValue::from(code as u16));
     if !message.is_empty()
@@ -107,13 +107,13 @@ pub fn write_status(fields: &mut HeaderMap, code: GrpcCode, message: &str) {
     }
 }
 
-/// The protocol's `Percent-Encoded`: printable ASCII but for `%` stays.
+/// `Percent-Encoded` of the gRPC protocol: printable ASCII other than `%` stays as it is.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
             b'%' | ..=0x1f | 0x7f.. => {
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(encoded, "%{byte:02X}");
             }
             _ => encoded.push(char::from(byte)),

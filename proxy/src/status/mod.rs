@@ -1,5 +1,5 @@
-//! The words for how a request ends: what its caller was told, in HTTP or gRPC,
-//! and the outcome that it is counted under. Pure; everything else may use it.
+//! How a request ended: the status that its caller got, in HTTP or gRPC, and the outcome that it
+//! counts under. Pure.
 
 mod grpc_code;
 mod outcome;

@@ -1,8 +1,8 @@
-//! How a request ended: one of few, each a metric label.
+//! Outcomes of requests: the values of a metric label.
 
 use crate::status::GrpcCode;
 
-/// What became of a request that arrived for a model.
+/// How a request that arrived for a model ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Answered by a replica with a status below 400, to the last byte.
@@ -17,7 +17,7 @@ pub enum Outcome {
     CallerSlow,
     /// No replica could be reached.
     Unreachable,
-    /// A replica closed or broke its connection before its answer was complete.
+    /// A replica closed or broke its connection before its response was complete.
     UpstreamReset,
     /// A replica took longer than allowed.
     UpstreamSlow,
@@ -25,15 +25,15 @@ pub enum Outcome {
     QueueFull,
     /// Held until its deadline; no replica had room.
     HeldTooLong,
-    /// The time that its caller gave it (`grpc-timeout`) was over.
+    /// The caller's own deadline (`grpc-timeout`) passed.
     PastDeadline,
-    /// Tailback ended it: the time was over that a replica, or the proxy itself, has to
-    /// finish its requests before it goes.
+    /// Tailback ended it, because a replica or the proxy itself was stopping and its drain time was
+    /// over.
     Drained,
 }
 
 impl Outcome {
-    /// All of them, in the order of [`index`](Self::index).
+    /// All outcomes, in the order of [`index`](Self::index).
     pub const ALL: [Self; 12] = [
         Self::Success,
         Self::Refused,
@@ -55,7 +55,7 @@ impl Outcome {
         self as usize
     }
 
-    /// The metric label.
+    /// The value of the metric label `outcome`.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl Outcome {
         }
     }
 
-    /// Whether a replica or the proxy is to blame, rather than the caller.
+    /// Whether a replica or the proxy is at fault, not the caller.
     #[must_use]
     pub fn is_fault(self) -> bool {
         match self {
@@ -93,8 +93,8 @@ impl Outcome {
         }
     }
 
-    /// What it is if the answer did not get through to the caller for `lost`:
-    /// that only matters of a replica's answers.
+    /// The outcome if the response did not reach the caller because of `lost`. Replaces only the
+    /// outcomes of replicas' responses.
     #[must_use]
     pub fn undelivered(self, lost: Self) -> Self {
         match self {
@@ -103,7 +103,7 @@ impl Outcome {
         }
     }
 
-    /// What a replica's answer with `status` is, once its last byte went out.
+    /// The outcome of a replica's response with `status`, once it was sent completely.
     #[must_use]
     pub fn of_status(status: http::StatusCode) -> Self {
         match status.as_u16() {
@@ -113,9 +113,8 @@ impl Outcome {
         }
     }
 
-    /// What a replica's answer to a gRPC call is. Codes that say that the call
-    /// itself was at fault are refusals, as 4xx are (Google's `code.proto` has
-    /// the status of HTTP for each).
+    /// The outcome of a gRPC response with `code`. Codes that blame the call itself count as
+    /// refused, like HTTP 4xx (Google's `code.proto` maps codes to HTTP statuses).
     #[must_use]
     pub fn of_code(code: GrpcCode) -> Self {
         use GrpcCode::*;

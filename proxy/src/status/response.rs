@@ -1,31 +1,31 @@
-//! What callers are told.
+//! The status of a response.
 
 use http::StatusCode;
 
 use super::GrpcCode;
 
-/// What a request's caller is told, if anything.
+/// The status that a request's caller got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseStatus {
-    /// Nothing: it has left, or the answer broke off.
+    /// None: the caller left, or the response broke off.
     Nothing(MethodType),
-    /// A status of HTTP.
+    /// An HTTP status.
     Http(StatusCode),
-    /// A status of gRPC.
+    /// A gRPC status.
     Grpc(GrpcCode),
 }
 
-/// What Seldon's metrics tell apart as `method_type`.
+/// The values of the label `method_type` in Seldon's metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodType {
-    /// Any HTTP that is not gRPC.
+    /// Any HTTP request other than gRPC.
     Rest,
     /// gRPC.
     Grpc,
 }
 
 impl MethodType {
-    /// The label's value.
+    /// The value of the label.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl MethodType {
 }
 
 impl ResponseStatus {
-    /// How it was asked for.
+    /// The method type of the request.
     #[must_use]
     pub fn method(self) -> MethodType {
         match self {

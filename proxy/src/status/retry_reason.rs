@@ -1,29 +1,29 @@
-//! Why a request was sent again: each a metric label.
+//! Reasons for retries: the values of a metric label.
 
 use tailback_config::RetryCause;
 
-/// Why a request was sent again.
+/// Why a request was retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryReason {
     /// No connection to the replica could be opened.
     Connect,
-    /// The replica has not processed it, or it does no harm to process it twice.
+    /// The replica has not processed the request, or processing it twice does no harm.
     Unprocessed,
-    /// The model's `retry` says so.
+    /// A cause that the model's `retry` lists.
     Cause(RetryCause),
 }
 
 impl RetryReason {
-    /// How many there are.
+    /// The number of reasons.
     pub const COUNT: usize = 2 + RetryCause::ALL.len();
 
-    /// All of them, in the order of [`index`](Self::index).
+    /// All reasons, in the order of [`index`](Self::index).
     pub fn all() -> impl Iterator<Item = Self> {
         let causes = RetryCause::ALL.into_iter().map(Self::Cause);
         [Self::Connect, Self::Unprocessed].into_iter().chain(causes)
     }
 
-    /// Below [`COUNT`](Self::COUNT).
+    /// A position below [`COUNT`](Self::COUNT).
     #[must_use]
     pub fn index(self) -> usize {
         match self {
@@ -33,7 +33,7 @@ impl RetryReason {
         }
     }
 
-    /// The metric label; of a cause, as manifests have it.
+    /// The value of the metric label `reason`. A cause is labelled as manifests name it.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! A body into an HTTP/2 stream, as fast as the other side's window lets it.
+//! Sends a body on an HTTP/2 stream, as fast as the peer's flow-control window allows.
 
 use std::{
     pin::Pin,
@@ -10,9 +10,8 @@ use h2::SendStream;
 use http::HeaderMap;
 use http_body::Body;
 
-/// Sends `body`. No more is handed to the stream than its window takes, so
-/// nothing waits there unseen, and what has ended has gone out but for the
-/// connection's own buffer.
+/// Sends `body` on `stream`. It hands over no more than the window takes, so that nothing queues
+/// within h2. When it is done, all bytes are at most in the connection's own buffer.
 #[derive(Debug)]
 pub struct BodyForwarder<B> {
     stream: SendStream<Bytes>,
@@ -20,32 +19,32 @@ pub struct BodyForwarder<B> {
     next: Next,
 }
 
-/// What is to be sent next.
+/// What to send next.
 #[derive(Debug)]
 enum Next {
-    /// Whatever the body has.
+    /// The next frame of the body.
     Ask,
-    /// The rest of a piece.
+    /// The rest of a piece that the window did not take.
     Piece(Bytes),
-    /// The end.
+    /// The end of the stream.
     End,
-    /// Trailers, and with them the end.
+    /// Trailers, which end the stream.
     Trailers(HeaderMap),
-    /// Nothing: all is sent.
+    /// Nothing: all was sent.
     Done,
 }
 
-/// Why a body was not sent to its end.
+/// Why a body was not sent completely.
 #[derive(Debug)]
 pub enum ForwardError<E> {
-    /// It broke off itself.
+    /// The body failed.
     Body(E),
-    /// The other side does not want it, or is gone.
+    /// The peer has reset the stream, or the connection is gone.
     Stream,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
-    /// Sends `body` on `stream`, whose head has been sent.
+    /// Sends `body` on `stream`, whose head was sent already.
     #[must_use]
     pub fn new(stream: SendStream<Bytes>, body: B) -> Self {
         Self {
@@ -60,39 +59,39 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         &mut self.body
     }
 
-    /// The stream, to be ended in another way.
+    /// The stream, for example to reset it.
     pub fn stream(&mut self) -> &mut SendStream<Bytes> {
         &mut self.stream
     }
 
-    /// Sends nothing more.
+    /// Stops sending.
     pub fn give_up(&mut self) {
         self.next = Next::Done;
     }
 
-    /// Whether it is the other side's window that is waited for.
+    /// Whether it waits for the peer's window.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         matches!(self.next, Next::Piece(_))
     }
 
-    /// Whether all has been sent.
+    /// Whether all was sent, or given up.
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.next, Next::Done)
     }
 
-    /// Sends what can be sent. Ready once all is handed over.
+    /// Sends as much as possible. Ready once everything was handed over.
     ///
     /// # Errors
-    /// [`ForwardError`]; nothing more can be sent then.
+    /// [`ForwardError`]; nothing more can be sent afterwards.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ForwardError<B::Error>>> {
         loop {
             match std::mem::replace(&mut self.next, Next::Done) {
                 Next::Done => return Poll::Ready(Ok(())),
                 Next::Ask => {
                     self.next = Next::Ask;
-                    // Who leaves is noticed while the body has nothing, too.
+                    // Notices a reset also while the body has nothing to send.
                     if self.stream.poll_reset(cx).is_ready() {
                         return Poll::Ready(Err(ForwardError::Stream));
                     }
@@ -137,7 +136,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         }
     }
 
-    /// How much the window takes of what was reserved; at least 1.
+    /// How many bytes the window takes of those reserved; at least 1.
     fn room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ForwardError<B::Error>>> {
         loop {
             match self.stream.capacity() {

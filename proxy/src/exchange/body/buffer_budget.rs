@@ -1,16 +1,16 @@
-//! BufferBudget in memory for what has been read of bodies of requests that wait, for
-//! more of the body or for a replica, of all models together.
+//! A limit on the memory for buffered bodies of requests that wait for more of their body or for a
+//! replica, of all models together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So many bytes.
+/// The limit, and how much of it is reserved.
 #[derive(Debug)]
 pub struct BufferBudget {
     most: usize,
     taken: AtomicUsize,
 }
 
-/// A reservation of it: nothing at first. Dropping it gives it back.
+/// A part of the budget, empty at first. Dropping it returns the bytes.
 #[derive(Debug)]
 #[must_use = "dropping it gives it back"]
 pub struct BufferReservation<'a> {
@@ -19,7 +19,7 @@ pub struct BufferReservation<'a> {
 }
 
 impl BufferBudget {
-    /// BufferBudget for `most` bytes.
+    /// A budget of `most` bytes.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl BufferBudget {
         }
     }
 
-    /// A reservation of no bytes, which costs nothing.
+    /// An empty reservation, which costs nothing.
     pub fn reserve(&self) -> BufferReservation<'_> {
         BufferReservation {
             budget: self,
@@ -38,7 +38,8 @@ impl BufferBudget {
 }
 
 impl BufferReservation<'_> {
-    /// Makes it at least `bytes` large; whether there is as much left.
+    /// Grows the reservation to at least `bytes`. Returns `false`, and changes nothing, if the
+    /// budget does not have as much left.
     #[must_use]
     pub fn cover(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
@@ -55,13 +56,13 @@ impl BufferReservation<'_> {
         fits
     }
 
-    /// The most that there is for all together, in bytes.
+    /// The whole budget in bytes.
     #[must_use]
     pub fn most(&self) -> usize {
         self.budget.most
     }
 
-    /// Gives it back: the request does not wait any more.
+    /// Returns all bytes: the request no longer waits.
     pub fn clear(&mut self) {
         if self.bytes > 0 {
             self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -1,15 +1,15 @@
-//! Why a body cannot be looked into any further, as an error for its caller.
+//! Errors of reading ahead in a body.
 
 use super::BodyError;
 use crate::protocol::ProxyError;
 
-/// Why no more of a body can be looked into.
+/// Why no more of a body can be read ahead.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
-    /// It broke off.
+    /// The body failed.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// There is no room in memory for what has been read.
+    /// The buffer budget is used up.
     #[error("no room for what has been read of the body")]
     NoRoom,
 }
@@ -18,7 +18,7 @@ impl From<LookError> for ProxyError {
     fn from(error: LookError) -> Self {
         match error {
             LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
-            // A caller that leaves, or sends less than it said.
+            // The caller has left, or sent less than it announced.
             LookError::Body(_) => Self::CallerGone,
             LookError::NoRoom => Self::NoRoom,
         }

@@ -1,4 +1,4 @@
-//! Bodies as they come in, from callers and from replicas, whatever carries them.
+//! Bodies received from callers and replicas, in either HTTP version.
 
 mod body_forwarder;
 mod buffer_budget;
@@ -26,43 +26,43 @@ pub use self::{
     peekable_body::PeekableBody,
 };
 
-/// A body from the other side of a connection, in either version of HTTP.
+/// A received body, in either HTTP version.
 #[derive(Debug)]
 pub enum Received {
     /// HTTP/1.1.
     Http1(Incoming),
     /// HTTP/2.
     Http2(Http2Body),
-    /// There is none.
+    /// No body.
     None,
 }
 
-/// The body of an HTTP/2 stream. What is not taken is not acknowledged, so its
-/// sender's window stays closed: that is the back-pressure.
+/// The body of an HTTP/2 stream. Flow-control capacity is released only for data that was taken, so
+/// a slow consumer slows the sender: that is the back-pressure.
 #[derive(Debug)]
 pub struct Http2Body {
     stream: RecvStream,
-    /// What is announced and has not come yet.
+    /// Announced bytes that have not arrived yet; `None` without `content-length`.
     left: Option<u64>,
     data_ended: bool,
 }
 
-/// A body broke off.
+/// Why a body failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// As HTTP/1.1 has it.
+    /// An HTTP/1.1 error.
     #[error(transparent)]
     Http1(#[from] hyper::Error),
-    /// As HTTP/2 has it.
+    /// An HTTP/2 error.
     #[error(transparent)]
     Http2(#[from] h2::Error),
-    /// It is not what its first part promised.
+    /// The body breaks a rule that its beginning was routed by.
     #[error(transparent)]
     Unfit(#[from] Fault),
 }
 
 impl Received {
-    /// The body of an HTTP/2 message with these fields.
+    /// The body of an HTTP/2 message with these header fields.
     #[must_use]
     pub fn http2(stream: RecvStream, headers: &HeaderMap) -> Self {
         let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
@@ -83,12 +83,12 @@ impl Http2Body {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    // It is on its way to the other side now.
+                    // The consumer takes it now.
                     self.stream.flow_control().release_capacity(data.len())?;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // RFC 9113, 8.1: the answer is complete, and the rest of the
-                // request is not wanted.
+                // RFC 9113, 8.1: the response is complete, and the sender asks for no more of the
+                // request.
                 Some(Err(error))
                     if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) =>
                 {

@@ -1,4 +1,4 @@
-//! A request's body that may have been looked into before it goes on.
+//! A request's body that can be read ahead of forwarding it.
 
 use std::{
     collections::VecDeque,
@@ -14,51 +14,51 @@ use http_body::{Body, Frame, SizeHint};
 use super::{BodyError, BufferReservation, LookError, Received, pieces::Pieces};
 use crate::protocol::peek::{BodyScanner, Rewriter, Scan};
 
-/// What has been read of a body and is yet to be sent on, and the rest of it.
+/// A body, with what was read ahead of it.
 #[derive(Debug)]
 pub struct PeekableBody {
     rest: Received,
-    /// For those that are looked into, or kept: most are neither, and stay small.
+    /// `None` for the many bodies that are neither read ahead nor kept, so that they stay small.
     look_ahead: Option<Box<LookAhead>>,
 }
 
 #[derive(Debug, Default)]
 struct LookAhead {
-    /// Read, and not passed on yet.
+    /// Read ahead, and not forwarded yet.
     read: Pieces,
     trailers: Option<HeaderMap>,
     sent: Sent,
-    /// Looks for what must not follow what has been read.
+    /// Checks the rest of the body against the rules that its beginning was routed by.
     watch: Option<BodyScanner>,
-    /// A piece that it has not looked at to its end.
+    /// A piece that the scanner has not finished.
     unseen: Option<Bytes>,
-    /// Puts another name into all of it.
+    /// Rewrites the model's name in the whole body.
     rewriting: Option<Rewriting>,
 }
 
-/// A body that is changed as it goes on.
+/// A body that is rewritten while it is forwarded.
 #[derive(Debug)]
 struct Rewriting {
     rewriter: Rewriter,
-    /// Changed, passed on, and to be passed on once more.
+    /// Rewritten and sent before; to be sent again.
     again: Pieces,
-    /// The body that goes in has ended; with these.
+    /// Whether the original body has ended, with these trailers.
     ended: bool,
     trailers: Option<HeaderMap>,
 }
 
-/// What has been passed on, to be sent once more if it has to be.
+/// What was forwarded, kept for a retry.
 #[derive(Debug, Default)]
 enum Sent {
-    /// Nothing is kept.
+    /// Not, or not completely, kept.
     #[default]
     Lost,
-    /// All of it, and how many more bytes may be.
+    /// All of it, with the number of bytes that may still be added.
     Kept(Pieces, usize),
 }
 
 impl PeekableBody {
-    /// A body nobody has looked into.
+    /// A body of which nothing was read ahead.
     #[must_use]
     pub fn new(rest: Received) -> Self {
         Self {
@@ -71,19 +71,19 @@ impl PeekableBody {
         self.look_ahead.get_or_insert_default()
     }
 
-    /// From here on, keeps what is passed on, up to `limit` bytes.
+    /// Keeps what is forwarded from here on, up to `limit` bytes.
     pub fn keep(&mut self, limit: usize) {
         self.look_ahead().sent = Sent::Kept(Pieces::default(), limit);
     }
 
-    /// Whether all that was passed on since [`keep`](Self::keep) was called is kept.
+    /// Whether everything forwarded since [`keep`](Self::keep) is kept.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         let look_ahead = self.look_ahead.as_ref();
         look_ahead.is_some_and(|look_ahead| matches!(look_ahead.sent, Sent::Kept(..)))
     }
 
-    /// The body as it was when [`keep`](Self::keep) was called, if it was kept.
+    /// The body as it was when [`keep`](Self::keep) was called; `None` if it was not kept.
     #[must_use]
     pub fn rewound(mut self) -> Option<Self> {
         let look_ahead = self.look_ahead.as_mut()?;
@@ -109,7 +109,7 @@ impl PeekableBody {
         }
     }
 
-    /// The next frame of the changed body.
+    /// The next frame of the rewritten body.
     fn poll_rewritten(
         &mut self,
         cx: &mut Context<'_>,
@@ -153,7 +153,7 @@ impl PeekableBody {
         }
     }
 
-    /// The next frame as it came.
+    /// The next frame of the original body.
     fn poll_original(
         &mut self,
         cx: &mut Context<'_>,
@@ -169,12 +169,12 @@ impl PeekableBody {
         poll_rest(&mut self.rest, self.look_ahead.as_deref_mut(), cx)
     }
 
-    /// What is yet to be read must be as `scanner` allows.
+    /// Checks everything not read yet by `scanner`.
     pub fn watch(&mut self, scanner: BodyScanner) {
         self.look_ahead().watch = Some(scanner);
     }
 
-    /// All of it goes on as `rewriter` makes it.
+    /// Forwards the whole body as rewritten by `rewriter`.
     pub fn rewrite(&mut self, rewriter: Rewriter) {
         self.look_ahead().rewriting = Some(Rewriting {
             rewriter,
@@ -184,8 +184,8 @@ impl PeekableBody {
         });
     }
 
-    /// Reads one more piece, which stays part of the body; `None` at its end.
-    /// While it has to be waited for, `reservation` covers what is in memory.
+    /// Reads one more piece ahead, which also stays part of the body; `None` at the end. If that
+    /// has to wait, `reservation` must cover what is buffered.
     ///
     /// # Errors
     /// [`LookError`].
@@ -221,11 +221,11 @@ impl PeekableBody {
         }
     }
 
-    /// The body, if it is its first piece: that of most small ones comes with
-    /// the head, and is passed on as it is. Else the piece stays reservation of the body.
+    /// The whole body, if it consists of a single piece, as with most small requests. Otherwise the
+    /// piece stays part of the body.
     ///
     /// # Errors
-    /// If the body breaks off.
+    /// If the body fails.
     pub async fn only_piece(&mut self) -> Result<Option<Bytes>, LookError> {
         if self.look_ahead.is_some() {
             return Ok(None);
@@ -244,13 +244,13 @@ impl PeekableBody {
         Ok(None)
     }
 
-    /// Whether all of it has been read.
+    /// Whether the whole body has arrived.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.rest.is_end_stream()
     }
 
-    /// Takes out what has been read.
+    /// Takes out what was read ahead.
     #[must_use]
     pub fn take_read(&mut self) -> Bytes {
         let look_ahead = self.look_ahead.as_mut();
@@ -259,7 +259,7 @@ impl PeekableBody {
         })
     }
 
-    /// Bytes that have been read and not passed on.
+    /// Bytes read ahead and not forwarded yet.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.look_ahead
@@ -267,14 +267,14 @@ impl PeekableBody {
             .map_or(0, |look_ahead| look_ahead.buffered())
     }
 
-    /// Changes what has been read so far, piece by piece in order.
+    /// Lets `change` edit the pieces that were read ahead, in order.
     pub fn edit<T>(&mut self, change: impl FnOnce(&mut VecDeque<Bytes>) -> T) -> T {
         self.look_ahead().read.edit(change)
     }
 }
 
-/// The next frame of a body that may be watched. One that is not as it must be
-/// ends there: no replica gets the rest.
+/// The next frame, checked by the scanner if there is one. A body that breaks its rules fails here,
+/// so that no replica gets the rest.
 fn poll_rest(
     rest: &mut Received,
     look_ahead: Option<&mut LookAhead>,
@@ -309,7 +309,7 @@ fn poll_rest(
     match seen {
         Err(fault) => Poll::Ready(Some(Err(BodyError::Unfit(fault)))),
         Ok(Scan::Busy) => {
-            // Others have their turn first.
+            // Lets other tasks run before scanning on.
             look_ahead.unseen = frame.and_then(|frame| frame.into_data().ok());
             cx.waker().wake_by_ref();
             Poll::Pending
@@ -341,7 +341,7 @@ impl LookAhead {
             && self.rewriting.as_ref().is_none_or(rewritten)
     }
 
-    /// Bytes that have been read and not passed on.
+    /// Bytes read ahead and not forwarded yet.
     fn buffered(&self) -> usize {
         self.read.bytes() + self.rewriting.as_ref().map_or(0, |r| r.again.bytes())
     }

@@ -1,20 +1,19 @@
-//! Pieces of a body in memory.
+//! Buffered pieces of a body.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// Pieces below this are copied together: each would keep all of the buffer that
-/// it came in, which is at least 8 KiB with hyper, and 30,000 chunks of a byte
-/// would keep as many.
+/// Pieces smaller than this, in bytes, are copied together. A piece keeps the whole buffer that it
+/// was read into alive, at least 8 KiB with hyper; 30,000 chunks of one byte would keep 30,000
+/// buffers.
 const SMALL: usize = 4 * 1024;
 
-/// What has been read of a body, in order; the first is kept as it is, as it is the
-/// only one of most bodies.
+/// Pieces in order. The first one is never copied, because most bodies have only one.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     whole: VecDeque<Bytes>,
-    /// The last, as long as it grows.
+    /// The last piece, while small ones are added to it.
     growing: BytesMut,
     bytes: usize,
 }
@@ -30,7 +29,7 @@ impl Pieces {
         }
     }
 
-    /// The first of what is left.
+    /// Takes the first piece.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         if self.whole.is_empty() {
             self.seal();
@@ -40,7 +39,7 @@ impl Pieces {
         Some(piece)
     }
 
-    /// Puts `before` in front.
+    /// Inserts `before` at the front.
     pub(super) fn prepend(&mut self, mut before: Self) {
         before.seal();
         self.bytes += before.bytes;
@@ -48,7 +47,7 @@ impl Pieces {
         self.whole = before.whole;
     }
 
-    /// Lets `change` have its way with them.
+    /// Lets `change` edit the pieces.
     pub(super) fn edit<T>(&mut self, change: impl FnOnce(&mut VecDeque<Bytes>) -> T) -> T {
         self.seal();
         let changed = change(&mut self.whole);
@@ -56,7 +55,7 @@ impl Pieces {
         changed
     }
 
-    /// All of them as one.
+    /// All pieces as one.
     pub(super) fn concat(mut self) -> Bytes {
         if self.whole.is_empty() {
             return self.growing.freeze();

@@ -25,7 +25,7 @@ use crate::protocol::{
 #[derive(Debug)]
 pub(super) struct Anthropic;
 
-/// Each of its clients sends it.
+/// All of Anthropic's clients send this header.
 const VERSION: &str = "anthropic-version";
 
 const BATCHES: &str = "batches are kept by one replica, and the path does not say by which: name \

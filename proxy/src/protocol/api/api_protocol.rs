@@ -1,4 +1,4 @@
-//! What an API has to say of itself.
+//! The trait of an API.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use crate::{protocol::ProxyError, status::MethodType};
 
 /// An API that inference clients speak.
 pub trait ApiProtocol: fmt::Debug + Sync {
-    /// What the documentation calls it.
+    /// Its name in the documentation.
     fn name(&self) -> &'static str;
 
-    /// Its requests, those that are sent most first. The order decides nothing else: of two that
-    /// fit a path, the more specific one is taken.
+    /// Its routes, the most frequent first. The order has no other meaning: if two routes match a
+    /// path, the more specific one is taken.
     fn routes(&self) -> &'static [Route];
 
-    /// A failure, in the form that its clients read.
+    /// An error in the form that the API's clients read.
     fn error(&self, error: &ProxyError) -> Response<Bytes>;
 
-    /// Whether it is spoken by gRPC. Only such an API gets requests of gRPC.
+    /// Whether it is REST or gRPC. Only a gRPC API gets gRPC requests.
     fn method_type(&self) -> MethodType {
         MethodType::Rest
     }
 }
 
-/// An API. There is one of each, for as long as the process runs.
+/// A reference to an API. Each has one static instance.
 pub type Api = &'static dyn ApiProtocol;
 
 impl dyn ApiProtocol {
-    /// Whether it is spoken by gRPC.
+    /// Whether it is a gRPC API.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
         self.method_type() == MethodType::Grpc

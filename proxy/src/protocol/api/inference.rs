@@ -1,4 +1,5 @@
-//! The Open Inference Protocol v2 over REST, with Triton's extensions, and any other HTTP.
+//! The Open Inference Protocol v2 over REST with Triton's extensions, and all HTTP requests that no
+//! other API has.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -21,11 +22,11 @@ use crate::protocol::{
     local_reply::{LocalReply, ModelList, own_names},
 };
 
-/// The Open Inference Protocol over REST, and what is like no other API.
+/// The Open Inference Protocol over REST, and requests of no known API.
 #[derive(Debug)]
 pub struct Inference;
 
-/// Models are the operator's to load and unload, in any API.
+/// Only the operator loads and unloads models, in all APIs.
 pub(super) const REPOSITORY: &str =
     "models are loaded and unloaded by the manifests, not by requests";
 const ALL_STATISTICS: &str = "each replica has statistics of its own: ask for one model's, at \
@@ -100,7 +101,7 @@ static ROUTES: &[Route] = &[
     Route::new(Any, Below("/v2/cudasharedmemory"), Infer(Nowhere(MEMORY))),
     Route::new(Post, Is("/v2/logging"), Refused(SETTINGS)),
     Route::new(Post, Is("/v2/trace/setting"), Refused(SETTINGS)),
-    // What load balancers ask, and vLLM, SGLang and llama.cpp answer.
+    // Health paths that load balancers use, and that vLLM, SGLang and llama.cpp answer.
     Route::new(Get, Is("/"), Answered(SERVER)),
     Route::new(Get, Is("/health"), Answered(LIVE)),
     Route::new(Get, Is("/healthz"), Answered(LIVE)),
@@ -122,7 +123,7 @@ impl ApiProtocol for Inference {
     }
 }
 
-/// `GET …/ready`, as clients of Triton and MLServer read it: by its status.
+/// `GET …/ready`: clients of Triton and MLServer read its status.
 fn readiness(ready: bool) -> LocalReply {
     let status = match ready {
         true => StatusCode::OK,
@@ -131,7 +132,7 @@ fn readiness(ready: bool) -> LocalReply {
     json(status, &json!({ "ready": ready })).into()
 }
 
-/// As Triton's model repository extension has it.
+/// The repository index of Triton's model repository extension.
 fn index(models: &dyn ModelList) -> Value {
     let names = own_names(models).into_iter();
     let entry = |name| {
@@ -141,7 +142,7 @@ fn index(models: &dyn ModelList) -> Value {
     names.map(entry).collect()
 }
 
-/// The state of the model of this own name, in that extension's words.
+/// The state of the model of this own name, in the terms of that extension.
 pub(super) fn state(models: &dyn ModelList, name: &str) -> &'static str {
     match models.is_ready(name) {
         true => "READY",

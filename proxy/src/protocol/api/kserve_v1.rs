@@ -1,5 +1,4 @@
-//! KServe's first protocol, which is TensorFlow Serving's: predictions at paths that look like
-//! those of OpenAI's models.
+//! KServe V1, which is TensorFlow Serving's protocol. Its paths resemble those of OpenAI's models.
 
 use bytes::Bytes;
 use http::Response;
@@ -12,7 +11,7 @@ use super::{
 };
 use crate::protocol::ProxyError;
 
-/// KServe V1, TensorFlow Serving.
+/// KServe V1 and TensorFlow Serving.
 #[derive(Debug)]
 pub(super) struct KserveV1;
 

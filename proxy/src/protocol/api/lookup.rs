@@ -1,4 +1,4 @@
-//! All APIs as one table, and the look-up in it.
+//! The table of all APIs, and the look-up of a request in it.
 
 use std::{ops::Range, sync::LazyLock};
 
@@ -17,35 +17,35 @@ use super::{
     tgi::Tgi,
 };
 
-/// The APIs. Of requests that no row has, errors look like the first one's, or, in gRPC, like
-/// gRPC's.
+/// All APIs. Errors of requests that match no row have the form of the first one, or in gRPC that
+/// of gRPC.
 pub(super) static PROTOCOLS: [Api; 8] = [
     &Inference, &OpenAi, &Anthropic, &Rerank, &KserveV1, &Ollama, &Tgi, &Grpc,
 ];
 
-/// What may precede the paths of OpenAI's API, as KServe's servers have it.
+/// A prefix that may precede the paths of OpenAI's API, as on KServe's servers.
 const OPENAI_PREFIX: &str = "/openai";
 
-/// What the table has for a request.
+/// The result of a look-up.
 #[derive(Clone, Debug)]
 pub struct Match {
-    /// The API that the request is of.
+    /// The API that the request belongs to.
     pub api: Api,
-    /// Its row; `None`: there is none.
+    /// The matching row, if there is one.
     pub route: Option<&'static Route>,
-    /// The part of its path that names the model, or begins with its name.
+    /// The byte range of the path that is the model's name, or begins with it.
     pub name: Range<usize>,
 }
 
 impl Match {
-    /// What becomes of the request; `None`: nothing.
+    /// How the request is handled, if a row matches.
     #[must_use]
     pub fn handling(&self) -> Option<&'static Handling> {
         self.route.map(|route| &route.handling)
     }
 }
 
-/// The row of a request. `path` is [normal](super::normal()), and without its query.
+/// Looks up a request. `path` must be [normal](super::normal()), without its query.
 #[must_use]
 pub fn find(headers: &HeaderMap, method: &Method, path: &str) -> Match {
     let grpc = is_grpc(headers);
@@ -76,7 +76,8 @@ pub fn find(headers: &HeaderMap, method: &Method, path: &str) -> Match {
     }
 }
 
-/// Why a request to `path` is refused, whatever model it names, if it is. `path` is decoded.
+/// Why requests to `path` are refused whatever model they name; `None` if they are not. `path` must
+/// be decoded.
 #[must_use]
 pub fn refusal(method: &Method, path: &str) -> Option<&'static str> {
     let path = &path[prefix(path)..];
@@ -88,8 +89,7 @@ pub fn refusal(method: &Method, path: &str) -> Option<&'static str> {
         })
 }
 
-/// The methods by which `path` may be asked, as `Allow` lists them; empty if there is no row for
-/// this very path.
+/// The methods that `path` takes, in the form of `Allow`; empty if no row has exactly this path.
 #[must_use]
 pub fn allowed_methods(path: &str) -> String {
     let path = &path[prefix(path)..];
@@ -104,7 +104,7 @@ pub fn allowed_methods(path: &str) -> String {
     methods.join(", ")
 }
 
-/// How much of `path` precedes the path that the table has.
+/// The length of a prefix that the paths in the table do not have.
 fn prefix(path: &str) -> usize {
     match path.strip_prefix(OPENAI_PREFIX) {
         Some(rest) if rest.starts_with("/v1/") => OPENAI_PREFIX.len(),
@@ -112,8 +112,8 @@ fn prefix(path: &str) -> usize {
     }
 }
 
-/// Whether the content type is `application/grpc`, `application/grpc+proto`, …; not
-/// `application/grpc-web`, which is another protocol.
+/// Whether the content type is `application/grpc`, `application/grpc+proto` and the like.
+/// `application/grpc-web` is a different protocol.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let Some(content_type) = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()) else {
@@ -127,8 +127,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         )
 }
 
-/// The rows, by the first letters of their paths: those of one letter pair are few. The most
-/// specific ones come first.
+/// The rows in buckets by the first letters of their paths, so that a look-up tries few. In a
+/// bucket, the most specific rows come first.
 struct Index {
     rest: [Vec<Row>; BUCKETS],
     grpc: Vec<Row>,
@@ -147,7 +147,7 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
         .iter()
         .flat_map(|&api| api.routes().iter().map(move |route| Row { api, route }))
         .collect();
-    // Stable: an API's own order is that of how often they are sent.
+    // A stable sort keeps the order by frequency within each API.
     all.sort_by_key(|row| (row.route.header.is_none(), row.route.pattern.breadth()));
     let (grpc, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|row| row.api.is_grpc());
     let mut buckets = [const { Vec::new() }; BUCKETS];

@@ -1,24 +1,24 @@
-//! The form of a path in which it is looked up and forwarded (RFC 3986, 6.2.2), so that no
-//! server reads another path than the proxy did.
+//! Normalises paths (RFC 3986, 6.2.2) before they are looked up and forwarded, so that a server
+//! does not interpret a path differently than the proxy did.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// What [`normal`] makes of a path.
+/// The result of [`normal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Normal {
-    /// It is as it should be.
+    /// The path is normal.
     Already,
-    /// It is to be this one.
+    /// The normal form of the path.
     Changed(String),
-    /// It has dot segments: to a server that resolves them, it is another path.
+    /// The path has dot segments, which some servers resolve to another path.
     Dots,
 }
 
-/// `path` without empty segments, which clients make of a base URL that ends with `/`, and with
-/// what need not be escaped as it is (`%2D` is `-`). With dot segments (`.` and `..`, however
-/// they are written), it is refused.
+/// Normalises `path`: removes empty segments, which clients produce from a base URL ending in `/`,
+/// and decodes escapes that are not needed (`%2D` becomes `-`). Paths with dot segments (`.` and
+/// `..`, in any encoding) are refused.
 #[must_use]
 pub fn normal(path: &str) -> Normal {
     let mut before = 0;
@@ -32,7 +32,7 @@ pub fn normal(path: &str) -> Normal {
     Normal::Already
 }
 
-/// The same, for what may have to change.
+/// The same for a path that may need changes.
 #[cold]
 fn changed(path: &str) -> Normal {
     if has_dots(&percent_decode_str(path).collect::<Vec<u8>>()) {
@@ -51,8 +51,8 @@ fn changed(path: &str) -> Normal {
     }
 }
 
-/// Whether a decoded path has a dot segment for any server: some take `\` for `/`, decode
-/// `%2F` before they split, or cut off what follows `;`.
+/// Whether any server could see a dot segment in a decoded path: some treat `\` as `/`, decode
+/// `%2F` before splitting, or cut off what follows `;`.
 fn has_dots(decoded: &[u8]) -> bool {
     decoded
         .split(|&byte| matches!(byte, b'/' | b'\\'))
@@ -62,8 +62,8 @@ fn has_dots(decoded: &[u8]) -> bool {
         })
 }
 
-/// RFC 3986, 6.2.2.2: what is unreserved is not escaped. A path with a `%` that escapes nothing
-/// stays as it is: what is unescaped behind one could make an escape of it.
+/// RFC 3986, 6.2.2.2: decodes escaped unreserved characters. A path with an invalid escape stays
+/// unchanged, because decoding after it could create a new escape.
 fn unescape(path: &str) -> Cow<'_, str> {
     let mut pieces = path.split('%');
     let mut text = pieces.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! OpenAI's API, at `/v1/…` and, as KServe's servers have it, at `/openai/v1/…`.
+//! OpenAI's API, at `/v1/…` and, as on KServe's servers, at `/openai/v1/…`.
 
 use std::time::UNIX_EPOCH;
 
@@ -73,12 +73,12 @@ static ROUTES: &[Route] = &[
     Route::new(Any, Below("/v1/threads"), Inference(Nowhere(KEPT))),
     Route::new(Any, Below("/v1/conversations"), Inference(Nowhere(KEPT))),
     Route::new(Any, Below("/v1/vector_stores"), Inference(Nowhere(KEPT))),
-    // vLLM's and SGLang's.
+    // Management paths of vLLM and SGLang.
     Route::new(Post, Is("/v1/load_lora_adapter"), Refused(REPOSITORY)),
     Route::new(Post, Is("/v1/unload_lora_adapter"), Refused(REPOSITORY)),
     Route::new(Post, Is("/sleep"), Refused(SETTINGS)),
     Route::new(Post, Is("/wake_up"), Refused(SETTINGS)),
-    // Whatever else there is.
+    // Everything else.
     Route::new(Post, Below("/v1"), Inference(Body)),
 ];
 
@@ -96,7 +96,7 @@ impl ApiProtocol for OpenAi {
     }
 }
 
-/// As OpenAI's API reference has it; its clients read `code` and `type`.
+/// An error in the form of OpenAI's API reference; its clients read `code` and `type`.
 pub(super) fn openai_error(error: &ProxyError) -> Response<Bytes> {
     let status = error.status();
     let kind = match status {
@@ -118,7 +118,7 @@ pub(super) fn openai_error(error: &ProxyError) -> Response<Bytes> {
     }))
 }
 
-/// All of the path's rest is the name, percent-encoded or not.
+/// The entry of one model. The whole rest of the path is its name, percent-encoded or not.
 fn one_model(request: &LocalRequest<'_>) -> Result<LocalReply, ProxyError> {
     let name = percent_decode_str(request.name).decode_utf8_lossy();
     match request.models.is_served(&name) {

@@ -1,26 +1,26 @@
-//! Which paths a row of the table takes.
+//! Path patterns of the table's rows.
 
 use std::{fmt, ops::Range};
 
-/// The paths of one row.
+/// The paths that one row matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// This one.
+    /// Exactly this path.
     Is(&'static str),
-    /// This one, and all below it.
+    /// This path, and all paths below it.
     Below(&'static str),
-    /// A model's name behind this, to the path's end.
+    /// This prefix, then a model's name up to the end.
     Model(&'static str),
     /// A model's name between these two.
     Between(&'static str, &'static str),
-    /// A model's name behind this, and whatever follows it.
+    /// This prefix, then a model's name, then anything.
     BelowModel(&'static str),
 }
 
 impl Pattern {
-    /// Where `path` has what names the model, or begins with its name, if it is one of these;
-    /// empty if it has no such thing. A name may have slashes: only the models that are served
-    /// tell where it ends.
+    /// The byte range of `path` that is the model's name, or begins with it, if `path` matches; an
+    /// empty range if the pattern has no name. Names may contain slashes, so where a name ends
+    /// depends on the served models.
     #[must_use]
     pub fn find(self, path: &str) -> Option<Range<usize>> {
         let (start, end) = match self {
@@ -41,7 +41,7 @@ impl Pattern {
         (start < end).then_some(start..end)
     }
 
-    /// The text that each of its paths begins with.
+    /// The text that all matching paths begin with.
     #[must_use]
     pub fn literal(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Pattern {
         }
     }
 
-    /// Less for what takes fewer paths: the order in which patterns are tried.
+    /// The order in which patterns are tried: smaller for patterns that match fewer paths.
     #[must_use]
     pub(super) fn breadth(self) -> (u8, usize) {
         match self {
@@ -64,7 +64,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it takes whatever is below a path: of what is there, nothing is known.
+    /// Whether it matches arbitrary paths below a prefix.
     #[must_use]
     pub fn is_open(self) -> bool {
         matches!(self, Self::Below(_) | Self::BelowModel(_))

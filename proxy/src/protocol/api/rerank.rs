@@ -1,5 +1,5 @@
-//! Reranking, scoring, pooling and tokens: what Cohere and Jina made common, at the paths where
-//! vLLM, SGLang, llama.cpp and Jina's servers have it. Errors look like OpenAI's.
+//! Reranking, scoring, pooling and tokenizing, at the paths of vLLM, SGLang, llama.cpp and Jina's
+//! servers. Cohere and Jina introduced these requests. Errors have OpenAI's form.
 
 use bytes::Bytes;
 use http::Response;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::protocol::ProxyError;
 
-/// Reranking, scoring, pooling and tokens.
+/// Reranking, scoring, pooling and tokenizing.
 #[derive(Debug)]
 pub(super) struct Rerank;
 

@@ -1,5 +1,5 @@
-//! The APIs of Hugging Face's servers, Text Generation Inference and Text Embeddings Inference;
-//! SGLang has `/generate` as well. They serve one model, so that most bodies name none.
+//! The APIs of Hugging Face's servers: Text Generation Inference, and Text Embeddings Inference.
+//! SGLang has `/generate` as well. These servers serve one model each, so most bodies name none.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};

@@ -1,5 +1,5 @@
-//! What is said and counted of each [`ProxyError`]: one place for each, held against
-//! `docs/reference/errors.md` by a test.
+//! Status, outcome and message of each [`ProxyError`], in one place. A test compares them with
+//! `docs/reference/errors.md`.
 
 use std::borrow::Cow;
 
@@ -11,19 +11,19 @@ use crate::{
     status::{GrpcCode, Outcome},
 };
 
-/// One error, as callers get it and as it is counted.
+/// How an error is sent to the caller and counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorDetails {
-    /// Its status in HTTP.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// Its status in gRPC.
+    /// The gRPC status.
     pub code: GrpcCode,
-    /// How a request that arrived for a model and fails so is counted; `None` for failures before
-    /// arrival.
+    /// The outcome that the request counts under; `None` for errors before the request has arrived
+    /// for a model.
     pub outcome: Option<Outcome>,
-    /// What the caller is told.
+    /// The message for the caller.
     pub message: Cow<'static, str>,
-    /// Seconds after which it makes sense to try again.
+    /// Seconds for `Retry-After`.
     pub retry_after: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ impl ErrorDetails {
     }
 }
 
-/// Those of an error without a time to try again.
+/// Details without `Retry-After`.
 fn says(
     status: StatusCode,
     code: GrpcCode,
@@ -53,7 +53,7 @@ fn says(
 }
 
 impl ProxyError {
-    /// All that is said of it.
+    /// The details of this error.
     #[must_use]
     pub fn details(&self) -> ErrorDetails {
         use {GrpcCode as Code, Outcome::*, StatusCode as Status};
@@ -89,7 +89,8 @@ impl ProxyError {
                 None,
                 "a request must have one content-length at most",
             ),
-            // Counted only where it is found in the rest of a body whose model is known.
+            // The outcome applies only if the fault is in the rest of a body whose model is known
+            // already.
             Self::Unnamed(fault) => says(
                 match fault {
                     Fault::TooFar(_) | Fault::Bomb => Status::PAYLOAD_TOO_LARGE,

@@ -1,5 +1,5 @@
-//! Answers that the proxy gives in a replica's place: what went wrong is a [`ProxyError`], and
-//! `details` says all that there is to say of each. Each API writes it in its own form, see
+//! Error responses of the proxy: a [`ProxyError`] says what went wrong, and `details` has its
+//! status and message. Each API writes it in its own form, see
 //! [`ApiProtocol::error`](super::ApiProtocol::error).
 
 mod details;
@@ -15,37 +15,37 @@ use http::{
 pub use self::details::ErrorDetails;
 use crate::{limits::Limit, protocol::peek::Fault, status::GrpcCode};
 
-/// Why the proxy answers in a replica's place.
+/// Why the proxy answers with an error.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProxyError {
     /// No model of this name is configured.
     UnknownModel(String),
-    /// No model is named.
+    /// The request names no model.
     NoModel,
-    /// The `seldon-model` header is no single name.
+    /// The header `seldon-model` does not hold exactly one name.
     BadModelHeader,
-    /// Not exactly one Host.
+    /// The request does not have exactly one Host.
     BadHost,
-    /// Several lengths.
+    /// The request has several `content-length` fields.
     BadLength,
-    /// The body names no model.
+    /// The body names no model, or breaks a rule.
     Unnamed(Fault),
     /// gRPC over HTTP/1.1.
     GrpcNeedsHttp2,
-    /// A gRPC method that is not offered.
+    /// A gRPC method that is not served.
     NoMethod,
-    /// It is not the callers' to ask for: why.
+    /// Callers may not ask for this, for this reason.
     Refused(&'static str),
-    /// It does not say which model or replica is meant: why.
+    /// The request does not determine a model or replica, for this reason.
     NotRouted(&'static str),
-    /// The path is there, for other methods.
+    /// The path exists, for other methods.
     WrongMethod {
         /** `GET, HEAD` */
         allowed: String,
     },
-    /// Servers differ on what the path means.
+    /// Servers interpret the path differently.
     BadPath,
-    /// The query names no single model.
+    /// The query does not name exactly one model.
     BadModelQuery,
     /// The header and the path name different models.
     TwoModels {
@@ -54,7 +54,7 @@ pub enum ProxyError {
         /** by the path */
         path: String,
     },
-    /// A probe of a model that has no replica.
+    /// A probe of a model without replicas.
     Asleep {
         /** the model */
         model: String,
@@ -64,19 +64,19 @@ pub enum ProxyError {
         /** the model */
         model: String,
     },
-    /// The server's replicas do not speak what gRPC needs.
+    /// A gRPC request for a server that speaks HTTP/1.1 only.
     NoGrpc {
         /** the model */
         model: String,
     },
-    /// The replica speaks another HTTP than its server's `protocol` says.
+    /// The replica does not speak the HTTP version of its server's `protocol`.
     WrongProtocol {
         /** the model */
         model: String,
     },
-    /// CONNECT: this is not a forward proxy.
+    /// CONNECT: the proxy is no forward proxy.
     Connect,
-    /// What is in memory of waiting requests' bodies fills the room there is for it.
+    /// The budget for buffered bodies is used up.
     NoRoom,
     /// The queue of held requests is full.
     QueueFull {
@@ -87,7 +87,7 @@ pub enum ProxyError {
         /** until those that wait are through, in seconds */
         retry_after: u32,
     },
-    /// Held until the deadline.
+    /// The request was held until its deadline.
     HeldTooLong {
         /** the model */
         model: String,
@@ -96,52 +96,52 @@ pub enum ProxyError {
         /** until a replica may be ready */
         retry_after: u32,
     },
-    /// The model has no replicas by the user's own word, and will have none.
+    /// The manifest says that the model has no replicas.
     SwitchedOff {
         /** the model */
         model: String,
     },
-    /// Held when the time of a shutdown was over.
+    /// The request was still held when the drain time was over.
     ShuttingDown,
     /// No replica could be reached.
     Unreachable {
         /** the model */
         model: String,
     },
-    /// The replica's connection broke before an answer.
+    /// The replica's connection broke before a response.
     UpstreamReset {
         /** the model */
         model: String,
     },
-    /// The replica's answer has a header that is too large.
+    /// The response's header has too many fields, or too large ones.
     UpstreamHeader {
         /** the model */
         model: String,
     },
-    /// The replica took longer than this allows.
+    /// The replica took longer than this limit.
     UpstreamSlow(Limit),
-    /// The time that the caller gave is over.
+    /// The deadline that the caller set has passed.
     PastDeadline,
-    /// The caller took too long to send its body.
+    /// The caller was too slow to send its body.
     CallerSlow,
-    /// The caller left within its body.
+    /// The caller left before the end of its body.
     CallerGone,
 }
 
 impl ProxyError {
-    /// Its status code.
+    /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.details().status
     }
 
-    /// Its status in gRPC.
+    /// The gRPC status.
     #[must_use]
     pub fn code(&self) -> GrpcCode {
         self.details().code
     }
 
-    /// What the caller is told.
+    /// The message for the caller.
     #[must_use]
     pub fn message(&self) -> Cow<'static, str> {
         self.details().message
@@ -151,7 +151,7 @@ impl ProxyError {
         self.details().retry_after
     }
 
-    /// A response that says so by `body`, with the header fields that go with it.
+    /// An error response with the JSON `body`, and the header fields that belong to this error.
     #[must_use]
     pub fn json(&self, body: &serde_json::Value) -> Response<Bytes> {
         let mut response = json(self.status(), body);
@@ -161,7 +161,7 @@ impl ProxyError {
         }
         match self {
             Self::Unnamed(Fault::UnknownCoding) => {
-                // RFC 9110, 15.5.16: what would be taken.
+                // RFC 9110, 15.5.16: lists the supported codings.
                 let known = HeaderValue::from_static("gzip, deflate, br, zstd");
                 fields.insert(ACCEPT_ENCODING, known);
             }

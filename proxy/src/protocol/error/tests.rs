@@ -1,10 +1,10 @@
-//! The reference lists every error as callers get it.
+//! The reference lists every error with its status, code and outcome.
 
 use std::{fs, path::Path};
 
 use super::*;
 
-/// One of each; of [`ProxyError::Unnamed`] one of each fault.
+/// One sample of each error, and of each fault in [`ProxyError::Unnamed`].
 fn samples() -> Vec<ProxyError> {
     let model = || "NAME".to_owned();
     let mut samples = vec![
@@ -77,8 +77,7 @@ fn samples() -> Vec<ProxyError> {
     samples
 }
 
-/// Does not compile when there is another variant: then it needs a sample, and a
-/// row in the reference.
+/// Fails to compile for a new variant, which needs a sample here and a row in the reference.
 fn is_sampled(error: &ProxyError) {
     match error {
         ProxyError::UnknownModel(_)
@@ -146,7 +145,7 @@ fn the_reference_lists_every_error_with_status_code_and_outcome() {
         if matches!(error, ProxyError::Unnamed(_)) {
             continue; // they share a row
         }
-        // Over HTTP/1.1 there is no gRPC status to give.
+        // Over HTTP/1.1 there is no gRPC status.
         let code = match error {
             ProxyError::GrpcNeedsHttp2 => "–".to_owned(),
             _ => format!("`{}`", said.code.label()),

@@ -1,5 +1,5 @@
-//! What the proxy answers for itself. Most messages are tiny and fixed, so they
-//! are written by hand.
+//! Replies of the proxy to queries about the server. Most of these messages are tiny and fixed, so
+//! they are encoded by hand.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
@@ -10,14 +10,14 @@ use crate::{
     status::{GrpcCode, write_status},
 };
 
-/// The proxy runs.
+/// The proxy is alive.
 #[must_use]
 pub fn live() -> LocalReply {
     ready(true)
 }
 
-/// `ServerLiveResponse`, `ServerReadyResponse` and `ModelReadyResponse`, which all have one
-/// field, 1, a bool. What is false is not written.
+/// `ServerLiveResponse`, `ServerReadyResponse` and `ModelReadyResponse`, each of which has one
+/// field: number 1, a bool. `false` is the default, and not encoded.
 #[must_use]
 pub fn ready(ready: bool) -> LocalReply {
     match ready {
@@ -31,7 +31,7 @@ pub fn ready(ready: bool) -> LocalReply {
 pub fn server_metadata() -> LocalReply {
     let mut message = Vec::new();
     for (field, text) in [(1u8, "tailback"), (2, env!("CARGO_PKG_VERSION"))] {
-        // Wire type 2; both are shorter than 128 bytes.
+        // Wire type 2 (length-delimited); both texts are shorter than 128 bytes.
         message.extend([field << 3 | 2, text.len() as u8]);
         message.extend(text.as_bytes());
     }
@@ -47,10 +47,10 @@ pub struct ModelIndex {
     /// Its version.
     #[prost(string, tag = "2")]
     pub version: String,
-    /// `READY`, or `UNAVAILABLE`.
+    /// `READY` or `UNAVAILABLE`.
     #[prost(string, tag = "3")]
     pub state: String,
-    /// Why it is in that state, if there is something to say.
+    /// Why it is in that state; may be empty.
     #[prost(string, tag = "4")]
     pub reason: String,
 }
@@ -67,7 +67,7 @@ pub fn repository_index(models: Vec<ModelIndex>) -> LocalReply {
     reply(&RepositoryIndexResponse { models }.encode_to_vec())
 }
 
-/// The answer's head, its one message, and its trailers.
+/// A response with one message, and the trailers of status OK.
 fn reply(message: &[u8]) -> LocalReply {
     let mut response = Response::new(framed(message));
     response
@@ -81,7 +81,7 @@ fn reply(message: &[u8]) -> LocalReply {
     }
 }
 
-/// A message with its five bytes in front: not compressed, length.
+/// A message with the 5-byte gRPC prefix: an uncompressed flag, and the length.
 fn framed(message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(5 + message.len());
     framed.put_u8(0);

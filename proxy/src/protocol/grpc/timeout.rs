@@ -1,11 +1,11 @@
-//! `grpc-timeout`: how long the caller waits.
+//! The header field `grpc-timeout`: the caller's deadline.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// The time that the caller gives a call. `None` if it gives none; also if what
-/// it says is no time, as gRPC's own servers have it.
+/// The time that the caller allows for a call. `None` if the field is missing or malformed, as gRPC
+/// servers treat it.
 #[must_use]
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;

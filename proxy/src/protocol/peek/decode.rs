@@ -1,6 +1,6 @@
-//! Content codings of a request's body (RFC 9110, 8.4.1), undone as it streams, so
-//! that it can be looked into. What is decoded goes through a buffer of fixed size,
-//! and a body that grows beyond reason is not decoded to its end: see [`RATIO`].
+//! Decodes the content coding of a request's body (RFC 9110, 8.4.1) while it streams, so that it
+//! can be scanned. Decoded bytes go through a buffer of fixed size, and decoding stops with an
+//! error if the body grows too much: see [`RATIO`].
 
 use std::{
     fmt,
@@ -15,34 +15,32 @@ use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use super::Fault;
 
-/// A body may become so many times as long when it is decoded, beyond the first
-/// [`FREE`] bytes. Text becomes 3 to 20 times as long; Apache's limit is 200, too
-/// (`DeflateInflateRatioLimit`). Made to grow, deflate gives 1,032 bytes for one.
+/// How many times longer a body may become by decoding, beyond the first [`FREE`] bytes. Text grows
+/// 3 to 20 times; Apache's limit is also 200 (`DeflateInflateRatioLimit`). Deflate can reach 1,032.
 pub const RATIO: u64 = 200;
-/// Decoded bytes that do not count for [`RATIO`]: a short body may be one letter
-/// over and over.
+/// Decoded bytes exempt from [`RATIO`]: a short body may well repeat one letter.
 pub const FREE: u64 = 8 * 1024 * 1024;
-/// The largest window, as a power of two, that RFC 9659 lets `zstd` have: 8 MiB.
+/// The largest window that RFC 9659 allows for `zstd`, as a power of two: 8 MiB.
 const ZSTD_WINDOW: u32 = 23;
-/// What an inflater needs, in bytes: a window of 32 KiB, and tables.
+/// Memory of an inflater in bytes: a window of 32 KiB, and tables.
 const INFLATER: usize = 64 * 1024;
 
-/// Undoes one content coding. Pieces of the body go in by [`push`](Self::push),
-/// decoded ones come out by [`pull`](Self::pull).
+/// Decodes one content coding. Put pieces in with [`push`](Self::push), and take decoded bytes out
+/// with [`pull`](Self::pull).
 pub struct Decoder {
     coding: Coding,
-    /// Bytes that went in, and that came out.
+    /// Bytes put in, and bytes taken out.
     encoded: u64,
     decoded: u64,
 }
 
 enum Coding {
     Gzip(Box<MultiGzDecoder<Input>>),
-    /// As RFC 9110 has it: within zlib's format.
+    /// `deflate` as RFC 9110 defines it: in the zlib format.
     Zlib(Box<ZlibDecoder<Input>>),
-    /// As some clients have it: bare.
+    /// `deflate` as some clients send it: without the zlib format.
     Deflate(Box<DeflateDecoder<Input>>),
-    /// One of the two: the first byte tells.
+    /// `deflate` before its first byte, which tells the two apart.
     ZlibOrDeflate,
     Brotli(Box<Brotli>),
     Zstd(Zstd),
@@ -57,25 +55,25 @@ struct Brotli {
 struct Zstd {
     context: DCtx<'static>,
     input: Bytes,
-    /// Between frames.
+    /// Whether the last frame has ended.
     ended: bool,
 }
 
-/// What was pushed and is yet to be decoded.
+/// Bytes that were put in and not decoded yet.
 #[derive(Debug, Default)]
 struct Input {
     bytes: Bytes,
-    /// Nothing follows.
+    /// Whether the body has ended.
     last: bool,
 }
 
 // === impl Decoder ===
 
 impl Decoder {
-    /// For a body with these fields; `None` if it is not encoded.
+    /// The decoder for a body with these header fields; `None` if it is not encoded.
     ///
     /// # Errors
-    /// If its coding is not known, or it has several.
+    /// If the coding is unknown, or there are several.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Fault> {
         if !headers.contains_key(CONTENT_ENCODING) {
             return Ok(None);
@@ -95,10 +93,10 @@ impl Decoder {
         Ok(found)
     }
 
-    /// For the coding of this name.
+    /// The decoder for the coding of this name.
     ///
     /// # Errors
-    /// If there is none.
+    /// If the coding is unknown.
     pub fn named(name: &str) -> Result<Self, Fault> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let coding = if is("gzip") || is("x-gzip") {
@@ -108,7 +106,7 @@ impl Decoder {
         } else if is("br") {
             let heap = StandardAlloc::default;
             Coding::Brotli(Box::new(Brotli {
-                // Windows of 16 MiB at most: no "large window".
+                // Windows of at most 16 MiB, without the "large window" extension.
                 state: BrotliState::new_strict(heap(), heap(), heap()),
                 input: Bytes::new(),
                 ended: false,
@@ -133,13 +131,14 @@ impl Decoder {
         })
     }
 
-    /// Takes the next piece of the body. The one before must have been decoded:
+    /// Puts in the next piece of the body. The previous one must be decoded completely:
     /// [`pull`](Self::pull) has returned 0.
     pub fn push(&mut self, piece: Bytes) {
         self.encoded += piece.len() as u64;
         if let (Coding::ZlibOrDeflate, Some(&first)) = (&self.coding, piece.first()) {
-            // RFC 1950, 2.2: the method is 8, the window at most 32 KiB. Bare, that
-            // would be a stored block with a bit set that is 0 in all of them.
+            // RFC 1950, 2.2: in the zlib format, the method is 8 and the window at most 32 KiB. In
+            // raw deflate, such a byte would start a stored block with a non-zero padding bit,
+            // which encoders do not write.
             self.coding = if first & 0x0f == 8 && first >> 4 <= 7 {
                 Coding::Zlib(Box::new(ZlibDecoder::new(Input::default())))
             } else {
@@ -156,11 +155,11 @@ impl Decoder {
         }
     }
 
-    /// Decodes into `out`, which must not be empty. Returns how many bytes; 0: all
-    /// that was pushed has been decoded.
+    /// Decodes into `out`, which must not be empty. Returns the number of bytes; 0 if everything
+    /// put in was decoded.
     ///
     /// # Errors
-    /// If it is not what its coding says, or becomes too long.
+    /// If the bytes do not match the coding, or the body becomes too long.
     pub fn pull(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         let length = match &mut self.coding {
             Coding::Gzip(gzip) => read(gzip, out)?,
@@ -183,11 +182,11 @@ impl Decoder {
         Ok(length)
     }
 
-    /// The body has ended: decodes what is left, as [`pull`](Self::pull) does; 0: it
-    /// was whole.
+    /// Decodes the rest after the end of the body, as [`pull`](Self::pull) does; 0 if the body was
+    /// complete.
     ///
     /// # Errors
-    /// As [`pull`](Self::pull); also if it was not whole.
+    /// As [`pull`](Self::pull), and if the body is incomplete.
     pub fn finish(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         match &mut self.coding {
             Coding::Gzip(gzip) => gzip.get_mut().last = true,
@@ -200,7 +199,7 @@ impl Decoder {
         let ended = match &self.coding {
             Coding::Brotli(brotli) => brotli.ended,
             Coding::Zstd(zstd) => zstd.ended,
-            // They have said so.
+            // These decoders report an incomplete body as an error.
             _ => true,
         };
         if length == 0 && !ended {
@@ -209,7 +208,7 @@ impl Decoder {
         Ok(length)
     }
 
-    /// Bytes of memory that it takes, about.
+    /// Bytes of memory in use, approximately.
     #[must_use]
     pub fn memory(&self) -> usize {
         match &self.coding {
@@ -247,7 +246,7 @@ fn read(decoder: &mut impl Read, out: &mut [u8]) -> Result<usize, Fault> {
     }
 }
 
-/// `length`, unless that is the end and more follows it.
+/// Returns `length`, or an error if the stream has ended and bytes follow it.
 fn nothing_behind(length: usize, rest: &Bytes) -> Result<usize, Fault> {
     if length == 0 && !rest.is_empty() {
         return Err(Fault::NotDecodable);
@@ -303,7 +302,7 @@ impl Zstd {
             let (taken, given) = (input.pos(), output.pos());
             self.input.advance(taken);
             self.ended = left == 0;
-            // A frame may be empty, or meant to be skipped.
+            // A frame may be empty or skippable.
             if given > 0 || self.input.is_empty() || taken == 0 {
                 return Ok(given);
             }

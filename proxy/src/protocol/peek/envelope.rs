@@ -1,4 +1,4 @@
-//! What stands in front of a gRPC message: whether it is compressed, and its length
+//! The prefix of gRPC messages: a compression flag and the length
 //! (grpc.github.io/grpc/core/md_doc_compression.html).
 
 use bytes::{Bytes, BytesMut};
@@ -6,10 +6,10 @@ use http::HeaderMap;
 
 use super::{Fault, decode::Decoder};
 
-/// A message's flag and length, in front of it.
+/// Length of the prefix in bytes: 1 for the flag, 4 for the length.
 pub(super) const PREFIX: usize = 5;
 
-/// How the messages of a call are compressed, those that are.
+/// How compressed messages of a call are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageCoding {
     /// `gzip`
@@ -18,7 +18,7 @@ pub enum MessageCoding {
     Deflate,
 }
 
-/// The envelope of a call's first message, as its bytes come.
+/// Reads the prefix of a call's first message.
 #[derive(Debug)]
 pub(super) struct Envelope {
     coding: MessageCoding,
@@ -27,18 +27,17 @@ pub(super) struct Envelope {
 
 #[derive(Debug)]
 enum State {
-    /// In the prefix; what came of it.
+    /// Within the prefix; its bytes so far.
     Prefix(BytesMut),
-    /// In a compressed message; how much is missing.
+    /// Within a compressed message; how many bytes are missing.
     Compressed(usize),
 }
 
-/// What was in it.
+/// The result of reading a piece.
 pub(super) enum Opened {
-    /// Nothing yet.
+    /// The prefix is incomplete.
     Nothing,
-    /// The prefix of a message that is not compressed, and what came behind it. It has been
-    /// opened.
+    /// An uncompressed message: its prefix, and what follows it. The envelope is finished.
     Plain(Bytes, Bytes),
     /// A part of a compressed message.
     Compressed(Bytes),
@@ -47,8 +46,8 @@ pub(super) enum Opened {
 // === impl MessageCoding ===
 
 impl MessageCoding {
-    /// What the field `grpc-encoding` says; `None`: messages are not compressed, or in a way that is
-    /// not known.
+    /// The coding in the header field `grpc-encoding`. `None` if messages are not compressed, or by
+    /// an unknown coding.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         match headers.get("grpc-encoding")?.as_bytes() {
@@ -58,10 +57,10 @@ impl MessageCoding {
         }
     }
 
-    /// For one message: each is compressed by itself.
+    /// A decoder for one message; each is compressed by itself.
     ///
     /// # Errors
-    /// If there is no such decoder.
+    /// If the decoder cannot be created.
     pub(super) fn decoder(self) -> Result<Decoder, Fault> {
         Decoder::named(match self {
             Self::Gzip => "gzip",
@@ -73,7 +72,7 @@ impl MessageCoding {
 // === impl Envelope ===
 
 impl Envelope {
-    /// Of a call whose messages may be compressed so.
+    /// The envelope of a call whose messages may be compressed by `coding`.
     pub(super) fn new(coding: MessageCoding) -> Self {
         Self {
             coding,
@@ -81,7 +80,7 @@ impl Envelope {
         }
     }
 
-    /// Takes the next piece of the body.
+    /// Reads the next piece of the body.
     pub(super) fn open(&mut self, mut piece: Bytes) -> Result<Opened, Fault> {
         if let State::Prefix(read) = &mut self.state {
             let missing = PREFIX - read.len();
@@ -103,7 +102,7 @@ impl Envelope {
         Ok(Opened::Compressed(part))
     }
 
-    /// Whether all of a compressed message has come.
+    /// Whether a compressed message has arrived completely.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.state, State::Compressed(0))
     }
@@ -114,8 +113,8 @@ impl Envelope {
     }
 }
 
-/// Whether the message behind `read` is compressed, and its length; `None`: that is not all of a
-/// prefix.
+/// Whether the message after the prefix `read` is compressed, and its length; `None` if the prefix
+/// is incomplete.
 pub(super) fn prefix(read: &[u8]) -> Result<Option<(bool, usize)>, Fault> {
     let [flag, length @ ..] = read else {
         return Ok(None);

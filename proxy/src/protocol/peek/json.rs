@@ -1,30 +1,29 @@
-//! The member `model` of a JSON object (RFC 8259), wherever among the others it
-//! stands. Others are skipped, not validated: that is the replica's business.
+//! Finds the member `model` of a JSON object (RFC 8259), at any position among the others. Other
+//! members are skipped without validation, which is left to the replica.
 //!
-//! There must be no second: of two, most parsers take the last, and some know
-//! members in upper case by the same name. So what follows the first is scanned
-//! as well, as it passes.
+//! A second such member is an error: most parsers take the last of two, and some ignore the case of
+//! names. So the rest of the body is scanned as it passes.
 
 use memchr::memchr2;
 
 use super::{Fault, Found, LONGEST_NAME, Progress};
 
-/// The member that is looked for.
+/// The member's name.
 const KEY: &[u8] = b"model";
-/// Every character may be written as `\u006d`.
+/// The longest form of a character in a string: `\u006d`.
 const ESCAPED: usize = 6;
 
-/// Scans an object piece by piece.
+/// Scans an object, piece by piece.
 #[derive(Debug, Default)]
 pub struct Json {
     state: State,
-    /// The last byte was a backslash, in a text.
+    /// Whether the last byte was a backslash within a string.
     escaped: bool,
-    /// The text being read, if it is of interest, as it is written.
+    /// The string being read, as written, if it matters.
     text: Vec<u8>,
-    /// The model has been found.
+    /// Whether the model was found.
     found: bool,
-    /// Bytes of the pieces before this one.
+    /// Bytes of the pieces before the current one.
     before: usize,
 }
 
@@ -33,7 +32,7 @@ enum State {
     /// Before the object.
     #[default]
     Start,
-    /// Before a key, or the object's end.
+    /// Before a key, or the end of the object.
     Key,
     /// Within a key.
     InKey,
@@ -41,15 +40,15 @@ enum State {
     Colon(Of),
     /// Before a value.
     Value(Of),
-    /// Within the value that is looked for; where it began.
+    /// Within the model's name, which starts at this offset.
     InModel(usize),
-    /// Within another text.
+    /// Within another string.
     InText,
-    /// Within a number or word.
+    /// Within a number or literal.
     InWord,
-    /// Within brackets, this deep.
+    /// Within nested brackets, this deep.
     Nested(usize),
-    /// Within a text there.
+    /// Within a string there.
     NestedText(usize),
     /// After a value.
     Comma,
@@ -57,7 +56,7 @@ enum State {
     End,
 }
 
-/// Whose value it is.
+/// Which key a value belongs to.
 #[derive(Clone, Copy, Debug)]
 enum Of {
     Model,
@@ -65,12 +64,13 @@ enum Of {
 }
 
 impl Json {
-    /// Takes the next piece of the body. Once the model is found, the bytes after
-    /// it are the next piece: [`Progress::More`] is well then.
+    /// Scans the next piece of the body. After the model was found, call it with the rest of that
+    /// piece, and then with the following ones; from then on, [`Progress::More`] means that all is
+    /// well.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         let mut at = 0;
         while at < piece.len() {
-            // Long texts are what large bodies mostly are.
+            // Large bodies consist mostly of long strings.
             if !self.escaped && matches!(self.state, State::InText | State::NestedText(_)) {
                 match memchr2(b'"', b'\\', &piece[at..]) {
                     Some(skipped) => at += skipped,
@@ -87,7 +87,7 @@ impl Json {
         Progress::More
     }
 
-    /// Takes the byte at `at`. Returns how it ends, if it does.
+    /// Scans the byte at offset `at`. Returns the result, if the scan ends here.
     fn step(&mut self, byte: u8, at: usize) -> Option<Progress> {
         if std::mem::take(&mut self.escaped) {
             self.text.push(byte);
@@ -133,7 +133,7 @@ impl Json {
             (State::Key | State::InWord | State::Comma, b'}') => {
                 return Some(Progress::Not(Fault::Absent));
             }
-            // What follows is the replica's business.
+            // What follows the object is left to the replica.
             (State::End, _) => State::End,
             (State::InWord, _) if space => State::Comma,
             (State::InWord, _) => State::InWord,
@@ -184,7 +184,7 @@ impl Json {
         }
     }
 
-    /// The text without its escapes; `None` if it is none.
+    /// The string with its escapes decoded; `None` if it is malformed.
     fn decoded(&self) -> Option<String> {
         serde_json::from_slice(&[b"\"", &self.text[..], b"\""].concat()).ok()
     }
@@ -230,13 +230,13 @@ mod tests {
         }
     }
 
-    /// What comes of the bytes after the model.
+    /// The result of scanning what follows the model.
     fn after(text: &str) -> Progress {
         let mut scanner = Json::default();
         let Progress::Found(found) = scanner.feed(text.as_bytes()) else {
             panic!("no model in {text}")
         };
-        // Byte by byte: cuts make no difference.
+        // Byte by byte: the result must not depend on how the text is cut.
         let mut rest = text.as_bytes()[found.span.end..].chunks(1);
         rest.find_map(|byte| match scanner.feed(byte) {
             Progress::More => None,
@@ -294,7 +294,7 @@ mod tests {
     }
 
     proptest! {
-        /// However a body is cut, the same is found, at the same place.
+        /// The same name is found at the same place, however the body is cut.
         #[test]
         fn cuts_make_no_difference(
             members in proptest::collection::btree_map("[a-z\"\\\\é]{0,8}", ".{0,12}", 0..6),

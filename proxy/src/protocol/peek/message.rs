@@ -1,48 +1,47 @@
-//! A text field of the first message of a gRPC call, by the wire format of
-//! Protocol Buffers (protobuf.dev/programming-guides/encoding). What comes
-//! before it is skipped.
+//! Finds a string field of the first message of a gRPC call, by the wire format of Protocol Buffers
+//! (protobuf.dev/programming-guides/encoding). Fields before it are skipped.
 //!
-//! There must be no second: of two, parsers take the last. So what follows the
-//! first is scanned as well, as it passes, up to the message's end.
+//! A second such field is an error, because parsers take the last of two. So the rest of the
+//! message is scanned as it passes.
 
 use super::{Fault, Found, LONGEST_NAME, Progress, envelope::PREFIX};
 
-/// Scans a message piece by piece.
+/// Scans a message, piece by piece.
 #[derive(Debug)]
 pub struct Message {
     field: u32,
     state: State,
     /// Bytes of the call so far.
     at: usize,
-    /// What is left of the message.
+    /// Bytes left of the message.
     left: u32,
-    /// The name has been found.
+    /// Whether the name was found.
     found: bool,
 }
 
 #[derive(Debug)]
 enum State {
-    /// In the five bytes before the message; those read.
+    /// Within the five bytes of the prefix; how many were read.
     Prefix(u8),
-    /// In a tag.
+    /// Within a tag.
     Tag(Varint),
-    /// In a number that is skipped.
+    /// Within a number that is skipped.
     Number(Varint),
-    /// In the length of a field; whether it is the one.
+    /// Within the length of a field; whether it is the one looked for.
     Length(Varint, bool),
-    /// So many bytes are skipped.
+    /// This many bytes are skipped.
     Skip(u32),
-    /// In the name; where the field's length began.
+    /// Within the name. `start`: where the field's length starts.
     Name {
         text: Vec<u8>,
         length: usize,
         start: usize,
     },
-    /// After the message: others that follow it are the replica's business.
+    /// After the message. Later messages of the call are left to the replica.
     End,
 }
 
-/// A number of seven bits a byte, so far.
+/// A varint, seven bits per byte, read so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Varint {
     value: u64,
@@ -50,8 +49,7 @@ struct Varint {
 }
 
 impl Varint {
-    /// Takes a byte. The number, if that was its last; an error if it is longer
-    /// than any.
+    /// Reads a byte. Returns the number if this was its last byte.
     fn take(&mut self, byte: u8) -> Result<Option<u64>, Fault> {
         if self.bytes == 10 {
             return Err(Fault::NotMessage);
@@ -65,7 +63,7 @@ impl Varint {
 }
 
 impl Message {
-    /// Looks for the text in field number `field`.
+    /// Looks for the string in field number `field`.
     #[must_use]
     pub fn new(field: u32) -> Self {
         Self {
@@ -77,7 +75,7 @@ impl Message {
         }
     }
 
-    /// The same, in a message without a prefix, whose [`end`](Self::end) its sender knows.
+    /// The same for a message without prefix, whose [`end`](Self::end) the caller knows.
     #[must_use]
     pub(super) fn unframed(field: u32) -> Self {
         Self {
@@ -87,10 +85,10 @@ impl Message {
         }
     }
 
-    /// The message ends here: what follows is not looked at.
+    /// The message ends here. Nothing after this is scanned.
     ///
     /// # Errors
-    /// If it must not, or has no name.
+    /// If the message is incomplete, or has no name.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         match std::mem::replace(&mut self.state, State::End) {
             State::Tag(Varint { bytes: 0, .. }) if !self.found => Err(Fault::AbsentInMessage),
@@ -99,14 +97,15 @@ impl Message {
         }
     }
 
-    /// The field that it looks for.
+    /// The field number that it looks for.
     #[must_use]
     pub fn field(&self) -> u32 {
         self.field
     }
 
-    /// Takes the next piece of the body. Once the name is found, the bytes after
-    /// it are the next piece: [`Progress::More`] is well then.
+    /// Scans the next piece of the body. After the name was found, call it with the rest of that
+    /// piece, and then with the following ones; from then on, [`Progress::More`] means that all is
+    /// well.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         let mut rest = piece;
         while let Some((&byte, after)) = rest.split_first() {
@@ -117,7 +116,7 @@ impl Message {
                 let skipped = (*skip as usize).min(rest.len());
                 rest = &rest[skipped..];
                 self.at += skipped;
-                // No more than `skip`, which is 32 bits.
+                // At most `skip`, which has 32 bits.
                 self.left -= skipped as u32;
                 *skip -= skipped as u32;
                 if *skip == 0 {
@@ -136,7 +135,7 @@ impl Message {
         Progress::More
     }
 
-    /// Takes one byte. Returns as an error how it ends.
+    /// Scans one byte. Returns the result as an error, if the scan ends here.
     fn step(&mut self, byte: u8) -> Result<(), Progress> {
         let at = self.at;
         self.at += 1;
@@ -184,7 +183,7 @@ impl Message {
                     if length > u64::from(self.left) {
                         return not(Fault::NotMessage);
                     }
-                    // Within `left`, which is 32 bits.
+                    // At most `left`, which has 32 bits.
                     let length = length as u32;
                     self.state = match (*wanted, length) {
                         (true, _) if self.found => return not(Fault::TwiceInMessage),
@@ -232,7 +231,7 @@ impl Message {
         }
     }
 
-    /// A message ends between fields. Returns as an error if it must not.
+    /// Ends the message if it ends after this field. Returns an error if it has no name.
     fn between(&mut self) -> Result<(), Progress> {
         match self.state {
             State::Tag(Varint { bytes: 0, .. }) if self.left == 0 => match self.found {
@@ -270,7 +269,7 @@ mod tests {
             (1, &b"\x0a\x04iris"[..], "iris"),
             (1, b"\x12\x01\x31\x0a\x04iris", "iris"),
             (2, b"\x0a\x04iris\x12\x01\x31", "1"),
-            // A number, 64 bits, 32 bits, and an empty text before it.
+            // Preceded by a varint, a 64-bit, a 32-bit, and an empty string field.
             (
                 3,
                 b"\x08\x96\x01\x11\0\0\0\0\0\0\0\0\x15\0\0\0\0\x22\0\x1a\x01m",
@@ -311,7 +310,7 @@ mod tests {
         );
     }
 
-    /// What comes of the bytes after the name, whatever they are cut into.
+    /// The result of scanning what follows the name; it must not depend on how the call is cut.
     fn after(call: &[u8]) -> Progress {
         let mut scanner = Message::new(1);
         let Progress::Found(found) = scanner.feed(call) else {
@@ -334,9 +333,9 @@ mod tests {
             (b"\x0a\x01m\x12\x03\x0a\x01x", Progress::More),
             (b"\x0a\x01m\x0a\x01n", twice.clone()),
             (b"\x0a\x01m\x08\x01\x12\x01\x31\x0a\0", twice.clone()),
-            // The tag in more bytes than it needs.
+            // The tag encoded in more bytes than needed.
             (b"\x0a\x01m\x8a\0\x01n", twice),
-            // A tag whose upper bits some parsers drop.
+            // A tag with high bits that some parsers drop.
             (
                 b"\x0a\x01m\x8a\x80\x80\x80\x10\x01n",
                 Progress::Not(Fault::NotMessage),
@@ -377,7 +376,7 @@ mod tests {
             }
             let Progress::Found(found) = end else { panic!("{end:?}") };
             prop_assert_eq!(&found.name, &model);
-            // The span is the length and the text.
+            // The span covers the length and the string.
             prop_assert_eq!(&call[found.span][1..], model.as_bytes());
         }
 

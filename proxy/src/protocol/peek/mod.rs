@@ -1,6 +1,6 @@
-//! Looks into a request's body for the model it names. What is read stays reservation
-//! of the body and goes on as it came. The scanners are pure: pieces in, one of
-//! [`Progress`] out, however the body is cut.
+//! Scans a request's body for the model that it names. What was read stays part of the body, and is
+//! forwarded unchanged. The scanners are pure: pieces in, [`Progress`] out, however the body is
+//! cut.
 
 mod decode;
 mod envelope;
@@ -24,117 +24,117 @@ pub use self::{
     splice::rewrite,
 };
 
-/// Names longer than this are no model's.
+/// Most bytes of a model's name.
 const LONGEST_NAME: usize = 1024;
 
-/// Where in a body the model is named.
+/// A scanner for one place where a body names the model.
 #[derive(Debug)]
 pub enum Scanner {
-    /// In the member `model` of a JSON object.
+    /// The member `model` of a JSON object.
     Json(Json),
-    /// In the reservation `model` of a form.
+    /// The part `model` of a form.
     Multipart(Multipart),
-    /// In a field of the first gRPC message.
+    /// A field of the first gRPC message.
     Message(Message),
 }
 
-/// How the model is written.
+/// How the model's name is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// As a text of JSON.
+    /// As a JSON string.
     Json,
     /// As it is.
     Multipart,
-    /// After its length, in this field of a message that has a length, too.
+    /// With its length before it, in this field of a message that is itself preceded by its length.
     Message(u32),
 }
 
-/// What a scanner knows so far.
+/// The result of scanning a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It needs more of the body.
+    /// Not decided: more of the body is needed.
     More,
-    /// The model.
+    /// The model was found.
     Found(Found),
-    /// There is none to be found.
+    /// The body names no model, or breaks a rule.
     Not(Fault),
 }
 
-/// The model, and where it stands.
+/// The model's name, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its name.
+    /// The decoded name.
     pub name: String,
-    /// The bytes of the body that say so, with what delimits them.
+    /// The byte range in the body of the name with its delimiters.
     pub span: Range<usize>,
 }
 
-/// Why a body names no model.
+/// Why a body is refused, or names no model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It is not a JSON object.
+    /// The body is not a JSON object.
     #[error(
         "the body must be a JSON object with the field \"model\", or the header seldon-model name the model"
     )]
     NotJson,
-    /// It is not a form.
+    /// The body is not a form.
     #[error(
         "the body must be multipart/form-data with the field \"model\", or the header seldon-model name the model"
     )]
     NotForm,
-    /// It is not a gRPC message.
+    /// The body is not a gRPC message.
     #[error("the message is not well-formed")]
     NotMessage,
-    /// It ended without.
+    /// The body names no model.
     #[error("the body names no model: set the field \"model\", or the header seldon-model")]
     Absent,
-    /// The message has none.
+    /// The message names no model.
     #[error("the message names no model: set its model_name, or the metadata seldon-model")]
     AbsentInMessage,
-    /// There is more than one.
+    /// The body names a model more than once.
     #[error("the field \"model\" is there twice in the body: it must be there once")]
     Twice,
-    /// A message has more than one.
+    /// A message names a model more than once.
     #[error("the message names its model twice: it must do so once")]
     TwiceInMessage,
-    /// It is no string.
+    /// The model's name is not a string.
     #[error("the field \"model\" must be a string")]
     NotText,
-    /// Its name is too long for any.
+    /// The model's name is too long.
     #[error("the model's name is longer than 1024 bytes")]
     TooLong,
-    /// A message is compressed.
+    /// The message is compressed by an unknown coding.
     #[error(
         "the model cannot be read from, or written into, a message that is compressed in another way than the grpc-encoding gzip or deflate: name it in the metadata seldon-model, or send the message as it is"
     )]
     Compressed,
-    /// A compressed message is too long to replace the name in it.
+    /// The message is too long, decoded, to replace the name in it.
     #[error(
         "the model's name cannot be replaced in a compressed message of more than 4 MiB: send the message as it is"
     )]
     CompressedTooLong,
-    /// A later message of a call names another model.
+    /// A later message of the call names another model.
     #[error(
         "the message is for another model than the first of its stream: open a stream for each"
     )]
     OtherModel,
-    /// A later message of a call has its name far behind.
+    /// The name in a later message of the call is too far from its start.
     #[error("the message has no model_name within its first 1 MiB, where it could be replaced")]
     NameTooLate,
-    /// Its coding is none that can be undone, or there are several.
+    /// The content coding is unknown, or there are several.
     #[error(
         "the body's Content-Encoding must be one of gzip, deflate, br and zstd, or the header seldon-model name the model"
     )]
     UnknownCoding,
-    /// It is not what its coding says.
+    /// The body does not match its coding.
     #[error("the body is not what its Content-Encoding or grpc-encoding says, or is cut short")]
     NotDecodable,
-    /// It becomes too long when it is decoded.
+    /// The body becomes too long when it is decoded.
     #[error(
         "the body becomes more than 200 times as long when it is decoded: send it as it is, or name the model in the header seldon-model"
     )]
     Bomb,
-    /// It is not named early enough.
+    /// The name is too far from the start of the body.
     #[error(
         "no model is named in the first {0} bytes of the body, and no more is kept (TAILBACK_HOLD_MAX_BYTES): name it in the header seldon-model, or put the field \"model\" first"
     )]
@@ -142,7 +142,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the body may name a model to a replica all the same.
+    /// Whether the body may name a model to a replica although the proxy found none.
     #[must_use]
     pub fn hides_a_name(self) -> bool {
         matches!(
@@ -159,7 +159,7 @@ impl Fault {
 }
 
 impl Scanner {
-    /// What it reads.
+    /// The encoding that it reads.
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
@@ -169,7 +169,7 @@ impl Scanner {
         }
     }
 
-    /// Takes the next piece of the body.
+    /// Scans the next piece of the body.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         match self {
             Self::Json(json) => json.feed(piece),
@@ -178,7 +178,7 @@ impl Scanner {
         }
     }
 
-    /// What is missing if the body ends here.
+    /// What is wrong if the body ends here.
     #[must_use]
     pub fn at_end(&self) -> Fault {
         match self {

@@ -1,48 +1,48 @@
-//! The part `model` of a `multipart/form-data` body (RFC 7578, RFC 2046, 5.1.1):
-//! how audio and images come. Other parts are skipped, whatever their size.
+//! Finds the part `model` of a `multipart/form-data` body (RFC 7578; RFC 2046, 5.1.1), as requests
+//! with audio and images have it. Other parts are skipped, whatever their size.
 //!
-//! There must be no second: of two, many servers take the last. So what follows
-//! the first is scanned as well, as it passes.
+//! A second such part is an error, because many servers take the last of two. So the rest of the
+//! body is scanned as it passes.
 
 use memchr::memmem;
 
 use super::{Fault, Found, LONGEST_NAME, Progress};
 
-/// The form field that is looked for.
+/// The name of the part.
 const FIELD: &str = "model";
 /// Most bytes of a part's header.
 const HEADER: usize = 8 * 1024;
 
-/// Scans a form piece by piece.
+/// Scans a form, piece by piece.
 #[derive(Debug)]
 pub struct Multipart {
     /// `\r\n--boundary`.
     delimiter: Vec<u8>,
     state: State,
-    /// What could not be decided yet: never more than a header or a name.
+    /// Bytes that are not decided yet: at most a header or a name.
     rest: Vec<u8>,
     /// Bytes of the body before `rest`.
     before: usize,
-    /// The part has been found.
+    /// Whether the part was found.
     found: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In what is skipped, up to a delimiter.
+    /// Skipping to the next delimiter.
     Skip,
-    /// After a delimiter: its line's end, or the form's.
+    /// After a delimiter: before the end of its line, or of the form.
     Line,
-    /// In a part's header.
+    /// Within a part's header.
     Header,
-    /// In the part that is looked for.
+    /// Within the part that is looked for.
     Model,
     /// After the form.
     End,
 }
 
 impl Multipart {
-    /// For a body of this content type; `None` if that has no boundary.
+    /// A scanner for a body of this content type; `None` if it has no valid boundary.
     #[must_use]
     pub fn of(content_type: &str) -> Option<Self> {
         let boundary = parameter(content_type, "boundary")?;
@@ -50,15 +50,15 @@ impl Multipart {
         (1..=70).contains(&boundary.len()).then(|| Self {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             state: State::Skip,
-            // The first delimiter may begin the body.
+            // The first delimiter may start the body, without the line break before it.
             rest: b"\r\n".to_vec(),
             before: 0,
             found: false,
         })
     }
 
-    /// Takes the next piece of the body. Once the part is found,
-    /// [`Progress::More`] is well.
+    /// Scans the next piece of the body. After the part was found, [`Progress::More`] means that
+    /// all is well.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
         self.rest.extend_from_slice(piece);
         loop {
@@ -88,7 +88,7 @@ impl Multipart {
                 }
                 State::Line => match memmem::find(&self.rest, b"\r\n") {
                     Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
-                    // The header may be empty: its end begins with this one.
+                    // The header may be empty: then this line break is also the start of its end.
                     Some(at) => {
                         self.state = State::Header;
                         at
@@ -124,7 +124,7 @@ impl Multipart {
             None => Progress::More,
             Some(end) => {
                 let text = self.rest[..end].to_vec();
-                // The two bytes that were put in front are not the body's.
+                // Without the two bytes that were inserted before the body.
                 let start = self.before - 2;
                 (self.found, self.state) = (true, State::Skip);
                 self.used(end);
@@ -145,7 +145,7 @@ impl Multipart {
     }
 }
 
-/// Whether a part with this header is the field that is looked for.
+/// Whether a part with this header is the one that is looked for.
 fn is_field(header: &[u8]) -> bool {
     let Ok(header) = std::str::from_utf8(header) else {
         return false;
@@ -159,7 +159,7 @@ fn is_field(header: &[u8]) -> bool {
         })
 }
 
-/// A parameter of a field's value, such as `boundary` (RFC 9110, 5.6.6).
+/// A parameter of a header field's value, such as `boundary` (RFC 9110, 5.6.6).
 fn parameter(value: &str, wanted: &str) -> Option<String> {
     let mut rest = value.split_once(';')?.1;
     loop {
@@ -177,7 +177,7 @@ fn parameter(value: &str, wanted: &str) -> Option<String> {
     }
 }
 
-/// A quoted text and what follows it.
+/// The content of a quoted string, and what follows it.
 fn unquote(quoted: &str) -> Option<(String, &str)> {
     let mut text = String::new();
     let mut characters = quoted.char_indices();
@@ -271,7 +271,7 @@ mod tests {
                 let mut scanner = Multipart::of(TYPE).unwrap();
                 let first = scanner.feed(&text.as_bytes()[..at]);
                 let mut second = scanner.feed(&text.as_bytes()[at..]);
-                // The end of the piece in which it was found is kept.
+                // The scanner has kept the end of the piece in which it found the part: scan it.
                 if let Progress::Found(_) = second {
                     second = scanner.feed(b"");
                 }

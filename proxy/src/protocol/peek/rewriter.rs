@@ -1,6 +1,6 @@
-//! Another name in a body that cannot be changed where it lies in memory: in one
-//! that is encoded, which goes on decoded, and in each message of a gRPC call.
-//! Pieces of the body go in, those of the new one come out.
+//! Replaces the model's name in bodies that cannot be edited in memory: an encoded body, which is
+//! forwarded decoded, and the messages of a gRPC call. Pieces of the old body go in, pieces of the
+//! new one come out.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -13,16 +13,17 @@ use super::{
     splice::rewrite,
 };
 
-/// What comes out at once of an encoded body, in bytes.
+/// Bytes decoded at once.
 const PIECE: usize = 16 * 1024;
-/// Most bytes of a message that are kept until its name is found. Its length stands
-/// in front of it, and changes with the name.
+/// Most bytes of a message that are kept until its name is found. They cannot be forwarded before,
+/// because the length at the start of the message changes with the name.
 const KEPT: usize = 1024 * 1024;
-/// The longest compressed message in which a name is replaced, in bytes, decoded: it goes on as it
-/// is, behind its length. As long as servers of gRPC take by default.
+/// The longest compressed message in which a name is replaced, in decoded bytes. It is buffered,
+/// because it is forwarded uncompressed after its length. The value is the default limit of gRPC
+/// servers.
 const LONGEST_COMPRESSED: usize = 4 * 1024 * 1024;
 
-/// See the [module](self).
+/// Replaces the model's name in a body as it streams.
 #[derive(Debug)]
 pub enum Rewriter {
     /// An encoded body.
@@ -31,27 +32,27 @@ pub enum Rewriter {
     Messages(Messages),
 }
 
-/// An encoded body, which goes on as what it says.
+/// An encoded body, which is forwarded decoded.
 #[derive(Debug)]
 pub struct Decoded {
     decoder: Decoder,
-    /// Bytes of the content that have come out.
+    /// Decoded bytes forwarded so far.
     at: usize,
-    /// Where the name stands in the content, and what takes its place.
+    /// The byte range of the old name in the decoded body, and the new name.
     span: Range<usize>,
     new: Option<Bytes>,
     ended: bool,
 }
 
-/// The messages of a gRPC call, each with another name.
+/// The messages of a gRPC call, each of which names the model.
 #[derive(Debug)]
 pub struct Messages {
-    /// Where a message has its name.
+    /// The number of the field with the name.
     field: u32,
-    /// Names that are the model's.
+    /// Names of the model that are replaced.
     known: Vec<String>,
     new: String,
-    /// How those are compressed that are.
+    /// The coding of compressed messages.
     coding: Option<MessageCoding>,
     state: State,
     input: Bytes,
@@ -60,29 +61,30 @@ pub struct Messages {
 
 #[derive(Debug)]
 enum State {
-    /// In what stands in front of a message; what came of it.
+    /// Within a message's prefix; its bytes so far.
     Prefix(BytesMut),
-    /// Before the name; what came so far, with the prefix, and how much is missing.
+    /// Before the name: the bytes so far, with the prefix, and how many are missing of the message.
     Head {
         scanner: Message,
         kept: VecDeque<Bytes>,
         read: usize,
         left: usize,
     },
-    /// In a compressed message; what it says so far, and how much is missing of it.
+    /// Within a compressed message: its decoded content so far, and how many encoded bytes are
+    /// missing.
     Compressed {
         decoder: Box<Decoder>,
         content: Vec<u8>,
         left: usize,
     },
-    /// Behind it; how much is missing, and what sees to it that no other follows.
+    /// After the name: how many bytes are missing, and the scanner that refuses a second name.
     Rest(usize, Option<Message>),
 }
 
 // === impl Rewriter ===
 
 impl Rewriter {
-    /// For a body that `decoder` decodes, and that says `found`.
+    /// For a body that `decoder` decodes, in which `found` is the old name.
     #[must_use]
     pub fn decoded(decoder: Decoder, format: Format, found: &Found, name: &str) -> Self {
         Self::Decoded(Decoded {
@@ -94,8 +96,8 @@ impl Rewriter {
         })
     }
 
-    /// For messages with their name in `field`: any of `known` becomes `new`. Those that are compressed,
-    /// by `coding`, go on as they are without.
+    /// For messages with their name in `field`: each of `known` is replaced by `new`. Messages
+    /// compressed by `coding` are forwarded uncompressed.
     #[must_use]
     pub fn messages(
         field: u32,
@@ -114,8 +116,8 @@ impl Rewriter {
         })
     }
 
-    /// Takes the next piece. The one before has come out: [`pull`](Self::pull) has
-    /// returned `None`.
+    /// Puts in the next piece. The previous one must be used up: [`pull`](Self::pull) has returned
+    /// `None`.
     pub fn push(&mut self, piece: Bytes) {
         match self {
             Self::Decoded(body) => body.decoder.push(piece),
@@ -123,10 +125,10 @@ impl Rewriter {
         }
     }
 
-    /// The next piece of the new body; `None`: the next of the old one is due.
+    /// The next piece of the new body; `None` if more of the old body is needed.
     ///
     /// # Errors
-    /// If the body is not what it must be.
+    /// If the body is malformed.
     pub fn pull(&mut self) -> Result<Option<Bytes>, Fault> {
         match self {
             Self::Decoded(body) => body.next(Decoder::pull),
@@ -134,10 +136,10 @@ impl Rewriter {
         }
     }
 
-    /// The old body has ended: what is left of the new one, piece by piece.
+    /// The next piece of the new body after the end of the old one.
     ///
     /// # Errors
-    /// As [`pull`](Self::pull); also if the body was cut short.
+    /// As [`pull`](Self::pull), and if the body is incomplete.
     pub fn finish(&mut self) -> Result<Option<Bytes>, Fault> {
         match self {
             Self::Decoded(body) => {
@@ -152,7 +154,7 @@ impl Rewriter {
         }
     }
 
-    /// Whether nothing more comes out unless something goes in.
+    /// Whether everything put in has come out.
     #[must_use]
     pub fn is_done(&self) -> bool {
         match self {
@@ -185,7 +187,7 @@ impl Decoded {
         let new = self.new.take().unwrap_or_default();
         let whole = [&piece[..before], &new, &piece[after..]].concat();
         if whole.is_empty() {
-            // Nothing but a part of the old name: the next piece has more.
+            // The piece was only a part of the old name: take the next one.
             return self.next(decode);
         }
         Ok(Some(whole.into()))
@@ -212,7 +214,7 @@ impl Messages {
         }
     }
 
-    /// Takes some of the input.
+    /// Processes some of the input.
     fn step(&mut self) -> Result<(), Fault> {
         match &mut self.state {
             State::Prefix(read) => {
@@ -271,14 +273,14 @@ impl Messages {
         Ok(())
     }
 
-    /// A message of `left` bytes begins.
+    /// Starts a message of `left` bytes.
     fn begin(&mut self, prefix: Bytes, left: usize) {
         if left == 0 {
             self.out.push_back(prefix);
             return;
         }
         let mut scanner = Message::new(self.field);
-        // Five bytes, the first of them 0, of a message that is not empty.
+        // Cannot end the scan: it is a prefix with flag 0, of a message that is not empty.
         let _ = scanner.feed(&prefix);
         self.state = State::Head {
             scanner,
@@ -288,7 +290,7 @@ impl Messages {
         };
     }
 
-    /// A message that was compressed says `content`.
+    /// Starts a message that was decompressed to `content`.
     fn begin_decoded(&mut self, content: Vec<u8>) -> Result<(), Fault> {
         let length = u32::try_from(content.len()).map_err(|_| Fault::CompressedTooLong)?;
         let mut prefix = BytesMut::zeroed(1);
@@ -302,7 +304,7 @@ impl Messages {
         Ok(())
     }
 
-    /// Looks at the next piece of a message's head.
+    /// Scans the next piece of a message for its name.
     fn look_for_name(&mut self, piece: Bytes) -> Result<(), Fault> {
         let State::Head {
             scanner,
@@ -320,7 +322,7 @@ impl Messages {
         let scanner = match progress {
             Progress::More if *read > KEPT => return Err(Fault::NameTooLate),
             Progress::More => return Ok(()),
-            // That is between the caller and the replica.
+            // A message without a name is left to the replica.
             Progress::Not(Fault::AbsentInMessage) => None,
             Progress::Not(fault) => return Err(fault),
             Progress::Found(found) => {
@@ -343,7 +345,7 @@ impl Messages {
     }
 }
 
-/// Decodes what there is to be decoded.
+/// Decodes everything that was put in.
 fn decode(
     decoder: &mut Decoder,
     content: &mut Vec<u8>,
@@ -363,7 +365,7 @@ fn decode(
     }
 }
 
-/// The first bytes of `input`, `most` at most, out of it.
+/// Splits off the first bytes of `input`, at most `most`.
 fn take(input: &mut Bytes, most: usize) -> Bytes {
     input.split_to(most.min(input.len()))
 }

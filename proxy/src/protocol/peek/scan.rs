@@ -1,5 +1,5 @@
-//! The scanner of one body: decoded if it has to be, and a share at a time, so that
-//! a body which grows when it is decoded holds up nobody else.
+//! Scans one body, decoding it if needed. It decodes a limited share at a time, so that a body that
+//! grows by decoding does not block other requests.
 
 use bytes::Bytes;
 
@@ -9,38 +9,38 @@ use super::{
     envelope::{Envelope, MessageCoding, Opened},
 };
 
-/// Decoded at once, in bytes.
+/// Bytes decoded at once.
 const BUFFER: usize = 16 * 1024;
-/// Decoded and looked at in one go, in bytes: a millisecond's work, about.
+/// Bytes decoded and scanned before yielding: about a millisecond of work.
 const SHARE: usize = 256 * 1024;
 
-/// Looks for the model in a body as it comes, and then for a second one.
+/// Looks for the model in a body as it arrives, and then for a second one.
 #[derive(Debug)]
 pub struct BodyScanner {
     scanner: Scanner,
     decoding: Option<Box<Decoding>>,
-    /// Of the first message of a gRPC call, if it may be compressed.
+    /// The envelope of the first message of a gRPC call, if it may be compressed.
     envelope: Option<Box<Envelope>>,
-    /// Bytes of the content that it has looked at.
+    /// Bytes of the content scanned so far.
     at: usize,
 }
 
 #[derive(Debug)]
 struct Decoding {
     decoder: Decoder,
-    /// What has come is not decoded to its end.
+    /// Whether some of what was put in is not decoded yet.
     busy: bool,
     buffer: Vec<u8>,
 }
 
-/// What has come of looking at a piece.
+/// The result of scanning a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// All of it has been looked at: the next piece is due.
+    /// The piece was scanned; the next one may be fed.
     Hungry,
-    /// There is more of it to be looked at, after others have had their turn.
+    /// There is more to scan in the piece, after other tasks have run.
     Busy,
-    /// The model. Others may follow it.
+    /// The model was found. The rest is scanned for a second one.
     Found(Found),
 }
 
@@ -55,7 +55,7 @@ impl Decoding {
 }
 
 impl BodyScanner {
-    /// For a body that `decoder`, if there is one, makes content of.
+    /// For a body that is decoded by `decoder`, if there is one.
     #[must_use]
     pub fn new(scanner: Scanner, decoder: Option<Decoder>) -> Self {
         Self {
@@ -66,8 +66,8 @@ impl BodyScanner {
         }
     }
 
-    /// For the messages of a gRPC call, which may be compressed by `coding`: the first has its
-    /// model's name in `field`.
+    /// For the messages of a gRPC call, which may be compressed by `coding`. The first one names
+    /// the model in `field`.
     #[must_use]
     pub fn message(field: u32, coding: Option<MessageCoding>) -> Self {
         Self {
@@ -76,35 +76,35 @@ impl BodyScanner {
         }
     }
 
-    /// How the model is written there.
+    /// How the model's name is encoded.
     #[must_use]
     pub fn format(&self) -> Format {
         self.scanner.format()
     }
 
-    /// What looks at the content.
+    /// The scanner of the content.
     #[must_use]
     pub fn scanner(&self) -> &Scanner {
         &self.scanner
     }
 
-    /// Whether [`go_on`](Self::go_on) is due before the next piece.
+    /// Whether [`go_on`](Self::go_on) must be called before the next piece is fed.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.decoding.as_ref().is_some_and(|decoding| decoding.busy)
     }
 
-    /// Bytes of memory that decoding takes, about.
+    /// Bytes of memory used for decoding, approximately.
     #[must_use]
     pub fn memory(&self) -> usize {
         let decoding = self.decoding.as_ref();
         decoding.map_or(0, |decoding| BUFFER + decoding.decoder.memory())
     }
 
-    /// Takes the next piece of the body.
+    /// Scans the next piece of the body.
     ///
     /// # Errors
-    /// What is wrong with it: it names no model, or a second one.
+    /// If the body names no model, names two, or is malformed.
     pub fn feed(&mut self, piece: &Bytes) -> Result<Scan, Fault> {
         let Some(envelope) = &mut self.envelope else {
             return self.feed_content(piece);
@@ -138,7 +138,7 @@ impl BodyScanner {
         Ok(found.map_or(Scan::Hungry, Scan::Found))
     }
 
-    /// Goes on with a piece that was not looked at to its end.
+    /// Continues with a piece that was not scanned completely.
     ///
     /// # Errors
     /// As [`feed`](Self::feed).
@@ -165,7 +165,7 @@ impl BodyScanner {
         Ok(Scan::Busy)
     }
 
-    /// A compressed message has come to its end. What follows it is the replica's business.
+    /// Ends a compressed message. What follows it is left to the replica.
     fn end_message(&mut self) -> Result<Scan, Fault> {
         let mut found = None;
         if let Some(decoding) = &mut self.decoding {
@@ -185,25 +185,25 @@ impl BodyScanner {
         Ok(found.map_or(Scan::Hungry, Scan::Found))
     }
 
-    /// The body has ended, and its model is known: looks at what was left to be decoded.
+    /// Scans what is left to be decoded after the end of a body whose model is known.
     ///
     /// # Errors
-    /// If there is a second model in it.
+    /// If it names a second model.
     pub fn end(&mut self) -> Result<(), Fault> {
         if self.decoding.is_none() {
             return Ok(());
         }
         match self.finish() {
             Err(fault @ (Fault::Twice | Fault::TwiceInMessage)) => Err(fault),
-            // A body that is cut short is between the caller and the replica.
+            // An incomplete body is left to the replica.
             _ => Ok(()),
         }
     }
 
-    /// The body has ended without a model so far.
+    /// Scans what is left to be decoded after the end of a body whose model is not known yet.
     ///
     /// # Errors
-    /// If what was left to be decoded has none either.
+    /// If that names no model either.
     pub fn finish(&mut self) -> Result<Found, Fault> {
         if let Some(decoding) = &mut self.decoding {
             loop {
@@ -221,8 +221,8 @@ impl BodyScanner {
     }
 }
 
-/// Looks at the next piece of the content, which begins at `at`; behind the model,
-/// too, if it is there.
+/// Scans the next piece of the content, which starts at offset `at`. If it has the model, also
+/// scans the bytes after it.
 fn look(scanner: &mut Scanner, at: &mut usize, piece: &[u8]) -> Result<Option<Found>, Fault> {
     let before = *at;
     *at += piece.len();
@@ -232,9 +232,9 @@ fn look(scanner: &mut Scanner, at: &mut usize, piece: &[u8]) -> Result<Option<Fo
         Progress::Found(found) => found,
     };
     let behind = match scanner {
-        // They stop at what they have found, which ends in this piece.
+        // These scanners stop after the model, which ends in this piece.
         Scanner::Json(_) | Scanner::Message(_) => scanner.feed(&piece[found.span.end - before..]),
-        // It has seen the delimiter, and keeps what is behind it.
+        // This scanner has buffered what follows the model.
         Scanner::Multipart(form) => form.feed(&[]),
     };
     match behind {
@@ -261,8 +261,7 @@ mod tests {
         BodyScanner::new(Scanner::Json(Json::default()), decoder)
     }
 
-    /// What is found in a body that comes in pieces of `length` bytes, and how often
-    /// others had their turn.
+    /// The result for a body in pieces of `length` bytes, and how often the scanner has yielded.
     fn scanned(coding: Option<&str>, body: &Bytes, length: usize) -> (Result<Found, Fault>, u32) {
         let mut scanner = scanner(coding);
         let (mut found, mut turns) = (None, 0);
@@ -305,7 +304,7 @@ mod tests {
         }
     }
 
-    /// A message of gRPC, compressed by gzip, with its flag and length.
+    /// A gRPC message compressed by gzip, with its prefix.
     fn compressed(message: &[u8]) -> Vec<u8> {
         let content = gzip(message);
         let mut framed = vec![1];
@@ -314,7 +313,7 @@ mod tests {
         framed
     }
 
-    /// What is found in a call that comes in pieces of `length` bytes.
+    /// The model found in a call in pieces of `length` bytes.
     fn scanned_call(call: &[u8], length: usize) -> Result<Option<String>, Fault> {
         let mut scanner = BodyScanner::message(1, Some(MessageCoding::Gzip));
         let mut found = None;
@@ -335,7 +334,7 @@ mod tests {
 
     #[test]
     fn model_is_found_in_a_message_that_is_compressed_or_not() {
-        // Behind 1 MiB of another field.
+        // After 1 MiB of another field.
         let late = [
             &[0x12, 0x80, 0x80, 0x40][..],
             &vec![0; 1 << 20],

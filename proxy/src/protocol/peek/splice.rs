@@ -1,4 +1,4 @@
-//! Another name in a body that has been looked into.
+//! Replaces the model's name in a body that was read ahead.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Format, Found};
 
-/// Puts `name` in the place of what was found. Returns by how many bytes the
-/// body has grown, or shrunk.
+/// Replaces what was found by `name`. Returns by how many bytes the body has grown; negative if it
+/// has shrunk.
 pub fn rewrite(pieces: &mut VecDeque<Bytes>, format: Format, found: &Found, name: &str) -> i64 {
     let written = format.write(name);
     let grown = written.len() as i64 - found.span.len() as i64;
@@ -21,7 +21,7 @@ pub fn rewrite(pieces: &mut VecDeque<Bytes>, format: Format, found: &Found, name
 }
 
 impl Format {
-    /// `name` as it is written so.
+    /// `name` in this encoding.
     pub(super) fn write(self, name: &str) -> Vec<u8> {
         match self {
             Self::Json => serde_json::Value::from(name).to_string().into_bytes(),
@@ -31,7 +31,7 @@ impl Format {
     }
 }
 
-/// A text as a field has it, after the tag.
+/// A string as in a Protocol Buffers field after its tag: its length, then its bytes.
 fn length_delimited(text: &str) -> Vec<u8> {
     let mut written = Vec::with_capacity(text.len() + 2);
     let mut length = text.len();
@@ -53,7 +53,7 @@ fn prefix_length(pieces: &VecDeque<Bytes>) -> u32 {
         .fold(0, |length, &byte| length << 8 | u32::from(byte))
 }
 
-/// Puts `new` in the place of the bytes `span`. Nothing else is copied.
+/// Replaces the bytes in `span` by `new`, without copying the others.
 fn splice(pieces: &mut VecDeque<Bytes>, span: Range<usize>, new: Bytes) {
     let mut start = 0;
     let mut spliced = VecDeque::with_capacity(pieces.len() + 2);

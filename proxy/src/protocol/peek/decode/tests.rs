@@ -1,4 +1,4 @@
-//! Bodies by each coding, cut anywhere, broken, and made to grow.
+//! Bodies in each coding: cut anywhere, broken, and made to grow.
 
 use super::*;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use std::io::Write;
 
 const CODINGS: [&str; 5] = ["gzip", "deflate", "raw", "br", "zstd"];
 
-/// `text` by this coding; `raw`: deflate without zlib's format.
+/// `text` in this coding; `raw`: deflate without the zlib format.
 fn encoded(coding: &str, text: &[u8]) -> Vec<u8> {
     let level = flate2::Compression::best();
     match coding {
@@ -35,7 +35,7 @@ fn encoded(coding: &str, text: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Stored meta-blocks (RFC 7932, 9.2): no encoder is needed for these.
+/// Stored meta-blocks (RFC 7932, 9.2), which need no encoder.
 fn brotli_of(text: &[u8]) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.put(0b0, 1); // WBITS: 16
@@ -82,7 +82,7 @@ fn name(coding: &str) -> &str {
     if coding == "raw" { "deflate" } else { coding }
 }
 
-/// What comes out of `body` in pieces of these lengths, over and over.
+/// The decoded `body` when it arrives in pieces of these lengths, repeated.
 fn decoded(coding: &str, body: &[u8], lengths: &[usize]) -> Result<Vec<u8>, Fault> {
     let mut decoder = Decoder::named(name(coding)).unwrap();
     let (mut all, mut rest) = (Vec::new(), body);
@@ -159,7 +159,7 @@ fn bodies_that_are_cut_or_broken_or_go_on_are_refused() {
         let plain = decoded(coding, b"{\"model\":\"m\"}", &[5]);
         assert_eq!(plain, Err(Fault::NotDecodable), "{coding}");
     }
-    // Several members, or frames, are one body.
+    // Several members or frames make up one body.
     for coding in ["gzip", "zstd"] {
         let twice = encoded(coding, &text).repeat(2);
         assert_eq!(decoded(coding, &twice, &[11]).unwrap(), text.repeat(2));

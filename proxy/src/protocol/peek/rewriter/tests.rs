@@ -1,4 +1,4 @@
-//! Names replaced in messages and encoded bodies, however they are cut.
+//! Names replaced in messages and encoded bodies, however those are cut.
 
 use super::*;
 use flate2::{Compression, write::GzEncoder};
@@ -12,7 +12,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// A message with this name in field 1, and `more` behind it.
+/// A message with this name in field 1, followed by `more`.
 fn named(name: &str, more: &[u8]) -> Vec<u8> {
     let mut message = vec![0x0a, name.len() as u8];
     message.extend(name.as_bytes());
@@ -20,7 +20,7 @@ fn named(name: &str, more: &[u8]) -> Vec<u8> {
     framed(&message)
 }
 
-/// What comes out if `body` comes in pieces of `length` bytes.
+/// The rewritten `body` when it arrives in pieces of `length` bytes.
 fn rewritten(mut rewriter: Rewriter, body: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     for piece in body.chunks(length) {
@@ -47,7 +47,7 @@ fn to_real() -> Rewriter {
 
 #[test]
 fn every_message_is_renamed_however_the_call_is_cut() {
-    // A text in field 2 before the name, too.
+    // With a string in field 2 before the name.
     let late = framed(b"\x12\x02vv\x0a\x01m");
     let body = [
         named("m", b"\x12\x02vv"),
@@ -72,7 +72,7 @@ fn every_message_is_renamed_however_the_call_is_cut() {
     }
 }
 
-/// A message, compressed by gzip.
+/// A message compressed by gzip.
 fn compressed(message: &[u8]) -> Vec<u8> {
     let mut writer = GzEncoder::new(Vec::new(), Compression::fast());
     writer.write_all(message).unwrap();
@@ -127,7 +127,7 @@ fn message_for_another_model_or_without_a_legible_name_ends_the_call() {
             assert_eq!(found, Err(fault), "{length}");
         }
     }
-    // Without any name it is as it was.
+    // A message without a name stays unchanged.
     let unnamed = [ok, framed(b"\x12\x02vv"), framed(b"\x0a\x00\x12\x01v")].concat();
     let found = rewritten(to_real(), &unnamed, 4).unwrap();
     assert_eq!(found.len(), unnamed.len() + 3);
