@@ -63,7 +63,8 @@ pub use process::{
     TlsVersion, Token,
 };
 pub use process_spec::{
-    Filling, HttpProbe, Listener, ProcessSpec, Readiness, STOP_SIGNALS, Strategy,
+    Filling, GrpcProbe, HttpProbe, LinePattern, Listener, ProcessSpec, Readiness, STOP_SIGNALS,
+    Strategy,
 };
 pub use retry::{Retry, RetryBudget, RetryCause};
 pub use seldon::SeldonSpec;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regex::Regex;
+
 /// A local command, started once for each replica.
 ///
 /// `{port}`, `{grpcPort}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
@@ -44,11 +46,27 @@ pub struct ProcessSpec {
 pub enum Readiness {
     /// When a `GET` request gets an expected status.
     Http(HttpProbe),
+    /// When `grpc.health.v1.Health/Check` answers `SERVING`.
+    Grpc(GrpcProbe),
     /// When its port accepts connections.
     Tcp,
+    /// When it has printed a line.
+    Line(LinePattern),
     /// At once when it runs.
     None,
 }
+
+/// The gRPC call that checks readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcProbe {
+    /// The service that is asked for; empty: the server as a whole.
+    pub service: String,
+}
+
+/// What a line of a replica's output has in it: a regular expression in the syntax of the crate
+/// `regex`, valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinePattern(String);
 
 /// The request that checks readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +159,32 @@ impl ProcessSpec {
         }
         filled.push_str(rest);
         filled
+    }
+}
+
+// === impl LinePattern ===
+
+impl LinePattern {
+    /// Reads a regular expression.
+    ///
+    /// # Errors
+    /// Why it is none, or too large.
+    pub fn parse(text: &str) -> Result<Self, regex::Error> {
+        Regex::new(text).map(|_| Self(text.to_owned()))
+    }
+
+    /// The expression as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The compiled expression. Searching takes time proportional to the line's length.
+    ///
+    /// # Errors
+    /// None in practice: [`parse`](Self::parse) has compiled it before.
+    pub fn compile(&self) -> Result<Regex, regex::Error> {
+        Regex::new(&self.0)
     }
 }
 

@@ -46,7 +46,10 @@ pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
 fn ready(ready: &Readiness) -> String {
     let probe = match ready {
         Readiness::Http(probe) => probe,
+        Readiness::Grpc(probe) if probe.service.is_empty() => return "grpc".into(),
+        Readiness::Grpc(probe) => return format!("grpc {}", probe.service),
         Readiness::Tcp => return "tcp".into(),
+        Readiness::Line(pattern) => return format!("line {}", pattern.as_str()),
         Readiness::None => return NONE.into(),
     };
     let mut text = probe.path.clone();

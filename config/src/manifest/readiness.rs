@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
 use crate::variables::NONE;
-use crate::{HttpProbe, Readiness};
+use crate::{GrpcProbe, HttpProbe, LinePattern, Readiness};
 
 /// The readiness path of the Open Inference Protocol.
 const READY: &str = "/v2/health/ready";
@@ -48,19 +48,46 @@ fn read_runtime(value: &Value<'_>) -> Option<&'static str> {
     known.map(|(_, path)| *path)
 }
 
-/// Reads `ready`: a path, `tcp`, `none`, or a map of path, headers and codes.
+/// Reads `ready`: a path, `tcp`, `grpc`, `none`, or a map.
 fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
     if value.is("tcp") {
         return Some(Readiness::Tcp);
+    }
+    if value.is("grpc") {
+        let service = String::new();
+        return Some(Readiness::Grpc(GrpcProbe { service }));
     }
     if value.is(NONE) {
         return Some(Readiness::None);
     }
     if !value.is_map() {
-        return read_path(value, "a path such as /v2/health/ready, or tcp, or none")
-            .map(|path| Readiness::path(&path));
+        return read_path(
+            value,
+            "a path such as /v2/health/ready, or tcp, grpc or none",
+        )
+        .map(|path| Readiness::path(&path));
     }
     let fields = value.fields()?;
+    let (grpc, line) = (fields.get("grpc"), fields.get("line"));
+    let http = read_http(&fields, default);
+    let of_http = ["path", "headers", "codes"].map(|name| fields.get(name));
+    fields.finish();
+    let kinds = [&grpc, &line].into_iter().flatten().count();
+    if kinds + usize::from(of_http.iter().any(Option::is_some)) > 1 {
+        value.rule(
+            "found several kinds of probe, expected one: path, with headers and codes, or grpc, or line",
+        );
+        return None;
+    }
+    match (grpc, line) {
+        (Some(grpc), _) => read_service(&grpc),
+        (None, Some(line)) => read_line(&line),
+        (None, None) => http,
+    }
+}
+
+/// Reads the fields of a probe by HTTP.
+fn read_http(fields: &Fields<'_>, default: &str) -> Option<Readiness> {
     let path = fields.get("path").map_or_else(
         || Some(default.to_owned()),
         |value| read_path(&value, "a path such as /v2/health/ready"),
@@ -71,12 +98,43 @@ fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
     let codes = fields
         .get("codes")
         .map_or_else(|| Some(Vec::new()), |value| read_codes(&value));
-    fields.finish();
     Some(Readiness::Http(HttpProbe {
         path: path?,
         headers: headers?,
         codes: codes?,
     }))
+}
+
+/// Reads the name of a gRPC service.
+fn read_service(value: &Value<'_>) -> Option<Readiness> {
+    let service = value.text()?;
+    if !service.bytes().all(|byte| byte.is_ascii_graphic()) {
+        value.wrong("the name of a gRPC service, such as inference.GRPCInferenceService, or \"\"");
+        return None;
+    }
+    Some(Readiness::Grpc(GrpcProbe { service }))
+}
+
+/// Reads a regular expression for a line of the output.
+fn read_line(value: &Value<'_>) -> Option<Readiness> {
+    let text = value.text()?;
+    if text.is_empty() {
+        value.wrong("a part of the line that the command prints once it is ready");
+        return None;
+    }
+    match LinePattern::parse(&text) {
+        Ok(pattern) => Some(Readiness::Line(pattern)),
+        Err(error) => {
+            // The last line of the message is the reason; those before it repeat the text.
+            let why = error.to_string();
+            let why = why.lines().last().unwrap_or_default();
+            value.rule(&format!(
+                "found no regular expression: {}; write \\ before ( ) [ ] {{ }} . * + ? | ^ $ that stand for themselves",
+                why.trim_start_matches("error: ")
+            ));
+            None
+        }
+    }
 }
 
 /// Reads the path of an HTTP request.

@@ -4,12 +4,13 @@
 //! a [`ReplicaSet`] whenever the replicas change. [`process`] runs local processes,
 //! [`kubernetes`] scales workloads in a cluster, [`webhook`] calls an HTTP API, and [`seldon`]
 //! triggers the scheduler of Seldon Core 2. [`static_endpoints`] has the addresses in the
-//! manifest, which are never scaled.
+//! manifest, which are never scaled. A [`probe`] finds out whether a replica is ready.
 
 mod error_chain;
 mod gateway;
 pub mod handover;
 pub mod kubernetes;
+pub mod probe;
 pub mod process;
 pub mod seldon;
 mod start_up;

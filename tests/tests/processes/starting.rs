@@ -63,6 +63,76 @@ fn readiness_by_connection_alone_or_without_a_probe() {
     }
 }
 
+/// Opens its port at once, says so to standard error, and after this time that it is ready.
+const SAYS: &str = r#"
+import http.server, sys, threading, time
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)
+print("listening", file=sys.stderr, flush=True)
+threading.Thread(target=server.serve_forever).start()
+time.sleep(float(sys.argv[2]))
+print("INFO: model loaded in 1.5 s (3 layers)", flush=True)
+"#;
+
+#[test]
+fn readiness_by_a_line_of_the_output() {
+    let model = unique();
+    let line = r"'model loaded in [\d.]+ s \('";
+    let process = python(
+        SAYS,
+        &format!("- '1.5'\n- {model}\nready: {{ line: {line} }}"),
+    );
+    let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
+    eventually("what is waited for", || {
+        proxy.failure(&model).contains("has not printed a line")
+    });
+    assert_eq!(proxy.ready(&model), 0);
+    eventually("it to be ready", || proxy.ready(&model) == 1);
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let answer = caller.call(
+        "GET",
+        "/upstream/MODEL/".replace("MODEL", &model).as_str(),
+        &[],
+        b"",
+    );
+    assert_eq!(answer.unwrap().status, 200);
+}
+
+/// gRPC's own health service, of which `model` does not serve at first.
+const HEALTH: &str = r#"
+import concurrent.futures, sys, time
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+service = health.HealthServicer()
+health_pb2_grpc.add_HealthServicer_to_server(service, server)
+service.set("model", health_pb2.HealthCheckResponse.NOT_SERVING)
+assert server.add_insecure_port("127.0.0.1:" + sys.argv[1])
+server.start()
+time.sleep(float(sys.argv[2]))
+service.set("model", health_pb2.HealthCheckResponse.SERVING)
+server.wait_for_termination()
+"#;
+
+#[test]
+fn readiness_by_grpc_health_at_the_port_for_grpc() {
+    let model = unique();
+    let process = python(
+        HEALTH,
+        &format!("- '1.5'\n- {model}\nready: {{ grpc: model }}\nenv: {{ HTTP: '{{port}}' }}"),
+    );
+    let interpreter = tailback_tests::python::program("python");
+    let process = process
+        .replace("- python3", &format!("- {}", interpreter.display()))
+        .replace("- '{port}'", "- '{grpcPort}'");
+    let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
+    eventually("what gRPC health answers", || {
+        proxy
+            .failure(&model)
+            .contains("gRPC health of model answered NOT_SERVING")
+    });
+    eventually("it to be ready", || proxy.ready(&model) == 1);
+}
+
 #[test]
 fn a_replica_has_what_its_manifest_says_and_no_secret_of_the_proxy() {
     let model = unique();

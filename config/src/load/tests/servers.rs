@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::{CallBody, HttpProbe, Kind, Listener, Readiness, Replication, Strategy};
+use crate::{
+    CallBody, GrpcProbe, HttpProbe, Kind, LinePattern, Listener, Readiness, Replication, Strategy,
+};
 
 #[test]
 fn the_process_example_of_the_design_loads() {
@@ -112,7 +114,12 @@ fn process_with(more: &str) -> crate::ProcessSpec {
 }
 
 #[test]
-fn readiness_is_asked_for_by_path_by_connection_or_not_at_all() {
+fn readiness_is_asked_for_by_one_of_its_kinds() {
+    let grpc = |service: &str| {
+        Readiness::Grpc(GrpcProbe {
+            service: service.into(),
+        })
+    };
     let probe = HttpProbe {
         path: "/up?full=1".into(),
         headers: BTreeMap::from([("authorization".into(), "Bearer x".into())]),
@@ -123,6 +130,15 @@ fn readiness_is_asked_for_by_path_by_connection_or_not_at_all() {
         ("ready: /health", Readiness::path("/health")),
         ("ready: tcp", Readiness::Tcp),
         ("ready: none", Readiness::None),
+        ("ready: grpc", grpc("")),
+        (
+            "ready: { grpc: inference.Health }",
+            grpc("inference.Health"),
+        ),
+        (
+            "ready: { line: 'running on .*:\\d+' }",
+            Readiness::Line(LinePattern::parse(r"running on .*:\d+").unwrap()),
+        ),
         ("runtime: vllm", Readiness::path("/health")),
         ("runtime: ollama", Readiness::path("/")),
         ("runtime: vllm\n    ready: tcp", Readiness::Tcp),

@@ -11,9 +11,10 @@ use tokio::{
 use super::{
     command::command,
     host::Host,
+    logs::LineWatch,
     plan::Phase,
     port::Port,
-    readiness::until_ready,
+    readiness::{Subject, until_ready},
     supervision::{Descriptors, Supervision},
     supervisor::{self, Launch},
 };
@@ -93,6 +94,11 @@ pub(super) struct Parked {
 // === impl Charge ===
 
 impl Charge {
+    /// The line that says that it is ready, if one does.
+    fn line(&self) -> LineWatch {
+        LineWatch::new(self.spec.as_ref().map(|spec| &spec.ready))
+    }
+
     fn ports(&self) -> Vec<u16> {
         let grpc = self.grpc_port.as_ref();
         let ports = [Some(&self.port), grpc];
@@ -148,7 +154,7 @@ async fn supervise(charge: &Charge, model: &Model) -> Result<Supervision, String
         charge.port.number(),
         charge.grpc_port.as_ref().map_or(0, Port::number),
     )?;
-    Supervision::start(charge.host.clone(), command, launch).await
+    Supervision::start(charge.host.clone(), command, launch, charge.line()).await
 }
 
 /// Goes on with what was parked.
@@ -164,7 +170,8 @@ pub(super) async fn resume(
         supervisor,
         descriptors,
     } = parked;
-    match Supervision::adopt(charge.host.clone(), launch, supervisor, descriptors) {
+    let (host, line) = (charge.host.clone(), charge.line());
+    match Supervision::adopt(host, launch, supervisor, descriptors, line) {
         Ok(process) => lead(charge, process, stage, asks, notes).await,
         Err(error) => {
             charge.replica.close();
@@ -285,12 +292,20 @@ async fn starting(
     let Some(spec) = &charge.spec else {
         return end_now();
     };
-    let (ports, supervisor) = (charge.ports(), process.pid());
+    let (ports, line) = (charge.ports(), process.line());
+    let subject = Subject {
+        replica: &charge.replica,
+        spec,
+        ports: &ports,
+        supervisor: process.pid(),
+        line: &line,
+        started: since,
+    };
     let mut last = None;
     let not_ready = |why| tell(Note::NotReady(why));
     let fail = |why| Step::To(Stage::Ending(Instant::now(), Some(why)));
     tokio::select! {
-        ready = until_ready(&charge.replica, spec, &ports, supervisor, since, &mut last, not_ready) => match ready {
+        ready = until_ready(subject, &mut last, not_ready) => match ready {
             Ok(()) => Step::To(Stage::Ready),
             Err(why) => fail(why),
         },

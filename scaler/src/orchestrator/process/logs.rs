@@ -8,9 +8,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use regex::Regex;
+use tailback_config::Readiness;
 use tokio::{
     net::unix::pipe,
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::{JoinHandle, yield_now},
 };
 
@@ -38,6 +40,42 @@ impl LastLines {
     }
 }
 
+/// Waits for a line that says that a replica is ready. Clones share what was seen.
+#[derive(Clone, Debug)]
+pub(super) struct LineWatch {
+    /// `None`: no line is waited for.
+    pattern: Option<Regex>,
+    seen: Arc<watch::Sender<bool>>,
+}
+
+impl LineWatch {
+    /// Waits for the line that `ready` names, if it names one.
+    pub(super) fn new(ready: Option<&Readiness>) -> Self {
+        let pattern = match ready {
+            Some(Readiness::Line(pattern)) => pattern.compile().ok(),
+            _ => None,
+        };
+        Self {
+            pattern,
+            seen: Arc::default(),
+        }
+    }
+
+    /// Looks at a line, until one fits.
+    fn look(&self, line: &str) {
+        let Some(pattern) = &self.pattern else { return };
+        if !*self.seen.borrow() && pattern.is_match(line) {
+            self.seen.send_replace(true);
+        }
+    }
+
+    /// Returns once such a line was printed.
+    pub(super) async fn seen(&self) {
+        // Cannot fail: the sender is here.
+        let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
+    }
+}
+
 /// One of a replica's outputs, which goes into the log line by line until it ends.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -47,11 +85,17 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Logs what comes from `pipe` of the replica `name`; `last` keeps the last lines.
-    pub(super) fn follow(name: String, pipe: OwnedFd, last: Option<LastLines>) -> io::Result<Self> {
+    /// Logs what comes from `pipe` of the replica `name`; `last` keeps the last lines, and `watch`
+    /// sees all of them.
+    pub(super) fn follow(
+        name: String,
+        pipe: OwnedFd,
+        last: Option<LastLines>,
+        watch: LineWatch,
+    ) -> io::Result<Self> {
         let pipe = Arc::new(pipe::Receiver::from_owned_fd(pipe)?);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(forward(name, pipe.clone(), last, stopped));
+        let task = tokio::spawn(forward(name, pipe.clone(), last, watch, stopped));
         Ok(Self { pipe, stop, task })
     }
 
@@ -74,6 +118,7 @@ async fn forward(
     name: String,
     pipe: Arc<pipe::Receiver>,
     last: Option<LastLines>,
+    watch: LineWatch,
     stopped: oneshot::Receiver<()>,
 ) {
     let mut buffer = Vec::with_capacity(1024);
@@ -82,6 +127,7 @@ async fn forward(
         let text = text.trim_end();
         if !text.is_empty() {
             tracing::info!(target: "replica", "[{name}] {text}");
+            watch.look(text);
             if let Some(last) = &last {
                 last.push(text);
             }

@@ -19,7 +19,6 @@ mod listener;
 mod logs;
 mod plan;
 mod port;
-mod probe;
 mod process_tree;
 mod readiness;
 mod set;

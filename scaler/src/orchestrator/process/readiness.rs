@@ -1,57 +1,83 @@
 //! From the start of a process until it may take requests.
 
+use std::time::Duration;
+
 use nix::unistd::Pid;
-use tailback_config::{Listener, ProcessSpec};
+use tailback_config::{Listener, ProcessSpec, Readiness};
 use tokio::time::{Instant, sleep};
 
-use super::{listener, probe};
-use crate::replica::Replica;
+use super::{listener, logs::LineWatch};
+use crate::{
+    orchestrator::probe::{NotReady, PATIENCE, Target, probe},
+    replica::Replica,
+};
 
-/// Returns once `replica` may take requests, or why it never will. What a probe got is told,
+/// What is looked at to find out whether a replica is ready.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub replica: &'a Replica,
+    pub spec: &'a ProcessSpec,
+    pub ports: &'a [u16],
+    pub supervisor: Option<Pid>,
+    pub line: &'a LineWatch,
+    pub started: Instant,
+}
+
+/// The pause between probes of a replica that started at `started`. Short at first, because the
+/// time to notice readiness adds to every cold start.
+fn pause(started: Duration) -> Duration {
+    (started / 20).clamp(Duration::from_millis(10), Duration::from_millis(500))
+}
+
+/// Returns once the replica may take requests, or why it never will. What a probe got is told,
 /// and is in `last`.
 pub(super) async fn until_ready(
-    replica: &Replica,
-    spec: &ProcessSpec,
-    ports: &[u16],
-    supervisor: Option<Pid>,
-    started: Instant,
+    subject: Subject<'_>,
     last: &mut Option<String>,
     tell: impl Fn(String),
 ) -> Result<(), String> {
-    let mut owned = false;
-    loop {
-        let probed = probe::probe(replica.authority(), &spec.ready).await;
-        let connected = probed
-            .as_ref()
-            .err()
-            .is_none_or(|why| !why.starts_with(probe::NO_CONNECTION));
-        if connected && !owned {
-            // Whoever else has the port keeps the replica from it for good.
-            check_ports(spec, ports, supervisor).await?;
-            owned = true;
-        }
-        let Err(why) = probed else {
-            return Ok(());
-        };
+    let Subject { replica, spec, .. } = subject;
+    let target = Target {
+        authority: replica.authority(),
+        grpc: replica.grpc_authority(),
+    };
+    let mut tell = |why: String| {
         if last.as_ref() != Some(&why) {
             tracing::debug!(%replica, why, "not ready yet");
             tell(format!("{} is not ready yet: {why}", replica.name()));
             *last = Some(why);
         }
-        sleep(probe::pause(started.elapsed())).await;
+    };
+    if let Readiness::Line(pattern) = &spec.ready {
+        tell(format!(
+            "it has not printed a line that matches {}",
+            pattern.as_str()
+        ));
+        subject.line.seen().await;
+    }
+    let mut owned = false;
+    loop {
+        let probed = probe(target, &spec.ready, PATIENCE).await;
+        if !matches!(probed, Err(NotReady::NoConnection { .. })) && !owned {
+            // Whoever else has the port keeps the replica from it for good.
+            check_ports(subject).await?;
+            owned = true;
+        }
+        let Err(why) = probed else {
+            return Ok(());
+        };
+        tell(why.to_string());
+        sleep(pause(subject.started.elapsed())).await;
     }
 }
 
 /// Whether somebody else listens where the replica is to.
-async fn check_ports(
-    spec: &ProcessSpec,
-    ports: &[u16],
-    supervisor: Option<Pid>,
-) -> Result<(), String> {
-    let Some(supervisor) = supervisor.filter(|_| spec.listener == Listener::Replica) else {
+async fn check_ports(subject: Subject<'_>) -> Result<(), String> {
+    let own = subject.spec.listener == Listener::Replica;
+    let Some(supervisor) = subject.supervisor.filter(|_| own) else {
         return Ok(());
     };
-    let ports = ports.to_vec();
+    let ports = subject.ports.to_vec();
     let check = move || {
         let mut ports = ports.into_iter();
         ports.try_for_each(|port| listener::check(port, supervisor))

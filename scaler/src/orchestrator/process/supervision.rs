@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     host::Host,
-    logs::{LastLines, Output},
+    logs::{LastLines, LineWatch, Output},
     supervisor::Launch,
 };
 
@@ -43,6 +43,7 @@ pub(super) struct Supervision {
     /// How the command ended, if the supervisor has said so.
     code: Option<u8>,
     last_lines: LastLines,
+    line: LineWatch,
     output: Output,
     errors: Output,
 }
@@ -64,8 +65,9 @@ impl Supervision {
         host: Arc<Host>,
         mut command: Command,
         launch: Launch,
+        line: LineWatch,
     ) -> Result<Self, String> {
-        let line = launch.line()?;
+        let orders = launch.line()?;
         let text = |error: io::Error| format!("cannot start its supervisor: {error}");
         let (link, input) = net::UnixStream::pair().map_err(text)?;
         let (output, into_output) = io::pipe().map_err(text)?;
@@ -83,10 +85,10 @@ impl Supervision {
             errors: errors.into(),
         };
         let id = child.id();
-        let mut this = Self::adopt(host, launch, id, descriptors).map_err(text)?;
+        let mut this = Self::adopt(host, launch, id, descriptors, line).map_err(text)?;
         this.child = Some(child);
         // It fails only if the supervisor has ended, which is seen when it is waited for.
-        let _ = this.link.write_all(line.as_bytes()).await;
+        let _ = this.link.write_all(orders.as_bytes()).await;
         Ok(this)
     }
 
@@ -99,14 +101,16 @@ impl Supervision {
         launch: Launch,
         id: Option<u32>,
         descriptors: Descriptors,
+        line: LineWatch,
     ) -> io::Result<Self> {
         let link = net::UnixStream::from(descriptors.link);
         link.set_nonblocking(true)?;
         let last_lines = LastLines::default();
         let name = launch.replica.clone();
-        let errors = Output::follow(name.clone(), descriptors.errors, Some(last_lines.clone()))?;
+        let last = Some(last_lines.clone());
+        let errors = Output::follow(name.clone(), descriptors.errors, last, line.clone())?;
         Ok(Self {
-            output: Output::follow(name, descriptors.output, None)?,
+            output: Output::follow(name, descriptors.output, None, line.clone())?,
             errors,
             host,
             launch,
@@ -115,6 +119,7 @@ impl Supervision {
             link: UnixStream::from_std(link)?,
             code: None,
             last_lines,
+            line,
         })
     }
 
@@ -134,6 +139,11 @@ impl Supervision {
     /// What the supervisor was told.
     pub(super) fn launch(&self) -> &Launch {
         &self.launch
+    }
+
+    /// The line that it waits for.
+    pub(super) fn line(&self) -> LineWatch {
+        self.line.clone()
     }
 
     /// The supervisor's id.
