@@ -16,7 +16,7 @@ fn main() {
     let rustc = Command::new(var("RUSTC")).arg("--version").output();
     let rustc = rustc.map_or_else(
         |_| "unknown".into(),
-        |said| String::from_utf8_lossy(&said.stdout).trim().to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     );
     println!("cargo:rustc-env=TAILBACK_BUILD_TARGET={}", var("TARGET"));
     println!("cargo:rustc-env=TAILBACK_BUILD_PROFILE={profile}");

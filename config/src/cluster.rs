@@ -166,8 +166,8 @@ impl ClusterObject {
                 ("min-replicas", "minReplicas", min),
                 ("max-replicas", "maxReplicas", max),
             ] {
-                let said = self.annotations.contains_key(&format!("{PREFIX}{name}"));
-                if let (false, Some(count @ 1..)) = (said, count) {
+                let annotated = self.annotations.contains_key(&format!("{PREFIX}{name}"));
+                if let (false, Some(count @ 1..)) = (annotated, count) {
                     let _ = write!(model, "{field}: {count}, ");
                 }
             }

@@ -27,7 +27,7 @@ struct Cluster {
     /// The documents of each object that were valid last.
     good: BTreeMap<Id, Source>,
     /// The last warning about each object that is not in force as it is.
-    said: BTreeMap<Id, String>,
+    reported: BTreeMap<Id, String>,
 }
 
 /// The result of a reload.
@@ -114,8 +114,8 @@ impl Cluster {
         let mut errors = Vec::new();
         let sources = files::read(paths, &mut errors);
         let plain = load::build_with(&sources, &[], env, errors)?;
-        let mut said = BTreeMap::new();
-        let mut tries = self.tries(&plain, &mut said);
+        let mut reported = BTreeMap::new();
+        let mut tries = self.tries(&plain, &mut reported);
         let config = loop {
             let chosen: Vec<&Source> = tries.values().filter_map(|tries| tries.last()).collect();
             let errors = match load::build_with(&sources, &chosen, env, Vec::new()) {
@@ -127,7 +127,8 @@ impl Cluster {
                 let Some(id) = cluster::culprit(error) else {
                     continue;
                 };
-                said.entry(id.clone())
+                reported
+                    .entry(id.clone())
                     .or_insert_with(|| cluster::explain(error));
                 dropped |= tries
                     .get_mut(&id)
@@ -150,17 +151,21 @@ impl Cluster {
             };
             format!("{id}: {why}; {kept}")
         };
-        let news = said
+        let news = reported
             .iter()
-            .filter(|(id, why)| self.said.get(*id) != Some(why));
+            .filter(|(id, why)| self.reported.get(*id) != Some(why));
         let warnings = news.map(warning).collect();
-        self.said = said;
+        self.reported = reported;
         Ok((config, warnings))
     }
 
     /// The documents to try for each object that may be served: its present ones first, then
     /// those that were valid last.
-    fn tries(&self, plain: &Config, said: &mut BTreeMap<Id, String>) -> BTreeMap<Id, Vec<Source>> {
+    fn tries(
+        &self,
+        plain: &Config,
+        reported: &mut BTreeMap<Id, String>,
+    ) -> BTreeMap<Id, Vec<Source>> {
         let gateway = plain.process.cluster_models.as_ref();
         let gateway = gateway.map_or("", |models| &models.gateway);
         let mut tries = BTreeMap::new();
@@ -180,7 +185,7 @@ impl Cluster {
             };
             let id = object.id();
             if let Some(by) = taken.get(model) {
-                said.insert(id, format!("{by} already"));
+                reported.insert(id, format!("{by} already"));
                 continue;
             }
             taken.insert(model, format!("{id} describes model {model}"));
@@ -188,7 +193,7 @@ impl Cluster {
             match object.documents(gateway) {
                 Ok(now) if of_it.first() == Some(&now) => {}
                 Ok(now) => of_it.push(now),
-                Err(error) => drop(said.insert(id.clone(), cluster::explain(&error))),
+                Err(error) => drop(reported.insert(id.clone(), cluster::explain(&error))),
             }
             tries.insert(id, of_it);
         }

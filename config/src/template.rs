@@ -235,8 +235,8 @@ mod tests {
         assert_eq!(template.to_string(), "{model} ${TOKEN} {replicas}");
         assert_eq!(format!("{template:?}"), "\"{model} ${TOKEN} {replicas}\"");
         assert_eq!(template.show("iris"), "iris ${TOKEN} {replicas}");
-        let said = "bad token s3cr{model}et!".to_owned();
-        assert_eq!(template.redact(said), "bad token ${TOKEN}!");
+        let text = "bad token s3cr{model}et!".to_owned();
+        assert_eq!(template.redact(text), "bad token ${TOKEN}!");
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
     let endpoints = match endpoints {
         Some(endpoints) => endpoints,
         None => {
-            let told = state
+            let has_endpoints = state
                 .as_ref()
                 .is_some_and(|state| state.as_ref().is_none_or(|state| state.endpoints.is_some()));
-            if !told {
+            if !has_endpoints {
                 fields.rule(
                     "found neither `endpoints` nor `state.endpoints`, expected one of them: where \
                      the replicas take requests",

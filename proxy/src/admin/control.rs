@@ -74,8 +74,8 @@ impl<'a> Order<'a> {
             PauseResult::NotLeading(leader) => error(
                 StatusCode::CONFLICT,
                 &format!(
-                    "this proxy asks for no replicas; ask the one that leads: {}",
-                    leader.as_deref().unwrap_or("nobody does now")
+                    "this proxy is not the leader; ask the leader: {}",
+                    leader.as_deref().unwrap_or("there is none now")
                 ),
             ),
             PauseResult::Stopped => {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_are_told_from_other_paths() {
+    fn only_pause_and_resume_paths_are_orders() {
         let order = |model: &'static str, state| {
             let model = model.into();
             Some(Order { model, state })
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_itself_opens() {
+    fn only_the_exact_token_is_accepted() {
         let token = Token::parse("0123456789abcdef").unwrap();
         for (value, opens) in [
             ("Bearer 0123456789abcdef", true),

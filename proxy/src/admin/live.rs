@@ -51,7 +51,7 @@ struct Live {
 
 /// What was last sent to a listener about a model.
 struct Row {
-    told: Map<String, Value>,
+    sent: Map<String, Value>,
     /// Latencies at the start of the previous window and of the current one.
     windows: [Latencies; 2],
     window: Nanos,
@@ -131,7 +131,7 @@ impl Live {
                 .rows
                 .entry(model.name().to_owned())
                 .or_insert_with(|| Row {
-                    told: Map::new(),
+                    sent: Map::new(),
                     windows: [latencies; 2],
                     window: now,
                     seen: false,
@@ -149,12 +149,12 @@ impl Live {
             );
             let changed: Map<_, _> = current
                 .iter()
-                .filter(|(name, value)| row.told.get(*name) != Some(value))
+                .filter(|(name, value)| row.sent.get(*name) != Some(value))
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect();
             if !changed.is_empty() {
                 changes.insert(model.name().to_owned(), Value::Object(changed));
-                row.told = current;
+                row.sent = current;
             }
         }
         self.rows.retain(|name, row| {

@@ -145,7 +145,7 @@ async fn accept(
                 tokio::spawn(async move {
                     tokio::select! {
                         ended = admin.converse(stream, keda, semaphores) => if let Err(error) = ended {
-                            tracing::debug!(error, "admin connection");
+                            tracing::debug!(error, "an admin connection ended with an error");
                         },
                         () = async { stop.await; sleep(LAST_WORDS).await } => {}
                     }
@@ -153,7 +153,7 @@ async fn accept(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the admin address takes no connection");
+                tracing::warn!(%error, "cannot accept a connection on the admin address");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -356,7 +356,7 @@ fn whole(response: Response<Bytes>) -> Response<Body> {
 }
 
 fn not_allowed(methods: &'static str) -> Response<Bytes> {
-    let message = format!("the methods here are: {methods}");
+    let message = format!("the methods allowed here are: {methods}");
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &message);
     response
         .headers_mut()

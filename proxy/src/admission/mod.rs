@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn line_is_served_in_order_as_slots_come_free() {
+    async fn held_requests_get_permits_in_order_as_slots_are_released() {
         let (pool, replica) = pool(1);
         assert!(replica.try_take());
         let first = pool.join(|| false).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_the_line_gives_back_place_and_slot() {
+    async fn a_held_request_that_leaves_releases_its_place_and_permit() {
         let (pool, replica) = pool(1);
         assert!(replica.try_take());
         let gone = pool.join(|| false).unwrap();
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn full_line_takes_nobody() {
+    fn a_full_queue_refuses_requests() {
         let (pool, _) = pool(1);
         assert_eq!(pool.join(|| true).unwrap_err(), NotQueued::Full);
     }
 
     #[tokio::test]
-    async fn closed_pool_sends_away_who_waits_and_who_comes() {
+    async fn a_closed_pool_drops_held_requests_and_refuses_new_ones() {
         let pool = Arc::new(Pool::default());
         let waiting = pool.join(|| false).unwrap();
         pool.close();

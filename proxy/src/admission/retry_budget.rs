@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_requests_may_be_sent_again() {
+    fn a_share_of_requests_may_be_retried() {
         let budget = budget(20, 0, 1);
         assert_eq!(left(&budget, at(1000)), 0);
         for _ in 0..52 {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn some_a_second_may_be_sent_again_in_any_case_as_they_were_not_for_ten_seconds() {
+    fn unused_retries_per_second_are_saved_up_for_ten_seconds() {
         let budget = budget(0, 2, 1);
         assert_eq!(left(&budget, at(0)), 20);
         assert_eq!(left(&budget, at(1000)), 20);
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn workers_share_what_there_is_in_any_case_and_each_has_one() {
+    fn workers_share_the_retries_per_second_and_each_has_at_least_one() {
         assert_eq!(left(&budget(0, 1, 4), at(1000)), 2);
         assert_eq!(left(&budget(0, 1, 64), at(1000)), 1);
         assert_eq!(left(&budget(0, 0, 4), at(1000)), 0);
     }
 
     #[test]
-    fn nobody_sends_more_again_than_the_budget_in_the_long_run() {
+    fn retries_do_not_exceed_the_budget_in_the_long_run() {
         let budget = budget(10, 1, 1);
         let mut retries = 0;
         for second in 1000..1600 {

@@ -32,8 +32,7 @@ struct Seen {
 pub fn upgrade(env: &Env) -> Result<String, String> {
     let before = look(env)?;
     let pid = process::running(&before.identity).ok_or_else(|| {
-        "the Tailback that answers is not one of this host, or runs in a container of its own: run this command where \
-         it runs"
+        "the Tailback at the admin address runs on another host or in a container: run this command there"
             .to_owned()
     })?;
     kill(pid, Signal::SIGUSR2).map_err(|error| {
@@ -64,15 +63,17 @@ pub fn upgrade(env: &Env) -> Result<String, String> {
         }
     }
     Err(format!(
-        "nothing came of the upgrade within {} s; the log of the running process says why",
+        "no result of the upgrade within {} s; see the log of the running process",
         PATIENCE.as_secs()
     ))
 }
 
 fn look(env: &Env) -> Result<Seen, String> {
     let page = health::page(env, "/server_info")?;
-    let page: Value = serde_json::from_str(&page)
-        .map_err(|_| "what answers is no Tailback that can be upgraded: restart it".to_owned())?;
+    let page: Value = serde_json::from_str(&page).map_err(|_| {
+        "the admin address does not answer as a Tailback that can be upgraded: restart it"
+            .to_owned()
+    })?;
     let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
     let upgrade = &page["upgrade"];
     Ok(Seen {

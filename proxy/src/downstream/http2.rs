@@ -84,8 +84,8 @@ async fn speak<H: Handler>(
     else {
         return;
     };
-    let heard = connection.heard.clone();
-    let mut pinger = (h2.ping_pong()).map(|ping| Pinger::new(ping, CALLER_SILENCE, heard));
+    let received_bytes = connection.received_bytes.clone();
+    let mut pinger = (h2.ping_pong()).map(|ping| Pinger::new(ping, CALLER_SILENCE, received_bytes));
     let mut streams = FuturesUnordered::new();
     // Deadline of the connection while no stream is open. The first request must arrive within the
     // header timeout.

@@ -61,7 +61,7 @@ impl AsyncRead for WatchedIo {
         if result.is_ready() {
             match &self.state {
                 Some(state) => state.received(),
-                None => self.connection.heard.set(true),
+                None => self.connection.received_bytes.set(true),
             }
         }
         result

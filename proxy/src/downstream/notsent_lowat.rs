@@ -31,14 +31,14 @@ pub(super) fn bound(stream: &Stream) {
     let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
     set(socket);
     if let Err(error) = watch_host(socket) {
-        tracing::debug!(%error, "TCP does not watch a caller's host");
+        tracing::debug!(%error, "cannot turn on TCP keep-alive for a caller's connection");
     }
 }
 
 /// Best effort: a socket without the option works as well.
 fn set(socket: impl AsFd) {
     if let Err(error) = setsockopt(&socket, NotSentLowAt, &UNSENT) {
-        tracing::debug!(%error, "no bound on what is unsent");
+        tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Connection {
     /// Whether the last write was blocked: the caller does not read.
     pub write_blocked: Cell<bool>,
     /// Whether bytes have arrived since this was reset.
-    pub heard: Rc<Cell<bool>>,
+    pub received_bytes: Rc<Cell<bool>>,
     /// Whether a complete response was written and not flushed yet.
     unflushed: Cell<bool>,
     /// The requests of those responses.
@@ -78,7 +78,7 @@ impl Connection {
             closing: Cell::new(false),
             linger: Cell::new(LINGER),
             write_blocked: Cell::new(false),
-            heard: Rc::default(),
+            received_bytes: Rc::default(),
             unflushed: Cell::new(false),
             finished: RefCell::default(),
             flushes: Cell::new(0),

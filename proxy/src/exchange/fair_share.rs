@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_and_its_answer_are_both_woken_at_their_share() {
+    async fn a_request_and_its_response_are_both_woken_at_their_share() {
         let owner = owner();
         owner.0.spend(SHARE);
         // The request's body and the response's, each in a task of its own.

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_reads_is_dropped_counted_and_said_once_there_is_room() {
+    fn unread_lines_are_dropped_and_counted_and_a_notice_follows() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let mut writer = LossyWriter::new();
         let line = format!("{}\n", "x".repeat(999));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_no_error() {
+    fn a_closed_reader_is_no_error() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
         let mut writer = LossyWriter::new();

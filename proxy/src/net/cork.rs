@@ -154,7 +154,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     #[tokio::test]
-    async fn what_is_written_goes_out_together_at_the_end_of_the_turn() {
+    async fn writes_go_out_together_at_the_end_of_the_poll() {
         let (near, mut far) = duplex(ROOM);
         let cork = Cork::new(near);
         let mut io = cork.clone();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_is_kept_waits_for_the_other_side_and_arrives_whole() {
+    async fn writes_beyond_the_buffer_wait_for_the_reader_and_arrive_complete() {
         let (near, mut far) = duplex(1000);
         let cork = Cork::new(near);
         let mut io = cork.clone();

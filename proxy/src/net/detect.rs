@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_bytes_tell_the_version_as_soon_as_they_can() {
+    fn the_version_is_detected_from_as_few_bytes_as_possible() {
         for (first, expected) in [
             (&b""[..], None),
             (b"P", None),

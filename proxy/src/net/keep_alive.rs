@@ -52,7 +52,7 @@ pub struct Pinger {
     ping: PingPong,
     silence: Duration,
     /// Set by the connection's I/O when bytes arrive.
-    heard: Rc<Cell<bool>>,
+    received: Rc<Cell<bool>>,
     /// Whether a PING was sent and nothing has arrived since.
     asked: bool,
     timer: Pin<Box<Sleep>>,
@@ -61,11 +61,11 @@ pub struct Pinger {
 impl Pinger {
     /// Sends a PING when `received` was not set for `silence`.
     #[must_use]
-    pub fn new(ping: PingPong, silence: Duration, heard: Rc<Cell<bool>>) -> Self {
+    pub fn new(ping: PingPong, silence: Duration, received: Rc<Cell<bool>>) -> Self {
         Self {
             ping,
             silence,
-            heard,
+            received,
             asked: false,
             timer: Box::pin(sleep(silence)),
         }
@@ -75,7 +75,7 @@ impl Pinger {
     /// as long as anything is expected of the peer.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
-            let after = if self.heard.take() {
+            let after = if self.received.take() {
                 self.asked = false;
                 // Consumes the pong; until then, no other PING can be sent.
                 let _ = self.ping.poll_pong(cx);
@@ -127,18 +127,18 @@ mod tests {
                 false => std::future::pending().await,
             }
         };
-        let heard = Rc::new(Cell::new(false));
+        let received = Rc::new(Cell::new(false));
         let server = async {
             let io = tokio_util::io::InspectReader::new(ours, {
-                let heard = heard.clone();
-                move |_: &[u8]| heard.set(true)
+                let received = received.clone();
+                move |_: &[u8]| received.set(true)
             });
             let mut h2 = h2::server::Builder::new()
                 .handshake::<_, Bytes>(io)
                 .await
                 .unwrap();
             let ping = h2.ping_pong().unwrap();
-            let mut pinger = Pinger::new(ping, CALLER_SILENCE, heard.clone());
+            let mut pinger = Pinger::new(ping, CALLER_SILENCE, received.clone());
             let begun = Instant::now();
             poll_fn(|cx| {
                 assert!(h2.poll_accept(cx).is_pending());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_answers_no_ping_is_given_up_and_one_that_does_is_not() {
+    async fn only_a_peer_that_answers_no_ping_is_given_up() {
         assert_eq!(waited_for(true).await, None);
         let waited = waited_for(false).await.unwrap();
         // What the client sent during the handshake counts for the first check.

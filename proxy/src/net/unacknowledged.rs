@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_the_other_end_has_closed_is_never_acknowledged() {
+    fn bytes_sent_after_the_peer_has_closed_are_not_acknowledged() {
         let (mut near, far) = pair();
         drop(far);
         near.write_all(&[3; 1000]).unwrap();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_the_close_is_acknowledged() {
+    fn bytes_read_before_the_close_are_acknowledged() {
         let (mut near, mut far) = pair();
         near.write_all(&[3; 1000]).unwrap();
         far.read_exact(&mut [0; 1000]).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_and_never_sent_counts_as_well() {
+    fn bytes_written_and_never_sent_count_as_unacknowledged() {
         let (mut near, far) = pair();
         drop(far);
         near.set_nonblocking(true).unwrap();

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn hop_by_hop_fields_and_those_connection_names_stay_behind() {
+    fn hop_by_hop_fields_and_those_that_connection_names_are_removed() {
         let mut headers = map(&[
             ("host", "h"),
             ("connection", "close, x-secret , Host"),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_for_grows_by_the_caller() {
+    fn forwarded_for_is_extended_by_the_callers_address() {
         let mut headers = map(&[
             ("x-forwarded-for", "1.2.3.3"),
             ("x-forwarded-for", "1.2.3.4"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn http2_and_tls_show_in_what_is_sent_on() {
+    fn forwarded_fields_show_http2_and_tls() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("te", "gzip")]);
         let from = caller(HttpVersion::Http2, Scheme::Https);
         to_upstream(&mut headers, &from, MethodType::Grpc);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_processed_is_sent_again_only_as_the_model_says() {
+    fn requests_that_may_have_been_processed_are_retried_only_as_configured() {
         let (retry, budget) = retry(&[RetryCause::Reset], &["POST"], 2);
         for _ in 0..10 {
             budget.deposit();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_request_is_sent_again_when_the_budget_is_used_up() {
+    fn no_request_is_retried_when_the_budget_is_used_up() {
         let (retry, budget) = retry(&[RetryCause::ServiceUnavailable], &[], 10);
         budget.deposit();
         let mut replays = Replays::default();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_are_looked_for_six_times_and_what_comes_back_is_sent_three_times_more() {
+    fn six_replicas_are_tried_and_unprocessed_requests_are_sent_again_three_times() {
         let mut replays = Replays::default();
         assert!(!replays.any());
         let waits: Vec<_> = std::iter::from_fn(|| replays.after_unreachable())
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_by_status_and_grpcs_by_the_header_of_an_answer_without_a_message() {
+    fn causes_follow_from_the_status_and_for_grpc_from_the_header_of_a_response_without_messages() {
         let cause = |status: u16, grpc: Option<&str>, api| {
             let mut response = Response::builder().status(status);
             if let Some(grpc) = grpc {

@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_are_told_to_come_back_after_a_start_or_when_those_that_wait_are_through() {
+    fn retry_after_is_a_start_or_the_time_to_serve_the_held_requests() {
         for (ready, start_up, service, held, served, expected) in [
             (0, Some(42.1), Some(5.0), 100, 0, Some(43)),
             (0, None, Some(5.0), 100, 0, None),

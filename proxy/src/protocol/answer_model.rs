@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_replaced_where_answers_have_them_however_they_are_cut() {
+    fn names_in_responses_are_replaced_however_the_response_is_cut() {
         for (form, answer, expected) in [
             (
                 Form::Object,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_or_is_no_json_passes_as_it_is() {
+    fn responses_without_a_name_or_without_json_pass_unchanged() {
         for answer in [
             r#"{"model":null,"models":"x","MODEL":"y","a":["model","real"]}"#,
             r#"["model", {"model":"no"}]"#,
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn form_is_told_by_the_header() {
+    fn the_form_follows_from_the_header() {
         let form = |fields: &[(&'static str, &str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
@@ -319,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_make_no_difference_and_bytes_of_any_kind_do_no_harm(
+        fn any_bytes_are_accepted_and_the_result_does_not_depend_on_cuts(
             answer in prop::collection::vec(any::<u8>(), 0..200),
             cut in 1_usize..20,
         ) {
@@ -333,7 +333,7 @@ mod tests {
         }
 
         #[test]
-        fn an_answer_stays_json_with_the_name_in_it(
+        fn a_response_stays_json_and_has_the_new_name(
             before in any::<String>(), name in any::<String>(), after in any::<String>(), cut in 1_usize..20,
         ) {
             let answer = serde_json::json!({ "a": before, "model": name, "z": [after] });

@@ -20,13 +20,13 @@ const FIRST: Duration = Duration::from_secs(10);
 /// The API server itself may be unreachable for now: it is retried.
 pub(super) async fn check(config: &Config) -> Result<()> {
     let mut servers = config.servers.values();
-    let who = match servers.find(|server| server.kubernetes().is_some()) {
+    let reason = match servers.find(|server| server.kubernetes().is_some()) {
         Some(server) => format!("server {} is a Kubernetes workload", server.name),
         None if config.process.cluster_models.is_some() => "TAILBACK_KUBE_MODELS is set".into(),
         None if config.process.peers.is_some() => "TAILBACK_KUBE_PEERS is set".into(),
         None => return Ok(()),
     };
-    kubernetes::find().await.context(who)
+    kubernetes::find().await.context(reason)
 }
 
 /// Loads the cluster's models into `store`, if `config` asks for that, and sends an event for each
@@ -35,18 +35,20 @@ pub(super) async fn follow(store: &Arc<Store>, tell: mpsc::UnboundedSender<Event
     let Some(models) = store.current().process.cluster_models.clone() else {
         return;
     };
-    let (heard, mut first) = watch::channel(false);
+    let (loaded, mut first) = watch::channel(false);
     let into = store.clone();
     tokio::spawn(kubernetes::models(models.namespace, move |objects| {
         into.set_cluster(objects);
-        heard.send_replace(true);
+        loaded.send_replace(true);
         // During a shutdown the receiver may be gone.
         let _ = tell.send(Event::Reload("the cluster's models changed"));
     }));
-    if timeout(FIRST, first.wait_for(|heard| *heard))
+    if timeout(FIRST, first.wait_for(|loaded| *loaded))
         .await
         .is_err()
     {
-        tracing::warn!("the cluster has not told its models within {FIRST:?}: starting without");
+        tracing::warn!(
+            "the cluster's models did not arrive within {FIRST:?}: starting without them"
+        );
     }
 }

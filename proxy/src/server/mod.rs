@@ -153,7 +153,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     }
     reloader.apply(&config);
     if config.process.cluster_models.is_some() {
-        runtime.block_on(reloader.reload("the cluster was heard"));
+        runtime.block_on(reloader.reload("the cluster's models have arrived"));
     }
     let config = store.current();
 

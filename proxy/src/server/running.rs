@@ -150,7 +150,7 @@ impl Running {
     }
 
     fn upgrade_failed(&self, why: &anyhow::Error) {
-        tracing::error!("the upgrade failed, this process goes on: {why:#}");
+        tracing::error!("the upgrade failed, this process continues to serve: {why:#}");
         self.info.upgrade_failed(format!("{why:#}"));
     }
 
@@ -160,7 +160,7 @@ impl Running {
         tracing::info!(
             pid = successor.pid,
             version = successor.version,
-            "another process has taken over: finishing the requests that are here"
+            "another process has taken over: finishing the requests in flight"
         );
         service_manager::main_process(successor.pid);
         self.lifecycle.hand_over();
@@ -208,7 +208,7 @@ impl Running {
         tracing::warn!(
             in_flight,
             connections,
-            "{limit} have passed: stopping regardless"
+            "{limit} is over: stopping without waiting for these requests"
         );
     }
 

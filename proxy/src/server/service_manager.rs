@@ -18,7 +18,7 @@ pub(super) fn ready() {
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => say(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(%error, "cannot read the clock that systemd goes by"),
+        Err(error) => tracing::debug!(%error, "cannot read the monotonic clock for systemd"),
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn main_process(pid: u32) {
 fn say(state: &[NotifyState<'_>]) {
     // Does nothing without a service manager.
     if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "cannot tell systemd of the state");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn sockets() -> Result<Option<Listeners>> {
         .collect();
     let Ok(sockets) = sockets else {
         bail!(
-            "a socket that systemd passes on is not one of TCP: see ListenStream= of the socket unit"
+            "a socket passed on by systemd is not a TCP socket: see ListenStream= in the socket unit"
         );
     };
     let mut sockets: Vec<_> = sockets.into_iter().flatten().collect();

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_choices_say_what_there_is() {
+    fn an_unknown_choice_lists_the_valid_ones() {
         for (words, expected) in [
             (
                 &[] as &[&str],

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answer_that_is_lost_on_its_way_is_no_success() {
+    fn a_response_lost_on_its_way_is_no_success() {
         let lost = Outcome::CallerGone;
         assert_eq!(Outcome::Success.undelivered(lost), lost);
         assert_eq!(Outcome::ServerError.undelivered(lost), lost);

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_that_the_replica_closed_go_without_a_request() {
+    async fn connections_closed_by_the_replica_are_dropped_without_a_request() {
         let (pool, mut ends) = pool(3).await;
         drop(ends.pop());
         while count(&pool) > 2 {

@@ -56,7 +56,7 @@ pub enum ConnectError {
     #[error("no connection within timeouts.connectSeconds")]
     Slow,
     /// The endpoint's host cannot be the name in a certificate.
-    #[error("the endpoint's host is no server name: {0}")]
+    #[error("the endpoint's host is not a valid TLS server name: {0}")]
     Name(#[from] InvalidDnsNameError),
     /// The TLS configuration is unusable.
     #[error(transparent)]
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_goes_by_http2_and_the_rest_as_configured() {
+    fn grpc_uses_http2_and_other_requests_the_configured_version() {
         for (protocol, method, expected) in [
             (Protocol::Auto, MethodType::Rest, Some(Offer::Http1)),
             (Protocol::Auto, MethodType::Grpc, Some(Offer::Http2)),

@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_have_been_processed_is_sent_again_only_if_that_does_no_harm() {
+    fn requests_are_sent_again_only_if_unread_or_harmless_twice() {
         const NONE: Option<u64> = None;
         for (milliseconds, reused, idempotent, unacknowledged, again) in [
             // Nothing was acknowledged.

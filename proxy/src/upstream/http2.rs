@@ -84,7 +84,7 @@ impl Multiplexed {
         limits: &Limits,
     ) -> Result<Http2, ConnectError> {
         let seen = Rc::<Seen>::default();
-        let heard = seen.received.clone();
+        let received = seen.received.clone();
         let io = Cork::new(ReadTrackingIo::new(io, seen));
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
         let mut builder = Builder::new();
@@ -110,7 +110,7 @@ impl Multiplexed {
         };
         let (sender, mut connection) = io.run(opening).await??;
         let ping = connection.ping_pong();
-        let mut pinger = ping.map(|ping| Pinger::new(ping, REPLICA_SILENCE, heard));
+        let mut pinger = ping.map(|ping| Pinger::new(ping, REPLICA_SILENCE, received));
         let closed = Rc::new(Cell::new(false));
         let shared = Rc::new(Shared {
             sender,
@@ -135,8 +135,12 @@ impl Multiplexed {
             });
             match io.run(served).await {
                 Ok(Some(Ok(()))) => {}
-                Ok(None) => tracing::debug!("a replica answers no HTTP/2 PING"),
-                Ok(Some(Err(error))) => tracing::debug!(%error, "a replica's HTTP/2 connection"),
+                Ok(None) => {
+                    tracing::debug!("a replica did not answer an HTTP/2 PING: connection closed")
+                }
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, "a replica's HTTP/2 connection ended")
+                }
                 Err(error) => tracing::debug!(%error, "a replica's HTTP/2 connection broke"),
             }
             closed.set(true);

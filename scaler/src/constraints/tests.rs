@@ -219,13 +219,13 @@ fn limits_do_not_wait_where_a_bound_is_passed_and_say_what_was_wanted() {
             "{wanted} of {desired} within {min} to {max}: {:?}",
             decision.reasons
         );
-        let said: Vec<_> = decision.reasons[1..]
+        let reasons: Vec<_> = decision.reasons[1..]
             .iter()
             .map(Reason::to_string)
             .collect();
-        assert_eq!(said.len(), why.len(), "{said:?}");
-        for (said, why) in said.iter().zip(why) {
-            assert!(said.contains(why), "{said:?}");
+        assert_eq!(reasons.len(), why.len(), "{reasons:?}");
+        for (reason, why) in reasons.iter().zip(why) {
+            assert!(reason.contains(why), "{reason:?}");
         }
     }
 }

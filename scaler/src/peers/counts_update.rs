@@ -75,7 +75,7 @@ pub enum Unreadable {
 /// Encodes the changes for one listener.
 #[derive(Debug, Default)]
 pub struct DeltaEncoder {
-    told: BTreeMap<String, Counts>,
+    sent: BTreeMap<String, Counts>,
 }
 
 // === impl Counts ===
@@ -143,15 +143,15 @@ impl CountsUpdate {
 impl DeltaEncoder {
     /// The changes since the last call. `models` are the current counts of all models.
     pub fn news(&mut self, models: BTreeMap<String, Counts>) -> BTreeMap<String, Option<Counts>> {
-        let gone = self.told.keys().filter(|name| !models.contains_key(*name));
+        let gone = self.sent.keys().filter(|name| !models.contains_key(*name));
         let mut news: BTreeMap<_, _> = gone.map(|name| (name.clone(), None)).collect();
         for (name, counts) in &models {
-            let known = self.told.get(name);
+            let known = self.sent.get(name);
             if !known.is_some_and(|before| counts.stands_still_since(before)) {
                 news.insert(name.clone(), Some(counts.clone()));
             }
         }
-        self.told = models;
+        self.sent = models;
         news
     }
 }

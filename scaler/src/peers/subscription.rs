@@ -33,7 +33,7 @@ const LONGEST_LINE: usize = 16 * 1024 * 1024;
 /// Sends the updates of the proxy at `address` to `events`, until its receiver is dropped.
 pub(super) async fn subscribe(address: SocketAddr, events: mpsc::UnboundedSender<MembershipEvent>) {
     let mut wait = FIRST_WAIT;
-    let mut said = None;
+    let mut logged = None;
     loop {
         let mut connected = false;
         let Err(why) = receive(address, &events, &mut connected).await else {
@@ -45,9 +45,9 @@ pub(super) async fn subscribe(address: SocketAddr, events: mpsc::UnboundedSender
                 return;
             }
         }
-        if connected || said.as_ref() != Some(&why) {
+        if connected || logged.as_ref() != Some(&why) {
             tracing::warn!(peer = %address, "no counts from another proxy: {why}");
-            said = Some(why);
+            logged = Some(why);
         }
         sleep(wait.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         wait = (wait * 2).min(LONGEST_WAIT);
@@ -131,7 +131,7 @@ mod tests {
     };
 
     /// The events from a proxy that answers each connection with one of `answers`.
-    async fn told(answers: &'static [&'static str]) -> Vec<String> {
+    async fn events_from(answers: &'static [&'static str]) -> Vec<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -143,10 +143,10 @@ mod tests {
         });
         let (sender, mut events) = mpsc::unbounded_channel();
         let task = tokio::spawn(subscribe(address, sender));
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         let lost = answers.iter().filter(|a| a.contains("instance")).count();
-        while told.iter().filter(|&event| event == "lost").count() < lost {
-            told.push(match events.recv().await.unwrap() {
+        while seen.iter().filter(|&event| event == "lost").count() < lost {
+            seen.push(match events.recv().await.unwrap() {
                 MembershipEvent::Update { update, .. } => {
                     format!("{} {}", update.instance, update.at)
                 }
@@ -155,12 +155,12 @@ mod tests {
             });
         }
         task.abort();
-        told
+        seen
     }
 
     #[tokio::test]
     async fn updates_are_passed_on_as_they_come_and_lost_connections_are_made_again() {
-        let told = told(&[
+        let seen = events_from(&[
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n\
              {\"instance\":\"a\",\"at\":1,\"leads\":false,\"models\":{}}\n\
@@ -169,6 +169,6 @@ mod tests {
              {\"instance\":\"b\",\"at\":3,\"leads\":false,\"models\":{}}\nnonsense\n",
         ])
         .await;
-        assert_eq!(told, ["a 1", "a 2", "lost", "b 3", "lost"]);
+        assert_eq!(seen, ["a 1", "a 2", "lost", "b 3", "lost"]);
     }
 }

@@ -181,7 +181,7 @@ mod tests {
         Nanos::from_duration(Duration::from_secs(seconds))
     }
 
-    fn heard(changes: &mut ExternalChanges, desired: u32, seconds: u64) -> Option<BackOff> {
+    fn observe(changes: &mut ExternalChanges, desired: u32, seconds: u64) -> Option<BackOff> {
         changes.reported(desired, STABILITY, at(seconds))
     }
 
@@ -215,7 +215,7 @@ mod tests {
         changes.back_off(BackOff::Contested, Duration::from_secs(400), at(5));
         assert_eq!(left(&changes, 5), 400);
         assert_eq!(
-            heard(&mut changes, 3, 10),
+            observe(&mut changes, 3, 10),
             Some(BackOff::Contested),
             "they go on"
         );
@@ -225,30 +225,30 @@ mod tests {
     #[test]
     fn a_workload_made_anew_is_found() {
         let mut changes = ExternalChanges::default();
-        heard(&mut changes, 4, 0);
+        observe(&mut changes, 4, 0);
         changes.gone();
-        assert_eq!(heard(&mut changes, 1, 1), None);
-        assert_eq!(heard(&mut changes, 2, 2), QUIET);
+        assert_eq!(observe(&mut changes, 1, 1), None);
+        assert_eq!(observe(&mut changes, 2, 2), QUIET);
     }
 
     #[test]
     fn what_we_asked_for_is_ours_and_the_first_is_found() {
         let mut changes = ExternalChanges::default();
-        assert_eq!(heard(&mut changes, 3, 0), None);
+        assert_eq!(observe(&mut changes, 3, 0), None);
         changes.asked(5, at(1));
-        assert_eq!(heard(&mut changes, 3, 2), None, "not there yet");
-        assert_eq!(heard(&mut changes, 5, 3), None);
+        assert_eq!(observe(&mut changes, 3, 2), None, "not there yet");
+        assert_eq!(observe(&mut changes, 5, 3), None);
         changes.asked(6, at(4));
         changes.asked(7, at(4));
-        assert_eq!(heard(&mut changes, 7, 5), None, "6 was overtaken");
-        assert_eq!(heard(&mut changes, 6, 6), QUIET);
+        assert_eq!(observe(&mut changes, 7, 5), None, "6 was overtaken");
+        assert_eq!(observe(&mut changes, 6, 6), QUIET);
     }
 
     #[test]
     fn another_count_is_taken_over_and_left_alone_for_the_stability_time() {
         let mut changes = ExternalChanges::default();
-        heard(&mut changes, 1, 0);
-        assert_eq!(heard(&mut changes, 4, 100), QUIET);
+        observe(&mut changes, 1, 0);
+        assert_eq!(observe(&mut changes, 4, 100), QUIET);
         assert_eq!(
             (
                 left(&changes, 100),
@@ -258,7 +258,7 @@ mod tests {
             (60, 1, 0)
         );
         assert_eq!(
-            heard(&mut changes, 5, 130),
+            observe(&mut changes, 5, 130),
             QUIET,
             "once more, and nothing of ours between"
         );
@@ -268,25 +268,25 @@ mod tests {
     #[test]
     fn a_fight_is_given_up_until_they_have_left_the_count_alone() {
         let mut changes = ExternalChanges::default();
-        heard(&mut changes, 1, 0);
+        observe(&mut changes, 1, 0);
         changes.asked(5, at(10));
-        heard(&mut changes, 5, 10);
-        assert_eq!(heard(&mut changes, 2, 20), QUIET, "once is no fight");
+        observe(&mut changes, 5, 10);
+        assert_eq!(observe(&mut changes, 2, 20), QUIET, "once is no fight");
         changes.asked(5, at(80));
-        heard(&mut changes, 5, 80);
-        assert_eq!(heard(&mut changes, 2, 95), Some(BackOff::Contested));
+        observe(&mut changes, 5, 80);
+        assert_eq!(observe(&mut changes, 2, 95), Some(BackOff::Contested));
         assert_eq!(left(&changes, 95), 600);
         assert_eq!(
-            heard(&mut changes, 3, 395),
+            observe(&mut changes, 3, 395),
             Some(BackOff::Contested),
             "they go on"
         );
         assert_eq!(left(&changes, 395), 600);
         assert_eq!(left(&changes, 995), 0);
         changes.asked(5, at(1000));
-        heard(&mut changes, 5, 1000);
+        observe(&mut changes, 5, 1000);
         assert_eq!(
-            heard(&mut changes, 2, 1015),
+            observe(&mut changes, 2, 1015),
             Some(BackOff::Contested),
             "still there"
         );
@@ -295,20 +295,20 @@ mod tests {
     #[test]
     fn changes_far_apart_are_no_fight() {
         let mut changes = ExternalChanges::default();
-        heard(&mut changes, 1, 0);
-        heard(&mut changes, 4, 100);
+        observe(&mut changes, 1, 0);
+        observe(&mut changes, 4, 100);
         changes.asked(2, at(200));
-        heard(&mut changes, 2, 200);
-        assert_eq!(heard(&mut changes, 4, 801), QUIET, "long after ours");
+        observe(&mut changes, 2, 200);
+        assert_eq!(observe(&mut changes, 4, 801), QUIET, "long after ours");
     }
 
     #[test]
     fn a_request_that_lands_late_is_still_ours() {
         let mut changes = ExternalChanges::default();
-        heard(&mut changes, 1, 0);
+        observe(&mut changes, 1, 0);
         changes.asked(5, at(1));
-        assert_eq!(heard(&mut changes, 3, 2), QUIET);
-        assert_eq!(heard(&mut changes, 5, 3), None);
+        assert_eq!(observe(&mut changes, 3, 2), QUIET);
+        assert_eq!(observe(&mut changes, 5, 3), None);
     }
 
     proptest! {
@@ -317,13 +317,13 @@ mod tests {
         fn only_others_are_foreign(counts in prop::collection::vec((any::<bool>(), 0u32..50), 1..60)) {
             let mut changes = ExternalChanges::default();
             let (mut count, mut second) = (1, 0);
-            heard(&mut changes, count, second);
+            observe(&mut changes, count, second);
             for (ours, new) in counts {
                 second += 1;
                 if ours {
                     changes.asked(new, at(second));
                 }
-                let verdict = heard(&mut changes, new, second);
+                let verdict = observe(&mut changes, new, second);
                 prop_assert_eq!(verdict.is_some(), !ours && new != count);
                 if verdict.is_some() {
                     prop_assert!(changes.quiet(at(second)).is_some());

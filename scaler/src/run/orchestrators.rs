@@ -181,14 +181,14 @@ mod tests {
         let since = sources.processes.now();
         second.send(set()).unwrap();
         first.send(set()).unwrap();
-        let mut heard = Vec::new();
+        let mut epochs = Vec::new();
         for _ in 0..3 {
             let (epoch, _) = sources.next().await;
-            heard.push((epoch.is_after(&start), epoch.is_after(&since)));
+            epochs.push((epoch.is_after(&start), epoch.is_after(&since)));
         }
-        heard.sort_unstable();
+        epochs.sort_unstable();
         assert_eq!(
-            heard,
+            epochs,
             [(false, false), (true, false), (true, true)],
             "another's, one on its way, and one that is meant"
         );

@@ -148,7 +148,7 @@ impl Carrier {
         inbox: &mut watch::Receiver<Option<Request>>,
     ) {
         let (mut wait, begin) = (FIRST_RETRY, Instant::now());
-        let mut said = None;
+        let mut reported = None;
         loop {
             let answer = self.orchestrator.scale(&request.model, request.replicas);
             let Err(error) = answer.await else {
@@ -163,14 +163,14 @@ impl Carrier {
             wait = (wait * 2).min(LONGEST_RETRY);
             count(request, "failed");
             let settling = matches!(error, ScaleError::Forbidden(_)) && begin.elapsed() < SETTLING;
-            if !settling && said.as_ref() != Some(&error) {
+            if !settling && reported.as_ref() != Some(&error) {
                 report(
                     request,
                     ScaleOutcome::Failed(error.to_string()),
                     &self.status,
                 );
                 self.tell(request, Err(error.to_string()));
-                said = Some(error);
+                reported = Some(error);
             }
             tokio::select! {
                 () = sleep(pause.mul_f64(1.0 + 0.5 * fastrand::f64())) => {}

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_came_and_went_between_two_looks_is_use() {
+    fn a_request_between_two_looks_counts_as_use() {
         let mut last_use = LastUse::default();
         let mut look = |seconds: u64, arrived: u64, completed: u64| {
             let reading = Reading {

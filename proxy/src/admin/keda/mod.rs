@@ -95,7 +95,7 @@ impl Keda {
                 "StreamIsActive" => {
                     let Ok(permit) = self.streams.clone().try_acquire_owned() else {
                         return Status::resource_exhausted(format!(
-                            "there are {STREAMS} streams of StreamIsActive already, which is the limit"
+                            "the limit of {STREAMS} StreamIsActive streams is reached"
                         ))
                         .into_http();
                     };
@@ -128,9 +128,9 @@ impl Keda {
     }
 
     fn metrics(&self, asked: GetMetricsRequest) -> Result<GetMetricsResponse, Status> {
-        let who = asked.scaled_object_ref.unwrap_or_default();
+        let object = asked.scaled_object_ref.unwrap_or_default();
         let value = self
-            .trigger(&who)?
+            .trigger(&object)?
             .value(&asked.metric_name, &self.status_store)?;
         Ok(GetMetricsResponse {
             metric_values: vec![value],

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_out_no_more_than_there_is_and_takes_back_what_was_given() {
+    fn reservations_do_not_exceed_the_budget_and_return_their_bytes() {
         let budget = BufferBudget::new(10);
         let mut one = budget.reserve();
         assert!(one.cover(4) && one.cover(6));

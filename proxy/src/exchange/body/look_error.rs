@@ -10,7 +10,7 @@ pub enum LookError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The buffer budget is used up.
-    #[error("no room for what has been read of the body")]
+    #[error("the budget for buffered bodies is used up")]
     NoRoom,
 }
 

@@ -110,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_or_moved(
+        fn bytes_keep_their_number_and_order(
             before in proptest::collection::vec(1usize..6000, 0..6),
             after in proptest::collection::vec(1usize..6000, 0..6),
             taken in 0usize..4,

@@ -76,7 +76,7 @@ impl Listener {
                 tracing::info!("TLS certificate reloaded from {}", self.spec.cert.display());
             }
             Err(error) => tracing::error!(
-                "the TLS files have changed and are wrong, the old ones stay in use: {error:#}"
+                "the TLS files have changed and are invalid, the previous ones stay in use: {error:#}"
             ),
         }
         *files = read;

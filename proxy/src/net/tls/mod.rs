@@ -38,7 +38,9 @@ fn roots(spec: &UpstreamTls) -> RootCertStore {
     }
     for der in &spec.ca {
         if let Err(error) = roots.add(CertificateDer::from(der.clone())) {
-            tracing::error!("a certificate of a static server's tls.ca is not used: {error}");
+            tracing::error!(
+                "an invalid certificate in tls.ca of a static server is ignored: {error}"
+            );
         }
     }
     roots

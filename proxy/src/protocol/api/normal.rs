@@ -93,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn empty_segments_go_needless_escapes_go_and_dot_segments_are_told() {
+    fn empty_segments_and_needless_escapes_are_removed_and_dot_segments_found() {
         let changed = |path: &str| Normal::Changed(path.into());
         for (path, expected) in [
             ("/v1/chat/completions", Normal::Already),
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_normal_stays_so(path in "/[/.a%2eE5cC;\\\\é]{0,24}") {
+        fn normalising_twice_changes_nothing(path in "/[/.a%2eE5cC;\\\\é]{0,24}") {
             match normal(&path) {
                 Normal::Changed(changed) => {
                     prop_assert_eq!(normal(&changed), Normal::Already);

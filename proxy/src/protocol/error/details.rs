@@ -126,7 +126,7 @@ impl ProxyError {
                 Status::BAD_REQUEST,
                 Code::InvalidArgument,
                 None,
-                "the path must not have segments that are . or .., however they are written",
+                "the path must not contain the segments . or .., in any encoding",
             ),
             Self::BadModelQuery => says(
                 Status::BAD_REQUEST,
@@ -145,8 +145,7 @@ impl ProxyError {
                 Code::Unavailable,
                 None,
                 format!(
-                    "model {model:?} has no replica now, and asking about it starts none; its \
-                     next inference request does"
+                    "model {model:?} has no replica now; a probe does not start one, an inference request does"
                 ),
             ),
             Self::Busy { model } => says(
@@ -154,7 +153,7 @@ impl ProxyError {
                 Code::Unavailable,
                 None,
                 format!(
-                    "no replica of model {model:?} has room for a question now; try again later"
+                    "no replica of model {model:?} has room for a probe now; try again later"
                 ),
             )
             .retry_after(1),
@@ -162,7 +161,7 @@ impl ProxyError {
                 Status::NOT_IMPLEMENTED,
                 Code::Unimplemented,
                 Some(Refused),
-                format!("the server of model {model:?} speaks HTTP/1.1 only, so no gRPC"),
+                format!("the server of model {model:?} speaks HTTP/1.1 only, and gRPC needs HTTP/2"),
             ),
             Self::WrongProtocol { model } => says(
                 Status::BAD_GATEWAY,
@@ -180,8 +179,7 @@ impl ProxyError {
                 Status::TOO_MANY_REQUESTS,
                 Code::ResourceExhausted,
                 Some(QueueFull),
-                "overloaded: the requests that wait leave no room for another's body; try again \
-                 later",
+                "overloaded: the memory for the bodies of waiting requests is used up; try again later",
             )
             .retry_after(1),
             Self::QueueFull {

@@ -138,8 +138,8 @@ fn the_reference_lists_every_error_with_status_code_and_outcome() {
     let page = fs::read_to_string(page).unwrap();
     for error in samples() {
         is_sampled(&error);
-        let said = error.details();
-        let message = format!("`{}`", said.message);
+        let details = error.details();
+        let message = format!("`{}`", details.message);
         let row = page.lines().find(|line| line.contains(&message));
         let row = row.unwrap_or_else(|| panic!("{message} is not in errors.md"));
         if matches!(error, ProxyError::Unnamed(_)) {
@@ -148,12 +148,12 @@ fn the_reference_lists_every_error_with_status_code_and_outcome() {
         // Over HTTP/1.1 there is no gRPC status.
         let code = match error {
             ProxyError::GrpcNeedsHttp2 => "–".to_owned(),
-            _ => format!("`{}`", said.code.label()),
+            _ => format!("`{}`", details.code.label()),
         };
-        let outcome = said
+        let outcome = details
             .outcome
             .map_or_else(|| "–".to_owned(), |o| format!("`{}`", o.label()));
-        let expected = format!("| {} | {code} | {outcome} | ", said.status.as_u16());
+        let expected = format!("| {} | {code} | {outcome} | ", details.status.as_u16());
         assert!(row.starts_with(&expected), "expected {expected} in {row}");
     }
 }

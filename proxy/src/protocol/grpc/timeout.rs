@@ -61,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text: String) {
+        fn no_text_panics(text: String) {
             let _ = read(&text);
         }
     }

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coding_is_what_the_field_says() {
+    fn the_coding_is_read_from_the_header() {
         for (value, expected) in [
             (None, None),
             (Some("identity"), None),

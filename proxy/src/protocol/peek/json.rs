@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn second_model_is_seen_however_it_is_written() {
+    fn a_second_model_is_found_in_any_spelling() {
         for twice in [
             r#"{"model":"a","model":"a"}"#,
             r#"{"model":"a","b":[{"c":"}"}, 1],"model":1}"#,
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn says_why_there_is_none() {
+    fn a_missing_model_is_reported_with_its_reason() {
         for (text, fault) in [
             ("[]", Fault::NotJson),
             ("hello", Fault::NotJson),
@@ -296,7 +296,7 @@ mod tests {
     proptest! {
         /// The same name is found at the same place, however the body is cut.
         #[test]
-        fn cuts_make_no_difference(
+        fn the_result_does_not_depend_on_cuts(
             members in proptest::collection::btree_map("[a-z\"\\\\é]{0,8}", ".{0,12}", 0..6),
             model in ".{0,12}",
             cuts in proptest::collection::vec(0usize..200, 0..8),
@@ -323,7 +323,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes: Vec<u8>) {
+        fn no_bytes_panic(bytes: Vec<u8>) {
             let _ = Json::default().feed(&bytes);
         }
     }

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn says_why_there_is_none() {
+    fn a_missing_model_is_reported_with_its_reason() {
         let cases: &[(Vec<u8>, Progress)] = &[
             (framed(b""), Progress::More),
             (
@@ -354,7 +354,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_make_no_difference(
+        fn the_result_does_not_depend_on_cuts(
             version in "[0-9]{0,5}",
             model in "[a-z]{1,20}",
             cuts in proptest::collection::vec(0usize..64, 0..6),
@@ -381,7 +381,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes: Vec<u8>, framing: bool) {
+        fn no_bytes_panic(bytes: Vec<u8>, framing: bool) {
             let call = if framing { framed(&bytes) } else { bytes };
             let _ = Message::new(1).feed(&call);
         }

@@ -105,17 +105,17 @@ pub enum Fault {
     TooLong,
     /// The message is compressed by an unknown coding.
     #[error(
-        "the model cannot be read from, or written into, a message that is compressed in another way than the grpc-encoding gzip or deflate: name it in the metadata seldon-model, or send the message as it is"
+        "the model cannot be read from, or replaced in, a message compressed by another grpc-encoding than gzip or deflate: name it in the metadata seldon-model, or send the message uncompressed"
     )]
     Compressed,
     /// The message is too long, decoded, to replace the name in it.
     #[error(
-        "the model's name cannot be replaced in a compressed message of more than 4 MiB: send the message as it is"
+        "the model's name cannot be replaced in a compressed message of more than 4 MiB: send the message uncompressed"
     )]
     CompressedTooLong,
     /// A later message of the call names another model.
     #[error(
-        "the message is for another model than the first of its stream: open a stream for each"
+        "the message names another model than the first message of its stream: open one stream per model"
     )]
     OtherModel,
     /// The name in a later message of the call is too far from its start.
@@ -127,11 +127,11 @@ pub enum Fault {
     )]
     UnknownCoding,
     /// The body does not match its coding.
-    #[error("the body is not what its Content-Encoding or grpc-encoding says, or is cut short")]
+    #[error("the body does not match its Content-Encoding or grpc-encoding, or is cut short")]
     NotDecodable,
     /// The body becomes too long when it is decoded.
     #[error(
-        "the body becomes more than 200 times as long when it is decoded: send it as it is, or name the model in the header seldon-model"
+        "the body becomes more than 200 times as long when it is decoded: send it without Content-Encoding, or name the model in the header seldon-model"
     )]
     Bomb,
     /// The name is too far from the start of the body.

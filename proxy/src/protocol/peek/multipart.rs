@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn says_why_there_is_none() {
+    fn a_missing_model_is_reported_with_its_reason() {
         assert_eq!(whole(&form(&[])), Progress::Not(Fault::Absent));
         assert_eq!(
             whole(&form(&[("name=\"modell\"", "m")])),
@@ -302,7 +302,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_make_no_difference(
+        fn the_result_does_not_depend_on_cuts(
             file in "[\\r\\n-xyz]{0,40}",
             cuts in proptest::collection::vec(0usize..300, 0..8),
         ) {
@@ -323,7 +323,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes: Vec<u8>, content_type: String) {
+        fn no_bytes_panic(bytes: Vec<u8>, content_type: String) {
             if let Some(mut scanner) = Multipart::of(&content_type) {
                 let _ = scanner.feed(&bytes);
             }

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn model_is_found_in_what_a_body_is_decoded_to() {
+    fn the_model_is_found_in_a_decoded_body() {
         let text = format!(
             "{{\"messages\": \"{}\", \"model\": \"m\"}}",
             "x".repeat(3 << 20)
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_message_that_is_none_or_names_no_model_or_two_is_refused() {
+    fn a_compressed_message_that_is_malformed_or_names_no_model_or_two_is_refused() {
         let broken = [&compressed(b"\x0a\x01m")[..12], &[7; 30]].concat();
         let bomb = [
             &[0x12, 0x80, 0x80, 0x80, 0x80, 0x01][..],
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn second_model_is_seen_in_what_is_decoded_later() {
+    fn a_second_model_is_found_in_the_part_decoded_later() {
         let filler = "x".repeat(1 << 20);
         let text = format!("{{\"model\":\"m\",\"a\":\"{filler}\",\"model\":\"n\"}}");
         let (found, _) = scanned(Some("gzip"), &gzip(text.as_bytes()), 1 << 20);

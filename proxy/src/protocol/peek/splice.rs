@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_lengths_follow() {
+    fn message_lengths_are_adjusted() {
         let body = b"\0\0\0\0\x07\x0a\x01m\x12\x02vv";
         for at in 0..body.len() {
             let scanner = Scanner::Message(Message::new(1));

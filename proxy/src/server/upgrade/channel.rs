@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn each_message_has_its_own_descriptors_and_nothing_behind_the_last_is_read() {
+    fn each_message_has_its_descriptors_and_nothing_is_read_beyond_the_last() {
         let (mut here, mut there) = pair();
         let mut files: Vec<File> = (0..3).map(|_| tempfile::tempfile().unwrap()).collect();
         for (number, file) in files.iter_mut().enumerate() {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_and_nonsense_are_told_apart() {
+    fn a_closed_socket_is_no_error_and_a_malformed_message_is() {
         let (here, mut there) = pair();
         drop(here);
         assert!(there.receive::<String>().unwrap().is_none());

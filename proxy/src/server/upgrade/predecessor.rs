@@ -57,7 +57,7 @@ impl Predecessor {
     fn meet() -> Result<Self> {
         let input = io::stdin().as_fd().try_clone_to_owned()?;
         getsockopt(&input, sockopt::SockType)
-            .with_context(|| format!("{LINEAGE} is set, and the standard input is no socket"))?;
+            .with_context(|| format!("{LINEAGE} is set, but standard input is not a socket"))?;
         // This process must hold no second copy of the socket, or the other end would not see it
         // close.
         dup2_stdin(File::open("/dev/null")?)?;
@@ -125,14 +125,14 @@ impl Predecessor {
 }
 
 fn gone() -> anyhow::Error {
-    anyhow!("the running process has gone")
+    anyhow!("the running process has ended")
 }
 
 fn adopt(protocol: u32, version: &str, sockets: Vec<OwnedFd>) -> Result<Listeners> {
     if protocol != PROTOCOL {
         bail!(
-            "the running version, {version}, hands over in another way than this one, {VERSION}: restart Tailback \
-             instead"
+            "the running version {version} and this version {VERSION} cannot upgrade into each other: restart \
+             Tailback instead"
         );
     }
     let Ok([requests, admin]) = <[OwnedFd; 2]>::try_from(sockets) else {

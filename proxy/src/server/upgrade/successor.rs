@@ -120,7 +120,7 @@ impl Exchange {
     pub(in crate::server) async fn prepare(program: Program, listeners: Listeners) -> Result<Self> {
         if std::process::id() == 1 {
             bail!(
-                "this is the first process of a container, which would end with it: replace the container instead"
+                "this process is PID 1 of its container, which would end with it: replace the container instead"
             );
         }
         let (here, there) = UnixStream::pair()?;
@@ -235,18 +235,18 @@ impl NewProcess {
         };
         match answer {
             Ok(Some(Reply::Failed { why })) => anyhow!("{why}"),
-            Ok(Some(reply)) => anyhow!("the new process answered out of turn: {reply:?}"),
+            Ok(Some(reply)) => anyhow!("the new process sent an unexpected message: {reply:?}"),
             Ok(None) => match self.status().await {
                 Some(status) => {
                     anyhow!("the new process ended ({status}); what it printed says why")
                 }
-                None => anyhow!("the new process does not speak as a Tailback that takes over"),
+                None => anyhow!("the new process is no Tailback that can take over"),
             },
             Err(error) if error.kind() == WouldBlock => anyhow!(
                 "the new process was not ready within {} s",
                 patience.as_secs()
             ),
-            Err(error) => anyhow!("the new process cannot be spoken to: {error}"),
+            Err(error) => anyhow!("cannot communicate with the new process: {error}"),
         }
     }
 

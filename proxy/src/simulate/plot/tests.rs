@@ -16,7 +16,7 @@ fn report(source: &str) -> Report {
 }
 
 #[test]
-fn svg_has_a_panel_for_each_policy_and_escapes_what_it_is_told() {
+fn an_svg_has_a_panel_for_each_policy_and_escapes_text() {
     let report = report("<a> & \"b\"");
     let text = String::from_utf8(render(Format::Svg, &report).unwrap()).unwrap();
     for expected in [
@@ -107,7 +107,7 @@ fn request_that_takes_days_does_not_take_a_slice_for_each_moment() {
 }
 
 #[test]
-fn pictures_are_told_by_their_ending() {
+fn the_picture_format_follows_from_the_file_name() {
     let format = |text: &str| text.parse().map(|picture: Picture| picture.format);
     assert_eq!(format("a/b.svg"), Ok(Format::Svg));
     assert_eq!(format("b.PNG"), Ok(Format::Png));

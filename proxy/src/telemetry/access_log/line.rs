@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wall_clock_is_told_before_and_after_it_was_read() {
+    fn wall_clock_times_are_computed_before_and_after_the_reading() {
         let second = Duration::from_secs(1);
         let now = Now {
             wall: SystemTime::UNIX_EPOCH + 10 * second,

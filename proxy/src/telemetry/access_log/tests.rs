@@ -31,7 +31,7 @@ fn lines(path: &std::path::Path) -> Vec<Value> {
 }
 
 #[test]
-fn entry_becomes_a_line_with_its_times_and_what_became_of_it() {
+fn an_entry_becomes_a_line_with_its_times_and_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("access.log");
     let running = Running::start(&Target::File(file.clone())).unwrap();
@@ -81,7 +81,7 @@ fn entry_becomes_a_line_with_its_times_and_what_became_of_it() {
 }
 
 #[test]
-fn what_does_not_fit_is_dropped_and_nobody_waits() {
+fn entries_that_do_not_fit_are_dropped_without_a_wait() {
     // The receiver is kept, but nothing reads from it.
     let (queue, _receiver) = mpsc::sync_channel(2);
     let log = AccessLog(Box::leak(Box::new(Shared {
@@ -97,7 +97,7 @@ fn what_does_not_fit_is_dropped_and_nobody_waits() {
 }
 
 #[test]
-fn moved_file_is_left_and_a_new_one_begun() {
+fn a_moved_file_is_closed_and_a_new_one_opened() {
     let folder = tempfile::tempdir().unwrap();
     let (file, moved) = (folder.path().join("a"), folder.path().join("a.1"));
     let running = Running::start(&Target::File(file.clone())).unwrap();

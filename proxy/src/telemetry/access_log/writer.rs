@@ -138,7 +138,7 @@ impl Writer {
                 }
             }
             Err(error) => tracing::error!(
-                "access log {}: cannot open it again, what was open is written on: {error}",
+                "access log {}: cannot reopen it, writing on to the file that is open: {error}",
                 path.display()
             ),
         }
@@ -209,7 +209,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn full_disk_loses_lines_until_there_is_room_and_a_torn_line_is_ended() {
+    fn a_full_disk_loses_lines_until_there_is_room_and_a_torn_line_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         // /dev/full: on Linux, every write to it fails with ENOSPC.
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_an_error() {
+    fn a_file_that_cannot_be_opened_is_an_error() {
         for wrong in ["/", "/nowhere/a"] {
             assert!(append_to(Path::new(wrong)).is_err(), "{wrong}");
         }

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_grpc_have_their_names_and_unknown_ones_are_not_lost_from_the_rest() {
+    fn grpc_codes_have_their_names_and_unknown_ones_still_count_in_the_totals() {
         let metrics = MethodMetrics::default();
         metrics.record(GrpcCode::Cancelled as usize, Duration::ZERO);
         metrics.record(9_999, Duration::ZERO);

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn renames_leave_no_growth() {
+    fn renamed_models_do_not_grow_the_store() {
         let store = MetricsStore::default();
         for n in 0..1_000 {
             let name = format!("m{n}");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn series_outlast_a_removal_for_a_while_and_go_on_if_the_model_comes_back() {
+    fn series_outlast_a_removal_for_a_while_and_continue_if_the_model_returns() {
         let store = MetricsStore::default();
         one_request(&store.of("m", "s"));
         let none = std::iter::empty;

@@ -53,7 +53,7 @@ enum Step {
 pub(super) struct DeletionCosts {
     made: Mutex<BTreeMap<Pod, i32>>,
     /// Whether a failure to mark pods was logged already.
-    said: AtomicBool,
+    warned: AtomicBool,
 }
 
 impl DeletionCosts {
@@ -111,7 +111,7 @@ impl DeletionCosts {
             namespace,
         };
         let error = scale_error(failure, &action);
-        if self.said.swap(true, Ordering::Relaxed) {
+        if self.warned.swap(true, Ordering::Relaxed) {
             tracing::debug!("the least busy pods could not be marked: {error}");
         } else {
             tracing::warn!(

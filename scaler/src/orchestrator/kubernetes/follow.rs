@@ -215,15 +215,15 @@ impl Follower {
         models: &mut Vec<Arc<Model>>,
         events: &Events,
     ) -> Workload {
-        let (mut retry, mut said) = (FIRST_RETRY, None);
+        let (mut retry, mut reported) = (FIRST_RETRY, None);
         loop {
             match self.target().await {
                 Ok(target) => return target.clone(),
-                Err(error) if said.as_ref() == Some(&error) => {}
+                Err(error) if reported.as_ref() == Some(&error) => {}
                 Err(error) => {
                     tracing::warn!(server = self.server, "{error}");
                     state.workload_trouble(error.to_string());
-                    said = Some(error);
+                    reported = Some(error);
                 }
             }
             while let Ok(note) = inbox.try_recv() {

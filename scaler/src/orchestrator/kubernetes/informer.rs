@@ -260,10 +260,10 @@ mod tests {
     }
 
     /// The events since the last call, as text.
-    fn said(events: &mut Events) -> Vec<String> {
-        let mut said = Vec::new();
+    fn received(events: &mut Events) -> Vec<String> {
+        let mut received = Vec::new();
         while let Ok(event) = events.try_recv() {
-            said.push(match event {
+            received.push(match event {
                 WatchEvent::All(all) => {
                     let mut names: Vec<_> = all.iter().map(ResourceExt::name_any).collect();
                     names.sort_unstable();
@@ -274,25 +274,25 @@ mod tests {
                 WatchEvent::Trouble(why) => format!("trouble {why}"),
             });
         }
-        said
+        received
     }
 
     #[test]
     fn each_follower_hears_of_its_own_objects_and_all_hear_of_trouble() {
         let mut informer = informer();
         let (mut x, mut y) = (follow(&mut informer, "x"), follow(&mut informer, "y"));
-        assert!(said(&mut x).is_empty(), "nothing is known yet");
+        assert!(received(&mut x).is_empty(), "nothing is known yet");
         let all = vec![slice("a", "x"), slice("b", "x"), slice("c", "z")];
         informer.apply(WatchEvent::All(all));
-        assert_eq!(said(&mut x), ["all a b"]);
-        assert_eq!(said(&mut y), ["all "]);
+        assert_eq!(received(&mut x), ["all a b"]);
+        assert_eq!(received(&mut y), ["all "]);
         informer.apply(WatchEvent::Applied(Box::new(slice("d", "y"))));
         informer.apply(WatchEvent::Deleted(Box::new(slice("a", "x"))));
         informer.apply(WatchEvent::Trouble("no".into()));
-        assert_eq!(said(&mut x), ["deleted a", "trouble no"]);
-        assert_eq!(said(&mut y), ["applied d", "trouble no"]);
+        assert_eq!(received(&mut x), ["deleted a", "trouble no"]);
+        assert_eq!(received(&mut y), ["applied d", "trouble no"]);
         let mut late = follow(&mut informer, "x");
-        assert_eq!(said(&mut late), ["all b", "trouble no"]);
+        assert_eq!(received(&mut late), ["all b", "trouble no"]);
     }
 
     #[test]
@@ -301,8 +301,8 @@ mod tests {
         informer.apply(WatchEvent::All(vec![slice("a", "x")]));
         let (mut x, mut y) = (follow(&mut informer, "x"), follow(&mut informer, "y"));
         informer.apply(WatchEvent::Applied(Box::new(slice("a", "y"))));
-        assert_eq!(said(&mut x), ["all a", "deleted a"]);
-        assert_eq!(said(&mut y), ["all ", "applied a"]);
+        assert_eq!(received(&mut x), ["all a", "deleted a"]);
+        assert_eq!(received(&mut y), ["all ", "applied a"]);
     }
 
     #[test]

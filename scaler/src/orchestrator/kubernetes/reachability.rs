@@ -26,7 +26,7 @@ pub(crate) struct Reachability {
 struct Outage {
     since: Instant,
     last: Instant,
-    said: bool,
+    warned: bool,
 }
 
 impl Default for Reachability {
@@ -43,7 +43,7 @@ impl Reachability {
     pub(crate) fn answered(&self) {
         let outage = self.lock().take();
         let Some(outage) = outage else { return };
-        if outage.said {
+        if outage.warned {
             let seconds = outage.since.elapsed().as_secs();
             tracing::info!("the Kubernetes API answers again, after {seconds} s");
         }
@@ -57,15 +57,15 @@ impl Reachability {
         let fresh = Outage {
             since: now,
             last: now,
-            said: false,
+            warned: false,
         };
         let outage = match &mut *outage {
-            Some(known) if known.said || now - known.last < APART => known,
+            Some(known) if known.warned || now - known.last < APART => known,
             other => other.insert(fresh),
         };
         outage.last = now;
-        if !outage.said && now - outage.since >= LASTING {
-            outage.said = true;
+        if !outage.warned && now - outage.since >= LASTING {
+            outage.warned = true;
             tracing::warn!(
                 "the Kubernetes API cannot be reached: {why}. Requests go on to the known replicas; counts stay as they are \
                  until it answers again"
@@ -95,8 +95,8 @@ impl Reachability {
 mod tests {
     use super::*;
 
-    fn said(reach: &Reachability) -> Option<bool> {
-        reach.lock().as_ref().map(|outage| outage.said)
+    fn warned(reach: &Reachability) -> Option<bool> {
+        reach.lock().as_ref().map(|outage| outage.warned)
     }
 
     #[tokio::test(start_paused = true)]
@@ -104,18 +104,18 @@ mod tests {
         let reach = Reachability::default();
         reach.failed("a");
         reach.failed("b");
-        assert_eq!(said(&reach), Some(false), "at one moment");
+        assert_eq!(warned(&reach), Some(false), "at one moment");
         tokio::time::advance(2 * APART).await;
         reach.failed("another one");
-        assert_eq!(said(&reach), Some(false));
+        assert_eq!(warned(&reach), Some(false));
         tokio::time::advance(LASTING).await;
         reach.failed("still");
-        assert_eq!(said(&reach), Some(true));
+        assert_eq!(warned(&reach), Some(true));
         let waits = reach.back();
         tokio::pin!(waits);
         assert!(futures_util::poll!(&mut waits).is_pending());
         reach.answered();
-        assert_eq!(said(&reach), None);
+        assert_eq!(warned(&reach), None);
         waits.await;
         reach.failed("again");
         let before = reach.back();

@@ -261,7 +261,7 @@ struct Failures {
     in_a_row: u32,
     first: Option<Instant>,
     last: Option<Instant>,
-    said: Option<ScaleError>,
+    logged: Option<ScaleError>,
     recovered: bool,
 }
 
@@ -297,9 +297,9 @@ impl Failures {
         if settling {
             return;
         }
-        if !outage && self.said.as_ref() != Some(error) {
+        if !outage && self.logged.as_ref() != Some(error) {
             tracing::warn!("a watch fails; the last known state stays in force: {error}");
-            self.said = Some(error.clone());
+            self.logged = Some(error.clone());
             self.recovered = false;
         }
         // Fails only if the receiver is gone; the watch then ends.
@@ -308,7 +308,7 @@ impl Failures {
 
     /// Logs, once, that the watch works again after an error.
     fn over<K: Resource>(&mut self, scope: &Scope<K>) {
-        if self.said.is_some() && !self.recovered {
+        if self.logged.is_some() && !self.recovered {
             let (resource, namespace) = (&scope.resource, &scope.namespace);
             tracing::info!("the watch of {resource} in namespace {namespace} works again");
             self.recovered = true;

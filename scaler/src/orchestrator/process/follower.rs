@@ -1,5 +1,5 @@
-//! The replicas of a proxy that has handed over: its last requests still go there, as the
-//! proxy that took over says.
+//! The replicas of a proxy that has handed over. Its last requests still go there; the proxy that
+//! took over says which replicas there are.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use crate::{
     replica::Replica,
 };
 
-/// What the proxy that took over says of a model's replicas, whenever that changes.
+/// A model's replicas, as the proxy that took over reports them after each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SuccessorSet {
@@ -50,7 +50,7 @@ pub struct Load {
     pub open: bool,
 }
 
-/// The replicas as they were last told.
+/// The replicas as the successor last reported them.
 #[derive(Debug)]
 pub(super) struct Follower {
     events: Events,
@@ -61,7 +61,7 @@ pub(super) struct Follower {
 // === impl SuccessorSet ===
 
 impl SuccessorSet {
-    /// What is to be said of `set`.
+    /// What the predecessor has to know of `set`.
     #[must_use]
     pub fn new(set: &ReplicaSet) -> Self {
         let ready = set.ready.iter().map(|replica| SuccessorReplica {
@@ -82,7 +82,7 @@ impl SuccessorSet {
 // === impl Follower ===
 
 impl Follower {
-    /// Begins with replicas of these models.
+    /// Starts with these replicas, by model and name.
     pub(super) fn new(
         events: Events,
         replicas: HashMap<String, BTreeMap<String, Arc<Replica>>>,
@@ -90,11 +90,11 @@ impl Follower {
         Self { events, replicas }
     }
 
-    /// From now on it is as `told`.
-    pub(super) fn hear(&mut self, told: SuccessorSet) {
-        let known = self.replicas.entry(told.model.clone()).or_default();
+    /// The replicas of a model are as in `latest` from now on.
+    pub(super) fn hear(&mut self, latest: SuccessorSet) {
+        let known = self.replicas.entry(latest.model.clone()).or_default();
         let mut ready = Vec::new();
-        for one in told.ready {
+        for one in latest.ready {
             let replica = known.entry(one.name).or_insert_with_key(|name| {
                 let replica = Replica::new(name, one.authority, one.concurrency);
                 Arc::new(replica.with_grpc(one.grpc))
@@ -108,13 +108,13 @@ impl Follower {
             if !stays {
                 replica.close();
             }
-            if told.cut.contains(name) {
+            if latest.cut.contains(name) {
                 replica.cut();
             }
             stays || replica.in_flight() > 0
         });
         let set = ReplicaSet {
-            model: told.model,
+            model: latest.model,
             ready,
             capacity: u32::MAX,
             ..ReplicaSet::default()
@@ -123,7 +123,7 @@ impl Follower {
         let _ = self.events.send(set);
     }
 
-    /// What each replica has now.
+    /// The load of each replica now.
     pub(super) fn loads(&self) -> BTreeMap<String, Load> {
         let all = self.replicas.values().flatten();
         all.map(|(name, replica)| {
@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn told(names: &[&str]) -> SuccessorSet {
+    fn set_of(names: &[&str]) -> SuccessorSet {
         let one = |name: &&str| SuccessorReplica {
             name: (*name).to_owned(),
             authority: "127.0.0.1:1".into(),
@@ -161,22 +161,22 @@ mod tests {
     fn replicas_keep_their_requests_while_they_come_and_go() {
         let (events, mut sets) = mpsc::unbounded_channel();
         let mut follower = Follower::new(events, HashMap::new());
-        follower.hear(told(&["m-0", "m-1"]));
+        follower.hear(set_of(&["m-0", "m-1"]));
         let ready = sets.try_recv().unwrap().ready;
         assert_eq!(ready.len(), 2);
         assert!(ready[0].try_take() && ready[0].try_take() && !ready[0].try_take());
-        follower.hear(told(&["m-1"]));
+        follower.hear(set_of(&["m-1"]));
         assert!(ready[0].is_closed());
         let loads = follower.loads();
         let load = |in_flight, open| Load { in_flight, open };
         assert_eq!(loads["m-0"], load(2, false));
         assert_eq!(loads["m-1"], load(0, true));
-        follower.hear(told(&["m-0", "m-1"]));
+        follower.hear(set_of(&["m-0", "m-1"]));
         let again = sets.iter_last().ready;
         assert!(Arc::ptr_eq(&again[0], &ready[0]) && !ready[0].is_closed());
         ready[0].release();
         ready[0].release();
-        follower.hear(told(&[]));
+        follower.hear(set_of(&[]));
         assert!(follower.loads().is_empty());
     }
 

@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::timeout};
 use super::{
     message::Trigger,
     relay::{Observed, Relay},
-    scheduler::{Scheduler, said},
+    scheduler::{Scheduler, status_text},
 };
 use crate::{
     clock::Nanos,
@@ -191,7 +191,7 @@ impl Followed {
             }
             _ => format!(
                 "Seldon's scheduler refused the scaling trigger: {}",
-                said(status)
+                status_text(status)
             ),
         };
         tracing::warn!(model = view.model.name, "{why}");

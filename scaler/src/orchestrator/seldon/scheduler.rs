@@ -78,7 +78,7 @@ impl Scheduler {
             }
             _ => format!(
                 "cannot read the model's status from Seldon's scheduler: {}",
-                said(&status)
+                status_text(&status)
             ),
         })?;
         let answer = answer.filter(|answer| !answer.deleted);
@@ -134,7 +134,7 @@ async fn within<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T,
 }
 
 /// A gRPC status on one line: code and message.
-pub(super) fn said(status: &Status) -> String {
+pub(super) fn status_text(status: &Status) -> String {
     format!("{}: {}", status.code(), status.message())
 }
 

@@ -67,17 +67,19 @@ impl Client {
             }
             CallBody::Text(text) => (text.fill(model, replicas).into(), None),
         };
-        let said = |why: String| format!("{method} {}: {why}", target.url.show(model));
+        let with_target = |why: String| format!("{method} {}: {why}", target.url.show(model));
         let redact = |text| spec.redact(text);
         let answer = self
             .exchange(method, target, model, replicas, content, kind)
             .await
-            .map_err(|why| ScaleError::Failed(said(redact(why))))?;
+            .map_err(|why| ScaleError::Failed(with_target(redact(why))))?;
         judge(&answer, SystemTime::now(), redact).map_err(|error| match error {
-            ScaleError::Refused(why) | ScaleError::Forbidden(why) => ScaleError::Refused(said(why)),
-            ScaleError::Failed(why) => ScaleError::Failed(said(why)),
+            ScaleError::Refused(why) | ScaleError::Forbidden(why) => {
+                ScaleError::Refused(with_target(why))
+            }
+            ScaleError::Failed(why) => ScaleError::Failed(with_target(why)),
             ScaleError::Busy { why, after } => ScaleError::Busy {
-                why: said(why),
+                why: with_target(why),
                 after,
             },
         })

@@ -93,9 +93,9 @@ proptest! {
         let (mut correction, mut progress) = (Reading::default(), Reading::default());
         let mut before = Reading::default();
         // Arrivals reported on unbroken connections.
-        let mut told = 0u64;
+        let mut announced = 0u64;
         // By instance: the last counts of proxies that were not given up.
-        let mut said = BTreeMap::<String, (Counts, Option<Nanos>)>::new();
+        let mut reported = BTreeMap::<String, (Counts, Option<Nanos>)>::new();
         for (index, event) in events {
             let proxy = &mut proxies[index];
             match event {
@@ -110,24 +110,24 @@ proptest! {
                     let [.., previous, _] = &proxy.lines[..] else {
                         prop_assert_eq!(peers.apply(at(index), line.clone(), now), UpdateResult::Counted);
                         // Another instance appears at this address before the first is gone.
-                        said.retain(|instance, _| {
+                        reported.retain(|instance, _| {
                             !instance.starts_with(&format!("{index}-"))
                         });
-                        said.insert(line.instance.clone(), (counts(&line).clone(), None));
+                        reported.insert(line.instance.clone(), (counts(&line).clone(), None));
                         proxy.connected = true;
                         continue;
                     };
                     if proxy.connected {
-                        told += counts(&line).arrived - counts(previous).arrived;
+                        announced += counts(&line).arrived - counts(previous).arrived;
                     }
                     prop_assert_eq!(peers.apply(at(index), line.clone(), now), UpdateResult::Counted);
-                    said.insert(line.instance.clone(), (counts(&line).clone(), None));
+                    reported.insert(line.instance.clone(), (counts(&line).clone(), None));
                     proxy.connected = true;
                 }
                 Event::Stale => {
                     let overtaken = proxy.lines.first().cloned();
                     if let Some(line) = overtaken.filter(|line| {
-                        said.contains_key(&line.instance)
+                        reported.contains_key(&line.instance)
                             && proxy.lines.last().is_some_and(|last| line.at < last.at)
                     }) {
                         prop_assert_eq!(peers.apply(at(index), line, now), UpdateResult::Stale);
@@ -136,7 +136,7 @@ proptest! {
                 Event::Break => {
                     proxy.connected = false;
                     peers.lost(at(index), now);
-                    for (instance, (_, lost)) in &mut said {
+                    for (instance, (_, lost)) in &mut reported {
                         if instance.starts_with(&format!("{index}-")) {
                             lost.get_or_insert(now);
                         }
@@ -144,7 +144,7 @@ proptest! {
                 }
                 Event::Restart => {
                     peers.lost(at(index), now);
-                    for (instance, (_, lost)) in &mut said {
+                    for (instance, (_, lost)) in &mut reported {
                         if instance.starts_with(&format!("{index}-")) {
                             lost.get_or_insert(now);
                         }
@@ -155,7 +155,7 @@ proptest! {
                 Event::Unlist => {
                     let others = (0..3).filter(|&other| other != index).map(at).collect();
                     peers.listed(&others);
-                    said.retain(|instance, (_, lost)| {
+                    reported.retain(|instance, (_, lost)| {
                         !instance.starts_with(&format!("{index}-")) || lost.is_none()
                     });
                 }
@@ -163,7 +163,7 @@ proptest! {
                     now = now + Duration::from_millis(ms);
                     proxies.iter_mut().for_each(|proxy| proxy.pass(ms * 1_000_000));
                     peers.pass(now);
-                    said.retain(|_, (_, lost)| lost.is_none_or(|lost| now.since(lost) < KEPT));
+                    reported.retain(|_, (_, lost)| lost.is_none_or(|lost| now.since(lost) < KEPT));
                 }
             }
             let total = peers.total(MODEL);
@@ -171,9 +171,9 @@ proptest! {
                 correction = correction.plus(&change.correction);
             }
             // In-flight is exactly the sum of the last counts of proxies that were not given up.
-            let inside: u64 = said.values().map(|(c, _)| c.arrived - c.completed).sum();
+            let inside: u64 = reported.values().map(|(c, _)| c.arrived - c.completed).sum();
             prop_assert_eq!(total.in_flight(), inside);
-            prop_assert_eq!(total.held, said.values().map(|(c, _)| c.held).sum::<u64>());
+            prop_assert_eq!(total.held, reported.values().map(|(c, _)| c.held).sum::<u64>());
             // The totals never decrease.
             prop_assert!(total.arrived >= before.arrived, "{:?} after {:?}", total, before);
             prop_assert!(total.completed >= before.completed, "{:?} after {:?}", total, before);
@@ -182,7 +182,7 @@ proptest! {
             let happened = total.minus(&correction);
             prop_assert!((happened.arrived.wrapping_sub(progress.arrived) as i64) >= 0);
             prop_assert!((happened.completed.wrapping_sub(progress.completed) as i64) >= 0);
-            prop_assert_eq!(happened.arrived, told);
+            prop_assert_eq!(happened.arrived, announced);
             progress = happened;
         }
     }
@@ -314,12 +314,12 @@ fn a_model_that_is_served_anew_begins_at_its_new_ledger() {
 #[test]
 fn who_leads_says_what_is_asked_for() {
     let mut peers = PeerCounts::new("own".into());
-    let mut told = line("a", 1, 0, 0);
-    told.leads = true;
-    if let Some(Some(counts)) = told.models.get_mut(MODEL) {
+    let mut update = line("a", 1, 0, 0);
+    update.leads = true;
+    if let Some(Some(counts)) = update.models.get_mut(MODEL) {
         counts.desired = Some(4);
     }
-    peers.apply(at(0), told, Nanos::default());
+    peers.apply(at(0), update, Nanos::default());
     assert_eq!(peers.take_changes()[MODEL].desired, Some(4));
     let follows = peers.apply(at(0), line("a", 2, 1, 0), Nanos::default());
     assert_eq!(follows, UpdateResult::StepsDown);

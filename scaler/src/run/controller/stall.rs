@@ -112,8 +112,8 @@ impl ModelController {
         let rejected = self.rejected.as_ref();
         let rejected =
             rejected.map(|r| format!("{} replicas were asked for: {}", r.replicas, r.why));
-        let told = rejected.or_else(|| self.set.failure.clone());
-        told.or_else(|| self.stall.as_ref().map(ToString::to_string))
+        let failure = rejected.or_else(|| self.set.failure.clone());
+        failure.or_else(|| self.stall.as_ref().map(ToString::to_string))
     }
 }
 
@@ -136,7 +136,12 @@ mod tests {
 
     const DEPLOYMENT: &str = "{ kubernetes: { name: \"llm-{model}\", namespace: models, service: { name: \"{model}\" } } }";
 
-    fn said(model: &Model, starting: u32, stalled: u64, start_up: Option<u64>) -> Option<String> {
+    fn stall_text(
+        model: &Model,
+        starting: u32,
+        stalled: u64,
+        start_up: Option<u64>,
+    ) -> Option<String> {
         let seen = Observation {
             starting,
             stalled: Duration::from_secs(stalled),
@@ -149,17 +154,17 @@ mod tests {
     #[test]
     fn hanging_starts_are_reported_with_numbers_and_where_to_look() {
         let scaled = model(DEPLOYMENT, ", minReplicas: 1");
-        assert_eq!(said(&scaled, 2, 149, Some(50)), None);
+        assert_eq!(stall_text(&scaled, 2, 149, Some(50)), None);
         assert_eq!(
-            said(&scaled, 2, 310, Some(50)).unwrap(),
+            stall_text(&scaled, 2, 310, Some(50)).unwrap(),
             "2 replicas have been starting for 310 s without one becoming ready (a start may take 150 s: the last one \
              took 50 s). Tailback keeps waiting for them and asks for at most one more in each such time; look at the \
              events and logs of Deployment models/llm-m and its pods"
         );
         let fixed = model(DEPLOYMENT, ", replicas: 2");
-        assert_eq!(said(&fixed, 1, 599, None), None);
+        assert_eq!(stall_text(&fixed, 1, 599, None), None);
         assert_eq!(
-            said(&fixed, 1, 600, None).unwrap(),
+            stall_text(&fixed, 1, 600, None).unwrap(),
             "1 replica has been starting for 600 s without one becoming ready (a start may take 600 s: none has \
              been measured yet). Tailback keeps waiting for them; look at the events and logs of Deployment models/llm-m \
              and its pods"
@@ -169,6 +174,6 @@ mod tests {
     #[test]
     fn a_process_is_given_up_and_reported_by_whoever_started_it() {
         let command = model("{ process: { command: [server, \"{port}\"] } }", "");
-        assert_eq!(said(&command, 1, 1000, Some(1)), None);
+        assert_eq!(stall_text(&command, 1, 1000, Some(1)), None);
     }
 }

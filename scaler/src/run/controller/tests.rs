@@ -2,8 +2,8 @@ use super::*;
 
 #[test]
 fn with_dry_run_a_decision_is_recorded_once() {
-    let mut said = None;
-    let mut go = |dry_run, asked, desired| is_news(&mut said, dry_run, asked, desired);
+    let mut reported = None;
+    let mut go = |dry_run, asked, desired| is_news(&mut reported, dry_run, asked, desired);
     assert!(go(true, 1, 3), "said");
     assert!(!go(true, 1, 3), "once");
     assert!(go(true, 1, 2), "another");

@@ -53,8 +53,8 @@ impl Loop {
         let rest: BTreeSet<_> = replicas.iter().map(|(model, _)| model.clone()).collect();
         let rest: Vec<_> = rest.into_iter().filter(|name| !local(name)).collect();
         self.orchestrators.local().close_rest(&rest).await;
-        let said = self.succession.said.clone();
-        let predecessor = Predecessor::attach(link, replicas, said);
+        let sender = self.succession.sender.clone();
+        let predecessor = Predecessor::attach(link, replicas, sender);
         for set in self.models.values().filter_map(|c| c.local_set()) {
             predecessor.tell(set);
         }

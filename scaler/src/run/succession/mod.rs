@@ -40,19 +40,19 @@ pub(super) struct Succession {
     pub replicas: Vec<(String, Arc<Replica>)>,
     /// As long as it has requests; and who waits for its end.
     pub predecessor: Option<(Predecessor, watch::Sender<bool>)>,
-    /// What it says.
-    pub said: mpsc::UnboundedSender<PredecessorEvent>,
+    /// The predecessor's events.
+    pub sender: mpsc::UnboundedSender<PredecessorEvent>,
     pub events: mpsc::UnboundedReceiver<PredecessorEvent>,
 }
 
 impl Default for Succession {
     fn default() -> Self {
-        let (said, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         Self {
             inherited: BTreeMap::new(),
             replicas: Vec::new(),
             predecessor: None,
-            said,
+            sender,
             events,
         }
     }

@@ -37,7 +37,7 @@ pub(in crate::run) enum PredecessorEvent {
     Counted(Box<MembershipEvent>),
     /// Replicas have fewer requests of it than before.
     Freed,
-    /// It has ended.
+    /// The predecessor has ended.
     Gone,
 }
 
@@ -90,12 +90,12 @@ impl Predecessor {
         let (reader, writer) = link.into_split();
         let (lines, written) = mpsc::unbounded_channel();
         tokio::spawn(write(writer, written));
-        let heard = replicas.clone();
+        let reported = replicas.clone();
         tokio::spawn(async move {
-            if let Err(error) = hear(reader, &heard, &events).await {
-                tracing::warn!(%error, "the process before this one cannot be heard");
+            if let Err(error) = receive(reader, &reported, &events).await {
+                tracing::warn!(%error, "cannot read from the previous process");
             }
-            lock(&heard).clear();
+            lock(&reported).clear();
             // The scaler may have stopped listening: it shuts down.
             let _ = events.send(PredecessorEvent::Gone);
         });
@@ -104,7 +104,7 @@ impl Predecessor {
 
     /// Tells of a model's replicas.
     pub(in crate::run) fn tell(&self, set: &ReplicaSet) {
-        let number = lock(&self.replicas).told(set);
+        let number = lock(&self.replicas).announce(set);
         let set = SuccessorSet::new(set);
         // It may have ended.
         let _ = self.lines.send(SuccessorLine { number, set });
@@ -121,7 +121,7 @@ async fn write(mut writer: OwnedWriteHalf, mut lines: mpsc::UnboundedReceiver<Su
     writer.forget();
 }
 
-async fn hear(
+async fn receive(
     reader: OwnedReadHalf,
     replicas: &Mutex<Replicas>,
     events: &mpsc::UnboundedSender<PredecessorEvent>,
@@ -138,7 +138,7 @@ async fn hear(
             let _ = events.send(PredecessorEvent::Counted(Box::new(counted)));
         }
         if let Some(loads) = line.loads
-            && lock(replicas).heard(line.seen, &loads)
+            && lock(replicas).record(line.seen, &loads)
         {
             let _ = events.send(PredecessorEvent::Freed);
         }
@@ -146,7 +146,7 @@ async fn hear(
     Ok(())
 }
 
-/// That nothing more comes of it.
+/// The event that no more counts come from the predecessor.
 pub(in crate::run) fn lost() -> MembershipEvent {
     MembershipEvent::Lost { address: ADDRESS }
 }
@@ -154,8 +154,9 @@ pub(in crate::run) fn lost() -> MembershipEvent {
 // === impl Replicas ===
 
 impl Replicas {
-    /// It is told of `set` next; by which line.
-    fn told(&mut self, set: &ReplicaSet) -> u64 {
+    /// Updates the replicas by `set`, which is announced to the predecessor next. Returns the
+    /// number of the line that announces it.
+    fn announce(&mut self, set: &ReplicaSet) -> u64 {
         self.number += 1;
         let number = self.number;
         let leaving = set.leaving.iter().map(|leaving| (&leaving.replica, false));
@@ -182,9 +183,9 @@ impl Replicas {
         number
     }
 
-    /// It has said what each replica has of it, after it had read the line `seen`. Whether any has
-    /// fewer requests than before.
-    fn heard(&mut self, seen: u64, loads: &BTreeMap<String, Load>) -> bool {
+    /// Records how many requests the predecessor has at each replica, as reported after it had read
+    /// the line `seen`. Returns whether any replica has fewer than before.
+    fn record(&mut self, seen: u64, loads: &BTreeMap<String, Load>) -> bool {
         let mut freed = false;
         self.by_name.retain(|name, used| {
             let before = used.replica.elsewhere();
@@ -205,7 +206,7 @@ impl Replicas {
         freed
     }
 
-    /// It has ended.
+    /// The predecessor has ended.
     fn clear(&mut self) {
         for (_, used) in self.by_name.drain() {
             used.replica.set_elsewhere(0, false);
@@ -243,19 +244,19 @@ mod tests {
     #[test]
     fn a_replica_is_in_use_until_the_predecessor_knows_that_it_goes() {
         let (a, mut replicas) = (replica("m-0"), Replicas::default());
-        assert_eq!(replicas.told(&set(&[&a])), 1);
+        assert_eq!(replicas.announce(&set(&[&a])), 1);
         assert!(a.is_in_use());
         // Said before the line was read.
-        assert!(!replicas.heard(0, &loads(&[])));
+        assert!(!replicas.record(0, &loads(&[])));
         assert!(a.is_in_use());
-        replicas.heard(1, &loads(&[("m-0", 2, true)]));
+        replicas.record(1, &loads(&[("m-0", 2, true)]));
         assert_eq!(a.in_flight(), 2);
-        let number = replicas.told(&set(&[]));
-        assert!(replicas.heard(1, &loads(&[("m-0", 0, true)])), "freed");
+        let number = replicas.announce(&set(&[]));
+        assert!(replicas.record(1, &loads(&[("m-0", 0, true)])), "freed");
         assert!(a.is_in_use(), "it may send more");
-        replicas.heard(number, &loads(&[("m-0", 1, false)]));
+        replicas.record(number, &loads(&[("m-0", 1, false)]));
         assert!(a.is_in_use());
-        assert!(replicas.heard(number, &loads(&[])));
+        assert!(replicas.record(number, &loads(&[])));
         assert!(!a.is_in_use());
     }
 
@@ -264,7 +265,7 @@ mod tests {
         let a = replica("m-0");
         a.set_elsewhere(3, true);
         let mut replicas = Replicas::default();
-        replicas.told(&set(&[&a]));
+        replicas.announce(&set(&[&a]));
         assert_eq!(a.in_flight(), 3);
         replicas.clear();
         assert!(!a.is_in_use());

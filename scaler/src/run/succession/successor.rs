@@ -35,34 +35,38 @@ pub(in crate::run) fn serve(
     gone: watch::Sender<bool>,
 ) {
     let (reader, writer) = link.into_split();
-    let told = Arc::new(Told::default());
-    let (follower, teller) = (told.clone(), processes.clone());
+    let received = Arc::new(Received::default());
+    let (follower, teller) = (received.clone(), processes.clone());
     tokio::spawn(async move {
         if let Err(error) = follow(reader, &processes, &follower).await {
-            tracing::warn!(%error, "the process that took over cannot be heard");
+            tracing::warn!(%error, "cannot read from the process that took over");
         }
         gone.send_replace(true);
     });
     tokio::spawn(async move {
         // What cannot be written has nobody to read it, which is noticed above.
-        let _ = tell(writer, &teller, updates, &told).await;
+        let _ = tell(writer, &teller, updates, &received).await;
     });
 }
 
-/// What the successor has said.
+/// What was received from the successor: the number of its last line.
 #[derive(Default)]
-struct Told {
+struct Received {
     last: AtomicU64,
     news: Notify,
 }
 
-async fn follow(reader: OwnedReadHalf, processes: &Processes, told: &Told) -> io::Result<()> {
+async fn follow(
+    reader: OwnedReadHalf,
+    processes: &Processes,
+    received: &Received,
+) -> io::Result<()> {
     let mut lines = BufReader::new(reader).lines();
     while let Some(line) = lines.next_line().await? {
         let line: SuccessorLine = serde_json::from_str(&line)?;
         processes.hear(line.set);
-        told.last.store(line.number, Ordering::Release);
-        told.news.notify_one();
+        received.last.store(line.number, Ordering::Release);
+        received.news.notify_one();
     }
     Ok(())
 }
@@ -71,7 +75,7 @@ async fn tell(
     mut writer: OwnedWriteHalf,
     processes: &Processes,
     updates: CountsUpdates,
-    told: &Told,
+    received: &Received,
 ) -> io::Result<()> {
     let mut before = None;
     // Let go of after the last one, for which the scaler waits.
@@ -91,11 +95,11 @@ async fn tell(
                 }
                 line.counts = update;
             }
-            () = told.news.notified() => {}
+            () = received.news.notified() => {}
             () = sleep(LOOK) => {}
         }
         // First: what is told next includes it.
-        line.seen = told.last.load(Ordering::Acquire);
+        line.seen = received.last.load(Ordering::Acquire);
         let now = (line.seen, processes.loads());
         if before.as_ref() != Some(&now) {
             line.loads = Some(now.1.clone());

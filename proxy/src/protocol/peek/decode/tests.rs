@@ -132,7 +132,7 @@ fn field_names_one_coding_that_is_known() {
 }
 
 #[test]
-fn bodies_that_are_cut_or_broken_or_go_on_are_refused() {
+fn bodies_that_are_incomplete_or_broken_or_too_long_are_refused() {
     let text = b"{\"model\":\"m\",\"messages\":[]}".repeat(100);
     for coding in CODINGS {
         let whole = encoded(coding, &text);
@@ -167,7 +167,7 @@ fn bodies_that_are_cut_or_broken_or_go_on_are_refused() {
 }
 
 #[test]
-fn bomb_ends_soon_and_takes_little_memory() {
+fn a_decompression_bomb_is_refused_early_and_takes_little_memory() {
     for coding in ["gzip", "deflate", "zstd"] {
         let mut decoder = Decoder::named(coding).unwrap();
         let bomb = encoded(coding, &vec![b'x'; 64 << 20]);
@@ -198,7 +198,7 @@ fn zstd_windows_above_what_http_allows_are_refused() {
 
 proptest! {
     #[test]
-    fn cuts_make_no_difference(
+    fn the_result_does_not_depend_on_cuts(
         text: Vec<u8>,
         times in 1usize..2000,
         lengths in proptest::collection::vec(1usize..5000, 1..5),
@@ -212,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_do_harm(bytes: Vec<u8>) {
+    fn no_bytes_panic(bytes: Vec<u8>) {
         for coding in CODINGS {
             let _ = decoded(coding, &bytes, &[3]);
         }

@@ -82,7 +82,7 @@ fn compressed(message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn compressed_messages_go_on_as_they_are_without_and_with_another_name() {
+fn compressed_messages_are_forwarded_uncompressed_with_the_new_name() {
     let body = [
         compressed(b"\x0a\x01m\x12\x02vv"),
         named("alias", b""),
@@ -109,7 +109,7 @@ fn compressed_messages_go_on_as_they_are_without_and_with_another_name() {
 }
 
 #[test]
-fn message_for_another_model_or_without_a_legible_name_ends_the_call() {
+fn a_message_for_another_model_or_with_an_unreadable_name_ends_the_call() {
     let ok = named("m", b"");
     let broken = [&[1][..], &ok[1..]].concat();
     let late = framed(&[&[0x12, 0x80, 0x80, 0x80, 0x01][..], &vec![0; 2 << 20]].concat());
@@ -135,7 +135,7 @@ fn message_for_another_model_or_without_a_legible_name_ends_the_call() {
 
 proptest! {
     #[test]
-    fn encoded_body_goes_on_as_what_it_says_with_another_name(
+    fn an_encoded_body_is_forwarded_decoded_with_the_new_name(
         before in 0usize..40_000, after in 0usize..40_000, length in 1usize..3000,
     ) {
         let (before, after) = ("a".repeat(before), "b".repeat(after));
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_do_harm(bytes: Vec<u8>, length in 1usize..9) {
+    fn no_bytes_panic(bytes: Vec<u8>, length in 1usize..9) {
         let _ = rewritten(to_real(), &bytes, length);
         let found = Found { name: "m".into(), span: 1..3 };
         let decoder = Decoder::named("deflate").unwrap();
