@@ -15,7 +15,7 @@ use super::{
     user::User,
 };
 
-/// The supervisor's command, but for its input and outputs, and what it is told to launch.
+/// The supervisor's command without its input and outputs, and what the supervisor is to launch.
 ///
 /// # Errors
 /// A sentence, if the program to run cannot be found.

@@ -17,11 +17,11 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SuccessorSet {
-    /// Which model.
+    /// The model's name.
     pub model: String,
-    /// Those that take requests.
+    /// The replicas that take requests.
     pub ready: Vec<SuccessorReplica>,
-    /// Those whose requests are cut.
+    /// The names of replicas whose requests are cut.
     #[serde(default)]
     pub cut: Vec<String>,
 }
@@ -34,19 +34,19 @@ pub struct SuccessorReplica {
     pub name: String,
     /// `host:port`.
     pub authority: String,
-    /// The same for gRPC, if it has one of its own.
+    /// The `host:port` for gRPC, if it is another one.
     pub grpc: Option<String>,
-    /// Requests it takes at once.
+    /// Most requests at once; `None`: no limit.
     pub concurrency: Option<u32>,
 }
 
-/// What a replica has of the proxy that handed over.
+/// The load of a replica by the proxy that handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
-    /// Requests.
+    /// Requests in flight.
     pub in_flight: u32,
-    /// Whether there may be more.
+    /// Whether more may follow.
     pub open: bool,
 }
 

@@ -33,8 +33,8 @@ use super::{
 /// The variable that marks a replica's processes. It does not begin with `TAILBACK_`, because a
 /// replica may be a Tailback too, which refuses unknown variables with that prefix.
 const MARK: &str = "_TAILBACK_REPLICA_OF";
-/// The variable by which a proxy that takes over from another one is told whose replicas it
-/// gets: those that the first of them has marked.
+/// The variable that tells a successor which proxy's marks its replicas have: those of the first in
+/// the chain of upgrades.
 pub const LINEAGE: &str = "_TAILBACK_TAKE_OVER";
 /// A zombie child counts as abandoned after this time: the proxy waits for its own children
 /// sooner.

@@ -252,7 +252,8 @@ impl Set {
                 };
                 instance.not_ready = None;
                 if self.host.has_predecessor() {
-                    // It is told of the replica before anybody could ask whether that is in use.
+                    // Counts as open for the predecessor, which may use the replica as soon as it
+                    // is reported.
                     instance.replica.set_elsewhere(0, true);
                 }
                 if instance.phase == Phase::Starting {
@@ -280,7 +281,7 @@ impl Set {
                 }
                 self.failed(&format!("{} {why}", instance.replica.name()));
             }
-            // It is heard by who asked for it.
+            // Handled by `park`.
             Note::Parked(_) => {}
             Note::Stopped => {
                 if let Some(instance) = self.instances.remove(&id) {

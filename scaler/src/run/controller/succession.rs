@@ -1,8 +1,8 @@
-//! This model on its way from one process to the next: see [`succession`](crate::run::succession).
+//! A model's part in an upgrade: see [`succession`](crate::run::succession).
 
 use super::*;
 
-/// Whether a model is paused that was so in the process before.
+/// The initial pause state: as it was in the predecessor.
 pub(super) fn pause(inherited: Option<InheritedModel>) -> PauseState {
     match inherited {
         Some(InheritedModel { paused: true, .. }) => PauseState::Paused,
@@ -11,7 +11,7 @@ pub(super) fn pause(inherited: Option<InheritedModel>) -> PauseState {
 }
 
 impl ModelController {
-    /// Asks for what it begins with, as far as that is known: a count that was `found`, or the
+    /// Asks for the initial count once it is known: the one that was `found`, or else the
     /// configured one.
     pub(super) fn begin(&mut self, found: bool) {
         if self.taken_over == TakenOver::NotYet {
@@ -29,7 +29,7 @@ impl ModelController {
         self.show(&reason.to_string());
     }
 
-    /// What the next process begins with.
+    /// What the successor needs to know of this model.
     pub(in crate::run) fn bequest(&self) -> InheritedModel {
         InheritedModel {
             desired: self.scaler.desired(),
@@ -37,17 +37,17 @@ impl ModelController {
         }
     }
 
-    /// Whether its replicas are processes of this host.
+    /// Whether its replicas are processes on this host.
     pub(in crate::run) fn is_local(&self) -> bool {
         self.handle.model.server.process().is_some()
     }
 
-    /// The set of replicas, if it is run by processes of this host and has been heard of.
+    /// The set of replicas, if they are processes on this host and the set was reported already.
     pub(in crate::run) fn local_set(&self) -> Option<&ReplicaSet> {
         Some(&self.set).filter(|set| self.is_local() && !set.model.is_empty())
     }
 
-    /// Replicas may have slots again that another process had: who waits is let in.
+    /// Replicas may have slots again that another process had used: lets held requests take them.
     pub(in crate::run) fn slots_freed(&self) {
         self.handle.traffic.set_replicas(&self.set.ready);
     }

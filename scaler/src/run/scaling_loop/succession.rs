@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Loop {
-    /// What is configured next begins with this.
+    /// Takes over the predecessor's state and replicas, for the models that are configured next.
     pub(super) async fn inherit(
         &mut self,
         inherited: Inherited,
@@ -34,7 +34,7 @@ impl Loop {
         Ok(())
     }
 
-    /// The process before this one can be spoken to. All models are configured.
+    /// Connects to the predecessor. All models are configured by now.
     pub(super) async fn attach(&mut self, link: net::UnixStream, gone: watch::Sender<bool>) {
         let link = match UnixStream::from_std(link) {
             Ok(link) => link,
@@ -43,7 +43,7 @@ impl Loop {
                 return self.predecessor_gone(&gone);
             }
         };
-        // A model that comes later is not the one that was here before.
+        // A model that is added later is not the one that the predecessor had.
         self.succession.inherited.clear();
         let local = |name: &String| {
             let controller = self.models.get(name);
@@ -88,7 +88,7 @@ impl Loop {
         gone.send_replace(true);
     }
 
-    /// Nobody leads the replicas any more, and nothing is asked for.
+    /// Parks all replicas, and stops asking for any, so that a successor can lead them.
     pub(super) async fn hand_out(&mut self, answer: oneshot::Sender<io::Result<HandedOut>>) {
         self.set_retired(true);
         let models = self
@@ -107,13 +107,13 @@ impl Loop {
         }
     }
 
-    /// Nobody got them.
+    /// Leads the replicas again: no successor took over.
     pub(super) async fn take_back(&mut self) {
         self.orchestrators.local().take_back().await;
         self.set_retired(false);
     }
 
-    /// The process that got them leads.
+    /// The successor leads the replicas: follows it until it has ended.
     pub(super) async fn retire(&mut self, link: net::UnixStream, gone: watch::Sender<bool>) {
         let local = self.orchestrators.local().clone();
         local.let_go().await;

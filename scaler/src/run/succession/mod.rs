@@ -1,14 +1,14 @@
-//! From one process to the next: a proxy that has handed over and the one that took over, as
-//! long as both have requests.
+//! An upgrade as the scalers of both processes see it: the predecessor has handed over, the
+//! successor has taken over, and both have requests.
 //!
-//! The earlier one, the [`predecessor`], decides nothing any more. It tells what it counts, as
-//! proxies tell each other ([`peers`](crate::peers)), and what each replica has of it. So the
-//! later one, the [`successor`], decides by all that is inside, and ends no replica that has
-//! requests of either. It tells which replicas there are, as what the earlier one holds may
-//! wait for one.
+//! The [`predecessor`] decides nothing any more. It reports its counts, as proxies report them to
+//! each other ([`peers`](crate::peers)), and how many requests it has at each replica. So the
+//! [`successor`] decides by all requests in flight, and ends no replica that has requests of either
+//! process. The successor reports which replicas there are, because requests held by the
+//! predecessor may wait for one.
 //!
-//! Both write lines of JSON to one socket, by whose end each knows that the other has ended.
-//! Where a third process takes over meanwhile, the second passes on what both say.
+//! Both write lines of JSON to one socket; its end tells each that the other has ended. If a third
+//! process takes over meanwhile, the second one forwards the reports of both.
 
 mod predecessor;
 mod successor;
@@ -32,13 +32,13 @@ use crate::{
     replica::Replica,
 };
 
-/// What the scaler knows of the process before this one.
+/// The scaler's view of its predecessor.
 pub(super) struct Succession {
-    /// What it asked for, of models that are not configured yet.
+    /// What the predecessor asked for, of models that are not configured yet.
     pub inherited: BTreeMap<String, InheritedModel>,
-    /// Its replicas, until it can be spoken to.
+    /// The predecessor's replicas, until the connection to it is set up.
     pub replicas: Vec<(String, Arc<Replica>)>,
-    /// As long as it has requests; and who waits for its end.
+    /// The predecessor while it has requests, and the channel that announces its end.
     pub predecessor: Option<(Predecessor, watch::Sender<bool>)>,
     /// The predecessor's events.
     pub sender: mpsc::UnboundedSender<PredecessorEvent>,
@@ -59,11 +59,11 @@ impl Default for Succession {
 }
 
 impl Succession {
-    /// Tells it of a model's replicas.
+    /// Reports a model's replicas to the predecessor.
     pub(super) fn tell(&self, set: &ReplicaSet) {
         match &self.predecessor {
             Some((predecessor, _)) => predecessor.tell(set),
-            // It may have ended while a replica got ready.
+            // The predecessor may have ended while a replica got ready.
             None if self.replicas.is_empty() => {
                 let leaving = set.leaving.iter().map(|leaving| &leaving.replica);
                 for replica in set.ready.iter().chain(leaving) {
@@ -77,28 +77,28 @@ impl Succession {
     }
 }
 
-/// What the successor says: a model's replicas, and which line this is.
+/// A report of the successor: a model's replicas, and the number of this line.
 #[derive(Debug, Serialize, Deserialize)]
 struct SuccessorLine {
     number: u64,
     set: SuccessorSet,
 }
 
-/// What the predecessor says: what has changed.
+/// A report of the predecessor: what has changed.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct PredecessorLine {
-    /// The last line of the successor that it follows.
+    /// The number of the successor's last line that is taken into account.
     seen: u64,
-    /// What it counts.
+    /// The predecessor's counts.
     counts: Option<CountsUpdate>,
-    /// What its replicas have of it, by their names: all of them.
+    /// The predecessor's load on each of its replicas, by name. Complete.
     loads: Option<BTreeMap<String, Load>>,
 }
 
-/// `line` as it is sent.
+/// `line` as JSON, with a line break.
 fn text(line: &impl Serialize) -> String {
-    // Names and numbers: nothing that JSON cannot have.
+    // Names and numbers: serialising them cannot fail.
     let mut text = serde_json::to_string(line).unwrap_or_default();
     text.push('\n');
     text

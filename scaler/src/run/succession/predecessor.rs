@@ -1,4 +1,4 @@
-//! The process that handed over, as the one that took over sees it.
+//! The successor's side: follows the process that handed over.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,30 +27,30 @@ use crate::{
     replica::Replica,
 };
 
-/// Where it is among the peers: at no address.
+/// A placeholder address: the predecessor is counted like a peer, but has no address.
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
-/// What it does.
+/// An event from the predecessor.
 #[derive(Debug)]
 pub(in crate::run) enum PredecessorEvent {
-    /// It counted.
+    /// It reported counts.
     Counted(Box<MembershipEvent>),
-    /// Replicas have fewer requests of it than before.
+    /// It has fewer requests at some replica than before.
     Freed,
     /// The predecessor has ended.
     Gone,
 }
 
-/// The process that handed over, as long as it has requests.
+/// The connection to the predecessor, which lasts while it has requests.
 pub(in crate::run) struct Predecessor {
     replicas: Arc<Mutex<Replicas>>,
     lines: mpsc::UnboundedSender<SuccessorLine>,
 }
 
-/// The replicas that it uses, or may.
+/// The replicas that the predecessor uses, or may use.
 #[derive(Default)]
 struct Replicas {
-    /// The last line that was written for it.
+    /// The number of the last line written to the predecessor.
     number: u64,
     by_name: HashMap<String, Used>,
 }
@@ -58,17 +58,17 @@ struct Replicas {
 struct Used {
     model: String,
     replica: Arc<Replica>,
-    /// Whether the last line on the model has it among those that take requests,
+    /// Whether the last line about the model lists it as ready.
     ready: bool,
-    /// and the first line that says so.
+    /// The number of the first line that said so.
     since: u64,
 }
 
 // === impl Predecessor ===
 
 impl Predecessor {
-    /// The process at the other end of `link`, which may use `replicas`, each of its model. Needs a
-    /// tokio runtime around it.
+    /// Connects to the process at the other end of `link`, which may use `replicas`, each with its
+    /// model's name. Must be called within a tokio runtime.
     pub(in crate::run) fn attach(
         link: UnixStream,
         replicas: Vec<(String, Arc<Replica>)>,
@@ -102,11 +102,11 @@ impl Predecessor {
         Self { replicas, lines }
     }
 
-    /// Tells of a model's replicas.
+    /// Reports a model's replicas.
     pub(in crate::run) fn tell(&self, set: &ReplicaSet) {
         let number = lock(&self.replicas).announce(set);
         let set = SuccessorSet::new(set);
-        // It may have ended.
+        // Fails if the predecessor has ended.
         let _ = self.lines.send(SuccessorLine { number, set });
     }
 }
@@ -117,7 +117,7 @@ async fn write(mut writer: OwnedWriteHalf, mut lines: mpsc::UnboundedReceiver<Su
             return;
         }
     }
-    // The other half is still read: the socket stays open.
+    // The other half is still read: the socket must stay open.
     writer.forget();
 }
 
@@ -191,7 +191,7 @@ impl Replicas {
             let before = used.replica.elsewhere();
             let load = loads.get(name).copied();
             if seen < used.since && load.is_none() {
-                // It does not know it yet.
+                // The predecessor does not know the replica yet.
                 return true;
             }
             let load = load.unwrap_or(Load {
@@ -246,7 +246,7 @@ mod tests {
         let (a, mut replicas) = (replica("m-0"), Replicas::default());
         assert_eq!(replicas.announce(&set(&[&a])), 1);
         assert!(a.is_in_use());
-        // Said before the line was read.
+        // Reported before the line was read.
         assert!(!replicas.record(0, &loads(&[])));
         assert!(a.is_in_use());
         replicas.record(1, &loads(&[("m-0", 2, true)]));

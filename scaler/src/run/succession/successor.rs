@@ -1,4 +1,4 @@
-//! The process that took over, as the one that handed over sees it.
+//! The predecessor's side: follows the process that took over.
 
 use std::{
     future::pending,
@@ -23,11 +23,11 @@ use tokio::{
 use super::{PredecessorLine, SuccessorLine, text};
 use crate::{orchestrator::process::Processes, peers::publisher::CountsUpdates};
 
-/// How often it is looked at what the replicas have.
+/// How often the replicas' loads are checked for changes.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Follows the successor at `link` and tells it what is counted here, until it has ended: `gone`
-/// says so then. Needs a tokio runtime around it.
+/// Follows the successor at `link` and reports counts and loads to it until it has ended, which is
+/// announced by `gone`. Must be called within a tokio runtime.
 pub(in crate::run) fn serve(
     link: UnixStream,
     processes: Arc<Processes>,
@@ -44,7 +44,7 @@ pub(in crate::run) fn serve(
         gone.send_replace(true);
     });
     tokio::spawn(async move {
-        // What cannot be written has nobody to read it, which is noticed above.
+        // An error here means that the successor has ended, which the other task notices.
         let _ = tell(writer, &teller, updates, &received).await;
     });
 }
@@ -78,7 +78,7 @@ async fn tell(
     received: &Received,
 ) -> io::Result<()> {
     let mut before = None;
-    // Let go of after the last one, for which the scaler waits.
+    // Dropped after the last update, because the scaler waits for that.
     let mut updates = Some(updates);
     loop {
         let mut line = PredecessorLine::default();
@@ -98,7 +98,7 @@ async fn tell(
             () = received.news.notified() => {}
             () = sleep(LOOK) => {}
         }
-        // First: what is told next includes it.
+        // Read before the loads, so that they include the effect of that line.
         line.seen = received.last.load(Ordering::Acquire);
         let now = (line.seen, processes.loads());
         if before.as_ref() != Some(&now) {

@@ -1,5 +1,5 @@
-//! A set that nobody leads for a while: its instances go on by themselves, and are taken up
-//! again, by this process or by the next one.
+//! Parks a set: its instances run on without a leader, until this process or its successor takes
+//! them up again.
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ use crate::{
     },
 };
 
-/// Who wants all of a set to be parked.
+/// A request to park the whole set; the answer goes here.
 pub(in crate::orchestrator::process) type Park = oneshot::Sender<ParkedSet>;
 
-/// A set whose instances nobody leads.
+/// A parked set.
 #[derive(Debug, Default)]
 pub(in crate::orchestrator::process) struct ParkedSet {
-    /// Which number the next replica has.
+    /// The number of the next replica.
     pub next_id: u64,
     pub start_up: Option<Duration>,
     pub failure: Option<String>,
     pub instances: Vec<ParkedInstance>,
 }
 
-/// An instance that nobody leads, and what its set knows of it.
+/// A parked instance, with what its set knows of it.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) struct ParkedInstance {
     pub parked: Parked,
@@ -40,11 +40,11 @@ pub(in crate::orchestrator::process) struct ParkedInstance {
 }
 
 impl ParkedSet {
-    /// Lets the instances drain and go: nobody asks for them again. A task for each, until it has
-    /// gone.
+    /// Drains and ends the instances, which nothing will take up. Returns a task for each, which
+    /// ends with it.
     pub(in crate::orchestrator::process) fn close(self) -> Vec<JoinHandle<()>> {
         let close = |instance: ParkedInstance| {
-            // Of those channels, the other ends are gone.
+            // The other ends of these channels are dropped: nothing asks or listens.
             let (_, asks) = mpsc::unbounded_channel();
             let (notes, _) = mpsc::unbounded_channel();
             tokio::spawn(resume(instance.parked, asks, notes))
@@ -54,7 +54,7 @@ impl ParkedSet {
 }
 
 impl Set {
-    /// Leads what was parked.
+    /// Leads the instances of a parked set.
     pub(super) fn take_up(&mut self, set: ParkedSet) {
         self.next_id = self.next_id.max(set.next_id);
         self.start_up = set.start_up;
@@ -89,18 +89,18 @@ impl Set {
         }
     }
 
-    /// Lets nobody lead the instances any more. Those that end meanwhile are not among them.
+    /// Parks all instances. Those that end meanwhile are left out.
     pub(super) async fn park(
         &mut self,
         inbox: &mut mpsc::UnboundedReceiver<(u64, Note)>,
     ) -> ParkedSet {
         let mut instances = Vec::new();
         for instance in self.instances.values() {
-            // It may have ended, and have said so.
+            // Fails if the instance has ended by itself.
             let _ = instance.asks.send(Ask::Park);
         }
         while !self.instances.is_empty() {
-            // The set holds a sender.
+            // The set holds a sender, so this channel does not end.
             let Some((id, note)) = inbox.recv().await else {
                 break;
             };
@@ -126,7 +126,7 @@ impl Set {
     }
 }
 
-/// So long before now, or as long as this process has been running.
+/// The time `time` before now, or the start of this process's clock if that is later.
 fn ago(time: Duration) -> Nanos {
     let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Nanos(Nanos::now().0.saturating_sub(nanos))

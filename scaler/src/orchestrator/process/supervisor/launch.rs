@@ -1,4 +1,4 @@
-//! What a supervisor is to run, and how it is run.
+//! What a supervisor launches, and how.
 
 use std::{
     ffi::CStr,
@@ -19,10 +19,10 @@ pub const ARGUMENT: &str = "__supervise";
 
 /// The name of a supervisor among the processes of the host.
 pub(in crate::orchestrator::process) const NAME: &CStr = c"replica-superv";
-/// The same, where more than 15 characters are shown.
+/// The name in listings that show more than 15 characters.
 const LONG_NAME: &str = "replica-supervisor";
 
-/// Which of the two supervisors.
+/// Which of the two supervisors it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::orchestrator::process) enum Role {
     /// The proxy's child: runs the inner one.
@@ -31,43 +31,44 @@ pub(in crate::orchestrator::process) enum Role {
     Inner,
 }
 
-/// What a supervisor is told by the first line of its input: JSON.
+/// The order to a supervisor: the first line of its input, in JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::orchestrator::process) struct Launch {
     pub role: Role,
-    /// The replica's name: an argument, so that a list of processes shows it.
+    /// The replica's name. It is also an argument, so that process listings show it.
     pub replica: String,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// The control group for the command; its folder.
+    /// The folder of the command's control group.
     pub cgroup: Option<PathBuf>,
-    /// A variable that marks the command, and all it starts, as this replica's.
+    /// An environment variable that marks the command and its descendants as this replica's.
     pub mark: Option<(String, String)>,
-    /// What asks the command to end.
+    /// The signal that asks the command to end.
     pub stop_signal: String,
-    /// Whom the command runs as.
+    /// The user to run the command as.
     pub user: Option<User>,
-    /// Its priority, from -20 to 19.
+    /// The nice value, -20 to 19.
     pub nice: Option<i8>,
-    /// How many files each of its processes may have open.
+    /// The limit on open files for each of its processes.
     pub open_files: Option<u64>,
 }
 
 impl Launch {
-    /// The supervisor's own command, but for its input: the program `tailback`, under another name.
+    /// The command that starts a supervisor, without its input: the program `tailback`, under
+    /// another name.
     pub(in crate::orchestrator::process) fn supervisor(&self, tailback: &Path) -> Command {
         let mut command = Command::new(tailback);
         command.arg0(LONG_NAME).args([ARGUMENT, &self.replica]);
         command
     }
 
-    /// The line that tells it to a supervisor.
+    /// The line that a supervisor reads from its input.
     pub(in crate::orchestrator::process) fn line(&self) -> Result<String, String> {
         let json = serde_json::to_string(self).map_err(|error| error.to_string())?;
         Ok(json + "\n")
     }
 
-    /// Starts what comes next: the inner supervisor, or the command.
+    /// Starts the next process: the inner supervisor, or the command.
     pub(super) fn spawn(&self) -> Result<Child, String> {
         match self.role {
             Role::Outer => self.spawn_inner(),
@@ -115,7 +116,8 @@ impl Launch {
         let groups = user.as_ref().map(User::groups).unwrap_or_default();
         let enter = move || {
             if let Some(entrance) = &entrance {
-                // Without it, the command is found by its parents alone.
+                // Without the control group, the command's processes are found by their parents
+                // only.
                 let _ = (&*entrance).write(b"0");
             }
             if let Some(user) = &user {
@@ -138,7 +140,7 @@ impl Launch {
             .map_err(|error| format!("cannot run {program}: {error}"))
     }
 
-    /// Gives this process, and so the command, its limits.
+    /// Applies the limits to this process; the command inherits them.
     fn limit(&self) -> Result<(), String> {
         if let Some(files) = self.open_files {
             setrlimit(Resource::RLIMIT_NOFILE, files, files).map_err(|error| {

@@ -54,25 +54,25 @@ pub use self::launch::ARGUMENT;
 pub(super) use self::launch::{Launch, NAME, Role};
 use super::{cgroup::Cgroup, process_tree};
 
-/// Written to a supervisor: end by the stop signal.
+/// Written to a supervisor: end the command by the stop signal.
 pub(super) const TERMINATE: u8 = b'T';
-/// Written to a supervisor: end with SIGKILL.
+/// Written to a supervisor: end everything by SIGKILL.
 pub(super) const KILL: u8 = b'K';
 
-/// Exit status of a shell for a command that cannot be run; ours too.
+/// The exit status for a command that cannot be run, as in shells.
 pub(super) const CANNOT_RUN: u8 = 127;
 
-/// Waits between passes over what is to be killed: to the longest, doubling.
+/// Waits between passes of killing: doubled from the first to the longest.
 const FIRST_PASS: Duration = Duration::from_millis(2);
 const LONGEST_PASS: Duration = Duration::from_millis(500);
 
-/// Runs what the first line of standard input says, and returns how it ended.
+/// Runs what the first line of standard input describes, and returns how it ended.
 pub fn main(_name: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = supervise().unwrap_or_else(|why| {
         eprintln!("tailback: {why}");
         CANNOT_RUN
     });
-    // Fails where the input is no socket, as that of the inner one, or nobody has its other end.
+    // Fails if the input is no socket, as for the inner supervisor, or if its other end is closed.
     let _ = socket::send(
         io::stdin().as_raw_fd(),
         &[code],
@@ -83,7 +83,7 @@ pub fn main(_name: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn supervise() -> Result<u8, String> {
     let mut line = String::new();
-    // What is buffered beyond the line is read by `obey`: it has the same buffer.
+    // What is buffered beyond the line stays in this buffer, from which `obey` reads.
     io::stdin()
         .lock()
         .read_line(&mut line)
@@ -96,8 +96,8 @@ fn supervise() -> Result<u8, String> {
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
     if launch.role == Role::Inner {
-        // A session of its own: what is sent to the session of the outer one, or to
-        // its group, leaves this one to clear up.
+        // A session of its own: signals to the session or group of the outer supervisor do not
+        // reach this one, which has to clean up.
         let _ = nix::unistd::setsid();
     }
     let mut child = launch.spawn()?;
@@ -108,14 +108,14 @@ fn supervise() -> Result<u8, String> {
     Ok(supervised.reap())
 }
 
-/// What runs below a supervisor.
+/// The processes below a supervisor.
 struct Supervised {
     launch: Launch,
-    /// The inner supervisor, or the command. It leads a group of its own.
+    /// The inner supervisor, or the command. It leads a process group of its own.
     main: Pid,
     /// The input of the inner supervisor.
     below: Mutex<Option<ChildStdin>>,
-    /// Asked to end: what the command leaves behind may end by itself.
+    /// Whether it was asked to end, so that what the command leaves behind may end by itself.
     stopping: AtomicBool,
     killing: AtomicBool,
 }
@@ -136,14 +136,14 @@ impl Supervised {
         self.launch.cgroup.clone().map(Cgroup::at)
     }
 
-    /// Follows the orders on standard input until whoever is above is gone.
+    /// Follows the orders on standard input, until the process above has ended.
     fn obey(self: &Arc<Self>) {
         let mut order = [0u8];
         loop {
             match io::stdin().read(&mut order) {
                 Ok(1..) if order[0] == TERMINATE => self.terminate(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // An order to kill, the end of the one above, or a broken pipe.
+                // An order to kill, the end of the process above, or a broken pipe.
                 _ => return self.kill(),
             }
         }
@@ -155,7 +155,7 @@ impl Supervised {
             Role::Outer => {
                 let mut below = self.below.lock().unwrap_or_else(|e| e.into_inner());
                 if let Some(below) = below.as_mut() {
-                    // It fails only if the inner one has ended.
+                    // Fails only if the inner supervisor has ended.
                     let _ = below.write_all(&[TERMINATE]);
                 }
             }
@@ -166,9 +166,8 @@ impl Supervised {
         }
     }
 
-    /// Kills all that is below, pass by pass until it is gone: what a process
-    /// starts while it is being killed is found by the next pass. [`reap`](Self::reap)
-    /// ends this process once nothing is left.
+    /// Kills everything below in passes, until nothing is left: processes that are started
+    /// meanwhile are found by the next pass. [`reap`](Self::reap) ends this process then.
     fn kill(self: &Arc<Self>) {
         if self.killing.swap(true, Ordering::SeqCst) {
             return;
@@ -189,8 +188,8 @@ impl Supervised {
         });
     }
 
-    /// Reaps whatever ends below, orphans too, until nothing is left there. Returns
-    /// how the main child ended.
+    /// Reaps all processes that end below, including orphans, until none is left. Returns the main
+    /// child's exit code.
     fn reap(self: &Arc<Self>) -> u8 {
         let mut code = 1;
         loop {
@@ -200,7 +199,8 @@ impl Supervised {
                     self.main_ended();
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
-                // No child left, so no descendant: as a subreaper, we would be its parent.
+                // No child is left, and so no descendant: as a subreaper, this process would be its
+                // parent.
                 Err(_) => break,
             }
         }
@@ -211,8 +211,8 @@ impl Supervised {
         code
     }
 
-    /// What the main child left behind has to go: at once, or, where it was asked to
-    /// end, as it was asked.
+    /// Ends what the main child left behind: by SIGTERM first if it was asked to end, otherwise at
+    /// once.
     fn main_ended(self: &Arc<Self>) {
         let asked = self.stopping.load(Ordering::SeqCst);
         if self.launch.role == Role::Inner && asked {
@@ -223,7 +223,7 @@ impl Supervised {
     }
 }
 
-/// As shells report it: the exit code, or 128 + the signal.
+/// The exit code as shells report it: the code, or 128 plus the signal.
 fn code_of(status: WaitStatus) -> u8 {
     let code = match status {
         WaitStatus::Exited(_, code) => code,
