@@ -223,10 +223,10 @@ impl Processes {
         *self.follower() = Some(Follower::new(self.events.clone(), replicas.collect()));
     }
 
-    /// The process that took over says this.
-    pub fn hear(&self, told: SuccessorSet) {
+    /// Applies a report of the process that took over.
+    pub fn hear(&self, latest: SuccessorSet) {
         if let Some(follower) = &mut *self.follower() {
-            follower.hear(told);
+            follower.hear(latest);
         }
     }
 
