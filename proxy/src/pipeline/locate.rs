@@ -22,7 +22,7 @@ use crate::{
     models::{Known, ModelRef, WorkerRoutes},
     net::HttpVersion,
     protocol::{
-        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Probe},
+        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Probe, Service},
         error::ProxyError,
         local_reply::LocalReply,
         model_name,
@@ -39,6 +39,8 @@ pub(super) enum Located {
     Probe(ModelRef, Otherwise),
     /// Nothing: the proxy answers itself.
     Local(Box<LocalReply>),
+    /// A gRPC service of the proxy's own answers, about this model if the metadata names one.
+    Service(Service, Option<Known>),
 }
 
 /// The answer to a question that no replica has room for.
@@ -102,6 +104,10 @@ pub(super) async fn locate(
         state,
     };
     let known = match named {
+        // A watch would take a replica's room for as long as it lasts.
+        Some(named) if matches!(found.handling(), Some(Handling::Service(Service::Health))) => {
+            return Ok(Located::Service(Service::Health, Some(named)));
+        }
         Some(named) => {
             if !found.name.is_empty()
                 && let Ok((other, length)) = table.model_in_path(&path[found.name.clone()])
@@ -123,6 +129,9 @@ pub(super) async fn locate(
                         models: &*table.table,
                     };
                     return (local.answer)(&request).map(|reply| Located::Local(Box::new(reply)));
+                }
+                Handling::Service(service) if !asks => {
+                    return Ok(Located::Service(*service, None));
                 }
                 Handling::Inference(model_in) | Handling::Probe(_, model_in) => {
                     match search(table, head, &found, *model_in, &mut names)? {
@@ -308,7 +317,7 @@ fn question(pipeline: &Pipeline, found: &Match, head: &Parts, names: &Names) -> 
             Probe::Readiness(reply) => Some(Otherwise::Readiness(*reply)),
         },
         // Of the replica, where a model is named.
-        Some(Handling::Local(_)) => Some(Otherwise::Error),
+        Some(Handling::Local(_) | Handling::Service(_)) => Some(Otherwise::Error),
         None if head.method == Method::HEAD => Some(Otherwise::Error),
         _ => None,
     };

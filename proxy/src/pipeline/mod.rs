@@ -3,6 +3,7 @@
 mod admit;
 mod forward;
 mod headers;
+mod local_service;
 mod locate;
 mod read_model;
 mod rename;
@@ -19,6 +20,7 @@ use std::{
     task::Poll,
 };
 
+use futures_util::FutureExt;
 use http::{
     HeaderValue, Request, Response, StatusCode, Version,
     header::{CONTENT_LENGTH, UPGRADE},
@@ -119,7 +121,7 @@ fn handle(
             .access_log
             .map(|log| Entry::new(log, head.uri.path()));
         let mut reservation = pipeline.buffer_budget.reserve();
-        let (model, question, asked) = {
+        let located = {
             let located = locate::locate(
                 pipeline,
                 &table,
@@ -128,15 +130,32 @@ fn handle(
                 &mut body,
                 &mut reservation,
             );
-            let located = pin!(located);
-            match within_limits(state, located).await {
-                Ok(Located::Model(model, asked)) => (model, None, asked),
-                Ok(Located::Probe(model, otherwise)) => (model, Some(otherwise), None),
-                Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
-                Err(error) => {
-                    pipeline.unrouted.increment(1);
-                    return fail(&error, None, state);
-                }
+            within_limits(state, pin!(located)).await
+        };
+        let (model, question, asked) = match located {
+            Ok(Located::Model(model, asked)) => (model, None, asked),
+            Ok(Located::Probe(model, otherwise)) => (model, Some(otherwise), None),
+            Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
+            Ok(Located::Service(service, about)) => {
+                state.body.set(RequestBodyState::Awaited);
+                // Rare, and large: it takes no room in the future of other requests.
+                let answer = local_service::answer(pipeline, service, about, head, body);
+                let mut answer = Box::pin(answer.map(Ok));
+                return match within_limits(state, answer.as_mut()).await {
+                    Ok(answer) => {
+                        state.deadline.begin(
+                            Nanos::now(),
+                            local_service::limits(service, state),
+                            None,
+                        );
+                        answer.map(|body| ResponseBody::service(body, state.clone()))
+                    }
+                    Err(error) => fail(&error, None, state),
+                };
+            }
+            Err(error) => {
+                pipeline.unrouted.increment(1);
+                return fail(&error, None, state);
             }
         };
         let now = Nanos::now();

@@ -44,6 +44,8 @@ pub struct ResponseBody {
 enum Content {
     /// With trailers, if any.
     Local(Option<Bytes>, Option<HeaderMap>),
+    /// Of a gRPC service of the proxy's own.
+    Service(tonic::body::Body),
     /// From a replica, whose connection goes back when the body has ended; and what puts
     /// another name into it.
     Upstream(Received, Option<Box<AnswerModel>>),
@@ -60,6 +62,12 @@ impl ResponseBody {
     ) -> Self {
         let content = Content::Local((!bytes.is_empty()).then_some(bytes), trailers);
         Self::new(content, None, exchange, state)
+    }
+
+    /// What a gRPC service of the proxy's own answers.
+    #[must_use]
+    pub fn service(body: tonic::body::Body, state: Rc<StreamState>) -> Self {
+        Self::new(Content::Service(body), None, None, state)
     }
 
     /// What a replica answers, with the name that `named` puts into it.
@@ -100,7 +108,7 @@ impl ResponseBody {
         };
         body.state.enter(match body.content {
             Content::Upstream(..) => Phase::FirstByte,
-            Content::Local(..) => Phase::Streaming,
+            Content::Local(..) | Content::Service(_) => Phase::Streaming,
         });
         if body.content.is_end() {
             body.end();
@@ -186,6 +194,7 @@ impl Content {
     fn is_end(&self) -> bool {
         match self {
             Self::Local(bytes, trailers) => bytes.is_none() && trailers.is_none(),
+            Self::Service(body) => body.is_end_stream(),
             Self::Upstream(body, _) => body.is_end_stream(),
         }
     }
@@ -201,6 +210,9 @@ impl Content {
                     .or_else(|| trailers.take().map(Frame::trailers))
                     .map(Ok),
             ),
+            // What fails there is told in the trailers.
+            Self::Service(body) => (Pin::new(body).poll_frame(cx))
+                .map_err(|_| BodyError::Http2(h2::Reason::INTERNAL_ERROR.into())),
             Self::Upstream(body, named) => {
                 // Asking first tells the connection that more is wanted.
                 let mut polled = Pin::new(&mut *body).poll_frame(cx);
@@ -267,6 +279,7 @@ impl Body for ResponseBody {
             Content::Local(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
+            Content::Service(body) => body.size_hint(),
             Content::Upstream(_, Some(_)) => SizeHint::default(),
             Content::Upstream(body, None) => body.size_hint(),
         }

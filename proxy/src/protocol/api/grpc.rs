@@ -11,11 +11,12 @@ use super::{
     inference::{INDEX_HAS, REPOSITORY, state},
     pattern::Pattern::Is,
     route::{
-        Handling::{Inference, Local as Answered, Probe as Asks, Refused},
+        Handling::{Inference, Local as Answered, Probe as Asks, Refused, Service},
         Local,
         Methods::Any,
         ModelIn::Message,
         Probe, Route,
+        Service::{Health, Reflection, ReflectionAlpha},
     },
 };
 use crate::{
@@ -84,6 +85,18 @@ static ROUTES: &[Route] = &[
     Route::new(Any, oip!("ServerLive"), Answered(LIVE)),
     Route::new(Any, oip!("ServerReady"), Answered(READY)),
     Route::new(Any, oip!("ServerMetadata"), Answered(SERVER)),
+    Route::new(Any, Is("/grpc.health.v1.Health/Check"), Service(Health)),
+    Route::new(Any, Is("/grpc.health.v1.Health/Watch"), Service(Health)),
+    Route::new(
+        Any,
+        Is("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+        Service(Reflection),
+    ),
+    Route::new(
+        Any,
+        Is("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+        Service(ReflectionAlpha),
+    ),
 ];
 
 impl ApiProtocol for Grpc {

@@ -27,5 +27,5 @@ pub use self::{
     lookup::{Match, allowed_methods, find, refusal},
     normal::{Normal, normal},
     pattern::Pattern,
-    route::{Handling, Local, LocalRequest, Methods, ModelIn, Probe, Route},
+    route::{Handling, Local, LocalRequest, Methods, ModelIn, Probe, Route, Service},
 };

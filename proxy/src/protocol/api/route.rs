@@ -44,6 +44,8 @@ pub enum Handling {
     Probe(Probe, ModelIn),
     /// The proxy answers itself, unless the header names a model.
     Local(Local),
+    /// A gRPC service of the proxy's own answers.
+    Service(Service),
     /// Nobody answers, whatever the header says: why.
     Refused(&'static str),
     /// What follows the model's name is the path of any request, which goes to that model.
@@ -82,6 +84,17 @@ pub struct Local {
     pub what: &'static str,
     /// The answer.
     pub answer: fn(&LocalRequest<'_>) -> Result<LocalReply, ProxyError>,
+}
+
+/// A gRPC service that the proxy offers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// `grpc.health.v1.Health`.
+    Health,
+    /// `grpc.reflection.v1.ServerReflection`, unless the metadata names a model.
+    Reflection,
+    /// The same as `v1alpha`.
+    ReflectionAlpha,
 }
 
 /// What a local answer may look at.
@@ -127,7 +140,24 @@ impl Route {
         match self.handling {
             Handling::Inference(model) | Handling::Probe(_, model) => Some(model),
             Handling::Passthrough => Some(ModelIn::Path),
-            Handling::Local(_) | Handling::Refused(_) => None,
+            Handling::Local(_) | Handling::Service(_) | Handling::Refused(_) => None,
+        }
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// What it answers, in words.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Health => {
+                "the health of the proxy, or of the model that the message names as `service`"
+            }
+            Self::Reflection | Self::ReflectionAlpha => {
+                "the services that the proxy knows, and their descriptors"
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ fn found(content_type: &str, method: &str, path: &str) -> String {
         Some(Handling::Probe(_, ModelIn::Nowhere(_))) => "ask nowhere".into(),
         Some(Handling::Probe(_, model_in)) => format!("ask {model_in:?}"),
         Some(Handling::Local(_)) => "local".into(),
+        Some(Handling::Service(_)) => "service".into(),
         Some(Handling::Refused(_)) => "refused".into(),
         Some(Handling::Passthrough) => format!("through {name}"),
     };
@@ -127,6 +128,16 @@ fn only_grpc_is_grpc() {
             "application/grpc",
             "/inference.GRPCInferenceService/RepositoryModelUnload",
             "gRPC: refused",
+        ),
+        (
+            "application/grpc",
+            "/grpc.health.v1.Health/Watch",
+            "gRPC: service",
+        ),
+        (
+            "application/grpc",
+            "/grpc.health.v1.Health/Other",
+            "gRPC: nothing",
         ),
         (
             "application/grpc",
@@ -241,6 +252,7 @@ fn section(name: &str, routes: &[Route]) -> String {
             }
             Handling::Probe(..) => "question".to_owned(),
             Handling::Local(local) => format!("answered: {}", local.what),
+            Handling::Service(service) => format!("answered: {}", service.what()),
             Handling::Refused(why) => format!("refused: {why}"),
             Handling::Passthrough => "what the rest of the path is".to_owned(),
         };

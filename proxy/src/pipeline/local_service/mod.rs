@@ -1,0 +1,129 @@
+//! The gRPC services that the proxy offers itself: health, and reflection.
+
+mod health;
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use send_wrapper::SendWrapper;
+use tonic::{Status, body::Body as Answer, codegen};
+use tonic_health::pb::{FILE_DESCRIPTOR_SET as HEALTH, health_server::HealthServer};
+use tonic_reflection::server::Builder;
+
+use self::health::ServedHealth;
+use super::Pipeline;
+use crate::{
+    exchange::{
+        StreamState,
+        body::{BodyError, PeekableBody},
+    },
+    limits::RequestLimits,
+    models::Known,
+    protocol::{api::Service, grpc::INFERENCE},
+};
+
+/// The most bytes of a request's message.
+const LARGEST: usize = 64 * 1024;
+
+/// What `service` answers; `about`: the model that the metadata names.
+pub(super) async fn answer(
+    pipeline: &Pipeline,
+    service: Service,
+    about: Option<Known>,
+    head: Parts,
+    body: PeekableBody,
+) -> Response<Answer> {
+    let request = Request::from_parts(head, OneThread(SendWrapper::new(body)));
+    match service {
+        Service::Health => {
+            let health = ServedHealth::new(pipeline, about.as_ref());
+            let server = HealthServer::new(health).max_decoding_message_size(LARGEST);
+            call(server, request).await
+        }
+        Service::Reflection => match services().build_v1() {
+            Ok(server) => call(server.max_decoding_message_size(LARGEST), request).await,
+            Err(_) => no_descriptors(),
+        },
+        Service::ReflectionAlpha => match services().build_v1alpha() {
+            Ok(server) => call(server.max_decoding_message_size(LARGEST), request).await,
+            Err(_) => no_descriptors(),
+        },
+    }
+}
+
+/// How long an answer of `service` may take.
+pub(super) fn limits(service: Service, state: &StreamState) -> RequestLimits {
+    let limits = state.deadline.limits();
+    match service {
+        // A watch is silent for as long as nothing changes.
+        Service::Health => RequestLimits {
+            stream_idle: Duration::MAX,
+            ..limits
+        },
+        Service::Reflection | Service::ReflectionAlpha => limits,
+    }
+}
+
+/// What reflection knows.
+fn services() -> Builder<'static> {
+    Builder::configure()
+        .register_encoded_file_descriptor_set(INFERENCE)
+        .register_encoded_file_descriptor_set(HEALTH)
+}
+
+/// A test holds that they are well formed.
+fn no_descriptors() -> Response<Answer> {
+    Status::internal("the descriptors of services cannot be read").into_http()
+}
+
+async fn call<S>(mut server: S, request: Request<OneThread>) -> Response<Answer>
+where
+    S: codegen::Service<Request<OneThread>, Response = Response<Answer>, Error = Infallible>,
+{
+    match server.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// A request's body for services that want one that may change threads. It does not: each worker's
+/// tasks stay on its thread.
+struct OneThread(SendWrapper<PeekableBody>);
+
+impl Body for OneThread {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut *self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_of_the_services_are_well_formed() {
+        assert!(services().build_v1().is_ok());
+        assert!(services().build_v1alpha().is_ok());
+    }
+}
