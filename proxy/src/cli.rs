@@ -51,8 +51,8 @@ enum Command {
     /// Validate manifests and settings
     ///
     /// Prints how many models and servers there are, or every error with its
-    /// place. Exits with status 1 if there are errors. Ports, programs, and the
-    /// files that settings name are looked at by serve alone, so that what is for
+    /// place. Exits with status 1 if there are errors. Ports, programs and the
+    /// files that settings name are checked by serve only, so that manifests for
     /// another machine can be checked here.
     Check(Manifests),
     /// Print every setting with its value and where it comes from
@@ -88,7 +88,7 @@ enum Command {
     /// Try scaling policies on recorded traffic, on a virtual clock
     ///
     /// Serves the requests of a trace with as many simulated replicas as each
-    /// policy says, and prints what it made of them: the share of requests that
+    /// policy says, and prints the results: the share of requests that
     /// waited no longer than they should, how long they waited, what the
     /// replicas cost, and how often and how far the policy scaled. Nothing is
     /// started; the same input and seed give the same table.

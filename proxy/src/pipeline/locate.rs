@@ -1,4 +1,4 @@
-//! Step 1: which model a request is for, and what it wants of it.
+//! Step 1: determines which model a request is for, and how it is handled.
 
 use std::rc::Rc;
 
@@ -30,31 +30,30 @@ use crate::{
     },
 };
 
-/// What a request is for.
+/// The result.
 pub(super) enum Located {
-    /// Inference: it wakes the model, and counts as use. With the name that the answer is to
-    /// have, where that is not the replica's business.
+    /// Inference: it wakes the model, and counts as use. With the model's name to put into the
+    /// response; `None`: the replica's is forwarded.
     Model(ModelRef, Option<Box<str>>),
-    /// A question about the model, and what to say where no replica answers it.
+    /// A probe of the model, and how to answer it if no replica does.
     Probe(ModelRef, Otherwise),
-    /// Nothing: the proxy answers itself.
+    /// The proxy replies itself.
     Local(Box<LocalReply>),
-    /// A gRPC service of the proxy's own answers, about this model if the metadata names one.
+    /// A gRPC service that the proxy implements. The model is the one that the metadata names.
     Service(Service, Option<Known>),
 }
 
-/// The answer to a question that no replica has room for.
+/// How to answer a probe that no replica has room for.
 pub(super) enum Otherwise {
-    /// Why none has.
+    /// By an error.
     Error,
-    /// Whether the model is ready.
+    /// By whether the model is ready.
     Readiness(fn(bool) -> LocalReply),
-    /// The same in any case.
+    /// By this reply in any case.
     Reply(Box<LocalReply>),
 }
 
-/// Finds the model, and puts the name that its replicas know it by in the place
-/// of the caller's.
+/// Finds the model, and replaces its name in the request by the one that its replicas know.
 pub(super) async fn locate(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
@@ -104,7 +103,7 @@ pub(super) async fn locate(
         state,
     };
     let known = match named {
-        // A watch would take a replica's room for as long as it lasts.
+        // Not forwarded: a health watch would occupy a slot of a replica for as long as it lasts.
         Some(named) if matches!(found.handling(), Some(Handling::Service(Service::Health))) => {
             return Ok(Located::Service(Service::Health, Some(named)));
         }
@@ -151,7 +150,7 @@ pub(super) async fn locate(
     let model = known.model.clone();
     let asked = names.asked(&model.model.config);
     if asked.is_some() {
-        // An encoded answer could not be looked into.
+        // The name cannot be replaced in an encoded response.
         head.headers.remove(ACCEPT_ENCODING);
     }
     rename(table, head, &found, &mut reader, known, names).await?;
@@ -161,7 +160,7 @@ pub(super) async fn locate(
     })
 }
 
-/// Brings the path into the form in which it is looked up and forwarded.
+/// Normalises the path before it is looked up and forwarded.
 fn normalise(head: &mut Parts) -> Result<(), ProxyError> {
     match api::normal(head.uri.path()) {
         Normal::Already => {}
@@ -171,7 +170,7 @@ fn normalise(head: &mut Parts) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// Takes the model from the front of a path that has it there, and looks for the rest.
+/// Takes the model's name off the start of a path, and looks up the rest.
 fn pass_through(
     table: &WorkerRoutes,
     head: &mut Parts,
@@ -193,8 +192,8 @@ fn pass_through(
     }
 }
 
-/// Whether two places of a request name the same model: a replica may heed the one, and the
-/// counts the other.
+/// Checks that two places of a request name the same model. Otherwise a replica might follow one of
+/// them, and the accounting the other.
 fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
     let name = |known: &Known| known.model.model.name().to_owned();
     match first.model.model.name() == second.model.model.name() {
@@ -206,8 +205,8 @@ fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
     }
 }
 
-/// Why nobody gets the request, whatever model it is for. Servers decode a path before they look
-/// at it, and some take gRPC for any other HTTP.
+/// Why the request is refused whatever model it is for, if it is. The decoded path is checked too:
+/// servers decode paths before they use them, and some treat gRPC like any other HTTP.
 fn refusal(found: &Match, head: &Parts, is_named: bool) -> Option<&'static str> {
     if let Some(Handling::Refused(why)) = found.handling() {
         return Some(why);
@@ -223,7 +222,7 @@ fn refusal(found: &Match, head: &Parts, is_named: bool) -> Option<&'static str> 
     }
 }
 
-/// Why a request that no row of the table has goes nowhere.
+/// The error for a request that matches no row of the table.
 fn unrouted(found: &Match, path: &str) -> ProxyError {
     if found.api.is_grpc() {
         return ProxyError::NoMethod;
@@ -234,7 +233,7 @@ fn unrouted(found: &Match, path: &str) -> ProxyError {
     }
 }
 
-/// The model, as far as it is known without the body.
+/// The model, if it can be determined without the body.
 fn search(
     table: &WorkerRoutes,
     head: &Parts,
@@ -266,7 +265,7 @@ fn search(
             let model = table.default_model().or_else(|| table.only_model());
             let is_probe = matches!(found.handling(), Some(Handling::Probe(..)));
             model
-                // One of several replicas has what is asked for.
+                // Only one of several replicas would have what is asked for.
                 .filter(|model| is_probe || model.model.has_one_replica())
                 .map(|model| Some(Known::own(model)))
                 .ok_or(ProxyError::NotRouted(why))
@@ -278,7 +277,7 @@ fn search(
     }
 }
 
-/// The model that the body names, or the default one if it names none.
+/// The model that the body names, or else the default model.
 async fn in_body(
     table: &WorkerRoutes,
     headers: &HeaderMap,
@@ -304,19 +303,19 @@ async fn in_body(
     }
 }
 
-/// Whether the request only asks about its model, and what to say where no replica answers.
+/// If the request is a probe, how to answer it when no replica does; otherwise `None`.
 fn question(pipeline: &Pipeline, found: &Match, head: &Parts, names: &Names) -> Option<Otherwise> {
     if head.method == Method::OPTIONS {
         return Some(Otherwise::Reply(allowed(head.uri.path())));
     }
     let asks = match found.handling() {
         Some(Handling::Probe(probe, _)) => match probe {
-            // Between the name and what is asked for there may be a version, and nothing else.
+            // Only a version may stand between the name and the rest of the path.
             _ if !names.is_whole(head.uri.path(), &found.name) => None,
             Probe::Details => Some(Otherwise::Error),
             Probe::Readiness(reply) => Some(Otherwise::Readiness(*reply)),
         },
-        // Of the replica, where a model is named.
+        // The header names a model: the request is for its replica.
         Some(Handling::Local(_) | Handling::Service(_)) => Some(Otherwise::Error),
         None if head.method == Method::HEAD => Some(Otherwise::Error),
         _ => None,
@@ -324,7 +323,7 @@ fn question(pipeline: &Pipeline, found: &Match, head: &Parts, names: &Names) -> 
     asks.filter(|_| !pipeline.probes_wake)
 }
 
-/// The answer to OPTIONS: RFC 9110, 9.3.7.
+/// The reply to OPTIONS (RFC 9110, 9.3.7).
 fn allowed(path: &str) -> Box<LocalReply> {
     let mut methods = api::allowed_methods(path);
     if methods.is_empty() {
@@ -338,8 +337,8 @@ fn allowed(path: &str) -> Box<LocalReply> {
     Box::new(response.into())
 }
 
-/// RFC 9112, 3.2: exactly one Host in HTTP/1.1. RFC 9113, 8.3.1: none that
-/// differs from `:authority` in HTTP/2, where one of the two is enough.
+/// RFC 9112, 3.2: HTTP/1.1 requires exactly one Host. RFC 9113, 8.3.1: in HTTP/2, Host must not
+/// differ from `:authority`, and one of the two suffices.
 fn check_host(head: &Parts) -> Result<(), ProxyError> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -361,8 +360,8 @@ fn check_host(head: &Parts) -> Result<(), ProxyError> {
     }
 }
 
-/// One length at most: which of two counts, the next server may see otherwise
-/// (RFC 9112, 6.3). hyper sees to that on HTTP/1.1.
+/// At most one content-length: of two, the next server might use the other one (RFC 9112, 6.3). On
+/// HTTP/1.1, hyper checks that.
 fn check_length(head: &Parts) -> Result<(), ProxyError> {
     let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
     match (lengths.next(), lengths.next()) {

@@ -32,7 +32,7 @@ impl Reloader {
     ) -> Self {
         let outcome = |outcome| counter!("tailback_config_reloads_total", "outcome" => outcome);
         let successful = gauge!("tailback_config_last_reload_successful");
-        successful.set(1.0); // what it starts with has been loaded
+        successful.set(1.0); // the process starts with a valid configuration
         Self {
             store,
             tables,

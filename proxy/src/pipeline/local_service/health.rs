@@ -1,5 +1,5 @@
-//! `grpc.health.v1.Health` (github.com/grpc/grpc, `doc/health-checking.md`): of the proxy, and of
-//! each model by its name.
+//! `grpc.health.v1.Health` (github.com/grpc/grpc, `doc/health-checking.md`): the health of the
+//! proxy, and of each model by its name.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     pipeline::Pipeline,
 };
 
-/// How often a watched status is looked at.
+/// How often a watched status is checked for changes.
 const WATCH: Duration = Duration::from_millis(250);
 
-/// What the proxy as a whole may be called: nothing, or a service that it offers.
+/// The service names that stand for the proxy as a whole: none, or a service that it offers.
 const OWN_SERVICES: [&str; 5] = [
     "",
     "inference.GRPCInferenceService",
@@ -34,12 +34,12 @@ const OWN_SERVICES: [&str; 5] = [
 pub(super) struct ServedHealth {
     routes: Arc<SharedRoutes>,
     lifecycle: Arc<Lifecycle>,
-    /// The model that stands for the proxy.
+    /// The model whose health is reported in place of the proxy's.
     about: Option<String>,
 }
 
 impl ServedHealth {
-    /// The health of `about`, if there is one, in place of the proxy's.
+    /// Reports the health of `about`, if there is one, in place of the proxy's.
     pub(super) fn new(pipeline: &Pipeline, about: Option<&Known>) -> Self {
         Self {
             routes: pipeline.routes.clone(),
@@ -48,7 +48,7 @@ impl ServedHealth {
         }
     }
 
-    /// The health of `service`: of the proxy, or of the model of this name. A model serves while
+    /// The health of `service`, which is the proxy or the name of a model. A model is serving while
     /// it has a replica that takes requests.
     fn status(&self, service: &str) -> ServingStatus {
         let model = match (OWN_SERVICES.contains(&service), &self.about) {
@@ -85,7 +85,7 @@ impl Health for ServedHealth {
         }
     }
 
-    /// The status now, and each time that it has changed, until the proxy shuts down.
+    /// The status now, and after each change, until the proxy drains.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,

@@ -29,10 +29,10 @@ use crate::{
     protocol::{api::Service, grpc::INFERENCE},
 };
 
-/// The most bytes of a request's message.
+/// Most bytes of a request's message.
 const LARGEST: usize = 64 * 1024;
 
-/// What `service` answers; `about`: the model that the metadata names.
+/// The response of `service`. `about`: the model that the metadata names.
 pub(super) async fn answer(
     pipeline: &Pipeline,
     service: Service,
@@ -58,7 +58,7 @@ pub(super) async fn answer(
     }
 }
 
-/// How long an answer of `service` may take.
+/// The time limits of a response of `service`.
 pub(super) fn limits(service: Service, state: &StreamState) -> RequestLimits {
     let limits = state.deadline.limits();
     match service {
@@ -71,14 +71,14 @@ pub(super) fn limits(service: Service, state: &StreamState) -> RequestLimits {
     }
 }
 
-/// What reflection knows.
+/// The services that reflection describes.
 fn services() -> Builder<'static> {
     Builder::configure()
         .register_encoded_file_descriptor_set(INFERENCE)
         .register_encoded_file_descriptor_set(HEALTH)
 }
 
-/// A test holds that they are well formed.
+/// Not reached: a test checks that the descriptors are well-formed.
 fn no_descriptors() -> Response<Answer> {
     Status::internal("the descriptors of services cannot be read").into_http()
 }
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// A request's body for services that want one that may change threads. It does not: each worker's
+/// A request's body for tonic's services, which require `Send`. It is never sent: each worker's
 /// tasks stay on its thread.
 struct OneThread(SendWrapper<PeekableBody>);
 

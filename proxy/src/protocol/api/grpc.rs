@@ -1,6 +1,6 @@
-//! gRPC: the Open Inference Protocol's service
-//! (open-inference-protocol, `specification/protocol/open_inference_grpc.proto`,
-//! and Triton's `grpc_service.proto`, which has more of it), and any other service.
+//! gRPC: the service of the Open Inference Protocol (open-inference-protocol,
+//! `specification/protocol/open_inference_grpc.proto`, and Triton's `grpc_service.proto`, which has
+//! more methods), and all other services.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
@@ -27,7 +27,7 @@ use crate::{
     status::{MethodType, write_status},
 };
 
-/// gRPC, whatever the service.
+/// gRPC of any service.
 #[derive(Debug)]
 pub(super) struct Grpc;
 
@@ -47,7 +47,7 @@ const INDEX: Local = Local {
     what: INDEX_HAS,
     answer: |request| Ok(index(request.models)),
 };
-/// `model_name` or `name` is always the first field.
+/// The number of the field `model_name` or `name`, which is the first in all these messages.
 const NAME: u32 = 1;
 
 macro_rules! oip {
@@ -112,7 +112,7 @@ impl ApiProtocol for Grpc {
         MethodType::Grpc
     }
 
-    /// A status in the fields of an answer without a body.
+    /// A gRPC status in the header of a response without a body.
     fn error(&self, error: &ProxyError) -> Response<Bytes> {
         if *error == ProxyError::GrpcNeedsHttp2 {
             return error.json(&json!({ "error": error.message() }));

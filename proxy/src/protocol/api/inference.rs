@@ -33,7 +33,7 @@ const ALL_STATISTICS: &str = "each replica has statistics of its own: ask for on
      /v2/models/{name}/stats, or see /metrics on the admin address";
 const MEMORY: &str = "shared memory is registered with one replica, and the path does not say \
      with which: name the model in the header seldon-model, and give it one replica";
-pub(super) const SETTINGS: &str = "a replica's own settings are not the callers' to change";
+pub(super) const SETTINGS: &str = "callers cannot change a replica's settings";
 
 pub(super) const INDEX_HAS: &str = "the models, and whether they have a replica";
 

@@ -1,8 +1,8 @@
 //! The APIs that inference clients speak, as one [table](find): which requests there are, where
-//! each names its model, what becomes of it, and what an error looks like. Routing, local
-//! replies, errors and the table of `docs/reference/protocols.md` come from it. Pure.
+//! each names its model, how it is handled, and the form of errors. Routing, local replies, errors
+//! and the table in `docs/reference/protocols.md` are made from it. Pure.
 //!
-//! Each API is a file of its own, which implements [`ApiProtocol`], and is listed in `lookup`.
+//! Each API is a file of its own that implements [`ApiProtocol`] and is listed in `lookup`.
 
 mod anthropic;
 mod api_protocol;

@@ -31,7 +31,7 @@ pub(super) struct OpenAi;
 
 const RESPONSES: &str = "stored responses are kept by the replica that made them, and their ids \
      do not say which that is: name the model in the header seldon-model, and give it one replica";
-const KEPT: &str = "what is asked for is kept by one replica, and the path does not say by which: \
+const KEPT: &str = "one replica keeps what is asked for, and the path does not say which one: \
      name the model in the header seldon-model, and give it one replica";
 
 const MODELS: Local = Local {

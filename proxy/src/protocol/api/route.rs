@@ -1,4 +1,4 @@
-//! One row of the table of APIs: a kind of request, and what becomes of it.
+//! One row of the table of APIs: a kind of request, and how it is handled.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use crate::protocol::{
 /// A kind of request.
 #[derive(Debug)]
 pub struct Route {
-    /// How it is asked.
+    /// Its methods.
     pub methods: Methods,
-    /// Where.
+    /// Its paths.
     pub pattern: Pattern,
-    /// What becomes of it.
+    /// How it is handled.
     pub handling: Handling,
-    /// The header field without which it is not this kind of request.
+    /// A header field that the request must have to match.
     pub header: Option<&'static str>,
 }
 
-/// The methods of a request.
+/// A set of methods.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Methods {
@@ -34,82 +34,83 @@ pub enum Methods {
     Any,
 }
 
-/// What becomes of a request.
+/// How a request is handled.
 #[derive(Clone, Copy, Debug)]
 pub enum Handling {
-    /// It goes to the model's replicas: it wakes the model, and counts as use.
+    /// It is forwarded to a replica of the model; it wakes the model, and counts as use.
     Inference(ModelIn),
-    /// It asks about the model: it goes to a replica that has room for it now, and neither
-    /// wakes the model nor counts as use.
+    /// It asks about the model. It is forwarded if a replica has room now; it does not wake the
+    /// model, and does not count as use.
     Probe(Probe, ModelIn),
-    /// The proxy answers itself, unless the header names a model.
+    /// The proxy replies itself, unless the header names a model.
     Local(Local),
-    /// A gRPC service of the proxy's own answers.
+    /// A gRPC service that the proxy implements.
     Service(Service),
-    /// Nobody answers, whatever the header says: why.
+    /// It is refused for this reason, whatever the header names.
     Refused(&'static str),
-    /// What follows the model's name is the path of any request, which goes to that model.
+    /// The path after the model's name is looked up as a request of its own, and forwarded to that
+    /// model.
     Passthrough,
 }
 
-/// Where a request names its model, if the header `seldon-model` does not.
+/// Where a request names its model if the header `seldon-model` does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelIn {
     /// In the path.
     Path,
-    /// In the field `model` of the body: JSON, or a form.
+    /// In the field `model` of the body, JSON or a form.
     Body,
-    /// In the parameter `model` of the query.
+    /// In the query parameter `model`.
     Query,
     /// In this field of the first gRPC message.
     Message(u32),
-    /// Nowhere: it goes to the default model, or to the only one that is served, if that has
-    /// one replica. Else it is refused: why.
+    /// Nowhere. It goes to the default model, or to the only served model, provided that one has a
+    /// single replica. Otherwise it is refused for this reason.
     Nowhere(&'static str),
 }
 
 /// What a request asks about a model.
 #[derive(Clone, Copy, Debug)]
 pub enum Probe {
-    /// What only a replica knows.
+    /// Details that only a replica knows.
     Details,
-    /// Whether it is ready, which the proxy can say itself.
+    /// Whether the model is ready, which the proxy can answer itself.
     Readiness(fn(bool) -> LocalReply),
 }
 
-/// What the proxy answers itself.
+/// A reply of the proxy itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Local {
-    /// In words.
+    /// What the reply shows, for the documentation.
     pub what: &'static str,
-    /// The answer.
+    /// Makes the reply.
     pub answer: fn(&LocalRequest<'_>) -> Result<LocalReply, ProxyError>,
 }
 
-/// A gRPC service that the proxy offers itself.
+/// A gRPC service that the proxy implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// `grpc.health.v1.Health`.
     Health,
     /// `grpc.reflection.v1.ServerReflection`, unless the metadata names a model.
     Reflection,
-    /// The same as `v1alpha`.
+    /// `grpc.reflection.v1alpha.ServerReflection`, like `Reflection`.
     ReflectionAlpha,
 }
 
-/// What a local answer may look at.
+/// What a local reply may depend on.
 #[derive(Clone, Copy)]
 pub struct LocalRequest<'a> {
-    /// The part of the path that names a model, as it is written there.
+    /// The part of the path that names a model, as written there.
     pub name: &'a str,
-    /// What is served.
+    /// The served models.
     pub models: &'a dyn ModelList,
 }
 
 // === impl Route ===
 
 impl Route {
-    /// A request to one of these paths, by one of these methods.
+    /// A row for requests to these paths by these methods.
     #[must_use]
     pub const fn new(methods: Methods, pattern: Pattern, handling: Handling) -> Self {
         Self {
@@ -120,7 +121,7 @@ impl Route {
         }
     }
 
-    /// The same, of those that have the header field `name`.
+    /// The same row, for requests with the header field `name` only.
     #[must_use]
     pub const fn with_header(self, name: &'static str) -> Self {
         Self {
@@ -129,12 +130,12 @@ impl Route {
         }
     }
 
-    /// Whether requests with these fields are of this kind.
+    /// Whether requests with these header fields match.
     pub(super) fn fits(&self, headers: &HeaderMap) -> bool {
         self.header.is_none_or(|name| headers.contains_key(name))
     }
 
-    /// Where it names its model.
+    /// Where the request names its model.
     #[must_use]
     pub fn model_in(&self) -> Option<ModelIn> {
         match self.handling {
@@ -148,7 +149,7 @@ impl Route {
 // === impl Service ===
 
 impl Service {
-    /// What it answers, in words.
+    /// What it answers, for the documentation.
     #[must_use]
     pub fn what(self) -> &'static str {
         match self {
@@ -165,7 +166,7 @@ impl Service {
 // === impl Methods ===
 
 impl Methods {
-    /// Whether `method` is one of these. OPTIONS asks about any.
+    /// Whether `method` is in the set. OPTIONS always is.
     #[must_use]
     pub fn allow(self, method: &Method) -> bool {
         match self {
@@ -177,7 +178,7 @@ impl Methods {
         }
     }
 
-    /// As `Allow` lists them.
+    /// The methods in the form of `Allow`.
     #[must_use]
     pub fn listed(self) -> &'static [&'static str] {
         match self {

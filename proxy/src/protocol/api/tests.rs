@@ -1,4 +1,4 @@
-//! The table as a whole: what it has for requests, and that the reference shows it.
+//! Tests of the table as a whole: what it finds for requests, and that the reference documents it.
 
 use std::{collections::HashSet, fmt::Write as _, fs, path::Path};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::protocol::ProxyError;
 
-/// What becomes of a request, in a word, and where the model is named.
+/// How a request is handled, in a word, and where it names its model.
 fn found(content_type: &str, method: &str, path: &str) -> String {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
@@ -227,7 +227,7 @@ fn each_api_says_in_its_form_what_is_wrong_and_when_to_come_back() {
     }
 }
 
-/// One API's rows, as the reference has them.
+/// The rows of one API as the reference shows them.
 fn section(name: &str, routes: &[Route]) -> String {
     let mut text = format!(
         "\n### {name}\n\n| request | the model is named | what becomes of it |\n|---|---|---|\n"

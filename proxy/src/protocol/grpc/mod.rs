@@ -1,4 +1,4 @@
-//! gRPC, as far as a proxy has to know it: deadlines, and what it answers itself. Pure.
+//! gRPC: deadlines, and replies of the proxy itself. Pure.
 
 mod server_query;
 mod timeout;

@@ -6,7 +6,7 @@
 //!   starts it, with a socket as its input ──────────▶
 //!   Hello, and the listening sockets ───────────────▶ reads the configuration, opens what it needs
 //!                                      ◀──────────── Ready, or Failed and why
-//!   lets nobody lead its replicas
+//!   parks its replicas
 //!   Inherited, and a parcel for each replica ───────▶ leads them, accepts connections
 //!                                      ◀──────────── Took
 //!   accepts no more, and finishes what it has ◀─────▶ (lines of both scalers)
