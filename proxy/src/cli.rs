@@ -1,5 +1,6 @@
 //! The command line.
 
+mod logs;
 mod settings;
 mod upgrade;
 
@@ -16,7 +17,10 @@ use tailback_config::{Config, Env, Errors, LogFormat, describe, load};
 use tailback_scaler::orchestrator::process::supervisor;
 use tracing::Level;
 
-use self::settings::{AdminAddress, Settings};
+use self::{
+    logs::Logs,
+    settings::{AdminAddress, Settings},
+};
 use crate::{
     health, log, server,
     simulate::{self, Simulation},
@@ -79,6 +83,15 @@ enum Command {
         #[command(flatten)]
         admin: AdminAddress,
     },
+    /// Show what the replicas of a model have printed
+    ///
+    /// Of replicas that run as processes of a running tailback, standard output
+    /// and error: up to the last 1,000 lines of each, and those of the last ones
+    /// that have ended. Read from the admin address, also of another host: with
+    /// its address as --admin and its token in TAILBACK_ADMIN_TOKEN.
+    #[command(after_help = "Examples:\n  tailback logs my-model --tail 20\n  \
+            TAILBACK_ADMIN_TOKEN=… tailback logs my-model --follow --admin gpu1.example.org:9006")]
+    Logs(Logs),
     /// Print the version
     Version {
         /// Also print the commit, target, profile and compiler it was built with
@@ -149,6 +162,10 @@ pub fn main() -> ExitCode {
         },
         Command::Upgrade { admin } => match upgrade::upgrade(&admin.env()) {
             Ok(done) => print(&done),
+            Err(error) => fail(&error),
+        },
+        Command::Logs(asked) => match logs::show(&asked) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
         Command::Version { verbose: true } => print(&build_info::describe()),

@@ -37,7 +37,7 @@ pub(crate) fn page(env: &Env, path: &str) -> Result<String, String> {
 }
 
 /// The admin address to ask.
-fn address(env: &Env) -> Result<SocketAddr, String> {
+pub(crate) fn address(env: &Env) -> Result<SocketAddr, String> {
     let text = env
         .get(ADMIN)
         .map(str::trim)

@@ -9,7 +9,7 @@
 //!    how many replicas it needs ([`decision`] has the reasons). [`constraints`] limit that, and
 //!    [`model_scaler`] ties them together for one model. All of it is pure: no I/O, and the time
 //!    comes with the reading.
-//! 3. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
+//! 3. [`replica_logs`]: what replicas printed last. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
 //! 4. [`status`]: what the admin address shows.
 //! 5. [`run`]: the loop that ties all this together. [`simulate`] runs the same model scaler on a
 //!    virtual clock.
@@ -46,6 +46,8 @@ pub mod orchestrator;
 pub mod peers;
 #[cfg(not(tailback_loom))]
 pub mod policy;
+#[cfg(not(tailback_loom))]
+pub mod replica_logs;
 #[cfg(not(tailback_loom))]
 pub mod run;
 #[cfg(not(tailback_loom))]

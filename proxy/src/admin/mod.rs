@@ -4,10 +4,12 @@
 //! They do not run as a pingora service: pingora's services stop listening when draining begins,
 //! which is when operators look at these pages most.
 
+mod authorization;
 mod control;
 mod keda;
 mod ledgers;
 mod live;
+mod logs;
 mod model_metrics;
 mod page;
 mod pages;
@@ -16,6 +18,7 @@ mod server_info;
 use std::{
     convert::Infallible,
     error::Error,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -34,7 +37,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tailback_config::Token;
 use tailback_scaler::{
-    peers::publisher::CountsPublisher, run::pause::PauseHandle, status::StatusStore,
+    peers::publisher::CountsPublisher, replica_logs::ReplicaLogs, run::pause::PauseHandle,
+    status::StatusStore,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -44,7 +48,7 @@ use tokio::{
 use tonic::{Status, body::Body};
 
 pub use self::server_info::ServerInfo;
-use self::{control::Order, keda::Keda};
+use self::{control::Order, keda::Keda, logs::LogRequest};
 use crate::{
     admin::model_metrics::render_models,
     downstream::Lifecycle,
@@ -75,7 +79,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may finish its current response once another process has taken over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The error for any other path.
-const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /decisions, /events and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /decisions, /events and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
@@ -92,6 +96,8 @@ pub struct Admin {
     pub pause: PauseHandle,
     /// The token that pausing and resuming require; `None`: refused for everyone.
     pub token: Option<Token>,
+    /// What replicas printed.
+    pub logs: ReplicaLogs,
     /// The recorder of process-wide metrics.
     pub recorder: PrometheusHandle,
     /// Identity and upgrade state of this process.
@@ -175,6 +181,7 @@ impl Admin {
         keda: Arc<Keda>,
         semaphores: Semaphores,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let caller = stream.peer_addr().ok().map(|address| address.ip());
         let detected = detect::version(Transport::clear(stream));
         let (io, version) = timeout(HEADER_TIMEOUT, detected).await??;
         let service = service_fn(|request: Request<Incoming>| {
@@ -185,7 +192,7 @@ impl Admin {
                 Ok::<_, Infallible>(if is_grpc(&request) {
                     call(&keda, request).await
                 } else if let Ok(permit) = semaphores.answers.try_acquire_owned() {
-                    let answer = admin.answer(request, semaphores.listeners).await;
+                    let answer = admin.answer(request, caller, semaphores.listeners).await;
                     answer.map(|body| {
                         Body::new(Permitted {
                             body,
@@ -228,6 +235,7 @@ impl Admin {
     async fn answer(
         &self,
         request: Request<Incoming>,
+        caller: Option<IpAddr>,
         listeners: Arc<Semaphore>,
     ) -> Response<Body> {
         let (method, path) = (request.method(), request.uri().path());
@@ -238,6 +246,23 @@ impl Admin {
             } else {
                 not_allowed("POST")
             });
+        }
+        if let Some(asked) = LogRequest::parse(path, request.uri().query()) {
+            if method != Method::GET {
+                return whole(not_allowed("GET"));
+            }
+            let host = request.headers().get(header::HOST);
+            let caller = logs::Caller {
+                headers: request.headers(),
+                host: match request.uri().authority() {
+                    Some(authority) => Some(authority.as_str()),
+                    None => host.map(|host| host.to_str().unwrap_or_default()),
+                },
+                address: caller,
+            };
+            let sources = (&*self.routes.current(), &self.logs);
+            let place = listeners.try_acquire_owned().ok();
+            return logs::serve(asked, &caller, self.token.as_ref(), sources, place);
         }
         if path == "/ledgers" {
             return match *method {

@@ -19,6 +19,7 @@ use tailback_config::{Env, Store};
 use tailback_scaler::{
     ledger::Wake,
     peers::publisher::CountsPublisher,
+    replica_logs::ReplicaLogs,
     run::{Options, Scaler},
     status::StatusStore,
 };
@@ -99,12 +100,14 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     };
 
     let status_store = StatusStore::default();
+    let logs = ReplicaLogs::default();
     let wake = Wake::default();
     let publisher = CountsPublisher::default();
     let scaler = Scaler::start(Options {
         period: process.scaling_period,
         wake: wake.clone(),
         status: status_store.clone(),
+        logs: logs.clone(),
         supervisor: own_program()?,
         publisher: publisher.clone(),
         peers: process.peers.clone(),
@@ -164,6 +167,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         lifecycle: lifecycle.clone(),
         status_store,
         publisher,
+        logs,
         pause: reloader.pause_handle(),
         token: process.admin_token.clone(),
         recorder: recorder.clone(),

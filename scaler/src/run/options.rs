@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     ledger::Wake,
     peers::{self, publisher::CountsPublisher},
+    replica_logs::ReplicaLogs,
     status::StatusStore,
 };
 
@@ -16,6 +17,8 @@ pub struct Options {
     pub wake: Wake,
     /// Where the scaler writes its state for the admin address.
     pub status: StatusStore,
+    /// Where the lines go that replicas print.
+    pub logs: ReplicaLogs,
     /// The program that supervises replicas; see
     /// [`Processes::new`](crate::orchestrator::process::Processes::new).
     pub supervisor: PathBuf,

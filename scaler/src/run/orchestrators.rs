@@ -9,9 +9,12 @@ use std::{future::poll_fn, path::PathBuf, sync::Arc, task::Poll};
 use tailback_config::Kind;
 use tokio::sync::mpsc;
 
-use crate::orchestrator::{
-    Events, Orchestrator, ReplicaSet, kubernetes::Kubernetes, process::Processes, seldon::Seldon,
-    static_endpoints::StaticEndpoints, webhook::Webhooks,
+use crate::{
+    orchestrator::{
+        Events, Orchestrator, ReplicaSet, kubernetes::Kubernetes, process::Processes,
+        seldon::Seldon, static_endpoints::StaticEndpoints, webhook::Webhooks,
+    },
+    replica_logs::ReplicaLogs,
 };
 
 /// A position in the events of an orchestrator.
@@ -81,10 +84,10 @@ impl Feed {
 // === impl Orchestrators ===
 
 impl Orchestrators {
-    /// `supervisor`: see [`Processes::new`].
-    pub(super) fn new(supervisor: PathBuf) -> Self {
+    /// `supervisor` and `logs`: see [`Processes::new`].
+    pub(super) fn new(supervisor: PathBuf, logs: ReplicaLogs) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let local = Arc::new(Processes::new(supervisor, sender));
+        let local = Arc::new(Processes::new(supervisor, sender, logs));
         Self {
             processes: Feed::of(local.clone(), events),
             local,
@@ -169,7 +172,7 @@ mod tests {
             static_endpoints: Feed::new(|events| {
                 StaticEndpoints::new(second.insert(events).clone())
             }),
-            ..Orchestrators::new(PathBuf::new())
+            ..Orchestrators::new(PathBuf::new(), ReplicaLogs::default())
         };
         let (first, second) = (first.unwrap(), second.unwrap());
         let start = sources.processes.now();

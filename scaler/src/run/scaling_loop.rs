@@ -55,7 +55,7 @@ impl Loop {
             answered,
             sample: Instant::now(),
             succession: Succession::default(),
-            orchestrators: Orchestrators::new(options.supervisor.clone()),
+            orchestrators: Orchestrators::new(options.supervisor.clone(), options.logs.clone()),
             options,
             models: BTreeMap::new(),
         }

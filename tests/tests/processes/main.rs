@@ -1,6 +1,7 @@
 //! Replicas as processes: environment, readiness, replacement, and end.
 
 mod draining;
+mod logs;
 mod starting;
 
 use tailback_tests::{

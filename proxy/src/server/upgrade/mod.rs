@@ -32,7 +32,7 @@ pub(super) use self::{
 
 /// Version of the messages. Fields may be added with defaults; any other change needs a new
 /// version, upon which the two processes refuse the upgrade and ask for a restart.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// The first message, from the running process.
 #[derive(Debug, Serialize, Deserialize)]

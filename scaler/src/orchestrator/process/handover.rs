@@ -5,7 +5,7 @@
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     description::Description,
@@ -16,7 +16,11 @@ use super::{
     supervision::Descriptors,
     supervisor::Launch,
 };
-use crate::{orchestrator::handover::Parcel, replica::Replica};
+use crate::{
+    orchestrator::handover::Parcel,
+    replica::Replica,
+    replica_logs::{ReplicaLog, ReplicaLogs},
+};
 
 /// A model's replicas, but for the replicas themselves.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +30,9 @@ pub(super) struct SetLine {
     pub next_id: u64,
     pub start_up: Option<Duration>,
     pub failure: Option<String>,
+    /// What its replicas have printed last.
+    #[serde(default)]
+    pub logs: Vec<ReplicaLog>,
 }
 
 /// One replica.
@@ -64,12 +71,13 @@ impl ParkedSet {
     ///
     /// # Errors
     /// If the system does not give the descriptors out.
-    pub(super) fn parcels(&self, model: &str) -> io::Result<Vec<Parcel>> {
+    pub(super) fn parcels(&self, model: &str, logs: &ReplicaLogs) -> io::Result<Vec<Parcel>> {
         let line = SetLine {
             model: model.to_owned(),
             next_id: self.next_id,
             start_up: self.start_up,
             failure: self.failure.clone(),
+            logs: logs.of_model(model),
         };
         let mut parcels = vec![Parcel::of(&line, Vec::new())?];
         for instance in &self.instances {
@@ -112,7 +120,7 @@ impl ReplicaLine {
                 }
             },
             ready_for: instance.ready_since.map(|since| since.elapsed()),
-            drain: charge.drain,
+            drain: *charge.drain.borrow(),
             runs: instance.runs.clone(),
             launch: launch.clone(),
             supervisor: *supervisor,
@@ -156,12 +164,13 @@ impl ReplicaLine {
             parked: Parked {
                 charge: Charge {
                     id: self.id,
+                    log: host.logs.writer(&self.model, replica.name()),
                     host: host.clone(),
                     replica: Arc::new(replica),
                     port: Port::of(self.port),
                     grpc_port: self.grpc_port.map(Port::of),
                     spec: None,
-                    drain: self.drain,
+                    drain: watch::Sender::new(self.drain).subscribe(),
                 },
                 stage,
                 launch: self.launch,
@@ -175,5 +184,55 @@ impl ReplicaLine {
             runs: self.runs,
             ready_since: self.ready_for.map(ago),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Lines that a version of this program has written.
+    const SET: &str = r#"{"model":"m","nextId":4,"startUp":{"secs":2,"nanos":5},"failure":null,
+        "logs":[{"replica":"m-3","lines":[{"number":7,"time":1.5,"stream":"stderr","text":"up"}],
+        "ended":null,"bytes":2}]}"#;
+    const REPLICA: &str = r#"{"model":"m","id":3,"port":8123,"grpcPort":null,"inFlight":2,
+        "stage":{"draining":{"secs":1,"nanos":0}},"readyFor":{"secs":9,"nanos":0},"drain":null,
+        "runs":{"version":1,"command":["x"]},
+        "launch":{"role":"Outer","replica":"m-3","command":["x"],"cgroup":null,"mark":["a","b"],
+        "stop_signal":"SIGTERM","user":null,"nice":null,"open_files":null},"supervisor":77}"#;
+
+    /// What is left of `line` after it was read and written by this version.
+    fn through<T: Serialize + serde::de::DeserializeOwned>(line: &str) -> Value {
+        let read: T = serde_json::from_str(line).unwrap();
+        serde_json::to_value(read).unwrap()
+    }
+
+    #[test]
+    fn the_lines_of_earlier_versions_are_read_and_written_as_they_were() {
+        let value = |line| serde_json::from_str::<Value>(line).unwrap();
+        assert_eq!(through::<SetLine>(SET), value(SET));
+        assert_eq!(through::<ReplicaLine>(REPLICA), value(REPLICA));
+        for stage in [
+            r#""ready""#,
+            r#"{"starting":{"secs":1,"nanos":0}}"#,
+            r#"{"ending":[{"secs":1,"nanos":0},"why"]}"#,
+        ] {
+            assert_eq!(through::<StageLine>(stage), value(stage));
+        }
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_passed_over_and_those_that_came_later_have_defaults() {
+        let more = SET.replacen('{', r#"{"later":[1],"#, 1);
+        assert_eq!(through::<SetLine>(&more), through::<SetLine>(SET));
+        let more = REPLICA.replacen('{', r#"{"later":[1],"#, 1);
+        assert_eq!(
+            through::<ReplicaLine>(&more),
+            through::<ReplicaLine>(REPLICA)
+        );
+        let first = r#"{"model":"m","nextId":4,"startUp":null,"failure":null}"#;
+        assert_eq!(through::<SetLine>(first)["logs"], serde_json::json!([]));
     }
 }

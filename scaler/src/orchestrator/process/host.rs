@@ -19,6 +19,7 @@ use super::{
     leftovers::{Children, Owner, sweep},
     supervisor::Launch,
 };
+use crate::replica_logs::ReplicaLogs;
 
 /// Starts supervisors, each with a control group if possible.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Host {
     /// The program of supervisors: the proxy's own binary.
     tailback: PathBuf,
     owner: Option<Owner>,
+    /// What the replicas print.
+    pub logs: ReplicaLogs,
     children: Arc<Children>,
     /// Set when the first replica starts. `None`: no control groups here.
     cgroups: OnceLock<Option<Cgroups>>,
@@ -37,11 +40,12 @@ pub(super) struct Host {
 
 impl Host {
     /// A host whose supervisors run the program `tailback`. Needs a tokio runtime around it.
-    pub(super) fn new(tailback: PathBuf) -> Self {
+    pub(super) fn new(tailback: PathBuf, logs: ReplicaLogs) -> Self {
         let owner = Owner::this();
         Self {
             tailback,
             owner,
+            logs,
             children: Children::adopt(owner),
             cgroups: OnceLock::new(),
             next: AtomicU64::new(0),

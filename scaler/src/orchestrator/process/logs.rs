@@ -1,5 +1,5 @@
-//! What a replica prints: each line into the log, prefixed with its name; the
-//! last lines kept, to say why it ended.
+//! What a replica prints: each line into the log, prefixed with its name. The last lines are
+//! kept, to be shown and to say why it ended.
 
 use std::{
     collections::VecDeque,
@@ -16,63 +16,70 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
+use crate::replica_logs::{LogWriter, OutputStream};
+
 /// Longer lines are cut into several.
 const LONGEST_LINE: usize = 8 * 1024;
 const KEPT_LINES: usize = 5;
 
-/// The last lines a replica wrote to its error output. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
-
-impl LastLines {
-    fn push(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        if lines.len() == KEPT_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line.to_owned());
-    }
-
-    /// In one line, for an error message; `None` if it wrote nothing.
-    pub(super) fn summary(&self) -> Option<String> {
-        let lines = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        (!lines.is_empty()).then(|| lines.iter().cloned().collect::<Vec<_>>().join(" | "))
-    }
-}
-
-/// Waits for a line that says that a replica is ready. Clones share what was seen.
+/// What becomes of the lines that a replica prints. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct LineWatch {
-    /// `None`: no line is waited for.
+pub(super) struct Sink(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    log: LogWriter,
+    /// The last lines of its standard error.
+    errors: Mutex<VecDeque<String>>,
+    /// What a line has in it that says that the replica is ready; `None`: no line does.
     pattern: Option<Regex>,
-    seen: Arc<watch::Sender<bool>>,
+    /// Whether there was such a line.
+    seen: watch::Sender<bool>,
 }
 
-impl LineWatch {
-    /// Waits for the line that `ready` names, if it names one.
-    pub(super) fn new(ready: Option<&Readiness>) -> Self {
+impl Sink {
+    /// Lines go to `log`. If `ready` is a line, it is waited for.
+    pub(super) fn new(log: LogWriter, ready: Option<&Readiness>) -> Self {
         let pattern = match ready {
             Some(Readiness::Line(pattern)) => pattern.compile().ok(),
             _ => None,
         };
-        Self {
+        Self(Arc::new(Shared {
+            log,
+            errors: Mutex::default(),
             pattern,
-            seen: Arc::default(),
+            seen: watch::Sender::default(),
+        }))
+    }
+
+    fn push(&self, stream: OutputStream, line: &str) {
+        self.0.log.push(stream, line);
+        if stream == OutputStream::Stderr {
+            let mut errors = self.0.errors.lock().unwrap_or_else(|e| e.into_inner());
+            if errors.len() == KEPT_LINES {
+                errors.pop_front();
+            }
+            errors.push_back(line.to_owned());
+        }
+        if let Some(pattern) = &self.0.pattern
+            && !*self.0.seen.borrow()
+            && pattern.is_match(line)
+        {
+            self.0.seen.send_replace(true);
         }
     }
 
-    /// Looks at a line, until one fits.
-    fn look(&self, line: &str) {
-        let Some(pattern) = &self.pattern else { return };
-        if !*self.seen.borrow() && pattern.is_match(line) {
-            self.seen.send_replace(true);
-        }
-    }
-
-    /// Returns once such a line was printed.
-    pub(super) async fn seen(&self) {
+    /// Returns once a line was printed that says that the replica is ready.
+    pub(super) async fn fitting_line(&self) {
         // Cannot fail: the sender is here.
-        let _ = self.seen.subscribe().wait_for(|seen| *seen).await;
+        let _ = self.0.seen.subscribe().wait_for(|seen| *seen).await;
+    }
+
+    /// The last lines of standard error in one, for an error message; `None` if there are none.
+    pub(super) fn last_errors(&self) -> Option<String> {
+        let errors = self.0.errors.lock().unwrap_or_else(|e| e.into_inner());
+        let all = errors.iter().map(String::as_str).collect::<Vec<_>>();
+        (!all.is_empty()).then(|| all.join(" | "))
     }
 }
 
@@ -85,17 +92,17 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Logs what comes from `pipe` of the replica `name`; `last` keeps the last lines, and `watch`
-    /// sees all of them.
+    /// Logs the lines of `stream`, which come from `pipe`, of the replica `name`, and passes them
+    /// on to `sink`.
     pub(super) fn follow(
         name: String,
         pipe: OwnedFd,
-        last: Option<LastLines>,
-        watch: LineWatch,
+        stream: OutputStream,
+        sink: Sink,
     ) -> io::Result<Self> {
         let pipe = Arc::new(pipe::Receiver::from_owned_fd(pipe)?);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(forward(name, pipe.clone(), last, watch, stopped));
+        let task = tokio::spawn(forward(name, pipe.clone(), stream, sink, stopped));
         Ok(Self { pipe, stop, task })
     }
 
@@ -117,8 +124,8 @@ impl Output {
 async fn forward(
     name: String,
     pipe: Arc<pipe::Receiver>,
-    last: Option<LastLines>,
-    watch: LineWatch,
+    stream: OutputStream,
+    sink: Sink,
     stopped: oneshot::Receiver<()>,
 ) {
     let mut buffer = Vec::with_capacity(1024);
@@ -127,10 +134,7 @@ async fn forward(
         let text = text.trim_end();
         if !text.is_empty() {
             tracing::info!(target: "replica", "[{name}] {text}");
-            watch.look(text);
-            if let Some(last) = &last {
-                last.push(text);
-            }
+            sink.push(stream, text);
         }
     };
     let stopped = async {

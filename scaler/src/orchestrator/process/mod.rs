@@ -56,7 +56,7 @@ pub use self::{
     leftovers::LINEAGE,
 };
 use super::{Events, Orchestrator, ScaleError, handover::Parcel};
-use crate::replica::Replica;
+use crate::{replica::Replica, replica_logs::ReplicaLogs};
 
 /// Runs replicas as child processes. Needs a tokio runtime around it.
 #[derive(Debug)]
@@ -112,11 +112,11 @@ pub fn running(identity: &str) -> Option<Pid> {
 impl Processes {
     /// An orchestrator without models. `supervisor` is the program that runs [`supervisor::main`]
     /// when its first argument is [`supervisor::ARGUMENT`]: the proxy's own binary. Replica sets
-    /// are sent to `events`.
+    /// are sent to `events`, and the lines that replicas print go to `logs`.
     #[must_use]
-    pub fn new(supervisor: PathBuf, events: Events) -> Self {
+    pub fn new(supervisor: PathBuf, events: Events, logs: ReplicaLogs) -> Self {
         Self {
-            host: Arc::new(Host::new(supervisor)),
+            host: Arc::new(Host::new(supervisor, logs)),
             events,
             sets: Mutex::default(),
             leaving: Mutex::default(),
@@ -143,6 +143,7 @@ impl Processes {
         for parcel in parcels {
             if parcel.descriptors.is_empty() {
                 let line: SetLine = parcel.read()?;
+                self.host.logs.restore(&line.model, line.logs);
                 let still = parked.entry(line.model).or_default();
                 still.set.next_id = line.next_id;
                 still.set.start_up = line.start_up;
@@ -192,7 +193,7 @@ impl Processes {
             parked.insert(model, Still { set, wanted });
         }
         for (model, still) in &*parked {
-            parcels.extend(still.set.parcels(model)?);
+            parcels.extend(still.set.parcels(model, &self.host.logs)?);
         }
         Ok((self.host.next_group(), parcels))
     }

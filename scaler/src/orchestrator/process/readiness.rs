@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use tailback_config::{Listener, ProcessSpec, Readiness};
 use tokio::time::{Instant, sleep};
 
-use super::{listener, logs::LineWatch};
+use super::{listener, logs::Sink};
 use crate::{
     orchestrator::probe::{NotReady, PATIENCE, Target, probe},
     replica::Replica,
@@ -19,7 +19,7 @@ pub(super) struct Subject<'a> {
     pub spec: &'a ProcessSpec,
     pub ports: &'a [u16],
     pub supervisor: Option<Pid>,
-    pub line: &'a LineWatch,
+    pub sink: &'a Sink,
     pub started: Instant,
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn until_ready(
             "it has not printed a line that matches {}",
             pattern.as_str()
         ));
-        subject.line.seen().await;
+        subject.sink.fitting_line().await;
     }
     let mut owned = false;
     loop {

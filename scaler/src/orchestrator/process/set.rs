@@ -45,6 +45,8 @@ struct Instance {
     draining_since: Option<Nanos>,
     /// The result of the last probe, while it is not ready.
     not_ready: Option<String>,
+    /// How long it may drain.
+    drain: watch::Sender<Option<Duration>>,
     asks: mpsc::UnboundedSender<Ask>,
 }
 
@@ -135,6 +137,11 @@ impl Set {
             self.not_before = Instant::now();
             self.failure = None;
         }
+        let drain = self.spec().map(|spec| spec.drain);
+        for instance in self.instances.values() {
+            // How a replica is dealt with changes without a new one.
+            drain.map(|drain| instance.drain.send_replace(drain));
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -203,13 +210,15 @@ impl Set {
         );
         let replica = Arc::new(replica.with_grpc(grpc));
         let (asks, asked) = mpsc::unbounded_channel();
+        let (drain, told) = watch::channel(spec.drain);
         let charge = Charge {
             id,
+            log: self.host.logs.writer(self.name(), replica.name()),
             host: self.host.clone(),
             replica: replica.clone(),
             port,
             grpc_port,
-            drain: spec.drain,
+            drain: told,
             spec: Some(spec),
         };
         let model = self.wanted.model.clone();
@@ -222,6 +231,7 @@ impl Set {
             ready_since: None,
             draining_since: None,
             not_ready: None,
+            drain,
             asks,
         };
         self.instances.insert(id, instance);

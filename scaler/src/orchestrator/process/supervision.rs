@@ -23,9 +23,10 @@ use tokio::{
 
 use super::{
     host::Host,
-    logs::{LastLines, LineWatch, Output},
+    logs::{Output, Sink},
     supervisor::Launch,
 };
+use crate::replica_logs::OutputStream;
 
 /// The last words of a command may still be in a pipe when it has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -42,8 +43,7 @@ pub(super) struct Supervision {
     link: UnixStream,
     /// How the command ended, if the supervisor has said so.
     code: Option<u8>,
-    last_lines: LastLines,
-    line: LineWatch,
+    sink: Sink,
     output: Output,
     errors: Output,
 }
@@ -65,7 +65,7 @@ impl Supervision {
         host: Arc<Host>,
         mut command: Command,
         launch: Launch,
-        line: LineWatch,
+        sink: Sink,
     ) -> Result<Self, String> {
         let orders = launch.line()?;
         let text = |error: io::Error| format!("cannot start its supervisor: {error}");
@@ -85,7 +85,7 @@ impl Supervision {
             errors: errors.into(),
         };
         let id = child.id();
-        let mut this = Self::adopt(host, launch, id, descriptors, line).map_err(text)?;
+        let mut this = Self::adopt(host, launch, id, descriptors, sink).map_err(text)?;
         this.child = Some(child);
         // It fails only if the supervisor has ended, which is seen when it is waited for.
         let _ = this.link.write_all(orders.as_bytes()).await;
@@ -101,25 +101,22 @@ impl Supervision {
         launch: Launch,
         id: Option<u32>,
         descriptors: Descriptors,
-        line: LineWatch,
+        sink: Sink,
     ) -> io::Result<Self> {
         let link = net::UnixStream::from(descriptors.link);
         link.set_nonblocking(true)?;
-        let last_lines = LastLines::default();
         let name = launch.replica.clone();
-        let last = Some(last_lines.clone());
-        let errors = Output::follow(name.clone(), descriptors.errors, last, line.clone())?;
+        let follow = |pipe, stream| Output::follow(name.clone(), pipe, stream, sink.clone());
         Ok(Self {
-            output: Output::follow(name, descriptors.output, None, line.clone())?,
-            errors,
+            output: follow(descriptors.output, OutputStream::Stdout)?,
+            errors: follow(descriptors.errors, OutputStream::Stderr)?,
             host,
             launch,
             id,
             child: None,
             link: UnixStream::from_std(link)?,
             code: None,
-            last_lines,
-            line,
+            sink,
         })
     }
 
@@ -141,9 +138,9 @@ impl Supervision {
         &self.launch
     }
 
-    /// The line that it waits for.
-    pub(super) fn line(&self) -> LineWatch {
-        self.line.clone()
+    /// What becomes of the lines that it prints.
+    pub(super) fn sink(&self) -> Sink {
+        self.sink.clone()
     }
 
     /// The supervisor's id.
@@ -187,7 +184,7 @@ impl Supervision {
             Some(code) => format!("exited with status {code}"),
             None => "was ended, as its supervisor was killed".into(),
         };
-        let words = self.last_lines.summary();
+        let words = self.sink.last_errors();
         let words = words.map(|words| format!(": {words}")).unwrap_or_default();
         format!("{how} {when}{words}")
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::Instant,
 };
@@ -66,8 +66,11 @@ impl Set {
         } in set.instances
         {
             let charge = &mut parked.charge;
+            let drain = watch::Sender::new(*charge.drain.borrow());
+            charge.drain = drain.subscribe();
             if let Some(spec) = self.wanted.model.server.process() {
-                (charge.drain, charge.spec) = (spec.drain, Some(spec.clone()));
+                drain.send_replace(spec.drain);
+                charge.spec = Some(spec.clone());
             }
             let (asks, asked) = mpsc::unbounded_channel();
             let phase = parked.stage.phase();
@@ -82,6 +85,7 @@ impl Set {
                     Stage::Starting(_) | Stage::Ready => None,
                 },
                 not_ready: None,
+                drain,
                 asks,
             };
             self.instances.insert(charge.id, instance);
