@@ -1,5 +1,5 @@
-//! What a replica prints: each line into the log, prefixed with its name. The last lines are
-//! kept, to be shown and to say why it ended.
+//! A replica's output: each line goes to the log, prefixed with the replica's name. The last lines
+//! are kept, for display and to explain why the replica ended.
 
 use std::{
     collections::VecDeque,
@@ -22,7 +22,7 @@ use crate::replica_logs::{LogWriter, OutputStream};
 const LONGEST_LINE: usize = 8 * 1024;
 const KEPT_LINES: usize = 5;
 
-/// What becomes of the lines that a replica prints. Clones share it.
+/// Receives the lines that a replica prints. Clones share the state.
 #[derive(Clone, Debug)]
 pub(super) struct Sink(Arc<Shared>);
 
@@ -31,14 +31,14 @@ struct Shared {
     log: LogWriter,
     /// The last lines of its standard error.
     errors: Mutex<VecDeque<String>>,
-    /// What a line has in it that says that the replica is ready; `None`: no line does.
+    /// The pattern of a line that says that the replica is ready; `None`: no line does.
     pattern: Option<Regex>,
-    /// Whether there was such a line.
+    /// Whether such a line was printed.
     seen: watch::Sender<bool>,
 }
 
 impl Sink {
-    /// Lines go to `log`. If `ready` is a line, it is waited for.
+    /// Forwards lines to `log`. If `ready` is a line, it is waited for.
     pub(super) fn new(log: LogWriter, ready: Option<&Readiness>) -> Self {
         let pattern = match ready {
             Some(Readiness::Line(pattern)) => pattern.compile().ok(),
@@ -69,13 +69,14 @@ impl Sink {
         }
     }
 
-    /// Returns once a line was printed that says that the replica is ready.
+    /// Waits until a line was printed that says that the replica is ready.
     pub(super) async fn fitting_line(&self) {
-        // Cannot fail: the sender is here.
+        // Cannot fail: this holds the sender.
         let _ = self.0.seen.subscribe().wait_for(|seen| *seen).await;
     }
 
-    /// The last lines of standard error in one, for an error message; `None` if there are none.
+    /// The last lines of standard error, joined to one line for an error message; `None` if there
+    /// are none.
     pub(super) fn last_errors(&self) -> Option<String> {
         let errors = self.0.errors.lock().unwrap_or_else(|e| e.into_inner());
         let all = errors.iter().map(String::as_str).collect::<Vec<_>>();
@@ -83,7 +84,7 @@ impl Sink {
     }
 }
 
-/// One of a replica's outputs, which goes into the log line by line until it ends.
+/// One of a replica's outputs, forwarded to the log until it ends.
 #[derive(Debug)]
 pub(super) struct Output {
     pipe: Arc<pipe::Receiver>,
@@ -92,8 +93,8 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Logs the lines of `stream`, which come from `pipe`, of the replica `name`, and passes them
-    /// on to `sink`.
+    /// Reads the lines of `stream` of the replica `name` from `pipe`, and sends them to the log and
+    /// to `sink`.
     pub(super) fn follow(
         name: String,
         pipe: OwnedFd,
@@ -106,14 +107,14 @@ impl Output {
         Ok(Self { pipe, stop, task })
     }
 
-    /// Returns once the output has ended and is logged, for as long as is waited.
+    /// Waits until the output has ended and was logged.
     pub(super) async fn ended(&mut self) {
         if !self.task.is_finished() {
             let _ = (&mut self.task).await;
         }
     }
 
-    /// Reads no more: another proxy does. What was read is logged.
+    /// Stops reading, so that another process can. What was read is logged.
     pub(super) async fn release(self) -> io::Result<OwnedFd> {
         let _ = self.stop.send(());
         let _ = self.task.await;
@@ -138,7 +139,7 @@ async fn forward(
         }
     };
     let stopped = async {
-        // Whoever forgets the output leaves it to its end.
+        // If the handle is dropped, the output is read to its end.
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -151,8 +152,8 @@ async fn forward(
             readable = pipe.readable() => match readable.and_then(|()| pipe.try_read_buf(&mut buffer)) {
                 Ok(1..) => {
                     split_lines(&mut buffer, &mut log);
-                    // A replica may print without a pause, and the scaler has one thread for
-                    // probes, decisions and the end of all this.
+                    // A replica may print without a pause, and the scaler's only thread also runs
+                    // probes and decisions.
                     yield_now().await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

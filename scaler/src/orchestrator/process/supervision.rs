@@ -1,6 +1,6 @@
-//! A replica's supervisor as the proxy that owns it sees it: a socket for orders and for how
-//! the command ended, and the command's outputs. All of it can be passed on to another
-//! process, which owns the replica from then on.
+//! A replica's supervisor, as seen by the proxy that owns it: a socket for orders and for the
+//! command's exit code, and the command's outputs. They can be passed on to another process, which
+//! owns the replica from then on.
 
 use std::{
     io,
@@ -28,27 +28,28 @@ use super::{
 };
 use crate::replica_logs::OutputStream;
 
-/// The last words of a command may still be in a pipe when it has ended.
+/// How long to wait for output that may still be in a pipe after the command has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// A supervisor and what it keeps. When this is dropped without being passed on, all of it ends.
+/// A supervisor with its socket and outputs. Dropping it without passing it on ends the replica.
 #[derive(Debug)]
 pub(super) struct Supervision {
     host: Arc<Host>,
     launch: Launch,
     /// The supervisor's id.
     id: Option<u32>,
-    /// The supervisor, if this process started it.
+    /// The supervisor's process, if this process started it.
     child: Option<Child>,
     link: UnixStream,
-    /// How the command ended, if the supervisor has said so.
+    /// The command's exit code, if the supervisor has reported it.
     code: Option<u8>,
     sink: Sink,
     output: Output,
     errors: Output,
 }
 
-/// What of a [`Supervision`] is passed on beside its [`Launch`] and its id.
+/// The descriptors of a [`Supervision`], which are passed on with its [`Launch`] and the
+/// supervisor's id.
 #[derive(Debug)]
 pub(super) struct Descriptors {
     pub link: OwnedFd,
@@ -57,7 +58,7 @@ pub(super) struct Descriptors {
 }
 
 impl Supervision {
-    /// Starts `launch` by `command`, the supervisor's.
+    /// Starts `launch` by `command`, the supervisor's command line.
     ///
     /// # Errors
     /// If the supervisor cannot be started.
@@ -77,7 +78,7 @@ impl Supervision {
             .stdout(into_output)
             .stderr(into_errors);
         let child = host.spawn(&mut command).map_err(text)?;
-        // With it go our copies of the supervisor's ends.
+        // Closes this process's copies of the supervisor's ends.
         drop(command);
         let descriptors = Descriptors {
             link: link.into(),
@@ -87,15 +88,15 @@ impl Supervision {
         let id = child.id();
         let mut this = Self::adopt(host, launch, id, descriptors, sink).map_err(text)?;
         this.child = Some(child);
-        // It fails only if the supervisor has ended, which is seen when it is waited for.
+        // Fails only if the supervisor has ended, which is noticed when it is waited for.
         let _ = this.link.write_all(orders.as_bytes()).await;
         Ok(this)
     }
 
-    /// Owns what another process has started and passed on.
+    /// Takes over a supervisor that another process has started and passed on.
     ///
     /// # Errors
-    /// If the descriptors are not what they should be.
+    /// If the descriptors are not those of a supervisor.
     pub(super) fn adopt(
         host: Arc<Host>,
         launch: Launch,
@@ -120,10 +121,10 @@ impl Supervision {
         })
     }
 
-    /// Passes it on: nothing more is read here.
+    /// Passes the supervisor on: this process reads nothing more from it.
     ///
     /// # Errors
-    /// If the system does not give the descriptors out.
+    /// If the descriptors cannot be released.
     pub(super) async fn release(self) -> io::Result<Descriptors> {
         let output = self.output.release().await?;
         Ok(Descriptors {
@@ -133,7 +134,7 @@ impl Supervision {
         })
     }
 
-    /// What the supervisor was told.
+    /// What the supervisor was asked to launch.
     pub(super) fn launch(&self) -> &Launch {
         &self.launch
     }
@@ -148,21 +149,21 @@ impl Supervision {
         self.id
     }
 
-    /// The same.
+    /// The supervisor's id, as a [`Pid`].
     pub(super) fn pid(&self) -> Option<Pid> {
         let id = self.id.and_then(|id| i32::try_from(id).ok());
         id.map(Pid::from_raw)
     }
 
-    /// Until the command and all it started have ended; how the command did: its exit status, or
-    /// `None` if the supervisor was killed before it could say. Nothing is lost if this is dropped.
+    /// Waits until the command and all its descendants have ended. Returns the command's exit code,
+    /// or `None` if the supervisor was killed before it could report that. Cancel safe.
     pub(super) async fn ended(&mut self) -> Option<u8> {
         let mut code = [0];
         while let Ok(1..) = self.link.read(&mut code).await {
             self.code = Some(code[0]);
         }
         if let Some(child) = &mut self.child {
-            // It has ended: this reaps it.
+            // The supervisor has ended: reaps it.
             let _ = child.wait().await;
         }
         let orderly = self.code.is_some();
@@ -170,13 +171,13 @@ impl Supervision {
         self.code
     }
 
-    /// Gives the supervisor an order.
+    /// Sends an order to the supervisor.
     pub(super) async fn order(&mut self, order: u8) {
-        // It fails only if the supervisor has ended, which is what is wanted.
+        // Fails only if the supervisor has ended, which is what orders aim at.
         let _ = self.link.write_all(&[order]).await;
     }
 
-    /// Why it ended, which it did with `code`, in words.
+    /// A sentence on why the command ended with `code`.
     pub(super) async fn why_ended(&mut self, code: Option<u8>, when: &str) -> String {
         let _ = timeout(LAST_WORDS, self.errors.ended()).await;
         let how = match code {
