@@ -103,7 +103,7 @@ pub const VARIABLES: &[Variable] = &[
     process(
         "TAILBACK_ADMIN_TOKEN",
         NONE,
-        "secret of at least 16 characters that allows its bearer to pause and resume models on the admin address; if it is not set, models cannot be paused",
+        "secret of at least 16 characters that allows its bearer to pause and resume models on the admin address, and to read what replicas print; if it is not set, models cannot be paused, and what replicas print is shown to callers on the same host alone",
     ),
     process(
         "TAILBACK_WORKERS",
