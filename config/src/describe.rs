@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
-    Config, Endpoint, HostHeader, Kind, LoadBalancing, Model, Origin, Protocol, RateLimit,
-    RequestTimeouts, ResponseModel, Retry, Server, Setting,
+    Config, Endpoint, HostHeader, Kind, LoadBalancing, Model, Origin, OutlierDetection, Protocol,
+    RateLimit, RequestTimeouts, ResponseModel, Retry, Server, Setting,
 };
 
 /// One line of a table: setting, value, origin.
@@ -201,9 +201,17 @@ fn server_row(server: &Server, origin: String) -> Row {
         LoadBalancing::PowerOfTwo => String::new(),
         other => format!(", loadBalancing {}", other.as_str()),
     };
+    let ejection = match &server.outlier_detection {
+        None => ", outlierDetection none".to_owned(),
+        Some(usual) if *usual == OutlierDetection::default() => String::new(),
+        Some(set) => format!(", outlierDetection {set}"),
+    };
     (
         "server",
-        format!("{}: {how}{protocol}{host}{balancing}", server.name),
+        format!(
+            "{}: {how}{protocol}{host}{balancing}{ejection}",
+            server.name
+        ),
         origin,
     )
 }

@@ -2,6 +2,7 @@
 //! checks what takes several documents.
 
 mod fields;
+mod health;
 mod kubernetes;
 mod model;
 mod overrides;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::{
-    Endpoint, KubernetesSpec, ObjectLocation, Overrides, ProcessSpec, SeldonSpec, Source,
-    UpstreamTls, WebhookSpec,
+    Endpoint, KubernetesSpec, ObjectLocation, OutlierDetection, Overrides, ProcessSpec, SeldonSpec,
+    Source, UpstreamTls, WebhookSpec,
 };
 
 /// How the replicas of one or more models are run.
@@ -29,6 +29,8 @@ pub struct Server {
     pub host_header: HostHeader,
     /// How a replica is chosen for a request.
     pub load_balancing: LoadBalancing,
+    /// When a replica that fails requests gets none for a while; `None`: never.
+    pub outlier_detection: Option<OutlierDetection>,
     /// What runs its replicas.
     pub kind: Kind,
     /// Defaults for its models.

@@ -1,8 +1,11 @@
 //! A replica as the data plane sees it: its address, its requests in flight, its concurrency, and
 //! whether it takes new requests.
 
+pub mod health;
+
 use std::{fmt, sync::Arc};
 
+use self::health::ReplicaHealth;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The bit of `load` that is set while the replica takes no new requests.
@@ -14,22 +17,25 @@ const UNLIMITED: u32 = CLOSED - 1;
 
 /// One running copy of a model's server. The data plane takes slots of it, and the orchestrator
 /// closes it.
+///
+/// In this order, so that what each request writes is next to each other.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Replica {
+    /// Requests in flight, and the [`CLOSED`] bit.
+    load: AtomicU32,
+    limit: AtomicU32,
+    health: ReplicaHealth,
     name: String,
     /// `host:port` to connect to.
     authority: String,
     /// `host:port` for gRPC, if that is another address.
     grpc_authority: Option<String>,
-    /// Requests in flight, and the [`CLOSED`] bit.
-    load: AtomicU32,
-    limit: AtomicU32,
     /// 1 once its requests were cut.
     cut: AtomicU32,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
     elsewhere: AtomicU32,
-    /// Until when the data plane prefers other replicas, because it could not connect to this
-    /// one. In ns on the process's clock.
+    /// Until when the data plane prefers other replicas. In ns on the process's clock.
     ejected_until: AtomicU64,
 }
 
@@ -48,6 +54,7 @@ impl Replica {
             grpc_authority: None,
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
+            health: ReplicaHealth::default(),
             cut: AtomicU32::new(0),
             elsewhere: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
@@ -124,7 +131,10 @@ impl Replica {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    self.health.took();
+                    return true;
+                }
                 Err(now) => load = now,
             }
         }
@@ -203,12 +213,18 @@ impl Replica {
         Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit < UNLIMITED)
     }
 
+    /// What is known of its health.
+    #[must_use]
+    pub fn health(&self) -> &ReplicaHealth {
+        &self.health
+    }
+
     /// Makes the data plane prefer other replicas until `until`.
     pub fn eject(&self, until: crate::clock::Nanos) {
         self.ejected_until.store(until.0, Ordering::Relaxed);
     }
 
-    /// Whether other replicas are preferred at `now`, because connecting to this one failed.
+    /// Whether other replicas are preferred at `now`: it failed requests, or asked for a pause.
     #[must_use]
     pub fn is_ejected(&self, now: crate::clock::Nanos) -> bool {
         now.0 < self.ejected_until.load(Ordering::Relaxed)
@@ -243,6 +259,11 @@ fn has_room(load: u32, limit: u32) -> bool {
 pub trait Traffic: Send + Sync {
     /// Replaces the set of replicas that take requests.
     fn set_replicas(&self, ready: &[Arc<Replica>]);
+
+    /// Looks at the replicas' health: ejects those that fail more than others, and brings back
+    /// those that were ejected for long enough. To be called a few times a second; what is not
+    /// due costs nothing.
+    fn review_health(&self, now: crate::clock::Nanos);
 }
 
 #[cfg(all(test, not(tailback_loom)))]

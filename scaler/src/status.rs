@@ -10,10 +10,11 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    clock::Nanos,
     decision::DecisionRecord,
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
-    replica::{Draining, Replica},
+    replica::{Draining, Replica, health::Standing},
 };
 
 /// The labels under which a decision is counted.
@@ -116,18 +117,55 @@ pub struct ReplicaView {
     pub endpoint: String,
     /// Requests in flight at this replica.
     pub in_flight: u32,
+    /// Whether, and why not, it gets requests: see [`Standing`].
+    pub health: &'static str,
+    /// How many seconds that has been so.
+    pub health_seconds: f64,
+    /// Requests that it was given.
+    pub requests: u64,
+    /// Those that failed by its fault.
+    pub failures: u64,
+    /// How often it was ejected.
+    pub ejections: u64,
+    /// The last of those failures, as a sentence about it; `None`: there was none.
+    pub last_failure: Option<String>,
+    /// How many seconds ago that was.
+    pub last_failure_seconds: Option<f64>,
 }
 
 impl ModelStatus {
     /// The ready replicas, as the admin address lists them.
     #[must_use]
     pub fn replicas(&self) -> Vec<ReplicaView> {
-        let view = |r: &Arc<Replica>| ReplicaView {
-            name: r.name().to_owned(),
-            endpoint: r.authority().to_owned(),
-            in_flight: r.in_flight(),
-        };
-        self.ready.iter().map(view).collect()
+        let now = Nanos::now();
+        self.ready.iter().map(|r| ReplicaView::of(r, now)).collect()
+    }
+
+    /// How many of the ready replicas get no requests because of their health.
+    #[must_use]
+    pub fn unhealthy(&self) -> usize {
+        let is_out = |r: &&Arc<Replica>| r.health().standing().0 != Standing::Healthy;
+        self.ready.iter().filter(is_out).count()
+    }
+}
+
+impl ReplicaView {
+    fn of(replica: &Replica, now: Nanos) -> Self {
+        let health = replica.health();
+        let (standing, since) = health.standing();
+        let (counts, last) = (health.counts(), health.last_failure(now));
+        Self {
+            name: replica.name().to_owned(),
+            endpoint: replica.authority().to_owned(),
+            in_flight: replica.in_flight(),
+            health: standing.as_str(),
+            health_seconds: now.since(since).as_secs_f64(),
+            requests: counts.taken,
+            failures: counts.failures,
+            ejections: health.ejections(),
+            last_failure: last.map(|(failure, _)| format!("it {failure}")),
+            last_failure_seconds: last.map(|(_, ago)| ago.as_secs_f64()),
+        }
     }
 }
 

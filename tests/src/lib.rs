@@ -13,6 +13,7 @@ pub mod load;
 pub mod process;
 pub mod python;
 pub mod relay;
+pub mod sample;
 pub mod seldon;
 pub mod soak;
 pub mod upstream;

@@ -38,6 +38,8 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `sink` | 200 with the length of the request's body |
 /// | `early` | 200 `early` at once; the request's body is never read |
 /// | `switch` | 101, and then nothing |
+/// | `busy` | 429 `busy` with `Retry-After: 30` |
+/// | `every-other` | 500 to every other request, else 200 `hello` |
 #[derive(Debug)]
 pub struct Upstream {
     /// Where it listens.
@@ -49,6 +51,8 @@ pub struct Upstream {
 struct Seen {
     connections: AtomicUsize,
     heads: Mutex<Vec<String>>,
+    /// What it does whatever the path is.
+    manner: Mutex<Option<&'static str>>,
 }
 
 /// The size of `huge`.
@@ -97,6 +101,14 @@ impl Upstream {
     #[must_use]
     pub fn manifest(&self, models: &[&str]) -> String {
         static_manifest("up", self.address, models)
+    }
+
+    /// From now on, it behaves in this way whatever the path is; `None`: by the path again.
+    ///
+    /// # Panics
+    /// If a serving thread did.
+    pub fn set_manner(&self, manner: Option<&'static str>) {
+        *self.seen.manner.lock().expect("manner") = manner;
     }
 
     /// The number of connections so far.
@@ -177,6 +189,10 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
     let manner = crate::http::field(&head, "x-manner")
         .unwrap_or(last)
         .to_owned();
+    let manner = match *seen.manner.lock().expect("manner") {
+        Some(set) => set.to_owned(),
+        None => manner,
+    };
     if manner == "early" {
         let mut stream = reader.get_ref();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly")?;
@@ -217,6 +233,12 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         status if status.starts_with("status-") => {
             reply(status["status-".len()..].parse().unwrap_or(500), b"no")?;
         }
+        "every-other" => match seen.heads.lock().expect("heads").len() % 2 {
+            0 => reply(500, b"broken")?,
+            _ => reply(200, b"hello")?,
+        },
+        "busy" => stream
+            .write_all(b"HTTP/1.1 429 X\r\nretry-after: 30\r\ncontent-length: 4\r\n\r\nbusy")?,
         "large" => reply(200, &vec![b'x'; LARGE])?,
         "close-after" => {
             reply(200, b"bye")?;

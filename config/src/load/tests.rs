@@ -1,6 +1,7 @@
 //! Tests with whole manifests: fixtures that must load, and fixtures that must be refused with
 //! exact messages.
 
+mod health;
 mod names;
 mod servers;
 

@@ -1,7 +1,7 @@
 //! Reads a `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{kubernetes, overrides, process, seldon, static_endpoints, webhook};
+use crate::manifest::{health, kubernetes, overrides, process, seldon, static_endpoints, webhook};
 use crate::suggest::hint;
 use crate::{
     Endpoint, Env, HostHeader, Kind, LoadBalancing, ObjectLocation, Origin, Protocol, Server,
@@ -34,6 +34,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         .map_or(Some(LoadBalancing::default()), |value| {
             read_load_balancing(&value)
         });
+    let outlier_detection = health::read_outlier_detection(spec);
     let kind = read_kind(spec, &place, env);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
@@ -54,6 +55,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         protocol,
         host_header: host_header?,
         load_balancing: load_balancing?,
+        outlier_detection: outlier_detection?,
         kind,
         overrides,
     })

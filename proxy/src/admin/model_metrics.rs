@@ -74,6 +74,10 @@ pub fn render_models(table: &RouteTable, status_store: &StatusStore) -> String {
         let states = [
             ("desired", status.desired),
             ("ready", status.ready_count),
+            (
+                "unhealthy",
+                u32::try_from(status.unhealthy()).unwrap_or(u32::MAX),
+            ),
             ("starting", status.starting),
             ("draining", status.draining),
         ];
@@ -84,6 +88,7 @@ pub fn render_models(table: &RouteTable, status_store: &StatusStore) -> String {
             );
         }
     }
+    ejections(&mut text, &models);
     limits(&mut text, &models, status_store);
     render_proxies(&mut text, status_store);
     text.into_string()
@@ -104,6 +109,21 @@ fn decisions(text: &mut Exposition, status_store: &StatusStore) {
             ("held_back", kind.held_back),
         ];
         family.sample(&labels, count as f64);
+    }
+}
+
+/// How often replicas were ejected.
+fn ejections(text: &mut Exposition, models: &[(&Arc<Model>, Reading)]) {
+    let mut family = text.family(
+        "tailback_model_ejections_total",
+        "counter",
+        "How often a replica was ejected: it got no requests for a while, as its health was bad.",
+    );
+    for (model, _) in models {
+        for (reason, count) in model.pool.ejections() {
+            let labels = [("model", model.name()), ("reason", reason)];
+            family.sample(&labels, count as f64);
+        }
     }
 }
 

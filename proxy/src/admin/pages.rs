@@ -107,6 +107,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         "wanted": status.wanted,
         "ready": status.replicas(),
         "readyCount": status.ready_count,
+        "unhealthyCount": status.unhealthy(),
         "starting": status.starting,
         "draining": status.draining,
         "leaving": status.leaving.iter().map(leaving).collect::<Vec<_>>(),

@@ -6,18 +6,26 @@
 //! bounded in number and time.
 
 pub mod balance;
+mod health;
 mod hold_queue;
 mod retry_budget;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tailback_scaler::replica::{Replica, Traffic};
+use tailback_config::OutlierDetection;
+use tailback_scaler::{
+    clock::Nanos,
+    replica::{Replica, Traffic, health::Failure},
+};
 
-use self::hold_queue::HoldQueue;
+use self::{health::PoolHealth, hold_queue::HoldQueue};
 pub use self::{hold_queue::Ticket, retry_budget::RetryBudget};
 
 /// Why a request cannot be held.
@@ -32,6 +40,7 @@ pub enum NotQueued {
 /// Replicas that take requests, and requests held for them.
 #[derive(Debug, Default)]
 pub struct Pool {
+    /// Those whose health allows it.
     replicas: ArcSwap<Vec<Arc<Replica>>>,
     /// Incremented after each change of `replicas`.
     version: AtomicU64,
@@ -39,10 +48,51 @@ pub struct Pool {
     waiting: AtomicU32,
     /// Locked only for held requests, and by those that find some.
     queue: Mutex<HoldQueue>,
+    /// All replicas. Only requests that fail take the lock.
+    health: Mutex<PoolHealth>,
+    /// Failures in a row that `health` is told of, and every multiple of them; 0: none.
+    threshold: AtomicU32,
+    /// When `health` has something to do next, in ns on the process's clock.
+    review_at: AtomicU64,
 }
 
 impl Pool {
-    /// The replicas that take requests.
+    /// Sets when replicas that fail are ejected; `None`: never.
+    pub fn configure(&self, outlier_detection: Option<OutlierDetection>) {
+        let now = Nanos::now();
+        self.with_health(now, |health| health.configure(outlier_detection, now));
+    }
+
+    /// How many replicas there are, healthy or not.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.health().replicas().len()
+    }
+
+    /// How often replicas were ejected, by the label of the reason.
+    #[must_use]
+    pub fn ejections(&self) -> [(&'static str, u64); 3] {
+        self.health().ejections()
+    }
+
+    /// A request to `replica` has failed by the replica's fault. If it fails more than others, it
+    /// is ejected.
+    pub fn failed(&self, replica: &Replica, failure: Failure) {
+        let now = Nanos::now();
+        let in_a_row = replica.health().failed(failure, now);
+        let threshold = self.threshold.load(Ordering::Relaxed);
+        if failure == Failure::Connect || (threshold > 0 && in_a_row.is_multiple_of(threshold)) {
+            self.with_health(now, |health| health.failed(replica, failure, now));
+        }
+    }
+
+    /// `replica` asks to be left alone for this time. Others get its requests, if there are any.
+    pub fn back_off(&self, replica: &Replica, time: Duration) {
+        let now = Nanos::now();
+        self.with_health(now, |health| health.back_off(replica, now + time, now));
+    }
+
+    /// The replicas that get requests.
     #[must_use]
     pub fn replicas(&self) -> Arc<Vec<Arc<Replica>>> {
         self.replicas.load_full()
@@ -124,6 +174,38 @@ impl Pool {
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
+    /// Changes what is known of the replicas' health. Those that get requests afterwards serve the
+    /// queue.
+    fn with_health(&self, now: Nanos, change: impl FnOnce(&mut PoolHealth)) {
+        {
+            let mut health = self.health();
+            change(&mut health);
+            let threshold = health.threshold().unwrap_or(0);
+            self.threshold.store(threshold, Ordering::Relaxed);
+            let due = health.review_at(now);
+            self.review_at.store(due.0, Ordering::Relaxed);
+            let available = health.available(now);
+            let before = self.replicas.load();
+            let same = available.len() == before.len()
+                && available
+                    .iter()
+                    .zip(&**before)
+                    .all(|(a, b)| Arc::ptr_eq(a, b));
+            if !same {
+                self.replicas.store(Arc::new(available));
+                self.version.fetch_add(1, Ordering::Release);
+            }
+        }
+        if self.has_waiters() {
+            self.serve_queue();
+        }
+    }
+
+    fn health(&self) -> MutexGuard<'_, PoolHealth> {
+        // Whole at any time that matters: at worst, a replica gets requests too early.
+        self.health.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     fn lock(&self) -> MutexGuard<'_, HoldQueue> {
         // A poisoned lock is fine: each change of the queue is one call, so it is always
         // consistent.
@@ -133,9 +215,15 @@ impl Pool {
 
 impl Traffic for Pool {
     fn set_replicas(&self, ready: &[Arc<Replica>]) {
-        self.replicas.store(Arc::new(ready.to_vec()));
-        self.version.fetch_add(1, Ordering::Release);
+        let now = Nanos::now();
+        self.with_health(now, |health| health.set_replicas(ready, now));
         self.serve_queue();
+    }
+
+    fn review_health(&self, now: Nanos) {
+        if now.0 >= self.review_at.load(Ordering::Relaxed) {
+            self.with_health(now, |health| health.review(now));
+        }
     }
 }
 

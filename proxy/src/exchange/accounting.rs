@@ -5,7 +5,7 @@ use std::{fmt, rc::Rc, sync::Arc};
 use tailback_scaler::{
     clock::Nanos,
     ledger::{InFlight, Ledger},
-    replica::Replica,
+    replica::{Replica, health::Failure},
 };
 
 use crate::{
@@ -46,6 +46,9 @@ impl AsRef<Ledger> for AccountRef {
 pub trait ReplicaHandle: fmt::Debug {
     /// The replica itself, which all workers share.
     fn replica(&self) -> &Replica;
+
+    /// It has failed a request by its own fault.
+    fn failed(&self, failure: Failure);
 }
 
 /// A request that has arrived for a model. Dropping it completes it with the outcome set by then.
@@ -108,6 +111,13 @@ impl Exchange {
             entry.give(replica.replica(), Nanos::now());
         }
         self.replica = Some(replica);
+    }
+
+    /// The replica that has it, or had it last, has failed it by its own fault.
+    pub fn replica_failed(&self, failure: Failure) {
+        if let Some(replica) = &self.replica {
+            replica.failed(failure);
+        }
     }
 
     /// The request is retried.

@@ -34,7 +34,7 @@ impl Model {
     pub fn has_one_replica(&self) -> bool {
         match self.config.server.endpoints() {
             Some(endpoints) => endpoints.len() == 1,
-            None => self.pool.replicas().len() <= 1,
+            None => self.pool.size() <= 1,
         }
     }
 }

@@ -75,6 +75,7 @@ impl RouteTable {
                         .clone()
                 }
             };
+            pool.configure(model.server.outlier_detection);
             // Reuse the connector, with the certificates it has loaded, unless the server's
             // configuration has changed.
             let same = known.filter(|m| m.config.server == model.server);

@@ -44,7 +44,7 @@ pub(super) async fn admit(
     }
     if !outgoing.may_wait {
         let name = model.model.name().to_owned();
-        return Err(match model.pool.replicas().is_empty() {
+        return Err(match model.pool.shared().size() == 0 {
             true => ProxyError::Asleep { model: name },
             false => ProxyError::Busy { model: name },
         });

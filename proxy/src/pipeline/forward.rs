@@ -4,6 +4,7 @@
 use std::{
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -11,17 +12,18 @@ use std::{
 use http::{Response, StatusCode, uri::Scheme};
 use http_body::Body;
 use tailback_config::RetryCause;
-use tailback_scaler::clock::Nanos;
+use tailback_scaler::{clock::Nanos, replica::health::Failure};
 
 use super::{
     Pipeline,
     admit::{Admitted, admit},
     replay::{Replays, Verdict, cause_of},
+    replica_answer::ReplicaAnswer,
     upstream_request::UpstreamRequest,
 };
 use crate::{
     exchange::{
-        Exchange, Phase, RequestBodyState, StreamState,
+        Exchange, Phase, ReplicaHandle, RequestBodyState, StreamState,
         body::{BufferReservation, Received},
     },
     models::{ModelRef, worker},
@@ -29,9 +31,6 @@ use crate::{
     status::RetryReason,
     upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
 };
-
-/// How long an unreachable replica is avoided.
-const SHUN: Duration = Duration::from_secs(1);
 
 /// Returns the head of a replica's response, and the connection, to be given back after the
 /// response's body. `reservation` covers what is buffered of the request's body.
@@ -97,9 +96,10 @@ pub(super) async fn forward(
             Err(ConnectError::NoGrpc) => return Err(ProxyError::NoGrpc { model: name() }),
             Err(ConnectError::NoHttp2) => return Err(ProxyError::WrongProtocol { model: name() }),
             Err(error) => {
-                let replica = &permit.replica().replica;
-                tracing::debug!(%replica, %error, "cannot connect");
-                replica.eject(Nanos::now() + SHUN);
+                let replica = permit.replica();
+                tracing::debug!(replica = %replica.replica, %error, "cannot connect");
+                replica.failed(Failure::Connect);
+                failed = Some(replica.clone());
                 drop(permit);
                 let Some(wait) = replays.after_unreachable() else {
                     return Err(ProxyError::Unreachable { model: name() });
@@ -121,6 +121,25 @@ pub(super) async fn forward(
             }
             Ok(response) => {
                 let pooled = PooledConnection::new(permit, upstream);
+                let answer = ReplicaAnswer::of(&response, method);
+                // What is only asked about a model says nothing about its replica.
+                if outgoing.may_wait {
+                    answer.note(pooled.replica());
+                }
+                if let (ReplicaAnswer::BackOff(_), Some(cause)) =
+                    (answer, cause_of(&response, method))
+                    && outgoing.is_replayable()
+                    && other_takes_requests(&model, pooled.replica())
+                    && replays.after_back_off()
+                {
+                    failed = Some(pooled.replica().clone());
+                    discard(response.into_body(), pooled, state);
+                    if !outgoing.rewind() {
+                        return Err(ProxyError::UpstreamReset { model: name() });
+                    }
+                    exchange.retry(RetryReason::Cause(cause));
+                    continue;
+                }
                 let cause = retry.and_then(|_| cause_of(&response, method));
                 let Some(cause) = cause.filter(|_| outgoing.is_replayable()) else {
                     return Ok((response, pooled));
@@ -167,7 +186,8 @@ pub(super) async fn forward(
                     SendError::NotSent => {
                         return Err(ProxyError::Unreachable { model: name() });
                     }
-                    SendError::Unprocessed | SendError::Broken => {}
+                    SendError::Unprocessed => {}
+                    SendError::Broken => exchange.replica_failed(Failure::Reset),
                 }
                 let lost = || ProxyError::UpstreamReset { model: name() };
                 if !is_replayable {
@@ -186,6 +206,15 @@ pub(super) async fn forward(
         };
         exchange.retry(RetryReason::Cause(cause));
     }
+}
+
+/// Whether another replica than `but` gets requests, and has not asked to be left alone.
+fn other_takes_requests(model: &ModelRef, but: &ReplicaRef) -> bool {
+    let now = Nanos::now();
+    let is_other = |replica: &ReplicaRef| {
+        !Arc::ptr_eq(&replica.replica, &but.replica) && !replica.replica.is_ejected(now)
+    };
+    model.pool.replicas().iter().any(is_other)
 }
 
 async fn again_after(wait: Duration) {

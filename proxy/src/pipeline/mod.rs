@@ -8,6 +8,7 @@ mod locate;
 mod read_model;
 mod rename;
 mod replay;
+mod replica_answer;
 mod response_body;
 mod retry_after;
 mod upstream_request;
@@ -28,7 +29,7 @@ use http::{
 };
 use http_body::Body;
 use metrics::Counter;
-use tailback_scaler::{clock::Nanos, status::StatusStore};
+use tailback_scaler::{clock::Nanos, replica::health::Failure, status::StatusStore};
 
 use crate::{
     downstream::{Handler, Lifecycle, Tunnel},
@@ -194,6 +195,10 @@ fn handle(
                 exchange,
                 state,
             ),
+            Err(ProxyError::UpstreamSlow(limit)) => {
+                exchange.replica_failed(Failure::Timeout);
+                fail(&ProxyError::UpstreamSlow(limit), Some(exchange), state)
+            }
             Err(error) => match question.and_then(|otherwise| otherwise.reply(&error)) {
                 Some(reply) => local_reply(reply, None, state),
                 None => fail(&error, Some(exchange), state),

@@ -21,6 +21,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// How many times a request may be sent again because no replica processed it. On HTTP/1.1, a new
 /// connection is used from the second attempt on.
 const RETURNED: u32 = 3;
+/// How many replicas may say that they take no requests before the caller is told so.
+const DEFERRED: u32 = 16;
 /// The longest wait before the first retry, doubled for each further one up to the limit.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(25);
 const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
@@ -30,6 +32,8 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
 pub(super) struct Replays {
     unreachable: u32,
     returned: u32,
+    /// How many replicas have asked to be left alone.
+    deferred: u32,
     retried: u32,
 }
 
@@ -47,7 +51,7 @@ pub(super) enum Verdict {
 impl Replays {
     /// Whether it was sent, or about to be, before.
     pub(super) fn any(self) -> bool {
-        self.unreachable + self.returned + self.retried > 0
+        self.unreachable + self.returned + self.deferred + self.retried > 0
     }
 
     /// A replica could not be reached. Returns how long to wait before the next attempt; `None`:
@@ -65,6 +69,13 @@ impl Replays {
     pub(super) fn after_return(&mut self) -> bool {
         self.returned += 1;
         self.returned <= RETURNED
+    }
+
+    /// A replica has asked to be left alone, and has not processed it: whether another one is
+    /// asked.
+    pub(super) fn after_back_off(&mut self) -> bool {
+        self.deferred += 1;
+        self.deferred <= DEFERRED
     }
 
     /// A replica may have processed the request; `cause` says what went wrong. `retry`: the model's

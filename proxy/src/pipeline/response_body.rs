@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tailback_scaler::replica::health::Failure;
 
+use super::replica_answer::ReplicaAnswer;
 use crate::{
     downstream::{ResponseStream, Tunnel},
     exchange::{
@@ -139,10 +141,13 @@ impl ResponseBody {
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
         if let Some(exchange) = &mut self.exchange {
-            exchange.set_outcome(match self.state.body.get().fault() {
-                None => Outcome::UpstreamReset,
-                Some(_) => Outcome::Refused,
-            });
+            match self.state.body.get().fault() {
+                None => {
+                    exchange.replica_failed(Failure::Reset);
+                    exchange.set_outcome(Outcome::UpstreamReset);
+                }
+                Some(_) => exchange.set_outcome(Outcome::Refused),
+            }
         }
         // From here on, it is the caller who is waited for.
         self.state.answer_awaited.set(false);
@@ -169,7 +174,11 @@ impl ResponseBody {
             && let Some(trailers) = frame.trailers_ref()
             && let Some(exchange) = &mut self.exchange
         {
-            exchange.answered(GrpcCode::of(trailers));
+            let code = GrpcCode::of(trailers);
+            exchange.answered(code);
+            if let Some(pooled) = &self.pooled {
+                ReplicaAnswer::of_code(code).note(pooled.replica());
+            }
         }
     }
 }
@@ -302,6 +311,9 @@ impl Drop for ResponseBody {
             } else {
                 self.state.blame()
             };
+            if outcome == Outcome::UpstreamSlow {
+                exchange.replica_failed(Failure::Timeout);
+            }
             exchange.set_outcome(outcome);
         }
     }

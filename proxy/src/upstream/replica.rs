@@ -4,9 +4,10 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
-use tailback_scaler::replica::Replica;
+use tailback_scaler::replica::{Replica, health::Failure};
 
 use super::connection_pool::ConnectionPool;
 use crate::{admission::Pool, exchange::ReplicaHandle};
@@ -15,6 +16,8 @@ use crate::{admission::Pool, exchange::ReplicaHandle};
 /// and its last request on this worker has ended.
 #[derive(Debug)]
 pub struct WorkerReplica {
+    /// Where it is one of several.
+    pool: Arc<Pool>,
     /// Shared with other workers.
     pub replica: Arc<Replica>,
     /// Connections to its address.
@@ -28,8 +31,9 @@ pub struct WorkerReplica {
 pub struct ReplicaRef(Rc<WorkerReplica>);
 
 impl ReplicaRef {
-    fn new(replica: Arc<Replica>) -> Self {
+    fn new(pool: Arc<Pool>, replica: Arc<Replica>) -> Self {
         Self(Rc::new(WorkerReplica {
+            pool,
             replica,
             http: ConnectionPool::default(),
             grpc: ConnectionPool::default(),
@@ -40,6 +44,20 @@ impl ReplicaRef {
 impl ReplicaHandle for WorkerReplica {
     fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    fn failed(&self, failure: Failure) {
+        // Whoever stopped it knows why its connections broke.
+        if !self.replica.is_cut() {
+            self.pool.failed(&self.replica, failure);
+        }
+    }
+}
+
+impl WorkerReplica {
+    /// It asks to be left alone for this time.
+    pub fn back_off(&self, time: Duration) {
+        self.pool.back_off(&self.replica, time);
     }
 }
 
@@ -97,7 +115,7 @@ impl WorkerPool {
         let version = self.pool.version();
         if version != self.version.get() {
             let known = self.replicas.take();
-            let own = |replica: &Arc<Replica>| own(&known, replica);
+            let own = |replica: &Arc<Replica>| self.own_of(&known, replica);
             *self.replicas.borrow_mut() = self.pool.replicas().iter().map(own).collect();
             self.version.set(version);
         }
@@ -108,12 +126,12 @@ impl WorkerPool {
     /// lists it.
     #[must_use]
     pub fn own(&self, replica: &Arc<Replica>) -> ReplicaRef {
-        own(&self.replicas(), replica)
+        self.own_of(&self.replicas(), replica)
     }
-}
 
-fn own(known: &[ReplicaRef], replica: &Arc<Replica>) -> ReplicaRef {
-    let same = known.iter().find(|own| Arc::ptr_eq(&own.replica, replica));
-    same.cloned()
-        .unwrap_or_else(|| ReplicaRef::new(replica.clone()))
+    fn own_of(&self, known: &[ReplicaRef], replica: &Arc<Replica>) -> ReplicaRef {
+        let same = known.iter().find(|own| Arc::ptr_eq(&own.replica, replica));
+        same.cloned()
+            .unwrap_or_else(|| ReplicaRef::new(self.pool.clone(), replica.clone()))
+    }
 }

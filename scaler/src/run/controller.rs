@@ -191,6 +191,11 @@ impl ModelController {
         self.orchestrator.forget(&self.handle.model.name).await;
     }
 
+    /// Ejects and brings back replicas by their health, where that is due.
+    pub(super) fn review_health(&self, now: Nanos) {
+        self.handle.traffic.review_health(now);
+    }
+
     /// Whether a replica set at `epoch` belongs to this model.
     pub(super) fn accepts(&self, epoch: &Epoch) -> bool {
         epoch.is_after(&self.since)

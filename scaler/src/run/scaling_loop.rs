@@ -28,6 +28,9 @@ const SAMPLE_WITH_PEERS: Duration = Duration::from_millis(200);
 /// wake-up.
 const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
 
+/// How often the health of replicas is looked at.
+const REVIEW: Duration = Duration::from_millis(250);
+
 /// The scaler while it runs.
 pub(super) struct Loop {
     options: Options,
@@ -39,6 +42,8 @@ pub(super) struct Loop {
     answered: mpsc::UnboundedReceiver<ScaleAnswer>,
     /// When all ledgers are read next.
     sample: Instant,
+    /// When the health of replicas is looked at next.
+    review: Instant,
     succession: Succession,
 }
 
@@ -54,6 +59,7 @@ impl Loop {
             answers,
             answered,
             sample: Instant::now(),
+            review: Instant::now(),
             succession: Succession::default(),
             orchestrators: Orchestrators::new(options.supervisor.clone(), options.logs.clone()),
             options,
@@ -95,6 +101,7 @@ impl Loop {
                     }
                     None => return self.stop().await,
                 },
+                () = sleep_until(self.review) => self.review_health(),
                 () = sleep_until(self.sample) => self.sample(),
             }
             if !self.membership.is_alone() {
@@ -156,6 +163,14 @@ impl Loop {
         self.sample = Instant::now() + next;
         self.membership.show(&self.options.status);
         self.publish();
+    }
+
+    fn review_health(&mut self) {
+        self.review = Instant::now() + REVIEW;
+        let now = Nanos::now();
+        for controller in self.models.values() {
+            controller.review_health(now);
+        }
     }
 
     fn membership_changed(&mut self, event: MembershipEvent) {

@@ -1,0 +1,83 @@
+//! Reads `outlierDetection`: how the health of a server's replicas is judged.
+
+use std::time::Duration;
+
+use crate::OutlierDetection;
+use crate::manifest::fields::{Fields, Value};
+
+/// Reads `outlierDetection`: a map, or `none`. Left out, the defaults hold.
+pub(super) fn read_outlier_detection(spec: &Fields<'_>) -> Option<Option<OutlierDetection>> {
+    let Some(value) = spec.get("outlierDetection") else {
+        return Some(Some(OutlierDetection::default()));
+    };
+    if !value.is_map() {
+        return match value.text()?.as_str() {
+            "none" => Some(None),
+            _ => {
+                value.wrong("{ consecutiveFailures: 5, … }, or none");
+                None
+            }
+        };
+    }
+    let before = value.failed();
+    let fields = value.fields()?;
+    let usual = OutlierDetection::default();
+    let count =
+        |name, usual| read_number(&fields, name, "a whole number from 1", 1..=u32::MAX, usual);
+    let read = OutlierDetection {
+        consecutive_failures: count("consecutiveFailures", usual.consecutive_failures),
+        interval: read_seconds(&fields, "intervalSeconds", usual.interval),
+        failure_percentage_threshold: read_number(
+            &fields,
+            "failurePercentageThreshold",
+            "a whole number from 1 to 100",
+            1..=100,
+            usual.failure_percentage_threshold,
+        ),
+        failure_percentage_request_volume: count(
+            "failurePercentageRequestVolume",
+            usual.failure_percentage_request_volume,
+        ),
+        base_ejection: read_seconds(&fields, "baseEjectionSeconds", usual.base_ejection),
+        max_ejection: read_seconds(&fields, "maxEjectionSeconds", usual.max_ejection),
+        max_ejection_percent: read_number(
+            &fields,
+            "maxEjectionPercent",
+            "a whole number from 0 to 100",
+            0..=100,
+            usual.max_ejection_percent,
+        ),
+    };
+    if read.max_ejection < read.base_ejection {
+        let (longest, base) = (
+            read.max_ejection.as_secs_f64(),
+            read.base_ejection.as_secs_f64(),
+        );
+        value.rule(&format!(
+            "maxEjectionSeconds ({longest}) is shorter than baseEjectionSeconds ({base}); expected \
+             at least as long"
+        ));
+    }
+    fields.finish();
+    (value.failed() == before).then_some(Some(read))
+}
+
+fn read_number(
+    fields: &Fields<'_>,
+    name: &'static str,
+    expected: &str,
+    allowed: std::ops::RangeInclusive<u32>,
+    usual: u32,
+) -> u32 {
+    let value = fields.get(name);
+    value
+        .and_then(|value: Value<'_>| value.number(expected, |number| allowed.contains(number)))
+        .unwrap_or(usual)
+}
+
+fn read_seconds(fields: &Fields<'_>, name: &'static str, usual: Duration) -> Duration {
+    let value = fields.get(name);
+    value
+        .and_then(|value| value.seconds_above_zero())
+        .unwrap_or(usual)
+}

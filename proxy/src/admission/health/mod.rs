@@ -1,0 +1,290 @@
+//! Which of a pool's replicas get requests, by their health.
+//!
+//! A replica gets none while it is ejected ([`outlier_detection`]), for a while after it could not
+//! be connected to, and for as long as it asked to be left alone. If that leaves none, those get
+//! requests that are out for the lightest reason, so that callers hear what the replicas
+//! themselves say.
+//!
+//! All of this is behind a lock that requests take only if they fail.
+
+mod outlier_detection;
+
+use std::{sync::Arc, time::Duration};
+
+use tailback_config::OutlierDetection;
+use tailback_scaler::{
+    clock::Nanos,
+    replica::{
+        Replica,
+        health::{Failure, Standing},
+    },
+};
+
+use self::outlier_detection::{Cause, Change, Observation, OutlierDetector, stretched};
+
+/// How long a replica gets no requests after it could not be connected to: the first time, and
+/// longer by as much each further time.
+const UNREACHABLE: Duration = Duration::from_secs(1);
+/// As long at most.
+const UNREACHABLE_MOST: Duration = Duration::from_secs(10);
+/// How often one that has come back is looked at, until it has answered a request.
+const TRIAL: Duration = Duration::from_millis(500);
+
+/// The health of a pool's replicas.
+#[derive(Debug, Default)]
+pub(super) struct PoolHealth {
+    replicas: Vec<Arc<Replica>>,
+    /// Of each, in the same order.
+    absences: Vec<Absence>,
+    detector: OutlierDetector,
+    /// How often any was ejected, for failures in a row, for the share of failures, and as it was
+    /// unreachable.
+    ejections: [u64; 3],
+}
+
+/// What keeps requests away from a replica beside the detector.
+#[derive(Clone, Copy, Debug, Default)]
+struct Absence {
+    backing_off_until: Nanos,
+    unreachable_until: Nanos,
+    /// How often in a row it could not be connected to, not counting while it got no requests.
+    unreachable: u32,
+    /// The log says that it gets no requests.
+    is_logged: bool,
+}
+
+impl PoolHealth {
+    /// Changes the settings.
+    pub(super) fn configure(&mut self, settings: Option<OutlierDetection>, now: Nanos) {
+        let changes = self.detector.configure(settings);
+        self.apply(changes, now);
+    }
+
+    /// How many failures in a row it wants to be told of; `None`: none.
+    pub(super) fn threshold(&self) -> Option<u32> {
+        self.detector.threshold()
+    }
+
+    /// How often any was ejected, by the label of the reason.
+    pub(super) fn ejections(&self) -> [(&'static str, u64); 3] {
+        let [in_a_row, share, unreachable] = self.ejections;
+        [
+            ("consecutive_failures", in_a_row),
+            ("failure_percentage", share),
+            ("unreachable", unreachable),
+        ]
+    }
+
+    /// All replicas, healthy or not.
+    pub(super) fn replicas(&self) -> &[Arc<Replica>] {
+        &self.replicas
+    }
+
+    /// Replaces the set of replicas. What is known of those in both sets stays.
+    pub(super) fn set_replicas(&mut self, replicas: &[Arc<Replica>], now: Nanos) {
+        let position = |replica: &Arc<Replica>| {
+            let mut known = self.replicas.iter();
+            known.position(|known| Arc::ptr_eq(known, replica))
+        };
+        let former: Vec<_> = replicas.iter().map(position).collect();
+        let absence =
+            |former: &Option<usize>| former.map_or_else(Absence::default, |i| self.absences[i]);
+        self.absences = former.iter().map(absence).collect();
+        self.replicas = replicas.to_vec();
+        let counts = |which: usize| self.replicas[which].health().counts();
+        let changes = self.detector.set_replicas(&former, counts);
+        self.apply(changes, now);
+    }
+
+    /// A replica has failed a request: it could not be connected to, or has failed as many in a
+    /// row as [`threshold`](Self::threshold) says, or a multiple of it.
+    pub(super) fn failed(&mut self, replica: &Replica, failure: Failure, now: Nanos) {
+        let Some(which) = self.position(replica) else {
+            return;
+        };
+        if failure == Failure::Connect {
+            return self.unreachable(which, now);
+        }
+        let seen = self.observe(now);
+        let changes = self.detector.failed(which, &seen, now, fastrand::f64());
+        self.apply(changes, now);
+    }
+
+    /// A replica asks to get no requests until then.
+    pub(super) fn back_off(&mut self, replica: &Replica, until: Nanos, now: Nanos) {
+        if let Some(which) = self.position(replica) {
+            let present = &mut self.absences[which].backing_off_until;
+            *present = until.max(*present);
+            self.show(which, now);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn review(&mut self, now: Nanos) {
+        let seen = self.observe(now);
+        let changes = self.detector.review(&seen, now, fastrand::f64);
+        self.apply(changes, now);
+        for which in 0..self.replicas.len() {
+            self.show(which, now);
+            self.log_return(which, now);
+        }
+    }
+
+    /// When [`review`](Self::review) has something to do next.
+    pub(super) fn review_at(&self, now: Nanos) -> Nanos {
+        let due = |absence: &Absence| {
+            let ends = [absence.backing_off_until, absence.unreachable_until];
+            let trial = absence.is_logged.then(|| now + TRIAL);
+            ends.into_iter().filter(|end| *end > now).chain(trial).min()
+        };
+        let absences = self.absences.iter().filter_map(due);
+        absences
+            .chain([self.detector.review_at()])
+            .min()
+            .unwrap_or(Nanos(u64::MAX))
+    }
+
+    /// The replicas that get requests.
+    pub(super) fn available(&self, now: Nanos) -> Vec<Arc<Replica>> {
+        let standings = || (0..self.replicas.len()).map(|which| self.standing(which, now));
+        let Some(best) = standings().min() else {
+            return Vec::new();
+        };
+        let of_best = self.replicas.iter().zip(standings());
+        let of_best = of_best.filter(|(_, standing)| *standing == best);
+        of_best.map(|(replica, _)| replica.clone()).collect()
+    }
+
+    fn position(&self, replica: &Replica) -> Option<usize> {
+        let mut known = self.replicas.iter();
+        known.position(|known| std::ptr::eq(&**known, replica))
+    }
+
+    fn unreachable(&mut self, which: usize, now: Nanos) {
+        let absence = &mut self.absences[which];
+        if absence.unreachable_until > now {
+            return;
+        }
+        // The first failure after a success.
+        if self.replicas[which].health().counts().failures_in_a_row <= 1 {
+            absence.unreachable = 0;
+        }
+        absence.unreachable = absence.unreachable.saturating_add(1);
+        let time = UNREACHABLE.saturating_mul(absence.unreachable);
+        absence.unreachable_until = now + stretched(time.min(UNREACHABLE_MOST), fastrand::f64());
+        self.replicas[which].health().count_ejection();
+        self.ejections[2] += 1;
+        self.show(which, now);
+        self.log_absence(which, "it cannot be connected to", now);
+    }
+
+    fn observe(&self, now: Nanos) -> Vec<Observation> {
+        let observe = |(replica, absence): (&Arc<Replica>, &Absence)| Observation {
+            counts: replica.health().counts(),
+            available: absence.standing(now) == Standing::Healthy,
+        };
+        self.replicas
+            .iter()
+            .zip(&self.absences)
+            .map(observe)
+            .collect()
+    }
+
+    fn standing(&self, which: usize, now: Nanos) -> Standing {
+        let ejected = match self.detector.ejected_until(which) {
+            Some(_) => Standing::Ejected,
+            None => Standing::Healthy,
+        };
+        self.absences[which].standing(now).max(ejected)
+    }
+
+    /// Writes to the replica how it stands.
+    fn show(&self, which: usize, now: Nanos) {
+        let (replica, absence) = (&self.replicas[which], &self.absences[which]);
+        let ejected = self.detector.ejected_until(which).unwrap_or(Nanos(0));
+        let until = ejected
+            .max(absence.backing_off_until)
+            .max(absence.unreachable_until);
+        replica.eject(until);
+        replica
+            .health()
+            .set_standing(self.standing(which, now), now);
+    }
+
+    fn apply(&mut self, changes: Vec<Change>, now: Nanos) {
+        for change in changes {
+            match change {
+                Change::Ejected { which, cause, .. } => {
+                    self.replicas[which].health().count_ejection();
+                    self.ejections[match cause {
+                        Cause::InARow(_) => 0,
+                        Cause::Share { .. } => 1,
+                    }] += 1;
+                    self.show(which, now);
+                    self.log_absence(which, &self.sentence(which, cause, now), now);
+                }
+                Change::Returned { which } => {
+                    let on_trial = self.threshold().map_or(0, |threshold| threshold - 1);
+                    self.replicas[which]
+                        .health()
+                        .set_failures_in_a_row(on_trial);
+                    self.show(which, now);
+                }
+            }
+        }
+    }
+
+    /// Why the replica was ejected.
+    fn sentence(&self, which: usize, cause: Cause, now: Nanos) -> String {
+        let last = self.replicas[which].health().last_failure(now);
+        let last = last.map_or_else(String::new, |(failure, _)| {
+            format!("; the last time, it {failure}")
+        });
+        match cause {
+            Cause::InARow(count) => format!("it failed {count} requests in a row{last}"),
+            Cause::Share { own, others } => format!(
+                "it failed {:.0} % of its requests, the other replicas {:.0} %{last}",
+                own * 100.0,
+                others * 100.0
+            ),
+        }
+    }
+
+    /// Logs, once until it is back, that a replica gets no requests.
+    fn log_absence(&mut self, which: usize, why: &str, now: Nanos) {
+        if std::mem::replace(&mut self.absences[which].is_logged, true) {
+            return;
+        }
+        let (replica, all) = (&self.replicas[which], self.replicas.len());
+        let absent = self.standing(which, now) != Standing::Healthy;
+        let others = self.available(now).len();
+        match absent && all > 1 {
+            true => {
+                tracing::warn!(%replica, "ejected: {why}; {others} of {all} replicas get requests")
+            }
+            false => tracing::warn!(%replica, "{why}; it is the only replica"),
+        }
+    }
+
+    /// Logs that a replica that had been ejected has answered a request again.
+    fn log_return(&mut self, which: usize, now: Nanos) {
+        let replica = &self.replicas[which];
+        let is_back = self.standing(which, now) == Standing::Healthy
+            && replica.health().counts().failures_in_a_row == 0;
+        if is_back && std::mem::take(&mut self.absences[which].is_logged) {
+            tracing::info!(%replica, "no longer ejected: it has answered a request");
+        }
+    }
+}
+
+impl Absence {
+    fn standing(&self, now: Nanos) -> Standing {
+        if self.unreachable_until > now {
+            Standing::Unreachable
+        } else if self.backing_off_until > now {
+            Standing::BackingOff
+        } else {
+            Standing::Healthy
+        }
+    }
+}

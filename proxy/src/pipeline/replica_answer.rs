@@ -1,0 +1,148 @@
+//! What the head of a response says about the replica that sent it.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
+use tailback_scaler::replica::health::Failure;
+
+use crate::{
+    exchange::ReplicaHandle,
+    status::{GrpcCode, MethodType},
+    upstream::ReplicaRef,
+};
+
+/// How long a replica is left alone that says nothing of how long it wants to be, or less.
+const SHORTEST_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long at most, whatever it says.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+
+/// What a response says about its replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReplicaAnswer {
+    /// It works.
+    Fine,
+    /// It fails.
+    Failed(Failure),
+    /// It works, and wants no more requests for this time: 429, or 503 with `Retry-After`.
+    BackOff(Duration),
+    /// Nothing yet: gRPC says it at the end.
+    Unknown,
+}
+
+impl ReplicaAnswer {
+    pub(super) fn of<B>(response: &Response<B>, method: MethodType) -> Self {
+        let (status, headers) = (response.status(), response.headers());
+        match status.as_u16() {
+            200 if method == MethodType::Grpc => match GrpcCode::is_in(headers) {
+                true => Self::of_code(GrpcCode::of(headers)),
+                false => Self::Unknown,
+            },
+            429 => Self::BackOff(back_off(headers).unwrap_or(SHORTEST_BACK_OFF)),
+            503 if headers.contains_key(RETRY_AFTER) => {
+                Self::BackOff(back_off(headers).unwrap_or(SHORTEST_BACK_OFF))
+            }
+            code @ 500.. if status != StatusCode::NOT_IMPLEMENTED => {
+                Self::Failed(Failure::Status(code))
+            }
+            _ => Self::Fine,
+        }
+    }
+
+    /// Of a status of gRPC, with the meaning that Envoy gives them: what a server error of HTTP
+    /// is.
+    pub(super) fn of_code(code: GrpcCode) -> Self {
+        match code {
+            GrpcCode::Unknown
+            | GrpcCode::Internal
+            | GrpcCode::Unavailable
+            | GrpcCode::DataLoss
+            | GrpcCode::DeadlineExceeded => Self::Failed(Failure::Grpc(code as u8)),
+            _ => Self::Fine,
+        }
+    }
+
+    /// Notes it for the replica's health.
+    pub(super) fn note(self, replica: &ReplicaRef) {
+        match self {
+            Self::Fine => replica.replica.health().succeeded(),
+            Self::Failed(failure) => replica.failed(failure),
+            Self::BackOff(time) => replica.back_off(time),
+            Self::Unknown => {}
+        }
+    }
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), within bounds.
+fn back_off(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let time = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            date.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(time.clamp(SHORTEST_BACK_OFF, LONGEST_BACK_OFF))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, fields: &[(&str, &str)], method: MethodType) -> ReplicaAnswer {
+        let mut response = Response::builder().status(status);
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        ReplicaAnswer::of(&response.body(()).unwrap(), method)
+    }
+
+    #[test]
+    fn server_errors_are_failures_and_a_request_for_a_pause_is_not() {
+        use ReplicaAnswer::{BackOff, Failed, Fine, Unknown};
+        let seconds = Duration::from_secs;
+        let date = httpdate::fmt_http_date(SystemTime::now() + seconds(3600));
+        for (status, fields, expected) in [
+            (200, vec![], Fine),
+            (404, vec![], Fine),
+            (500, vec![], Failed(Failure::Status(500))),
+            (501, vec![], Fine),
+            (503, vec![], Failed(Failure::Status(503))),
+            (503, vec![("retry-after", "7")], BackOff(seconds(7))),
+            (503, vec![("retry-after", "soon")], BackOff(seconds(1))),
+            (429, vec![], BackOff(seconds(1))),
+            (429, vec![("retry-after", "0")], BackOff(seconds(1))),
+            (
+                429,
+                vec![("retry-after", "99999999999")],
+                BackOff(seconds(60)),
+            ),
+            (429, vec![("retry-after", &date)], BackOff(seconds(60))),
+            (
+                500,
+                vec![("retry-after", "7")],
+                Failed(Failure::Status(500)),
+            ),
+        ] {
+            let found = answer(status, &fields, MethodType::Rest);
+            assert_eq!(found, expected, "{status} {fields:?}");
+        }
+        let grpc = MethodType::Grpc;
+        assert_eq!(answer(200, &[], grpc), Unknown);
+        for (code, expected) in [
+            ("0", Fine),
+            ("3", Fine),
+            ("8", Fine),
+            ("12", Fine),
+            ("13", Failed(Failure::Grpc(13))),
+            ("14", Failed(Failure::Grpc(14))),
+        ] {
+            assert_eq!(
+                answer(200, &[("grpc-status", code)], grpc),
+                expected,
+                "{code}"
+            );
+        }
+        assert_eq!(answer(503, &[], grpc), Failed(Failure::Status(503)));
+    }
+}
