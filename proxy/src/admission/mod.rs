@@ -40,7 +40,7 @@ pub enum NotQueued {
 /// Replicas that take requests, and requests held for them.
 #[derive(Debug, Default)]
 pub struct Pool {
-    /// Those whose health allows it.
+    /// Replicas that get requests, by their health.
     replicas: ArcSwap<Vec<Arc<Replica>>>,
     /// Incremented after each change of `replicas`.
     version: AtomicU64,
@@ -48,35 +48,34 @@ pub struct Pool {
     waiting: AtomicU32,
     /// Locked only for held requests, and by those that find some.
     queue: Mutex<HoldQueue>,
-    /// All replicas. Only requests that fail take the lock.
+    /// The health of all replicas. Only failing requests take the lock.
     health: Mutex<PoolHealth>,
-    /// Failures in a row that `health` is told of, and every multiple of them; 0: none.
+    /// Number of failures in a row, and its multiples, that are reported to `health`; 0: none.
     threshold: AtomicU32,
-    /// When `health` has something to do next, in ns on the process's clock.
+    /// When `health` must be reviewed next, in ns of the process's clock.
     review_at: AtomicU64,
 }
 
 impl Pool {
-    /// Sets when replicas that fail are ejected; `None`: never.
+    /// Sets the rules by which failing replicas are ejected; `None`: never.
     pub fn configure(&self, outlier_detection: Option<OutlierDetection>) {
         let now = Nanos::now();
         self.with_health(now, |health| health.configure(outlier_detection, now));
     }
 
-    /// How many replicas there are, healthy or not.
+    /// The number of replicas, healthy or not.
     #[must_use]
     pub fn size(&self) -> usize {
         self.health().replicas().len()
     }
 
-    /// How often replicas were ejected, by the label of the reason.
+    /// The number of ejections, by the label of their reason.
     #[must_use]
     pub fn ejections(&self) -> [(&'static str, u64); 3] {
         self.health().ejections()
     }
 
-    /// A request to `replica` has failed by the replica's fault. If it fails more than others, it
-    /// is ejected.
+    /// A request has failed by a fault of `replica`, which is ejected if it fails more than others.
     pub fn failed(&self, replica: &Replica, failure: Failure) {
         let now = Nanos::now();
         let in_a_row = replica.health().failed(failure, now);
@@ -86,7 +85,8 @@ impl Pool {
         }
     }
 
-    /// `replica` asks to be left alone for this time. Others get its requests, if there are any.
+    /// `replica` asks for no requests for this time. Other replicas, if there are any, get its
+    /// requests.
     pub fn back_off(&self, replica: &Replica, time: Duration) {
         let now = Nanos::now();
         self.with_health(now, |health| health.back_off(replica, now + time, now));
@@ -174,8 +174,8 @@ impl Pool {
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
-    /// Changes what is known of the replicas' health. Those that get requests afterwards serve the
-    /// queue.
+    /// Changes the replicas' health. Held requests then get permits of the replicas that get
+    /// requests.
     fn with_health(&self, now: Nanos, change: impl FnOnce(&mut PoolHealth)) {
         {
             let mut health = self.health();
@@ -202,7 +202,7 @@ impl Pool {
     }
 
     fn health(&self) -> MutexGuard<'_, PoolHealth> {
-        // Whole at any time that matters: at worst, a replica gets requests too early.
+        // A poisoned lock is fine: at worst, a replica gets requests too early.
         self.health.lock().unwrap_or_else(|e| e.into_inner())
     }
 

@@ -122,7 +122,7 @@ pub(super) async fn forward(
             Ok(response) => {
                 let pooled = PooledConnection::new(permit, upstream);
                 let answer = ReplicaAnswer::of(&response, method);
-                // What is only asked about a model says nothing about its replica.
+                // The result of a probe does not count for the replica's health.
                 if outgoing.may_wait {
                     answer.note(pooled.replica());
                 }
@@ -208,7 +208,7 @@ pub(super) async fn forward(
     }
 }
 
-/// Whether another replica than `but` gets requests, and has not asked to be left alone.
+/// Whether a replica other than `but` gets requests, and has not asked for a pause.
 fn other_takes_requests(model: &ModelRef, but: &ReplicaRef) -> bool {
     let now = Nanos::now();
     let is_other = |replica: &ReplicaRef| {

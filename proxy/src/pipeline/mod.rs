@@ -1,4 +1,4 @@
-//! A request's way through the proxy, from its head to its response's.
+//! The way of a request through the proxy, from its head to the head of its response.
 
 mod admit;
 mod forward;
@@ -58,26 +58,26 @@ use self::{
 
 type Answer = Response<ResponseBody>;
 
-/// What a request meets on its way.
+/// What requests need on their way, shared by all workers.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// The models that are served.
+    /// The route table.
     pub routes: Arc<SharedRoutes>,
-    /// For what has been read of waiting requests' bodies.
+    /// The budget for buffered bodies of waiting requests.
     pub buffer_budget: BufferBudget,
-    /// How replicas are connected to.
+    /// Settings of upstream connections.
     pub connect: ConnectOptions,
-    /// Where finished requests are logged, if anywhere.
+    /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
-    /// What the scaler knows of each model: looked at only for what fails.
+    /// The scaler's status of each model. Read only for errors.
     pub status: StatusStore,
-    /// Whether the process is about to end.
+    /// Whether the process drains or stops.
     pub lifecycle: Arc<Lifecycle>,
-    /// Which pages of other origins may call; `None`: none.
+    /// Which other origins' pages may send requests; `None`: none.
     pub cors: Option<Arc<Cors>>,
-    /// Whether questions about a model, such as whether it is ready, wake it and count as use.
+    /// Whether probes of a model, such as for its readiness, wake it and count as use.
     pub probes_wake: bool,
-    /// Counts requests that are for no model.
+    /// Counts requests that match no model.
     pub unrouted: Counter,
 }
 
@@ -97,19 +97,19 @@ impl Handler for Pipeline {
     }
 }
 
-/// Answers one request. Its steps:
+/// Answers one request, in these steps:
 ///
-/// 1. locate: which model is it for? Nothing is counted for those that are for none;
-/// 2. count in: from here on it is in flight, whatever happens;
-/// 3. admit: get a replica's permit, or wait for one;
-/// 4. forward: send it, again if that is safe, until there is a response;
-/// 5. complete: when the response's last byte is flushed, or all this is dropped.
+/// 1. locate: determine the model. Requests that match none are not counted further;
+/// 2. count in: the request is in flight, until it completes or is dropped;
+/// 3. admit: take a replica's permit, or wait for one;
+/// 4. forward: send the request, with retries if they are safe, until there is a response;
+/// 5. complete: when the last byte of the response is flushed, or the request is dropped.
 fn handle(
     pipeline: &Pipeline,
     state: &Rc<StreamState>,
     request: Request<Received>,
 ) -> impl Future<Output = Answer> {
-    // Taken apart before there is a future, which would keep room for both.
+    // Taken apart outside the future, which would otherwise hold both.
     let (mut head, body) = request.into_parts();
     state.begin(match body.is_end_stream() {
         true => RequestBodyState::Ended,
@@ -139,7 +139,7 @@ fn handle(
             Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
             Ok(Located::Service(service, about)) => {
                 state.body.set(RequestBodyState::Awaited);
-                // Rare, and large: it takes no room in the future of other requests.
+                // Boxed, because it is rare, and its state would enlarge every request's future.
                 let answer = local_service::answer(pipeline, service, about, head, body);
                 let mut answer = Box::pin(answer.map(Ok));
                 return match within_limits(state, answer.as_mut()).await {
@@ -208,7 +208,7 @@ fn handle(
 }
 
 impl Otherwise {
-    /// What to say to a question that no replica has answered because of `error`.
+    /// The reply to a probe that no replica has answered because of `error`.
     fn reply(self, error: &ProxyError) -> Option<LocalReply> {
         let is_ready = match error {
             ProxyError::Busy { .. } => true,
@@ -223,7 +223,7 @@ impl Otherwise {
     }
 }
 
-/// A replica's answer, on its way to the caller. `asked`: the name that it is to have.
+/// Forwards a replica's response to the caller. `asked`: the model's name to put into it.
 fn pass_on(
     response: Response<Received>,
     request_id: HeaderValue,
@@ -246,7 +246,7 @@ fn pass_on(
     if is_grpc && GrpcCode::is_in(&parts.headers) {
         exchange.answered(GrpcCode::of(&parts.headers));
     } else if is_grpc && parts.status.is_success() {
-        // Its status comes at the end. Without one, the answer is not whole.
+        // The gRPC status is in the trailers. Without them, the response is incomplete.
         exchange.set_outcome(Outcome::UpstreamReset);
     } else {
         exchange.set_status(ResponseStatus::Http(parts.status));
@@ -280,8 +280,8 @@ fn switch(
     Response::from_parts(parts, ResponseBody::switch(tunnel, state.clone()))
 }
 
-/// Runs `work` until it is done or the call's watch says time is up.
-/// It is pinned where it is made: as an argument, it would be there twice.
+/// Runs `work` until it is done or the deadline has passed. It is passed pinned, because by value
+/// the future would hold it twice.
 async fn within_limits<T>(
     state: &StreamState,
     mut work: Pin<&mut impl Future<Output = Result<T, ProxyError>>>,

@@ -21,7 +21,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// How many times a request may be sent again because no replica processed it. On HTTP/1.1, a new
 /// connection is used from the second attempt on.
 const RETURNED: u32 = 3;
-/// How many replicas may say that they take no requests before the caller is told so.
+/// How many replicas may ask for a pause before the request gets that response.
 const DEFERRED: u32 = 16;
 /// The longest wait before the first retry, doubled for each further one up to the limit.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(25);
@@ -32,7 +32,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(250);
 pub(super) struct Replays {
     unreachable: u32,
     returned: u32,
-    /// How many replicas have asked to be left alone.
+    /// How many replicas have asked for a pause.
     deferred: u32,
     retried: u32,
 }
@@ -71,8 +71,8 @@ impl Replays {
         self.returned <= RETURNED
     }
 
-    /// A replica has asked to be left alone, and has not processed it: whether another one is
-    /// asked.
+    /// A replica has asked for a pause instead of processing the request. Returns whether to try
+    /// another one.
     pub(super) fn after_back_off(&mut self) -> bool {
         self.deferred += 1;
         self.deferred <= DEFERRED

@@ -1,4 +1,4 @@
-//! What the head of a response says about the replica that sent it.
+//! What the head of a response says about the health of its replica.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,21 +11,22 @@ use crate::{
     upstream::ReplicaRef,
 };
 
-/// How long a replica is left alone that says nothing of how long it wants to be, or less.
+/// The shortest back-off, also for a replica that asks for one without `Retry-After`.
 const SHORTEST_BACK_OFF: Duration = Duration::from_secs(1);
-/// How long at most, whatever it says.
+/// The longest back-off, whatever the replica asks for.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
-/// What a response says about its replica.
+/// What a response says about the health of its replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplicaAnswer {
-    /// It works.
+    /// The replica works.
     Fine,
-    /// It fails.
+    /// The replica fails.
     Failed(Failure),
-    /// It works, and wants no more requests for this time: 429, or 503 with `Retry-After`.
+    /// The replica works, and asks for no more requests for this time: 429, or 503 with
+    /// `Retry-After`.
     BackOff(Duration),
-    /// Nothing yet: gRPC says it at the end.
+    /// Not known yet: the gRPC status is in the trailers.
     Unknown,
 }
 
@@ -48,8 +49,8 @@ impl ReplicaAnswer {
         }
     }
 
-    /// Of a status of gRPC, with the meaning that Envoy gives them: what a server error of HTTP
-    /// is.
+    /// From a gRPC status. Codes count as failures as in Envoy: those that correspond to HTTP
+    /// server errors.
     pub(super) fn of_code(code: GrpcCode) -> Self {
         match code {
             GrpcCode::Unknown
@@ -61,7 +62,7 @@ impl ReplicaAnswer {
         }
     }
 
-    /// Notes it for the replica's health.
+    /// Records it in the replica's health.
     pub(super) fn note(self, replica: &ReplicaRef) {
         match self {
             Self::Fine => replica.replica.health().succeeded(),
@@ -72,7 +73,7 @@ impl ReplicaAnswer {
     }
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), within bounds.
+/// The time in `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), clamped to the limits.
 fn back_off(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let time = match text.parse() {

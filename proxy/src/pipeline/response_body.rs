@@ -1,4 +1,4 @@
-//! A response's body, on its way to the caller: streamed piece by piece.
+//! A response's body, streamed to the caller.
 
 use std::{
     pin::Pin,
@@ -24,37 +24,36 @@ use crate::{
     upstream::PooledConnection,
 };
 
-/// A response's body, to the caller.
+/// The body of a downstream response.
 #[derive(Debug)]
 pub struct ResponseBody {
-    /// The replica's connection, until its answer has ended. Before `exchange`: the
-    /// permit goes back before the request ends.
+    /// The replica's connection, until its response has ended. Dropped before `exchange`: the
+    /// permit is released before the request completes.
     pooled: Option<PooledConnection>,
     content: Content,
-    /// The request it answers; `None` if that was for no model, or is over.
+    /// The request's accounting; `None` if the request was for no model, or has completed.
     exchange: Option<Exchange>,
-    /// The content has ended.
+    /// Whether the content has ended.
     ended: bool,
-    /// What the caller's connection becomes.
+    /// What the caller's connection becomes after a response with status 101.
     tunnel: Option<Box<Tunnel>>,
-    /// It broke off, when this had been written.
+    /// The error that ended it, and the point in the output when that happened.
     broken: Option<(BodyError, Written)>,
     state: Rc<StreamState>,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// With trailers, if any.
+    /// A reply of the proxy, with its trailers if any.
     Local(Option<Bytes>, Option<HeaderMap>),
-    /// Of a gRPC service of the proxy's own.
+    /// The response of a gRPC service that the proxy implements.
     Service(tonic::body::Body),
-    /// From a replica, whose connection goes back when the body has ended; and what puts
-    /// another name into it.
+    /// A replica's response, and what replaces the model's name in it.
     Upstream(Received, Option<Box<AnswerModel>>),
 }
 
 impl ResponseBody {
-    /// What the proxy says itself.
+    /// A reply of the proxy.
     #[must_use]
     pub fn local(
         bytes: Bytes,
@@ -66,13 +65,13 @@ impl ResponseBody {
         Self::new(content, None, exchange, state)
     }
 
-    /// What a gRPC service of the proxy's own answers.
+    /// The response of a gRPC service that the proxy implements.
     #[must_use]
     pub fn service(body: tonic::body::Body, state: Rc<StreamState>) -> Self {
         Self::new(Content::Service(body), None, None, state)
     }
 
-    /// What a replica answers, with the name that `named` puts into it.
+    /// A replica's response, in which `named` replaces the model's name.
     #[must_use]
     pub fn upstream(
         body: Received,
@@ -85,7 +84,7 @@ impl ResponseBody {
         Self::new(content, Some(pooled), Some(exchange), state)
     }
 
-    /// None, after which the caller's connection becomes `tunnel`.
+    /// An empty body, after which the caller's connection becomes `tunnel`.
     #[must_use]
     pub fn switch(tunnel: Tunnel, state: Rc<StreamState>) -> Self {
         let mut body = Self::local(Bytes::new(), None, None, state);
@@ -118,13 +117,13 @@ impl ResponseBody {
         body
     }
 
-    /// The last byte has come. On HTTP/1.1, who asked for it writes it next;
-    /// on HTTP/2 the caller's window may keep it: see [`complete`](ResponseStream::complete).
+    /// The content has ended. On HTTP/1.1, hyper writes its last bytes next. On HTTP/2, flow
+    /// control may delay them: see [`complete`](ResponseStream::complete).
     fn end(&mut self) {
         if let Some(pooled) = self.pooled.take() {
             if self.state.body.get() != RequestBodyState::Ended {
-                // A replica that has answered before it has read all: the rest
-                // of the request is of no use, and ends with its connection.
+                // The replica has responded before it has read the whole request. The rest of the
+                // request is useless, and ends with the connection.
                 drop(pooled);
             } else {
                 pooled.give_back();
@@ -136,8 +135,8 @@ impl ResponseBody {
         }
     }
 
-    /// The replica broke off. The caller is told once what came before has gone out:
-    /// whoever sends it on drops what it still has of it then.
+    /// The replica's response broke off. The error is passed on after all bytes before it are
+    /// flushed, because hyper and h2 drop buffered bytes on an error.
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
         if let Some(exchange) = &mut self.exchange {
@@ -149,7 +148,7 @@ impl ResponseBody {
                 Some(_) => exchange.set_outcome(Outcome::Refused),
             }
         }
-        // From here on, it is the caller who is waited for.
+        // From here on, the caller is waited for.
         self.state.answer_awaited.set(false);
         self.state.enter(Phase::Streaming);
         self.broken = Some((error, self.state.connection().written()));
@@ -166,7 +165,7 @@ impl ResponseBody {
         Poll::Ready(self.broken.take().map(|(error, _)| Err(error)))
     }
 
-    /// Bytes for the books, or what gRPC says at the end.
+    /// Records bytes sent, and the gRPC status in the trailers.
     fn account(&mut self, frame: &Frame<Bytes>) {
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
             exchange.sent(data.len());
@@ -219,11 +218,11 @@ impl Content {
                     .or_else(|| trailers.take().map(Frame::trailers))
                     .map(Ok),
             ),
-            // What fails there is told in the trailers.
+            // Errors of the service are in the trailers.
             Self::Service(body) => (Pin::new(body).poll_frame(cx))
                 .map_err(|_| BodyError::Http2(h2::Reason::INTERNAL_ERROR.into())),
             Self::Upstream(body, named) => {
-                // Asking first tells the connection that more is wanted.
+                // Polled before `drive`, so that the connection knows that more is wanted.
                 let mut polled = Pin::new(&mut *body).poll_frame(cx);
                 if polled.is_pending() {
                     if let Some(pooled) = pooled {
@@ -296,9 +295,11 @@ impl Body for ResponseBody {
 }
 
 impl Drop for ResponseBody {
-    /// Not sent to its end: the caller has left, or was too slow, or the replica was.
+    /// Records the outcome of a response that was not sent completely: the caller has left, or the
+    /// caller or the replica was too slow.
     fn drop(&mut self) {
-        // Its request's body may have the call: nobody else would end it.
+        // The request's body, within the connection, may hold the stream state; nothing else would
+        // free it.
         drop(self.pooled.take());
         if self.broken.is_some() {
             return;

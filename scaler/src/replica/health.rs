@@ -1,9 +1,9 @@
-//! What is known of a replica's health: the counts that requests leave on it, and what the data
-//! plane and the scaler make of them.
+//! A replica's health: the counts that requests leave on it, and the standing that the data plane
+//! derives from them.
 //!
-//! A request that succeeds adds one relaxed increment, and reads two words that change rarely.
-//! Failures write more. All of it is on the replica itself: no request touches a line of memory
-//! that it does not touch anyway to take the replica's slot.
+//! A successful request costs one relaxed increment and reads of two words that change rarely.
+//! Failures write more. All of it is on the replica itself: a request touches no cache line that it
+//! does not touch anyway to take the replica's slot.
 
 use std::{
     fmt,
@@ -16,43 +16,43 @@ use std::{
 
 use crate::clock::Nanos;
 
-/// How a request at a replica failed by the replica's fault.
+/// How a request failed by a fault of its replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It could not be connected to.
+    /// No connection could be opened.
     Connect,
-    /// It closed or broke its connection before its response was complete.
+    /// The connection closed or broke before the response was complete.
     Reset,
-    /// It took longer than the time limits allow.
+    /// A time limit has passed.
     Timeout,
-    /// It answered this status of HTTP, from 500.
+    /// This HTTP status, 500 or above.
     Status(u16),
-    /// It answered this status of gRPC, by its number.
+    /// This gRPC status, by its number.
     Grpc(u8),
 }
 
-/// Whether, and why not, a replica takes new requests; from the best to the worst.
+/// Whether a replica takes new requests, or why not; from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It takes requests.
     #[default]
     Healthy,
-    /// It said that it takes none for a while: 429, or 503 with `Retry-After`.
+    /// It asked for a pause: 429, or 503 with `Retry-After`.
     BackingOff,
     /// It failed more requests than other replicas.
     Ejected,
-    /// It could not be connected to.
+    /// No connection could be opened.
     Unreachable,
 }
 
-/// Counts of what became of a replica's requests. They only grow, but for the first.
+/// Counts of a replica's requests. All but the first only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HealthCounts {
     /// Failures since the last success.
     pub failures_in_a_row: u32,
-    /// Requests that it was given.
+    /// Requests sent to it.
     pub taken: u64,
-    /// Those of them that failed by its fault.
+    /// Those that failed by its fault.
     pub failures: u64,
 }
 
@@ -63,7 +63,7 @@ pub struct ReplicaHealth {
     failures_in_a_row: AtomicU32,
     taken: AtomicU64,
     failures: AtomicU64,
-    /// The last [`Failure`], packed, and when it was.
+    /// The last [`Failure`], packed, and its time.
     last_failure: AtomicU64,
     last_failure_at: AtomicU64,
     ejections: AtomicU64,
@@ -71,20 +71,20 @@ pub struct ReplicaHealth {
 }
 
 impl ReplicaHealth {
-    /// It was given a request.
+    /// A request was sent to the replica.
     pub(super) fn took(&self) {
         self.taken.fetch_add(1, Relaxed);
     }
 
-    /// It answered a request as it should.
+    /// The replica answered a request correctly.
     pub fn succeeded(&self) {
-        // Read first: a write takes the line of memory from the other workers.
+        // Read first: a write would take the cache line from other workers.
         if self.failures_in_a_row.load(Relaxed) != 0 {
             self.failures_in_a_row.store(0, Relaxed);
         }
     }
 
-    /// It failed a request. Returns how many it has failed in a row.
+    /// The replica failed a request. Returns the number of failures in a row.
     pub fn failed(&self, failure: Failure, now: Nanos) -> u32 {
         self.failures.fetch_add(1, Relaxed);
         self.last_failure.store(failure.pack(), Relaxed);
@@ -94,12 +94,12 @@ impl ReplicaHealth {
             .saturating_add(1)
     }
 
-    /// Makes `failures` the number that it has failed in a row.
+    /// Sets the number of failures in a row.
     pub fn set_failures_in_a_row(&self, failures: u32) {
         self.failures_in_a_row.store(failures, Relaxed);
     }
 
-    /// The counts. They may be of slightly different moments.
+    /// The counts, each read at a slightly different moment.
     #[must_use]
     pub fn counts(&self) -> HealthCounts {
         HealthCounts {
@@ -119,7 +119,7 @@ impl ReplicaHealth {
         ))
     }
 
-    /// How often it was ejected.
+    /// The number of ejections.
     #[must_use]
     pub fn ejections(&self) -> u64 {
         self.ejections.load(Relaxed)
@@ -130,13 +130,13 @@ impl ReplicaHealth {
         self.ejections.fetch_add(1, Relaxed);
     }
 
-    /// Whether it takes new requests, and since when that is so.
+    /// The replica's standing, and since when.
     #[must_use]
     pub fn standing(&self) -> (Standing, Nanos) {
         *self.lock()
     }
 
-    /// Says whether it takes new requests. Returns what was said before, if that differs.
+    /// Sets the standing. Returns the previous one, if it differs.
     pub fn set_standing(&self, standing: Standing, now: Nanos) -> Option<Standing> {
         let mut present = self.lock();
         if present.0 == standing {
@@ -146,7 +146,7 @@ impl ReplicaHealth {
     }
 
     fn lock(&self) -> MutexGuard<'_, (Standing, Nanos)> {
-        // Plain data: whole even if a writer panicked.
+        // A poisoned lock is fine: the content is plain data.
         self.standing.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
@@ -193,7 +193,7 @@ impl fmt::Display for Failure {
 // === impl Standing ===
 
 impl Standing {
-    /// As `/models` has it.
+    /// The name in `/models`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

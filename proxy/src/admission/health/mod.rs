@@ -1,11 +1,11 @@
-//! Which of a pool's replicas get requests, by their health.
+//! Decides by health which of a pool's replicas get requests.
 //!
-//! A replica gets none while it is ejected ([`outlier_detection`]), for a while after it could not
-//! be connected to, and for as long as it asked to be left alone. If that leaves none, those get
-//! requests that are out for the lightest reason, so that callers hear what the replicas
-//! themselves say.
+//! A replica gets no requests while it is ejected ([`outlier_detection`]), for a while after a
+//! failed connection attempt, and for as long as it asked to back off. If that leaves no replica,
+//! those get requests that are out for the lightest reason, so that callers get the replicas' own
+//! responses.
 //!
-//! All of this is behind a lock that requests take only if they fail.
+//! All of this is behind a lock that only failing requests take.
 
 mod outlier_detection;
 
@@ -22,34 +22,34 @@ use tailback_scaler::{
 
 use self::outlier_detection::{Cause, Change, Observation, OutlierDetector, stretched};
 
-/// How long a replica gets no requests after it could not be connected to: the first time, and
-/// longer by as much each further time.
+/// How long a replica gets no requests after a failed connection attempt. Grows by this much with
+/// each further failure in a row.
 const UNREACHABLE: Duration = Duration::from_secs(1);
-/// As long at most.
+/// The longest such time.
 const UNREACHABLE_MOST: Duration = Duration::from_secs(10);
-/// How often one that has come back is looked at, until it has answered a request.
+/// How often a replica that is on trial is checked, until it has answered a request.
 const TRIAL: Duration = Duration::from_millis(500);
 
 /// The health of a pool's replicas.
 #[derive(Debug, Default)]
 pub(super) struct PoolHealth {
     replicas: Vec<Arc<Replica>>,
-    /// Of each, in the same order.
+    /// Of each replica, in the same order.
     absences: Vec<Absence>,
     detector: OutlierDetector,
-    /// How often any was ejected, for failures in a row, for the share of failures, and as it was
-    /// unreachable.
+    /// How many ejections there were: for failures in a row, for the share of failures, and for
+    /// failed connection attempts.
     ejections: [u64; 3],
 }
 
-/// What keeps requests away from a replica beside the detector.
+/// Reasons other than the detector that keep requests away from a replica.
 #[derive(Clone, Copy, Debug, Default)]
 struct Absence {
     backing_off_until: Nanos,
     unreachable_until: Nanos,
-    /// How often in a row it could not be connected to, not counting while it got no requests.
+    /// Connection attempts that failed in a row, without those while it got no requests.
     unreachable: u32,
-    /// The log says that it gets no requests.
+    /// Whether it was logged that the replica gets no requests.
     is_logged: bool,
 }
 
@@ -60,12 +60,12 @@ impl PoolHealth {
         self.apply(changes, now);
     }
 
-    /// How many failures in a row it wants to be told of; `None`: none.
+    /// After how many failures in a row [`failed`](Self::failed) must be called; `None`: never.
     pub(super) fn threshold(&self) -> Option<u32> {
         self.detector.threshold()
     }
 
-    /// How often any was ejected, by the label of the reason.
+    /// The number of ejections, by the label of their reason.
     pub(super) fn ejections(&self) -> [(&'static str, u64); 3] {
         let [in_a_row, share, unreachable] = self.ejections;
         [
@@ -80,7 +80,7 @@ impl PoolHealth {
         &self.replicas
     }
 
-    /// Replaces the set of replicas. What is known of those in both sets stays.
+    /// Replaces the set of replicas. Replicas in both sets keep their state.
     pub(super) fn set_replicas(&mut self, replicas: &[Arc<Replica>], now: Nanos) {
         let position = |replica: &Arc<Replica>| {
             let mut known = self.replicas.iter();
@@ -96,8 +96,8 @@ impl PoolHealth {
         self.apply(changes, now);
     }
 
-    /// A replica has failed a request: it could not be connected to, or has failed as many in a
-    /// row as [`threshold`](Self::threshold) says, or a multiple of it.
+    /// A replica has failed a request: a connection attempt, or as many requests in a row as
+    /// [`threshold`](Self::threshold) says, or a multiple of it.
     pub(super) fn failed(&mut self, replica: &Replica, failure: Failure, now: Nanos) {
         let Some(which) = self.position(replica) else {
             return;
@@ -110,7 +110,7 @@ impl PoolHealth {
         self.apply(changes, now);
     }
 
-    /// A replica asks to get no requests until then.
+    /// A replica asks for no requests until `until`.
     pub(super) fn back_off(&mut self, replica: &Replica, until: Nanos, now: Nanos) {
         if let Some(which) = self.position(replica) {
             let present = &mut self.absences[which].backing_off_until;
@@ -119,7 +119,8 @@ impl PoolHealth {
         }
     }
 
-    /// Does what is due.
+    /// Ends ejections and back-offs whose time is over, and compares the shares of failures when
+    /// that is due.
     pub(super) fn review(&mut self, now: Nanos) {
         let seen = self.observe(now);
         let changes = self.detector.review(&seen, now, fastrand::f64);
@@ -130,7 +131,7 @@ impl PoolHealth {
         }
     }
 
-    /// When [`review`](Self::review) has something to do next.
+    /// When [`review`](Self::review) must be called next.
     pub(super) fn review_at(&self, now: Nanos) -> Nanos {
         let due = |absence: &Absence| {
             let ends = [absence.backing_off_until, absence.unreachable_until];
@@ -198,7 +199,7 @@ impl PoolHealth {
         self.absences[which].standing(now).max(ejected)
     }
 
-    /// Writes to the replica how it stands.
+    /// Records the replica's standing on the replica itself.
     fn show(&self, which: usize, now: Nanos) {
         let (replica, absence) = (&self.replicas[which], &self.absences[which]);
         let ejected = self.detector.ejected_until(which).unwrap_or(Nanos(0));
@@ -234,7 +235,7 @@ impl PoolHealth {
         }
     }
 
-    /// Why the replica was ejected.
+    /// A sentence on why the replica was ejected.
     fn sentence(&self, which: usize, cause: Cause, now: Nanos) -> String {
         let last = self.replicas[which].health().last_failure(now);
         let last = last.map_or_else(String::new, |(failure, _)| {
@@ -250,7 +251,7 @@ impl PoolHealth {
         }
     }
 
-    /// Logs, once until it is back, that a replica gets no requests.
+    /// Logs that a replica gets no requests, once until it returns.
     fn log_absence(&mut self, which: usize, why: &str, now: Nanos) {
         if std::mem::replace(&mut self.absences[which].is_logged, true) {
             return;

@@ -1,39 +1,38 @@
-//! Outlier detection: which of a pool's replicas fail more than the others, and get no requests
-//! for a while. After Envoy's (envoyproxy.io, "Outlier detection"), with three differences: a
-//! replica is compared with the others, so that nobody is ejected for what all do; an ejected one
-//! that comes back is on trial, and goes again with its first failure; and if all that are left
-//! begin to fail, those that were ejected come back.
+//! Outlier detection: finds the replicas of a pool that fail more than the others, and ejects them
+//! for a while. Follows Envoy's outlier detection (envoyproxy.io), with three differences. A
+//! replica is compared with the others, so that none is ejected for failures that all have. An
+//! ejected replica returns on trial, and its first failure ejects it again. If all remaining
+//! replicas begin to fail, the ejected ones return.
 //!
-//! It is a state machine over plain data: counts and the time come from outside, and changes are
-//! returned.
+//! A state machine over plain data: it is given counts and the time, and returns changes.
 
 use std::time::Duration;
 
 use tailback_config::OutlierDetection;
 use tailback_scaler::{clock::Nanos, replica::health::HealthCounts};
 
-/// An ejection is longer than it has to be by up to this share of it, so that replicas that were
-/// ejected at once do not all come back at once.
+/// Random extension of ejections, as a share of their time, so that replicas ejected at the same
+/// time do not all return at the same time.
 const JITTER: f64 = 0.2;
 
-/// A replica as it is now.
+/// The present state of a replica.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observation {
     pub counts: HealthCounts,
-    /// Whether it takes requests as far as anything but this detector says.
+    /// Whether it takes requests, regardless of this detector.
     pub available: bool,
 }
 
 /// Why a replica was ejected.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Cause {
-    /// It failed as many requests in a row.
+    /// It failed this many requests in a row.
     InARow(u32),
-    /// It failed this share of its requests, and the others together that share of theirs; of 1.
+    /// The share of its requests that failed, and that of all others together, from 0 to 1.
     Share { own: f64, others: f64 },
 }
 
-/// What changes for a replica, by its position.
+/// A change for a replica, by its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Change {
     Ejected {
@@ -41,48 +40,48 @@ pub(super) enum Change {
         until: Nanos,
         cause: Cause,
     },
-    /// It gets requests again, on trial: its next failure ejects it.
+    /// The replica gets requests again, on trial: its next failure ejects it.
     Returned { which: usize },
 }
 
 /// The detector of one pool.
 #[derive(Debug, Default)]
 pub(super) struct OutlierDetector {
-    /// `None`: it is off.
+    /// `None`: the detector is off.
     settings: Option<OutlierDetection>,
     records: Vec<Record>,
     /// When the shares of failures are compared next.
     compare_at: Nanos,
 }
 
-/// What is remembered of a replica.
+/// The detector's state of a replica.
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
-    /// The counts when the interval began.
+    /// The counts at the start of the interval.
     before: HealthCounts,
     ejected_until: Option<Nanos>,
-    /// How often it was ejected, less the intervals that went well since.
+    /// The number of its ejections, minus the number of intervals without failures since.
     times: u32,
 }
 
 impl OutlierDetector {
-    /// Changes the settings. With `None`, whoever is ejected returns.
+    /// Changes the settings. With `None`, all ejected replicas return.
     pub(super) fn configure(&mut self, settings: Option<OutlierDetection>) -> Vec<Change> {
         self.settings = settings;
         self.within_limit()
     }
 
-    /// How many failures in a row it wants to be told of; `None`: it is off.
+    /// After how many failures in a row [`failed`](Self::failed) must be called; `None`: never.
     pub(super) fn threshold(&self) -> Option<u32> {
         self.settings.map(|settings| settings.consecutive_failures)
     }
 
-    /// Whether the replica is ejected, and until when.
+    /// Until when the replica is ejected; `None` if it is not.
     pub(super) fn ejected_until(&self, which: usize) -> Option<Nanos> {
         self.records[which].ejected_until
     }
 
-    /// There are other replicas: for each, its former position, if it had one.
+    /// Replaces the replicas. `former` holds the previous position of each, if it had one.
     pub(super) fn set_replicas(
         &mut self,
         former: &[Option<usize>],
@@ -119,15 +118,15 @@ impl OutlierDetector {
         let can_take_over =
             |&i: &usize| i != which && replicas[i].available && !self.is_ejected(i) && !failing(i);
         if !(0..self.records.len()).any(|i| can_take_over(&i)) {
-            // There is no outlier where all fail. Those that were ejected may have recovered.
+            // If all fail, none is an outlier. Ejected replicas may have recovered.
             return self.return_where(|_| true);
         }
         let row = Cause::InARow(replicas[which].counts.failures_in_a_row);
         self.eject(which, row, now, jitter).into_iter().collect()
     }
 
-    /// Brings back those whose time is over and, at the end of an interval, compares the shares of
-    /// failures. `jitter` gives numbers from 0 to 1.
+    /// Ends ejections whose time is over. At the end of an interval, compares the shares of
+    /// failures. `jitter` returns numbers from 0 to 1.
     pub(super) fn review(
         &mut self,
         replicas: &[Observation],
@@ -141,7 +140,7 @@ impl OutlierDetector {
         if now < self.compare_at {
             return changes;
         }
-        // The first interval begins with the first look.
+        // The first interval starts at the first review.
         if self.compare_at > Nanos(0) {
             let mut outliers = self.outliers(replicas, &settings);
             outliers.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -160,7 +159,7 @@ impl OutlierDetector {
         changes
     }
 
-    /// When [`review`](Self::review) has something to do next.
+    /// When [`review`](Self::review) must be called next.
     pub(super) fn review_at(&self) -> Nanos {
         let compare = self.settings.map(|_| self.compare_at);
         let returns = self
@@ -170,7 +169,7 @@ impl OutlierDetector {
         returns.chain(compare).min().unwrap_or(Nanos(u64::MAX))
     }
 
-    /// Replicas with a share of failures above that of the others, with both.
+    /// Replicas whose share of failures exceeds that of the others, with both shares.
     fn outliers(
         &self,
         replicas: &[Observation],
@@ -206,7 +205,7 @@ impl OutlierDetector {
         self.records[which].ejected_until.is_some()
     }
 
-    /// How many may be ejected at once.
+    /// Most replicas ejected at once.
     fn limit(&self) -> usize {
         let percent = self.settings.map_or(0, |s| s.max_ejection_percent);
         self.records.len() * percent as usize / 100
@@ -248,7 +247,7 @@ impl OutlierDetector {
             .collect()
     }
 
-    /// Brings back as many as are ejected over the limit: those first whose time is over first.
+    /// Returns replicas ejected beyond the limit: first those whose ejection ends first.
     fn within_limit(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         while self.ejected() > self.limit() {
@@ -263,7 +262,7 @@ impl OutlierDetector {
     }
 }
 
-/// `time`, longer by up to [`JITTER`].
+/// `time`, extended by up to [`JITTER`] of it.
 pub(super) fn stretched(time: Duration, jitter: f64) -> Duration {
     time.mul_f64(1.0 + JITTER * jitter.clamp(0.0, 1.0))
 }
