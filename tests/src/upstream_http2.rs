@@ -16,7 +16,10 @@ use h2::{
     server::{Builder, SendResponse},
 };
 use http::{HeaderMap, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 
 use crate::http2::piece;
 
@@ -28,6 +31,9 @@ use crate::http2::piece;
 /// | `hang` | nothing |
 /// | `stall` | one piece, then nothing |
 /// | `reset` | resets the stream |
+/// | `break` | one gRPC message, then resets the stream |
+/// | `vanish` | one gRPC message, then closes the connection |
+/// | `cut` | one gRPC message, then ends the stream without trailers |
 /// | `refuse-once` | refuses the first stream, answers the next |
 /// | `unavailable-once` | `grpc-status: 14` without a message the first time, then `hello` |
 /// | `goaway` | answers, and accepts no further stream on that connection |
@@ -139,13 +145,21 @@ async fn serve(tcp: TcpStream, streams: u32, seen: Arc<Seen>) {
     else {
         return;
     };
-    while let Some(Ok((request, respond))) = h2.accept().await {
+    let vanish = Arc::new(Notify::new());
+    loop {
+        let accepted = tokio::select! {
+            accepted = h2.accept() => accepted,
+            () = vanish.notified() => return,
+        };
+        let Some(Ok((request, respond))) = accepted else {
+            return;
+        };
         let (head, body) = request.into_parts();
         let head = Request::from_parts(head, ());
         if head.uri().path().ends_with("/goaway") {
             h2.graceful_shutdown();
         }
-        tokio::spawn(answer(head, body, respond, seen.clone()));
+        tokio::spawn(answer(head, body, respond, seen.clone(), vanish.clone()));
     }
 }
 
@@ -154,6 +168,7 @@ async fn answer(
     mut body: RecvStream,
     mut respond: SendResponse<Bytes>,
     seen: Arc<Seen>,
+    vanish: Arc<Notify>,
 ) {
     seen.streams.fetch_add(1, Ordering::SeqCst);
     seen.active.fetch_add(1, Ordering::SeqCst);
@@ -199,6 +214,19 @@ async fn answer(
             let _ = stream.send_data("hello".into(), false);
             let _ = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
             Err(())
+        }
+        "break" | "vanish" | "cut" => {
+            let _ = stream.send_data(Bytes::from_static(b"\0\0\0\0\x05hello"), false);
+            // It has gone out by then.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            match manner {
+                "break" => stream.send_reset(Reason::INTERNAL_ERROR),
+                "vanish" => vanish.notify_one(),
+                _ => {
+                    let _ = stream.send_data(Bytes::new(), true);
+                }
+            }
+            return;
         }
         "large" => send(&mut stream, vec![b'x'; crate::upstream::LARGE].into()).await,
         "both" => {

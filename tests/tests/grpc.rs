@@ -345,3 +345,17 @@ async fn a_call_that_is_answered_unavailable_is_sent_again_if_the_model_says_so(
         eventually("its end", || in_flight(&proxy) == 0);
     }
 }
+
+#[test]
+fn a_stream_that_its_replica_breaks_off_ends_with_a_status() {
+    let upstream = UpstreamHttp2::start(100);
+    let endpoint = format!("'http://{}'", upstream.address);
+    let proxy = Tailback::start(&static_server(&endpoint, ""), &[]);
+    let address = proxy.address.to_string();
+    run(script(
+        "grpc_break_client.py",
+        &[&address, "break", "vanish", "cut"],
+    ));
+    eventually("their end", || in_flight(&proxy) == 0);
+    assert_eq!(proxy.outcome("m", "upstream_reset"), 3);
+}

@@ -145,7 +145,10 @@ async fn stream<H: Handler>(
     let state = Rc::new(StreamState::new(connection, Phase::Body));
     let mut watchdog = Watchdog::new(state.deadline.at(state.connection()));
     if request.headers().len() > downstream.settings.limits.header_fields {
-        let _ = respond.send_response(too_many_fields(), true);
+        if respond.send_response(too_many_fields(), true).is_ok() {
+            state.unread.keep(request.into_body(), None);
+            state.unread.discard().await;
+        }
         return;
     }
     if request.headers().contains_key(EXPECT) {
@@ -160,7 +163,7 @@ async fn stream<H: Handler>(
     let body = if body.is_end_stream() {
         Received::None
     } else {
-        Received::http2(body, &parts.headers)
+        Received::http2(body, &parts.headers, Some(state.clone()))
     };
     let answer = {
         let mut work = pin!(
@@ -193,19 +196,27 @@ async fn stream<H: Handler>(
         cors::allow(&mut parts.headers, origin);
     }
     let all = bare || http_body::Body::is_end_stream(&body);
-    match respond.send_response(Response::from_parts(parts, ()), all) {
-        Ok(_) if all => body.complete(),
+    let is_sent = match respond.send_response(Response::from_parts(parts, ()), all) {
+        Ok(_) if all => {
+            body.complete();
+            drop(body);
+            true
+        }
         Ok(stream) => send(&state, BodyForwarder::new(stream, body), watchdog).await,
-        Err(_) => {}
+        Err(_) => false,
+    };
+    // For gRPC, a call is over when its status has come.
+    if is_sent && !state.api.get().is_grpc() {
+        state.unread.discard().await;
     }
 }
 
-/// Sends a response's body.
+/// Sends a response's body. Returns whether all of it was sent.
 async fn send<B: ResponseStream>(
     state: &Rc<StreamState>,
     mut forwarder: BodyForwarder<B>,
     mut watchdog: Watchdog,
-) {
+) -> bool {
     let sent = poll_fn(|cx| {
         if let Poll::Ready(sent) = forwarder.poll(cx) {
             return Poll::Ready(Some(sent));
@@ -219,7 +230,10 @@ async fn send<B: ResponseStream>(
     })
     .await;
     match sent {
-        Some(Ok(())) => forwarder.body().complete(),
+        Some(Ok(())) => {
+            forwarder.body().complete();
+            return true;
+        }
         // The caller has reset the stream.
         Some(Err(ForwardError::Stream)) => {}
         Some(Err(ForwardError::Body(_))) => {
@@ -227,6 +241,7 @@ async fn send<B: ResponseStream>(
         }
         None => break_off(state, forwarder.stream(), Reason::CANCEL),
     }
+    false
 }
 
 /// Ends a response that cannot be completed: with a gRPC status in trailers, or by a reset.

@@ -8,6 +8,7 @@ mod deadline;
 mod fair_share;
 mod request_body;
 mod stream;
+mod unread;
 mod watchdog;
 
 use std::time::Duration;

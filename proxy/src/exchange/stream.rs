@@ -18,6 +18,7 @@ use super::{
     Connection, Exchange, Watchdog,
     deadline::{Deadline, Phase},
     fair_share::FairShare,
+    unread::Unread,
 };
 use crate::{
     protocol::{Api, api::Inference, peek::Fault},
@@ -51,6 +52,8 @@ pub struct StreamState {
     pub api: Cell<Api>,
     /// The protocol that the caller wants to upgrade to.
     pub upgrade: RefCell<Option<HeaderValue>>,
+    /// The rest of a body that was answered before it was read, on HTTP/2.
+    pub unread: Unread,
     share: FairShare,
 }
 
@@ -76,6 +79,7 @@ impl StreamState {
             answer_awaited: Cell::new(false),
             api: Cell::new(&Inference),
             upgrade: RefCell::default(),
+            unread: Unread::default(),
             share: FairShare::default(),
         }
     }

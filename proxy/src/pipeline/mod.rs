@@ -243,9 +243,11 @@ fn pass_on(
         );
     }
     let is_grpc = state.api.get().is_grpc();
-    if is_grpc && GrpcCode::is_in(&parts.headers) {
+    let has_code = is_grpc && GrpcCode::is_in(&parts.headers);
+    let code_due = is_grpc && !has_code && parts.status.is_success();
+    if has_code {
         exchange.answered(GrpcCode::of(&parts.headers));
-    } else if is_grpc && parts.status.is_success() {
+    } else if code_due {
         // The gRPC status is in the trailers. Without them, the response is incomplete.
         exchange.set_outcome(Outcome::UpstreamReset);
     } else {
@@ -259,7 +261,10 @@ fn pass_on(
     if named.is_some() {
         parts.headers.remove(CONTENT_LENGTH);
     }
-    let body = ResponseBody::upstream(incoming, named, pooled, exchange, state.clone());
+    let mut body = ResponseBody::upstream(incoming, named, pooled, exchange, state.clone());
+    if code_due {
+        body = body.before_status();
+    }
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, body)
 }

@@ -35,6 +35,8 @@ pub struct ResponseBody {
     exchange: Option<Exchange>,
     /// Whether the content has ended.
     ended: bool,
+    /// Whether a gRPC status is still to come, in the trailers.
+    status_due: bool,
     /// What the caller's connection becomes after a response with status 101.
     tunnel: Option<Box<Tunnel>>,
     /// The error that ended it, and the point in the output when that happened.
@@ -84,6 +86,13 @@ impl ResponseBody {
         Self::new(content, Some(pooled), Some(exchange), state)
     }
 
+    /// The same for a gRPC response whose status is still to come.
+    #[must_use]
+    pub fn before_status(mut self) -> Self {
+        self.status_due = true;
+        self
+    }
+
     /// An empty body, after which the caller's connection becomes `tunnel`.
     #[must_use]
     pub fn switch(tunnel: Tunnel, state: Rc<StreamState>) -> Self {
@@ -103,6 +112,7 @@ impl ResponseBody {
             content,
             exchange,
             ended: false,
+            status_due: false,
             tunnel: None,
             broken: None,
             state,
@@ -178,6 +188,7 @@ impl ResponseBody {
             if let Some(pooled) = &self.pooled {
                 ReplicaAnswer::of_code(code).note(pooled.replica());
             }
+            self.status_due = false;
         }
     }
 }
@@ -257,6 +268,10 @@ impl Body for ResponseBody {
                 this.broken(error);
                 return this.poll_broken(cx);
             }
+            Poll::Ready(None) if this.status_due => {
+                this.broken(BodyError::NoStatus);
+                return this.poll_broken(cx);
+            }
             polled => polled,
         };
         this.state.answer_awaited.set(polled.is_pending());
@@ -265,7 +280,7 @@ impl Body for ResponseBody {
                 this.state.passed(frame.data_ref().map_or(0, Bytes::len));
                 this.state.enter(Phase::Streaming);
                 this.account(frame);
-                if this.content.is_end() {
+                if this.is_end_stream() {
                     this.end();
                 }
             }
@@ -279,7 +294,7 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end()
+        self.content.is_end() && !self.status_due
     }
 
     fn size_hint(&self) -> SizeHint {

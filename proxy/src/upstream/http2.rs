@@ -217,7 +217,7 @@ impl Http2 {
                 // The body was sent completely; free its forwarder.
                 self.forwarder.take_if(|forwarder| forwarder.is_done());
                 let (parts, stream) = response.into_parts();
-                let body = Received::http2(stream, &parts.headers);
+                let body = Received::http2(stream, &parts.headers, None);
                 Ok(Response::from_parts(parts, body))
             }
             Err(error) => Err(failed(&error)),

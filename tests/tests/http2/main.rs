@@ -3,6 +3,12 @@
 mod aborts;
 mod replicas;
 
+use std::{
+    future::poll_fn,
+    io::Write,
+    process::{Command, Stdio},
+};
+
 use bytes::Bytes;
 use http::Method;
 use tailback_tests::{
@@ -185,4 +191,49 @@ async fn draining_finishes_streams_and_takes_no_new_ones() {
     }
     assert_eq!(pieces, 10);
     assert!(proxy.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_response_reaches_a_caller_that_is_still_sending() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let client = Client::connect(proxy.address).await.unwrap();
+    let path = "/v2/models/none/infer";
+    let open = || client.open(Method::POST, path, &[("content-length", "4")], false);
+    let (response, mut stream) = open().await.unwrap();
+    assert_eq!(receive(response).await.unwrap().status, 404);
+    // The stream is not reset: it ends when its caller has sent all.
+    stream.send_data("xx".into(), false).unwrap();
+    stream.send_data("xx".into(), true).unwrap();
+    // Nor does a caller that never does stay for ever.
+    let (response, mut never) = open().await.unwrap();
+    assert_eq!(receive(response).await.unwrap().status, 404);
+    let reset = poll_fn(|cx| never.poll_reset(cx)).await.unwrap();
+    assert_eq!(reset, h2::Reason::NO_ERROR);
+}
+
+/// The exit code is 92 if curl loses the response, as it does to RST_STREAM while it sends.
+#[test]
+fn curl_gets_an_early_response_to_a_body_of_any_size() {
+    let upstream = Upstream::start();
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let url = format!("http://{}/v2/models/none/infer", proxy.address);
+    for size in [1, 3_000, 60_000, 300_000, 1_000_000] {
+        for _ in 0..5 {
+            let mut curl = Command::new("curl")
+                .args(["--silent", "--http2-prior-knowledge", "--data-binary", "@-"])
+                .args(["--output", "-", "--write-out", "%{http_code}", &url])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut stdin = curl.stdin.take().unwrap();
+            stdin.write_all(&vec![b'x'; size]).unwrap();
+            drop(stdin);
+            let output = curl.wait_with_output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success(), "{size}: {} {text}", output.status);
+            assert!(text.ends_with("404"), "{size}: {text}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod pieces;
 
 use std::{
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -17,6 +18,7 @@ use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::StreamState;
 use crate::protocol::peek::Fault;
 
 pub use self::{
@@ -41,7 +43,10 @@ pub enum Received {
 /// a slow consumer slows the sender: that is the back-pressure.
 #[derive(Debug)]
 pub struct Http2Body {
-    stream: RecvStream,
+    /// There until this is dropped.
+    stream: Option<RecvStream>,
+    /// The request whose body it is; `None` for a response's.
+    request: Option<Rc<StreamState>>,
     /// Announced bytes that have not arrived yet; `None` without `content-length`.
     left: Option<u64>,
     data_ended: bool,
@@ -59,32 +64,48 @@ pub enum BodyError {
     /// The body breaks a rule that its beginning was routed by.
     #[error(transparent)]
     Unfit(#[from] Fault),
+    /// A gRPC call ended without a status.
+    #[error("there is no status")]
+    NoStatus,
 }
 
 impl Received {
-    /// The body of an HTTP/2 message with these header fields.
+    /// The body of an HTTP/2 message with these header fields. If a `request`'s is dropped before
+    /// its end, the rest goes to [`StreamState::unread`].
     #[must_use]
-    pub fn http2(stream: RecvStream, headers: &HeaderMap) -> Self {
+    pub fn http2(
+        stream: RecvStream,
+        headers: &HeaderMap,
+        request: Option<Rc<StreamState>>,
+    ) -> Self {
         let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         Self::Http2(Http2Body {
             left: announced.and_then(|text| text.parse().ok()),
             data_ended: false,
-            stream,
+            stream: Some(stream),
+            request,
         })
     }
 }
 
 impl Http2Body {
+    fn is_end_stream(&self) -> bool {
+        (self.stream.as_ref()).is_none_or(RecvStream::is_end_stream)
+    }
+
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
         if !self.data_ended {
-            match ready!(self.stream.poll_data(cx)) {
+            match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) => {
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                     // The consumer takes it now.
-                    self.stream.flow_control().release_capacity(data.len())?;
+                    stream.flow_control().release_capacity(data.len())?;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 // RFC 9113, 8.1: the response is complete, and the sender asks for no more of the
@@ -98,10 +119,20 @@ impl Http2Body {
                 None => self.data_ended = true,
             }
         }
-        match ready!(self.stream.poll_trailers(cx)) {
+        match ready!(stream.poll_trailers(cx)) {
             Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Ok(None) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
+}
+
+impl Drop for Http2Body {
+    fn drop(&mut self) {
+        if let (Some(request), Some(stream)) = (&self.request, self.stream.take())
+            && !stream.is_end_stream()
+        {
+            request.unread.keep(stream, self.left);
         }
     }
 }
@@ -124,7 +155,7 @@ impl Body for Received {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Http2(body) => body.stream.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
             Self::None => true,
         }
     }
@@ -133,7 +164,7 @@ impl Body for Received {
         match self {
             Self::Http1(incoming) => incoming.size_hint(),
             Self::Http2(body) => match body.left {
-                _ if body.stream.is_end_stream() => SizeHint::with_exact(0),
+                _ if body.is_end_stream() => SizeHint::with_exact(0),
                 Some(left) => SizeHint::with_exact(left),
                 None => SizeHint::default(),
             },
