@@ -123,6 +123,13 @@ fn questions_go_to_replicas_that_have_room_and_are_in_no_count() {
         });
     }
     assert_eq!(arrived(&proxy, "m"), 1);
+    let questions = |by| {
+        let series = format!(r#"tailback_model_questions_total{{model="m",answered_by="{by}"}}"#);
+        proxy.metric(&series)
+    };
+    // Those of the first round, the three whose callers left, and what had to succeed after each.
+    assert!(questions("replica") >= QUESTIONS.len() as f64 + 6.0);
+    assert!(questions("tailback") >= QUESTIONS.len() as f64);
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let Some(in_flight) = self.in_flight.take() else {
+            self.account.0.metrics.asked(self.replica.is_some());
             return;
         };
         let now = Nanos::now();

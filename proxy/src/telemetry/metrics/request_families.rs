@@ -16,6 +16,7 @@ type Label<'a> = (&'static str, &'a str);
 pub(super) fn render(text: &mut Exposition, content: &Content) {
     outcomes(text, content);
     retries(text, content);
+    questions(text, content);
     codes(text, content);
     latencies(text, content);
     of_models(text, content);
@@ -61,6 +62,20 @@ fn retries(text: &mut Exposition, content: &Content) {
     );
     for (model, retries) in content.retries.iter() {
         family.sample(&[("model", &**model)], retries.refused() as f64);
+    }
+}
+
+fn questions(text: &mut Exposition, content: &Content) {
+    let mut family = text.family(
+        "tailback_model_questions_total",
+        "counter",
+        "Questions about a model, such as readiness probes, by who answered. They count as no request.",
+    );
+    for (model, questions) in content.questions.iter() {
+        for (answered_by, count) in questions.counts() {
+            let labels = [("model", &**model), ("answered_by", answered_by)];
+            family.sample(&labels, count as f64);
+        }
     }
 }
 

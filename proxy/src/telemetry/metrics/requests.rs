@@ -22,6 +22,7 @@ pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc]
 pub struct ModelMetrics {
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) retries: Arc<Retries>,
+    pub(super) questions: Arc<Questions>,
     pub(super) of_model: Arc<ByMethod<MethodMetrics>>,
     pub(super) of_server: Arc<ByMethod<Totals>>,
 }
@@ -35,6 +36,13 @@ pub(super) struct Outcomes([AtomicU64; Outcome::ALL.len()]);
 pub(super) struct Retries {
     by_reason: [AtomicU64; RetryReason::COUNT],
     refused: AtomicU64,
+}
+
+/// Questions about a model, on all servers.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    by_replica: AtomicU64,
+    by_proxy: AtomicU64,
 }
 
 /// Values for each `method_type` of Seldon's metrics.
@@ -96,6 +104,16 @@ impl ModelMetrics {
         self.retries.by_reason[reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Records the end of a question that was sent to a replica, or else answered by the proxy.
+    pub fn asked(&self, by_replica: bool) {
+        let questions = &self.questions;
+        let count = match by_replica {
+            true => &questions.by_replica,
+            false => &questions.by_proxy,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Records a retry that was refused because the budget was used up.
     pub fn retry_refused(&self) {
         self.retries.refused.fetch_add(1, Ordering::Relaxed);
@@ -141,6 +159,18 @@ impl Retries {
     /// How many retries were refused because the budget was used up.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Questions ===
+
+impl Questions {
+    /// How many there were, by who answered.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 2] {
+        [
+            ("replica", self.by_replica.load(Ordering::Relaxed)),
+            ("tailback", self.by_proxy.load(Ordering::Relaxed)),
+        ]
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tailback_scaler::clock::Nanos;
 
-use super::requests::{ByMethod, MethodMetrics, Outcomes, Retries, Totals};
+use super::requests::{ByMethod, MethodMetrics, Outcomes, Questions, Retries, Totals};
 
 /// How long series are kept after their model is gone: several scrapes at any usual interval.
 const KEPT: Duration = Duration::from_secs(600);
@@ -15,6 +15,8 @@ pub(super) struct Content {
     pub outcomes: Series<String, Outcomes>,
     /// By model.
     pub retries: Series<String, Retries>,
+    /// By model.
+    pub questions: Series<String, Questions>,
     /// By model and server.
     pub models: Series<(String, String), ByMethod<MethodMetrics>>,
     /// By server.

@@ -22,6 +22,7 @@ impl MetricsStore {
         ModelMetrics {
             outcomes: content.outcomes.of(model.to_owned()),
             retries: content.retries.of(model.to_owned()),
+            questions: content.questions.of(model.to_owned()),
             of_model: content.models.of((model.to_owned(), server.to_owned())),
             of_server: content.servers.of(server.to_owned()),
         }
@@ -33,16 +34,19 @@ impl MetricsStore {
         let content = &mut *self.content();
         content.outcomes.suspect(now);
         content.retries.suspect(now);
+        content.questions.suspect(now);
         content.models.suspect(now);
         content.servers.suspect(now);
         for (model, server) in served {
             content.outcomes.clear(&model.to_owned());
             content.retries.clear(&model.to_owned());
+            content.questions.clear(&model.to_owned());
             content.models.clear(&(model.to_owned(), server.to_owned()));
             content.servers.clear(&server.to_owned());
         }
         content.outcomes.expire(now);
         content.retries.expire(now);
+        content.questions.expire(now);
         content.models.expire(now);
         content.servers.expire(now);
     }
