@@ -71,8 +71,8 @@ impl Pinger {
         }
     }
 
-    /// Ready when the peer has not answered a PING in time. Poll it together with the connection, for
-    /// as long as anything is expected of the peer.
+    /// Ready when the peer has not answered a PING in time. Poll it together with the connection,
+    /// for as long as anything is expected of the peer.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let after = if self.received.take() {
