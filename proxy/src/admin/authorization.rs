@@ -1,4 +1,4 @@
-//! Who may do and see what on the admin address: whoever has the token, or is on this host.
+//! Authorization on the admin address: by the token, or by coming from this host.
 
 use std::net::IpAddr;
 

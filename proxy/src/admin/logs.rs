@@ -24,7 +24,7 @@ use crate::models::RouteTable;
 const BATCH: Duration = Duration::from_millis(50);
 const FIELDS: &str = "replica, tail, after, follow and format";
 
-/// Who asks.
+/// The sender of a request.
 pub(super) struct Caller<'a> {
     pub headers: &'a HeaderMap,
     pub host: Option<&'a str>,
@@ -192,7 +192,7 @@ fn find(request: &mut LogRequest, table: &RouteTable, logs: &ReplicaLogs) -> Res
     }
 }
 
-/// Who follows.
+/// A client that follows the logs.
 struct Follower {
     logs: ReplicaLogs,
     request: LogRequest,

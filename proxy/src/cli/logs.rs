@@ -95,7 +95,7 @@ fn read(
     let status = status(&mut answer).map_err(gone)?;
     if status != 200 {
         let mut text = String::new();
-        // What cannot be read is not told.
+        // A text that cannot be read is left out.
         let _ = answer.take(LONGEST).read_to_string(&mut text);
         return Err(Stop::Refused(refusal(address, status, &text)));
     }
@@ -156,17 +156,17 @@ fn status(answer: &mut impl BufRead) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::other("what answers is not HTTP"))
 }
 
-/// What a response with another status than 200 says.
+/// The error in a response whose status is not 200.
 fn refusal(address: SocketAddr, status: u16, text: &str) -> String {
-    let said = serde_json::from_str::<Value>(text);
-    let said = said
+    let page = serde_json::from_str::<Value>(text);
+    let error = page
         .ok()
         .and_then(|page| Some(page["error"].as_str()?.to_owned()));
-    match said {
-        Some(said) if status == 401 => {
-            format!("{said}: set {TOKEN} to the value that the proxy has")
+    match error {
+        Some(error) if status == 401 => {
+            format!("{error}: set {TOKEN} to the value that the proxy has")
         }
-        Some(said) => said,
+        Some(error) => error,
         None => format!("{address} answered {status}"),
     }
 }

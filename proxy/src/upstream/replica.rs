@@ -47,7 +47,7 @@ impl ReplicaHandle for WorkerReplica {
     }
 
     fn failed(&self, failure: Failure) {
-        // Whoever stopped it knows why its connections broke.
+        // A stopped replica is no outlier: its connections break because it was stopped.
         if !self.replica.is_cut() {
             self.pool.failed(&self.replica, failure);
         }

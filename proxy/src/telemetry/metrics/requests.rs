@@ -165,7 +165,7 @@ impl Retries {
 // === impl Questions ===
 
 impl Questions {
-    /// How many there were, by who answered.
+    /// The counts, by whether a replica or the proxy answered.
     pub(super) fn counts(&self) -> [(&'static str, u64); 2] {
         [
             ("replica", self.by_replica.load(Ordering::Relaxed)),
