@@ -8,7 +8,7 @@
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use tailback::admission::balance::Balancer;
+use tailback::admission::balance::{Affinity, Balancer};
 use tailback_config::LoadBalancing;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
@@ -18,13 +18,13 @@ fn balance(criterion: &mut Criterion) {
         let all: Vec<_> = (0..replicas)
             .map(|i| Arc::new(Replica::new(format!("m-{i}"), "h:1", Some(64))))
             .collect();
-        for strategy in LoadBalancing::ALL {
-            let balancer = Balancer::new(strategy);
+        for strategy in LoadBalancing::all() {
+            let balancer = Balancer::new(&strategy, None);
             let id = BenchmarkId::new(strategy.as_str(), replicas);
             group.bench_function(id, |bencher| {
                 bencher.iter(|| {
-                    if let Some(taken) = balancer.take(black_box(&all), Nanos(1)) {
-                        all[taken].release();
+                    if let Some(taken) = balancer.take(black_box(&all), Affinity::None, Nanos(1)) {
+                        all[taken.position].release();
                     }
                 });
             });

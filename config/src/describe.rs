@@ -197,9 +197,9 @@ fn server_row(server: &Server, origin: String) -> Row {
         Protocol::Auto => String::new(),
         other => format!(", protocol {}", other.as_str()),
     };
-    let balancing = match server.load_balancing {
+    let balancing = match &server.load_balancing {
         LoadBalancing::PowerOfTwo => String::new(),
-        other => format!(", loadBalancing {}", other.as_str()),
+        other => format!(", loadBalancing {other}"),
     };
     let ejection = match &server.outlier_detection {
         None => ", outlierDetection none".to_owned(),

@@ -4,6 +4,7 @@
 mod fields;
 mod health;
 mod kubernetes;
+mod load_balancing;
 mod model;
 mod overrides;
 mod process;

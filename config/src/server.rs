@@ -4,8 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::{
-    Endpoint, KubernetesSpec, ObjectLocation, OutlierDetection, Overrides, ProcessSpec, SeldonSpec,
-    Source, UpstreamTls, WebhookSpec,
+    Endpoint, KubernetesSpec, LoadBalancing, ObjectLocation, OutlierDetection, Overrides,
+    ProcessSpec, SeldonSpec, Source, UpstreamTls, WebhookSpec,
 };
 
 /// How the replicas of one or more models are run.
@@ -62,18 +62,6 @@ pub enum HostHeader {
     Upstream,
     /// A fixed host.
     Given(String),
-}
-
-/// How a replica is chosen for a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LoadBalancing {
-    /// `powerOfTwo`: of two picked at random, the one with fewer requests.
-    #[default]
-    PowerOfTwo,
-    /// `leastRequest`: of all, the one with the fewest requests.
-    LeastRequest,
-    /// `roundRobin`: one after the other.
-    RoundRobin,
 }
 
 /// How a server's replicas are run.
@@ -232,22 +220,5 @@ impl Protocol {
             .iter()
             .copied()
             .find(|protocol| protocol.as_str() == text)
-    }
-}
-
-// === impl LoadBalancing ===
-
-impl LoadBalancing {
-    /// Every strategy, in the order the documentation lists them.
-    pub const ALL: [Self; 3] = [Self::PowerOfTwo, Self::LeastRequest, Self::RoundRobin];
-
-    /// As it is written in manifests.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PowerOfTwo => "powerOfTwo",
-            Self::LeastRequest => "leastRequest",
-            Self::RoundRobin => "roundRobin",
-        }
     }
 }

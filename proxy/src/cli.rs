@@ -108,6 +108,9 @@ enum Command {
     #[command(
         // Otherwise clap reports -1 as an unknown option instead of as out of range.
         allow_negative_numbers = true,
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        disable_help_subcommand = true,
         after_help = "Examples:\n  tailback simulate access.log --manifests manifests/ --model my-model --plot out.svg\n  \
             tailback simulate trace.csv.gz --rate 10 --jitter 2 --concurrency 8 --start-up 120"
     )]
@@ -172,15 +175,8 @@ pub fn main() -> ExitCode {
         Command::Version { verbose: false } => {
             print(&format!("tailback {}\n", build_info::VERSION))
         }
-        Command::Simulate(simulation) => match simulate::simulate(&simulation) {
-            Ok(report) => {
-                let _ = write!(io::stdout(), "{report}");
-                // Last: a failure to write the plot must not cost the printed report.
-                match simulation.draw(&report) {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(error) => fail(&error),
-                }
-            }
+        Command::Simulate(simulation) => match simulate::run(&simulation, &mut io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
     }

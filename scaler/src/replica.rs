@@ -15,6 +15,21 @@ const OPEN: u32 = 1 << 31;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
+/// A replica's number in this process, from 1. No later replica gets the same, before 2^32 of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplicaId(pub u32);
+
+impl ReplicaId {
+    fn next() -> Self {
+        // Not loom's: it is not part of what is checked there.
+        static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        Self(
+            LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                .wrapping_add(1),
+        )
+    }
+}
+
 /// One running copy of a model's server. The data plane takes slots of it, and the orchestrator
 /// closes it.
 ///
@@ -26,6 +41,7 @@ pub struct Replica {
     load: AtomicU32,
     limit: AtomicU32,
     health: ReplicaHealth,
+    id: ReplicaId,
     name: String,
     /// `host:port` to connect to.
     authority: String,
@@ -49,6 +65,7 @@ impl Replica {
         concurrency: Option<u32>,
     ) -> Self {
         Self {
+            id: ReplicaId::next(),
             name: name.into(),
             authority: authority.into(),
             grpc_authority: None,
@@ -66,6 +83,12 @@ impl Replica {
     pub fn with_grpc(mut self, authority: Option<String>) -> Self {
         self.grpc_authority = authority;
         self
+    }
+
+    /// Its number, for what remembers replicas that may go.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.id
     }
 
     /// For logs and `/models`: the model's or server's name and a number.

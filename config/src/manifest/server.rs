@@ -1,7 +1,9 @@
 //! Reads a `Server` document.
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::{health, kubernetes, overrides, process, seldon, static_endpoints, webhook};
+use crate::manifest::{
+    health, kubernetes, load_balancing, overrides, process, seldon, static_endpoints, webhook,
+};
 use crate::suggest::hint;
 use crate::{
     Endpoint, Env, HostHeader, Kind, LoadBalancing, ObjectLocation, Origin, Protocol, Server,
@@ -32,7 +34,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
     let load_balancing = spec
         .get("loadBalancing")
         .map_or(Some(LoadBalancing::default()), |value| {
-            read_load_balancing(&value)
+            load_balancing::read(&value)
         });
     let outlier_detection = health::read_outlier_detection(spec);
     let kind = read_kind(spec, &place, env);
@@ -114,18 +116,6 @@ fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
         value.wrong(&format!("auto, http1, h2c or h2{hint}"));
     }
     protocol
-}
-
-fn read_load_balancing(value: &Value<'_>) -> Option<LoadBalancing> {
-    let text = value.text()?;
-    let strategy = LoadBalancing::ALL
-        .into_iter()
-        .find(|strategy| strategy.as_str() == text);
-    if strategy.is_none() {
-        let hint = hint(&text, LoadBalancing::ALL.map(|strategy| strategy.as_str()));
-        value.wrong(&format!("powerOfTwo, leastRequest or roundRobin{hint}"));
-    }
-    strategy
 }
 
 /// Reads `pass`, `upstream`, or a host.

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tailback_scaler::ledger::Ledger;
 
-use crate::{admission::Pool, telemetry::metrics::ModelMetrics, upstream::Connector};
+use crate::{
+    admission::{Pool, balance::PrefixTable},
+    telemetry::metrics::ModelMetrics,
+    upstream::Connector,
+};
 
 /// A model of the data plane. A reload builds a new one with the same ledger and pool, so that no
 /// count and no held request is lost.
@@ -14,6 +18,8 @@ pub struct Model {
     pub config: Arc<tailback_config::Model>,
     /// Its counts of requests.
     pub ledger: Arc<Ledger>,
+    /// Which of its replicas have seen which prompts, if its server's load balancing is by prefix.
+    pub prefix_table: Option<Arc<PrefixTable>>,
     /// Its replicas and held requests. Models on one static server share a pool.
     pub pool: Arc<Pool>,
     /// Opens connections to its replicas.

@@ -18,8 +18,11 @@ use tailback_scaler::{
 };
 
 use crate::{
-    admission::Pool, models::Model, protocol::local_reply::ModelList,
-    telemetry::metrics::MetricsStore, upstream::Connector,
+    admission::{Pool, balance::PrefixTable},
+    models::Model,
+    protocol::local_reply::ModelList,
+    telemetry::metrics::MetricsStore,
+    upstream::Connector,
 };
 
 /// Models by name.
@@ -88,11 +91,20 @@ impl RouteTable {
                 },
                 |m| m.connector.clone(),
             );
+            // What is known of the replicas' caches is not lost by a reload.
+            let prefix_table = PrefixTable::of(
+                &model.server.load_balancing,
+                known.and_then(|m| m.prefix_table.as_ref()),
+            );
             let metrics = before.metrics.of(&model.name, &model.server.name);
+            if model.server.load_balancing.has_affinity() {
+                metrics.affinity.show();
+            }
             let model = Model {
                 config: model.clone(),
                 ledger,
                 pool,
+                prefix_table,
                 connector,
                 metrics,
             };

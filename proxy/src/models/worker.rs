@@ -204,7 +204,10 @@ impl WorkerRoutes {
                     }),
                     model: model.clone(),
                     pool: own_pool(&model.pool),
-                    balancer: Balancer::new(model.config.server.load_balancing),
+                    balancer: Balancer::new(
+                        &model.config.server.load_balancing,
+                        model.prefix_table.clone(),
+                    ),
                     retry_budget: (model.config.retry.value.as_ref())
                         .map(|retry| RetryBudget::new(retry.budget, workers)),
                 };

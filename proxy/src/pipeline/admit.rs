@@ -4,12 +4,21 @@ use std::borrow::Borrow;
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
-use super::{Pipeline, retry_after::retry_after, upstream_request::UpstreamRequest};
+use super::{
+    Pipeline,
+    affinity::{count, granted},
+    retry_after::retry_after,
+    upstream_request::UpstreamRequest,
+};
 use crate::{
-    admission::{NotQueued, balance},
+    admission::{
+        NotQueued,
+        balance::{self, Affinity},
+    },
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
     protocol::error::ProxyError,
+    telemetry::metrics::Preference,
     upstream::{Permit, ReplicaRef},
 };
 
@@ -21,7 +30,18 @@ pub(super) enum Admitted {
     Moved,
 }
 
-/// Takes a permit of one of the model's replicas, preferably not of the one that has `failed`.
+/// What speaks for some replicas, and against others.
+#[derive(Clone, Copy)]
+pub(super) struct ReplicaHints<'a> {
+    /// What the request says of itself.
+    pub affinity: Affinity<'a>,
+    /// The replica that has failed to answer it.
+    pub failed: Option<&'a ReplicaRef>,
+    /// When it arrived: ejections are compared with this time.
+    pub now: Nanos,
+}
+
+/// Takes a permit of one of the model's replicas, preferably not of the one that has failed.
 /// While the request waits, `reservation` covers what is buffered of its body.
 pub(super) async fn admit(
     pipeline: &Pipeline,
@@ -29,14 +49,26 @@ pub(super) async fn admit(
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
     reservation: &mut BufferReservation<'_>,
-    failed: Option<&ReplicaRef>,
-    now: Nanos,
+    hints: ReplicaHints<'_>,
 ) -> Result<Admitted, ProxyError> {
+    let ReplicaHints {
+        affinity,
+        failed,
+        now,
+    } = hints;
     // A new request must not overtake the held ones.
     if !model.pool.shared().has_waiters() {
         let replicas = model.pool.replicas();
         let other = failed.and_then(|failed| balance::take_other(&replicas, failed.borrow(), now));
-        if let Some(i) = other.or_else(|| model.balancer.take(&replicas, now)) {
+        if let Some(i) = &other {
+            granted(model, affinity, &replicas[*i].replica, Preference::Spilled);
+        }
+        let taken = other.or_else(|| {
+            let taken = model.balancer.take(&replicas, affinity, now)?;
+            count(model, affinity, taken);
+            Some(taken.position)
+        });
+        if let Some(i) = taken {
             reservation.clear();
             let permit = Permit::taken(model.pool.clone(), replicas[i].clone());
             return Ok(Admitted::Permit(permit));
@@ -51,6 +83,9 @@ pub(super) async fn admit(
     }
     // Boxed, because it is rare, and its state would enlarge every request's future.
     let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation)).await;
+    if let Ok(Admitted::Permit(permit)) = &admitted {
+        granted(model, affinity, &permit.replica().replica, Preference::Held);
+    }
     reservation.clear();
     admitted
 }

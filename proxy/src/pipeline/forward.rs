@@ -16,7 +16,8 @@ use tailback_scaler::{clock::Nanos, replica::health::Failure};
 
 use super::{
     Pipeline,
-    admit::{Admitted, admit},
+    admit::{Admitted, ReplicaHints, admit},
+    affinity,
     replay::{Replays, Verdict, cause_of},
     replica_answer::ReplicaAnswer,
     upstream_request::UpstreamRequest,
@@ -50,6 +51,7 @@ pub(super) async fn forward(
         budget.deposit();
     }
     outgoing.read_early(state, &mut reservation).await?;
+    let affinity = affinity::read(&model, outgoing, state, &mut reservation).await?;
     loop {
         let admitted = admit(
             pipeline,
@@ -57,8 +59,11 @@ pub(super) async fn forward(
             &model,
             outgoing,
             &mut reservation,
-            failed.as_ref(),
-            now,
+            ReplicaHints {
+                affinity: affinity.get(),
+                failed: failed.as_ref(),
+                now,
+            },
         );
         let permit = match admitted.await? {
             Admitted::Permit(permit) => permit,

@@ -1,6 +1,7 @@
 //! The way of a request through the proxy, from its head to the head of its response.
 
 mod admit;
+mod affinity;
 mod forward;
 mod headers;
 mod local_service;

@@ -203,6 +203,46 @@ impl UpstreamRequest {
         request
     }
 
+    /// The first `most` bytes of the body, if it has been read whole; nothing, if it is not to be
+    /// read yet.
+    pub(super) fn whole(&self, most: usize) -> Option<Bytes> {
+        match &self.payload {
+            Payload::Whole(Some(bytes)) => Some(bytes.slice(..bytes.len().min(most))),
+            Payload::Whole(None) | Payload::Unread(_) | Payload::Sent(_) => Some(Bytes::new()),
+            Payload::Stream(_) => None,
+        }
+    }
+
+    /// The first `most` bytes of the body, which stay part of it. Less, if it has less, or there is
+    /// no more room.
+    pub(super) async fn look(
+        &mut self,
+        most: usize,
+        state: &StreamState,
+        reservation: &mut BufferReservation<'_>,
+    ) -> Result<Bytes, ProxyError> {
+        let Payload::Stream(body) = &mut self.payload else {
+            return Ok(Bytes::new());
+        };
+        while body.buffered() < most && !body.has_ended() {
+            state.enter(Phase::Body);
+            state.body.set(RequestBodyState::Awaited);
+            let piece = body.look_further(reservation).await;
+            state.body.set(RequestBodyState::Unread);
+            match piece {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(LookError::NoRoom) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(body.start(most))
+    }
+
+    /// Its header fields.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// Buffered bytes of the body.
     pub(super) fn buffered(&self) -> usize {
         match &self.payload {

@@ -1,6 +1,6 @@
 //! The APIs that inference clients speak, as one [table](api): where a request names its model
-//! ([`model_name`], [`peek`]), what the proxy replies itself ([`local_reply`]), and how errors look
-//! ([`error`]).
+//! ([`model_name`], [`peek`]) and has its [`prompt`], what the proxy replies itself
+//! ([`local_reply`]), and how errors look ([`error`]).
 
 pub mod answer_model;
 pub mod api;
@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod local_reply;
 pub mod model_name;
 pub mod peek;
+pub mod prompt;
 
 pub use self::{
     api::{Api, ApiProtocol},

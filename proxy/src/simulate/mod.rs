@@ -1,17 +1,18 @@
 //! `tailback simulate`: policies on recorded traffic, on a virtual clock.
 
+pub mod load_balancing;
 mod plot;
 mod report;
 mod settings;
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
-    path::PathBuf,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use clap::{Args, value_parser};
+use clap::{Args, Subcommand, value_parser};
 use tailback_scaler::simulate::{
     Comparison, Contender, StartUp,
     read::{self, ReadError, Recording, ServiceModel, Whose},
@@ -35,7 +36,11 @@ pub struct Simulation {
     /// lines: timestamp (seconds, or a time such as 2023-11-16T18:17:03Z), and
     /// service_seconds, service_milliseconds, or context_tokens and
     /// generated_tokens; optionally model and status. In any order.
-    trace: PathBuf,
+    #[arg(required = true)]
+    trace: Option<PathBuf>,
+    /// What else than scaling policies is to be simulated.
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Policies to compare: lag, lag-step, knative, hpa, keda, kubeai, ray, static
     ///
     /// lag and lag-step are the code that runs live. The others follow the
@@ -108,12 +113,48 @@ pub struct Simulation {
     seed: u64,
 }
 
+/// What else there is to simulate.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Try load-balancing strategies on recorded prompts, with a model of the replicas' caches
+    ///
+    /// Sends each request to the replica that a strategy chooses. A replica
+    /// computes prompts one after the other, without the blocks at their
+    /// beginning that it has in its cache, where the least recently used go.
+    /// Prints the share of prompts' tokens that were cached and the time to the
+    /// first token. Answers are generated beside that, at the same speed
+    /// however many there are.
+    #[command(
+        after_help = "Examples:\n  tailback simulate load-balancing synthetic_trace.jsonl --replicas 8\n  \
+            tailback simulate load-balancing --chats 1000 --strategy leastRequest,prefix,oracle"
+    )]
+    LoadBalancing(Box<load_balancing::CacheSimulation>),
+}
+
+/// Runs what is asked for, and prints what comes of it to `out`.
+///
+/// # Errors
+/// A sentence that says what is wrong with the trace, the manifests or the
+/// options, and where.
+pub fn run(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> {
+    // Whoever reads it may have seen enough: that it cannot be written is no error.
+    if let Some(Other::LoadBalancing(other)) = &simulation.other {
+        let report = load_balancing::simulate(other)?;
+        let _ = write!(out, "{report}");
+        return Ok(());
+    }
+    let report = simulate(simulation)?;
+    let _ = write!(out, "{report}");
+    // Last, so that a picture that cannot be written costs no result.
+    simulation.draw(&report)
+}
+
 /// Runs the simulation.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the trace, the manifests or the
 /// options, and where.
-pub fn simulate(simulation: &Simulation) -> Result<Report, String> {
+fn simulate(simulation: &Simulation) -> Result<Report, String> {
     let Chosen { mut setup, model } = simulation.choose()?;
     let name = model.as_ref().map(|model| &*model.name);
     let recording = simulation.read(simulation.whose(name))?;
@@ -152,10 +193,15 @@ impl Simulation {
     ///
     /// # Errors
     /// A sentence, if it cannot be written.
-    pub fn draw(&self, report: &Report) -> Result<(), String> {
+    fn draw(&self, report: &Report) -> Result<(), String> {
         self.plot
             .as_ref()
             .map_or(Ok(()), |picture| picture.draw(report))
+    }
+
+    /// The trace's file. It is there: it is required.
+    fn trace(&self) -> &Path {
+        self.trace.as_deref().unwrap_or(Path::new("-"))
     }
 
     /// Which requests of the trace to simulate. `name` is the model in the manifests; a trace of
@@ -177,11 +223,12 @@ impl Simulation {
             service: self.service,
             whose,
         };
-        let (name, input): (_, Box<dyn BufRead>) = if self.trace.as_os_str() == "-" {
+        let trace = self.trace();
+        let (name, input): (_, Box<dyn BufRead>) = if trace.as_os_str() == "-" {
             ("standard input".to_owned(), Box::new(io::stdin().lock()))
         } else {
-            let name = self.trace.display().to_string();
-            let file = File::open(&self.trace).map_err(|error| format!("{name}: {error}"))?;
+            let name = trace.display().to_string();
+            let file = File::open(trace).map_err(|error| format!("{name}: {error}"))?;
             (name, Box::new(BufReader::with_capacity(64 * 1024, file)))
         };
         read::read(input, &options).map_err(|error| match error {
@@ -198,7 +245,8 @@ impl Simulation {
 
     /// The trace's name and how it is changed, for the report.
     fn source(&self) -> String {
-        let name = self.trace.file_name().unwrap_or(self.trace.as_os_str());
+        let trace = self.trace();
+        let name = trace.file_name().unwrap_or(trace.as_os_str());
         let mut text = match name.to_string_lossy() {
             name if name == "-" => "standard input".to_owned(),
             // A file name may contain control characters.

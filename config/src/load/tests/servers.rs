@@ -303,7 +303,7 @@ fn a_server_sets_the_host_header_of_its_replicas() {
 #[test]
 fn a_server_says_how_requests_are_spread_over_replicas() {
     use crate::LoadBalancing;
-    for strategy in LoadBalancing::ALL {
+    for strategy in LoadBalancing::all() {
         let config = parse(&with_server(
             &format!("loadBalancing: {}", strategy.as_str()),
             "",
@@ -312,7 +312,7 @@ fn a_server_says_how_requests_are_spread_over_replicas() {
         let told = format!("loadBalancing {}", strategy.as_str());
         assert_eq!(
             crate::describe(&config).contains(&told),
-            strategy != LoadBalancing::default()
+            config.models["m"].server.load_balancing != LoadBalancing::default()
         );
     }
     let config = parse(&with_server("", ""));
@@ -320,6 +320,43 @@ fn a_server_says_how_requests_are_spread_over_replicas() {
         config.models["m"].server.load_balancing,
         LoadBalancing::PowerOfTwo
     );
+}
+
+#[test]
+fn a_strategy_may_have_settings() {
+    for (settings, shown) in [
+        ("roundRobin", "roundRobin"),
+        (
+            "prefix",
+            "prefix (blockBytes 256, maxBytes 65536, tableSize 131072, loadFactor 1.25)",
+        ),
+        (
+            "prefix, blockBytes: 512, maxBytes: 32Ki, tableSize: 4096, loadFactor: 2",
+            "prefix (blockBytes 512, maxBytes 32768, tableSize 4096, loadFactor 2)",
+        ),
+        ("session", "session (header x-session-id, loadFactor 1.25)"),
+        (
+            "session, header: X-User, loadFactor: 1.5",
+            "session (header x-user, loadFactor 1.5)",
+        ),
+        (
+            "session, cookie: sid",
+            "session (cookie sid, loadFactor 1.25)",
+        ),
+        (
+            "session, bodyField: conversation",
+            "session (bodyField conversation, loadFactor 1.25)",
+        ),
+    ] {
+        let config = parse(&with_server(
+            &format!("loadBalancing: {{ strategy: {settings} }}"),
+            "",
+        ));
+        let strategy = config.models["m"].server.load_balancing.to_string();
+        assert_eq!(strategy.split(" (").next(), shown.split(" (").next());
+        let found = crate::describe(&config);
+        assert!(found.contains(&format!("loadBalancing {shown}")), "{found}");
+    }
 }
 
 #[test]

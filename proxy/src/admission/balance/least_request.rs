@@ -5,14 +5,19 @@ use std::borrow::Borrow;
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-use super::Strategy;
+use super::{Affinity, Strategy, Taken};
 
 /// The least busy of all; of several, any.
 #[derive(Debug, Default)]
 pub struct LeastRequest;
 
 impl Strategy for LeastRequest {
-    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
+    fn take<R: Borrow<Replica>>(
+        &self,
+        replicas: &[R],
+        _: Affinity<'_>,
+        now: Nanos,
+    ) -> Option<Taken> {
         // From another one each time, so that workers that look at once do not all find the same.
         let first = fastrand::usize(..replicas.len());
         let of = |i: usize| replicas[i].borrow();
@@ -25,7 +30,7 @@ impl Strategy for LeastRequest {
                 .filter(|&i| of(i).has_room())
                 .min_by_key(by_load)?;
             if of(least).try_take() {
-                return Some(least);
+                return Some(Taken::any(least));
             }
         }
         None

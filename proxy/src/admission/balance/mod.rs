@@ -4,22 +4,71 @@
 //! [`LoadBalancing`], which a Server's `loadBalancing` names. Each worker has a [`Balancer`] of its
 //! own for each model, so that what a strategy remembers needs no synchronisation.
 
+mod affinity;
+mod bounded_load;
 mod least_request;
+mod mix;
 mod power_of_two;
+mod prefix;
 mod round_robin;
+mod session;
 
 use std::{borrow::Borrow, sync::Arc};
 
 use tailback_config::LoadBalancing;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
+use crate::telemetry::metrics::Preference;
+
+pub use self::{
+    affinity::Affinity,
+    bounded_load::LoadBound,
+    mix::mix,
+    prefix::{Prefix, PrefixTable, chain},
+    session::Session,
+};
 use self::{least_request::LeastRequest, power_of_two::PowerOfTwo, round_robin::RoundRobin};
 
 /// A rule that chooses replicas.
 trait Strategy {
-    /// Takes a permit of one of `replicas` and returns its position; `None` if none has room.
-    /// Replicas that are ejected at `now` come last: they get a request only if no other has room.
-    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize>;
+    /// Takes a permit of one of `replicas`; `None` if none has room. `affinity` may speak for
+    /// some of them. Replicas that are ejected at `now` come last: they get a request only if no
+    /// other has room.
+    fn take<R: Borrow<Replica>>(
+        &self,
+        replicas: &[R],
+        affinity: Affinity<'_>,
+        now: Nanos,
+    ) -> Option<Taken>;
+}
+
+/// A replica that a permit was taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its position among the replicas.
+    pub position: usize,
+    /// Whether it is the one that the request's affinity speaks for.
+    pub preference: Preference,
+    /// How many blocks of the prompt it is known to have.
+    pub known: usize,
+}
+
+impl Taken {
+    fn any(position: usize) -> Self {
+        Self {
+            position,
+            preference: Preference::None,
+            known: 0,
+        }
+    }
+
+    fn preferred(position: usize, known: usize) -> Self {
+        Self {
+            position,
+            preference: Preference::Met,
+            known,
+        }
+    }
 }
 
 /// The strategy of one model's server, on one worker.
@@ -31,29 +80,56 @@ pub enum Balancer {
     LeastRequest(LeastRequest),
     /// See [`RoundRobin`].
     RoundRobin(RoundRobin),
+    /// See [`Prefix`].
+    Prefix(Prefix),
+    /// See [`Session`].
+    Session(Session),
 }
 
 impl Balancer {
-    /// With nothing remembered yet.
+    /// With nothing remembered yet but what `table` has, which the workers of a model share; `None`:
+    /// with a table of its own, if the strategy has one.
     #[must_use]
-    pub fn new(strategy: LoadBalancing) -> Self {
+    pub fn new(strategy: &LoadBalancing, table: Option<Arc<PrefixTable>>) -> Self {
         match strategy {
             LoadBalancing::PowerOfTwo => Self::PowerOfTwo(PowerOfTwo),
             LoadBalancing::LeastRequest => Self::LeastRequest(LeastRequest),
             LoadBalancing::RoundRobin => Self::RoundRobin(RoundRobin::default()),
+            LoadBalancing::Prefix(prefix) => {
+                let table = table.unwrap_or_else(|| Arc::new(PrefixTable::new(prefix.table_size)));
+                Self::Prefix(Prefix::new(table, prefix.load_factor))
+            }
+            LoadBalancing::Session(session) => Self::Session(Session::new(session.load_factor)),
         }
     }
 
-    /// Takes a permit of one of `replicas` and returns its position; `None` if none has room.
-    pub fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
-        match replicas {
+    /// Takes a permit of one of `replicas`; `None` if none has room. `affinity` may speak for
+    /// some of them.
+    pub fn take<R: Borrow<Replica>>(
+        &self,
+        replicas: &[R],
+        affinity: Affinity<'_>,
+        now: Nanos,
+    ) -> Option<Taken> {
+        let taken = match replicas {
             [] => None,
-            [only] => only.borrow().try_take().then_some(0),
+            [only] => only.borrow().try_take().then_some(Taken::any(0)),
             _ => match self {
-                Self::PowerOfTwo(strategy) => strategy.take(replicas, now),
-                Self::LeastRequest(strategy) => strategy.take(replicas, now),
-                Self::RoundRobin(strategy) => strategy.take(replicas, now),
+                Self::PowerOfTwo(strategy) => strategy.take(replicas, affinity, now),
+                Self::LeastRequest(strategy) => strategy.take(replicas, affinity, now),
+                Self::RoundRobin(strategy) => strategy.take(replicas, affinity, now),
+                Self::Prefix(strategy) => strategy.take(replicas, affinity, now),
+                Self::Session(strategy) => strategy.take(replicas, affinity, now),
             },
+        }?;
+        self.granted(replicas[taken.position].borrow(), affinity, now);
+        Some(taken)
+    }
+
+    /// A request with this affinity goes to `replica`: others like it may follow.
+    pub fn granted(&self, replica: &Replica, affinity: Affinity<'_>, now: Nanos) {
+        if let (Self::Prefix(strategy), Affinity::Prefix(blocks)) = (self, affinity) {
+            strategy.remember(blocks, replica, now);
         }
     }
 }
@@ -93,7 +169,29 @@ pub(super) fn take_announced(replicas: &[Arc<Replica>]) -> Option<Arc<Replica>> 
 mod tests {
     use super::*;
 
-    const ALL: [LoadBalancing; 3] = LoadBalancing::ALL;
+    /// With the affinity that each strategy may be asked with.
+    fn all() -> [(LoadBalancing, Affinity<'static>); 8] {
+        let [two, least, robin, prefix, session] = LoadBalancing::all();
+        [
+            (two, Affinity::None),
+            (least, Affinity::None),
+            (robin, Affinity::None),
+            (prefix.clone(), Affinity::None),
+            (prefix.clone(), Affinity::Prefix(&[])),
+            (prefix, Affinity::Prefix(&[7, 8, 9])),
+            (session.clone(), Affinity::None),
+            (session, Affinity::Session(7)),
+        ]
+    }
+
+    fn position(
+        balancer: &Balancer,
+        replicas: &[Arc<Replica>],
+        affinity: Affinity<'_>,
+    ) -> Option<usize> {
+        let taken = balancer.take(replicas, affinity, Nanos(50))?;
+        Some(taken.position)
+    }
 
     fn replicas(n: usize, concurrency: u32) -> Vec<Arc<Replica>> {
         (0..n)
@@ -103,17 +201,24 @@ mod tests {
 
     #[test]
     fn every_slot_is_filled_and_no_more() {
-        for strategy in ALL {
+        for (strategy, affinity) in all() {
             for n in 1..=4 {
-                let (replicas, balancer) = (replicas(n, 4), Balancer::new(strategy));
+                let (replicas, balancer) = (replicas(n, 4), Balancer::new(&strategy, None));
                 for _ in 0..4 * n {
-                    assert!(balancer.take(&replicas, Nanos(0)).is_some(), "{strategy:?}");
+                    assert!(
+                        position(&balancer, &replicas, affinity).is_some(),
+                        "{strategy:?}"
+                    );
                 }
-                assert_eq!(balancer.take(&replicas, Nanos(0)), None, "{strategy:?}");
+                assert_eq!(
+                    position(&balancer, &replicas, affinity),
+                    None,
+                    "{strategy:?}"
+                );
                 assert!(replicas.iter().all(|r| r.in_flight() == 4), "{strategy:?}");
             }
             assert_eq!(
-                Balancer::new(strategy).take::<Arc<Replica>>(&[], Nanos(0)),
+                position(&Balancer::new(&strategy, None), &[], affinity),
                 None
             );
         }
@@ -121,14 +226,18 @@ mod tests {
 
     #[test]
     fn load_stays_near_even() {
-        for (strategy, most) in [
-            (LoadBalancing::PowerOfTwo, 110),
-            (LoadBalancing::LeastRequest, 100),
-            (LoadBalancing::RoundRobin, 100),
+        let [two, least, robin, prefix, session] = LoadBalancing::all();
+        for (strategy, affinity, most) in [
+            (two, Affinity::None, 110),
+            (least, Affinity::None, 100),
+            (robin, Affinity::None, 100),
+            // 1.25 × the mean, and two more.
+            (prefix, Affinity::Prefix(&[7, 8, 9]), 127),
+            (session, Affinity::Session(7), 127),
         ] {
-            let (replicas, balancer) = (replicas(10, 1000), Balancer::new(strategy));
+            let (replicas, balancer) = (replicas(10, 1000), Balancer::new(&strategy, None));
             for _ in 0..1000 {
-                balancer.take(&replicas, Nanos(0));
+                position(&balancer, &replicas, affinity);
             }
             let busiest = replicas.iter().map(|r| r.in_flight()).max().unwrap();
             assert!(
@@ -140,25 +249,37 @@ mod tests {
 
     #[test]
     fn ejected_replicas_are_avoided_unless_there_is_nothing_else() {
-        for strategy in ALL {
-            let (replicas, balancer) = (replicas(3, 1), Balancer::new(strategy));
+        for (strategy, affinity) in all() {
+            let (replicas, balancer) = (replicas(3, 1), Balancer::new(&strategy, None));
             replicas[0].eject(Nanos(100));
             replicas[1].eject(Nanos(100));
-            assert_eq!(balancer.take(&replicas, Nanos(50)), Some(2), "{strategy:?}");
-            assert!(balancer.take(&replicas, Nanos(50)).is_some());
-            assert!(balancer.take(&replicas, Nanos(50)).is_some());
+            assert_eq!(
+                position(&balancer, &replicas, affinity),
+                Some(2),
+                "{strategy:?}"
+            );
+            assert!(position(&balancer, &replicas, affinity).is_some());
+            assert!(position(&balancer, &replicas, affinity).is_some());
         }
     }
 
     #[test]
     fn closed_replicas_get_nothing() {
-        for strategy in ALL {
-            let (replicas, balancer) = (replicas(2, 8), Balancer::new(strategy));
+        for (strategy, affinity) in all() {
+            let (replicas, balancer) = (replicas(2, 8), Balancer::new(&strategy, None));
             replicas[0].close();
             for _ in 0..8 {
-                assert_eq!(balancer.take(&replicas, Nanos(0)), Some(1), "{strategy:?}");
+                assert_eq!(
+                    position(&balancer, &replicas, affinity),
+                    Some(1),
+                    "{strategy:?}"
+                );
             }
-            assert_eq!(balancer.take(&replicas, Nanos(0)), None, "{strategy:?}");
+            assert_eq!(
+                position(&balancer, &replicas, affinity),
+                None,
+                "{strategy:?}"
+            );
         }
     }
 

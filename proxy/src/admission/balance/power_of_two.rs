@@ -6,14 +6,19 @@ use std::borrow::Borrow;
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-use super::{LeastRequest, Strategy};
+use super::{Affinity, LeastRequest, Strategy, Taken};
 
 /// The less busy of two; where that one has no room, the least busy of all.
 #[derive(Debug, Default)]
 pub struct PowerOfTwo;
 
 impl Strategy for PowerOfTwo {
-    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
+    fn take<R: Borrow<Replica>>(
+        &self,
+        replicas: &[R],
+        _: Affinity<'_>,
+        now: Nanos,
+    ) -> Option<Taken> {
         let (a, b) = two_of(replicas.len());
         let of = |i: usize| replicas[i].borrow();
         let less_busy = if of(b).in_flight() < of(a).in_flight() {
@@ -22,9 +27,9 @@ impl Strategy for PowerOfTwo {
             a
         };
         if !of(less_busy).is_ejected(now) && of(less_busy).try_take() {
-            return Some(less_busy);
+            return Some(Taken::any(less_busy));
         }
-        LeastRequest.take(replicas, now)
+        LeastRequest.take(replicas, Affinity::None, now)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Borrow, cell::Cell};
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-use super::Strategy;
+use super::{Affinity, Strategy, Taken};
 
 /// The next in turn that has room.
 #[derive(Debug)]
@@ -24,7 +24,12 @@ impl Default for RoundRobin {
 }
 
 impl Strategy for RoundRobin {
-    fn take<R: Borrow<Replica>>(&self, replicas: &[R], now: Nanos) -> Option<usize> {
+    fn take<R: Borrow<Replica>>(
+        &self,
+        replicas: &[R],
+        _: Affinity<'_>,
+        now: Nanos,
+    ) -> Option<Taken> {
         let first = self.next.get() % replicas.len();
         let in_turn = || (first..replicas.len()).chain(0..first);
         let of = |i: usize| replicas[i].borrow();
@@ -32,7 +37,7 @@ impl Strategy for RoundRobin {
             .find(|&i| !of(i).is_ejected(now) && of(i).try_take())
             .or_else(|| in_turn().find(|&i| of(i).try_take()))?;
         self.next.set(taken + 1);
-        Some(taken)
+        Some(Taken::any(taken))
     }
 }
 
@@ -45,7 +50,8 @@ mod tests {
         let replicas = [3, 1, 3].map(|limit| Replica::new("m", "h:1", Some(limit)));
         let strategy = RoundRobin { next: Cell::new(0) };
         let order: Vec<_> = (0..7)
-            .filter_map(|_| strategy.take(&replicas.each_ref(), Nanos(0)))
+            .filter_map(|_| strategy.take(&replicas.each_ref(), Affinity::None, Nanos(0)))
+            .map(|taken| taken.position)
             .collect();
         assert_eq!(order, [0, 1, 2, 0, 2, 0, 2]);
     }

@@ -259,6 +259,13 @@ impl PeekableBody {
         })
     }
 
+    /// A copy of the first `most` bytes that have been read and not passed on.
+    #[must_use]
+    pub fn start(&self, most: usize) -> Bytes {
+        let look_ahead = self.look_ahead.as_ref();
+        look_ahead.map_or_else(Bytes::new, |look_ahead| look_ahead.read.start(most))
+    }
+
     /// Bytes read ahead and not forwarded yet.
     #[must_use]
     pub fn buffered(&self) -> usize {

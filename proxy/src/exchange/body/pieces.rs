@@ -71,6 +71,16 @@ impl Pieces {
         all.freeze()
     }
 
+    /// A copy of the first `most` bytes.
+    pub(super) fn start(&self, most: usize) -> Bytes {
+        let pieces = self.whole.iter().map(|piece| &piece[..]);
+        let mut start = BytesMut::with_capacity(most.min(self.bytes));
+        for piece in pieces.chain([&self.growing[..]]) {
+            start.extend_from_slice(&piece[..piece.len().min(most - start.len())]);
+        }
+        start.freeze()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

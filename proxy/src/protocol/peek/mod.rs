@@ -5,6 +5,7 @@
 mod decode;
 mod envelope;
 mod json;
+mod members;
 mod message;
 mod multipart;
 mod rewriter;
@@ -17,6 +18,7 @@ pub use self::{
     decode::Decoder,
     envelope::MessageCoding,
     json::Json,
+    members::{Member, Members},
     message::Message,
     multipart::Multipart,
     rewriter::Rewriter,

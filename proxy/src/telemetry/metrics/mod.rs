@@ -5,6 +5,7 @@
 //! runs. Series of models are kept by `store`, which removes them some time after their model; the
 //! recorder cannot do that while a handle to a series exists.
 
+mod affinity;
 mod exposition;
 mod latencies;
 mod request_families;
@@ -16,7 +17,11 @@ use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histo
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 pub use self::{
-    exposition::Exposition, latencies::Latencies, requests::ModelMetrics, store::MetricsStore,
+    affinity::{AffinityCounts, Preference},
+    exposition::Exposition,
+    latencies::Latencies,
+    requests::ModelMetrics,
+    store::MetricsStore,
 };
 
 /// Upper bounds of the buckets of `tailback_scale_reaction_seconds`, in seconds.

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
+    affinity::Preference,
     exposition::Exposition,
     latencies::LATENCY,
     requests::{ByMethod, METHODS, seconds},
@@ -17,6 +18,7 @@ pub(super) fn render(text: &mut Exposition, content: &Content) {
     outcomes(text, content);
     retries(text, content);
     questions(text, content);
+    affinities(text, content);
     codes(text, content);
     latencies(text, content);
     of_models(text, content);
@@ -76,6 +78,42 @@ fn questions(text: &mut Exposition, content: &Content) {
             let labels = [("model", &**model), ("answered_by", answered_by)];
             family.sample(&labels, count as f64);
         }
+    }
+}
+
+fn affinities(text: &mut Exposition, content: &Content) {
+    let shown = || {
+        content
+            .affinities
+            .iter()
+            .filter(|(_, counts)| counts.is_shown())
+    };
+    let mut family = text.family(
+        "tailback_model_affinity_requests_total",
+        "counter",
+        "Requests that got a replica, by whether it was the one that the prefix or session prefers.",
+    );
+    for (model, counts) in shown() {
+        for preference in Preference::ALL {
+            let labels = [("model", &**model), ("choice", preference.label())];
+            family.sample(&labels, counts.requests(preference) as f64);
+        }
+    }
+    let mut family = text.family(
+        "tailback_model_prompt_bytes_total",
+        "counter",
+        "Bytes of prompts that were compared with earlier ones, where loadBalancing is prefix.",
+    );
+    for (model, counts) in shown() {
+        family.sample(&[("model", &**model)], counts.bytes().0 as f64);
+    }
+    let mut family = text.family(
+        "tailback_model_prompt_known_bytes_total",
+        "counter",
+        "Bytes of prompts that the chosen replica had seen, where loadBalancing is prefix.",
+    );
+    for (model, counts) in shown() {
+        family.sample(&[("model", &**model)], counts.bytes().1 as f64);
     }
 }
 

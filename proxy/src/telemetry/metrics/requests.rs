@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::latencies::{LATENCY, Latencies};
+use super::{
+    affinity::AffinityCounts,
+    latencies::{LATENCY, Latencies},
+};
 use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason};
 
 /// The lowest HTTP status code.
@@ -20,6 +23,8 @@ pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc]
 /// The handles that one model's requests record into.
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
+    /// Of the choice of replicas.
+    pub affinity: Arc<AffinityCounts>,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) retries: Arc<Retries>,
     pub(super) questions: Arc<Questions>,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tailback_scaler::clock::Nanos;
 
+use super::affinity::AffinityCounts;
 use super::requests::{ByMethod, MethodMetrics, Outcomes, Questions, Retries, Totals};
 
 /// How long series are kept after their model is gone: several scrapes at any usual interval.
@@ -17,6 +18,8 @@ pub(super) struct Content {
     pub retries: Series<String, Retries>,
     /// By model.
     pub questions: Series<String, Questions>,
+    /// By model.
+    pub affinities: Series<String, AffinityCounts>,
     /// By model and server.
     pub models: Series<(String, String), ByMethod<MethodMetrics>>,
     /// By server.

@@ -20,6 +20,7 @@ impl MetricsStore {
     pub fn of(&self, model: &str, server: &str) -> ModelMetrics {
         let mut content = self.content();
         ModelMetrics {
+            affinity: content.affinities.of(model.to_owned()),
             outcomes: content.outcomes.of(model.to_owned()),
             retries: content.retries.of(model.to_owned()),
             questions: content.questions.of(model.to_owned()),
@@ -35,18 +36,21 @@ impl MetricsStore {
         content.outcomes.suspect(now);
         content.retries.suspect(now);
         content.questions.suspect(now);
+        content.affinities.suspect(now);
         content.models.suspect(now);
         content.servers.suspect(now);
         for (model, server) in served {
             content.outcomes.clear(&model.to_owned());
             content.retries.clear(&model.to_owned());
             content.questions.clear(&model.to_owned());
+            content.affinities.clear(&model.to_owned());
             content.models.clear(&(model.to_owned(), server.to_owned()));
             content.servers.clear(&server.to_owned());
         }
         content.outcomes.expire(now);
         content.retries.expire(now);
         content.questions.expire(now);
+        content.affinities.expire(now);
         content.models.expire(now);
         content.servers.expire(now);
     }

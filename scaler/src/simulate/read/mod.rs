@@ -29,7 +29,7 @@ mod time;
 
 use std::{collections::BTreeMap, io::BufRead, time::Duration};
 
-pub use self::{error::ReadError, service::ServiceModel};
+pub use self::{error::ReadError, service::ServiceModel, text::Lines};
 use super::trace::{Request, Trace};
 use crate::clock::Nanos;
 

@@ -25,7 +25,7 @@ const OTHERS: [(&[u8], &str); 4] = [
 const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// An iterator over lines.
-pub(super) struct Lines<'a> {
+pub struct Lines<'a> {
     text: Box<dyn BufRead + 'a>,
     line: Vec<u8>,
     number: u64,
@@ -129,9 +129,24 @@ fn head<R: BufRead>(mut input: R) -> io::Result<(Vec<u8>, impl BufRead + use<R>)
     Ok((first.clone(), Cursor::new(first).chain(input)))
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// The lines of `input`, compressed by gzip or not.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no text.
+    pub fn open(input: impl BufRead + 'a) -> Result<Self, ReadError> {
+        open(input).map(|(lines, _)| lines)
+    }
+
     /// The next line that is not blank, trimmed, with its number, from 1. `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, &str)>, ReadError> {
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no text.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "what it returns borrows from it"
+    )]
+    pub fn next(&mut self) -> Result<Option<(u64, &str)>, ReadError> {
         loop {
             self.line.clear();
             let mut limited = self.text.by_ref().take(LONGEST_LINE);

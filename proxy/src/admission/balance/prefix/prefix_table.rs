@@ -1,0 +1,261 @@
+//! Which replicas have seen which prefix: a bounded table that all workers share without a lock.
+//!
+//! It is a set-associative cache, as a processor's: a hash selects a bucket of eight entries, one
+//! cache line, and an entry is one word: a part of the hash, the replica, and when it was last
+//! used. A new entry takes the place of the bucket's oldest. Each word is read and written
+//! whole, so that two workers that write at once may lose an entry, and never see a broken one. An entry
+//! that is lost or wrong costs a cache hit at most: what it says is a guess about a cache that is
+//! the replica's own.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use smallvec::SmallVec;
+use tailback_config::LoadBalancing;
+use tailback_scaler::{clock::Nanos, replica::ReplicaId};
+
+/// Entries of a bucket: one cache line.
+const WAYS: usize = 8;
+/// Bits of an entry for the replica. Of a million replicas that come one after the other, the
+/// last may be taken for the first.
+const ID_BITS: u32 = 20;
+/// Bits for when it was last used.
+const STAMP_BITS: u32 = 18;
+const ID_MASK: u64 = (1 << ID_BITS) - 1;
+const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
+/// Nanoseconds of one step of the stamps, as a power of two: 0.13 s. Stamps wrap after ten hours;
+/// an entry that was not used for so long may seem new.
+const STEP: u32 = 27;
+
+/// Replicas that are known to have a prefix.
+pub type Holders = SmallVec<[ReplicaId; WAYS]>;
+
+/// The table of one model. Of each prefix, it knows the eight replicas at most that had it last.
+#[derive(Debug)]
+pub struct PrefixTable {
+    /// As many as a power of two.
+    buckets: Box<[Bucket]>,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Bucket([AtomicU64; WAYS]);
+
+impl PrefixTable {
+    /// Room for `entries` at least, a prefix at a replica each, of eight bytes.
+    #[must_use]
+    pub fn new(entries: usize) -> Self {
+        let buckets = capacity(entries) / WAYS;
+        Self {
+            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
+        }
+    }
+
+    /// The table for a strategy, if it has one: `before`, if that has the same size.
+    #[must_use]
+    pub fn of(strategy: &LoadBalancing, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        let LoadBalancing::Prefix(prefix) = strategy else {
+            return None;
+        };
+        let same = before.filter(|table| table.capacity() == capacity(prefix.table_size));
+        Some(same.map_or_else(|| Arc::new(Self::new(prefix.table_size)), Arc::clone))
+    }
+
+    /// The replicas that had the prefix `hash`.
+    #[must_use]
+    pub fn holders(&self, hash: u64) -> Holders {
+        let entries = &self.bucket(hash).0;
+        let entries = entries.iter().map(|entry| entry.load(Ordering::Relaxed));
+        entries
+            .filter(|&entry| entry != 0 && tag(entry) == tag(hash))
+            .map(id)
+            .collect()
+    }
+
+    /// `replica` has the prefix `hash` as of `now`. Another entry may be forgotten for it.
+    pub fn insert(&self, hash: u64, replica: ReplicaId, now: Nanos) {
+        let stamp = (now.0 >> STEP) & STAMP_MASK;
+        let short_id = u64::from(replica.0) & ID_MASK;
+        let new = (hash & !(ID_MASK << STAMP_BITS | STAMP_MASK)) | (short_id << STAMP_BITS) | stamp;
+        let entries = &self.bucket(hash).0;
+        let (mut oldest, mut most) = (0, 0);
+        for (i, entry) in entries.iter().enumerate() {
+            let old = entry.load(Ordering::Relaxed);
+            if old != 0 && old >> STAMP_BITS == new >> STAMP_BITS {
+                // Written only if it has to be: other workers have the line as well.
+                if old != new {
+                    entry.store(new, Ordering::Relaxed);
+                }
+                return;
+            }
+            let age = match old {
+                0 => STAMP_MASK + 1,
+                _ => stamp.wrapping_sub(old) & STAMP_MASK,
+            };
+            if age > most {
+                (oldest, most) = (i, age);
+            }
+        }
+        if most == 0 {
+            // All are of the same step: any but always the same one.
+            oldest = (hash >> (ID_BITS + STAMP_BITS)) as usize % WAYS;
+        }
+        entries[oldest].store(new, Ordering::Relaxed);
+    }
+
+    /// How many entries there is room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buckets.len() * WAYS
+    }
+
+    /// How many entries there are: looks at all of them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let entries = self.buckets.iter().flat_map(|bucket| &bucket.0);
+        entries.filter(|e| e.load(Ordering::Relaxed) != 0).count()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// By the low bits of the hash, which are not part of an entry.
+    fn bucket(&self, hash: u64) -> &Bucket {
+        &self.buckets[hash as usize & (self.buckets.len() - 1)]
+    }
+}
+
+/// How many entries a table of so many has: buckets are as many as a power of two.
+fn capacity(entries: usize) -> usize {
+    entries.div_ceil(WAYS).next_power_of_two() * WAYS
+}
+
+/// The high bits of a hash, as an entry keeps them.
+fn tag(word: u64) -> u64 {
+    word >> (ID_BITS + STAMP_BITS)
+}
+
+/// The replica of an entry, as far as an entry keeps its number.
+fn id(entry: u64) -> ReplicaId {
+    ReplicaId(((entry >> STAMP_BITS) & ID_MASK) as u32)
+}
+
+/// Whether a holder of the table is this replica.
+#[must_use]
+pub fn is_same(holder: ReplicaId, replica: ReplicaId) -> bool {
+    u64::from(holder.0) == u64::from(replica.0) & ID_MASK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::balance::mix;
+    use proptest::prelude::*;
+
+    const A: ReplicaId = ReplicaId(1);
+    const B: ReplicaId = ReplicaId(2);
+
+    /// Hashes that select the same bucket.
+    fn hash(n: u64) -> u64 {
+        n << (ID_BITS + STAMP_BITS)
+    }
+
+    fn step(n: u64) -> Nanos {
+        Nanos(n << STEP)
+    }
+
+    #[test]
+    fn a_prefix_may_be_at_several_replicas() {
+        let table = PrefixTable::new(64);
+        table.insert(hash(1), A, step(0));
+        table.insert(hash(1), B, step(1));
+        table.insert(hash(2), B, step(1));
+        table.insert(hash(1), A, step(2));
+        assert_eq!(table.holders(hash(1)).as_slice(), [A, B]);
+        assert_eq!(table.holders(hash(2)).as_slice(), [B]);
+        assert!(table.holders(hash(3)).is_empty());
+        assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let table = PrefixTable::new(WAYS);
+        for n in 1..=8 {
+            table.insert(hash(n), A, step(n));
+        }
+        table.insert(hash(1), A, step(9));
+        table.insert(hash(9), A, step(10));
+        assert!(table.holders(hash(2)).is_empty(), "used at 2");
+        assert_eq!(table.holders(hash(1)).as_slice(), [A], "used at 9");
+        assert_eq!(table.len(), WAYS);
+    }
+
+    #[test]
+    fn stamps_that_wrap_do_not_make_the_newest_the_oldest() {
+        let table = PrefixTable::new(WAYS);
+        let wrap = 1 << STAMP_BITS;
+        for n in 1..=8 {
+            table.insert(hash(n), A, step(wrap - 4 + n));
+        }
+        table.insert(hash(9), A, step(wrap + 5));
+        assert!(table.holders(hash(1)).is_empty());
+        assert_eq!(table.holders(hash(8)).as_slice(), [A]);
+    }
+
+    #[test]
+    fn a_reload_keeps_a_table_of_the_same_size_alone() {
+        use tailback_config::PrefixAffinity;
+        let strategy = |table_size| {
+            let default = PrefixAffinity::default();
+            LoadBalancing::Prefix(PrefixAffinity {
+                table_size,
+                ..default
+            })
+        };
+        let table = PrefixTable::of(&strategy(1024), None).unwrap();
+        let same = PrefixTable::of(&strategy(1024), Some(&table)).unwrap();
+        assert!(Arc::ptr_eq(&table, &same));
+        let larger = PrefixTable::of(&strategy(4096), Some(&table)).unwrap();
+        assert_eq!(larger.capacity(), 4096);
+        assert!(PrefixTable::of(&LoadBalancing::PowerOfTwo, Some(&table)).is_none());
+    }
+
+    #[test]
+    fn workers_that_write_at_once_leave_nothing_broken() {
+        let table = PrefixTable::new(1024);
+        std::thread::scope(|scope| {
+            for replica in 1..=4 {
+                let table = &table;
+                scope.spawn(move || {
+                    for n in 0..20_000 {
+                        table.insert(mix(n, 1), ReplicaId(replica), step(n / 100));
+                        for holder in table.holders(mix(n, 1)) {
+                            assert!((1..=4).contains(&holder.0), "{holder:?}");
+                        }
+                    }
+                });
+            }
+        });
+        assert!(table.len() <= table.capacity());
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_never_grows_beyond_its_size(
+            inserts in proptest::collection::vec((any::<u64>(), 1u32..9, 0u64..1000), 0..3000),
+        ) {
+            let table = PrefixTable::new(1000);
+            prop_assert_eq!(table.capacity(), 1024);
+            for (hash, replica, at) in inserts {
+                table.insert(hash, ReplicaId(replica), step(at));
+                prop_assert!(table.holders(hash).contains(&ReplicaId(replica)));
+            }
+            prop_assert!(table.len() <= 1024);
+        }
+    }
+}
