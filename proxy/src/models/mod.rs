@@ -1,6 +1,7 @@
 //! The served models: one as configured ([`Model`]), all at one time ([`RouteTable`]), and the view
 //! of each worker thread ([`worker`]).
 
+mod known_card;
 mod model;
 mod route_table;
 pub mod worker;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tailback_scaler::ledger::Ledger;
 
+use super::known_card::KnownCard;
 use crate::{
     admission::{Pool, balance::PrefixTable},
     telemetry::metrics::ModelMetrics,
@@ -24,6 +25,8 @@ pub struct Model {
     pub pool: Arc<Pool>,
     /// Opens connections to its replicas.
     pub connector: Arc<Connector>,
+    /// What its replicas say about it.
+    pub card: Arc<KnownCard>,
     /// Metric handles, resolved when the model was configured.
     pub metrics: ModelMetrics,
 }

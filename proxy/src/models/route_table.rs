@@ -20,7 +20,7 @@ use tailback_scaler::{
 use crate::{
     admission::{Pool, balance::PrefixTable},
     models::Model,
-    protocol::local_reply::ModelList,
+    protocol::{local_reply::ModelList, model_card::ModelCard},
     telemetry::metrics::MetricsStore,
     upstream::Connector,
 };
@@ -96,6 +96,7 @@ impl RouteTable {
                 &model.server.load_balancing,
                 known.and_then(|m| m.prefix_table.as_ref()),
             );
+            let card = same.map_or_else(Default::default, |m| m.card.clone());
             let metrics = before.metrics.of(&model.name, &model.server.name);
             if model.server.load_balancing.has_affinity() {
                 metrics.affinity.show();
@@ -106,6 +107,7 @@ impl RouteTable {
                 pool,
                 prefix_table,
                 connector,
+                card,
                 metrics,
             };
             models.insert(model.name().into(), Arc::new(model));
@@ -211,6 +213,11 @@ impl ModelList for RouteTable {
     fn is_ready(&self, name: &str) -> bool {
         let model = self.models.get(name);
         model.is_some_and(|model| !model.pool.replicas().is_empty())
+    }
+
+    fn card(&self, name: &str) -> ModelCard {
+        let model = self.model(name);
+        model.map(|model| model.card.get()).unwrap_or_default()
     }
 }
 

@@ -122,6 +122,11 @@ impl WorkerRoutes {
         }
     }
 
+    /// All models.
+    pub fn models(&self) -> impl Iterator<Item = &ModelRef> {
+        self.models.values()
+    }
+
     /// The default model, if one is configured and served.
     #[must_use]
     pub fn default_model(&self) -> Option<&ModelRef> {

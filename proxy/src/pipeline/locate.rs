@@ -10,7 +10,7 @@ use http::{
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Pipeline,
+    Pipeline, model_cards,
     read_model::BodyReader,
     rename::{Names, rename, set_path},
 };
@@ -122,7 +122,17 @@ pub(super) async fn locate(
             };
             let asks = head.method == Method::OPTIONS;
             match handling {
-                Handling::Local(local) if !asks => {
+                Handling::Local(local) | Handling::Models(local) if !asks => {
+                    if matches!(handling, Handling::Models(_)) {
+                        // Boxed, because it is rare.
+                        Box::pin(model_cards::refresh(
+                            pipeline,
+                            table,
+                            head,
+                            &path[found.name.clone()],
+                        ))
+                        .await;
+                    }
                     let request = LocalRequest {
                         name: &path[found.name.clone()],
                         models: &*table.table,
@@ -316,7 +326,9 @@ fn question(pipeline: &Pipeline, found: &Match, head: &Parts, names: &Names) -> 
             Probe::Readiness(reply) => Some(Otherwise::Readiness(*reply)),
         },
         // The header names a model: the request is for its replica.
-        Some(Handling::Local(_) | Handling::Service(_)) => Some(Otherwise::Error),
+        Some(Handling::Local(_) | Handling::Models(_) | Handling::Service(_)) => {
+            Some(Otherwise::Error)
+        }
         None if head.method == Method::HEAD => Some(Otherwise::Error),
         _ => None,
     };

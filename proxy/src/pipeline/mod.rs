@@ -6,6 +6,7 @@ mod forward;
 mod headers;
 mod local_service;
 mod locate;
+mod model_cards;
 mod read_model;
 mod rename;
 mod replay;

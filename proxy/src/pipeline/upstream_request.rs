@@ -285,7 +285,7 @@ impl UpstreamRequest {
 
 /// Sets Host as the server's configuration wants it. A caller on HTTP/1.0 may send none, but
 /// HTTP/1.1 requires it (RFC 9112, 3.2).
-fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
+pub(super) fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
     let host = match policy {
         HostHeader::Pass if headers.contains_key(HOST) => return,
         HostHeader::Pass | HostHeader::Upstream => authority,
@@ -327,7 +327,7 @@ fn origin_form(uri: Uri) -> Uri {
 }
 
 /// The HTTP/2 form of a request (RFC 9113, 8.3.1): the host moves into the target.
-fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
+pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
     let host = request.headers_mut().remove(HOST);
     let authority = host
         .and_then(|host| Authority::try_from(host.as_bytes()).ok())

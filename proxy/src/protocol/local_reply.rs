@@ -5,6 +5,8 @@ use std::{sync::LazyLock, time::SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
+use super::model_card::ModelCard;
+
 /// The served models, as far as local replies show them.
 pub trait ModelList {
     /// The models' own names, in no particular order.
@@ -15,6 +17,8 @@ pub trait ModelList {
     fn is_served(&self, name: &str) -> bool;
     /// Whether the model of this own name has a replica that takes requests.
     fn is_ready(&self, name: &str) -> bool;
+    /// What replicas have said about the model that has this name, its own or an alias.
+    fn card(&self, name: &str) -> ModelCard;
 }
 
 static STARTED: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);

@@ -8,6 +8,7 @@ pub mod cors;
 pub mod error;
 pub mod grpc;
 pub mod local_reply;
+pub mod model_card;
 pub mod model_name;
 pub mod peek;
 pub mod prompt;

@@ -12,7 +12,7 @@ use super::{
     inference::{REPOSITORY, SETTINGS},
     pattern::Pattern::{Below, Is, Model},
     route::{
-        Handling::{Inference, Local as Answered, Refused},
+        Handling::{Inference, Models, Refused},
         Local, LocalRequest,
         Methods::{Any, Delete, Get, Post},
         ModelIn::{Body, Nowhere, Query},
@@ -22,7 +22,7 @@ use super::{
 use crate::protocol::{
     ProxyError,
     error::json,
-    local_reply::{LocalReply, all_names, started_at},
+    local_reply::{LocalReply, ModelList, all_names, started_at},
 };
 
 /// OpenAI's API.
@@ -37,7 +37,9 @@ const KEPT: &str = "one replica keeps what is asked for, and the path does not s
 const MODELS: Local = Local {
     what: "the models",
     answer: |request| {
-        let data: Vec<_> = all_names(request.models).into_iter().map(object).collect();
+        let models = request.models;
+        let object = |name| object(models, name);
+        let data: Vec<_> = all_names(models).into_iter().map(object).collect();
         let list = json!({ "object": "list", "data": data });
         Ok(json(StatusCode::OK, &list).into())
     },
@@ -61,9 +63,9 @@ static ROUTES: &[Route] = &[
     Route::new(Post, Is("/v1/images/variations"), Inference(Body)),
     Route::new(Post, Is("/v1/moderations"), Inference(Body)),
     Route::new(Get, Is("/v1/realtime"), Inference(Query)),
-    Route::new(Get, Is("/v1/models"), Answered(MODELS)),
-    Route::new(Get, Is("/v1/models/"), Answered(MODELS)),
-    Route::new(Get, Model("/v1/models/"), Answered(ONE_MODEL)),
+    Route::new(Get, Is("/v1/models"), Models(MODELS)),
+    Route::new(Get, Is("/v1/models/"), Models(MODELS)),
+    Route::new(Get, Model("/v1/models/"), Models(ONE_MODEL)),
     Route::new(Delete, Model("/v1/models/"), Refused(REPOSITORY)),
     Route::new(Any, Below("/v1/files"), Inference(Nowhere(KEPT))),
     Route::new(Any, Below("/v1/uploads"), Inference(Nowhere(KEPT))),
@@ -122,13 +124,23 @@ pub(super) fn openai_error(error: &ProxyError) -> Response<Bytes> {
 fn one_model(request: &LocalRequest<'_>) -> Result<LocalReply, ProxyError> {
     let name = percent_decode_str(request.name).decode_utf8_lossy();
     match request.models.is_served(&name) {
-        true => Ok(json(StatusCode::OK, &object(&name)).into()),
+        true => Ok(json(StatusCode::OK, &object(request.models, &name)).into()),
         false => Err(ProxyError::UnknownModel(name.into_owned())),
     }
 }
 
-fn object(name: &str) -> Value {
+/// As vLLM has it. What the model's replicas have said of it is passed on; `created` is when the
+/// proxy started, because servers say the time of the request.
+fn object(models: &dyn ModelList, name: &str) -> Value {
     let since = started_at().duration_since(UNIX_EPOCH);
     let created = since.map_or(0, |since| since.as_secs());
-    json!({ "id": name, "object": "model", "created": created, "owned_by": "tailback" })
+    let card = models.card(name);
+    let owned_by = card.owned_by.unwrap_or_else(|| "tailback".to_owned());
+    let mut object = json!({
+        "id": name, "object": "model", "created": created, "owned_by": owned_by,
+    });
+    if let Some(length) = card.max_model_len {
+        object["max_model_len"] = length.into();
+    }
+    object
 }

@@ -46,6 +46,8 @@ pub enum Handling {
     Local(Local),
     /// A gRPC service that the proxy implements.
     Service(Service),
+    /// The proxy answers itself, with what replicas say about their models: they are asked first.
+    Models(Local),
     /// It is refused for this reason, whatever the header names.
     Refused(&'static str),
     /// The path after the model's name is looked up as a request of its own, and forwarded to that
@@ -141,7 +143,10 @@ impl Route {
         match self.handling {
             Handling::Inference(model) | Handling::Probe(_, model) => Some(model),
             Handling::Passthrough => Some(ModelIn::Path),
-            Handling::Local(_) | Handling::Service(_) | Handling::Refused(_) => None,
+            Handling::Local(_)
+            | Handling::Models(_)
+            | Handling::Service(_)
+            | Handling::Refused(_) => None,
         }
     }
 }

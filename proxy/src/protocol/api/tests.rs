@@ -28,7 +28,7 @@ fn found(content_type: &str, method: &str, path: &str) -> String {
         Some(Handling::Probe(_, ModelIn::Path)) => format!("ask {name}"),
         Some(Handling::Probe(_, ModelIn::Nowhere(_))) => "ask nowhere".into(),
         Some(Handling::Probe(_, model_in)) => format!("ask {model_in:?}"),
-        Some(Handling::Local(_)) => "local".into(),
+        Some(Handling::Local(_) | Handling::Models(_)) => "local".into(),
         Some(Handling::Service(_)) => "service".into(),
         Some(Handling::Refused(_)) => "refused".into(),
         Some(Handling::Passthrough) => format!("through {name}"),
@@ -251,7 +251,7 @@ fn section(name: &str, routes: &[Route]) -> String {
                 format!("question, if one model is meant; else refused: {why}")
             }
             Handling::Probe(..) => "question".to_owned(),
-            Handling::Local(local) => format!("answered: {}", local.what),
+            Handling::Local(local) | Handling::Models(local) => format!("answered: {}", local.what),
             Handling::Service(service) => format!("answered: {}", service.what()),
             Handling::Refused(why) => format!("refused: {why}"),
             Handling::Passthrough => "what the rest of the path is".to_owned(),
