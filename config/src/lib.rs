@@ -68,7 +68,7 @@ pub use process::{
 };
 pub use process_spec::{
     Filling, GrpcProbe, HttpProbe, LinePattern, Listener, ProcessSpec, Readiness, STOP_SIGNALS,
-    Strategy,
+    Strategy, WarmUp,
 };
 pub use retry::{Retry, RetryBudget, RetryCause};
 pub use seldon::SeldonSpec;

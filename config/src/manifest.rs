@@ -1,6 +1,7 @@
 //! Reads each document into a server or a draft of a model, and checks it by itself. `resolve`
 //! checks what takes several documents.
 
+mod call;
 mod fields;
 mod health;
 mod kubernetes;
@@ -13,6 +14,7 @@ mod retry;
 mod seldon;
 mod server;
 mod static_endpoints;
+mod warm_up;
 mod webhook;
 
 use std::path::Path;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::{HeaderName, Method};
 use regex::Regex;
+
+use crate::{CallBody, Template};
 
 /// A local command, started once for each replica.
 ///
@@ -25,6 +28,13 @@ pub struct ProcessSpec {
     pub start: Duration,
     /// The signal that asks a replica to end, such as `SIGTERM`: one of [`STOP_SIGNALS`].
     pub stop_signal: &'static str,
+    /// The program and its arguments that ask a replica to end before the signal does; empty: there
+    /// is none.
+    pub stop_command: Vec<String>,
+    /// How long a replica may take to end before it is killed.
+    pub stop: Duration,
+    /// What is sent to a replica before it takes requests, in this order.
+    pub warm_up: Vec<WarmUp>,
     /// How replicas are replaced when this changes.
     pub strategy: Strategy,
     /// Environment variables of the command.
@@ -39,6 +49,23 @@ pub struct ProcessSpec {
     pub nice: Option<i8>,
     /// Limit of open files, sockets included, of each of its processes; `None`: the proxy's.
     pub open_files: Option<u64>,
+}
+
+/// A request that a replica has to answer by a 2xx status before it takes others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmUp {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with an optional query.
+    pub path: Template,
+    /// Its header fields, in the order of the manifest.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// Its body.
+    pub body: CallBody,
+    /// How often it is sent, one after the other; at least 1.
+    pub count: u32,
+    /// How long each may take, to the last byte of the response. Never zero.
+    pub timeout: Duration,
 }
 
 /// When a replica may take requests.

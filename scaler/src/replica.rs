@@ -2,10 +2,11 @@
 //! whether it takes new requests.
 
 pub mod health;
+pub mod usage;
 
 use std::{fmt, sync::Arc};
 
-use self::health::ReplicaHealth;
+use self::{health::ReplicaHealth, usage::ReplicaUsage};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The bit of `load` that is set while the replica takes no new requests.
@@ -53,6 +54,7 @@ pub struct Replica {
     elsewhere: AtomicU32,
     /// Until when the data plane prefers other replicas. In ns on the process's clock.
     ejected_until: AtomicU64,
+    usage: ReplicaUsage,
 }
 
 impl Replica {
@@ -75,6 +77,7 @@ impl Replica {
             cut: AtomicU32::new(0),
             elsewhere: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
+            usage: ReplicaUsage::default(),
         }
     }
 
@@ -223,6 +226,12 @@ impl Replica {
     #[must_use]
     pub fn is_open_elsewhere(&self) -> bool {
         self.elsewhere.load(Ordering::Acquire) & OPEN != 0
+    }
+
+    /// What it uses of its host. No request touches it.
+    #[must_use]
+    pub fn usage(&self) -> &ReplicaUsage {
+        &self.usage
     }
 
     /// Changes how many requests it takes at once; `None`: no limit.

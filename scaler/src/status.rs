@@ -131,6 +131,33 @@ pub struct ReplicaView {
     pub last_failure: Option<String>,
     /// How many seconds ago that was.
     pub last_failure_seconds: Option<f64>,
+    /// What it uses, if it runs on this host.
+    #[serde(flatten)]
+    pub usage: Option<UsageView>,
+}
+
+/// What a replica uses, as the admin address lists it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageView {
+    /// CPU time since it started.
+    pub cpu_seconds: f64,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Processes.
+    pub processes: u32,
+}
+
+impl UsageView {
+    /// Of `replica`; `None`: it is not known.
+    #[must_use]
+    pub fn of(replica: &Replica) -> Option<Self> {
+        replica.usage().last().map(|usage| Self {
+            cpu_seconds: usage.cpu.as_secs_f64(),
+            memory_bytes: usage.memory,
+            processes: usage.processes,
+        })
+    }
 }
 
 impl ModelStatus {
@@ -165,6 +192,7 @@ impl ReplicaView {
             ejections: health.ejections(),
             last_failure: last.map(|(failure, _)| format!("it {failure}")),
             last_failure_seconds: last.map(|(_, ago)| ago.as_secs_f64()),
+            usage: UsageView::of(replica),
         }
     }
 }

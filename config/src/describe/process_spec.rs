@@ -21,6 +21,20 @@ pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
     if spec.stop_signal != "SIGTERM" {
         row("stopSignal", spec.stop_signal.into());
     }
+    if let Some(program) = spec.stop_command.first() {
+        row("stopCommand", program.clone());
+    }
+    row("stopSeconds", seconds(&spec.stop));
+    for warm_up in &spec.warm_up {
+        let times = match warm_up.count {
+            1 => String::new(),
+            count => format!(", {count} times"),
+        };
+        row(
+            "warmUp",
+            format!("{} {}{times}", warm_up.method, warm_up.path),
+        );
+    }
     if spec.listener == Listener::Any {
         row("listener", "any".into());
     }

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::readiness;
+use crate::manifest::warm_up;
 use crate::variables::NONE;
-use crate::{Listener, ObjectLocation, ProcessSpec, STOP_SIGNALS, Strategy};
+use crate::{Env, Listener, ObjectLocation, ProcessSpec, STOP_SIGNALS, Strategy};
 
 /// Default of `drainSeconds`: long enough for long streams, and short enough that a hung request
 /// ends.
 const DRAIN: Duration = Duration::from_secs(3600);
+/// Default of `stopSeconds`.
+const STOP: Duration = Duration::from_secs(10);
 const START: Duration = Duration::from_secs(300);
 /// Largest `limits.openFiles`. The kernel's own limit (`fs.nr_open`) is checked when a replica
 /// starts.
 const MOST_FILES: u64 = 1 << 30;
 
 /// Reads the command; errors are noted.
-pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessSpec> {
+pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Option<ProcessSpec> {
     let fields = value.fields()?;
     let before = fields.failed();
     let folder = folder_of(&place.file);
@@ -41,6 +44,16 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
     let stop_signal = fields
         .get("stopSignal")
         .map_or(Some("SIGTERM"), |value| read_signal(&value));
+    let stop_command = fields.get("stopCommand").map_or_else(
+        || Some(Vec::new()),
+        |value| read_stop_command(&value, &folder),
+    );
+    let stop = fields
+        .get("stopSeconds")
+        .map_or(Some(STOP), |value| value.seconds_above_zero());
+    let warm_up = fields
+        .get("warmUp")
+        .map_or_else(|| Some(Vec::new()), |value| warm_up::read(&value, env));
     let env = fields
         .get("env")
         .map_or_else(|| Some(BTreeMap::new()), |value| read_env(&value));
@@ -71,24 +84,16 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
              it stands for the port that the replica must listen on",
         );
     }
-    let command = command
-        .into_iter()
-        .enumerate()
-        .map(|(index, word)| {
-            if is_ours(index, &word) {
-                resolve(&folder, &word)
-            } else {
-                word
-            }
-        })
-        .collect();
     let spec = ProcessSpec {
-        command,
+        command: resolved(command, &folder),
         ready: ready?,
         listener: listener?,
         drain: drain?,
         start: start?,
         stop_signal: stop_signal?,
+        stop_command: stop_command?,
+        stop: stop?,
+        warm_up: warm_up?,
         strategy: strategy?,
         env,
         inherit_env: inherit_env?,
@@ -99,6 +104,19 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<ProcessS
     };
     // Missing fields may be errors too.
     (value.failed() == before).then_some(spec)
+}
+
+/// Reads the program that asks a replica to end, and its arguments.
+fn read_stop_command(value: &Value<'_>, folder: &Path) -> Option<Vec<String>> {
+    let words = value.texts()?;
+    if words
+        .first()
+        .is_none_or(|program| program.trim().is_empty())
+    {
+        value.wrong("a list of words: the program and its arguments");
+        return None;
+    }
+    Some(resolved(words, folder))
 }
 
 /// Reads seconds, or `none` for no limit.
@@ -179,6 +197,15 @@ fn folder_of(file: &Path) -> PathBuf {
         _ => Path::new("."),
     };
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
+/// The words of a command, with paths beside the manifest made absolute.
+fn resolved(words: Vec<String>, folder: &Path) -> Vec<String> {
+    let word = |(index, word): (usize, String)| match is_ours(index, &word) {
+        true => resolve(folder, &word),
+        false => word,
+    };
+    words.into_iter().enumerate().map(word).collect()
 }
 
 /// Whether a word of the command is a path relative to the manifest. The program is if it

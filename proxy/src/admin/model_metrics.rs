@@ -6,6 +6,7 @@ use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
     peers::Role,
+    replica::usage::Usage,
     status::{PauseState, StatusStore},
 };
 
@@ -89,9 +90,50 @@ pub fn render_models(table: &RouteTable, status_store: &StatusStore) -> String {
         }
     }
     ejections(&mut text, &models);
+    usage(&mut text, &models, status_store);
     limits(&mut text, &models, status_store);
     render_proxies(&mut text, status_store);
     text.into_string()
+}
+
+/// What replicas on this host use. A series goes with its replica.
+fn usage(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store: &StatusStore) {
+    let mut replicas = Vec::new();
+    for (model, _) in models {
+        status_store.read(model.name(), |status| {
+            let leaving = status.leaving.iter().map(|leaving| &leaving.replica);
+            for replica in status.ready.iter().chain(leaving) {
+                if let Some(usage) = replica.usage().last() {
+                    replicas.push((model.name(), replica.clone(), usage));
+                }
+            }
+        });
+    }
+    let mut of_usage = |name, kind, help, value: fn(&Usage) -> f64| {
+        let mut family = text.family(name, kind, help);
+        for (model, replica, usage) in &replicas {
+            let labels = [("model", *model), ("replica", replica.name())];
+            family.sample(&labels, value(usage));
+        }
+    };
+    of_usage(
+        "tailback_replica_cpu_seconds_total",
+        "counter",
+        "CPU time of a replica's processes on this host.",
+        |usage| usage.cpu.as_secs_f64(),
+    );
+    of_usage(
+        "tailback_replica_memory_bytes",
+        "gauge",
+        "Memory of a replica's processes on this host.",
+        |usage| usage.memory as f64,
+    );
+    of_usage(
+        "tailback_replica_processes",
+        "gauge",
+        "Processes of a replica on this host.",
+        |usage| f64::from(usage.processes),
+    );
 }
 
 /// Counts of scaling decisions, by model.

@@ -12,7 +12,7 @@ use tailback_scaler::{
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
     replica::Draining,
-    status::{MembershipStatus, PauseState, StatusStore},
+    status::{MembershipStatus, PauseState, StatusStore, UsageView},
 };
 
 use crate::{
@@ -157,12 +157,18 @@ fn timeouts(timeouts: &RequestTimeouts) -> Value {
 
 /// A draining replica.
 fn leaving(leaving: &Draining) -> Value {
-    json!({
+    let mut view = json!({
         "name": leaving.replica.name(),
         "endpoint": leaving.replica.authority(),
         "inFlight": leaving.replica.in_flight(),
         "seconds": Nanos::now().since(leaving.since).as_secs_f64(),
-    })
+    });
+    if let Some(usage) = UsageView::of(&leaving.replica) {
+        view["cpuSeconds"] = json!(usage.cpu_seconds);
+        view["memoryBytes"] = json!(usage.memory_bytes);
+        view["processes"] = json!(usage.processes);
+    }
+    view
 }
 
 fn limit(limit: Option<RateLimit>) -> Value {

@@ -69,6 +69,11 @@ fn every_metric_is_in_the_reference_and_every_metric_there_exists() {
 const MAPS: &[(&str, &str)] = &[
     ("Server", "spec: { zzzzzzzzzz: 1 }"),
     ("Server", "spec: { process: { zzzzzzzzzz: 1 } }"),
+    ("Server", "spec: { process: { ready: { zzzzzzzzzz: 1 } } }"),
+    (
+        "Server",
+        "spec: { process: { warmUp: [{ zzzzzzzzzz: 1 }] } }",
+    ),
     ("Server", "spec: { static: { zzzzzzzzzz: 1 } }"),
     ("Server", "spec: { static: { tls: { zzzzzzzzzz: 1 } } }"),
     ("Server", "spec: { kubernetes: { zzzzzzzzzz: 1 } }"),

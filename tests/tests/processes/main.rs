@@ -2,7 +2,9 @@
 
 mod draining;
 mod logs;
+mod resources;
 mod starting;
+mod stopping;
 
 use tailback_tests::{
     http::{Client, request},

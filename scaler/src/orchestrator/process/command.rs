@@ -43,6 +43,10 @@ pub(super) fn command(
         ));
     }
     find(program, &spec.directory)?;
+    let stop_command: Vec<String> = spec.stop_command.iter().map(fill).collect();
+    if let Some(program) = stop_command.first() {
+        find(program, &spec.directory).map_err(|why| format!("stopCommand: {why}"))?;
+    }
     let user = spec.user.as_deref().map(User::find).transpose()?;
     let mut launch = Launch {
         role: Role::Outer,
@@ -51,6 +55,7 @@ pub(super) fn command(
         cgroup: None,
         mark: None,
         stop_signal: spec.stop_signal.to_owned(),
+        stop_command,
         user: user.clone(),
         nice: spec.nice,
         open_files: spec.open_files,
@@ -91,7 +96,7 @@ fn find(program: &str, directory: &Path) -> Result<PathBuf, String> {
         .map(|folder| folder.join(program))
         .find(|candidate| is_executable(candidate))
         .ok_or_else(|| {
-            format!("cannot run {program}: no such program in PATH; install it, or give its path in spec.process.command")
+            format!("cannot run {program}: no such program in PATH; install it, or give its path in the manifest")
         })
 }
 

@@ -45,7 +45,10 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         drain: _,
         start: _,
         strategy: _,
+        stop: _,
+        warm_up: _,
         stop_signal,
+        stop_command,
         env,
         inherit_env,
         directory,
@@ -66,6 +69,10 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         (
             "stopSignal".to_owned(),
             unless(*stop_signal == "SIGTERM", || json!(stop_signal)),
+        ),
+        (
+            "stopCommand".to_owned(),
+            unless(stop_command.is_empty(), || json!(stop_command)),
         ),
         ("env".to_owned(), unless(env.is_empty(), || json!(env))),
         (
@@ -141,6 +148,8 @@ mod tests {
             "drainSeconds: 5",
             "startSeconds: 5",
             "strategy: recreate",
+            "stopSeconds: 5",
+            "warmUp: [{ path: / }]",
             "runtime: triton",
             "listener: replica",
             "stopSignal: SIGTERM",
@@ -154,6 +163,7 @@ mod tests {
             "ready: none",
             "ready: { line: up }",
             "stopSignal: INT",
+            "stopCommand: [a]",
             "env: { A: b }",
             "inheritEnv: [A]",
             "user: nobody",

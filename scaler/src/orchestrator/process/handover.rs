@@ -165,6 +165,7 @@ impl ReplicaLine {
                 charge: Charge {
                     id: self.id,
                     log: host.logs.writer(&self.model, replica.name()),
+                    model: self.model,
                     host: host.clone(),
                     replica: Arc::new(replica),
                     port: Port::of(self.port),
@@ -201,7 +202,7 @@ mod tests {
         "stage":{"draining":{"secs":1,"nanos":0}},"readyFor":{"secs":9,"nanos":0},"drain":null,
         "runs":{"version":1,"command":["x"]},
         "launch":{"role":"Outer","replica":"m-3","command":["x"],"cgroup":null,"mark":["a","b"],
-        "stop_signal":"SIGTERM","user":null,"nice":null,"open_files":null},"supervisor":77}"#;
+        "stop_signal":"SIGTERM","stop_command":["y"],"user":null,"nice":null,"open_files":null},"supervisor":77}"#;
 
     /// What is left of `line` after it was read and written by this version.
     fn through<T: Serialize + serde::de::DeserializeOwned>(line: &str) -> Value {
@@ -232,6 +233,9 @@ mod tests {
             through::<ReplicaLine>(&more),
             through::<ReplicaLine>(REPLICA)
         );
+        let first = REPLICA.replacen(r#""stop_command":["y"],"#, "", 1);
+        let launch = &through::<ReplicaLine>(&first)["launch"];
+        assert_eq!(launch["stop_command"], serde_json::json!([]));
         let first = r#"{"model":"m","nextId":4,"startUp":null,"failure":null}"#;
         assert_eq!(through::<SetLine>(first)["logs"], serde_json::json!([]));
     }

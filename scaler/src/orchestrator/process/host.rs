@@ -18,6 +18,7 @@ use super::{
     cgroup::{Cgroup, Cgroups},
     leftovers::{Children, Owner, sweep},
     supervisor::Launch,
+    usage::Meters,
 };
 use crate::replica_logs::ReplicaLogs;
 
@@ -29,6 +30,8 @@ pub(super) struct Host {
     owner: Option<Owner>,
     /// What the replicas print.
     pub logs: ReplicaLogs,
+    /// What they use.
+    pub meters: Meters,
     children: Arc<Children>,
     /// Set when the first replica starts. `None`: no control groups here.
     cgroups: OnceLock<Option<Cgroups>>,
@@ -46,6 +49,7 @@ impl Host {
             tailback,
             owner,
             logs,
+            meters: Meters::default(),
             children: Children::adopt(owner),
             cgroups: OnceLock::new(),
             next: AtomicU64::new(0),

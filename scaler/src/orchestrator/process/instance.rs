@@ -3,7 +3,7 @@
 mod stages;
 mod state;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tailback_config::Model;
 use tokio::{sync::mpsc, time::Instant};
@@ -11,9 +11,6 @@ use tokio::{sync::mpsc, time::Instant};
 use self::stages::{Step, draining, ending, serving, starting};
 pub(super) use self::state::{Ask, Charge, Note, Parked, Stage};
 use super::{command::command, port::Port, supervision::Supervision, supervisor};
-
-/// Time between the stop signal and SIGKILL.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Starts a process of `model`, and leads it through its life. It drains once asked to, or once
 /// nobody can ask any more.
@@ -90,6 +87,11 @@ async fn lead(
     notes: mpsc::UnboundedSender<(u64, Note)>,
 ) {
     let id = charge.id;
+    let cgroup = process.launch().cgroup.clone();
+    let _measured = charge
+        .host
+        .meters
+        .measure(&charge.replica, cgroup, process.pid());
     let tell = |note| drop(notes.send((id, note)));
     let mut ears = Ears { closed: false };
     loop {
@@ -135,7 +137,7 @@ async fn lead(
                     charge.replica.cut();
                 }
                 process.order(supervisor::TERMINATE).await;
-                stage = Stage::Ending(Instant::now() + GRACE, why);
+                stage = Stage::Ending(Instant::now() + charge.grace(), why);
             }
             Step::To(next) => {
                 match (&stage, &next) {

@@ -24,7 +24,9 @@ mod readiness;
 mod set;
 mod supervision;
 pub mod supervisor;
+mod usage;
 mod user;
+mod warm_up;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -19,6 +19,10 @@ pub(super) struct Process {
     pub zombie: bool,
     /// When it started, in clock ticks since boot. With the id, it is unique until the next boot.
     pub started: u64,
+    /// The CPU time that it has used, in clock ticks.
+    pub cpu: u64,
+    /// The same of its children that have ended and that it has waited for, and of theirs.
+    pub waited_for: u64,
 }
 
 impl Process {
@@ -53,8 +57,11 @@ fn parse(pid: Pid, stat: &str) -> Option<Process> {
     let parent = fields.next()?.parse().ok()?;
     let _group = fields.next()?;
     let session = fields.next()?.parse().ok()?;
-    // Field 22; the session is field 6.
-    let started = fields.nth(15)?.parse().ok()?;
+    let mut ticks = |skip: usize| -> Option<u64> { fields.nth(skip)?.parse().ok() };
+    // Fields 14 to 17, and 22; the session is field 6.
+    let (user, system) = (ticks(7)?, ticks(0)?);
+    let (waited_user, waited_system) = (ticks(0)?, ticks(0)?);
+    let started = ticks(4)?;
     Some(Process {
         pid,
         parent: Pid::from_raw(parent),
@@ -62,6 +69,8 @@ fn parse(pid: Pid, stat: &str) -> Option<Process> {
         name: name.to_owned(),
         zombie: state == "Z",
         started,
+        cpu: user + system,
+        waited_for: waited_user + waited_system,
     })
 }
 
@@ -118,6 +127,8 @@ mod tests {
             name: "a) Z 1 (b".into(),
             zombie,
             started: 0,
+            cpu: 0,
+            waited_for: 0,
         }
     }
 
@@ -129,6 +140,8 @@ mod tests {
             found,
             Process {
                 started: 4711,
+                cpu: 11,
+                waited_for: 15,
                 ..process(7, 3, false)
             }
         );
@@ -158,6 +171,7 @@ mod tests {
         let own = one(Pid::this()).unwrap();
         assert_eq!(own.parent, Pid::parent());
         assert!(own.started > 0 && !own.zombie);
-        assert!(all().contains(&own));
+        let same = |other: &Process| (other.pid, other.started) == (own.pid, own.started);
+        assert!(all().iter().any(same));
     }
 }

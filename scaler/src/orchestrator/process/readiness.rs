@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use tailback_config::{Listener, ProcessSpec, Readiness};
 use tokio::time::{Instant, sleep};
 
-use super::{listener, logs::Sink};
+use super::{listener, logs::Sink, warm_up::warm_up};
 use crate::{
     orchestrator::probe::{NotReady, PATIENCE, Target, probe},
     replica::Replica,
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub replica: &'a Replica,
+    pub model: &'a str,
     pub spec: &'a ProcessSpec,
     pub ports: &'a [u16],
     pub supervisor: Option<Pid>,
@@ -64,7 +65,7 @@ pub(super) async fn until_ready(
             owned = true;
         }
         let Err(why) = probed else {
-            return Ok(());
+            return warm_up(replica.authority(), subject.model, &spec.warm_up, &mut tell).await;
         };
         tell(why.to_string());
         sleep(pause(subject.started.elapsed())).await;

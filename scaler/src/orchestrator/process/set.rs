@@ -129,6 +129,11 @@ impl Set {
         self.wanted.model.server.process()
     }
 
+    /// How many replicas the server has room for.
+    fn capacity(&self) -> u32 {
+        self.wanted.model.server.max_replicas.unwrap_or(u32::MAX)
+    }
+
     /// Takes a new request. If the command has changed, earlier failures no longer count.
     fn want(&mut self, wanted: Wanted) {
         let before = std::mem::replace(&mut self.wanted, wanted);
@@ -156,7 +161,7 @@ impl Set {
         };
         let views: Vec<_> = self.instances.iter().map(view).collect();
         let strategy = self.spec().map_or(Strategy::Surge, |spec| spec.strategy);
-        plan(&views, self.wanted.replicas, strategy)
+        plan(&views, self.wanted.replicas, strategy, self.capacity())
     }
 
     /// Carries out the plan: starts, drains and resumes instances.
@@ -213,6 +218,7 @@ impl Set {
         let (drain, told) = watch::channel(spec.drain);
         let charge = Charge {
             id,
+            model: self.name().to_owned(),
             log: self.host.logs.writer(self.name(), replica.name()),
             host: self.host.clone(),
             replica: replica.clone(),
@@ -334,7 +340,7 @@ impl Set {
             draining: u32::try_from(of(Phase::Draining).chain(of(Phase::Ending)).count())
                 .unwrap_or(u32::MAX),
             leaving: self.instances.values().filter_map(leaving).collect(),
-            capacity: self.wanted.model.server.max_replicas.unwrap_or(u32::MAX),
+            capacity: self.capacity(),
             start_up: self.start_up,
             failure: self.failure.clone(),
             not_ready: of(Phase::Starting).find_map(|m| m.not_ready.clone()),

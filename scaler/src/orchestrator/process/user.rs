@@ -1,6 +1,6 @@
 //! The user that a replica runs as.
 
-use std::ffi::CString;
+use std::{ffi::CString, os::unix::process::CommandExt, process::Command};
 
 use nix::unistd::{self, Gid, Uid};
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,11 @@ impl User {
         }
         unistd::setgid(Gid::from_raw(self.gid))?;
         unistd::setuid(Uid::from_raw(self.uid))
+    }
+
+    /// Lets `command` run as the user, with its main group alone.
+    pub(super) fn apply_to(&self, command: &mut Command) {
+        command.uid(self.uid).gid(self.gid);
     }
 
     /// The user's groups, for [`become_it`](Self::become_it).

@@ -37,6 +37,7 @@ pub(super) async fn starting(
     let (ports, sink) = (charge.ports(), process.sink());
     let subject = Subject {
         replica: &charge.replica,
+        model: &charge.model,
         spec,
         ports: &ports,
         supervisor: process.pid(),

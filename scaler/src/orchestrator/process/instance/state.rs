@@ -14,6 +14,9 @@ use crate::{
     replica_logs::LogWriter,
 };
 
+/// Time between the stop signal and SIGKILL, of a replica whose model is not served any more.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// A message from an instance to its set.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) enum Note {
@@ -48,6 +51,7 @@ pub(in crate::orchestrator::process) enum Ask {
 #[derive(Debug)]
 pub(in crate::orchestrator::process) struct Charge {
     pub id: u64,
+    pub model: String,
     /// Where its lines go.
     pub log: LogWriter,
     pub host: Arc<Host>,
@@ -91,6 +95,11 @@ impl Charge {
     pub(super) fn sink(&self) -> Sink {
         let ready = self.spec.as_ref().map(|spec| &spec.ready);
         Sink::new(self.log.clone(), ready)
+    }
+
+    /// How long it may take to end before it is killed.
+    pub(super) fn grace(&self) -> Duration {
+        self.spec.as_ref().map_or(GRACE, |spec| spec.stop)
     }
 
     pub(super) fn ports(&self) -> Vec<u16> {

@@ -9,7 +9,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::{
+    sys::resource::{Resource, setrlimit},
+    unistd::Pid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::orchestrator::process::{cgroup::Cgroup, user::User};
@@ -45,6 +48,9 @@ pub(in crate::orchestrator::process) struct Launch {
     pub mark: Option<(String, String)>,
     /// The signal that asks the command to end.
     pub stop_signal: String,
+    /// What asks it before that: program and arguments; empty: nothing does.
+    #[serde(default)]
+    pub stop_command: Vec<String>,
     /// The user to run the command as.
     pub user: Option<User>,
     /// The nice value, -20 to 19.
@@ -138,6 +144,22 @@ impl Launch {
         command
             .spawn()
             .map_err(|error| format!("cannot run {program}: {error}"))
+    }
+
+    /// Starts the command that asks the main one, `main`, to end; `None`: there is none.
+    pub(super) fn spawn_stop_command(&self, main: Pid) -> Option<io::Result<Child>> {
+        let (program, words) = self.stop_command.split_first()?;
+        let mut command = Command::new(program);
+        command
+            .args(words)
+            .envs(self.mark.clone())
+            .env("MAINPID", main.to_string())
+            .stdin(Stdio::null())
+            .process_group(0);
+        if let Some(user) = &self.user {
+            user.apply_to(&mut command);
+        }
+        Some(command.spawn())
     }
 
     /// Applies the limits to this process; the command inherits them.

@@ -118,6 +118,8 @@ struct Supervised {
     /// Whether it was asked to end, so that what the command leaves behind may end by itself.
     stopping: AtomicBool,
     killing: AtomicBool,
+    /// The stop command, once it runs.
+    stopper: Mutex<Option<Pid>>,
 }
 
 impl Supervised {
@@ -129,6 +131,7 @@ impl Supervised {
             below: Mutex::new(below),
             stopping: AtomicBool::new(false),
             killing: AtomicBool::new(false),
+            stopper: Mutex::new(None),
         }
     }
 
@@ -149,6 +152,18 @@ impl Supervised {
         }
     }
 
+    /// Asks the command to end, by the stop signal.
+    fn signal_main(&self) {
+        let signal = self.launch.stop_signal.parse().unwrap_or(Signal::SIGTERM);
+        // Fails if it has ended.
+        let _ = killpg(self.main, signal);
+    }
+
+    fn is_stopper(&self, pid: Option<Pid>) -> bool {
+        let stopper = self.stopper.lock().unwrap_or_else(|e| e.into_inner());
+        pid.is_some() && *stopper == pid
+    }
+
     fn terminate(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         match self.launch.role {
@@ -160,8 +175,16 @@ impl Supervised {
                 }
             }
             Role::Inner => {
-                let signal = self.launch.stop_signal.parse().unwrap_or(Signal::SIGTERM);
-                let _ = killpg(self.main, signal);
+                // Held meanwhile, so that its end is not seen before its id is known.
+                let mut stopper = self.stopper.lock().unwrap_or_else(|e| e.into_inner());
+                match self.launch.spawn_stop_command(self.main) {
+                    Some(Ok(child)) => *stopper = Some(Pid::from_raw(child.id() as i32)),
+                    Some(Err(error)) => {
+                        eprintln!("tailback: cannot run stopCommand: {error}");
+                        self.signal_main();
+                    }
+                    None => self.signal_main(),
+                }
             }
         }
     }
@@ -198,6 +221,8 @@ impl Supervised {
                     code = code_of(status);
                     self.main_ended();
                 }
+                // Asked twice: by the command, and now by the signal.
+                Ok(status) if self.is_stopper(status.pid()) => self.signal_main(),
                 Ok(_) | Err(Errno::EINTR) => {}
                 // No child is left, and so no descendant: as a subreaper, this process would be its
                 // parent.

@@ -1,0 +1,40 @@
+//! What replicas use of the host.
+
+use tailback_tests::{
+    eventually,
+    process::{Tailback, servers_of, unique},
+};
+
+use super::{manifests, sample};
+
+#[test]
+fn what_a_replica_uses_is_shown_as_long_as_it_is_there() {
+    let model = unique();
+    let process = format!("{}\nstopSeconds: 1", sample(0));
+    let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
+    eventually("the replica", || proxy.ready(&model) == 1);
+    let of = |name: &str, replica: u32| {
+        format!("{name}{{model=\"{model}\",replica=\"{model}-{replica}\"}}")
+    };
+    let memory = |replica| of("tailback_replica_memory_bytes", replica);
+    let has = |series: &str| {
+        let metrics = proxy.metrics();
+        metrics.lines().any(|line| line.starts_with(series))
+    };
+    eventually("the first reading", || has(&memory(0)));
+    // The sample server is a program of some megabytes.
+    let bytes = proxy.metric(&memory(0));
+    assert!((1e5..1e9).contains(&bytes), "{bytes}");
+    assert_eq!(proxy.metric(&of("tailback_replica_processes", 0)), 1.0);
+    assert!(has(&of("tailback_replica_cpu_seconds_total", 0)));
+    let shown = proxy.model(&model)["replicas"]["ready"][0].clone();
+    assert_eq!(shown["processes"], 1);
+    assert!(shown["memoryBytes"].as_f64() > Some(1e5) && shown["cpuSeconds"].is_number());
+
+    for pid in servers_of(&model) {
+        let pid = nix::unistd::Pid::from_raw(pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    eventually("the next replica's", || has(&memory(1)));
+    assert!(!has(&memory(0)), "a series goes with its replica");
+}
