@@ -55,6 +55,8 @@ pub struct ModelStatus {
     /// Why a replica failed last, or that starts hang. `None` once a replica has become ready
     /// since.
     pub failure: Option<String>,
+    /// What may go wrong with the replicas, though nothing has yet.
+    pub warning: Option<String>,
     /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
     /// Whether scaling is paused.

@@ -202,7 +202,7 @@ fn deployment(replicas: u32) -> Value {
             "template": {
                 "metadata": { "labels": { "app": "llama" } },
                 "spec": {
-                    "terminationGracePeriodSeconds": 30,
+                    "terminationGracePeriodSeconds": 600,
                     "containers": [{
                         "name": "server",
                         "image": "none",

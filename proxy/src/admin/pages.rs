@@ -113,6 +113,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         "leaving": status.leaving.iter().map(leaving).collect::<Vec<_>>(),
         "startUpSeconds": status.start_up_seconds,
         "failure": status.failure.or(status.not_ready),
+        "warning": status.warning,
         "paused": status.pause == PauseState::Paused,
         "reason": status.reason,
     });

@@ -81,3 +81,30 @@ fn hint(config: &Config, requests: &str) -> String {
     }
     format!("curl {requests}/v1/models")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tailback_config::{Env, load_text};
+
+    use super::*;
+
+    #[test]
+    fn what_is_served_is_a_sentence_also_where_it_is_nothing_yet() {
+        const UP: &str = "{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: { name: up }, \
+                          spec: { static: { endpoints: ['http://a'] } } }\n";
+        const M: &str = "---\n{ apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: m }, \
+                         spec: { server: up } }\n";
+        // Models of the cluster come later.
+        let env = Env::from([("TAILBACK_KUBE_MODELS", "*")]);
+        let said = |text: &str| {
+            let config = load_text(Path::new("a.yaml"), text, &env);
+            served(&config.unwrap())
+        };
+        let none = "serves no model yet: it waits for manifests that have one";
+        assert!(said(UP).ends_with(none), "{}", said(UP));
+        let one = said(&format!("{UP}{M}"));
+        assert!(one.ends_with("serves m (server up)"), "{one}");
+    }
+}

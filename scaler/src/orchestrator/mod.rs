@@ -44,6 +44,8 @@ pub struct ReplicaSet {
     pub draining: u32,
     /// The draining replicas, where the orchestrator can tell them apart.
     pub leaving: Vec<Draining>,
+    /// What may go wrong with them, though nothing has yet.
+    pub warning: Option<String>,
     /// The largest number of replicas that the orchestrator has room for.
     pub capacity: u32,
     /// How long the newest replica took from its start until it was ready.

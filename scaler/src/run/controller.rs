@@ -366,6 +366,7 @@ impl ModelController {
             status.starting = self.set.starting;
             status.draining = self.set.draining;
             status.leaving.clone_from(&self.set.leaving);
+            status.warning.clone_from(&self.set.warning);
             status.not_ready.clone_from(&self.set.not_ready);
             status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
             status.service_seconds = self.scaler.service_seconds();

@@ -34,6 +34,9 @@ pub const NAME: &str = "llama";
 /// Where pods listen.
 const PORT: u16 = 8080;
 
+/// By which a ReplicaSet chooses the pods that go.
+const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// The label of what one run of `make test-kube` makes.
 const RUN: &str = "tailback.dev/test-run";
 
@@ -220,6 +223,48 @@ impl Cluster {
             .runtime
             .block_on(deployments.patch_scale(NAME, &params, &patch));
         done.expect("a count");
+    }
+
+    /// Deletes the Deployment, and waits until it is gone.
+    pub fn delete_deployment(&self) {
+        let deployments = self.api::<Deployment>();
+        let params = DeleteParams::default();
+        let deleted = self.runtime.block_on(deployments.delete(NAME, &params));
+        deleted.expect("the deletion");
+        crate::eventually("that the Deployment is gone", || {
+            let found = self.runtime.block_on(deployments.get_opt(NAME));
+            found.expect("an answer").is_none()
+        });
+    }
+
+    /// Makes it anew.
+    pub fn make_deployment(&self, replicas: u32) {
+        self.apply(self.deployment(replicas));
+    }
+
+    /// Marks a pod with a deletion cost, as a proxy that leads does.
+    pub fn mark_pod(&self, name: &str, cost: &str) {
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": { COST: cost } } }));
+        let pods = self.api::<Pod>();
+        let params = PatchParams::default();
+        let marked = self.runtime.block_on(pods.patch(name, &params, &patch));
+        marked.expect("a mark");
+    }
+
+    /// The pods' names, sorted, each with its deletion cost.
+    #[must_use]
+    pub fn costs(&self) -> Vec<(String, Option<String>)> {
+        let pods = self.api::<Pod>();
+        let params = ListParams::default();
+        let listed = self.runtime.block_on(pods.list(&params));
+        let cost = |pod: Pod| {
+            let annotations = pod.metadata.annotations.unwrap_or_default();
+            let name = pod.metadata.name.expect("a name");
+            (name, annotations.get(COST).cloned())
+        };
+        let mut costs: Vec<_> = listed.expect("pods").into_iter().map(cost).collect();
+        costs.sort();
+        costs
     }
 
     /// How many pods there are.

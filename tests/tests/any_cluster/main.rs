@@ -134,7 +134,14 @@ fn traffic_flows_while_the_api_server_is_away_and_scaling_resumes() {
         eventually("three pods", || proxy.ready(NAME) == 3);
     });
     assert_eq!(load.failed, 0, "{load:?}");
-    assert!(!proxy.log().contains("somebody else"), "{}", proxy.log());
+    let log = proxy.log();
+    assert!(!log.contains("somebody else"), "{log}");
+    assert!(!log.contains("ERROR"), "{log}");
+    assert_eq!(
+        log.matches("the Kubernetes API answers again").count(),
+        1,
+        "{log}"
+    );
 }
 
 #[test]
@@ -184,6 +191,15 @@ fn a_verb_that_is_not_allowed_is_named_with_its_resource() {
         return;
     }
     assert_eq!(cluster.replicas(), 0);
+    // What was refused is no count that is asked for, and is told as a failure.
+    eventually("the failure", || {
+        proxy
+            .failure(NAME)
+            .contains("refused: patch of deployments/scale")
+    });
+    assert_eq!(proxy.model(NAME)["replicas"]["desired"], 0);
+    let failing = format!("tailback_model_failing{{model=\"{NAME}\"}}");
+    assert_eq!(proxy.metric(&failing), 1.0);
     assert_eq!(
         http::call(proxy.admin, "GET", "/readyz", b"")
             .unwrap()
@@ -192,4 +208,103 @@ fn a_verb_that_is_not_allowed_is_named_with_its_resource() {
     );
     cluster.grant(&all_rules());
     eventually("a pod once it is allowed", || cluster.replicas() == 1);
+    eventually("no failure", || proxy.failure(NAME).is_empty());
+}
+
+#[test]
+fn one_pod_is_asked_for_where_somebody_set_none_and_requests_wait() {
+    let cluster = Cluster::start(1);
+    cluster.pretend_pods();
+    cluster.grant(&all_rules());
+    let proxy = cluster.serve(
+        "minReplicas: 0, scaling: { stabilitySeconds: 600, inactiveSeconds: 600 }",
+        &[],
+    );
+    let desired = || proxy.model(NAME)["replicas"]["desired"].as_u64();
+    eventually("the count", || desired() == Some(1));
+    cluster.set_replicas(0, "somebody");
+    eventually("none", || desired() == Some(0));
+    let path = format!("/v2/models/{NAME}/infer");
+    let held: Vec<_> = (0..24)
+        .map(|_| {
+            let mut caller = Client::connect(proxy.address).unwrap();
+            caller
+                .send(http::request("POST", &path, &[], BODY))
+                .unwrap();
+            caller
+        })
+        .collect();
+    eventually("one", || cluster.replicas() == 1);
+    // Several evaluations later, all that wait would have been asked for.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(cluster.replicas(), 1, "{}", proxy.log());
+    drop(held);
+}
+
+#[test]
+fn a_deployment_that_is_made_anew_is_scaled_at_once() {
+    let cluster = Cluster::start(0);
+    cluster.pretend_pods();
+    cluster.grant(&all_rules());
+    let proxy = cluster.serve("minReplicas: 0", &[]);
+    eventually("the count", || proxy.log().contains("taken over"));
+    cluster.delete_deployment();
+    eventually("that it is missed", || {
+        proxy.failure(NAME).contains("does not exist")
+    });
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let path = format!("/v2/models/{NAME}/infer");
+    caller
+        .send(http::request("POST", &path, &[], BODY))
+        .unwrap();
+    // Asked for in vain: the next try would come after a pause.
+    thread::sleep(Duration::from_secs(2));
+    cluster.make_deployment(0);
+    let start = Instant::now();
+    eventually("a pod asked for", || cluster.replicas() == 1);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn marks_for_a_scale_down_are_taken_off_by_the_next_that_leads() {
+    let cluster = Cluster::start(3);
+    if cluster.run_pods("20").is_none() {
+        return;
+    }
+    cluster.grant(&all_rules());
+    let proxy = cluster.serve("replicas: 3", &[]);
+    eventually("three pods", || proxy.ready(NAME) == 3);
+    let names: Vec<_> = cluster.costs().into_iter().map(|(name, _)| name).collect();
+    // Those that are alike go by their names: these two stay.
+    cluster.mark_pod(&names[1], "-999999");
+    cluster.mark_pod(&names[2], "7");
+    cluster.rewrite(&proxy, "replicas: 2");
+    eventually("two pods, and the old mark to be gone", || {
+        let costs = cluster.costs();
+        let of = |name: &String| {
+            costs
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, cost)| cost.clone())
+        };
+        of(&names[1]) == Some(None) && of(&names[2]) == Some(Some("7".into())) && costs.len() == 2
+    });
+}
+
+#[test]
+fn pods_that_have_too_little_time_to_finish_are_warned_about_once() {
+    let cluster = Cluster::start(1);
+    cluster.pretend_pods();
+    cluster.grant(&all_rules());
+    let proxy = cluster.serve("minReplicas: 1", &[]);
+    let warning = || proxy.model(NAME)["replicas"]["warning"].to_string();
+    eventually("the warning", || {
+        warning().contains("terminationGracePeriodSeconds")
+    });
+    assert!(warning().contains("killed 20 s after"), "{}", warning());
+    let said = proxy.log().matches("terminationGracePeriodSeconds").count();
+    assert_eq!(said, 1, "{}", proxy.log());
+    cluster.rewrite(&proxy, "minReplicas: 1, timeouts: { totalSeconds: 15 }");
+    eventually("no warning", || warning() == "null");
 }

@@ -46,6 +46,11 @@ impl Cluster {
         )
     }
 
+    /// Changes the model's spec of a proxy that serves it.
+    pub fn rewrite(&self, proxy: &Tailback, model: &str) {
+        proxy.rewrite(&self.manifests(model));
+    }
+
     fn manifests(&self, model: &str) -> String {
         let namespace = &self.namespace;
         format!(

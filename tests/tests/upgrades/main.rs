@@ -2,6 +2,7 @@
 //! is restarted.
 
 mod failures;
+mod grpc;
 mod owners;
 mod service_manager;
 

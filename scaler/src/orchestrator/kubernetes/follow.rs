@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,8 @@ pub(super) struct Shared {
     cluster: Arc<Cluster>,
     workloads: Informers<DynamicObject>,
     slices: Informers<EndpointSlice>,
+    /// Whether pods that have too little time to finish were warned about.
+    warned: AtomicBool,
 }
 
 impl Shared {
@@ -50,6 +55,17 @@ impl Shared {
             workloads: Informers::new(cluster.clone()),
             slices: Informers::new(cluster.clone()),
             cluster,
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Logs the first warning of any workload: often they all have it.
+    fn warn_once(&self, model: &str, warning: &str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                model,
+                "{warning} (said once; /models has it for each model)"
+            );
         }
     }
 }
@@ -285,6 +301,9 @@ impl Follower {
         };
         for model in models {
             if let Some(set) = state.set(model) {
+                if let Some(warning) = &set.warning {
+                    self.shared.warn_once(&model.name, warning);
+                }
                 // Fails only when the scaler has stopped.
                 let _ = events.send(set);
             }

@@ -1,6 +1,6 @@
 //! The known state of one workload. Pure: the follower passes events and the time.
 
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tailback_config::{Endpoint, Model, Service, Source};
@@ -29,6 +29,8 @@ pub(super) struct WorkloadState {
     status: Option<u32>,
     /// What is wrong by the workload's own conditions.
     failure: Option<String>,
+    /// How long its pods have to finish.
+    grace: Option<Duration>,
     way: Way,
 }
 
@@ -82,6 +84,7 @@ impl WorkloadState {
             workload: WatchHealth::default(),
             status: None,
             failure: None,
+            grace: None,
             way,
         }
     }
@@ -91,6 +94,7 @@ impl WorkloadState {
     pub(super) fn workload_seen(&mut self, observed: &Observed, count_at: CountAt, now: Nanos) {
         self.workload.trouble = None;
         self.failure.clone_from(&observed.failure);
+        self.grace = observed.grace;
         if count_at == CountAt::Spec {
             self.workload.ever = true;
             let replicas = observed.replicas.unwrap_or(1);
@@ -263,6 +267,7 @@ impl WorkloadState {
             capacity: capacity(model),
             start_up: self.start_ups.last(),
             failure,
+            warning: self.grace.and_then(|grace| too_short(grace, model)),
             ..ReplicaSet::default()
         })
     }
@@ -281,6 +286,26 @@ impl WorkloadState {
         ];
         all.into_iter().flatten().next().cloned()
     }
+}
+
+/// What is to be said of pods that are killed sooner than a request of `model` may end.
+fn too_short(grace: Duration, model: &Model) -> Option<String> {
+    let timeouts = &model.timeouts;
+    let (may_take, setting) = match timeouts.total.value {
+        Some(total) => (total, "timeouts.totalSeconds"),
+        None => (
+            timeouts.response_header.value,
+            "timeouts.responseHeaderSeconds; totalSeconds is not set",
+        ),
+    };
+    (grace < may_take).then(|| {
+        format!(
+            "pods are killed {} s after they are asked to end (terminationGracePeriodSeconds), and a request may take \
+             {} s ({setting}): a scale-down or roll-out may cut requests off; raise the first or lower the second",
+            grace.as_secs_f64(),
+            may_take.as_secs_f64()
+        )
+    })
 }
 
 fn capacity(model: &Model) -> u32 {

@@ -1,5 +1,7 @@
 //! A workload's address in the API, and the state that its object shows. Pure.
 
+use std::time::Duration;
+
 use kube::core::{ApiResource, DynamicObject};
 
 /// Where a workload keeps its desired count.
@@ -92,7 +94,12 @@ pub(super) struct Observed {
     pub version: String,
     /// What is wrong, by its conditions.
     pub failure: Option<String>,
+    /// How long its pods have to finish, by its template; `None`: it has no template of a pod.
+    pub grace: Option<Duration>,
 }
+
+/// What Kubernetes takes for `terminationGracePeriodSeconds`, if a template does not set it.
+const GRACE: u64 = 30;
 
 impl Observed {
     /// Reads `object`.
@@ -136,7 +143,13 @@ impl Observed {
                 _ => false,
             }
         });
+        let template = object.data.pointer("/spec/template/spec");
+        let grace = template.map(|pod| {
+            let seconds = pod.get("terminationGracePeriodSeconds");
+            Duration::from_secs(seconds.and_then(|value| value.as_u64()).unwrap_or(GRACE))
+        });
         Self {
+            grace,
             replicas: count("spec", "replicas"),
             ready: count("status", "readyReplicas")
                 .or_else(|| count("status", "availableReplicas"))
@@ -197,6 +210,21 @@ mod tests {
         ] {
             assert_eq!(observed(json!({}), status.clone()).ready, ready, "{status}");
         }
+    }
+
+    #[test]
+    fn the_time_that_pods_have_to_finish_is_that_of_the_template_or_kubernetes_default() {
+        let grace = |spec| {
+            observed(spec, json!(null))
+                .grace
+                .map(|grace| grace.as_secs())
+        };
+        let pod = |pod: Value| json!({ "template": { "spec": pod } });
+        let own = pod(json!({ "terminationGracePeriodSeconds": 7 }));
+        assert_eq!(grace(own), Some(7));
+        assert_eq!(grace(pod(json!({}))), Some(30));
+        assert_eq!(grace(json!({ "template": {} })), None);
+        assert_eq!(grace(json!({})), None);
     }
 
     #[test]

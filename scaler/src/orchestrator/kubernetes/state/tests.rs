@@ -1,6 +1,6 @@
 //! The replica sets of a workload, event by event.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use serde_json::json;
 use tailback_config::{Env, load_text};
@@ -29,7 +29,34 @@ fn observed(replicas: u32, ready: Option<u32>, version: &str) -> Observed {
         ready,
         version: version.into(),
         failure: None,
+        grace: None,
     }
+}
+
+#[test]
+fn pods_that_are_killed_sooner_than_a_request_may_end_are_warned_about() {
+    let warning = |grace: Option<u64>, timeouts: &str| {
+        let model = model(&format!(
+            "endpoints: ['http://a'] }}, timeouts: {{ {timeouts}"
+        ));
+        let mut state = state(&model);
+        let observed = Observed {
+            grace: grace.map(Duration::from_secs),
+            ..observed(1, None, "1")
+        };
+        state.workload_seen(&observed, CountAt::Spec, at(0));
+        state.set(&model).unwrap().warning
+    };
+    assert_eq!(warning(None, ""), None);
+    assert_eq!(warning(Some(600), ""), None);
+    let why = warning(Some(30), "").unwrap();
+    assert!(
+        why.contains("killed 30 s after") && why.contains("600 s (timeouts.responseHeaderSeconds"),
+        "{why}"
+    );
+    assert_eq!(warning(Some(30), "totalSeconds: 30"), None);
+    let why = warning(Some(30), "totalSeconds: 31").unwrap();
+    assert!(why.contains("31 s (timeouts.totalSeconds)"), "{why}");
 }
 
 fn slice(pods: &[&str]) -> EndpointSlice {
