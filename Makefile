@@ -62,7 +62,7 @@ bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	cargo build --release --package tailback --bin tailback --package tailback-benches --bin sink
 	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
 	benches/protocols $(RELEASE)/tailback
-	cargo bench --package tailback-benches --bench ledger --bench balance
+	cargo bench --package tailback-benches --bench ledger --bench balance --bench prefix
 
 bench-instructions: ## instructions that a small request costs, by callgrind, beside nginx
 	scripts/setup bench

@@ -41,17 +41,20 @@ pub fn page() -> String {
     );
     about(&mut page, &command);
     page.push_str("| command | |\n|---|---|\n");
-    for one in commands(&command) {
+    for (name, one) in commands(&command) {
         let short = one.get_about().map(ToString::to_string).unwrap_or_default();
-        let name = one.get_name();
-        let _ = writeln!(page, "| [`tailback {name}`](#tailback-{name}) | {short} |");
+        let anchor = name.replace(' ', "-");
+        let _ = writeln!(
+            page,
+            "| [`tailback {name}`](#tailback-{anchor}) | {short} |"
+        );
     }
     page.push_str(
         "\n`tailback --help` and `tailback COMMAND --help` say the same. An option of the settings wins over \
          its environment variable; [Environment variables](environment.md) has the rest about them.\n",
     );
-    for one in commands(&command) {
-        let _ = write!(page, "\n## tailback {}\n", one.get_name());
+    for (name, one) in commands(&command) {
+        let _ = write!(page, "\n## tailback {name}\n");
         about(&mut page, one);
         let usage = one.clone().render_usage().to_string();
         let usage = usage.trim_start_matches("Usage: ");
@@ -69,7 +72,7 @@ pub fn page() -> String {
         }
     }
     page.push_str("\n## Settings\n\nOptions of `tailback serve`, `check` and `config`.\n\n");
-    let serve = commands(&command).find(|one| one.get_name() == "serve");
+    let serve = command.find_subcommand("serve");
     let settings = serve.into_iter().flat_map(arguments);
     table(
         &mut page,
@@ -78,9 +81,17 @@ pub fn page() -> String {
     page
 }
 
-fn commands(command: &Command) -> impl Iterator<Item = &Command> {
-    let all = command.get_subcommands();
-    all.filter(|one| !one.is_hide_set() && one.get_name() != "help")
+/// The commands, each followed by its own, by what is typed.
+fn commands(command: &Command) -> Vec<(String, &Command)> {
+    let shown = |one: &&Command| !one.is_hide_set() && one.get_name() != "help";
+    let mut all = Vec::new();
+    for one in command.get_subcommands().filter(shown) {
+        let name = one.get_name();
+        all.push((name.to_owned(), one));
+        let below = commands(one).into_iter();
+        all.extend(below.map(|(below, one)| (format!("{name} {below}"), one)));
+    }
+    all
 }
 
 fn arguments(command: &Command) -> impl Iterator<Item = &Arg> {

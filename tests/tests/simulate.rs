@@ -273,3 +273,92 @@ fn what_is_wrong_is_said_with_its_place() {
         assert!(error.contains(": found \""), "{error}");
     }
 }
+
+/// The rows of a comparison of load-balancing strategies: name, cached share, mean seconds.
+fn strategies(text: &str) -> Vec<(String, f64, f64)> {
+    let rows = text.lines().skip(1).take_while(|line| !line.is_empty());
+    rows.map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let number = |i: usize| words[i].parse().expect("a number");
+        (words[0].to_owned(), number(1), number(3))
+    })
+    .collect()
+}
+
+#[test]
+fn prefix_affinity_is_near_an_oracle_of_the_caches_and_far_better_than_least_request() {
+    let folder = folder();
+    for seed in [1, 2, 3] {
+        let command = format!(
+            "load-balancing --chats 1500 --seed {seed} --strategy leastRequest,prefix-per-worker,kubeai,prefix,oracle"
+        );
+        let text = told(folder.path(), &command, b"");
+        assert_eq!(told(folder.path(), &command, b""), text, "the same again");
+        let rows = strategies(&text);
+        let [least, split, kubeai, prefix, oracle] = &rows[..] else {
+            panic!("{text}")
+        };
+        assert!(prefix.1 >= 0.95 * oracle.1, "{text}");
+        assert!(prefix.2 <= 1.05 * oracle.2 + 0.005, "{text}");
+        assert!(prefix.2 <= 0.65 * least.2, "{text}");
+        assert!(prefix.1 > split.1 && prefix.1 > kubeai.1, "{text}");
+    }
+}
+
+#[test]
+fn prompts_with_block_hashes_are_read_and_mistakes_have_their_line() {
+    let folder = folder();
+    let path = folder.path();
+    let line = |at: u64| {
+        format!(
+            "{{\"timestamp\":{at},\"input_length\":1024,\"output_length\":5,\"hash_ids\":[1,2]}}\n"
+        )
+    };
+    let trace = [line(9000), line(0), line(4500)].concat();
+    let text = told(path, "load-balancing - --strategy prefix", trace.as_bytes());
+    assert_eq!(strategies(&text)[0].1, 66.6, "{text}");
+    assert!(text.contains("\nRequests: 3 of standard input."), "{text}");
+    assert_eq!(
+        told(
+            path,
+            "load-balancing - --strategy prefix",
+            &gzip(trace.as_bytes())
+        ),
+        text
+    );
+    for (input, expected) in [
+        ("", "found no request, expected some"),
+        (
+            "{\"timestamp\":1}",
+            "line 1: found missing field `input_length`",
+        ),
+        ("x", "line 1: found expected value"),
+    ] {
+        let output = simulate(path, "load-balancing -", input.as_bytes());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && error.contains(expected),
+            "{error}"
+        );
+    }
+    for (arguments, expected) in [
+        ("load-balancing", "<PROMPTS>"),
+        (
+            "load-balancing nothing.jsonl",
+            "nothing.jsonl: No such file",
+        ),
+        (
+            "load-balancing - --strategy fastest",
+            "expected one of powerOfTwo",
+        ),
+        ("load-balancing - --replicas 0", "0 is not in 1..=10000"),
+        ("load-balancing - --chats 3", "cannot be used with"),
+    ] {
+        let output = simulate(path, arguments, b"");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && error.contains(expected),
+            "{error}"
+        );
+    }
+}
