@@ -49,6 +49,8 @@ pub struct ProcessSpec {
     pub nice: Option<i8>,
     /// Limit of open files, sockets included, of each of its processes; `None`: the proxy's.
     pub open_files: Option<u64>,
+    /// Bytes of memory that all its processes may have together; `None`: no limit.
+    pub memory: Option<u64>,
 }
 
 /// A request that a replica has to answer by a 2xx status before it takes others.

@@ -54,6 +54,9 @@ pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
     if let Some(files) = spec.open_files {
         row("limits.openFiles", files.to_string());
     }
+    if let Some(bytes) = spec.memory {
+        row("limits.memory", format!("{bytes} bytes"));
+    }
     rows
 }
 

@@ -20,6 +20,9 @@ const START: Duration = Duration::from_secs(300);
 /// starts.
 const MOST_FILES: u64 = 1 << 30;
 
+/// Smallest `limits.memory`: below it, no program starts.
+const LEAST_MEMORY: u64 = 1 << 20;
+
 /// Reads the command; errors are noted.
 pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Option<ProcessSpec> {
     let fields = value.fields()?;
@@ -62,7 +65,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
         .map_or_else(|| Some(Vec::new()), |value| read_inherited(&value));
     let cwd = fields.get("cwd").and_then(|value| value.text());
     let user = fields.get("user").and_then(|value| read_user(&value));
-    let (nice, open_files) = read_limits(&fields);
+    let limits = read_limits(&fields);
     let command = list.as_ref().and_then(Value::texts);
     fields.finish();
 
@@ -99,8 +102,9 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
         inherit_env: inherit_env?,
         directory: cwd.map_or_else(|| folder.clone(), |cwd| folder.join(cwd)),
         user,
-        nice,
-        open_files,
+        nice: limits.nice,
+        open_files: limits.open_files,
+        memory: limits.memory,
     };
     // Missing fields may be errors too.
     (value.failed() == before).then_some(spec)
@@ -170,10 +174,18 @@ fn read_user(value: &Value<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Reads `limits`: priority and open files.
-fn read_limits(fields: &Fields<'_>) -> (Option<i8>, Option<u64>) {
+/// What `limits` says.
+#[derive(Default)]
+struct ProcessLimits {
+    nice: Option<i8>,
+    open_files: Option<u64>,
+    memory: Option<u64>,
+}
+
+/// Reads `limits`: priority, open files and memory.
+fn read_limits(fields: &Fields<'_>) -> ProcessLimits {
     let Some(limits) = fields.get("limits").and_then(|value| value.fields()) else {
-        return (None, None);
+        return ProcessLimits::default();
     };
     let nice = limits.get("nice").and_then(|value| {
         value.number(
@@ -186,8 +198,20 @@ fn read_limits(fields: &Fields<'_>) -> (Option<i8>, Option<u64>) {
             (16..=MOST_FILES).contains(files)
         })
     });
+    let memory = limits.get("memory").and_then(|value| {
+        let bytes = value.bytes()?;
+        if bytes < LEAST_MEMORY {
+            value.wrong("at least 1Mi");
+            return None;
+        }
+        Some(bytes)
+    });
     limits.finish();
-    (nice, files)
+    ProcessLimits {
+        nice,
+        open_files: files,
+        memory,
+    }
 }
 
 /// The absolute folder of the manifest, in which the command runs.

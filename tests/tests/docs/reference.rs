@@ -74,6 +74,7 @@ const MAPS: &[(&str, &str)] = &[
         "Server",
         "spec: { process: { warmUp: [{ zzzzzzzzzz: 1 }] } }",
     ),
+    ("Server", "spec: { process: { limits: { zzzzzzzzzz: 1 } } }"),
     ("Server", "spec: { static: { zzzzzzzzzz: 1 } }"),
     ("Server", "spec: { static: { tls: { zzzzzzzzzz: 1 } } }"),
     ("Server", "spec: { kubernetes: { zzzzzzzzzz: 1 } }"),

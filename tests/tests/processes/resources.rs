@@ -1,5 +1,7 @@
 //! What replicas use of the host.
 
+use std::{fs, path::Path};
+
 use tailback_tests::{
     eventually,
     process::{Tailback, servers_of, unique},
@@ -37,4 +39,27 @@ fn what_a_replica_uses_is_shown_as_long_as_it_is_there() {
     }
     eventually("the next replica's", || has(&memory(1)));
     assert!(!has(&memory(0)), "a series goes with its replica");
+}
+
+#[test]
+fn memory_is_limited_or_the_failure_says_why_it_cannot_be() {
+    let model = unique();
+    let process = format!("{}\nlimits: {{ memory: 512Mi }}", sample(0));
+    let proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
+    let failure = || proxy.failure(&model);
+    eventually("the replica, or why there is none", || {
+        proxy.ready(&model) == 1 || failure().contains("cannot set limits.memory: ")
+    });
+    if proxy.ready(&model) == 0 {
+        assert!(failure().contains("remove"), "what to do: {}", failure());
+        assert!(servers_of(&model).is_empty());
+        return;
+    }
+    let pid = servers_of(&model)[0];
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let file = Path::new("/sys/fs/cgroup")
+        .join(group.unwrap())
+        .join("memory.max");
+    assert_eq!(fs::read_to_string(file).unwrap().trim(), "536870912");
 }

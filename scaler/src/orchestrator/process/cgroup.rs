@@ -3,6 +3,8 @@
 //! with a writable `/sys/fs/cgroup`. A group can be killed as a whole by its path, and no process
 //! can leave it by itself.
 
+mod memory;
+
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -18,6 +20,8 @@ use nix::{
 
 /// The prefix of our groups' folders.
 const PREFIX: &str = "tailback-replica-";
+/// The group of the proxy itself, once the one above it limits memory.
+const PROXY: &str = "tailback-proxy";
 
 /// The proxy's own group, in which the replicas' groups are created.
 #[derive(Debug, Clone)]
@@ -38,7 +42,10 @@ impl Cgroups {
     pub(super) fn find() -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let folder = own_folder(&own, &mounts)?;
+        let mut folder = own_folder(&own, &mounts)?;
+        if folder.ends_with(PROXY) {
+            folder.pop();
+        }
         // Moving a process needs write access to this file of the common parent group.
         writable(&folder.join("cgroup.procs")).ok()?;
         let groups = Self { folder };
@@ -48,6 +55,20 @@ impl Cgroups {
         let usable = probe.entrance().is_ok();
         probe.remove();
         usable.then_some(groups)
+    }
+
+    /// Creates a group named `name`, whose processes may have so many bytes of memory together.
+    ///
+    /// # Errors
+    /// A sentence: why that cannot be.
+    pub(super) fn create_limited(&self, name: &str, bytes: u64) -> Result<Cgroup, String> {
+        self.pass_memory_on()?;
+        let group = self.create(name).map_err(|error| error.to_string())?;
+        if let Err(error) = group.limit_memory(bytes) {
+            group.remove();
+            return Err(format!("memory.max cannot be set: {error}"));
+        }
+        Ok(group)
     }
 
     /// Creates a group named `name`.

@@ -60,7 +60,7 @@ pub(super) fn command(
         nice: spec.nice,
         open_files: spec.open_files,
     };
-    let mut command = host.supervisor(&mut launch);
+    let mut command = host.supervisor(&mut launch, spec.memory)?;
     command
         .env_clear()
         .envs(inherited(&spec.inherit_env))

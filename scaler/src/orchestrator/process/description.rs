@@ -55,6 +55,7 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         user,
         nice,
         open_files,
+        memory,
     } = spec;
     BTreeMap::from([
         ("command".to_owned(), json!(command)),
@@ -83,6 +84,7 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         ("user".to_owned(), json!(user)),
         ("nice".to_owned(), json!(nice)),
         ("openFiles".to_owned(), json!(open_files)),
+        ("memory".to_owned(), json!(memory)),
     ])
 }
 
@@ -169,6 +171,7 @@ mod tests {
             "user: nobody",
             "limits: { nice: 1 }",
             "limits: { openFiles: 64 }",
+            "limits: { memory: 1Gi }",
         ] {
             assert_ne!(of(other), plain, "{other}");
         }

@@ -92,14 +92,55 @@ impl Host {
 
     /// The command of a supervisor for `launch`, to be started by [`spawn`](Self::spawn). Adds
     /// control group and mark to `launch`.
-    pub(super) fn supervisor(&self, launch: &mut Launch) -> Command {
+    ///
+    /// # Errors
+    /// A sentence: why its memory cannot be limited to so many bytes.
+    pub(super) fn supervisor(
+        &self,
+        launch: &mut Launch,
+        memory: Option<u64>,
+    ) -> Result<Command, String> {
         launch.mark = self.owner.map(Owner::mark);
-        launch.cgroup = self.cgroup().map(|group| group.folder().to_owned());
-        launch.supervisor(&self.tailback).into()
+        let group = match memory {
+            Some(bytes) => Some(self.limited_cgroup(bytes)?),
+            None => self.cgroup(),
+        };
+        launch.cgroup = group.map(|group| group.folder().to_owned());
+        Ok(launch.supervisor(&self.tailback).into())
+    }
+
+    /// A new control group with so many bytes of memory.
+    fn limited_cgroup(&self, bytes: u64) -> Result<Cgroup, String> {
+        let why = "cannot set limits.memory";
+        let (Some(cgroups), Some(name)) = (self.cgroups(), self.next_name()) else {
+            return Err(format!(
+                "{why}: Tailback can make no control groups (cgroup v2) here; run it as root or as a systemd unit with \
+                 Delegate=yes, or remove limits.memory from the manifest"
+            ));
+        };
+        let created = cgroups.create_limited(&name, bytes);
+        created.map_err(|error| format!("{why}: {error}; or remove it from the manifest"))
     }
 
     /// A new control group; `None`: not possible here.
     fn cgroup(&self) -> Option<Cgroup> {
+        match self.cgroups()?.create(&self.next_name()?) {
+            Ok(group) => Some(group),
+            Err(error) => {
+                tracing::warn!(%error, "cannot create a control group; the replica runs without one");
+                None
+            }
+        }
+    }
+
+    /// The name of the next group.
+    fn next_name(&self) -> Option<String> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Some(format!("{}.{number}", self.owner?))
+    }
+
+    /// The groups of this host; looks for them, and for what others left behind, at the first call.
+    fn cgroups(&self) -> Option<&Cgroups> {
         let cgroups = self.cgroups.get_or_init(|| {
             let cgroups = Cgroups::find();
             sweep(cgroups.as_ref());
@@ -110,15 +151,7 @@ impl Host {
             tracing::info!("each replica's processes are kept together by {kept}");
             cgroups
         });
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{number}", self.owner?);
-        match cgroups.as_ref()?.create(&name) {
-            Ok(group) => Some(group),
-            Err(error) => {
-                tracing::warn!(%error, "cannot create a control group; the replica runs without one");
-                None
-            }
-        }
+        cgroups.as_ref()
     }
 
     /// Starts a supervisor. Call [`ended`](Self::ended) after waiting for it.
