@@ -36,9 +36,12 @@ print("up", flush=True)
 print("caf\u00e9", file=sys.stderr, flush=True)
 number = 0
 while sys.argv[2] == "count":
-    print("number", number, flush=True)
+    # A line in two pieces: an upgrade may come between them.
+    for piece in "num", f"ber {number}\n":
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+        time.sleep(0.003)
     number += 1
-    time.sleep(0.005)
 "#;
 
 fn logs(proxy: &Tailback, more: &[&str]) -> Command {

@@ -11,6 +11,7 @@ use super::{
     description::Description,
     host::Host,
     instance::{Charge, Parked, Stage},
+    logs::PausedOutput,
     port::Port,
     set::{ParkedInstance, ParkedSet},
     supervision::Descriptors,
@@ -52,6 +53,16 @@ pub(super) struct ReplicaLine {
     runs: Description,
     launch: Launch,
     supervisor: Option<u32>,
+    /// Lines of its outputs that have begun, and whose ends were not read yet.
+    #[serde(default)]
+    begun: BegunLines,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct BegunLines {
+    output: Vec<u8>,
+    errors: Vec<u8>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,7 +97,7 @@ impl ParkedSet {
                 output,
                 errors,
             } = &instance.parked.descriptors;
-            let descriptors = [link, output, errors].map(OwnedFd::try_clone);
+            let descriptors = [link, &output.pipe, &errors.pipe].map(OwnedFd::try_clone);
             let descriptors: io::Result<Vec<_>> = descriptors.into_iter().collect();
             let line = ReplicaLine::new(model, instance);
             parcels.push(Parcel::of(&line, descriptors?)?);
@@ -102,7 +113,7 @@ impl ReplicaLine {
             stage,
             launch,
             supervisor,
-            ..
+            descriptors,
         } = &instance.parked;
         Self {
             model: model.to_owned(),
@@ -124,6 +135,10 @@ impl ReplicaLine {
             runs: instance.runs.clone(),
             launch: launch.clone(),
             supervisor: *supervisor,
+            begun: BegunLines {
+                output: descriptors.output.begun.clone(),
+                errors: descriptors.errors.begun.clone(),
+            },
         }
     }
 
@@ -178,8 +193,14 @@ impl ReplicaLine {
                 supervisor: self.supervisor,
                 descriptors: Descriptors {
                     link,
-                    output,
-                    errors,
+                    output: PausedOutput {
+                        pipe: output,
+                        begun: self.begun.output,
+                    },
+                    errors: PausedOutput {
+                        pipe: errors,
+                        begun: self.begun.errors,
+                    },
                 },
             },
             runs: self.runs,
@@ -202,7 +223,8 @@ mod tests {
         "stage":{"draining":{"secs":1,"nanos":0}},"readyFor":{"secs":9,"nanos":0},"drain":null,
         "runs":{"version":1,"command":["x"]},
         "launch":{"role":"Outer","replica":"m-3","command":["x"],"cgroup":null,"mark":["a","b"],
-        "stop_signal":"SIGTERM","stop_command":["y"],"user":null,"nice":null,"open_files":null},"supervisor":77}"#;
+        "stop_signal":"SIGTERM","stop_command":["y"],"user":null,"nice":null,"open_files":null},"supervisor":77,
+        "begun":{"output":[117,112],"errors":[]}}"#;
 
     /// What is left of `line` after it was read and written by this version.
     fn through<T: Serialize + serde::de::DeserializeOwned>(line: &str) -> Value {
@@ -234,6 +256,11 @@ mod tests {
             through::<ReplicaLine>(REPLICA)
         );
         let first = REPLICA.replacen(r#""stop_command":["y"],"#, "", 1);
+        let first = first.replacen(r#""begun""#, r#""later""#, 1);
+        assert_eq!(
+            through::<ReplicaLine>(&first)["begun"]["output"],
+            serde_json::json!([])
+        );
         let launch = &through::<ReplicaLine>(&first)["launch"];
         assert_eq!(launch["stop_command"], serde_json::json!([]));
         let first = r#"{"model":"m","nextId":4,"startUp":null,"failure":null}"#;

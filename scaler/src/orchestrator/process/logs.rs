@@ -89,21 +89,37 @@ impl Sink {
 pub(super) struct Output {
     pipe: Arc<pipe::Receiver>,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Vec<u8>>,
+}
+
+/// An output that nobody reads, and the beginning of a line whose end was not read yet.
+#[derive(Debug)]
+pub(super) struct PausedOutput {
+    pub pipe: OwnedFd,
+    pub begun: Vec<u8>,
+}
+
+impl From<OwnedFd> for PausedOutput {
+    fn from(pipe: OwnedFd) -> Self {
+        let begun = Vec::new();
+        Self { pipe, begun }
+    }
 }
 
 impl Output {
-    /// Reads the lines of `stream` of the replica `name` from `pipe`, and sends them to the log and
+    /// Reads the lines of `stream` of the replica `name` from `output`, and sends them to the log and
     /// to `sink`.
     pub(super) fn follow(
         name: String,
-        pipe: OwnedFd,
+        output: PausedOutput,
         stream: OutputStream,
         sink: Sink,
     ) -> io::Result<Self> {
+        let PausedOutput { pipe, begun } = output;
         let pipe = Arc::new(pipe::Receiver::from_owned_fd(pipe)?);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(forward(name, pipe.clone(), stream, sink, stopped));
+        let forward = forward(name, pipe.clone(), begun, stream, sink, stopped);
+        let task = tokio::spawn(forward);
         Ok(Self { pipe, stop, task })
     }
 
@@ -114,22 +130,26 @@ impl Output {
         }
     }
 
-    /// Stops reading, so that another process can. What was read is logged.
-    pub(super) async fn release(self) -> io::Result<OwnedFd> {
+    /// Stops reading, so that another process can. The lines that were read whole are logged.
+    pub(super) async fn release(self) -> io::Result<PausedOutput> {
         let _ = self.stop.send(());
-        let _ = self.task.await;
-        self.pipe.as_fd().try_clone_to_owned()
+        // Fails only if the task was dropped with the runtime.
+        let begun = self.task.await.unwrap_or_default();
+        let pipe = self.pipe.as_fd().try_clone_to_owned()?;
+        Ok(PausedOutput { pipe, begun })
     }
 }
 
+/// Forwards lines until the output ends, or until it is `stopped`: then it returns the line that
+/// has begun.
 async fn forward(
     name: String,
     pipe: Arc<pipe::Receiver>,
+    mut buffer: Vec<u8>,
     stream: OutputStream,
     sink: Sink,
     stopped: oneshot::Receiver<()>,
-) {
-    let mut buffer = Vec::with_capacity(1024);
+) -> Vec<u8> {
     let mut log = |line: &[u8]| {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
@@ -148,7 +168,7 @@ async fn forward(
     loop {
         tokio::select! {
             biased;
-            () = &mut stopped => break,
+            () = &mut stopped => return buffer,
             readable = pipe.readable() => match readable.and_then(|()| pipe.try_read_buf(&mut buffer)) {
                 Ok(1..) => {
                     split_lines(&mut buffer, &mut log);
@@ -162,6 +182,7 @@ async fn forward(
         }
     }
     log(&buffer);
+    Vec::new()
 }
 
 /// Hands out the complete lines of `buffer` and keeps the rest.

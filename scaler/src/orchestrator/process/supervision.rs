@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     host::Host,
-    logs::{Output, Sink},
+    logs::{Output, PausedOutput, Sink},
     supervisor::Launch,
 };
 use crate::replica_logs::OutputStream;
@@ -53,8 +53,8 @@ pub(super) struct Supervision {
 #[derive(Debug)]
 pub(super) struct Descriptors {
     pub link: OwnedFd,
-    pub output: OwnedFd,
-    pub errors: OwnedFd,
+    pub output: PausedOutput,
+    pub errors: PausedOutput,
 }
 
 impl Supervision {
@@ -82,8 +82,8 @@ impl Supervision {
         drop(command);
         let descriptors = Descriptors {
             link: link.into(),
-            output: output.into(),
-            errors: errors.into(),
+            output: OwnedFd::from(output).into(),
+            errors: OwnedFd::from(errors).into(),
         };
         let id = child.id();
         let mut this = Self::adopt(host, launch, id, descriptors, sink).map_err(text)?;
@@ -107,7 +107,7 @@ impl Supervision {
         let link = net::UnixStream::from(descriptors.link);
         link.set_nonblocking(true)?;
         let name = launch.replica.clone();
-        let follow = |pipe, stream| Output::follow(name.clone(), pipe, stream, sink.clone());
+        let follow = |output, stream| Output::follow(name.clone(), output, stream, sink.clone());
         Ok(Self {
             output: follow(descriptors.output, OutputStream::Stdout)?,
             errors: follow(descriptors.errors, OutputStream::Stderr)?,
