@@ -1,7 +1,7 @@
 //! The simulation: replicas that compute prompts one after the other, as far as they are not in
 //! their cache, and generate answers beside that.
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
@@ -81,7 +81,7 @@ pub fn run(
     let start = prompts.first().map_or(0, |prompt| prompt.timestamp);
     for prompt in prompts {
         let at = (prompt.timestamp - start) as f64 / 1e3 / conditions.rate;
-        let now = Nanos::from_duration(Duration::from_secs_f64(at));
+        let now = nanos(at);
         while let Some(&Reverse((end, replica))) = ends.peek()
             && end <= now.0
         {
@@ -114,7 +114,7 @@ pub fn run(
         cached += prompt.input_length - computed;
         first_token.push(wait);
         let end = server.free_at + prompt.output_length as f64 * conditions.decode_seconds;
-        let end = Nanos::from_duration(Duration::from_secs_f64(end));
+        let end = nanos(end);
         ends.push(Reverse((end.0, chosen)));
     }
     first_token.sort_unstable_by(f64::total_cmp);
@@ -126,6 +126,11 @@ pub fn run(
         first_token,
         imbalance: most as f64 * conditions.replicas as f64 / (total as f64).max(1.0),
     }
+}
+
+/// The last time there is, for what is later.
+fn nanos(seconds: f64) -> Nanos {
+    Nanos((seconds * 1e9) as u64)
 }
 
 impl Outcome {
@@ -141,5 +146,71 @@ impl Outcome {
         let last = self.first_token.len().saturating_sub(1);
         let at = (share * last as f64).round() as usize;
         self.first_token.get(at).copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tailback_config::{LoadBalancing, PrefixAffinity};
+
+    fn prompt(timestamp: u64, hash_ids: &[u64]) -> Prompt {
+        Prompt {
+            timestamp,
+            input_length: hash_ids.len() as u64 * BLOCK_TOKENS,
+            output_length: 1000,
+            hash_ids: hash_ids.to_vec(),
+        }
+    }
+
+    fn simulated(contender: &Contender, prompts: &[Prompt]) -> Outcome {
+        let rules = Rules {
+            prefix: PrefixAffinity::default(),
+            workers: 4,
+        };
+        let conditions = Conditions {
+            replicas: 2,
+            cache_tokens: 100 * BLOCK_TOKENS,
+            prefill_rate: BLOCK_TOKENS as f64,
+            decode_seconds: 0.01,
+            rate: 1.0,
+            seed: 1,
+        };
+        run(prompts, contender, &rules, &conditions)
+    }
+
+    #[test]
+    fn a_replica_computes_what_it_has_not_cached_and_one_prompt_after_the_other() {
+        let prompts = [
+            prompt(0, &[1, 2, 3, 4]),
+            // Waits until 4 s, and has two blocks to compute.
+            prompt(1000, &[1, 2, 5, 6]),
+            // The replica is idle; the last token is computed in any case.
+            prompt(60_000, &[1, 2, 5, 6]),
+        ];
+        let prefix = Contender::Live(LoadBalancing::Prefix(PrefixAffinity::default()));
+        for contender in [prefix, Contender::Oracle] {
+            let outcome = simulated(&contender, &prompts);
+            let expected = [1.0 / BLOCK_TOKENS as f64, 4.0, 3.0 + 2.0];
+            for (found, expected) in outcome.first_token.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-9, "{outcome:?}");
+            }
+            let cached = (6 * BLOCK_TOKENS - 1) as f64 / (12 * BLOCK_TOKENS) as f64;
+            assert!((outcome.cached_share - cached).abs() < 1e-9, "{outcome:?}");
+        }
+        // An idle replica, though it has to compute all of it.
+        let outcome = simulated(&Contender::Live(LoadBalancing::LeastRequest), &prompts[..2]);
+        assert_eq!((outcome.cached_share, outcome.quantile(1.0)), (0.0, 4.0));
+    }
+
+    #[test]
+    fn any_prompts_and_speeds_are_simulated_without_harm() {
+        let mut prompts = vec![prompt(0, &[]), prompt(u64::MAX, &[1, 1, 1])];
+        prompts[1].input_length = 0;
+        prompts[1].output_length = u64::MAX;
+        for contender in Contender::all() {
+            let outcome = simulated(&contender, &prompts);
+            assert_eq!(outcome.first_token.len(), 2, "{outcome:?}");
+        }
     }
 }

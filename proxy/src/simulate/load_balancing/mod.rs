@@ -43,7 +43,7 @@ pub struct CacheSimulation {
     #[arg(required_unless_present = "chats")]
     prompts: Option<PathBuf>,
     /// Make up so many chats, of applications with system prompts, instead of reading a trace
-    #[arg(long, value_name = "N", conflicts_with = "prompts", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "prompts", value_parser = value_parser!(u32).range(1..=100_000))]
     chats: Option<u32>,
     /// Strategies to compare [default: all]
     ///
