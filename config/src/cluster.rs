@@ -60,6 +60,11 @@ const ANNOTATIONS: &[(&str, &str, Part)] = &[
         Part::Server("concurrency"),
     ),
     (
+        "load-balancing",
+        "spec.loadBalancing",
+        Part::Server("loadBalancing"),
+    ),
+    (
         "service",
         "spec.kubernetes.service.name",
         Part::Service("name"),

@@ -188,6 +188,25 @@ fn an_object_that_is_wrong_stays_as_it_was_and_leaves_the_others_alone() {
 }
 
 #[test]
+fn an_annotation_names_the_strategy_by_which_replicas_are_chosen() {
+    let (_folder, store) = in_cluster();
+    let with = |strategy| workload("a", &[("model", "a"), ("load-balancing", strategy)]);
+    store.set_cluster(vec![with("prefix")]);
+    assert_eq!(store.reload().unwrap().warnings, [""; 0]);
+    let strategy = || store.current().models["a"].server.load_balancing.clone();
+    assert_eq!(strategy().as_str(), "prefix");
+    store.set_cluster(vec![with("prefixes")]);
+    let warnings = store.reload().unwrap().warnings;
+    assert!(
+        warnings[0].starts_with(
+            "Deployment models/a: tailback.dev/load-balancing: found \"prefixes\", expected powerOfTwo"
+        ),
+        "{warnings:?}"
+    );
+    assert_eq!(strategy().as_str(), "prefix");
+}
+
+#[test]
 fn the_manifests_win_over_the_cluster_and_the_first_object_over_the_second() {
     let (folder, store) = in_cluster();
     store.set_cluster(vec![
