@@ -22,7 +22,12 @@ impl Fleet {
     }
 
     fn before(replicas: Vec<Upstream>, spec: &str) -> Self {
-        let proxy = Tailback::start(&manifest(&replicas, spec), &[("TAILBACK_WORKERS", "2")]);
+        let manifest = manifest(&replicas, spec);
+        Self::of(replicas, &manifest)
+    }
+
+    fn of(replicas: Vec<Upstream>, manifest: &str) -> Self {
+        let proxy = Tailback::start(manifest, &[("TAILBACK_WORKERS", "2")]);
         // Until then, requests are held, and go to the first that there is.
         eventually("the replicas", || proxy.ready("m") == replicas.len());
         Self { replicas, proxy }
@@ -120,7 +125,23 @@ fn turns_of_a_chat_go_to_one_replica_on_every_worker_also_after_a_reload() {
 
 #[test]
 fn a_prompt_is_read_from_each_api_and_however_its_body_is_sent() {
-    let fleet = Fleet::start(4, "loadBalancing: { strategy: prefix, maxBytes: 256Ki }");
+    let strategy = "loadBalancing: { strategy: prefix, maxBytes: 256Ki }";
+    prompts_of_each_api(&Fleet::start(4, strategy));
+}
+
+#[test]
+fn a_prompt_is_read_as_well_where_the_model_is_called_otherwise_by_its_replicas() {
+    let replicas: Vec<_> = (0..4).map(|_| Upstream::start()).collect();
+    let strategy = "loadBalancing: { strategy: prefix, maxBytes: 256Ki }";
+    let manifest = manifest(&replicas, strategy).replace(
+        "{ server: up }",
+        "{ server: up, upstreamName: a-longer-name }",
+    );
+    prompts_of_each_api(&Fleet::of(replicas, &manifest));
+}
+
+/// Sends prompts of three lengths in the form of each API, in two ways and in chunks.
+fn prompts_of_each_api(fleet: &Fleet) {
     // Longer than what is read of bodies before a replica is chosen, and known only by its end.
     let long = |end: &str| format!("{}{}", "x".repeat(150_000), end.repeat(2_000));
     let texts = [long("a"), long("b"), "short ".repeat(100)];
@@ -139,7 +160,7 @@ fn a_prompt_is_read_from_each_api_and_however_its_body_is_sent() {
     for text in &texts {
         for pair in bodies(text).chunks(2) {
             let first = fleet.ask(&[MANNER], &pair[0]);
-            // Busy, so that the least busy would be another; by a header as well.
+            // By a header as well: of such bodies, nothing is read for the model.
             let head = [MANNER, ("seldon-model", "m")];
             assert_eq!(fleet.ask(&head, &pair[1]), first, "{}", &pair[1][..60]);
             let mut client = Client::connect(fleet.proxy.address).unwrap();
