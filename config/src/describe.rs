@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
-    Config, Endpoint, HostHeader, Kind, LoadBalancing, Model, Origin, OutlierDetection, Protocol,
-    RateLimit, RequestTimeouts, ResponseModel, Retry, Server, Setting,
+    Config, Endpoint, HealthCheck, HostHeader, Kind, LoadBalancing, Model, Origin,
+    OutlierDetection, Protocol, RateLimit, RequestTimeouts, ResponseModel, Retry, Server, Setting,
 };
 
 /// One line of a table: setting, value, origin.
@@ -206,10 +206,15 @@ fn server_row(server: &Server, origin: String) -> Row {
         Some(usual) if *usual == OutlierDetection::default() => String::new(),
         Some(set) => format!(", outlierDetection {set}"),
     };
+    let check = match &server.health_check {
+        None => ", healthCheck none".to_owned(),
+        Some(usual) if *usual == HealthCheck::default() => String::new(),
+        Some(set) => format!(", healthCheck {set}"),
+    };
     (
         "server",
         format!(
-            "{}: {how}{protocol}{host}{balancing}{ejection}",
+            "{}: {how}{protocol}{host}{balancing}{ejection}{check}",
             server.name
         ),
         origin,

@@ -1,7 +1,9 @@
-//! How the health of a server's replicas is judged by what they do with requests.
+//! How the health of a server's replicas is judged: by what they do with requests, and by probes.
 
 use std::fmt;
 use std::time::Duration;
+
+use crate::Readiness;
 
 /// When a replica that fails requests gets none for a while. The names are Envoy's, whose outlier
 /// detection this follows.
@@ -50,6 +52,53 @@ impl fmt::Display for OutlierDetection {
             self.base_ejection.as_secs_f64(),
             self.max_ejection.as_secs_f64(),
             self.max_ejection_percent,
+        )
+    }
+}
+
+/// How replicas are checked once they have become ready. The names are Kubernetes' and Envoy's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What they are asked; `None`: what says that they are ready, if they are processes, else
+    /// nothing. Never a line of their output.
+    pub probe: Option<Readiness>,
+    /// From the result of a probe to the next probe. Never zero.
+    pub period: Duration,
+    /// How long a probe may take. Never zero.
+    pub timeout: Duration,
+    /// Good results in a row that make an unhealthy replica healthy. Never 0.
+    pub healthy_threshold: u32,
+    /// Bad results in a row that make a replica unhealthy. Never 0.
+    pub unhealthy_threshold: u32,
+    /// How long a replica that has requests may send nothing before it is suspected to hang, if
+    /// its model was never silent for long; `None`: it is not looked for. Never zero.
+    pub hang: Option<Duration>,
+    /// How long a process may be unhealthy before it is replaced; `None`: it never is. Never zero.
+    pub replace_after: Option<Duration>,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            probe: None,
+            period: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            healthy_threshold: 1,
+            unhealthy_threshold: 3,
+            hang: Some(Duration::from_millis(1500)),
+            replace_after: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+impl fmt::Display for HealthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "every {} s, unhealthy after {} and healthy after {}",
+            self.period.as_secs_f64(),
+            self.unhealthy_threshold,
+            self.healthy_threshold
         )
     }
 }

@@ -53,7 +53,7 @@ pub use endpoint::{Endpoint, UpstreamTls};
 pub use env::Env;
 pub use environment::address::{EXPECTED as EXPECTED_ADDRESS, parse as parse_address};
 pub use error::{Error, Errors, FieldLocation};
-pub use health::OutlierDetection;
+pub use health::{HealthCheck, OutlierDetection};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use load_balancing::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionKey};

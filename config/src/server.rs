@@ -4,8 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::{
-    Endpoint, KubernetesSpec, LoadBalancing, ObjectLocation, OutlierDetection, Overrides,
-    ProcessSpec, SeldonSpec, Source, UpstreamTls, WebhookSpec,
+    Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, ObjectLocation, OutlierDetection,
+    Overrides, ProcessSpec, Readiness, SeldonSpec, Source, UpstreamTls, WebhookSpec,
 };
 
 /// How the replicas of one or more models are run.
@@ -31,6 +31,8 @@ pub struct Server {
     pub load_balancing: LoadBalancing,
     /// When a replica that fails requests gets none for a while; `None`: never.
     pub outlier_detection: Option<OutlierDetection>,
+    /// How ready replicas are checked; `None`: not at all.
+    pub health_check: Option<HealthCheck>,
     /// What runs its replicas.
     pub kind: Kind,
     /// Defaults for its models.
@@ -154,6 +156,17 @@ impl Server {
             Kind::Webhook(spec) => Some(&spec.endpoints),
             Kind::Seldon(spec) => Some(&spec.endpoints),
             Kind::Process(_) => None,
+        }
+    }
+
+    /// The probe of its ready replicas, if they are probed.
+    #[must_use]
+    pub fn health_probe(&self) -> Option<&Readiness> {
+        let own = self.health_check.as_ref()?.probe.as_ref();
+        let probe = own.or_else(|| self.process().map(|process| &process.ready))?;
+        match probe {
+            Readiness::Http(_) | Readiness::Grpc(_) | Readiness::Tcp => Some(probe),
+            Readiness::Line(_) | Readiness::None => None,
         }
     }
 

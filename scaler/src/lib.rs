@@ -10,7 +10,7 @@
 //!    [`model_scaler`] ties them together for one model. All of it is pure: no I/O, and the time
 //!    comes with the reading.
 //! 3. [`replica_logs`]: what replicas printed last. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
-//! 4. [`status`]: what the admin address shows.
+//! 4. `health`: watches replicas that have become ready. [`status`]: what the admin address shows.
 //! 5. [`run`]: the loop that ties all this together. [`simulate`] runs the same model scaler on a
 //!    virtual clock.
 //!
@@ -38,6 +38,8 @@ mod sync;
 pub mod constraints;
 #[cfg(not(tailback_loom))]
 pub mod decision;
+#[cfg(not(tailback_loom))]
+mod health;
 #[cfg(not(tailback_loom))]
 pub mod model_scaler;
 #[cfg(not(tailback_loom))]

@@ -6,7 +6,10 @@ pub mod usage;
 
 use std::{fmt, sync::Arc};
 
-use self::{health::ReplicaHealth, usage::ReplicaUsage};
+use self::{
+    health::{HealthReport, ReplicaHealth},
+    usage::ReplicaUsage,
+};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The bit of `load` that is set while the replica takes no new requests.
@@ -296,6 +299,9 @@ pub trait Traffic: Send + Sync {
     /// those that were ejected for long enough. To be called a few times a second; what is not
     /// due costs nothing.
     fn review_health(&self, now: crate::clock::Nanos);
+
+    /// Takes note of what watching `replica` has shown.
+    fn report_health(&self, replica: &Replica, report: HealthReport, now: crate::clock::Nanos);
 }
 
 #[cfg(all(test, not(tailback_loom)))]

@@ -133,6 +133,8 @@ pub struct ReplicaView {
     pub last_failure: Option<String>,
     /// How many seconds ago that was.
     pub last_failure_seconds: Option<f64>,
+    /// What the last health check got, `ok` if that was good; `None`: it was never checked.
+    pub last_probe: Option<String>,
     /// What it uses, if it runs on this host.
     #[serde(flatten)]
     pub usage: Option<UsageView>,
@@ -194,6 +196,9 @@ impl ReplicaView {
             ejections: health.ejections(),
             last_failure: last.map(|(failure, _)| format!("it {failure}")),
             last_failure_seconds: last.map(|(_, ago)| ago.as_secs_f64()),
+            last_probe: health
+                .last_probe()
+                .map(|result| result.err().unwrap_or_else(|| "ok".to_owned())),
             usage: UsageView::of(replica),
         }
     }

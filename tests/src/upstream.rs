@@ -39,6 +39,8 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `early` | 200 `early` at once; the request's body is never read |
 /// | `switch` | 101, and then nothing |
 /// | `busy` | 429 `busy` with `Retry-After: 30` |
+/// | `sick` | 503 to GET, else 200 `hello` |
+/// | `deaf` | 200 `hello` to GET, else nothing |
 /// | `every-other` | 500 to every other request, else 200 `hello` |
 #[derive(Debug)]
 pub struct Upstream {
@@ -192,6 +194,12 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
     let manner = match *seen.manner.lock().expect("manner") {
         Some(set) => set.to_owned(),
         None => manner,
+    };
+    let is_get = head.starts_with("GET ");
+    let manner = match (manner.as_str(), is_get) {
+        ("sick", true) => "status-503".to_owned(),
+        ("deaf", false) => "hang".to_owned(),
+        _ => manner,
     };
     if manner == "early" {
         let mut stream = reader.get_ref();

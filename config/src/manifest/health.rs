@@ -1,9 +1,11 @@
-//! Reads `outlierDetection`: how the health of a server's replicas is judged.
+//! Reads `outlierDetection` and `healthCheck`: how the health of a server's replicas is judged.
 
 use std::time::Duration;
 
-use crate::OutlierDetection;
 use crate::manifest::fields::{Fields, Value};
+use crate::manifest::readiness;
+use crate::variables::NONE;
+use crate::{HealthCheck, OutlierDetection, Readiness, number};
 
 /// Reads `outlierDetection`: a map, or `none`. Left out, the defaults hold.
 pub(super) fn read_outlier_detection(spec: &Fields<'_>) -> Option<Option<OutlierDetection>> {
@@ -60,6 +62,61 @@ pub(super) fn read_outlier_detection(spec: &Fields<'_>) -> Option<Option<Outlier
     }
     fields.finish();
     (value.failed() == before).then_some(Some(read))
+}
+
+/// Reads `healthCheck`: a map, or `none`. Left out, the defaults hold.
+pub(super) fn read_health_check(spec: &Fields<'_>) -> Option<Option<HealthCheck>> {
+    let Some(value) = spec.get("healthCheck") else {
+        return Some(Some(HealthCheck::default()));
+    };
+    if value.is(NONE) {
+        return Some(None);
+    }
+    if !value.is_map() {
+        value.wrong("{ probe: /health, … }, or none");
+        return None;
+    }
+    let before = value.failed();
+    let fields = value.fields()?;
+    let usual = HealthCheck::default();
+    let threshold =
+        |name, usual| read_number(&fields, name, "a whole number from 1", 1..=u32::MAX, usual);
+    let probe = fields.get("probe").and_then(|value| {
+        let probe = readiness::read_probe(&value);
+        if let Some(Readiness::Line(_)) = probe {
+            value.rule(
+                "a line is printed once; expected a path, tcp, grpc, none, or a map without line",
+            );
+        }
+        probe
+    });
+    let read = HealthCheck {
+        probe,
+        period: read_seconds(&fields, "periodSeconds", usual.period),
+        timeout: read_seconds(&fields, "timeoutSeconds", usual.timeout),
+        healthy_threshold: threshold("healthyThreshold", usual.healthy_threshold),
+        unhealthy_threshold: threshold("unhealthyThreshold", usual.unhealthy_threshold),
+        hang: read_optional_seconds(&fields, "hangSeconds", usual.hang),
+        replace_after: read_optional_seconds(&fields, "replaceAfterSeconds", usual.replace_after),
+    };
+    fields.finish();
+    (value.failed() == before).then_some(Some(read))
+}
+
+/// Reads seconds, or `none`.
+fn read_optional_seconds(
+    fields: &Fields<'_>,
+    name: &'static str,
+    usual: Option<Duration>,
+) -> Option<Duration> {
+    let Some(value) = fields.get(name) else {
+        return usual;
+    };
+    let read = value.text().as_deref().and_then(number::seconds_or_none);
+    if read.is_none() {
+        value.wrong(number::SECONDS_OR_NONE);
+    }
+    read.flatten()
 }
 
 fn read_number(

@@ -48,6 +48,11 @@ fn read_runtime(value: &Value<'_>) -> Option<&'static str> {
     known.map(|(_, path)| *path)
 }
 
+/// Reads a probe, as [`read`] does without a runtime.
+pub(super) fn read_probe(value: &Value<'_>) -> Option<Readiness> {
+    read_ready(value, READY)
+}
+
 /// Reads `ready`: a path, `tcp`, `grpc`, `none`, or a map.
 fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
     if value.is("tcp") {

@@ -6,7 +6,8 @@ use crate::manifest::{
 };
 use crate::suggest::hint;
 use crate::{
-    Endpoint, Env, HostHeader, Kind, LoadBalancing, ObjectLocation, Origin, Protocol, Server,
+    Endpoint, Env, HealthCheck, HostHeader, Kind, LoadBalancing, ObjectLocation, Origin, Protocol,
+    Readiness, Server,
 };
 
 /// The fields for the kinds of servers.
@@ -37,6 +38,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
             load_balancing::read(&value)
         });
     let outlier_detection = health::read_outlier_detection(spec);
+    let health_check = health::read_health_check(spec);
     let kind = read_kind(spec, &place, env);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
@@ -45,6 +47,11 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
     }
     if let (Some(kind), Some(protocol), Some(value)) = (&kind, protocol, spec.get("protocol")) {
         check_protocol(kind, protocol, &value);
+    }
+    if let (Some(kind), Some(Some(check)), Some(value)) =
+        (&kind, &health_check, spec.get("healthCheck"))
+    {
+        check_probe(kind, check, &value);
     }
     let (kind, protocol) = (kind.filter(|_| spec.failed() == before)?, protocol?);
     Some(Server {
@@ -58,6 +65,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         host_header: host_header?,
         load_balancing: load_balancing?,
         outlier_detection: outlier_detection?,
+        health_check: health_check?,
         kind,
         overrides,
     })
@@ -145,5 +153,15 @@ fn check_protocol(kind: &Kind, protocol: Protocol, value: &Value<'_>) {
             "h2c is HTTP/2 in clear text, and the endpoints are https; expected h2, or http endpoints",
         ),
         _ => {}
+    }
+}
+
+/// Checks that the endpoints can be probed: probes by HTTP and gRPC are in clear text.
+fn check_probe(kind: &Kind, check: &HealthCheck, value: &Value<'_>) {
+    let is_clear = matches!(check.probe, Some(Readiness::Http(_) | Readiness::Grpc(_)));
+    if is_clear && kind.tls().is_some() {
+        value.rule(
+            "the probe is in clear text, and the endpoints are https; expected probe: tcp, or http endpoints",
+        );
     }
 }

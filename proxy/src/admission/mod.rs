@@ -22,7 +22,10 @@ use arc_swap::ArcSwap;
 use tailback_config::OutlierDetection;
 use tailback_scaler::{
     clock::Nanos,
-    replica::{Replica, Traffic, health::Failure},
+    replica::{
+        Replica, Traffic,
+        health::{Failure, HealthReport},
+    },
 };
 
 use self::{health::PoolHealth, hold_queue::HoldQueue};
@@ -71,7 +74,7 @@ impl Pool {
 
     /// The number of ejections, by the label of their reason.
     #[must_use]
-    pub fn ejections(&self) -> [(&'static str, u64); 3] {
+    pub fn ejections(&self) -> [(&'static str, u64); 6] {
         self.health().ejections()
     }
 
@@ -218,6 +221,10 @@ impl Traffic for Pool {
         let now = Nanos::now();
         self.with_health(now, |health| health.set_replicas(ready, now));
         self.serve_queue();
+    }
+
+    fn report_health(&self, replica: &Replica, report: HealthReport, now: Nanos) {
+        self.with_health(now, |health| health.reported(replica, report, now));
     }
 
     fn review_health(&self, now: Nanos) {

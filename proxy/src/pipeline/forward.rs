@@ -126,6 +126,7 @@ pub(super) async fn forward(
             }
             Ok(response) => {
                 let pooled = PooledConnection::new(permit, upstream);
+                pooled.replica().replica.health().heard();
                 let answer = ReplicaAnswer::of(&response, method);
                 // The result of a probe does not count for the replica's health.
                 if outgoing.may_wait {

@@ -279,6 +279,9 @@ impl Body for ResponseBody {
             Poll::Ready(Some(Ok(frame))) => {
                 this.state.passed(frame.data_ref().map_or(0, Bytes::len));
                 this.state.enter(Phase::Streaming);
+                if let Some(pooled) = &this.pooled {
+                    pooled.replica().replica.health().heard();
+                }
                 this.account(frame);
                 if this.is_end_stream() {
                     this.end();

@@ -125,6 +125,11 @@ pub trait Orchestrator: Send + Sync {
     /// # Errors [`ScaleError`], if the request was not accepted.
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError>;
 
+    /// Replaces a ready replica that stays unhealthy, if the orchestrator can tell its replicas
+    /// apart: that one stops, whatever it has in flight, and another one takes its place. Else
+    /// nothing happens.
+    async fn replace(&self, _model: &str, _replica: &Arc<Replica>) {}
+
     /// The model is no longer served: no more replica sets are sent for it. Replicas that this
     /// proxy started drain and stop; others stay.
     async fn forget(&self, model: &str);

@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -43,6 +43,24 @@ pub enum Standing {
     Ejected,
     /// No connection could be opened.
     Unreachable,
+    /// Its health checks fail.
+    Unhealthy,
+    /// It takes requests, sends nothing, and does not answer probes. It gets none, even where no
+    /// other replica does.
+    Hung,
+}
+
+/// What the scaler found by watching a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthReport {
+    /// Nothing is wrong with it any more.
+    Fine,
+    /// Its health checks fail, with this result last.
+    Unhealthy(String),
+    /// It has requests, has sent no byte for this time, and shows no sign of life.
+    Hung(Duration),
+    /// It has requests, has answered none that it was given for this time, and is alive.
+    Stalled(Duration),
 }
 
 /// Counts of a replica's requests. All but the first only grow.
@@ -61,6 +79,8 @@ pub struct HealthCounts {
 #[repr(C)]
 pub struct ReplicaHealth {
     failures_in_a_row: AtomicU32,
+    /// A byte of a response came since the scaler last looked.
+    heard: AtomicBool,
     taken: AtomicU64,
     failures: AtomicU64,
     /// The last [`Failure`], packed, and its time.
@@ -68,12 +88,51 @@ pub struct ReplicaHealth {
     last_failure_at: AtomicU64,
     ejections: AtomicU64,
     standing: Mutex<(Standing, Nanos)>,
+    /// The result of the last health check, if there was one.
+    last_probe: Mutex<Option<Result<(), String>>>,
+    is_condemned: AtomicBool,
 }
 
 impl ReplicaHealth {
     /// A request was sent to the replica.
     pub(super) fn took(&self) {
         self.taken.fetch_add(1, Relaxed);
+    }
+
+    /// A byte of a response came.
+    pub fn heard(&self) {
+        if !self.heard.load(Relaxed) {
+            self.heard.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a byte of a response came since the last call.
+    #[cfg(not(tailback_loom))]
+    pub(crate) fn take_heard(&self) -> bool {
+        self.heard.load(Relaxed) && self.heard.swap(false, Relaxed)
+    }
+
+    /// Decides that it is to be stopped, whatever it has in flight, and replaced.
+    pub fn condemn(&self) {
+        self.is_condemned.store(true, Relaxed);
+    }
+
+    /// Whether it is to be stopped and replaced.
+    #[must_use]
+    pub fn is_condemned(&self) -> bool {
+        self.is_condemned.load(Relaxed)
+    }
+
+    /// Notes the result of a health check.
+    pub fn set_last_probe(&self, result: Result<(), String>) {
+        *self.last_probe.lock().unwrap_or_else(|e| e.into_inner()) = Some(result);
+    }
+
+    /// The result of the last health check; `None`: there was none.
+    #[must_use]
+    pub fn last_probe(&self) -> Option<Result<(), String>> {
+        let last = self.last_probe.lock();
+        last.unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// The replica answered a request correctly.
@@ -201,6 +260,8 @@ impl Standing {
             Self::BackingOff => "backingOff",
             Self::Ejected => "ejected",
             Self::Unreachable => "unreachable",
+            Self::Unhealthy => "unhealthy",
+            Self::Hung => "hung",
         }
     }
 }

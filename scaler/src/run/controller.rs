@@ -1,6 +1,7 @@
 //! One model of the running scaler: observe, evaluate, request, record.
 
 mod external_change;
+mod health;
 mod membership;
 mod pause;
 mod rejection;
@@ -189,11 +190,6 @@ impl ModelController {
         // Cancels a scale request that was not accepted yet.
         drop(self.requester);
         self.orchestrator.forget(&self.handle.model.name).await;
-    }
-
-    /// Ejects and brings back replicas by their health, where that is due.
-    pub(super) fn review_health(&self, now: Nanos) {
-        self.handle.traffic.review_health(now);
     }
 
     /// Whether a replica set at `epoch` belongs to this model.

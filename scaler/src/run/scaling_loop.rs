@@ -18,7 +18,13 @@ use super::{
     scale_request::{ScaleAnswer, ScaleAnswers},
     succession::Succession,
 };
-use crate::{clock::Nanos, orchestrator::ReplicaSet, peers::MembershipEvent, status::PauseState};
+use crate::{
+    clock::Nanos,
+    health::{Monitor, Replacement},
+    orchestrator::ReplicaSet,
+    peers::MembershipEvent,
+    status::PauseState,
+};
 
 /// Sampling interval: how often every model's ledger is read.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -42,7 +48,8 @@ pub(super) struct Loop {
     answered: mpsc::UnboundedReceiver<ScaleAnswer>,
     /// When all ledgers are read next.
     sample: Instant,
-    /// When the health of replicas is looked at next.
+    monitor: Monitor,
+    /// When the monitor looks next.
     review: Instant,
     succession: Succession,
 }
@@ -59,6 +66,7 @@ impl Loop {
             answers,
             answered,
             sample: Instant::now(),
+            monitor: Monitor::default(),
             review: Instant::now(),
             succession: Succession::default(),
             orchestrators: Orchestrators::new(options.supervisor.clone(), options.logs.clone()),
@@ -101,7 +109,7 @@ impl Loop {
                     }
                     None => return self.stop().await,
                 },
-                () = sleep_until(self.review) => self.review_health(),
+                () = sleep_until(self.review) => self.review_health().await,
                 () = sleep_until(self.sample) => self.sample(),
             }
             if !self.membership.is_alone() {
@@ -165,11 +173,16 @@ impl Loop {
         self.publish();
     }
 
-    fn review_health(&mut self) {
+    async fn review_health(&mut self) {
         self.review = Instant::now() + REVIEW;
-        let now = Nanos::now();
-        for controller in self.models.values() {
-            controller.review_health(now);
+        let pools = self.models.values().map(ModelController::pool);
+        for Replacement { model, replica } in self.monitor.look(pools, Nanos::now()) {
+            // A process that another one has taken over from stops nothing.
+            if let Some(controller) = self.models.get(&model)
+                && !self.membership.is_retired()
+            {
+                controller.replace(&replica).await;
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod back_off;
 mod ejection;
+mod hang;
+mod probes;
 
 use std::{
     net::SocketAddr,

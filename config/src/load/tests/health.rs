@@ -1,7 +1,7 @@
 //! How the health of replicas is judged, as manifests say it.
 
 use super::*;
-use crate::OutlierDetection;
+use crate::{HealthCheck, OutlierDetection, Readiness};
 
 fn outlier_detection(server: &str) -> (Option<OutlierDetection>, String) {
     let config = parse(&with_server(server, ""));
@@ -36,4 +36,47 @@ fn replicas_that_fail_are_ejected_unless_a_server_says_otherwise() {
         shown.contains("outlierDetection after 3 failures in a row, or 10 percentage points"),
         "{shown}"
     );
+}
+
+#[test]
+fn processes_are_checked_as_they_were_at_their_start_unless_a_server_says_otherwise() {
+    let server = |fields: &str| {
+        let config = parse(&with_server(fields, ""));
+        let shown = crate::describe(&config);
+        (config.models["m"].server.clone(), shown)
+    };
+    let (found, shown) = server("");
+    assert_eq!(found.health_check, Some(HealthCheck::default()));
+    assert_eq!(
+        found.health_probe(),
+        Some(&Readiness::path("/v2/health/ready"))
+    );
+    assert!(!shown.contains("healthCheck"), "{shown}");
+    let (found, shown) = server("healthCheck: none");
+    assert_eq!((&found.health_check, found.health_probe()), (&None, None));
+    assert!(shown.contains("healthCheck none"), "{shown}");
+    let (found, _) = server("healthCheck: { probe: none }");
+    assert_eq!(found.health_probe(), None);
+    let (found, shown) = server(
+        "healthCheck: { probe: tcp, periodSeconds: 1, timeoutSeconds: 0.5, healthyThreshold: 2, \
+         unhealthyThreshold: 4, hangSeconds: none, replaceAfterSeconds: none }",
+    );
+    let expected = HealthCheck {
+        probe: Some(Readiness::Tcp),
+        period: Duration::from_secs(1),
+        timeout: Duration::from_millis(500),
+        healthy_threshold: 2,
+        unhealthy_threshold: 4,
+        hang: None,
+        replace_after: None,
+    };
+    assert_eq!(found.health_check, Some(expected));
+    assert!(
+        shown.contains("healthCheck every 1 s, unhealthy after 4 and healthy after 2"),
+        "{shown}"
+    );
+    let fixed = "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: { name: s }\n\
+                 spec: { static: { endpoints: [\"http://a\"] } }\n---\n\
+                 apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: m }\nspec: {}\n";
+    assert_eq!(parse(fixed).models["m"].server.health_probe(), None);
 }

@@ -16,7 +16,7 @@ use tailback_scaler::{
     clock::Nanos,
     replica::{
         Replica,
-        health::{Failure, Standing},
+        health::{Failure, HealthReport, Standing},
     },
 };
 
@@ -37,9 +37,19 @@ pub(super) struct PoolHealth {
     /// Of each replica, in the same order.
     absences: Vec<Absence>,
     detector: OutlierDetector,
-    /// How many ejections there were: for failures in a row, for the share of failures, and for
-    /// failed connection attempts.
-    ejections: [u64; 3],
+    /// How often any was ejected, by [`Reason`].
+    ejections: [u64; 6],
+}
+
+/// Why a replica gets no requests, as metrics have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    ConsecutiveFailures,
+    FailurePercentage,
+    Stalled,
+    Unreachable,
+    Unhealthy,
+    Hung,
 }
 
 /// Reasons other than the detector that keep requests away from a replica.
@@ -49,6 +59,8 @@ struct Absence {
     unreachable_until: Nanos,
     /// Connection attempts that failed in a row, without those while it got no requests.
     unreachable: u32,
+    /// What the scaler found: healthy, unhealthy or hung.
+    watched: Standing,
     /// Whether it was logged that the replica gets no requests.
     is_logged: bool,
 }
@@ -65,14 +77,9 @@ impl PoolHealth {
         self.detector.threshold()
     }
 
-    /// The number of ejections, by the label of their reason.
-    pub(super) fn ejections(&self) -> [(&'static str, u64); 3] {
-        let [in_a_row, share, unreachable] = self.ejections;
-        [
-            ("consecutive_failures", in_a_row),
-            ("failure_percentage", share),
-            ("unreachable", unreachable),
-        ]
+    /// How often any was ejected, by the label of the reason.
+    pub(super) fn ejections(&self) -> [(&'static str, u64); 6] {
+        Reason::ALL.map(|reason| (reason.label(), self.ejections[reason as usize]))
     }
 
     /// All replicas, healthy or not.
@@ -119,6 +126,39 @@ impl PoolHealth {
         }
     }
 
+    /// The scaler has watched a replica, and found this.
+    pub(super) fn reported(&mut self, replica: &Replica, report: HealthReport, now: Nanos) {
+        let Some(which) = self.position(replica) else {
+            return;
+        };
+        let (standing, reason, why) = match report {
+            HealthReport::Fine => {
+                self.absences[which].watched = Standing::Healthy;
+                self.show(which, now);
+                return self.log_return(which, now);
+            }
+            HealthReport::Stalled(silence) => {
+                let changes = self.detector.stalled(which, silence, now, fastrand::f64());
+                return self.apply(changes, now);
+            }
+            HealthReport::Unhealthy(why) => (
+                Standing::Unhealthy,
+                Reason::Unhealthy,
+                format!("its health checks fail: {why}"),
+            ),
+            HealthReport::Hung(silence) => (
+                Standing::Hung,
+                Reason::Hung,
+                format!(
+                    "it hangs: no byte for {:.1} s, and no sign of life from its address",
+                    silence.as_secs_f64()
+                ),
+            ),
+        };
+        self.absences[which].watched = standing;
+        self.ejected(which, reason, &why, now);
+    }
+
     /// Ends ejections and back-offs whose time is over, and compares the shares of failures when
     /// that is due.
     pub(super) fn review(&mut self, now: Nanos) {
@@ -148,7 +188,8 @@ impl PoolHealth {
     /// The replicas that get requests.
     pub(super) fn available(&self, now: Nanos) -> Vec<Arc<Replica>> {
         let standings = || (0..self.replicas.len()).map(|which| self.standing(which, now));
-        let Some(best) = standings().min() else {
+        // Who waits for a hung replica to answer would wait in vain: those requests are held.
+        let Some(best) = standings().min().filter(|best| *best < Standing::Hung) else {
             return Vec::new();
         };
         let of_best = self.replicas.iter().zip(standings());
@@ -173,10 +214,15 @@ impl PoolHealth {
         absence.unreachable = absence.unreachable.saturating_add(1);
         let time = UNREACHABLE.saturating_mul(absence.unreachable);
         absence.unreachable_until = now + stretched(time.min(UNREACHABLE_MOST), fastrand::f64());
+        self.ejected(which, Reason::Unreachable, "it cannot be connected to", now);
+    }
+
+    /// A replica gets no requests from now on.
+    fn ejected(&mut self, which: usize, reason: Reason, why: &str, now: Nanos) {
         self.replicas[which].health().count_ejection();
-        self.ejections[2] += 1;
+        self.ejections[reason as usize] += 1;
         self.show(which, now);
-        self.log_absence(which, "it cannot be connected to", now);
+        self.log_absence(which, why, now);
     }
 
     fn observe(&self, now: Nanos) -> Vec<Observation> {
@@ -216,13 +262,12 @@ impl PoolHealth {
         for change in changes {
             match change {
                 Change::Ejected { which, cause, .. } => {
-                    self.replicas[which].health().count_ejection();
-                    self.ejections[match cause {
-                        Cause::InARow(_) => 0,
-                        Cause::Share { .. } => 1,
-                    }] += 1;
-                    self.show(which, now);
-                    self.log_absence(which, &self.sentence(which, cause, now), now);
+                    let reason = match cause {
+                        Cause::InARow(_) => Reason::ConsecutiveFailures,
+                        Cause::Share { .. } => Reason::FailurePercentage,
+                        Cause::Stalled(_) => Reason::Stalled,
+                    };
+                    self.ejected(which, reason, &self.sentence(which, cause, now), now);
                 }
                 Change::Returned { which } => {
                     let on_trial = self.threshold().map_or(0, |threshold| threshold - 1);
@@ -243,6 +288,10 @@ impl PoolHealth {
         });
         match cause {
             Cause::InARow(count) => format!("it failed {count} requests in a row{last}"),
+            Cause::Stalled(silence) => format!(
+                "it answered none of the requests that it was given for {:.1} s, and others answer",
+                silence.as_secs_f64()
+            ),
             Cause::Share { own, others } => format!(
                 "it failed {:.0} % of its requests, the other replicas {:.0} %{last}",
                 own * 100.0,
@@ -280,7 +329,9 @@ impl PoolHealth {
 
 impl Absence {
     fn standing(&self, now: Nanos) -> Standing {
-        if self.unreachable_until > now {
+        if self.watched > Standing::Unreachable {
+            self.watched
+        } else if self.unreachable_until > now {
             Standing::Unreachable
         } else if self.backing_off_until > now {
             Standing::BackingOff
@@ -289,3 +340,28 @@ impl Absence {
         }
     }
 }
+
+impl Reason {
+    const ALL: [Self; 6] = [
+        Self::ConsecutiveFailures,
+        Self::FailurePercentage,
+        Self::Stalled,
+        Self::Unreachable,
+        Self::Unhealthy,
+        Self::Hung,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::FailurePercentage => "failure_percentage",
+            Self::Stalled => "stalled",
+            Self::Unreachable => "unreachable",
+            Self::Unhealthy => "unhealthy",
+            Self::Hung => "hung",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ pub(super) enum Cause {
     InARow(u32),
     /// The share of its requests that failed, and that of all others together, from 0 to 1.
     Share { own: f64, others: f64 },
+    /// It has answered none of the requests that it was given for this time, and others answer.
+    Stalled(Duration),
 }
 
 /// A change for a replica, by its position.
@@ -123,6 +125,22 @@ impl OutlierDetector {
         }
         let row = Cause::InARow(replicas[which].counts.failures_in_a_row);
         self.eject(which, row, now, jitter).into_iter().collect()
+    }
+
+    /// A replica has answered none of the requests that it was given for so long, while others
+    /// answer. `jitter` is from 0 to 1.
+    pub(super) fn stalled(
+        &mut self,
+        which: usize,
+        silence: Duration,
+        now: Nanos,
+        jitter: f64,
+    ) -> Vec<Change> {
+        if self.is_ejected(which) {
+            return Vec::new();
+        }
+        let ejected = self.eject(which, Cause::Stalled(silence), now, jitter);
+        ejected.into_iter().collect()
     }
 
     /// Ends ejections whose time is over. At the end of an interval, compares the shares of

@@ -28,6 +28,7 @@ use super::{
     members::Running,
     scale::FIELD_MANAGER,
 };
+use crate::replica::{Replica, health::Standing};
 
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The cost of the least busy pod; the others follow upwards. Lower than people set by hand.
@@ -68,7 +69,7 @@ impl DeletionCosts {
     ) {
         let busy: Vec<_> = ready
             .iter()
-            .filter_map(|one| Some((one.pod.clone()?, one.replica.in_flight())))
+            .filter_map(|one| Some((one.pod.clone()?, load(&one.replica))))
             .collect();
         let steps = {
             let made = self.made.lock().unwrap_or_else(|e| e.into_inner());
@@ -118,6 +119,14 @@ impl DeletionCosts {
                 "scale-down may take busy pods, as the least busy cannot be marked for it: {error}"
             );
         }
+    }
+}
+
+/// How busy it is. One that gets no requests because of its health counts as less than idle.
+fn load(replica: &Replica) -> u32 {
+    match replica.health().standing().0 {
+        Standing::Healthy | Standing::BackingOff => replica.in_flight().saturating_add(1),
+        Standing::Ejected | Standing::Unreachable | Standing::Unhealthy | Standing::Hung => 0,
     }
 }
 

@@ -5,12 +5,15 @@
 
 mod grpc;
 mod http;
+mod life;
 
 use std::time::Duration;
 
 use tailback_config::Readiness;
 use thiserror::Error;
 use tokio::net::TcpStream;
+
+pub use self::life::shows_life;
 
 /// How long one probe may take, where nothing else is said.
 pub const PATIENCE: Duration = Duration::from_secs(2);

@@ -289,6 +289,15 @@ impl Orchestrator for Processes {
         Ok(())
     }
 
+    async fn replace(&self, model: &str, replica: &Arc<Replica>) {
+        if let Some(running) = self.sets.lock().await.get(model) {
+            tracing::warn!(%replica, in_flight = replica.in_flight(), "stays unhealthy: it is stopped and replaced");
+            replica.health().condemn();
+            // The set looks at its instances again, though the same is wanted.
+            running.wanted.send_modify(|_| ());
+        }
+    }
+
     async fn forget(&self, model: &str) {
         // Dropping the sender ends the set; its task runs until all replicas have stopped.
         if let Some(set) = self.sets.lock().await.remove(model) {

@@ -22,8 +22,10 @@ pub(super) struct View {
     pub phase: Phase,
     /// Whether it runs the current configuration.
     pub current: bool,
-    /// Whether the data plane can connect to it.
+    /// Whether its health lets it get requests.
     pub healthy: bool,
+    /// Whether it is to be replaced because it stays unhealthy.
+    pub condemned: bool,
     pub in_flight: u32,
 }
 
@@ -52,8 +54,11 @@ pub(super) struct Plan {
 pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity: u32) -> Plan {
     let wanted = wanted as usize;
     let live = |current| {
-        let live =
-            |m: &&View| m.current == current && matches!(m.phase, Phase::Starting | Phase::Ready);
+        let live = |m: &&View| {
+            m.current == current
+                && !m.condemned
+                && matches!(m.phase, Phase::Starting | Phase::Ready)
+        };
         best_first(instances.iter().filter(live))
     };
     let new = live(true);
@@ -64,7 +69,7 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
         Strategy::Surge => wanted.saturating_sub(new_ready).min(old_ready),
         Strategy::Recreate => 0,
     };
-    let returning = |m: &&View| m.current && m.phase == Phase::Draining;
+    let returning = |m: &&View| m.current && !m.condemned && m.phase == Phase::Draining;
     let lacking = wanted.saturating_sub(new.len());
     let resume: Vec<_> = best_first(instances.iter().filter(returning))
         .iter()
@@ -77,7 +82,10 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
         Strategy::Surge => (capacity as usize).saturating_sub(taken),
         Strategy::Recreate => wanted.saturating_sub(instances.len()),
     };
+    let condemned = |m: &&View| m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready);
+    let condemned: Vec<_> = instances.iter().filter(condemned).copied().collect();
     let drain = new.iter().skip(wanted).chain(old.iter().skip(keep_old));
+    let drain = drain.chain(&condemned);
     Plan {
         missing: count(missing),
         start: count(missing.min(room)),

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Nanos,
     orchestrator::{Events, ReplicaSet},
-    replica::{Draining, Replica},
+    replica::{Draining, Replica, health::Standing},
 };
 
 /// A replica that has served for this long has run well: if it ends later, back-off starts from
@@ -150,13 +150,13 @@ impl Set {
     }
 
     fn plan(&self) -> Plan {
-        let now = Nanos::now();
         let wanted = describe(&self.wanted.model);
         let view = |(&id, instance): (&u64, &Instance)| View {
             id,
             phase: instance.phase,
             current: instance.runs == wanted,
-            healthy: !instance.replica.is_ejected(now),
+            healthy: instance.replica.health().standing().0 < Standing::Ejected,
+            condemned: instance.replica.health().is_condemned(),
             in_flight: instance.replica.in_flight(),
         };
         let views: Vec<_> = self.instances.iter().map(view).collect();

@@ -125,7 +125,7 @@ pub(super) async fn ending(
 async fn until_idle(charge: &Charge, since: Instant) {
     let replica = &charge.replica;
     let idle = async {
-        while replica.is_in_use() {
+        while replica.is_in_use() && !replica.health().is_condemned() {
             sleep(Duration::from_millis(20)).await;
         }
     };

@@ -12,6 +12,7 @@ fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
         phase,
         current: true,
         healthy: true,
+        condemned: false,
         in_flight,
     }
 }
@@ -162,6 +163,21 @@ fn brings_a_set_to_its_count() {
             drain(&[1]),
         ),
         (
+            "one that stays unhealthy is replaced, whatever it has",
+            vec![
+                View {
+                    condemned: true,
+                    ..hung
+                },
+                instance(1, Ready, 0),
+            ],
+            2,
+            Plan {
+                drain: vec![0],
+                ..start(1)
+            },
+        ),
+        (
             "old ones that never got ready go at once",
             vec![old(0, Starting)],
             1,
@@ -280,12 +296,14 @@ fn what_drains_or_ends_takes_its_room_until_it_has_gone() {
 
 fn any_instance() -> impl proptest::strategy::Strategy<Value = View> {
     let phase = prop_oneof![Just(Starting), Just(Ready), Just(Draining), Just(Ending)];
-    (0u64..1, phase, any::<bool>(), any::<bool>(), 0u32..4).prop_map(
-        |(id, phase, current, healthy, in_flight)| View {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (0u64..1, phase, flags, 0u32..4).prop_map(
+        |(id, phase, (current, healthy, condemned), in_flight)| View {
             id,
             phase,
             current,
             healthy,
+            condemned,
             in_flight,
         },
     )
