@@ -12,11 +12,12 @@
 //! | [`pipeline`] | one request's way: locate, count in, admit, forward, complete; it is downstream's [`Handler`](downstream::Handler) | all below |
 //! | [`models`] | what is served, and each worker's view of it | `upstream`, `admission`, `exchange`, `protocol`, `telemetry` |
 //! | [`downstream`] | HTTP/1.1, HTTP/2 and tunnels towards callers; given its handler | `exchange`, `protocol`, `telemetry`, `status`, `net` |
-//! | [`upstream`] | connections to replicas, and permits to use them | `admission`, `exchange`, `protocol`, `telemetry`, `net` |
-//! | [`exchange`] | what one request is: phases and deadlines, bodies, accounts | `protocol`, `telemetry`, `limits`, `status`, `net` |
+//! | [`upstream`] | connections to replicas, and permits to use them | `admission`, `exchange`, `protocol`, `telemetry`, `http1_client`, `net` |
+//! | [`exchange`] | what one request is: phases and deadlines, bodies, accounts | `protocol`, `telemetry`, `http1_client`, `limits`, `status`, `net` |
 //! | [`protocol`] | the inference protocols, pure: where the model is named, local replies, errors | `limits`, `status` |
 //! | [`telemetry`] | metrics, access log | `status` |
 //! | [`admission`] | which replica, or the queue of held requests | – |
+//! | [`http1_client`] | HTTP/1.1 towards replicas: heads, bodies, one connection; knows no replica | – |
 //! | [`limits`], [`status`], `net` | time limits as plain values; how requests end, in words; bytes of connections | – |
 //!
 //! `exchange` stands on `telemetry`, not the other way round: a request that ends
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod downstream;
 pub mod exchange;
 pub mod health;
+pub mod http1_client;
 pub mod limits;
 pub mod log;
 pub mod models;

@@ -150,7 +150,7 @@ fn errors_are_in_the_form_of_the_callers_api() {
         ("GET", "/v1/realtime?model=m&model=m", "", 400, "model=NAME"),
         ("GET", "/v1/chat/completions", "", 405, "POST"),
         ("GET", "/v1/responses/resp_1", "", 404, "stored responses"),
-        ("POST", "/v1/files", "", 404, "kept by one replica"),
+        ("POST", "/v1/files", "", 404, "one replica keeps"),
         ("GET", "/v2/models/stats", "", 404, "statistics"),
         ("POST", "/api/pull", r#"{"model": "m"}"#, 501, "manifests"),
         ("DELETE", "/v1/models/m", "", 501, "manifests"),

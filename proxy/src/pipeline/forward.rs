@@ -116,11 +116,15 @@ pub(super) async fn forward(
         };
         let policy = &model.model.config.server.host_header;
         let method = state.api.get().method_type();
-        let host = (policy, permit.authority(method));
-        let request = outgoing.request(state, &upstream, &scheme, host);
+        let body = outgoing.body(state);
+        let sending = {
+            let upgrade = state.upgrade.borrow();
+            let head = outgoing.head(upgrade.as_ref(), policy, permit.authority(method));
+            upstream.send(head, &scheme, body)
+        };
         let retry = model.model.config.retry.value.as_ref();
         let retry = retry.zip(model.retry_budget.as_ref());
-        let cause = match upstream.send(request).await {
+        let cause = match sending.await {
             Ok(response) if is_unasked_switch(&response, state) => {
                 return Err(ProxyError::UpstreamReset { model: name() });
             }

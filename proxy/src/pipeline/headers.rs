@@ -1,12 +1,8 @@
 //! Header fields that the proxy adds, changes and removes.
 
-use std::fmt::Write;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, UPGRADE, VIA},
 };
 use smallvec::SmallVec;
 
@@ -31,54 +27,129 @@ const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
-/// Turns a request's header fields into those to send to a replica. Returns the request id, which
-/// also goes into the response.
-pub fn to_upstream(headers: &mut HeaderMap, from: &Connection, method: MethodType) -> HeaderValue {
-    remove_hop_by_hop(headers);
-    headers.remove(EXPECT);
-    headers.remove(INTERNAL);
+/// Fields that are sent besides those of the caller.
+pub type Added = SmallVec<[(HeaderName, HeaderValue); 5]>;
+
+/// Turns a request's header fields into those to send to a replica. Returns the fields to send
+/// besides, and the request id, which also goes into the response.
+pub fn to_upstream(
+    headers: &mut HeaderMap,
+    from: &Connection,
+    method: MethodType,
+) -> (Added, HeaderValue) {
+    let present = remove_hop_by_hop(headers);
+    if present.has(Present::EXPECT) {
+        headers.remove(EXPECT);
+    }
+    if present.has(Present::INTERNAL) {
+        headers.remove(INTERNAL);
+    }
     if method == MethodType::Grpc {
         // A hop-by-hop field that gRPC servers require.
         headers.insert(TE, TRAILERS);
     }
-    if from.version == HttpVersion::Http2 {
+    if from.version == HttpVersion::Http2 && present.has(Present::COOKIE) {
         join_cookies(headers);
     }
 
-    let peer = &from.peer;
-    // The field may have several lines. The last line is the nearest hop's.
-    let so_far = headers.get_all(X_FORWARDED_FOR).iter().cloned();
-    let so_far = so_far.reduce(|all, line| joined(&all, &line).unwrap_or(line));
-    let all = so_far.and_then(|so_far| joined(&so_far, peer));
-    headers.insert(X_FORWARDED_FOR, all.unwrap_or_else(|| peer.clone()));
-    if !headers.contains_key(X_FORWARDED_PROTO) {
+    let mut added = Added::new();
+    added.push((X_FORWARDED_FOR, forwarded_for(headers, present, &from.peer)));
+    if !present.has(Present::FORWARDED_PROTO) {
         let scheme = match from.scheme {
             Scheme::Http => HTTP,
             Scheme::Https => HTTPS,
         };
-        headers.insert(X_FORWARDED_PROTO, scheme);
+        added.push((X_FORWARDED_PROTO, scheme));
     }
-    if !headers.contains_key(X_FORWARDED_HOST)
+    if !present.has(Present::FORWARDED_HOST)
         && let Some(host) = headers.get(HOST).cloned()
     {
-        headers.insert(X_FORWARDED_HOST, host);
+        added.push((X_FORWARDED_HOST, host));
     }
-    headers.append(VIA, via(from.version));
-    match headers.get(X_REQUEST_ID) {
-        Some(id) => id.clone(),
-        None => {
-            let id = request_id();
-            headers.insert(X_REQUEST_ID, id.clone());
-            id
-        }
+    added.push((VIA, via(from.version)));
+    let sent = present
+        .has(Present::REQUEST_ID)
+        .then(|| headers.get(X_REQUEST_ID).cloned());
+    let id = sent.flatten().unwrap_or_else(|| {
+        let id = request_id();
+        added.push((X_REQUEST_ID, id.clone()));
+        id
+    });
+    (added, id)
+}
+
+/// `X-Forwarded-For` with the nearest caller at its end.
+fn forwarded_for(headers: &mut HeaderMap, present: Present, peer: &HeaderValue) -> HeaderValue {
+    if !present.has(Present::FORWARDED_FOR) {
+        return peer.clone();
     }
+    // The field may have several lines. The last line is the nearest hop's.
+    let so_far = headers.get_all(X_FORWARDED_FOR).iter().cloned();
+    let so_far = so_far.reduce(|all, line| joined(&all, &line).unwrap_or(line));
+    headers.remove(X_FORWARDED_FOR);
+    let all = so_far.and_then(|so_far| joined(&so_far, peer));
+    all.unwrap_or_else(|| peer.clone())
 }
 
 /// Turns a response's header fields into those to send to the caller.
 pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
-    remove_hop_by_hop(headers);
+    let present = remove_hop_by_hop(headers);
     headers.append(VIA, via(to.version));
-    headers.entry(X_REQUEST_ID).or_insert(request_id);
+    if !present.has(Present::REQUEST_ID) {
+        headers.insert(X_REQUEST_ID, request_id);
+    }
+}
+
+/// Which fields a message has, of those that a proxy minds: one look at each name costs less than
+/// looking for each of these.
+#[derive(Clone, Copy)]
+struct Present(u16);
+
+impl Present {
+    const CONNECTION: u16 = 1;
+    const TRANSFER_ENCODING: u16 = 1 << 1;
+    const EXPECT: u16 = 1 << 2;
+    const INTERNAL: u16 = 1 << 3;
+    const COOKIE: u16 = 1 << 4;
+    const FORWARDED_FOR: u16 = 1 << 5;
+    const FORWARDED_PROTO: u16 = 1 << 6;
+    const FORWARDED_HOST: u16 = 1 << 7;
+    const REQUEST_ID: u16 = 1 << 8;
+    /// Any of [`HOP_BY_HOP`].
+    const HOP_BY_HOP: u16 = 1 << 9;
+
+    fn look(headers: &HeaderMap) -> Self {
+        Self(
+            headers
+                .keys()
+                .fold(0, |all, name| all | Self::of(name.as_str())),
+        )
+    }
+
+    fn of(name: &str) -> u16 {
+        match name {
+            "connection" => Self::CONNECTION,
+            "transfer-encoding" => Self::TRANSFER_ENCODING | Self::HOP_BY_HOP,
+            "expect" => Self::EXPECT,
+            "seldon-internal-model" => Self::INTERNAL,
+            "cookie" => Self::COOKIE,
+            "x-forwarded-for" => Self::FORWARDED_FOR,
+            "x-forwarded-proto" => Self::FORWARDED_PROTO,
+            "x-forwarded-host" => Self::FORWARDED_HOST,
+            "x-request-id" => Self::REQUEST_ID,
+            "te"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization" => Self::HOP_BY_HOP,
+            _ => 0,
+        }
+    }
+
+    fn has(self, field: u16) -> bool {
+        self.0 & field != 0
+    }
 }
 
 fn via(version: HttpVersion) -> HeaderValue {
@@ -126,35 +197,41 @@ pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
     headers.insert(UPGRADE, protocol.clone());
 }
 
-/// RFC 9110, 7.6.1: removes hop-by-hop fields, and those that `Connection` names.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // If a message has both fields, it was framed by Transfer-Encoding, and Content-Length must go
-    // (RFC 9112, 6.1).
-    if headers.contains_key(TRANSFER_ENCODING) {
+/// RFC 9110, 7.6.1: fields of one connection, and those it names.
+fn remove_hop_by_hop(headers: &mut HeaderMap) -> Present {
+    let mut present = Present::look(headers);
+    // Framing is a hop's own, and so is what it is framed by. With both fields
+    // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
+    if present.has(Present::TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    if headers.contains_key(CONNECTION) {
+    if present.has(Present::CONNECTION) {
         let named: SmallVec<[HeaderName; 4]> = headers
             .get_all(CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .flat_map(|value| value.split(',').map(str::trim))
+            // Most name these alone, which are removed below.
+            .filter(|name| !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)))
+            .filter_map(|name| name.parse().ok())
             // A caller must not be able to remove these two.
             .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
             .collect();
-        for name in named {
-            headers.remove(name);
-        }
         headers.remove(CONNECTION);
+        if !named.is_empty() {
+            for name in named {
+                headers.remove(name);
+            }
+            // Any of the others may have been among them.
+            present = Present::look(headers);
+        }
     }
-    // Most messages have none of these: one pass over the present fields costs less than looking up
-    // each.
-    if headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+    if present.has(Present::HOP_BY_HOP) {
         for name in HOP_BY_HOP {
             headers.remove(*name);
         }
     }
+    present
 }
 
 /// Without `trailer`, which is for the final recipient of the body (RFC 9110, 6.6.2); HTTP/1.1
@@ -169,10 +246,6 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-fn is_hop_by_hop(name: &str) -> bool {
-    HOP_BY_HOP.contains(&name)
-}
-
 fn joined(so_far: &HeaderValue, peer: &HeaderValue) -> Option<HeaderValue> {
     let all = [so_far.as_bytes(), b", ", peer.as_bytes()].concat();
     HeaderValue::from_bytes(&all).ok()
@@ -180,11 +253,16 @@ fn joined(so_far: &HeaderValue, peer: &HeaderValue) -> Option<HeaderValue> {
 
 /// 128 random bits in hex.
 fn request_id() -> HeaderValue {
-    let mut text = String::with_capacity(32);
-    // Writing to a String cannot fail, and hex digits are a valid header value.
-    let _ = write!(text, "{:032x}", fastrand::u128(..));
-    let mut id = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"));
-    // Never repeated: it would only push repeated fields out of HTTP/2's header table.
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits = fastrand::u128(..).to_be_bytes();
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bits) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    // Hex digits are a legal value.
+    let mut id = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"));
+    // It comes once: in the tables of HTTP/2 it would only push out what comes again.
     id.set_sensitive(true);
     id
 }
@@ -216,7 +294,16 @@ mod tests {
 
     fn up(headers: &mut HeaderMap) -> HeaderValue {
         let from = caller(HttpVersion::Http1, Scheme::Http);
-        to_upstream(headers, &from, MethodType::Rest)
+        send_up(headers, &from, MethodType::Rest)
+    }
+
+    /// The fields as they are sent, and the request id.
+    fn send_up(headers: &mut HeaderMap, from: &Connection, method: MethodType) -> HeaderValue {
+        let (added, id) = to_upstream(headers, from, method);
+        for (name, value) in added {
+            headers.append(name, value);
+        }
+        id
     }
 
     #[test]
@@ -252,6 +339,33 @@ mod tests {
                 "x-request-id"
             ]
         );
+    }
+
+    #[test]
+    fn what_connection_names_is_set_anew() {
+        let mut headers = map(&[
+            (
+                "connection",
+                "x-forwarded-proto, x-request-id, x-forwarded-for",
+            ),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-request-id", "mine"),
+        ]);
+        let id = up(&mut headers);
+        assert_eq!(headers[X_FORWARDED_PROTO], "http");
+        assert_eq!(headers[X_FORWARDED_FOR], "10.0.0.9");
+        assert_eq!(
+            (headers[X_REQUEST_ID].len(), &headers[X_REQUEST_ID]),
+            (32, &id)
+        );
+    }
+
+    #[test]
+    fn every_hop_by_hop_field_is_recognised() {
+        for name in HOP_BY_HOP {
+            assert!(Present::of(name) & Present::HOP_BY_HOP != 0, "{name}");
+        }
     }
 
     #[test]
@@ -292,7 +406,7 @@ mod tests {
     fn forwarded_fields_show_http2_and_tls() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("te", "gzip")]);
         let from = caller(HttpVersion::Http2, Scheme::Https);
-        to_upstream(&mut headers, &from, MethodType::Grpc);
+        send_up(&mut headers, &from, MethodType::Grpc);
         assert_eq!(headers[COOKIE], "a=1; b=2");
         assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
         assert_eq!(headers[X_FORWARDED_PROTO], "https");

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{
-    HeaderMap, HeaderValue, Request,
+    HeaderMap, HeaderValue, Method,
     header::{AUTHORIZATION, HOST},
     request::Parts,
     uri::Scheme,
@@ -14,17 +14,15 @@ use percent_encoding::percent_decode_str;
 use tailback_scaler::clock::Nanos;
 use tokio::time::timeout;
 
-use super::{
-    Pipeline,
-    upstream_request::{to_http2, write_host},
-};
+use super::{Pipeline, upstream_request::host};
 use crate::{
     admission::balance::Affinity,
     exchange::{RequestBody, body::Received},
+    http1_client::RequestHead,
     models::{ModelRef, WorkerRoutes},
     protocol::model_card::ModelCard,
     status::MethodType,
-    upstream::{Choice, Permit, PooledConnection, Upstream, Wanted, connect},
+    upstream::{Choice, Permit, PooledConnection, Wanted, connect},
 };
 
 /// How long the list may wait for replicas.
@@ -99,24 +97,21 @@ async fn models_of(
     };
     let connecting = connect(connector, &pipeline.connect, &permit, wanted);
     let mut upstream = connecting.await.ok()?;
-    let mut request = Request::get("/v1/models")
-        .body(RequestBody::Whole(None))
-        .ok()?;
-    *request.headers_mut() = headers;
+    let scheme = match connector.is_secure() {
+        true => Scheme::HTTPS,
+        false => Scheme::HTTP,
+    };
     let policy = &model.model.config.server.host_header;
-    write_host(
-        request.headers_mut(),
-        policy,
-        permit.authority(MethodType::Rest),
-    );
-    if matches!(upstream, Upstream::Http2(_)) {
-        let scheme = match connector.is_secure() {
-            true => Scheme::HTTPS,
-            false => Scheme::HTTP,
-        };
-        to_http2(&mut request, &scheme);
-    }
-    let response = upstream.send(request).await.ok()?;
+    let head = RequestHead {
+        method: &Method::GET,
+        target: "/v1/models",
+        headers: &headers,
+        added: &[],
+        host: host(&headers, policy, permit.authority(MethodType::Rest)),
+        upgrade: None,
+    };
+    let sending = upstream.send(head, &scheme, RequestBody::Whole(None));
+    let response = sending.await.ok()?;
     let is_success = response.status().is_success();
     let mut pooled = PooledConnection::new(permit, upstream);
     let answer = read(response.into_body(), &mut pooled).await?;

@@ -4,10 +4,9 @@ use std::{future::pending, rc::Rc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderValue, Method, Uri,
     header::{EXPECT, HOST},
     request::Parts,
-    uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
 use tailback_config::HostHeader;
@@ -17,11 +16,11 @@ use crate::{
         BodyReturn, Phase, RequestBody, RequestBodyState, StreamState, StreamedBody,
         body::{BufferReservation, LookError, PeekableBody},
     },
+    http1_client::RequestHead,
     net::HttpVersion,
-    pipeline::headers,
+    pipeline::headers::{self, Added},
     protocol::error::ProxyError,
     status::MethodType,
-    upstream::Upstream,
 };
 
 /// Bodies of known length up to this, in bytes, are read completely before they are sent. They go
@@ -50,6 +49,8 @@ pub(super) struct UpstreamRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// Fields besides.
+    added: Added,
     payload: Payload,
     reading: Reading,
     /// Whether the request may be held.
@@ -85,7 +86,7 @@ impl UpstreamRequest {
         state
             .upgrade
             .replace(headers::wanted_upgrade(&headers, connection));
-        let request_id = headers::to_upstream(&mut headers, connection, method);
+        let (added, request_id) = headers::to_upstream(&mut headers, connection, method);
         let payload = if body.is_end_stream() {
             Payload::Whole(None)
         } else {
@@ -93,8 +94,9 @@ impl UpstreamRequest {
         };
         Self {
             method: head.method,
-            uri: origin_form(head.uri),
+            uri: head.uri,
             headers,
+            added,
             payload,
             reading,
             may_wait,
@@ -164,15 +166,9 @@ impl UpstreamRequest {
         pending().await
     }
 
-    /// The request to send. As long as it is small, what a retry needs is kept here.
-    pub(super) fn request(
-        &mut self,
-        state: &Rc<StreamState>,
-        upstream: &Upstream,
-        scheme: &Scheme,
-        (policy, authority): (&HostHeader, &str),
-    ) -> Request<RequestBody> {
-        let body = match std::mem::replace(&mut self.payload, Payload::Whole(None)) {
+    /// The body to send. As long as it is small, what a retry needs is kept here.
+    pub(super) fn body(&mut self, state: &Rc<StreamState>) -> RequestBody {
+        match std::mem::replace(&mut self.payload, Payload::Whole(None)) {
             Payload::Whole(bytes) => {
                 self.payload = Payload::Whole(bytes.clone());
                 state.enter(Phase::Response);
@@ -186,21 +182,27 @@ impl UpstreamRequest {
                 RequestBody::Stream(StreamedBody::new(body, state.clone(), back))
             }
             Payload::Sent(_) => RequestBody::Whole(None),
-        };
-        let mut request = Request::new(body);
-        request.method_mut().clone_from(&self.method);
-        request.uri_mut().clone_from(&self.uri);
-        request.headers_mut().clone_from(&self.headers);
-        write_host(request.headers_mut(), policy, authority);
-        match upstream {
-            Upstream::Http2(_) => to_http2(&mut request, scheme),
-            Upstream::Http1(_) => {
-                if let Some(protocol) = state.upgrade.borrow().as_ref() {
-                    headers::write_upgrade(request.headers_mut(), protocol);
-                }
-            }
         }
-        request
+    }
+
+    /// The head to send, to a replica at `authority`, whose server wants the host by `policy`.
+    pub(super) fn head<'a>(
+        &'a self,
+        upgrade: Option<&'a HeaderValue>,
+        policy: &'a HostHeader,
+        authority: &'a str,
+    ) -> RequestHead<'a> {
+        RequestHead {
+            method: &self.method,
+            target: self
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str()),
+            headers: &self.headers,
+            added: &self.added,
+            host: host(&self.headers, policy, authority),
+            upgrade,
+        }
     }
 
     /// The first `most` bytes of the body, if it has been read whole; nothing, if it is not to be
@@ -283,16 +285,18 @@ impl UpstreamRequest {
     }
 }
 
-/// Sets Host as the server's configuration wants it. A caller on HTTP/1.0 may send none, but
-/// HTTP/1.1 requires it (RFC 9112, 3.2).
-pub(super) fn write_host(headers: &mut HeaderMap, policy: &HostHeader, authority: &str) {
-    let host = match policy {
-        HostHeader::Pass if headers.contains_key(HOST) => return,
-        HostHeader::Pass | HostHeader::Upstream => authority,
-        HostHeader::Given(host) => host,
-    };
-    if let Ok(host) = HeaderValue::from_str(host) {
-        headers.insert(HOST, host);
+/// The host that a replica at `authority` is told in place of the one in `headers`, as the server's
+/// configuration wants it. A caller on HTTP/1.0 may send none, but HTTP/1.1 requires it (RFC 9112,
+/// 3.2).
+pub(super) fn host<'a>(
+    headers: &HeaderMap,
+    policy: &'a HostHeader,
+    authority: &'a str,
+) -> Option<&'a str> {
+    match policy {
+        HostHeader::Pass if headers.contains_key(HOST) => None,
+        HostHeader::Pass | HostHeader::Upstream => Some(authority),
+        HostHeader::Given(host) => Some(host.as_str()),
     }
 }
 
@@ -315,29 +319,4 @@ async fn gather(
     };
     state.body.set(RequestBodyState::Ended);
     Ok(whole)
-}
-
-/// The origin form of a request's target (RFC 9112, 3.2.1).
-fn origin_form(uri: Uri) -> Uri {
-    if uri.authority().is_none() {
-        return uri;
-    }
-    let path = uri.path_and_query().map_or("/", |p| p.as_str());
-    path.parse().unwrap_or_else(|_| Uri::from_static("/"))
-}
-
-/// The HTTP/2 form of a request (RFC 9113, 8.3.1): the host moves into the target.
-pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: &Scheme) {
-    let host = request.headers_mut().remove(HOST);
-    let authority = host
-        .and_then(|host| Authority::try_from(host.as_bytes()).ok())
-        .unwrap_or_else(|| Authority::from_static("localhost"));
-    let path = request.uri().path_and_query().cloned();
-    let mut target = http::uri::Parts::default();
-    target.scheme = Some(scheme.clone());
-    target.authority = Some(authority);
-    target.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    if let Ok(uri) = Uri::from_parts(target) {
-        *request.uri_mut() = uri;
-    }
 }

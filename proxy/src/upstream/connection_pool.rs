@@ -129,7 +129,7 @@ impl ConnectionPool {
             let (io, spoken) = connector.open(offer, authority).await?;
             Ok::<_, ConnectError>(match spoken {
                 Offer::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
-                _ => Upstream::Http1(Http1::open(io, limits).await?),
+                _ => Upstream::Http1(Http1::new(io, limits)),
             })
         };
         let opened = tokio::time::timeout(limit, opening).await;
@@ -186,7 +186,7 @@ mod tests {
         let (pool, mut ends) = (ConnectionPool::default(), Vec::new());
         for _ in 0..count {
             let io = Transport::clear(TcpStream::connect(address).await.unwrap());
-            let connection = Http1::open(io, &config).await.unwrap();
+            let connection = Http1::new(io, &config);
             pool.give(Upstream::Http1(connection));
             ends.push(listener.accept().await.unwrap().0);
         }

@@ -3,18 +3,12 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::Context,
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
-use hyper_util::rt::TokioIo;
+use http::Response;
 use tailback_config::Limits;
 use tailback_scaler::clock::Nanos;
 use tokio::{
@@ -28,16 +22,16 @@ use super::{
 };
 use crate::{
     exchange::{RequestBody, body::Received},
-    net::{HYPER_HEADER_FIELDS, Transport},
+    http1_client::{Connection, Failure, RequestHead, response::HeadError},
+    net::Transport,
 };
 
-/// A connection, driven by the request that holds it.
+/// A connection, and what has been seen on it.
 #[derive(Debug)]
 pub struct Http1 {
-    sender: http1::SendRequest<RequestBody>,
-    connection: Pin<Box<http1::Connection<TokioIo<ReadTrackingIo>, RequestBody>>>,
-    closed: bool,
-    /// When the last request was sent on it; `None` if it is unused.
+    /// In a box: it is handed on from request to request.
+    connection: Box<Connection<ReadTrackingIo, RequestBody>>,
+    /// When the last request was sent on it, if one was.
     last_sent: Option<Nanos>,
     seen: Rc<Seen>,
 }
@@ -79,22 +73,15 @@ impl Unanswered {
 }
 
 impl Http1 {
-    /// Starts HTTP/1.1 on `io`.
-    pub(super) async fn open(io: Transport<TcpStream>, limits: &Limits) -> io::Result<Self> {
+    /// Speaks HTTP/1.1 on `io`.
+    pub(super) fn new(io: Transport<TcpStream>, limits: &Limits) -> Self {
         let seen = Rc::<Seen>::default();
-        let io = TokioIo::new(ReadTrackingIo::new(io, seen.clone()));
-        let mut builder = http1::Builder::new();
-        if limits.header_fields > HYPER_HEADER_FIELDS {
-            builder.max_headers(limits.header_fields);
-        }
-        let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
-        Ok(Self {
-            sender,
-            connection: Box::pin(connection),
-            closed: false,
+        let io = ReadTrackingIo::new(io, seen.clone());
+        Self {
+            connection: Box::new(Connection::new(io, limits.header_fields)),
             last_sent: None,
             seen,
-        })
+        }
     }
 
     /// Whether the last request was sent on it within `time`.
@@ -105,9 +92,7 @@ impl Http1 {
 
     /// Drives the connection. `cx` is woken when it can make more progress.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.closed && self.connection.as_mut().poll(cx).is_ready() {
-            self.closed = true;
-        }
+        self.connection.drive(cx);
     }
 
     /// The byte stream of the connection after an upgrade.
@@ -115,24 +100,15 @@ impl Http1 {
     /// # Errors
     /// If the connection broke.
     pub async fn into_io(mut self) -> io::Result<impl AsyncRead + AsyncWrite> {
-        poll_fn(|cx| {
-            self.drive(cx);
-            if self.closed {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        let parts = Pin::into_inner(self.connection).into_parts();
-        Ok(parts.io.into_inner().into_unread(parts.read_buf))
+        let sent = poll_fn(|cx| self.connection.poll_sent(cx)).await;
+        sent.map_err(io::Error::other)?;
+        let (io, unread) = self.connection.into_parts();
+        Ok(io.into_unread(unread))
     }
 
     /// Whether it can take a request now: it is open, and its last response is complete.
     pub fn is_ready(&mut self) -> bool {
-        // No waker needed: it is checked before each use.
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.closed && self.sender.is_ready()
+        self.connection.is_ready()
     }
 
     /// Like [`is_ready`](Self::is_ready), but asks the kernel now whether the replica has closed
@@ -142,65 +118,49 @@ impl Http1 {
         self.is_ready()
     }
 
-    /// Sends `request` and waits for the response's head.
+    /// Sends a request and waits for the response's head.
     ///
     /// # Errors
     /// [`SendError`], which says whether the request may be retried.
     pub fn send(
         &mut self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Received>, SendError>> {
+        head: RequestHead<'_>,
+        body: RequestBody,
+    ) -> impl Future<Output = Result<Response<Received>, SendError>> + use<'_> {
         self.seen.received.set(false);
         self.seen.written.set(0);
         let begun = Nanos::now();
         let reused = self.last_sent.replace(begun).is_some();
-        let idempotent = request.method().is_idempotent();
-        // Sent here, not inside the future, whose size the request would add to.
-        let response = self.sender.try_send_request(request);
+        let idempotent = head.method.is_idempotent();
+        self.connection.begin(head, body);
         async move {
-            let mut response = pin!(response);
-            let result = poll_fn(|cx| {
-                let first = response.as_mut().poll(cx);
-                if first.is_ready() {
-                    return first.map(Some);
+            let failure = match poll_fn(|cx| self.connection.poll_response(cx)).await {
+                Ok(response) => return Ok(response.map(Received::Response)),
+                Err(failure) => failure,
+            };
+            tracing::debug!(%failure, "no answer of a replica");
+            Err(match failure {
+                Failure::Head(HeadError::TooLarge) => SendError::HeaderTooLarge,
+                Failure::Head(HeadError::Malformed) | Failure::Request => SendError::Broken,
+                Failure::Closed | Failure::Io(_) if self.seen.received.get() => SendError::Broken,
+                Failure::Closed | Failure::Io(_) if self.seen.written.get() == 0 => {
+                    SendError::NotSent
                 }
-                self.drive(cx);
-                match response.as_mut().poll(cx) {
-                    Poll::Pending if self.closed => Poll::Ready(None),
-                    polled => polled.map(Some),
+                Failure::Closed | Failure::Io(_) => {
+                    let unanswered = Unanswered {
+                        after: Nanos::now().since(begun),
+                        reused,
+                        idempotent,
+                        written: self.seen.written.get(),
+                        unacknowledged: self.seen.unacknowledged.get(),
+                    };
+                    match unanswered.is_unprocessed() {
+                        true => SendError::Unprocessed,
+                        false => SendError::Broken,
+                    }
                 }
             })
-            .await;
-            let unanswered = || {
-                (!self.seen.received.get()).then(|| Unanswered {
-                    after: Nanos::now().since(begun),
-                    reused,
-                    idempotent,
-                    written: self.seen.written.get(),
-                    unacknowledged: self.seen.unacknowledged.get(),
-                })
-            };
-            understood(result, unanswered)
         }
-    }
-}
-
-/// Classifies the result of a request. `None`: the connection closed first.
-fn understood(
-    result: Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-    unanswered: impl Fn() -> Option<Unanswered>,
-) -> Result<Response<Received>, SendError> {
-    let unprocessed = || unanswered().is_some_and(Unanswered::is_unprocessed);
-    match result {
-        Some(Ok(response)) => Ok(response.map(Received::Http1)),
-        Some(Err(mut error)) => match error.take_message() {
-            Some(_) => Err(SendError::NotSent),
-            None if error.error().is_parse_too_large() => Err(SendError::HeaderTooLarge),
-            None if unprocessed() => Err(SendError::Unprocessed),
-            None => Err(SendError::Broken),
-        },
-        None if unprocessed() => Err(SendError::Unprocessed),
-        None => Err(SendError::Broken),
     }
 }
 

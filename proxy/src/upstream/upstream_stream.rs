@@ -3,10 +3,17 @@
 use std::task::Context;
 
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{
+    Request, Response, Uri,
+    header::HOST,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 
 use super::{http1::Http1, http2::Http2, send_error::SendError};
-use crate::exchange::{RequestBody, body::Received};
+use crate::{
+    exchange::{RequestBody, body::Received},
+    http1_client::RequestHead,
+};
 
 /// Sends one request.
 #[derive(Debug)]
@@ -18,18 +25,24 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Sends `request` and waits for the response's head.
+    /// Sends a request and waits for the response's head. `scheme` is what the replica is reached
+    /// by.
     ///
     /// # Errors
     /// [`SendError`], which says whether the request may be retried.
     pub fn send(
         &mut self,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Received>, SendError>> {
+        head: RequestHead<'_>,
+        scheme: &Scheme,
+        body: RequestBody,
+    ) -> impl Future<Output = Result<Response<Received>, SendError>> + use<'_> {
         match self {
-            Self::Http1(connection) => Either::Left(connection.send(request)),
-            // Boxed: an HTTP/1.1 send needs far less room.
-            Self::Http2(stream) => Either::Right(Box::pin(stream.send(request))),
+            Self::Http1(connection) => Either::Left(connection.send(head, body)),
+            // Boxed: HTTP/1.1 needs far less room.
+            Self::Http2(stream) => {
+                let request = to_http2(head, scheme, body);
+                Either::Right(Box::pin(stream.send(request)))
+            }
         }
     }
 
@@ -41,4 +54,26 @@ impl Upstream {
             Self::Http2(stream) => stream.drive(cx),
         }
     }
+}
+
+/// A request in the form that it has in HTTP/2 (RFC 9113, 8.3.1): the host is in the target.
+fn to_http2(head: RequestHead<'_>, scheme: &Scheme, body: RequestBody) -> Request<RequestBody> {
+    let mut request = Request::new(body);
+    request.method_mut().clone_from(head.method);
+    request.headers_mut().clone_from(head.headers);
+    request.headers_mut().extend(head.added.iter().cloned());
+    let host = request.headers_mut().remove(HOST);
+    let authority = match head.host {
+        Some(host) => Authority::try_from(host).ok(),
+        None => host.and_then(|host| Authority::try_from(host.as_bytes()).ok()),
+    };
+    let mut target = http::uri::Parts::default();
+    target.scheme = Some(scheme.clone());
+    target.authority = Some(authority.unwrap_or_else(|| Authority::from_static("localhost")));
+    let path = PathAndQuery::try_from(head.target).ok();
+    target.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    if let Ok(uri) = Uri::from_parts(target) {
+        *request.uri_mut() = uri;
+    }
+    request
 }

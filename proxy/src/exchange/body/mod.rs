@@ -19,7 +19,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::StreamState;
-use crate::protocol::peek::Fault;
+use crate::{
+    http1_client::{self, ResponseBody},
+    protocol::peek::Fault,
+};
 
 pub use self::{
     body_forwarder::{BodyForwarder, ForwardError},
@@ -31,8 +34,10 @@ pub use self::{
 /// A received body, in either HTTP version.
 #[derive(Debug)]
 pub enum Received {
-    /// HTTP/1.1.
+    /// The body of a request, by HTTP/1.1.
     Http1(Incoming),
+    /// The body of a response, by HTTP/1.1.
+    Response(ResponseBody),
     /// HTTP/2.
     Http2(Http2Body),
     /// No body.
@@ -55,9 +60,12 @@ pub struct Http2Body {
 /// Why a body failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// An HTTP/1.1 error.
+    /// An HTTP/1.1 error of a request.
     #[error(transparent)]
     Http1(#[from] hyper::Error),
+    /// An HTTP/1.1 error of a response.
+    #[error(transparent)]
+    Response(#[from] http1_client::BodyError),
     /// An HTTP/2 error.
     #[error(transparent)]
     Http2(#[from] h2::Error),
@@ -147,6 +155,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Http1(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Http1),
+            Self::Response(body) => body.take_frame().map_err(BodyError::Response),
             Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Http2),
             Self::None => Poll::Ready(None),
         }
@@ -155,6 +164,7 @@ impl Body for Received {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Response(body) => body.is_end(),
             Self::Http2(body) => body.is_end_stream(),
             Self::None => true,
         }
@@ -163,6 +173,7 @@ impl Body for Received {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(incoming) => incoming.size_hint(),
+            Self::Response(body) => body.size_hint(),
             Self::Http2(body) => match body.left {
                 _ if body.is_end_stream() => SizeHint::with_exact(0),
                 Some(left) => SizeHint::with_exact(left),

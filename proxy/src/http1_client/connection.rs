@@ -1,0 +1,399 @@
+//! One connection, with the state of the request that it serves.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Response};
+use http_body::{Body, Frame};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::{
+    decoder::{Decoder, Part},
+    outbox::Outbox,
+    request::{Encoding, RequestHead, write_head},
+    response::{self, Head, HeadError},
+    response_body::{BodyError, ResponseBody, Slot},
+};
+
+/// Bytes that are read at a time: at first, and at most once the replica sends as many.
+const READ: usize = 16 * 1024;
+const READ_MOST: usize = 128 * 1024;
+
+thread_local! {
+    /// Where a thread's connections read to, unless they read a lot. So a connection that waits
+    /// for its answer has no buffer, and an answer has one of its own length.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// A connection. One request at a time.
+#[derive(Debug)]
+pub struct Connection<S, B> {
+    io: S,
+    /// Fields of an answer's head at most.
+    fields: usize,
+    sending: Sending<B>,
+    outbox: Outbox,
+    /// What is below may keep some of what was written.
+    needs_flush: bool,
+    reading: Reading,
+    /// What has been read and not taken yet.
+    unread: BytesMut,
+    /// Bytes to ask for at the next read.
+    read_size: usize,
+    /// The last answer allows another request.
+    keep_alive: bool,
+    slot: Rc<Slot>,
+}
+
+#[derive(Debug)]
+enum Sending<B> {
+    /// More of the body may come.
+    Body(B, Encoding),
+    /// The body is in the outbox, or beyond.
+    Flush,
+    /// All has gone out.
+    Done,
+    /// The replica takes nothing more. It may have answered.
+    Refused,
+}
+
+#[derive(Debug)]
+enum Reading {
+    /// Nothing is awaited.
+    Idle,
+    /// The head of an answer to a request by this method. `seen`: bytes in which its end is not.
+    Head {
+        method: Method,
+        seen: usize,
+    },
+    Body(Decoder),
+    /// Another protocol follows.
+    Upgraded,
+    /// Nothing more is read.
+    Closed,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The replica closed the connection.
+    #[error("the replica closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// What came is no answer, or more than is read.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The request's body broke off, or is not as long as its head says.
+    #[error("the body of the request broke off")]
+    Request,
+}
+
+impl<S, B> Connection<S, B>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Data = Bytes> + Unpin,
+{
+    /// Speaks HTTP/1.1 on `io`. Answers may have so many `fields`.
+    #[must_use]
+    pub fn new(io: S, fields: usize) -> Self {
+        Self {
+            io,
+            fields,
+            sending: Sending::Done,
+            outbox: Outbox::default(),
+            needs_flush: false,
+            reading: Reading::Idle,
+            unread: BytesMut::new(),
+            read_size: READ,
+            keep_alive: true,
+            slot: Rc::default(),
+        }
+    }
+
+    /// Whether a request can be begun now: all before it is over, and the connection is open.
+    pub fn is_ready(&mut self) -> bool {
+        // Nobody needs to be woken: it is looked at before each use.
+        let mut cx = Context::from_waker(Waker::noop());
+        self.drive(&mut cx);
+        let is_idle = matches!(self.reading, Reading::Idle);
+        if !is_idle || !matches!(self.sending, Sending::Done) {
+            return false;
+        }
+        // Its end, or bytes that nobody asked for: it cannot be used either way.
+        let mut byte = [0];
+        let read = Pin::new(&mut self.io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
+        if read.is_ready() {
+            self.close();
+        }
+        read.is_pending()
+    }
+
+    /// Begins to send a request; [`poll_response`](Self::poll_response) goes on. To be called when
+    /// the connection [`is_ready`](Self::is_ready).
+    pub fn begin(&mut self, head: RequestHead<'_>, body: B) {
+        let encoding = write_head(head, &body, self.outbox.head());
+        self.sending = if body.is_end_stream() {
+            Sending::Flush
+        } else {
+            Sending::Body(body, encoding)
+        };
+        let method = head.method.clone();
+        self.reading = Reading::Head { method, seen: 0 };
+    }
+
+    /// Sends the request and reads, until the head of the answer is there.
+    ///
+    /// # Errors
+    /// [`Failure`]; the connection cannot be used any more.
+    pub fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResponseBody>, Failure>> {
+        let result = match self.poll_send(cx) {
+            // An answer may have come before the replica refused the rest.
+            Poll::Ready(Ok(()) | Err(Failure::Io(_))) | Poll::Pending => ready!(self.poll_head(cx)),
+            Poll::Ready(Err(failure)) => Err(failure),
+        };
+        let head = match result {
+            Ok(head) => head,
+            Err(failure) => {
+                self.close();
+                return Poll::Ready(Err(failure));
+            }
+        };
+        self.keep_alive = head.keep_alive;
+        let decoder = Decoder::new(head.framing);
+        // The last answer's body may still be with somebody.
+        if Rc::strong_count(&self.slot) > 1 {
+            self.slot = Rc::default();
+        }
+        self.slot.renew(decoder.left());
+        if head.is_upgrade {
+            self.reading = Reading::Upgraded;
+            self.slot.end();
+        } else {
+            self.reading = Reading::Body(decoder);
+            if self.decode() {
+                self.end_response();
+            }
+        }
+        let body = ResponseBody(self.slot.clone());
+        Poll::Ready(Ok(head.response.map(|()| body)))
+    }
+
+    /// Makes what progress can be made with the rest of the request and the answer's body. `cx` is
+    /// woken when there can be more.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Err(Failure::Request)) = self.poll_send(cx) {
+            // The replica would wait for the rest: it is told by the connection's end.
+            if matches!(self.reading, Reading::Body(_)) {
+                self.slot.fail(BodyError::Request);
+            }
+            self.close();
+        }
+        while matches!(self.reading, Reading::Body(_)) && self.slot.is_free() {
+            if self.decode() {
+                return self.end_response();
+            }
+            if !self.slot.is_free() {
+                return;
+            }
+            let Poll::Ready(read) = self.poll_fill(cx) else {
+                return;
+            };
+            let Reading::Body(decoder) = &mut self.reading else {
+                return;
+            };
+            let ended = match read {
+                Ok(0) => decoder.end_of_input().map_err(BodyError::Malformed),
+                Ok(_) => continue,
+                Err(error) => Err(BodyError::Io(error)),
+            };
+            match ended {
+                Ok(()) => self.slot.end(),
+                Err(error) => self.slot.fail(error),
+            }
+            self.close();
+        }
+    }
+
+    /// Ready when all of the request has gone out.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.poll_send(cx)
+    }
+
+    /// What is below, with the bytes that were read of it and belong to nobody yet.
+    #[must_use]
+    pub fn into_parts(self) -> (S, Bytes) {
+        (self.io, self.unread.freeze())
+    }
+
+    /// Sends what there is of the request. Ready when all has gone out.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if matches!(self.sending, Sending::Done | Sending::Refused) {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            self.gather(cx)?;
+            self.needs_flush |= !self.outbox.is_empty();
+            if !self.needs_flush && matches!(self.sending, Sending::Body(..)) {
+                return Poll::Pending;
+            }
+            let io = &mut self.io;
+            let mut written = self.outbox.poll_write(io, cx);
+            if matches!(written, Poll::Ready(Ok(()))) {
+                written = Pin::new(io).poll_flush(cx);
+            }
+            match ready!(written) {
+                Ok(()) => {
+                    self.needs_flush = false;
+                    if matches!(self.sending, Sending::Flush) {
+                        self.sending = Sending::Done;
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Err(error) => {
+                    self.sending = Sending::Refused;
+                    self.outbox.release();
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+        }
+    }
+
+    /// Takes what there is of the body into the outbox, as far as that has room.
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        while let Sending::Body(body, encoding) = &mut self.sending
+            && self.outbox.takes_more()
+        {
+            let ended = match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Some(Err(_))) => None,
+                Poll::Ready(Some(Ok(frame))) => match self.outbox.frame(frame, encoding) {
+                    Some(false) if body.is_end_stream() => self.outbox.end(encoding).map(|()| true),
+                    ended => ended,
+                },
+                Poll::Ready(None) => self.outbox.end(encoding).map(|()| true),
+            };
+            match ended {
+                Some(false) => {}
+                Some(true) => self.sending = Sending::Flush,
+                None => {
+                    self.sending = Sending::Refused;
+                    return Err(Failure::Request);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
+        loop {
+            if let Reading::Head { method, seen } = &mut self.reading
+                && may_be_whole(&self.unread, *seen)
+            {
+                match response::parse(&mut self.unread, method, self.fields) {
+                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(None) => *seen = self.unread.len(),
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) => return Poll::Ready(Err(Failure::Closed)),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Puts the next part of the body, if it has been read, where it is asked for. Whether the body
+    /// has ended.
+    fn decode(&mut self) -> bool {
+        let Reading::Body(decoder) = &mut self.reading else {
+            return false;
+        };
+        match decoder.decode(&mut self.unread) {
+            Ok(None) => {}
+            Ok(Some(Part::Data(data))) => self.slot.put(Frame::data(data), decoder.left()),
+            Ok(Some(Part::Trailers(fields))) => self.slot.put(Frame::trailers(fields), None),
+            Err(error) => {
+                self.slot.fail(error.into());
+                self.close();
+                return false;
+            }
+        }
+        decoder.is_ended()
+    }
+
+    /// The answer has come to its end.
+    fn end_response(&mut self) {
+        self.slot.end();
+        if self.keep_alive && self.unread.is_empty() {
+            self.reading = Reading::Idle;
+            self.read_size = READ;
+        } else {
+            self.close();
+        }
+        // An idle connection needs no memory but its own.
+        self.unread = BytesMut::new();
+        if self.outbox.is_empty() {
+            self.outbox.release();
+        }
+    }
+
+    fn close(&mut self) {
+        self.reading = Reading::Closed;
+        self.sending = Sending::Refused;
+    }
+
+    /// Reads some more.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (io, unread) = (&mut self.io, &mut self.unread);
+        if self.read_size == READ {
+            return SCRATCH.with_borrow_mut(|scratch| {
+                let mut read = ReadBuf::new(scratch);
+                ready!(Pin::new(io).poll_read(cx, &mut read))?;
+                if read.remaining() == 0 {
+                    self.read_size = 2 * READ;
+                }
+                unread.extend_from_slice(read.filled());
+                Poll::Ready(Ok(read.filled().len()))
+            });
+        }
+        unread.reserve(self.read_size);
+        let room = unread.capacity() - unread.len();
+        let read = ready!(poll_read_buf(Pin::new(io), cx, unread))?;
+        if read == room {
+            self.read_size = (2 * self.read_size).min(READ_MOST);
+        } else if read < self.read_size / 4 {
+            self.read_size = (self.read_size / 2).max(READ);
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// Whether `bytes`, in the first `seen` of which no head ends, may have one. Who sends a head byte by
+/// byte does not have it read as often.
+fn may_be_whole(bytes: &[u8], seen: usize) -> bool {
+    if bytes.is_empty() {
+        return false;
+    }
+    // The end is a line without anything; before the second line feed there may be a CR.
+    let fresh = &bytes[seen.saturating_sub(2)..];
+    seen == 0
+        || bytes.len() >= response::HEAD_BYTES
+        || memchr::memchr_iter(b'\n', fresh)
+            .any(|at| matches!(fresh[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
+}

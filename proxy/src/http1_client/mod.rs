@@ -1,0 +1,28 @@
+//! HTTP/1.1 as a client, towards replicas (RFC 9112).
+//!
+//! One connection serves one request at a time, and has no task of its own: whoever waits for the
+//! answer drives it, from the request's own task. So a request costs no channel, no waker and no
+//! task switch beside it. What is pure stands apart from the bytes' way:
+//!
+//! - [`RequestHead`] and `request` write a request's head and frame its body;
+//! - [`response`] reads an answer's head, and how its body ends;
+//! - [`decoder`] takes a body's framing off;
+//! - [`ResponseBody`] is what the connection has read of a body, for whoever asks;
+//! - [`Connection`] is all of this around the bytes of a connection.
+//!
+//! Answers are read as strictly as hyper reads them: a property test compares both.
+
+mod connection;
+pub mod decoder;
+mod outbox;
+mod request;
+pub mod response;
+mod response_body;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    connection::{Connection, Failure},
+    request::RequestHead,
+    response_body::{BodyError, ResponseBody},
+};

@@ -1,0 +1,121 @@
+//! What is about to be written to a connection.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::Frame;
+use tokio::io::AsyncWrite;
+
+use super::request::Encoding;
+
+/// Pieces of a body up to this are copied behind the head: one write, of one slice.
+const SMALL: usize = 2 * 1024;
+/// No more is gathered in one write than this, and a last piece.
+const ENOUGH: usize = 16 * 1024;
+
+/// Bytes in the order in which they go out: some that are this outbox's own, a piece of a body, and
+/// what stands behind that.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    own: Vec<u8>,
+    /// Bytes of `own` that have gone.
+    gone: usize,
+    piece: Bytes,
+    behind: &'static [u8],
+}
+
+impl Outbox {
+    /// Where a head is written.
+    pub(super) fn head(&mut self) -> &mut Vec<u8> {
+        &mut self.own
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.gone == self.own.len() && self.piece.is_empty() && self.behind.is_empty()
+    }
+
+    /// Whether more should be gathered before it is written.
+    pub(super) fn takes_more(&self) -> bool {
+        self.piece.is_empty() && self.behind.is_empty() && self.own.len() < ENOUGH
+    }
+
+    /// Adds a frame of a body, framed by `encoding`. `true` if that is its end; `None` if the body
+    /// is longer or shorter than was announced.
+    pub(super) fn frame(&mut self, frame: Frame<Bytes>, encoding: &mut Encoding) -> Option<bool> {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => Some(false),
+            Ok(data) => {
+                encoding.before(data.len(), &mut self.own)?;
+                if data.len() <= SMALL {
+                    self.own.extend_from_slice(&data);
+                    self.own.extend_from_slice(encoding.behind());
+                } else {
+                    self.piece = data;
+                    self.behind = encoding.behind();
+                }
+                Some(false)
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok();
+                encoding.end(trailers.as_ref(), &mut self.own)?;
+                Some(true)
+            }
+        }
+    }
+
+    /// Adds the end of a body. `None` if bytes are missing.
+    pub(super) fn end(&mut self, encoding: &Encoding) -> Option<()> {
+        if self.piece.is_empty() && self.behind.is_empty() {
+            return encoding.end(None, &mut self.own);
+        }
+        match encoding {
+            Encoding::Length(left) => (*left == 0).then_some(()),
+            // What ends the piece and what ends the body, in one.
+            Encoding::Chunked(_) => {
+                self.behind = b"\r\n0\r\n\r\n";
+                Some(())
+            }
+        }
+    }
+
+    /// Writes all that there is.
+    pub(super) fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let own = &self.own[self.gone..];
+            let written = if self.piece.is_empty() && self.behind.is_empty() {
+                Pin::new(&mut *io).poll_write(cx, own)
+            } else {
+                let slices = [own, &self.piece, self.behind].map(IoSlice::new);
+                Pin::new(&mut *io).poll_write_vectored(cx, &slices)
+            };
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.advance(written),
+            }
+        }
+        self.own.clear();
+        self.gone = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, written: usize) {
+        let own = written.min(self.own.len() - self.gone);
+        self.gone += own;
+        let piece = (written - own).min(self.piece.len());
+        self.piece.advance(piece);
+        self.behind = &self.behind[written - own - piece..];
+    }
+
+    /// Gives its memory back.
+    pub(super) fn release(&mut self) {
+        *self = Self::default();
+    }
+}

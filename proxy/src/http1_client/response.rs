@@ -1,0 +1,380 @@
+//! Reads the head of an answer (RFC 9112, 4 to 6).
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use hyper::ext::ReasonPhrase;
+use smallvec::SmallVec;
+
+use super::decoder::Framing;
+
+/// Fields for which there is room without an allocation.
+const USUAL_FIELDS: usize = 100;
+/// Bytes of a head at most.
+pub(super) const HEAD_BYTES: usize = 400 * 1024;
+
+/// What the head of an answer says.
+#[derive(Debug)]
+pub struct Head {
+    /// Status, version and fields, with the reason phrase if it is not the usual one.
+    pub response: Response<()>,
+    /// How the body ends.
+    pub framing: Framing,
+    /// The connection may serve another request after this.
+    pub keep_alive: bool,
+    /// What follows is another protocol.
+    pub is_upgrade: bool,
+}
+
+/// Why a head cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// More fields, or more bytes, than are read.
+    #[error("the head of the answer is too large")]
+    TooLarge,
+    /// It is not HTTP/1.1, or its body could end in more than one place.
+    #[error("the head of the answer is malformed")]
+    Malformed,
+}
+
+/// Where a field stands in the bytes of a head.
+#[derive(Clone, Copy)]
+struct Field {
+    name: (usize, usize),
+    value: (usize, usize),
+}
+
+/// Takes the head of the answer to a request by `method` out of `bytes`, past what is informational
+/// (1xx, but for 101); `None` if more bytes are needed. At most `fields` fields are read.
+///
+/// # Errors
+/// [`HeadError`].
+pub fn parse(
+    bytes: &mut BytesMut,
+    method: &Method,
+    fields: usize,
+) -> Result<Option<Head>, HeadError> {
+    while !bytes.is_empty() {
+        let Some(head) = parse_one(bytes, method, fields)? else {
+            if bytes.len() >= HEAD_BYTES {
+                return Err(HeadError::TooLarge);
+            }
+            return Ok(None);
+        };
+        let status = head.response.status();
+        if !status.is_informational() || head.is_upgrade {
+            return Ok(Some(head));
+        }
+    }
+    Ok(None)
+}
+
+fn parse_one(
+    bytes: &mut BytesMut,
+    method: &Method,
+    most: usize,
+) -> Result<Option<Head>, HeadError> {
+    let mut room: SmallVec<[MaybeUninit<httparse::Header<'_>>; USUAL_FIELDS]> = SmallVec::new();
+    if most <= USUAL_FIELDS {
+        room = SmallVec::from_buf_and_len([const { MaybeUninit::uninit() }; USUAL_FIELDS], most);
+    } else {
+        room.resize_with(most, MaybeUninit::uninit);
+    }
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut room) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+        Err(_) => return Err(HeadError::Malformed),
+    };
+    if length > HEAD_BYTES {
+        return Err(HeadError::TooLarge);
+    }
+    let start = bytes.as_ptr() as usize;
+    let place = |part: &[u8]| {
+        let from = part.as_ptr() as usize - start;
+        (from, from + part.len())
+    };
+    let fields: SmallVec<[Field; 24]> = parsed
+        .headers
+        .iter()
+        .map(|field| Field {
+            name: place(field.name.as_bytes()),
+            value: place(field.value),
+        })
+        .collect();
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(HeadError::Malformed)?;
+    let version = match parsed.version {
+        Some(0) => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let reason = parsed
+        .reason
+        .filter(|reason| Some(*reason) != status.canonical_reason());
+    let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
+    drop(room);
+    let head = bytes.split_to(length).freeze();
+
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.version_mut() = version;
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
+    let (headers, hop) = headers(&head, &fields, version)?;
+    *response.headers_mut() = headers;
+    let (framing, is_upgrade) = framing(status, method, version, hop)?;
+    Ok(Some(Head {
+        response,
+        framing,
+        keep_alive: hop.keep_alive && !is_upgrade,
+        is_upgrade,
+    }))
+}
+
+/// What the fields say of the connection and the body.
+#[derive(Clone, Copy)]
+struct Hop {
+    keep_alive: bool,
+    coding: Coding,
+    length: Length,
+}
+
+/// What `Transfer-Encoding` says, whose last coding decides.
+#[derive(Clone, Copy, PartialEq)]
+enum Coding {
+    None,
+    Chunked,
+    Other,
+}
+
+/// What all of `Content-Length` says.
+#[derive(Clone, Copy)]
+enum Length {
+    None,
+    Bytes(u64),
+    /// It is no number, or not the same everywhere.
+    Malformed,
+}
+
+fn headers(
+    head: &Bytes,
+    fields: &[Field],
+    version: Version,
+) -> Result<(HeaderMap, Hop), HeadError> {
+    // With room for what a proxy adds.
+    let mut headers = HeaderMap::with_capacity(fields.len() + 2);
+    let mut hop = Hop {
+        keep_alive: version == Version::HTTP_11,
+        coding: Coding::None,
+        length: Length::None,
+    };
+    let mut closes = false;
+    for field in fields {
+        let name = HeaderName::from_bytes(&head[field.name.0..field.name.1]);
+        let value = HeaderValue::from_maybe_shared(head.slice(field.value.0..field.value.1));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(HeadError::Malformed);
+        };
+        if name == CONTENT_LENGTH {
+            hop.length = hop.length.and(value.as_bytes());
+        } else if name == TRANSFER_ENCODING {
+            hop.coding = match tokens(&value).next_back() {
+                Some(last) if last.eq_ignore_ascii_case("chunked") => Coding::Chunked,
+                _ => Coding::Other,
+            };
+        } else if name == CONNECTION {
+            // Once one says so, it stays so.
+            closes |= tokens(&value).any(|token| token.eq_ignore_ascii_case("close"));
+            let stays = tokens(&value).any(|token| token.eq_ignore_ascii_case("keep-alive"));
+            hop.keep_alive = !closes && (hop.keep_alive || stays);
+        }
+        headers.append(name, value);
+    }
+    Ok((headers, hop))
+}
+
+/// The members of a list (RFC 9110, 5.6.1).
+fn tokens(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &str> {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',').map(str::trim)
+}
+
+impl Length {
+    /// With one more value, which may be a list of equal ones (RFC 9110, 8.6).
+    fn and(self, value: &[u8]) -> Self {
+        let mut all = self;
+        for number in value.split(|&byte| byte == b',') {
+            let number = digits(number.trim_ascii());
+            all = match (all, number) {
+                (Self::None, Some(number)) => Self::Bytes(number),
+                (Self::Bytes(known), Some(number)) if known == number => all,
+                _ => Self::Malformed,
+            };
+        }
+        all
+    }
+}
+
+/// A number of digits alone; `parse` would take a sign as well.
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| match byte {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// How the body ends, and whether another protocol follows (RFC 9112, 6.3).
+fn framing(
+    status: StatusCode,
+    method: &Method,
+    version: Version,
+    hop: Hop,
+) -> Result<(Framing, bool), HeadError> {
+    let has_tunnel = *method == Method::CONNECT && status.is_success();
+    if status == StatusCode::SWITCHING_PROTOCOLS || has_tunnel {
+        return Ok((Framing::Length(0), true));
+    }
+    let has_none = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || *method == Method::HEAD;
+    if has_none {
+        return Ok((Framing::Length(0), false));
+    }
+    match (hop.coding, hop.length) {
+        (Coding::None, Length::Bytes(length)) => Ok((Framing::Length(length), false)),
+        (Coding::None, Length::None) => Ok((Framing::Close, false)),
+        (Coding::None, Length::Malformed) => Err(HeadError::Malformed),
+        // HTTP/1.0 has no such field: who sends it does not frame by it.
+        _ if version == Version::HTTP_10 => Err(HeadError::Malformed),
+        (Coding::Chunked, _) => Ok((Framing::Chunked, false)),
+        (Coding::Other, _) => Ok((Framing::Close, false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Head>, HeadError> {
+        parse(&mut BytesMut::from(text), &Method::POST, 100)
+    }
+
+    #[test]
+    fn the_end_of_the_body_and_of_the_connection_are_read_from_the_fields() {
+        for (fields, framing, keep_alive) in [
+            ("content-length: 3", Framing::Length(3), true),
+            (
+                "content-length: 3, 3\r\ncontent-length: 3",
+                Framing::Length(3),
+                true,
+            ),
+            (
+                "transfer-encoding: gzip, Chunked\r\ncontent-length: 3",
+                Framing::Chunked,
+                true,
+            ),
+            ("transfer-encoding: gzip", Framing::Close, true),
+            (
+                "transfer-encoding: chunked\r\ntransfer-encoding: gzip",
+                Framing::Close,
+                true,
+            ),
+            ("x: y", Framing::Close, true),
+            (
+                "content-length: 0\r\nconnection: x, CLOSE",
+                Framing::Length(0),
+                false,
+            ),
+            (
+                "content-length: 0\r\nconnection: close\r\nconnection: keep-alive",
+                Framing::Length(0),
+                false,
+            ),
+        ] {
+            let head = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"))
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                (head.framing, head.keep_alive),
+                (framing, keep_alive),
+                "{fields}"
+            );
+        }
+        let old = "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert!(!read(old).unwrap().unwrap().keep_alive);
+        let kept = "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n";
+        assert!(read(kept).unwrap().unwrap().keep_alive);
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for text in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 1,\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length : 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx: a\0b\r\n\r\n",
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "SSH-2.0-OpenSSH_9.2\r\n",
+        ] {
+            assert_eq!(read(text).unwrap_err(), HeadError::Malformed, "{text}");
+        }
+    }
+
+    #[test]
+    fn informational_heads_are_passed_over() {
+        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
+        assert!(read(text).unwrap().is_none());
+        let head = read(&format!("{text}HTTP/1.1 201 Fine\r\n\r\n"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(head.response.status(), 201);
+        let reason = head.response.extensions().get::<ReasonPhrase>().unwrap();
+        assert_eq!(reason.as_bytes(), b"Fine");
+        assert!(head.response.headers().is_empty());
+        let switched = read("HTTP/1.1 101 Switching Protocols\r\n\r\nabc")
+            .unwrap()
+            .unwrap();
+        assert!(switched.is_upgrade && !switched.keep_alive);
+    }
+
+    #[test]
+    fn answers_without_a_body_have_none_whatever_their_fields_say() {
+        for (status, method) in [(204, Method::POST), (304, Method::GET), (200, Method::HEAD)] {
+            let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 5\r\n\r\n");
+            let head = parse(&mut BytesMut::from(&text[..]), &method, 100)
+                .unwrap()
+                .unwrap();
+            assert_eq!(head.framing, Framing::Length(0), "{status} {method}");
+        }
+    }
+
+    #[test]
+    fn heads_are_bounded_in_fields_and_bytes() {
+        let with = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(fields));
+        for (most, fields, fits) in [
+            (100, 100, true),
+            (100, 101, false),
+            (150, 150, true),
+            (2, 3, false),
+        ] {
+            let head = parse(&mut BytesMut::from(&with(fields)[..]), &Method::GET, most);
+            assert_eq!(head.is_ok(), fits, "{fields} of {most}");
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD_BYTES));
+        assert_eq!(read(&endless).unwrap_err(), HeadError::TooLarge);
+    }
+}

@@ -1,0 +1,574 @@
+//! A connection as a whole, beside hyper's, which is given the same bytes.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
+use hyper_util::rt::TokioIo;
+use proptest::prelude::*;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+
+use super::{Connection, Failure, RequestHead, ResponseBody, response::HeadError};
+
+type Sent = BoxBody<Bytes, io::Error>;
+
+fn connection() -> (Connection<DuplexStream, Sent>, DuplexStream) {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    (Connection::new(near, 100), far)
+}
+
+fn full(bytes: &'static str) -> Sent {
+    Full::new(Bytes::from_static(bytes.as_bytes()))
+        .map_err(|never| match never {})
+        .boxed()
+}
+
+fn begin(connection: &mut Connection<DuplexStream, Sent>, method: &Method, body: Sent) {
+    let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("h"))]);
+    let head = RequestHead {
+        method,
+        target: "/",
+        headers: &headers,
+        added: &[],
+        host: None,
+        upgrade: None,
+    };
+    connection.begin(head, body);
+}
+
+/// The next frame of `body`, for which `connection` is driven.
+async fn frame(
+    connection: &mut Connection<DuplexStream, Sent>,
+    body: &mut ResponseBody,
+) -> Option<Result<Frame<Bytes>, super::BodyError>> {
+    poll_fn(|cx| {
+        let mut polled = body.take_frame();
+        if polled.is_pending() {
+            connection.drive(cx);
+            polled = body.take_frame();
+        }
+        polled
+    })
+    .await
+}
+
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// What is to be compared of an answer.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    status: StatusCode,
+    fields: Fields,
+    /// The body and its trailers; `None` if it broke off.
+    body: Option<(Vec<u8>, Fields)>,
+    /// Another request can follow.
+    is_reusable: bool,
+}
+
+fn fields(headers: &HeaderMap) -> Fields {
+    let mut all: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect();
+    all.sort();
+    all
+}
+
+/// Writes `input` in pieces of `size`, then ends the connection if it is to be `closed`.
+async fn play(mut far: DuplexStream, input: Vec<u8>, size: usize, closed: bool) -> DuplexStream {
+    for piece in input.chunks(size) {
+        // It may have been given up.
+        let _ = far.write_all(piece).await;
+        tokio::task::yield_now().await;
+    }
+    if closed {
+        let _ = far.shutdown().await;
+    }
+    far
+}
+
+async fn ours(method: Method, input: Vec<u8>, size: usize, closed: bool) -> Option<Answer> {
+    let (mut connection, far) = connection();
+    begin(&mut connection, &method, full("body"));
+    let mut far = pin!(play(far, input, size, closed));
+    let mut kept = None;
+    let mut play = move |cx: &mut Context<'_>| {
+        if kept.is_none()
+            && let Poll::Ready(far) = far.as_mut().poll(cx)
+        {
+            kept = Some(far);
+        }
+    };
+    let response = poll_fn(|cx| {
+        play(cx);
+        connection.poll_response(cx)
+    });
+    let response = response.await.ok()?;
+    let (head, mut body) = response.into_parts();
+    let (mut data, mut trailers) = (Vec::new(), Vec::new());
+    let whole = loop {
+        let next = poll_fn(|cx| {
+            play(cx);
+            let mut polled = body.take_frame();
+            if polled.is_pending() {
+                connection.drive(cx);
+                polled = body.take_frame();
+            }
+            polled
+        });
+        match next.await {
+            None => break true,
+            Some(Err(_)) => break false,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(piece) => data.extend_from_slice(&piece),
+                Err(frame) => trailers = fields(frame.trailers_ref().unwrap()),
+            },
+        }
+    };
+    for _ in 0..200 {
+        poll_fn(|cx| {
+            play(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+    Some(Answer {
+        status: head.status,
+        fields: fields(&head.headers),
+        body: whole.then_some((data, trailers)),
+        is_reusable: whole && connection.is_ready(),
+    })
+}
+
+async fn hypers(method: Method, input: Vec<u8>, size: usize, closed: bool) -> Option<Answer> {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(near)).await;
+    let (mut sender, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri("/")
+        .header("host", "h")
+        .body(full("body"))
+        .unwrap();
+    let far = tokio::spawn(play(far, input, size, closed));
+    let response = sender.send_request(request).await.ok()?;
+    let (head, mut body) = response.into_parts();
+    let (mut data, mut trailers) = (Vec::new(), Vec::new());
+    let whole = loop {
+        match body.frame().await {
+            None => break true,
+            Some(Err(_)) => break false,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(piece) => data.extend_from_slice(&piece),
+                Err(frame) => trailers = fields(frame.trailers_ref().unwrap()),
+            },
+        }
+    };
+    let _far = far.await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    Some(Answer {
+        status: head.status,
+        fields: fields(&head.headers),
+        body: whole.then_some((data, trailers)),
+        is_reusable: whole && sender.is_ready(),
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+}
+
+/// Pieces that answers are made of, well-formed and not.
+fn answer() -> impl Strategy<Value = Vec<u8>> {
+    let status = proptest::sample::select(vec![
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200\r\n",
+        "HTTP/1.1 404 Nothing here\r\n",
+        "HTTP/1.0 200 OK\r\n",
+        "HTTP/1.1 204 No Content\r\n",
+        "HTTP/1.1 304 Not Modified\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 500 x\r\n",
+        "HTTP/1.1 099 x\r\n",
+        "HTTP/1.1 2000 x\r\n",
+        "HTTP/1.1  200 x\r\n",
+        "http/1.1 200 x\r\n",
+        "HTTP/1.1 200 OK\n",
+        "\r\nHTTP/1.1 200 OK\r\n",
+    ]);
+    let field = proptest::sample::select(vec![
+        "content-length: 5\r\n",
+        "Content-Length: 5\r\n",
+        "content-length: 5, 5\r\n",
+        "content-length: 6\r\n",
+        "content-length: +5\r\n",
+        "content-length: \r\n",
+        "content-length: 0\r\n",
+        "transfer-encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, Chunked\r\n",
+        "transfer-encoding: gzip\r\n",
+        "transfer-encoding: chunked, gzip\r\n",
+        "transfer-encoding : chunked\r\n",
+        "transfer-encoding:\tchunked \r\n",
+        "connection: close\r\n",
+        "connection: keep-alive\r\n",
+        "connection: a, Keep-Alive\r\n",
+        "x-a: \t 1 \t\r\n",
+        "x-a: \u{fc}\r\n",
+        "x-b:\r\n",
+        "x-c: 1\n",
+        "x-d: a\r\n b\r\n",
+        "x-e: a\rb\r\n",
+        "x f: 1\r\n",
+        ": 1\r\n",
+        "x-g\r\n",
+    ]);
+    let body = proptest::sample::select(vec![
+        "",
+        "hello",
+        "hello!",
+        "hell",
+        "5\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
+        "5;a=b\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "5\nhello\n0\n\n",
+        "05\r\nhello\r\n000\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0\r\nnot a field\r\n\r\n",
+        "ffffffffffffffffff\r\nhello",
+        "5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "helloHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    ]);
+    let whole = (status, proptest::collection::vec(field, 0..4), body);
+    let text = whole.prop_map(|(status, fields, body)| {
+        format!("{status}{}\r\n{body}", fields.concat()).into_bytes()
+    });
+    // Now and then a byte that is another one, or is not there.
+    let change =
+        proptest::option::weighted(0.3, (any::<proptest::sample::Index>(), any::<Option<u8>>()));
+    (text, change).prop_map(|(mut text, change)| {
+        if let Some((at, byte)) = change {
+            let at = at.index(text.len());
+            match byte {
+                Some(byte) => text[at] = byte,
+                None => drop(text.remove(at)),
+            }
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn answers_are_read_as_strictly_as_hyper_reads_them(
+        input in answer(),
+        size in prop_oneof![1usize..8, Just(usize::MAX)],
+        is_head in proptest::bool::weighted(0.1),
+    ) {
+        let method = if is_head { Method::HEAD } else { Method::POST };
+        let runtime = runtime();
+        let theirs = runtime.block_on(hypers(method.clone(), input.clone(), size, true));
+        let found = runtime.block_on(ours(method, input.clone(), size, true));
+        let text = String::from_utf8_lossy(&input);
+        prop_assert_eq!(found, theirs, "{:?}", text);
+    }
+}
+
+#[tokio::test]
+async fn requests_follow_each_other_on_a_connection() {
+    let (mut connection, mut far) = connection();
+    let mut expected = Vec::new();
+    for (sent, answer, body) in [
+        (
+            "abc",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            "ok",
+        ),
+        (
+            "",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "ok",
+        ),
+        ("abc", "HTTP/1.1 204 No Content\r\n\r\n", ""),
+    ] {
+        assert!(connection.is_ready());
+        begin(&mut connection, &Method::POST, full(sent));
+        far.write_all(answer.as_bytes()).await.unwrap();
+        let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+        let mut received = response.into_body();
+        let mut whole = Vec::new();
+        while let Some(frame) = frame(&mut connection, &mut received).await {
+            whole.extend_from_slice(frame.unwrap().data_ref().unwrap());
+        }
+        assert_eq!(whole, body.as_bytes());
+        assert!(received.is_end());
+        let length = if sent.is_empty() {
+            String::new()
+        } else {
+            "content-length: 3\r\n".into()
+        };
+        expected.extend_from_slice(
+            format!("POST / HTTP/1.1\r\nhost: h\r\n{length}\r\n{sent}").as_bytes(),
+        );
+    }
+    assert!(connection.is_ready());
+    let mut written = vec![0; expected.len()];
+    far.read_exact(&mut written).await.unwrap();
+    assert_eq!(written, expected);
+    drop(far);
+    assert!(!connection.is_ready(), "its other end has gone");
+}
+
+/// Bytes that are written go out when they are flushed, for which it takes its time, as TLS may.
+struct Lazy {
+    io: DuplexStream,
+    written: Vec<u8>,
+    asked: bool,
+}
+
+impl AsyncRead for Lazy {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Lazy {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.written.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.asked = !self.asked;
+        if self.asked {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let written = std::mem::take(&mut self.written);
+        let Poll::Ready(sent) = Pin::new(&mut self.io).poll_write(cx, &written) else {
+            panic!("there is room");
+        };
+        assert_eq!(sent?, written.len());
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_has_come_of_a_body_goes_out_while_more_is_awaited() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    let lazy = Lazy {
+        io: near,
+        written: Vec::new(),
+        asked: false,
+    };
+    let mut connection = Connection::new(lazy, 100);
+    let first = futures_util::stream::iter([Ok::<_, io::Error>(Frame::data(Bytes::from_static(
+        b"first",
+    )))]);
+    let frames = first.chain(futures_util::stream::pending());
+    let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("h"))]);
+    let head = RequestHead {
+        method: &Method::POST,
+        target: "/",
+        headers: &headers,
+        added: &[],
+        host: None,
+        upgrade: None,
+    };
+    connection.begin(head, StreamBody::new(Box::pin(frames)));
+    let mut read = Vec::new();
+    let sending = poll_fn(|cx| connection.poll_response(cx).map(|_| ()));
+    let reading = async {
+        while !read.ends_with(b"5\r\nfirst\r\n") {
+            far.read_buf(&mut read).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = sending => panic!("nothing was answered"),
+        () = reading => {}
+    }
+}
+
+#[tokio::test]
+async fn what_comes_unasked_or_behind_the_answer_ends_the_connection() {
+    let (mut connection, mut far) = connection();
+    far.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(!connection.is_ready());
+    let (mut connection, mut far) = self::connection();
+    begin(
+        &mut connection,
+        &Method::GET,
+        Empty::new().map_err(|never| match never {}).boxed(),
+    );
+    far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nab")
+        .await
+        .unwrap();
+    let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(
+        frame(&mut connection, &mut body)
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap(),
+        "a"
+    );
+    assert!(body.is_end() && !connection.is_ready());
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_was_sent_is_read() {
+    let (near, mut far) = tokio::io::duplex(64);
+    let mut connection = Connection::new(near, 100);
+    // More than the other end takes.
+    let frames = futures_util::stream::iter(
+        (0..100).map(|_| Ok::<_, io::Error>(Frame::data(Bytes::from_static(&[b'x'; 4000])))),
+    );
+    begin(
+        &mut connection,
+        &Method::POST,
+        BodyExt::boxed(StreamBody::new(frames)),
+    );
+    far.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        .await
+        .unwrap();
+    let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+    assert_eq!(response.status(), 413);
+    let mut body = response.into_body();
+    drop(far);
+    assert_eq!(
+        frame(&mut connection, &mut body)
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap(),
+        "no"
+    );
+    assert!(!connection.is_ready());
+}
+
+#[tokio::test]
+async fn a_request_whose_body_breaks_off_ends_its_connection() {
+    let (mut connection, mut far) = connection();
+    let frames = futures_util::stream::iter([
+        Ok(Frame::data(Bytes::from_static(b"abc"))),
+        Err(io::Error::other("gone")),
+    ]);
+    begin(
+        &mut connection,
+        &Method::POST,
+        BodyExt::boxed(StreamBody::new(frames)),
+    );
+    let failure = poll_fn(|cx| connection.poll_response(cx))
+        .await
+        .unwrap_err();
+    assert!(matches!(failure, Failure::Request), "{failure}");
+    drop(connection);
+    let mut written = Vec::new();
+    far.read_to_end(&mut written).await.unwrap();
+    assert!(
+        !written.ends_with(b"0\r\n\r\n"),
+        "what was cut does not look whole"
+    );
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    for (input, expected) in [
+        (String::new(), "closed"),
+        ("HTTP/1.1 200".into(), "closed"),
+        ("SSH-2.0-x\r\n\r\n".into(), "malformed"),
+        (
+            format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101)),
+            "large",
+        ),
+        (
+            format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "x".repeat(500_000)),
+            "large",
+        ),
+    ] {
+        let (mut connection, mut far) = connection();
+        begin(&mut connection, &Method::POST, full("x"));
+        far.write_all(input.as_bytes()).await.unwrap();
+        far.shutdown().await.unwrap();
+        let found = match poll_fn(|cx| connection.poll_response(cx))
+            .await
+            .unwrap_err()
+        {
+            Failure::Closed => "closed",
+            Failure::Head(HeadError::Malformed) => "malformed",
+            Failure::Head(HeadError::TooLarge) => "large",
+            other => panic!("{other}"),
+        };
+        assert_eq!(found, expected, "{input:.30}");
+        assert!(!connection.is_ready());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_takes_stays_with_its_replica() {
+    let (near, mut far) = tokio::io::duplex(64 * 1024);
+    let mut connection: Connection<_, Sent> = Connection::new(near, 100);
+    begin(&mut connection, &Method::GET, full(""));
+    far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+        .await
+        .unwrap();
+    let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+    let mut taken = 0;
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    loop {
+        let mut write = pin!(far.write(&[0; 1000]));
+        let Poll::Ready(written) = write.as_mut().poll(&mut cx) else {
+            break;
+        };
+        taken += written.unwrap();
+        connection.drive(&mut cx);
+    }
+    assert!(taken < 300_000, "{taken} bytes were taken of the replica");
+    drop(response);
+}
+
+#[tokio::test]
+async fn after_an_upgrade_the_bytes_are_somebody_elses() {
+    let (mut connection, mut far) = connection();
+    begin(&mut connection, &Method::GET, full(""));
+    far.write_all(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\nfirst")
+        .await
+        .unwrap();
+    let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+    assert!(response.body().is_end() && !connection.is_ready());
+    poll_fn(|cx| connection.poll_sent(cx)).await.unwrap();
+    let (_, unread) = connection.into_parts();
+    assert_eq!(unread, "first");
+}
