@@ -188,7 +188,7 @@ fn models_are_listed_in_each_apis_form() {
     assert_eq!(get("/api/ps", &[])["models"][0]["name"], "a");
     assert!(get("/api/version", &[])["version"].is_string());
     assert_eq!(get("/health", &[])["live"], true);
-    assert_eq!(upstream.connections(), 0);
+    assert_eq!(proxy.model("a")["arrived"], 0, "questions are no requests");
 }
 
 #[test]

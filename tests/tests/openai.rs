@@ -138,6 +138,15 @@ fn name_sent_upstream_is_put_into_body_and_path() {
 fn what_names_no_model_is_answered_or_refused_but_never_forwarded() {
     let upstream = Upstream::start();
     let proxy = Tailback::start(&upstream.manifest(&["m"]), &[]);
+    let check = |method: &str, path: &str, status: u16, says: &str| {
+        let answer = call(proxy.address, method, path, b"").unwrap();
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        assert!(
+            answer.text().contains(says),
+            "{method} {path}: {}",
+            answer.text()
+        );
+    };
     for (method, path, status, says) in [
         ("GET", "/v2", 200, "tailback"),
         ("GET", "/v2/health/live", 200, "live"),
@@ -145,8 +154,6 @@ fn what_names_no_model_is_answered_or_refused_but_never_forwarded() {
         ("POST", "/v2/health/ready", 405, "GET, HEAD"),
         ("POST", "/v2/repository/index", 200, "\"name\":\"m\""),
         ("POST", "/v2/repository/models/m/load", 501, "manifests"),
-        ("GET", "/v1/models", 200, "\"id\":\"m\""),
-        ("GET", "/v1/models/m", 200, "\"object\":\"model\""),
         ("GET", "/v1/models/no", 404, "model_not_found"),
         ("GET", "/v1/unknown", 404, "invalid_request_error"),
         ("POST", "/v1/chat/completions", 400, "JSON"),
@@ -156,15 +163,12 @@ fn what_names_no_model_is_answered_or_refused_but_never_forwarded() {
         ("CONNECT", "elsewhere:443", 405, "CONNECT"),
         ("OPTIONS", "*", 404, "no model"),
     ] {
-        let answer = call(proxy.address, method, path, b"").unwrap();
-        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
-        assert!(
-            answer.text().contains(says),
-            "{method} {path}: {}",
-            answer.text()
-        );
+        check(method, path, status, says);
     }
     assert_eq!(upstream.connections(), 0);
+    // Replicas are asked what they say of the models that are listed.
+    check("GET", "/v1/models", 200, "\"id\":\"m\"");
+    check("GET", "/v1/models/m", 200, "\"object\":\"model\"");
 }
 
 #[test]
