@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use tailback::http1_client::{
-    decoder::{Decoder, Malformed, Part},
+    decoder::{Decoder, Malformed, Decoded},
     response::{self, HeadError},
 };
 
@@ -40,11 +40,11 @@ fn read(method: &Method, pieces: &[&[u8]]) -> Read {
         loop {
             match decoder.decode(&mut bytes) {
                 Ok(None) => break,
-                Ok(Some(Part::Data(part))) => {
+                Ok(Some(Decoded::Data(part))) => {
                     assert!(!part.is_empty());
                     data.extend_from_slice(&part);
                 }
-                Ok(Some(Part::Trailers(fields))) => trailers += fields.len(),
+                Ok(Some(Decoded::Trailers(fields))) => trailers += fields.len(),
                 Err(error) => return Read::Body(error),
             }
         }

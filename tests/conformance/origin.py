@@ -106,6 +106,10 @@ class Origin:
         if request.path == "/page":
             writer.write(wire.response(b"<!doctype html><link rel=icon href=data:,><title>page</title>", "text/html"))
             return True
+        if request.path in ("/v1/models", "/health"):
+            # Tailback's own questions, which are no requests of a caller.
+            writer.write(wire.response(b"{}", "application/json"))
+            return True
         self.check_in_flight()
         form = wire.form_of(request.path)
         model = request.model

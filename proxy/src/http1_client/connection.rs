@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    decoder::{Decoder, Part},
+    decoder::{Decoded, Decoder},
     outbox::Outbox,
     request::{Encoding, RequestHead, write_head},
     response::{self, Head, HeadError},
-    response_body::{BodyError, ResponseBody, Slot},
+    response_body::{BodyError, FrameBuffer, ResponseBody},
 };
 
 /// Bytes that are read at a time: at first, and at most once the replica sends as many.
@@ -49,7 +49,7 @@ pub struct Connection<S, B> {
     read_size: usize,
     /// The last answer allows another request.
     keep_alive: bool,
-    slot: Rc<Slot>,
+    frames: Rc<FrameBuffer>,
 }
 
 #[derive(Debug)]
@@ -115,7 +115,7 @@ where
             unread: BytesMut::new(),
             read_size: READ,
             keep_alive: true,
-            slot: Rc::default(),
+            frames: Rc::default(),
         }
     }
 
@@ -173,20 +173,20 @@ where
         self.keep_alive = head.keep_alive;
         let decoder = Decoder::new(head.framing);
         // The last answer's body may still be with somebody.
-        if Rc::strong_count(&self.slot) > 1 {
-            self.slot = Rc::default();
+        if Rc::strong_count(&self.frames) > 1 {
+            self.frames = Rc::default();
         }
-        self.slot.renew(decoder.left());
+        self.frames.renew(decoder.left());
         if head.is_upgrade {
             self.reading = Reading::Upgraded;
-            self.slot.end();
+            self.frames.end();
         } else {
             self.reading = Reading::Body(decoder);
             if self.decode() {
                 self.end_response();
             }
         }
-        let body = ResponseBody(self.slot.clone());
+        let body = ResponseBody(self.frames.clone());
         Poll::Ready(Ok(head.response.map(|()| body)))
     }
 
@@ -196,15 +196,15 @@ where
         if let Poll::Ready(Err(Failure::Request)) = self.poll_send(cx) {
             // The replica would wait for the rest: it is told by the connection's end.
             if matches!(self.reading, Reading::Body(_)) {
-                self.slot.fail(BodyError::Request);
+                self.frames.fail(BodyError::Request);
             }
             self.close();
         }
-        while matches!(self.reading, Reading::Body(_)) && self.slot.is_free() {
+        while matches!(self.reading, Reading::Body(_)) && self.frames.is_free() {
             if self.decode() {
                 return self.end_response();
             }
-            if !self.slot.is_free() {
+            if !self.frames.is_free() {
                 return;
             }
             let Poll::Ready(read) = self.poll_fill(cx) else {
@@ -219,8 +219,8 @@ where
                 Err(error) => Err(BodyError::Io(error)),
             };
             match ended {
-                Ok(()) => self.slot.end(),
-                Err(error) => self.slot.fail(error),
+                Ok(()) => self.frames.end(),
+                Err(error) => self.frames.fail(error),
             }
             self.close();
         }
@@ -326,10 +326,10 @@ where
         };
         match decoder.decode(&mut self.unread) {
             Ok(None) => {}
-            Ok(Some(Part::Data(data))) => self.slot.put(Frame::data(data), decoder.left()),
-            Ok(Some(Part::Trailers(fields))) => self.slot.put(Frame::trailers(fields), None),
+            Ok(Some(Decoded::Data(data))) => self.frames.put(Frame::data(data), decoder.left()),
+            Ok(Some(Decoded::Trailers(fields))) => self.frames.put(Frame::trailers(fields), None),
             Err(error) => {
-                self.slot.fail(error.into());
+                self.frames.fail(error.into());
                 self.close();
                 return false;
             }
@@ -339,7 +339,7 @@ where
 
     /// The answer has come to its end.
     fn end_response(&mut self) {
-        self.slot.end();
+        self.frames.end();
         if self.keep_alive && self.unread.is_empty() {
             self.reading = Reading::Idle;
             self.read_size = READ;

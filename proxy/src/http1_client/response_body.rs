@@ -29,7 +29,7 @@ pub enum BodyError {
 /// What the connection has read and nobody has taken: one frame at most, so that a body that nobody
 /// asks for stays with its replica.
 #[derive(Debug, Default)]
-pub(super) struct Slot {
+pub(super) struct FrameBuffer {
     frame: RefCell<Option<Result<Frame<Bytes>, BodyError>>>,
     /// Nothing comes after the frame.
     ended: Cell<bool>,
@@ -37,7 +37,7 @@ pub(super) struct Slot {
     left: Cell<Option<u64>>,
 }
 
-impl Slot {
+impl FrameBuffer {
     /// For a body that is still to come.
     pub(super) fn renew(&self, left: Option<u64>) {
         self.frame.replace(None);
@@ -70,7 +70,7 @@ impl Slot {
 /// The body of a response. It is read by driving its connection: a frame that has not come is
 /// pending, and the connection wakes whoever drives it.
 #[derive(Debug)]
-pub struct ResponseBody(pub(super) Rc<Slot>);
+pub struct ResponseBody(pub(super) Rc<FrameBuffer>);
 
 impl ResponseBody {
     /// The next frame; pending if the connection must be driven first.
