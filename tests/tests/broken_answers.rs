@@ -35,7 +35,8 @@ enum End {
 
 /// A replica that answers each request as its path says: `chunks` is two events, the second 10 ms
 /// after the first, and then the break; `length` announces 500 bytes and sends 300; `once` is all
-/// in one write, head included.
+/// in one write, head included;
+/// `malformed` is no chunk, in one write with the head.
 fn replica(end: End) -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let accepting = listener.try_clone().unwrap();
@@ -59,6 +60,8 @@ fn answer(mut stream: TcpStream, end: End) -> io::Result<()> {
         stream.write_all((events.to_owned() + &chunk(FIRST)).as_bytes())?;
         thread::sleep(Duration::from_millis(10));
         stream.write_all(chunk(LAST).as_bytes())?;
+    } else if head.contains("/malformed") {
+        stream.write_all((events.to_owned() + "hello").as_bytes())?;
     } else if head.contains("/once") {
         stream.write_all((events.to_owned() + &chunk(FIRST) + &chunk(LAST)).as_bytes())?;
     } else {
@@ -121,6 +124,15 @@ fn what_came_before_the_break_reaches_callers_of_http1() {
         }
         settled(&proxy, 3 * TIMES);
     }
+}
+
+#[test]
+fn an_answer_that_is_malformed_from_its_first_byte_does_not_look_whole() {
+    let (_replica, proxy) = serving(End::Close);
+    let all = received(&proxy, "/v2/models/m/malformed", b"x");
+    assert!(!all.contains("content-length: 0"), "{all}");
+    assert!(!all.ends_with("0\r\n\r\n"), "{all}");
+    settled(&proxy, 1);
 }
 
 #[test]

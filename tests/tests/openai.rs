@@ -29,7 +29,9 @@ fn language_model_is_served_streamed_and_left() {
     let address = proxy.address.to_string();
     run(script("openai_client.py", &[&address, "llm"]));
     eventually("the end of all", || in_flight(&proxy, "smollm2") == 0);
-    assert_eq!(proxy.outcome("smollm2", "success"), 3);
+    eventually("their outcomes", || {
+        proxy.outcome("smollm2", "success") == 3
+    });
 
     let mut client = Running::start(script("openai_client.py", &[&address, "leave"]));
     assert_eq!(client.line(), "streaming");
@@ -37,7 +39,9 @@ fn language_model_is_served_streamed_and_left() {
     client.go_on();
     assert_eq!(client.line(), "left");
     eventually("the stream's end", || in_flight(&proxy, "smollm2") == 0);
-    assert_eq!(proxy.outcome("smollm2", "caller_gone"), 1);
+    eventually("its outcome", || {
+        proxy.outcome("smollm2", "caller_gone") == 1
+    });
     client.go_on();
     client.end();
 }

@@ -42,9 +42,16 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
     // A guess that is seldom too small.
     out.reserve(96 + head.target.len() + 48 * head.headers.len());
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    // RFC 9112, 3.2.1: a target without a path has the path `/`.
+    let root: &[u8] = if head.target.starts_with('?') {
+        b"/"
+    } else {
+        b""
+    };
     put(&[
         head.method.as_str().as_bytes(),
         b" ",
+        root,
         head.target.as_bytes(),
         b" HTTP/1.1\r\n",
     ]);
@@ -204,6 +211,9 @@ mod tests {
         let (text, encoding) = written(head, &Full::new(Bytes::from_static(b"abcd")));
         let expected = "POST /v2/models/m/infer?x=1 HTTP/1.1\r\nhost: h\r\nx-a: 1\r\ncontent-length: 4\r\n\r\n";
         assert_eq!((text.as_str(), encoding), (expected, Encoding::Length(4)));
+        head.target = "?x=1";
+        let (text, _) = written(head, &Empty::<Bytes>::new());
+        assert!(text.starts_with("POST /?x=1 HTTP/1.1\r\n"), "{text}");
         head.host = Some("replica:80");
         let websocket = HeaderValue::from_static("websocket");
         head.upgrade = Some(&websocket);

@@ -96,8 +96,12 @@ impl ResponseBody {
         }
         let frame = self.0.frame.borrow();
         let here = match &*frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, |data| data.len() as u64),
-            _ => 0,
+            None => 0,
+            Some(Ok(frame)) if frame.is_data() => {
+                frame.data_ref().map_or(0, |data| data.len() as u64)
+            }
+            // Whoever took it for empty would never ask for the error, or the trailers.
+            Some(_) => return SizeHint::default(),
         };
         let left = self
             .0

@@ -70,7 +70,10 @@ fn to_http2(head: RequestHead<'_>, scheme: &Scheme, body: RequestBody) -> Reques
     let mut target = http::uri::Parts::default();
     target.scheme = Some(scheme.clone());
     target.authority = Some(authority.unwrap_or_else(|| Authority::from_static("localhost")));
-    let path = PathAndQuery::try_from(head.target).ok();
+    let path = match head.target.strip_prefix('?') {
+        Some(query) => PathAndQuery::try_from(format!("/?{query}")).ok(),
+        None => PathAndQuery::try_from(head.target).ok(),
+    };
     target.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     if let Ok(uri) = Uri::from_parts(target) {
         *request.uri_mut() = uri;

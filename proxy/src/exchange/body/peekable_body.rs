@@ -385,7 +385,8 @@ impl Body for PeekableBody {
             return SizeHint::default();
         }
         let mut hint = self.rest.size_hint();
-        let read = self.buffered() as u64;
+        let unseen = look_ahead.and_then(|look_ahead| look_ahead.unseen.as_ref());
+        let read = (self.buffered() + unseen.map_or(0, Bytes::len)) as u64;
         if read > 0 {
             if let Some(upper) = hint.upper() {
                 hint.set_upper(upper.saturating_add(read));

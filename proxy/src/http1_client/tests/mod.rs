@@ -308,6 +308,22 @@ async fn failures_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_body_without_data_is_empty_only_if_nothing_else_comes_of_it() {
+    for (chunks, length) in [
+        ("hello", None),
+        ("0\r\nx-sum: 1\r\n\r\n", None),
+        ("0\r\n\r\n", Some(0)),
+    ] {
+        let (mut connection, mut far) = connection();
+        begin(&mut connection, &Method::POST, full("x"));
+        let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+        far.write_all(answer.as_bytes()).await.unwrap();
+        let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+        assert_eq!(response.body().size_hint().exact(), length, "{chunks}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_nobody_takes_stays_with_its_replica() {
     let (near, mut far) = tokio::io::duplex(64 * 1024);
     let mut connection: Connection<_, Sent> = Connection::new(near, 100);
