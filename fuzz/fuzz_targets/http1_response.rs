@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use tailback::http1_client::{
-    decoder::{Decoder, Malformed, Decoded},
+    decoder::{Decoded, Decoder, Malformed},
     response::{self, HeadError},
 };
 
