@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Response, StatusCode, uri::Scheme};
+use http::{Response, StatusCode};
 use http_body::Body;
 use tailback_config::RetryCause;
 use tailback_scaler::{clock::Nanos, replica::health::Failure};
@@ -77,10 +77,7 @@ pub(super) async fn forward(
         };
         exchange.give(permit.replica().handle());
         let connector = &model.model.connector;
-        let scheme = match connector.is_secure() {
-            true => Scheme::HTTPS,
-            false => Scheme::HTTP,
-        };
+        let scheme = connector.scheme();
         let name = || model.model.name().to_owned();
         outgoing.read_body(state, &mut reservation).await?;
         // Also for requests without a body: from here on, the replica is waited for.

@@ -7,7 +7,6 @@ use http::{
     HeaderMap, HeaderValue, Method,
     header::{AUTHORIZATION, HOST},
     request::Parts,
-    uri::Scheme,
 };
 use http_body::Body;
 use percent_encoding::percent_decode_str;
@@ -97,10 +96,7 @@ async fn models_of(
     };
     let connecting = connect(connector, &pipeline.connect, &permit, wanted);
     let mut upstream = connecting.await.ok()?;
-    let scheme = match connector.is_secure() {
-        true => Scheme::HTTPS,
-        false => Scheme::HTTP,
-    };
+    let scheme = connector.scheme();
     let policy = &model.model.config.server.host_header;
     let head = RequestHead {
         method: &Method::GET,

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc};
 
+use http::uri::Scheme;
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use rustls::{
     ClientConfig,
@@ -92,6 +93,15 @@ impl Connector {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The scheme by which requests name what they reach (RFC 9110, 4.2).
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        match self.is_secure() {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        }
     }
 
     /// Which HTTP version to offer. gRPC needs HTTP/2. On a clear-text connection the version
