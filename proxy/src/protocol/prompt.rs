@@ -38,12 +38,13 @@ pub fn parts(text: &[u8]) -> SmallVec<[&[u8]; 4]> {
 }
 
 /// The value of a member of the object that `text` begins, as it is written; `None` if it is not
-/// there as a whole, or is `null` or an empty text.
+/// there as a whole, or is nothing, `null` or an empty text.
 #[must_use]
 pub fn member<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let member = Members::of(text).find(|member| member.key == name.as_bytes())?;
     let value = &text[member.value];
-    (member.is_whole && value != b"null" && value != b"\"\"").then_some(value)
+    let is_none = matches!(value, b"" | b"null" | b"\"\"");
+    (member.is_whole && !is_none).then_some(value)
 }
 
 #[cfg(test)]
@@ -95,6 +96,7 @@ mod tests {
             r#"{"user":"u"#,
             r#"{"user":null}"#,
             r#"{"user":""}"#,
+            r#"{"user":,"a":1}"#,
             r#"{"a":1}"#,
         ] {
             assert_eq!(of(none), None, "{none}");
