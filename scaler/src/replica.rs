@@ -130,17 +130,14 @@ impl Replica {
     /// Whether a slot is free at this moment.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        has_room(
-            self.load.load(Ordering::Relaxed),
-            self.limit.load(Ordering::Relaxed),
-        )
+        has_room(self.load.load(Ordering::Relaxed), self.limit())
     }
 
     /// Takes a slot, if one is free and the replica is not closed. Give it back
     /// with [`release`](Self::release).
     #[must_use]
     pub fn try_take(&self) -> bool {
-        self.take_from(self.load.load(Ordering::Acquire))
+        self.take_from(self.load.load(Ordering::Acquire), self.limit())
     }
 
     /// As [`try_take`](Self::try_take), for a caller that has just put itself into the hold
@@ -148,11 +145,21 @@ impl Replica {
     /// in the queue: the addition of 0 puts this attempt in one order with all releases.
     #[must_use]
     pub fn try_take_announced(&self) -> bool {
-        self.take_from(self.load.fetch_add(0, Ordering::AcqRel))
+        self.take_from(self.load.fetch_add(0, Ordering::AcqRel), self.limit())
     }
 
-    fn take_from(&self, mut load: u32) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
+    /// Takes a slot even if none is free, for a request that no other replica can answer, and that
+    /// is not worth waiting; `false` if the replica is closed.
+    #[must_use]
+    pub fn take_beyond(&self) -> bool {
+        self.take_from(self.load.load(Ordering::Acquire), UNLIMITED)
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    fn take_from(&self, mut load: u32, limit: u32) -> bool {
         while has_room(load, limit) {
             match self.load.compare_exchange_weak(
                 load,
@@ -245,7 +252,7 @@ impl Replica {
     /// How many requests it takes at once; `None`: no limit.
     #[must_use]
     pub fn concurrency(&self) -> Option<u32> {
-        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit < UNLIMITED)
+        Some(self.limit()).filter(|&limit| limit < UNLIMITED)
     }
 
     /// What is known of its health.
@@ -315,7 +322,9 @@ mod tests {
         assert!(!replica.try_take());
         replica.release();
         assert!(replica.try_take_announced());
-        assert_eq!(replica.in_flight(), 2);
+        assert!(replica.take_beyond() && replica.in_flight() == 3);
+        replica.close();
+        assert!(!replica.take_beyond());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use tailback_scaler::replica::Replica;
+use tailback_scaler::replica::{Replica, ReplicaId};
 use tokio::sync::oneshot;
 
 use super::Pool;
@@ -10,6 +10,8 @@ use super::Pool;
 #[derive(Debug)]
 struct Waiter {
     id: u64,
+    /// The one replica that it waits for; `None`: any.
+    awaited: Option<ReplicaId>,
     grant: oneshot::Sender<Arc<Replica>>,
 }
 
@@ -26,15 +28,14 @@ impl HoldQueue {
         u32::try_from(self.waiters.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
-    }
-
-    pub(super) fn join(&mut self) -> (u64, oneshot::Receiver<Arc<Replica>>) {
+    pub(super) fn join(
+        &mut self,
+        awaited: Option<ReplicaId>,
+    ) -> (u64, oneshot::Receiver<Arc<Replica>>) {
         let id = self.next_id;
         self.next_id += 1;
         let (grant, granted) = oneshot::channel();
-        self.waiters.push_back(Waiter { id, grant });
+        self.waiters.push_back(Waiter { id, awaited, grant });
         (id, granted)
     }
 
@@ -54,11 +55,23 @@ impl HoldQueue {
         }
     }
 
-    /// Passes a permit of `replica` to the first waiter. Returns it if that waiter has just left.
-    pub(super) fn grant(&mut self, replica: Arc<Replica>) -> Result<(), Arc<Replica>> {
-        match self.waiters.pop_front() {
-            Some(waiter) => waiter.grant.send(replica),
-            None => Err(replica),
+    /// Passes the permits that `take` gets on, first come, first served. `take` gets the replica
+    /// that a waiter waits for, if there is one. Those that wait for one that is full let others
+    /// pass.
+    pub(super) fn serve(&mut self, take: impl Fn(Option<ReplicaId>) -> Option<Arc<Replica>>) {
+        let mut place = 0;
+        while let Some(waiter) = self.waiters.get(place) {
+            match (take(waiter.awaited), waiter.awaited) {
+                (Some(replica), _) => {
+                    let waiter = self.waiters.remove(place);
+                    // A waiter that has just left does not take it.
+                    if let Some(Err(unwanted)) = waiter.map(|waiter| waiter.grant.send(replica)) {
+                        unwanted.release();
+                    }
+                }
+                (None, Some(_)) => place += 1,
+                (None, None) => break,
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use tailback_config::OutlierDetection;
 use tailback_scaler::{
     clock::Nanos,
     replica::{
-        Replica, Traffic,
+        Replica, ReplicaId, Traffic,
         health::{Failure, HealthReport},
     },
 };
@@ -122,8 +122,8 @@ impl Pool {
         }
     }
 
-    /// Joins the end of the queue. `full` is called under the lock, and says whether the queue is
-    /// full.
+    /// Joins the end of the queue, for any replica, or for one alone as long as that gets requests.
+    /// `full` is called under the lock, and says whether the queue is full.
     ///
     /// The request is first counted in `waiting`; then permits are taken with
     /// [`Replica::try_take_announced`]. So either that attempt finds a permit that was released
@@ -131,7 +131,11 @@ impl Pool {
     ///
     /// # Errors
     /// [`NotQueued`].
-    pub fn join(self: &Arc<Self>, full: impl FnOnce() -> bool) -> Result<Ticket, NotQueued> {
+    pub fn join(
+        self: &Arc<Self>,
+        awaited: Option<ReplicaId>,
+        full: impl FnOnce() -> bool,
+    ) -> Result<Ticket, NotQueued> {
         let place = {
             let mut queue = self.lock();
             if queue.is_closed() {
@@ -140,7 +144,7 @@ impl Pool {
             if full() {
                 return Err(NotQueued::Full);
             }
-            let (id, granted) = queue.join();
+            let (id, granted) = queue.join(awaited);
             self.waiting.store(queue.len(), Ordering::Relaxed);
             Ticket::new(self.clone(), id, granted)
         };
@@ -159,14 +163,7 @@ impl Pool {
     fn serve_queue(&self) {
         let replicas = self.replicas.load();
         let mut queue = self.lock();
-        while !queue.is_empty() {
-            let Some(replica) = balance::take_announced(&replicas) else {
-                break;
-            };
-            if let Err(unwanted) = queue.grant(replica) {
-                unwanted.release();
-            }
-        }
+        queue.serve(|awaited| balance::take_announced(&replicas, awaited));
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
@@ -250,8 +247,8 @@ mod tests {
     async fn held_requests_get_permits_in_order_as_slots_are_released() {
         let (pool, replica) = pool(1);
         assert!(replica.try_take());
-        let first = pool.join(|| false).unwrap();
-        let second = pool.join(|| false).unwrap();
+        let first = pool.join(None, || false).unwrap();
+        let second = pool.join(None, || false).unwrap();
         assert!(pool.has_waiters());
         pool.release(&replica);
         let granted = first.granted().await.unwrap();
@@ -265,12 +262,12 @@ mod tests {
     async fn a_held_request_that_leaves_releases_its_place_and_permit() {
         let (pool, replica) = pool(1);
         assert!(replica.try_take());
-        let gone = pool.join(|| false).unwrap();
+        let gone = pool.join(None, || false).unwrap();
         drop(gone);
         assert!(!pool.has_waiters());
         // The permit was granted, but the request left before it took it.
-        let granted = pool.join(|| false).unwrap();
-        let next = pool.join(|| false).unwrap();
+        let granted = pool.join(None, || false).unwrap();
+        let next = pool.join(None, || false).unwrap();
         pool.release(&replica);
         drop(granted);
         let replica = tokio::time::timeout(Duration::from_secs(5), next.granted())
@@ -282,9 +279,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_that_waits_for_one_replica_lets_others_pass_and_gets_it_first() {
+        let (pool, one) = pool(1);
+        let other = Arc::new(Replica::new("m-1", "127.0.0.1:2", Some(1)));
+        pool.set_replicas(&[one.clone(), other.clone()]);
+        assert!(one.try_take() && other.try_take());
+        let for_one = pool.join(Some(one.id()), || false).unwrap();
+        let for_any = pool.join(None, || false).unwrap();
+        pool.release(&other);
+        assert_eq!(for_any.granted().await.unwrap().name(), "m-1");
+        let late = pool.join(None, || false).unwrap();
+        pool.release(&one);
+        assert_eq!(for_one.granted().await.unwrap().name(), "m-0");
+        // A replica that has gone is not waited for.
+        let for_one = pool.join(Some(one.id()), || false).unwrap();
+        pool.set_replicas(std::slice::from_ref(&other));
+        pool.release(&other);
+        assert_eq!(late.granted().await.unwrap().name(), "m-1");
+        pool.release(&other);
+        assert_eq!(for_one.granted().await.unwrap().name(), "m-1");
+        assert!(!pool.has_waiters());
+    }
+
+    #[tokio::test]
     async fn newly_ready_replica_gets_no_more_than_its_concurrency() {
         let pool = Arc::new(Pool::default());
-        let places: Vec<_> = (0..5).map(|_| pool.join(|| false).unwrap()).collect();
+        let places: Vec<_> = (0..5).map(|_| pool.join(None, || false).unwrap()).collect();
         let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(2)));
         pool.set_replicas(std::slice::from_ref(&replica));
         assert_eq!(replica.in_flight(), 2);
@@ -296,16 +316,16 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_requests() {
         let (pool, _) = pool(1);
-        assert_eq!(pool.join(|| true).unwrap_err(), NotQueued::Full);
+        assert_eq!(pool.join(None, || true).unwrap_err(), NotQueued::Full);
     }
 
     #[tokio::test]
     async fn a_closed_pool_drops_held_requests_and_refuses_new_ones() {
         let pool = Arc::new(Pool::default());
-        let waiting = pool.join(|| false).unwrap();
+        let waiting = pool.join(None, || false).unwrap();
         pool.close();
         assert!(waiting.granted().await.is_none());
         assert!(!pool.has_waiters());
-        assert_eq!(pool.join(|| false).unwrap_err(), NotQueued::Closed);
+        assert_eq!(pool.join(None, || false).unwrap_err(), NotQueued::Closed);
     }
 }

@@ -4,10 +4,12 @@
 mod known_card;
 mod model;
 mod route_table;
+mod stored_responses;
 pub mod worker;
 
 pub use self::{
     model::Model,
     route_table::{RouteTable, SharedRoutes},
+    stored_responses::{Keeper, StoredResponses},
     worker::{Known, ModelRef, WorkerRoutes},
 };

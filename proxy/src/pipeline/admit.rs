@@ -2,12 +2,13 @@
 
 use std::borrow::Borrow;
 
-use tailback_scaler::{clock::Nanos, ledger::Ledger};
+use tailback_scaler::{clock::Nanos, ledger::Ledger, replica::ReplicaId};
 
 use super::{
     Pipeline,
     affinity::{count, granted},
     retry_after::retry_after,
+    stored_response::StoredResponse,
     upstream_request::UpstreamRequest,
 };
 use crate::{
@@ -35,6 +36,9 @@ pub(super) enum Admitted {
 pub(super) struct ReplicaHints<'a> {
     /// What the request says of itself.
     pub affinity: Affinity<'a>,
+    /// The stored response that it is about. The replica that keeps it is asked first, before all
+    /// other rules.
+    pub stored: StoredResponse,
     /// The replica that has failed to answer it.
     pub failed: Option<&'a ReplicaRef>,
     /// When it arrived: ejections are compared with this time.
@@ -53,11 +57,32 @@ pub(super) async fn admit(
 ) -> Result<Admitted, ProxyError> {
     let ReplicaHints {
         affinity,
+        stored,
         failed,
         now,
     } = hints;
+    let mut awaited = None;
+    if let Some(keeper) = stored.keeper().filter(|_| failed.is_none())
+        && let Some(replica) = model
+            .pool
+            .replicas()
+            .iter()
+            .find(|r| r.replica.id() == keeper)
+    {
+        let is_taken = match stored {
+            // Whoever cancels a response must not wait for its end.
+            StoredResponse::Kept(_) => replica.replica.take_beyond(),
+            _ => !model.pool.shared().has_waiters() && replica.replica.try_take(),
+        };
+        if is_taken {
+            reservation.clear();
+            let permit = Permit::taken(model.pool.clone(), replica.clone());
+            return Ok(Admitted::Permit(permit));
+        }
+        awaited = Some(keeper);
+    }
     // A new request must not overtake the held ones.
-    if !model.pool.shared().has_waiters() {
+    if awaited.is_none() && !model.pool.shared().has_waiters() {
         let replicas = model.pool.replicas();
         let other = failed.and_then(|failed| balance::take_other(&replicas, failed.borrow(), now));
         if let Some(i) = &other {
@@ -82,7 +107,7 @@ pub(super) async fn admit(
         });
     }
     // Boxed, because it is rare, and its state would enlarge every request's future.
-    let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation)).await;
+    let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation, awaited)).await;
     if let Ok(Admitted::Permit(permit)) = &admitted {
         granted(model, affinity, &permit.replica().replica, Preference::Held);
     }
@@ -90,13 +115,14 @@ pub(super) async fn admit(
     admitted
 }
 
-/// Waits in the hold queue.
+/// Waits in the hold queue, for the replica `awaited` if there is one.
 async fn hold(
     pipeline: &Pipeline,
     state: &StreamState,
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
     reservation: &mut BufferReservation<'_>,
+    awaited: Option<ReplicaId>,
 ) -> Result<Admitted, ProxyError> {
     state.enter(Phase::Held);
     let hold = &model.model.config.hold;
@@ -109,7 +135,7 @@ async fn hold(
         return Err(ProxyError::NoRoom);
     }
     let mut held = None;
-    let ticket = model.pool.shared().join(|| {
+    let ticket = model.pool.shared().join(awaited, || {
         let full = model.model.ledger.held() >= u64::from(limit);
         if !full {
             held = Some(Ledger::hold(model.clone()));

@@ -20,6 +20,7 @@ use super::{
     affinity,
     replay::{Replays, Verdict, cause_of},
     replica_answer::ReplicaAnswer,
+    stored_response::StoredResponse,
     upstream_request::UpstreamRequest,
 };
 use crate::{
@@ -40,7 +41,7 @@ pub(super) async fn forward(
     state: &Rc<StreamState>,
     exchange: &mut Exchange,
     model: &ModelRef,
-    now: Nanos,
+    (now, stored): (Nanos, StoredResponse),
     outgoing: &mut UpstreamRequest,
     mut reservation: BufferReservation<'_>,
 ) -> Result<(Response<Received>, PooledConnection), ProxyError> {
@@ -61,6 +62,7 @@ pub(super) async fn forward(
             &mut reservation,
             ReplicaHints {
                 affinity: affinity.get(),
+                stored,
                 failed: failed.as_ref(),
                 now,
             },

@@ -3,16 +3,18 @@
 use std::rc::Rc;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
-    header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, HOST},
+    HeaderMap, Method, Version,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use percent_encoding::percent_decode_str;
 
 use super::{
     Pipeline, model_cards,
+    question::{Otherwise, allowed, question},
     read_model::BodyReader,
     rename::{Names, rename, set_path},
+    stored_response::{self, StoredResponse, id_in_path},
 };
 use crate::{
     exchange::{
@@ -22,7 +24,7 @@ use crate::{
     models::{Known, ModelRef, WorkerRoutes},
     net::HttpVersion,
     protocol::{
-        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Probe, Service},
+        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Service},
         error::ProxyError,
         local_reply::LocalReply,
         model_name,
@@ -34,23 +36,13 @@ use crate::{
 pub(super) enum Located {
     /// Inference: it wakes the model, and counts as use. With the model's name to put into the
     /// response; `None`: the replica's is forwarded.
-    Model(ModelRef, Option<Box<str>>),
+    Model(ModelRef, Option<Box<str>>, StoredResponse),
     /// A probe of the model, and how to answer it if no replica does.
     Probe(ModelRef, Otherwise),
     /// The proxy replies itself.
     Local(Box<LocalReply>),
     /// A gRPC service that the proxy implements. The model is the one that the metadata names.
     Service(Service, Option<Known>),
-}
-
-/// How to answer a probe that no replica has room for.
-pub(super) enum Otherwise {
-    /// By an error.
-    Error,
-    /// By whether the model is ready.
-    Readiness(fn(bool) -> LocalReply),
-    /// By this reply in any case.
-    Reply(Box<LocalReply>),
 }
 
 /// Finds the model, and replaces its name in the request by the one that its replicas know.
@@ -143,7 +135,7 @@ pub(super) async fn locate(
                     return Ok(Located::Service(*service, None));
                 }
                 Handling::Inference(model_in) | Handling::Probe(_, model_in) => {
-                    match search(table, head, &found, *model_in, &mut names)? {
+                    match search(pipeline, table, head, &found, *model_in, &mut names)? {
                         Some(known) => known,
                         None if asks => return Ok(Located::Local(allowed(path))),
                         None => {
@@ -159,14 +151,27 @@ pub(super) async fn locate(
     let otherwise = question(pipeline, &found, head, &names);
     let model = known.model.clone();
     let asked = names.asked(&model.model.config);
-    if asked.is_some() {
-        // The name cannot be replaced in an encoded response.
+    let stored = match found.route {
+        _ if otherwise.is_some() => StoredResponse::None,
+        Some(route) if route.makes_responses => {
+            // Boxed, because it is rare, and its state would enlarge every request's future.
+            let followed = stored_response::followed(pipeline, &model, &head.headers, &mut reader);
+            StoredResponse::Made(Box::pin(followed).await?)
+        }
+        Some(route) if matches!(route.model_in(), Some(ModelIn::Response(_))) => {
+            let keeper = id_in_path(head.uri.path()).and_then(|id| pipeline.stored.find(&id));
+            StoredResponse::Kept(keeper.map(|keeper| keeper.replica))
+        }
+        _ => StoredResponse::None,
+    };
+    if asked.is_some() || matches!(stored, StoredResponse::Made(_)) {
+        // Nothing can be replaced or read in an encoded response.
         head.headers.remove(ACCEPT_ENCODING);
     }
     rename(table, head, &found, &mut reader, known, names).await?;
     Ok(match otherwise {
         Some(otherwise) => Located::Probe(model, otherwise),
-        None => Located::Model(model, asked),
+        None => Located::Model(model, asked, stored),
     })
 }
 
@@ -245,6 +250,7 @@ fn unrouted(found: &Match, path: &str) -> ProxyError {
 
 /// The model, if it can be determined without the body.
 fn search(
+    pipeline: &Pipeline,
     table: &WorkerRoutes,
     head: &Parts,
     found: &Match,
@@ -271,7 +277,14 @@ fn search(
                 None => Err(ProxyError::BadModelQuery),
             },
         },
-        ModelIn::Nowhere(why) => {
+        ModelIn::Response(_)
+            if let Some(model) = id_in_path(path)
+                .and_then(|id| pipeline.stored.find(&id))
+                .and_then(|keeper| table.model(&keeper.model)) =>
+        {
+            Ok(Some(Known::own(model)))
+        }
+        ModelIn::Nowhere(why) | ModelIn::Response(why) => {
             let model = table.default_model().or_else(|| table.only_model());
             let is_probe = matches!(found.handling(), Some(Handling::Probe(..)));
             model
@@ -311,42 +324,6 @@ async fn in_body(
             .ok_or(ProxyError::Unnamed(fault)),
         Err(error) => Err(error),
     }
-}
-
-/// If the request is a probe, how to answer it when no replica does; otherwise `None`.
-fn question(pipeline: &Pipeline, found: &Match, head: &Parts, names: &Names) -> Option<Otherwise> {
-    if head.method == Method::OPTIONS {
-        return Some(Otherwise::Reply(allowed(head.uri.path())));
-    }
-    let asks = match found.handling() {
-        Some(Handling::Probe(probe, _)) => match probe {
-            // Only a version may stand between the name and the rest of the path.
-            _ if !names.is_whole(head.uri.path(), &found.name) => None,
-            Probe::Details => Some(Otherwise::Error),
-            Probe::Readiness(reply) => Some(Otherwise::Readiness(*reply)),
-        },
-        // The header names a model: the request is for its replica.
-        Some(Handling::Local(_) | Handling::Models(_) | Handling::Service(_)) => {
-            Some(Otherwise::Error)
-        }
-        None if head.method == Method::HEAD => Some(Otherwise::Error),
-        _ => None,
-    };
-    asks.filter(|_| !pipeline.probes_wake)
-}
-
-/// The reply to OPTIONS (RFC 9110, 9.3.7).
-fn allowed(path: &str) -> Box<LocalReply> {
-    let mut methods = api::allowed_methods(path);
-    if methods.is_empty() {
-        methods = "GET, HEAD, POST, PUT, PATCH, DELETE".into();
-    }
-    let mut response = Response::new(bytes::Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    if let Ok(methods) = HeaderValue::try_from(methods + ", OPTIONS") {
-        response.headers_mut().insert(ALLOW, methods);
-    }
-    Box::new(response.into())
 }
 
 /// RFC 9112, 3.2: HTTP/1.1 requires exactly one Host. RFC 9113, 8.3.1: in HTTP/2, Host must not

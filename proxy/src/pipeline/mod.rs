@@ -2,17 +2,20 @@
 
 mod admit;
 mod affinity;
+mod answer_filter;
 mod forward;
 mod headers;
 mod local_service;
 mod locate;
 mod model_cards;
+mod question;
 mod read_model;
 mod rename;
 mod replay;
 mod replica_answer;
 mod response_body;
 mod retry_after;
+mod stored_response;
 mod upstream_request;
 
 use std::{
@@ -39,14 +42,8 @@ use crate::{
         Exchange, RequestBodyState, StreamState,
         body::{BufferBudget, PeekableBody, Received},
     },
-    models::{SharedRoutes, worker},
-    protocol::{
-        answer_model::{AnswerModel, Form},
-        cors::Cors,
-        error::ProxyError,
-        grpc,
-        local_reply::LocalReply,
-    },
+    models::{SharedRoutes, StoredResponses, worker},
+    protocol::{cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::access_log::{AccessLog, Entry},
     upstream::{ConnectOptions, PooledConnection},
@@ -54,7 +51,7 @@ use crate::{
 
 pub use self::response_body::ResponseBody;
 use self::{
-    locate::{Located, Otherwise},
+    answer_filter::AnswerFilter, locate::Located, stored_response::StoredResponse,
     upstream_request::UpstreamRequest,
 };
 
@@ -65,6 +62,8 @@ type Answer = Response<ResponseBody>;
 pub struct Pipeline {
     /// The route table.
     pub routes: Arc<SharedRoutes>,
+    /// Which replicas keep which responses.
+    pub stored: Arc<StoredResponses>,
     /// The budget for buffered bodies of waiting requests.
     pub buffer_budget: BufferBudget,
     /// Settings of upstream connections.
@@ -135,9 +134,11 @@ fn handle(
             );
             within_limits(state, pin!(located)).await
         };
-        let (model, question, asked) = match located {
-            Ok(Located::Model(model, asked)) => (model, None, asked),
-            Ok(Located::Probe(model, otherwise)) => (model, Some(otherwise), None),
+        let (model, question, asked, stored) = match located {
+            Ok(Located::Model(model, asked, stored)) => (model, None, asked, stored),
+            Ok(Located::Probe(model, otherwise)) => {
+                (model, Some(otherwise), None, StoredResponse::None)
+            }
             Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
             Ok(Located::Service(service, about)) => {
                 state.body.set(RequestBodyState::Awaited);
@@ -182,21 +183,20 @@ fn handle(
                 state,
                 &mut exchange,
                 &model,
-                now,
+                (now, stored),
                 &mut outgoing,
                 reservation
             ));
             within_limits(state, work).await
         };
         match answered {
-            Ok((response, pooled)) => pass_on(
-                response,
-                outgoing.request_id,
-                asked,
-                pooled,
-                exchange,
-                state,
-            ),
+            Ok((response, pooled)) => {
+                let name = model.model.name();
+                let replica = pooled.replica();
+                let filter = AnswerFilter::of(pipeline, &response, asked, stored, name, replica);
+                let request_id = outgoing.request_id;
+                pass_on(response, request_id, filter, pooled, exchange, state)
+            }
             Err(ProxyError::UpstreamSlow(limit)) => {
                 exchange.replica_failed(Failure::Timeout);
                 fail(&ProxyError::UpstreamSlow(limit), Some(exchange), state)
@@ -209,27 +209,11 @@ fn handle(
     }
 }
 
-impl Otherwise {
-    /// The reply to a probe that no replica has answered because of `error`.
-    fn reply(self, error: &ProxyError) -> Option<LocalReply> {
-        let is_ready = match error {
-            ProxyError::Busy { .. } => true,
-            ProxyError::Asleep { .. } => false,
-            _ => return None,
-        };
-        match self {
-            Self::Error => None,
-            Self::Readiness(reply) => Some(reply(is_ready)),
-            Self::Reply(reply) => Some(*reply),
-        }
-    }
-}
-
-/// Forwards a replica's response to the caller. `asked`: the model's name to put into it.
+/// Forwards a replica's response to the caller, through `filter`.
 fn pass_on(
     response: Response<Received>,
     request_id: HeaderValue,
-    asked: Option<Box<str>>,
+    filter: Option<Box<AnswerFilter>>,
     pooled: PooledConnection,
     mut exchange: Exchange,
     state: &Rc<StreamState>,
@@ -257,13 +241,13 @@ fn pass_on(
         exchange.set_outcome(Outcome::of_status(parts.status));
     }
     headers::to_downstream(&mut parts.headers, request_id, state.connection());
-    let named = asked
-        .filter(|_| !is_grpc)
-        .and_then(|name| Some(AnswerModel::new(Form::of(&parts.headers)?, &name)));
-    if named.is_some() {
+    if filter
+        .as_ref()
+        .is_some_and(|filter| filter.changes_length())
+    {
         parts.headers.remove(CONTENT_LENGTH);
     }
-    let mut body = ResponseBody::upstream(incoming, named, pooled, exchange, state.clone());
+    let mut body = ResponseBody::upstream(incoming, filter, pooled, exchange, state.clone());
     if code_due {
         body = body.before_status();
     }

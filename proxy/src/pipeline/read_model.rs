@@ -2,6 +2,8 @@
 
 use std::{future::poll_fn, rc::Rc};
 
+use bytes::Bytes;
+
 use crate::{
     exchange::{
         Phase, RequestBodyState, StreamState,
@@ -26,22 +28,31 @@ pub(super) struct BodyReader<'a, 'b> {
 }
 
 impl BodyReader<'_, '_> {
+    /// The next piece of the body, which stays part of it; `None` at its end.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, LookError> {
+        self.state.enter(Phase::Body);
+        self.state.body.set(RequestBodyState::Awaited);
+        let piece = self.body.look_further(self.reservation).await;
+        self.state.body.set(RequestBodyState::Unread);
+        piece
+    }
+
     /// The model that the body names. The rest of the body is checked for a second name as it is
     /// forwarded.
     ///
     /// # Errors
     /// If the body names no model, does not arrive, or exceeds the buffer budget.
     pub(super) async fn read(&mut self, mut scanner: BodyScanner) -> Result<Found, ProxyError> {
-        let Self {
-            body,
-            reservation,
-            state,
-        } = self;
         loop {
-            state.enter(Phase::Body);
-            state.body.set(RequestBodyState::Awaited);
-            let piece = body.look_further(reservation).await;
-            state.body.set(RequestBodyState::Unread);
+            let piece = self.next().await;
+            let Self {
+                body,
+                reservation,
+                state,
+            } = self;
             let Some(piece) = piece.map_err(|error| too_far(error, body, reservation))? else {
                 return scanner.finish().map_err(ProxyError::Unnamed);
             };

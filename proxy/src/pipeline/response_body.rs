@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tailback_scaler::replica::health::Failure;
 
-use super::replica_answer::ReplicaAnswer;
+use super::{answer_filter::AnswerFilter, replica_answer::ReplicaAnswer};
 use crate::{
     downstream::{ResponseStream, Tunnel},
     exchange::{
@@ -19,7 +19,6 @@ use crate::{
         body::{BodyError, Received},
     },
     net::HttpVersion,
-    protocol::answer_model::AnswerModel,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
 };
@@ -50,8 +49,8 @@ enum Content {
     Local(Option<Bytes>, Option<HeaderMap>),
     /// The response of a gRPC service that the proxy implements.
     Service(tonic::body::Body),
-    /// A replica's response, and what replaces the model's name in it.
-    Upstream(Received, Option<Box<AnswerModel>>),
+    /// A replica's response, and what sees it before the caller does.
+    Upstream(Received, Option<Box<AnswerFilter>>),
 }
 
 impl ResponseBody {
@@ -73,16 +72,15 @@ impl ResponseBody {
         Self::new(Content::Service(body), None, None, state)
     }
 
-    /// A replica's response, in which `named` replaces the model's name.
-    #[must_use]
-    pub fn upstream(
+    /// A replica's response, through `filter`.
+    pub(super) fn upstream(
         body: Received,
-        named: Option<AnswerModel>,
+        filter: Option<Box<AnswerFilter>>,
         pooled: PooledConnection,
         exchange: Exchange,
         state: Rc<StreamState>,
     ) -> Self {
-        let content = Content::Upstream(body, named.map(Box::new));
+        let content = Content::Upstream(body, filter);
         Self::new(content, Some(pooled), Some(exchange), state)
     }
 
@@ -232,7 +230,7 @@ impl Content {
             // Errors of the service are in the trailers.
             Self::Service(body) => (Pin::new(body).poll_frame(cx))
                 .map_err(|_| BodyError::Http2(h2::Reason::INTERNAL_ERROR.into())),
-            Self::Upstream(body, named) => {
+            Self::Upstream(body, filter) => {
                 // Polled before `drive`, so that the connection knows that more is wanted.
                 let mut polled = Pin::new(&mut *body).poll_frame(cx);
                 if polled.is_pending() {
@@ -241,9 +239,9 @@ impl Content {
                     }
                     polled = Pin::new(body).poll_frame(cx);
                 }
-                match named {
+                match filter {
                     None => polled,
-                    Some(named) => polled.map_ok(|frame| frame.map_data(|data| named.feed(data))),
+                    Some(filter) => polled.map_ok(|frame| frame.map_data(|data| filter.feed(data))),
                 }
             }
         }
@@ -306,8 +304,8 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Content::Service(body) => body.size_hint(),
-            Content::Upstream(_, Some(_)) => SizeHint::default(),
-            Content::Upstream(body, None) => body.size_hint(),
+            Content::Upstream(_, Some(filter)) if filter.changes_length() => SizeHint::default(),
+            Content::Upstream(body, _) => body.size_hint(),
         }
     }
 }

@@ -7,11 +7,13 @@ pub mod api;
 pub mod cors;
 pub mod error;
 pub mod grpc;
+pub mod json_follower;
 pub mod local_reply;
 pub mod model_card;
 pub mod model_name;
 pub mod peek;
 pub mod prompt;
+pub mod response_id;
 
 pub use self::{
     api::{Api, ApiProtocol},

@@ -58,7 +58,7 @@ pub fn in_body(model_in: ModelIn, headers: &HeaderMap) -> Result<Option<BodyScan
             Some(BodyScanner::new(scanner, Decoder::of(headers)?))
         }
         ModelIn::Message(field) => Some(BodyScanner::message(field, MessageCoding::of(headers))),
-        ModelIn::Path | ModelIn::Query | ModelIn::Nowhere(_) => None,
+        ModelIn::Path | ModelIn::Query | ModelIn::Response(_) | ModelIn::Nowhere(_) => None,
     })
 }
 

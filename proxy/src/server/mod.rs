@@ -119,6 +119,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     let downstream = Downstream {
         handler: Pipeline {
             routes: routes.clone(),
+            stored: Arc::default(),
             buffer_budget: BufferBudget::new(process.limits.held_bytes),
             connect: ConnectOptions {
                 limits: process.limits.clone(),

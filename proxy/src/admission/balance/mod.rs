@@ -16,7 +16,10 @@ mod session;
 use std::{borrow::Borrow, sync::Arc};
 
 use tailback_config::LoadBalancing;
-use tailback_scaler::{clock::Nanos, replica::Replica};
+use tailback_scaler::{
+    clock::Nanos,
+    replica::{Replica, ReplicaId},
+};
 
 use crate::telemetry::metrics::Preference;
 
@@ -148,9 +151,17 @@ pub fn take_other<R: Borrow<Replica>>(
     of(other).try_take().then_some(other)
 }
 
-/// Takes a permit for a held request, whose place in the queue has been announced: of the least
-/// busy replica, whatever the strategy is, as most often one alone has room.
-pub(super) fn take_announced(replicas: &[Arc<Replica>]) -> Option<Arc<Replica>> {
+/// Takes a permit for a held request, whose place in the queue has been announced: of the replica
+/// that it waits for, if that is still there, else of the least busy one, whatever the strategy is,
+/// as most often one alone has room.
+pub(super) fn take_announced(
+    replicas: &[Arc<Replica>],
+    awaited: Option<ReplicaId>,
+) -> Option<Arc<Replica>> {
+    let awaited = awaited.and_then(|id| replicas.iter().find(|replica| replica.id() == id));
+    if let Some(awaited) = awaited {
+        return awaited.try_take_announced().then(|| awaited.clone());
+    }
     let now = Nanos::now();
     let load = |replica: &&Arc<Replica>| (replica.is_ejected(now), replica.in_flight());
     let least = replicas
@@ -300,8 +311,18 @@ mod tests {
         assert!(replicas[0].try_take() && replicas[0].try_take());
         assert!(replicas[1].try_take());
         for expected in ["m-2", "m-1", "m-2"] {
-            assert_eq!(take_announced(&replicas).unwrap().name(), expected);
+            assert_eq!(take_announced(&replicas, None).unwrap().name(), expected);
         }
-        assert!(take_announced(&replicas).is_none());
+        assert!(take_announced(&replicas, None).is_none());
+    }
+
+    #[test]
+    fn a_held_request_that_waits_for_one_replica_gets_no_other_while_that_is_there() {
+        let replicas = replicas(2, 1);
+        let first = Some(replicas[0].id());
+        assert_eq!(take_announced(&replicas, first).unwrap().name(), "m-0");
+        assert!(take_announced(&replicas, first).is_none(), "m-1 has room");
+        let gone = take_announced(&replicas[1..], first);
+        assert_eq!(gone.unwrap().name(), "m-1");
     }
 }

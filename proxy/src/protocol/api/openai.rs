@@ -15,7 +15,7 @@ use super::{
         Handling::{Inference, Models, Refused},
         Local, LocalRequest,
         Methods::{Any, Delete, Get, Post},
-        ModelIn::{Body, Nowhere, Query},
+        ModelIn::{Body, Nowhere, Query, Response as Stored},
         Route,
     },
 };
@@ -29,8 +29,9 @@ use crate::protocol::{
 #[derive(Debug)]
 pub(super) struct OpenAi;
 
-const RESPONSES: &str = "stored responses are kept by the replica that made them, and their ids \
-     do not say which that is: name the model in the header seldon-model, and give it one replica";
+const RESPONSES: &str = "it is not known which replica keeps this response: its answer did not \
+     pass through this process, or long ago. Name the model in the header seldon-model, and give it \
+     one replica";
 const KEPT: &str = "one replica keeps what is asked for, and the path does not say which one: \
      name the model in the header seldon-model, and give it one replica";
 
@@ -53,8 +54,12 @@ static ROUTES: &[Route] = &[
     Route::new(Post, Is("/v1/chat/completions"), Inference(Body)),
     Route::new(Post, Is("/v1/completions"), Inference(Body)),
     Route::new(Post, Is("/v1/embeddings"), Inference(Body)),
-    Route::new(Post, Is("/v1/responses"), Inference(Body)),
-    Route::new(Any, Below("/v1/responses"), Inference(Nowhere(RESPONSES))),
+    Route::new(Post, Is("/v1/responses"), Inference(Body)).making_responses(),
+    // Over WebSocket, whose messages have the request.
+    Route::new(Get, Is("/v1/responses"), Inference(Query)),
+    Route::new(Post, Is("/v1/responses/compact"), Inference(Body)).making_responses(),
+    Route::new(Post, Is("/v1/responses/input_tokens"), Inference(Body)).making_responses(),
+    Route::new(Any, Below("/v1/responses"), Inference(Stored(RESPONSES))),
     Route::new(Post, Is("/v1/audio/transcriptions"), Inference(Body)),
     Route::new(Post, Is("/v1/audio/translations"), Inference(Body)),
     Route::new(Post, Is("/v1/audio/speech"), Inference(Body)),

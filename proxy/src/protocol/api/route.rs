@@ -21,6 +21,9 @@ pub struct Route {
     pub handling: Handling,
     /// A header field that the request must have to match.
     pub header: Option<&'static str>,
+    /// Whether its answer is a response that the replica keeps, and its body may say on which earlier
+    /// one it follows (OpenAI's Responses API).
+    pub makes_responses: bool,
 }
 
 /// A set of methods.
@@ -66,6 +69,9 @@ pub enum ModelIn {
     Query,
     /// In this field of the first gRPC message.
     Message(u32),
+    /// The path has the id of a stored response: it goes to the model whose replica keeps that
+    /// response, if this is known. Else as [`Nowhere`](Self::Nowhere).
+    Response(&'static str),
     /// Nowhere. It goes to the default model, or to the only served model, provided that one has a
     /// single replica. Otherwise it is refused for this reason.
     Nowhere(&'static str),
@@ -120,6 +126,7 @@ impl Route {
             pattern,
             handling,
             header: None,
+            makes_responses: false,
         }
     }
 
@@ -128,6 +135,15 @@ impl Route {
     pub const fn with_header(self, name: &'static str) -> Self {
         Self {
             header: Some(name),
+            ..self
+        }
+    }
+
+    /// The same row, for requests whose answers are responses that the replica keeps.
+    #[must_use]
+    pub const fn making_responses(self) -> Self {
+        Self {
+            makes_responses: true,
             ..self
         }
     }

@@ -24,6 +24,7 @@ fn found(content_type: &str, method: &str, path: &str) -> String {
         None => "nothing".into(),
         Some(Handling::Inference(ModelIn::Path)) => format!("infer {name}"),
         Some(Handling::Inference(ModelIn::Nowhere(_))) => "infer nowhere".into(),
+        Some(Handling::Inference(ModelIn::Response(_))) => "infer response".into(),
         Some(Handling::Inference(model_in)) => format!("infer {model_in:?}"),
         Some(Handling::Probe(_, ModelIn::Path)) => format!("ask {name}"),
         Some(Handling::Probe(_, ModelIn::Nowhere(_))) => "ask nowhere".into(),
@@ -68,12 +69,12 @@ fn each_request_has_its_api_and_where_its_model_is_named() {
         ("GET", "/openai/v1/models/a%2Fb", "OpenAI", "local"),
         ("POST", "/openai/v2/models/m/infer", OIP, "nothing"),
         ("POST", "/v1/responses", "OpenAI", "infer Body"),
-        ("GET", "/v1/responses/resp_1", "OpenAI", "infer nowhere"),
+        ("GET", "/v1/responses/resp_1", "OpenAI", "infer response"),
         (
             "POST",
             "/v1/responses/resp_1/cancel",
             "OpenAI",
-            "infer nowhere",
+            "infer response",
         ),
         ("DELETE", "/v1/models/m", "OpenAI", "refused"),
         ("GET", "/v1/realtime", "OpenAI", "infer Query"),
@@ -238,6 +239,7 @@ fn section(name: &str, routes: &[Route]) -> String {
             Some(ModelIn::Body) => "in the body's `model`",
             Some(ModelIn::Query) => "in the query's `model`",
             Some(ModelIn::Message(_)) => "in the first message",
+            Some(ModelIn::Response(_)) => "by the response's id",
             Some(ModelIn::Nowhere(_)) => "nowhere",
             None => "–",
         };
@@ -245,6 +247,10 @@ fn section(name: &str, routes: &[Route]) -> String {
             Handling::Inference(ModelIn::Nowhere(why)) => {
                 format!("inference, if one model with one replica is meant; else refused: {why}")
             }
+            Handling::Inference(ModelIn::Response(why)) => format!(
+                "inference, at the replica that keeps the response; if it is not known, as if the \
+                 model were named nowhere: {why}"
+            ),
             Handling::Inference(_) => "inference".to_owned(),
             Handling::Probe(Probe::Readiness(_), _) => "question: ready?".to_owned(),
             Handling::Probe(_, ModelIn::Nowhere(why)) => {

@@ -1,0 +1,104 @@
+//! Which replica keeps which response (OpenAI's Responses API), as far as answers have told it to
+//! this process. Only requests about responses look here, so that a lock does.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tailback_scaler::replica::ReplicaId;
+
+/// Most responses that are remembered, of all models together. With more, the oldest is forgotten.
+/// About 100 bytes each.
+pub const MOST: usize = 65_536;
+
+/// Where a response is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// The model that made it, by its own name.
+    pub model: Box<str>,
+    /// The replica that keeps it. It may be gone; no other gets the same number.
+    pub replica: ReplicaId,
+}
+
+/// The responses that were made last.
+#[derive(Debug, Default)]
+pub struct StoredResponses {
+    /// Ids are hashed with a key of this process, so that callers cannot make two collide.
+    hasher: RandomState,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    keepers: HashMap<u64, Keeper>,
+    /// The ids in `keepers`, the oldest first.
+    order: VecDeque<u64>,
+}
+
+impl StoredResponses {
+    /// Remembers who keeps the response `id`.
+    pub fn insert(&self, id: &str, keeper: Keeper) {
+        let hash = self.hasher.hash_one(id);
+        let mut table = self.table();
+        if table.keepers.insert(hash, keeper).is_some() {
+            return;
+        }
+        table.order.push_back(hash);
+        if table.order.len() > MOST
+            && let Some(oldest) = table.order.pop_front()
+        {
+            table.keepers.remove(&oldest);
+        }
+    }
+
+    /// Who keeps the response `id`; `None`: not known.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Keeper> {
+        let hash = self.hasher.hash_one(id);
+        self.table().keepers.get(&hash).cloned()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A poisoned lock is fine: at worst, one response is not found.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeper(replica: u32) -> Keeper {
+        Keeper {
+            model: "m".into(),
+            replica: ReplicaId(replica),
+        }
+    }
+
+    #[test]
+    fn the_oldest_responses_are_forgotten_beyond_the_bound() {
+        let stored = StoredResponses::default();
+        for n in 0..MOST + 10 {
+            stored.insert(&format!("resp_{n}"), keeper(n as u32));
+        }
+        let find = |n: usize| stored.find(&format!("resp_{n}"));
+        assert_eq!(find(9), None);
+        assert_eq!(find(10), Some(keeper(10)));
+        assert_eq!(find(MOST + 9), Some(keeper(MOST as u32 + 9)));
+        let table = stored.table();
+        assert_eq!((table.keepers.len(), table.order.len()), (MOST, MOST));
+    }
+
+    #[test]
+    fn a_response_that_is_told_again_is_remembered_once() {
+        let stored = StoredResponses::default();
+        for replica in 1..=3 {
+            stored.insert("resp_1", keeper(replica));
+        }
+        assert_eq!(stored.find("resp_1"), Some(keeper(3)));
+        assert_eq!(stored.table().order.len(), 1);
+        assert_eq!(stored.find("resp_2"), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! What is read of a replica's answer, or replaced in it, as it streams to the caller.
+
+use bytes::Bytes;
+use http::Response;
+
+use super::{
+    Pipeline,
+    stored_response::{Recorder, StoredResponse},
+};
+use crate::{
+    exchange::body::Received,
+    protocol::{answer_model::AnswerModel, json_follower::Form},
+    upstream::ReplicaRef,
+};
+
+/// Sees each piece of an answer before the caller does.
+#[derive(Debug)]
+pub(super) struct AnswerFilter {
+    recorder: Option<Recorder>,
+    model: Option<AnswerModel>,
+}
+
+impl AnswerFilter {
+    /// The filter for `response`, the answer of `replica` of the model `name`; `None`: it passes
+    /// unseen, as most do. `asked` is the model's name to put into it.
+    pub(super) fn of(
+        pipeline: &Pipeline,
+        response: &Response<Received>,
+        asked: Option<Box<str>>,
+        stored: StoredResponse,
+        name: &str,
+        replica: &ReplicaRef,
+    ) -> Option<Box<Self>> {
+        let is_made = matches!(stored, StoredResponse::Made(_)) && response.status().is_success();
+        if asked.is_none() && !is_made {
+            return None;
+        }
+        let form = Form::of(response.headers())?;
+        Some(Box::new(Self {
+            recorder: is_made.then(|| Recorder::new(form, &pipeline.stored, name, replica)),
+            model: asked.map(|name| AnswerModel::new(form, &name)),
+        }))
+    }
+
+    /// Whether the answer goes on with another length.
+    pub(super) fn changes_length(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// Takes the next piece, and returns what to forward of it.
+    pub(super) fn feed(&mut self, piece: Bytes) -> Bytes {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.feed(&piece);
+        }
+        match &mut self.model {
+            Some(model) => model.feed(piece),
+            None => piece,
+        }
+    }
+}

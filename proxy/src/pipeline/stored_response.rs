@@ -1,0 +1,189 @@
+//! Requests about responses that a replica keeps (OpenAI's Responses API): which replica a request
+//! has to go to, and which one its answer is from.
+
+use std::{borrow::Cow, fmt, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use percent_encoding::percent_decode_str;
+use tailback_scaler::replica::ReplicaId;
+
+use super::{Pipeline, read_model::BodyReader};
+use crate::{
+    exchange::{StreamState, body::LookError},
+    models::{Keeper, ModelRef, StoredResponses},
+    protocol::{
+        error::ProxyError,
+        json_follower::Form,
+        peek::{Decoder, Fault},
+        response_id::ResponseId,
+    },
+    upstream::ReplicaRef,
+};
+
+/// Bytes decoded at once.
+const BUFFER: usize = 16 * 1024;
+/// Bytes decoded before other requests have their turn.
+const SHARE: usize = 256 * 1024;
+
+/// What a request has to do with stored responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StoredResponse {
+    /// Nothing.
+    None,
+    /// It makes one, and follows on one that this replica keeps, if it is known.
+    Made(Option<ReplicaId>),
+    /// It asks for one, or changes it; this replica keeps it, if it is known.
+    Kept(Option<ReplicaId>),
+}
+
+impl StoredResponse {
+    /// The one replica that can answer; `None`: none, or it is not known.
+    pub(super) fn keeper(self) -> Option<ReplicaId> {
+        match self {
+            Self::None => None,
+            Self::Made(keeper) | Self::Kept(keeper) => keeper,
+        }
+    }
+}
+
+/// The id in a path such as `/v1/responses/resp_1/cancel`.
+pub(super) fn id_in_path(path: &str) -> Option<Cow<'_, str>> {
+    let (_, rest) = path.split_once("/responses/")?;
+    let id = rest.split('/').next().filter(|id| !id.is_empty())?;
+    percent_decode_str(id).decode_utf8().ok()
+}
+
+/// The replica that keeps the response on which a request for `model` follows. Reads the body up to
+/// where it says so. A body that does not, or that there is no room for, follows on none.
+pub(super) async fn followed(
+    pipeline: &Pipeline,
+    model: &ModelRef,
+    headers: &HeaderMap,
+    reader: &mut BodyReader<'_, '_>,
+) -> Result<Option<ReplicaId>, ProxyError> {
+    if model.pool.replicas().len() < 2 {
+        return Ok(None);
+    }
+    // What the replica makes of an unknown coding is its business.
+    let Ok(decoder) = Decoder::of(headers) else {
+        return Ok(None);
+    };
+    let mut scan = Scan {
+        id: ResponseId::in_request(),
+        buffer: decoder.as_ref().map_or(Vec::new(), |_| vec![0; BUFFER]),
+        decoder,
+    };
+    let mut piece = Some(reader.body.start(usize::MAX));
+    loop {
+        let Some(bytes) = piece else { return Ok(None) };
+        match scan.feed(bytes, reader.state).await {
+            Ok(Some(id)) => return Ok(pipeline.stored.find(&id).map(|keeper| keeper.replica)),
+            Err(_) => return Ok(None),
+            Ok(None) if reader.body.has_ended() => return Ok(None),
+            Ok(None) => {}
+        }
+        piece = match reader.next().await {
+            Ok(piece) => piece,
+            Err(LookError::NoRoom) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+    }
+}
+
+struct Scan {
+    id: ResponseId,
+    decoder: Option<Decoder>,
+    buffer: Vec<u8>,
+}
+
+impl Scan {
+    async fn feed(
+        &mut self,
+        piece: Bytes,
+        state: &Rc<StreamState>,
+    ) -> Result<Option<String>, Fault> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(self.id.feed(&piece));
+        };
+        decoder.push(piece);
+        let mut decoded = 0;
+        loop {
+            let length = decoder.pull(&mut self.buffer)?;
+            if length == 0 {
+                return Ok(None);
+            }
+            if let Some(id) = self.id.feed(&self.buffer[..length]) {
+                return Ok(Some(id));
+            }
+            decoded += length;
+            if decoded >= SHARE {
+                decoded = 0;
+                state.yield_turn().await;
+            }
+        }
+    }
+}
+
+/// Remembers which replica keeps the response that its answer is, as the answer streams.
+pub(super) struct Recorder {
+    id: ResponseId,
+    stored: Arc<StoredResponses>,
+    keeper: Keeper,
+}
+
+impl Recorder {
+    pub(super) fn new(
+        form: Form,
+        stored: &Arc<StoredResponses>,
+        model: &str,
+        replica: &ReplicaRef,
+    ) -> Self {
+        Self {
+            id: ResponseId::in_answer(form),
+            stored: stored.clone(),
+            keeper: Keeper {
+                model: model.into(),
+                replica: replica.replica.id(),
+            },
+        }
+    }
+
+    /// Takes the next piece, before it goes to the caller.
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        if self.id.has_ended() {
+            return;
+        }
+        if let Some(id) = self.id.feed(piece) {
+            self.stored.insert(&id, self.keeper.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("id", &self.id)
+            .field("keeper", &self.keeper)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_the_segment_behind_responses() {
+        for (path, id) in [
+            ("/v1/responses/resp_1", Some("resp_1")),
+            ("/openai/v1/responses/resp_1/cancel", Some("resp_1")),
+            ("/v1/responses/r%65sp_1/input_items", Some("resp_1")),
+            ("/v1/responses", None),
+            ("/v1/responses/", None),
+            ("/v1/responses/%ff", None),
+        ] {
+            assert_eq!(id_in_path(path).as_deref(), id, "{path}");
+        }
+    }
+}
