@@ -8,7 +8,8 @@
 //! 2. [`tuning`], [`signals`] and [`policy`]: the demand that readings of the ledger show, and
 //!    how many replicas it needs ([`decision`] has the reasons). [`constraints`] limit that, and
 //!    [`model_scaler`] ties them together for one model. All of it is pure: no I/O, and the time
-//!    comes with the reading.
+//!    comes with the reading. [`placement`] says where the replicas go that models on shared
+//!    servers and hosts should have.
 //! 3. [`replica_logs`]: what replicas printed last. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
 //! 4. `health`: watches replicas that have become ready. [`status`]: what the admin address shows.
 //! 5. [`run`]: the loop that ties all this together. [`simulate`] runs the same model scaler on a
@@ -46,6 +47,8 @@ pub mod model_scaler;
 pub mod orchestrator;
 #[cfg(not(tailback_loom))]
 pub mod peers;
+#[cfg(not(tailback_loom))]
+pub mod placement;
 #[cfg(not(tailback_loom))]
 pub mod policy;
 #[cfg(not(tailback_loom))]
