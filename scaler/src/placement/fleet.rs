@@ -104,7 +104,8 @@ pub struct ModelNeed {
     pub bins: u32,
     /// How many replicas its policy wants.
     pub wanted: u32,
-    /// How many replicas it must have at least to be worth placing; 0 counts as 1.
+    /// How many of them come before other models' further ones, and are evicted last; 0 counts
+    /// as 1.
     pub min: u32,
     /// Whether it is never evicted.
     pub pinned: bool,
@@ -118,6 +119,9 @@ pub struct ModelNeed {
     pub hold: Duration,
     /// When it last had a request.
     pub last_used: Nanos,
+    /// When its last replica stopped to take requests, if it had one and has none now. It is what
+    /// keeps turns fair where requests wait for longer than they may be held.
+    pub out_since: Option<Nanos>,
     /// How long its last load took; `None`: it was never loaded.
     pub load_time: Option<Duration>,
     /// Until when it is not loaded again, after loads that failed.

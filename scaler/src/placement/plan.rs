@@ -15,7 +15,7 @@ pub struct Plan {
     /// Replicas that are to take no new requests and then go. One with nothing in flight can go
     /// at once; one that is loading goes when that has ended, or is stopped.
     pub drain: Vec<Drain>,
-    /// Draining replicas that are to take requests again.
+    /// Draining replicas that are to take requests again: one for each time a position is listed.
     pub resume: Vec<Position>,
     /// For each server whose count is to change: the new count.
     pub servers: BTreeMap<Arc<str>, u32>,
@@ -66,8 +66,11 @@ pub struct Load {
 /// A replica that is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// Which.
+    /// Where it is.
     pub position: Position,
+    /// Which it is: its index in the pool's [`placed`](super::BinPool::placed). Where a bin takes
+    /// several replicas of a model, the position alone does not say.
+    pub placed: usize,
     /// What for.
     pub why: Why,
 }

@@ -1,0 +1,92 @@
+//! What goes of itself: models that are gone, replicas beyond what is wanted, and what is in the
+//! wrong place once its model has room elsewhere.
+
+use super::{
+    draft::{Draft, Replica},
+    fleet::PlacedState,
+    plan::Why,
+};
+
+/// Drains replicas of models that are no longer there, and those that are more than wanted.
+pub(super) fn drain_surplus(draft: &mut Draft<'_>) {
+    let fleet = draft.fleet;
+    let placed = fleet.pools.iter().flat_map(|pool| &pool.placed);
+    for (index, placed) in placed.enumerate() {
+        let replica = &draft.replicas[index];
+        if replica.model.is_none() && replica.serves() {
+            draft.drain(index, &placed.model, Why::Removed);
+        }
+    }
+    for (model, need) in fleet.models.iter().enumerate() {
+        let surplus = draft.staying[model].saturating_sub(need.wanted) as usize;
+        if surplus == 0 {
+            continue;
+        }
+        let mut staying = serving(draft, model, |replica| !replica.parting);
+        staying.sort_by_key(|&index| {
+            let replica = &draft.replicas[index];
+            let loaded = replica.state == PlacedState::Loaded;
+            (
+                loaded,
+                replica.in_flight,
+                std::cmp::Reverse(replica.since),
+                index,
+            )
+        });
+        for &index in &staying[..surplus] {
+            let wants = need.wanted;
+            draft.drain(index, &need.name, Why::Surplus { wants });
+        }
+    }
+}
+
+/// Drains the replicas that must go from where they are, as far as the model has enough others
+/// that are loaded, or cannot have any. `hopeless` says the latter of each model.
+pub(super) fn drain_parting(draft: &mut Draft<'_>, hopeless: &[bool]) {
+    let fleet = draft.fleet;
+    for (model, need) in fleet.models.iter().enumerate() {
+        let mut parting = serving(draft, model, |replica| replica.parting);
+        if parting.is_empty() {
+            continue;
+        }
+        let loaded =
+            |replica: &Replica<'_>| !replica.parting && replica.state == PlacedState::Loaded;
+        let others = serving(draft, model, loaded).len();
+        let kept = match hopeless[model] {
+            true => 0,
+            false => (need.wanted as usize).saturating_sub(others),
+        };
+        // Those in use are kept longest.
+        parting.sort_by_key(|&index| {
+            let replica = &draft.replicas[index];
+            let loading = replica.state == PlacedState::Loading;
+            (loading, std::cmp::Reverse(replica.in_flight), index)
+        });
+        for &index in parting.iter().skip(kept) {
+            let replica = &draft.replicas[index];
+            let pool = &fleet.pools[replica.pool];
+            let why = match need.pools.contains(&replica.pool) {
+                false => Why::OtherPool {
+                    pool: pool.name.clone(),
+                },
+                true => {
+                    let rooms = &draft.rooms[replica.pool];
+                    let leaving = |bin: &&usize| rooms.get(**bin).is_none_or(|room| room.leaving);
+                    let bin = replica.bins.iter().find(leaving);
+                    let bin = bin.and_then(|&bin| pool.bins.get(bin));
+                    Why::Leaving {
+                        bin: bin.map_or_else(|| pool.name.clone(), |bin| bin.name.clone()),
+                    }
+                }
+            };
+            draft.drain(index, &need.name, why);
+        }
+    }
+}
+
+fn serving(draft: &Draft<'_>, model: usize, which: impl Fn(&Replica<'_>) -> bool) -> Vec<usize> {
+    let of_model = draft.of_model[model].iter().copied();
+    of_model
+        .filter(|&index| draft.replicas[index].serves() && which(&draft.replicas[index]))
+        .collect()
+}

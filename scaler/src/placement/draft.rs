@@ -1,0 +1,386 @@
+//! The fleet as a plan in the making leaves it: what room there is, and who has it.
+
+use std::{borrow::Cow, cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    fleet::{BinPool, Fleet, ModelNeed, PlacedState},
+    plan::{Drain, Load, Plan, Position, Why},
+};
+use crate::clock::Nanos;
+
+/// Stands for memory that is not counted.
+pub(super) const UNBOUNDED: u64 = u64::MAX / 4;
+
+/// How many replicas of one model one plan looks for room for. The next plan goes on.
+pub(super) const MOST_AT_ONCE: u32 = 1000;
+
+/// A fleet, and what the plan so far does to it.
+pub(super) struct Draft<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) now: Nanos,
+    /// The room in each bin of each pool.
+    pub(super) rooms: Vec<Vec<Room>>,
+    /// All replicas of models, those that this plan loads included.
+    pub(super) replicas: Vec<Replica<'a>>,
+    /// The replicas of each model.
+    pub(super) of_model: Vec<Vec<usize>>,
+    /// How many replicas each model has that are loaded or loading, and may stay where they are.
+    pub(super) staying: Vec<u32>,
+    pub(super) plan: Plan,
+}
+
+/// The room in a bin, in bytes.
+#[derive(Default)]
+pub(super) struct Room {
+    /// What there is, used or not.
+    pub(super) capacity: u64,
+    /// Whether no more models go in.
+    pub(super) leaving: bool,
+    /// What everything in it takes, whatever its state.
+    used: u64,
+    /// Of that, what is being freed and has nothing in flight.
+    going: u64,
+    /// Of that, what is freed when requests in flight have ended.
+    slow: u64,
+    /// What this plan keeps for models that wait for it.
+    reserved: u64,
+    /// Loaded replicas, the least recently used first.
+    pub(super) occupants: Vec<usize>,
+    /// Whether anything at all is in it.
+    pub(super) inhabited: bool,
+}
+
+/// When room can be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// It is free.
+    Now,
+    /// It is free as soon as what has nothing in flight is unloaded.
+    Soon,
+    /// It is free when requests in flight have ended, which may take long.
+    Later,
+}
+
+impl Room {
+    /// The room that can be had, less what is kept for others.
+    pub(super) fn free(&self, when: When) -> u64 {
+        let all = (self.capacity.saturating_add(self.going))
+            .saturating_add(self.slow)
+            .saturating_sub(self.used);
+        let kept = all.saturating_sub(self.reserved);
+        match when {
+            When::Now => kept.min(self.capacity.saturating_sub(self.used)),
+            When::Soon => kept.min(
+                self.capacity
+                    .saturating_add(self.going)
+                    .saturating_sub(self.used),
+            ),
+            When::Later => kept,
+        }
+    }
+}
+
+/// One replica of a model.
+pub(super) struct Replica<'a> {
+    pub(super) model: Option<usize>,
+    pub(super) pool: usize,
+    pub(super) bins: Cow<'a, [usize]>,
+    pub(super) memory: u64,
+    pub(super) state: PlacedState,
+    pub(super) since: Nanos,
+    pub(super) in_flight: u32,
+    /// Whether it must go from where it is, though its model may be wanted.
+    pub(super) parting: bool,
+    /// Whether it is this plan that drains it.
+    drained: bool,
+}
+
+impl Replica<'_> {
+    /// Whether it takes requests, or will.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.state, PlacedState::Loading | PlacedState::Loaded)
+    }
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(fleet: &'a Fleet, now: Nanos) -> Self {
+        let rooms = fleet.pools.iter().map(|pool| {
+            let rooms = pool.bins.iter().map(|bin| Room {
+                capacity: bin.memory.unwrap_or(UNBOUNDED).min(UNBOUNDED),
+                leaving: bin.leaving,
+                ..Room::default()
+            });
+            rooms.collect()
+        });
+        let mut draft = Self {
+            fleet,
+            now,
+            rooms: rooms.collect(),
+            replicas: Vec::with_capacity(fleet.models.len()),
+            of_model: vec![Vec::new(); fleet.models.len()],
+            staying: vec![0; fleet.models.len()],
+            plan: Plan::default(),
+        };
+        let by_name: HashMap<&str, usize> = (fleet.models.iter().enumerate())
+            .map(|(index, model)| (&*model.name, index))
+            .collect();
+        for (pool, BinPool { placed, .. }) in fleet.pools.iter().enumerate() {
+            for placed in placed {
+                draft.add(Replica {
+                    model: by_name.get(&*placed.model).copied(),
+                    pool,
+                    bins: Cow::Borrowed(&placed.bins),
+                    memory: placed.memory.min(UNBOUNDED),
+                    state: placed.state,
+                    since: placed.since,
+                    in_flight: placed.in_flight,
+                    parting: false,
+                    drained: false,
+                });
+            }
+        }
+        draft.sort_occupants();
+        draft
+    }
+
+    /// Puts the least recently used first in each bin.
+    fn sort_occupants(&mut self) {
+        let Self {
+            rooms,
+            replicas,
+            fleet,
+            ..
+        } = self;
+        for room in rooms.iter_mut().flatten() {
+            room.occupants.sort_by_key(|&replica| {
+                let model = replicas[replica].model;
+                (model.map(|model| fleet.models[model].last_used), replica)
+            });
+        }
+    }
+
+    fn add(&mut self, replica: Replica<'a>) {
+        let index = self.replicas.len();
+        for &bin in &*replica.bins {
+            let Some(room) = self.rooms[replica.pool].get_mut(bin) else {
+                continue;
+            };
+            room.inhabited = true;
+            room.used = room.used.saturating_add(replica.memory);
+            match (replica.state, replica.in_flight) {
+                (PlacedState::Loading, _) => {}
+                (PlacedState::Loaded, _) => room.occupants.push(index),
+                (PlacedState::Draining, 1..) => {
+                    room.slow = room.slow.saturating_add(replica.memory)
+                }
+                (PlacedState::Draining | PlacedState::Unloading, _) => {
+                    room.going = room.going.saturating_add(replica.memory)
+                }
+            }
+        }
+        if let Some(model) = replica.model {
+            self.of_model[model].push(index);
+        }
+        self.replicas.push(replica);
+        self.settle(index);
+    }
+
+    /// Finds out whether a replica may stay where it is.
+    fn settle(&mut self, index: usize) {
+        let replica = &mut self.replicas[index];
+        let Some(model) = replica.model.filter(|_| replica.serves()) else {
+            return;
+        };
+        let rooms = &self.rooms[replica.pool];
+        let leaving = (replica.bins.iter()).any(|&bin| rooms.get(bin).is_none_or(|r| r.leaving));
+        if leaving || !self.fleet.models[model].pools.contains(&replica.pool) {
+            replica.parting = true;
+        } else {
+            self.staying[model] += 1;
+        }
+    }
+
+    /// Takes a bin out of service: what is in it must go elsewhere.
+    pub(super) fn leave(&mut self, pool: usize, bin: usize) {
+        self.rooms[pool][bin].leaving = true;
+        self.plan.leave.push((pool, bin));
+        for replica in &mut self.replicas {
+            if replica.pool == pool && replica.bins.contains(&bin) && replica.serves() {
+                if let Some(model) = replica.model.filter(|_| !replica.parting) {
+                    self.staying[model] -= 1;
+                }
+                replica.parting = true;
+            }
+        }
+    }
+
+    /// The pools a model may be in: those that have it already first, then by its preference.
+    pub(super) fn pools_of(&self, model: usize) -> Vec<usize> {
+        let there = |&pool: &usize| {
+            let mut of_model = self.of_model[model].iter();
+            of_model.any(|&replica| self.replicas[replica].pool == pool)
+        };
+        let pools = self.fleet.models[model].pools.iter().copied();
+        let mut pools: Vec<_> = pools.filter(|&pool| pool < self.rooms.len()).collect();
+        pools.sort_by_key(|pool| !there(pool));
+        pools
+    }
+
+    /// For each bin of a pool, whether a model may get another replica there, room aside.
+    pub(super) fn open_bins(&self, model: usize, pool: usize) -> Vec<bool> {
+        let mut open: Vec<_> = self.rooms[pool].iter().map(|room| !room.leaving).collect();
+        if self.fleet.pools[pool].one_per_bin {
+            for &replica in &self.of_model[model] {
+                let replica = &self.replicas[replica];
+                for &bin in replica.bins.iter().filter(|_| replica.pool == pool) {
+                    if let Some(open) = open.get_mut(bin) {
+                        *open = false;
+                    }
+                }
+            }
+        }
+        open
+    }
+
+    /// The bins of a pool in which a model can have room, if there are enough.
+    pub(super) fn fit(&self, model: usize, pool: usize, when: When) -> Option<Vec<usize>> {
+        let ModelNeed { memory, bins, .. } = self.fleet.models[model];
+        let packing = (self.fleet.pools[pool].scaling.as_ref()).is_some_and(|s| s.packing);
+        let open = self.open_bins(model, pool);
+        let rooms = self.rooms[pool].iter().enumerate();
+        let mut fitting: Vec<_> = rooms
+            .map(|(bin, room)| (room.free(when), bin))
+            .filter(|&(free, bin)| open[bin] && free >= memory)
+            .collect();
+        // The most free first, or, to keep whole bins free, the least; then the lowest index.
+        if packing {
+            fitting.sort_unstable();
+        } else {
+            fitting.sort_unstable_by_key(|&(free, bin)| (Reverse(free), bin));
+        }
+        let bins = bins.max(1) as usize;
+        (fitting.len() >= bins).then(|| fitting[..bins].iter().map(|&(_, bin)| bin).collect())
+    }
+
+    /// How long a model keeps its room, once loaded: 3 times as long as its load took, and no
+    /// less than 10 s.
+    pub(super) fn residency(model: &ModelNeed) -> Duration {
+        let load = model.load_time.unwrap_or_default();
+        load.saturating_mul(3).max(Duration::from_secs(10))
+    }
+
+    /// How many replicas of a model come before other models' further ones.
+    pub(super) fn floor(model: &ModelNeed) -> u32 {
+        model.min.max(1).min(model.wanted)
+    }
+
+    pub(super) fn load(&mut self, model: usize, pool: usize, bins: Vec<usize>, why: Why) {
+        let need = &self.fleet.models[model];
+        let position = Position {
+            model: need.name.clone(),
+            pool,
+            bins: bins.clone(),
+        };
+        self.plan.load.push(Load { position, why });
+        self.add(Replica {
+            model: Some(model),
+            pool,
+            bins: Cow::Owned(bins),
+            memory: need.memory.min(UNBOUNDED),
+            state: PlacedState::Loading,
+            since: self.now,
+            in_flight: 0,
+            parting: false,
+            drained: false,
+        });
+    }
+
+    /// Keeps room for a model that waits for it.
+    pub(super) fn reserve(&mut self, model: usize, pool: usize, bins: &[usize]) {
+        for &bin in bins {
+            let room = &mut self.rooms[pool][bin];
+            let memory = self.fleet.models[model].memory.min(UNBOUNDED);
+            room.reserved = room.reserved.saturating_add(memory);
+        }
+    }
+
+    /// Drains a replica that is loaded or loading.
+    pub(super) fn drain(&mut self, index: usize, name: &Arc<str>, why: Why) {
+        let position = self.position(index, name);
+        let before = self.fleet.pools[..position.pool].iter();
+        let before: usize = before.map(|pool| pool.placed.len()).sum();
+        self.plan.drain.push(Drain {
+            position,
+            placed: index.saturating_sub(before),
+            why,
+        });
+        let replica = &mut self.replicas[index];
+        if let Some(model) = replica.model.filter(|_| !replica.parting) {
+            self.staying[model] -= 1;
+        }
+        replica.state = PlacedState::Draining;
+        replica.drained = true;
+        for &bin in &*replica.bins {
+            if let Some(room) = self.rooms[replica.pool].get_mut(bin) {
+                match replica.in_flight {
+                    0 => room.going = room.going.saturating_add(replica.memory),
+                    _ => room.slow = room.slow.saturating_add(replica.memory),
+                }
+            }
+        }
+    }
+
+    /// Lets a draining replica of a model take requests again, if nobody needs its room more.
+    pub(super) fn resume(&mut self, model: usize) -> bool {
+        let Self {
+            rooms, replicas, ..
+        } = self;
+        let found = self.of_model[model].iter().copied().find(|&index| {
+            let replica = &replicas[index];
+            let rooms = &rooms[replica.pool];
+            let kept = |&bin: &usize| {
+                (rooms.get(bin))
+                    .is_some_and(|r| !r.leaving && r.free(When::Later) >= replica.memory)
+            };
+            // What this very plan drains is not resumed: that would be no change at all.
+            replica.state == PlacedState::Draining
+                && !replica.drained
+                && self.fleet.models[model].pools.contains(&replica.pool)
+                && replica.bins.iter().all(kept)
+        });
+        let Some(index) = found else { return false };
+        let name = &self.fleet.models[model].name;
+        let position = self.position(index, name);
+        self.plan.resume.push(position);
+        let replica = &mut self.replicas[index];
+        replica.state = PlacedState::Loaded;
+        // Nobody takes it again in this plan.
+        replica.since = self.now;
+        for &bin in &*replica.bins {
+            let room = &mut self.rooms[replica.pool][bin];
+            match replica.in_flight {
+                0 => room.going = room.going.saturating_sub(replica.memory),
+                _ => room.slow = room.slow.saturating_sub(replica.memory),
+            }
+        }
+        self.staying[model] += 1;
+        true
+    }
+
+    fn position(&self, index: usize, name: &Arc<str>) -> Position {
+        let replica = &self.replicas[index];
+        Position {
+            model: name.clone(),
+            pool: replica.pool,
+            bins: replica.bins.to_vec(),
+        }
+    }
+
+    /// Notes that the plan may be another one at `time`, if that is yet to come.
+    pub(super) fn wake_at(&mut self, time: Nanos) {
+        if time > self.now {
+            let earliest = self.plan.again_at.map_or(time, |at| at.min(time));
+            self.plan.again_at = Some(earliest);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Which replicas go so that another model gets their room: nothing is in flight in them, they
+//! have had their residency, and they are the least recently used.
+
+use std::time::Duration;
+
+use super::{
+    draft::{Draft, Replica, When},
+    fleet::{ModelNeed, PlacedState},
+    turns,
+};
+use crate::clock::Nanos;
+
+/// Whose room a model may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum May {
+    /// Nobody's.
+    Nothing,
+    /// That of models which were last used before that time.
+    UsedBefore(Nanos),
+    /// That of models which were not used for as long as their residency is.
+    Unused,
+    /// That of models which have nothing in flight and nothing held.
+    Idle,
+    /// That of models in use too, when it is the model's turn.
+    Turn,
+}
+
+/// What is to go, so that a model fits.
+pub(super) struct Victims {
+    pub(super) pool: usize,
+    pub(super) bins: Vec<usize>,
+    pub(super) replicas: Vec<usize>,
+}
+
+/// What it costs to evict, the most important part first.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    /// Models that are in use now.
+    in_use: usize,
+    /// Models that were used within their residency.
+    recent: usize,
+    /// Requests in flight.
+    in_flight: u64,
+    /// When any of the models was used last. Replicas that their models can spare do not count.
+    last_used: Nanos,
+    /// Replicas.
+    replicas: usize,
+}
+
+/// The cheapest replicas whose room a model may take so that it fits into one of the pools, if
+/// there are any.
+pub(super) fn victims(
+    draft: &Draft<'_>,
+    model: usize,
+    pools: &[usize],
+    may: May,
+) -> Option<Victims> {
+    if may == May::Nothing {
+        return None;
+    }
+    let need = &draft.fleet.models[model];
+    let count = need.bins.max(1) as usize;
+    pools.iter().find_map(|&pool| {
+        let open = draft.open_bins(model, pool);
+        let mut ways: Vec<_> = (0..open.len())
+            .filter(|&bin| open[bin] && draft.rooms[pool][bin].capacity >= need.memory)
+            .filter_map(|bin| {
+                let set = clear(draft, model, (pool, bin), may, &[])?;
+                Some((cost(draft, &set), bin, set))
+            })
+            .collect();
+        if ways.len() < count {
+            return None;
+        }
+        if count == 1 {
+            let (_, bin, replicas) = ways.into_iter().min()?;
+            let bins = vec![bin];
+            return Some(Victims {
+                pool,
+                bins,
+                replicas,
+            });
+        }
+        ways.sort();
+        let bins: Vec<_> = ways[..count].iter().map(|&(_, bin, _)| bin).collect();
+        // Again, now that each knows what goes for the others.
+        let mut replicas = Vec::new();
+        for &bin in &bins {
+            let more = clear(draft, model, (pool, bin), may, &replicas)?;
+            replicas.extend(more);
+        }
+        Some(Victims {
+            pool,
+            bins,
+            replicas,
+        })
+    })
+}
+
+/// The replicas that have to go from a bin so that a model fits into it, beside those that go
+/// anyway.
+fn clear(
+    draft: &Draft<'_>,
+    model: usize,
+    (pool, bin): (usize, usize),
+    may: May,
+    going: &[usize],
+) -> Option<Vec<usize>> {
+    let room = &draft.rooms[pool][bin];
+    let needs = draft.fleet.models[model].memory;
+    let when = if may == May::Turn {
+        When::Later
+    } else {
+        When::Soon
+    };
+    let here = going
+        .iter()
+        .filter(|&&index| draft.replicas[index].bins.contains(&bin));
+    let mut free = here.fold(room.free(when), |free, &index| {
+        free.saturating_add(draft.replicas[index].memory)
+    });
+    let mut chosen: Vec<usize> = Vec::new();
+    // Replicas that their models can spare go first, then the least recently used.
+    for only_spare in [true, false] {
+        for &index in &room.occupants {
+            if free >= needs {
+                break;
+            }
+            if chosen.contains(&index) || going.contains(&index) {
+                continue;
+            }
+            let spare = spare(draft, index, chosen.iter().chain(going));
+            if spare == only_spare && takes(draft, model, index, spare, may) {
+                chosen.push(index);
+                free = free.saturating_add(draft.replicas[index].memory);
+            }
+        }
+    }
+    if free < needs {
+        return None;
+    }
+    // A large one chosen late may make smaller ones before it needless. The last is needed.
+    for position in (0..chosen.len().saturating_sub(1)).rev() {
+        let without = free.saturating_sub(draft.replicas[chosen[position]].memory);
+        if without >= needs {
+            free = without;
+            chosen.remove(position);
+        }
+    }
+    Some(chosen)
+}
+
+/// Whether a model keeps as many replicas as it must have when this one goes too.
+fn spare<'b>(draft: &Draft<'_>, index: usize, going: impl Iterator<Item = &'b usize>) -> bool {
+    draft.replicas[index].model.is_some_and(|model| {
+        let going = going.filter(|&&other| draft.replicas[other].model == Some(model));
+        let floor = Draft::floor(&draft.fleet.models[model]) as usize;
+        draft.staying[model] as usize > floor + going.count()
+    })
+}
+
+/// Whether a model may take the room of a replica.
+fn takes(draft: &Draft<'_>, model: usize, index: usize, spare: bool, may: May) -> bool {
+    let replica = &draft.replicas[index];
+    let Some(victim) = evictable(draft, model, replica) else {
+        return false;
+    };
+    if keeps_until(replica, victim) > draft.now {
+        return false;
+    }
+    let idle = replica.in_flight == 0 && victim.held == 0;
+    match may {
+        May::Nothing => false,
+        May::UsedBefore(time) => idle && victim.last_used < time,
+        May::Unused => idle && (spare || unused_from(victim) <= draft.now),
+        May::Idle => idle,
+        May::Turn => idle || turns::gives_way(victim, spare, &draft.fleet.models[model], draft.now),
+    }
+}
+
+/// The model of a replica that may be evicted for another model, were it idle for long enough.
+fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<&'a ModelNeed> {
+    let model = replica.model.filter(|&model| model != by)?;
+    let victim = &draft.fleet.models[model];
+    let evictable = replica.state == PlacedState::Loaded && !replica.parting && !victim.pinned;
+    evictable.then_some(victim)
+}
+
+/// Until when a replica's residency lasts.
+fn keeps_until(replica: &Replica<'_>, model: &ModelNeed) -> Nanos {
+    replica.since + Draft::residency(model)
+}
+
+/// From when on a model is not in use any more, if no request comes.
+fn unused_from(model: &ModelNeed) -> Nanos {
+    model.last_used + Draft::residency(model)
+}
+
+fn cost(draft: &Draft<'_>, set: &[usize]) -> Cost {
+    let mut cost = Cost::default();
+    for (position, &index) in set.iter().enumerate() {
+        let replica = &draft.replicas[index];
+        let Some(model) = replica.model.map(|model| &draft.fleet.models[model]) else {
+            continue;
+        };
+        let in_use = replica.in_flight > 0 || model.held > 0;
+        cost.in_use += usize::from(in_use);
+        cost.in_flight += u64::from(replica.in_flight);
+        cost.replicas += 1;
+        if !spare(draft, index, set[..position].iter()) {
+            cost.recent += usize::from(unused_from(model) > draft.now);
+            cost.last_used = cost.last_used.max(model.last_used);
+        }
+    }
+    cost
+}
+
+/// For a model that gets no room: who has the room and gives it up first as far as one can know,
+/// and in how long. The plan is made again when anything may have changed.
+pub(super) fn in_the_way(
+    draft: &mut Draft<'_>,
+    model: usize,
+    pools: &[usize],
+    may: May,
+) -> Option<(usize, Duration)> {
+    let now = draft.now;
+    let mut first: Option<(Nanos, usize)> = None;
+    let mut wake: Option<Nanos> = None;
+    for &pool in pools {
+        let open = draft.open_bins(model, pool);
+        for (room, _) in draft.rooms[pool].iter().zip(open).filter(|(_, open)| *open) {
+            if room.capacity < draft.fleet.models[model].memory {
+                continue;
+            }
+            for &index in &room.occupants {
+                let replica = &draft.replicas[index];
+                let Some(victim) = evictable(draft, model, replica) else {
+                    continue;
+                };
+                let kept = keeps_until(replica, victim);
+                // A replica that can be spared goes before its model is unused.
+                let unused = (may == May::Unused).then(|| unused_from(victim));
+                let chances = [Some(kept), unused].into_iter().flatten();
+                for chance in chances.filter(|&chance| chance > now) {
+                    wake = Some(wake.map_or(chance, |wake| wake.min(chance)));
+                }
+                if first.is_none_or(|first| (kept.max(now), index) < first) {
+                    first = Some((kept.max(now), index));
+                }
+            }
+        }
+    }
+    if let Some(wake) = wake {
+        draft.wake_at(wake);
+    }
+    let (until, index) = first?;
+    Some((draft.replicas[index].model?, until.since(now)))
+}

@@ -1,0 +1,261 @@
+//! How many replicas a server needs for the models on it, and which of them can go.
+//!
+//! A server needs as many replicas as the model with the most, and as many as its models fill.
+//! What is placed stays where it is; what is not is placed by first fit, the largest first (the
+//! *first-fit-decreasing* rule for bin packing), with one replica of a model in a bin, and then
+//! into bins to come. With over-commit of p percent each bin counts as p percent larger, so that
+//! the count follows what is admitted ÷ (1 + p ÷ 100).
+
+use std::cmp::Reverse;
+
+use super::{
+    admit::{Admission, bin_to_come},
+    draft::{Draft, MOST_AT_ONCE, UNBOUNDED, When},
+    fleet::{PlacedState, ServerScaling},
+    plan::Why,
+};
+
+/// What packing leaves free in a bin that it moves models to, so that they do not have to move
+/// again soon: one part in so many.
+const MARGIN: u64 = 10;
+
+/// Decides the count of every server that scales, and which bins are to go.
+pub(super) fn scale(draft: &mut Draft<'_>, admission: &Admission) {
+    let fleet = draft.fleet;
+    let mut pending: Vec<Vec<usize>> = vec![Vec::new(); fleet.pools.len()];
+    let mut highest = vec![0; fleet.pools.len()];
+    for (model, need) in fleet.models.iter().enumerate() {
+        let Some(home) = admission.home[model].filter(|_| admission.admitted[model]) else {
+            continue;
+        };
+        highest[home] = need.wanted.max(highest[home]);
+        if need.wanted > draft.staying[model] {
+            pending[home].push(model);
+        }
+    }
+    for pool in 0..fleet.pools.len() {
+        let models = std::mem::take(&mut pending[pool]);
+        let quiet = models.is_empty();
+        let (used, to_come, beyond) = first_fit(draft, pool, models);
+        for model in beyond {
+            // What this pool can never hold counts for the model's next one.
+            let mut pools = fleet.models[model].pools.iter().copied();
+            let later = pools.find(|&next| next > pool && next < fleet.pools.len());
+            if let Some(next) = later {
+                pending[next].push(model);
+            }
+        }
+        if let Some(scaling) = &fleet.pools[pool].scaling {
+            let filled = used.iter().filter(|used| **used).count() as u32 + to_come;
+            let needed = filled.max(highest[pool]).max(scaling.min).max(1);
+            let settled = adjust(draft, pool, scaling, needed, &used);
+            let least = highest[pool].max(scaling.min).max(1);
+            if settled && quiet && scaling.packing {
+                pack(draft, pool, scaling, least);
+            }
+        }
+    }
+}
+
+/// Asks for more at once, and for fewer once the count has been stable. Returns whether the count
+/// is right.
+fn adjust(
+    draft: &mut Draft<'_>,
+    pool: usize,
+    scaling: &ServerScaling,
+    needed: u32,
+    used: &[bool],
+) -> bool {
+    let name = &draft.fleet.pools[pool].name;
+    let most = scaling.max.max(1);
+    let needed = needed.min(most);
+    let staying: Vec<_> = (0..used.len())
+        .filter(|&bin| !draft.rooms[pool][bin].leaving)
+        .collect();
+    let busy = |draft: &Draft<'_>| {
+        let rooms = draft.rooms[pool].iter();
+        rooms.filter(|room| room.leaving && room.inhabited).count() as u32
+    };
+    let total = needed + busy(draft);
+    let up = total.min(most);
+    if up > scaling.asked {
+        draft.plan.servers.insert(name.clone(), up);
+        return false;
+    }
+    let to_go = staying.len().saturating_sub(needed as usize);
+    if to_go == 0 && total >= scaling.asked {
+        return true;
+    }
+    if scaling.unchanged < scaling.stability {
+        let rest = scaling.stability - scaling.unchanged;
+        draft.wake_at(draft.now + rest);
+        return false;
+    }
+    // Empty ones first, then those with the fewest models; the youngest among equals.
+    let mut order = staying;
+    let models = models_in(draft, pool);
+    order.sort_by_key(|&bin| (used[bin], models[bin], Reverse(bin)));
+    for &bin in &order[..to_go] {
+        draft.leave(pool, bin);
+    }
+    let total = needed + busy(draft);
+    if total < scaling.asked {
+        draft.plan.servers.insert(name.clone(), total);
+    }
+    false
+}
+
+/// Places what is pending into a pool's bins and into bins to come. Returns which bins are in
+/// use then, how many are to come, and which models do not fit even so.
+fn first_fit(
+    draft: &Draft<'_>,
+    pool: usize,
+    mut models: Vec<usize>,
+) -> (Vec<bool>, u32, Vec<usize>) {
+    let fleet = draft.fleet;
+    let rooms = &draft.rooms[pool];
+    let stretch = |memory: u64| match fleet.pools[pool].overcommit {
+        None => UNBOUNDED,
+        Some(percent) => {
+            let stretched = u128::from(memory) * (100 + u128::from(percent)) / 100;
+            u64::try_from(stretched).unwrap_or(UNBOUNDED).min(UNBOUNDED)
+        }
+    };
+    let mut used: Vec<_> = rooms
+        .iter()
+        .map(|room| room.inhabited && !room.leaving)
+        .collect();
+    // Capacity and what is left of it, stretched.
+    let mut bins: Vec<_> = rooms
+        .iter()
+        .map(|room| match room.leaving {
+            true => (0, 0),
+            false => {
+                let kept = room.capacity.saturating_sub(room.free(When::Later));
+                (room.capacity, stretch(room.capacity).saturating_sub(kept))
+            }
+        })
+        .collect();
+    let there = rooms.iter().filter(|room| !room.leaving).count();
+    let max = fleet.pools[pool]
+        .scaling
+        .as_ref()
+        .map_or(0, |s| s.max as usize);
+    let most = rooms.len() + max.saturating_sub(there);
+    let new = bin_to_come(&fleet.pools[pool]);
+    models.sort_by_key(|&model| (Reverse(fleet.models[model].memory), model));
+    let mut beyond = Vec::new();
+    for model in models {
+        let need = &fleet.models[model];
+        let mut open: Vec<_> = rooms.iter().map(|room| !room.leaving).collect();
+        for &index in &draft.of_model[model] {
+            let replica = &draft.replicas[index];
+            for &bin in replica.bins.iter().filter(|_| replica.pool == pool) {
+                if let Some(open) = open.get_mut(bin).filter(|_| replica.serves()) {
+                    *open = false;
+                }
+            }
+        }
+        let missing = need.wanted.saturating_sub(draft.staying[model]);
+        let missing = u64::from(missing.min(MOST_AT_ONCE));
+        for _ in 0..missing * u64::from(need.bins.max(1)) {
+            open.resize(bins.len(), true);
+            let fits = |bin: &usize| {
+                let (capacity, left) = bins[*bin];
+                open[*bin] && capacity >= need.memory && left >= need.memory
+            };
+            let bin = match (0..bins.len()).find(fits) {
+                Some(bin) => bin,
+                None if bins.len() < most && new >= need.memory => {
+                    bins.push((new, stretch(new)));
+                    used.push(true);
+                    open.push(true);
+                    bins.len() - 1
+                }
+                None => {
+                    beyond.push(model);
+                    break;
+                }
+            };
+            bins[bin].1 = bins[bin].1.saturating_sub(need.memory);
+            open[bin] = false;
+            used[bin] = true;
+        }
+    }
+    let to_come = bins.len() - rooms.len();
+    used.truncate(rooms.len());
+    (used, to_come as u32, beyond)
+}
+
+/// Moves all models of one bin to others, if there is room for them with some to spare, so that
+/// the bin can go.
+fn pack(draft: &mut Draft<'_>, pool: usize, scaling: &ServerScaling, least: u32) {
+    let moving = |replica: &&super::draft::Replica<'_>| {
+        replica.pool == pool && (replica.state != PlacedState::Loaded || replica.parting)
+    };
+    if draft.rooms[pool].iter().any(|room| room.leaving)
+        || draft.rooms[pool].len() <= least as usize
+        || draft.replicas.iter().any(|replica| moving(&replica))
+    {
+        return;
+    }
+    let models = models_in(draft, pool);
+    let mut order: Vec<_> = (0..models.len()).collect();
+    order.sort_by_key(|&bin| (models[bin], Reverse(bin)));
+    let Some((bin, moves)) = order
+        .into_iter()
+        .find_map(|bin| Some((bin, moves(draft, pool, bin)?)))
+    else {
+        return;
+    };
+    if scaling.unchanged < scaling.stability {
+        let rest = scaling.stability - scaling.unchanged;
+        draft.wake_at(draft.now + rest);
+        return;
+    }
+    draft.leave(pool, bin);
+    for (model, bin) in moves {
+        draft.load(model, pool, vec![bin], Why::Moves);
+    }
+}
+
+/// Where each replica in a bin can go, if all of them can.
+fn moves(draft: &Draft<'_>, pool: usize, from: usize) -> Option<Vec<(usize, usize)>> {
+    let fleet = draft.fleet;
+    let mut free: Vec<_> = draft.rooms[pool]
+        .iter()
+        .map(|room| (room.free(When::Now)).saturating_sub(room.capacity.div_ceil(MARGIN)))
+        .collect();
+    let mut replicas: Vec<_> = (draft.replicas.iter())
+        .filter(|replica| replica.pool == pool && replica.bins.contains(&from))
+        .collect();
+    replicas.sort_by_key(|replica| (Reverse(replica.memory), replica.model));
+    let mut moves = Vec::new();
+    for replica in replicas {
+        let model = replica.model?;
+        let need = &fleet.models[model];
+        if replica.bins.len() != 1 || need.not_before.is_some_and(|until| until > draft.now) {
+            return None;
+        }
+        let open = draft.open_bins(model, pool);
+        let fits = |&bin: &usize| bin != from && open[bin] && free[bin] >= need.memory;
+        // The fullest that has room, so that others can be emptied next.
+        let bin = (0..free.len()).filter(fits).min_by_key(|&bin| free[bin])?;
+        free[bin] -= need.memory;
+        moves.push((model, bin));
+    }
+    Some(moves)
+}
+
+/// How many replicas of models are in each bin of a pool.
+fn models_in(draft: &Draft<'_>, pool: usize) -> Vec<usize> {
+    let mut models = vec![0; draft.rooms[pool].len()];
+    for replica in draft.replicas.iter().filter(|replica| replica.pool == pool) {
+        for &bin in &*replica.bins {
+            if let Some(models) = models.get_mut(bin) {
+                *models += 1;
+            }
+        }
+    }
+    models
+}

@@ -1,0 +1,242 @@
+//! What holds for all fleets and all demand.
+
+use std::time::Duration;
+
+use proptest::{collection::vec, option, prelude::*, sample::Index};
+
+use super::{
+    super::{BinPool, Fleet, ModelNeed, ServerScaling},
+    world::{SECOND, World, model, pool},
+};
+
+fn any_pool() -> impl Strategy<Value = BinPool> {
+    let scaling = (0_u32..3, 0_u32..4, any::<bool>());
+    (
+        vec(4_u64..16, 1..4),
+        prop_oneof![Just(None), Just(Some(0)), Just(Some(50)), Just(Some(200))],
+        any::<bool>(),
+        option::of(scaling),
+    )
+        .prop_map(|(mut memory, overcommit, one_per_bin, scaling)| {
+            let bins = memory.len() as u32;
+            // The replicas of a server are alike.
+            let each = memory[0];
+            if scaling.is_some() {
+                memory.fill(each);
+            }
+            let scaling = scaling.map(|(min, more, packing)| ServerScaling {
+                min: min.min(bins),
+                max: bins + more,
+                asked: bins,
+                bin_memory: Some(each),
+                packing,
+                unchanged: Duration::ZERO,
+                stability: 30 * SECOND,
+            });
+            BinPool {
+                overcommit,
+                one_per_bin: one_per_bin || scaling.is_some(),
+                scaling,
+                ..pool("server", &memory)
+            }
+        })
+}
+
+fn any_model() -> impl Strategy<Value = ModelNeed> {
+    (
+        prop_oneof![Just(vec![0]), Just(vec![0, 1]), Just(vec![1, 0])],
+        1_u64..8,
+        prop_oneof![4 => Just(1_u32), 1 => Just(2)],
+        0_u32..4,
+        0_u32..3,
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(pools, memory, bins, wanted, min, pinned)| ModelNeed {
+            pools,
+            bins,
+            wanted,
+            min,
+            pinned,
+            ..model("", memory)
+        })
+}
+
+fn any_world() -> impl Strategy<Value = World> {
+    let load_times = vec(1_u64..20, 10);
+    (vec(any_pool(), 1..3), vec(any_model(), 1..10), load_times).prop_map(
+        |(mut pools, mut models, load_times)| {
+            for (index, pool) in pools.iter_mut().enumerate() {
+                pool.name = format!("server-{index}").into();
+            }
+            for (index, model) in models.iter_mut().enumerate() {
+                model.name = format!("model-{index}").into();
+            }
+            let mut world = World::new(Fleet { pools, models });
+            let times = world.load_times.iter_mut().zip(load_times);
+            times.for_each(|(time, seconds)| *time = seconds as u32 * SECOND);
+            world
+        },
+    )
+}
+
+/// What people and machines do to a fleet.
+#[derive(Clone, Debug)]
+enum Event {
+    Request { model: Index, seconds: u32 },
+    Wanted { model: Index, wanted: u32 },
+    Leaves { pool: Index, bin: Index },
+    Removed,
+}
+
+fn events() -> impl Strategy<Value = Vec<(u32, Event)>> {
+    let event = prop_oneof![
+        20 => (any::<Index>(), 0_u32..20).prop_map(|(model, seconds)| Event::Request { model, seconds }),
+        4 => (any::<Index>(), 0_u32..4).prop_map(|(model, wanted)| Event::Wanted { model, wanted }),
+        1 => any::<(Index, Index)>().prop_map(|(pool, bin)| Event::Leaves { pool, bin }),
+        1 => Just(Event::Removed),
+    ];
+    vec((0_u32..8, event), 0..60)
+}
+
+fn do_to(world: &mut World, event: &Event) {
+    match event {
+        Event::Request { model, seconds } => {
+            let model = model.index(world.fleet.models.len());
+            world.request(model, *seconds * SECOND);
+            let need = &mut world.fleet.models[model];
+            need.wanted = need.wanted.max(1);
+        }
+        Event::Wanted { model, wanted } => {
+            let model = model.index(world.fleet.models.len());
+            world.fleet.models[model].wanted = *wanted;
+        }
+        Event::Leaves { pool, bin } => {
+            let pool = pool.index(world.fleet.pools.len());
+            let bins = &mut world.fleet.pools[pool].bins;
+            let bin = bin.index(bins.len());
+            bins[bin].leaving = true;
+        }
+        // Models are numbered; the last one goes.
+        Event::Removed if world.fleet.models.len() > 1 => {
+            world.fleet.models.pop();
+            world.held.pop();
+            world.load_times.pop();
+        }
+        Event::Removed => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, max_shrink_iters: 30, ..ProptestConfig::default() })]
+
+    /// The world checks each plan: never over capacity, never two in a bin, nothing evicted in
+    /// flight or within its residency, a reason for whatever is missing, the same plan twice.
+    #[test]
+    fn plans_keep_their_rules_under_any_demand(mut world in any_world(), events in events()) {
+        for (pause, event) in &events {
+            do_to(&mut world, event);
+            world.run(*pause * SECOND + Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_fleet_without_new_demand_comes_to_rest(mut world in any_world(), events in events()) {
+        for (pause, event) in &events {
+            do_to(&mut world, event);
+            world.run(*pause * SECOND + Duration::from_millis(1));
+        }
+        world.settle();
+    }
+
+    #[test]
+    fn a_request_gets_an_idle_models_room(mut world in any_world(), asked in any::<Index>()) {
+        for model in &mut world.fleet.models {
+            model.pinned = false;
+        }
+        world.settle();
+        let asked = asked.index(world.fleet.models.len());
+        world.fleet.models[asked].wanted = world.fleet.models[asked].wanted.max(1);
+        // Wanting one may be what makes it a model to count: let servers grow for it.
+        world.settle();
+        prop_assume!(world.fleet.models[asked].admitted);
+        world.request(asked, SECOND);
+        world.run(59 * SECOND);
+        prop_assert_eq!(world.served[asked], 1);
+    }
+
+    #[test]
+    fn promises_stay_within_over_commit(mut world in any_world(), percent in 0_u32..100) {
+        for pool in &mut world.fleet.pools {
+            pool.overcommit = Some(percent);
+        }
+        world.settle();
+        let needs = |model: &ModelNeed| model.memory * u64::from(model.bins * model.min.max(1));
+        let admitted = world.fleet.models.iter().filter(|model| model.admitted);
+        let promised: u64 = admitted.map(needs).sum();
+        let most = world.fleet.pools.iter().map(|pool| {
+            let there: u64 = pool.bins.iter().filter_map(|bin| bin.memory).sum();
+            let to_come = pool.scaling.as_ref().map_or(0, |scaling| {
+                u64::from(scaling.max) * scaling.bin_memory.unwrap_or(0)
+            });
+            there + to_come
+        });
+        prop_assert!(promised * 100 <= most.sum::<u64>() * u64::from(100 + percent));
+    }
+
+    #[test]
+    fn a_bin_that_leaves_is_emptied_without_a_gap(
+        memory in vec(1_u64..5, 1..8),
+        leaving in 0_usize..3,
+    ) {
+        // Two of three bins have room for all, whatever the sizes.
+        let models = memory.iter().enumerate();
+        let models: Vec<_> = models.map(|(i, memory)| model(&format!("m-{i}"), *memory)).collect();
+        let count = models.len();
+        let mut world = World::new(Fleet { pools: vec![pool("server", &[24, 24, 24])], models });
+        world.settle();
+        world.fleet.pools[0].bins[leaving].leaving = true;
+        for _ in 0..50 {
+            world.step(SECOND);
+            for model in 0..count {
+                prop_assert!(world.loaded(model) >= 1);
+            }
+        }
+        let placed = &world.fleet.pools[0].placed;
+        prop_assert!(placed.iter().all(|placed| !placed.bins.contains(&leaving)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// All models ask all the time, and not all fit: the worst there is.
+    #[test]
+    fn loads_an_hour_are_bounded_whatever_the_demand(
+        seconds in vec(1_u64..40, 2..6),
+        room in 1_u64..4,
+        takes in vec(0_u32..8, 6),
+        hold in 20_u32..600,
+    ) {
+        let models = (0..seconds.len()).map(|index| ModelNeed {
+            hold: hold * SECOND,
+            ..model(&format!("m-{index}"), 1)
+        });
+        let models: Vec<_> = models.collect();
+        let mut world = World::new(Fleet { pools: vec![pool("host", &[room])], models });
+        for (time, seconds) in world.load_times.iter_mut().zip(&seconds) {
+            *time = *seconds as u32 * SECOND;
+        }
+        let end = world.now + 3600 * SECOND;
+        while world.now < end {
+            for (model, seconds) in takes[..seconds.len()].iter().enumerate() {
+                world.request(model, *seconds * SECOND);
+            }
+            world.run(SECOND);
+        }
+        for (model, seconds) in seconds.iter().enumerate() {
+            let cycle = seconds + (3 * seconds).max(10);
+            prop_assert!(u64::from(world.loads[model]) <= 3600 / cycle + 1);
+            prop_assert!(world.served[model] > 0);
+        }
+    }
+}

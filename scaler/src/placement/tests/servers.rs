@@ -1,0 +1,106 @@
+//! Servers that scale by what their models need.
+
+use super::{
+    super::{Fleet, ModelNeed},
+    world::{SECOND, World, model, pool, scaling},
+};
+
+fn world(memory: &[u64], max: u32, models: Vec<ModelNeed>) -> World {
+    let mut server = pool("mlserver", memory);
+    server.scaling = Some(scaling(memory.len() as u32, max, 8));
+    server.overcommit = Some(0);
+    World::new(Fleet {
+        pools: vec![server],
+        models,
+    })
+}
+
+/// How many bins are not to go.
+fn bins(world: &World) -> usize {
+    let bins = &world.fleet.pools[0].bins;
+    bins.iter().filter(|bin| !bin.leaving).count()
+}
+
+fn asked(world: &World) -> u32 {
+    let scaling = world.fleet.pools[0].scaling.as_ref();
+    scaling.expect("it scales").asked
+}
+
+#[test]
+fn a_server_grows_by_memory_and_by_the_highest_count() {
+    let models = ["a", "b", "c", "d", "e"].map(|name| model(name, 3));
+    let mut world = world(&[8], 6, models.to_vec());
+    assert_eq!(world.step(SECOND).servers["mlserver"], 3);
+    world.settle();
+    assert_eq!((0..5).map(|model| world.loaded(model)).sum::<usize>(), 5);
+    world.fleet.models[0].wanted = 4;
+    world.settle();
+    assert_eq!((asked(&world), world.loaded(0)), (5, 4));
+}
+
+#[test]
+fn over_commit_saves_replicas() {
+    let models = ["a", "b", "c"].map(|name| model(name, 4));
+    let mut world = world(&[8], 4, models.to_vec());
+    world.fleet.pools[0].overcommit = Some(50);
+    world.settle();
+    assert_eq!(asked(&world), 1);
+}
+
+#[test]
+fn an_empty_replica_goes_after_the_count_was_stable() {
+    let mut world = world(&[8, 8, 8], 3, vec![model("a", 4)]);
+    world.put(0, 0, &[1]);
+    world.run(59 * SECOND);
+    world.settle();
+    assert_eq!((asked(&world), bins(&world), world.loaded(0)), (1, 1, 1));
+    assert!(!world.fleet.pools[0].bins[1].leaving);
+}
+
+#[test]
+fn without_packing_models_stay_where_they_are() {
+    let mut world = world(&[8, 8], 2, vec![model("a", 2), model("b", 2)]);
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[1]);
+    world.settle();
+    assert_eq!(bins(&world), 2);
+}
+
+#[test]
+fn packing_loads_elsewhere_first_and_then_lets_the_replica_go() {
+    let mut world = world(&[8, 8], 2, vec![model("a", 2), model("b", 2)]);
+    let scaling = world.fleet.pools[0].scaling.as_mut().expect("it scales");
+    scaling.packing = true;
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[1]);
+    for _ in 0..100 {
+        world.step(SECOND);
+        assert!(world.loaded(0) >= 1 && world.loaded(1) >= 1);
+    }
+    world.settle();
+    assert_eq!((asked(&world), bins(&world)), (1, 1));
+}
+
+#[test]
+fn packing_leaves_a_margin() {
+    // 4 + 4 fill one replica to the brim: that is not worth a move.
+    let mut world = world(&[8, 8], 2, vec![model("a", 4), model("b", 4)]);
+    let scaling = world.fleet.pools[0].scaling.as_mut().expect("it scales");
+    scaling.packing = true;
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[1]);
+    world.settle();
+    assert_eq!(bins(&world), 2);
+}
+
+#[test]
+fn fewer_than_the_models_need_are_asked_for_only_where_the_bound_says_so() {
+    let models = ["a", "b"].map(|name| model(name, 6));
+    let mut world = world(&[8, 8], 2, models.to_vec());
+    world.settle();
+    assert_eq!(bins(&world), 2);
+    let scaling = world.fleet.pools[0].scaling.as_mut().expect("it scales");
+    scaling.max = 1;
+    world.settle();
+    assert_eq!((asked(&world), bins(&world)), (1, 1));
+}

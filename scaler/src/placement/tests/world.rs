@@ -1,0 +1,396 @@
+//! A small world that does what plans say: loads and unloads take time, drains end when what is
+//! in flight has ended, and bins come some time after they are asked for.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        Bin, BinPool, Drain, Fleet, ModelNeed, Placed, PlacedState, Plan, Position, ServerScaling,
+        plan,
+    },
+    checks,
+};
+use crate::clock::Nanos;
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// A pool with one bin for each of these capacities, without bounds of over-commit.
+pub(super) fn pool(name: &str, memory: &[u64]) -> BinPool {
+    let bins = memory
+        .iter()
+        .enumerate()
+        .map(|(index, memory)| bin(index, *memory));
+    BinPool {
+        name: name.into(),
+        bins: bins.collect(),
+        placed: Vec::new(),
+        overcommit: None,
+        one_per_bin: true,
+        scaling: None,
+    }
+}
+
+pub(super) fn bin(index: usize, memory: u64) -> Bin {
+    Bin {
+        name: format!("bin-{index}").into(),
+        memory: Some(memory),
+        leaving: false,
+    }
+}
+
+/// A model that wants one replica, in the first pool.
+pub(super) fn model(name: &str, memory: u64) -> ModelNeed {
+    ModelNeed {
+        name: name.into(),
+        pools: vec![0],
+        memory,
+        bins: 1,
+        wanted: 1,
+        min: 1,
+        pinned: false,
+        admitted: false,
+        held: 0,
+        held_since: None,
+        hold: 60 * SECOND,
+        last_used: Nanos(0),
+        out_since: None,
+        load_time: None,
+        not_before: None,
+    }
+}
+
+pub(super) fn scaling(asked: u32, max: u32, bin_memory: u64) -> ServerScaling {
+    ServerScaling {
+        min: 1,
+        max,
+        asked,
+        bin_memory: Some(bin_memory),
+        packing: false,
+        unchanged: Duration::ZERO,
+        stability: 60 * SECOND,
+    }
+}
+
+/// A placed replica, and what the fleet does not say of it.
+#[derive(Debug)]
+struct Replica {
+    pool: usize,
+    placed: Placed,
+    /// When its load or unload ends.
+    until: Nanos,
+    /// When its requests in flight end.
+    ends: Vec<Nanos>,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) fleet: Fleet,
+    pub(super) now: Nanos,
+    /// How long each model's load takes.
+    pub(super) load_times: Vec<Duration>,
+    /// For each model, since when its held requests are held, and how long they will take.
+    pub(super) held: Vec<Vec<(Nanos, Duration)>>,
+    /// Requests of each model that have begun to be served.
+    pub(super) served: Vec<u32>,
+    /// Loads of each model.
+    pub(super) loads: Vec<u32>,
+    replicas: Vec<Replica>,
+    /// For each pool, when bins that are asked for come.
+    coming: Vec<Option<Nanos>>,
+    /// For each pool, since when its count is asked for.
+    asked_at: Vec<Nanos>,
+}
+
+impl World {
+    pub(super) fn new(fleet: Fleet) -> Self {
+        let models = fleet.models.len();
+        Self {
+            now: Nanos::from_duration(1000 * SECOND),
+            load_times: vec![2 * SECOND; models],
+            held: vec![Vec::new(); models],
+            served: vec![0; models],
+            loads: vec![0; models],
+            replicas: Vec::new(),
+            coming: vec![None; fleet.pools.len()],
+            asked_at: vec![Nanos(0); fleet.pools.len()],
+            fleet,
+        }
+    }
+
+    /// Puts a loaded replica somewhere.
+    pub(super) fn put(&mut self, model: usize, pool: usize, bins: &[usize]) {
+        let need = &mut self.fleet.models[model];
+        need.admitted = true;
+        need.load_time = Some(self.load_times[model]);
+        let placed = Placed {
+            model: need.name.clone(),
+            bins: bins.to_vec(),
+            memory: need.memory,
+            state: PlacedState::Loaded,
+            since: self.now - 1000 * SECOND,
+            in_flight: 0,
+        };
+        self.replicas.push(Replica {
+            pool,
+            placed,
+            until: Nanos(0),
+            ends: Vec::new(),
+        });
+    }
+
+    /// A request of a model, which takes that long once it is being served.
+    pub(super) fn request(&mut self, model: usize, takes: Duration) {
+        self.fleet.models[model].last_used = self.now;
+        self.held[model].push((self.now, takes));
+    }
+
+    /// Goes on until something happens or time is to be looked at, at most `limit`; makes a plan,
+    /// checks it, and does it. Returns the plan, and whether time passed.
+    pub(super) fn step(&mut self, limit: Duration) -> Plan {
+        self.happen();
+        self.see();
+        let plan = self.checked_plan();
+        self.apply(&plan);
+        checks::fleet_is_sound(&self.fleet);
+        let next = self.next_event(&plan).unwrap_or(self.now + limit);
+        self.now = next.min(self.now + limit).max(Nanos(self.now.0 + 1));
+        plan
+    }
+
+    /// Steps for that long.
+    pub(super) fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        let mut steps = 0;
+        while self.now < end {
+            let plan = self.step(end.since(self.now));
+            steps += 1;
+            assert!(steps < 600, "it does not come to rest: {plan:#?}");
+        }
+    }
+
+    /// Steps until nothing is to come, and checks that there really is nothing.
+    pub(super) fn settle(&mut self) {
+        let mut plans = Vec::new();
+        for _ in 0..600 {
+            self.happen();
+            self.see();
+            let plan = self.checked_plan();
+            self.apply(&plan);
+            plans.push((self.now, plan.clone()));
+            checks::fleet_is_sound(&self.fleet);
+            match self.next_event(&plan) {
+                Some(next) => self.now = next.max(Nanos(self.now.0 + 1)),
+                None if plan.is_idle() => {
+                    self.now = self.now + 3600 * SECOND;
+                    self.see();
+                    let later = self.checked_plan();
+                    assert!(later.is_idle(), "an hour after nothing: {later:?}");
+                    return;
+                }
+                None => self.now = Nanos(self.now.0 + 1),
+            }
+        }
+        panic!("it goes on for ever: {:#?}", &plans[plans.len() - 12..]);
+    }
+
+    /// What time brings.
+    fn happen(&mut self) {
+        let now = self.now;
+        for replica in &mut self.replicas {
+            let index = self
+                .fleet
+                .models
+                .iter()
+                .position(|m| m.name == replica.placed.model);
+            replica.ends.retain(|end| *end > now);
+            let placed = &mut replica.placed;
+            match placed.state {
+                PlacedState::Loading if replica.until <= now => {
+                    (placed.state, placed.since) = (PlacedState::Loaded, now);
+                    if let Some(index) = index {
+                        self.fleet.models[index].load_time = Some(self.load_times[index]);
+                    }
+                }
+                PlacedState::Draining if replica.ends.is_empty() => {
+                    (placed.state, placed.since) = (PlacedState::Unloading, now);
+                    replica.until = now + SECOND / 5;
+                }
+                _ => {}
+            }
+            if let Some(index) = index.filter(|_| placed.state == PlacedState::Loaded) {
+                for (_, takes) in self.held[index].drain(..) {
+                    replica.ends.push(now + takes);
+                    self.served[index] += 1;
+                    self.fleet.models[index].last_used = now;
+                }
+            }
+        }
+        self.replicas
+            .retain(|r| r.placed.state != PlacedState::Unloading || r.until > now);
+        for (held, model) in self.held.iter_mut().zip(&self.fleet.models) {
+            held.retain(|(since, _)| now.since(*since) < model.hold);
+        }
+        for (index, pool) in self.fleet.pools.iter_mut().enumerate() {
+            let asked = pool.scaling.as_ref().map_or(0, |scaling| scaling.asked);
+            let inhabited = |bin: usize| {
+                let mut here = self.replicas.iter().filter(|r| r.pool == index);
+                here.any(|r| r.placed.bins.contains(&bin))
+            };
+            let bins = pool.bins.iter().enumerate();
+            let there = bins
+                .filter(|(bin, b)| !b.leaving || inhabited(*bin))
+                .count();
+            if there as u32 >= asked {
+                self.coming[index] = None;
+            } else {
+                let coming = self.coming[index].get_or_insert(now + 3 * SECOND);
+                if *coming <= now {
+                    let memory = pool.scaling.as_ref().and_then(|scaling| scaling.bin_memory);
+                    pool.bins.push(bin(pool.bins.len(), memory.unwrap_or(1)));
+                    self.coming[index] = None;
+                }
+            }
+        }
+    }
+
+    /// Writes into the fleet what there is.
+    fn see(&mut self) {
+        for (index, pool) in self.fleet.pools.iter_mut().enumerate() {
+            let here = self.replicas.iter().filter(|replica| replica.pool == index);
+            pool.placed = here
+                .map(|replica| Placed {
+                    in_flight: replica.ends.len() as u32,
+                    ..replica.placed.clone()
+                })
+                .collect();
+            if let Some(scaling) = &mut pool.scaling {
+                scaling.unchanged = self.now.since(self.asked_at[index]);
+            }
+        }
+        for (model, held) in self.fleet.models.iter_mut().zip(&self.held) {
+            let mut replicas = self.replicas.iter().map(|replica| &replica.placed);
+            if replicas.any(|p| p.model == model.name && p.state == PlacedState::Loaded) {
+                model.out_since = None;
+            } else if model.load_time.is_some() {
+                model.out_since = model.out_since.or(Some(self.now));
+            }
+            model.held = held.len() as u32;
+            model.held_since = held.first().map(|(since, _)| *since);
+        }
+    }
+
+    /// When something happens next.
+    fn next_event(&self, plan: &Plan) -> Option<Nanos> {
+        let replicas = self.replicas.iter().flat_map(|replica| {
+            let waits = matches!(
+                replica.placed.state,
+                PlacedState::Loading | PlacedState::Unloading
+            );
+            let empty = replica.placed.state == PlacedState::Draining && replica.ends.is_empty();
+            let own = waits.then_some(replica.until).or(empty.then_some(self.now));
+            own.into_iter().chain(replica.ends.iter().copied())
+        });
+        let holds = self.held.iter().zip(&self.fleet.models);
+        let holds = holds.filter_map(|(held, model)| Some(held.first()?.0 + model.hold));
+        let bins = self.coming.iter().copied().flatten();
+        let again = plan.again_at.into_iter();
+        replicas.chain(holds).chain(bins).chain(again).min()
+    }
+
+    fn checked_plan(&self) -> Plan {
+        let plan = plan(&self.fleet, self.now);
+        checks::plan_is_allowed(&self.fleet, &plan, self.now);
+        plan
+    }
+
+    /// Which replica is to be drained.
+    fn find(&self, drain: &Drain) -> usize {
+        let position = &drain.position;
+        let here = (0..self.replicas.len()).filter(|&i| self.replicas[i].pool == position.pool);
+        let index = here.clone().nth(drain.placed).expect("it is there");
+        let placed = &self.replicas[index].placed;
+        assert_eq!(
+            (&placed.model, &placed.bins),
+            (&position.model, &position.bins)
+        );
+        index
+    }
+
+    /// A draining replica there.
+    fn draining(&self, position: &Position) -> usize {
+        let found = self.replicas.iter().position(|replica| {
+            let placed = &replica.placed;
+            (replica.pool, &placed.model, &placed.bins)
+                == (position.pool, &position.model, &position.bins)
+                && placed.state == PlacedState::Draining
+        });
+        found.expect("what is resumed is draining")
+    }
+
+    fn apply(&mut self, plan: &Plan) {
+        let now = self.now;
+        for drain in &plan.drain {
+            let index = self.find(drain);
+            let placed = &mut self.replicas[index].placed;
+            (placed.state, placed.since) = (PlacedState::Draining, now);
+        }
+        for position in &plan.resume {
+            let index = self.draining(position);
+            let placed = &mut self.replicas[index].placed;
+            (placed.state, placed.since) = (PlacedState::Loaded, now);
+        }
+        for load in &plan.load {
+            let model = self
+                .fleet
+                .models
+                .iter()
+                .position(|m| m.name == load.position.model);
+            let model = model.expect("what is loaded is there");
+            let bins = &self.fleet.pools[load.position.pool].bins;
+            assert!(load.position.bins.iter().all(|&bin| !bins[bin].leaving));
+            self.loads[model] += 1;
+            self.replicas.push(Replica {
+                pool: load.position.pool,
+                placed: Placed {
+                    model: load.position.model.clone(),
+                    bins: load.position.bins.clone(),
+                    memory: self.fleet.models[model].memory,
+                    state: PlacedState::Loading,
+                    since: now,
+                    in_flight: 0,
+                },
+                until: now + self.load_times[model],
+                ends: Vec::new(),
+            });
+        }
+        for &(pool, bin) in &plan.leave {
+            self.fleet.pools[pool].bins[bin].leaving = true;
+        }
+        for (index, pool) in self.fleet.pools.iter_mut().enumerate() {
+            if let (Some(count), Some(scaling)) = (plan.servers.get(&pool.name), &mut pool.scaling)
+            {
+                assert!((scaling.min.max(1)..=scaling.max).contains(count));
+                assert_ne!(*count, scaling.asked);
+                scaling.asked = *count;
+                self.asked_at[index] = now;
+            }
+        }
+        for name in &plan.admit {
+            let mut models = self.fleet.models.iter_mut();
+            models
+                .find(|model| model.name == *name)
+                .expect("there")
+                .admitted = true;
+        }
+        self.see();
+    }
+
+    /// How many replicas of a model take requests.
+    pub(super) fn loaded(&self, model: usize) -> usize {
+        let name = &self.fleet.models[model].name;
+        let loaded = self.replicas.iter().filter(|replica| {
+            replica.placed.model == *name && replica.placed.state == PlacedState::Loaded
+        });
+        loaded.count()
+    }
+}
