@@ -197,6 +197,10 @@ fn server_row(server: &Server, origin: String) -> Row {
         Protocol::Auto => String::new(),
         other => format!(", protocol {}", other.as_str()),
     };
+    let key = match &server.upstream_key {
+        None => String::new(),
+        Some(key) => format!(", upstreamKey {key}"),
+    };
     let balancing = match &server.load_balancing {
         LoadBalancing::PowerOfTwo => String::new(),
         other => format!(", loadBalancing {other}"),
@@ -214,7 +218,7 @@ fn server_row(server: &Server, origin: String) -> Row {
     (
         "server",
         format!(
-            "{}: {how}{protocol}{host}{balancing}{ejection}{check}",
+            "{}: {how}{protocol}{host}{key}{balancing}{ejection}{check}",
             server.name
         ),
         origin,

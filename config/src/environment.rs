@@ -71,6 +71,8 @@ impl Reader<'_> {
             Token::parse,
             "at least 16 visible ASCII characters",
         );
+        let path = |text: &str| Some(PathBuf::from(text));
+        let api_keys = self.optional("TAILBACK_API_KEYS_FILE", path, "a path");
         let workers = self.optional(
             "TAILBACK_WORKERS",
             within(1, 1024),
@@ -119,6 +121,7 @@ impl Reader<'_> {
             listen: listen?,
             admin: admin?,
             admin_token,
+            api_keys,
             workers: workers.and_then(NonZeroUsize::new).unwrap_or_else(cores),
             log: log?,
             log_format: log_format?,

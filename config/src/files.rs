@@ -82,7 +82,8 @@ pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-fn read_file(path: &Path) -> Result<String, Error> {
+/// Reads one file as a whole.
+pub(crate) fn read_file(path: &Path) -> Result<String, Error> {
     let failed = |source: io::Error| Error::Read {
         path: path.to_owned(),
         source,

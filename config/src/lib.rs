@@ -11,6 +11,8 @@
 // In tests, a panic is a failure.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod api_key;
+mod api_keys_file;
 mod cluster;
 mod config;
 mod cors;
@@ -45,6 +47,8 @@ mod watch;
 mod webhook;
 mod yaml;
 
+pub use api_key::{ApiKey, NamePattern, Sha256};
+pub use api_keys_file::ApiKeysFile;
 pub use cluster::{ClusterKind, ClusterObject};
 pub use config::Config;
 pub use cors::Cors;

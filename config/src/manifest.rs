@@ -1,6 +1,7 @@
 //! Reads each document into a server or a draft of a model, and checks it by itself. `resolve`
 //! checks what takes several documents.
 
+mod api_key;
 mod call;
 mod fields;
 mod health;
@@ -125,6 +126,13 @@ fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
     match value.text()?.as_str() {
         "Server" => Some("Server"),
         "Model" => Some("Model"),
+        api_key::KIND => {
+            value.rule(
+                "API keys are read from the file that TAILBACK_API_KEYS_FILE names, which is none of \
+                 the manifests; move this document there",
+            );
+            None
+        }
         other => {
             let hint = hint(other, ["Server", "Model"]);
             value.wrong(&format!("a kind that is read here: Server or Model{hint}"));

@@ -18,6 +18,8 @@ pub struct Process {
     pub admin: SocketAddr,
     /// The secret that allows changes through the admin address; `None`: no changes.
     pub admin_token: Option<Token>,
+    /// The file of API keys; `None`: requests need none.
+    pub api_keys: Option<PathBuf>,
     /// Worker threads of the data plane.
     pub workers: NonZeroUsize,
     /// Log filter, in the syntax of `tracing`'s `EnvFilter`.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use crate::{
     Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, ObjectLocation, OutlierDetection,
-    Overrides, ProcessSpec, Readiness, SeldonSpec, Source, UpstreamTls, WebhookSpec,
+    Overrides, ProcessSpec, Readiness, SeldonSpec, Source, Template, UpstreamTls, WebhookSpec,
 };
 
 /// How the replicas of one or more models are run.
@@ -27,6 +27,9 @@ pub struct Server {
     pub protocol: Protocol,
     /// The `Host` header towards its replicas.
     pub host_header: HostHeader,
+    /// The key that requests to its replicas have in place of the caller's, by `Authorization:
+    /// Bearer`; `None`: the caller's, unless Tailback itself takes API keys.
+    pub upstream_key: Option<Template>,
     /// How a replica is chosen for a request.
     pub load_balancing: LoadBalancing,
     /// When a replica that fails requests gets none for a while; `None`: never.

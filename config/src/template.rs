@@ -117,6 +117,13 @@ impl Template {
         self.parts.contains(&Part::Replicas)
     }
 
+    /// Whether it contains a variable.
+    #[must_use]
+    pub fn has_variable(&self) -> bool {
+        let is_variable = |part: &Part| matches!(part, Part::Variable { .. });
+        self.parts.iter().any(is_variable)
+    }
+
     /// Replaces the values of its variables in `text` by their names, for messages that quote a
     /// response.
     #[must_use]

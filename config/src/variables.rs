@@ -106,6 +106,11 @@ pub const VARIABLES: &[Variable] = &[
         "secret of at least 16 characters that allows its bearer to pause and resume models on the admin address, and to read what replicas print; if it is not set, models cannot be paused, and what replicas print is shown to callers on the same host alone",
     ),
     process(
+        "TAILBACK_API_KEYS_FILE",
+        NONE,
+        "file of the API keys (their hashes) that requests must have; if it is not set, requests need none",
+    ),
+    process(
         "TAILBACK_WORKERS",
         CORES,
         "worker threads of the data plane, 1 to 1024",

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod keys;
 mod logs;
 mod settings;
 mod upgrade;
@@ -18,6 +19,7 @@ use tailback_scaler::orchestrator::process::supervisor;
 use tracing::Level;
 
 use self::{
+    keys::Keys,
     logs::Logs,
     settings::{AdminAddress, Settings},
 };
@@ -92,6 +94,13 @@ enum Command {
     #[command(after_help = "Examples:\n  tailback logs my-model --tail 20\n  \
             TAILBACK_ADMIN_TOKEN=… tailback logs my-model --follow --admin gpu1.example.org:9006")]
     Logs(Logs),
+    /// Add, list and revoke API keys
+    ///
+    /// Where TAILBACK_API_KEYS_FILE names a file of keys, tailback serve takes
+    /// requests that have one of them, and no others. The file has hashes of the
+    /// keys, and never a key.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Print the version
     Version {
         /// Also print the commit, target, profile and compiler it was built with
@@ -169,6 +178,10 @@ pub fn main() -> ExitCode {
         },
         Command::Logs(asked) => match logs::show(&asked) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Keys(asked) => match keys::run(asked) {
+            Ok(done) => print(&done),
             Err(error) => fail(&error),
         },
         Command::Version { verbose: true } => print(&build_info::describe()),

@@ -13,8 +13,9 @@
 //! | [`models`] | what is served, and each worker's view of it | `upstream`, `admission`, `exchange`, `protocol`, `telemetry` |
 //! | [`downstream`] | HTTP/1.1, HTTP/2 and tunnels towards callers; given its handler | `exchange`, `protocol`, `telemetry`, `status`, `net` |
 //! | [`upstream`] | connections to replicas, and permits to use them | `admission`, `exchange`, `protocol`, `telemetry`, `http1_client`, `net` |
-//! | [`exchange`] | what one request is: phases and deadlines, bodies, accounts | `protocol`, `telemetry`, `http1_client`, `limits`, `status`, `net` |
+//! | [`exchange`] | what one request is: phases and deadlines, bodies, accounts | `api_keys`, `protocol`, `telemetry`, `http1_client`, `limits`, `status`, `net` |
 //! | [`protocol`] | the inference protocols, pure: where the model is named, local replies, errors | `limits`, `status` |
+//! | [`api_keys`] | who sends a request, and whether it is one too many | `telemetry`, `status` |
 //! | [`telemetry`] | metrics, access log | `status` |
 //! | [`admission`] | which replica, or the queue of held requests | – |
 //! | [`http1_client`] | HTTP/1.1 towards replicas: heads, bodies, one connection; knows no replica | – |
@@ -26,6 +27,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod api_keys;
 pub mod cli;
 pub mod downstream;
 pub mod exchange;

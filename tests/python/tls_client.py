@@ -66,10 +66,15 @@ def main(address, folder, what):
     context.set_alpn_protocols(["h2"] if what == "h2" else ["http/1.1"])
     if what.endswith("tls1.2"):
         context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if what == "client-certificate":
+    if what in ("client-certificate", "unknown-certificate"):
         context.load_cert_chain(f"{folder}/client.pem", f"{folder}/client.key")
     if what == "h2":
         http2(address, context)
+    elif what == "unknown-certificate":
+        stream = connect(address, context)
+        stream.sendall(REQUEST)
+        said = everything(stream)
+        assert said.startswith(b"HTTP/1.1 401 "), said
     elif what.startswith("no-"):
         refused(http1, address, context)
     elif what.startswith("serial="):

@@ -169,6 +169,54 @@ fn callers_without_a_certificate_are_refused_where_one_is_asked_for() {
 }
 
 #[test]
+fn a_callers_certificate_stands_for_an_api_key() {
+    let (upstream, authority) = (Upstream::start(), Authority::new());
+    authority.sign("server", "1");
+    authority.sign("client", "2");
+    let output = Command::new("openssl")
+        .args([
+            "x509",
+            "-noout",
+            "-fingerprint",
+            "-sha256",
+            "-in",
+            "client.pem",
+        ])
+        .current_dir(authority.0.path())
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let fingerprint = output.trim().split_once('=').unwrap().1;
+    let keys = |fingerprint: &str| {
+        let text = format!(
+            "apiVersion: tailback.dev/v1alpha1\nkind: ApiKey\nmetadata: {{ name: client }}\n\
+             spec: {{ certificateSha256: '{fingerprint}', models: [m] }}\n"
+        );
+        fs::write(authority.path("keys.yaml"), text).unwrap();
+    };
+    keys(fingerprint);
+    let (ca, file) = (authority.text("ca.pem"), authority.text("keys.yaml"));
+    let proxy = serving(
+        &upstream,
+        &authority,
+        &[
+            ("TAILBACK_TLS_CLIENT_CA", &ca),
+            ("TAILBACK_API_KEYS_FILE", &file),
+        ],
+    );
+    check(&proxy, &authority, "client-certificate");
+    let served = r#"tailback_key_requests_total{key="client",outcome="success"}"#;
+    eventually("its count", || proxy.metric(served) > 0.0);
+    // Another fingerprint: the certificate is trusted, and is no key.
+    keys(&"00".repeat(32));
+    eventually("the new file", || {
+        proxy.log().contains("has changed: 1 API keys")
+    });
+    check(&proxy, &authority, "unknown-certificate");
+    assert_eq!(proxy.model("m")["arrived"], 1);
+}
+
+#[test]
 fn replicas_are_reached_by_tls_if_their_certificate_is_trusted() {
     let (upstream, authority) = (Upstream::start(), Authority::new());
     authority.sign("server", "1");

@@ -35,6 +35,11 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
                 .to_owned(),
             "TAILBACK_ADMIN_TOKEN",
         ),
+        (
+            "API keys",
+            path(process.api_keys.as_ref()),
+            "TAILBACK_API_KEYS_FILE",
+        ),
         ("workers", process.workers.to_string(), "TAILBACK_WORKERS"),
         ("log", process.log.clone(), "TAILBACK_LOG"),
         (

@@ -65,6 +65,25 @@ pub(super) fn read_template(value: &Value<'_>, escape: Escape, env: &Env) -> Opt
     }
 }
 
+/// Reads a key that is sent as a header. It is a secret: a variable has it, and errors do not show
+/// it.
+pub(super) fn read_key(value: &Value<'_>, env: &Env) -> Option<Template> {
+    let key = read_template(value, Escape::Nothing, env)?;
+    if !key.has_variable() || key.has_model() || key.has_replicas() {
+        value.rule(
+            "expected a variable that has the key, such as ${VLLM_KEY}, and no other placeholder: a \
+             key is a secret, which does not belong into manifests",
+        );
+        return None;
+    }
+    let filled = key.fill("", 0);
+    if filled.is_empty() || !filled.bytes().all(|byte| byte.is_ascii_graphic()) {
+        value.rule("no key: expected visible ASCII characters, without spaces");
+        return None;
+    }
+    Some(key)
+}
+
 /// Reads a map of header fields.
 pub(super) fn read_headers(value: &Value<'_>, env: &Env) -> Option<Vec<(HeaderName, Template)>> {
     let entries = value.entries()?;

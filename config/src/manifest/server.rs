@@ -2,7 +2,7 @@
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::{
-    health, kubernetes, load_balancing, overrides, process, seldon, static_endpoints, webhook,
+    call, health, kubernetes, load_balancing, overrides, process, seldon, static_endpoints, webhook,
 };
 use crate::suggest::hint;
 use crate::{
@@ -32,6 +32,9 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
     let host_header = spec
         .get("hostHeader")
         .map_or(Some(HostHeader::default()), |value| read_host(&value));
+    let upstream_key = spec
+        .get("upstreamKey")
+        .map(|value| call::read_key(&value, env));
     let load_balancing = spec
         .get("loadBalancing")
         .map_or(Some(LoadBalancing::default()), |value| {
@@ -63,6 +66,10 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         max_replicas,
         protocol,
         host_header: host_header?,
+        upstream_key: match upstream_key {
+            Some(key) => Some(key?),
+            None => None,
+        },
         load_balancing: load_balancing?,
         outlier_detection: outlier_detection?,
         health_check: health_check?,

@@ -1,5 +1,7 @@
 //! A command line option for each environment variable.
 
+use std::marker::PhantomData;
+
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tailback_config::{Env, VARIABLES, Variable};
 
@@ -7,9 +9,34 @@ use tailback_config::{Env, VARIABLES, Variable};
 #[derive(Debug, Clone, Default)]
 pub struct Settings(Vec<(&'static str, String)>);
 
-/// The option for [`ADMIN`] alone, for commands that talk to a running proxy.
+/// The option for one variable alone, for commands that need no more.
 #[derive(Debug, Clone, Default)]
-pub struct AdminAddress(Settings);
+pub struct OneSetting<V>(Settings, PhantomData<V>);
+
+/// The variable of [`OneSetting`].
+pub trait OfVariable {
+    /// Its name.
+    const NAME: &'static str;
+}
+
+/// The admin address, for commands that talk to a running proxy.
+#[derive(Debug, Clone, Default)]
+pub struct AdminSetting;
+
+impl OfVariable for AdminSetting {
+    const NAME: &'static str = ADMIN;
+}
+
+/// The option for the admin address alone.
+pub type AdminAddress = OneSetting<AdminSetting>;
+
+/// The file of API keys.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeysSetting;
+
+impl OfVariable for ApiKeysSetting {
+    const NAME: &'static str = "TAILBACK_API_KEYS_FILE";
+}
 
 const ADMIN: &str = "TAILBACK_ADMIN";
 const HEADING: &str = "Settings, also by environment variables";
@@ -42,7 +69,7 @@ impl Settings {
     }
 }
 
-impl AdminAddress {
+impl<V> OneSetting<V> {
     /// The environment of this process, overridden by this option.
     pub fn env(self) -> Env {
         self.0.env()
@@ -75,7 +102,7 @@ fn value_name(variable: &str) -> &'static str {
         "TAILBACK_LISTEN" | ADMIN => "ADDRESS",
         name if name.ends_with("_SECONDS") || name.contains("_SECONDS_") => "SECONDS",
         name if name.ends_with("_BYTES") => "BYTES",
-        "TAILBACK_ACCESS_LOG" => "FILE",
+        "TAILBACK_ACCESS_LOG" | ApiKeysSetting::NAME => "FILE",
         name if name.starts_with("TAILBACK_TLS_") && !name.ends_with("VERSION") => "FILE",
         _ => "VALUE",
     }
@@ -108,9 +135,9 @@ impl FromArgMatches for Settings {
     }
 }
 
-impl Args for AdminAddress {
+impl<V: OfVariable> Args for OneSetting<V> {
     fn augment_args(command: Command) -> Command {
-        Settings::augment(command, |variable| variable.name == ADMIN)
+        Settings::augment(command, |variable| variable.name == V::NAME)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -118,9 +145,9 @@ impl Args for AdminAddress {
     }
 }
 
-impl FromArgMatches for AdminAddress {
+impl<V> FromArgMatches for OneSetting<V> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self(Settings::found(matches)))
+        Ok(Self(Settings::found(matches), PhantomData))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

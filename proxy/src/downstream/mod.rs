@@ -17,7 +17,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use pingora::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
-use tailback_config::{Limits, Timeouts};
+use tailback_config::{Limits, Sha256, Timeouts};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
@@ -26,6 +26,7 @@ pub use self::{
     tunnel::Tunnel,
 };
 use crate::{
+    api_keys::sha256,
     exchange::{Connection, Scheme},
     net::{HttpVersion, Transport, detect, tls},
     protocol::cors::Cors,
@@ -133,7 +134,7 @@ async fn serve<H: Handler>(
         downstream.settings.timeouts.header,
         open(&downstream.settings, stream),
     );
-    let (io, version, scheme) = tokio::select! {
+    let (io, version, scheme, certificate) = tokio::select! {
         opened = opening => match opened {
             Ok(Ok(opened)) => opened,
             _ => return,
@@ -142,7 +143,9 @@ async fn serve<H: Handler>(
         () = drain::began(shutdown.clone(), || downstream.lifecycle.linger()) => return,
     };
     let timeouts = downstream.settings.timeouts.clone();
-    let connection = Rc::new(Connection::new(timeouts, peer, version, scheme));
+    let mut connection = Connection::new(timeouts, peer, version, scheme);
+    connection.certificate = certificate;
+    let connection = Rc::new(connection);
     match version {
         HttpVersion::Http1 => http1::serve(downstream, io, connection, shutdown).await,
         HttpVersion::Http2 => http2::serve(downstream, io, connection, shutdown).await,
@@ -150,16 +153,18 @@ async fn serve<H: Handler>(
 }
 
 /// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
-/// bytes.
+/// bytes. The last of what it returns is the hash of the caller's certificate.
 async fn open(
     settings: &Settings,
     stream: Stream,
-) -> std::io::Result<(Transport<Stream>, HttpVersion, Scheme)> {
+) -> std::io::Result<(Transport<Stream>, HttpVersion, Scheme, Option<Sha256>)> {
     let Some(tls) = &settings.tls else {
         let (io, version) = detect::version(Transport::clear(stream)).await?;
-        return Ok((io, version, Scheme::Http));
+        return Ok((io, version, Scheme::Http, None));
     };
     let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
+    let chain = stream.get_ref().1.peer_certificates();
+    let certificate = chain.and_then(|chain| Some(sha256(chain.first()?)));
     let agreed = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Some(HttpVersion::Http2),
         Some(b"http/1.1") => Some(HttpVersion::Http1),
@@ -170,5 +175,5 @@ async fn open(
         Some(version) => (io, version),
         None => detect::version(io).await?,
     };
-    Ok((io, version, Scheme::Https))
+    Ok((io, version, Scheme::Https, certificate))
 }

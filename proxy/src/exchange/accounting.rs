@@ -9,6 +9,7 @@ use tailback_scaler::{
 };
 
 use crate::{
+    api_keys::KeyUse,
     status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
     telemetry::{access_log::Entry, metrics::ModelMetrics},
 };
@@ -58,6 +59,8 @@ pub struct Exchange {
     account: AccountRef,
     /// `None` for a probe, which is not counted.
     in_flight: Option<InFlight<AccountRef>>,
+    /// The API key that it counts for, if there are keys.
+    key: Option<KeyUse>,
     arrived: Nanos,
     outcome: Outcome,
     status: ResponseStatus,
@@ -74,15 +77,20 @@ impl Exchange {
         account: &AccountRef,
         now: Nanos,
         method: MethodType,
+        key: Option<KeyUse>,
         mut entry: Option<Box<Entry>>,
     ) -> Self {
         if let Some(entry) = &mut entry {
             entry.arrive(&account.0.name, now);
+            if let Some(key) = &key {
+                entry.authenticated(key.name());
+            }
         }
         Self {
             entry,
             account: account.clone(),
             in_flight: Some(Ledger::arrive(account.clone(), now)),
+            key,
             arrived: now,
             outcome: Outcome::CallerGone,
             replica: None,
@@ -98,6 +106,7 @@ impl Exchange {
             entry: None,
             account: account.clone(),
             in_flight: None,
+            key: None,
             arrived: now,
             outcome: Outcome::CallerGone,
             replica: None,
@@ -185,6 +194,9 @@ impl Drop for Exchange {
             .0
             .metrics
             .completed(self.outcome, self.status, now.since(self.arrived));
+        if let Some(key) = self.key.take() {
+            key.end(self.outcome);
+        }
         // Logged before it counts as completed: whoever waits until nothing is in flight finds the
         // last request logged.
         if let Some(entry) = self.entry.take() {

@@ -10,7 +10,7 @@ use std::{
 
 use http::HeaderValue;
 use smallvec::SmallVec;
-use tailback_config::Timeouts;
+use tailback_config::{Sha256, Timeouts};
 
 use super::{Exchange, LINGER};
 use crate::net::HttpVersion;
@@ -35,6 +35,8 @@ pub struct Connection {
     pub version: HttpVersion,
     /// Whether the connection is encrypted.
     pub scheme: Scheme,
+    /// The hash of the caller's certificate, if it has shown one.
+    pub certificate: Option<Sha256>,
     /// Whether it takes no further request after the current one.
     closing: Cell<bool>,
     /// How long it is kept idle while closing.
@@ -75,6 +77,7 @@ impl Connection {
             peer,
             version,
             scheme,
+            certificate: None,
             closing: Cell::new(false),
             linger: Cell::new(LINGER),
             write_blocked: Cell::new(false),

@@ -38,6 +38,13 @@ impl Model {
         &self.config.name
     }
 
+    /// Its name, and then its aliases.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let aliases = self.config.aliases.iter().map(String::as_str);
+        std::iter::once(self.name()).chain(aliases).collect()
+    }
+
     /// Whether it has at most one replica, so that state kept in a replica can be nowhere else.
     #[must_use]
     pub fn has_one_replica(&self) -> bool {

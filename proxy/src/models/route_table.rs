@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tailback_config::{Config, Replication};
+use tailback_config::{ApiKeysFile, Config, Replication};
 use tailback_scaler::{
     clock::Nanos,
     ledger::{Ledger, Wake},
@@ -19,6 +19,7 @@ use tailback_scaler::{
 
 use crate::{
     admission::{Pool, balance::PrefixTable},
+    api_keys::ApiKeys,
     models::Model,
     protocol::{local_reply::ModelList, model_card::ModelCard},
     telemetry::metrics::MetricsStore,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// Models by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     /// Unique within the process, and increasing.
     pub generation: u64,
@@ -40,6 +41,8 @@ pub struct RouteTable {
     pub default_model: Option<String>,
     /// The model for requests that name one that is not served.
     pub fallback_model: Option<String>,
+    /// The API keys that requests must have; `None`: they need none.
+    pub keys: Option<Arc<ApiKeys>>,
     /// Models no longer configured that had requests in flight when the table was built.
     leaving: Vec<Arc<Model>>,
     /// The metric series of all models, which outlast any table.
@@ -123,6 +126,7 @@ impl RouteTable {
         let table = Self {
             generation: before.generation + 1,
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
+            keys: before.keys.clone(),
             leaving: before.draining().chain(left).cloned().collect(),
             aliases: aliases.collect(),
             default_model: config.process.routing.default_model.clone(),
@@ -134,11 +138,23 @@ impl RouteTable {
         table
     }
 
+    /// The same table with other API keys.
+    #[must_use]
+    pub fn with_keys(&self, file: &ApiKeysFile) -> Self {
+        let keys = ApiKeys::new(file, self.keys.as_deref(), &self.metrics);
+        Self {
+            generation: self.generation + 1,
+            keys: Some(Arc::new(keys)),
+            ..self.clone()
+        }
+    }
+
     /// Removes metric series of models that were removed some time ago.
     pub fn expire_metrics(&self, now: Nanos) {
         let served = self.models.values().chain(self.draining());
         let served = served.map(|m| (m.name(), &*m.config.server.name));
-        self.metrics.expire(served, now);
+        let keys = self.keys.iter().flat_map(|keys| keys.series());
+        self.metrics.expire(served, keys, now);
     }
 
     /// The model of this name or alias.

@@ -9,12 +9,14 @@ use std::{
     sync::Arc,
 };
 
+use http::HeaderValue;
 use send_wrapper::SendWrapper;
 use smallvec::SmallVec;
 use tailback_scaler::ledger::Ledger;
 
 use crate::{
     admission::{Pool, RetryBudget, balance::Balancer},
+    api_keys::WorkerKeys,
     exchange::{Account, AccountRef},
     models::{Model, RouteTable, SharedRoutes},
     protocol::{ProxyError, model_name::names_in_path},
@@ -32,6 +34,9 @@ pub struct WorkerModel {
     pub pool: Rc<WorkerPool>,
     /// Chooses a replica.
     pub balancer: Balancer,
+    /// `Authorization` of requests to its replicas, in place of the caller's. Each worker has its own
+    /// copy, so that cloning it counts references in no memory of others.
+    pub upstream_key: Option<HeaderValue>,
     /// How many requests may be retried; `None` if the model sets no `retry`.
     pub retry_budget: Option<RetryBudget>,
 }
@@ -83,6 +88,8 @@ pub struct WorkerRoutes {
     aliases: HashMap<Box<str>, ModelRef>,
     /// Models by wildcard prefix, longest first.
     wildcards: Vec<(Box<str>, ModelRef)>,
+    /// The API keys that requests must have; `None`: they need none.
+    pub keys: Option<WorkerKeys>,
     /// The most `/` in any name.
     deepest: usize,
 }
@@ -213,6 +220,7 @@ impl WorkerRoutes {
                         &model.config.server.load_balancing,
                         model.prefix_table.clone(),
                     ),
+                    upstream_key: upstream_key(model),
                     retry_budget: (model.config.retry.value.as_ref())
                         .map(|retry| RetryBudget::new(retry.budget, workers)),
                 };
@@ -232,6 +240,10 @@ impl WorkerRoutes {
         });
         let mut wildcards: Vec<(Box<str>, ModelRef)> = starts.collect();
         wildcards.sort_by_key(|(start, _)| std::cmp::Reverse(start.len()));
+        let keys = table.keys.as_ref().map(|keys| {
+            let names: Vec<_> = table.models.values().map(|model| model.names()).collect();
+            WorkerKeys::new(keys, &names)
+        });
         let names = models.keys().chain(aliases.keys());
         let names = names.chain(wildcards.iter().map(|(start, _)| start));
         let deepest = names.map(|name| name.matches('/').count()).max();
@@ -240,9 +252,19 @@ impl WorkerRoutes {
             models,
             aliases,
             wildcards,
+            keys,
             deepest: deepest.unwrap_or(0),
         }
     }
+}
+
+/// `Bearer` with the key that the model's replicas want.
+fn upstream_key(model: &Model) -> Option<HeaderValue> {
+    let key = model.config.server.upstream_key.as_ref()?;
+    // It was checked that the key is made of visible ASCII characters.
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.fill("", 0))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl WorkerRoutes {

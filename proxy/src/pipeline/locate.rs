@@ -10,13 +10,16 @@ use http::{
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Pipeline, model_cards,
+    Pipeline,
+    authorize::{AllowedModels, authenticate, authorize},
+    model_cards,
     question::{Otherwise, allowed, question},
     read_model::BodyReader,
     rename::{Names, rename, set_path},
     stored_response::{self, StoredResponse, id_in_path},
 };
 use crate::{
+    api_keys::Caller,
     exchange::{
         StreamState,
         body::{BufferReservation, PeekableBody},
@@ -36,13 +39,13 @@ use crate::{
 pub(super) enum Located {
     /// Inference: it wakes the model, and counts as use. With the model's name to put into the
     /// response; `None`: the replica's is forwarded.
-    Model(ModelRef, Option<Box<str>>, StoredResponse),
+    Model(ModelRef, Option<Box<str>>, StoredResponse, Caller),
     /// A probe of the model, and how to answer it if no replica does.
     Probe(ModelRef, Otherwise),
     /// The proxy replies itself.
     Local(Box<LocalReply>),
     /// A gRPC service that the proxy implements. The model is the one that the metadata names.
-    Service(Service, Option<Known>),
+    Service(Service, Option<Known>, Caller),
 }
 
 /// Finds the model, and replaces its name in the request by the one that its replicas know.
@@ -71,6 +74,7 @@ pub(super) async fn locate(
     {
         return Ok(Located::Local(Box::new(answer.into())));
     }
+    let caller = authenticate(table, state.connection(), head, &found)?;
     let mut named = None;
     if matches!(found.handling(), Some(Handling::Passthrough)) {
         named = Some(pass_through(table, head, &mut found)?);
@@ -83,6 +87,9 @@ pub(super) async fn locate(
             agree(before, &by_header)?;
         }
         named = Some(by_header);
+    }
+    if let Some(named) = &named {
+        authorize(&caller, named)?;
     }
     if let Some(why) = refusal(&found, head, named.is_some()) {
         return Err(ProxyError::Refused(why));
@@ -97,7 +104,7 @@ pub(super) async fn locate(
     let known = match named {
         // Not forwarded: a health watch would occupy a slot of a replica for as long as it lasts.
         Some(named) if matches!(found.handling(), Some(Handling::Service(Service::Health))) => {
-            return Ok(Located::Service(Service::Health, Some(named)));
+            return Ok(Located::Service(Service::Health, Some(named), caller));
         }
         Some(named) => {
             if !found.name.is_empty()
@@ -120,6 +127,7 @@ pub(super) async fn locate(
                         Box::pin(model_cards::refresh(
                             pipeline,
                             table,
+                            &caller,
                             head,
                             &path[found.name.clone()],
                         ))
@@ -127,12 +135,15 @@ pub(super) async fn locate(
                     }
                     let request = LocalRequest {
                         name: &path[found.name.clone()],
-                        models: &*table.table,
+                        models: &AllowedModels {
+                            table: &table.table,
+                            caller: &caller,
+                        },
                     };
                     return (local.answer)(&request).map(|reply| Located::Local(Box::new(reply)));
                 }
                 Handling::Service(service) if !asks => {
-                    return Ok(Located::Service(*service, None));
+                    return Ok(Located::Service(*service, None, caller));
                 }
                 Handling::Inference(model_in) | Handling::Probe(_, model_in) => {
                     match search(pipeline, table, head, &found, *model_in, &mut names)? {
@@ -148,6 +159,7 @@ pub(super) async fn locate(
             }
         }
     };
+    authorize(&caller, &known)?;
     let otherwise = question(pipeline, &found, head, &names);
     let model = known.model.clone();
     let asked = names.asked(&model.model.config);
@@ -171,7 +183,7 @@ pub(super) async fn locate(
     rename(table, head, &found, &mut reader, known, names).await?;
     Ok(match otherwise {
         Some(otherwise) => Located::Probe(model, otherwise),
-        None => Located::Model(model, asked, stored),
+        None => Located::Model(model, asked, stored, caller),
     })
 }
 

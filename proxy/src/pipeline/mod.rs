@@ -3,6 +3,7 @@
 mod admit;
 mod affinity;
 mod answer_filter;
+mod authorize;
 mod forward;
 mod headers;
 mod local_service;
@@ -29,7 +30,7 @@ use std::{
 use futures_util::FutureExt;
 use http::{
     HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, UPGRADE},
+    header::{AUTHORIZATION, CONTENT_LENGTH, UPGRADE},
     response,
 };
 use http_body::Body;
@@ -37,6 +38,7 @@ use metrics::Counter;
 use tailback_scaler::{clock::Nanos, replica::health::Failure, status::StatusStore};
 
 use crate::{
+    api_keys::{Caller, remove_credentials},
     downstream::{Handler, Lifecycle, Tunnel},
     exchange::{
         Exchange, RequestBodyState, StreamState,
@@ -134,16 +136,19 @@ fn handle(
             );
             within_limits(state, pin!(located)).await
         };
-        let (model, question, asked, stored) = match located {
-            Ok(Located::Model(model, asked, stored)) => (model, None, asked, stored),
+        let (model, question, asked, stored, caller) = match located {
+            Ok(Located::Model(model, asked, stored, caller)) => {
+                (model, None, asked, stored, caller)
+            }
             Ok(Located::Probe(model, otherwise)) => {
-                (model, Some(otherwise), None, StoredResponse::None)
+                let stored = StoredResponse::None;
+                (model, Some(otherwise), None, stored, Caller::Anyone)
             }
             Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
-            Ok(Located::Service(service, about)) => {
+            Ok(Located::Service(service, about, caller)) => {
                 state.body.set(RequestBodyState::Awaited);
                 // Boxed, because it is rare, and its state would enlarge every request's future.
-                let answer = local_service::answer(pipeline, service, about, head, body);
+                let answer = local_service::answer(pipeline, service, about, &caller, head, body);
                 let mut answer = Box::pin(answer.map(Ok));
                 return match within_limits(state, answer.as_mut()).await {
                     Ok(answer) => {
@@ -158,14 +163,24 @@ fn handle(
                 };
             }
             Err(error) => {
-                pipeline.unrouted.increment(1);
+                if !error.is_of_api_key() {
+                    pipeline.unrouted.increment(1);
+                }
                 return fail(&error, None, state);
             }
         };
         let now = Nanos::now();
+        let key = match caller.begin(now) {
+            Ok(key) => key,
+            Err(too_many) => return fail(&too_many.into(), None, state),
+        };
+        if let Some(key) = &model.upstream_key {
+            remove_credentials(&mut head.headers);
+            head.headers.insert(AUTHORIZATION, key.clone());
+        }
         let method = state.api.get().method_type();
         let mut exchange = match question {
-            None => Exchange::arrive(&model.account, now, method, entry),
+            None => Exchange::arrive(&model.account, now, method, key, entry),
             Some(_) => Exchange::probe(&model.account, now, method),
         };
         let limit = match method {

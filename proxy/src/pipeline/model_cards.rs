@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::{Pipeline, upstream_request::host};
 use crate::{
     admission::balance::Affinity,
+    api_keys::Caller,
     exchange::{RequestBody, body::Received},
     http1_client::RequestHead,
     models::{ModelRef, WorkerRoutes},
@@ -34,12 +35,22 @@ const LARGEST: usize = 256 * 1024;
 /// Asks a replica of each model that has one with room for it and has not been asked about lately.
 /// This is neither held nor counted, and wakes no model. `head` is the request's, `name` the model
 /// that it names: then only that one is asked about, with the caller's credentials. Those are for
-/// nobody else.
-pub(super) async fn refresh(pipeline: &Pipeline, table: &WorkerRoutes, head: &Parts, name: &str) {
+/// nobody else. Where there are API keys, they are gone from `head`, and no model is asked about that
+/// `caller` may not use.
+pub(super) async fn refresh(
+    pipeline: &Pipeline,
+    table: &WorkerRoutes,
+    caller: &Caller,
+    head: &Parts,
+    name: &str,
+) {
     let now = Nanos::now();
     let ask = |model, credentials| ask(pipeline, model, head, credentials, now);
-    let has_room =
-        |model: &ModelRef| !model.pool.shared().has_waiters() && !model.pool.replicas().is_empty();
+    let has_room = |model: &ModelRef| {
+        caller.may_use(model.model.name())
+            && !model.pool.shared().has_waiters()
+            && !model.pool.replicas().is_empty()
+    };
     let mut asking = FuturesUnordered::new();
     if name.is_empty() {
         let due = |model: &&ModelRef| has_room(model) && model.model.card.is_due(now);
@@ -62,6 +73,7 @@ async fn ask(
     now: Nanos,
 ) {
     let mut headers = HeaderMap::new();
+    let credentials = model.upstream_key.as_ref().or(credentials);
     for (name, value) in [(AUTHORIZATION, credentials), (HOST, head.headers.get(HOST))] {
         if let Some(value) = value {
             headers.insert(name, value.clone());

@@ -2,6 +2,7 @@
 //! them from start to the end of draining.
 
 mod announce;
+mod api_keys;
 mod cluster;
 mod limits;
 mod listen;
@@ -26,6 +27,7 @@ use tailback_scaler::{
 use tokio::sync::watch;
 
 use self::{
+    api_keys::ApiKeysReloader,
     listen::Listeners,
     reload::Reloader,
     running::Running,
@@ -146,6 +148,11 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         let _inside = runtime.enter();
         signal::events(paths)?
     };
+    // Before any model is served: no request may come in without its key.
+    let api_keys = match process.api_keys.clone() {
+        Some(path) => Some(ApiKeysReloader::start(path, routes.clone(), tell.clone())?),
+        None => None,
+    };
     let store = Arc::new(store);
     let reloader = Reloader::new(store.clone(), routes.clone(), scaler, wake);
     runtime.block_on(cluster::follow(&store, tell));
@@ -208,6 +215,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             routes,
             lifecycle,
             reloader,
+            api_keys,
             tls,
             access_log,
             info,

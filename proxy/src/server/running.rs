@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    api_keys::ApiKeysReloader,
     listen::Listeners,
     reload::Reloader,
     service_manager,
@@ -38,6 +39,7 @@ pub(super) struct Running {
     pub routes: Arc<SharedRoutes>,
     pub lifecycle: Arc<Lifecycle>,
     pub reloader: Reloader,
+    pub api_keys: Option<ApiKeysReloader>,
     pub tls: Option<Arc<tls::Listener>>,
     pub access_log: Option<access_log::Running>,
     pub info: Arc<ServerInfo>,
@@ -89,11 +91,19 @@ impl Running {
                     Some(Event::Reload(cause)) => {
                         service_manager::reloading();
                         self.reloader.reload(cause).await;
+                        if let Some(keys) = &self.api_keys {
+                            keys.reload(cause);
+                        }
                         if let Some(tls) = &self.tls {
                             tls.reload();
                         }
                         self.reopen();
                         service_manager::ready();
+                    }
+                    Some(Event::ApiKeys(cause)) => {
+                        if let Some(keys) = &self.api_keys {
+                            keys.reload(cause);
+                        }
                     }
                     Some(Event::Reopen) => self.reopen(),
                     Some(Event::Upgrade(cause)) if upgrade.is_some() => {

@@ -14,6 +14,8 @@ use tokio::{
 pub(super) enum Event {
     /// Reload the manifests, because of this cause.
     Reload(&'static str),
+    /// Read the file of API keys again, because of this cause.
+    ApiKeys(&'static str),
     /// Reopen the access log's file: it was rotated.
     Reopen,
     /// Start the successor process, because of this cause.

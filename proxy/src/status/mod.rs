@@ -2,12 +2,14 @@
 //! counts under. Pure.
 
 mod grpc_code;
+mod key_refusal;
 mod outcome;
 mod response;
 mod retry_reason;
 
 pub use self::{
     grpc_code::{GRPC_STATUS, GrpcCode, write_status},
+    key_refusal::KeyRefusal,
     outcome::Outcome,
     response::{MethodType, ResponseStatus},
     retry_reason::RetryReason,

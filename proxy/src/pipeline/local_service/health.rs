@@ -1,7 +1,7 @@
 //! `grpc.health.v1.Health` (github.com/grpc/grpc, `doc/health-checking.md`): the health of the
 //! proxy, and of each model by its name.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,6 +12,7 @@ use tonic_health::pb::{
 };
 
 use crate::{
+    api_keys::Caller,
     downstream::Lifecycle,
     models::{Known, SharedRoutes, worker},
     pipeline::Pipeline,
@@ -36,15 +37,18 @@ pub(super) struct ServedHealth {
     lifecycle: Arc<Lifecycle>,
     /// The model whose health is reported in place of the proxy's.
     about: Option<String>,
+    /// The models whose health the caller may know; `None`: all.
+    allowed: Option<Arc<HashSet<Box<str>>>>,
 }
 
 impl ServedHealth {
     /// Reports the health of `about`, if there is one, in place of the proxy's.
-    pub(super) fn new(pipeline: &Pipeline, about: Option<&Known>) -> Self {
+    pub(super) fn new(pipeline: &Pipeline, about: Option<&Known>, caller: &Caller) -> Self {
         Self {
             routes: pipeline.routes.clone(),
             lifecycle: pipeline.lifecycle.clone(),
             about: about.map(|known| known.model.model.name().to_owned()),
+            allowed: caller.models(),
         }
     }
 
@@ -56,8 +60,13 @@ impl ServedHealth {
             (false, _) => Some(service),
         };
         let table = worker::table(&self.routes);
+        let is_allowed = |known: &Known| {
+            let name = known.model.model.name();
+            self.allowed.as_ref().is_none_or(|all| all.contains(name))
+        };
         let serves = match model.map(|model| table.known(model)) {
             None => true,
+            Some(Ok(known)) if !is_allowed(&known) => return ServingStatus::ServiceUnknown,
             Some(Ok(known)) => !known.model.model.pool.replicas().is_empty(),
             Some(Err(_)) => return ServingStatus::ServiceUnknown,
         };

@@ -20,6 +20,7 @@ use tonic_reflection::server::Builder;
 use self::health::ServedHealth;
 use super::Pipeline;
 use crate::{
+    api_keys::Caller,
     exchange::{
         StreamState,
         body::{BodyError, PeekableBody},
@@ -32,18 +33,19 @@ use crate::{
 /// Most bytes of a request's message.
 const LARGEST: usize = 64 * 1024;
 
-/// The response of `service`. `about`: the model that the metadata names.
+/// The response of `service` to `caller`. `about`: the model that the metadata names.
 pub(super) async fn answer(
     pipeline: &Pipeline,
     service: Service,
     about: Option<Known>,
+    caller: &Caller,
     head: Parts,
     body: PeekableBody,
 ) -> Response<Answer> {
     let request = Request::from_parts(head, OneThread(SendWrapper::new(body)));
     match service {
         Service::Health => {
-            let health = ServedHealth::new(pipeline, about.as_ref());
+            let health = ServedHealth::new(pipeline, about.as_ref(), caller);
             let server = HealthServer::new(health).max_decoding_message_size(LARGEST);
             call(server, request).await
         }

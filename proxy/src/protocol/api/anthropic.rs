@@ -33,6 +33,7 @@ const BATCHES: &str = "batches are kept by one replica, and the path does not sa
 
 const MODELS: Local = Local {
     what: "the models",
+    is_open: false,
     answer: |request| Ok(json(StatusCode::OK, &models(request.models)).into()),
 };
 
@@ -58,6 +59,8 @@ impl ApiProtocol for Anthropic {
 
     fn error(&self, error: &ProxyError) -> Response<Bytes> {
         let kind = match error.status() {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
             StatusCode::NOT_FOUND => "not_found_error",
             StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
             StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",

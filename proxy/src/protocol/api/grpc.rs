@@ -33,18 +33,22 @@ pub(super) struct Grpc;
 
 const LIVE: Local = Local {
     what: "the proxy runs",
+    is_open: true,
     answer: |_| Ok(grpc::live()),
 };
 const READY: Local = Local {
     what: "the proxy takes requests",
+    is_open: true,
     answer: |_| Ok(grpc::ready(true)),
 };
 const SERVER: Local = Local {
     what: "the proxy's name and version",
+    is_open: true,
     answer: |_| Ok(grpc::server_metadata()),
 };
 const INDEX: Local = Local {
     what: INDEX_HAS,
+    is_open: false,
     answer: |request| Ok(index(request.models)),
 };
 /// The number of the field `model_name` or `name`, which is the first in all these messages.

@@ -39,14 +39,17 @@ pub(super) const INDEX_HAS: &str = "the models, and whether they have a replica"
 
 const LIVE: Local = Local {
     what: "the proxy runs",
+    is_open: true,
     answer: |_| Ok(json(StatusCode::OK, &json!({ "live": true })).into()),
 };
 const READY: Local = Local {
     what: "the proxy takes requests",
+    is_open: true,
     answer: |_| Ok(json(StatusCode::OK, &json!({ "ready": true })).into()),
 };
 const SERVER: Local = Local {
     what: "the proxy's name and version",
+    is_open: true,
     answer: |_| {
         let server = json!({
             "name": "tailback",
@@ -58,6 +61,7 @@ const SERVER: Local = Local {
 };
 const INDEX: Local = Local {
     what: INDEX_HAS,
+    is_open: false,
     answer: |request| Ok(json(StatusCode::OK, &index(request.models)).into()),
 };
 

@@ -28,6 +28,7 @@ pub(super) struct Ollama;
 
 const TAGS: Local = Local {
     what: "the models",
+    is_open: false,
     answer: |request| {
         let names = all_names(request.models);
         Ok(json(StatusCode::OK, &listed(&names)).into())
@@ -35,6 +36,7 @@ const TAGS: Local = Local {
 };
 const RUNNING: Local = Local {
     what: "the models that have a replica",
+    is_open: false,
     answer: |request| {
         let models: &dyn ModelList = request.models;
         let mut names = own_names(models);
@@ -44,6 +46,7 @@ const RUNNING: Local = Local {
 };
 const VERSION: Local = Local {
     what: "the proxy's version",
+    is_open: true,
     answer: |_| {
         let version = json!({ "version": env!("CARGO_PKG_VERSION") });
         Ok(json(StatusCode::OK, &version).into())

@@ -37,6 +37,7 @@ const KEPT: &str = "one replica keeps what is asked for, and the path does not s
 
 const MODELS: Local = Local {
     what: "the models",
+    is_open: false,
     answer: |request| {
         let models = request.models;
         let object = |name| object(models, name);
@@ -47,6 +48,7 @@ const MODELS: Local = Local {
 };
 const ONE_MODEL: Local = Local {
     what: "that model",
+    is_open: false,
     answer: one_model,
 };
 
@@ -108,13 +110,18 @@ pub(super) fn openai_error(error: &ProxyError) -> Response<Bytes> {
     let status = error.status();
     let kind = match status {
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
         _ if status.is_client_error() => "invalid_request_error",
         _ => "server_error",
     };
     let (param, code) = match error {
         ProxyError::UnknownModel(_) => (Value::from("model"), Value::from("model_not_found")),
         ProxyError::Unnamed(_) => (Value::from("model"), Value::Null),
-        ProxyError::QueueFull { .. } | ProxyError::NoRoom => {
+        ProxyError::NoApiKey | ProxyError::WrongApiKey | ProxyError::ExpiredApiKey => {
+            (Value::Null, Value::from("invalid_api_key"))
+        }
+        _ if status == StatusCode::TOO_MANY_REQUESTS => {
             (Value::Null, Value::from("rate_limit_exceeded"))
         }
         _ => (Value::Null, Value::Null),

@@ -91,6 +91,8 @@ pub enum Probe {
 pub struct Local {
     /// What the reply shows, for the documentation.
     pub what: &'static str,
+    /// Whether it needs no API key: load balancers ask it, who have none.
+    pub is_open: bool,
     /// Makes the reply.
     pub answer: fn(&LocalRequest<'_>) -> Result<LocalReply, ProxyError>,
 }

@@ -64,6 +64,44 @@ impl ProxyError {
                 None,
                 format!("model {name:?} is not served here"),
             ),
+            Self::NoApiKey => says(
+                Status::UNAUTHORIZED,
+                Code::Unauthenticated,
+                None,
+                "an API key is needed: send authorization: Bearer KEY, or x-api-key: KEY",
+            ),
+            Self::WrongApiKey => says(
+                Status::UNAUTHORIZED,
+                Code::Unauthenticated,
+                None,
+                "the API key is not valid here",
+            ),
+            Self::ExpiredApiKey => says(
+                Status::UNAUTHORIZED,
+                Code::Unauthenticated,
+                None,
+                "the API key has expired",
+            ),
+            Self::ModelForbidden { model } => says(
+                Status::FORBIDDEN,
+                Code::PermissionDenied,
+                None,
+                format!("this API key may not be used for model {model:?}"),
+            ),
+            Self::RateLimited { limit, retry_after } => says(
+                Status::TOO_MANY_REQUESTS,
+                Code::ResourceExhausted,
+                None,
+                format!("this API key is limited to {limit} requests a minute; try again later"),
+            )
+            .retry_after(*retry_after),
+            Self::ConcurrencyLimited { limit } => says(
+                Status::TOO_MANY_REQUESTS,
+                Code::ResourceExhausted,
+                None,
+                format!("this API key is limited to {limit} requests at once; try again later"),
+            )
+            .retry_after(1),
             Self::NoModel => says(
                 Status::NOT_FOUND,
                 Code::InvalidArgument,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 pub use self::details::ErrorDetails;
@@ -20,6 +20,29 @@ use crate::{limits::Limit, protocol::peek::Fault, status::GrpcCode};
 pub enum ProxyError {
     /// No model of this name is configured.
     UnknownModel(String),
+    /// There are API keys, and the request has none.
+    NoApiKey,
+    /// The request has an API key that there is not.
+    WrongApiKey,
+    /// The request's API key has expired.
+    ExpiredApiKey,
+    /// The request's API key may not be used for the model.
+    ModelForbidden {
+        /** the model */
+        model: String,
+    },
+    /// The request's API key has had its requests of a minute.
+    RateLimited {
+        /** a minute */
+        limit: u32,
+        /** until the next one is allowed, in seconds */
+        retry_after: u32,
+    },
+    /// The request's API key has too many requests at once.
+    ConcurrencyLimited {
+        /** at once */
+        limit: u32,
+    },
     /// The request names no model.
     NoModel,
     /// The header `seldon-model` does not hold exactly one name.
@@ -147,6 +170,20 @@ impl ProxyError {
         self.details().message
     }
 
+    /// Whether the request was refused for its API key, or as it has none.
+    #[must_use]
+    pub fn is_of_api_key(&self) -> bool {
+        matches!(
+            self,
+            Self::NoApiKey
+                | Self::WrongApiKey
+                | Self::ExpiredApiKey
+                | Self::ModelForbidden { .. }
+                | Self::RateLimited { .. }
+                | Self::ConcurrencyLimited { .. }
+        )
+    }
+
     fn retry_after(&self) -> Option<u32> {
         self.details().retry_after
     }
@@ -168,6 +205,10 @@ impl ProxyError {
             Self::Connect => {
                 let allowed = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
                 fields.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Self::NoApiKey | Self::WrongApiKey | Self::ExpiredApiKey => {
+                // RFC 9110, 15.5.2: says how to authenticate.
+                fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::WrongMethod { allowed } => {
                 if let Ok(allowed) = HeaderValue::from_str(allowed) {

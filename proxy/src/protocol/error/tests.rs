@@ -9,6 +9,15 @@ fn samples() -> Vec<ProxyError> {
     let model = || "NAME".to_owned();
     let mut samples = vec![
         ProxyError::UnknownModel(model()),
+        ProxyError::NoApiKey,
+        ProxyError::WrongApiKey,
+        ProxyError::ExpiredApiKey,
+        ProxyError::ModelForbidden { model: model() },
+        ProxyError::RateLimited {
+            limit: 60,
+            retry_after: 1,
+        },
+        ProxyError::ConcurrencyLimited { limit: 8 },
         ProxyError::NoModel,
         ProxyError::BadModelHeader,
         ProxyError::BadHost,
@@ -81,6 +90,12 @@ fn samples() -> Vec<ProxyError> {
 fn is_sampled(error: &ProxyError) {
     match error {
         ProxyError::UnknownModel(_)
+        | ProxyError::NoApiKey
+        | ProxyError::WrongApiKey
+        | ProxyError::ExpiredApiKey
+        | ProxyError::ModelForbidden { .. }
+        | ProxyError::RateLimited { .. }
+        | ProxyError::ConcurrencyLimited { .. }
         | ProxyError::NoModel
         | ProxyError::BadModelHeader
         | ProxyError::BadHost

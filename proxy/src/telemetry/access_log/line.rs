@@ -42,6 +42,8 @@ impl Now {
 struct Line<'a> {
     timestamp: &'a str,
     model: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Cow<'a, str>>,
     method_type: &'static str,
     path: Cow<'a, str>,
     status: Cow<'static, str>,
@@ -62,6 +64,7 @@ pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
     let line = Line {
         timestamp: &arrived,
         model: String::from_utf8_lossy(&entry.model),
+        key: (!entry.key.is_empty()).then(|| String::from_utf8_lossy(&entry.key)),
         method_type: end.status.method().label(),
         path: String::from_utf8_lossy(&entry.path),
         status: status(end.status),

@@ -64,6 +64,8 @@ pub struct Entry {
     /// As the caller sent it, without the query.
     path: Text,
     model: Text,
+    /// The name of its API key; empty: there are none.
+    key: Text,
     arrived: Nanos,
     /// The last replica it was sent to, and when.
     given: Option<(Text, Nanos)>,
@@ -142,6 +144,7 @@ impl Entry {
             log,
             path: path.into(),
             model: Text::new(),
+            key: Text::new(),
             arrived: Nanos(0),
             given: None,
             retries: 0,
@@ -154,6 +157,11 @@ impl Entry {
     pub fn arrive(&mut self, model: &str, now: Nanos) {
         self.model = model.as_bytes().into();
         self.arrived = now;
+    }
+
+    /// The request has the API key of this name.
+    pub fn authenticated(&mut self, key: &str) {
+        self.key = key.as_bytes().into();
     }
 
     /// The request is sent to `replica`.

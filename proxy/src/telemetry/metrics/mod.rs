@@ -7,6 +7,7 @@
 
 mod affinity;
 mod exposition;
+mod key_counts;
 mod latencies;
 mod request_families;
 mod requests;
@@ -19,6 +20,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 pub use self::{
     affinity::{AffinityCounts, Preference},
     exposition::Exposition,
+    key_counts::KeyCounts,
     latencies::Latencies,
     requests::ModelMetrics,
     store::MetricsStore,

@@ -10,7 +10,7 @@ use super::{
     requests::{ByMethod, METHODS, seconds},
     series::Content,
 };
-use crate::status::{Outcome, RetryReason};
+use crate::status::{KeyRefusal, Outcome, RetryReason};
 
 type Label<'a> = (&'static str, &'a str);
 
@@ -19,6 +19,7 @@ pub(super) fn render(text: &mut Exposition, content: &Content) {
     retries(text, content);
     questions(text, content);
     affinities(text, content);
+    keys(text, content);
     codes(text, content);
     latencies(text, content);
     of_models(text, content);
@@ -114,6 +115,55 @@ fn affinities(text: &mut Exposition, content: &Content) {
     );
     for (model, counts) in shown() {
         family.sample(&[("model", &**model)], counts.bytes().1 as f64);
+    }
+}
+
+/// Nothing is written while there are no API keys.
+fn keys(text: &mut Exposition, content: &Content) {
+    if content.keys.iter().next().is_none() {
+        return;
+    }
+    let named = || content.keys.iter().filter(|(key, _)| !key.is_empty());
+    let mut family = text.family(
+        "tailback_key_requests_total",
+        "counter",
+        "Requests that ended, of all models, by API key and by how they did.",
+    );
+    for (key, counts) in named() {
+        for outcome in Outcome::ALL {
+            let (count, labels) = (
+                counts.ended(outcome),
+                [("key", &**key), ("outcome", outcome.label())],
+            );
+            // Most never occur. Successes are written from the beginning, to have an increase.
+            if count > 0 || outcome == Outcome::Success {
+                family.sample(&labels, count as f64);
+            }
+        }
+    }
+    let mut family = text.family(
+        "tailback_key_requests_in_flight",
+        "gauge",
+        "Requests inside now, of all models, by API key.",
+    );
+    for (key, counts) in named() {
+        family.sample(&[("key", &**key)], f64::from(counts.in_flight()));
+    }
+    let mut family = text.family(
+        "tailback_key_refusals_total",
+        "counter",
+        "Requests that were refused for their API key, or as they had none; key \"\": they had no valid one.",
+    );
+    for (key, counts) in content.keys.iter() {
+        for refusal in KeyRefusal::ALL {
+            let (count, labels) = (
+                counts.refusals(refusal),
+                [("key", &**key), ("reason", refusal.label())],
+            );
+            if count > 0 {
+                family.sample(&labels, count as f64);
+            }
+        }
     }
 }
 

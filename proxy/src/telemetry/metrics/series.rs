@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tailback_scaler::clock::Nanos;
 
 use super::affinity::AffinityCounts;
+use super::key_counts::KeyCounts;
 use super::requests::{ByMethod, MethodMetrics, Outcomes, Questions, Retries, Totals};
 
 /// How long series are kept after their model is gone: several scrapes at any usual interval.
@@ -20,6 +21,8 @@ pub(super) struct Content {
     pub questions: Series<String, Questions>,
     /// By model.
     pub affinities: Series<String, AffinityCounts>,
+    /// By API key.
+    pub keys: Series<String, KeyCounts>,
     /// By model and server.
     pub models: Series<(String, String), ByMethod<MethodMetrics>>,
     /// By server.

@@ -2,11 +2,14 @@
 //! So counters never go back, the last counts of a removed model are still scraped, and models that
 //! come and go do not leak memory.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tailback_scaler::clock::Nanos;
 
-use super::{exposition::Exposition, request_families, requests::ModelMetrics, series::Content};
+use super::{
+    exposition::Exposition, key_counts::KeyCounts, request_families, requests::ModelMetrics,
+    series::Content,
+};
 
 /// The series of all models, by model and server.
 #[derive(Debug, Default)]
@@ -29,14 +32,26 @@ impl MetricsStore {
         }
     }
 
+    /// The counts of the API key of this name, which are created if they do not exist.
+    #[must_use]
+    pub fn of_key(&self, name: &str) -> Arc<KeyCounts> {
+        self.content().keys.of(name.to_owned())
+    }
+
     /// Removes series that have long been unused. `served` lists all pairs of a model and its
-    /// server that are served now.
-    pub fn expire<'a>(&self, served: impl Iterator<Item = (&'a str, &'a str)>, now: Nanos) {
+    /// server that are served now, `keys` all API keys.
+    pub fn expire<'a>(
+        &self,
+        served: impl Iterator<Item = (&'a str, &'a str)>,
+        keys: impl Iterator<Item = &'a str>,
+        now: Nanos,
+    ) {
         let content = &mut *self.content();
         content.outcomes.suspect(now);
         content.retries.suspect(now);
         content.questions.suspect(now);
         content.affinities.suspect(now);
+        content.keys.suspect(now);
         content.models.suspect(now);
         content.servers.suspect(now);
         for (model, server) in served {
@@ -47,10 +62,14 @@ impl MetricsStore {
             content.models.clear(&(model.to_owned(), server.to_owned()));
             content.servers.clear(&server.to_owned());
         }
+        for key in keys {
+            content.keys.clear(&key.to_owned());
+        }
         content.outcomes.expire(now);
         content.retries.expire(now);
         content.questions.expire(now);
         content.affinities.expire(now);
+        content.keys.expire(now);
         content.models.expire(now);
         content.servers.expire(now);
     }
@@ -71,6 +90,10 @@ mod tests {
     use super::*;
     use crate::status::{MethodType, Outcome, ResponseStatus};
     use std::time::Duration;
+
+    fn none<T>() -> std::iter::Empty<T> {
+        std::iter::empty()
+    }
 
     fn at(seconds: u64) -> Nanos {
         Nanos::from_duration(Duration::from_secs(seconds))
@@ -97,7 +120,7 @@ mod tests {
             let name = format!("m{n}");
             one_request(&store.of(&name, "s"));
             // One reload a minute.
-            store.expire([(&*name, "s")].into_iter(), at(60 * n));
+            store.expire([(&*name, "s")].into_iter(), none(), at(60 * n));
             assert!(sizes(&store) <= [11, 11, 1], "{n}: {:?}", sizes(&store));
         }
         let requests = store
@@ -113,16 +136,15 @@ mod tests {
     fn series_outlast_a_removal_for_a_while_and_continue_if_the_model_returns() {
         let store = MetricsStore::default();
         one_request(&store.of("m", "s"));
-        let none = std::iter::empty;
-        store.expire(none(), at(0));
-        store.expire(none(), at(599));
+        store.expire(none(), none(), at(0));
+        store.expire(none(), none(), at(599));
         let again = store.of("m", "s");
         assert_eq!(again.outcomes.count(Outcome::Success), 1);
-        store.expire([("m", "s")].into_iter(), at(700));
-        store.expire(none(), at(800));
-        store.expire(none(), at(1_399));
+        store.expire([("m", "s")].into_iter(), none(), at(700));
+        store.expire(none(), none(), at(800));
+        store.expire(none(), none(), at(1_399));
         assert_eq!(sizes(&store), [1, 1, 1]);
-        store.expire(none(), at(1_400));
+        store.expire(none(), none(), at(1_400));
         assert_eq!(sizes(&store), [0, 0, 0]);
     }
 
@@ -132,7 +154,7 @@ mod tests {
         one_request(&store.of("m", "old"));
         one_request(&store.of("m", "new"));
         for seconds in [0, 600] {
-            store.expire([("m", "new")].into_iter(), at(seconds));
+            store.expire([("m", "new")].into_iter(), none(), at(seconds));
         }
         assert_eq!(sizes(&store), [1, 1, 1]);
         assert_eq!(store.of("m", "new").outcomes.count(Outcome::Success), 2);
