@@ -297,11 +297,11 @@ mod tests {
         let expected = "\
 model tfsimple (a.yaml, document 2, line 14)
   server                          sample: process sample-server --port {port} --model {model}  server sample (a.yaml, document 1, line 1)
-  ready                           /v2/health/ready                server sample (a.yaml, document 1, line 1)
-  startSeconds                    300 s                           server sample (a.yaml, document 1, line 1)
-  drainSeconds                    30 s                            server sample (a.yaml, document 1, line 1)
+  ready                           /v2/health/ready                server sample (a.yaml, document 1, line 11)
+  startSeconds                    300 s                           default
+  drainSeconds                    30 s                            server sample (a.yaml, document 1, line 12)
+  stopSeconds                     10 s                            default
   strategy                        surge                           server sample (a.yaml, document 1, line 1)
-  stopSeconds                     10 s                            server sample (a.yaml, document 1, line 1)
   minReplicas                     1                               model tfsimple (a.yaml, document 2, line 21)
   maxReplicas                     4                               server sample (a.yaml, document 1, line 1)
   replicas                        1 at start                      model tfsimple (a.yaml, document 2, line 22)

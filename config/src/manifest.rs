@@ -12,6 +12,7 @@ mod overrides;
 mod process;
 mod readiness;
 mod retry;
+mod runtime;
 mod seldon;
 mod server;
 mod static_endpoints;

@@ -31,6 +31,8 @@ pub enum Origin {
     Model(ObjectLocation),
     /// The document of the server the model runs on.
     Server(ObjectLocation),
+    /// The kind of model server that the server's document names as `runtime`.
+    Runtime(&'static str),
     /// An option of the command line.
     Option(&'static str),
     /// The command-line option that overrides this environment variable.
@@ -80,6 +82,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Model(place) => write!(f, "model {place}"),
             Self::Server(place) => write!(f, "server {place}"),
+            Self::Runtime(name) => write!(f, "runtime {name}"),
             Self::Option(name) => write!(f, "option {name}"),
             Self::Flag(name) => match flag(name) {
                 Some(flag) => write!(f, "option --{flag}"),
@@ -131,6 +134,7 @@ mod tests {
             Origin::Environment("SELDON_X").to_string(),
             "environment SELDON_X"
         );
+        assert_eq!(Origin::Runtime("vllm").to_string(), "runtime vllm");
         assert_eq!(
             Origin::Flag("TAILBACK_LISTEN").to_string(),
             "option --listen"

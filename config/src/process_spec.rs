@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use regex::Regex;
 
-use crate::{CallBody, Template};
+use crate::{CallBody, Setting, Template};
 
 /// A local command, started once for each replica.
 ///
@@ -18,21 +18,23 @@ pub struct ProcessSpec {
     /// Program and arguments. Never empty. Paths relative to the manifest are already resolved.
     pub command: Vec<String>,
     /// When a replica may take requests.
-    pub ready: Readiness,
+    pub ready: Setting<Readiness>,
+    /// Where a replica has metrics for Prometheus, at the port of its requests; `None`: nowhere.
+    pub metrics_path: Setting<Option<String>>,
     /// Which processes may listen on a replica's port.
     pub listener: Listener,
     /// How long a draining replica may finish its requests before it is stopped; `None`: no
     /// limit.
-    pub drain: Option<Duration>,
+    pub drain: Setting<Option<Duration>>,
     /// How long a replica may take to become ready before it is stopped and started again.
-    pub start: Duration,
+    pub start: Setting<Duration>,
     /// The signal that asks a replica to end, such as `SIGTERM`: one of [`STOP_SIGNALS`].
     pub stop_signal: &'static str,
     /// The program and its arguments that ask a replica to end before the signal does; empty: there
     /// is none.
     pub stop_command: Vec<String>,
     /// How long a replica may take to end before it is killed.
-    pub stop: Duration,
+    pub stop: Setting<Duration>,
     /// What is sent to a replica before it takes requests, in this order.
     pub warm_up: Vec<WarmUp>,
     /// How replicas are replaced when this changes.

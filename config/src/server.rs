@@ -73,7 +73,7 @@ pub enum HostHeader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A local command for each replica.
-    Process(ProcessSpec),
+    Process(Box<ProcessSpec>),
     /// Fixed addresses, never scaled.
     Static(StaticSpec),
     /// A Kubernetes workload.
@@ -166,7 +166,7 @@ impl Server {
     #[must_use]
     pub fn health_probe(&self) -> Option<&Readiness> {
         let own = self.health_check.as_ref()?.probe.as_ref();
-        let probe = own.or_else(|| self.process().map(|process| &process.ready))?;
+        let probe = own.or_else(|| self.process().map(|process| &*process.ready))?;
         match probe {
             Readiness::Http(_) | Readiness::Grpc(_) | Readiness::Tcp => Some(probe),
             Readiness::Line(_) | Readiness::None => None,

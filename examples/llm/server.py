@@ -24,6 +24,7 @@ params.hostnames = ["127.0.0.1"]
 params.port = int(sys.argv[1])
 params.n_ctx = 4096
 params.n_parallel = 2
+params.endpoint_metrics = True
 # Half of the cores: two replicas, as llm.yaml allows, then share them instead of fighting for each.
 params.cpuparams.n_threads = max(1, os.cpu_count() // 2)
 params.verbosity = 0

@@ -140,6 +140,7 @@ fn nothing_of_the_admin_pages_is_on_the_data_port_and_none_changes_anything() {
         "/metrics",
         "/models",
         "/models/m",
+        "/targets",
         "/decisions",
         "/healthz",
         "/readyz",

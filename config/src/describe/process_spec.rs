@@ -2,17 +2,24 @@
 
 use super::{Row, seconds};
 use crate::variables::NONE;
-use crate::{Listener, ProcessSpec, Readiness, Strategy};
+use crate::{Listener, Origin, ProcessSpec, Readiness, Strategy};
 
 /// One row for each field of `spec`, without the command, which has a row elsewhere. Of variables
 /// and headers only the names are shown, because their values may be secret.
 pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut row = |name, value: String| rows.push((name, value, origin.to_owned()));
-    row("ready", ready(&spec.ready));
-    row("startSeconds", seconds(&spec.start));
+    let mut set = |name, value: String, origin: &Origin| {
+        rows.push((name, value, origin.to_string()));
+    };
+    set("ready", ready(&spec.ready), &spec.ready.origin);
+    if let Some(path) = &spec.metrics_path.value {
+        set("metricsPath", path.clone(), &spec.metrics_path.origin);
+    }
+    set("startSeconds", seconds(&spec.start), &spec.start.origin);
     let drain = spec.drain.as_ref().map_or_else(|| NONE.to_owned(), seconds);
-    row("drainSeconds", drain);
+    set("drainSeconds", drain, &spec.drain.origin);
+    set("stopSeconds", seconds(&spec.stop), &spec.stop.origin);
+    let mut row = |name, value: String| rows.push((name, value, origin.to_owned()));
     let strategy = match spec.strategy {
         Strategy::Surge => "surge",
         Strategy::Recreate => "recreate",
@@ -24,7 +31,6 @@ pub(super) fn rows(spec: &ProcessSpec, origin: &str) -> Vec<Row> {
     if let Some(program) = spec.stop_command.first() {
         row("stopCommand", program.clone());
     }
-    row("stopSeconds", seconds(&spec.stop));
     for warm_up in &spec.warm_up {
         let times = match warm_up.count {
             1 => String::new(),

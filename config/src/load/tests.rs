@@ -3,6 +3,7 @@
 
 mod health;
 mod names;
+mod processes;
 mod servers;
 
 use std::fs;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::readiness;
+use crate::manifest::runtime::READY;
 use crate::variables::NONE;
 use crate::{HealthCheck, OutlierDetection, Readiness, number};
 
@@ -82,7 +83,7 @@ pub(super) fn read_health_check(spec: &Fields<'_>) -> Option<Option<HealthCheck>
     let threshold =
         |name, usual| read_number(&fields, name, "a whole number from 1", 1..=u32::MAX, usual);
     let probe = fields.get("probe").and_then(|value| {
-        let probe = readiness::read_probe(&value);
+        let probe = readiness::read(&value, READY);
         if let Some(Readiness::Line(_)) = probe {
             value.rule(
                 "a line is printed once; expected a path, tcp, grpc, none, or a map without line",

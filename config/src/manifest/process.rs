@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::readiness;
+use crate::manifest::runtime::{self, Preset};
 use crate::manifest::warm_up;
 use crate::variables::NONE;
-use crate::{Env, Listener, ObjectLocation, ProcessSpec, STOP_SIGNALS, Strategy};
+use crate::{
+    Env, Listener, ObjectLocation, Origin, ProcessSpec, Readiness, STOP_SIGNALS, Setting, Strategy,
+};
 
 /// Default of `drainSeconds`: long enough for long streams, and short enough that a hung request
 /// ends.
 const DRAIN: Duration = Duration::from_secs(3600);
-/// Default of `stopSeconds`.
-const STOP: Duration = Duration::from_secs(10);
-const START: Duration = Duration::from_secs(300);
 /// Largest `limits.openFiles`. The kernel's own limit (`fs.nr_open`) is checked when a replica
 /// starts.
 const MOST_FILES: u64 = 1 << 30;
@@ -29,7 +29,14 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
     let before = fields.failed();
     let folder = folder_of(&place.file);
     let list = fields.required("command", "a list of words: the program and its arguments");
-    let ready = readiness::read(&fields);
+    let runtime = runtime::read(&fields);
+    let preset = Presettable {
+        fields: &fields,
+        place,
+        preset: runtime.unwrap_or(&runtime::NONE),
+    };
+    let ready = preset.ready();
+    let metrics_path = preset.metrics_path();
     let listener = fields.word(
         "listener",
         &[("replica", Listener::Replica), ("any", Listener::Any)],
@@ -38,12 +45,10 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
         "strategy",
         &[("surge", Strategy::Surge), ("recreate", Strategy::Recreate)],
     );
-    let drain = fields
-        .get("drainSeconds")
-        .map_or(Some(Some(DRAIN)), |value| read_drain(&value));
-    let start = fields
-        .get("startSeconds")
-        .map_or(Some(START), |value| value.seconds_above_zero());
+    let drain = preset.read("drainSeconds", read_drain, |_| Some(DRAIN));
+    let start = preset.read("startSeconds", Value::seconds_above_zero, |preset| {
+        preset.start
+    });
     let stop_signal = fields
         .get("stopSignal")
         .map_or(Some("SIGTERM"), |value| read_signal(&value));
@@ -51,9 +56,9 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
         || Some(Vec::new()),
         |value| read_stop_command(&value, &folder),
     );
-    let stop = fields
-        .get("stopSeconds")
-        .map_or(Some(STOP), |value| value.seconds_above_zero());
+    let stop = preset.read("stopSeconds", Value::seconds_above_zero, |preset| {
+        preset.stop
+    });
     let warm_up = fields
         .get("warmUp")
         .map_or_else(|| Some(Vec::new()), |value| warm_up::read(&value, env));
@@ -90,6 +95,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
     let spec = ProcessSpec {
         command: resolved(command, &folder),
         ready: ready?,
+        metrics_path: metrics_path?,
         listener: listener?,
         drain: drain?,
         start: start?,
@@ -108,6 +114,57 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
     };
     // Missing fields may be errors too.
     (value.failed() == before).then_some(spec)
+}
+
+/// Reads fields that `runtime` presets.
+struct Presettable<'a> {
+    fields: &'a Fields<'a>,
+    place: &'a ObjectLocation,
+    preset: &'static Preset,
+}
+
+impl<'a> Presettable<'a> {
+    /// The field `name`, else what the kind of server has.
+    fn read<T: PartialEq>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Value<'a>) -> Option<T>,
+        of: impl Fn(&Preset) -> T,
+    ) -> Option<Setting<T>> {
+        let Some(value) = self.fields.get(name) else {
+            let (value, default) = (of(self.preset), of(&runtime::NONE));
+            let origin = match value == default {
+                true => Origin::Default,
+                false => self.preset.origin(),
+            };
+            return Some(Setting::new(value, origin));
+        };
+        let place = ObjectLocation {
+            line: value.line(),
+            ..self.place.clone()
+        };
+        Some(Setting::new(read(&value)?, Origin::Server(place)))
+    }
+
+    fn ready(&self) -> Option<Setting<Readiness>> {
+        let path = self.preset.ready;
+        let read = |value: &Value<'_>| readiness::read(value, path);
+        self.read("ready", read, |preset| Readiness::path(preset.ready))
+    }
+
+    fn metrics_path(&self) -> Option<Setting<Option<String>>> {
+        self.read("metricsPath", read_metrics_path, |preset| {
+            preset.metrics.map(str::to_owned)
+        })
+    }
+}
+
+/// Reads a path, or `none`.
+fn read_metrics_path(value: &Value<'_>) -> Option<Option<String>> {
+    if value.is(NONE) {
+        return Some(None);
+    }
+    readiness::read_path(value, "a path such as /metrics, or none").map(Some)
 }
 
 /// Reads the program that asks a replica to end, and its arguments.

@@ -1,60 +1,13 @@
-//! Reads the fields `ready` and `runtime` of a process: when a replica may take requests.
+//! Reads a readiness check: when a replica may take requests.
 
 use std::collections::BTreeMap;
 
 use crate::manifest::fields::{Fields, Value};
-use crate::suggest::hint;
 use crate::variables::NONE;
 use crate::{GrpcProbe, HttpProbe, LinePattern, Readiness};
 
-/// The readiness path of the Open Inference Protocol.
-const READY: &str = "/v2/health/ready";
-
-/// Known model servers and their readiness paths.
-const RUNTIMES: &[(&str, &str)] = &[
-    ("oip", READY),
-    ("mlserver", READY),
-    ("triton", READY),
-    ("llama.cpp", "/health"),
-    ("vllm", "/health"),
-    ("sglang", "/health"),
-    ("tgi", "/health"),
-    ("ollama", "/"),
-];
-
-/// Reads the readiness check from the fields of `process`.
-pub(super) fn read(process: &Fields<'_>) -> Option<Readiness> {
-    let path = process
-        .get("runtime")
-        .map_or(Some(READY), |value| read_runtime(&value));
-    match process.get("ready") {
-        Some(value) => read_ready(&value, path.unwrap_or(READY)),
-        None => path.map(Readiness::path),
-    }
-}
-
-/// Reads `runtime`, and returns its readiness path.
-fn read_runtime(value: &Value<'_>) -> Option<&'static str> {
-    let text = value.text()?;
-    let known = RUNTIMES.iter().find(|(name, _)| *name == text);
-    if known.is_none() {
-        let names: Vec<_> = RUNTIMES.iter().map(|(name, _)| *name).collect();
-        value.wrong(&format!(
-            "one of {}{}; for another server leave it out and set ready",
-            names.join(", "),
-            hint(&text, names.iter().copied())
-        ));
-    }
-    known.map(|(_, path)| *path)
-}
-
-/// Reads a probe, as [`read`] does without a runtime.
-pub(super) fn read_probe(value: &Value<'_>) -> Option<Readiness> {
-    read_ready(value, READY)
-}
-
-/// Reads `ready`: a path, `tcp`, `grpc`, `none`, or a map.
-fn read_ready(value: &Value<'_>, default: &str) -> Option<Readiness> {
+/// Reads a path, `tcp`, `grpc`, `none`, or a map, in which the path is `default` if it has none.
+pub(super) fn read(value: &Value<'_>, default: &str) -> Option<Readiness> {
     if value.is("tcp") {
         return Some(Readiness::Tcp);
     }
@@ -143,7 +96,7 @@ fn read_line(value: &Value<'_>) -> Option<Readiness> {
 }
 
 /// Reads the path of an HTTP request.
-fn read_path(value: &Value<'_>, expected: &str) -> Option<String> {
+pub(super) fn read_path(value: &Value<'_>, expected: &str) -> Option<String> {
     let path = value.text()?;
     if path.starts_with('/')
         && path

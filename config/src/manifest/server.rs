@@ -96,7 +96,9 @@ fn read_kind(spec: &Fields<'_>, place: &ObjectLocation, env: &Env) -> Option<Kin
         }
         given.push(way);
         kind = kind.or(match *way {
-            "process" => process::read(&value, place, env).map(Kind::Process),
+            "process" => {
+                process::read(&value, place, env).map(|spec| Kind::Process(Box::new(spec)))
+            }
             "static" => static_endpoints::read(&value, place).map(Kind::Static),
             "kubernetes" => kubernetes::read(&value, place).map(Kind::Kubernetes),
             "webhook" => webhook::read(&value, place, env).map(Kind::Webhook),

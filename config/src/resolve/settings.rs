@@ -76,9 +76,9 @@ fn hold_deadline(
     server: &Server,
     rest: &Setting<std::time::Duration>,
 ) -> Setting<std::time::Duration> {
-    let start = server.process().map(|process| process.start);
-    match start.filter(|start| rest.origin == Origin::Default && *start > rest.value) {
-        Some(start) => Setting::new(start, Origin::Server(server.place.clone())),
+    let start = server.process().map(|process| &process.start);
+    match start.filter(|start| rest.origin == Origin::Default && start.value > rest.value) {
+        Some(start) => start.clone(),
         None => rest.clone(),
     }
 }

@@ -14,6 +14,7 @@ mod model_metrics;
 mod page;
 mod pages;
 mod server_info;
+mod targets;
 
 use std::{
     convert::Infallible,
@@ -79,7 +80,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may finish its current response once another process has taken over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The error for any other path.
-const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /decisions, /events and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /targets, /decisions, /events and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
@@ -308,6 +309,7 @@ impl Admin {
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.lifecycle),
             "/models" => json(StatusCode::OK, &pages::models(&table, &self.status_store)),
+            "/targets" => json(StatusCode::OK, &targets::page(&table, &self.status_store)),
             "/decisions" => json(
                 StatusCode::OK,
                 &serde_json::json!({ "decisions": self.status_store.decisions() }),

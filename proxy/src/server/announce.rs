@@ -71,7 +71,7 @@ fn lines(config: &Config, Addresses { requests, admin }: &Addresses) -> String {
 fn hint(config: &Config, requests: &str) -> String {
     let inference = |model: &Arc<Model>| match &model.server.kind {
         Kind::Process(spec) => {
-            matches!(&spec.ready, Readiness::Http(probe) if probe.path.starts_with("/v2/"))
+            matches!(&spec.ready.value, Readiness::Http(probe) if probe.path.starts_with("/v2/"))
         }
         Kind::Seldon(_) => true,
         Kind::Static(_) | Kind::Kubernetes(_) | Kind::Webhook(_) => false,

@@ -159,7 +159,7 @@ impl From<&tailback_config::Model> for Settings {
             inactive: scaling.inactive.value,
             stability: scaling.stability.value,
             start: match model.server.process() {
-                Some(process) => process.start,
+                Some(process) => process.start.value,
                 None => LONGEST_START,
             },
             up_limit: scaling.up_limit.value,

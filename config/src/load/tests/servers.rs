@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::{
-    CallBody, GrpcProbe, HttpProbe, Kind, LinePattern, Listener, Readiness, Replication, Strategy,
-};
+use crate::{CallBody, Kind, Readiness, Replication};
 
 #[test]
 fn the_process_example_of_the_design_loads() {
@@ -41,9 +39,9 @@ fn the_process_example_of_the_design_loads() {
         process.command,
         ["sample-server", "--port", "{port}", "--model", "{model}"]
     );
-    assert_eq!(process.ready, Readiness::path("/v2/health/ready"));
+    assert_eq!(process.ready.value, Readiness::path("/v2/health/ready"));
     assert_eq!(
-        (process.drain, process.start),
+        (process.drain.value, process.start.value),
         (Some(Duration::from_secs(30)), Duration::from_secs(300))
     );
     assert_eq!(process.directory, fixtures());
@@ -102,88 +100,6 @@ fn a_command_is_resolved_beside_its_manifest_and_numbers_in_it_are_words() {
         BTreeMap::from([("PORT".into(), "{port}".into()), ("N".into(), "1".into())])
     );
     assert_eq!(process.directory, Path::new("/manifests"));
-}
-
-fn process_with(more: &str) -> crate::ProcessSpec {
-    let text = format!(
-        "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: {{ name: s }}\n\
-         spec:\n  process:\n    command: [server, '{{port}}']\n    {more}\n---\n\
-         apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: {{ name: m }}\n"
-    );
-    parse(&text).servers["s"].process().unwrap().clone()
-}
-
-#[test]
-fn readiness_is_asked_for_by_one_of_its_kinds() {
-    let grpc = |service: &str| {
-        Readiness::Grpc(GrpcProbe {
-            service: service.into(),
-        })
-    };
-    let probe = HttpProbe {
-        path: "/up?full=1".into(),
-        headers: BTreeMap::from([("authorization".into(), "Bearer x".into())]),
-        codes: vec![200, 204],
-    };
-    for (more, expected) in [
-        ("", Readiness::path("/v2/health/ready")),
-        ("ready: /health", Readiness::path("/health")),
-        ("ready: tcp", Readiness::Tcp),
-        ("ready: none", Readiness::None),
-        ("ready: grpc", grpc("")),
-        (
-            "ready: { grpc: inference.Health }",
-            grpc("inference.Health"),
-        ),
-        (
-            "ready: { line: 'running on .*:\\d+' }",
-            Readiness::Line(LinePattern::parse(r"running on .*:\d+").unwrap()),
-        ),
-        ("runtime: vllm", Readiness::path("/health")),
-        ("runtime: ollama", Readiness::path("/")),
-        ("runtime: vllm\n    ready: tcp", Readiness::Tcp),
-        (
-            "ready: { path: '/up?full=1', headers: { authorization: Bearer x }, codes: [200, 204] }",
-            Readiness::Http(probe),
-        ),
-    ] {
-        assert_eq!(process_with(more).ready, expected, "{more}");
-    }
-}
-
-#[test]
-fn how_a_process_is_run_and_replaced_is_the_users_to_say() {
-    let plain = process_with("");
-    assert_eq!(
-        (
-            plain.drain,
-            plain.strategy,
-            plain.listener,
-            plain.stop_signal
-        ),
-        (
-            Some(Duration::from_secs(3600)),
-            Strategy::Surge,
-            Listener::Replica,
-            "SIGTERM"
-        )
-    );
-    assert_eq!(
-        (plain.user, plain.nice, plain.open_files),
-        (None, None, None)
-    );
-    let set = process_with(
-        "drainSeconds: none\n    strategy: recreate\n    listener: any\n    stopSignal: INT\n    cwd: work\n    \
-         user: nobody\n    inheritEnv: [AWS_*, FOO]\n    limits: { nice: -5, openFiles: 65536 }",
-    );
-    assert_eq!(
-        (set.drain, set.strategy, set.listener, set.stop_signal),
-        (None, Strategy::Recreate, Listener::Any, "SIGINT")
-    );
-    assert_eq!(set.directory, Path::new("/manifests/work"));
-    assert_eq!(set.user.as_deref(), Some("nobody"));
-    assert_eq!(set.inherit_env, ["AWS_*", "FOO"]);
-    assert_eq!((set.nice, set.open_files), (Some(-5), Some(65536)));
 }
 
 #[test]

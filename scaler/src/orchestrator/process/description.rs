@@ -42,6 +42,7 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         ready,
         listener,
         // How a replica is dealt with, not what it is.
+        metrics_path: _,
         drain: _,
         start: _,
         strategy: _,

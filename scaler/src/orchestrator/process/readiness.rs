@@ -49,7 +49,7 @@ pub(super) async fn until_ready(
             *last = Some(why);
         }
     };
-    if let Readiness::Line(pattern) = &spec.ready {
+    if let Readiness::Line(pattern) = &spec.ready.value {
         tell(format!(
             "it has not printed a line that matches {}",
             pattern.as_str()

@@ -142,7 +142,7 @@ impl Set {
             self.not_before = Instant::now();
             self.failure = None;
         }
-        let drain = self.spec().map(|spec| spec.drain);
+        let drain = self.spec().map(|spec| spec.drain.value);
         for instance in self.instances.values() {
             // How a replica is dealt with changes without a new one.
             drain.map(|drain| instance.drain.send_replace(drain));
@@ -215,7 +215,7 @@ impl Set {
         );
         let replica = Arc::new(replica.with_grpc(grpc));
         let (asks, asked) = mpsc::unbounded_channel();
-        let (drain, told) = watch::channel(spec.drain);
+        let (drain, told) = watch::channel(spec.drain.value);
         let charge = Charge {
             id,
             model: self.name().to_owned(),

@@ -55,7 +55,7 @@ pub(super) async fn starting(
         code = process.ended() => {
             Step::Over(Note::Failed(process.why_ended(code, "before it was ready").await))
         }
-        () = sleep_until(since + spec.start) => {
+        () = sleep_until(since + spec.start.value) => {
             let why = last.unwrap_or_else(|| "the first probe is not answered yet".into());
             let limit = spec.start.as_secs_f64();
             fail(format!("not ready within {limit} s (startSeconds): {why}"))

@@ -93,13 +93,13 @@ pub(in crate::orchestrator::process) struct Parked {
 impl Charge {
     /// What becomes of the lines that it prints.
     pub(super) fn sink(&self) -> Sink {
-        let ready = self.spec.as_ref().map(|spec| &spec.ready);
+        let ready = self.spec.as_ref().map(|spec| &spec.ready.value);
         Sink::new(self.log.clone(), ready)
     }
 
     /// How long it may take to end before it is killed.
     pub(super) fn grace(&self) -> Duration {
-        self.spec.as_ref().map_or(GRACE, |spec| spec.stop)
+        self.spec.as_ref().map_or(GRACE, |spec| spec.stop.value)
     }
 
     pub(super) fn ports(&self) -> Vec<u16> {

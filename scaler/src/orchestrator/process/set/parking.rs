@@ -69,7 +69,7 @@ impl Set {
             let drain = watch::Sender::new(*charge.drain.borrow());
             charge.drain = drain.subscribe();
             if let Some(spec) = self.wanted.model.server.process() {
-                drain.send_replace(spec.drain);
+                drain.send_replace(spec.drain.value);
                 charge.spec = Some(spec.clone());
             }
             let (asks, asked) = mpsc::unbounded_channel();
