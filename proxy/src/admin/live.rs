@@ -9,10 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde_json::{Map, Value, json};
-use tailback_scaler::{
-    clock::Nanos,
-    status::{ModelStatus, PauseState, StatusStore},
-};
+use tailback_scaler::{clock::Nanos, status::StatusStore};
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use tonic::body::Body;
 
@@ -176,20 +173,11 @@ fn fields(
     before: &Latencies,
 ) -> Map<String, Value> {
     let reading = model.ledger.read();
-    let status = |status: &ModelStatus| {
-        let failure = status.failure.as_ref().or(status.not_ready.as_ref());
-        [
-            ("desired", json!(status.desired)),
-            ("wanted", json!(status.wanted)),
-            ("ready", json!(status.ready_count)),
-            ("starting", json!(status.starting)),
-            ("draining", json!(status.draining)),
-            ("paused", json!(status.pause == PauseState::Paused)),
-            ("failure", json!(failure)),
-            ("reason", json!(status.reason)),
-        ]
-    };
-    let status = status_store.read(model.name(), status);
+    let status = status_store.read(model.name(), |status| {
+        let mut fields = pages::replicas(status);
+        fields.insert("ready".to_owned(), json!(status.ready_count));
+        fields
+    });
     let quantile = |share| json!(latencies.quantile_since(before, share));
     let counts = [
         ("server", json!(model.config.server.name)),
@@ -201,11 +189,9 @@ fn fields(
         ("p50Seconds", quantile(0.5)),
         ("p99Seconds", quantile(0.99)),
     ];
-    counts
-        .into_iter()
-        .chain(status.into_iter().flatten())
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    let counts = counts.into_iter();
+    let counts = counts.map(|(name, value)| (name.to_owned(), value));
+    counts.chain(status.into_iter().flatten()).collect()
 }
 
 /// One event in the format of HTML's server-sent events. Compact JSON has no line break.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tailback_config::{RateLimit, RequestTimeouts};
 use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
     replica::Draining,
-    status::{MembershipStatus, PauseState, StatusStore, UsageView},
+    status::{MembershipStatus, ModelStatus, PauseState, StatusStore, UsageView},
 };
 
 use crate::{
@@ -102,21 +102,20 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         json!(config.replicas.max)
     };
     let mut page = counts(model, &reading);
-    page["replicas"] = json!({
-        "desired": status.desired,
-        "wanted": status.wanted,
-        "ready": status.replicas(),
-        "readyCount": status.ready_count,
-        "unhealthyCount": status.unhealthy(),
-        "starting": status.starting,
-        "draining": status.draining,
-        "leaving": status.leaving.iter().map(leaving).collect::<Vec<_>>(),
-        "startUpSeconds": status.start_up_seconds,
-        "failure": status.failure.or(status.not_ready),
-        "warning": status.warning,
-        "paused": status.pause == PauseState::Paused,
-        "reason": status.reason,
-    });
+    let mut all = replicas(&status);
+    let more = json_object([
+        ("ready", json!(status.replicas())),
+        ("readyCount", json!(status.ready_count)),
+        ("unhealthyCount", json!(status.unhealthy())),
+        (
+            "leaving",
+            status.leaving.iter().map(leaving).collect::<Value>(),
+        ),
+        ("startUpSeconds", json!(status.start_up_seconds)),
+        ("warning", json!(status.warning)),
+    ]);
+    all.extend(more);
+    page["replicas"] = Value::Object(all);
     page["settings"] = json!({
         "scaled": config.replicas.scaled,
         "minReplicas": config.replicas.min,
@@ -144,6 +143,27 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         });
     }
     page
+}
+
+/// What the pages and the live page say of a model's replicas.
+pub(super) fn replicas(status: &ModelStatus) -> Map<String, Value> {
+    let failure = status.failure.as_ref().or(status.not_ready.as_ref());
+    json_object([
+        ("desired", json!(status.desired)),
+        ("wanted", json!(status.wanted)),
+        ("starting", json!(status.starting)),
+        ("draining", json!(status.draining)),
+        ("failure", json!(failure)),
+        ("paused", json!(status.pause == PauseState::Paused)),
+        ("reason", json!(status.reason)),
+    ])
+}
+
+fn json_object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn timeouts(timeouts: &RequestTimeouts) -> Value {

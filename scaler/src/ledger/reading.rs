@@ -132,7 +132,7 @@ impl Reading {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(tailback_loom)))]
 impl Reading {
     /// A reading of `in_flight` requests, `held` of them waiting.
     pub(crate) fn inside(in_flight: u64, held: u64) -> Self {

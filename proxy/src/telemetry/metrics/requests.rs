@@ -101,9 +101,7 @@ impl ModelMetrics {
         totals.requests.fetch_add(1, Ordering::Relaxed);
         totals.nanos.fetch_add(nanos(latency), Ordering::Relaxed);
     }
-}
 
-impl ModelMetrics {
     /// Records a retry.
     pub fn retried(&self, reason: RetryReason) {
         self.retries.by_reason[reason.index()].fetch_add(1, Ordering::Relaxed);
