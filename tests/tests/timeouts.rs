@@ -53,6 +53,19 @@ fn a_stream_whose_first_event_takes_its_time_reaches_the_openai_client() {
 }
 
 #[test]
+fn an_idle_connection_of_a_caller_outlasts_all_limits_but_its_own() {
+    let upstream = Upstream::start();
+    let limits = [CALLERS, ("TAILBACK_HEADER_TIMEOUT_SECONDS", "0.3")];
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &limits);
+    let mut client = Client::connect(proxy.address).unwrap();
+    for _ in 0..3 {
+        let answer = client.call("GET", "/v2/models/m/ok", &[], b"").unwrap();
+        assert_eq!(answer.status, 200);
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[test]
 fn each_limit_of_the_replica_ends_the_wait_that_it_is_for() {
     let upstream = Upstream::start();
     let manifest = upstream.manifest(&["m"]);
