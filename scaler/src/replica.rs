@@ -273,12 +273,12 @@ impl Replica {
     }
 }
 
-/// A replica that takes no new requests and finishes those in flight.
+/// A replica that is on its way, in or out: it takes no new requests.
 #[derive(Clone, Debug)]
-pub struct Draining {
+pub struct Transition {
     /// The replica.
     pub replica: Arc<Replica>,
-    /// Since when it drains.
+    /// Since when it starts, or drains.
     pub since: crate::clock::Nanos,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     decision::DecisionRecord,
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
-    replica::{Draining, Replica, health::Standing},
+    replica::{Replica, Transition, health::Standing},
 };
 
 /// The labels under which a decision is counted.
@@ -46,8 +46,10 @@ pub struct ModelStatus {
     pub starting: u32,
     /// How many replicas are draining.
     pub draining: u32,
+    /// The starting replicas, where the orchestrator can tell them apart.
+    pub coming: Vec<Transition>,
     /// The draining replicas, where the orchestrator can tell them apart.
-    pub leaving: Vec<Draining>,
+    pub leaving: Vec<Transition>,
     /// How many seconds the last start took.
     pub start_up_seconds: Option<f64>,
     /// Mean time in service of recent requests, in seconds; `None`: there were none.

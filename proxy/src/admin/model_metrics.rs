@@ -101,8 +101,9 @@ fn usage(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store:
     let mut replicas = Vec::new();
     for (model, _) in models {
         status_store.read(model.name(), |status| {
-            let leaving = status.leaving.iter().map(|leaving| &leaving.replica);
-            for replica in status.ready.iter().chain(leaving) {
+            let moving = status.coming.iter().chain(&status.leaving);
+            let moving = moving.map(|moving| &moving.replica);
+            for replica in status.ready.iter().chain(moving) {
                 if let Some(usage) = replica.usage().last() {
                     replicas.push((model.name(), replica.clone(), usage));
                 }

@@ -11,7 +11,7 @@ use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
-    replica::Draining,
+    replica::Transition,
     status::{MembershipStatus, ModelStatus, PauseState, StatusStore, UsageView},
 };
 
@@ -107,10 +107,8 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         ("ready", json!(status.replicas())),
         ("readyCount", json!(status.ready_count)),
         ("unhealthyCount", json!(status.unhealthy())),
-        (
-            "leaving",
-            status.leaving.iter().map(leaving).collect::<Value>(),
-        ),
+        ("coming", status.coming.iter().map(transition).collect()),
+        ("leaving", status.leaving.iter().map(transition).collect()),
         ("startUpSeconds", json!(status.start_up_seconds)),
         ("warning", json!(status.warning)),
     ]);
@@ -176,15 +174,15 @@ fn timeouts(timeouts: &RequestTimeouts) -> Value {
     })
 }
 
-/// A draining replica.
-fn leaving(leaving: &Draining) -> Value {
+/// A replica that starts or drains.
+fn transition(moving: &Transition) -> Value {
     let mut view = json!({
-        "name": leaving.replica.name(),
-        "endpoint": leaving.replica.authority(),
-        "inFlight": leaving.replica.in_flight(),
-        "seconds": Nanos::now().since(leaving.since).as_secs_f64(),
+        "name": moving.replica.name(),
+        "endpoint": moving.replica.authority(),
+        "inFlight": moving.replica.in_flight(),
+        "seconds": Nanos::now().since(moving.since).as_secs_f64(),
     });
-    if let Some(usage) = UsageView::of(&leaving.replica) {
+    if let Some(usage) = UsageView::of(&moving.replica) {
         view["cpuSeconds"] = json!(usage.cpu_seconds);
         view["memoryBytes"] = json!(usage.memory_bytes);
         view["processes"] = json!(usage.processes);

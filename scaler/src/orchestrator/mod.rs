@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use tailback_config::Model;
 use tokio::sync::mpsc;
 
-use crate::replica::{Draining, Replica};
+use crate::replica::{Replica, Transition};
 
 /// The state of a model's replicas. It is sent whole whenever any of it changes.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +42,10 @@ pub struct ReplicaSet {
     pub starting: u32,
     /// How many replicas are draining: they take no new requests and stop after their last one.
     pub draining: u32,
+    /// The starting replicas, where the orchestrator can tell them apart.
+    pub coming: Vec<Transition>,
     /// The draining replicas, where the orchestrator can tell them apart.
-    pub leaving: Vec<Draining>,
+    pub leaving: Vec<Transition>,
     /// What may go wrong with them, though nothing has yet.
     pub warning: Option<String>,
     /// The largest number of replicas that the orchestrator has room for.

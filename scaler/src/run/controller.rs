@@ -361,6 +361,7 @@ impl ModelController {
             status.pause = self.pause;
             status.starting = self.set.starting;
             status.draining = self.set.draining;
+            status.coming.clone_from(&self.set.coming);
             status.leaving.clone_from(&self.set.leaving);
             status.warning.clone_from(&self.set.warning);
             status.not_ready.clone_from(&self.set.not_ready);

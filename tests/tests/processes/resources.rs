@@ -42,6 +42,33 @@ fn what_a_replica_uses_is_shown_as_long_as_it_is_there() {
 }
 
 #[test]
+fn a_replica_that_is_long_in_starting_is_listed_with_what_it_uses() {
+    let model = unique();
+    let process = format!("{}\nready: /not-yet\nstopSeconds: 1", sample(0));
+    let mut proxy = Tailback::start(&manifests(&model, &process, ""), &[]);
+    let coming = |proxy: &Tailback| proxy.model(&model)["replicas"]["coming"].clone();
+    eventually("the first reading", || {
+        coming(&proxy)[0]["memoryBytes"].is_number()
+    });
+    let listed = coming(&proxy);
+    assert_eq!(listed[0]["name"], format!("{model}-0"));
+    assert_eq!(
+        (&listed[0]["inFlight"], &listed[0]["processes"]),
+        (&0.into(), &1.into())
+    );
+    let seconds = listed[0]["seconds"].as_f64().unwrap();
+    let series =
+        format!("tailback_replica_memory_bytes{{model=\"{model}\",replica=\"{model}-0\"}}");
+    assert!(proxy.metric(&series) > 1e5);
+    // Its age goes on through an upgrade.
+    proxy.upgrade().unwrap();
+    eventually("the replica in the next process", || {
+        coming(&proxy)[0]["seconds"].as_f64() > Some(seconds)
+    });
+    assert_eq!(coming(&proxy)[0]["name"], format!("{model}-0"));
+}
+
+#[test]
 fn memory_is_limited_or_the_failure_says_why_it_cannot_be() {
     let model = unique();
     let process = format!("{}\nlimits: {{ memory: 512Mi }}", sample(0));

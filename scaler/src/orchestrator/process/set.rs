@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock::Nanos,
     orchestrator::{Events, ReplicaSet},
-    replica::{Draining, Replica, health::Standing},
+    replica::{Replica, Transition, health::Standing},
 };
 
 /// A replica that has served for this long has run well: if it ends later, back-off starts from
@@ -40,6 +40,7 @@ struct Instance {
     replica: Arc<Replica>,
     phase: Phase,
     runs: Description,
+    starting_since: Nanos,
     ready_since: Option<Instant>,
     /// Since when it drains; `None`: it does not.
     draining_since: Option<Nanos>,
@@ -234,6 +235,7 @@ impl Set {
             replica,
             phase: Phase::Starting,
             runs,
+            starting_since: Nanos::now(),
             ready_since: None,
             draining_since: None,
             not_ready: None,
@@ -325,10 +327,14 @@ impl Set {
     fn report(&self) {
         let of = |phase| self.instances.values().filter(move |m| m.phase == phase);
         let leaving = |m: &Instance| {
-            m.draining_since.map(|since| Draining {
+            m.draining_since.map(|since| Transition {
                 replica: m.replica.clone(),
                 since,
             })
+        };
+        let coming = |m: &Instance| Transition {
+            replica: m.replica.clone(),
+            since: m.starting_since,
         };
         let starting = of(Phase::Starting).count();
         let set = ReplicaSet {
@@ -339,6 +345,7 @@ impl Set {
                 .saturating_add(self.plan().missing),
             draining: u32::try_from(of(Phase::Draining).chain(of(Phase::Ending)).count())
                 .unwrap_or(u32::MAX),
+            coming: of(Phase::Starting).map(coming).collect(),
             leaving: self.instances.values().filter_map(leaving).collect(),
             capacity: self.capacity(),
             start_up: self.start_up,

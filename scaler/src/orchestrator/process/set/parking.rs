@@ -78,6 +78,10 @@ impl Set {
                 replica: charge.replica.clone(),
                 phase,
                 runs,
+                starting_since: match parked.stage {
+                    Stage::Starting(since) => ago(since.elapsed()),
+                    Stage::Ready | Stage::Draining(_) | Stage::Ending(..) => Nanos::now(),
+                },
                 ready_since,
                 draining_since: match parked.stage {
                     Stage::Draining(since) => Some(ago(since.elapsed())),
