@@ -146,6 +146,9 @@ fn model_rows(model: &Model) -> Vec<Row> {
         rows.push(row("scaling.scaleDownLimit", &scaling.down_limit, limit));
         rows.push(row("scaling.dryRun", &scaling.dry_run, bool::to_string));
     }
+    if scaling.pin.value {
+        rows.push(row("scaling.pin", &scaling.pin, bool::to_string));
+    }
     rows
 }
 

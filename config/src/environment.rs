@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod cluster;
 mod log;
 mod model;
+mod placement;
 mod routing;
 mod unknown;
 
@@ -110,6 +111,7 @@ impl Reader<'_> {
         let tls = self.tls();
         let cors = self.cors();
         let routing = self.routing();
+        let placement = self.placement();
         let cluster_models = self.cluster_models();
         let peers = self.peers();
         let connections = self.optional(
@@ -145,6 +147,7 @@ impl Reader<'_> {
             tls: tls?,
             cors: cors?,
             routing: routing?,
+            placement: placement?,
             cluster_models: cluster_models?,
             peers: peers?,
             set: self.set.iter().map(|name| self.env.origin(name)).collect(),

@@ -73,6 +73,15 @@ impl KubernetesSpec {
         spec
     }
 
+    /// The Service whose pods are reached directly, if they are.
+    #[must_use]
+    pub fn service(&self) -> Option<&Service> {
+        match &self.source {
+            Source::Service(service) => Some(service),
+            Source::Endpoints(_) => None,
+        }
+    }
+
     /// The API group; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {

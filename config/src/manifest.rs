@@ -8,6 +8,7 @@ mod health;
 mod kubernetes;
 mod load_balancing;
 mod model;
+mod multi_model;
 mod overrides;
 mod process;
 mod readiness;

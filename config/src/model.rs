@@ -116,6 +116,8 @@ pub struct Scaling {
     pub down_limit: Setting<Option<RateLimit>>,
     /// Whether decisions are only recorded, without scale requests.
     pub dry_run: Setting<bool>,
+    /// Whether the model keeps its room on shared servers: it is never evicted for another.
+    pub pin: Setting<bool>,
 }
 
 // === impl Replicas ===

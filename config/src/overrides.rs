@@ -26,6 +26,8 @@ pub struct Overrides {
     pub down_limit: Option<Setting<Option<RateLimit>>>,
     /// `scaling.dryRun`
     pub dry_run: Option<Setting<bool>>,
+    /// `scaling.pin`
+    pub pin: Option<Setting<bool>>,
     /// `hold.queue`
     pub queue: Option<Setting<u32>>,
     /// `hold.seconds`

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Cors, Origin};
+use crate::{Cors, Origin, Placement};
 
 /// The process-wide settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Process {
     pub cluster_models: Option<ClusterModels>,
     /// The other proxies of the group; `None`: this proxy is alone.
     pub peers: Option<Peers>,
+    /// How models are loaded into servers that host many of them.
+    pub placement: Placement,
     /// The variables and options that were set; all others have their defaults.
     pub set: Vec<Origin>,
 }

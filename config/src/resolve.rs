@@ -46,8 +46,9 @@ pub(crate) fn resolve(
         let Some(server) = choose::server(&draft, &servers, complete, errors) else {
             continue;
         };
-        memory.add(&draft, server);
+        memory.add(&draft, server, errors);
         workloads.add(&draft, server, errors);
+        check_name(&draft, &servers, errors);
         if environment.process.peers.is_some() {
             check_reach(&draft, server, errors);
         }
@@ -84,6 +85,8 @@ fn model(
             };
             Setting::new(Some(own.value), Origin::Model(place))
         }
+        // That is for all models of a replica together.
+        None if server.multi_model.is_some() => Setting::new(None, Origin::Default),
         None if server.concurrency.is_some() => {
             Setting::new(server.concurrency, Origin::Server(server.place.clone()))
         }
@@ -129,10 +132,32 @@ fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     }
 }
 
+/// Checks that no multi-model server has the model's name: its replicas are known by the server's
+/// name, as others are by their model's.
+fn check_name(draft: &Draft, servers: &BTreeMap<String, Arc<Server>>, errors: &mut Vec<Error>) {
+    let same = servers.get(&draft.place.name);
+    if same.is_some_and(|server| server.multi_model.is_some()) {
+        errors.push(rule(
+            &draft.spot,
+            "a multi-model server has the same name, and its replicas are known by it; give one of the two another name"
+                .to_owned(),
+        ));
+    }
+}
+
 /// Checks that with several proxies no replica is a process of one proxy, which the others cannot
 /// reach.
 fn check_reach(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
-    if server.process().is_some() {
+    if server.multi_model.is_some() {
+        errors.push(rule(
+            &draft.spot,
+            format!(
+                "its server {} is a multi-model server, whose models one proxy alone loads and unloads; expected \
+                 TAILBACK_KUBE_PEERS not to be set, or a server without multiModel",
+                server.name
+            ),
+        ));
+    } else if server.process().is_some() {
         errors.push(rule(
             &draft.spot,
             format!(

@@ -4,8 +4,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::{
-    Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, ObjectLocation, OutlierDetection,
-    Overrides, ProcessSpec, Readiness, SeldonSpec, Source, Template, UpstreamTls, WebhookSpec,
+    Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, MultiModelSpec, ObjectLocation,
+    OutlierDetection, Overrides, ProcessSpec, Readiness, SeldonSpec, Source, Template, UpstreamTls,
+    WebhookSpec,
 };
 
 /// How the replicas of one or more models are run.
@@ -38,6 +39,8 @@ pub struct Server {
     pub health_check: Option<HealthCheck>,
     /// What runs its replicas.
     pub kind: Kind,
+    /// How its replicas host many models each; `None`: they do not.
+    pub multi_model: Option<MultiModelSpec>,
     /// Defaults for its models.
     pub overrides: Overrides,
 }
@@ -177,6 +180,8 @@ impl Server {
     #[must_use]
     pub fn replication(&self) -> Replication {
         match &self.kind {
+            // A model is in some of them, at most once in each.
+            _ if self.multi_model.is_some() => Replication::PerModel,
             Kind::Process(_) | Kind::Webhook(_) | Kind::Seldon(_) => Replication::PerModel,
             Kind::Static(_) => Replication::Shared,
             Kind::Kubernetes(spec) if spec.is_per_model() => Replication::PerModel,

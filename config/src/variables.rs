@@ -1,6 +1,8 @@
 //! The table of all environment variables. A test compares the documentation's table with it. No
 //! other variable is read.
 
+mod flags;
+
 /// An environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variable {
@@ -15,25 +17,6 @@ pub struct Variable {
     pub scope: Scope,
 }
 
-/// The options of variables whose option is not simply the variable's name without `TAILBACK_`;
-/// `None`: no option.
-const FLAGS: &[(&str, Option<&str>)] = &[
-    // Every user of the machine can read the options of its processes.
-    ("TAILBACK_ADMIN_TOKEN", None),
-    (
-        "SELDON_SCALING_STATS_PERIOD_SECONDS",
-        Some("scaling-period-seconds"),
-    ),
-    (
-        "SELDON_MODEL_INFERENCE_LAG_THRESHOLD",
-        Some("lag-threshold"),
-    ),
-    (
-        "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",
-        Some("inactive-seconds"),
-    ),
-];
-
 impl Variable {
     /// The command-line option that overrides it, without dashes: `listen` for `TAILBACK_LISTEN`.
     /// `None` for a secret, because other users of the machine can read options.
@@ -45,7 +28,7 @@ impl Variable {
 
 /// The option that overrides the variable `name`, without dashes.
 pub(crate) fn flag(name: &str) -> Option<String> {
-    if let Some((_, flag)) = FLAGS.iter().find(|(of, _)| *of == name) {
+    if let Some((_, flag)) = flags::FLAGS.iter().find(|(of, _)| *of == name) {
         return flag.map(str::to_owned);
     }
     let word = name.strip_prefix("TAILBACK_")?;
@@ -259,6 +242,51 @@ pub const VARIABLES: &[Variable] = &[
         "TAILBACK_PROBES_WAKE",
         "false",
         "`true`: questions about a model, such as whether it is ready, wake it and count as use",
+    ),
+    process(
+        "SELDON_OVERCOMMIT_PERCENTAGE",
+        "0",
+        "how much more memory the models of a multi-model server may need together than its replicas have, in percent, where the server does not say",
+    ),
+    process(
+        "SELDON_MAX_LOAD_RETRY_COUNT",
+        "5",
+        "how often a failed load of a model is tried again before a pause",
+    ),
+    process(
+        "SELDON_MAX_LOAD_ELAPSED_TIME_MINUTES",
+        "120",
+        "minutes that a load may take with all its tries",
+    ),
+    process(
+        "SELDON_MAX_UNLOAD_RETRY_COUNT",
+        "1",
+        "how often a failed unload of a model is tried again",
+    ),
+    process(
+        "SELDON_MAX_UNLOAD_ELAPSED_TIME_MINUTES",
+        "15",
+        "minutes that an unload may take with all its tries",
+    ),
+    process(
+        "SELDON_UNLOAD_GRACE_PERIOD_SECONDS",
+        "0",
+        "seconds that a model takes no new requests before it is unloaded, at least; Seldon's default is 2, for the time that its routes take to change, and Tailback's change at once",
+    ),
+    process(
+        "ENABLE_SERVER_AUTOSCALING",
+        "true",
+        "whether multi-model servers with `minReplicas` or `maxReplicas` get as many replicas as their models need",
+    ),
+    process(
+        "SERVER_PACKING_ENABLED",
+        "false",
+        "whether models are moved together so that a server needs fewer replicas",
+    ),
+    process(
+        "SERVER_PACKING_PERCENTAGE",
+        "0",
+        "read for Seldon's sake, from 0 to 1, and without effect: models are moved where it is proven that they fit, not by chance",
     ),
     process(
         "TAILBACK_CORS_ORIGINS",

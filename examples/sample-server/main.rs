@@ -1,6 +1,6 @@
 //! `sample-server`: a small model server that speaks the Open Inference Protocol v2 over REST.
 //!
-//! It serves one model, Triton's classic `simple`: the sum and the difference of two INT32
+//! It serves one model, or with `--multi-model` any number of the same, Triton's classic `simple`: the sum and the difference of two INT32
 //! tensors. The arithmetic costs nothing, so how long an inference takes, how many run at once
 //! and how long the start takes are options: a real server whose speed is known, to try Tailback
 //! on and to test it with.
@@ -13,6 +13,7 @@ mod io;
 mod listen;
 mod protocol;
 mod reply;
+mod repository;
 mod route;
 mod server;
 mod simple;
@@ -27,7 +28,8 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::server::{Server, ServiceTime};
+use crate::repository::Repository;
+use crate::server::{Models, Server, ServiceTime};
 
 /// Serves Triton's `simple` model over the Open Inference Protocol v2 (REST).
 ///
@@ -65,6 +67,23 @@ struct Options {
     /// ready, and inferences get 503.
     #[arg(long, value_name = "MS", default_value = "0", value_parser = milliseconds)]
     start_up_ms: Duration,
+
+    /// Serves no model until it is loaded by POST /v2/repository/models/{name}/load, and then any
+    /// number of them, all the same but for the name.
+    #[arg(long, conflicts_with = "model")]
+    multi_model: bool,
+
+    /// How long each such load takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value = "0", value_parser = milliseconds, requires = "multi_model")]
+    load_ms: Duration,
+
+    /// How many models can be loaded at once; further loads are refused. Unlimited if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "multi_model")]
+    capacity: Option<u32>,
+
+    /// Loads of models whose names begin like this are refused.
+    #[arg(long, value_name = "START", requires = "multi_model")]
+    broken: Option<String>,
 }
 
 impl fmt::Display for Options {
@@ -108,13 +127,22 @@ async fn run(options: Options) -> Result<(), String> {
     let address = listener
         .local_addr()
         .map_err(|error| format!("cannot tell the address of {host}:{port}: {error}"))?;
-    eprintln!(
-        "sample-server: model {} on http://{address} ({options})",
-        options.model
-    );
+    let what = match options.multi_model {
+        true => "many models".to_owned(),
+        false => format!("model {}", options.model),
+    };
+    eprintln!("sample-server: {what} on http://{address} ({options})");
+    let models = match options.multi_model {
+        true => Models::Many(Repository::new(
+            options.load_ms,
+            options.capacity,
+            options.broken,
+        )),
+        false => Models::One(options.model),
+    };
 
     let server = Arc::new(Server::new(
-        options.model,
+        models,
         ServiceTime {
             mean: options.service_time_ms,
             jitter: options.jitter,

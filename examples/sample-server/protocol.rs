@@ -89,7 +89,7 @@ pub enum Values<'a> {
 pub struct ServerMetadata {
     pub name: &'static str,
     pub version: &'static str,
-    pub extensions: [&'static str; 1],
+    pub extensions: &'static [&'static str],
 }
 
 /// Body of `GET /v2/models/{name}`.
@@ -122,6 +122,15 @@ pub struct Ready<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     pub ready: bool,
+}
+
+/// An entry of the body of `POST /v2/repository/index`.
+#[derive(Debug, Serialize)]
+pub struct IndexEntry<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+    pub state: &'a str,
+    pub reason: &'a str,
 }
 
 /// Body of every refusal.

@@ -6,6 +6,10 @@ pub enum Route<'a> {
     Live,
     Ready,
     Server,
+    /// The list of models that are loaded.
+    Index,
+    Load(&'a str),
+    Unload(&'a str),
     Model(&'a str, Option<&'a str>, OfModel),
 }
 
@@ -25,6 +29,9 @@ impl<'a> Route<'a> {
             [""] => return Some(Route::Server),
             ["", "health", "live"] => return Some(Route::Live),
             ["", "health", "ready"] => return Some(Route::Ready),
+            ["", "repository", "index"] => return Some(Route::Index),
+            ["", "repository", "models", name, "load"] => return Some(Route::Load(name)),
+            ["", "repository", "models", name, "unload"] => return Some(Route::Unload(name)),
             ["", "models", name, "versions", version, what @ ..] => (name, Some(*version), what),
             ["", "models", name, what @ ..] => (name, None, what),
             _ => return None,
@@ -50,6 +57,9 @@ mod tests {
             ("/v2", Some(Route::Server)),
             ("/v2/health/live", Some(Route::Live)),
             ("/v2/health/ready", Some(Route::Ready)),
+            ("/v2/repository/index", Some(Route::Index)),
+            ("/v2/repository/models/m/load", Some(Route::Load("m"))),
+            ("/v2/repository/models/m/unload", Some(Route::Unload("m"))),
             ("/v2/models/m", model(None, Metadata)),
             ("/v2/models/m/ready", model(None, Ready)),
             ("/v2/models/m/infer", model(None, Infer)),

@@ -19,6 +19,7 @@ use crate::protocol::{
     JSON_LENGTH_HEADER, Live, ModelMetadata, Ready, ServerMetadata, TensorMetadata,
 };
 use crate::reply::{Refusal, Reply, json, not_allowed};
+use crate::repository::Repository;
 use crate::route::{OfModel, Route};
 use crate::simple;
 
@@ -29,12 +30,20 @@ const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
 /// The state of the server, shared by all connections.
 pub struct Server {
-    model: String,
+    models: Models,
     service: ServiceTime,
     /// Places for inferences. Waiters are served in the order in which they came, and one whose
     /// client leaves gives up its place in line, as hyper drops the request with the connection.
     places: Option<Semaphore>,
     ready_at: Instant,
+}
+
+/// What is served.
+pub enum Models {
+    /// One model of this name.
+    One(String),
+    /// Those that are loaded.
+    Many(Repository),
 }
 
 /// How long an inference takes: `mean`, give or take the fraction `jitter` of it.
@@ -48,14 +57,14 @@ pub struct ServiceTime {
 impl Server {
     /// A server that starts up now.
     pub fn new(
-        model: String,
+        models: Models,
         service: ServiceTime,
         concurrency: Option<u32>,
         start_up: Duration,
     ) -> Self {
         let places = concurrency.map(|limit| Semaphore::new(limit as usize));
         Server {
-            model,
+            models,
             service,
             places,
             ready_at: Instant::now() + start_up,
@@ -69,7 +78,10 @@ impl Server {
             return Refusal(StatusCode::NOT_FOUND, format!("no such path: {path}")).reply();
         };
         let allowed: &[Method] = match route {
-            Route::Model(_, _, OfModel::Infer) => &[Method::POST],
+            Route::Model(_, _, OfModel::Infer)
+            | Route::Index
+            | Route::Load(_)
+            | Route::Unload(_) => &[Method::POST],
             _ => &[Method::GET, Method::HEAD],
         };
         if !allowed.contains(request.method()) {
@@ -89,18 +101,40 @@ impl Server {
                 &ServerMetadata {
                     name: "sample-server",
                     version: env!("CARGO_PKG_VERSION"),
-                    extensions: ["binary_tensor_data"],
+                    extensions: match self.models {
+                        Models::One(_) => &["binary_tensor_data"],
+                        Models::Many(_) => &["binary_tensor_data", "model_repository"],
+                    },
                 },
             )),
+            Route::Index => Ok(self.repository()?.index()),
+            Route::Load(name) => {
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                self.repository()?.load(&name).await
+            }
+            Route::Unload(name) => {
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                Ok(self.repository()?.unload(&name))
+            }
             Route::Model(name, version, what) => {
                 let name = percent_decode_str(name).decode_utf8_lossy();
                 self.check_model(&name, version)?;
                 match what {
-                    OfModel::Metadata => Ok(self.metadata()),
+                    OfModel::Metadata => Ok(self.metadata(&name)),
                     OfModel::Ready => Ok(self.readiness(Some(&name))),
-                    OfModel::Infer => self.infer(request).await,
+                    OfModel::Infer => self.infer(&name, request).await,
                 }
             }
+        }
+    }
+
+    fn repository(&self) -> Result<&Repository, Refusal> {
+        match &self.models {
+            Models::Many(repository) => Ok(repository),
+            Models::One(_) => Err(Refusal(
+                StatusCode::NOT_FOUND,
+                "this server has one model; start it with --multi-model to load others".to_owned(),
+            )),
         }
     }
 
@@ -120,14 +154,20 @@ impl Server {
 
     fn check_model(&self, name: &str, version: Option<&str>) -> Result<(), Refusal> {
         let missing = |what| Err(Refusal(StatusCode::NOT_FOUND, what));
-        let model = &self.model;
-        if name != model {
-            let name = simple::shorten(name);
-            return missing(format!("no model {name} here, expected {model}"));
+        match &self.models {
+            Models::One(model) if name != model => {
+                let name = simple::shorten(name);
+                return missing(format!("no model {name} here, expected {model}"));
+            }
+            Models::Many(repository) if !repository.is_loaded(name) => {
+                let name = simple::shorten(name);
+                return missing(format!("model {name} is not loaded"));
+            }
+            Models::One(_) | Models::Many(_) => {}
         }
         match version {
             Some(version) if version != simple::VERSION => missing(format!(
-                "no version {} of model {model}, expected {}",
+                "no version {} of model {name}, expected {}",
                 simple::shorten(version),
                 simple::VERSION,
             )),
@@ -135,14 +175,14 @@ impl Server {
         }
     }
 
-    fn metadata(&self) -> Reply {
+    fn metadata(&self, name: &str) -> Reply {
         let tensor = |name| TensorMetadata {
             name,
             datatype: simple::DATATYPE,
             shape: simple::SHAPE,
         };
         let metadata = ModelMetadata {
-            name: &self.model,
+            name,
             versions: [simple::VERSION],
             platform: "tailback_sample",
             inputs: simple::INPUTS.map(tensor),
@@ -151,11 +191,11 @@ impl Server {
         json(StatusCode::OK, &metadata)
     }
 
-    async fn infer(&self, request: Request<Incoming>) -> Result<Reply, Refusal> {
+    async fn infer(&self, model: &str, request: Request<Incoming>) -> Result<Reply, Refusal> {
         let (head, body) = request.into_parts();
         let body = read(body).await?;
         if !self.is_ready() {
-            let message = format!("model {} is still loading", self.model);
+            let message = format!("model {model} is still loading");
             return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message));
         }
         if let Some(encoding) = head.headers.get(CONTENT_ENCODING) {
@@ -177,7 +217,7 @@ impl Server {
             None => None,
         };
         self.service.pass().await;
-        let answer = inference.answer(&self.model).map_err(|error| {
+        let answer = inference.answer(model).map_err(|error| {
             Refusal(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("cannot write the answer: {error}"),

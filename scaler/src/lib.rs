@@ -10,7 +10,7 @@
 //!    [`model_scaler`] ties them together for one model. All of it is pure: no I/O, and the time
 //!    comes with the reading. [`placement`] says where the replicas go that models on shared
 //!    servers and hosts should have.
-//! 3. [`replica_logs`]: what replicas printed last. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
+//! 3. [`replica_logs`]: what replicas printed last. [`server_status`]: servers that host many models, as shown. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
 //! 4. `health`: watches replicas that have become ready. [`status`]: what the admin address shows.
 //! 5. [`run`]: the loop that ties all this together. [`simulate`] runs the same model scaler on a
 //!    virtual clock.
@@ -55,6 +55,8 @@ pub mod policy;
 pub mod replica_logs;
 #[cfg(not(tailback_loom))]
 pub mod run;
+#[cfg(not(tailback_loom))]
+pub mod server_status;
 #[cfg(not(tailback_loom))]
 pub mod signals;
 #[cfg(not(tailback_loom))]

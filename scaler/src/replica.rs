@@ -51,6 +51,8 @@ pub struct Replica {
     authority: String,
     /// `host:port` for gRPC, if that is another address.
     grpc_authority: Option<String>,
+    /// The replica of a server that hosts this replica of a model, among others.
+    host: Option<Arc<Replica>>,
     /// 1 once its requests were cut.
     cut: AtomicU32,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
@@ -74,6 +76,7 @@ impl Replica {
             name: name.into(),
             authority: authority.into(),
             grpc_authority: None,
+            host: None,
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
             health: ReplicaHealth::default(),
@@ -89,6 +92,24 @@ impl Replica {
     pub fn with_grpc(mut self, authority: Option<String>) -> Self {
         self.grpc_authority = authority;
         self
+    }
+
+    /// A replica of a model in `host`, a server's replica that hosts many models: it has the
+    /// host's name and addresses, and its requests count at the host too. It takes none while the
+    /// host is closed.
+    #[must_use]
+    pub fn hosted(host: Arc<Self>, concurrency: Option<u32>) -> Self {
+        Self {
+            grpc_authority: host.grpc_authority.clone(),
+            host: Some(host.clone()),
+            ..Self::new(host.name.clone(), host.authority.clone(), concurrency)
+        }
+    }
+
+    /// The server's replica that hosts it, if that hosts many models.
+    #[must_use]
+    pub fn host(&self) -> Option<&Arc<Self>> {
+        self.host.as_ref()
     }
 
     /// Its number, for what remembers replicas that may go.
@@ -124,13 +145,15 @@ impl Replica {
     /// Whether it takes no new requests.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.load.load(Ordering::Acquire) & CLOSED != 0
+        let closed = self.load.load(Ordering::Acquire) & CLOSED != 0;
+        closed || self.host.as_ref().is_some_and(|host| host.is_closed())
     }
 
     /// Whether a slot is free at this moment.
     #[must_use]
     pub fn has_room(&self) -> bool {
         has_room(self.load.load(Ordering::Relaxed), self.limit())
+            && self.host.as_ref().is_none_or(|host| host.has_room())
     }
 
     /// Takes a slot, if one is free and the replica is not closed. Give it back
@@ -167,18 +190,28 @@ impl Replica {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) => {
-                    self.health.took();
-                    return true;
-                }
+                Ok(_) => return self.take_host(),
                 Err(now) => load = now,
             }
         }
         false
     }
 
+    /// A slot is taken: takes one of its host, too, or else gives the slot back.
+    fn take_host(&self) -> bool {
+        if self.host.as_ref().is_some_and(|host| !host.try_take()) {
+            self.load.fetch_sub(1, Ordering::AcqRel);
+            return false;
+        }
+        self.health.took();
+        true
+    }
+
     /// Gives a slot back.
     pub fn release(&self) {
+        if let Some(host) = &self.host {
+            host.release();
+        }
         let before = self.load.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before & !CLOSED > 0, "a slot was given back twice");
     }
@@ -203,7 +236,8 @@ impl Replica {
     /// replica.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire) != 0
+        let cut = self.cut.load(Ordering::Acquire) != 0;
+        cut || self.host.as_ref().is_some_and(|host| host.is_cut())
     }
 
     /// Says that of the requests it has, `in_flight` are those of the process before this one, which
@@ -302,6 +336,9 @@ pub trait Traffic: Send + Sync {
     /// Replaces the set of replicas that take requests.
     fn set_replicas(&self, ready: &[Arc<Replica>]);
 
+    /// Answers the requests that are held now with `why`: what they wait for does not come.
+    fn refuse_held(&self, why: &Arc<str>);
+
     /// Looks at the replicas' health: ejects those that fail more than others, and brings back
     /// those that were ejected for long enough. To be called a few times a second; what is not
     /// due costs nothing.
@@ -312,51 +349,7 @@ pub trait Traffic: Send + Sync {
 }
 
 #[cfg(all(test, not(tailback_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_no_more_than_its_concurrency() {
-        let replica = Replica::new("m-0", "127.0.0.1:1", Some(2));
-        assert!(replica.try_take() && replica.try_take());
-        assert!(!replica.try_take());
-        replica.release();
-        assert!(replica.try_take_announced());
-        assert!(replica.take_beyond() && replica.in_flight() == 3);
-        replica.close();
-        assert!(!replica.take_beyond());
-    }
-
-    #[test]
-    fn requests_of_another_process_take_slots_and_keep_it_in_use() {
-        let replica = Replica::new("m-0", "127.0.0.1:1", Some(2));
-        replica.set_elsewhere(2, true);
-        assert!(!replica.try_take() && replica.in_flight() == 2);
-        replica.set_elsewhere(1, true);
-        assert!(replica.try_take());
-        replica.close();
-        replica.release();
-        replica.set_elsewhere(0, true);
-        assert!(replica.in_flight() == 0 && replica.is_in_use());
-        replica.set_elsewhere(0, false);
-        assert!(!replica.is_in_use() && replica.is_closed());
-    }
-
-    #[test]
-    fn closed_takes_nothing_and_finishes_what_it_has() {
-        let replica = Replica::new("m-0", "127.0.0.1:1", None);
-        assert!(replica.try_take());
-        replica.close();
-        assert!(!replica.try_take() && !replica.try_take_announced());
-        assert_eq!(replica.in_flight(), 1);
-        replica.release();
-        assert_eq!(replica.in_flight(), 0);
-        assert!(replica.is_closed());
-        replica.reopen();
-        assert!(!replica.is_closed() && replica.try_take());
-        assert_eq!(replica.in_flight(), 1);
-    }
-}
+mod tests;
 
 #[cfg(all(test, tailback_loom))]
 mod loom_tests {

@@ -15,6 +15,7 @@ use crate::{
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
     replica::{Replica, Transition, health::Standing},
+    server_status::PlacementStatus,
 };
 
 /// The labels under which a decision is counted.
@@ -61,6 +62,8 @@ pub struct ModelStatus {
     pub warning: Option<String>,
     /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
+    /// Where the model is, if its server hosts many models.
+    pub placement: Option<PlacementStatus>,
     /// Whether scaling is paused.
     pub pause: PauseState,
     /// The reasons of the last evaluation, as a sentence.

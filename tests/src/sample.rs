@@ -27,11 +27,25 @@ impl SampleServer {
     /// If it does not start.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with(&["--model", "m"], arguments)
+    }
+
+    /// As [`start`](Self::start), of one that serves what is loaded into it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_many(arguments: &[&str]) -> Self {
+        Self::start_with(&["--multi-model"], arguments)
+    }
+
+    fn start_with(models: &[&str], arguments: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("its address");
         drop(free);
         let child = process::sample_server()
-            .args(["--model", "m", "--port", &address.port().to_string()])
+            .args(models)
+            .args(["--port", &address.port().to_string()])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -1,5 +1,7 @@
 //! The rows of the process's settings.
 
+mod placement;
+
 use std::path::PathBuf;
 
 use super::{Row, seconds};
@@ -199,6 +201,7 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
         ),
     ]
     .into_iter()
+    .chain(placement::rows(&process.placement))
     .map(|(name, value, variable)| (name, value, from(variable)))
     .collect()
 }

@@ -312,9 +312,12 @@ fn documented() -> Vec<[String; 3]> {
         "/../docs/reference/environment.md"
     );
     let page = std::fs::read_to_string(page).unwrap();
-    let rows = page
-        .lines()
-        .filter(|line| line.starts_with("| `TAILBACK_") || line.starts_with("| `SELDON_"));
+    let rows = page.lines().filter(|line| {
+        let name = line
+            .strip_prefix("| `")
+            .and_then(|rest| rest.split('`').next());
+        name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    });
     rows.map(|row| {
         let mut cells = row
             .trim_matches('|')

@@ -2,6 +2,7 @@
 //! exact messages.
 
 mod health;
+mod multi_model;
 mod names;
 mod processes;
 mod servers;

@@ -26,6 +26,7 @@ pub(super) fn read(
         overrides.up_limit = set.read(&scaling, "scaleUpLimit", limit);
         overrides.down_limit = set.read(&scaling, "scaleDownLimit", limit);
         overrides.dry_run = set.read(&scaling, "dryRun", Value::flag);
+        overrides.pin = set.read(&scaling, "pin", Value::flag);
         scaling.finish();
     }
     if let Some(hold) = spec.get("hold").and_then(|value| value.fields()) {

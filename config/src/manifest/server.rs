@@ -2,7 +2,8 @@
 
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::{
-    call, health, kubernetes, load_balancing, overrides, process, seldon, static_endpoints, webhook,
+    call, health, kubernetes, load_balancing, multi_model, overrides, process, seldon,
+    static_endpoints, webhook,
 };
 use crate::suggest::hint;
 use crate::{
@@ -56,7 +57,9 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
     {
         check_probe(kind, check, &value);
     }
-    let (kind, protocol) = (kind.filter(|_| spec.failed() == before)?, protocol?);
+    let kind = kind?;
+    let multi_model = multi_model::read(spec, &place, &kind, max_replicas);
+    let protocol = protocol.filter(|_| spec.failed() == before)?;
     Some(Server {
         name: place.name.clone(),
         place,
@@ -74,6 +77,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         outlier_detection: outlier_detection?,
         health_check: health_check?,
         kind,
+        multi_model,
         overrides,
     })
 }

@@ -20,9 +20,24 @@ struct Wanted<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// Adds a model, if both it and its server set `memory`.
-    pub(super) fn add(&mut self, draft: &Draft, server: &'a Server) {
-        if let (Some(_), Some(memory)) = (server.memory, &draft.memory) {
+    /// Adds a model, if both it and its server set `memory`. A multi-model server takes each model
+    /// by itself, and need not have room for all at once.
+    pub(super) fn add(&mut self, draft: &Draft, server: &'a Server, errors: &mut Vec<Error>) {
+        if let (Some(room), Some(memory)) = (server.memory, &draft.memory) {
+            if server.multi_model.is_some() {
+                if memory.value > room {
+                    errors.push(Error::Rule {
+                        spot: Box::new(memory.spot.clone()),
+                        message: format!(
+                            "found {}, expected at most {}, the memory of a replica of server {}",
+                            show_bytes(memory.value),
+                            show_bytes(room),
+                            server.name
+                        ),
+                    });
+                }
+                return;
+            }
             let wanted = Wanted {
                 server,
                 models: Vec::new(),

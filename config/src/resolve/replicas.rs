@@ -12,6 +12,11 @@ use super::rule;
 pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Option<Replicas> {
     let before = errors.len();
     let replicas = match &server.kind {
+        Kind::Static(_) | Kind::Process(_) | Kind::Kubernetes(_)
+            if server.multi_model.is_some() =>
+        {
+            on_multi_model(draft, server, errors)
+        }
         Kind::Static(fixed) => {
             for bound in draft.min.iter().chain(&draft.max) {
                 errors.push(rule(
@@ -52,20 +57,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
         Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_)
             if draft.min.is_none() && draft.max.is_none() =>
         {
-            if let Some(replicas) = &draft.replicas {
-                within_server(replicas, server, errors);
-            }
-            let count = draft.replicas.as_ref().map_or(1, |replicas| replicas.value);
-            let origin = origin(draft, draft.replicas.as_ref(), Origin::Default);
-            Replicas {
-                min: count,
-                max: count,
-                initial: count,
-                scaled: false,
-                min_origin: origin.clone(),
-                max_origin: origin.clone(),
-                initial_origin: origin,
-            }
+            fixed(draft, server, errors)
         }
         Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_) => {
             scaled(draft, server, errors)
@@ -76,10 +68,43 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
     (errors.len() == before).then_some(replicas)
 }
 
+/// The fixed count of a model that sets no bounds.
+fn fixed(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
+    if let Some(replicas) = &draft.replicas {
+        within_server(replicas, server, errors);
+    }
+    let count = draft.replicas.as_ref().map_or(1, |replicas| replicas.value);
+    let origin = origin(draft, draft.replicas.as_ref(), Origin::Default);
+    Replicas {
+        min: count,
+        max: count,
+        initial: count,
+        scaled: false,
+        min_origin: origin.clone(),
+        max_origin: origin.clone(),
+        initial_origin: origin,
+    }
+}
+
+/// The bounds of a model on a server whose replicas host many: it has at most one replica in each
+/// of the server's.
+fn on_multi_model(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
+    if draft.min.is_none() && draft.max.is_none() {
+        return fixed(draft, server, errors);
+    }
+    let mut replicas = scaled(draft, server, errors);
+    let most = server.multi_model.as_ref().map(|own| own.replicas.max);
+    if let (None, Some(most)) = (&draft.max, most) {
+        replicas.max = replicas.max.min(most).max(replicas.min);
+    }
+    replicas
+}
+
 /// Refuses bounds of 0 and 0, with which no request could ever be served.
 fn check_max(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     // For these kinds, a bound of 0 has an error of its own.
-    if matches!(server.kind, Kind::Static(_) | Kind::Seldon(_)) {
+    let is_static = matches!(server.kind, Kind::Static(_)) && server.multi_model.is_none();
+    if is_static || matches!(server.kind, Kind::Seldon(_)) {
         return;
     }
     let no_min = draft.min.as_ref().is_some_and(|min| min.value == 0);

@@ -14,7 +14,7 @@ pub(super) struct Settings {
 /// Resolves the settings: those in `model`, else those of `server`, else `rest`.
 pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Settings {
     let of_server = &server.overrides;
-    let dry_run = Setting::new(false, Origin::Default);
+    let no = Setting::new(false, Origin::Default);
     let no_limit = Setting::new(None, Origin::Default);
     let deadline = hold_deadline(server, &rest.deadline);
     let hold = Hold {
@@ -50,7 +50,8 @@ pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Set
         target_wait: pick(model.target_wait, &of_server.target_wait, &rest.target_wait),
         up_limit: pick(model.up_limit, &of_server.up_limit, &no_limit),
         down_limit: pick(model.down_limit, &of_server.down_limit, &no_limit),
-        dry_run: pick(model.dry_run, &of_server.dry_run, &dry_run),
+        dry_run: pick(model.dry_run, &of_server.dry_run, &no),
+        pin: pick(model.pin, &of_server.pin, &no),
     };
     Settings {
         hold,

@@ -33,6 +33,9 @@ impl Workloads {
         let model = &draft.place.name;
         let spec = pattern.of(model);
         check_names(draft, &spec, errors);
+        if server.multi_model.is_some() {
+            return; // what its models need sets the count
+        }
         let counts = draft.min.iter().chain(&draft.max).chain(&draft.replicas);
         let Some(count) = counts.min_by_key(|count| count.spot.line) else {
             return;

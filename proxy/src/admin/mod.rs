@@ -13,24 +13,18 @@ mod logs;
 mod model_metrics;
 mod page;
 mod pages;
+mod permitted;
 mod server_info;
+mod server_metrics;
 mod targets;
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{
-    body::{Frame, Incoming, SizeHint},
+    body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -39,17 +33,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tailback_config::Token;
 use tailback_scaler::{
     peers::publisher::CountsPublisher, replica_logs::ReplicaLogs, run::pause::PauseHandle,
-    status::StatusStore,
+    server_status::ServerStatusStore, status::StatusStore,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 use tonic::{Status, body::Body};
 
 pub use self::server_info::ServerInfo;
-use self::{control::Order, keda::Keda, logs::LogRequest};
+use self::{control::Order, keda::Keda, logs::LogRequest, permitted::Permitted};
 use crate::{
     admin::model_metrics::render_models,
     downstream::Lifecycle,
@@ -80,7 +74,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may finish its current response once another process has taken over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The error for any other path.
-const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /targets, /decisions, /events and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /servers, /targets, /decisions, /events and /ledgers, \
                          and, by POST, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
@@ -91,6 +85,8 @@ pub struct Admin {
     pub lifecycle: Arc<Lifecycle>,
     /// What the scaler publishes for reading.
     pub status_store: StatusStore,
+    /// The state of multi-model servers.
+    pub servers: ServerStatusStore,
     /// The counts that `/ledgers` sends to other proxies.
     pub publisher: CountsPublisher,
     /// Pauses and resumes models.
@@ -310,6 +306,7 @@ impl Admin {
             "/readyz" => pages::readiness(&self.lifecycle),
             "/models" => json(StatusCode::OK, &pages::models(&table, &self.status_store)),
             "/targets" => json(StatusCode::OK, &targets::page(&table, &self.status_store)),
+            "/servers" => json(StatusCode::OK, &pages::servers(&self.servers)),
             "/decisions" => json(
                 StatusCode::OK,
                 &serde_json::json!({ "decisions": self.status_store.decisions() }),
@@ -326,7 +323,8 @@ impl Admin {
 
     fn metrics(&self) -> Response<Bytes> {
         let mut text = self.recorder.render();
-        text.push_str(&render_models(&self.routes.current(), &self.status_store));
+        let (table, servers) = (self.routes.current(), self.servers.servers());
+        text.push_str(&render_models(&table, &self.status_store, &servers));
         let mut response = Response::new(Bytes::from(text));
         response.headers_mut().insert(
             header::CONTENT_TYPE,
@@ -349,32 +347,6 @@ async fn call(keda: &Arc<Keda>, request: Request<Incoming>) -> Response<Body> {
         Some(method) => keda.clone().call(method, request).await,
         None => Status::unimplemented(format!("there is no {path}; there is {}", keda::SERVICE))
             .into_http(),
-    }
-}
-
-/// A body that holds its permit until it has been sent.
-struct Permitted {
-    body: Body,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for Permitted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

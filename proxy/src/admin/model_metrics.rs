@@ -7,17 +7,23 @@ use tailback_scaler::{
     ledger::Reading,
     peers::Role,
     replica::usage::Usage,
+    server_status::ServerStatus,
     status::{PauseState, StatusStore},
 };
 
+use super::server_metrics;
 use crate::{
     models::{Model, RouteTable},
     telemetry::metrics::Exposition,
 };
 
-/// The families that are read from `table`'s ledgers and from `status_store`.
+/// The families that are read from `table`'s ledgers, from `status_store` and from `servers`.
 #[must_use]
-pub fn render_models(table: &RouteTable, status_store: &StatusStore) -> String {
+pub fn render_models(
+    table: &RouteTable,
+    status_store: &StatusStore,
+    servers: &[ServerStatus],
+) -> String {
     let mut models: Vec<_> = table
         .models
         .values()
@@ -92,6 +98,7 @@ pub fn render_models(table: &RouteTable, status_store: &StatusStore) -> String {
     ejections(&mut text, &models);
     usage(&mut text, &models, status_store);
     limits(&mut text, &models, status_store);
+    server_metrics::render(&mut text, servers);
     render_proxies(&mut text, status_store);
     text.into_string()
 }

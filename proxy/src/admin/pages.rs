@@ -12,6 +12,7 @@ use tailback_scaler::{
     ledger::Reading,
     peers::{Role, peer_counts::PeerStatus},
     replica::Transition,
+    server_status::ServerStatusStore,
     status::{MembershipStatus, ModelStatus, PauseState, StatusStore, UsageView},
 };
 
@@ -58,6 +59,11 @@ pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) ->
         status_store,
         status_store.membership().as_ref(),
     ))
+}
+
+/// Every multi-model server: its replicas, and the models in each.
+pub(super) fn servers(store: &ServerStatusStore) -> Value {
+    json!({ "servers": store.servers() })
 }
 
 /// The group of proxies that this one belongs to.
@@ -114,6 +120,9 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     ]);
     all.extend(more);
     page["replicas"] = Value::Object(all);
+    if let Some(placement) = &status.placement {
+        page["placement"] = json!(placement);
+    }
     page["settings"] = json!({
         "scaled": config.replicas.scaled,
         "minReplicas": config.replicas.min,

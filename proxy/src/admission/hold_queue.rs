@@ -7,12 +7,25 @@ use tokio::sync::oneshot;
 
 use super::Pool;
 
+type Grants = oneshot::Receiver<Result<Arc<Replica>, Arc<str>>>;
+
 #[derive(Debug)]
 struct Waiter {
     id: u64,
     /// The one replica that it waits for; `None`: any.
     awaited: Option<ReplicaId>,
-    grant: oneshot::Sender<Arc<Replica>>,
+    grant: oneshot::Sender<Result<Arc<Replica>, Arc<str>>>,
+}
+
+/// How a wait has ended.
+#[derive(Clone, Debug)]
+pub enum Granted {
+    /// With a permit of this replica, which must be released with [`Pool::release`].
+    Permit(Arc<Replica>),
+    /// Without one: what the request waited for does not come, for this reason.
+    Refused(Arc<str>),
+    /// Without one: the pool has closed.
+    Closed,
 }
 
 /// First come, first served. Ids increase along the queue.
@@ -28,10 +41,7 @@ impl HoldQueue {
         u32::try_from(self.waiters.len()).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn join(
-        &mut self,
-        awaited: Option<ReplicaId>,
-    ) -> (u64, oneshot::Receiver<Arc<Replica>>) {
+    pub(super) fn join(&mut self, awaited: Option<ReplicaId>) -> (u64, Grants) {
         let id = self.next_id;
         self.next_id += 1;
         let (grant, granted) = oneshot::channel();
@@ -65,13 +75,22 @@ impl HoldQueue {
                 (Some(replica), _) => {
                     let waiter = self.waiters.remove(place);
                     // A waiter that has just left does not take it.
-                    if let Some(Err(unwanted)) = waiter.map(|waiter| waiter.grant.send(replica)) {
+                    let unsent = waiter.map(|waiter| waiter.grant.send(Ok(replica)));
+                    if let Some(Err(Ok(unwanted))) = unsent {
                         unwanted.release();
                     }
                 }
                 (None, Some(_)) => place += 1,
                 (None, None) => break,
             }
+        }
+    }
+
+    /// Tells all waiters why they wait in vain.
+    pub(super) fn refuse(&mut self, why: &Arc<str>) {
+        for waiter in self.waiters.drain(..) {
+            // Fails only if that one has just left.
+            let _ = waiter.grant.send(Err(why.clone()));
         }
     }
 }
@@ -83,18 +102,21 @@ impl HoldQueue {
 pub struct Ticket {
     pool: Arc<Pool>,
     id: u64,
-    granted: oneshot::Receiver<Arc<Replica>>,
+    granted: Grants,
 }
 
 impl Ticket {
-    pub(super) fn new(pool: Arc<Pool>, id: u64, granted: oneshot::Receiver<Arc<Replica>>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, id: u64, granted: Grants) -> Self {
         Self { pool, id, granted }
     }
 
-    /// Waits for a permit of the returned replica, which must be released with [`Pool::release`].
-    /// `None` if the pool has closed.
-    pub async fn granted(mut self) -> Option<Arc<Replica>> {
-        (&mut self.granted).await.ok()
+    /// Waits for the end of the wait.
+    pub async fn granted(mut self) -> Granted {
+        match (&mut self.granted).await {
+            Ok(Ok(replica)) => Granted::Permit(replica),
+            Ok(Err(why)) => Granted::Refused(why),
+            Err(_) => Granted::Closed,
+        }
     }
 }
 
@@ -102,10 +124,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.granted.close();
         // A permit was granted, but `granted` did not return it.
-        if let Ok(replica) = self.granted.try_recv() {
-            self.pool.release(&replica);
-        } else {
-            self.pool.leave(self.id);
+        match self.granted.try_recv() {
+            Ok(Ok(replica)) => self.pool.release(&replica),
+            Ok(Err(_)) | Err(_) => self.pool.leave(self.id),
         }
     }
 }

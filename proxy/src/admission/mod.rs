@@ -29,7 +29,10 @@ use tailback_scaler::{
 };
 
 use self::{health::PoolHealth, hold_queue::HoldQueue};
-pub use self::{hold_queue::Ticket, retry_budget::RetryBudget};
+pub use self::{
+    hold_queue::{Granted, Ticket},
+    retry_budget::RetryBudget,
+};
 
 /// Why a request cannot be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +223,12 @@ impl Traffic for Pool {
         self.serve_queue();
     }
 
+    fn refuse_held(&self, why: &Arc<str>) {
+        let mut queue = self.lock();
+        queue.refuse(why);
+        self.waiting.store(queue.len(), Ordering::Relaxed);
+    }
+
     fn report_health(&self, replica: &Replica, report: HealthReport, now: Nanos) {
         self.with_health(now, |health| health.reported(replica, report, now));
     }
@@ -243,6 +252,31 @@ mod tests {
         (pool, replica)
     }
 
+    async fn permit(ticket: Ticket) -> Arc<Replica> {
+        match ticket.granted().await {
+            Granted::Permit(replica) => replica,
+            other => panic!("expected a permit, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn held_requests_hear_why_they_wait_in_vain_and_later_ones_wait() {
+        let pool = Arc::new(Pool::default());
+        let held = [
+            pool.join(None, || false).unwrap(),
+            pool.join(None, || false).unwrap(),
+        ];
+        pool.refuse_held(&Arc::from("no such file"));
+        assert!(!pool.has_waiters());
+        for ticket in held {
+            assert!(
+                matches!(ticket.granted().await, Granted::Refused(why) if &*why == "no such file")
+            );
+        }
+        let _later = pool.join(None, || false).unwrap();
+        assert!(pool.has_waiters());
+    }
+
     #[tokio::test]
     async fn held_requests_get_permits_in_order_as_slots_are_released() {
         let (pool, replica) = pool(1);
@@ -251,10 +285,10 @@ mod tests {
         let second = pool.join(None, || false).unwrap();
         assert!(pool.has_waiters());
         pool.release(&replica);
-        let granted = first.granted().await.unwrap();
+        let granted = permit(first).await;
         assert_eq!((granted.name(), replica.in_flight()), ("m-0", 1));
         pool.release(&granted);
-        second.granted().await.unwrap();
+        permit(second).await;
         assert!(!pool.has_waiters());
     }
 
@@ -270,9 +304,8 @@ mod tests {
         let next = pool.join(None, || false).unwrap();
         pool.release(&replica);
         drop(granted);
-        let replica = tokio::time::timeout(Duration::from_secs(5), next.granted())
+        let replica = tokio::time::timeout(Duration::from_secs(5), permit(next))
             .await
-            .unwrap()
             .unwrap();
         pool.release(&replica);
         assert_eq!(replica.in_flight(), 0);
@@ -287,17 +320,17 @@ mod tests {
         let for_one = pool.join(Some(one.id()), || false).unwrap();
         let for_any = pool.join(None, || false).unwrap();
         pool.release(&other);
-        assert_eq!(for_any.granted().await.unwrap().name(), "m-1");
+        assert_eq!(permit(for_any).await.name(), "m-1");
         let late = pool.join(None, || false).unwrap();
         pool.release(&one);
-        assert_eq!(for_one.granted().await.unwrap().name(), "m-0");
+        assert_eq!(permit(for_one).await.name(), "m-0");
         // A replica that has gone is not waited for.
         let for_one = pool.join(Some(one.id()), || false).unwrap();
         pool.set_replicas(std::slice::from_ref(&other));
         pool.release(&other);
-        assert_eq!(late.granted().await.unwrap().name(), "m-1");
+        assert_eq!(permit(late).await.name(), "m-1");
         pool.release(&other);
-        assert_eq!(for_one.granted().await.unwrap().name(), "m-1");
+        assert_eq!(permit(for_one).await.name(), "m-1");
         assert!(!pool.has_waiters());
     }
 
@@ -324,7 +357,7 @@ mod tests {
         let pool = Arc::new(Pool::default());
         let waiting = pool.join(None, || false).unwrap();
         pool.close();
-        assert!(waiting.granted().await.is_none());
+        assert!(matches!(waiting.granted().await, Granted::Closed));
         assert!(!pool.has_waiters());
         assert_eq!(pool.join(None, || false).unwrap_err(), NotQueued::Closed);
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     admission::{
-        NotQueued,
+        Granted, NotQueued,
         balance::{self, Affinity},
     },
     exchange::{Phase, StreamState, body::BufferReservation},
@@ -160,11 +160,16 @@ async fn hold(
         error = outgoing.read_ahead(reservation) => return Err(error),
     };
     match granted {
-        Ok(Some(replica)) => {
+        Ok(Granted::Permit(replica)) => {
             let permit = Permit::taken(model.pool.clone(), model.pool.own(&replica));
             Ok(Admitted::Permit(permit))
         }
-        Ok(None) => Ok(Admitted::Moved),
+        Ok(Granted::Refused(why)) => Err(ProxyError::NotLoaded {
+            model: model.model.name().to_owned(),
+            why: why.to_string(),
+            retry_after: retry_after(&pipeline.status, &model.model),
+        }),
+        Ok(Granted::Closed) => Ok(Admitted::Moved),
         Err(_) => Err(ProxyError::HeldTooLong {
             model: model.model.name().to_owned(),
             seconds: hold.deadline.value.as_secs_f64(),

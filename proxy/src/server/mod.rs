@@ -22,6 +22,7 @@ use tailback_scaler::{
     peers::publisher::CountsPublisher,
     replica_logs::ReplicaLogs,
     run::{Options, Scaler},
+    server_status::ServerStatusStore,
     status::StatusStore,
 };
 use tokio::sync::watch;
@@ -102,6 +103,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     };
 
     let status_store = StatusStore::default();
+    let server_status = ServerStatusStore::default();
     let logs = ReplicaLogs::default();
     let wake = Wake::default();
     let publisher = CountsPublisher::default();
@@ -110,6 +112,8 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         wake: wake.clone(),
         status: status_store.clone(),
         logs: logs.clone(),
+        servers: server_status.clone(),
+        placement: process.placement.clone(),
         supervisor: own_program()?,
         publisher: publisher.clone(),
         peers: process.peers.clone(),
@@ -174,6 +178,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         routes: routes.clone(),
         lifecycle: lifecycle.clone(),
         status_store,
+        servers: server_status,
         publisher,
         logs,
         pause: reloader.pause_handle(),

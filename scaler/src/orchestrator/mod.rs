@@ -4,12 +4,14 @@
 //! a [`ReplicaSet`] whenever the replicas change. [`process`] runs local processes,
 //! [`kubernetes`] scales workloads in a cluster, [`webhook`] calls an HTTP API, and [`seldon`]
 //! triggers the scheduler of Seldon Core 2. [`static_endpoints`] has the addresses in the
-//! manifest, which are never scaled. A [`probe`] finds out whether a replica is ready.
+//! manifest, which are never scaled. [`multi_model`] loads many models into the replicas of a
+//! server, which one of the others runs. A [`probe`] finds out whether a replica is ready.
 
 mod error_chain;
 mod gateway;
 pub mod handover;
 pub mod kubernetes;
+pub mod multi_model;
 pub mod probe;
 pub mod process;
 pub mod seldon;
@@ -23,7 +25,11 @@ use async_trait::async_trait;
 use tailback_config::Model;
 use tokio::sync::mpsc;
 
-use crate::replica::{Replica, Transition};
+use crate::{
+    clock::Nanos,
+    replica::{Replica, Transition},
+    server_status::PlacementStatus,
+};
 
 /// The state of a model's replicas. It is sent whole whenever any of it changes.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +62,29 @@ pub struct ReplicaSet {
     pub failure: Option<String>,
     /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
+    /// Where the model is, if its server hosts many models.
+    pub placement: Option<PlacementStatus>,
+    /// Why the model could not be loaded, if it serves nowhere for that reason.
+    pub load_failure: Option<LoadFailure>,
+}
+
+/// A failed load of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadFailure {
+    /// Which one in a row, from 1.
+    pub number: u32,
+    /// Why it failed, in the server's own words.
+    pub why: Arc<str>,
+}
+
+/// What the data plane has counted of a model, for orchestrators that give room to the models
+/// that are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Requests that wait for a replica.
+    pub held: u32,
+    /// When the model last had a request.
+    pub last_used: Nanos,
 }
 
 impl ReplicaSet {
@@ -126,6 +155,9 @@ pub trait Orchestrator: Send + Sync {
     ///
     /// # Errors [`ScaleError`], if the request was not accepted.
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError>;
+
+    /// Takes what the data plane has counted of `model`, whenever it has changed.
+    fn demand(&self, _model: &str, _demand: Demand) {}
 
     /// Replaces a ready replica that stays unhealthy, if the orchestrator can tell its replicas
     /// apart: that one stops, whatever it has in flight, and another one takes its place. Else

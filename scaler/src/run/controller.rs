@@ -1,10 +1,12 @@
 //! One model of the running scaler: observe, evaluate, request, record.
 
+mod demand;
 mod external_change;
 mod health;
 mod membership;
 mod pause;
 mod rejection;
+mod show;
 mod stall;
 mod succession;
 
@@ -29,7 +31,7 @@ use crate::{
     decision::{Decision, DecisionRecord, Reason, ScaleOutcome},
     ledger::Reading,
     model_scaler::{Evaluation, ModelScaler, Replicas},
-    orchestrator::{Orchestrator, ReplicaSet, StateSource, handover::InheritedModel},
+    orchestrator::{Demand, Orchestrator, ReplicaSet, StateSource, handover::InheritedModel},
     peers::{
         Role,
         counts_update::{Counts, LeftToOthers},
@@ -73,6 +75,8 @@ pub(super) struct ModelController {
     pause: PauseState,
     /// Whether the ledger will send a wake-up at the level.
     armed: bool,
+    /// What the orchestrator was told of the use of the model, and the arrivals until then.
+    demand: (Demand, u64),
     /// The last count decided under `dryRun`, so that it is recorded once.
     dry_run: Option<u32>,
     /// The last count that was decided, carried out or not.
@@ -119,6 +123,7 @@ impl ModelController {
             left_to_others: None,
             pause: succession::pause(inherited),
             armed: false,
+            demand: (Demand::default(), own.arrived),
             dry_run: None,
             wanted: desired,
             stall: None,
@@ -136,6 +141,10 @@ impl ModelController {
     pub(super) fn same_kind(&self, model: &Model) -> bool {
         let workload = |model: &Model| model.server.kubernetes().map(|spec| spec.of(&model.name));
         let ours = &*self.handle.model;
+        let is_hosted = |model: &Model| model.server.multi_model.is_some();
+        if is_hosted(ours) || is_hosted(model) {
+            return is_hosted(ours) && is_hosted(model);
+        }
         mem::discriminant(&ours.server.kind) == mem::discriminant(&model.server.kind)
             && workload(ours) == workload(model)
     }
@@ -202,7 +211,7 @@ impl ModelController {
         if let Some(crossing) = self.handle.ledger.take_crossing() {
             self.armed = false;
             let lag = self.look().in_flight();
-            if self.scaler.wake_at().is_some_and(|level| lag < level) {
+            if self.wake_level().is_some_and(|level| lag < level) {
                 // A shard has used up its share of the room; the level is not reached.
                 return self.arm();
             }
@@ -220,6 +229,7 @@ impl ModelController {
         // Even for the same replicas: their concurrency may have changed.
         self.handle.traffic.set_replicas(&set.ready);
         let before = mem::replace(&mut self.set, set);
+        self.refuse_held(&before);
         self.try_rejected_again(&before);
         match self.others.role {
             Role::Leads => self.check_external_change(),
@@ -248,12 +258,13 @@ impl ModelController {
     /// needs not be.
     pub(super) fn sample(&mut self, period: Duration) -> bool {
         let reading = self.look();
+        self.tell_demand(&reading);
         if self.scaler.sample(reading, period) {
             self.decide(None);
         } else if !self.armed {
             self.arm();
         }
-        self.armed || self.scaler.wake_at().is_none()
+        self.armed || self.wake_level().is_none()
     }
 
     /// One evaluation: observe, decide, constrain, record, request.
@@ -262,6 +273,7 @@ impl ModelController {
             return self.show(&Reason::AwaitingState.to_string());
         }
         let reading = self.look();
+        self.tell_demand(&reading);
         let Evaluation { seen, mut decision } = self.scaler.decide(reading, &self.replicas());
         self.watch_starts(&seen);
         self.leave_to_others(&seen, &mut decision);
@@ -341,7 +353,7 @@ impl ModelController {
     /// shards. All of them together cannot reach the level before one has used up its share. That
     /// one wakes up, and publishes its counts to the others.
     fn arm(&mut self) {
-        let Some(level) = self.scaler.wake_at() else {
+        let Some(level) = self.wake_level() else {
             self.armed = false;
             return;
         };
@@ -350,29 +362,6 @@ impl ModelController {
             // The share is used up, but not the room: take a new share.
             self.armed = !self.handle.ledger.arm(self.part_of(level));
         }
-    }
-
-    fn show(&self, why: &str) {
-        self.status.update(&self.handle.model.name, |status| {
-            status.desired = self.scaler.desired();
-            status.wanted = self.wanted;
-            status.ready.clone_from(&self.set.ready);
-            status.ready_count = self.set.ready_count();
-            status.pause = self.pause;
-            status.starting = self.set.starting;
-            status.draining = self.set.draining;
-            status.coming.clone_from(&self.set.coming);
-            status.leaving.clone_from(&self.set.leaving);
-            status.warning.clone_from(&self.set.warning);
-            status.not_ready.clone_from(&self.set.not_ready);
-            status.start_up_seconds = self.set.start_up.map(|s| s.as_secs_f64());
-            status.service_seconds = self.scaler.service_seconds();
-            status.failure = self.failure();
-            status.reason = match &self.rejected {
-                Some(rejected) => format!("{why}; scale request {}", rejected.why),
-                None => why.to_owned(),
-            };
-        });
     }
 }
 

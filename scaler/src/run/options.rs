@@ -2,10 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use tailback_config::Placement;
+
 use crate::{
     ledger::Wake,
     peers::{self, publisher::CountsPublisher},
     replica_logs::ReplicaLogs,
+    server_status::ServerStatusStore,
     status::StatusStore,
 };
 
@@ -19,6 +22,10 @@ pub struct Options {
     pub status: StatusStore,
     /// Where the lines go that replicas print.
     pub logs: ReplicaLogs,
+    /// Where the state of multi-model servers is written for the admin address.
+    pub servers: ServerStatusStore,
+    /// How models are loaded into multi-model servers.
+    pub placement: Placement,
     /// The program that supervises replicas; see
     /// [`Processes::new`](crate::orchestrator::process::Processes::new).
     pub supervisor: PathBuf,

@@ -4,17 +4,20 @@
 //! queued. So each orchestrator has its own channel with numbered events. A controller that
 //! starts at an [`Epoch`] gets later events of the same orchestrator, and nothing else.
 
-use std::{future::poll_fn, path::PathBuf, sync::Arc, task::Poll};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
-use tailback_config::Kind;
+use tailback_config::{Kind, Server};
 use tokio::sync::mpsc;
 
-use crate::{
-    orchestrator::{
-        Events, Orchestrator, ReplicaSet, kubernetes::Kubernetes, process::Processes,
-        seldon::Seldon, static_endpoints::StaticEndpoints, webhook::Webhooks,
-    },
-    replica_logs::ReplicaLogs,
+use super::options::Options;
+use crate::orchestrator::{
+    Events, Orchestrator, ReplicaSet,
+    kubernetes::Kubernetes,
+    multi_model::{MultiModelServers, ServerOrchestrators},
+    process::Processes,
+    seldon::Seldon,
+    static_endpoints::StaticEndpoints,
+    webhook::Webhooks,
 };
 
 /// A position in the events of an orchestrator.
@@ -42,6 +45,9 @@ pub(super) struct Orchestrators {
     kubernetes: Feed,
     webhooks: Feed,
     seldon: Feed,
+    /// As what it is, and with the sets of models that its servers host.
+    multi_model: Arc<MultiModelServers>,
+    hosted: Feed,
 }
 
 // === impl Epoch ===
@@ -84,18 +90,39 @@ impl Feed {
 // === impl Orchestrators ===
 
 impl Orchestrators {
-    /// `supervisor` and `logs`: see [`Processes::new`].
-    pub(super) fn new(supervisor: PathBuf, logs: ReplicaLogs) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
+        let (supervisor, logs) = (options.supervisor.clone(), options.logs.clone());
         let local = Arc::new(Processes::new(supervisor, sender, logs));
+        let processes = Feed::of(local.clone(), events);
+        let static_endpoints = Feed::new(StaticEndpoints::new);
+        let kubernetes = Feed::new(Kubernetes::new);
+        let (sender, events) = mpsc::unbounded_channel();
+        let multi_model = Arc::new(MultiModelServers::new(
+            ServerOrchestrators {
+                processes: processes.orchestrator.clone(),
+                static_endpoints: static_endpoints.orchestrator.clone(),
+                kubernetes: kubernetes.orchestrator.clone(),
+            },
+            sender,
+            options.placement.clone(),
+            options.servers.clone(),
+        ));
         Self {
-            processes: Feed::of(local.clone(), events),
+            processes,
             local,
-            static_endpoints: Feed::new(StaticEndpoints::new),
-            kubernetes: Feed::new(Kubernetes::new),
+            static_endpoints,
+            kubernetes,
             webhooks: Feed::new(Webhooks::new),
             seldon: Feed::new(Seldon::new),
+            hosted: Feed::of(multi_model.clone(), events),
+            multi_model,
         }
+    }
+
+    /// Servers whose replicas host many models.
+    pub(super) fn multi_model(&self) -> &MultiModelServers {
+        &self.multi_model
     }
 
     /// Those that run as processes of this host.
@@ -108,9 +135,10 @@ impl Orchestrators {
         Arc::ptr_eq(&self.processes.orchestrator, &epoch.orchestrator)
     }
 
-    /// The current position in the events of the orchestrator of this kind.
-    pub(super) fn now(&self, kind: &Kind) -> Epoch {
-        match kind {
+    /// The current position in the events of the orchestrator of this server's models.
+    pub(super) fn now(&self, server: &Server) -> Epoch {
+        match &server.kind {
+            _ if server.multi_model.is_some() => self.hosted.now(),
             Kind::Process(_) => self.processes.now(),
             Kind::Static(_) => self.static_endpoints.now(),
             Kind::Kubernetes(_) => self.kubernetes.now(),
@@ -119,8 +147,10 @@ impl Orchestrators {
         }
     }
 
-    fn all(&mut self) -> [&mut Feed; 5] {
+    fn all(&mut self) -> [&mut Feed; 6] {
         [
+            // Before the orchestrators of its servers.
+            &mut self.hosted,
             &mut self.processes,
             &mut self.static_endpoints,
             &mut self.kubernetes,
@@ -158,7 +188,36 @@ impl Orchestrators {
 
 #[cfg(test)]
 mod tests {
+    use std::{path::Path, path::PathBuf, time::Duration};
+
+    use tailback_config::{Env, load_text};
+
     use super::*;
+    use crate::{
+        ledger::Wake, peers::publisher::CountsPublisher, replica_logs::ReplicaLogs,
+        server_status::ServerStatusStore, status::StatusStore,
+    };
+
+    fn options() -> Options {
+        Options {
+            period: Duration::from_secs(1),
+            wake: Wake::default(),
+            status: StatusStore::default(),
+            logs: ReplicaLogs::default(),
+            servers: ServerStatusStore::default(),
+            placement: load_text(Path::new("a.yaml"), MANIFESTS, &Env::default())
+                .unwrap()
+                .process
+                .placement,
+            supervisor: PathBuf::new(),
+            publisher: CountsPublisher::default(),
+            peers: None,
+        }
+    }
+
+    const MANIFESTS: &str = "{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: { name: s }, \
+                             spec: { static: { endpoints: ['http://a'] } } }\n---\n\
+                             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: m }, spec: { server: s } }";
 
     fn set() -> ReplicaSet {
         ReplicaSet::default()
@@ -172,7 +231,7 @@ mod tests {
             static_endpoints: Feed::new(|events| {
                 StaticEndpoints::new(second.insert(events).clone())
             }),
-            ..Orchestrators::new(PathBuf::new(), ReplicaLogs::default())
+            ..Orchestrators::new(&options())
         };
         let (first, second) = (first.unwrap(), second.unwrap());
         let start = sources.processes.now();

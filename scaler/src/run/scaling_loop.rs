@@ -69,7 +69,7 @@ impl Loop {
             monitor: Monitor::default(),
             review: Instant::now(),
             succession: Succession::default(),
-            orchestrators: Orchestrators::new(options.supervisor.clone(), options.logs.clone()),
+            orchestrators: Orchestrators::new(&options),
             options,
             models: BTreeMap::new(),
         }
@@ -130,8 +130,8 @@ impl Loop {
         }
         match self.models.get_mut(&set.model) {
             Some(controller) if controller.accepts(epoch) => controller.replicas_changed(set),
-            // From an earlier model of this name, or from one that is gone.
-            _ => {}
+            // Of a multi-model server; or from an earlier model of this name, or one that is gone.
+            _ => self.orchestrators.multi_model().server_changed(set),
         }
     }
 
@@ -233,7 +233,7 @@ impl Loop {
                     if let Some(controller) = other {
                         controller.forget().await;
                     }
-                    let since = self.orchestrators.now(&handle.model.server.kind);
+                    let since = self.orchestrators.now(&handle.model.server);
                     let peers = self.membership.view(&name);
                     let status = self.options.status.clone();
                     let answers = self.answers.clone();

@@ -247,6 +247,17 @@ impl ProxyError {
                 ),
             )
             .retry_after(*retry_after),
+            Self::NotLoaded {
+                model,
+                why,
+                retry_after,
+            } => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                Some(Unreachable),
+                format!("model {model:?} could not be loaded: {why}"),
+            )
+            .retry_after(*retry_after),
             Self::SwitchedOff { model } => says(
                 Status::SERVICE_UNAVAILABLE,
                 Code::Unavailable,

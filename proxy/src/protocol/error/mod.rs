@@ -119,6 +119,15 @@ pub enum ProxyError {
         /** until a replica may be ready */
         retry_after: u32,
     },
+    /// Its server could not load the model, which it was to do for this request.
+    NotLoaded {
+        /** the model */
+        model: String,
+        /** why, in the server's words */
+        why: String,
+        /** until it is tried again */
+        retry_after: u32,
+    },
     /// The manifest says that the model has no replicas.
     SwitchedOff {
         /** the model */

@@ -48,6 +48,11 @@ fn samples() -> Vec<ProxyError> {
             limit: 10_000,
             retry_after: 1,
         },
+        ProxyError::NotLoaded {
+            model: "NAME".into(),
+            why: "WHY".into(),
+            retry_after: 1,
+        },
         ProxyError::HeldTooLong {
             model: model(),
             seconds: 300.0,
@@ -116,6 +121,7 @@ fn is_sampled(error: &ProxyError) {
         | ProxyError::NoRoom
         | ProxyError::QueueFull { .. }
         | ProxyError::HeldTooLong { .. }
+        | ProxyError::NotLoaded { .. }
         | ProxyError::SwitchedOff { .. }
         | ProxyError::ShuttingDown
         | ProxyError::Unreachable { .. }

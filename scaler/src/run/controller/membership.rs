@@ -28,7 +28,7 @@ impl ModelController {
         }
         self.show_others();
         let lag = self.own.plus(&others.counts).in_flight();
-        match self.scaler.wake_at() {
+        match self.wake_level() {
             // Other proxies' ledgers cannot wake this scaler, so their updates do.
             Some(level) if before < level && lag >= level => self.decide(Some(Nanos::now())),
             _ => self.arm(),

@@ -39,7 +39,8 @@ impl ModelController {
 
     /// Whether its replicas are processes on this host.
     pub(in crate::run) fn is_local(&self) -> bool {
-        self.handle.model.server.process().is_some()
+        let server = &self.handle.model.server;
+        server.process().is_some() && server.multi_model.is_none()
     }
 
     /// The set of replicas, if they are processes on this host and the set was reported already.

@@ -30,6 +30,8 @@ impl Loop {
     ) -> io::Result<()> {
         let local = self.orchestrators.local();
         self.succession.replicas = local.take_over(inherited.next_group, parcels).await?;
+        let multi_model = self.orchestrators.multi_model();
+        multi_model.inherit(inherited.models.clone());
         self.succession.inherited = inherited.models;
         Ok(())
     }
@@ -45,9 +47,10 @@ impl Loop {
         };
         // A model that is added later is not the one that the predecessor had.
         self.succession.inherited.clear();
+        let servers = self.orchestrators.multi_model().servers();
         let local = |name: &String| {
             let controller = self.models.get(name);
-            controller.is_some_and(|c| c.is_local())
+            controller.is_some_and(|c| c.is_local()) || servers.contains(name)
         };
         let replicas = std::mem::take(&mut self.succession.replicas);
         let rest: BTreeSet<_> = replicas.iter().map(|(model, _)| model.clone()).collect();
@@ -95,7 +98,8 @@ impl Loop {
             .models
             .iter()
             .map(|(name, c)| (name.clone(), c.bequest()));
-        let models = models.collect();
+        let servers = self.orchestrators.multi_model().bequest();
+        let models = models.chain(servers).collect();
         let handed_out = self.orchestrators.local().hand_out().await;
         let handed_out = handed_out.map(|(next_group, parcels)| HandedOut {
             inherited: Inherited { models, next_group },
@@ -127,6 +131,7 @@ impl Loop {
     }
 
     fn set_retired(&mut self, retired: bool) {
+        self.orchestrators.multi_model().set_retired(retired);
         self.membership.retire(retired);
         let role = if retired { Role::Follows } else { Role::Leads };
         for controller in self.models.values_mut() {

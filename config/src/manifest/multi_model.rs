@@ -1,0 +1,139 @@
+//! Reads what makes a server host many models: `multiModel`, and the bounds of its own count.
+
+use crate::manifest::fields::{Fields, Located, Value};
+use crate::{Kind, MultiModelSpec, ObjectLocation, Origin, ServerReplicas, Setting};
+
+/// Reads `multiModel`, `minReplicas` and `replicas` of a server of this `kind`; errors are noted.
+/// `max` is its `maxReplicas`.
+pub(super) fn read(
+    spec: &Fields<'_>,
+    place: &ObjectLocation,
+    kind: &Kind,
+    max: Option<u32>,
+) -> Option<MultiModelSpec> {
+    let min = spec.get("minReplicas");
+    let initial = spec.get("replicas");
+    let Some(value) = spec.get("multiModel") else {
+        for own in min.iter().chain(&initial) {
+            own.rule(
+                "a server has a count of its own only with multiModel, where models share its replicas; set it on \
+                 the server's models",
+            );
+        }
+        return None;
+    };
+    let fields = value.fields()?;
+    let overcommit = fields.get("overcommitPercentage").and_then(|value| {
+        let percent = value.number(
+            "a whole number of percent, from 0 to 1000000",
+            |percent: &u32| *percent <= 1_000_000,
+        )?;
+        let place = ObjectLocation {
+            line: value.line(),
+            ..place.clone()
+        };
+        Some(Setting::new(percent, Origin::Server(place)))
+    });
+    fields.finish();
+    if let Some(why) = unfit(kind) {
+        value.rule(&why);
+    }
+    let count = |value: Option<Value<'_>>| -> Option<Located<u32>> {
+        let value = value?;
+        let count = value.count_from_one()?;
+        Some(value.at(count.get()))
+    };
+    let min = count(min);
+    let initial = count(initial);
+    if let Kind::Static(fixed) = kind {
+        for own in min.iter().chain(&initial) {
+            spec.rule(&format!(
+                "found {}, but a static server has the replicas its endpoints are; remove {}",
+                own.value, own.spot.field
+            ));
+        }
+        let count = u32::try_from(fixed.endpoints.len()).unwrap_or(u32::MAX);
+        let replicas = ServerReplicas {
+            min: count,
+            max: count,
+            initial: count,
+            scaled: false,
+        };
+        return Some(MultiModelSpec {
+            overcommit,
+            replicas,
+        });
+    }
+    let scaled = min.is_some() || max.is_some();
+    if matches!(kind, Kind::Kubernetes(_)) && !scaled && initial.is_none() {
+        // A workload keeps its own count until the server sets one.
+        return Some(MultiModelSpec {
+            overcommit,
+            replicas: ServerReplicas {
+                min: 1,
+                max: u32::MAX,
+                initial: 1,
+                scaled,
+            },
+        });
+    }
+    let least = min.as_ref().map_or(1, |min| min.value);
+    let first = initial.as_ref().map_or(least, |initial| initial.value);
+    let (least, most) = match scaled {
+        true => (least, max.unwrap_or(u32::MAX)),
+        false => (first, first),
+    };
+    if least > most {
+        spec.rule(&format!(
+            "found maxReplicas {most}, expected at least {least}, which is minReplicas"
+        ));
+    } else if first < least || first > most {
+        spec.rule(&format!(
+            "found replicas {first}, expected at least {least} (minReplicas) and at most {most} (maxReplicas)"
+        ));
+    }
+    Some(MultiModelSpec {
+        overcommit,
+        replicas: ServerReplicas {
+            min: least,
+            max: most,
+            initial: first,
+            scaled,
+        },
+    })
+}
+
+/// Why a server of this kind cannot host many models, if it cannot.
+fn unfit(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Process(process) => {
+            let words = process.command.iter().chain(process.env.values());
+            let one_model = ["{model}", "{storageUri}"];
+            let found = one_model
+                .into_iter()
+                .find(|name| words.clone().any(|word| word.contains(name)))?;
+            Some(format!(
+                "its command has {found}, which stands for one model, and its replicas host many; remove {found}, \
+                 or multiModel"
+            ))
+        }
+        Kind::Kubernetes(spec) if spec.is_per_model() => Some(
+            "the workload's name has {model}, so that each model has a workload of its own; give the workload one \
+             name, or remove multiModel"
+                .into(),
+        ),
+        Kind::Kubernetes(spec) if spec.service().is_none() => Some(
+            "models are loaded into each pod by itself, and endpoints are addresses in front of all pods; set \
+             kubernetes.service instead of kubernetes.endpoints"
+                .into(),
+        ),
+        Kind::Webhook(_) | Kind::Seldon(_) => Some(format!(
+            "models are loaded into each replica by itself, and a {kind} server shows none; expected a process, \
+             static or kubernetes server"
+        )),
+        Kind::Static(_) | Kind::Kubernetes(_) => kind.tls().map(|_| {
+            "models are loaded by HTTP in clear text, and its replicas are reached by TLS; remove tls, or multiModel"
+                .into()
+        }),
+    }
+}

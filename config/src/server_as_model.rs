@@ -1,0 +1,72 @@
+//! A multi-model server as what runs its replicas sees it.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{
+    Hold, Model, Origin, Policy, Replicas, RequestTimeouts, ResponseModel, Scaling, Server,
+    ServerReplicas, Setting,
+};
+
+/// `server`, a multi-model one, as what runs its replicas sees it: a model with the server's name,
+/// which no request is for. Its settings of requests and scaling have no effect.
+#[must_use]
+pub fn server_as_model(server: &Arc<Server>) -> Model {
+    fn unused<T>(value: T) -> Setting<T> {
+        Setting::new(value, Origin::Default)
+    }
+    let own = server.multi_model.as_ref().map(|own| own.replicas);
+    let own = own.unwrap_or(ServerReplicas {
+        min: 1,
+        max: 1,
+        initial: 1,
+        scaled: false,
+    });
+    let time = Duration::from_secs(1);
+    Model {
+        name: server.name.clone(),
+        aliases: Vec::new(),
+        wildcards: Vec::new(),
+        place: server.place.clone(),
+        upstream_name: None,
+        response_model: ResponseModel::default(),
+        server: Arc::clone(server),
+        storage_uri: None,
+        requirements: Vec::new(),
+        memory: None,
+        replicas: Replicas {
+            min: own.min,
+            max: own.max,
+            initial: own.initial,
+            scaled: own.scaled,
+            min_origin: Origin::Server(server.place.clone()),
+            max_origin: Origin::Server(server.place.clone()),
+            initial_origin: Origin::Server(server.place.clone()),
+        },
+        concurrency: unused(None),
+        hold: Hold {
+            queue: unused(0),
+            deadline: unused(time),
+        },
+        timeouts: RequestTimeouts {
+            connect: unused(time),
+            response_header: unused(time),
+            first_byte: unused(time),
+            stream_idle: unused(time),
+            total: unused(None),
+        },
+        retry: unused(None),
+        scaling: Scaling {
+            policy: unused(Policy::Lag),
+            lag_threshold: unused(NonZeroU32::MIN),
+            inactive: unused(time),
+            stability: unused(time),
+            target_wait: unused(time),
+            up_limit: unused(None),
+            down_limit: unused(None),
+            dry_run: unused(false),
+            pin: unused(false),
+        },
+    }
+}

@@ -1,0 +1,101 @@
+//! The reconciler's state as what placement looks at.
+
+use std::sync::Arc;
+
+use super::{reconciler::Reconciler, servers::SharedServer};
+use crate::{
+    clock::Nanos,
+    placement::{Bin, BinPool, Fleet, Placed, PlacedState, ServerScaling},
+    replica::ReplicaId,
+};
+
+/// A fleet, and which server and replica its pools and bins are.
+pub(super) struct Bins {
+    pub fleet: Fleet,
+    pools: Vec<(Arc<str>, Vec<ReplicaId>)>,
+}
+
+impl Bins {
+    /// The server of a pool, and the replica that is one of its bins.
+    pub(super) fn at(&self, pool: usize, bin: usize) -> Option<(&Arc<str>, ReplicaId)> {
+        let (server, replicas) = self.pools.get(pool)?;
+        Some((server, *replicas.get(bin)?))
+    }
+}
+
+impl Reconciler {
+    /// What placement decides from.
+    pub(super) fn bins(&self, now: Nanos) -> Bins {
+        let mut fleet = Fleet::default();
+        let mut pools = Vec::new();
+        for (name, server) in &self.servers {
+            let (pool, replicas) = self.pool(server, now);
+            fleet.pools.push(pool);
+            pools.push((name.clone(), replicas));
+        }
+        for own in self.models.values() {
+            let server = &*own.model.server.name;
+            if let Some(pool) = pools.iter().position(|(name, _)| **name == *server) {
+                fleet.models.push(own.need(pool));
+            }
+        }
+        Bins { fleet, pools }
+    }
+
+    fn pool(&self, server: &SharedServer, now: Nanos) -> (BinPool, Vec<ReplicaId>) {
+        let mut pool = BinPool {
+            name: server.name().into(),
+            bins: Vec::new(),
+            placed: Vec::new(),
+            overcommit: Some(self.overcommit(server)),
+            one_per_bin: true,
+            scaling: self.scaling(server, now),
+        };
+        let mut ids = Vec::new();
+        // What a replica has is known before anything is loaded there.
+        for replica in server.replicas.iter().filter(|replica| replica.known) {
+            let index = pool.bins.len();
+            ids.push(replica.replica.id());
+            pool.bins.push(Bin {
+                name: replica.replica.name().into(),
+                memory: server.memory(),
+                leaving: replica.leaving || replica.replica.is_closed(),
+            });
+            for (model, hosted) in &replica.hosted {
+                pool.placed.push(Placed {
+                    model: model.clone(),
+                    bins: vec![index],
+                    memory: hosted.memory,
+                    state: match hosted.unwanted {
+                        true => PlacedState::Unloading,
+                        false => hosted.state,
+                    },
+                    since: hosted.since,
+                    in_flight: hosted.replica.in_flight(),
+                });
+            }
+        }
+        (pool, ids)
+    }
+
+    fn overcommit(&self, server: &SharedServer) -> u32 {
+        let own = server.as_model.server.multi_model.as_ref();
+        own.map_or(0, |own| own.overcommit(&self.placement))
+    }
+
+    fn scaling(&self, server: &SharedServer, now: Nanos) -> Option<ServerScaling> {
+        let bounds = server.bounds();
+        let asked = server.asked?;
+        (bounds.scaled && self.placement.server_scaling && !server.is_followed()).then(|| {
+            ServerScaling {
+                min: bounds.min,
+                max: bounds.max,
+                asked,
+                bin_memory: server.memory(),
+                packing: self.placement.packing,
+                unchanged: now.since(server.changed),
+                stability: self.stability(server),
+            }
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! Calls to servers, each in a task of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    outcome::{CallDone, Outcome, Subject},
+    reconciler::Reconciler,
+    repository,
+};
+use crate::{clock::Nanos, replica::Replica};
+
+impl Reconciler {
+    pub(super) fn call_load(&self, at: Subject, host: &Arc<Replica>, model: String) {
+        let (done, host) = (self.done.clone(), host.clone());
+        let limit = self.placement.load_limit;
+        tokio::spawn(async move {
+            let result = repository::load(host.authority(), &model, limit).await;
+            let outcome = Outcome::Loaded(result);
+            // Fails only when the scaler has stopped.
+            let _ = done.send(CallDone { at, outcome });
+        });
+    }
+
+    pub(super) fn call_unload(&self, at: Subject, host: &Arc<Replica>, model: String) {
+        let (done, host) = (self.done.clone(), host.clone());
+        let limit = self.placement.unload_limit;
+        tokio::spawn(async move {
+            let result = repository::unload(host.authority(), &model, limit).await;
+            let outcome = Outcome::Unloaded(result);
+            let _ = done.send(CallDone { at, outcome });
+        });
+    }
+
+    pub(super) fn call_index(&self, server: &Arc<str>, host: &Arc<Replica>, asked: Nanos) {
+        let (done, host) = (self.done.clone(), host.clone());
+        let at = Subject {
+            server: server.clone(),
+            replica: Some(host.id()),
+            model: None,
+            attempt: None,
+        };
+        tokio::spawn(async move {
+            let result = repository::index(host.authority()).await;
+            let outcome = Outcome::Indexed { asked, result };
+            let _ = done.send(CallDone { at, outcome });
+        });
+    }
+
+    /// Asks the server's orchestrator for a count. One request at a time, so that none overtakes
+    /// another.
+    pub(super) fn call_scale(&mut self, name: &str, replicas: u32) {
+        let Some((server_name, server)) = self.servers.get_key_value(name) else {
+            return;
+        };
+        let as_model = server.as_model.clone();
+        let Some(orchestrator) = self.orchestrators.of(&as_model.server.kind).cloned() else {
+            return;
+        };
+        let (done, server) = (self.done.clone(), server_name.clone());
+        tokio::spawn(async move {
+            let result = orchestrator.scale(&as_model, replicas).await;
+            let outcome = Outcome::Scaled { replicas, result };
+            let at = Subject {
+                server,
+                replica: None,
+                model: None,
+                attempt: None,
+            };
+            let _ = done.send(CallDone { at, outcome });
+        });
+        if let Some(server) = self.servers.get_mut(name) {
+            (server.asking, server.ask_again) = (true, None);
+        }
+    }
+}
+
+/// Pause before a request to a server's orchestrator that failed is repeated.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);

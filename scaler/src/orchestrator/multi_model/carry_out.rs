@@ -1,0 +1,322 @@
+//! Makes a plan and carries it out: loads, drains and unloads. [`scale`](super::scale) asks for
+//! server replicas.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    bins::Bins, outcome::Subject, reconciler::Reconciler, repository::CallError, servers::Hosted,
+};
+use crate::{
+    clock::Nanos,
+    placement::{self, Drain, Load, PlacedState, Plan, Position, Why},
+    replica::ReplicaId,
+    server_status::ServerCounts,
+};
+
+/// Pause before an unload that failed is tried again: first, and at most.
+const UNLOAD_AGAIN: Duration = Duration::from_secs(1);
+const UNLOAD_LONGEST: Duration = Duration::from_secs(60);
+
+impl Reconciler {
+    /// Makes a plan for what is known now, and begins to carry it out.
+    pub(super) fn plan(&mut self, now: Nanos) {
+        self.note_serving(now);
+        let bins = self.bins(now);
+        let plan = placement::plan(&bins.fleet, now);
+        self.again_at = plan.again_at.filter(|at| *at > now);
+        self.carry_out(&bins, &plan, now);
+        for (name, own) in &mut self.models {
+            own.unplaced = plan.unplaced.get(name).cloned();
+        }
+    }
+
+    /// Notes which models take requests.
+    fn note_serving(&mut self, now: Nanos) {
+        let replicas = self.servers.values().flat_map(|server| &server.replicas);
+        let hosted = replicas.flat_map(|replica| &replica.hosted);
+        let serving: BTreeSet<&Arc<str>> = hosted
+            .filter(|(_, hosted)| hosted.state == PlacedState::Loaded)
+            .map(|(model, _)| model)
+            .collect();
+        for (name, own) in &mut self.models {
+            own.set_serves(serving.contains(name), now);
+        }
+    }
+
+    fn carry_out(&mut self, bins: &Bins, plan: &Plan, now: Nanos) {
+        for name in &plan.admit {
+            if let Some(own) = self.models.get_mut(name) {
+                own.admitted = true;
+            }
+        }
+        for (pool, bin) in &plan.leave {
+            if let Some((server, id)) = bins.at(*pool, *bin)
+                && let Some(own) = self.servers.get_mut(server)
+                && let Some(replica) = own.replica_mut(id)
+            {
+                tracing::info!(replica = %replica.replica, "is to go: its models are placed elsewhere");
+                replica.leaving = true;
+            }
+        }
+        for position in &plan.resume {
+            self.resume(bins, position, now);
+        }
+        for drain in &plan.drain {
+            self.drain(bins, drain, now);
+        }
+        for load in &plan.load {
+            self.load(bins, load, now);
+        }
+        for (name, count) in &plan.servers {
+            self.scale_server(name, *count, now);
+        }
+        self.go_on_draining(now);
+    }
+
+    fn hosted_mut(&mut self, server: &str, id: ReplicaId, model: &str) -> Option<&mut Hosted> {
+        let server = self.servers.get_mut(server)?;
+        server.replica_mut(id)?.hosted.get_mut(model)
+    }
+
+    fn load(&mut self, bins: &Bins, load: &Load, now: Nanos) {
+        let Position {
+            model,
+            pool,
+            bins: at,
+        } = &load.position;
+        let Some((server, id)) = at.first().and_then(|bin| bins.at(*pool, *bin)) else {
+            return;
+        };
+        let Some(own) = self.models.get(model) else {
+            return;
+        };
+        let name_at_server = own.name_at_server().to_owned();
+        let config = own.model.clone();
+        let Some(shared) = self.servers.get_mut(server) else {
+            return;
+        };
+        if matches!(load.why, Why::Held { .. }) {
+            shared.counts.misses += 1;
+        }
+        let Some(replica) = shared.replica_mut(id) else {
+            return;
+        };
+        let host = replica.replica.clone();
+        let hosted = Hosted::new(&host, &config, PlacedState::Loading, now);
+        tracing::info!(model = &**model, replica = %host, "loading: {}", load.why);
+        let subject = Subject {
+            server: server.clone(),
+            replica: Some(id),
+            model: Some(model.clone()),
+            attempt: Some(hosted.replica.id()),
+        };
+        replica.hosted.insert(model.clone(), hosted);
+        self.call_load(subject, &host, name_at_server);
+    }
+
+    fn drain(&mut self, bins: &Bins, drain: &Drain, now: Nanos) {
+        let Position {
+            model,
+            pool,
+            bins: at,
+        } = &drain.position;
+        let Some((server, id)) = at.first().and_then(|bin| bins.at(*pool, *bin)) else {
+            return;
+        };
+        let server = server.clone();
+        let Some(hosted) = self.hosted_mut(&server, id, model) else {
+            return;
+        };
+        match hosted.state {
+            // It cannot be called back. It goes when it is there.
+            PlacedState::Loading => hosted.unwanted = true,
+            PlacedState::Loaded => {
+                hosted.replica.close();
+                let evicted = matches!(drain.why, Why::Evicted { .. });
+                if evicted && hosted.replica.in_flight() > 0 {
+                    // A request was faster.
+                    hosted.replica.reopen();
+                    self.stale = true;
+                    return;
+                }
+                hosted.enter(PlacedState::Draining, now);
+                let in_flight = hosted.replica.in_flight();
+                tracing::info!(model = &**model, replica = %hosted.replica, in_flight, "goes: {}", drain.why);
+                if matches!(drain.why, Why::Evicted { .. } | Why::Turn { .. }) {
+                    self.count(&server, |counts| counts.evictions += 1);
+                }
+            }
+            PlacedState::Draining | PlacedState::Unloading => {}
+        }
+    }
+
+    fn resume(&mut self, bins: &Bins, position: &Position, now: Nanos) {
+        let at = position.bins.first();
+        let Some((server, id)) = at.and_then(|bin| bins.at(position.pool, *bin)) else {
+            return;
+        };
+        let server = server.clone();
+        if let Some(hosted) = self.hosted_mut(&server, id, &position.model)
+            && hosted.state == PlacedState::Draining
+        {
+            hosted.replica.reopen();
+            hosted.enter(PlacedState::Loaded, now);
+            tracing::info!(model = &*position.model, replica = %hosted.replica, "is needed again: it takes requests");
+        }
+    }
+
+    /// Unloads what has drained.
+    pub(super) fn go_on_draining(&mut self, now: Nanos) {
+        if self.retired {
+            return;
+        }
+        let grace = self.placement.unload_grace;
+        let mut calls = Vec::new();
+        for (server, own) in &mut self.servers {
+            for replica in &mut own.replicas {
+                if replica.is_used_elsewhere() {
+                    continue;
+                }
+                let (host, id) = (replica.replica.clone(), replica.replica.id());
+                for (model, hosted) in &mut replica.hosted {
+                    let due = match hosted.state {
+                        PlacedState::Draining => {
+                            hosted.replica.in_flight() == 0 && now.since(hosted.since) >= grace
+                        }
+                        PlacedState::Unloading => hosted.again_at.is_some_and(|at| at <= now),
+                        PlacedState::Loading | PlacedState::Loaded => false,
+                    };
+                    if !due {
+                        continue;
+                    }
+                    hosted.again_at = None;
+                    if hosted.state == PlacedState::Draining {
+                        hosted.enter(PlacedState::Unloading, now);
+                    }
+                    let subject = Subject {
+                        server: server.clone(),
+                        replica: Some(id),
+                        model: Some(model.clone()),
+                        attempt: Some(hosted.replica.id()),
+                    };
+                    calls.push((subject, host.clone(), hosted.name_at_server.clone()));
+                }
+            }
+        }
+        for (subject, host, name) in calls {
+            self.call_unload(subject, &host, name);
+        }
+    }
+
+    fn count(&mut self, server: &str, change: impl FnOnce(&mut ServerCounts)) {
+        if let Some(server) = self.servers.get_mut(server) {
+            change(&mut server.counts);
+        }
+    }
+
+    /// The replica of a model that a call was for, if it is still there.
+    fn attempt(&mut self, at: &Subject) -> Option<&mut Hosted> {
+        let (id, model) = (at.replica?, at.model.as_ref()?);
+        let hosted = self.hosted_mut(&at.server, id, model)?;
+        (Some(hosted.replica.id()) == at.attempt).then_some(hosted)
+    }
+
+    pub(super) fn loaded(&mut self, at: &Subject, result: Result<(), CallError>, now: Nanos) {
+        let Some(hosted) = self.attempt(at) else {
+            return;
+        };
+        let (replica, took) = (hosted.replica.clone(), now.since(hosted.since));
+        let Some(model) = at.model.clone() else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                let unwanted = std::mem::take(&mut hosted.unwanted);
+                hosted.enter(PlacedState::Loaded, now);
+                if unwanted {
+                    hosted.replica.close();
+                    hosted.enter(PlacedState::Draining, now);
+                }
+                self.count(&at.server, |counts| counts.loads += 1);
+                if let Some(own) = self.models.get_mut(&model) {
+                    own.loaded(took);
+                }
+                let seconds = took.as_secs_f64();
+                tracing::info!(model = &*model, %replica, seconds, "loaded");
+            }
+            Err(error) => {
+                self.remove(at);
+                self.count(&at.server, |counts| counts.failed_loads += 1);
+                let tries = self.placement.load_retries;
+                let Some(own) = self.models.get_mut(&model) else {
+                    return;
+                };
+                let why = format!("{}: {error}", replica.name());
+                let pause = own.load_failed(why, tries, now);
+                let again_in_seconds = pause.as_secs_f64();
+                tracing::warn!(model = &*model, %replica, again_in_seconds, "could not be loaded: {error}");
+            }
+        }
+    }
+
+    pub(super) async fn unloaded(
+        &mut self,
+        at: &Subject,
+        result: Result<(), CallError>,
+        now: Nanos,
+    ) {
+        let tries = self.placement.unload_retries;
+        let Some(hosted) = self.attempt(at) else {
+            return;
+        };
+        let replica = hosted.replica.clone();
+        let Some(model) = at.model.clone() else {
+            return;
+        };
+        let Err(error) = result else {
+            tracing::info!(model = &*model, %replica, "unloaded");
+            self.count(&at.server, |counts| counts.unloads += 1);
+            return self.remove(at);
+        };
+        hosted.failures = hosted.failures.saturating_add(1);
+        let pause = (UNLOAD_AGAIN * (1 << (hosted.failures - 1).min(6))).min(UNLOAD_LONGEST);
+        hosted.again_at = Some(now + pause);
+        let failed = hosted.failures > tries;
+        let again_in_seconds = pause.as_secs_f64();
+        tracing::warn!(model = &*model, %replica, again_in_seconds, "could not be unloaded, and still takes its room: {error}");
+        self.count(&at.server, |counts| counts.failed_unloads += 1);
+        if failed {
+            self.recycle(at).await;
+        }
+    }
+
+    /// Replaces a server's replica that does not give a model's memory back, if nothing else is
+    /// in it.
+    async fn recycle(&mut self, at: &Subject) {
+        let Some(server) = self.servers.get_mut(&at.server) else {
+            return;
+        };
+        let as_model = server.as_model.clone();
+        let Some(replica) = at.replica.and_then(|id| server.replica_mut(id)) else {
+            return;
+        };
+        if replica.hosted.len() > 1 || replica.replica.in_flight() > 0 {
+            return;
+        }
+        let host = replica.replica.clone();
+        if let Some(orchestrator) = self.orchestrators.of(&as_model.server.kind) {
+            tracing::warn!(replica = %host, "does not unload its last model: it is replaced");
+            orchestrator.replace(&as_model.name, &host).await;
+        }
+    }
+
+    fn remove(&mut self, at: &Subject) {
+        let server = self.servers.get_mut(&at.server);
+        if let (Some(server), Some(id), Some(model)) = (server, at.replica, &at.model)
+            && let Some(replica) = server.replica_mut(id)
+        {
+            replica.hosted.remove(model);
+            replica.unloaded.insert(model.clone(), Nanos::now());
+        }
+    }
+}

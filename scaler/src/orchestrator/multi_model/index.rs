@@ -1,0 +1,127 @@
+//! What servers say that they have: read when a replica is found, and again every few seconds, so
+//! that the reconciler's view and the server's become one after either has restarted.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    outcome::Subject,
+    reconciler::Reconciler,
+    repository::{CallError, IndexEntry},
+    servers::Hosted,
+};
+use crate::{clock::Nanos, placement::PlacedState};
+
+/// Time between two readings of a replica's index.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Time to the next reading after one that failed, while the replica's models are not known.
+const SOON: Duration = Duration::from_secs(1);
+
+impl Reconciler {
+    /// Begins to read the indexes that are due.
+    pub(super) fn read_indexes(&mut self, now: Nanos) {
+        let mut due = Vec::new();
+        for (name, server) in &mut self.servers {
+            for own in &mut server.replicas {
+                if own.index_at <= now && !own.indexing {
+                    own.indexing = true;
+                    due.push((name.clone(), own.replica.clone()));
+                }
+            }
+        }
+        for (server, replica) in due {
+            self.call_index(&server, &replica, now);
+        }
+    }
+
+    pub(super) fn indexed(
+        &mut self,
+        at: &Subject,
+        asked: Nanos,
+        result: Result<Vec<IndexEntry>, CallError>,
+        now: Nanos,
+    ) {
+        let models: Vec<_> = self
+            .models
+            .values()
+            .filter(|own| *own.model.server.name == *at.server)
+            .map(|own| (own.name_at_server().to_owned(), own.model.clone()))
+            .collect();
+        let Some(server) = self.servers.get_mut(&at.server) else {
+            return;
+        };
+        let Some(own) = at.replica.and_then(|id| server.replica_mut(id)) else {
+            return;
+        };
+        own.indexing = false;
+        let ready = match result {
+            Ok(entries) => entries.into_iter().filter(IndexEntry::is_ready),
+            Err(error) => {
+                own.troubles = own.troubles.saturating_add(1);
+                own.index_at = now + if own.known { INTERVAL } else { SOON };
+                let why = trouble(&error);
+                if own.trouble.as_ref() != Some(&why) {
+                    tracing::warn!(replica = %own.replica, "{why}");
+                }
+                own.trouble = Some(why);
+                return;
+            }
+        };
+        own.index_at = now + INTERVAL;
+        (own.trouble, own.troubles) = (None, 0);
+        let mut names: Vec<String> = ready.map(|entry| entry.name).collect();
+        // A model with several versions is listed once for each.
+        names.sort_unstable();
+        names.dedup();
+        let has = |name: &str| {
+            names
+                .binary_search_by(|known| known.as_str().cmp(name))
+                .is_ok()
+        };
+        // What was loaded before the index was asked for, and is not in it, has gone.
+        let gone: Vec<Arc<str>> = own
+            .hosted
+            .iter()
+            .filter(|(_, hosted)| hosted.state == PlacedState::Loaded && hosted.since < asked)
+            .filter(|(_, hosted)| !has(&hosted.name_at_server))
+            .map(|(model, _)| model.clone())
+            .collect();
+        for model in gone {
+            tracing::warn!(model = &*model, replica = %own.replica, "is no longer loaded there, by somebody else's doing or after a restart");
+            if let Some(hosted) = own.hosted.remove(&model) {
+                hosted.replica.close();
+            }
+        }
+        // What is there, and is one of its models, is taken over.
+        let mut others = names;
+        for (name, model) in models {
+            let Ok(at) = others.binary_search(&name) else {
+                continue;
+            };
+            others.remove(at);
+            let key: Arc<str> = model.name.as_str().into();
+            if own.hosted.contains_key(&key) || own.recently_gone(&key, asked) {
+                continue;
+            }
+            tracing::info!(model = model.name, replica = %own.replica, "is loaded there already");
+            let hosted = Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0));
+            own.hosted.insert(key, hosted);
+        }
+        if own.others != others {
+            if !others.is_empty() {
+                tracing::info!(replica = %own.replica, models = others.join(", "), "has models that are not configured for it; they stay");
+            }
+            own.others = others;
+        }
+        own.known = true;
+    }
+}
+
+fn trouble(error: &CallError) -> String {
+    match error {
+        CallError::Refused(why) => format!(
+            "its models cannot be listed: {why}; a multi-model server has the model repository API (start Triton \
+             with --model-control-mode=explicit, MLServer with MLSERVER_LOAD_MODELS_AT_STARTUP=false)"
+        ),
+        CallError::Failed(why) => format!("its models cannot be listed: {why}"),
+    }
+}

@@ -1,0 +1,173 @@
+//! Servers whose replicas host many models each.
+//!
+//! A server's replicas are run by the orchestrator of its kind, which sees the server as a model
+//! of its own. Models are loaded into them and unloaded through their repository API, as
+//! [`placement`](crate::placement) decides. One task, the [`reconciler`], owns all state: it takes
+//! what the scaler wants, what the servers' orchestrators report and what calls have come to,
+//! makes a plan, and carries it out.
+
+mod bins;
+mod calls;
+mod carry_out;
+mod index;
+mod models;
+mod outcome;
+mod reconciler;
+mod report;
+mod repository;
+mod scale;
+mod servers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use tailback_config::{Kind, Model, Placement};
+use tokio::sync::{mpsc, oneshot};
+
+use self::reconciler::{Command, Reconciler};
+use super::{Demand, Events, Orchestrator, ReplicaSet, ScaleError, handover::InheritedModel};
+use crate::{replica::Replica, server_status::ServerStatusStore};
+
+/// The orchestrators that run the replicas of servers, by kind.
+#[derive(Clone)]
+pub struct ServerOrchestrators {
+    /// Of process servers.
+    pub processes: Arc<dyn Orchestrator>,
+    /// Of static servers.
+    pub static_endpoints: Arc<dyn Orchestrator>,
+    /// Of Kubernetes servers.
+    pub kubernetes: Arc<dyn Orchestrator>,
+}
+
+/// The orchestrator of models on multi-model servers.
+pub struct MultiModelServers {
+    commands: mpsc::UnboundedSender<Command>,
+    /// What the servers' orchestrators are asked for, by server; the reconciler writes it.
+    asked: Asked,
+}
+
+/// How many replicas each server is asked for. Clones share it.
+#[derive(Clone, Debug, Default)]
+struct Asked(Arc<Mutex<BTreeMap<String, u32>>>);
+
+impl Asked {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        // A poisoned lock is fine: each change is one insertion or removal.
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl ServerOrchestrators {
+    /// The one that runs replicas of this kind, if it shows each of them.
+    fn of(&self, kind: &Kind) -> Option<&Arc<dyn Orchestrator>> {
+        match kind {
+            Kind::Process(_) => Some(&self.processes),
+            Kind::Static(_) => Some(&self.static_endpoints),
+            Kind::Kubernetes(_) => Some(&self.kubernetes),
+            // The configuration refuses them.
+            Kind::Webhook(_) | Kind::Seldon(_) => None,
+        }
+    }
+}
+
+impl MultiModelServers {
+    /// An orchestrator without models, whose servers are run by `servers`. Replica sets of models
+    /// are sent to `events`, and the state of servers to `status`. Needs a tokio runtime around
+    /// it.
+    #[must_use]
+    pub fn new(
+        servers: ServerOrchestrators,
+        events: Events,
+        placement: Placement,
+        status: ServerStatusStore,
+    ) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let asked = Asked::default();
+        let keeper = Reconciler::new(servers, events, placement, status, asked.clone());
+        tokio::spawn(keeper.run(inbox));
+        Self { commands, asked }
+    }
+
+    /// Takes what a server's orchestrator reports of it. Sets of others are ignored.
+    pub fn server_changed(&self, set: ReplicaSet) {
+        self.send(Command::ServerChanged(Box::new(set)));
+    }
+
+    /// What each server was asked for, for the next process.
+    #[must_use]
+    pub fn bequest(&self) -> BTreeMap<String, InheritedModel> {
+        let desired = |(name, desired): (&String, &u32)| {
+            let own = InheritedModel {
+                desired: *desired,
+                paused: false,
+            };
+            (name.clone(), own)
+        };
+        self.asked.lock().iter().map(desired).collect()
+    }
+
+    /// Begins with what a process before this one asked for.
+    pub fn inherit(&self, inherited: BTreeMap<String, InheritedModel>) {
+        self.send(Command::Inherit(inherited));
+    }
+
+    /// The servers that have models now.
+    #[must_use]
+    pub fn servers(&self) -> BTreeSet<String> {
+        self.asked.lock().keys().cloned().collect()
+    }
+
+    /// Stops, or begins again, to load, unload and scale: another process does.
+    pub fn set_retired(&self, retired: bool) {
+        self.send(Command::Retire(retired));
+    }
+
+    fn send(&self, command: Command) {
+        // Fails only when the scaler has stopped.
+        let _ = self.commands.send(command);
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+        let (done, answered) = oneshot::channel();
+        self.send(command(done));
+        let _ = answered.await;
+    }
+}
+
+#[async_trait]
+impl Orchestrator for MultiModelServers {
+    fn follow(&self, model: &Arc<Model>) {
+        // Already here, so that what this server reports next is passed on.
+        self.asked
+            .lock()
+            .entry(model.server.name.clone())
+            .or_default();
+        self.send(Command::Follow(model.clone()));
+    }
+
+    async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
+        self.send(Command::Scale(model.name.clone(), replicas));
+        Ok(())
+    }
+
+    fn demand(&self, model: &str, demand: Demand) {
+        self.send(Command::Demand(model.to_owned(), demand));
+    }
+
+    async fn replace(&self, model: &str, replica: &Arc<Replica>) {
+        self.send(Command::Replace(model.to_owned(), replica.clone()));
+    }
+
+    async fn forget(&self, model: &str) {
+        self.ask(|done| Command::Forget(model.to_owned(), done))
+            .await;
+    }
+
+    /// Ends at once: the orchestrators of the servers stop their replicas, with all models.
+    async fn shutdown(&self) {
+        self.ask(Command::Stop).await;
+    }
+}

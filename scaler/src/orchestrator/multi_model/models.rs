@@ -1,0 +1,168 @@
+//! Models on multi-model servers, as the reconciler knows them.
+
+use std::{sync::Arc, time::Duration};
+
+use tailback_config::Model;
+
+use crate::{
+    clock::Nanos,
+    orchestrator::{Demand, ReplicaSet},
+    placement::{ModelNeed, Unplaced},
+    replica::Replica,
+    server_status::PlacementStatus,
+};
+
+/// Pause after the first failed load. It doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause between loads that fail, as long as there are tries left.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pause between loads after all tries have failed.
+const GIVEN_UP: Duration = Duration::from_secs(300);
+
+/// A model, what is wanted of it, and what became of it.
+pub(super) struct HostedModel {
+    pub model: Arc<Model>,
+    /// How many replicas it is to have.
+    pub wanted: u32,
+    pub demand: Demand,
+    /// Since when requests have been waiting without a pause.
+    pub held_since: Option<Nanos>,
+    /// Whether it was promised room.
+    pub admitted: bool,
+    /// How long its last load took.
+    pub load_time: Option<Duration>,
+    /// How many loads have failed since the last one that went well.
+    pub failures: u32,
+    /// Why the last one failed.
+    pub failure: Option<String>,
+    pub not_before: Option<Nanos>,
+    /// Why it has fewer replicas than it wants, if it has.
+    pub unplaced: Option<Unplaced>,
+    /// Whether a replica of it took requests when this was looked at last.
+    pub serves: bool,
+    /// Since when none does, if one did before.
+    pub out_since: Option<Nanos>,
+}
+
+impl HostedModel {
+    pub(super) fn new(model: Arc<Model>) -> Self {
+        Self {
+            model,
+            wanted: 0,
+            demand: Demand::default(),
+            held_since: None,
+            admitted: false,
+            load_time: None,
+            failures: 0,
+            failure: None,
+            not_before: None,
+            unplaced: None,
+            serves: false,
+            out_since: None,
+        }
+    }
+
+    /// Takes a new configuration. A load that failed before is tried again at once.
+    pub(super) fn configure(&mut self, model: Arc<Model>) {
+        if self.model != model {
+            (self.failures, self.not_before) = (0, None);
+        }
+        self.model = model;
+    }
+
+    /// The name that servers know it by.
+    pub(super) fn name_at_server(&self) -> &str {
+        let own = &self.model.upstream_name;
+        own.as_deref().unwrap_or(&self.model.name)
+    }
+
+    /// Takes what the data plane has counted. Returns whether it may change the plan.
+    pub(super) fn set_demand(&mut self, demand: Demand, now: Nanos) -> bool {
+        let before = std::mem::replace(&mut self.demand, demand);
+        self.held_since = match demand.held {
+            0 => None,
+            _ => self.held_since.or(Some(now)),
+        };
+        // More waiting requests matter to models that take turns.
+        before.held != demand.held
+    }
+
+    /// Notes whether a replica of it takes requests.
+    pub(super) fn set_serves(&mut self, serves: bool, now: Nanos) {
+        self.out_since = match (self.serves, serves) {
+            (_, true) => None,
+            (true, false) => Some(now),
+            (false, false) => self.out_since,
+        };
+        self.serves = serves;
+    }
+
+    pub(super) fn loaded(&mut self, took: Duration) {
+        self.load_time = Some(took);
+        self.failures = 0;
+        (self.failure, self.not_before) = (None, None);
+    }
+
+    /// Notes a failed load. It is tried again after a pause, `tries` times, then less often.
+    pub(super) fn load_failed(&mut self, why: String, tries: u32, now: Nanos) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let pause = match self.failures > tries {
+            true => GIVEN_UP,
+            false => (FIRST_PAUSE * (1 << (self.failures - 1).min(6))).min(LONGEST_PAUSE),
+        };
+        self.failure = Some(why);
+        self.not_before = Some(now + pause);
+        pause
+    }
+
+    /// What placement needs to know of it; `pool` is its server's.
+    pub(super) fn need(&self, pool: usize) -> ModelNeed {
+        let replicas = &self.model.replicas;
+        ModelNeed {
+            name: self.model.name.as_str().into(),
+            pools: vec![pool],
+            memory: self.model.memory.unwrap_or(0),
+            bins: 1,
+            wanted: self.wanted,
+            min: replicas.min.min(self.wanted),
+            pinned: self.model.scaling.pin.value,
+            admitted: self.admitted,
+            held: self.demand.held,
+            held_since: self.held_since,
+            hold: self.model.hold.deadline.value,
+            last_used: self.demand.last_used,
+            out_since: self.out_since,
+            load_time: self.load_time,
+            not_before: self.not_before,
+        }
+    }
+}
+
+/// What was reported of a model last.
+#[derive(PartialEq)]
+pub(super) struct Shown {
+    ready: Vec<usize>,
+    draining: Vec<usize>,
+    starting: u32,
+    capacity: u32,
+    failure: Option<String>,
+    concurrency: Option<u32>,
+    failures: u32,
+    placement: PlacementStatus,
+}
+
+impl Shown {
+    pub(super) fn of(set: &ReplicaSet, own: &HostedModel) -> Self {
+        let id = |replica: &Arc<Replica>| Arc::as_ptr(replica) as usize;
+        Self {
+            ready: set.ready.iter().map(id).collect(),
+            draining: set.leaving.iter().map(|own| id(&own.replica)).collect(),
+            starting: set.starting,
+            capacity: set.capacity,
+            failure: set.failure.clone(),
+            concurrency: own.model.concurrency.value.map(std::num::NonZeroU32::get),
+            failures: own.failures,
+            placement: set.placement.clone().unwrap_or_default(),
+        }
+    }
+}

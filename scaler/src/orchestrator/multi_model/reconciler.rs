@@ -1,0 +1,273 @@
+//! The task that owns the state of all multi-model servers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tailback_config::{Model, Placement};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Asked, ServerOrchestrators,
+    models::{HostedModel, Shown},
+    outcome::{CallDone, Outcome},
+    servers::SharedServer,
+};
+use crate::{
+    clock::Nanos,
+    orchestrator::{Demand, Events, ReplicaSet, handover::InheritedModel},
+    placement::PlacedState,
+    replica::Replica,
+    server_status::ServerStatusStore,
+};
+
+/// How often replicas that drain are looked at, whose last request ends without a sign.
+const DRAINING: Duration = Duration::from_millis(20);
+/// How often a plan is made at most: what happens in between is one change.
+const SETTLE: Duration = Duration::from_millis(5);
+/// How often all is looked at, though nothing has happened.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A command for the reconciler.
+pub(super) enum Command {
+    Follow(Arc<Model>),
+    Scale(String, u32),
+    Demand(String, Demand),
+    Replace(String, Arc<Replica>),
+    Forget(String, oneshot::Sender<()>),
+    ServerChanged(Box<ReplicaSet>),
+    Inherit(BTreeMap<String, InheritedModel>),
+    Retire(bool),
+    Stop(oneshot::Sender<()>),
+}
+
+pub(super) struct Reconciler {
+    pub(super) orchestrators: ServerOrchestrators,
+    pub(super) events: Events,
+    pub(super) placement: Placement,
+    pub(super) status: ServerStatusStore,
+    pub(super) asked: Asked,
+    pub(super) servers: BTreeMap<Arc<str>, SharedServer>,
+    pub(super) models: BTreeMap<Arc<str>, HostedModel>,
+    /// What was reported last, by model.
+    pub(super) shown: BTreeMap<Arc<str>, Shown>,
+    /// What a process before this one asked for, of servers that have no models yet.
+    pub(super) inherited: BTreeMap<String, InheritedModel>,
+    /// Whether another process loads, unloads and scales.
+    pub(super) retired: bool,
+    /// Whether models are known that the plan was not made for.
+    pub(super) stale: bool,
+    /// When time alone may change the plan.
+    pub(super) again_at: Option<Nanos>,
+    pub(super) done: mpsc::UnboundedSender<CallDone>,
+    pub(super) dones: mpsc::UnboundedReceiver<CallDone>,
+}
+
+impl Reconciler {
+    pub(super) fn new(
+        orchestrators: ServerOrchestrators,
+        events: Events,
+        placement: Placement,
+        status: ServerStatusStore,
+        asked: Asked,
+    ) -> Self {
+        let (done, dones) = mpsc::unbounded_channel();
+        Self {
+            orchestrators,
+            events,
+            placement,
+            status,
+            asked,
+            servers: BTreeMap::new(),
+            models: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+            retired: false,
+            stale: false,
+            again_at: None,
+            done,
+            dones,
+        }
+    }
+
+    /// Runs until it is stopped, or nobody can send commands any more.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let wait = self.next_look();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(Command::Stop(done)) => {
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(command) => self.obey(command).await,
+                },
+                // The reconciler holds a sender, so this channel never ends.
+                Some(done) = self.dones.recv() => self.take(done).await,
+                () = sleep_until(wait) => {}
+            }
+            while let Ok(done) = self.dones.try_recv() {
+                self.take(done).await;
+            }
+            if commands.is_empty() {
+                self.look(Nanos::now());
+            }
+        }
+    }
+
+    /// When all is looked at next, if nothing happens before.
+    fn next_look(&self) -> Instant {
+        let now = Nanos::now();
+        let hosted = || {
+            let replicas = self.servers.values().flat_map(|server| &server.replicas);
+            replicas.flat_map(|replica| replica.hosted.values())
+        };
+        let drains = hosted().any(|hosted| hosted.state == PlacedState::Draining);
+        let wait = match (self.stale, drains) {
+            (true, _) => SETTLE,
+            (false, true) => DRAINING,
+            (false, false) => IDLE,
+        };
+        let due = self.again_at.map_or(wait, |at| at.since(now).min(wait));
+        Instant::now() + due.max(Duration::from_millis(1))
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let now = Nanos::now();
+        match command {
+            Command::Follow(model) => self.follow(model, now).await,
+            Command::Scale(name, replicas) => {
+                if let Some(model) = self.models.get_mut(&*name) {
+                    self.stale |= model.wanted != replicas;
+                    model.wanted = replicas;
+                }
+            }
+            Command::Demand(name, demand) => {
+                if let Some(model) = self.models.get_mut(&*name) {
+                    self.stale |= model.set_demand(demand, now);
+                }
+            }
+            Command::Replace(name, replica) => self.replace(&name, &replica).await,
+            Command::Forget(name, done) => {
+                self.models.remove(&*name);
+                self.shown.remove(&*name);
+                self.forget_servers().await;
+                self.stale = true;
+                let _ = done.send(());
+            }
+            Command::ServerChanged(set) => {
+                if let Some(server) = self.servers.get_mut(&*set.model) {
+                    server.changed(*set, now);
+                    self.stale = true;
+                }
+            }
+            Command::Inherit(inherited) => self.inherited = inherited,
+            Command::Retire(retired) => {
+                self.retired = retired;
+                self.stale = true;
+            }
+            // Handled by `run`.
+            Command::Stop(_) => {}
+        }
+    }
+
+    async fn take(&mut self, done: CallDone) {
+        let now = Nanos::now();
+        self.stale = true;
+        match done.outcome {
+            Outcome::Loaded(result) => self.loaded(&done.at, result, now),
+            Outcome::Unloaded(result) => self.unloaded(&done.at, result, now).await,
+            Outcome::Indexed { asked, result } => self.indexed(&done.at, asked, result, now),
+            Outcome::Scaled { replicas, result } => self.scaled(&done.at, replicas, result, now),
+        }
+    }
+
+    async fn follow(&mut self, model: Arc<Model>, now: Nanos) {
+        let name: Arc<str> = model.name.as_str().into();
+        let server: Arc<str> = model.server.name.as_str().into();
+        let entry = self.servers.entry(server.clone());
+        let server = entry.or_insert_with(|| SharedServer::new(&model, now));
+        let is_new = server.asked.is_none() && !server.asking && server.set.model.is_empty();
+        if is_new || server.as_model.server != model.server {
+            let before = std::mem::replace(server, SharedServer::new(&model, now));
+            // What it has stays, whatever else has changed.
+            server.replicas = before.replicas;
+            (server.asked, server.changed) = (before.asked, before.changed);
+            (server.set, server.asking) = (before.set, before.asking);
+            server.counts = before.counts;
+            let as_model = server.as_model.clone();
+            if let Some(orchestrator) = self.orchestrators.of(&as_model.server.kind) {
+                orchestrator.follow(&as_model);
+            }
+            self.begin(&as_model.name, now);
+        }
+        match self.models.get_mut(&name) {
+            Some(known) => known.configure(model),
+            None => {
+                self.models.insert(name, HostedModel::new(model));
+            }
+        }
+        self.forget_servers().await;
+        self.stale = true;
+    }
+
+    /// Lets go of servers without models: their orchestrators stop what they have started.
+    async fn forget_servers(&mut self) {
+        let used: BTreeSet<_> = self
+            .models
+            .values()
+            .map(|own| own.model.server.name.clone())
+            .collect();
+        let unused: Vec<_> = self
+            .servers
+            .keys()
+            .filter(|name| !used.contains(&***name))
+            .cloned()
+            .collect();
+        for name in unused {
+            if let Some(server) = self.servers.remove(&name) {
+                self.asked.lock().remove(&*name);
+                self.status.remove(&name);
+                if let Some(orchestrator) = self.orchestrators.of(&server.as_model.server.kind) {
+                    orchestrator.forget(&name).await;
+                }
+            }
+        }
+    }
+
+    /// A model's replica stays unhealthy: the server's replica is replaced, with all it hosts.
+    async fn replace(&mut self, model: &str, replica: &Arc<Replica>) {
+        let Some(host) = replica.host() else {
+            return;
+        };
+        let own = self.models.get(model).map(|own| &own.model.server.name);
+        let server = own.and_then(|name| self.servers.get(&**name));
+        if let Some(server) = server
+            && let Some(orchestrator) = self.orchestrators.of(&server.as_model.server.kind)
+        {
+            orchestrator.replace(server.name(), host).await;
+        }
+    }
+
+    /// Makes and carries out a plan if it may differ from the last one, and reports what has
+    /// changed.
+    fn look(&mut self, now: Nanos) {
+        self.read_indexes(now);
+        self.go_on_draining(now);
+        self.repeat_requests(now);
+        let due = self.again_at.is_some_and(|at| at <= now);
+        if (self.stale || due) && !self.retired {
+            self.plan(now);
+        }
+        if self.stale || due {
+            self.report(now);
+        }
+        self.stale = false;
+    }
+}

@@ -1,0 +1,192 @@
+//! Reports models to the scaler, and servers to the admin address, whenever they have changed.
+
+use std::sync::Arc;
+
+use super::{
+    models::{HostedModel, Shown},
+    reconciler::Reconciler,
+    servers::SharedServer,
+};
+use crate::{
+    clock::Nanos,
+    orchestrator::{LoadFailure, ReplicaSet},
+    placement::{PlacedState, Unplaced},
+    replica::Transition,
+    server_status::{
+        HostedStatus, PlacementState, PlacementStatus, ServerReplicaStatus, ServerStatus,
+    },
+};
+
+impl Reconciler {
+    pub(super) fn report(&mut self, now: Nanos) {
+        for (name, own) in &self.models {
+            let Some(server) = self.servers.get(&*own.model.server.name) else {
+                continue;
+            };
+            let set = replica_set(name, own, server, self.placement.server_scaling);
+            let shown = Shown::of(&set, own);
+            if self.shown.get(name) != Some(&shown) {
+                self.shown.insert(name.clone(), shown);
+                // Fails only when the scaler has stopped.
+                let _ = self.events.send(set);
+            }
+        }
+        for server in self.servers.values() {
+            self.status.set(self.server_status(server, now));
+        }
+    }
+
+    fn server_status(&self, server: &SharedServer, now: Nanos) -> ServerStatus {
+        let own = server.as_model.server.multi_model.as_ref();
+        let models = self.models.values();
+        let on_it = models.filter(|own| own.model.server.name == server.name());
+        let wanted = on_it.map(|own| {
+            let replicas = u64::from(own.wanted);
+            own.model.memory.unwrap_or(0).saturating_mul(replicas)
+        });
+        ServerStatus {
+            name: server.name().to_owned(),
+            desired: server.asked,
+            replicas: server
+                .replicas
+                .iter()
+                .map(|replica| ServerReplicaStatus {
+                    name: replica.replica.name().to_owned(),
+                    endpoint: replica.replica.authority().to_owned(),
+                    in_flight: replica.replica.in_flight(),
+                    memory_bytes: server.memory(),
+                    used_bytes: replica.used(),
+                    leaving: replica.leaving,
+                    models: replica
+                        .hosted
+                        .iter()
+                        .map(|(model, hosted)| HostedStatus {
+                            model: model.to_string(),
+                            state: state_name(hosted.state),
+                            seconds: now.since(hosted.since).as_secs_f64(),
+                            in_flight: hosted.replica.in_flight(),
+                            memory_bytes: hosted.memory,
+                        })
+                        .collect(),
+                    others: replica.others.clone(),
+                    trouble: replica.trouble.clone(),
+                })
+                .collect(),
+            starting: server.set.starting,
+            wanted_bytes: wanted.fold(0, u64::saturating_add),
+            overcommit_percentage: own.map_or(0, |own| own.overcommit(&self.placement)),
+            failure: server_failure(server),
+            counts: server.counts,
+        }
+    }
+}
+
+/// A model's replicas, and where it is.
+fn replica_set(
+    name: &Arc<str>,
+    own: &HostedModel,
+    server: &SharedServer,
+    server_scaling: bool,
+) -> ReplicaSet {
+    let mut set = ReplicaSet {
+        model: name.to_string(),
+        start_up: own.load_time,
+        failure: own.failure.clone().or_else(|| server_failure(server)),
+        capacity: capacity(server, server_scaling),
+        ..ReplicaSet::default()
+    };
+    let concurrency = own.model.concurrency.value.map(std::num::NonZeroU32::get);
+    let mut loaded = Vec::new();
+    for replica in &server.replicas {
+        let Some(hosted) = replica.hosted.get(name) else {
+            continue;
+        };
+        match hosted.state {
+            PlacedState::Loading => {
+                set.starting += 1;
+                set.coming.push(Transition {
+                    replica: hosted.replica.clone(),
+                    since: hosted.since,
+                });
+            }
+            PlacedState::Loaded => {
+                hosted.replica.set_concurrency(concurrency);
+                set.ready.push(hosted.replica.clone());
+                loaded.push(replica.replica.name().to_owned());
+            }
+            PlacedState::Draining | PlacedState::Unloading => {
+                set.draining += 1;
+                set.leaving.push(Transition {
+                    replica: hosted.replica.clone(),
+                    since: hosted.since,
+                });
+            }
+        }
+    }
+    let ready = set.ready_count();
+    let missing = own.wanted.saturating_sub(ready + set.starting);
+    if matches!(own.unplaced, Some(Unplaced::NoBin { .. })) {
+        // They come when the server's replicas are there.
+        set.starting += missing;
+    }
+    let state = match (ready, own.wanted) {
+        (0, 0) => PlacementState::Evicted,
+        (0, _) if set.starting > 0 && own.failure.is_none() => PlacementState::Loading,
+        (0, _) if own.failure.is_some() => PlacementState::Failed,
+        (0, _) if own.load_time.is_some() && own.demand.held == 0 => PlacementState::Evicted,
+        (0, _) => PlacementState::Waiting,
+        (ready, wanted) if ready < wanted => PlacementState::Partial,
+        _ => PlacementState::Available,
+    };
+    let reason = own.unplaced.as_ref().map(ToString::to_string);
+    set.placement = Some(PlacementStatus {
+        state,
+        loaded,
+        reason: reason.filter(|_| missing > 0),
+        load_seconds: own.load_time.map(|time| time.as_secs_f64()),
+    });
+    let failure = own.failure.as_ref().filter(|_| ready == 0);
+    set.load_failure = failure.map(|why| LoadFailure {
+        number: own.failures,
+        why: why.as_str().into(),
+    });
+    set
+}
+
+/// The largest number of replicas of a model, one in each of the server's.
+fn capacity(server: &SharedServer, server_scaling: bool) -> u32 {
+    let bounds = server.bounds();
+    let here = server.replicas.iter().filter(|own| !own.leaving).count();
+    let here = u32::try_from(here).unwrap_or(u32::MAX);
+    match (bounds.scaled && server_scaling, server.asked) {
+        (true, _) => bounds.max,
+        (false, Some(asked)) => asked.max(here),
+        (false, None) => here,
+    }
+}
+
+fn server_failure(server: &SharedServer) -> Option<String> {
+    let trouble = server.replicas.iter().find_map(|own| {
+        let why = own.trouble.as_ref()?;
+        Some(format!("{}: {why}", own.replica.name()))
+    });
+    let own = server.rejected.clone().or(server.set.failure.clone());
+    own.or_else(|| {
+        server
+            .set
+            .not_ready
+            .clone()
+            .filter(|_| server.replicas.is_empty())
+    })
+    .map(|why| format!("server {}: {why}", server.name()))
+    .or(trouble)
+}
+
+fn state_name(state: PlacedState) -> &'static str {
+    match state {
+        PlacedState::Loading => "loading",
+        PlacedState::Loaded => "loaded",
+        PlacedState::Draining => "draining",
+        PlacedState::Unloading => "unloading",
+    }
+}

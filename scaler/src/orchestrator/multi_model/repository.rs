@@ -1,0 +1,169 @@
+//! The repository API of a model server: which models it has, and loads and unloads of one.
+//!
+//! Source: the Open Inference Protocol's model repository extension, as Triton and MLServer
+//! implement it:
+//!
+//! - `POST /v2/repository/index` lists the models with their states.
+//! - `POST /v2/repository/models/{name}/load` returns when the model is loaded, with a message if
+//!   it cannot be.
+//! - `POST /v2/repository/models/{name}/unload` may return before the memory is free.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{
+    Method, Request, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
+};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tailback_config::path_segment;
+use tokio::{net::TcpStream, time::timeout};
+
+/// Largest response body, in bytes: an index of 10,000 models has about 1 MB.
+const LARGEST: usize = 16 << 20;
+/// Bytes of a response that a message shows.
+const SHOWN: usize = 500;
+/// How long a short call may take: an index, or whether a model is ready.
+pub(super) const SHORT: Duration = Duration::from_secs(5);
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallError {
+    /// The server has answered, and says why not.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no answer, or none that can be understood.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A model as a server's index lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct IndexEntry {
+    /// Its name at the server.
+    pub name: String,
+    /// `READY`, `UNAVAILABLE`, `LOADING`, …; Triton leaves it out for models that were never
+    /// loaded.
+    #[serde(default)]
+    pub state: String,
+}
+
+impl IndexEntry {
+    /// Whether the model takes requests.
+    pub(super) fn is_ready(&self) -> bool {
+        self.state.eq_ignore_ascii_case("READY")
+    }
+}
+
+/// Loads `model` into the server at `authority`, and makes sure that it takes requests.
+pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
+    let path = format!("/v2/repository/models/{}/load", path_segment(model));
+    let (status, body) = call(authority, Method::POST, &path, "{}", limit).await?;
+    judge("load", status, &body)?;
+    let path = format!("/v2/models/{}/ready", path_segment(model));
+    let (status, _) = call(authority, Method::GET, &path, "", SHORT).await?;
+    if status.is_success() {
+        return Ok(());
+    }
+    Err(CallError::Failed(format!(
+        "the server has answered that it is loaded, and then that it is not ready ({status})"
+    )))
+}
+
+/// Unloads `model` from the server at `authority`. A model that is not there is unloaded.
+pub(super) async fn unload(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
+    let path = format!("/v2/repository/models/{}/unload", path_segment(model));
+    let (status, body) = call(authority, Method::POST, &path, "{}", limit).await?;
+    if status == StatusCode::NOT_FOUND {
+        return Ok(());
+    }
+    judge("unload", status, &body)
+}
+
+/// The models of the server at `authority`.
+pub(super) async fn index(authority: &str) -> Result<Vec<IndexEntry>, CallError> {
+    let path = "/v2/repository/index";
+    let (status, body) = call(authority, Method::POST, path, "{}", SHORT).await?;
+    judge("index", status, &body)?;
+    serde_json::from_slice(&body).map_err(|error| {
+        CallError::Failed(format!(
+            "the index is no list of models: {error}: {}",
+            shown(&body)
+        ))
+    })
+}
+
+/// One request on a connection of its own.
+async fn call(
+    authority: &str,
+    method: Method,
+    path: &str,
+    body: &'static str,
+    limit: Duration,
+) -> Result<(StatusCode, Bytes), CallError> {
+    let answer = async {
+        let io = TcpStream::connect(authority)
+            .await
+            .map_err(|error| format!("cannot connect to {authority}: {error}"))?;
+        let failed = |error: hyper::Error| format!("no response: {error}");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
+        // It ends with the response, or with the sender. Errors are the response's.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(&method)
+            .uri(path)
+            .header(HOST, authority)
+            .header(USER_AGENT, "tailback")
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_LENGTH, body.len())
+            .body(Full::new(Bytes::from_static(body.as_bytes())))
+            .map_err(|error| format!("cannot be sent: {error}"))?;
+        let (head, body) = sender
+            .send_request(request)
+            .await
+            .map_err(failed)?
+            .into_parts();
+        let body = Limited::new(body, LARGEST).collect().await;
+        let body = body.map_err(|error| format!("the response broke off: {error}"))?;
+        Ok((head.status, body.to_bytes()))
+    };
+    let why = match timeout(limit, answer).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(why)) => why,
+        Err(_) => format!("no response within {} s", limit.as_secs_f64()),
+    };
+    Err(CallError::Failed(format!("{method} {path}: {why}")))
+}
+
+/// An answer other than 2xx is a refusal in the server's own words.
+fn judge(what: &str, status: StatusCode, body: &[u8]) -> Result<(), CallError> {
+    if status.is_success() {
+        return Ok(());
+    }
+    #[derive(Deserialize)]
+    struct Answer {
+        error: String,
+    }
+    let message = match serde_json::from_slice::<Answer>(body) {
+        Ok(answer) => answer.error,
+        Err(_) => shown(body),
+    };
+    let message = match message.is_empty() {
+        true => format!("{what} answered {status}"),
+        false => format!("{what} answered {status}: {message}"),
+    };
+    // The server is there and cannot do it, or it is only not able to now.
+    match status.is_client_error() || status == StatusCode::INTERNAL_SERVER_ERROR {
+        true => Err(CallError::Refused(message)),
+        false => Err(CallError::Failed(message)),
+    }
+}
+
+/// The beginning of a body, on one line.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

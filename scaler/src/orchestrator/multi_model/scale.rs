@@ -1,0 +1,106 @@
+//! Counts of servers' replicas: asked for of their orchestrators, one request at a time.
+
+use std::time::Duration;
+
+use super::{calls::ASK_AGAIN, outcome::Subject, reconciler::Reconciler, servers::SharedServer};
+use crate::{clock::Nanos, orchestrator::ScaleError};
+
+impl Reconciler {
+    /// How long a server's count must be unchanged before it goes down: as long as the models on
+    /// it say of theirs.
+    pub(super) fn stability(&self, server: &SharedServer) -> Duration {
+        let own = self
+            .models
+            .values()
+            .filter(|own| own.model.server.name == server.name());
+        let longest = own.map(|own| own.model.scaling.stability.value).max();
+        longest.unwrap_or_default()
+    }
+
+    /// Asks for the first count of a server, once it is known.
+    pub(super) fn begin(&mut self, name: &str, now: Nanos) {
+        let Some(server) = self.servers.get_mut(name) else {
+            return;
+        };
+        let bounds = server.bounds();
+        let inherited = self.inherited.remove(name).map(|own| own.desired);
+        let known = server.asked.or(inherited).or(server.set.desired);
+        if server.is_followed() {
+            self.asked.lock().insert(name.to_owned(), 0);
+            return;
+        }
+        let count = known.filter(|_| bounds.scaled).unwrap_or(bounds.initial);
+        self.scale_server(name, count.clamp(bounds.min, bounds.max), now);
+    }
+
+    pub(super) fn scale_server(&mut self, name: &str, count: u32, now: Nanos) {
+        let Some(server) = self.servers.get_mut(name) else {
+            return;
+        };
+        if let Some(before) = server.asked.filter(|before| *before != count) {
+            tracing::info!(
+                server = name,
+                from = before,
+                to = count,
+                "its models need another count of replicas"
+            );
+            for own in &server.replicas {
+                if own.leaving && count < before {
+                    // Of all that are idle, this one is to go.
+                    own.replica.health().condemn();
+                }
+            }
+        }
+        if server.asked != Some(count) {
+            (server.asked, server.changed) = (Some(count), now);
+        }
+        self.asked.lock().insert(name.to_owned(), count);
+        if !server.asking {
+            self.call_scale(name, count);
+        }
+    }
+
+    pub(super) fn scaled(
+        &mut self,
+        at: &Subject,
+        replicas: u32,
+        result: Result<(), ScaleError>,
+        now: Nanos,
+    ) {
+        let Some(server) = self.servers.get_mut(&at.server) else {
+            return;
+        };
+        server.asking = false;
+        let newer = server.asked.filter(|asked| *asked != replicas);
+        match result {
+            Ok(()) => server.rejected = None,
+            Err(error) => {
+                let why = format!("{replicas} replicas were asked for: {error}");
+                if server.rejected.as_ref() != Some(&why) {
+                    tracing::warn!(server = &*at.server, "{why}");
+                }
+                server.rejected = Some(why);
+                server.ask_again = Some(now + ASK_AGAIN);
+            }
+        }
+        if let Some(count) = newer {
+            self.call_scale(&at.server, count);
+        }
+    }
+
+    /// Repeats requests for counts that failed a while ago.
+    pub(super) fn repeat_requests(&mut self, now: Nanos) {
+        if self.retired {
+            return;
+        }
+        let due: Vec<_> = self
+            .servers
+            .iter()
+            .filter(|(_, server)| server.ask_again.is_some_and(|at| at <= now) && !server.asking)
+            .filter_map(|(name, server)| Some((name.clone(), server.asked?)))
+            .collect();
+        for (name, count) in due {
+            self.call_scale(&name, count);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Multi-model servers, as the reconciler knows them: their replicas, and what each hosts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tailback_config::{Kind, Model, ServerReplicas, server_as_model};
+
+use crate::{
+    clock::Nanos,
+    orchestrator::ReplicaSet,
+    placement::PlacedState,
+    replica::{Replica, ReplicaId},
+    server_status::ServerCounts,
+};
+
+/// A server and its replicas.
+pub(super) struct SharedServer {
+    /// The server as its orchestrator sees it: a model with the server's name.
+    pub as_model: Arc<Model>,
+    pub replicas: Vec<ServerReplica>,
+    /// How many replicas its orchestrator is asked for; `None`: none yet, because what it has is
+    /// not known.
+    pub asked: Option<u32>,
+    /// When `asked` was changed.
+    pub changed: Nanos,
+    /// What its orchestrator reported last.
+    pub set: ReplicaSet,
+    /// Why the last request to it failed.
+    pub rejected: Option<String>,
+    /// Whether a request to it is on its way.
+    pub asking: bool,
+    /// When a request that failed is repeated.
+    pub ask_again: Option<Nanos>,
+    pub counts: ServerCounts,
+}
+
+/// One replica of a server.
+pub(super) struct ServerReplica {
+    pub replica: Arc<Replica>,
+    /// Whether it is to go.
+    pub leaving: bool,
+    /// What it hosts, by model.
+    pub hosted: BTreeMap<Arc<str>, Hosted>,
+    /// Whether it is known what it had when it was found.
+    pub known: bool,
+    /// Whether an index is being read.
+    pub indexing: bool,
+    /// When its index is read next.
+    pub index_at: Nanos,
+    /// Why its index could not be read.
+    pub trouble: Option<String>,
+    /// How often in a row.
+    pub troubles: u32,
+    /// Models that it has and that are not configured for it.
+    pub others: Vec<String>,
+    /// When models were unloaded last, by model, as long as an index that was asked for before
+    /// may still list them.
+    pub unloaded: BTreeMap<Arc<str>, Nanos>,
+}
+
+/// A replica of a model in a server's replica.
+pub(super) struct Hosted {
+    pub replica: Arc<Replica>,
+    /// Bytes that it takes.
+    pub memory: u64,
+    pub state: PlacedState,
+    /// Since when it is in that state.
+    pub since: Nanos,
+    /// While it is loading: whether it is no longer needed, and goes when it is loaded.
+    pub unwanted: bool,
+    /// The name by which it was loaded.
+    pub name_at_server: String,
+    /// When its unload is tried again, after it has failed.
+    pub again_at: Option<Nanos>,
+    /// How often its unload has failed.
+    pub failures: u32,
+}
+
+impl SharedServer {
+    pub(super) fn new(model: &Model, now: Nanos) -> Self {
+        Self {
+            as_model: Arc::new(server_as_model(&model.server)),
+            replicas: Vec::new(),
+            asked: None,
+            changed: now,
+            set: ReplicaSet::default(),
+            rejected: None,
+            asking: false,
+            ask_again: None,
+            counts: ServerCounts::default(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.as_model.name
+    }
+
+    /// The bounds of its count.
+    pub(super) fn bounds(&self) -> ServerReplicas {
+        let replicas = &self.as_model.replicas;
+        ServerReplicas {
+            min: replicas.min,
+            max: replicas.max,
+            initial: replicas.initial,
+            scaled: replicas.scaled,
+        }
+    }
+
+    /// Whether its count is nobody's business here: fixed endpoints, or a workload that others
+    /// scale.
+    pub(super) fn is_followed(&self) -> bool {
+        let is_static = matches!(self.as_model.server.kind, Kind::Static(_));
+        is_static || self.as_model.replicas.is_followed()
+    }
+
+    /// Bytes that each replica has for models.
+    pub(super) fn memory(&self) -> Option<u64> {
+        self.as_model.server.memory
+    }
+
+    pub(super) fn replica_mut(&mut self, id: ReplicaId) -> Option<&mut ServerReplica> {
+        self.replicas.iter_mut().find(|own| own.replica.id() == id)
+    }
+
+    /// Takes what its orchestrator reports. Replicas that are no longer ready are gone, with all
+    /// they host.
+    pub(super) fn changed(&mut self, set: ReplicaSet, now: Nanos) {
+        self.replicas.retain(|own| {
+            set.ready
+                .iter()
+                .any(|ready| Arc::ptr_eq(ready, &own.replica))
+        });
+        for ready in &set.ready {
+            if !self
+                .replicas
+                .iter()
+                .any(|own| Arc::ptr_eq(ready, &own.replica))
+            {
+                self.replicas.push(ServerReplica::new(ready.clone(), now));
+            }
+        }
+        self.set = set;
+    }
+}
+
+impl ServerReplica {
+    fn new(replica: Arc<Replica>, now: Nanos) -> Self {
+        Self {
+            replica,
+            leaving: false,
+            hosted: BTreeMap::new(),
+            known: false,
+            indexing: false,
+            index_at: now,
+            trouble: None,
+            troubles: 0,
+            others: Vec::new(),
+            unloaded: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the model has gone since an index was asked for at `asked`.
+    pub(super) fn recently_gone(&self, model: &str, asked: Nanos) -> bool {
+        self.unloaded.get(model).is_some_and(|at| *at >= asked)
+    }
+
+    /// Bytes that its models take.
+    pub(super) fn used(&self) -> u64 {
+        self.hosted.values().map(|hosted| hosted.memory).sum()
+    }
+
+    /// Whether another process may send requests to it, so that nothing of it may go.
+    pub(super) fn is_used_elsewhere(&self) -> bool {
+        self.replica.elsewhere() > 0 || self.replica.is_open_elsewhere()
+    }
+}
+
+impl Hosted {
+    /// A replica of a model in `host`.
+    pub(super) fn new(host: &Arc<Replica>, model: &Model, state: PlacedState, now: Nanos) -> Self {
+        let concurrency = model.concurrency.value.map(std::num::NonZeroU32::get);
+        let own = model.upstream_name.as_ref();
+        Self {
+            replica: Arc::new(Replica::hosted(host.clone(), concurrency)),
+            memory: model.memory.unwrap_or(0),
+            state,
+            since: now,
+            unwanted: false,
+            name_at_server: own.unwrap_or(&model.name).clone(),
+            again_at: None,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn enter(&mut self, state: PlacedState, now: Nanos) {
+        (self.state, self.since) = (state, now);
+    }
+}

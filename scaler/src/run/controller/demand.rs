@@ -1,0 +1,64 @@
+//! Use of a model whose server hosts many: the orchestrator gives room to those that are used.
+
+use super::*;
+use crate::server_status::PlacementState;
+
+impl ModelController {
+    /// Tells the orchestrator what has changed in the use of the model.
+    pub(super) fn tell_demand(&mut self, reading: &Reading) {
+        if self.handle.model.server.multi_model.is_none() {
+            return;
+        }
+        // Without a replica, all requests wait but those that a draining one still has. A request
+        // wakes the scaler before it is held.
+        let waiting = match self.set.ready.is_empty() {
+            true => {
+                let leaving = self.set.leaving.iter();
+                let elsewhere = leaving.map(|own| u64::from(own.replica.in_flight()));
+                reading.in_flight().saturating_sub(elsewhere.sum())
+            }
+            false => reading.held,
+        };
+        let (before, arrived) = self.demand;
+        let is_used = reading.arrived != arrived || reading.in_flight() > 0;
+        let demand = Demand {
+            held: u32::try_from(waiting).unwrap_or(u32::MAX),
+            last_used: if is_used {
+                reading.at
+            } else {
+                before.last_used
+            },
+        };
+        if demand != before {
+            self.demand = (demand, reading.arrived);
+            self.orchestrator.demand(&self.handle.model.name, demand);
+        }
+    }
+
+    /// The lag at which the ledger sends a wake-up: 1 for a model that the next request brings
+    /// back, else what the policy says.
+    pub(super) fn wake_level(&self) -> Option<u64> {
+        let placement = self.set.placement.as_ref();
+        let sleeps = placement.is_some_and(|placement| {
+            matches!(
+                placement.state,
+                PlacementState::Evicted | PlacementState::Waiting
+            )
+        });
+        match sleeps && self.scaler.desired() > 0 {
+            true => Some(1),
+            false => self.scaler.wake_at(),
+        }
+    }
+
+    /// Answers held requests if the model could not be loaded since `before`: nothing else will
+    /// answer them soon.
+    pub(super) fn refuse_held(&self, before: &ReplicaSet) {
+        let Some(failure) = &self.set.load_failure else {
+            return;
+        };
+        if before.load_failure.as_ref() != Some(failure) {
+            self.handle.traffic.refuse_held(&failure.why);
+        }
+    }
+}

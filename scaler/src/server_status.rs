@@ -1,0 +1,162 @@
+//! Multi-model servers and the placement of models, as the admin address shows them. The
+//! orchestrator of multi-model servers writes it. No request touches it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use serde::Serialize;
+
+/// Where a model on a multi-model server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PlacementState {
+    /// It has as many replicas as it wants.
+    Available,
+    /// It serves on fewer replicas than it wants.
+    Partial,
+    /// It is being loaded, and serves nowhere yet.
+    Loading,
+    /// It gave its room to another model, or is not wanted. The next request for it loads it.
+    Evicted,
+    /// It serves nowhere, and cannot be loaded yet.
+    #[default]
+    Waiting,
+    /// It serves nowhere, and its last load has failed.
+    Failed,
+}
+
+/// The placement of a model on a multi-model server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementStatus {
+    /// Where it is.
+    pub state: PlacementState,
+    /// The server's replicas in which it is loaded.
+    pub loaded: Vec<String>,
+    /// Why it has fewer replicas than it wants; `None`: it has not.
+    pub reason: Option<String>,
+    /// How many seconds its last load took.
+    pub load_seconds: Option<f64>,
+}
+
+/// A multi-model server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: String,
+    /// How many replicas it is asked for; `None`: its count is not set by Tailback.
+    pub desired: Option<u32>,
+    /// Its ready replicas.
+    pub replicas: Vec<ServerReplicaStatus>,
+    /// How many replicas are starting.
+    pub starting: u32,
+    /// Bytes that the models placed on it, or waiting for room, take together.
+    pub wanted_bytes: u64,
+    /// Percent that its models may need more than it has.
+    pub overcommit_percentage: u32,
+    /// What is wrong with it.
+    pub failure: Option<String>,
+    /// What has happened since it got its first model.
+    pub counts: ServerCounts,
+}
+
+/// What has happened on a multi-model server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerCounts {
+    /// Models that gave their room to another.
+    pub evictions: u64,
+    /// Loads for requests that were held.
+    pub misses: u64,
+    /// Loads that went well.
+    pub loads: u64,
+    /// Loads that failed.
+    pub failed_loads: u64,
+    /// Unloads that went well.
+    pub unloads: u64,
+    /// Unloads that failed.
+    pub failed_unloads: u64,
+}
+
+/// A replica of a multi-model server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerReplicaStatus {
+    /// Its name.
+    pub name: String,
+    /// `host:port`
+    pub endpoint: String,
+    /// Requests in flight, of all its models.
+    pub in_flight: u32,
+    /// Bytes that it has for models; `None`: not counted.
+    pub memory_bytes: Option<u64>,
+    /// Bytes that its models take.
+    pub used_bytes: u64,
+    /// Whether it is to go, so that it gets no more models.
+    pub leaving: bool,
+    /// What is loaded in it.
+    pub models: Vec<HostedStatus>,
+    /// Models that it has and that are not configured for it.
+    pub others: Vec<String>,
+    /// Why its models could not be listed the last time.
+    pub trouble: Option<String>,
+}
+
+/// A model in a replica of a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostedStatus {
+    /// The model's name.
+    pub model: String,
+    /// `loading`, `loaded`, `draining` or `unloading`.
+    pub state: &'static str,
+    /// How many seconds it has been so.
+    pub seconds: f64,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Bytes that it takes.
+    pub memory_bytes: u64,
+}
+
+/// The state of all multi-model servers. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct ServerStatusStore(Arc<Mutex<BTreeMap<String, ServerStatus>>>);
+
+impl PlacementState {
+    /// As the admin address names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Partial => "partial",
+            Self::Loading => "loading",
+            Self::Evicted => "evicted",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ServerStatusStore {
+    /// The servers, by name.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        self.content().values().cloned().collect()
+    }
+
+    pub(crate) fn set(&self, server: ServerStatus) {
+        self.content().insert(server.name.clone(), server);
+    }
+
+    pub(crate) fn remove(&self, server: &str) {
+        self.content().remove(server);
+    }
+
+    fn content(&self) -> MutexGuard<'_, BTreeMap<String, ServerStatus>> {
+        // Plain data: consistent even if a writer panicked.
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

@@ -1,0 +1,85 @@
+//! Servers whose replicas host many models: placement, over-commit, loads on demand, and counts
+//! of servers that follow what models need.
+
+mod failures;
+mod mlserver;
+mod placing;
+mod servers;
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use tailback_tests::{
+    http::{Client, Response},
+    process::Tailback,
+};
+
+const BODY: &[u8] = include_bytes!("../../../examples/infer.json");
+
+/// Models of 1 GiB, `names`, on a server of which each replica has room for two. `server` and
+/// `model` are added to their specs, `arguments` to the server's command.
+fn manifests(names: &[&str], server: &str, arguments: &str, model: &str) -> String {
+    let mut text = format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: shared }}
+spec:
+  memory: 2Gi
+  {server}
+  process:
+    command: [sample-server, --port, '{{port}}', --multi-model{arguments}]
+"
+    );
+    for name in names {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: {name} }}
+spec: {{ server: shared, memory: 1Gi{model} }}
+"
+        );
+    }
+    text
+}
+
+fn infer(proxy: &Tailback, model: &str) -> Response {
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let path = format!("/v2/models/{model}/infer");
+    caller.call("POST", &path, &[], BODY).unwrap()
+}
+
+/// The state of a model's placement.
+fn state(proxy: &Tailback, model: &str) -> String {
+    let page = proxy.model(model);
+    page["placement"]["state"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn reason(proxy: &Tailback, model: &str) -> String {
+    let page = proxy.model(model);
+    page["placement"]["reason"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The replicas of the server, as the admin address lists them.
+fn replicas(proxy: &Tailback) -> Vec<Value> {
+    let page = proxy.page("/servers");
+    let replicas = page["servers"][0]["replicas"].as_array();
+    replicas.cloned().unwrap_or_default()
+}
+
+/// The names of models that are loaded in a replica.
+fn loaded(replica: &Value) -> Vec<String> {
+    let models = replica["models"].as_array().cloned().unwrap_or_default();
+    let loaded = models.iter().filter(|model| model["state"] == "loaded");
+    loaded
+        .map(|model| model["model"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! MLServer, which loads many models into one process: 20 models of which 16 fit.
+
+use std::fs;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tailback_tests::{
+    eventually, eventually_within,
+    process::{Tailback, servers_of},
+    python::{program, run, script},
+};
+
+use super::{loaded, replicas, state};
+
+const MODELS: usize = 20;
+
+/// Twenty models of 1 MiB, on two replicas that have 8 MiB each.
+fn manifests(folder: &str, program: &str) -> String {
+    let mut text = format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: mlserver }}
+spec:
+  memory: 8Mi
+  multiModel: {{ overcommitPercentage: 25 }}
+  replicas: 2
+  process:
+    command: ['{program}', start, '{folder}']
+    env:
+      MLSERVER_HTTP_PORT: '{{port}}'
+      MLSERVER_GRPC_PORT: '{{grpcPort}}'
+      MLSERVER_LOAD_MODELS_AT_STARTUP: 'false'
+    ready: /v2/health/ready
+"
+    );
+    for k in 1..=MODELS {
+        text.push_str(&format!(
+            "---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: m-{k} }}
+spec: {{ server: mlserver, memory: 1Mi }}
+"
+        ));
+    }
+    text
+}
+
+#[test]
+fn twenty_models_of_which_sixteen_fit_are_all_answered_and_survive_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    fs::create_dir(&models).unwrap();
+    let models = models.to_str().unwrap();
+    let count = MODELS.to_string();
+    run(script("many_models.py", &["make", models, &count]));
+    let mlserver = program("mlserver");
+    let proxy = Tailback::start(&manifests(models, mlserver.to_str().unwrap()), &[]);
+    let patience = std::time::Duration::from_secs(90);
+    eventually_within(patience, "sixteen models", || {
+        replicas(&proxy)
+            .iter()
+            .map(|replica| loaded(replica).len())
+            .sum::<usize>()
+            == 16
+    });
+    let address = proxy.address.to_string();
+    run(script(
+        "many_models.py",
+        &["call", &address, &count, "20", "6"],
+    ));
+    let evictions = "seldon_cache_evict_count{server=\"mlserver\"}";
+    assert!(
+        proxy.metric(evictions) >= 4.0,
+        "{}",
+        proxy.metric(evictions)
+    );
+    assert!(
+        replicas(&proxy)
+            .iter()
+            .all(|replica| replica["usedBytes"].as_u64() <= Some(8 << 20))
+    );
+
+    let all = replicas(&proxy);
+    let endpoint = all[0]["endpoint"].as_str().unwrap();
+    let port = endpoint.rsplit_once(':').unwrap().1;
+    for server in servers_by_port(port) {
+        kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
+    }
+    eventually("the replica to be gone", || {
+        replicas(&proxy)
+            .iter()
+            .all(|replica| replica["name"] != all[0]["name"])
+    });
+    run(script(
+        "many_models.py",
+        &["call", &address, &count, "5", "4"],
+    ));
+    eventually("nothing in flight", || proxy.model("m-1")["inFlight"] == 0);
+    assert_ne!(state(&proxy, "m-1"), "failed");
+}
+
+/// The processes whose environment has this port: MLServer's command line does not.
+fn servers_by_port(port: &str) -> Vec<i32> {
+    let mark = format!("MLSERVER_HTTP_PORT={port}");
+    let has = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|line| line == mark.as_bytes())
+    };
+    servers_of("mlserver").into_iter().filter(has).collect()
+}

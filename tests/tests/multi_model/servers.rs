@@ -1,0 +1,77 @@
+//! Counts of servers that follow what their models need.
+
+use tailback_tests::{eventually, eventually_within, process::Tailback};
+
+use super::{infer, loaded, manifests, replicas, state};
+
+const SCALED: &str =
+    "multiModel: {}\n  minReplicas: 1\n  maxReplicas: 3\n  scaling: { stabilitySeconds: 0.2 }";
+
+#[test]
+fn a_server_gets_replicas_as_models_need_room_and_gives_them_back() {
+    let all = ["a", "b", "c", "d", "e"];
+    let proxy = Tailback::start(&manifests(&all[..1], SCALED, "", ""), &[]);
+    assert_eq!(infer(&proxy, "a").status, 200);
+    assert_eq!(replicas(&proxy).len(), 1);
+    proxy.rewrite(&manifests(&all, SCALED, "", ""));
+    eventually("the reload", || {
+        proxy.page("/models").to_string().contains("\"e\"")
+    });
+    eventually("all to be placed", || {
+        all.iter().all(|name| state(&proxy, name) == "available")
+    });
+    assert_eq!(replicas(&proxy).len(), 3);
+    for name in all {
+        assert_eq!(infer(&proxy, name).status, 200);
+    }
+    proxy.rewrite(&manifests(&all[..1], SCALED, "", ""));
+    eventually("the empty ones to go", || replicas(&proxy).len() == 1);
+    assert_eq!(loaded(&replicas(&proxy)[0]), ["a"]);
+    assert_eq!(infer(&proxy, "a").status, 200);
+}
+
+#[test]
+fn models_are_moved_together_so_that_a_replica_can_go() {
+    let packing = [("SERVER_PACKING_ENABLED", "true")];
+    let all = ["a", "b", "c", "d"];
+    let proxy = Tailback::start(&manifests(&all, SCALED, "", ""), &packing);
+    eventually("all to be placed", || {
+        all.iter().all(|name| state(&proxy, name) == "available")
+    });
+    assert_eq!(replicas(&proxy).len(), 2);
+    // One of each replica.
+    let stay: Vec<_> = replicas(&proxy)
+        .iter()
+        .map(|replica| loaded(replica)[0].clone())
+        .collect();
+    let stay: Vec<_> = stay.iter().map(String::as_str).collect();
+    let small = manifests(&stay, SCALED, "", "").replace("memory: 1Gi", "memory: 800Mi");
+    proxy.rewrite(&small);
+    eventually_within(std::time::Duration::from_secs(40), "one to go", || {
+        replicas(&proxy).len() == 1
+    });
+    for name in stay {
+        let answer = infer(&proxy, name);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_server_without_bounds_keeps_its_count() {
+    let server = "multiModel: {}\n  replicas: 1";
+    let proxy = Tailback::start(&manifests(&["a", "b", "c"], server, "", ""), &[]);
+    assert_eq!(infer(&proxy, "a").status, 200);
+    eventually("two to be placed", || {
+        loaded(&replicas(&proxy)[0]).len() == 2
+    });
+    assert_eq!(replicas(&proxy).len(), 1);
+}
+
+#[test]
+fn a_model_with_several_replicas_has_one_in_each_of_the_servers() {
+    let text = manifests(&["a"], SCALED, "", ", minReplicas: 2, maxReplicas: 3");
+    let proxy = Tailback::start(&text, &[]);
+    eventually("two replicas", || proxy.ready("a") == 2);
+    let all: Vec<_> = replicas(&proxy).iter().map(loaded).collect();
+    assert_eq!(all, [["a"], ["a"]]);
+}
