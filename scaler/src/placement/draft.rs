@@ -11,7 +11,8 @@ use crate::clock::Nanos;
 /// Stands for memory that is not counted.
 pub(super) const UNBOUNDED: u64 = u64::MAX / 4;
 
-/// How many replicas of one model one plan looks for room for. The next plan goes on.
+/// How many replicas of one model one plan looks for room for, and how many more bins of one
+/// server it counts with. The next plan goes on.
 pub(super) const MOST_AT_ONCE: u32 = 1000;
 
 /// A fleet, and what the plan so far does to it.

@@ -76,7 +76,7 @@ fn adjust(
         let rooms = draft.rooms[pool].iter();
         rooms.filter(|room| room.leaving && room.inhabited).count() as u32
     };
-    let total = needed + busy(draft);
+    let total = needed.saturating_add(busy(draft));
     let up = total.min(most);
     if up > scaling.asked {
         draft.plan.servers.insert(name.clone(), up);
@@ -98,7 +98,7 @@ fn adjust(
     for &bin in &order[..to_go] {
         draft.leave(pool, bin);
     }
-    let total = needed + busy(draft);
+    let total = needed.saturating_add(busy(draft));
     if total < scaling.asked {
         draft.plan.servers.insert(name.clone(), total);
     }
@@ -141,7 +141,8 @@ fn first_fit(
         .scaling
         .as_ref()
         .map_or(0, |s| s.max as usize);
-    let most = rooms.len() + max.saturating_sub(there);
+    let to_come = max.saturating_sub(there).min(MOST_AT_ONCE as usize);
+    let most = rooms.len() + to_come;
     let new = bin_to_come(&fleet.pools[pool]);
     models.sort_by_key(|&model| (Reverse(fleet.models[model].memory), model));
     let mut beyond = Vec::new();
