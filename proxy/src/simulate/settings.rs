@@ -50,7 +50,10 @@ impl Simulation {
         let replicas = &model.replicas;
         let most = replicas.max.min(MOST_REPLICAS as u32);
         let concurrency = model.concurrency.map(NonZeroU32::get);
-        let conditions = self.conditions(concurrency, replicas.initial, most);
+        let conditions = Conditions {
+            takes_back: model.server.process().is_some(),
+            ..self.conditions(concurrency, replicas.initial, most)
+        };
         let setup = Setup {
             settings: Settings::from(&model),
             period: config.process.scaling_period,
@@ -103,6 +106,7 @@ impl Simulation {
             start_up: self.start_up.clone(),
             initial,
             capacity,
+            takes_back: false,
             seed: self.seed,
             timeline: None,
         }
@@ -210,6 +214,7 @@ mod tests {
         assert_eq!((settings.threshold, settings.slots), (3, 3));
         assert_eq!((conditions.initial, conditions.capacity), (2, 9));
         assert_eq!(conditions.concurrency, Some(4));
+        assert!(conditions.takes_back, "its replicas are processes");
         assert_eq!(period, Duration::from_secs(7));
         assert_eq!(settings.inactive, Duration::from_secs(30));
     }

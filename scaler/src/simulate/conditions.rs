@@ -15,6 +15,9 @@ pub struct Conditions {
     pub initial: u32,
     /// Largest number of replicas that there is room for.
     pub capacity: u32,
+    /// Whether a draining replica is taken back when demand returns, as processes are; else, as
+    /// with pods, another one starts.
+    pub takes_back: bool,
     /// Seed of the random start-up times and of the choice between replicas.
     pub seed: u64,
     /// Width of the slices of
@@ -30,6 +33,7 @@ impl Default for Conditions {
             start_up: StartUp::Constant(Duration::from_secs(30)),
             initial: 1,
             capacity: u32::MAX,
+            takes_back: false,
             seed: 1,
             timeline: None,
         }

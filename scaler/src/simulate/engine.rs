@@ -92,9 +92,7 @@ impl<'a> Engine<'a> {
                 Event::Completion => self.complete(now),
                 Event::Ready => {
                     self.world.make_ready(now);
-                    while let Some(started) = self.world.next_in_line(now) {
-                        self.start(started, now);
-                    }
+                    self.serve_held(now);
                     if scaler.follows_replicas() {
                         self.look(scaler, Cause::Replicas, now);
                     }
@@ -136,6 +134,12 @@ impl<'a> Engine<'a> {
         self.tally.waited(now.since(request.at));
     }
 
+    fn serve_held(&mut self, now: Nanos) {
+        while let Some(started) = self.world.next_in_line(now) {
+            self.start(started, now);
+        }
+    }
+
     fn complete(&mut self, now: Nanos) {
         if let Some(Reverse((_, replica))) = self.running.pop()
             && let Some(started) = self.world.complete(replica, now)
@@ -160,6 +164,7 @@ impl<'a> Engine<'a> {
             self.desired = desired;
             self.tally.asked(desired);
             self.world.scale(desired, self.conditions, now);
+            self.serve_held(now);
         }
     }
 }

@@ -3,7 +3,11 @@ use super::{
     shapes::{self, Shape},
     *,
 };
-use crate::{clock::Nanos, policy::Policy};
+use crate::{
+    clock::Nanos,
+    decision::Reason,
+    policy::{Observation, Policy, Recommendation, ScalingPolicy, Settings},
+};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -80,6 +84,53 @@ fn what_is_served_is_served_to_its_end_also_when_others_have_given_up() {
     assert_eq!(outcome.waits, [0.0, f32::INFINITY]);
     assert_eq!(outcome.end, Nanos::from_duration(seconds(long)));
     assert!((outcome.replica_seconds - long).abs() < 1e-6);
+}
+
+/// Asks for these counts, one at each of its looks.
+#[derive(Debug)]
+struct Script(std::vec::IntoIter<u32>, u32);
+
+impl ScalingPolicy for Script {
+    fn name(&self) -> &'static str {
+        "script"
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(seconds(20.0))
+    }
+
+    fn recommend(&mut self, _: &Observation, _: &Settings) -> Recommendation {
+        self.1 = self.0.next().unwrap_or(self.1);
+        Recommendation {
+            replicas: self.1,
+            reason: Reason::Reference {
+                policy: "script",
+                replicas: self.1,
+            },
+        }
+    }
+}
+
+#[test]
+fn a_draining_replica_is_taken_back_where_replicas_are_processes() {
+    // Two replicas with a slot each have a long request when one is asked for, and two again.
+    let long = [request(0.0, 100.0), request(0.0, 100.0), request(50.0, 1.0)];
+    let trace: Trace = long.into_iter().collect();
+    let outcomes = [true, false].map(|takes_back| {
+        let conditions = Conditions {
+            takes_back,
+            ..conditions(1, 30.0, 2)
+        };
+        let settings = setup(0, 1).settings;
+        let script = Script(vec![2, 1, 2].into_iter(), 2);
+        let mut scaler = SimulatedScaler::reference(Box::new(script), settings, 2);
+        simulate(&trace, &conditions, &mut scaler)
+    });
+    let [taken_back, started_anew] = outcomes.map(|o| (o.waits, o.replica_seconds));
+    // Both are busy until 100 s, and the last request ends at 101 s.
+    assert_eq!(taken_back, (vec![0.0, 0.0, 50.0], 202.0));
+    // A third is asked for at 40 s, and ready at 70 s.
+    assert_eq!(started_anew, (vec![0.0, 0.0, 20.0], 260.0));
 }
 
 #[test]

@@ -41,10 +41,12 @@ pub(super) struct Started {
 pub(super) struct World {
     concurrency: u32,
     capacity: u32,
+    takes_back: bool,
     rng: fastrand::Rng,
     replicas: Vec<Replica>,
     /// Ready replicas with a free slot.
     free: Vec<ReplicaId>,
+    draining: Vec<ReplicaId>,
     /// Starting replicas, and when each becomes ready.
     starts: BinaryHeap<Reverse<(Nanos, ReplicaId)>>,
     held: VecDeque<usize>,
@@ -67,9 +69,11 @@ impl World {
         let mut world = Self {
             concurrency: conditions.concurrency.unwrap_or(u32::MAX).max(1),
             capacity: conditions.capacity,
+            takes_back: conditions.takes_back,
             rng: fastrand::Rng::with_seed(conditions.seed),
             replicas: Vec::new(),
             free: Vec::new(),
+            draining: Vec::new(),
             starts: BinaryHeap::new(),
             held: VecDeque::new(),
             arrived: 0,
@@ -149,6 +153,7 @@ impl World {
                 self.next_in_line(now)
             }
             Phase::Draining if replica.load == 0 => {
+                self.draining.retain(|&draining| draining != id);
                 self.remove(id, now);
                 None
             }
@@ -214,9 +219,13 @@ impl World {
 
     // === replicas ===
 
-    /// Starts or stops replicas until there are `count`, as far as there is room.
+    /// Starts or stops replicas until there are `count`, as far as there is room. Then call
+    /// [`next_in_line`](Self::next_in_line) until it returns `None`.
     pub(super) fn scale(&mut self, count: u32, conditions: &Conditions, now: Nanos) {
         self.wanted = count.min(self.capacity);
+        if self.takes_back {
+            self.take_back(self.wanted.saturating_sub(self.ready + self.starting));
+        }
         while self.ready + self.starting < self.wanted {
             let id = self.add(now);
             self.starting += 1;
@@ -228,6 +237,22 @@ impl World {
         }
         let surplus = (self.ready + self.starting).saturating_sub(self.wanted);
         self.stop(surplus, now);
+    }
+
+    /// Lets draining replicas take requests again, the busiest first, as processes do.
+    fn take_back(&mut self, lacking: u32) {
+        self.draining
+            .sort_by_key(|&id| (self.replicas[id as usize].load, Reverse(id)));
+        for _ in 0..lacking {
+            let Some(id) = self.draining.pop() else { break };
+            self.ready += 1;
+            let replica = &mut self.replicas[id as usize];
+            replica.phase = Phase::Ready;
+            if replica.load < self.concurrency {
+                replica.place = Some(self.free.len());
+                self.free.push(id);
+            }
+        }
     }
 
     /// Stops replicas: starting ones first, the latest before the others; then the least busy.
@@ -258,8 +283,9 @@ impl World {
             self.ready -= 1;
             let replica = &mut self.replicas[id as usize];
             replica.phase = Phase::Draining;
-            if replica.load == 0 {
-                self.remove(id, now);
+            match replica.load {
+                0 => self.remove(id, now),
+                _ => self.draining.push(id),
             }
         }
     }
