@@ -1,7 +1,7 @@
 //! Where the replicas of models are: which model goes into which replica of a shared server, or
 //! onto which device of a host; which one goes to make room; and how many replicas servers need.
 //!
-//! [`plan`] is a pure function: it sees a [`Fleet`] and a time, and says what to do. It keeps
+//! [`plan()`] is a pure function: it sees a [`Fleet`] and a time, and says what to do. It keeps
 //! nothing between two calls, so that after a restart it goes on from what is there. The rules
 //! are in `docs/explanation/placement.md`.
 //!
