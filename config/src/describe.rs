@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::number::{show_bytes, show_seconds};
 use crate::variables::NONE;
 use crate::{
-    Config, Endpoint, HealthCheck, HostHeader, Kind, LoadBalancing, Model, Origin,
+    Config, Endpoint, FairBy, HealthCheck, HostHeader, Kind, LoadBalancing, Model, Origin,
     OutlierDetection, Protocol, RateLimit, RequestTimeouts, ResponseModel, Retry, Server, Setting,
 };
 
@@ -120,6 +120,13 @@ fn model_rows(model: &Model) -> Vec<Row> {
     }));
     rows.push(row("hold.queue", &hold.queue, u32::to_string));
     rows.push(row("hold.seconds", &hold.deadline, seconds));
+    if let Some(classes) = &hold.classes.value {
+        let origin = hold.classes.origin.to_string();
+        rows.push(("hold.classes", classes.to_string(), origin));
+    }
+    if hold.fair_by.value != FairBy::None {
+        rows.push(row("hold.fairBy", &hold.fair_by, FairBy::to_string));
+    }
     rows.extend(timeout_rows(&model.timeouts));
     rows.push(row("retry", &model.retry, |retry| {
         let shown = retry.as_ref().map(Retry::to_string);

@@ -5,6 +5,7 @@ mod api_key;
 mod call;
 mod fields;
 mod health;
+mod hold_classes;
 mod kubernetes;
 mod load_balancing;
 mod model;

@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ObjectLocation, Origin, Policy, RateLimit, Retry, Server, Setting};
+use crate::{
+    FairBy, HoldClasses, ObjectLocation, Origin, Policy, RateLimit, Retry, Server, Setting,
+};
 
 /// A model that clients request by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,10 @@ pub struct Hold {
     pub queue: Setting<u32>,
     /// Longest time that a request is held. Never zero.
     pub deadline: Setting<Duration>,
+    /// The classes of held requests; `None`: they are all of one.
+    pub classes: Setting<Option<HoldClasses>>,
+    /// Between whom the queue is fair.
+    pub fair_by: Setting<FairBy>,
 }
 
 /// Time limits of a request at its replica. None of them is zero.

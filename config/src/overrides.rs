@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{Policy, RateLimit, Retry, Setting};
+use crate::{FairBy, HoldClasses, Policy, RateLimit, Retry, Setting};
 
 /// Settings that a document overrides. A model's win over its server's, and those over the
 /// environment's. `None`: not set here.
@@ -32,6 +32,10 @@ pub struct Overrides {
     pub queue: Option<Setting<u32>>,
     /// `hold.seconds`
     pub deadline: Option<Setting<Duration>>,
+    /// `hold.classes`
+    pub classes: Option<Setting<Option<HoldClasses>>>,
+    /// `hold.fairBy`
+    pub fair_by: Option<Setting<FairBy>>,
     /// `retry`
     pub retry: Option<Setting<Option<Retry>>>,
     /// `timeouts`

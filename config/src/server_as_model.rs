@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Hold, Model, Origin, Policy, Replicas, RequestTimeouts, ResponseModel, Scaling, Server,
+    FairBy, Hold, Model, Origin, Policy, Replicas, RequestTimeouts, ResponseModel, Scaling, Server,
     ServerReplicas, Setting,
 };
 
@@ -48,6 +48,8 @@ pub fn server_as_model(server: &Arc<Server>) -> Model {
         hold: Hold {
             queue: unused(0),
             deadline: unused(time),
+            classes: unused(None),
+            fair_by: unused(FairBy::None),
         },
         timeouts: RequestTimeouts {
             connect: unused(time),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::manifest::fields::{Fields, Value};
-use crate::manifest::retry;
+use crate::manifest::{hold_classes, retry};
 use crate::suggest::hint;
 use crate::{
     ObjectLocation, Origin, Overrides, Policy, RateLimit, Setting, TimeoutOverrides, number,
@@ -32,6 +32,8 @@ pub(super) fn read(
     if let Some(hold) = spec.get("hold").and_then(|value| value.fields()) {
         overrides.queue = set.read(&hold, "queue", Value::count);
         overrides.deadline = set.read(&hold, "seconds", Value::seconds_above_zero);
+        overrides.classes = set.read(&hold, "classes", hold_classes::read_classes);
+        overrides.fair_by = set.read(&hold, "fairBy", hold_classes::read_fair_by);
         hold.finish();
     }
     overrides.retry = set.read(spec, "retry", retry::read);

@@ -1,7 +1,7 @@
 //! Resolves the settings of a model, each from its strongest origin.
 
 use crate::environment::ModelDefaults;
-use crate::{Hold, Origin, Overrides, RequestTimeouts, Retry, Scaling, Server, Setting};
+use crate::{FairBy, Hold, Origin, Overrides, RequestTimeouts, Retry, Scaling, Server, Setting};
 
 /// The resolved settings of a model.
 pub(super) struct Settings {
@@ -20,6 +20,16 @@ pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Set
     let hold = Hold {
         queue: pick(model.queue, &of_server.queue, &rest.queue),
         deadline: pick(model.deadline, &of_server.deadline, &deadline),
+        classes: pick(
+            model.classes,
+            &of_server.classes,
+            &Setting::new(None, Origin::Default),
+        ),
+        fair_by: pick(
+            model.fair_by,
+            &of_server.fair_by,
+            &Setting::new(FairBy::None, Origin::Default),
+        ),
     };
     let (ours, theirs, others) = (model.timeouts, &of_server.timeouts, &rest.timeouts);
     let timeouts = RequestTimeouts {

@@ -2,10 +2,11 @@
 //!
 //! A [`Pool`] holds the replicas of a model that take requests, and its queue of held requests. A
 //! request takes a permit of the replica that its server's strategy chooses ([`balance`]). If none
-//! has room, or others are held already, it is held (`hold_queue`): first come, first served,
-//! bounded in number and time.
+//! has room, or others are held already, it is held (`hold_queue`), bounded in number and time:
+//! first come, first served, or by classes and tenants ([`fair_queue`]).
 
 pub mod balance;
+pub mod fair_queue;
 mod health;
 mod hold_queue;
 mod retry_budget;
@@ -23,14 +24,14 @@ use tailback_config::OutlierDetection;
 use tailback_scaler::{
     clock::Nanos,
     replica::{
-        Replica, ReplicaId, Traffic,
+        Replica, Traffic,
         health::{Failure, HealthReport},
     },
 };
 
-use self::{health::PoolHealth, hold_queue::HoldQueue};
+use self::{fair_queue::WaiterId, health::PoolHealth, hold_queue::HoldQueue};
 pub use self::{
-    hold_queue::{Granted, Ticket},
+    hold_queue::{Granted, Held, InService, Ticket},
     retry_budget::RetryBudget,
 };
 
@@ -116,8 +117,12 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Releases a permit of `replica`. If requests are held, the first one gets it.
-    pub fn release(&self, replica: &Replica) {
+    /// Releases a permit of `replica`. If requests are held, the one whose turn it is gets it.
+    /// `in_service`: what came with the permit of a held request.
+    pub fn release(&self, replica: &Replica, in_service: Option<InService>) {
+        if let Some(in_service) = in_service {
+            self.lock().settle(in_service, Nanos::now());
+        }
         // A read-modify-write before `waiting` is read: see `join`.
         replica.release();
         if self.has_waiters() {
@@ -125,8 +130,9 @@ impl Pool {
         }
     }
 
-    /// Joins the end of the queue, for any replica, or for one alone as long as that gets requests.
-    /// `full` is called under the lock, and says whether the queue is full.
+    /// Joins the queue, for any replica, or for one alone as long as that gets requests. `is_full` is
+    /// called under the lock, and says whether the queue is full; then another request may have to
+    /// go. `joined` is called under the lock as well.
     ///
     /// The request is first counted in `waiting`; then permits are taken with
     /// [`Replica::try_take_announced`]. So either that attempt finds a permit that was released
@@ -136,18 +142,20 @@ impl Pool {
     /// [`NotQueued`].
     pub fn join(
         self: &Arc<Self>,
-        awaited: Option<ReplicaId>,
-        full: impl FnOnce() -> bool,
+        held: Held,
+        is_full: impl FnOnce() -> bool,
+        joined: impl FnOnce(),
     ) -> Result<Ticket, NotQueued> {
         let place = {
             let mut queue = self.lock();
             if queue.is_closed() {
                 return Err(NotQueued::Closed);
             }
-            if full() {
+            if is_full() && !queue.shed_for(&held) {
                 return Err(NotQueued::Full);
             }
-            let (id, granted) = queue.join(awaited);
+            joined();
+            let (id, granted) = queue.join(held);
             self.waiting.store(queue.len(), Ordering::Relaxed);
             Ticket::new(self.clone(), id, granted)
         };
@@ -162,7 +170,7 @@ impl Pool {
         self.waiting.store(0, Ordering::Relaxed);
     }
 
-    /// Grants free permits to held requests, first come, first served.
+    /// Grants free permits to held requests, each to the one whose turn it is.
     fn serve_queue(&self) {
         let replicas = self.replicas.load();
         let mut queue = self.lock();
@@ -171,7 +179,7 @@ impl Pool {
     }
 
     /// Removes a held request without a permit.
-    fn leave(&self, id: u64) {
+    fn leave(&self, id: WaiterId) {
         let mut queue = self.lock();
         queue.leave(id);
         self.waiting.store(queue.len(), Ordering::Relaxed);
@@ -241,124 +249,4 @@ impl Traffic for Pool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn pool(concurrency: u32) -> (Arc<Pool>, Arc<Replica>) {
-        let pool = Arc::new(Pool::default());
-        let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(concurrency)));
-        pool.set_replicas(std::slice::from_ref(&replica));
-        (pool, replica)
-    }
-
-    async fn permit(ticket: Ticket) -> Arc<Replica> {
-        match ticket.granted().await {
-            Granted::Permit(replica) => replica,
-            other => panic!("expected a permit, got {other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn held_requests_hear_why_they_wait_in_vain_and_later_ones_wait() {
-        let pool = Arc::new(Pool::default());
-        let held = [
-            pool.join(None, || false).unwrap(),
-            pool.join(None, || false).unwrap(),
-        ];
-        pool.refuse_held(&Arc::from("no such file"));
-        assert!(!pool.has_waiters());
-        for ticket in held {
-            assert!(
-                matches!(ticket.granted().await, Granted::Refused(why) if &*why == "no such file")
-            );
-        }
-        let _later = pool.join(None, || false).unwrap();
-        assert!(pool.has_waiters());
-    }
-
-    #[tokio::test]
-    async fn held_requests_get_permits_in_order_as_slots_are_released() {
-        let (pool, replica) = pool(1);
-        assert!(replica.try_take());
-        let first = pool.join(None, || false).unwrap();
-        let second = pool.join(None, || false).unwrap();
-        assert!(pool.has_waiters());
-        pool.release(&replica);
-        let granted = permit(first).await;
-        assert_eq!((granted.name(), replica.in_flight()), ("m-0", 1));
-        pool.release(&granted);
-        permit(second).await;
-        assert!(!pool.has_waiters());
-    }
-
-    #[tokio::test]
-    async fn a_held_request_that_leaves_releases_its_place_and_permit() {
-        let (pool, replica) = pool(1);
-        assert!(replica.try_take());
-        let gone = pool.join(None, || false).unwrap();
-        drop(gone);
-        assert!(!pool.has_waiters());
-        // The permit was granted, but the request left before it took it.
-        let granted = pool.join(None, || false).unwrap();
-        let next = pool.join(None, || false).unwrap();
-        pool.release(&replica);
-        drop(granted);
-        let replica = tokio::time::timeout(Duration::from_secs(5), permit(next))
-            .await
-            .unwrap();
-        pool.release(&replica);
-        assert_eq!(replica.in_flight(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_request_that_waits_for_one_replica_lets_others_pass_and_gets_it_first() {
-        let (pool, one) = pool(1);
-        let other = Arc::new(Replica::new("m-1", "127.0.0.1:2", Some(1)));
-        pool.set_replicas(&[one.clone(), other.clone()]);
-        assert!(one.try_take() && other.try_take());
-        let for_one = pool.join(Some(one.id()), || false).unwrap();
-        let for_any = pool.join(None, || false).unwrap();
-        pool.release(&other);
-        assert_eq!(permit(for_any).await.name(), "m-1");
-        let late = pool.join(None, || false).unwrap();
-        pool.release(&one);
-        assert_eq!(permit(for_one).await.name(), "m-0");
-        // A replica that has gone is not waited for.
-        let for_one = pool.join(Some(one.id()), || false).unwrap();
-        pool.set_replicas(std::slice::from_ref(&other));
-        pool.release(&other);
-        assert_eq!(permit(late).await.name(), "m-1");
-        pool.release(&other);
-        assert_eq!(permit(for_one).await.name(), "m-1");
-        assert!(!pool.has_waiters());
-    }
-
-    #[tokio::test]
-    async fn newly_ready_replica_gets_no_more_than_its_concurrency() {
-        let pool = Arc::new(Pool::default());
-        let places: Vec<_> = (0..5).map(|_| pool.join(None, || false).unwrap()).collect();
-        let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(2)));
-        pool.set_replicas(std::slice::from_ref(&replica));
-        assert_eq!(replica.in_flight(), 2);
-        assert!(pool.has_waiters());
-        drop(places);
-        assert_eq!(replica.in_flight(), 0, "the granted slots came back");
-    }
-
-    #[test]
-    fn a_full_queue_refuses_requests() {
-        let (pool, _) = pool(1);
-        assert_eq!(pool.join(None, || true).unwrap_err(), NotQueued::Full);
-    }
-
-    #[tokio::test]
-    async fn a_closed_pool_drops_held_requests_and_refuses_new_ones() {
-        let pool = Arc::new(Pool::default());
-        let waiting = pool.join(None, || false).unwrap();
-        pool.close();
-        assert!(matches!(waiting.granted().await, Granted::Closed));
-        assert!(!pool.has_waiters());
-        assert_eq!(pool.join(None, || false).unwrap_err(), NotQueued::Closed);
-    }
-}
+mod tests;

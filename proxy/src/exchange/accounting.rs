@@ -114,6 +114,12 @@ impl Exchange {
         }
     }
 
+    /// The API key that it counts for, if there are keys.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyUse> {
+        self.key.as_ref()
+    }
+
     /// The request is sent to `replica`.
     pub fn give(&mut self, replica: Rc<dyn ReplicaHandle>) {
         if let Some(entry) = &mut self.entry {

@@ -2,20 +2,22 @@
 
 use std::borrow::Borrow;
 
-use tailback_scaler::{clock::Nanos, ledger::Ledger, replica::ReplicaId};
+use tailback_scaler::{clock::Nanos, ledger::Ledger};
 
 use super::{
     Pipeline,
     affinity::{count, granted},
+    flow,
     retry_after::retry_after,
     stored_response::StoredResponse,
     upstream_request::UpstreamRequest,
 };
 use crate::{
     admission::{
-        Granted, NotQueued,
+        Granted, Held, NotQueued,
         balance::{self, Affinity},
     },
+    api_keys::KeyUse,
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
     protocol::error::ProxyError,
@@ -41,6 +43,8 @@ pub(super) struct ReplicaHints<'a> {
     pub stored: StoredResponse,
     /// The replica that has failed to answer it.
     pub failed: Option<&'a ReplicaRef>,
+    /// Its API key, if there are keys.
+    pub key: Option<&'a KeyUse>,
     /// When it arrived: ejections are compared with this time.
     pub now: Nanos,
 }
@@ -59,6 +63,7 @@ pub(super) async fn admit(
         affinity,
         stored,
         failed,
+        key,
         now,
     } = hints;
     let mut awaited = None;
@@ -107,7 +112,11 @@ pub(super) async fn admit(
         });
     }
     // Boxed, because it is rare, and its state would enlarge every request's future.
-    let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation, awaited)).await;
+    let request = Held {
+        awaited,
+        ..flow::held(model, outgoing.headers(), key)
+    };
+    let admitted = Box::pin(hold(pipeline, state, model, outgoing, reservation, request)).await;
     if let Ok(Admitted::Permit(permit)) = &admitted {
         granted(model, affinity, &permit.replica().replica, Preference::Held);
     }
@@ -115,14 +124,14 @@ pub(super) async fn admit(
     admitted
 }
 
-/// Waits in the hold queue, for the replica `awaited` if there is one.
+/// Waits in the hold queue.
 async fn hold(
     pipeline: &Pipeline,
     state: &StreamState,
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
     reservation: &mut BufferReservation<'_>,
-    awaited: Option<ReplicaId>,
+    request: Held,
 ) -> Result<Admitted, ProxyError> {
     state.enter(Phase::Held);
     let hold = &model.model.config.hold;
@@ -135,23 +144,17 @@ async fn hold(
         return Err(ProxyError::NoRoom);
     }
     let mut held = None;
-    let ticket = model.pool.shared().join(awaited, || {
-        let full = model.model.ledger.held() >= u64::from(limit);
-        if !full {
-            held = Some(Ledger::hold(model.clone()));
-        }
-        full
-    });
-    let ticket = match ticket {
+    let is_full = || model.model.ledger.held() >= u64::from(limit);
+    let joined = || held = Some(Ledger::hold(model.clone()));
+    let full = || ProxyError::QueueFull {
+        model: model.model.name().to_owned(),
+        limit,
+        retry_after: retry_after(&pipeline.status, &model.model),
+    };
+    let ticket = match model.pool.shared().join(request, is_full, joined) {
         Ok(ticket) => ticket,
         Err(NotQueued::Closed) => return Ok(Admitted::Moved),
-        Err(NotQueued::Full) => {
-            return Err(ProxyError::QueueFull {
-                model: model.model.name().to_owned(),
-                limit,
-                retry_after: retry_after(&pipeline.status, &model.model),
-            });
-        }
+        Err(NotQueued::Full) => return Err(full()),
     };
     let granted = tokio::time::timeout(hold.deadline.value, ticket.granted());
     let granted = tokio::select! {
@@ -160,8 +163,9 @@ async fn hold(
         error = outgoing.read_ahead(reservation) => return Err(error),
     };
     match granted {
-        Ok(Granted::Permit(replica)) => {
-            let permit = Permit::taken(model.pool.clone(), model.pool.own(&replica));
+        Ok(Granted::Permit(replica, in_service)) => {
+            let replica = model.pool.own(&replica);
+            let permit = Permit::granted(model.pool.clone(), replica, in_service);
             Ok(Admitted::Permit(permit))
         }
         Ok(Granted::Refused(why)) => Err(ProxyError::NotLoaded {
@@ -169,6 +173,7 @@ async fn hold(
             why: why.to_string(),
             retry_after: retry_after(&pipeline.status, &model.model),
         }),
+        Ok(Granted::Shed) => Err(full()),
         Ok(Granted::Closed) => Ok(Admitted::Moved),
         Err(_) => Err(ProxyError::HeldTooLong {
             model: model.model.name().to_owned(),

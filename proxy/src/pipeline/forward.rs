@@ -64,6 +64,7 @@ pub(super) async fn forward(
                 affinity: affinity.get(),
                 stored,
                 failed: failed.as_ref(),
+                key: exchange.key(),
                 now,
             },
         );

@@ -4,6 +4,7 @@ mod admit;
 mod affinity;
 mod answer_filter;
 mod authorize;
+mod flow;
 mod forward;
 mod headers;
 mod local_service;

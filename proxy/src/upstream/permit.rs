@@ -6,20 +6,36 @@ use super::{
     connection_pool::ConnectionPool,
     replica::{ReplicaRef, WorkerPool},
 };
-use crate::status::MethodType;
+use crate::{admission::InService, status::MethodType};
 
 /// One of a replica's concurrency slots. Dropping it passes the slot to the next held request.
 #[derive(Debug)]
 pub struct Permit {
     pool: Rc<WorkerPool>,
     replica: ReplicaRef,
+    /// What came with it from the hold queue.
+    in_service: Option<InService>,
 }
 
 impl Permit {
     /// Wraps a slot of `replica` that has been taken.
     #[must_use]
     pub fn taken(pool: Rc<WorkerPool>, replica: ReplicaRef) -> Self {
-        Self { pool, replica }
+        Self::granted(pool, replica, None)
+    }
+
+    /// Wraps a slot of `replica` that a held request was granted, and what came with it.
+    #[must_use]
+    pub fn granted(
+        pool: Rc<WorkerPool>,
+        replica: ReplicaRef,
+        in_service: Option<InService>,
+    ) -> Self {
+        Self {
+            pool,
+            replica,
+            in_service,
+        }
     }
 
     /// The replica whose slot it is.
@@ -47,6 +63,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.pool.shared().release(&self.replica.replica);
+        let in_service = self.in_service.take();
+        self.pool
+            .shared()
+            .release(&self.replica.replica, in_service);
     }
 }

@@ -1,0 +1,131 @@
+use super::*;
+use std::time::Duration;
+use tailback_scaler::replica::ReplicaId;
+
+fn try_join(
+    pool: &Arc<Pool>,
+    awaited: Option<ReplicaId>,
+    is_full: bool,
+) -> Result<Ticket, NotQueued> {
+    let held = Held {
+        awaited,
+        ..Held::default()
+    };
+    pool.join(held, || is_full, || {})
+}
+
+fn join(pool: &Arc<Pool>, awaited: Option<ReplicaId>) -> Ticket {
+    try_join(pool, awaited, false).unwrap()
+}
+
+async fn replica_of(ticket: Ticket) -> Arc<Replica> {
+    match ticket.granted().await {
+        Granted::Permit(replica, _) => replica,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn pool(concurrency: u32) -> (Arc<Pool>, Arc<Replica>) {
+    let pool = Arc::new(Pool::default());
+    let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(concurrency)));
+    pool.set_replicas(std::slice::from_ref(&replica));
+    (pool, replica)
+}
+
+#[tokio::test]
+async fn held_requests_hear_why_they_wait_in_vain_and_later_ones_wait() {
+    let pool = Arc::new(Pool::default());
+    let held = [join(&pool, None), join(&pool, None)];
+    pool.refuse_held(&Arc::from("no such file"));
+    assert!(!pool.has_waiters());
+    for ticket in held {
+        assert!(matches!(ticket.granted().await, Granted::Refused(why) if &*why == "no such file"));
+    }
+    let _later = join(&pool, None);
+    assert!(pool.has_waiters());
+}
+
+#[tokio::test]
+async fn held_requests_get_permits_in_order_as_slots_are_released() {
+    let (pool, replica) = pool(1);
+    assert!(replica.try_take());
+    let first = join(&pool, None);
+    let second = join(&pool, None);
+    assert!(pool.has_waiters());
+    pool.release(&replica, None);
+    let granted = replica_of(first).await;
+    assert_eq!((granted.name(), replica.in_flight()), ("m-0", 1));
+    pool.release(&granted, None);
+    replica_of(second).await;
+    assert!(!pool.has_waiters());
+}
+
+#[tokio::test]
+async fn a_held_request_that_leaves_releases_its_place_and_permit() {
+    let (pool, replica) = pool(1);
+    assert!(replica.try_take());
+    let gone = join(&pool, None);
+    drop(gone);
+    assert!(!pool.has_waiters());
+    // The permit was granted, but the request left before it took it.
+    let granted = join(&pool, None);
+    let next = join(&pool, None);
+    pool.release(&replica, None);
+    drop(granted);
+    let replica = tokio::time::timeout(Duration::from_secs(5), replica_of(next))
+        .await
+        .unwrap();
+    pool.release(&replica, None);
+    assert_eq!(replica.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_one_replica_lets_others_pass_and_gets_it_first() {
+    let (pool, one) = pool(1);
+    let other = Arc::new(Replica::new("m-1", "127.0.0.1:2", Some(1)));
+    pool.set_replicas(&[one.clone(), other.clone()]);
+    assert!(one.try_take() && other.try_take());
+    let for_one = join(&pool, Some(one.id()));
+    let for_any = join(&pool, None);
+    pool.release(&other, None);
+    assert_eq!(replica_of(for_any).await.name(), "m-1");
+    let late = join(&pool, None);
+    pool.release(&one, None);
+    assert_eq!(replica_of(for_one).await.name(), "m-0");
+    // A replica that has gone is not waited for.
+    let for_one = join(&pool, Some(one.id()));
+    pool.set_replicas(std::slice::from_ref(&other));
+    pool.release(&other, None);
+    assert_eq!(replica_of(late).await.name(), "m-1");
+    pool.release(&other, None);
+    assert_eq!(replica_of(for_one).await.name(), "m-1");
+    assert!(!pool.has_waiters());
+}
+
+#[tokio::test]
+async fn newly_ready_replica_gets_no_more_than_its_concurrency() {
+    let pool = Arc::new(Pool::default());
+    let places: Vec<_> = (0..5).map(|_| join(&pool, None)).collect();
+    let replica = Arc::new(Replica::new("m-0", "127.0.0.1:1", Some(2)));
+    pool.set_replicas(std::slice::from_ref(&replica));
+    assert_eq!(replica.in_flight(), 2);
+    assert!(pool.has_waiters());
+    drop(places);
+    assert_eq!(replica.in_flight(), 0, "the granted slots came back");
+}
+
+#[test]
+fn a_full_queue_refuses_requests() {
+    let (pool, _) = pool(1);
+    assert_eq!(try_join(&pool, None, true).unwrap_err(), NotQueued::Full);
+}
+
+#[tokio::test]
+async fn a_closed_pool_drops_held_requests_and_refuses_new_ones() {
+    let pool = Arc::new(Pool::default());
+    let waiting = join(&pool, None);
+    pool.close();
+    assert!(matches!(waiting.granted().await, Granted::Closed));
+    assert!(!pool.has_waiters());
+    assert_eq!(try_join(&pool, None, false).unwrap_err(), NotQueued::Closed);
+}
