@@ -133,9 +133,12 @@ impl<T> ClassQueue<T> {
                     Offer::Blocked => continue,
                     Offer::Exhausted => return Offer::Exhausted,
                 };
-                let Some((_, waiter)) = self.tenants[slot].waiters.remove(place) else {
-                    continue;
+                let waiters = &mut self.tenants[slot].waiters;
+                let waiter = match place {
+                    0 => waiters.pop_front(),
+                    _ => waiters.remove(place),
                 };
+                let Some((_, waiter)) = waiter else { continue };
                 let (tenant, cost) = self.charge(slot, mean);
                 return Offer::Taken((waiter, taken, tenant, cost));
             }
@@ -227,8 +230,9 @@ impl<T> ClassQueue<T> {
             if !self.has_share {
                 first.credit = first.credit.saturating_add(SHARE);
                 self.has_share = true;
-                // Of the round, this is the share of one.
-                self.given = self.given.saturating_add(SHARE / all as i64);
+                // Of the round, this is the share of one. Most often it is alone.
+                let part = if all == 1 { SHARE } else { SHARE / all as i64 };
+                self.given = self.given.saturating_add(part);
             }
             if first.credit > 0 {
                 return true;
@@ -258,7 +262,9 @@ impl<T> ClassQueue<T> {
     }
 
     fn end_turn(&mut self) {
-        self.turns.rotate_left(1);
+        if self.turns.len() > 1 {
+            self.turns.rotate_left(1);
+        }
         self.has_share = false;
     }
 
