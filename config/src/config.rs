@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Model, Process, Server};
+use crate::{Host, Model, Process, Server};
 
 /// A complete, validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Config {
     pub models: BTreeMap<String, Arc<Model>>,
     /// The servers by name, including those that no model uses.
     pub servers: BTreeMap<String, Arc<Server>>,
+    /// The machine that process servers run on, if its room is shared by models.
+    pub host: Option<Arc<Host>>,
     /// The settings of the process, which come from the environment alone.
     pub process: Process,
 }

@@ -24,6 +24,7 @@ mod error;
 mod files;
 mod health;
 mod hold_classes;
+mod host;
 mod kubernetes;
 mod load;
 mod load_balancing;
@@ -62,6 +63,7 @@ pub use environment::address::{EXPECTED as EXPECTED_ADDRESS, parse as parse_addr
 pub use error::{Error, Errors, FieldLocation};
 pub use health::{HealthCheck, OutlierDetection};
 pub use hold_classes::{FairBy, HoldClasses};
+pub use host::{Device, Host, HostRoom};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use load_balancing::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionKey};

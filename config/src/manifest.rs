@@ -6,6 +6,7 @@ mod call;
 mod fields;
 mod health;
 mod hold_classes;
+mod host;
 mod kubernetes;
 mod load_balancing;
 mod model;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use crate::name::{MODEL_EXPECTED, is_model_name, is_name};
 use crate::suggest::hint;
 use crate::yaml::{Document, Node};
-use crate::{Env, Error, FieldLocation, ObjectLocation, Server};
+use crate::{Env, Error, FieldLocation, Host, ObjectLocation, Server};
 
 pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
@@ -43,6 +44,7 @@ const SELDON: &str = "mlops.seldon.io/v1alpha1";
 pub(crate) struct Objects {
     pub servers: Vec<Server>,
     pub models: Vec<Draft>,
+    pub hosts: Vec<Arc<Host>>,
     /// Whether a document with an error is, or may be, a server.
     pub unread: bool,
 }
@@ -114,6 +116,7 @@ impl Objects {
         };
         match kind {
             "Server" => self.servers.extend(server::read(&spec, place, env)),
+            "Host" => self.hosts.extend(host::read(&spec, place)),
             _ => self.models.extend(model::read(&spec, place, api_version)),
         }
         spec.finish();
@@ -121,38 +124,43 @@ impl Objects {
 }
 
 fn is_kind(kind: &str) -> bool {
-    matches!(kind, "Server" | "Model")
+    matches!(kind, "Server" | "Model" | "Host")
 }
 
 fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
-    let value = root.required("kind", "Server or Model")?;
-    match value.text()?.as_str() {
-        "Server" => Some("Server"),
-        "Model" => Some("Model"),
-        api_key::KIND => {
-            value.rule(
-                "API keys are read from the file that TAILBACK_API_KEYS_FILE names, which is none of \
-                 the manifests; move this document there",
-            );
-            None
-        }
-        other => {
-            let hint = hint(other, ["Server", "Model"]);
-            value.wrong(&format!("a kind that is read here: Server or Model{hint}"));
-            None
-        }
+    const KINDS: [&str; 3] = ["Server", "Model", "Host"];
+    let value = root.required("kind", "Server, Model or Host")?;
+    let text = value.text()?;
+    if text == api_key::KIND {
+        value.rule(
+            "API keys are read from the file that TAILBACK_API_KEYS_FILE names, which is none of \
+             the manifests; move this document there",
+        );
+        return None;
     }
+    let kind = KINDS.into_iter().find(|kind| *kind == text);
+    if kind.is_none() {
+        let hint = hint(&text, KINDS);
+        value.wrong(&format!(
+            "a kind that is read here: Server, Model or Host{hint}"
+        ));
+    }
+    kind
 }
 
 fn read_api_version(root: &Fields<'_>, kind: &str) -> Option<ApiVersion> {
     let expected = match kind {
-        "Server" => NATIVE.to_owned(),
+        "Server" | "Host" => NATIVE.to_owned(),
         _ => format!("{NATIVE} or {SELDON}"),
     };
     let value = root.required("apiVersion", &expected)?;
     match value.text()?.as_str() {
         NATIVE => Some(ApiVersion::Native),
         SELDON if kind == "Model" => Some(ApiVersion::Seldon),
+        SELDON if kind == "Host" => {
+            value.rule(&format!("Seldon has no Host; write it as {NATIVE}"));
+            None
+        }
         SELDON => {
             value.rule(&format!(
                 "a Server of {SELDON} describes Kubernetes workloads of Seldon's own and is not read; \

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    FairBy, HoldClasses, ObjectLocation, Origin, Policy, RateLimit, Retry, Server, Setting,
+    FairBy, HoldClasses, Host, HostRoom, ObjectLocation, Origin, Policy, RateLimit, Retry, Server,
+    Setting,
 };
 
 /// A model that clients request by name.
@@ -31,6 +32,10 @@ pub struct Model {
     pub requirements: Vec<String>,
     /// Bytes of its server's memory that one replica takes; `None`: not counted.
     pub memory: Option<u64>,
+    /// The room that a replica takes on the host, if it shares that with other models.
+    pub room: Option<HostRoom>,
+    /// The host whose room that is.
+    pub host: Option<Arc<Host>>,
     /// The bounds of its replica count.
     pub replicas: Replicas,
     /// Requests that one replica takes at once; `None`: no limit.

@@ -11,7 +11,7 @@ use crate::{CallBody, Setting, Template};
 
 /// A local command, started once for each replica.
 ///
-/// `{port}`, `{grpcPort}`, `{model}` and `{storageUri}` in `command` and in the values of `env` stand for the
+/// `{port}`, `{grpcPort}`, `{model}`, `{storageUri}`, `{device}` and `{index}` in `command` and in the values of `env` stand for the
 /// replica's ports, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
@@ -53,6 +53,8 @@ pub struct ProcessSpec {
     pub open_files: Option<u64>,
     /// Bytes of memory that all its processes may have together; `None`: no limit.
     pub memory: Option<u64>,
+    /// The environment variable that tells the command its devices, separated by commas.
+    pub device_variable: String,
 }
 
 /// A request that a replica has to answer by a 2xx status before it takes others.
@@ -147,6 +149,10 @@ pub struct Filling<'a> {
     pub model: &'a str,
     /// `{storageUri}`
     pub storage_uri: &'a str,
+    /// `{device}`: the names of its devices, separated by commas.
+    pub device: &'a str,
+    /// `{index}`: the replica's number among its model's.
+    pub index: u64,
 }
 
 // === impl ProcessSpec ===
@@ -182,6 +188,12 @@ impl ProcessSpec {
                 after
             } else if let Some(after) = from.strip_prefix("{storageUri}") {
                 filled.push_str(with.storage_uri);
+                after
+            } else if let Some(after) = from.strip_prefix("{device}") {
+                filled.push_str(with.device);
+                after
+            } else if let Some(after) = from.strip_prefix("{index}") {
+                filled.push_str(&with.index.to_string());
                 after
             } else {
                 filled.push('{');
@@ -244,6 +256,7 @@ mod tests {
             ("--grpc={grpcPort}", "--grpc=8124"),
             ("--at=127.0.0.1:{port}/{model}", "--at=127.0.0.1:8123/iris"),
             ("{storageUri}", "s3://{model}"),
+            ("--gpu={device} #{index}", "--gpu=0,1 #7"),
             ("{other} {", "{other} {"),
             ("{{port}}", "{8123}"),
             ("é{model}é", "éirisé"),
@@ -253,6 +266,8 @@ mod tests {
                 grpc_port: 8124,
                 model: "iris",
                 storage_uri: "s3://{model}",
+                device: "0,1",
+                index: 7,
             };
             assert_eq!(ProcessSpec::fill(text, &with), filled, "{text}");
         }

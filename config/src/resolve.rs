@@ -3,6 +3,7 @@
 
 mod capacity;
 mod choose;
+mod host;
 mod names;
 mod replicas;
 mod settings;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use crate::environment::{Environment, ModelDefaults};
 use crate::manifest::{Draft, Objects};
 use crate::{
-    Config, Error, FieldLocation, Model, ObjectLocation, Origin, Replication, Server, Setting,
+    Config, Error, FieldLocation, Host, Model, ObjectLocation, Origin, Replication, Server, Setting,
 };
 
 /// Makes the configuration of `objects` and `environment`. Errors are added to `errors`; the
@@ -36,6 +37,7 @@ pub(crate) fn resolve(
             }
         }
     }
+    let host = host::only(objects.hosts, errors);
     let mut models = BTreeMap::<String, Arc<Model>>::new();
     let mut memory = capacity::Memory::default();
     let mut workloads = workload::Workloads::default();
@@ -53,7 +55,13 @@ pub(crate) fn resolve(
             check_reach(&draft, server, errors);
         }
         webhooks.add(&draft, server, errors);
-        if let Some(model) = model(draft, server, &environment.model_defaults, errors) {
+        if let Some(model) = model(
+            draft,
+            server,
+            host.as_ref(),
+            &environment.model_defaults,
+            errors,
+        ) {
             models.insert(model.name.clone(), Arc::new(model));
         }
     }
@@ -64,6 +72,7 @@ pub(crate) fn resolve(
     Config {
         models,
         servers,
+        host,
         process: environment.process,
     }
 }
@@ -71,6 +80,7 @@ pub(crate) fn resolve(
 fn model(
     draft: Draft,
     server: &Arc<Server>,
+    host: Option<&Arc<Host>>,
     model_defaults: &ModelDefaults,
     errors: &mut Vec<Error>,
 ) -> Option<Model> {
@@ -92,6 +102,7 @@ fn model(
         }
         None => Setting::new(None, Origin::Default),
     };
+    let room = host::room(&draft, server, host, errors);
     let settings = settings::of(draft.overrides, server, model_defaults);
     let aliases = draft.aliases.into_iter().map(|alias| alias.value);
     let (wildcards, aliases): (Vec<_>, Vec<_>) =
@@ -110,6 +121,8 @@ fn model(
         storage_uri: draft.storage_uri,
         requirements: draft.requirements,
         memory: draft.memory.map(|memory| memory.value),
+        host: host.filter(|_| room.is_some()).cloned(),
+        room,
         replicas,
         concurrency,
         hold: settings.hold,

@@ -35,6 +35,8 @@ pub fn server_as_model(server: &Arc<Server>) -> Model {
         storage_uri: None,
         requirements: Vec::new(),
         memory: None,
+        room: None,
+        host: None,
         replicas: Replicas {
             min: own.min,
             max: own.max,

@@ -19,6 +19,9 @@ const OPEN: u32 = 1 << 31;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
+/// The names of the devices that a replica runs on; empty: it takes none.
+pub type Devices = Vec<String>;
+
 /// A replica's number in this process, from 1. No later replica gets the same, before 2^32 of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplicaId(pub u32);
@@ -53,6 +56,7 @@ pub struct Replica {
     grpc_authority: Option<String>,
     /// The replica of a server that hosts this replica of a model, among others.
     host: Option<Arc<Replica>>,
+    devices: Devices,
     /// 1 once its requests were cut.
     cut: AtomicU32,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
@@ -77,6 +81,7 @@ impl Replica {
             authority: authority.into(),
             grpc_authority: None,
             host: None,
+            devices: Devices::new(),
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
             health: ReplicaHealth::default(),
@@ -92,6 +97,19 @@ impl Replica {
     pub fn with_grpc(mut self, authority: Option<String>) -> Self {
         self.grpc_authority = authority;
         self
+    }
+
+    /// Adds the devices that it runs on.
+    #[must_use]
+    pub fn on(mut self, devices: Devices) -> Self {
+        self.devices = devices;
+        self
+    }
+
+    /// The devices that it runs on.
+    #[must_use]
+    pub fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// A replica of a model in `host`, a server's replica that hosts many models: it has the
@@ -352,41 +370,4 @@ pub trait Traffic: Send + Sync {
 mod tests;
 
 #[cfg(all(test, tailback_loom))]
-mod loom_tests {
-    use super::*;
-    use loom::{sync::Arc, thread};
-
-    #[test]
-    fn loom_closed_and_empty_stays_empty() {
-        loom::model(|| {
-            let replica = Arc::new(Replica::new("m-0", "h:1", None));
-            let user = replica.clone();
-            let request = thread::spawn(move || user.try_take());
-            replica.close();
-            let empty = replica.in_flight() == 0;
-            let took = request.join().unwrap();
-            assert!(
-                !(empty && took),
-                "a slot was taken after the replica was closed and empty"
-            );
-        });
-    }
-
-    #[test]
-    fn loom_freed_slot_is_seen_by_the_waiter_or_the_waiter_by_the_releaser() {
-        loom::model(|| {
-            let replica = Arc::new(Replica::new("m-0", "h:1", Some(1)));
-            let waiters = Arc::new(AtomicU32::new(0));
-            assert!(replica.try_take());
-            let (r, w) = (replica.clone(), waiters.clone());
-            let releaser = thread::spawn(move || {
-                r.release();
-                w.load(Ordering::Relaxed) > 0
-            });
-            waiters.fetch_add(1, Ordering::Relaxed);
-            let took = replica.try_take_announced();
-            let told = releaser.join().unwrap();
-            assert!(took || told, "the waiter sleeps beside a free slot");
-        });
-    }
-}
+mod loom_tests;

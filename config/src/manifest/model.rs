@@ -28,6 +28,7 @@ const UNUSED: &[&str] = &[
 const NATIVE_ONLY: &[&str] = &[
     "aliases",
     "concurrency",
+    "devices",
     "hold",
     "responseModel",
     "retry",
@@ -49,6 +50,7 @@ pub(crate) struct Draft {
     pub storage_uri: Option<String>,
     pub requirements: Vec<String>,
     pub memory: Option<Located<u64>>,
+    pub devices: Option<Located<u32>>,
     pub replicas: Option<Located<u32>>,
     pub min: Option<Located<u32>>,
     pub max: Option<Located<u32>>,
@@ -113,6 +115,7 @@ pub(super) fn read(
         memory: spec
             .get("memory")
             .and_then(|value| value.bytes().map(|bytes| value.at(bytes))),
+        devices: count("devices"),
         replicas: count("replicas"),
         min,
         max: count("maxReplicas"),

@@ -16,6 +16,8 @@ use crate::{
 /// Default of `drainSeconds`: long enough for long streams, and short enough that a hung request
 /// ends.
 const DRAIN: Duration = Duration::from_secs(3600);
+/// Default of `deviceVariable`: what CUDA reads.
+const DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 /// Largest `limits.openFiles`. The kernel's own limit (`fs.nr_open`) is checked when a replica
 /// starts.
 const MOST_FILES: u64 = 1 << 30;
@@ -71,6 +73,9 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
     let cwd = fields.get("cwd").and_then(|value| value.text());
     let user = fields.get("user").and_then(|value| read_user(&value));
     let limits = read_limits(&fields);
+    let device_variable = fields
+        .get("deviceVariable")
+        .map_or_else(|| Some(DEVICES.to_owned()), |value| read_variable(&value));
     let command = list.as_ref().and_then(Value::texts);
     fields.finish();
 
@@ -111,6 +116,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
         nice: limits.nice,
         open_files: limits.open_files,
         memory: limits.memory,
+        device_variable: device_variable?,
     };
     // Missing fields may be errors too.
     (value.failed() == before).then_some(spec)
@@ -178,6 +184,16 @@ fn read_stop_command(value: &Value<'_>, folder: &Path) -> Option<Vec<String>> {
         return None;
     }
     Some(resolved(words, folder))
+}
+
+/// Reads the name of an environment variable.
+fn read_variable(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    if text.is_empty() || text.contains(['=', '\0']) {
+        value.wrong("the name of an environment variable, such as HIP_VISIBLE_DEVICES");
+        return None;
+    }
+    Some(text)
 }
 
 /// Reads seconds, or `none` for no limit.

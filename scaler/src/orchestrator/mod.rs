@@ -5,11 +5,13 @@
 //! [`kubernetes`] scales workloads in a cluster, [`webhook`] calls an HTTP API, and [`seldon`]
 //! triggers the scheduler of Seldon Core 2. [`static_endpoints`] has the addresses in the
 //! manifest, which are never scaled. [`multi_model`] loads many models into the replicas of a
-//! server, which one of the others runs. A [`probe`] finds out whether a replica is ready.
+//! server, which one of the others runs, and [`host`] gives processes that share a machine their
+//! devices. A [`probe`] finds out whether a replica is ready.
 
 mod error_chain;
 mod gateway;
 pub mod handover;
+pub mod host;
 pub mod kubernetes;
 pub mod multi_model;
 pub mod probe;

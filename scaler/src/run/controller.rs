@@ -141,9 +141,11 @@ impl ModelController {
     pub(super) fn same_kind(&self, model: &Model) -> bool {
         let workload = |model: &Model| model.server.kubernetes().map(|spec| spec.of(&model.name));
         let ours = &*self.handle.model;
-        let is_hosted = |model: &Model| model.server.multi_model.is_some();
-        if is_hosted(ours) || is_hosted(model) {
-            return is_hosted(ours) && is_hosted(model);
+        let shares = |model: &Model| (model.server.multi_model.is_some(), model.room.is_some());
+        if shares(ours) != shares(model) {
+            return false;
+        } else if model.server.multi_model.is_some() {
+            return true;
         }
         mem::discriminant(&ours.server.kind) == mem::discriminant(&model.server.kind)
             && workload(ours) == workload(model)

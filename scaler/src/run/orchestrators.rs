@@ -6,12 +6,13 @@
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
-use tailback_config::{Kind, Server};
+use tailback_config::{Kind, Model};
 use tokio::sync::mpsc;
 
 use super::options::Options;
 use crate::orchestrator::{
     Events, Orchestrator, ReplicaSet,
+    host::HostPlacement,
     kubernetes::Kubernetes,
     multi_model::{MultiModelServers, ServerOrchestrators},
     process::Processes,
@@ -48,6 +49,9 @@ pub(super) struct Orchestrators {
     /// As what it is, and with the sets of models that its servers host.
     multi_model: Arc<MultiModelServers>,
     hosted: Feed,
+    /// The same of models that share the machine's room.
+    host: Arc<HostPlacement>,
+    on_host: Feed,
 }
 
 // === impl Epoch ===
@@ -95,6 +99,9 @@ impl Orchestrators {
         let (supervisor, logs) = (options.supervisor.clone(), options.logs.clone());
         let local = Arc::new(Processes::new(supervisor, sender, logs));
         let processes = Feed::of(local.clone(), events);
+        let (sender, events) = mpsc::unbounded_channel();
+        let host = Arc::new(HostPlacement::new(local.clone(), sender));
+        let on_host = Feed::of(host.clone(), events);
         let static_endpoints = Feed::new(StaticEndpoints::new);
         let kubernetes = Feed::new(Kubernetes::new);
         let (sender, events) = mpsc::unbounded_channel();
@@ -117,7 +124,20 @@ impl Orchestrators {
             seldon: Feed::new(Seldon::new),
             hosted: Feed::of(multi_model.clone(), events),
             multi_model,
+            host,
+            on_host,
         }
+    }
+
+    /// Models that share the machine's room.
+    pub(super) fn host(&self) -> &HostPlacement {
+        &self.host
+    }
+
+    /// Passes a set on that is of no model's own orchestrator.
+    pub(super) fn pass_on(&self, set: ReplicaSet) {
+        self.host.changed(set.clone());
+        self.multi_model.server_changed(set);
     }
 
     /// Servers whose replicas host many models.
@@ -135,10 +155,11 @@ impl Orchestrators {
         Arc::ptr_eq(&self.processes.orchestrator, &epoch.orchestrator)
     }
 
-    /// The current position in the events of the orchestrator of this server's models.
-    pub(super) fn now(&self, server: &Server) -> Epoch {
-        match &server.kind {
-            _ if server.multi_model.is_some() => self.hosted.now(),
+    /// The current position in the events of the orchestrator of this model.
+    pub(super) fn now(&self, model: &Model) -> Epoch {
+        match &model.server.kind {
+            _ if model.server.multi_model.is_some() => self.hosted.now(),
+            _ if model.room.is_some() => self.on_host.now(),
             Kind::Process(_) => self.processes.now(),
             Kind::Static(_) => self.static_endpoints.now(),
             Kind::Kubernetes(_) => self.kubernetes.now(),
@@ -147,8 +168,9 @@ impl Orchestrators {
         }
     }
 
-    fn all(&mut self) -> [&mut Feed; 6] {
+    fn all(&mut self) -> [&mut Feed; 7] {
         [
+            &mut self.on_host,
             // Before the orchestrators of its servers.
             &mut self.hosted,
             &mut self.processes,

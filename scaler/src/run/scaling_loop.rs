@@ -130,8 +130,9 @@ impl Loop {
         }
         match self.models.get_mut(&set.model) {
             Some(controller) if controller.accepts(epoch) => controller.replicas_changed(set),
-            // Of a multi-model server; or from an earlier model of this name, or one that is gone.
-            _ => self.orchestrators.multi_model().server_changed(set),
+            // Of a multi-model server, or of processes that share the machine's room; or from an
+            // earlier model of this name, or one that is gone.
+            _ => self.orchestrators.pass_on(set),
         }
     }
 
@@ -233,7 +234,7 @@ impl Loop {
                     if let Some(controller) = other {
                         controller.forget().await;
                     }
-                    let since = self.orchestrators.now(&handle.model.server);
+                    let since = self.orchestrators.now(&handle.model);
                     let peers = self.membership.view(&name);
                     let status = self.options.status.clone();
                     let answers = self.answers.clone();

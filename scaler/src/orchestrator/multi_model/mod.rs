@@ -10,7 +10,7 @@ mod bins;
 mod calls;
 mod carry_out;
 mod index;
-mod models;
+pub(super) mod models;
 mod outcome;
 mod reconciler;
 mod report;

@@ -9,7 +9,7 @@ use crate::{
     orchestrator::{Demand, ReplicaSet},
     placement::{ModelNeed, Unplaced},
     replica::Replica,
-    server_status::PlacementStatus,
+    server_status::{PlacementState, PlacementStatus},
 };
 
 /// Pause after the first failed load. It doubles with each further one.
@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
 /// A model, what is wanted of it, and what became of it.
-pub(super) struct HostedModel {
+pub(in crate::orchestrator) struct HostedModel {
     pub model: Arc<Model>,
     /// How many replicas it is to have.
     pub wanted: u32,
@@ -42,10 +42,12 @@ pub(super) struct HostedModel {
     pub serves: bool,
     /// Since when none does, if one did before.
     pub out_since: Option<Nanos>,
+    /// Whether its configuration is new to what runs it.
+    pub reconfigured: bool,
 }
 
 impl HostedModel {
-    pub(super) fn new(model: Arc<Model>) -> Self {
+    pub(in crate::orchestrator) fn new(model: Arc<Model>) -> Self {
         Self {
             model,
             wanted: 0,
@@ -59,25 +61,27 @@ impl HostedModel {
             unplaced: None,
             serves: false,
             out_since: None,
+            reconfigured: true,
         }
     }
 
     /// Takes a new configuration. A load that failed before is tried again at once.
-    pub(super) fn configure(&mut self, model: Arc<Model>) {
+    pub(in crate::orchestrator) fn configure(&mut self, model: Arc<Model>) {
         if self.model != model {
             (self.failures, self.not_before) = (0, None);
         }
+        self.reconfigured = true;
         self.model = model;
     }
 
     /// The name that servers know it by.
-    pub(super) fn name_at_server(&self) -> &str {
+    pub(in crate::orchestrator) fn name_at_server(&self) -> &str {
         let own = &self.model.upstream_name;
         own.as_deref().unwrap_or(&self.model.name)
     }
 
     /// Takes what the data plane has counted. Returns whether it may change the plan.
-    pub(super) fn set_demand(&mut self, demand: Demand, now: Nanos) -> bool {
+    pub(in crate::orchestrator) fn set_demand(&mut self, demand: Demand, now: Nanos) -> bool {
         let before = std::mem::replace(&mut self.demand, demand);
         self.held_since = match demand.held {
             0 => None,
@@ -88,7 +92,7 @@ impl HostedModel {
     }
 
     /// Notes whether a replica of it takes requests.
-    pub(super) fn set_serves(&mut self, serves: bool, now: Nanos) {
+    pub(in crate::orchestrator) fn set_serves(&mut self, serves: bool, now: Nanos) {
         self.out_since = match (self.serves, serves) {
             (_, true) => None,
             (true, false) => Some(now),
@@ -97,14 +101,19 @@ impl HostedModel {
         self.serves = serves;
     }
 
-    pub(super) fn loaded(&mut self, took: Duration) {
+    pub(in crate::orchestrator) fn loaded(&mut self, took: Duration) {
         self.load_time = Some(took);
         self.failures = 0;
         (self.failure, self.not_before) = (None, None);
     }
 
     /// Notes a failed load. It is tried again after a pause, `tries` times, then less often.
-    pub(super) fn load_failed(&mut self, why: String, tries: u32, now: Nanos) -> Duration {
+    pub(in crate::orchestrator) fn load_failed(
+        &mut self,
+        why: String,
+        tries: u32,
+        now: Nanos,
+    ) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let pause = match self.failures > tries {
             true => GIVEN_UP,
@@ -115,8 +124,21 @@ impl HostedModel {
         pause
     }
 
+    /// Where it is, with so many replicas that are ready and starting.
+    pub(in crate::orchestrator) fn state(&self, ready: u32, starting: u32) -> PlacementState {
+        match (ready, self.wanted) {
+            (0, 0) => PlacementState::Evicted,
+            (0, _) if starting > 0 && self.failure.is_none() => PlacementState::Loading,
+            (0, _) if self.failure.is_some() => PlacementState::Failed,
+            (0, _) if self.load_time.is_some() && self.demand.held == 0 => PlacementState::Evicted,
+            (0, _) => PlacementState::Waiting,
+            (ready, wanted) if ready < wanted => PlacementState::Partial,
+            _ => PlacementState::Available,
+        }
+    }
+
     /// What placement needs to know of it; `pool` is its server's.
-    pub(super) fn need(&self, pool: usize) -> ModelNeed {
+    pub(in crate::orchestrator) fn need(&self, pool: usize) -> ModelNeed {
         let replicas = &self.model.replicas;
         ModelNeed {
             name: self.model.name.as_str().into(),
@@ -140,7 +162,7 @@ impl HostedModel {
 
 /// What was reported of a model last.
 #[derive(PartialEq)]
-pub(super) struct Shown {
+pub(in crate::orchestrator) struct Shown {
     ready: Vec<usize>,
     draining: Vec<usize>,
     starting: u32,
@@ -152,7 +174,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn of(set: &ReplicaSet, own: &HostedModel) -> Self {
+    pub(in crate::orchestrator) fn of(set: &ReplicaSet, own: &HostedModel) -> Self {
         let id = |replica: &Arc<Replica>| Arc::as_ptr(replica) as usize;
         Self {
             ready: set.ready.iter().map(id).collect(),

@@ -12,9 +12,7 @@ use crate::{
     orchestrator::{LoadFailure, ReplicaSet},
     placement::{PlacedState, Unplaced},
     replica::Transition,
-    server_status::{
-        HostedStatus, PlacementState, PlacementStatus, ServerReplicaStatus, ServerStatus,
-    },
+    server_status::{HostedStatus, PlacementStatus, ServerReplicaStatus, ServerStatus},
 };
 
 impl Reconciler {
@@ -129,15 +127,7 @@ fn replica_set(
         // They come when the server's replicas are there.
         set.starting += missing;
     }
-    let state = match (ready, own.wanted) {
-        (0, 0) => PlacementState::Evicted,
-        (0, _) if set.starting > 0 && own.failure.is_none() => PlacementState::Loading,
-        (0, _) if own.failure.is_some() => PlacementState::Failed,
-        (0, _) if own.load_time.is_some() && own.demand.held == 0 => PlacementState::Evicted,
-        (0, _) => PlacementState::Waiting,
-        (ready, wanted) if ready < wanted => PlacementState::Partial,
-        _ => PlacementState::Available,
-    };
+    let state = own.state(ready, set.starting);
     let reason = own.unplaced.as_ref().map(ToString::to_string);
     set.placement = Some(PlacementStatus {
         state,

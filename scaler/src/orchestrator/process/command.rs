@@ -8,6 +8,8 @@ use std::{
 use tailback_config::{Filling, Model, ProcessSpec};
 use tokio::process::Command;
 
+use crate::replica::Devices;
+
 use super::{
     environment::inherited,
     host::Host,
@@ -24,13 +26,16 @@ pub(super) fn command(
     replica: &str,
     model: &Model,
     spec: &ProcessSpec,
-    port: u16,
-    grpc_port: u16,
+    (port, grpc_port): (u16, u16),
+    (index, devices): (u64, &Devices),
 ) -> Result<(Command, Launch), String> {
+    let device = devices.join(",");
     let with = Filling {
         port,
         grpc_port,
         model: &model.name,
+        device: &device,
+        index,
         storage_uri: model.storage_uri.as_deref().unwrap_or_default(),
     };
     let fill = |word: &String| ProcessSpec::fill(word, &with);
@@ -65,6 +70,7 @@ pub(super) fn command(
         .env_clear()
         .envs(inherited(&spec.inherit_env))
         .envs(user.iter().flat_map(User::environment))
+        .envs((!devices.is_empty()).then_some((&spec.device_variable, &device)))
         .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
         .current_dir(&spec.directory);
     // A group of its own: Ctrl-C in a terminal reaches the proxy alone, which

@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tailback_config::{GrpcProbe, HttpProbe, Listener, Model, ProcessSpec, Readiness};
 
+use crate::replica::Devices;
+
 /// The version of the fields. A new field needs no new version, if it is left out where it has
 /// its default: a replica of a version that did not know the field runs with that default. A
 /// field that gets another meaning does.
 const VERSION: u32 = 1;
+/// The default of `deviceVariable`.
+const DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 
 /// Of two replicas with the same description, one can stand for the other: the same processes,
 /// made ready in the same way.
@@ -24,14 +28,25 @@ pub(super) struct Description {
     fields: BTreeMap<String, Value>,
 }
 
-/// What replicas of `model` run.
-pub(super) fn describe(model: &Model) -> Description {
+/// What a replica of `model` runs on these devices.
+pub(super) fn describe(model: &Model, devices: &Devices) -> Description {
     let fields = model.server.process().map(fields).unwrap_or_default();
     let storage_uri = ("storageUri".to_owned(), json!(model.storage_uri));
-    let all = fields.into_iter().chain([storage_uri]);
+    let devices = unless(devices.is_empty(), || json!(devices));
+    let devices = ("devices".to_owned(), devices);
+    let all = fields.into_iter().chain([storage_uri, devices]);
     Description {
         version: VERSION,
         fields: all.filter(|(_, value)| !value.is_null()).collect(),
+    }
+}
+
+impl Description {
+    /// The devices that it runs on.
+    pub(super) fn devices(&self) -> Devices {
+        let names = self.fields.get("devices").and_then(Value::as_array);
+        let names = names.into_iter().flatten().filter_map(Value::as_str);
+        names.map(str::to_owned).collect()
     }
 }
 
@@ -57,6 +72,7 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         nice,
         open_files,
         memory,
+        device_variable,
     } = spec;
     BTreeMap::from([
         ("command".to_owned(), json!(command)),
@@ -75,6 +91,10 @@ fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
         (
             "stopCommand".to_owned(),
             unless(stop_command.is_empty(), || json!(stop_command)),
+        ),
+        (
+            "deviceVariable".to_owned(),
+            unless(device_variable == DEVICES, || json!(device_variable)),
         ),
         ("env".to_owned(), unless(env.is_empty(), || json!(env))),
         (
@@ -121,7 +141,7 @@ mod tests {
              apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: {{ name: m }}\nspec: {{ server: s }}\n"
         );
         let config = load_text("a.yaml".as_ref(), &text, &Env::default()).unwrap();
-        describe(&config.models["m"])
+        describe(&config.models["m"], &Devices::new())
     }
 
     /// What a version of this program has written.

@@ -159,7 +159,8 @@ impl ReplicaLine {
         };
         let local = |port: u16| format!("127.0.0.1:{port}");
         let replica = Replica::new(self.launch.replica.clone(), local(self.port), None)
-            .with_grpc(self.grpc_port.map(local));
+            .with_grpc(self.grpc_port.map(local))
+            .on(self.runs.devices());
         replica.set_elsewhere(self.in_flight, true);
         let ago = |time| {
             Instant::now()

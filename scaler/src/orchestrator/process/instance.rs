@@ -47,8 +47,11 @@ async fn supervise(charge: &Charge, model: &Model) -> Result<Supervision, String
         charge.replica.name(),
         model,
         spec,
-        charge.port.number(),
-        charge.grpc_port.as_ref().map_or(0, Port::number),
+        (
+            charge.port.number(),
+            charge.grpc_port.as_ref().map_or(0, Port::number),
+        ),
+        (charge.id, charge.replica.devices()),
     )?;
     Supervision::start(charge.host.clone(), command, launch, charge.sink()).await
 }

@@ -58,7 +58,10 @@ pub use self::{
     leftovers::LINEAGE,
 };
 use super::{Events, Orchestrator, ScaleError, handover::Parcel};
-use crate::{replica::Replica, replica_logs::ReplicaLogs};
+use crate::{
+    replica::{Devices, Replica},
+    replica_logs::ReplicaLogs,
+};
 
 /// Runs replicas as child processes. Needs a tokio runtime around it.
 #[derive(Debug)]
@@ -249,6 +252,47 @@ impl Processes {
         self.follower.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    /// As [`scale`](Orchestrator::scale), with the devices of each replica.
+    ///
+    /// # Errors
+    /// [`ScaleError`], if the request was not accepted.
+    pub async fn place(&self, model: &Arc<Model>, devices: Vec<Devices>) -> Result<(), ScaleError> {
+        let replicas = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+        self.want(model, replicas, Some(devices)).await
+    }
+
+    async fn want(
+        &self,
+        model: &Arc<Model>,
+        replicas: u32,
+        devices: Option<Vec<Devices>>,
+    ) -> Result<(), ScaleError> {
+        if model.server.process().is_none() {
+            return Err(ScaleError::Refused(format!(
+                "server {} is not a process server",
+                model.server.name
+            )));
+        }
+        let wanted = Wanted {
+            model: model.clone(),
+            replicas,
+            devices,
+        };
+        let mut sets = self.sets.lock().await;
+        // Looked at behind the lock: whatever is begun before it is taken is handed out, too.
+        if self.handed_out.load(Ordering::Relaxed) {
+            return Err(ScaleError::Failed("another process takes over".into()));
+        }
+        if let Some(set) = sets.get(&model.name).filter(|set| !set.task.is_finished()) {
+            set.wanted.send_replace(wanted);
+            return Ok(());
+        }
+        let still = self.parked.lock().await.remove(&model.name);
+        let set = still.map(|still| still.set).unwrap_or_default();
+        sets.insert(model.name.clone(), self.lead(wanted, set));
+        Ok(())
+    }
+
     fn lead(&self, wanted: Wanted, set: ParkedSet) -> Running {
         let (wanted, receiver) = watch::channel(wanted);
         let (park, parks) = mpsc::channel(1);
@@ -264,29 +308,7 @@ impl Processes {
 #[async_trait]
 impl Orchestrator for Processes {
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
-        if model.server.process().is_none() {
-            return Err(ScaleError::Refused(format!(
-                "server {} is not a process server",
-                model.server.name
-            )));
-        }
-        let wanted = Wanted {
-            model: model.clone(),
-            replicas,
-        };
-        let mut sets = self.sets.lock().await;
-        // Looked at behind the lock: whatever is begun before it is taken is handed out, too.
-        if self.handed_out.load(Ordering::Relaxed) {
-            return Err(ScaleError::Failed("another process takes over".into()));
-        }
-        if let Some(set) = sets.get(&model.name).filter(|set| !set.task.is_finished()) {
-            set.wanted.send_replace(wanted);
-            return Ok(());
-        }
-        let still = self.parked.lock().await.remove(&model.name);
-        let set = still.map(|still| still.set).unwrap_or_default();
-        sets.insert(model.name.clone(), self.lead(wanted, set));
-        Ok(())
+        self.want(model, replicas, None).await
     }
 
     async fn replace(&self, model: &str, replica: &Arc<Replica>) {

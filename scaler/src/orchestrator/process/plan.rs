@@ -3,12 +3,12 @@
 use tailback_config::Strategy;
 
 /// The phase of an instance's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// Started, not yet ready.
-    Starting,
     /// Takes requests.
     Ready,
+    /// Started, not yet ready.
+    Starting,
     /// Takes no new requests and stops after its last one, unless it is needed again.
     Draining,
     /// Was asked to stop, which cannot be revoked.

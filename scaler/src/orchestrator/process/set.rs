@@ -1,5 +1,6 @@
 //! The processes of one model: keeps the desired number of the configured command running.
 
+mod devices;
 mod parking;
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     clock::Nanos,
     orchestrator::{Events, ReplicaSet},
-    replica::{Replica, Transition, health::Standing},
+    replica::{Devices, Replica, Transition, health::Standing},
 };
 
 /// A replica that has served for this long has run well: if it ends later, back-off starts from
@@ -34,6 +35,8 @@ const RAN_WELL: Duration = Duration::from_secs(10);
 pub(super) struct Wanted {
     pub model: Arc<Model>,
     pub replicas: u32,
+    /// The devices of each of them, if they are told which to run on; else none has any.
+    pub devices: Option<Vec<Devices>>,
 }
 
 struct Instance {
@@ -138,7 +141,8 @@ impl Set {
     /// Takes a new request. If the command has changed, earlier failures no longer count.
     fn want(&mut self, wanted: Wanted) {
         let before = std::mem::replace(&mut self.wanted, wanted);
-        if describe(&before.model) != describe(&self.wanted.model) {
+        let none = Devices::new();
+        if describe(&before.model, &none) != describe(&self.wanted.model, &none) {
             self.backoff.reset();
             self.not_before = Instant::now();
             self.failure = None;
@@ -151,11 +155,11 @@ impl Set {
     }
 
     fn plan(&self) -> Plan {
-        let wanted = describe(&self.wanted.model);
+        let current = self.current();
         let view = |(&id, instance): (&u64, &Instance)| View {
             id,
             phase: instance.phase,
-            current: instance.runs == wanted,
+            current: current.contains(&id),
             healthy: instance.replica.health().standing().0 < Standing::Ejected,
             condemned: instance.replica.health().is_condemned(),
             in_flight: instance.replica.in_flight(),
@@ -195,7 +199,7 @@ impl Set {
     }
 
     fn start(&mut self) {
-        let Some(spec) = self.spec().cloned() else {
+        let (Some(spec), Some(devices)) = (self.spec().cloned(), self.free_devices()) else {
             return;
         };
         let id = self.next_id;
@@ -214,7 +218,8 @@ impl Set {
             format!("127.0.0.1:{}", port.number()),
             concurrency,
         );
-        let replica = Arc::new(replica.with_grpc(grpc));
+        let runs = describe(&self.wanted.model, &devices);
+        let replica = Arc::new(replica.with_grpc(grpc).on(devices));
         let (asks, asked) = mpsc::unbounded_channel();
         let (drain, told) = watch::channel(spec.drain.value);
         let charge = Charge {
@@ -229,7 +234,6 @@ impl Set {
             spec: Some(spec),
         };
         let model = self.wanted.model.clone();
-        let runs = describe(&model);
         tokio::spawn(start(charge, model, asked, self.notes.clone()));
         let instance = Instance {
             replica,
@@ -294,7 +298,7 @@ impl Set {
                 }
                 let leaves = matches!(instance.phase, Phase::Draining | Phase::Ending);
                 // The end of an instance with another command is no failure of the present one.
-                if leaves || instance.runs != describe(&self.wanted.model) {
+                if leaves || !self.is_configured(&instance) {
                     return;
                 }
                 self.failed(&format!("{} {why}", instance.replica.name()));

@@ -1,4 +1,5 @@
-//! Use of a model whose server hosts many: the orchestrator gives room to those that are used.
+//! Use of a model that shares a server's or the machine's room: the orchestrator gives it to those
+//! that are used.
 
 use super::*;
 use crate::server_status::PlacementState;
@@ -6,7 +7,8 @@ use crate::server_status::PlacementState;
 impl ModelController {
     /// Tells the orchestrator what has changed in the use of the model.
     pub(super) fn tell_demand(&mut self, reading: &Reading) {
-        if self.handle.model.server.multi_model.is_none() {
+        let model = &self.handle.model;
+        if model.server.multi_model.is_none() && model.room.is_none() {
             return;
         }
         // Without a replica, all requests wait but those that a draining one still has. A request

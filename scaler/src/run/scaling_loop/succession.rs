@@ -1,7 +1,11 @@
 //! Taking over from another process, and handing over to one: see
 //! [`succession`](crate::run::succession).
 
-use std::{collections::BTreeSet, io, os::unix::net};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    os::unix::net,
+};
 
 use tokio::{
     net::UnixStream,
@@ -30,6 +34,12 @@ impl Loop {
     ) -> io::Result<()> {
         let local = self.orchestrators.local();
         self.succession.replicas = local.take_over(inherited.next_group, parcels).await?;
+        let mut devices = BTreeMap::<_, Vec<_>>::new();
+        for (model, replica) in &self.succession.replicas {
+            let own = devices.entry(model.clone()).or_default();
+            own.push(replica.devices().clone());
+        }
+        self.orchestrators.host().inherit(devices);
         let multi_model = self.orchestrators.multi_model();
         multi_model.inherit(inherited.models.clone());
         self.succession.inherited = inherited.models;
@@ -132,6 +142,7 @@ impl Loop {
 
     fn set_retired(&mut self, retired: bool) {
         self.orchestrators.multi_model().set_retired(retired);
+        self.orchestrators.host().set_retired(retired);
         self.membership.retire(retired);
         let role = if retired { Role::Follows } else { Role::Leads };
         for controller in self.models.values_mut() {

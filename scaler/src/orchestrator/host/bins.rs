@@ -1,0 +1,187 @@
+//! The machine's room and what is in it, as placement looks at it.
+
+use std::sync::Arc;
+
+use tailback_config::{Host, Origin};
+
+use super::models::HostModel;
+use crate::{
+    clock::Nanos,
+    placement::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState},
+    replica::{Devices, Replica},
+};
+
+/// A fleet, and what its placed replicas are.
+pub(super) struct Bins {
+    pub fleet: Fleet,
+    host: Arc<Host>,
+    /// By pool, what each of its placed replicas is.
+    pub placed: Vec<Vec<Instance>>,
+}
+
+/// A replica that takes room.
+pub(super) struct Instance {
+    pub model: Arc<str>,
+    pub devices: Devices,
+    /// Which of the model's assignments it is; `None`: it is on its way out.
+    pub assigned: Option<usize>,
+    /// The replica, if it is there already.
+    pub replica: Option<Arc<Replica>>,
+}
+
+/// The pool of devices, which is there even if there is none, and that of the host's memory.
+const DEVICES: usize = 0;
+const MEMORY: usize = 1;
+
+impl Bins {
+    pub(super) fn new<'a>(
+        host: &Arc<Host>,
+        models: impl Iterator<Item = (&'a Arc<str>, &'a HostModel)>,
+        now: Nanos,
+    ) -> Self {
+        let device = |device: &tailback_config::Device| Bin {
+            name: device.name.as_str().into(),
+            memory: Some(device.memory),
+            leaving: false,
+        };
+        let memory = Bin {
+            name: "memory".into(),
+            memory: host.memory,
+            leaving: false,
+        };
+        let mut bins = Self {
+            fleet: Fleet {
+                pools: vec![
+                    pool(&host.name, host.devices.iter().map(device).collect()),
+                    pool(&format!("{}'s memory", host.name), vec![memory]),
+                ],
+                models: Vec::new(),
+            },
+            host: host.clone(),
+            placed: vec![Vec::new(), Vec::new()],
+        };
+        for (name, own) in models {
+            bins.add(name, own, now);
+        }
+        bins
+    }
+
+    /// The names of a pool's bins.
+    pub(super) fn devices(&self, pool: usize, bins: &[usize]) -> Devices {
+        if pool == MEMORY {
+            return Devices::new();
+        }
+        let names = bins.iter().filter_map(|bin| self.host.devices.get(*bin));
+        names.map(|device| device.name.clone()).collect()
+    }
+
+    fn add(&mut self, name: &Arc<str>, own: &HostModel, now: Nanos) {
+        let Some(room) = own.hosted.model.room.clone() else {
+            return;
+        };
+        let pool = if room.devices == 0 { MEMORY } else { DEVICES };
+        let replicas = &own.hosted.model.replicas;
+        let kept = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));
+        let need = own.hosted.need(pool);
+        self.fleet.models.push(ModelNeed {
+            memory: room.memory,
+            bins: room.devices.max(1),
+            pinned: need.pinned || (kept && replicas.scaled),
+            ..need
+        });
+        let mut ready = own.set.ready.clone();
+        let mut coming = own.set.coming.clone();
+        for (index, assigned) in own.assigned.iter().enumerate() {
+            let same = |replica: &Replica| *replica.devices() == assigned.devices;
+            let instance = |replica| Instance {
+                model: name.clone(),
+                devices: assigned.devices.clone(),
+                assigned: Some(index),
+                replica,
+            };
+            if let Some(at) = ready.iter().position(|replica| same(replica)) {
+                let since = assigned.loaded.unwrap_or(now);
+                let one = instance(Some(ready.remove(at)));
+                self.put(pool, one, room.memory, PlacedState::Loaded, since);
+            } else if let Some(at) = coming.iter().position(|own| same(&own.replica)) {
+                let own = coming.remove(at);
+                let one = instance(Some(own.replica));
+                self.put(pool, one, room.memory, PlacedState::Loading, own.since);
+            } else {
+                let one = instance(None);
+                self.put(pool, one, room.memory, PlacedState::Loading, assigned.since);
+            }
+        }
+        let coming = coming.into_iter().map(|own| own.replica);
+        let leaving = own.set.leaving.iter().map(|own| own.replica.clone());
+        for replica in ready.into_iter().chain(coming).chain(leaving) {
+            let state = match replica.in_flight() {
+                0 => PlacedState::Unloading,
+                _ => PlacedState::Draining,
+            };
+            let one = Instance {
+                model: name.clone(),
+                devices: replica.devices().clone(),
+                assigned: None,
+                replica: Some(replica),
+            };
+            self.put(pool, one, room.memory, state, now);
+        }
+    }
+
+    fn put(
+        &mut self,
+        pool: usize,
+        instance: Instance,
+        memory: u64,
+        state: PlacedState,
+        since: Nanos,
+    ) {
+        let known = |name: &String| self.host.devices.iter().position(|own| own.name == *name);
+        let bins: Vec<_> = match pool {
+            MEMORY => vec![0],
+            _ => instance.devices.iter().filter_map(known).collect(),
+        };
+        self.fleet.pools[pool].placed.push(Placed {
+            model: instance.model.clone(),
+            bins,
+            memory,
+            state,
+            since,
+            in_flight: instance.replica.as_ref().map_or(0, |own| own.in_flight()),
+        });
+        self.placed[pool].push(instance);
+    }
+}
+
+fn pool(name: &str, bins: Vec<Bin>) -> BinPool {
+    BinPool {
+        name: name.into(),
+        bins,
+        placed: Vec::new(),
+        // Models that do not fit together take turns.
+        overcommit: None,
+        one_per_bin: false,
+        scaling: None,
+    }
+}
+
+/// How many replicas of a model the machine has room for, if it has nothing else.
+pub(super) fn capacity(host: &Host, model: &tailback_config::Model) -> u32 {
+    let Some(room) = &model.room else {
+        return u32::MAX;
+    };
+    let fit = |memory: u64| {
+        memory
+            .checked_div(room.memory)
+            .unwrap_or(u64::from(u32::MAX))
+    };
+    let count = match room.devices {
+        0 => host.memory.map_or(u64::from(u32::MAX), fit),
+        devices => {
+            let all = host.devices.iter().map(|device| fit(device.memory));
+            all.fold(0, u64::saturating_add) / u64::from(devices)
+        }
+    };
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,90 @@
+//! Models of process servers that share the devices and the memory of one machine.
+//!
+//! [`process`](super::process) runs their replicas; [`placement`](crate::placement) says which
+//! model has a replica on which device, and who gives way where there is not room for all. One
+//! task, the [`reconciler`], owns all state.
+
+mod bins;
+mod models;
+mod reconciler;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use tailback_config::Model;
+use tokio::sync::{mpsc, oneshot};
+
+use self::reconciler::{Command, Reconciler};
+use super::{Demand, Events, Orchestrator, ReplicaSet, ScaleError, process::Processes};
+use crate::replica::{Devices, Replica};
+
+/// The orchestrator of models that share the machine's room.
+pub struct HostPlacement {
+    commands: mpsc::UnboundedSender<Command>,
+    processes: Arc<Processes>,
+}
+
+impl HostPlacement {
+    /// An orchestrator without models, whose replicas `processes` runs. Replica sets are sent to
+    /// `events`. Needs a tokio runtime around it.
+    #[must_use]
+    pub fn new(processes: Arc<Processes>, events: Events) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let reconciler = Reconciler::new(processes.clone(), events);
+        tokio::spawn(reconciler.run(inbox));
+        Self {
+            commands,
+            processes,
+        }
+    }
+
+    /// Takes what is reported of a model's processes. Sets of other models are ignored.
+    pub fn changed(&self, set: ReplicaSet) {
+        self.send(Command::Changed(Box::new(set)));
+    }
+
+    /// Begins with replicas that a process before this one has started, by model.
+    pub fn inherit(&self, devices: BTreeMap<String, Vec<Devices>>) {
+        self.send(Command::Inherit(devices));
+    }
+
+    /// Stops, or begins again, to start and stop replicas: another process does.
+    pub fn set_retired(&self, retired: bool) {
+        self.send(Command::Retire(retired));
+    }
+
+    fn send(&self, command: Command) {
+        // Fails only when the scaler has stopped.
+        let _ = self.commands.send(command);
+    }
+}
+
+#[async_trait]
+impl Orchestrator for HostPlacement {
+    fn follow(&self, model: &Arc<Model>) {
+        self.send(Command::Follow(model.clone()));
+    }
+
+    async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
+        self.send(Command::Scale(model.name.clone(), replicas));
+        Ok(())
+    }
+
+    fn demand(&self, model: &str, demand: Demand) {
+        self.send(Command::Demand(model.to_owned(), demand));
+    }
+
+    async fn replace(&self, model: &str, replica: &Arc<Replica>) {
+        self.processes.replace(model, replica).await;
+    }
+
+    async fn forget(&self, model: &str) {
+        let (done, answered) = oneshot::channel();
+        self.send(Command::Forget(model.to_owned(), done));
+        let _ = answered.await;
+        self.processes.forget(model).await;
+    }
+
+    /// Nothing: the orchestrator of the processes stops them.
+    async fn shutdown(&self) {}
+}

@@ -1,0 +1,270 @@
+//! The task that owns which model has which devices.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tailback_config::{Host, Model};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    bins::{Bins, capacity},
+    models::{Assigned, HostModel},
+};
+use crate::{
+    clock::Nanos,
+    orchestrator::{
+        Demand, Events, ReplicaSet, multi_model::models::HostedModel, process::Processes,
+    },
+    placement::{self, Plan, Why},
+    replica::Devices,
+};
+
+/// How often a plan is made at most: what happens in between is one change.
+const SETTLE: Duration = Duration::from_millis(5);
+/// How often all is looked at, though nothing has happened.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A command for the reconciler.
+pub(super) enum Command {
+    Follow(Arc<Model>),
+    Scale(String, u32),
+    Demand(String, Demand),
+    Forget(String, oneshot::Sender<()>),
+    Changed(Box<ReplicaSet>),
+    Inherit(BTreeMap<String, Vec<Devices>>),
+    Retire(bool),
+}
+
+pub(super) struct Reconciler {
+    processes: Arc<Processes>,
+    events: Events,
+    host: Option<Arc<Host>>,
+    models: BTreeMap<Arc<str>, HostModel>,
+    inherited: BTreeMap<String, Vec<Devices>>,
+    retired: bool,
+    stale: bool,
+    again_at: Option<Nanos>,
+}
+
+impl Reconciler {
+    pub(super) fn new(processes: Arc<Processes>, events: Events) -> Self {
+        Self {
+            processes,
+            events,
+            host: None,
+            models: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+            retired: false,
+            stale: false,
+            again_at: None,
+        }
+    }
+
+    /// Runs until nobody can send commands any more.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let now = Nanos::now();
+            let wait = if self.stale { SETTLE } else { IDLE };
+            let wait = self.again_at.map_or(wait, |at| at.since(now).min(wait));
+            let wake = Instant::now() + wait.max(Duration::from_millis(1));
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(command) => self.obey(command),
+                },
+                () = sleep_until(wake) => {}
+            }
+            if commands.is_empty() {
+                self.look(Nanos::now()).await;
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = Nanos::now();
+        self.stale = true;
+        match command {
+            Command::Follow(model) => self.follow(model, now),
+            Command::Scale(name, replicas) => {
+                if let Some(own) = self.models.get_mut(&*name) {
+                    own.hosted.wanted = replicas;
+                }
+            }
+            Command::Demand(name, demand) => {
+                if let Some(own) = self.models.get_mut(&*name) {
+                    own.hosted.set_demand(demand, now);
+                }
+            }
+            Command::Forget(name, done) => {
+                self.models.remove(&*name);
+                let _ = done.send(());
+            }
+            Command::Changed(set) => {
+                if let Some(own) = self.models.get_mut(&*set.model) {
+                    own.changed(*set, now);
+                }
+            }
+            Command::Inherit(devices) => self.inherited = devices,
+            Command::Retire(retired) => self.retired = retired,
+        }
+    }
+
+    fn follow(&mut self, model: Arc<Model>, now: Nanos) {
+        self.host.clone_from(&model.host);
+        let name: Arc<str> = model.name.as_str().into();
+        if let Some(known) = self.models.get_mut(&name) {
+            known.hosted.configure(model);
+            return;
+        }
+        let found = self.inherited.remove(&*name).unwrap_or_default();
+        let assigned = found.into_iter().map(|devices| Assigned {
+            devices,
+            since: now,
+            loaded: None,
+        });
+        let own = HostModel {
+            assigned: assigned.collect(),
+            hosted: HostedModel::new(model),
+            set: ReplicaSet::default(),
+            shown: None,
+        };
+        self.models.insert(name, own);
+    }
+
+    /// Makes and carries out a plan if it may differ from the last one, and reports what has
+    /// changed.
+    async fn look(&mut self, now: Nanos) {
+        let due = self.again_at.is_some_and(|at| at <= now);
+        if (self.stale || due) && !self.retired {
+            self.plan(now).await;
+        }
+        if self.stale || due {
+            self.report();
+        }
+        self.stale = false;
+    }
+
+    async fn plan(&mut self, now: Nanos) {
+        let Some(host) = self.host.clone() else {
+            return;
+        };
+        for own in self.models.values_mut() {
+            let serves = !own.set.ready.is_empty();
+            own.hosted.set_serves(serves, now);
+        }
+        let bins = Bins::new(&host, self.models.iter(), now);
+        let plan = placement::plan(&bins.fleet, now);
+        self.again_at = plan.again_at.filter(|at| *at > now);
+        let changed = self.carry_out(&bins, &plan, now);
+        for (name, own) in &mut self.models {
+            own.hosted.unplaced = plan.unplaced.get(name).cloned();
+        }
+        for name in changed {
+            let Some(own) = self.models.get_mut(&name) else {
+                continue;
+            };
+            let devices = own.assigned.iter().map(|own| own.devices.clone());
+            let model = own.hosted.model.clone();
+            if let Err(error) = self.processes.place(&model, devices.collect()).await {
+                tracing::warn!(model = &*name, "{error}");
+            }
+        }
+    }
+
+    /// Changes what is assigned. Returns the models for which that has changed.
+    fn carry_out(&mut self, bins: &Bins, plan: &Plan, now: Nanos) -> BTreeSet<Arc<str>> {
+        let mut changed = BTreeSet::new();
+        for name in &plan.admit {
+            if let Some(own) = self.models.get_mut(name) {
+                own.hosted.admitted = true;
+            }
+        }
+        // From the last one on, so that the numbers of the others stay.
+        let mut gone: Vec<(Arc<str>, usize)> = Vec::new();
+        for drain in &plan.drain {
+            let placed = bins.placed.get(drain.position.pool);
+            let Some(instance) = placed.and_then(|all| all.get(drain.placed)) else {
+                continue;
+            };
+            let Some(index) = instance.assigned else {
+                continue;
+            };
+            let name = &instance.model;
+            if let Some(replica) = &instance.replica {
+                replica.close();
+                let in_flight = replica.in_flight();
+                if matches!(drain.why, Why::Evicted { .. }) && in_flight > 0 {
+                    // A request was faster.
+                    replica.reopen();
+                    self.stale = true;
+                    continue;
+                }
+                tracing::info!(model = &**name, %replica, in_flight, "goes: {}", drain.why);
+            }
+            gone.push((name.clone(), index));
+        }
+        gone.sort_unstable_by(|a, b| b.cmp(a));
+        for (name, index) in gone {
+            if let Some(own) = self.models.get_mut(&name) {
+                own.assigned.remove(index);
+                changed.insert(name);
+            }
+        }
+        let added = plan
+            .load
+            .iter()
+            .map(|load| (&load.position, Some(&load.why)));
+        let resumed = plan.resume.iter().map(|position| (position, None));
+        for (position, why) in added.chain(resumed) {
+            let devices = bins.devices(position.pool, &position.bins);
+            if let Some(own) = self.models.get_mut(&position.model) {
+                let at = devices.join(",");
+                let why = why.map_or_else(|| "is needed again".to_owned(), ToString::to_string);
+                tracing::info!(
+                    model = &*position.model,
+                    device = at,
+                    "starts a replica: {why}"
+                );
+                own.assigned.push(Assigned {
+                    devices,
+                    since: now,
+                    loaded: None,
+                });
+                changed.insert(position.model.clone());
+            }
+        }
+        // A new configuration is for the processes to see, too.
+        for (name, own) in &mut self.models {
+            if std::mem::take(&mut own.hosted.reconfigured) {
+                changed.insert(name.clone());
+            }
+        }
+        changed
+    }
+
+    fn report(&mut self) {
+        let Some(host) = &self.host else {
+            return;
+        };
+        for own in self.models.values_mut() {
+            let status = own.status();
+            if own.shown.as_ref() != Some(&status) {
+                own.shown = Some(status.clone());
+                let set = ReplicaSet {
+                    model: own.hosted.model.name.clone(),
+                    capacity: capacity(host, &own.hosted.model).min(own.set.capacity),
+                    placement: Some(status),
+                    ..own.set.clone()
+                };
+                // Fails only when the scaler has stopped.
+                let _ = self.events.send(set);
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Models of process servers that share the devices of one machine.
+//!
+//! A device here is a file that a replica locks for as long as it runs: a second one on the same
+//! device fails.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use tailback_tests::{
+    eventually,
+    http::{Client, Response, request},
+    process::Tailback,
+};
+
+const BODY: &[u8] = include_bytes!("../../examples/infer.json");
+
+/// Models, each with its memory and the rest of its spec, on a host with these devices of 24 GiB.
+fn manifests(folder: &str, devices: &[&str], models: &[(&str, &str)], arguments: &str) -> String {
+    let devices = devices
+        .iter()
+        .map(|name| format!("{{ name: '{name}', memory: 24Gi }}"));
+    let devices = devices.collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Host
+metadata: {{ name: workstation }}
+spec: {{ devices: [{devices}] }}
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: llm }}
+spec:
+  process:
+    command: [flock, --nonblock, '{folder}/device-{{device}}', sample-server, --port, '{{port}}', --model, '{{model}}'{arguments}]
+"
+    );
+    for (name, spec) in models {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: {name} }}
+spec: {{ server: llm, {spec} }}
+"
+        );
+    }
+    text
+}
+
+fn ask(proxy: &Tailback, model: &str) -> Client {
+    let mut caller = Client::connect(proxy.address).unwrap();
+    let path = format!("/v2/models/{model}/infer");
+    caller.send(request("POST", &path, &[], BODY)).unwrap();
+    caller
+}
+
+fn infer(proxy: &Tailback, model: &str) -> Response {
+    ask(proxy, model).receive().unwrap()
+}
+
+fn placement(proxy: &Tailback, model: &str) -> Value {
+    proxy.model(model)["placement"].clone()
+}
+
+#[test]
+fn two_models_of_which_one_fits_take_turns_and_all_requests_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [("a", "memory: 16Gi"), ("b", "memory: 16Gi")];
+    let text = manifests(folder.path().to_str().unwrap(), &["0"], &models, "");
+    let proxy = Tailback::start(&text, &[]);
+    for model in ["a", "b", "a"] {
+        let answer = infer(&proxy, model);
+        assert_eq!(answer.status, 200, "{model}: {}", answer.text());
+        assert_eq!(placement(&proxy, model)["loaded"], serde_json::json!(["0"]));
+    }
+    let (a, b) = (placement(&proxy, "a"), placement(&proxy, "b"));
+    assert_eq!(
+        (a["state"].as_str(), b["state"].as_str()),
+        (Some("available"), Some("evicted"))
+    );
+    assert!(
+        b["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("16 GiB")),
+        "{b}"
+    );
+    let log = proxy.log();
+    assert!(
+        !log.contains("replica failed"),
+        "a device was used twice: {log}"
+    );
+    assert!(log.contains("model b needs the room"), "{log}");
+}
+
+#[test]
+fn each_device_has_as_many_models_as_fit_and_the_command_is_told_which_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [("a", "memory: 16Gi"), ("b", "memory: 16Gi")];
+    let text = manifests(folder.path().to_str().unwrap(), &["0", "1"], &models, "");
+    let proxy = Tailback::start(&text, &[]);
+    for model in ["a", "b"] {
+        assert_eq!(infer(&proxy, model).status, 200);
+    }
+    let mut devices: Vec<_> = ["a", "b"]
+        .map(|model| placement(&proxy, model)["loaded"][0].clone())
+        .into();
+    devices.sort_by_key(ToString::to_string);
+    assert_eq!(devices, ["0", "1"]);
+    for device in ["0", "1"] {
+        assert!(folder.path().join(format!("device-{device}")).exists());
+    }
+}
+
+#[test]
+fn a_model_that_takes_two_devices_gets_both_when_they_are_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [
+        ("small", "memory: 16Gi, minReplicas: 0, maxReplicas: 1"),
+        (
+            "large",
+            "memory: 20Gi, devices: 2, minReplicas: 0, maxReplicas: 1",
+        ),
+    ];
+    let text = manifests(folder.path().to_str().unwrap(), &["0", "1"], &models, "");
+    let proxy = Tailback::start(&text, &[]);
+    assert_eq!(infer(&proxy, "small").status, 200);
+    let answer = infer(&proxy, "large");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        placement(&proxy, "large")["loaded"],
+        serde_json::json!(["0,1"])
+    );
+    assert!(folder.path().join("device-0,1").exists());
+}
+
+#[test]
+fn a_request_in_flight_keeps_its_model_until_it_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [("a", "memory: 16Gi"), ("b", "memory: 16Gi")];
+    let arguments = ", --service-time-ms, '12000'";
+    let text = manifests(folder.path().to_str().unwrap(), &["0"], &models, arguments);
+    let proxy = Tailback::start(&text, &[]);
+    let mut first = ask(&proxy, "a");
+    eventually("it to be at its replica", || {
+        proxy.model("a")["replicas"]["ready"][0]["inFlight"] == 1
+    });
+    let mut second = ask(&proxy, "b");
+    assert_eq!(first.receive().unwrap().status, 200);
+    assert_eq!(second.receive().unwrap().status, 200);
+    assert!(!proxy.log().contains("replica failed"));
+}
+
+#[test]
+fn a_model_that_somebody_wants_at_all_times_keeps_its_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [
+        ("kept", "memory: 16Gi, minReplicas: 1, maxReplicas: 1"),
+        ("other", "memory: 16Gi, hold: { seconds: 13 }"),
+    ];
+    let text = manifests(folder.path().to_str().unwrap(), &["0"], &models, "");
+    let proxy = Tailback::start(&text, &[]);
+    assert_eq!(infer(&proxy, "kept").status, 200);
+    let answer = infer(&proxy, "other");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(placement(&proxy, "other")["state"], "waiting");
+    assert_eq!(infer(&proxy, "kept").status, 200);
+}
