@@ -10,6 +10,7 @@ use tailback_tests::{
     eventually,
     http::{Client, Response, request},
     process::Tailback,
+    python::{program, root, run, script},
 };
 
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
@@ -166,4 +167,58 @@ fn a_model_that_somebody_wants_at_all_times_keeps_its_device() {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(placement(&proxy, "other")["state"], "waiting");
     assert_eq!(infer(&proxy, "kept").status, 200);
+}
+
+#[test]
+fn language_models_of_which_one_fits_answer_all_their_callers_in_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let (python, server) = (program("python3"), root().join("examples/llm/server.py"));
+    let (python, server) = (python.display(), server.display());
+    let mut text = format!(
+        "apiVersion: tailback.dev/v1alpha1
+kind: Host
+metadata: {{ name: workstation }}
+spec: {{ devices: [{{ name: '0', memory: 24Gi }}] }}
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: {{ name: llama-cpp }}
+spec:
+  concurrency: 2
+  process:
+    command: [flock, --nonblock, '{folder}/device-{{device}}', '{python}', '{server}', '{{port}}']
+    runtime: llama.cpp
+"
+    );
+    for name in ["a", "b", "c"] {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: {name} }}
+spec: {{ server: llama-cpp, memory: 16Gi, upstreamName: HuggingFaceTB/SmolLM2-135M-Instruct }}
+"
+        );
+    }
+    let proxy = Tailback::start(&text, &[]);
+    let address = proxy.address.to_string();
+    run(script(
+        "llm_turns.py",
+        &[&address, "25", "4", "a", "b", "c"],
+    ));
+    let log = proxy.log();
+    assert!(
+        !log.contains("replica failed"),
+        "a device was used twice: {log}"
+    );
+    // Each keeps its room for 10 s, so that there are no more turns than that allows.
+    let turns = log.matches("gives its room").count() + log.matches("needs the room").count();
+    assert!((1..=8).contains(&turns), "{turns} turns: {log}");
+    for name in ["a", "b", "c"] {
+        eventually("the end of all", || proxy.model(name)["inFlight"] == 0);
+        assert!(proxy.outcome(name, "success") > 0, "{name}");
+    }
 }

@@ -186,8 +186,12 @@ fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<
     evictable.then_some(victim)
 }
 
-/// Until when a replica's residency lasts.
+/// Until when a replica's residency lasts. One that nobody has used since it was loaded has none:
+/// it was loaded because there was room.
 fn keeps_until(replica: &Replica<'_>, model: &ModelNeed) -> Nanos {
+    if model.held == 0 && replica.in_flight == 0 && model.last_used < replica.since {
+        return replica.since;
+    }
     replica.since + Draft::residency(model)
 }
 
