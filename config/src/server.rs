@@ -165,9 +165,13 @@ impl Server {
         }
     }
 
-    /// The probe of its ready replicas, if they are probed.
+    /// The probe of its ready replicas, if they are probed. Those that host many models are not: the
+    /// lists of their models are read all the time.
     #[must_use]
     pub fn health_probe(&self) -> Option<&Readiness> {
+        if self.multi_model.is_some() {
+            return None;
+        }
         let own = self.health_check.as_ref()?.probe.as_ref();
         let probe = own.or_else(|| self.process().map(|process| &*process.ready))?;
         match probe {

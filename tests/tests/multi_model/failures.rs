@@ -121,3 +121,33 @@ fn a_server_without_a_repository_says_so_and_its_requests_are_held() {
     caller.send(request).unwrap();
     eventually("the request to be held", || proxy.model("a")["held"] == 1);
 }
+
+#[test]
+fn models_leave_a_server_that_stays_when_they_are_removed_or_renamed() {
+    let server = SampleServer::start_many(&[]);
+    let text = on(&server, &["a", "b"]);
+    let proxy = Tailback::start(&text, &[]);
+    assert_eq!(infer(&proxy, "a").status, 200);
+    let ready = |name: &str| {
+        let path = format!("/v2/models/{name}/ready");
+        http::call(server.address, "GET", &path, b"").is_ok_and(|r| r.status == 200)
+    };
+    proxy.rewrite(
+        &text
+            .replace("memory: 1Gi }", "memory: 1Gi, upstreamName: x }")
+            .replacen(
+                "memory: 1Gi, upstreamName: x }",
+                "memory: 1Gi, upstreamName: y }",
+                1,
+            ),
+    );
+    eventually("the new names", || {
+        ready("x") && ready("y") && !ready("a") && !ready("b")
+    });
+    eventually("an answer", || infer(&proxy, "a").status == 200);
+    // No model of that server is left.
+    let other = manifests(&["c"], "multiModel: {}", "", "").replace("shared", "another");
+    proxy.rewrite(&other);
+    eventually("them to be unloaded", || !ready("x") && !ready("y"));
+    assert_eq!(infer(&proxy, "c").status, 200);
+}

@@ -66,7 +66,7 @@ impl Reconciler {
                     model: model.clone(),
                     bins: vec![index],
                     memory: hosted.memory,
-                    state: match hosted.unwanted {
+                    state: match hosted.unwanted || hosted.renamed {
                         true => PlacedState::Unloading,
                         false => hosted.state,
                     },

@@ -208,7 +208,10 @@ impl Reconciler {
             self.begin(&as_model.name, now);
         }
         match self.models.get_mut(&name) {
-            Some(known) => known.configure(model),
+            Some(known) => {
+                known.configure(model);
+                self.reload_renamed(&name, now);
+            }
             None => {
                 self.models.insert(name, HostedModel::new(model));
             }
@@ -236,6 +239,10 @@ impl Reconciler {
                 self.status.remove(&name);
                 if let Some(orchestrator) = self.orchestrators.of(&server.as_model.server.kind) {
                     orchestrator.forget(&name).await;
+                }
+                if server.as_model.server.process().is_none() {
+                    // It stays, and its models would stay in it.
+                    self.unload_all(server);
                 }
             }
         }

@@ -67,6 +67,8 @@ pub(super) struct Hosted {
     pub since: Nanos,
     /// While it is loading: whether it is no longer needed, and goes when it is loaded.
     pub unwanted: bool,
+    /// Whether it is configured under another name now, so that it is not needed again.
+    pub renamed: bool,
     /// The name by which it was loaded.
     pub name_at_server: String,
     /// When its unload is tried again, after it has failed.
@@ -185,6 +187,7 @@ impl Hosted {
             state,
             since: now,
             unwanted: false,
+            renamed: false,
             name_at_server: own.unwrap_or(&model.name).clone(),
             again_at: None,
             failures: 0,
