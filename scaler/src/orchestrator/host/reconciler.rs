@@ -27,6 +27,8 @@ use crate::{
 
 /// How often a plan is made at most: what happens in between is one change.
 const SETTLE: Duration = Duration::from_millis(5);
+/// How often a plan is made while requests wait for a model that has no device.
+const WAITING: Duration = Duration::from_millis(100);
 /// How often all is looked at, though nothing has happened.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -49,6 +51,7 @@ pub(super) struct Reconciler {
     inherited: BTreeMap<String, Vec<Devices>>,
     retired: bool,
     stale: bool,
+    planned: Nanos,
     again_at: Option<Nanos>,
 }
 
@@ -62,6 +65,7 @@ impl Reconciler {
             inherited: BTreeMap::new(),
             retired: false,
             stale: false,
+            planned: Nanos(0),
             again_at: None,
         }
     }
@@ -70,7 +74,11 @@ impl Reconciler {
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             let now = Nanos::now();
-            let wait = if self.stale { SETTLE } else { IDLE };
+            let wait = match self.stale {
+                true => SETTLE,
+                false if self.waits() => WAITING,
+                false => IDLE,
+            };
             let wait = self.again_at.map_or(wait, |at| at.since(now).min(wait));
             let wake = Instant::now() + wait.max(Duration::from_millis(1));
             tokio::select! {
@@ -93,7 +101,7 @@ impl Reconciler {
             Command::Follow(model) => self.follow(model, now),
             Command::Scale(name, replicas) => {
                 if let Some(own) = self.models.get_mut(&*name) {
-                    own.hosted.wanted = replicas;
+                    own.hosted.want(replicas);
                 }
             }
             Command::Demand(name, demand) => {
@@ -141,13 +149,26 @@ impl Reconciler {
     /// changed.
     async fn look(&mut self, now: Nanos) {
         let due = self.again_at.is_some_and(|at| at <= now);
-        if (self.stale || due) && !self.retired {
+        if due {
+            self.again_at = None;
+        }
+        // What carries a plan out may ask for another one.
+        let stale = std::mem::take(&mut self.stale);
+        let waits = self.waits() && now.since(self.planned) >= WAITING;
+        if (stale || due || waits) && !self.retired {
+            self.planned = now;
             self.plan(now).await;
         }
-        if self.stale || due {
+        if stale || due || self.stale || waits {
             self.report();
         }
-        self.stale = false;
+    }
+
+    /// Whether requests wait for a model that has no device: one may be free when a request of
+    /// another model ends, which nothing says.
+    fn waits(&self) -> bool {
+        let waits = |own: &HostModel| own.hosted.demand.held > 0 && own.hosted.unplaced.is_some();
+        self.models.values().any(waits)
     }
 
     async fn plan(&mut self, now: Nanos) {
@@ -173,6 +194,8 @@ impl Reconciler {
             let model = own.hosted.model.clone();
             if let Err(error) = self.processes.place(&model, devices.collect()).await {
                 tracing::warn!(model = &*name, "{error}");
+                // Said again with the next plan.
+                own.hosted.reconfigured = true;
             }
         }
     }

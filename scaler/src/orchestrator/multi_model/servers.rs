@@ -28,6 +28,8 @@ pub(super) struct SharedServer {
     pub rejected: Option<String>,
     /// Whether a request to it is on its way.
     pub asking: bool,
+    /// Whether that request does not know the present configuration.
+    pub outdated: bool,
     /// When a request that failed is repeated.
     pub ask_again: Option<Nanos>,
     pub counts: ServerCounts,
@@ -87,6 +89,7 @@ impl SharedServer {
             set: ReplicaSet::default(),
             rejected: None,
             asking: false,
+            outdated: false,
             ask_again: None,
             counts: ServerCounts::default(),
         }
