@@ -258,7 +258,7 @@ fn replicas_keep_their_devices_through_an_upgrade() {
         assert_eq!(infer(&proxy, model).status, 200);
     }
     let before = [of(&proxy, "a"), of(&proxy, "b")];
-    proxy.upgrade();
+    proxy.upgrade().unwrap();
     for (model, before) in ["a", "b"].into_iter().zip(before) {
         eventually("it to be known", || proxy.ready(model) == 1);
         assert_eq!(infer(&proxy, model).status, 200);
