@@ -9,7 +9,7 @@ use tailback_tests::{
     sample::SampleServer,
 };
 
-use super::{BODY, infer, loaded, manifests, replicas, state};
+use super::{BODY, infer, loaded, manifests, on, replicas, state};
 
 #[test]
 fn a_model_that_cannot_be_loaded_answers_with_the_servers_own_message() {
@@ -57,19 +57,10 @@ fn models_of_a_replica_that_crashes_are_loaded_elsewhere() {
     }
 }
 
-/// A static server, with these models.
-fn on(server: &SampleServer, names: &[&str]) -> String {
-    let text = manifests(names, "multiModel: {}", "", "");
-    let (head, rest) = text.split_once("  process:").unwrap();
-    let (_, models) = rest.split_once("---").unwrap();
-    let address = server.address;
-    format!("{head}  static: {{ endpoints: ['http://{address}'] }}\n---{models}")
-}
-
 #[test]
 fn a_server_that_forgets_its_models_gets_them_again() {
     let server = SampleServer::start_many(&[]);
-    let proxy = Tailback::start(&on(&server, &["a", "b"]), &[]);
+    let proxy = Tailback::start(&on(server.address, &["a", "b"]), &[]);
     assert_eq!(infer(&proxy, "a").status, 200);
     // As after a restart at the same address, which the proxy does not see.
     let path = "/v2/repository/models/a/unload";
@@ -97,7 +88,7 @@ fn what_a_server_has_already_is_taken_over_and_what_is_not_configured_stays() {
             200
         );
     }
-    let proxy = Tailback::start(&on(&server, &["a", "b"]), &[]);
+    let proxy = Tailback::start(&on(server.address, &["a", "b"]), &[]);
     for name in ["a", "b"] {
         assert_eq!(infer(&proxy, name).status, 200);
     }
@@ -111,7 +102,7 @@ fn what_a_server_has_already_is_taken_over_and_what_is_not_configured_stays() {
 #[test]
 fn a_server_without_a_repository_says_so_and_its_requests_are_held() {
     let server = SampleServer::start(&[]);
-    let proxy = Tailback::start(&on(&server, &["a"]), &[]);
+    let proxy = Tailback::start(&on(server.address, &["a"]), &[]);
     eventually("the reason", || {
         let why = proxy.failure("a");
         why.contains("cannot be listed") && why.contains("--model-control-mode=explicit")
@@ -125,7 +116,7 @@ fn a_server_without_a_repository_says_so_and_its_requests_are_held() {
 #[test]
 fn models_leave_a_server_that_stays_when_they_are_removed_or_renamed() {
     let server = SampleServer::start_many(&[]);
-    let text = on(&server, &["a", "b"]);
+    let text = on(server.address, &["a", "b"]);
     let proxy = Tailback::start(&text, &[]);
     assert_eq!(infer(&proxy, "a").status, 200);
     let ready = |name: &str| {

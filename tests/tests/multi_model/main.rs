@@ -1,12 +1,14 @@
 //! Servers whose replicas host many models: placement, over-commit, loads on demand, and counts
 //! of servers that follow what models need.
 
+mod double;
 mod failures;
+mod lies;
 mod mlserver;
 mod placing;
 mod servers;
 
-use std::fmt::Write;
+use std::{fmt::Write, net::SocketAddr};
 
 use serde_json::Value;
 use tailback_tests::{
@@ -43,6 +45,14 @@ spec: {{ server: shared, memory: 1Gi{model} }}
         );
     }
     text
+}
+
+/// Models on a static server at `address`.
+fn on(address: SocketAddr, names: &[&str]) -> String {
+    let text = manifests(names, "multiModel: {}", "", "");
+    let (head, rest) = text.split_once("  process:").unwrap();
+    let (_, models) = rest.split_once("---").unwrap();
+    format!("{head}  static: {{ endpoints: ['http://{address}'] }}\n---{models}")
 }
 
 fn infer(proxy: &Tailback, model: &str) -> Response {

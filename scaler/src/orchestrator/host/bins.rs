@@ -82,7 +82,7 @@ impl Bins {
         let pool = if room.devices == 0 { MEMORY } else { DEVICES };
         let replicas = &own.hosted.model.replicas;
         let kept = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));
-        let need = own.hosted.need(pool, own.assigned.len());
+        let need = own.hosted.need(pool);
         self.fleet.models.push(ModelNeed {
             memory: room.memory,
             bins: room.devices.max(1),
@@ -137,14 +137,10 @@ impl Bins {
         state: PlacedState,
         since: Nanos,
     ) {
-        // A device that is gone is none of the bins, so that the replica goes.
-        let known = |name: &String| {
-            let at = self.host.devices.iter().position(|own| own.name == *name);
-            at.unwrap_or(usize::MAX)
-        };
+        let known = |name: &String| self.host.devices.iter().position(|own| own.name == *name);
         let bins: Vec<_> = match pool {
             MEMORY => vec![0],
-            _ => instance.devices.iter().map(known).collect(),
+            _ => instance.devices.iter().filter_map(known).collect(),
         };
         self.fleet.pools[pool].placed.push(Placed {
             model: instance.model.clone(),

@@ -27,8 +27,6 @@ use crate::{
 
 /// How often a plan is made at most: what happens in between is one change.
 const SETTLE: Duration = Duration::from_millis(5);
-/// How often a plan is made while requests wait for a model that has no device.
-const WAITING: Duration = Duration::from_millis(100);
 /// How often all is looked at, though nothing has happened.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -51,7 +49,6 @@ pub(super) struct Reconciler {
     inherited: BTreeMap<String, Vec<Devices>>,
     retired: bool,
     stale: bool,
-    planned: Nanos,
     again_at: Option<Nanos>,
 }
 
@@ -65,7 +62,6 @@ impl Reconciler {
             inherited: BTreeMap::new(),
             retired: false,
             stale: false,
-            planned: Nanos(0),
             again_at: None,
         }
     }
@@ -74,11 +70,7 @@ impl Reconciler {
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             let now = Nanos::now();
-            let wait = match self.stale {
-                true => SETTLE,
-                false if self.waits() => WAITING,
-                false => IDLE,
-            };
+            let wait = if self.stale { SETTLE } else { IDLE };
             let wait = self.again_at.map_or(wait, |at| at.since(now).min(wait));
             let wake = Instant::now() + wait.max(Duration::from_millis(1));
             tokio::select! {
@@ -101,7 +93,7 @@ impl Reconciler {
             Command::Follow(model) => self.follow(model, now),
             Command::Scale(name, replicas) => {
                 if let Some(own) = self.models.get_mut(&*name) {
-                    own.hosted.want(replicas);
+                    own.hosted.wanted = replicas;
                 }
             }
             Command::Demand(name, demand) => {
@@ -149,26 +141,13 @@ impl Reconciler {
     /// changed.
     async fn look(&mut self, now: Nanos) {
         let due = self.again_at.is_some_and(|at| at <= now);
-        if due {
-            self.again_at = None;
-        }
-        // What carries a plan out may ask for another one.
-        let stale = std::mem::take(&mut self.stale);
-        let waits = self.waits() && now.since(self.planned) >= WAITING;
-        if (stale || due || waits) && !self.retired {
-            self.planned = now;
+        if (self.stale || due) && !self.retired {
             self.plan(now).await;
         }
-        if stale || due || self.stale || waits {
+        if self.stale || due {
             self.report();
         }
-    }
-
-    /// Whether requests wait for a model that has no device: one may be free when a request of
-    /// another model ends, which nothing says.
-    fn waits(&self) -> bool {
-        let waits = |own: &HostModel| own.hosted.demand.held > 0 && own.hosted.unplaced.is_some();
-        self.models.values().any(waits)
+        self.stale = false;
     }
 
     async fn plan(&mut self, now: Nanos) {
@@ -194,8 +173,6 @@ impl Reconciler {
             let model = own.hosted.model.clone();
             if let Err(error) = self.processes.place(&model, devices.collect()).await {
                 tracing::warn!(model = &*name, "{error}");
-                // Said again with the next plan.
-                own.hosted.reconfigured = true;
             }
         }
     }

@@ -36,12 +36,7 @@ impl Reconciler {
         for own in self.models.values() {
             let server = &*own.model.server.name;
             if let Some(pool) = pools.iter().position(|(name, _)| **name == *server) {
-                let placed = &fleet.pools[pool].placed;
-                let have = placed
-                    .iter()
-                    .filter(|placed| *placed.model == *own.model.name);
-                let have = have.count();
-                fleet.models.push(own.need(pool, have));
+                fleet.models.push(own.need(pool));
             }
         }
         Bins { fleet, pools }

@@ -4,7 +4,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    bins::Bins, outcome::Subject, reconciler::Reconciler, repository::CallError, servers::Hosted,
+    bins::Bins,
+    outcome::Subject,
+    reconciler::Reconciler,
+    repository::{self, CallError},
+    servers::{Hosted, SharedServer},
 };
 use crate::{
     clock::Nanos,
@@ -13,6 +17,8 @@ use crate::{
     server_status::ServerCounts,
 };
 
+/// How often a model that drains is looked at, whose last request ends without a sign.
+const DRAINING: Duration = Duration::from_millis(50);
 /// Pause before an unload that failed is tried again: first, and at most.
 const UNLOAD_AGAIN: Duration = Duration::from_secs(1);
 const UNLOAD_LONGEST: Duration = Duration::from_secs(60);
@@ -27,23 +33,6 @@ impl Reconciler {
         self.carry_out(&bins, &plan, now);
         for (name, own) in &mut self.models {
             own.unplaced = plan.unplaced.get(name).cloned();
-        }
-        self.stay_where_needed();
-    }
-
-    /// Lets replicas that were to go take models again, where a model of theirs lacks room and they
-    /// were not given up yet.
-    fn stay_where_needed(&mut self) {
-        let lacking = self.models.values().filter(|own| own.unplaced.is_some());
-        let servers: BTreeSet<&str> = lacking.map(|own| &*own.model.server.name).collect();
-        for (name, server) in &mut self.servers {
-            for own in server.replicas.iter_mut().filter(|own| own.leaving) {
-                if servers.contains(&**name) && !own.replica.health().is_condemned() {
-                    own.leaving = false;
-                    self.stale = true;
-                    tracing::info!(replica = %own.replica, "is needed again: it takes models");
-                }
-            }
         }
     }
 
@@ -87,6 +76,7 @@ impl Reconciler {
         for (name, count) in &plan.servers {
             self.scale_server(name, *count, now);
         }
+        self.send_loads(now);
         self.go_on_draining(now);
     }
 
@@ -107,7 +97,6 @@ impl Reconciler {
         let Some(own) = self.models.get(model) else {
             return;
         };
-        let name_at_server = own.name_at_server().to_owned();
         let config = own.model.clone();
         let Some(shared) = self.servers.get_mut(server) else {
             return;
@@ -120,15 +109,8 @@ impl Reconciler {
         };
         let host = replica.replica.clone();
         let hosted = Hosted::new(&host, &config, PlacedState::Loading, now);
-        tracing::info!(model = &**model, replica = %host, "loading: {}", load.why);
-        let subject = Subject {
-            server: server.clone(),
-            replica: Some(id),
-            model: Some(model.clone()),
-            attempt: Some(hosted.replica.id()),
-        };
+        tracing::info!(model = &**model, replica = %host, "is to be loaded: {}", load.why);
         replica.hosted.insert(model.clone(), hosted);
-        self.call_load(subject, &host, name_at_server);
     }
 
     fn drain(&mut self, bins: &Bins, drain: &Drain, now: Nanos) {
@@ -145,6 +127,7 @@ impl Reconciler {
             return;
         };
         match hosted.state {
+            PlacedState::Loading if hosted.sent.is_none() => self.call_off(&server, id, model),
             // It cannot be called back. It goes when it is there.
             PlacedState::Loading => hosted.unwanted = true,
             PlacedState::Loaded => {
@@ -167,6 +150,16 @@ impl Reconciler {
         }
     }
 
+    /// Gives up a load that was not sent.
+    fn call_off(&mut self, server: &str, id: ReplicaId, model: &str) {
+        let server = self.servers.get_mut(server);
+        if let Some(replica) = server.and_then(|server| server.replica_mut(id)) {
+            replica.hosted.remove(model);
+            // There is room now.
+            self.stale = true;
+        }
+    }
+
     fn resume(&mut self, bins: &Bins, position: &Position, now: Nanos) {
         let at = position.bins.first();
         let Some((server, id)) = at.and_then(|bin| bins.at(position.pool, *bin)) else {
@@ -180,6 +173,55 @@ impl Reconciler {
             hosted.replica.reopen();
             hosted.enter(PlacedState::Loaded, now);
             tracing::info!(model = &*position.model, replica = %hosted.replica, "is needed again: it takes requests");
+        }
+    }
+
+    /// Drains replicas of a model that are known to their servers by another name than the one that
+    /// is configured now: requests would not find it.
+    pub(super) fn reload_renamed(&mut self, model: &Arc<str>, now: Nanos) {
+        let Some(own) = self.models.get(model) else {
+            return;
+        };
+        let name = own.name_at_server();
+        let replicas = self.servers.values_mut().flat_map(|own| &mut own.replicas);
+        for hosted in replicas.filter_map(|replica| replica.hosted.get_mut(model)) {
+            if hosted.name_at_server == name {
+                continue;
+            }
+            match hosted.state {
+                PlacedState::Loading => hosted.unwanted = true,
+                PlacedState::Loaded => {
+                    hosted.replica.close();
+                    hosted.enter(PlacedState::Draining, now);
+                    hosted.renamed = true;
+                }
+                PlacedState::Draining => hosted.renamed = true,
+                PlacedState::Unloading => {}
+            }
+        }
+    }
+
+    /// Unloads all models of a server that has none any more, each after its last request.
+    pub(super) fn unload_all(&self, server: SharedServer) {
+        let limit = self.placement.unload_limit;
+        for replica in server.replicas {
+            for (_, hosted) in replica.hosted {
+                hosted.replica.close();
+                let host = replica.replica.clone();
+                tokio::spawn(async move {
+                    while hosted.replica.in_flight() > 0 {
+                        tokio::time::sleep(DRAINING).await;
+                    }
+                    let name = &hosted.name_at_server;
+                    let result = repository::unload(host.authority(), name, limit).await;
+                    match result {
+                        Ok(()) => tracing::info!(model = name, replica = %host, "unloaded"),
+                        Err(error) => {
+                            tracing::warn!(model = name, replica = %host, "could not be unloaded, and stays there: {error}");
+                        }
+                    }
+                });
+            }
         }
     }
 
@@ -243,7 +285,8 @@ impl Reconciler {
         let Some(hosted) = self.attempt(at) else {
             return;
         };
-        let (replica, took) = (hosted.replica.clone(), now.since(hosted.since));
+        let sent = hosted.sent.unwrap_or(hosted.since);
+        let (replica, took) = (hosted.replica.clone(), now.since(sent));
         let Some(model) = at.model.clone() else {
             return;
         };
@@ -263,15 +306,7 @@ impl Reconciler {
                 tracing::info!(model = &*model, %replica, seconds, "loaded");
             }
             Err(error) => {
-                match error {
-                    CallError::Refused(_) => self.remove(at),
-                    // It may be loaded all the same: its room is not free before it is unloaded.
-                    CallError::Failed(_) => {
-                        hosted.replica.close();
-                        hosted.enter(PlacedState::Unloading, now);
-                        hosted.again_at = Some(now);
-                    }
-                }
+                self.remove(at);
                 self.count(&at.server, |counts| counts.failed_loads += 1);
                 let tries = self.placement.load_retries;
                 let Some(own) = self.models.get_mut(&model) else {

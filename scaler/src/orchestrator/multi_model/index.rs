@@ -112,7 +112,6 @@ impl Reconciler {
             }
             own.others = others;
         }
-        own.unloaded.retain(|_, at| *at >= asked);
         own.known = true;
     }
 }

@@ -9,8 +9,8 @@
 mod bins;
 mod calls;
 mod carry_out;
-mod depart;
 mod index;
+mod loads;
 pub(super) mod models;
 mod outcome;
 mod reconciler;

@@ -71,8 +71,7 @@ impl Reconciler {
             return;
         };
         server.asking = false;
-        let outdated = std::mem::take(&mut server.outdated);
-        let newer = server.asked.filter(|asked| *asked != replicas || outdated);
+        let newer = server.asked.filter(|asked| *asked != replicas);
         match result {
             Ok(()) => server.rejected = None,
             Err(error) => {

@@ -28,8 +28,6 @@ pub(super) struct SharedServer {
     pub rejected: Option<String>,
     /// Whether a request to it is on its way.
     pub asking: bool,
-    /// Whether that request does not know the present configuration.
-    pub outdated: bool,
     /// When a request that failed is repeated.
     pub ask_again: Option<Nanos>,
     pub counts: ServerCounts,
@@ -67,6 +65,8 @@ pub(super) struct Hosted {
     pub state: PlacedState,
     /// Since when it is in that state.
     pub since: Nanos,
+    /// When its load was sent; `None`: it waits for others, or it was there already.
+    pub sent: Option<Nanos>,
     /// While it is loading: whether it is no longer needed, and goes when it is loaded.
     pub unwanted: bool,
     /// Whether it is configured under another name now, so that it is not needed again.
@@ -89,7 +89,6 @@ impl SharedServer {
             set: ReplicaSet::default(),
             rejected: None,
             asking: false,
-            outdated: false,
             ask_again: None,
             counts: ServerCounts::default(),
         }
@@ -189,6 +188,7 @@ impl Hosted {
             memory: model.memory.unwrap_or(0),
             state,
             since: now,
+            sent: None,
             unwanted: false,
             renamed: false,
             name_at_server: own.unwrap_or(&model.name).clone(),
