@@ -3,6 +3,7 @@
 
 mod failures;
 mod grpc;
+mod multi_model;
 mod owners;
 mod service_manager;
 
