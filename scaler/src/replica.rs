@@ -16,6 +16,9 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 const CLOSED: u32 = 1 << 31;
 /// Set in `elsewhere` while another process may send the replica requests.
 const OPEN: u32 = 1 << 31;
+/// The bits of `cut`.
+const CUT: u32 = 1;
+const ENDED: u32 = 2;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
@@ -57,7 +60,7 @@ pub struct Replica {
     /// The replica of a server that hosts this replica of a model, among others.
     host: Option<Arc<Replica>>,
     devices: Devices,
-    /// 1 once its requests were cut.
+    /// [`CUT`] once its requests were cut, [`ENDED`] once its process has ended.
     cut: AtomicU32,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
     elsewhere: AtomicU32,
@@ -247,14 +250,25 @@ impl Replica {
 
     /// Marks its requests in flight as cut: the time to finish them is over.
     pub fn cut(&self) {
-        self.cut.store(1, Ordering::Release);
+        self.cut.fetch_or(CUT, Ordering::AcqRel);
+    }
+
+    /// Notes that its process has ended, so that it takes no room any more.
+    pub fn end(&self) {
+        self.cut.fetch_or(ENDED, Ordering::AcqRel);
+    }
+
+    /// Whether its process has ended. Only what runs processes says so.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.cut.load(Ordering::Acquire) & ENDED != 0
     }
 
     /// Whether its requests were [cut](Self::cut), so that a broken connection is no fault of the
     /// replica.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        let cut = self.cut.load(Ordering::Acquire) != 0;
+        let cut = self.cut.load(Ordering::Acquire) & CUT != 0;
         cut || self.host.as_ref().is_some_and(|host| host.is_cut())
     }
 

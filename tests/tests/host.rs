@@ -222,3 +222,77 @@ spec: {{ server: llama-cpp, memory: 16Gi, upstreamName: HuggingFaceTB/SmolLM2-13
         assert!(proxy.outcome(name, "success") > 0, "{name}");
     }
 }
+
+#[test]
+fn a_changed_command_gets_the_device_when_the_old_one_has_left_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let models = [("a", "memory: 16Gi")];
+    let proxy = Tailback::start(&manifests(folder, &["0"], &models, ""), &[]);
+    assert_eq!(infer(&proxy, "a").status, 200);
+    let name = |proxy: &Tailback| proxy.model("a")["replicas"]["ready"][0]["name"].clone();
+    let before = name(&proxy);
+    proxy.rewrite(&manifests(folder, &["0"], &models, ", --jitter, '0.1'"));
+    eventually("another replica", || {
+        let now = name(&proxy);
+        now.is_string() && now != before
+    });
+    assert_eq!(infer(&proxy, "a").status, 200);
+    assert!(!proxy.log().contains("replica failed"));
+}
+
+#[test]
+fn replicas_keep_their_devices_through_an_upgrade() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let models = [("a", "memory: 16Gi"), ("b", "memory: 16Gi")];
+    let mut proxy = Tailback::start(&manifests(folder, &["0", "1"], &models, ""), &[]);
+    let of = |proxy: &Tailback, model: &str| {
+        let ready = &proxy.model(model)["replicas"]["ready"][0];
+        (
+            ready["endpoint"].clone(),
+            placement(proxy, model)["loaded"].clone(),
+        )
+    };
+    for model in ["a", "b"] {
+        assert_eq!(infer(&proxy, model).status, 200);
+    }
+    let before = [of(&proxy, "a"), of(&proxy, "b")];
+    proxy.upgrade().unwrap();
+    for (model, before) in ["a", "b"].into_iter().zip(before) {
+        eventually("it to be known", || proxy.ready(model) == 1);
+        assert_eq!(infer(&proxy, model).status, 200);
+        assert_eq!(of(&proxy, model), before, "{model}");
+    }
+    let log = proxy.log();
+    assert!(
+        !log.contains("replica failed") && !log.contains("goes:"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_model_that_is_removed_keeps_its_device_until_its_last_request_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let arguments = ", --service-time-ms, '3000'";
+    let old = manifests(folder, &["0"], &[("a", "memory: 16Gi")], arguments);
+    let proxy = Tailback::start(&old, &[]);
+    let mut first = ask(&proxy, "a");
+    eventually("it to be at its replica", || {
+        proxy.model("a")["replicas"]["ready"][0]["inFlight"] == 1
+    });
+    proxy.rewrite(&manifests(
+        folder,
+        &["0"],
+        &[("b", "memory: 16Gi")],
+        arguments,
+    ));
+    eventually("the reload", || {
+        proxy.page("/models")["models"][0]["name"] == "b"
+    });
+    let mut second = ask(&proxy, "b");
+    assert_eq!(first.receive().unwrap().status, 200);
+    assert_eq!(second.receive().unwrap().status, 200);
+    assert!(!proxy.log().contains("replica failed"), "{}", proxy.log());
+}

@@ -9,7 +9,7 @@ use http::{
     request::Parts,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tailback_config::{ResponseModel, path_segment};
+use tailback_config::{Replication, ResponseModel, path_segment};
 
 use super::read_model::BodyReader;
 use crate::{
@@ -65,7 +65,14 @@ pub(super) async fn rename(
 ) -> Result<(), ProxyError> {
     let config = &known.model.model.config;
     let alias_for = (!known.is_own_name).then_some(&config.name);
-    let Some(name) = config.upstream_name.as_ref().or(alias_for) else {
+    // Where replicas have other models, too, a name in the body must not lead to one of those: it
+    // is another one than the request was counted and allowed for.
+    let by_header = names.path.is_none() && names.query.is_none() && names.body.is_none();
+    let has_others = config.server.multi_model.is_some()
+        || (table.keys.is_some() && config.server.replication() == Replication::Shared);
+    let same = (by_header && has_others).then_some(&config.name);
+    let own = config.upstream_name.as_ref();
+    let Some(name) = own.or(alias_for).or(same) else {
         return Ok(());
     };
     if !names.body_read {

@@ -114,3 +114,25 @@ spec: { server: shared, memory: 1Gi, scaling: { pin: true } }
         assert_eq!(state(&proxy, "pinned"), "available");
     }
 }
+
+#[test]
+fn a_request_counts_for_the_model_that_answers_it_whatever_else_it_names() {
+    let text = manifests(&["a", "b"], "multiModel: {}\n  replicas: 1", "", "");
+    let proxy = Tailback::start(&text, &[]);
+    for name in ["a", "b"] {
+        assert_eq!(infer(&proxy, name).status, 200);
+    }
+    let mut caller = Client::connect(proxy.address).unwrap();
+    // The header decides, and the path is for a model that is not served here by that name.
+    let header = [("seldon-model", "a")];
+    let answer = caller
+        .call("POST", "/v2/models/x/infer", &header, BODY)
+        .unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(
+        answer.text().contains("\"model_name\":\"a\""),
+        "{}",
+        answer.text()
+    );
+    eventually("it to be counted", || proxy.outcome("a", "success") == 2);
+}

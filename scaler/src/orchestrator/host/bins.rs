@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tailback_config::{Host, Origin};
 
-use super::models::HostModel;
+use super::models::{HostModel, Leaving};
 use crate::{
     clock::Nanos,
     placement::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState},
@@ -37,6 +37,7 @@ impl Bins {
     pub(super) fn new<'a>(
         host: &Arc<Host>,
         models: impl Iterator<Item = (&'a Arc<str>, &'a HostModel)>,
+        leaving: &[Leaving],
         now: Nanos,
     ) -> Self {
         let device = |device: &tailback_config::Device| Bin {
@@ -63,6 +64,20 @@ impl Bins {
         for (name, own) in models {
             bins.add(name, own, now);
         }
+        for own in leaving {
+            let pool = if own.room.devices == 0 {
+                MEMORY
+            } else {
+                DEVICES
+            };
+            let one = Instance {
+                model: own.model.clone(),
+                devices: own.replica.devices().clone(),
+                assigned: None,
+                replica: Some(own.replica.clone()),
+            };
+            bins.put(pool, one, own.room.memory, PlacedState::Unloading, now);
+        }
         bins
     }
 
@@ -82,7 +97,7 @@ impl Bins {
         let pool = if room.devices == 0 { MEMORY } else { DEVICES };
         let replicas = &own.hosted.model.replicas;
         let kept = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));
-        let need = own.hosted.need(pool);
+        let need = own.hosted.need(pool, own.assigned.len());
         self.fleet.models.push(ModelNeed {
             memory: room.memory,
             bins: room.devices.max(1),
@@ -137,10 +152,14 @@ impl Bins {
         state: PlacedState,
         since: Nanos,
     ) {
-        let known = |name: &String| self.host.devices.iter().position(|own| own.name == *name);
+        // A device that is gone is none of the bins, so that the replica goes.
+        let known = |name: &String| {
+            let at = self.host.devices.iter().position(|own| own.name == *name);
+            at.unwrap_or(usize::MAX)
+        };
         let bins: Vec<_> = match pool {
             MEMORY => vec![0],
-            _ => instance.devices.iter().filter_map(known).collect(),
+            _ => instance.devices.iter().map(known).collect(),
         };
         self.fleet.pools[pool].placed.push(Placed {
             model: instance.model.clone(),

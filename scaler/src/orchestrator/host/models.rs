@@ -1,9 +1,13 @@
 //! Models that share the machine's room, as the reconciler knows them.
 
+use std::sync::Arc;
+
+use tailback_config::HostRoom;
+
 use crate::{
     clock::Nanos,
     orchestrator::{ReplicaSet, multi_model::models::HostedModel},
-    replica::Devices,
+    replica::{Devices, Replica},
     server_status::PlacementStatus,
 };
 
@@ -54,5 +58,41 @@ impl HostModel {
             reason: reason.filter(|_| missing),
             load_seconds: self.hosted.load_time.map(|time| time.as_secs_f64()),
         }
+    }
+}
+
+/// A replica of a model that is no longer configured, as long as its process is there.
+pub(super) struct Leaving {
+    pub model: Arc<str>,
+    pub room: HostRoom,
+    pub replica: Arc<Replica>,
+}
+
+impl HostModel {
+    /// Its replicas, which end by themselves.
+    pub(super) fn leave(self) -> Vec<Leaving> {
+        let Some(room) = self.hosted.model.room.clone() else {
+            return Vec::new();
+        };
+        let coming = self.set.coming.into_iter().chain(self.set.leaving);
+        let coming = coming.map(|own| own.replica);
+        let leaving = |replica| Leaving {
+            model: self.hosted.model.name.as_str().into(),
+            room: room.clone(),
+            replica,
+        };
+        self.set
+            .ready
+            .into_iter()
+            .chain(coming)
+            .map(leaving)
+            .collect()
+    }
+}
+
+impl Leaving {
+    /// Whether its process is there still.
+    pub(super) fn is_there(&self) -> bool {
+        !self.replica.has_ended()
     }
 }

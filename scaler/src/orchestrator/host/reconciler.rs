@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     bins::{Bins, capacity},
-    models::{Assigned, HostModel},
+    models::{Assigned, HostModel, Leaving},
 };
 use crate::{
     clock::Nanos,
@@ -27,6 +27,8 @@ use crate::{
 
 /// How often a plan is made at most: what happens in between is one change.
 const SETTLE: Duration = Duration::from_millis(5);
+/// How often a plan is made while requests wait for a model that has no device.
+const WAITING: Duration = Duration::from_millis(100);
 /// How often all is looked at, though nothing has happened.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -46,9 +48,11 @@ pub(super) struct Reconciler {
     events: Events,
     host: Option<Arc<Host>>,
     models: BTreeMap<Arc<str>, HostModel>,
+    leaving: Vec<Leaving>,
     inherited: BTreeMap<String, Vec<Devices>>,
     retired: bool,
     stale: bool,
+    planned: Nanos,
     again_at: Option<Nanos>,
 }
 
@@ -59,9 +63,11 @@ impl Reconciler {
             events,
             host: None,
             models: BTreeMap::new(),
+            leaving: Vec::new(),
             inherited: BTreeMap::new(),
             retired: false,
             stale: false,
+            planned: Nanos(0),
             again_at: None,
         }
     }
@@ -70,7 +76,11 @@ impl Reconciler {
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             let now = Nanos::now();
-            let wait = if self.stale { SETTLE } else { IDLE };
+            let wait = match self.stale {
+                true => SETTLE,
+                false if self.waits() => WAITING,
+                false => IDLE,
+            };
             let wait = self.again_at.map_or(wait, |at| at.since(now).min(wait));
             let wake = Instant::now() + wait.max(Duration::from_millis(1));
             tokio::select! {
@@ -93,7 +103,7 @@ impl Reconciler {
             Command::Follow(model) => self.follow(model, now),
             Command::Scale(name, replicas) => {
                 if let Some(own) = self.models.get_mut(&*name) {
-                    own.hosted.wanted = replicas;
+                    own.hosted.want(replicas);
                 }
             }
             Command::Demand(name, demand) => {
@@ -102,7 +112,9 @@ impl Reconciler {
                 }
             }
             Command::Forget(name, done) => {
-                self.models.remove(&*name);
+                if let Some(own) = self.models.remove(&*name) {
+                    self.leaving.extend(own.leave());
+                }
                 let _ = done.send(());
             }
             Command::Changed(set) => {
@@ -141,13 +153,26 @@ impl Reconciler {
     /// changed.
     async fn look(&mut self, now: Nanos) {
         let due = self.again_at.is_some_and(|at| at <= now);
-        if (self.stale || due) && !self.retired {
+        if due {
+            self.again_at = None;
+        }
+        // What carries a plan out may ask for another one.
+        let stale = std::mem::take(&mut self.stale);
+        let waits = self.waits() && now.since(self.planned) >= WAITING;
+        if (stale || due || waits) && !self.retired {
+            self.planned = now;
             self.plan(now).await;
         }
-        if self.stale || due {
+        if stale || due || self.stale || waits {
             self.report();
         }
-        self.stale = false;
+    }
+
+    /// Whether requests wait for a model that has no device: one may be free when a request of
+    /// another model ends, which nothing says.
+    fn waits(&self) -> bool {
+        let waits = |own: &HostModel| own.hosted.demand.held > 0 && own.hosted.unplaced.is_some();
+        self.models.values().any(waits)
     }
 
     async fn plan(&mut self, now: Nanos) {
@@ -158,7 +183,8 @@ impl Reconciler {
             let serves = !own.set.ready.is_empty();
             own.hosted.set_serves(serves, now);
         }
-        let bins = Bins::new(&host, self.models.iter(), now);
+        self.leaving.retain(Leaving::is_there);
+        let bins = Bins::new(&host, self.models.iter(), &self.leaving, now);
         let plan = placement::plan(&bins.fleet, now);
         self.again_at = plan.again_at.filter(|at| *at > now);
         let changed = self.carry_out(&bins, &plan, now);
@@ -173,6 +199,8 @@ impl Reconciler {
             let model = own.hosted.model.clone();
             if let Err(error) = self.processes.place(&model, devices.collect()).await {
                 tracing::warn!(model = &*name, "{error}");
+                // Said again with the next plan.
+                own.hosted.reconfigured = true;
             }
         }
     }

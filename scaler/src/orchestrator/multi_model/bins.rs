@@ -36,7 +36,12 @@ impl Reconciler {
         for own in self.models.values() {
             let server = &*own.model.server.name;
             if let Some(pool) = pools.iter().position(|(name, _)| **name == *server) {
-                fleet.models.push(own.need(pool));
+                let placed = &fleet.pools[pool].placed;
+                let have = placed
+                    .iter()
+                    .filter(|placed| *placed.model == *own.model.name);
+                let have = have.count();
+                fleet.models.push(own.need(pool, have));
             }
         }
         Bins { fleet, pools }

@@ -4,11 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    bins::Bins,
-    outcome::Subject,
-    reconciler::Reconciler,
-    repository::{self, CallError},
-    servers::{Hosted, SharedServer},
+    bins::Bins, outcome::Subject, reconciler::Reconciler, repository::CallError, servers::Hosted,
 };
 use crate::{
     clock::Nanos,
@@ -17,8 +13,6 @@ use crate::{
     server_status::ServerCounts,
 };
 
-/// How often a model that drains is looked at, whose last request ends without a sign.
-const DRAINING: Duration = Duration::from_millis(50);
 /// Pause before an unload that failed is tried again: first, and at most.
 const UNLOAD_AGAIN: Duration = Duration::from_secs(1);
 const UNLOAD_LONGEST: Duration = Duration::from_secs(60);
@@ -33,6 +27,23 @@ impl Reconciler {
         self.carry_out(&bins, &plan, now);
         for (name, own) in &mut self.models {
             own.unplaced = plan.unplaced.get(name).cloned();
+        }
+        self.stay_where_needed();
+    }
+
+    /// Lets replicas that were to go take models again, where a model of theirs lacks room and they
+    /// were not given up yet.
+    fn stay_where_needed(&mut self) {
+        let lacking = self.models.values().filter(|own| own.unplaced.is_some());
+        let servers: BTreeSet<&str> = lacking.map(|own| &*own.model.server.name).collect();
+        for (name, server) in &mut self.servers {
+            for own in server.replicas.iter_mut().filter(|own| own.leaving) {
+                if servers.contains(&**name) && !own.replica.health().is_condemned() {
+                    own.leaving = false;
+                    self.stale = true;
+                    tracing::info!(replica = %own.replica, "is needed again: it takes models");
+                }
+            }
         }
     }
 
@@ -176,55 +187,6 @@ impl Reconciler {
         }
     }
 
-    /// Drains replicas of a model that are known to their servers by another name than the one that
-    /// is configured now: requests would not find it.
-    pub(super) fn reload_renamed(&mut self, model: &Arc<str>, now: Nanos) {
-        let Some(own) = self.models.get(model) else {
-            return;
-        };
-        let name = own.name_at_server();
-        let replicas = self.servers.values_mut().flat_map(|own| &mut own.replicas);
-        for hosted in replicas.filter_map(|replica| replica.hosted.get_mut(model)) {
-            if hosted.name_at_server == name {
-                continue;
-            }
-            match hosted.state {
-                PlacedState::Loading => hosted.unwanted = true,
-                PlacedState::Loaded => {
-                    hosted.replica.close();
-                    hosted.enter(PlacedState::Draining, now);
-                    hosted.renamed = true;
-                }
-                PlacedState::Draining => hosted.renamed = true,
-                PlacedState::Unloading => {}
-            }
-        }
-    }
-
-    /// Unloads all models of a server that has none any more, each after its last request.
-    pub(super) fn unload_all(&self, server: SharedServer) {
-        let limit = self.placement.unload_limit;
-        for replica in server.replicas {
-            for (_, hosted) in replica.hosted {
-                hosted.replica.close();
-                let host = replica.replica.clone();
-                tokio::spawn(async move {
-                    while hosted.replica.in_flight() > 0 {
-                        tokio::time::sleep(DRAINING).await;
-                    }
-                    let name = &hosted.name_at_server;
-                    let result = repository::unload(host.authority(), name, limit).await;
-                    match result {
-                        Ok(()) => tracing::info!(model = name, replica = %host, "unloaded"),
-                        Err(error) => {
-                            tracing::warn!(model = name, replica = %host, "could not be unloaded, and stays there: {error}");
-                        }
-                    }
-                });
-            }
-        }
-    }
-
     /// Unloads what has drained.
     pub(super) fn go_on_draining(&mut self, now: Nanos) {
         if self.retired {
@@ -306,7 +268,15 @@ impl Reconciler {
                 tracing::info!(model = &*model, %replica, seconds, "loaded");
             }
             Err(error) => {
-                self.remove(at);
+                match error {
+                    CallError::Refused(_) => self.remove(at),
+                    // It may be loaded all the same: its room is not free before it is unloaded.
+                    CallError::Failed(_) => {
+                        hosted.replica.close();
+                        hosted.enter(PlacedState::Unloading, now);
+                        hosted.again_at = Some(now);
+                    }
+                }
                 self.count(&at.server, |counts| counts.failed_loads += 1);
                 let tries = self.placement.load_retries;
                 let Some(own) = self.models.get_mut(&model) else {

@@ -112,6 +112,7 @@ impl Reconciler {
             }
             own.others = others;
         }
+        own.unloaded.retain(|_, at| *at >= asked);
         own.known = true;
     }
 }

@@ -9,6 +9,7 @@
 mod bins;
 mod calls;
 mod carry_out;
+mod depart;
 mod index;
 mod loads;
 pub(super) mod models;

@@ -24,6 +24,8 @@ pub(in crate::orchestrator) struct HostedModel {
     pub model: Arc<Model>,
     /// How many replicas it is to have.
     pub wanted: u32,
+    /// Whether that was said yet; until then, what there is stays.
+    pub asked: bool,
     pub demand: Demand,
     /// Since when requests have been waiting without a pause.
     pub held_since: Option<Nanos>,
@@ -51,6 +53,7 @@ impl HostedModel {
         Self {
             model,
             wanted: 0,
+            asked: false,
             demand: Demand::default(),
             held_since: None,
             admitted: false,
@@ -68,10 +71,17 @@ impl HostedModel {
     /// Takes a new configuration. A load that failed before is tried again at once.
     pub(in crate::orchestrator) fn configure(&mut self, model: Arc<Model>) {
         if self.model != model {
-            (self.failures, self.not_before) = (0, None);
+            (self.failures, self.failure, self.not_before) = (0, None, None);
         }
         self.reconfigured = true;
         self.model = model;
+    }
+
+    /// Takes how many replicas it is to have. Returns whether that is new.
+    pub(in crate::orchestrator) fn want(&mut self, replicas: u32) -> bool {
+        let is_new = self.wanted != replicas || !self.asked;
+        (self.wanted, self.asked) = (replicas, true);
+        is_new
     }
 
     /// The name that servers know it by.
@@ -137,16 +147,18 @@ impl HostedModel {
         }
     }
 
-    /// What placement needs to know of it; `pool` is its server's.
-    pub(in crate::orchestrator) fn need(&self, pool: usize) -> ModelNeed {
+    /// What placement needs to know of it; `pool` is its server's. It has `have` replicas.
+    pub(in crate::orchestrator) fn need(&self, pool: usize, have: usize) -> ModelNeed {
+        let have = u32::try_from(have).unwrap_or(u32::MAX);
+        let wanted = if self.asked { self.wanted } else { have };
         let replicas = &self.model.replicas;
         ModelNeed {
             name: self.model.name.as_str().into(),
             pools: vec![pool],
             memory: self.model.memory.unwrap_or(0),
             bins: 1,
-            wanted: self.wanted,
-            min: replicas.min.min(self.wanted),
+            wanted,
+            min: replicas.min.min(wanted),
             pinned: self.model.scaling.pin.value,
             admitted: self.admitted,
             held: self.demand.held,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
     sync::Arc,
     time::Duration,
 };
@@ -30,6 +31,8 @@ use crate::{
 const DRAINING: Duration = Duration::from_millis(20);
 /// How often a plan is made at most: what happens in between is one change.
 const SETTLE: Duration = Duration::from_millis(5);
+/// How often a plan is made while requests wait for a model that is placed nowhere.
+const WAITING: Duration = Duration::from_millis(100);
 /// How often all is looked at, though nothing has happened.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -62,6 +65,8 @@ pub(super) struct Reconciler {
     pub(super) retired: bool,
     /// Whether models are known that the plan was not made for.
     pub(super) stale: bool,
+    /// When the last plan was made.
+    pub(super) planned: Nanos,
     /// When time alone may change the plan.
     pub(super) again_at: Option<Nanos>,
     pub(super) done: mpsc::UnboundedSender<CallDone>,
@@ -89,6 +94,7 @@ impl Reconciler {
             inherited: BTreeMap::new(),
             retired: false,
             stale: false,
+            planned: Nanos(0),
             again_at: None,
             done,
             dones,
@@ -116,7 +122,7 @@ impl Reconciler {
                 self.take(done).await;
             }
             if commands.is_empty() {
-                self.look(Nanos::now());
+                self.look(Nanos::now()).await;
             }
         }
     }
@@ -132,6 +138,7 @@ impl Reconciler {
         let wait = match (self.stale, drains) {
             (true, _) => SETTLE,
             (false, true) => DRAINING,
+            (false, false) if self.waits() => WAITING,
             (false, false) => IDLE,
         };
         let due = self.again_at.map_or(wait, |at| at.since(now).min(wait));
@@ -144,8 +151,7 @@ impl Reconciler {
             Command::Follow(model) => self.follow(model, now).await,
             Command::Scale(name, replicas) => {
                 if let Some(model) = self.models.get_mut(&*name) {
-                    self.stale |= model.wanted != replicas;
-                    model.wanted = replicas;
+                    self.stale |= model.want(replicas);
                 }
             }
             Command::Demand(name, demand) => {
@@ -157,7 +163,6 @@ impl Reconciler {
             Command::Forget(name, done) => {
                 self.models.remove(&*name);
                 self.shown.remove(&*name);
-                self.forget_servers().await;
                 self.stale = true;
                 let _ = done.send(());
             }
@@ -196,11 +201,17 @@ impl Reconciler {
         let is_new = server.asked.is_none() && !server.asking && server.set.model.is_empty();
         if is_new || server.as_model.server != model.server {
             let before = std::mem::replace(server, SharedServer::new(&model, now));
-            // What it has stays, whatever else has changed.
-            server.replicas = before.replicas;
-            (server.asked, server.changed) = (before.asked, before.changed);
-            (server.set, server.asking) = (before.set, before.asking);
-            server.counts = before.counts;
+            let kind = &before.as_model.server.kind;
+            if discriminant(kind) == discriminant(&model.server.kind) {
+                // What it has stays, whatever else has changed.
+                server.replicas = before.replicas;
+                (server.asked, server.changed) = (before.asked, before.changed);
+                (server.set, server.asking) = (before.set, before.asking);
+                server.counts = before.counts;
+                server.outdated = before.asking;
+            } else if let Some(orchestrator) = self.orchestrators.of(kind) {
+                orchestrator.forget(&before.as_model.name).await;
+            }
             let as_model = server.as_model.clone();
             if let Some(orchestrator) = self.orchestrators.of(&as_model.server.kind) {
                 orchestrator.follow(&as_model);
@@ -216,7 +227,6 @@ impl Reconciler {
                 self.models.insert(name, HostedModel::new(model));
             }
         }
-        self.forget_servers().await;
         self.stale = true;
     }
 
@@ -264,18 +274,31 @@ impl Reconciler {
 
     /// Makes and carries out a plan if it may differ from the last one, and reports what has
     /// changed.
-    fn look(&mut self, now: Nanos) {
+    async fn look(&mut self, now: Nanos) {
+        self.forget_servers().await;
         self.read_indexes(now);
         self.go_on_draining(now);
         self.repeat_requests(now);
         let due = self.again_at.is_some_and(|at| at <= now);
-        // Carrying out a plan may show that it needs another.
-        let changed = std::mem::take(&mut self.stale) || due;
-        if changed && !self.retired {
+        if due {
+            self.again_at = None;
+        }
+        // What carries a plan out may ask for another one.
+        let stale = std::mem::take(&mut self.stale);
+        let waits = self.waits() && now.since(self.planned) >= WAITING;
+        if (stale || due || waits) && !self.retired {
+            self.planned = now;
             self.plan(now);
         }
-        if changed {
+        if stale || due || self.stale || waits {
             self.report(now);
         }
+    }
+
+    /// Whether requests wait for a model that is placed nowhere: it may fit when a request of
+    /// another model ends, which nothing says.
+    fn waits(&self) -> bool {
+        let waits = |own: &HostedModel| own.demand.held > 0 && own.unplaced.is_some();
+        self.models.values().any(waits)
     }
 }

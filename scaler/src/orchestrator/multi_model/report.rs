@@ -135,7 +135,8 @@ fn replica_set(
         reason: reason.filter(|_| missing > 0),
         load_seconds: own.load_time.map(|time| time.as_secs_f64()),
     });
-    let failure = own.failure.as_ref().filter(|_| ready == 0);
+    let none = ready == 0 && set.coming.is_empty();
+    let failure = own.failure.as_ref().filter(|_| none);
     set.load_failure = failure.map(|why| LoadFailure {
         number: own.failures,
         why: why.as_str().into(),

@@ -71,7 +71,8 @@ impl Reconciler {
             return;
         };
         server.asking = false;
-        let newer = server.asked.filter(|asked| *asked != replicas);
+        let outdated = std::mem::take(&mut server.outdated);
+        let newer = server.asked.filter(|asked| *asked != replicas || outdated);
         match result {
             Ok(()) => server.rejected = None,
             Err(error) => {

@@ -28,6 +28,8 @@ pub(super) struct SharedServer {
     pub rejected: Option<String>,
     /// Whether a request to it is on its way.
     pub asking: bool,
+    /// Whether that request does not know the present configuration.
+    pub outdated: bool,
     /// When a request that failed is repeated.
     pub ask_again: Option<Nanos>,
     pub counts: ServerCounts,
@@ -89,6 +91,7 @@ impl SharedServer {
             set: ReplicaSet::default(),
             rejected: None,
             asking: false,
+            outdated: false,
             ask_again: None,
             counts: ServerCounts::default(),
         }
@@ -128,11 +131,19 @@ impl SharedServer {
     /// Takes what its orchestrator reports. Replicas that are no longer ready are gone, with all
     /// they host.
     pub(super) fn changed(&mut self, set: ReplicaSet, now: Nanos) {
+        let before = self.replicas.len();
         self.replicas.retain(|own| {
             set.ready
                 .iter()
                 .any(|ready| Arc::ptr_eq(ready, &own.replica))
         });
+        let left = self.replicas.len();
+        if left < before && self.asked.is_some_and(|asked| left <= asked as usize) {
+            // As many as are wanted: none of them is to go, though another may have been chosen.
+            for own in &mut self.replicas {
+                own.leaving = false;
+            }
+        }
         for ready in &set.ready {
             if !self
                 .replicas
@@ -199,5 +210,53 @@ impl Hosted {
 
     pub(super) fn enter(&mut self, state: PlacedState, now: Nanos) {
         (self.state, self.since) = (state, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tailback_config::{Env, load_text};
+
+    use super::*;
+
+    /// A server that is asked for two replicas and has three, of which the first is to go.
+    fn server() -> (SharedServer, Vec<Arc<Replica>>) {
+        let text = "{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: { name: s }, spec: { memory: 2Gi, \
+             multiModel: {}, kubernetes: { name: s, kind: StatefulSet, service: { name: s } } } }\n---\n\
+             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: m }, spec: { server: s, memory: 1Gi } }\n";
+        let config = load_text(Path::new("a.yaml"), text, &Env::default()).unwrap();
+        let mut server = SharedServer::new(&config.models["m"], Nanos(0));
+        let replica = |n: u32| Arc::new(Replica::new(format!("s-{n}"), "127.0.0.1:1", None));
+        let replicas: Vec<_> = (0..3).map(replica).collect();
+        server.changed(set(&replicas), Nanos(0));
+        server.replicas[0].leaving = true;
+        server.asked = Some(2);
+        (server, replicas)
+    }
+
+    fn set(ready: &[Arc<Replica>]) -> ReplicaSet {
+        ReplicaSet {
+            ready: ready.to_vec(),
+            ..ReplicaSet::default()
+        }
+    }
+
+    #[test]
+    fn a_replica_that_was_to_go_stays_if_another_went_instead() {
+        let (mut server, replicas) = server();
+        server.changed(set(&replicas), Nanos(1));
+        assert!(server.replicas[0].leaving, "nothing has gone yet");
+        server.changed(set(&replicas[..2]), Nanos(2));
+        assert!(server.replicas.iter().all(|own| !own.leaving));
+    }
+
+    #[test]
+    fn a_replica_is_still_to_go_while_more_are_there_than_are_wanted() {
+        let (mut server, replicas) = server();
+        server.asked = Some(1);
+        server.changed(set(&replicas[..2]), Nanos(2));
+        assert!(server.replicas[0].leaving);
     }
 }

@@ -33,6 +33,7 @@ pub(super) async fn start(
             .await;
         }
         Err(why) => {
+            charge.replica.end();
             charge.log.end();
             // Fails only when the runtime ends: a set outlives its instances.
             let _ = notes.send((charge.id, Note::Failed(why)));
@@ -74,6 +75,7 @@ pub(super) async fn resume(
         Ok(process) => lead(charge, process, stage, asks, notes).await,
         Err(error) => {
             charge.replica.close();
+            charge.replica.end();
             charge.log.end();
             let why = format!("cannot be taken over: {error}");
             let _ = notes.send((charge.id, Note::Failed(why)));
@@ -113,6 +115,7 @@ async fn lead(
         match step {
             Step::Over(note) => {
                 charge.replica.close();
+                charge.replica.end();
                 charge.log.end();
                 return tell(note);
             }

@@ -165,8 +165,16 @@ impl Set {
             in_flight: instance.replica.in_flight(),
         };
         let views: Vec<_> = self.instances.iter().map(view).collect();
+        let wanted = self.wanted.replicas;
+        if self.wanted.devices.is_some() {
+            // No two are on one device at once, and each starts when its devices are free.
+            let plan = plan(&views, wanted, Strategy::Recreate, self.capacity());
+            let free = u32::try_from(self.free_devices().len()).unwrap_or(u32::MAX);
+            let start = plan.missing.min(free);
+            return Plan { start, ..plan };
+        }
         let strategy = self.spec().map_or(Strategy::Surge, |spec| spec.strategy);
-        plan(&views, self.wanted.replicas, strategy, self.capacity())
+        plan(&views, wanted, strategy, self.capacity())
     }
 
     /// Carries out the plan: starts, drains and resumes instances.
@@ -176,6 +184,9 @@ impl Set {
             instance.replica.set_concurrency(concurrency);
         }
         let plan = self.plan();
+        if self.wanted.devices.is_some() && plan.drain.is_empty() {
+            self.reopen();
+        }
         for id in plan.drain {
             if let Some(instance) = self.instances.get_mut(&id) {
                 tracing::info!(replica = %instance.replica, in_flight = instance.replica.in_flight(), "draining");
@@ -199,8 +210,15 @@ impl Set {
     }
 
     fn start(&mut self) {
-        let (Some(spec), Some(devices)) = (self.spec().cloned(), self.free_devices()) else {
+        let Some(spec) = self.spec().cloned() else {
             return;
+        };
+        let devices = match self.wanted.devices {
+            None => Devices::new(),
+            Some(_) => match self.free_devices().pop() {
+                Some(devices) => devices,
+                None => return,
+            },
         };
         let id = self.next_id;
         self.next_id += 1;

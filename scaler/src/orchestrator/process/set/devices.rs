@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Instance, Set};
-use crate::{orchestrator::process::description::describe, replica::Devices};
+use crate::{
+    orchestrator::process::{description::describe, plan::Phase},
+    replica::Devices,
+};
 
 impl Set {
     /// Whether an instance runs what is configured now, on whatever devices.
@@ -30,20 +33,26 @@ impl Set {
         instances.into_iter().filter_map(takes).collect()
     }
 
-    /// The devices that the next instance runs on; `None`: all that are meant are taken.
-    pub(super) fn free_devices(&self) -> Option<Devices> {
-        let Some(devices) = &self.wanted.devices else {
-            return Some(Devices::new());
-        };
-        let mut left = devices.clone();
+    /// The devices of replicas that are to run, which no instance has, whatever it does there.
+    pub(super) fn free_devices(&self) -> Vec<Devices> {
+        let mut left = self.wanted.devices.clone().unwrap_or_default();
         for instance in self.instances.values() {
-            if let Some(at) = left
-                .iter()
-                .position(|own| own == instance.replica.devices())
-            {
+            let own = instance.replica.devices();
+            let same = left.iter().position(|devices| devices == own);
+            if let Some(at) = same {
                 left.swap_remove(at);
             }
         }
-        left.into_iter().next()
+        left
+    }
+
+    /// Lets instances take requests that were closed from outside and are to stay.
+    pub(super) fn reopen(&self) {
+        let current = self.current();
+        for (id, instance) in &self.instances {
+            if instance.phase == Phase::Ready && current.contains(id) {
+                instance.replica.reopen();
+            }
+        }
     }
 }
