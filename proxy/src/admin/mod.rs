@@ -14,6 +14,7 @@ mod model_metrics;
 mod page;
 mod pages;
 mod permitted;
+mod replica_metrics;
 mod server_info;
 mod server_metrics;
 mod targets;

@@ -6,12 +6,11 @@ use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
     peers::Role,
-    replica::usage::Usage,
     server_status::ServerStatus,
     status::{PauseState, StatusStore},
 };
 
-use super::server_metrics;
+use super::{replica_metrics, server_metrics};
 use crate::{
     models::{Model, RouteTable},
     telemetry::metrics::Exposition,
@@ -96,52 +95,12 @@ pub fn render_models(
         }
     }
     ejections(&mut text, &models);
-    usage(&mut text, &models, status_store);
+    let names: Vec<_> = models.iter().map(|(model, _)| model.name()).collect();
+    replica_metrics::render(&mut text, &names, status_store);
     limits(&mut text, &models, status_store);
     server_metrics::render(&mut text, servers);
     render_proxies(&mut text, status_store);
     text.into_string()
-}
-
-/// What replicas on this host use. A series goes with its replica.
-fn usage(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store: &StatusStore) {
-    let mut replicas = Vec::new();
-    for (model, _) in models {
-        status_store.read(model.name(), |status| {
-            let moving = status.coming.iter().chain(&status.leaving);
-            let moving = moving.map(|moving| &moving.replica);
-            for replica in status.ready.iter().chain(moving) {
-                if let Some(usage) = replica.usage().last() {
-                    replicas.push((model.name(), replica.clone(), usage));
-                }
-            }
-        });
-    }
-    let mut of_usage = |name, kind, help, value: fn(&Usage) -> f64| {
-        let mut family = text.family(name, kind, help);
-        for (model, replica, usage) in &replicas {
-            let labels = [("model", *model), ("replica", replica.name())];
-            family.sample(&labels, value(usage));
-        }
-    };
-    of_usage(
-        "tailback_replica_cpu_seconds_total",
-        "counter",
-        "CPU time of a replica's processes on this host.",
-        |usage| usage.cpu.as_secs_f64(),
-    );
-    of_usage(
-        "tailback_replica_memory_bytes",
-        "gauge",
-        "Memory of a replica's processes on this host.",
-        |usage| usage.memory as f64,
-    );
-    of_usage(
-        "tailback_replica_processes",
-        "gauge",
-        "Processes of a replica on this host.",
-        |usage| f64::from(usage.processes),
-    );
 }
 
 /// Counts of scaling decisions, by model.

@@ -252,6 +252,16 @@ impl fmt::Display for Failure {
 // === impl Standing ===
 
 impl Standing {
+    /// All, from best to worst.
+    pub const ALL: [Self; 6] = [
+        Self::Healthy,
+        Self::BackingOff,
+        Self::Ejected,
+        Self::Unreachable,
+        Self::Unhealthy,
+        Self::Hung,
+    ];
+
     /// The name in `/models`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -262,6 +272,15 @@ impl Standing {
             Self::Unreachable => "unreachable",
             Self::Unhealthy => "unhealthy",
             Self::Hung => "hung",
+        }
+    }
+
+    /// The label in metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::BackingOff => "backing_off",
+            other => other.as_str(),
         }
     }
 }

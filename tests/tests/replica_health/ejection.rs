@@ -31,8 +31,23 @@ fn a_replica_that_answers_500_at_once_fails_hardly_any_request_after_the_first_s
     assert_eq!(seen["lastFailure"], "it answered 500");
     let of_reason = "tailback_model_ejections_total{model=\"m\",reason=\"consecutive_failures\"}";
     assert!(proxy.metric(of_reason) >= 2.0);
-    // It is said once that it is out, and once that it is back.
     let endpoint = broken.address.to_string();
+    let name = seen["name"].as_str().expect("it has a name");
+    for (series, field) in [
+        ("tailback_replica_requests_total", "requests"),
+        ("tailback_replica_failures_total", "failures"),
+        ("tailback_replica_ejections_total", "ejections"),
+    ] {
+        // Read after the page, so at least as many.
+        let counted = proxy.metric(&format!(
+            "{series}{{model=\"m\",replica=\"{name}\",endpoint=\"{endpoint}\"}}"
+        ));
+        assert!(
+            counted >= 2.0 && Some(counted) >= seen[field].as_f64(),
+            "{series}: {seen}"
+        );
+    }
+    // It is said once that it is out, and once that it is back.
     let ejected = [
         "ejected: it failed 5 requests in a row",
         "it answered 500",
@@ -45,6 +60,10 @@ fn a_replica_that_answers_500_at_once_fails_hardly_any_request_after_the_first_s
         logged(&proxy, &["no longer ejected", &endpoint]) == 1
     });
     assert_eq!(replica(&proxy, broken.address)["health"], "healthy");
+    let healthy = format!(
+        "tailback_replica_health{{model=\"m\",replica=\"{name}\",endpoint=\"{endpoint}\",health=\"healthy\"}}"
+    );
+    assert_eq!(proxy.metric(&healthy), 1.0);
     assert_eq!(proxy.model("m")["replicas"]["unhealthyCount"], 0);
 }
 
