@@ -29,16 +29,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
             }
             // The endpoints are the replicas, whatever `replicas` says.
             let count = u32::try_from(fixed.endpoints.len()).unwrap_or(u32::MAX);
-            let origin = Origin::Server(server.place.clone());
-            Replicas {
-                min: count,
-                max: count,
-                initial: count,
-                scaled: false,
-                min_origin: origin.clone(),
-                max_origin: origin.clone(),
-                initial_origin: origin,
-            }
+            exactly(count, Origin::Server(server.place.clone()))
         }
         // A workload keeps its own count until the model sets one.
         Kind::Kubernetes(_) | Kind::Seldon(_)
@@ -75,6 +66,11 @@ fn fixed(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
     }
     let count = draft.replicas.as_ref().map_or(1, |replicas| replicas.value);
     let origin = origin(draft, draft.replicas.as_ref(), Origin::Default);
+    exactly(count, origin)
+}
+
+/// A count that load does not change, and what has set it.
+fn exactly(count: u32, origin: Origin) -> Replicas {
     Replicas {
         min: count,
         max: count,

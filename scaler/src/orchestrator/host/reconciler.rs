@@ -168,11 +168,10 @@ impl Reconciler {
         }
     }
 
-    /// Whether requests wait for a model that has no device: one may be free when a request of
-    /// another model ends, which nothing says.
+    /// Whether any model waits for room.
     fn waits(&self) -> bool {
-        let waits = |own: &HostModel| own.hosted.demand.held > 0 && own.hosted.unplaced.is_some();
-        self.models.values().any(waits)
+        let mut models = self.models.values();
+        models.any(|own| own.hosted.waits_for_room())
     }
 
     async fn plan(&mut self, now: Nanos) {

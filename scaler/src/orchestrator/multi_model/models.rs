@@ -84,6 +84,12 @@ impl HostedModel {
         is_new
     }
 
+    /// Whether requests wait for a replica that is placed nowhere. There may be room when a request
+    /// of another model ends, which nothing says.
+    pub(in crate::orchestrator) fn waits_for_room(&self) -> bool {
+        self.demand.held > 0 && self.unplaced.is_some()
+    }
+
     /// The name that servers know it by.
     pub(in crate::orchestrator) fn name_at_server(&self) -> &str {
         let own = &self.model.upstream_name;

@@ -295,10 +295,8 @@ impl Reconciler {
         }
     }
 
-    /// Whether requests wait for a model that is placed nowhere: it may fit when a request of
-    /// another model ends, which nothing says.
+    /// Whether any model waits for room.
     fn waits(&self) -> bool {
-        let waits = |own: &HostedModel| own.demand.held > 0 && own.unplaced.is_some();
-        self.models.values().any(waits)
+        self.models.values().any(HostedModel::waits_for_room)
     }
 }
