@@ -23,6 +23,10 @@ fn three(strategy: &str) -> ([Upstream; 3], Tailback) {
         )
         .replace(&first, &endpoints.join(", "));
     let proxy = Tailback::start(&manifest, &[("TAILBACK_WORKERS", "1")]);
+    // What comes before they are ready is held, and then goes to the least busy one.
+    eventually("the replicas", || {
+        proxy.model("m")["replicas"]["readyCount"] == 3
+    });
     (replicas, proxy)
 }
 

@@ -1,5 +1,5 @@
-//! The replicas of a proxy that has handed over. Its last requests still go there; the proxy that
-//! took over says which replicas there are.
+//! The replicas of a proxy that has handed over to a successor. Its last requests still go there;
+//! the successor reports which replicas there are.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,13 +40,13 @@ pub struct SuccessorReplica {
     pub concurrency: Option<u32>,
 }
 
-/// The load of a replica by the proxy that handed over.
+/// How the predecessor still uses a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Load {
     /// Requests in flight.
     pub in_flight: u32,
-    /// Whether more may follow.
+    /// Whether it may send more.
     pub open: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Follower {
 // === impl SuccessorSet ===
 
 impl SuccessorSet {
-    /// What the predecessor has to know of `set`.
+    /// What the predecessor needs of `set`.
     #[must_use]
     pub fn new(set: &ReplicaSet) -> Self {
         let ready = set.ready.iter().map(|replica| SuccessorReplica {
@@ -90,7 +90,7 @@ impl Follower {
         Self { events, replicas }
     }
 
-    /// The replicas of a model are as in `latest` from now on.
+    /// Applies a report: opens, closes and cuts replicas, and passes the set on to the scaler.
     pub(super) fn hear(&mut self, latest: SuccessorSet) {
         let known = self.replicas.entry(latest.model.clone()).or_default();
         let mut ready = Vec::new();

@@ -1,6 +1,6 @@
-//! What a proxy tells the one that takes over from it of its replicas: a line of JSON each, and
-//! the descriptors by which a replica is owned. Versions of the program read each other's lines:
-//! fields are added, with defaults, and never change.
+//! The wire format in which a proxy hands its replicas over to its successor: one line of JSON for
+//! each, with the file descriptors that own the replica. Different versions of the program read each
+//! other's lines, so fields are only added, with defaults, and never change.
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     description::Description,
     host::Host,
-    instance::{Charge, Parked, Stage},
+    instance::{InstanceContext, Parked, Stage},
     logs::PausedOutput,
     port::Port,
     set::{ParkedInstance, ParkedSet},
@@ -23,7 +23,7 @@ use crate::{
     replica_logs::{ReplicaLog, ReplicaLogs},
 };
 
-/// A model's replicas, but for the replicas themselves.
+/// A model's set, without its replicas.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SetLine {
@@ -31,7 +31,7 @@ pub(super) struct SetLine {
     pub next_id: u64,
     pub start_up: Option<Duration>,
     pub failure: Option<String>,
-    /// What its replicas have printed last.
+    /// The last lines that its replicas printed.
     #[serde(default)]
     pub logs: Vec<ReplicaLog>,
 }
@@ -44,7 +44,7 @@ pub(super) struct ReplicaLine {
     id: u64,
     port: u16,
     grpc_port: Option<u16>,
-    /// Requests of the process that hands over.
+    /// Requests that the predecessor has in flight there.
     in_flight: u32,
     stage: StageLine,
     /// For how long it has been ready.
@@ -53,7 +53,7 @@ pub(super) struct ReplicaLine {
     runs: Description,
     launch: Launch,
     supervisor: Option<u32>,
-    /// Lines of its outputs that have begun, and whose ends were not read yet.
+    /// What was read of lines whose ends have not come yet.
     #[serde(default)]
     begun: BegunLines,
 }
@@ -73,15 +73,15 @@ enum StageLine {
     Ready,
     /// For how long.
     Draining(Duration),
-    /// How much longer at most, and why, if it failed.
+    /// For how much longer at most and, if it failed, the reason.
     Ending(Duration, Option<String>),
 }
 
 impl ParkedSet {
-    /// Puts together what is handed over of it; it stays as it is.
+    /// The parcels of the set and of its instances. The set stays parked.
     ///
     /// # Errors
-    /// If the system does not give the descriptors out.
+    /// If a descriptor cannot be duplicated.
     pub(super) fn parcels(&self, model: &str, logs: &ReplicaLogs) -> io::Result<Vec<Parcel>> {
         let line = SetLine {
             model: model.to_owned(),
@@ -109,7 +109,7 @@ impl ParkedSet {
 impl ReplicaLine {
     fn new(model: &str, instance: &ParkedInstance) -> Self {
         let Parked {
-            charge,
+            context,
             stage,
             launch,
             supervisor,
@@ -117,10 +117,10 @@ impl ReplicaLine {
         } = &instance.parked;
         Self {
             model: model.to_owned(),
-            id: charge.id,
-            port: charge.port.number(),
-            grpc_port: charge.grpc_port.as_ref().map(Port::number),
-            in_flight: charge.replica.in_flight(),
+            id: context.id,
+            port: context.port.number(),
+            grpc_port: context.grpc_port.as_ref().map(Port::number),
+            in_flight: context.replica.in_flight(),
             stage: match stage {
                 Stage::Starting(since) => StageLine::Starting(since.elapsed()),
                 Stage::Ready => StageLine::Ready,
@@ -131,7 +131,7 @@ impl ReplicaLine {
                 }
             },
             ready_for: instance.ready_since.map(|since| since.elapsed()),
-            drain: *charge.drain.borrow(),
+            drain: *context.drain.borrow(),
             runs: instance.runs.clone(),
             launch: launch.clone(),
             supervisor: *supervisor,
@@ -142,7 +142,7 @@ impl ReplicaLine {
         }
     }
 
-    /// The instance, in this process.
+    /// Makes the instance in this process, parked.
     ///
     /// # Errors
     /// If `descriptors` are not those of a replica.
@@ -178,7 +178,7 @@ impl ReplicaLine {
         }
         Ok(ParkedInstance {
             parked: Parked {
-                charge: Charge {
+                context: InstanceContext {
                     id: self.id,
                     log: host.logs.writer(&self.model, replica.name()),
                     model: self.model,

@@ -1,4 +1,4 @@
-//! What all replicas on this host share.
+//! What all process replicas of this machine share: supervisors, control groups, logs, meters.
 
 use std::{
     io,
@@ -28,16 +28,16 @@ pub(super) struct Host {
     /// The program of supervisors: the proxy's own binary.
     tailback: PathBuf,
     owner: Option<Owner>,
-    /// What the replicas print.
+    /// The lines that replicas print.
     pub logs: ReplicaLogs,
-    /// What they use.
+    /// Measure their CPU time and memory.
     pub meters: Meters,
     children: Arc<Children>,
-    /// Set when the first replica starts. `None`: no control groups here.
+    /// Set when the first replica starts. `None`: control groups cannot be made here.
     cgroups: OnceLock<Option<Cgroups>>,
     next: AtomicU64,
     shutdown: watch::Sender<bool>,
-    /// Whether the process that this one has taken over from still has requests.
+    /// Whether the predecessor still has requests.
     predecessor: AtomicBool,
 }
 
@@ -58,35 +58,35 @@ impl Host {
         }
     }
 
-    /// The number of the next control group: no two of a lineage have the same.
+    /// The number of the next control group. It is never used twice between upgrades.
     pub(super) fn next_group(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Another process has handed over, and numbered its groups up to this one.
+    /// A predecessor has handed over. It has used the numbers of groups below `next_group`.
     pub(super) fn take_over(&self, next_group: u64) {
         self.next.fetch_max(next_group, Ordering::Relaxed);
         self.predecessor.store(true, Ordering::Relaxed);
     }
 
-    /// That process has ended.
+    /// The predecessor has ended.
     pub(super) fn predecessor_gone(&self) {
         self.predecessor.store(false, Ordering::Relaxed);
     }
 
-    /// Whether another process sends requests to the replicas, too.
+    /// Whether the predecessor still sends requests to the replicas.
     pub(super) fn has_predecessor(&self) -> bool {
         self.predecessor.load(Ordering::Relaxed)
     }
 
-    /// Ends all draining now and from now on: replicas stop without waiting for requests.
+    /// From now on, replicas stop without waiting for their requests.
     pub(super) fn shut_down(&self) {
         self.shutdown.send_replace(true);
     }
 
     /// Returns once [`shut_down`](Self::shut_down) was called.
     pub(super) async fn shutting_down(&self) {
-        // Cannot fail: the sender is here.
+        // Cannot fail, as `self` has the sender.
         let _ = self.shutdown.subscribe().wait_for(|down| *down).await;
     }
 
@@ -94,7 +94,7 @@ impl Host {
     /// control group and mark to `launch`.
     ///
     /// # Errors
-    /// A sentence: why its memory cannot be limited to so many bytes.
+    /// A sentence that says why its memory cannot be limited to `memory` bytes.
     pub(super) fn supervisor(
         &self,
         launch: &mut Launch,
@@ -109,7 +109,7 @@ impl Host {
         Ok(launch.supervisor(&self.tailback).into())
     }
 
-    /// A new control group with so many bytes of memory.
+    /// A new control group, limited to `bytes` of memory.
     fn limited_cgroup(&self, bytes: u64) -> Result<Cgroup, String> {
         let why = "cannot set limits.memory";
         let (Some(cgroups), Some(name)) = (self.cgroups(), self.next_name()) else {
@@ -122,7 +122,7 @@ impl Host {
         created.map_err(|error| format!("{why}: {error}; or remove it from the manifest"))
     }
 
-    /// A new control group; `None`: not possible here.
+    /// A new control group. `None`: it cannot be made here.
     fn cgroup(&self) -> Option<Cgroup> {
         match self.cgroups()?.create(&self.next_name()?) {
             Ok(group) => Some(group),
@@ -139,7 +139,8 @@ impl Host {
         Some(format!("{}.{number}", self.owner?))
     }
 
-    /// The groups of this host; looks for them, and for what others left behind, at the first call.
+    /// The control groups of this machine. The first call finds them and ends what earlier proxies
+    /// left in them.
     fn cgroups(&self) -> Option<&Cgroups> {
         let cgroups = self.cgroups.get_or_init(|| {
             let cgroups = Cgroups::find();

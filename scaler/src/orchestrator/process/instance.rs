@@ -9,150 +9,153 @@ use tailback_config::Model;
 use tokio::{sync::mpsc, time::Instant};
 
 use self::stages::{Step, draining, ending, serving, starting};
-pub(super) use self::state::{Ask, Charge, Note, Parked, Stage};
+pub(super) use self::state::{Directive, InstanceContext, InstanceEvent, Parked, Stage};
 use super::{command::command, port::Port, supervision::Supervision, supervisor};
 
-/// Starts a process of `model`, and leads it through its life. It drains once asked to, or once
-/// nobody can ask any more.
+/// Starts a process of `model` and manages it until it has ended. It drains on
+/// [`Directive::Drain`], and when the sender of `directives` is dropped.
 pub(super) async fn start(
-    charge: Charge,
+    context: InstanceContext,
     model: Arc<Model>,
-    asks: mpsc::UnboundedReceiver<Ask>,
-    notes: mpsc::UnboundedSender<(u64, Note)>,
+    directives: mpsc::UnboundedReceiver<Directive>,
+    instance_events: mpsc::UnboundedSender<(u64, InstanceEvent)>,
 ) {
-    match supervise(&charge, &model).await {
+    match supervise(&context, &model).await {
         Ok(process) => {
-            tracing::info!(replica = %charge.replica, "starting");
-            lead(
-                charge,
+            tracing::info!(replica = %context.replica, "starting");
+            manage(
+                context,
                 process,
                 Stage::Starting(Instant::now()),
-                asks,
-                notes,
+                directives,
+                instance_events,
             )
             .await;
         }
         Err(why) => {
-            charge.replica.end();
-            charge.log.end();
+            context.replica.end();
+            context.log.end();
             // Fails only when the runtime ends: a set outlives its instances.
-            let _ = notes.send((charge.id, Note::Failed(why)));
+            let _ = instance_events.send((context.id, InstanceEvent::Failed(why)));
         }
     }
 }
 
-async fn supervise(charge: &Charge, model: &Model) -> Result<Supervision, String> {
-    let spec = charge.spec.as_ref().ok_or("its model is gone")?;
+async fn supervise(context: &InstanceContext, model: &Model) -> Result<Supervision, String> {
+    let spec = context.spec.as_ref().ok_or("its model is gone")?;
     let (command, launch) = command(
-        &charge.host,
-        charge.replica.name(),
+        &context.host,
+        context.replica.name(),
         model,
         spec,
         (
-            charge.port.number(),
-            charge.grpc_port.as_ref().map_or(0, Port::number),
+            context.port.number(),
+            context.grpc_port.as_ref().map_or(0, Port::number),
         ),
-        (charge.id, charge.replica.devices()),
+        (context.id, context.replica.devices()),
     )?;
-    Supervision::start(charge.host.clone(), command, launch, charge.sink()).await
+    Supervision::start(context.host.clone(), command, launch, context.sink()).await
 }
 
-/// Goes on with what was parked.
+/// Manages a parked instance again, from the stage that it was parked in.
 pub(super) async fn resume(
     parked: Parked,
-    asks: mpsc::UnboundedReceiver<Ask>,
-    notes: mpsc::UnboundedSender<(u64, Note)>,
+    directives: mpsc::UnboundedReceiver<Directive>,
+    instance_events: mpsc::UnboundedSender<(u64, InstanceEvent)>,
 ) {
     let Parked {
-        charge,
+        context,
         stage,
         launch,
         supervisor,
         descriptors,
     } = parked;
-    let (host, sink) = (charge.host.clone(), charge.sink());
+    let (host, sink) = (context.host.clone(), context.sink());
     match Supervision::adopt(host, launch, supervisor, descriptors, sink) {
-        Ok(process) => lead(charge, process, stage, asks, notes).await,
+        Ok(process) => manage(context, process, stage, directives, instance_events).await,
         Err(error) => {
-            charge.replica.close();
-            charge.replica.end();
-            charge.log.end();
+            context.replica.close();
+            context.replica.end();
+            context.log.end();
             let why = format!("cannot be taken over: {error}");
-            let _ = notes.send((charge.id, Note::Failed(why)));
+            let _ = instance_events.send((context.id, InstanceEvent::Failed(why)));
         }
     }
 }
 
-/// Leads a process from `stage` on.
-async fn lead(
-    charge: Charge,
+/// Manages a process from `stage` until it has ended or is parked.
+async fn manage(
+    context: InstanceContext,
     mut process: Supervision,
     mut stage: Stage,
-    mut asks: mpsc::UnboundedReceiver<Ask>,
-    notes: mpsc::UnboundedSender<(u64, Note)>,
+    directives: mpsc::UnboundedReceiver<Directive>,
+    instance_events: mpsc::UnboundedSender<(u64, InstanceEvent)>,
 ) {
-    let id = charge.id;
+    let id = context.id;
     let cgroup = process.launch().cgroup.clone();
-    let _measured = charge
+    let _measured = context
         .host
         .meters
-        .measure(&charge.replica, cgroup, process.pid());
-    let tell = |note| drop(notes.send((id, note)));
-    let mut ears = Ears { closed: false };
+        .measure(&context.replica, cgroup, process.pid());
+    let tell = |event| drop(instance_events.send((id, event)));
+    let mut directives = Directives {
+        receiver: directives,
+        closed: false,
+    };
     loop {
         let step = match stage {
             Stage::Starting(since) => {
-                starting(&charge, &mut process, since, ears.ask(&mut asks), &tell).await
+                starting(&context, &mut process, since, directives.next(), &tell).await
             }
-            Stage::Ready => serving(&mut process, ears.ask(&mut asks)).await,
+            Stage::Ready => serving(&mut process, directives.next()).await,
             Stage::Draining(since) => {
-                draining(&charge, &mut process, since, ears.ask(&mut asks)).await
+                draining(&context, &mut process, since, directives.next()).await
             }
             Stage::Ending(until, ref why) => {
-                ending(&mut process, until, why.clone(), ears.ask(&mut asks)).await
+                ending(&mut process, until, why.clone(), directives.next()).await
             }
         };
         match step {
-            Step::Over(note) => {
-                charge.replica.close();
-                charge.replica.end();
-                charge.log.end();
-                return tell(note);
+            Step::Over(event) => {
+                context.replica.close();
+                context.replica.end();
+                context.log.end();
+                return tell(event);
             }
             Step::Park => {
                 let (launch, supervisor) = (process.launch().clone(), process.id());
                 return tell(match process.release().await {
-                    Ok(descriptors) => Note::Parked(Box::new(Parked {
-                        charge,
+                    Ok(descriptors) => InstanceEvent::Parked(Box::new(Parked {
+                        context,
                         stage,
                         launch,
                         supervisor,
                         descriptors,
                     })),
-                    Err(error) => Note::Failed(format!("cannot be passed on: {error}")),
+                    Err(error) => InstanceEvent::Failed(format!("cannot be passed on: {error}")),
                 });
             }
             Step::Stay => {}
             Step::To(Stage::Ending(_, why)) => {
                 let failed = why.is_some();
-                charge.replica.close();
+                context.replica.close();
                 if !failed {
-                    tell(Note::Ending);
+                    tell(InstanceEvent::Ending);
                 }
-                if charge.replica.in_flight() > 0 {
-                    charge.replica.cut();
+                if context.replica.in_flight() > 0 {
+                    context.replica.cut();
                 }
                 process.order(supervisor::TERMINATE).await;
-                stage = Stage::Ending(Instant::now() + charge.grace(), why);
+                stage = Stage::Ending(Instant::now() + context.grace(), why);
             }
             Step::To(next) => {
                 match (&stage, &next) {
-                    (Stage::Starting(since), _) => tell(Note::Ready(since.elapsed())),
+                    (Stage::Starting(since), _) => tell(InstanceEvent::Ready(since.elapsed())),
                     (_, Stage::Ready) => {
-                        charge.replica.reopen();
-                        tell(Note::Resumed);
+                        context.replica.reopen();
+                        tell(InstanceEvent::Resumed);
                     }
-                    _ => charge.replica.close(),
+                    _ => context.replica.close(),
                 }
                 stage = next;
             }
@@ -160,20 +163,22 @@ async fn lead(
     }
 }
 
-/// Whether anybody can still ask.
-struct Ears {
+/// What the instance's set tells it to do.
+struct Directives {
+    receiver: mpsc::UnboundedReceiver<Directive>,
+    /// Whether the set has dropped its sender.
     closed: bool,
 }
 
-impl Ears {
-    /// What is asked next: once more to drain when nobody can ask any more, and then nothing.
-    async fn ask(&mut self, asks: &mut mpsc::UnboundedReceiver<Ask>) -> Ask {
+impl Directives {
+    /// The next one. A dropped sender is one last [`Directive::Drain`]; then this never returns.
+    async fn next(&mut self) -> Directive {
         if self.closed {
             std::future::pending::<()>().await;
         }
-        asks.recv().await.unwrap_or_else(|| {
+        self.receiver.recv().await.unwrap_or_else(|| {
             self.closed = true;
-            Ask::Drain
+            Directive::Drain
         })
     }
 }

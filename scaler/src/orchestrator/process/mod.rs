@@ -69,14 +69,14 @@ pub struct Processes {
     host: Arc<Host>,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
-    /// The tasks of models that are no longer served, whose replicas may still drain.
+    /// The tasks of models that are no longer served, whose replicas may parked_model drain.
     leaving: Mutex<Vec<JoinHandle<()>>>,
-    /// Sets that nobody leads: of the proxy before this one, until they are asked for; or on
-    /// their way to the next one.
-    parked: Mutex<HashMap<String, Still>>,
-    /// Replicas are handed out: no set begins any more.
+    /// Sets that no task manages: those of the predecessor until their model is scaled, or those
+    /// that are being handed over to the successor.
+    parked: Mutex<HashMap<String, ParkedModel>>,
+    /// Whether replicas have been handed over. No set is started from then on.
     handed_out: AtomicBool,
-    /// After a hand-over: the replicas as the next proxy tells them.
+    /// After a hand-over: the replicas as the successor reports them.
     follower: SyncMutex<Option<Follower>>,
 }
 
@@ -87,28 +87,28 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// A set that nobody leads.
+/// A set that no task manages.
 #[derive(Debug, Default)]
-struct Still {
+struct ParkedModel {
     set: ParkedSet,
-    /// What was asked for, if this process was.
+    /// The scaler's last request, if there was one in this process.
     wanted: Option<Wanted>,
 }
 
-/// Whose replicas this process starts: its own or, if it has taken over, those of the first
-/// proxy of its line. `None` without `/proc`.
+/// The owner of the replicas that this process starts: this process or, after upgrades, the first
+/// process of the chain. `None` without `/proc`.
 #[must_use]
 pub fn lineage() -> Option<String> {
     Owner::this().map(|owner| owner.to_string())
 }
 
-/// Which process this is, among all of this host since it booted; `None` without `/proc`.
+/// Identifies this process among all that ran on this host since it booted. `None` without `/proc`.
 #[must_use]
 pub fn identity() -> Option<String> {
     Owner::process().map(|owner| owner.to_string())
 }
 
-/// The id of the process that has this [`identity`], if it runs where this one can see it.
+/// The id of the process with this [`identity`], if it runs and this process can see it.
 #[must_use]
 pub fn running(identity: &str) -> Option<Pid> {
     Owner::parse(identity)?.pid()
@@ -131,12 +131,12 @@ impl Processes {
         }
     }
 
-    /// Takes over what another proxy has [handed out](Self::hand_out). Replicas are led from when
-    /// their model is [scaled](Orchestrator::scale) on; see [`close_rest`](Self::close_rest).
-    /// Returns them, each with its model.
+    /// Takes over what another proxy has [handed out](Self::hand_out), and returns the replicas, each
+    /// with its model. They are managed once their model is [scaled](Orchestrator::scale); those of
+    /// other models wait for [`close_rest`](Self::close_rest).
     ///
     /// # Errors
-    /// If that is not what it should be.
+    /// If a parcel is malformed or lacks a descriptor.
     pub async fn take_over(
         &self,
         next_group: u64,
@@ -149,39 +149,38 @@ impl Processes {
             if parcel.descriptors.is_empty() {
                 let line: SetLine = parcel.read()?;
                 self.host.logs.restore(&line.model, line.logs);
-                let still = parked.entry(line.model).or_default();
-                still.set.next_id = line.next_id;
-                still.set.start_up = line.start_up;
-                still.set.failure = line.failure;
+                let parked_model = parked.entry(line.model).or_default();
+                parked_model.set.next_id = line.next_id;
+                parked_model.set.start_up = line.start_up;
+                parked_model.set.failure = line.failure;
             } else {
                 let line: ReplicaLine = parcel.read()?;
                 let set = parked.entry(line.model.clone()).or_default();
                 let model = line.model.clone();
                 let instance = line.open(&self.host, parcel.descriptors)?;
-                replicas.push((model, instance.parked.charge.replica.clone()));
+                replicas.push((model, instance.parked.context.replica.clone()));
                 set.set.instances.push(instance);
             }
         }
         Ok(replicas)
     }
 
-    /// Lets replicas go that were taken over and whose models, `rest`, are not served here: they
-    /// drain.
+    /// Drains the replicas that were taken over and whose models, `rest`, are not served here.
     pub async fn close_rest(&self, rest: &[String]) {
         for model in rest {
-            if let Some(still) = self.parked.lock().await.remove(model) {
+            if let Some(parked_model) = self.parked.lock().await.remove(model) {
                 tracing::info!(model, "no longer served: its replicas drain");
-                self.leaving.lock().await.extend(still.set.close());
+                self.leaving.lock().await.extend(parked_model.set.close());
             }
         }
     }
 
-    /// Leads no replica any more: they go on by themselves, until they are [taken
-    /// back](Self::take_back), or [let go](Self::let_go) to the process that has the parcels.
-    /// Also returns the number of the next control group.
+    /// Parks all replicas. They run on unmanaged until [`take_back`](Self::take_back), or until
+    /// [`let_go`](Self::let_go) leaves them to the process that got the parcels. Returns the number
+    /// of the next control group, and the parcels.
     ///
     /// # Errors
-    /// If the system does not give the descriptors out.
+    /// If a descriptor cannot be duplicated.
     pub async fn hand_out(&self) -> io::Result<(u64, Vec<Parcel>)> {
         self.handed_out.store(true, Ordering::Relaxed);
         let running: Vec<_> = self.sets.lock().await.drain().collect();
@@ -195,33 +194,33 @@ impl Processes {
                 continue;
             };
             let wanted = Some(running.wanted.borrow().clone());
-            parked.insert(model, Still { set, wanted });
+            parked.insert(model, ParkedModel { set, wanted });
         }
-        for (model, still) in &*parked {
-            parcels.extend(still.set.parcels(model, &self.host.logs)?);
+        for (model, parked_model) in &*parked {
+            parcels.extend(parked_model.set.parcels(model, &self.host.logs)?);
         }
         Ok((self.host.next_group(), parcels))
     }
 
-    /// Leads its replicas again: nobody else has taken them.
+    /// Manages the replicas again, as no other process has taken them.
     pub async fn take_back(&self) {
         let parked: Vec<_> = self.parked.lock().await.drain().collect();
         let mut sets = self.sets.lock().await;
         self.handed_out.store(false, Ordering::Relaxed);
-        for (model, Still { set, wanted }) in parked {
+        for (model, ParkedModel { set, wanted }) in parked {
             if let Some(wanted) = wanted {
-                sets.insert(model, self.lead(wanted, set));
+                sets.insert(model, self.manage(wanted, set));
             }
         }
     }
 
-    /// Another process owns the replicas from now on. It [tells](Self::hear) of them.
+    /// Leaves the replicas to the successor, whose reports [`hear`](Self::hear) applies.
     pub async fn let_go(&self) {
         let parked = self.parked.lock().await.drain().collect::<Vec<_>>();
-        let replicas = parked.into_iter().map(|(model, still)| {
-            let instances = still.set.instances.into_iter();
+        let replicas = parked.into_iter().map(|(model, parked_model)| {
+            let instances = parked_model.set.instances.into_iter();
             let replicas = instances.map(|instance| {
-                let replica = instance.parked.charge.replica;
+                let replica = instance.parked.context.replica;
                 (replica.name().to_owned(), replica)
             });
             (model, replicas.collect::<BTreeMap<_, _>>())
@@ -229,21 +228,21 @@ impl Processes {
         *self.follower() = Some(Follower::new(self.events.clone(), replicas.collect()));
     }
 
-    /// Applies a report of the process that took over.
+    /// Applies a report of the successor.
     pub fn hear(&self, latest: SuccessorSet) {
         if let Some(follower) = &mut *self.follower() {
             follower.hear(latest);
         }
     }
 
-    /// What each replica has of this process's requests, after it was [let go](Self::let_go).
+    /// The requests of this process at each replica, after [`let_go`](Self::let_go).
     #[must_use]
     pub fn loads(&self) -> BTreeMap<String, Load> {
         let follower = self.follower();
         follower.as_ref().map(Follower::loads).unwrap_or_default()
     }
 
-    /// The process that was taken over from has ended.
+    /// The predecessor has ended.
     pub fn predecessor_gone(&self) {
         self.host.predecessor_gone();
     }
@@ -279,7 +278,7 @@ impl Processes {
             devices,
         };
         let mut sets = self.sets.lock().await;
-        // Looked at behind the lock: whatever is begun before it is taken is handed out, too.
+        // Read under the lock, so that a set started before `hand_out` takes it is handed over.
         if self.handed_out.load(Ordering::Relaxed) {
             return Err(ScaleError::Failed("another process takes over".into()));
         }
@@ -287,13 +286,15 @@ impl Processes {
             set.wanted.send_replace(wanted);
             return Ok(());
         }
-        let still = self.parked.lock().await.remove(&model.name);
-        let set = still.map(|still| still.set).unwrap_or_default();
-        sets.insert(model.name.clone(), self.lead(wanted, set));
+        let parked_model = self.parked.lock().await.remove(&model.name);
+        let set = parked_model
+            .map(|parked_model| parked_model.set)
+            .unwrap_or_default();
+        sets.insert(model.name.clone(), self.manage(wanted, set));
         Ok(())
     }
 
-    fn lead(&self, wanted: Wanted, set: ParkedSet) -> Running {
+    fn manage(&self, wanted: Wanted, set: ParkedSet) -> Running {
         let (wanted, receiver) = watch::channel(wanted);
         let (park, parks) = mpsc::channel(1);
         let (host, events) = (self.host.clone(), self.events.clone());

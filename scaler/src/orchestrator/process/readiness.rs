@@ -1,4 +1,4 @@
-//! From the start of a process until it may take requests.
+//! Readiness: waits from the start of a process until it may take requests.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     replica::Replica,
 };
 
-/// What is looked at to find out whether a replica is ready.
+/// The replica whose readiness is waited for, and what the check needs.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub replica: &'a Replica,
@@ -30,8 +30,12 @@ fn pause(started: Duration) -> Duration {
     (started / 20).clamp(Duration::from_millis(10), Duration::from_millis(500))
 }
 
-/// Returns once the replica may take requests, or why it never will. What a probe got is told,
-/// and is in `last`.
+/// Returns once the replica may take requests.
+///
+/// Each new reason why it is not ready yet is passed to `tell` and kept in `last`.
+///
+/// # Errors
+/// A sentence that says why it will never be ready.
 pub(super) async fn until_ready(
     subject: Subject<'_>,
     last: &mut Option<String>,
@@ -60,7 +64,7 @@ pub(super) async fn until_ready(
     loop {
         let probed = probe(target, &spec.ready, PATIENCE).await;
         if !matches!(probed, Err(NotReady::NoConnection { .. })) && !owned {
-            // Whoever else has the port keeps the replica from it for good.
+            // If another process has the port, the replica can never listen there.
             check_ports(subject).await?;
             owned = true;
         }
@@ -72,7 +76,7 @@ pub(super) async fn until_ready(
     }
 }
 
-/// Whether somebody else listens where the replica is to.
+/// Fails if another process listens on a port of the replica.
 async fn check_ports(subject: Subject<'_>) -> Result<(), String> {
     let own = subject.spec.listener == Listener::Replica;
     let Some(supervisor) = subject.supervisor.filter(|_| own) else {

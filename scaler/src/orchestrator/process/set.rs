@@ -16,7 +16,7 @@ use super::{
     backoff::Backoff,
     description::{Description, describe},
     host::Host,
-    instance::{Ask, Charge, Note, start},
+    instance::{Directive, InstanceContext, InstanceEvent, start},
     plan::{Phase, Plan, View, plan},
     port::Port,
 };
@@ -51,14 +51,14 @@ struct Instance {
     not_ready: Option<String>,
     /// How long it may drain.
     drain: watch::Sender<Option<Duration>>,
-    asks: mpsc::UnboundedSender<Ask>,
+    directives: mpsc::UnboundedSender<Directive>,
 }
 
 struct Set {
     wanted: Wanted,
     host: Arc<Host>,
     events: Events,
-    notes: mpsc::UnboundedSender<(u64, Note)>,
+    instance_events: mpsc::UnboundedSender<(u64, InstanceEvent)>,
     instances: BTreeMap<u64, Instance>,
     next_id: u64,
     backoff: Backoff,
@@ -77,12 +77,12 @@ pub(super) async fn run(
     events: Events,
     parked: ParkedSet,
 ) {
-    let (notes, mut inbox) = mpsc::unbounded_channel();
+    let (instance_events, mut inbox) = mpsc::unbounded_channel();
     let mut set = Set {
         wanted: wanted.borrow_and_update().clone(),
         host,
         events,
-        notes,
+        instance_events,
         instances: BTreeMap::new(),
         next_id: 0,
         backoff: Backoff::default(),
@@ -90,7 +90,7 @@ pub(super) async fn run(
         start_up: None,
         failure: None,
     };
-    set.take_up(parked);
+    set.adopt(parked);
     let mut forgotten = false;
     loop {
         set.reconcile();
@@ -111,12 +111,12 @@ pub(super) async fn run(
                 }
             },
             // The set holds a sender, so this channel never ends.
-            Some((id, note)) = inbox.recv() => set.apply(id, note),
+            Some((id, event)) = inbox.recv() => set.apply(id, event),
             Some(answer) = park.recv(), if !forgotten => {
                 match answer.send(set.park(&mut inbox).await) {
                     Ok(()) => return,
-                    // Whoever asked has gone: it goes on as before.
-                    Err(parked) => set.take_up(parked),
+                    // Nobody waits for the parked set any more: manage it as before.
+                    Err(parked) => set.adopt(parked),
                 }
             }
             () = sleep_until(set.not_before), if waits_to_start => {}
@@ -194,12 +194,12 @@ impl Set {
                 instance.draining_since = Some(Nanos::now());
                 instance.replica.close();
                 // Fails if the instance has ended by itself.
-                let _ = instance.asks.send(Ask::Drain);
+                let _ = instance.directives.send(Directive::Drain);
             }
         }
         for id in plan.resume {
             if let Some(instance) = self.instances.get(&id) {
-                let _ = instance.asks.send(Ask::Resume);
+                let _ = instance.directives.send(Directive::Resume);
             }
         }
         if Instant::now() >= self.not_before {
@@ -238,9 +238,9 @@ impl Set {
         );
         let runs = describe(&self.wanted.model, &devices);
         let replica = Arc::new(replica.with_grpc(grpc).on(devices));
-        let (asks, asked) = mpsc::unbounded_channel();
+        let (directives, receiver) = mpsc::unbounded_channel();
         let (drain, told) = watch::channel(spec.drain.value);
-        let charge = Charge {
+        let context = InstanceContext {
             id,
             model: self.name().to_owned(),
             log: self.host.logs.writer(self.name(), replica.name()),
@@ -252,7 +252,12 @@ impl Set {
             spec: Some(spec),
         };
         let model = self.wanted.model.clone();
-        tokio::spawn(start(charge, model, asked, self.notes.clone()));
+        tokio::spawn(start(
+            context,
+            model,
+            receiver,
+            self.instance_events.clone(),
+        ));
         let instance = Instance {
             replica,
             phase: Phase::Starting,
@@ -262,31 +267,31 @@ impl Set {
             draining_since: None,
             not_ready: None,
             drain,
-            asks,
+            directives,
         };
         self.instances.insert(id, instance);
     }
 
-    fn apply(&mut self, id: u64, note: Note) {
-        match note {
-            Note::NotReady(why) => {
+    fn apply(&mut self, id: u64, event: InstanceEvent) {
+        match event {
+            InstanceEvent::NotReady(why) => {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     instance.not_ready = Some(why);
                 }
             }
-            Note::Resumed => {
+            InstanceEvent::Resumed => {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     tracing::info!(replica = %instance.replica, "the draining replica is needed again: it takes requests");
                     instance.phase = Phase::Ready;
                     instance.draining_since = None;
                 }
             }
-            Note::Ending => {
+            InstanceEvent::Ending => {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     instance.phase = Phase::Ending;
                 }
             }
-            Note::Ready(took) => {
+            InstanceEvent::Ready(took) => {
                 let Some(instance) = self.instances.get_mut(&id) else {
                     return;
                 };
@@ -304,7 +309,7 @@ impl Set {
                 self.start_up = Some(took);
                 self.failure = None;
             }
-            Note::Failed(why) => {
+            InstanceEvent::Failed(why) => {
                 let Some(instance) = self.instances.remove(&id) else {
                     return;
                 };
@@ -322,8 +327,8 @@ impl Set {
                 self.failed(&format!("{} {why}", instance.replica.name()));
             }
             // Handled by `park`.
-            Note::Parked(_) => {}
-            Note::Stopped => {
+            InstanceEvent::Parked(_) => {}
+            InstanceEvent::Stopped => {
                 if let Some(instance) = self.instances.remove(&id) {
                     tracing::info!(replica = %instance.replica, "stopped");
                 }

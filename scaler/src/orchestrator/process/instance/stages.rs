@@ -1,23 +1,24 @@
-//! The stages of an instance: each waits for what ends it, and says what comes next.
+//! The stages of an instance. Each function waits until its stage ends, or until the set sends a
+//! directive, and returns the next step.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::state::{Ask, Charge, Note, Stage};
+use super::state::{Directive, InstanceContext, InstanceEvent, Stage};
 use crate::orchestrator::process::{
     readiness::{Subject, until_ready},
     supervision::Supervision,
     supervisor,
 };
 
-/// What comes next.
+/// What an instance does next.
 pub(super) enum Step {
     To(Stage),
-    /// Nothing new.
+    /// Wait on in the same stage.
     Stay,
     Park,
-    Over(Note),
+    Over(InstanceEvent),
 }
 
 fn end_now() -> Step {
@@ -25,19 +26,19 @@ fn end_now() -> Step {
 }
 
 pub(super) async fn starting(
-    charge: &Charge,
+    context: &InstanceContext,
     process: &mut Supervision,
     since: Instant,
-    asked: impl Future<Output = Ask>,
-    tell: &impl Fn(Note),
+    directive: impl Future<Output = Directive>,
+    tell: &impl Fn(InstanceEvent),
 ) -> Step {
-    let Some(spec) = &charge.spec else {
+    let Some(spec) = &context.spec else {
         return end_now();
     };
-    let (ports, sink) = (charge.ports(), process.sink());
+    let (ports, sink) = (context.ports(), process.sink());
     let subject = Subject {
-        replica: &charge.replica,
-        model: &charge.model,
+        replica: &context.replica,
+        model: &context.model,
         spec,
         ports: &ports,
         supervisor: process.pid(),
@@ -45,7 +46,7 @@ pub(super) async fn starting(
         started: since,
     };
     let mut last = None;
-    let not_ready = |why| tell(Note::NotReady(why));
+    let not_ready = |why| tell(InstanceEvent::NotReady(why));
     let fail = |why| Step::To(Stage::Ending(Instant::now(), Some(why)));
     tokio::select! {
         ready = until_ready(subject, &mut last, not_ready) => match ready {
@@ -53,60 +54,64 @@ pub(super) async fn starting(
             Err(why) => fail(why),
         },
         code = process.ended() => {
-            Step::Over(Note::Failed(process.why_ended(code, "before it was ready").await))
+            Step::Over(InstanceEvent::Failed(process.why_ended(code, "before it was ready").await))
         }
         () = sleep_until(since + spec.start.value) => {
             let why = last.unwrap_or_else(|| "the first probe is not answered yet".into());
             let limit = spec.start.as_secs_f64();
             fail(format!("not ready within {limit} s (startSeconds): {why}"))
         }
-        ask = asked => match ask {
-            Ask::Drain => end_now(),
-            Ask::Park => Step::Park,
-            Ask::Resume => Step::Stay,
+        directive = directive => match directive {
+            Directive::Drain => end_now(),
+            Directive::Park => Step::Park,
+            Directive::Resume => Step::Stay,
         }
     }
 }
 
-pub(super) async fn serving(process: &mut Supervision, asked: impl Future<Output = Ask>) -> Step {
+pub(super) async fn serving(
+    process: &mut Supervision,
+    directive: impl Future<Output = Directive>,
+) -> Step {
     tokio::select! {
         code = process.ended() => {
-            Step::Over(Note::Failed(process.why_ended(code, "while it was serving").await))
+            Step::Over(InstanceEvent::Failed(process.why_ended(code, "while it was serving").await))
         }
-        ask = asked => match ask {
-            Ask::Drain => Step::To(Stage::Draining(Instant::now())),
-            Ask::Park => Step::Park,
-            Ask::Resume => Step::Stay,
+        directive = directive => match directive {
+            Directive::Drain => Step::To(Stage::Draining(Instant::now())),
+            Directive::Park => Step::Park,
+            Directive::Resume => Step::Stay,
         }
     }
 }
 
 pub(super) async fn draining(
-    charge: &Charge,
+    context: &InstanceContext,
     process: &mut Supervision,
     since: Instant,
-    asked: impl Future<Output = Ask>,
+    directive: impl Future<Output = Directive>,
 ) -> Step {
     tokio::select! {
-        () = until_idle(charge, since) => end_now(),
-        () = charge.host.shutting_down() => end_now(),
-        _ = process.ended() => Step::Over(Note::Stopped),
-        ask = asked => match ask {
-            Ask::Resume => Step::To(Stage::Ready),
-            Ask::Park => Step::Park,
-            Ask::Drain => Step::Stay,
+        () = until_idle(context, since) => end_now(),
+        () = context.host.shutting_down() => end_now(),
+        _ = process.ended() => Step::Over(InstanceEvent::Stopped),
+        directive = directive => match directive {
+            Directive::Resume => Step::To(Stage::Ready),
+            Directive::Park => Step::Park,
+            Directive::Drain => Step::Stay,
         }
     }
 }
 
-/// After the stop signal: SIGKILL when its time is over.
+/// The process has got its stop signal. It gets SIGKILL at `until`.
 pub(super) async fn ending(
     process: &mut Supervision,
     until: Instant,
     why: Option<String>,
-    asked: impl Future<Output = Ask>,
+    directive: impl Future<Output = Directive>,
 ) -> Step {
-    let over = |why: Option<String>| Step::Over(why.map_or(Note::Stopped, Note::Failed));
+    let over =
+        |why: Option<String>| Step::Over(why.map_or(InstanceEvent::Stopped, InstanceEvent::Failed));
     tokio::select! {
         _ = process.ended() => over(why),
         () = sleep_until(until) => {
@@ -114,22 +119,22 @@ pub(super) async fn ending(
             process.ended().await;
             over(why)
         }
-        ask = asked => match ask {
-            Ask::Park => Step::Park,
-            Ask::Drain | Ask::Resume => Step::Stay,
+        directive = directive => match directive {
+            Directive::Park => Step::Park,
+            Directive::Drain | Directive::Resume => Step::Stay,
         }
     }
 }
 
 /// Waits until a closed replica has no request left, or until `drainSeconds` have passed.
-async fn until_idle(charge: &Charge, since: Instant) {
-    let replica = &charge.replica;
+async fn until_idle(context: &InstanceContext, since: Instant) {
+    let replica = &context.replica;
     let idle = async {
         while replica.is_in_use() && !replica.health().is_condemned() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    let Some(limit) = *charge.drain.borrow() else {
+    let Some(limit) = *context.drain.borrow() else {
         return idle.await;
     };
     if timeout_at(since + limit, idle).await.is_err() {

@@ -1,4 +1,4 @@
-//! What an instance is and how far it has come, and what it and its set tell each other.
+//! The data of an instance: its context, its stage, and the messages between it and its set.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,90 +14,91 @@ use crate::{
     replica_logs::LogWriter,
 };
 
-/// Time between the stop signal and SIGKILL, of a replica whose model is not served any more.
+/// The time between the stop signal and SIGKILL for a replica whose model is no longer served.
+/// Otherwise the server's `stopSeconds` says.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A message from an instance to its set.
 #[derive(Debug)]
-pub(in crate::orchestrator::process) enum Note {
-    /// It is not ready; the result of the last probe.
+pub(in crate::orchestrator::process) enum InstanceEvent {
+    /// It is not ready yet. Has the result of the last probe.
     NotReady(String),
-    /// It takes requests now; how long its start took.
+    /// It takes requests now. Has the time that its start took.
     Ready(Duration),
     /// It takes requests again after draining.
     Resumed,
-    /// It was asked to stop, which cannot be revoked.
+    /// It got its stop signal, which cannot be revoked.
     Ending,
-    /// It has failed or ended by itself; why.
+    /// It has failed or ended by itself. Has the reason.
     Failed(String),
     /// It has stopped as asked.
     Stopped,
-    /// It goes on, and nobody leads it any more.
+    /// Its process runs on, and no task manages it any more.
     Parked(Box<Parked>),
 }
 
 /// A message from a set to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::orchestrator::process) enum Ask {
+pub(in crate::orchestrator::process) enum Directive {
     /// Take no new requests, and stop after the last one.
     Drain,
     /// Take requests again: the instance is needed after all.
     Resume,
-    /// Let another one lead it.
+    /// Hand its process over to whoever resumes it, in this process or its successor.
     Park,
 }
 
-/// What an instance is, whoever leads it.
+/// What an instance has in every stage, whichever task or process manages it.
 #[derive(Debug)]
-pub(in crate::orchestrator::process) struct Charge {
+pub(in crate::orchestrator::process) struct InstanceContext {
     pub id: u64,
     pub model: String,
-    /// Where its lines go.
+    /// Where the lines that it prints go.
     pub log: LogWriter,
     pub host: Arc<Host>,
     pub replica: Arc<Replica>,
     pub port: Port,
     /// The port for gRPC, if the command has a placeholder for it.
     pub grpc_port: Option<Port>,
-    /// How it is run. `None`: its model is not served any more.
+    /// How it is run. `None`: its model is no longer served.
     pub spec: Option<ProcessSpec>,
-    /// How long it may finish its requests, as its set says now; `None`: as long as they take.
+    /// Most time that draining may take; the set updates it. `None`: as long as requests take.
     pub drain: watch::Receiver<Option<Duration>>,
 }
 
-/// How far an instance has come.
+/// The stage of an instance's life.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) enum Stage {
-    /// Since when it runs.
+    /// Has the time of its start.
     Starting(Instant),
     Ready,
-    /// Since when it drains.
+    /// Has the time at which it began to drain.
     Draining(Instant),
-    /// When its time to end is over; why it has to, if it failed.
+    /// Has the time of its SIGKILL and, if it failed, the reason.
     Ending(Instant, Option<String>),
 }
 
-/// An instance that nobody leads: this process, after it took it up again, or the next one.
+/// An instance that no task manages. This process or its successor may [resume](super::resume) it.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) struct Parked {
-    pub charge: Charge,
+    pub context: InstanceContext,
     pub stage: Stage,
     pub launch: Launch,
-    /// The supervisor's id.
+    /// The supervisor's process id.
     pub supervisor: Option<u32>,
     pub descriptors: Descriptors,
 }
 
-// === impl Charge ===
+// === impl InstanceContext ===
 
-impl Charge {
-    /// What becomes of the lines that it prints.
+impl InstanceContext {
+    /// Reads the lines that it prints: into the log, and for the readiness line if there is one.
     pub(super) fn sink(&self) -> Sink {
         let ready = self.spec.as_ref().map(|spec| &spec.ready.value);
         Sink::new(self.log.clone(), ready)
     }
 
-    /// How long it may take to end before it is killed.
+    /// The time between its stop signal and SIGKILL.
     pub(super) fn grace(&self) -> Duration {
         self.spec.as_ref().map_or(GRACE, |spec| spec.stop.value)
     }

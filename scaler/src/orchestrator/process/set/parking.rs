@@ -1,5 +1,5 @@
-//! Parks a set: its instances run on without a leader, until this process or its successor takes
-//! them up again.
+//! Parking a set: its instances run on while no task manages them, until this process or its
+//! successor adopts them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     clock::Nanos,
     orchestrator::process::{
         description::Description,
-        instance::{Ask, Note, Parked, Stage, resume},
+        instance::{Directive, InstanceEvent, Parked, Stage, resume},
     },
 };
 
@@ -40,22 +40,22 @@ pub(in crate::orchestrator::process) struct ParkedInstance {
 }
 
 impl ParkedSet {
-    /// Drains and ends the instances, which nothing will take up. Returns a task for each, which
+    /// Drains and ends the instances, as no set will adopt them. Returns a task for each, which
     /// ends with it.
     pub(in crate::orchestrator::process) fn close(self) -> Vec<JoinHandle<()>> {
         let close = |instance: ParkedInstance| {
-            // The other ends of these channels are dropped: nothing asks or listens.
-            let (_, asks) = mpsc::unbounded_channel();
-            let (notes, _) = mpsc::unbounded_channel();
-            tokio::spawn(resume(instance.parked, asks, notes))
+            // The other ends of these channels are dropped: no set sends or listens.
+            let (_, directives) = mpsc::unbounded_channel();
+            let (instance_events, _) = mpsc::unbounded_channel();
+            tokio::spawn(resume(instance.parked, directives, instance_events))
         };
         self.instances.into_iter().map(close).collect()
     }
 }
 
 impl Set {
-    /// Leads the instances of a parked set.
-    pub(super) fn take_up(&mut self, set: ParkedSet) {
+    /// Manages the instances of a parked set from now on.
+    pub(super) fn adopt(&mut self, set: ParkedSet) {
         self.next_id = self.next_id.max(set.next_id);
         self.start_up = set.start_up;
         self.failure = set.failure;
@@ -65,17 +65,17 @@ impl Set {
             ready_since,
         } in set.instances
         {
-            let charge = &mut parked.charge;
-            let drain = watch::Sender::new(*charge.drain.borrow());
-            charge.drain = drain.subscribe();
+            let context = &mut parked.context;
+            let drain = watch::Sender::new(*context.drain.borrow());
+            context.drain = drain.subscribe();
             if let Some(spec) = self.wanted.model.server.process() {
                 drain.send_replace(spec.drain.value);
-                charge.spec = Some(spec.clone());
+                context.spec = Some(spec.clone());
             }
-            let (asks, asked) = mpsc::unbounded_channel();
+            let (directives, receiver) = mpsc::unbounded_channel();
             let phase = parked.stage.phase();
             let instance = Instance {
-                replica: charge.replica.clone(),
+                replica: context.replica.clone(),
                 phase,
                 runs,
                 starting_since: match parked.stage {
@@ -90,30 +90,30 @@ impl Set {
                 },
                 not_ready: None,
                 drain,
-                asks,
+                directives,
             };
-            self.instances.insert(charge.id, instance);
-            tokio::spawn(resume(parked, asked, self.notes.clone()));
+            self.instances.insert(context.id, instance);
+            tokio::spawn(resume(parked, receiver, self.instance_events.clone()));
         }
     }
 
     /// Parks all instances. Those that end meanwhile are left out.
     pub(super) async fn park(
         &mut self,
-        inbox: &mut mpsc::UnboundedReceiver<(u64, Note)>,
+        inbox: &mut mpsc::UnboundedReceiver<(u64, InstanceEvent)>,
     ) -> ParkedSet {
         let mut instances = Vec::new();
         for instance in self.instances.values() {
             // Fails if the instance has ended by itself.
-            let _ = instance.asks.send(Ask::Park);
+            let _ = instance.directives.send(Directive::Park);
         }
         while !self.instances.is_empty() {
             // The set holds a sender, so this channel does not end.
-            let Some((id, note)) = inbox.recv().await else {
+            let Some((id, event)) = inbox.recv().await else {
                 break;
             };
-            match note {
-                Note::Parked(parked) => {
+            match event {
+                InstanceEvent::Parked(parked) => {
                     if let Some(instance) = self.instances.remove(&id) {
                         instances.push(ParkedInstance {
                             parked: *parked,
@@ -122,7 +122,7 @@ impl Set {
                         });
                     }
                 }
-                note => self.apply(id, note),
+                event => self.apply(id, event),
             }
         }
         ParkedSet {
