@@ -9,7 +9,7 @@ use tailback_tests::{
     sample::SampleServer,
 };
 
-use super::{BODY, infer, loaded, manifests, on, replicas, state};
+use super::{BODY, eventually_in_state, infer, loaded, manifests, on, replicas};
 
 #[test]
 fn a_model_that_cannot_be_loaded_answers_with_the_servers_own_message() {
@@ -22,7 +22,7 @@ fn a_model_that_cannot_be_loaded_answers_with_the_servers_own_message() {
     assert!(answer.text().contains(said), "{}", answer.text());
     assert!(answer.header("retry-after").is_some());
     assert_eq!(infer(&proxy, "good").status, 200);
-    assert_eq!(state(&proxy, "bad-one"), "failed");
+    eventually_in_state(&proxy, "bad-one", "failed");
     assert!(proxy.failure("bad-one").contains(said));
     let failed = "seldon_load_model_counter{server=\"shared\",outcome=\"failed\"}";
     assert!(proxy.metric(failed) >= 1.0);

@@ -2,7 +2,7 @@
 
 use tailback_tests::{eventually, http, http::Client, process::Tailback};
 
-use super::{BODY, double::Double, infer, on, reason, replicas, state};
+use super::{BODY, double::Double, eventually_in_state, infer, on, reason, replicas, state};
 
 #[test]
 fn a_replica_is_asked_for_four_loads_at_once_and_the_others_wait() {
@@ -32,7 +32,7 @@ fn a_load_that_is_answered_with_500_fails_with_that_answer_and_is_tried_again() 
     let answer = infer(&proxy, "a");
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.text().contains("out of disk"), "{}", answer.text());
-    assert_eq!(state(&proxy, "a"), "failed");
+    eventually_in_state(&proxy, "a", "failed");
     server.set(|script| script.load = None);
     eventually("it to be loaded", || state(&proxy, "a") == "available");
     assert_eq!(infer(&proxy, "a").status, 200);
@@ -47,7 +47,7 @@ fn requests_wait_for_a_load_that_hangs_until_their_hold_ends() {
     let proxy = Tailback::start(&text, &[]);
     let answer = infer(&proxy, "a");
     assert_eq!(answer.status, 503, "{}", answer.text());
-    assert_eq!(state(&proxy, "a"), "loading");
+    eventually_in_state(&proxy, "a", "loading");
     server.set(|script| script.load = None);
     eventually("an answer", || infer(&proxy, "a").status == 200);
 }

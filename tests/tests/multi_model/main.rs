@@ -12,6 +12,7 @@ use std::{fmt::Write, net::SocketAddr};
 
 use serde_json::Value;
 use tailback_tests::{
+    eventually,
     http::{Client, Response},
     process::Tailback,
 };
@@ -68,6 +69,11 @@ fn state(proxy: &Tailback, model: &str) -> String {
         .as_str()
         .unwrap_or_default()
         .to_owned()
+}
+
+/// Waits for the state: the page may be a moment behind the answer of a request.
+fn eventually_in_state(proxy: &Tailback, model: &str, expected: &str) {
+    eventually(expected, || state(proxy, model) == expected);
 }
 
 fn reason(proxy: &Tailback, model: &str) -> String {

@@ -2,7 +2,7 @@
 
 use tailback_tests::{eventually, http::Client, process::Tailback};
 
-use super::{BODY, infer, loaded, manifests, reason, replicas, state};
+use super::{BODY, eventually_in_state, infer, loaded, manifests, reason, replicas, state};
 
 #[test]
 fn models_are_loaded_into_replicas_with_room_and_answer_under_their_own_names() {
@@ -14,7 +14,7 @@ fn models_are_loaded_into_replicas_with_room_and_answer_under_their_own_names() 
         assert_eq!(answer.status, 200, "{}", answer.text());
         let said = format!("\"model_name\":\"{name}\"");
         assert!(answer.text().contains(&said), "{}", answer.text());
-        assert_eq!(state(&proxy, name), "available");
+        eventually_in_state(&proxy, name, "available");
     }
     let all: Vec<_> = replicas(&proxy).iter().map(loaded).collect();
     assert_eq!(all.iter().map(Vec::len).sum::<usize>(), 3, "{all:?}");
