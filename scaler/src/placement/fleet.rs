@@ -59,6 +59,9 @@ pub struct Bin {
     pub memory: Option<u64>,
     /// Whether it is to go, so that it gets no more models and those it has are placed elsewhere.
     pub leaving: bool,
+    /// Its number, from 0, where the orchestrator removes the bin with the highest number first, as
+    /// a StatefulSet does. `None`: it removes the one that is to go.
+    pub ordinal: Option<u32>,
 }
 
 /// One replica of a model, and where it is.

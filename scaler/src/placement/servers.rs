@@ -72,11 +72,7 @@ fn adjust(
     let staying: Vec<_> = (0..used.len())
         .filter(|&bin| !draft.rooms[pool][bin].leaving)
         .collect();
-    let busy = |draft: &Draft<'_>| {
-        let rooms = draft.rooms[pool].iter();
-        rooms.filter(|room| room.leaving && room.inhabited).count() as u32
-    };
-    let total = needed.saturating_add(busy(draft));
+    let total = kept(draft, pool, needed);
     let up = total.min(most);
     if up > scaling.asked {
         draft.plan.servers.insert(name.clone(), up);
@@ -91,18 +87,36 @@ fn adjust(
         draft.wake_at(draft.now + rest);
         return false;
     }
-    // Empty ones first, then those with the fewest models; the youngest among equals.
+    // Empty ones first, then those with the fewest models; the youngest among equals. Where the
+    // highest number is removed first, those with the highest: what they have fits into the others.
     let mut order = staying;
     let models = models_in(draft, pool);
-    order.sort_by_key(|&bin| (used[bin], models[bin], Reverse(bin)));
+    let bins = &draft.fleet.pools[pool].bins;
+    order.sort_by_key(|&bin| match bins[bin].ordinal {
+        Some(ordinal) => (Reverse(Some(ordinal)), false, 0, Reverse(bin)),
+        None => (Reverse(None), used[bin], models[bin], Reverse(bin)),
+    });
     for &bin in &order[..to_go] {
         draft.leave(pool, bin);
     }
-    let total = needed.saturating_add(busy(draft));
+    let total = kept(draft, pool, needed);
     if total < scaling.asked {
         draft.plan.servers.insert(name.clone(), total);
     }
     false
+}
+
+/// The count at which no bin is removed that still has a model, if `needed` of them stay.
+fn kept(draft: &Draft<'_>, pool: usize, needed: u32) -> u32 {
+    let rooms = draft.rooms[pool].iter();
+    let inhabited = rooms
+        .zip(&draft.fleet.pools[pool].bins)
+        .filter(|(room, _)| room.inhabited);
+    let leaving = inhabited.clone().filter(|(room, _)| room.leaving).count() as u32;
+    match inhabited.filter_map(|(_, bin)| bin.ordinal).max() {
+        Some(highest) => needed.max(highest.saturating_add(1)),
+        None => needed.saturating_add(leaving),
+    }
 }
 
 /// Places what is pending into a pool's bins and into bins to come. Returns which bins are in
@@ -202,7 +216,14 @@ fn pack(draft: &mut Draft<'_>, pool: usize, scaling: &ServerScaling, least: u32)
     }
     let models = models_in(draft, pool);
     let mut order: Vec<_> = (0..models.len()).collect();
-    order.sort_by_key(|&bin| (models[bin], Reverse(bin)));
+    let bins = &draft.fleet.pools[pool].bins;
+    order.sort_by_key(|&bin| (Reverse(bins[bin].ordinal), models[bin], Reverse(bin)));
+    if order
+        .first()
+        .is_some_and(|&bin| bins[bin].ordinal.is_some())
+    {
+        order.truncate(1);
+    }
     let Some((bin, moves)) = order
         .into_iter()
         .find_map(|bin| Some((bin, moves(draft, pool, bin)?)))

@@ -44,11 +44,13 @@ impl Bins {
             name: device.name.as_str().into(),
             memory: Some(device.memory),
             leaving: false,
+            ordinal: None,
         };
         let memory = Bin {
             name: "memory".into(),
             memory: host.memory,
             leaving: false,
+            ordinal: None,
         };
         let mut bins = Self {
             fleet: Fleet {

@@ -122,8 +122,12 @@ impl DeletionCosts {
     }
 }
 
-/// How busy it is. One that gets no requests because of its health counts as less than idle.
+/// How busy it is. One that gets no requests because of its health, or that was chosen to go, counts
+/// as less than idle.
 fn load(replica: &Replica) -> u32 {
+    if replica.health().is_condemned() {
+        return 0;
+    }
     match replica.health().standing().0 {
         Standing::Healthy | Standing::BackingOff => replica.in_flight().saturating_add(1),
         Standing::Ejected | Standing::Unreachable | Standing::Unhealthy | Standing::Hung => 0,

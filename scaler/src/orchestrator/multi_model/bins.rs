@@ -65,6 +65,7 @@ impl Reconciler {
                 name: replica.replica.name().into(),
                 memory: server.memory(),
                 leaving: replica.leaving || replica.replica.is_closed(),
+                ordinal: server.ordinal(replica.replica.name()),
             });
             for (model, hosted) in &replica.hosted {
                 pool.placed.push(Placed {

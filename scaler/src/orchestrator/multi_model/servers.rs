@@ -119,6 +119,18 @@ impl SharedServer {
         is_static || self.as_model.replicas.is_followed()
     }
 
+    /// The number of a replica of this name, if its workload removes the highest one first, as a
+    /// StatefulSet does. Source: Kubernetes documentation, "StatefulSets: Deployment and Scaling
+    /// Guarantees".
+    pub(super) fn ordinal(&self, replica: &str) -> Option<u32> {
+        match &self.as_model.server.kind {
+            Kind::Kubernetes(target) if target.kind == "StatefulSet" => {
+                replica.rsplit_once('-')?.1.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
     /// Bytes that each replica has for models.
     pub(super) fn memory(&self) -> Option<u64> {
         self.as_model.server.memory

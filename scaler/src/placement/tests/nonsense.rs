@@ -61,7 +61,10 @@ fn pools() -> impl Strategy<Value = Vec<BinPool>> {
             unchanged: Duration::from_secs(60),
             stability: Duration::from_secs(60),
         });
-    let bins = vec((option::of(bytes()), any::<bool>()), 0..4);
+    let bins = vec(
+        (option::of(bytes()), any::<bool>(), option::of(count())),
+        0..4,
+    );
     let pool = (
         bins,
         vec(placed(), 0..8),
@@ -73,10 +76,11 @@ fn pools() -> impl Strategy<Value = Vec<BinPool>> {
         name: "server".into(),
         bins: bins
             .into_iter()
-            .map(|(memory, leaving)| Bin {
+            .map(|(memory, leaving, ordinal)| Bin {
                 name: "bin".into(),
                 memory,
                 leaving,
+                ordinal,
             })
             .collect(),
         placed,

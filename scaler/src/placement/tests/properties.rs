@@ -6,11 +6,11 @@ use proptest::{collection::vec, option, prelude::*, sample::Index};
 
 use super::{
     super::{BinPool, Fleet, ModelNeed, ServerScaling},
-    world::{SECOND, World, model, pool},
+    world::{SECOND, World, model, numbered, pool},
 };
 
 fn any_pool() -> impl Strategy<Value = BinPool> {
-    let scaling = (0_u32..3, 0_u32..4, any::<bool>());
+    let scaling = (0_u32..3, 0_u32..4, any::<bool>(), any::<bool>());
     (
         vec(4_u64..16, 1..4),
         prop_oneof![Just(None), Just(Some(0)), Just(Some(50)), Just(Some(200))],
@@ -24,7 +24,8 @@ fn any_pool() -> impl Strategy<Value = BinPool> {
             if scaling.is_some() {
                 memory.fill(each);
             }
-            let scaling = scaling.map(|(min, more, packing)| ServerScaling {
+            let ordered = scaling.is_some_and(|(.., ordered)| ordered);
+            let scaling = scaling.map(|(min, more, packing, _)| ServerScaling {
                 min: min.min(bins),
                 max: bins + more,
                 asked: bins,
@@ -33,11 +34,15 @@ fn any_pool() -> impl Strategy<Value = BinPool> {
                 unchanged: Duration::ZERO,
                 stability: 30 * SECOND,
             });
-            BinPool {
+            let pool = BinPool {
                 overcommit,
                 one_per_bin: one_per_bin || scaling.is_some(),
                 scaling,
                 ..pool("server", &memory)
+            };
+            match ordered {
+                true => numbered(pool),
+                false => pool,
             }
         })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Fleet, ModelNeed},
-    world::{SECOND, World, model, pool, scaling},
+    world::{SECOND, World, model, numbered, pool, scaling},
 };
 
 fn world(memory: &[u64], max: u32, models: Vec<ModelNeed>) -> World {
@@ -55,6 +55,24 @@ fn an_empty_replica_goes_after_the_count_was_stable() {
     world.settle();
     assert_eq!((asked(&world), bins(&world), world.loaded(0)), (1, 1, 1));
     assert!(!world.fleet.pools[0].bins[1].leaving);
+}
+
+#[test]
+fn where_the_last_replica_is_removed_first_what_it_has_moves_before() {
+    let mut world = world(&[8, 8, 8], 3, vec![model("a", 4), model("b", 4)]);
+    world.fleet.pools[0] = numbered(world.fleet.pools[0].clone());
+    world.put(0, 0, &[1]);
+    world.put(1, 0, &[2]);
+    world.request(1, 200 * SECOND);
+    for _ in 0..150 {
+        world.step(SECOND);
+        assert!(world.loaded(1) >= 1);
+    }
+    assert_eq!(asked(&world), 3, "a request is in flight in the last one");
+    world.settle();
+    assert_eq!((asked(&world), bins(&world)), (2, 2));
+    assert!(world.fleet.pools[0].bins[2].leaving);
+    assert_eq!((world.loaded(0), world.loaded(1)), (1, 1));
 }
 
 #[test]

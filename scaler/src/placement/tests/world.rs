@@ -35,6 +35,7 @@ pub(super) fn bin(index: usize, memory: u64) -> Bin {
         name: format!("bin-{index}").into(),
         memory: Some(memory),
         leaving: false,
+        ordinal: None,
     }
 }
 
@@ -57,6 +58,14 @@ pub(super) fn model(name: &str, memory: u64) -> ModelNeed {
         load_time: None,
         not_before: None,
     }
+}
+
+/// Numbers the bins: the last one is removed first.
+pub(super) fn numbered(mut pool: BinPool) -> BinPool {
+    for (bin, ordinal) in pool.bins.iter_mut().zip(0..) {
+        bin.ordinal = Some(ordinal);
+    }
+    pool
 }
 
 pub(super) fn scaling(asked: u32, max: u32, bin_memory: u64) -> ServerScaling {
@@ -245,9 +254,26 @@ impl World {
             } else {
                 let coming = self.coming[index].get_or_insert(now + 3 * SECOND);
                 if *coming <= now {
-                    let memory = pool.scaling.as_ref().and_then(|scaling| scaling.bin_memory);
-                    pool.bins.push(bin(pool.bins.len(), memory.unwrap_or(1)));
                     self.coming[index] = None;
+                    let mut bins = 0..pool.bins.len();
+                    let gone = |bin: &usize| {
+                        let own = &pool.bins[*bin];
+                        own.ordinal.is_some() && own.leaving && !inhabited(*bin)
+                    };
+                    match bins.find(gone) {
+                        // The lowest number that is free.
+                        Some(bin) => pool.bins[bin].leaving = false,
+                        None => {
+                            let scaling = pool.scaling.as_ref();
+                            let memory = scaling.and_then(|scaling| scaling.bin_memory);
+                            let next = pool.bins.len();
+                            let numbered = pool.bins.iter().any(|bin| bin.ordinal.is_some());
+                            pool.bins.push(Bin {
+                                ordinal: numbered.then_some(next as u32),
+                                ..bin(next, memory.unwrap_or(1))
+                            });
+                        }
+                    }
                 }
             }
         }
@@ -373,6 +399,15 @@ impl World {
                 assert_ne!(*count, scaling.asked);
                 scaling.asked = *count;
                 self.asked_at[index] = now;
+                let mut here = self.replicas.iter().filter(|r| r.pool == index);
+                assert!(
+                    here.all(|r| r.placed.bins.iter().all(|&bin| {
+                        pool.bins[bin]
+                            .ordinal
+                            .is_none_or(|ordinal| ordinal < *count)
+                    })),
+                    "a bin is removed that has a model: {plan:?}"
+                );
             }
         }
         for name in &plan.admit {
