@@ -1,5 +1,5 @@
-//! A cluster for tests of the proxy: the API server double with a Deployment `llama`, its
-//! Service, and pods that are sample servers.
+//! A cluster for tests of the proxy: the API server double with a workload `llama`, most often a
+//! Deployment, its Service, and pods that are sample servers.
 
 use std::{fs, net::SocketAddr};
 
@@ -20,6 +20,8 @@ pub struct Cluster {
     /// The API server.
     pub double: Double,
     folder: TempDir,
+    /// The workload's resource.
+    resource: &'static str,
 }
 
 /// Variables for fast decisions and scale-down without a wait.
@@ -38,11 +40,21 @@ impl Cluster {
     /// If there is no folder for the kubeconfig.
     #[must_use]
     pub fn start(replicas: u32, milliseconds: &str) -> Self {
-        let cluster = Self::without_pods(replicas);
         let arguments = ["--model", "m", "--service-time-ms", milliseconds];
+        Self::start_with("Deployment", replicas, &arguments)
+    }
+
+    /// A cluster with a workload of `replicas` pods, which are sample servers with these
+    /// arguments. `kind` is `Deployment` or `StatefulSet`.
+    ///
+    /// # Panics
+    /// If there is no folder for the kubeconfig.
+    #[must_use]
+    pub fn start_with(kind: &str, replicas: u32, arguments: &[&str]) -> Self {
+        let cluster = Self::of(kind, replicas);
         cluster
             .double
-            .run_controllers(Kubelet::sample_servers(8080, &arguments));
+            .run_controllers(Kubelet::sample_servers(8080, arguments));
         cluster
     }
 
@@ -52,12 +64,25 @@ impl Cluster {
     /// If there is no folder for the kubeconfig.
     #[must_use]
     pub fn without_pods(replicas: u32) -> Self {
+        Self::of("Deployment", replicas)
+    }
+
+    fn of(kind: &str, replicas: u32) -> Self {
         let double = Double::start();
         double.create_namespace(NAMESPACE);
-        double.create(deployment(replicas)).expect("a Deployment");
+        let workload = workload(kind, replicas);
+        double.create(workload).expect("a workload");
         double.create(service()).expect("a Service");
         let folder = tempfile::tempdir().expect("a folder");
-        let cluster = Self { double, folder };
+        let resource = match kind {
+            "StatefulSet" => "statefulsets.apps",
+            _ => "deployments.apps",
+        };
+        let cluster = Self {
+            double,
+            folder,
+            resource,
+        };
         cluster.log_in(&cluster.double.tailback(NAMESPACE).kubeconfig());
         cluster
     }
@@ -102,15 +127,15 @@ impl Cluster {
         Tailback::start(manifests, &[QUICK, &config, variables].concat())
     }
 
-    /// `spec.replicas` of the Deployment.
+    /// `spec.replicas` of the workload.
     ///
     /// # Panics
     /// If it is gone.
     #[must_use]
     pub fn replicas(&self) -> u64 {
-        let deployment = self.double.get("deployments.apps", NAMESPACE, "llama");
-        let deployment = deployment.expect("the Deployment");
-        deployment["spec"]["replicas"].as_u64().unwrap_or(0)
+        let workload = self.double.get(self.resource, NAMESPACE, "llama");
+        let workload = workload.expect("the workload");
+        workload["spec"]["replicas"].as_u64().unwrap_or(0)
     }
 
     /// Sets `spec.replicas` as somebody other than the proxy.
@@ -120,7 +145,7 @@ impl Cluster {
     pub fn set_replicas(&self, replicas: u32) {
         let patch = json!({ "spec": { "replicas": replicas } });
         self.double
-            .merge("deployments.apps", NAMESPACE, "llama", &patch)
+            .merge(self.resource, NAMESPACE, "llama", &patch)
             .expect("a count");
     }
 
@@ -191,13 +216,14 @@ pub fn last_decision(proxy: &Tailback) -> Value {
 /// The body of an inference.
 pub const BODY: &[u8] = include_bytes!("../../examples/infer.json");
 
-fn deployment(replicas: u32) -> Value {
+fn workload(kind: &str, replicas: u32) -> Value {
     json!({
         "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        "kind": kind,
         "metadata": { "name": "llama", "namespace": NAMESPACE },
         "spec": {
             "replicas": replicas,
+            "serviceName": "llama",
             "selector": { "matchLabels": { "app": "llama" } },
             "template": {
                 "metadata": { "labels": { "app": "llama" } },

@@ -3,6 +3,7 @@
 
 mod double;
 mod failures;
+mod kubernetes;
 mod lies;
 mod mlserver;
 mod placing;
