@@ -128,6 +128,10 @@ fn model_rows(model: &Model) -> Vec<Row> {
         rows.push(row("hold.fairBy", &hold.fair_by, FairBy::to_string));
     }
     rows.extend(timeout_rows(&model.timeouts));
+    if model.include_usage.value {
+        let setting = &model.include_usage;
+        rows.push(row("includeUsage", setting, bool::to_string));
+    }
     rows.push(row("retry", &model.retry, |retry| {
         let shown = retry.as_ref().map(Retry::to_string);
         shown.unwrap_or_else(|| NONE.to_owned())

@@ -44,6 +44,8 @@ pub struct Model {
     pub hold: Hold,
     /// Time limits of requests at a replica.
     pub timeouts: RequestTimeouts,
+    /// Whether streams are asked for their `usage` where callers do not (OpenAI's completions).
+    pub include_usage: Setting<bool>,
     /// When a request is sent again although a replica may have processed it; `None`: never.
     pub retry: Setting<Option<Retry>>,
     /// When and how the replica count follows the load.

@@ -36,6 +36,8 @@ pub struct Overrides {
     pub classes: Option<Setting<Option<HoldClasses>>>,
     /// `hold.fairBy`
     pub fair_by: Option<Setting<FairBy>>,
+    /// `includeUsage`
+    pub include_usage: Option<Setting<bool>>,
     /// `retry`
     pub retry: Option<Setting<Option<Retry>>>,
     /// `timeouts`

@@ -127,6 +127,7 @@ fn model(
         concurrency,
         hold: settings.hold,
         timeouts: settings.timeouts,
+        include_usage: settings.include_usage,
         retry: settings.retry,
         scaling: settings.scaling,
     })

@@ -60,6 +60,7 @@ pub fn server_as_model(server: &Arc<Server>) -> Model {
             stream_idle: unused(time),
             total: unused(None),
         },
+        include_usage: unused(false),
         retry: unused(None),
         scaling: Scaling {
             policy: unused(Policy::Lag),

@@ -4,6 +4,7 @@ Usage: openai_client.py HOST:PORT llm    the model smollm2 on llama.cpp
        openai_client.py HOST:PORT leave  streams from it; leaves in the middle, at a line
        openai_client.py HOST:PORT slow   streams from the model m, whose first event takes its time
        openai_client.py HOST:PORT cut    the same, and is cut off
+       openai_client.py HOST:PORT streams  streams of each API, two tokens each, from the model m
        openai_client.py HOST:PORT calls  the model m on a server that says hello to everything
 Exits with status 0 if every answer was right.
 """
@@ -68,6 +69,18 @@ def cut(client):
     assert type(broken).__name__ in ("RemoteProtocolError", "ReadError", "APIConnectionError"), repr(broken)
 
 
+def streams(client):
+    chunks = list(chat(client, stream=True, model="m"))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "One two", chunks
+    # The proxy has asked for it.
+    assert chunks[-1].usage.prompt_tokens == 12 and not chunks[-1].choices, chunks
+    chunks = list(client.completions.create(model="m", prompt="Count", stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "One two", chunks
+    events = list(client.responses.create(model="m", input="Count", stream=True))
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "One two", events
+    assert events[-1].response.usage.output_tokens == 2, events
+
+
 def calls(client):
     for size in (10, 3_000_000):
         form = dict(model="m", file=("a.wav", b"\0\r\n--" * size), response_format="text")
@@ -92,7 +105,7 @@ def calls(client):
 
 def main(address, what):
     client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="any", timeout=120, max_retries=0)
-    {"llm": llm, "leave": leave, "calls": calls, "slow": slow_is_whole, "cut": cut}[what](client)
+    {"llm": llm, "leave": leave, "calls": calls, "streams": streams, "slow": slow_is_whole, "cut": cut}[what](client)
 
 
 main(*sys.argv[1:])

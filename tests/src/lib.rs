@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod http;
 pub mod http2;
 pub mod kubernetes;
+pub mod llm_upstream;
 pub mod load;
 pub mod process;
 pub mod python;

@@ -32,6 +32,16 @@ fn language_model_is_served_streamed_and_left() {
     eventually("their outcomes", || {
         proxy.outcome("smollm2", "success") == 3
     });
+    // What llama.cpp said of its tokens: in two chats, one of them a stream, and in a completion.
+    let llm = &proxy.model("smollm2")["llm"]["operations"];
+    let seconds = |field: &str| llm["chat"][field]["p50"].as_f64().unwrap();
+    assert!(seconds("timeToFirstTokenSeconds") > 0.0, "{llm}");
+    assert!(seconds("timePerOutputTokenSeconds") > 0.0, "{llm}");
+    for (operation, most) in [("chat", 40.0), ("text_completion", 5.0)] {
+        let tokens = |field: &str| llm[operation][field].as_f64().unwrap();
+        assert!(tokens("inputTokens") > 0.0, "{llm}");
+        assert!((1.0..=most).contains(&tokens("outputTokens")), "{llm}");
+    }
 
     let mut client = Running::start(script("openai_client.py", &[&address, "leave"]));
     assert_eq!(client.line(), "streaming");

@@ -30,6 +30,7 @@ const NATIVE_ONLY: &[&str] = &[
     "concurrency",
     "devices",
     "hold",
+    "includeUsage",
     "responseModel",
     "retry",
     "scaling",

@@ -1,4 +1,4 @@
-//! Reads `scaling`, `hold`, `retry` and `timeouts`, which a model, its server or the environment may set.
+//! Reads `scaling`, `hold`, `includeUsage`, `retry` and `timeouts`, which a model, its server or the environment may set.
 
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub(super) fn read(
         overrides.fair_by = set.read(&hold, "fairBy", hold_classes::read_fair_by);
         hold.finish();
     }
+    overrides.include_usage = set.read(spec, "includeUsage", Value::flag);
     overrides.retry = set.read(spec, "retry", retry::read);
     if let Some(timeouts) = spec.get("timeouts").and_then(|value| value.fields()) {
         let limit = |name| set.read(&timeouts, name, Value::seconds_above_zero);

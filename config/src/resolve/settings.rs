@@ -7,6 +7,7 @@ use crate::{FairBy, Hold, Origin, Overrides, RequestTimeouts, Retry, Scaling, Se
 pub(super) struct Settings {
     pub hold: Hold,
     pub timeouts: RequestTimeouts,
+    pub include_usage: Setting<bool>,
     pub retry: Setting<Option<Retry>>,
     pub scaling: Scaling,
 }
@@ -43,6 +44,7 @@ pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Set
         stream_idle: pick(ours.stream_idle, &theirs.stream_idle, &others.stream_idle),
         total: pick(ours.total, &theirs.total, &others.total),
     };
+    let include_usage = pick(model.include_usage, &of_server.include_usage, &no);
     let retry = pick(
         model.retry,
         &of_server.retry,
@@ -66,6 +68,7 @@ pub(super) fn of(model: Overrides, server: &Server, rest: &ModelDefaults) -> Set
     Settings {
         hold,
         timeouts,
+        include_usage,
         retry,
         scaling,
     }

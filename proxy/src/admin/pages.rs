@@ -120,6 +120,9 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     ]);
     all.extend(more);
     page["replicas"] = Value::Object(all);
+    if let Some(summary) = model.metrics.llm.summary() {
+        page["llm"] = json!(summary);
+    }
     if let Some(placement) = &status.placement {
         page["placement"] = json!(placement);
     }

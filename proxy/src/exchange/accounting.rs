@@ -2,6 +2,7 @@
 
 use std::{fmt, rc::Rc, sync::Arc};
 
+use http::{HeaderMap, StatusCode};
 use tailback_scaler::{
     clock::Nanos,
     ledger::{InFlight, Ledger},
@@ -10,6 +11,10 @@ use tailback_scaler::{
 
 use crate::{
     api_keys::KeyUse,
+    protocol::{
+        json_follower::Form,
+        llm::{LlmApi, SignalScanner},
+    },
     status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
     telemetry::{access_log::Entry, metrics::ModelMetrics},
 };
@@ -66,6 +71,8 @@ pub struct Exchange {
     status: ResponseStatus,
     /// The last replica that the request was sent to.
     replica: Option<Rc<dyn ReplicaHandle>>,
+    /// Reads the response, if it is a language model's.
+    llm: Option<Box<SignalScanner>>,
     /// The access log entry, if there is an access log.
     entry: Option<Box<Entry>>,
 }
@@ -88,6 +95,7 @@ impl Exchange {
         }
         Self {
             entry,
+            llm: None,
             account: account.clone(),
             in_flight: Some(Ledger::arrive(account.clone(), now)),
             key,
@@ -104,6 +112,7 @@ impl Exchange {
     pub fn probe(account: &AccountRef, now: Nanos, method: MethodType) -> Self {
         Self {
             entry: None,
+            llm: None,
             account: account.clone(),
             in_flight: None,
             key: None,
@@ -148,10 +157,23 @@ impl Exchange {
         self.account.0.metrics.retry_refused();
     }
 
-    /// `bytes` of the response body were sent.
-    pub fn sent(&mut self, bytes: usize) {
+    /// The response of a replica begins, in `api`. What it says of tokens will be recorded, unless it
+    /// is an error or encoded.
+    pub fn watch_tokens(&mut self, api: LlmApi, status: StatusCode, headers: &HeaderMap) {
+        if status.is_success()
+            && let Some(form) = Form::of(headers)
+        {
+            self.llm = Some(Box::new(SignalScanner::new(api, form)));
+        }
+    }
+
+    /// `piece` of the response body goes to the caller.
+    pub fn sent(&mut self, piece: &[u8]) {
         if let Some(entry) = &mut self.entry {
-            entry.sent(bytes);
+            entry.sent(piece.len());
+        }
+        if let Some(llm) = &mut self.llm {
+            llm.feed(piece, Nanos::now());
         }
     }
 
@@ -202,6 +224,13 @@ impl Drop for Exchange {
             .completed(self.outcome, self.status, now.since(self.arrived));
         if let Some(key) = self.key.take() {
             key.end(self.outcome);
+        }
+        if let Some(llm) = self.llm.take() {
+            let generation = llm.generation();
+            self.account.0.metrics.llm.record(generation, self.arrived);
+            if let Some(entry) = &mut self.entry {
+                entry.generated(*generation);
+            }
         }
         // Logged before it counts as completed: whoever waits until nothing is in flight finds the
         // last request logged.

@@ -5,6 +5,7 @@ use http::Response;
 
 use super::{
     Pipeline,
+    locate::Answering,
     stored_response::{Recorder, StoredResponse},
 };
 use crate::{
@@ -22,15 +23,15 @@ pub(super) struct AnswerFilter {
 
 impl AnswerFilter {
     /// The filter for `response`, the answer of `replica` of the model `name`; `None`: it passes
-    /// unseen, as most do. `asked` is the model's name to put into it.
+    /// unseen, as most do.
     pub(super) fn of(
         pipeline: &Pipeline,
         response: &Response<Received>,
-        asked: Option<Box<str>>,
-        stored: StoredResponse,
+        answering: Answering,
         name: &str,
         replica: &ReplicaRef,
     ) -> Option<Box<Self>> {
+        let Answering { asked, stored, .. } = answering;
         let is_made = matches!(stored, StoredResponse::Made(_)) && response.status().is_success();
         if asked.is_none() && !is_made {
             return None;

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Pipeline,
     authorize::{AllowedModels, authenticate, authorize},
-    model_cards,
+    include_usage, model_cards,
     question::{Otherwise, allowed, question},
     read_model::BodyReader,
     rename::{Names, rename, set_path},
@@ -29,6 +29,7 @@ use crate::{
     protocol::{
         api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Service},
         error::ProxyError,
+        llm::LlmApi,
         local_reply::LocalReply,
         model_name,
         peek::Fault,
@@ -37,15 +38,24 @@ use crate::{
 
 /// The result.
 pub(super) enum Located {
-    /// Inference: it wakes the model, and counts as use. With the model's name to put into the
-    /// response; `None`: the replica's is forwarded.
-    Model(ModelRef, Option<Box<str>>, StoredResponse, Caller),
+    /// Inference: it wakes the model, and counts as use.
+    Model(ModelRef, Answering, Caller),
     /// A probe of the model, and how to answer it if no replica does.
     Probe(ModelRef, Otherwise),
     /// The proxy replies itself.
     Local(Box<LocalReply>),
     /// A gRPC service that the proxy implements. The model is the one that the metadata names.
     Service(Service, Option<Known>, Caller),
+}
+
+/// What is read of the response, or replaced in it.
+#[derive(Debug, Default)]
+pub(super) struct Answering {
+    /// The model's name to put into it; `None`: the replica's is forwarded.
+    pub asked: Option<Box<str>>,
+    pub stored: StoredResponse,
+    /// In which API it is generated text, if it is.
+    pub generates: Option<LlmApi>,
 }
 
 /// Finds the model, and replaces its name in the request by the one that its replicas know.
@@ -180,10 +190,23 @@ pub(super) async fn locate(
         // Nothing can be replaced or read in an encoded response.
         head.headers.remove(ACCEPT_ENCODING);
     }
+    let generates = found.route.and_then(|route| route.generates);
+    let asks_for_usage = include_usage::applies(&model.model.config, generates, &head.headers);
     rename(table, head, &found, &mut reader, known, names).await?;
+    if asks_for_usage {
+        // Boxed, because it is rare, and its state would enlarge every request's future.
+        Box::pin(include_usage::ask(head, &mut reader)).await?;
+    }
     Ok(match otherwise {
         Some(otherwise) => Located::Probe(model, otherwise),
-        None => Located::Model(model, asked, stored, caller),
+        None => {
+            let answering = Answering {
+                asked,
+                stored,
+                generates,
+            };
+            Located::Model(model, answering, caller)
+        }
     })
 }
 

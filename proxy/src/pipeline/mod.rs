@@ -7,6 +7,7 @@ mod authorize;
 mod flow;
 mod forward;
 mod headers;
+mod include_usage;
 mod local_service;
 mod locate;
 mod model_cards;
@@ -54,7 +55,8 @@ use crate::{
 
 pub use self::response_body::ResponseBody;
 use self::{
-    answer_filter::AnswerFilter, locate::Located, stored_response::StoredResponse,
+    answer_filter::AnswerFilter,
+    locate::{Answering, Located},
     upstream_request::UpstreamRequest,
 };
 
@@ -137,13 +139,10 @@ fn handle(
             );
             within_limits(state, pin!(located)).await
         };
-        let (model, question, asked, stored, caller) = match located {
-            Ok(Located::Model(model, asked, stored, caller)) => {
-                (model, None, asked, stored, caller)
-            }
+        let (model, question, answering, caller) = match located {
+            Ok(Located::Model(model, answering, caller)) => (model, None, answering, caller),
             Ok(Located::Probe(model, otherwise)) => {
-                let stored = StoredResponse::None;
-                (model, Some(otherwise), None, stored, Caller::Anyone)
+                (model, Some(otherwise), Answering::default(), Caller::Anyone)
             }
             Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
             Ok(Located::Service(service, about, caller)) => {
@@ -199,7 +198,7 @@ fn handle(
                 state,
                 &mut exchange,
                 &model,
-                (now, stored),
+                (now, answering.stored),
                 &mut outgoing,
                 reservation
             ));
@@ -209,7 +208,10 @@ fn handle(
             Ok((response, pooled)) => {
                 let name = model.model.name();
                 let replica = pooled.replica();
-                let filter = AnswerFilter::of(pipeline, &response, asked, stored, name, replica);
+                if let Some(api) = answering.generates {
+                    exchange.watch_tokens(api, response.status(), response.headers());
+                }
+                let filter = AnswerFilter::of(pipeline, &response, answering, name, replica);
                 let request_id = outgoing.request_id;
                 pass_on(response, request_id, filter, pooled, exchange, state)
             }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use http::{
-    HeaderValue,
+    HeaderMap, HeaderValue,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
     request::Parts,
 };
@@ -141,15 +141,17 @@ fn in_body(
         return Ok(());
     }
     let grown = body.edit(|read| peek::rewrite(read, format, found, name));
-    let length = head
-        .headers
-        .get(CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok());
+    lengthen(&mut head.headers, grown);
+    Ok(())
+}
+
+/// The body has grown by so many bytes.
+pub(super) fn lengthen(headers: &mut HeaderMap, grown: i64) {
+    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
         let length = HeaderValue::from(length.saturating_add_signed(grown));
-        head.headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CONTENT_LENGTH, length);
     }
-    Ok(())
 }
 
 /// Replaces the names in header, path and query by `name`.

@@ -176,7 +176,7 @@ impl ResponseBody {
     /// Records bytes sent, and the gRPC status in the trailers.
     fn account(&mut self, frame: &Frame<Bytes>) {
         if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
-            exchange.sent(data.len());
+            exchange.sent(data);
         } else if self.state.api.get().is_grpc()
             && let Some(trailers) = frame.trailers_ref()
             && let Some(exchange) = &mut self.exchange

@@ -27,9 +27,10 @@ const BUFFER: usize = 16 * 1024;
 const SHARE: usize = 256 * 1024;
 
 /// What a request has to do with stored responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum StoredResponse {
     /// Nothing.
+    #[default]
     None,
     /// It makes one, and follows on one that this replica keeps, if it is known.
     Made(Option<ReplicaId>),

@@ -8,14 +8,18 @@ use bytes::Bytes;
 
 use super::json_follower::{Edge, Follower, Form, Path};
 
-const PATHS: &[Path] = &[&["model"], &["message", "model"], &["response", "model"]];
+const PATHS: &[(Path, ())] = &[
+    (&["model"], ()),
+    (&["message", "model"], ()),
+    (&["response", "model"], ()),
+];
 
 /// Replaces the name, piece by piece.
 #[derive(Debug)]
 pub struct AnswerModel {
     /// The new name as a JSON string, quoted.
     name: Vec<u8>,
-    follower: Follower,
+    follower: Follower<()>,
 }
 
 impl AnswerModel {
@@ -37,11 +41,15 @@ impl AnswerModel {
         let mut taken = 0;
         let mut is_changed = self.follower.is_inside();
         while let Some(edge) = self.follower.next(&piece, &mut at) {
-            is_changed = true;
-            if edge == Edge::Opens {
-                out.extend_from_slice(&piece[taken..at - 1]);
-                out.extend_from_slice(&self.name);
+            match edge {
+                Edge::Opens(()) => {
+                    out.extend_from_slice(&piece[taken..at - 1]);
+                    out.extend_from_slice(&self.name);
+                }
+                Edge::Closes(()) => {}
+                Edge::Number(..) | Edge::Nested(()) | Edge::End => continue,
             }
+            is_changed = true;
             taken = at;
         }
         if !is_changed {

@@ -7,15 +7,18 @@ use http::{
     HeaderMap,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 /// The keys that lead to a value, from the outer object.
 pub type Path = &'static [&'static str];
 
+/// In a path, in the place of a key: each value of an array.
+pub const EACH: &str = "[]";
+
 /// The most keys of a path.
-const DEEPEST: usize = 3;
+const DEEPEST: usize = 4;
 /// The longest key of a path, in bytes.
-const LONGEST_KEY: usize = 24;
+const LONGEST_KEY: usize = 32;
 /// The field of an event that holds its data (HTML, 9.2.6).
 const DATA: &[u8] = b"data:";
 
@@ -50,29 +53,37 @@ impl Form {
     }
 }
 
-/// An end of a string at one of the paths.
+/// What was found. `T` is what the path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
-    /// Its first quote.
-    Opens,
+pub enum Edge<T> {
+    /// The first quote of a string at a path.
+    Opens(T),
     /// Its last quote.
-    Closes,
+    Closes(T),
+    /// A whole number at a path; the largest in the place of any that is larger.
+    Number(T, u64),
+    /// The first bracket of an object or array at a path.
+    Nested(T),
+    /// The last bracket of an outer object.
+    End,
 }
 
-/// Follows paths to strings. Values of other types are passed over.
+/// Follows paths to values. Literals and other numbers than whole ones are passed over.
 #[derive(Debug)]
-pub struct Follower {
+pub struct Follower<T: 'static> {
     form: Form,
-    /// Eight at most.
-    paths: &'static [Path],
+    /// 32 at most.
+    paths: &'static [(Path, T)],
     state: State,
     /// Whether the last byte was a backslash within a string.
     escaped: bool,
     /// The first bytes of the key being read, as written, and its length.
     key: ([u8; LONGEST_KEY], usize),
-    /// Of each open object that a path leads to, which paths do: a bit each.
-    open: [u8; DEEPEST],
-    /// The number of those objects, less one.
+    /// Of each open object or array that a path leads to: which paths do, a bit each.
+    open: [u32; DEEPEST],
+    /// Which of them are arrays, a bit each.
+    arrays: u8,
+    /// The number of those objects and arrays, less one.
     depth: usize,
 }
 
@@ -86,29 +97,32 @@ enum State {
     Key,
     InKey,
     /// Between a key and its value, with the paths that go on there.
-    Colon(u8),
-    Value(u8),
-    /// Within a string at a path.
-    InFollowed,
+    Colon(u32),
+    Value(u32),
+    /// Within a string at the path of this index.
+    InFollowed(usize),
+    /// Within a whole number there.
+    InNumber(usize, u64),
     /// Within another string.
     InText,
     /// Within nested brackets, this deep.
     Nested(usize),
     /// Within a string there.
     NestedText(usize),
-    /// After a value, or within a number or literal.
+    /// After a value, or within another number or a literal.
     After,
 }
 
-impl Follower {
+impl<T: Copy> Follower<T> {
     /// Follows `paths` in a body of this form.
     #[must_use]
-    pub fn new(form: Form, paths: &'static [Path]) -> Self {
-        debug_assert!(paths.len() <= 8 && paths.iter().all(|path| path.len() <= DEEPEST));
+    pub fn new(form: Form, paths: &'static [(Path, T)]) -> Self {
+        debug_assert!(paths.len() <= 32);
+        debug_assert!(paths.iter().all(|(path, _)| path.len() <= DEEPEST));
         debug_assert!(
             paths
                 .iter()
-                .flat_map(|path| *path)
+                .flat_map(|(path, _)| *path)
                 .all(|key| key.len() <= LONGEST_KEY)
         );
         Self {
@@ -117,64 +131,89 @@ impl Follower {
             state: State::Before(0),
             escaped: false,
             key: ([0; LONGEST_KEY], 0),
-            open: [u8::MAX; DEEPEST],
+            open: [u32::MAX; DEEPEST],
+            arrays: 0,
             depth: 0,
         }
+    }
+
+    /// How the body is made up.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Whether the next byte belongs to a string at a path.
     #[must_use]
     pub fn is_inside(&self) -> bool {
-        matches!(self.state, State::InFollowed)
+        matches!(self.state, State::InFollowed(_))
     }
 
-    /// Goes on in `piece` from `at`, which then is behind the edge that was found; `None`: behind
-    /// the piece.
-    pub fn next(&mut self, piece: &[u8], at: &mut usize) -> Option<Edge> {
+    /// Goes on in `piece` from `at`, which then is behind what was found; `None`: behind the piece.
+    pub fn next(&mut self, piece: &[u8], at: &mut usize) -> Option<Edge<T>> {
         while *at < piece.len() {
-            // Large bodies consist mostly of long strings.
-            let in_text = matches!(self.state, State::InText | State::NestedText(_));
-            if in_text && !self.escaped {
-                match memchr2(b'"', b'\\', &piece[*at..]) {
-                    Some(skipped) => *at += skipped,
-                    None => {
-                        *at = piece.len();
-                        break;
-                    }
+            let rest = &piece[*at..];
+            // Large bodies consist mostly of long strings, and streams of what is passed over.
+            let skipped = match self.state {
+                _ if self.escaped => Some(0),
+                State::InText | State::InFollowed(_) | State::NestedText(_) => {
+                    memchr2(b'"', b'\\', rest)
                 }
+                State::Passing if self.form == Form::Object => None,
+                State::Passing => memchr(b'\n', rest),
+                _ => Some(0),
+            };
+            let Some(skipped) = skipped else {
+                *at = piece.len();
+                break;
+            };
+            *at += skipped;
+            if let State::InNumber(path, number) = self.state
+                && !matches!(piece[*at], b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
+            {
+                self.state = State::After;
+                return Some(Edge::Number(self.paths[path].1, number));
             }
-            let was_inside = self.is_inside();
-            self.step(piece[*at]);
+            let found = self.step(piece[*at]);
             *at += 1;
-            match (was_inside, self.is_inside()) {
-                (false, true) => return Some(Edge::Opens),
-                (true, false) => return Some(Edge::Closes),
-                _ => {}
+            if found.is_some() {
+                return found;
             }
         }
         None
     }
 
-    fn step(&mut self, byte: u8) {
+    fn step(&mut self, byte: u8) -> Option<Edge<T>> {
         if std::mem::take(&mut self.escaped) {
-            return;
+            return None;
         }
         if byte == b'\n' && self.form != Form::Object {
             // JSON strings contain no raw line breaks.
             self.state = State::Before(0);
-            return;
+            return None;
         }
         let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        let mut found = None;
         self.state = match (self.state, byte) {
             (State::Before(seen), _) => self.before(seen, byte, space),
             (State::Passing, _) => State::Passing,
 
-            (State::InText | State::InFollowed, b'"') => State::After,
+            (State::InFollowed(path), b'"') => {
+                found = Some(Edge::Closes(self.paths[path].1));
+                State::After
+            }
+            (State::InText, b'"') => State::After,
             (State::NestedText(depth), b'"') => State::Nested(depth),
-            (state @ (State::InText | State::InFollowed | State::NestedText(_)), _) => {
+            (state @ (State::InText | State::InFollowed(_) | State::NestedText(_)), _) => {
                 self.escaped = byte == b'\\';
                 state
             }
+            (State::InNumber(path, number), b'0'..=b'9') => {
+                let more = number.saturating_mul(10);
+                State::InNumber(path, more.saturating_add(u64::from(byte - b'0')))
+            }
+            // Not a whole number.
+            (State::InNumber(..), _) => State::After,
             (State::InKey, b'"') => State::Colon(self.paths_of_key()),
             (state @ State::InKey, _) => {
                 self.escaped = byte == b'\\';
@@ -192,12 +231,14 @@ impl Follower {
             (State::Nested(depth), b'"') => State::NestedText(depth),
             (state @ State::Nested(_), _) => state,
 
+            (State::After, b',') if self.is_array() => State::Value(self.open[self.depth]),
             (State::After, b',') => State::Key,
-            (State::Key | State::After, b'}') if self.depth == 0 => State::Passing,
-            (State::Key | State::After, b'}') => {
-                self.depth -= 1;
-                State::After
+            (State::Value(_) | State::After, b']') if self.is_array() => self.close(),
+            (State::Key | State::After, b'}') if self.depth == 0 => {
+                found = Some(Edge::End);
+                State::Passing
             }
+            (State::Key | State::After, b'}') if !self.is_array() => self.close(),
             (state @ State::After, _) => state,
             (state, _) if space => state,
 
@@ -206,25 +247,18 @@ impl Follower {
                 State::InKey
             }
             (State::Colon(paths), b':') => State::Value(paths),
-            (State::Value(paths), b'"') if self.ends(paths) => State::InFollowed,
-            (State::Value(_), b'"') => State::InText,
-            (State::Value(paths), b'{') if self.goes_on(paths) => {
-                self.depth += 1;
-                self.open[self.depth] = paths;
-                State::Key
-            }
-            (State::Value(_), b'{' | b'[') => State::Nested(1),
-            (State::Value(_), _) => State::After,
+            (State::Value(paths), _) => self.value(paths, byte, &mut found),
             // Not JSON.
             (State::Key | State::Colon(_), _) => State::Passing,
         };
+        found
     }
 
     fn before(&mut self, seen: usize, byte: u8, space: bool) -> State {
         let is_behind_data = self.form != Form::Events || seen == DATA.len();
         match byte {
             b'{' if is_behind_data => {
-                self.depth = 0;
+                (self.depth, self.arrays) = (0, 0);
                 State::Key
             }
             _ if is_behind_data && space => State::Before(seen),
@@ -233,146 +267,73 @@ impl Follower {
         }
     }
 
+    /// A value at `paths` begins.
+    fn value(&mut self, paths: u32, byte: u8, found: &mut Option<Edge<T>>) -> State {
+        let end = self.paths_where(paths, |path| path.len() == self.depth + 1);
+        let end = (end != 0).then_some(end.trailing_zeros() as usize);
+        match (byte, end) {
+            (b'"', Some(path)) => {
+                *found = Some(Edge::Opens(self.paths[path].1));
+                State::InFollowed(path)
+            }
+            (b'"', None) => State::InText,
+            (b'0'..=b'9', Some(path)) => State::InNumber(path, u64::from(byte - b'0')),
+            (b'{' | b'[', _) => {
+                *found = end.map(|path| Edge::Nested(self.paths[path].1));
+                let is_array = byte == b'[';
+                let further = self.paths_where(paths, |path| {
+                    let next = path.get(self.depth + 1);
+                    next.is_some_and(|key| (*key == EACH) == is_array)
+                });
+                match further {
+                    0 => State::Nested(1),
+                    _ => self.open(further, is_array),
+                }
+            }
+            _ => State::After,
+        }
+    }
+
+    fn open(&mut self, paths: u32, is_array: bool) -> State {
+        self.depth += 1;
+        self.open[self.depth] = paths;
+        self.arrays &= !(1 << self.depth);
+        self.arrays |= u8::from(is_array) << self.depth;
+        match is_array {
+            true => State::Value(paths),
+            false => State::Key,
+        }
+    }
+
+    fn close(&mut self) -> State {
+        self.depth -= 1;
+        State::After
+    }
+
+    /// Whether the innermost open bracket is an array's.
+    fn is_array(&self) -> bool {
+        self.arrays & (1 << self.depth) != 0
+    }
+
     /// The paths that go on with the key that was read.
-    fn paths_of_key(&self) -> u8 {
+    fn paths_of_key(&self) -> u32 {
         let (key, length) = &self.key;
         let Some(key) = key.get(..*length) else {
             return 0;
         };
         self.paths_where(self.open[self.depth], |path| {
-            path.get(self.depth)
-                .is_some_and(|own| own.as_bytes() == key)
+            let own = path.get(self.depth);
+            own.is_some_and(|own| own.as_bytes() == key && *own != EACH)
         })
     }
 
-    /// Whether one of `paths` ends with the value that comes next.
-    fn ends(&self, paths: u8) -> bool {
-        self.paths_where(paths, |path| path.len() == self.depth + 1) != 0
-    }
-
-    /// Whether one of `paths` goes on below it.
-    fn goes_on(&self, paths: u8) -> bool {
-        self.paths_where(paths, |path| path.len() > self.depth + 1) != 0
-    }
-
     /// Those of `paths` that meet the condition.
-    fn paths_where(&self, paths: u8, condition: impl Fn(Path) -> bool) -> u8 {
+    fn paths_where(&self, paths: u32, condition: impl Fn(Path) -> bool) -> u32 {
         let all = self.paths.iter().enumerate();
-        all.filter(|(i, path)| paths & (1 << i) != 0 && condition(path))
+        all.filter(|(i, (path, _))| paths & (1 << i) != 0 && condition(path))
             .fold(0, |found, (i, _)| found | 1 << i)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const PATHS: &[Path] = &[&["id"], &["response", "id"], &["response", "usage", "kind"]];
-
-    /// The strings at the paths, as they are written.
-    fn found(form: Form, body: &[u8], cut: usize) -> Vec<String> {
-        let mut follower = Follower::new(form, PATHS);
-        let (mut all, mut text) = (Vec::new(), Vec::new());
-        for piece in body.chunks(cut.max(1)) {
-            let mut at = 0;
-            loop {
-                let (from, was_inside) = (at, follower.is_inside());
-                let edge = follower.next(piece, &mut at);
-                if was_inside {
-                    text.extend_from_slice(&piece[from..at - usize::from(edge.is_some())]);
-                }
-                match edge {
-                    Some(Edge::Closes) => {
-                        let text = std::mem::take(&mut text);
-                        all.push(String::from_utf8_lossy(&text).into_owned());
-                    }
-                    Some(Edge::Opens) => {}
-                    None => break,
-                }
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn strings_at_the_paths_are_found_however_the_body_is_cut() {
-        for (form, body, expected) in [
-            (
-                Form::Object,
-                r#"{"a":{"id":"no"},"id":"1","response":{"x":[{"id":"no"}],"usage":{"kind":"k","id":"no"},"id":"2"},"kind":"no"}"#,
-                &["1", "k", "2"][..],
-            ),
-            (
-                Form::Object,
-                r#"{"response":{"id":7,"usage":null},"id":{"id":"no"}, "usage":{"kind":"no"}, "id" : "a\"b"}"#,
-                &[r#"a\"b"#],
-            ),
-            (
-                Form::Events,
-                "data: {\"response\":{\"id\":\"1\"\ndata:{\"id\":\"2\"}\n: {\"id\":\"no\"}\n\ndata: [DONE]\n",
-                &["1", "2"],
-            ),
-            (Form::Lines, "{\"id\":\"1\"}\n[{\"id\":\"no\"}]\n", &["1"]),
-            (Form::Object, r#"{"response":{"usage":{"kind"#, &[]),
-            (Form::Object, r#"{"i\u0064":"no","idd":"no","":"no"}"#, &[]),
-        ] {
-            for cut in 1..=body.len() {
-                assert_eq!(found(form, body.as_bytes(), cut), expected, "{cut}: {body}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_form_follows_from_the_header() {
-        let form = |fields: &[(&'static str, &str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in fields {
-                headers.insert(*name, value.parse().unwrap());
-            }
-            Form::of(&headers)
-        };
-        let json = ("content-type", "application/json; charset=utf-8");
-        assert_eq!(form(&[json]), Some(Form::Object));
-        assert_eq!(form(&[json, ("content-encoding", "gzip")]), None);
-        assert_eq!(
-            form(&[("content-type", "Text/Event-Stream")]),
-            Some(Form::Events)
-        );
-        assert_eq!(form(&[("content-type", "audio/wav")]), None);
-        assert_eq!(form(&[]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_found_does_not_depend_on_cuts(
-            body in r#"([{}\[\]":,\\ \n]|"id"|"response"|"usage"|"kind"|data:|x|1){0,60}"#,
-            cut in 1_usize..20,
-        ) {
-            for form in [Form::Object, Form::Lines, Form::Events] {
-                let whole = found(form, body.as_bytes(), 1000);
-                prop_assert_eq!(found(form, body.as_bytes(), cut), whole);
-            }
-        }
-
-        #[test]
-        fn of_well_formed_json_exactly_the_paths_are_found(
-            id in any::<String>(), inner in any::<String>(), kind in any::<String>(), other in any::<String>(),
-        ) {
-            let body = serde_json::json!({
-                "z": [other.clone(), {"id": other.clone()}],
-                "response": {"a": other, "id": inner, "usage": {"kind": kind}},
-                "id": id,
-            });
-            let text = |value: &serde_json::Value| {
-                let text = value.to_string();
-                text[1..text.len() - 1].to_owned()
-            };
-            let mut expected = [&body["id"], &body["response"]["id"], &body["response"]["usage"]["kind"]].map(text);
-            let mut found = found(Form::Object, body.to_string().as_bytes(), 7);
-            found.sort();
-            expected.sort();
-            prop_assert_eq!(found, expected);
-        }
-    }
-}
+mod tests;

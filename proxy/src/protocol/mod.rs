@@ -8,6 +8,7 @@ pub mod cors;
 pub mod error;
 pub mod grpc;
 pub mod json_follower;
+pub mod llm;
 pub mod local_reply;
 pub mod model_card;
 pub mod model_name;

@@ -9,15 +9,15 @@ const LONGEST: usize = 256;
 /// How far into an answer its id is looked for, in bytes. Servers put it first, or nearly so.
 const MOST_OF_ANSWER: usize = 64 * 1024;
 
-const IN_ANSWER: &[Path] = &[&["id"]];
+const IN_ANSWER: &[(Path, ())] = &[(&["id"], ())];
 /// The first event, `response.created`, has it; every later one that has a `response` as well.
-const IN_EVENTS: &[Path] = &[&["response", "id"]];
-const IN_REQUEST: &[Path] = &[&["previous_response_id"]];
+const IN_EVENTS: &[(Path, ())] = &[(&["response", "id"], ())];
+const IN_REQUEST: &[(Path, ())] = &[(&["previous_response_id"], ())];
 
 /// Looks for one id in a body.
 #[derive(Debug)]
 pub struct ResponseId {
-    follower: Follower,
+    follower: Follower<()>,
     /// What has been read of it, as written.
     text: Vec<u8>,
     /// Bytes that may still be looked at.
@@ -42,7 +42,7 @@ impl ResponseId {
         Self::new(Form::Object, IN_REQUEST, usize::MAX)
     }
 
-    fn new(form: Form, paths: &'static [Path], left: usize) -> Self {
+    fn new(form: Form, paths: &'static [(Path, ())], left: usize) -> Self {
         Self {
             follower: Follower::new(form, paths),
             text: Vec::new(),
@@ -72,8 +72,8 @@ impl ResponseId {
                 self.text.extend_from_slice(text);
             }
             match edge {
-                Some(Edge::Opens) => {}
-                Some(Edge::Closes) => {
+                Some(Edge::Opens(()) | Edge::Number(..) | Edge::Nested(()) | Edge::End) => {}
+                Some(Edge::Closes(())) => {
                     self.left = 0;
                     return decoded(&std::mem::take(&mut self.text));
                 }

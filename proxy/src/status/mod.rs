@@ -1,6 +1,8 @@
-//! How a request ended: the status that its caller got, in HTTP or gRPC, and the outcome that it
-//! counts under. Pure.
+//! How a request ended: the status that its caller got, in HTTP or gRPC, the outcome that it counts
+//! under, and what its model has generated. Pure.
 
+mod finish_reason;
+mod generation;
 mod grpc_code;
 mod key_refusal;
 mod outcome;
@@ -8,6 +10,8 @@ mod response;
 mod retry_reason;
 
 pub use self::{
+    finish_reason::{FinishReason, FinishReasons},
+    generation::{Generation, Operation},
     grpc_code::{GRPC_STATUS, GrpcCode, write_status},
     key_refusal::KeyRefusal,
     outcome::Outcome,

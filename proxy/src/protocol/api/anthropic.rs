@@ -18,6 +18,7 @@ use super::{
 use crate::protocol::{
     ProxyError,
     error::json,
+    llm::LlmApi,
     local_reply::{ModelList, all_names, started_at},
 };
 
@@ -38,7 +39,7 @@ const MODELS: Local = Local {
 };
 
 static ROUTES: &[Route] = &[
-    Route::new(Post, Is("/v1/messages"), Inference(Body)),
+    Route::new(Post, Is("/v1/messages"), Inference(Body)).generating(LlmApi::Messages),
     Route::new(Post, Is("/v1/messages/count_tokens"), Inference(Body)),
     Route::new(
         Any,

@@ -19,6 +19,7 @@ use super::{
 use crate::protocol::{
     ProxyError,
     error::json,
+    llm::LlmApi,
     local_reply::{LocalReply, ModelList, own_names},
 };
 
@@ -67,12 +68,14 @@ const INDEX: Local = Local {
 
 static ROUTES: &[Route] = &[
     Route::new(Post, Between("/v2/models/", "/infer"), Infer(Path)),
-    Route::new(Post, Between("/v2/models/", "/generate"), Infer(Path)),
+    Route::new(Post, Between("/v2/models/", "/generate"), Infer(Path))
+        .generating(LlmApi::TritonGenerate),
     Route::new(
         Post,
         Between("/v2/models/", "/generate_stream"),
         Infer(Path),
-    ),
+    )
+    .generating(LlmApi::TritonGenerate),
     Route::new(
         Get,
         Between("/v2/models/", "/ready"),

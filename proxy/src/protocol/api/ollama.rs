@@ -19,6 +19,7 @@ use super::{
 use crate::protocol::{
     ProxyError,
     error::json,
+    llm::LlmApi,
     local_reply::{ModelList, all_names, own_names, started_at},
 };
 
@@ -54,8 +55,8 @@ const VERSION: Local = Local {
 };
 
 static ROUTES: &[Route] = &[
-    Route::new(Post, Is("/api/chat"), Inference(Body)),
-    Route::new(Post, Is("/api/generate"), Inference(Body)),
+    Route::new(Post, Is("/api/chat"), Inference(Body)).generating(LlmApi::OllamaChat),
+    Route::new(Post, Is("/api/generate"), Inference(Body)).generating(LlmApi::OllamaGenerate),
     Route::new(Post, Is("/api/embed"), Inference(Body)),
     Route::new(Post, Is("/api/embeddings"), Inference(Body)),
     Route::new(Post, Is("/api/show"), Asks(Probe::Details, Body)),

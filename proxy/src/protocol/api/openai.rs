@@ -22,6 +22,7 @@ use super::{
 use crate::protocol::{
     ProxyError,
     error::json,
+    llm::LlmApi,
     local_reply::{LocalReply, ModelList, all_names, started_at},
 };
 
@@ -53,10 +54,13 @@ const ONE_MODEL: Local = Local {
 };
 
 static ROUTES: &[Route] = &[
-    Route::new(Post, Is("/v1/chat/completions"), Inference(Body)),
-    Route::new(Post, Is("/v1/completions"), Inference(Body)),
+    Route::new(Post, Is("/v1/chat/completions"), Inference(Body))
+        .generating(LlmApi::ChatCompletions),
+    Route::new(Post, Is("/v1/completions"), Inference(Body)).generating(LlmApi::Completions),
     Route::new(Post, Is("/v1/embeddings"), Inference(Body)),
-    Route::new(Post, Is("/v1/responses"), Inference(Body)).making_responses(),
+    Route::new(Post, Is("/v1/responses"), Inference(Body))
+        .making_responses()
+        .generating(LlmApi::Responses),
     // Over WebSocket, whose messages have the request.
     Route::new(Get, Is("/v1/responses"), Inference(Query)),
     Route::new(Post, Is("/v1/responses/compact"), Inference(Body)).making_responses(),

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use super::pattern::Pattern;
 use crate::protocol::{
     ProxyError,
+    llm::LlmApi,
     local_reply::{LocalReply, ModelList},
 };
 
@@ -24,6 +25,8 @@ pub struct Route {
     /// Whether its answer is a response that the replica keeps, and its body may say on which earlier
     /// one it follows (OpenAI's Responses API).
     pub makes_responses: bool,
+    /// In which API its answer is generated text, if it is.
+    pub generates: Option<LlmApi>,
 }
 
 /// A set of methods.
@@ -129,6 +132,7 @@ impl Route {
             handling,
             header: None,
             makes_responses: false,
+            generates: None,
         }
     }
 
@@ -146,6 +150,15 @@ impl Route {
     pub const fn making_responses(self) -> Self {
         Self {
             makes_responses: true,
+            ..self
+        }
+    }
+
+    /// The same row, for requests whose answers are text generated in `api`.
+    #[must_use]
+    pub const fn generating(self, api: LlmApi) -> Self {
+        Self {
+            generates: Some(api),
             ..self
         }
     }

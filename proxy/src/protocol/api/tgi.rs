@@ -16,7 +16,7 @@ use super::{
         Probe, Route,
     },
 };
-use crate::protocol::ProxyError;
+use crate::protocol::{ProxyError, llm::LlmApi};
 
 /// Hugging Face's servers.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ const INFO: &str = "the path does not say which model is meant: name it in the h
      seldon-model";
 
 static ROUTES: &[Route] = &[
-    Route::new(Post, Is("/generate"), Inference(Body)),
-    Route::new(Post, Is("/generate_stream"), Inference(Body)),
+    Route::new(Post, Is("/generate"), Inference(Body)).generating(LlmApi::TgiGenerate),
+    Route::new(Post, Is("/generate_stream"), Inference(Body)).generating(LlmApi::TgiGenerate),
     Route::new(Post, Is("/"), Inference(Body)),
     Route::new(Post, Is("/embed"), Inference(Body)),
     Route::new(Post, Is("/embed_all"), Inference(Body)),

@@ -11,6 +11,7 @@ mod multipart;
 mod rewriter;
 mod scan;
 mod splice;
+mod usage_request;
 
 use std::ops::Range;
 
@@ -23,7 +24,8 @@ pub use self::{
     multipart::Multipart,
     rewriter::Rewriter,
     scan::{BodyScanner, Scan},
-    splice::rewrite,
+    splice::{insert, rewrite},
+    usage_request::{Insertion, usage_request},
 };
 
 /// Most bytes of a model's name.

@@ -1,4 +1,4 @@
-//! Replaces the model's name in a body that was read ahead.
+//! Replaces the model's name in a body that was read ahead, or puts something into it.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -18,6 +18,11 @@ pub fn rewrite(pieces: &mut VecDeque<Bytes>, format: Format, found: &Found, name
         splice(pieces, 1..5, Bytes::copy_from_slice(&length.to_be_bytes()));
     }
     grown
+}
+
+/// Puts `text` before the byte at `at`.
+pub fn insert(pieces: &mut VecDeque<Bytes>, at: usize, text: &'static str) {
+    splice(pieces, at..at, Bytes::from_static(text.as_bytes()));
 }
 
 impl Format {
@@ -124,5 +129,16 @@ mod tests {
         let long = "x".repeat(300);
         let (new, _) = rewritten(body, 3, Scanner::Message(Message::new(1)), &long);
         assert_eq!(new[..8], [0, 0, 0, 1, 0x33, 0x0a, 0xac, 0x02]);
+    }
+
+    #[test]
+    fn what_is_put_in_stands_before_its_byte_wherever_the_body_is_cut() {
+        let body = br#"{"a":1}"#;
+        for at in 0..body.len() {
+            let mut pieces = cut(body, at);
+            insert(&mut pieces, 1, "\"b\":2,");
+            let new: Vec<u8> = pieces.iter().flatten().copied().collect();
+            assert_eq!(new, br#"{"b":2,"a":1}"#, "{at}");
+        }
     }
 }

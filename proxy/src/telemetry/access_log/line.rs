@@ -10,7 +10,7 @@ use serde::Serialize;
 use tailback_scaler::clock::Nanos;
 
 use super::Entry;
-use crate::status::{GrpcCode, MethodType, ResponseStatus};
+use crate::status::{FinishReasons, Generation, GrpcCode, MethodType, ResponseStatus};
 
 /// The wall clock and the monotonic clock, read at the same instant.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,25 @@ struct Line<'a> {
     replica: Option<Cow<'a, str>>,
     retries: u32,
     bytes_out: u64,
+    #[serde(flatten)]
+    tokens: Option<Tokens>,
+}
+
+/// The fields of a language model's response. What it does not say is left out.
+#[derive(Serialize)]
+struct Tokens {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_to_first_token_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_per_output_token_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    finish_reason: String,
 }
 
 /// Appends `entry` as a line to `text`. Does nothing if the request has not ended.
@@ -78,11 +97,29 @@ pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
             .map(|(name, _)| String::from_utf8_lossy(name)),
         retries: entry.retries,
         bytes_out: entry.bytes_out,
+        tokens: (entry.generation.as_ref()).map(|generation| tokens(generation, entry.arrived)),
     };
     // Serialising plain fields into memory cannot fail.
     if serde_json::to_writer(&mut *text, &line).is_ok() {
         text.push(b'\n');
     }
+}
+
+fn tokens(generation: &Generation, arrived: Nanos) -> Tokens {
+    Tokens {
+        time_to_first_token_seconds: generation.time_to_first_token(arrived).map(seconds),
+        time_per_output_token_seconds: generation.time_per_output_token().map(seconds),
+        input_tokens: generation.input_tokens(),
+        cached_tokens: generation.cached_tokens(),
+        output_tokens: generation.output_tokens(),
+        finish_reason: finish_reason(&generation.finish),
+    }
+}
+
+/// One word, or several with commas between them: a response may have several choices.
+fn finish_reason(reasons: &FinishReasons) -> String {
+    let words: Vec<_> = reasons.iter().map(|(reason, _)| reason.label()).collect();
+    words.join(",")
 }
 
 /// The same values as in the metrics' label `code`.

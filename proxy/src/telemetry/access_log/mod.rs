@@ -26,7 +26,7 @@ use tailback_config::AccessLog as Target;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use self::writer::{Destination, Writer};
-use crate::status::{Outcome, ResponseStatus};
+use crate::status::{Generation, Outcome, ResponseStatus};
 
 /// Most entries waiting to be written.
 const QUEUE: usize = 64 * 1024;
@@ -73,6 +73,8 @@ pub struct Entry {
     retries: u32,
     /// Bytes of the response body.
     bytes_out: u64,
+    /// What the response of a language model said of tokens.
+    generation: Option<Generation>,
     end: Option<End>,
 }
 
@@ -149,6 +151,7 @@ impl Entry {
             given: None,
             retries: 0,
             bytes_out: 0,
+            generation: None,
             end: None,
         })
     }
@@ -182,6 +185,11 @@ impl Entry {
     /// `bytes` more of the response body were sent.
     pub fn sent(&mut self, bytes: usize) {
         self.bytes_out += bytes as u64;
+    }
+
+    /// The response was a language model's, and said this.
+    pub fn generated(&mut self, generation: Generation) {
+        self.generation = Some(generation);
     }
 
     /// The request has ended: queues the entry for the writer.

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use super::histogram::HistogramReading;
+
 /// Writes one metric family after another.
 #[derive(Debug, Default)]
 pub struct Exposition(String);
@@ -32,6 +34,18 @@ pub struct Family<'a> {
 }
 
 impl Family<'_> {
+    /// The samples of a histogram.
+    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], reading: &HistogramReading) {
+        let bounds = reading.bounds.iter().map(f64::to_string);
+        let bounds = bounds.chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(&reading.cumulated) {
+            let labels = [labels, &[("le", &*bound)]].concat();
+            self.sample_of("_bucket", &labels, *count as f64);
+        }
+        self.sample_of("_sum", labels, reading.sum);
+        self.sample_of("_count", labels, reading.count() as f64);
+    }
+
     /// A sample under the family's own name.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
         self.sample_of("", labels, value);

@@ -12,33 +12,38 @@ pub struct Latencies(pub(super) [u64; LATENCY.len() + 1]);
 
 impl Latencies {
     /// The latency in seconds that a share `quantile` (0 to 1) of the requests since `before` did
-    /// not exceed, interpolated within its bucket as Prometheus's `histogram_quantile` does. `None`
-    /// if there were no requests. A quantile above the last bound is reported as that bound.
+    /// not exceed. `None` if there were no requests. A quantile above the last bound is reported as that bound.
     #[must_use]
     pub fn quantile_since(&self, before: &Self, quantile: f64) -> Option<f64> {
         let counts: [u64; LATENCY.len() + 1] =
             std::array::from_fn(|i| self.0[i].saturating_sub(before.0[i]));
-        let all = counts[LATENCY.len()];
-        if all == 0 {
-            return None;
-        }
-        let rank = quantile * all as f64;
-        let bucket = counts.iter().position(|count| *count as f64 >= rank)?;
-        let Some(&upper) = LATENCY.get(bucket) else {
-            return LATENCY.last().copied();
-        };
-        let (lower, below) = match bucket.checked_sub(1) {
-            Some(previous) => (LATENCY[previous], counts[previous]),
-            None => (0.0, 0),
-        };
-        let within = (counts[bucket] - below) as f64;
-        let share = if within > 0.0 {
-            (rank - below as f64) / within
-        } else {
-            1.0
-        };
-        Some(lower + (upper - lower) * share)
+        self::quantile(&LATENCY, &counts, quantile)
     }
+}
+
+/// What a share (0 to 1) of values does not exceed, interpolated within its bucket as Prometheus's
+/// `histogram_quantile` does. `counts` are how many values do not exceed each of `bounds`, and, last,
+/// how many there are.
+pub(super) fn quantile(bounds: &[f64], counts: &[u64], share: f64) -> Option<f64> {
+    let all = *counts.last()?;
+    if all == 0 {
+        return None;
+    }
+    let rank = share * all as f64;
+    let bucket = counts.iter().position(|count| *count as f64 >= rank)?;
+    let Some(&upper) = bounds.get(bucket) else {
+        return bounds.last().copied();
+    };
+    let (lower, below) = match bucket.checked_sub(1) {
+        Some(previous) => (bounds[previous], counts[previous]),
+        None => (0.0, 0),
+    };
+    let within = (counts[bucket] - below) as f64;
+    let share = match within > 0.0 {
+        true => (rank - below as f64) / within,
+        false => 1.0,
+    };
+    Some(lower + (upper - lower) * share)
 }
 
 #[cfg(test)]

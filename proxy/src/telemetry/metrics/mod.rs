@@ -7,8 +7,11 @@
 
 mod affinity;
 mod exposition;
+mod histogram;
 mod key_counts;
 mod latencies;
+mod llm;
+mod llm_families;
 mod request_families;
 mod requests;
 mod series;
@@ -22,6 +25,7 @@ pub use self::{
     exposition::Exposition,
     key_counts::KeyCounts,
     latencies::Latencies,
+    llm::{LlmMetrics, LlmSummary},
     requests::ModelMetrics,
     store::MetricsStore,
 };

@@ -11,6 +11,7 @@ use std::{
 use super::{
     affinity::AffinityCounts,
     latencies::{LATENCY, Latencies},
+    llm::LlmMetrics,
 };
 use crate::status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason};
 
@@ -25,6 +26,8 @@ pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc]
 pub struct ModelMetrics {
     /// Of the choice of replicas.
     pub affinity: Arc<AffinityCounts>,
+    /// Of the answers of language models.
+    pub llm: Arc<LlmMetrics>,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) retries: Arc<Retries>,
     pub(super) questions: Arc<Questions>,

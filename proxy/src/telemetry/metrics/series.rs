@@ -6,6 +6,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::affinity::AffinityCounts;
 use super::key_counts::KeyCounts;
+use super::llm::LlmMetrics;
 use super::requests::{ByMethod, MethodMetrics, Outcomes, Questions, Retries, Totals};
 
 /// How long series are kept after their model is gone: several scrapes at any usual interval.
@@ -21,6 +22,8 @@ pub(super) struct Content {
     pub questions: Series<String, Questions>,
     /// By model.
     pub affinities: Series<String, AffinityCounts>,
+    /// By model.
+    pub llms: Series<String, LlmMetrics>,
     /// By API key.
     pub keys: Series<String, KeyCounts>,
     /// By model and server.

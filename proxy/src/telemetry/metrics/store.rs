@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tailback_scaler::clock::Nanos;
 
 use super::{
-    exposition::Exposition, key_counts::KeyCounts, request_families, requests::ModelMetrics,
-    series::Content,
+    exposition::Exposition, key_counts::KeyCounts, llm_families, request_families,
+    requests::ModelMetrics, series::Content,
 };
 
 /// The series of all models, by model and server.
@@ -24,6 +24,7 @@ impl MetricsStore {
         let mut content = self.content();
         ModelMetrics {
             affinity: content.affinities.of(model.to_owned()),
+            llm: content.llms.of(model.to_owned()),
             outcomes: content.outcomes.of(model.to_owned()),
             retries: content.retries.of(model.to_owned()),
             questions: content.questions.of(model.to_owned()),
@@ -51,6 +52,7 @@ impl MetricsStore {
         content.retries.suspect(now);
         content.questions.suspect(now);
         content.affinities.suspect(now);
+        content.llms.suspect(now);
         content.keys.suspect(now);
         content.models.suspect(now);
         content.servers.suspect(now);
@@ -59,6 +61,7 @@ impl MetricsStore {
             content.retries.clear(&model.to_owned());
             content.questions.clear(&model.to_owned());
             content.affinities.clear(&model.to_owned());
+            content.llms.clear(&model.to_owned());
             content.models.clear(&(model.to_owned(), server.to_owned()));
             content.servers.clear(&server.to_owned());
         }
@@ -69,6 +72,7 @@ impl MetricsStore {
         content.retries.expire(now);
         content.questions.expire(now);
         content.affinities.expire(now);
+        content.llms.expire(now);
         content.keys.expire(now);
         content.models.expire(now);
         content.servers.expire(now);
@@ -76,7 +80,9 @@ impl MetricsStore {
 
     /// Writes the families of finished requests.
     pub fn render(&self, text: &mut Exposition) {
-        request_families::render(text, &self.content());
+        let content = self.content();
+        request_families::render(text, &content);
+        llm_families::render(text, &content.llms);
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {

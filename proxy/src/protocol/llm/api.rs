@@ -1,0 +1,184 @@
+//! Where the answers of each API have what is looked for.
+
+use crate::{
+    protocol::json_follower::{EACH, Path},
+    status::Operation,
+};
+
+/// An API whose answers are generated text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LlmApi {
+    /// OpenAI's chat completions.
+    ChatCompletions,
+    /// OpenAI's completions.
+    Completions,
+    /// OpenAI's Responses.
+    Responses,
+    /// Anthropic's Messages.
+    Messages,
+    /// Triton's generate extension, with the outputs of its backend for vLLM.
+    TritonGenerate,
+    /// Ollama's chat.
+    OllamaChat,
+    /// Ollama's generate.
+    OllamaGenerate,
+    /// `/generate` of Text Generation Inference and of SGLang.
+    TgiGenerate,
+}
+
+/// What a value in an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It is generated text. An empty one is none.
+    Text,
+    /// It is a list of generated calls.
+    Calls,
+    /// Why the generation ended.
+    Finish,
+    /// How many tokens went in.
+    Input,
+    /// How many of those came from the cache.
+    Cached,
+    /// How many went in besides, from the cache.
+    CacheRead,
+    /// How many went in besides, and into the cache.
+    CacheWritten,
+    /// How many came out so far.
+    Output,
+    /// How many came out with this object.
+    OutputMore,
+}
+
+type Fields = &'static [(Path, Meaning)];
+
+/// As OpenAI, vLLM, SGLang, llama.cpp and Ollama write them. Servers differ in what they call the
+/// text of reasoning.
+const COMPLETIONS: Fields = &[
+    (&["choices", EACH, "delta", "content"], Meaning::Text),
+    (
+        &["choices", EACH, "delta", "reasoning_content"],
+        Meaning::Text,
+    ),
+    (&["choices", EACH, "delta", "reasoning"], Meaning::Text),
+    (&["choices", EACH, "delta", "tool_calls"], Meaning::Calls),
+    (&["choices", EACH, "text"], Meaning::Text),
+    (&["choices", EACH, "finish_reason"], Meaning::Finish),
+    (&["usage", "prompt_tokens"], Meaning::Input),
+    (
+        &["usage", "prompt_tokens_details", "cached_tokens"],
+        Meaning::Cached,
+    ),
+    (&["usage", "completion_tokens"], Meaning::Output),
+];
+
+/// An event's `delta` is text; the last event has the whole response.
+const RESPONSES: Fields = &[
+    (&["delta"], Meaning::Text),
+    (&["status"], Meaning::Finish),
+    (&["incomplete_details", "reason"], Meaning::Finish),
+    (&["usage", "input_tokens"], Meaning::Input),
+    (
+        &["usage", "input_tokens_details", "cached_tokens"],
+        Meaning::Cached,
+    ),
+    (&["usage", "output_tokens"], Meaning::Output),
+    (&["response", "status"], Meaning::Finish),
+    (
+        &["response", "incomplete_details", "reason"],
+        Meaning::Finish,
+    ),
+    (&["response", "usage", "input_tokens"], Meaning::Input),
+    (
+        &["response", "usage", "input_tokens_details", "cached_tokens"],
+        Meaning::Cached,
+    ),
+    (&["response", "usage", "output_tokens"], Meaning::Output),
+];
+
+/// The first event has what went in, the last but one what came out.
+const MESSAGES: Fields = &[
+    (&["delta", "text"], Meaning::Text),
+    (&["delta", "thinking"], Meaning::Text),
+    (&["delta", "partial_json"], Meaning::Text),
+    (&["delta", "stop_reason"], Meaning::Finish),
+    (&["stop_reason"], Meaning::Finish),
+    (&["usage", "input_tokens"], Meaning::Input),
+    (&["usage", "cache_read_input_tokens"], Meaning::CacheRead),
+    (
+        &["usage", "cache_creation_input_tokens"],
+        Meaning::CacheWritten,
+    ),
+    (&["usage", "output_tokens"], Meaning::Output),
+    (&["message", "usage", "input_tokens"], Meaning::Input),
+    (
+        &["message", "usage", "cache_read_input_tokens"],
+        Meaning::CacheRead,
+    ),
+    (
+        &["message", "usage", "cache_creation_input_tokens"],
+        Meaning::CacheWritten,
+    ),
+];
+
+const TRITON: Fields = &[
+    (&["text_output"], Meaning::Text),
+    (&["finish_reason"], Meaning::Finish),
+    (&["num_input_tokens"], Meaning::Input),
+    (&["num_output_tokens"], Meaning::OutputMore),
+];
+
+const OLLAMA: Fields = &[
+    (&["message", "content"], Meaning::Text),
+    (&["message", "thinking"], Meaning::Text),
+    (&["message", "tool_calls"], Meaning::Calls),
+    (&["response"], Meaning::Text),
+    (&["thinking"], Meaning::Text),
+    (&["done_reason"], Meaning::Finish),
+    (&["prompt_eval_count"], Meaning::Input),
+    (&["eval_count"], Meaning::Output),
+];
+
+const TGI: Fields = &[
+    (&["token", "text"], Meaning::Text),
+    (&["details", "finish_reason"], Meaning::Finish),
+    (&["details", "input_length"], Meaning::Input),
+    (&["details", "generated_tokens"], Meaning::Output),
+    // SGLang's.
+    (&["text"], Meaning::Text),
+    (&["meta_info", "finish_reason", "type"], Meaning::Finish),
+    (&["meta_info", "prompt_tokens"], Meaning::Input),
+    (&["meta_info", "cached_tokens"], Meaning::Cached),
+    (&["meta_info", "completion_tokens"], Meaning::Output),
+];
+
+impl LlmApi {
+    /// What is asked of the model.
+    #[must_use]
+    pub fn operation(self) -> Operation {
+        match self {
+            Self::ChatCompletions | Self::Responses | Self::Messages | Self::OllamaChat => {
+                Operation::Chat
+            }
+            Self::Completions | Self::TritonGenerate | Self::OllamaGenerate | Self::TgiGenerate => {
+                Operation::TextCompletion
+            }
+        }
+    }
+
+    /// Whether a request has to ask, by `stream_options`, for the `usage` of a stream.
+    #[must_use]
+    pub fn has_stream_options(self) -> bool {
+        matches!(self, Self::ChatCompletions | Self::Completions)
+    }
+
+    pub(super) fn fields(self) -> Fields {
+        match self {
+            Self::ChatCompletions | Self::Completions => COMPLETIONS,
+            Self::Responses => RESPONSES,
+            Self::Messages => MESSAGES,
+            Self::TritonGenerate => TRITON,
+            Self::OllamaChat | Self::OllamaGenerate => OLLAMA,
+            Self::TgiGenerate => TGI,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Reads an answer as it passes.
+
+use tailback_scaler::clock::Nanos;
+
+use super::{LlmApi, api::Meaning};
+use crate::{
+    protocol::json_follower::{Edge, Follower, Form},
+    status::{FinishReason, Generation},
+};
+
+/// The longest word of a replica that is compared, in bytes.
+const LONGEST_WORD: usize = 32;
+/// How much is looked at of an answer that is one object, in bytes: its `usage` is at its end.
+const MOST_OF_OBJECT: usize = 4 * 1024 * 1024;
+
+/// Finds the signals in an answer, and keeps nothing else of it.
+#[derive(Debug)]
+pub struct SignalScanner {
+    follower: Follower<Meaning>,
+    /// Bytes that may still be looked at.
+    left: usize,
+    /// The first bytes of the string being read, and its length.
+    word: ([u8; LONGEST_WORD], usize),
+    /// Whether the present object has generated text.
+    has_output: bool,
+    generation: Generation,
+}
+
+impl SignalScanner {
+    /// For an answer of this form.
+    #[must_use]
+    pub fn new(api: LlmApi, form: Form) -> Self {
+        Self {
+            follower: Follower::new(form, api.fields()),
+            left: match form {
+                Form::Object => MOST_OF_OBJECT,
+                Form::Lines | Form::Events => usize::MAX,
+            },
+            word: ([0; LONGEST_WORD], 0),
+            has_output: false,
+            generation: Generation::new(api.operation()),
+        }
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Looks at the next piece, which has come now.
+    pub fn feed(&mut self, piece: &[u8], now: Nanos) {
+        let piece = &piece[..piece.len().min(self.left)];
+        if self.follower.form() == Form::Object {
+            self.left -= piece.len();
+        }
+        let mut at = 0;
+        loop {
+            let (from, was_inside) = (at, self.follower.is_inside());
+            let edge = self.follower.next(piece, &mut at);
+            if was_inside {
+                self.read(&piece[from..at - usize::from(edge.is_some())]);
+            }
+            match edge {
+                None => return,
+                Some(Edge::Opens(_)) => self.word.1 = 0,
+                Some(Edge::Closes(Meaning::Text)) => self.has_output |= self.word.1 > 0,
+                Some(Edge::Closes(Meaning::Finish)) => self.finish(),
+                Some(Edge::Nested(Meaning::Calls)) => self.has_output = true,
+                Some(Edge::Number(meaning, number)) => self.number(meaning, number),
+                Some(Edge::Closes(_) | Edge::Nested(_)) => {}
+                Some(Edge::End) => self.end(now),
+            }
+        }
+    }
+
+    fn read(&mut self, text: &[u8]) {
+        let (word, length) = &mut self.word;
+        if let Some(rest) = word.get_mut(*length..) {
+            let taken = rest.len().min(text.len());
+            rest[..taken].copy_from_slice(&text[..taken]);
+        }
+        *length += text.len();
+    }
+
+    fn finish(&mut self) {
+        let (word, length) = &self.word;
+        let reason = match word.get(..*length) {
+            Some(word) => FinishReason::of(word),
+            None => Some(FinishReason::Other),
+        };
+        if let Some(reason) = reason {
+            self.generation.finish.add(reason);
+        }
+    }
+
+    fn number(&mut self, meaning: Meaning, number: u64) {
+        let generation = &mut self.generation;
+        match meaning {
+            Meaning::Input => generation.input = Some(number),
+            Meaning::CacheRead => generation.cache_read = Some(number),
+            Meaning::CacheWritten => generation.cache_written = Some(number),
+            Meaning::Cached => generation.cached = Some(number),
+            Meaning::Output => generation.generated = Some(number),
+            Meaning::OutputMore => {
+                let before = generation.generated.unwrap_or(0);
+                generation.generated = Some(before.saturating_add(number));
+            }
+            Meaning::Text | Meaning::Calls | Meaning::Finish => {}
+        }
+    }
+
+    /// An object is complete.
+    fn end(&mut self, now: Nanos) {
+        let has_output = std::mem::take(&mut self.has_output);
+        if !has_output || self.follower.form() == Form::Object {
+            return;
+        }
+        let generation = &mut self.generation;
+        let (first, _) = generation.output.unwrap_or((now, now));
+        generation.output = Some((first, now));
+        generation.objects += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! Why a model stopped generating, in words of all APIs.
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done, or came to a stop sequence.
+    Stop,
+    /// It came to a limit of tokens.
+    Length,
+    /// It wants tools to be called.
+    ToolCalls,
+    /// What it wrote was withheld, or it refused.
+    ContentFilter,
+    /// The replica failed, or was told to stop.
+    Error,
+    /// A word of the replica's that is none of these.
+    Other,
+}
+
+/// The reasons in one answer, which has one for each choice that was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FinishReasons([u16; FinishReason::ALL.len()]);
+
+impl FinishReason {
+    /// All.
+    pub const ALL: [Self; 6] = [
+        Self::Stop,
+        Self::Length,
+        Self::ToolCalls,
+        Self::ContentFilter,
+        Self::Error,
+        Self::Other,
+    ];
+
+    /// As in the metrics' label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Error => "error",
+            Self::Other => "other",
+        }
+    }
+
+    /// What a replica's word stands for, in any API; `None`: that the generation goes on, or that
+    /// another field says why it ended.
+    #[must_use]
+    pub fn of(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            b"" | b"in_progress" | b"queued" | b"incomplete" | b"load" | b"unload" => return None,
+            b"stop" | b"end_turn" | b"stop_sequence" | b"eos_token" | b"completed" => Self::Stop,
+            b"length" | b"max_tokens" | b"max_output_tokens" | b"model_context_window_exceeded" => {
+                Self::Length
+            }
+            b"tool_calls" | b"tool_use" | b"function_call" => Self::ToolCalls,
+            b"content_filter" | b"refusal" => Self::ContentFilter,
+            b"error" | b"failed" | b"abort" | b"cancelled" => Self::Error,
+            _ => Self::Other,
+        })
+    }
+}
+
+impl FinishReasons {
+    /// One more choice ended so.
+    pub fn add(&mut self, reason: FinishReason) {
+        let count = &mut self.0[reason as usize];
+        *count = count.saturating_add(1);
+    }
+
+    /// Each reason that there is, and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (FinishReason, u16)> {
+        let all = FinishReason::ALL.into_iter().zip(self.0);
+        all.filter(|(_, count)| *count > 0)
+    }
+}

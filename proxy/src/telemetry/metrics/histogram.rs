@@ -1,0 +1,102 @@
+//! A histogram whose bounds are fixed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::latencies::quantile;
+
+/// Counts values by the first bound that is not below them. Recording is two atomic additions.
+#[derive(Debug)]
+pub(super) struct Histogram {
+    /// In the unit that is shown.
+    bounds: &'static [f64],
+    /// How many of what is recorded are one of what is shown.
+    scale: f64,
+    /// One for each bound, and one for what is above them all.
+    buckets: Box<[AtomicU64]>,
+    /// Of what is recorded.
+    sum: AtomicU64,
+}
+
+/// A histogram at one time.
+#[derive(Clone, Debug)]
+pub(super) struct HistogramReading {
+    pub bounds: &'static [f64],
+    /// How many values do not exceed each bound, and, last, how many there are.
+    pub cumulated: Vec<u64>,
+    /// Of all values.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// Of whole numbers, such as tokens.
+    pub(super) fn of_counts(bounds: &'static [f64]) -> Self {
+        Self::new(bounds, 1.0)
+    }
+
+    /// Of seconds, recorded as nanoseconds.
+    pub(super) fn of_seconds(bounds: &'static [f64]) -> Self {
+        Self::new(bounds, 1e9)
+    }
+
+    fn new(bounds: &'static [f64], scale: f64) -> Self {
+        Self {
+            bounds,
+            scale,
+            buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
+            sum: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn record(&self, value: u64) {
+        let shown = value as f64 / self.scale;
+        let bucket = self.bounds.partition_point(|bound| *bound < shown);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum.fetch_add(value, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> HistogramReading {
+        let mut sum = 0;
+        let cumulate = |count: &AtomicU64| {
+            sum += count.load(Ordering::Relaxed);
+            sum
+        };
+        HistogramReading {
+            bounds: self.bounds,
+            cumulated: self.buckets.iter().map(cumulate).collect(),
+            sum: self.sum.load(Ordering::Relaxed) as f64 / self.scale,
+        }
+    }
+}
+
+impl HistogramReading {
+    /// How many values there are.
+    pub(super) fn count(&self) -> u64 {
+        self.cumulated.last().copied().unwrap_or(0)
+    }
+
+    /// What a share `quantile` (0 to 1) of the values does not exceed; `None` if there are none.
+    pub(super) fn quantile(&self, share: f64) -> Option<f64> {
+        quantile(self.bounds, &self.cumulated, share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_counts_in_the_first_bucket_that_it_does_not_exceed() {
+        let histogram = Histogram::of_seconds(&[0.001, 0.01]);
+        for nanos in [1_000_000, 1_000_001, 2_000_000_000] {
+            histogram.record(nanos);
+        }
+        let reading = histogram.read();
+        assert_eq!(reading.cumulated, [1, 2, 3]);
+        assert_eq!(reading.count(), 3);
+        assert!((reading.sum - 2.002_000_001).abs() < 1e-9);
+        let tokens = Histogram::of_counts(&[1.0, 4.0]);
+        assert_eq!(tokens.read().quantile(0.5), None);
+        tokens.record(4);
+        assert_eq!(tokens.read().quantile(1.0), Some(4.0));
+    }
+}
