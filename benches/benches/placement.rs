@@ -20,6 +20,7 @@ fn empty() -> Fleet {
         name: format!("server-{index}").into(),
         memory: Some(8),
         leaving: false,
+        ordinal: None,
     });
     let models = (0..1000).map(|index| ModelNeed {
         name: format!("model-{index}").into(),
