@@ -229,10 +229,14 @@ fn server_row(server: &Server, origin: String) -> Row {
         Some(usual) if *usual == HealthCheck::default() => String::new(),
         Some(set) => format!(", healthCheck {set}"),
     };
+    let slow = match &server.slow_start {
+        None => String::new(),
+        Some(set) => format!(", slowStart {set}"),
+    };
     (
         "server",
         format!(
-            "{}: {how}{protocol}{host}{key}{balancing}{ejection}{check}",
+            "{}: {how}{protocol}{host}{key}{balancing}{ejection}{check}{slow}",
             server.name
         ),
         origin,

@@ -1,4 +1,5 @@
-//! How the health of a server's replicas is judged: by what they do with requests, and by probes.
+//! How the health of a server's replicas is judged: by what they do with requests, and by probes;
+//! and how those that are new or back begin.
 
 use std::fmt;
 use std::time::Duration;
@@ -99,6 +100,41 @@ impl fmt::Display for HealthCheck {
             self.period.as_secs_f64(),
             self.unhealthy_threshold,
             self.healthy_threshold
+        )
+    }
+}
+
+/// How the share of a replica grows that is new, or gets requests again after it was out for its
+/// health. The names are Envoy's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowStart {
+    /// How long it takes until the replica has a full share. Never zero.
+    pub window: Duration,
+    /// How the share grows with time, in hundredths: 100 evenly, more fast at first, less slowly at
+    /// first. Never 0.
+    pub aggression_percent: u32,
+    /// The share that it begins with, of 100; 1 to 100.
+    pub min_weight_percent: u32,
+}
+
+impl Default for SlowStart {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(30),
+            aggression_percent: 100,
+            min_weight_percent: 10,
+        }
+    }
+}
+
+impl fmt::Display for SlowStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "over {} s from {} %, aggression {}",
+            self.window.as_secs_f64(),
+            self.min_weight_percent,
+            f64::from(self.aggression_percent) / 100.0,
         )
     }
 }

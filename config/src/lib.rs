@@ -61,7 +61,7 @@ pub use endpoint::{Endpoint, UpstreamTls};
 pub use env::Env;
 pub use environment::address::{EXPECTED as EXPECTED_ADDRESS, parse as parse_address};
 pub use error::{Error, Errors, FieldLocation};
-pub use health::{HealthCheck, OutlierDetection};
+pub use health::{HealthCheck, OutlierDetection, SlowStart};
 pub use hold_classes::{FairBy, HoldClasses};
 pub use host::{Device, Host, HostRoom};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 
 use crate::{
     Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, MultiModelSpec, ObjectLocation,
-    OutlierDetection, Overrides, ProcessSpec, Readiness, SeldonSpec, Source, Template, UpstreamTls,
-    WebhookSpec,
+    OutlierDetection, Overrides, ProcessSpec, Readiness, SeldonSpec, SlowStart, Source, Template,
+    UpstreamTls, WebhookSpec,
 };
 
 /// How the replicas of one or more models are run.
@@ -37,6 +37,8 @@ pub struct Server {
     pub outlier_detection: Option<OutlierDetection>,
     /// How ready replicas are checked; `None`: not at all.
     pub health_check: Option<HealthCheck>,
+    /// How the share of new replicas grows; `None`: they have a full one at once.
+    pub slow_start: Option<SlowStart>,
     /// What runs its replicas.
     pub kind: Kind,
     /// How its replicas host many models each; `None`: they do not.

@@ -3,12 +3,14 @@
 
 pub mod health;
 pub mod usage;
+pub mod weight;
 
 use std::{fmt, sync::Arc};
 
 use self::{
     health::{HealthReport, ReplicaHealth},
     usage::ReplicaUsage,
+    weight::AtomicWeight,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -66,6 +68,7 @@ pub struct Replica {
     elsewhere: AtomicU32,
     /// Until when the data plane prefers other replicas. In ns on the process's clock.
     ejected_until: AtomicU64,
+    weight: AtomicWeight,
     usage: ReplicaUsage,
 }
 
@@ -91,6 +94,7 @@ impl Replica {
             cut: AtomicU32::new(0),
             elsewhere: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
+            weight: AtomicWeight::default(),
             usage: ReplicaUsage::default(),
         }
     }

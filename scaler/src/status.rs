@@ -128,6 +128,8 @@ pub struct ReplicaView {
     pub health: &'static str,
     /// How many seconds that has been so.
     pub health_seconds: f64,
+    /// Its share of the load, in percent of other replicas'; less than 100 in slow start.
+    pub weight_percent: u32,
     /// Requests that it was given.
     pub requests: u64,
     /// Those that failed by its fault.
@@ -196,6 +198,7 @@ impl ReplicaView {
             in_flight: replica.in_flight(),
             health: standing.as_str(),
             health_seconds: now.since(since).as_secs_f64(),
+            weight_percent: replica.weight().percent(),
             requests: counts.taken,
             failures: counts.failures,
             ejections: health.ejections(),

@@ -1,4 +1,5 @@
-//! Reads `outlierDetection` and `healthCheck`: how the health of a server's replicas is judged.
+//! Reads `outlierDetection`, `healthCheck` and `slowStart`: how the health of a server's replicas is
+//! judged, and how those that are new or back begin.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use crate::manifest::fields::{Fields, Value};
 use crate::manifest::readiness;
 use crate::manifest::runtime::READY;
 use crate::variables::NONE;
-use crate::{HealthCheck, OutlierDetection, Readiness, number};
+use crate::{HealthCheck, OutlierDetection, Readiness, SlowStart, number};
 
 /// Reads `outlierDetection`: a map, or `none`. Left out, the defaults hold.
 pub(super) fn read_outlier_detection(spec: &Fields<'_>) -> Option<Option<OutlierDetection>> {
@@ -99,6 +100,41 @@ pub(super) fn read_health_check(spec: &Fields<'_>) -> Option<Option<HealthCheck>
         unhealthy_threshold: threshold("unhealthyThreshold", usual.unhealthy_threshold),
         hang: read_optional_seconds(&fields, "hangSeconds", usual.hang),
         replace_after: read_optional_seconds(&fields, "replaceAfterSeconds", usual.replace_after),
+    };
+    fields.finish();
+    (value.failed() == before).then_some(Some(read))
+}
+
+/// Reads `slowStart`: a map, or `none`. Left out, there is none.
+pub(super) fn read_slow_start(spec: &Fields<'_>) -> Option<Option<SlowStart>> {
+    let Some(value) = spec.get("slowStart").filter(|value| !value.is(NONE)) else {
+        return Some(None);
+    };
+    if !value.is_map() {
+        value.wrong("{ windowSeconds: 30, … }, or none");
+        return None;
+    }
+    let before = value.failed();
+    let fields = value.fields()?;
+    let usual = SlowStart::default();
+    let aggression = fields.get("aggression").and_then(|value| {
+        let expected = "a number from 0.01 to 100, such as 1.5";
+        value.number(expected, |aggression: &f64| {
+            (0.01..=100.0).contains(aggression)
+        })
+    });
+    let read = SlowStart {
+        window: read_seconds(&fields, "windowSeconds", usual.window),
+        aggression_percent: aggression.map_or(usual.aggression_percent, |aggression| {
+            (aggression * 100.0).round() as u32
+        }),
+        min_weight_percent: read_number(
+            &fields,
+            "minWeightPercent",
+            "a whole number from 1 to 100",
+            1..=100,
+            usual.min_weight_percent,
+        ),
     };
     fields.finish();
     (value.failed() == before).then_some(Some(read))

@@ -43,6 +43,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         });
     let outlier_detection = health::read_outlier_detection(spec);
     let health_check = health::read_health_check(spec);
+    let slow_start = health::read_slow_start(spec);
     let kind = read_kind(spec, &place, env);
     if let (Some(Kind::Static(_)), Some(value)) = (&kind, spec.get("maxReplicas")) {
         value.rule(
@@ -76,6 +77,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         load_balancing: load_balancing?,
         outlier_detection: outlier_detection?,
         health_check: health_check?,
+        slow_start: slow_start?,
         kind,
         multi_model,
         overrides,

@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tailback_config::OutlierDetection;
+use tailback_config::{OutlierDetection, SlowStart};
 use tailback_scaler::{
     clock::Nanos,
     replica::{
@@ -64,10 +64,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Sets the rules by which failing replicas are ejected; `None`: never.
-    pub fn configure(&self, outlier_detection: Option<OutlierDetection>) {
+    /// Sets the rules by which failing replicas are ejected (`None`: never), and by which the share
+    /// of those grows that are new or back (`None`: it is full at once).
+    pub fn configure(
+        &self,
+        outlier_detection: Option<OutlierDetection>,
+        slow_start: Option<SlowStart>,
+    ) {
         let now = Nanos::now();
-        self.with_health(now, |health| health.configure(outlier_detection, now));
+        self.with_health(now, |health| {
+            health.configure(outlier_detection, slow_start, now);
+        });
     }
 
     /// The number of replicas, healthy or not.
@@ -191,6 +198,7 @@ impl Pool {
         {
             let mut health = self.health();
             change(&mut health);
+            health.weigh(now);
             let threshold = health.threshold().unwrap_or(0);
             self.threshold.store(threshold, Ordering::Relaxed);
             let due = health.review_at(now);

@@ -81,7 +81,7 @@ impl RouteTable {
                         .clone()
                 }
             };
-            pool.configure(model.server.outlier_detection);
+            pool.configure(model.server.outlier_detection, model.server.slow_start);
             // Reuse the connector, with the certificates it has loaded, unless the server's
             // configuration has changed.
             let same = known.filter(|m| m.config.server == model.server);

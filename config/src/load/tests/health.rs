@@ -1,7 +1,7 @@
 //! How the health of replicas is judged, as manifests say it.
 
 use super::*;
-use crate::{HealthCheck, OutlierDetection, Readiness};
+use crate::{HealthCheck, OutlierDetection, Readiness, SlowStart};
 
 fn outlier_detection(server: &str) -> (Option<OutlierDetection>, String) {
     let config = parse(&with_server(server, ""));
@@ -79,4 +79,29 @@ fn processes_are_checked_as_they_were_at_their_start_unless_a_server_says_otherw
                  spec: { static: { endpoints: [\"http://a\"] } }\n---\n\
                  apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: m }\nspec: {}\n";
     assert_eq!(parse(fixed).models["m"].server.health_probe(), None);
+}
+
+#[test]
+fn replicas_start_slowly_only_if_a_server_says_so() {
+    let slow_start = |fields: &str| {
+        let config = parse(&with_server(fields, ""));
+        let shown = crate::describe(&config);
+        (config.models["m"].server.slow_start, shown)
+    };
+    for off in ["", "slowStart: none"] {
+        let (found, shown) = slow_start(off);
+        assert_eq!(found, None);
+        assert!(!shown.contains("slowStart"), "{shown}");
+    }
+    assert_eq!(slow_start("slowStart: {}").0, Some(SlowStart::default()));
+    let (found, shown) =
+        slow_start("slowStart: { windowSeconds: 90, aggression: 1.5, minWeightPercent: 5 }");
+    let expected = SlowStart {
+        window: Duration::from_secs(90),
+        aggression_percent: 150,
+        min_weight_percent: 5,
+    };
+    assert_eq!(found, Some(expected));
+    let expected = "slowStart over 90 s from 5 %, aggression 1.5";
+    assert!(shown.contains(expected), "{shown}");
 }

@@ -4,37 +4,44 @@
 use std::borrow::Borrow;
 
 use tailback_config::LoadFactor;
-use tailback_scaler::{clock::Nanos, replica::Replica};
+use tailback_scaler::{
+    clock::Nanos,
+    replica::{Replica, weight::Weight},
+};
 
 /// Requests that a replica may have beyond the factor: where there are few, one more or less says
 /// little of how busy it is, and a cold cache costs more.
 const SLACK: u64 = 2;
 
-/// The most requests that a replica may have in flight when it is preferred.
+/// The most requests that a replica of full weight may have in flight when it is preferred. Of less
+/// weight, it may have as much less, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoadBound(u32);
+pub struct LoadBound(u64);
 
 impl LoadBound {
     /// As of the loads at `now`, with the new request counted in. Replicas that are ejected or
-    /// closed take no part in the mean.
+    /// closed take no part in the mean, and others by their weight.
     pub fn of<R: Borrow<Replica>>(replicas: &[R], factor: LoadFactor, now: Nanos) -> Self {
-        let (mut total, mut count) = (1_u64, 0_u64);
+        let (mut total, mut weights) = (1_u64, 0_u64);
         for replica in replicas {
             let replica: &Replica = replica.borrow();
             if !replica.is_closed() && !replica.is_ejected(now) {
                 total += u64::from(replica.in_flight());
-                count += 1;
+                weights += u64::from(replica.weight().percent());
             }
         }
-        let share = (total * u64::from(factor.percent())).div_ceil(100 * count.max(1));
-        let most = share + SLACK;
-        Self(u32::try_from(most).unwrap_or(u32::MAX))
+        if weights == 0 {
+            weights = u64::from(Weight::FULL.percent());
+        }
+        // Factor and weights are both in percent.
+        Self((total * u64::from(factor.percent())).div_ceil(weights) + SLACK)
     }
 
-    /// Whether a replica with so many requests in flight may get one more.
+    /// Whether a replica of this weight with so many requests in flight may get one more.
     #[must_use]
-    pub fn admits(self, in_flight: u32) -> bool {
-        in_flight < self.0
+    pub fn admits(self, in_flight: u32, weight: Weight) -> bool {
+        let full = u64::from(Weight::FULL.percent());
+        u64::from(in_flight) * full < self.0.saturating_mul(u64::from(weight.percent()))
     }
 }
 
@@ -81,16 +88,37 @@ mod tests {
         assert_eq!(bound(&replicas), LoadBound(12));
         replicas[0].eject(Nanos(100));
         replicas[1].close();
-        assert!(bound(&replicas).admits(0), "of none there is no mean");
+        let admits = bound(&replicas).admits(0, Weight::FULL);
+        assert!(admits, "of none there is no mean");
+    }
+
+    #[test]
+    fn the_bound_of_a_replica_in_slow_start_is_as_much_lower_as_its_weight() {
+        let replicas = replicas(&[9, 9, 1, 0]);
+        for replica in &replicas[2..] {
+            replica.set_weight(Weight::from_percent(10));
+        }
+        // 1.25 × 20 / 2.2, and two more: 14; of those in slow start 1.4, rounded up.
+        let bound = bound(&replicas);
+        assert_eq!(bound, LoadBound(14));
+        assert!(bound.admits(13, Weight::FULL) && !bound.admits(14, Weight::FULL));
+        let tenth = replicas[2].weight();
+        assert!(bound.admits(1, tenth) && !bound.admits(2, tenth));
     }
 
     proptest! {
         #[test]
         fn some_replica_is_always_within_the_bound(
-            loads in proptest::collection::vec(0u32..50, 1..20),
+            loads in proptest::collection::vec((0u32..50, 1u32..=100), 1..20),
         ) {
-            let bound = bound(&replicas(&loads));
-            prop_assert!(loads.iter().any(|&load| bound.admits(load)));
+            let (in_flight, weights): (Vec<_>, Vec<_>) = loads.into_iter().unzip();
+            let replicas = replicas(&in_flight);
+            for (replica, percent) in replicas.iter().zip(weights) {
+                replica.set_weight(Weight::from_percent(percent));
+            }
+            let bound = bound(&replicas);
+            let admits = |replica: &Replica| bound.admits(replica.in_flight(), replica.weight());
+            prop_assert!(replicas.iter().any(admits));
         }
     }
 }

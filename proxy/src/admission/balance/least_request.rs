@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-use super::{Affinity, Strategy, Taken};
+use super::{Affinity, Strategy, Taken, load::load_of};
 
 /// The least busy of all; of several, any.
 #[derive(Debug, Default)]
@@ -18,10 +18,10 @@ impl Strategy for LeastRequest {
         _: Affinity<'_>,
         now: Nanos,
     ) -> Option<Taken> {
-        // From another one each time, so that workers that look at once do not all find the same.
+        // From a random one on, so that workers that look at the same time find different ones.
         let first = fastrand::usize(..replicas.len());
         let of = |i: usize| replicas[i].borrow();
-        let by_load = |&i: &usize| (of(i).is_ejected(now), of(i).in_flight());
+        let by_load = |&i: &usize| (of(i).is_ejected(now), load_of(of(i)));
         // Another worker may take the last permit of what was found: it is full then, and not
         // found again.
         for _ in 0..replicas.len() {

@@ -7,6 +7,7 @@
 mod affinity;
 mod bounded_load;
 mod least_request;
+mod load;
 mod mix;
 mod power_of_two;
 mod prefix;
@@ -30,7 +31,9 @@ pub use self::{
     prefix::{Prefix, PrefixTable, chain},
     session::Session,
 };
-use self::{least_request::LeastRequest, power_of_two::PowerOfTwo, round_robin::RoundRobin};
+use self::{
+    least_request::LeastRequest, load::load_of, power_of_two::PowerOfTwo, round_robin::RoundRobin,
+};
 
 /// A rule that chooses replicas.
 trait Strategy {
@@ -90,8 +93,8 @@ pub enum Balancer {
 }
 
 impl Balancer {
-    /// With nothing remembered yet but what `table` has, which the workers of a model share; `None`:
-    /// with a table of its own, if the strategy has one.
+    /// A balancer that has seen no request. `table`: where the workers of a model remember prompts
+    /// together; `None`: it has a table of its own, if its strategy needs one.
     #[must_use]
     pub fn new(strategy: &LoadBalancing, table: Option<Arc<PrefixTable>>) -> Self {
         match strategy {
@@ -129,7 +132,7 @@ impl Balancer {
         Some(taken)
     }
 
-    /// A request with this affinity goes to `replica`: others like it may follow.
+    /// Remembers that a request with this affinity goes to `replica`, for others like it.
     pub fn granted(&self, replica: &Replica, affinity: Affinity<'_>, now: Nanos) {
         if let (Self::Prefix(strategy), Affinity::Prefix(blocks)) = (self, affinity) {
             strategy.remember(blocks, replica, now);
@@ -137,8 +140,8 @@ impl Balancer {
     }
 }
 
-/// Takes a permit of another than `failed` and returns its position; `None` if no other has room.
-/// Of several, the least busy, whatever the strategy is: this is rare.
+/// For a request that failed at one replica: takes a permit of the least busy other one, and returns
+/// its position; `None` if no other has room. The same for every strategy, as it is rare.
 pub fn take_other<R: Borrow<Replica>>(
     replicas: &[R],
     failed: &Replica,
@@ -147,13 +150,14 @@ pub fn take_other<R: Borrow<Replica>>(
     let of = |i: usize| replicas[i].borrow();
     let other = (0..replicas.len())
         .filter(|&i| !std::ptr::eq(of(i), failed) && of(i).has_room())
-        .min_by_key(|&i| (of(i).is_ejected(now), of(i).in_flight()))?;
+        .min_by_key(|&i| (of(i).is_ejected(now), load_of(of(i))))?;
     of(other).try_take().then_some(other)
 }
 
-/// Takes a permit for a held request, whose place in the queue has been announced: of the replica
-/// that it waits for, if that is still there, else of the least busy one, whatever the strategy is,
-/// as most often one alone has room.
+/// Takes a permit for a held request, whose place in the queue has been announced
+/// ([`Replica::try_take_announced`]): of the replica that it waits for, if that is still there, else
+/// of the least busy one. The same for every strategy, as there is mostly one replica with room. One
+/// in slow start takes it as well, if no other has room.
 pub(super) fn take_announced(
     replicas: &[Arc<Replica>],
     awaited: Option<ReplicaId>,
@@ -163,12 +167,12 @@ pub(super) fn take_announced(
         return awaited.try_take_announced().then(|| awaited.clone());
     }
     let now = Nanos::now();
-    let load = |replica: &&Arc<Replica>| (replica.is_ejected(now), replica.in_flight());
+    let load = |replica: &&Arc<Replica>| (replica.is_ejected(now), load_of(replica));
     let least = replicas
         .iter()
         .filter(|replica| replica.has_room())
         .min_by_key(load);
-    // What seems to be full is tried as well: only this attempt is sure to see every release.
+    // Those that seem to be full are tried as well: only this attempt is sure to see every release.
     least
         .into_iter()
         .chain(replicas)
@@ -179,8 +183,9 @@ pub(super) fn take_announced(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tailback_scaler::replica::weight::Weight;
 
-    /// With the affinity that each strategy may be asked with.
+    /// Each strategy, with every kind of affinity that its requests may have.
     fn all() -> [(LoadBalancing, Affinity<'static>); 8] {
         let [two, least, robin, prefix, session] = LoadBalancing::all();
         [
@@ -314,6 +319,20 @@ mod tests {
             assert_eq!(take_announced(&replicas, None).unwrap().name(), expected);
         }
         assert!(take_announced(&replicas, None).is_none());
+    }
+
+    #[test]
+    fn held_requests_and_those_that_failed_elsewhere_go_to_a_replica_in_slow_start_if_no_other_has_room()
+     {
+        let replicas = replicas(2, 2);
+        replicas[0].set_weight(Weight::from_percent(10));
+        let mut names: Vec<_> = (0..4)
+            .map(|_| take_announced(&replicas, None).unwrap().name().to_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["m-0", "m-0", "m-1", "m-1"]);
+        replicas[0].release();
+        assert_eq!(take_other(&replicas, &replicas[1], Nanos(0)), Some(0));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::borrow::Borrow;
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-use super::{Affinity, LeastRequest, Strategy, Taken};
+use super::{Affinity, LeastRequest, Strategy, Taken, load::load_of};
 
-/// The less busy of two; where that one has no room, the least busy of all.
+/// The less busy of two; where that one is ejected or has no room, the least busy of all.
 #[derive(Debug, Default)]
 pub struct PowerOfTwo;
 
@@ -21,7 +21,7 @@ impl Strategy for PowerOfTwo {
     ) -> Option<Taken> {
         let (a, b) = two_of(replicas.len());
         let of = |i: usize| replicas[i].borrow();
-        let less_busy = if of(b).in_flight() < of(a).in_flight() {
+        let less_busy = if load_of(of(b)) < load_of(of(a)) {
             b
         } else {
             a

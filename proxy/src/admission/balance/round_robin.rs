@@ -5,7 +5,7 @@ use std::{borrow::Borrow, cell::Cell};
 
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-use super::{Affinity, Strategy, Taken};
+use super::{Affinity, Strategy, Taken, load::has_turn};
 
 /// The next in turn that has room.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct RoundRobin {
 }
 
 impl Default for RoundRobin {
-    /// At any of them: workers that begin at once do not all begin at the first.
+    /// At a random one, so that workers that begin together do not all begin at the first.
     fn default() -> Self {
         Self {
             next: Cell::new(fastrand::usize(..)),
@@ -33,8 +33,11 @@ impl Strategy for RoundRobin {
         let first = self.next.get() % replicas.len();
         let in_turn = || (first..replicas.len()).chain(0..first);
         let of = |i: usize| replicas[i].borrow();
+        let healthy = |i: usize| !of(i).is_ejected(now);
         let taken = in_turn()
-            .find(|&i| !of(i).is_ejected(now) && of(i).try_take())
+            .find(|&i| healthy(i) && has_turn(of(i).weight()) && of(i).try_take())
+            // Those in slow start that let their turn pass.
+            .or_else(|| in_turn().find(|&i| healthy(i) && of(i).try_take()))
             .or_else(|| in_turn().find(|&i| of(i).try_take()))?;
         self.next.set(taken + 1);
         Some(Taken::any(taken))

@@ -13,7 +13,10 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 use super::{Affinity, PowerOfTwo, Strategy, Taken, bounded_load::LoadBound, mix::mix};
 use crate::telemetry::metrics::Preference;
 
-/// The replica with the highest weight for the session, unless it is over the bound: then the one
+/// What a rank is hashed with again, to order the sessions that come to a replica in slow start.
+const SLOW_START: u64 = 0xa409_3822_299f_31d0;
+
+/// The replica that ranks highest for the session, unless it is over the bound: then the one
 /// with the next highest. Requests of no session go to the less busy of two.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -27,9 +30,16 @@ impl Session {
         Self { factor }
     }
 
-    /// The weight of a replica for a session: of its address, which is the same on every proxy.
-    fn weight(session: u64, replica: &Replica) -> u64 {
-        mix(session, rapidhash_v3(replica.authority().as_bytes()))
+    /// How high a replica ranks for a session: by its address, which is the same on every proxy. One
+    /// in slow start ranks last for those sessions that it is to get only later, and each of these
+    /// moves to it once.
+    fn rank(session: u64, replica: &Replica) -> u64 {
+        let rank = mix(session, rapidhash_v3(replica.authority().as_bytes()));
+        let weight = replica.weight();
+        if !weight.is_full() && mix(rank, SLOW_START) % 100 >= u64::from(weight.percent()) {
+            return 0;
+        }
+        rank
     }
 }
 
@@ -46,10 +56,12 @@ impl Strategy for Session {
         let of = |i: usize| replicas[i].borrow();
         let bound = LoadBound::of(replicas, self.factor, now);
         let may = |replica: &Replica| {
-            bound.admits(replica.in_flight()) && !replica.is_ejected(now) && replica.has_room()
+            bound.admits(replica.in_flight(), replica.weight())
+                && !replica.is_ejected(now)
+                && replica.has_room()
         };
-        let weight = |&i: &usize| Self::weight(session, of(i));
-        let first = (0..replicas.len()).max_by_key(weight)?;
+        let rank = |&i: &usize| Self::rank(session, of(i));
+        let first = (0..replicas.len()).max_by_key(rank)?;
         if may(of(first)) && of(first).try_take() {
             return Some(Taken::preferred(first, 0));
         }
@@ -58,7 +70,7 @@ impl Strategy for Session {
         for _ in 0..replicas.len() {
             let next = (0..replicas.len())
                 .filter(|&i| i != first && may(of(i)))
-                .max_by_key(weight);
+                .max_by_key(rank);
             let Some(next) = next else { break };
             if of(next).try_take() {
                 return Some(Taken {
@@ -79,9 +91,10 @@ impl Strategy for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    // Not its `Strategy`.
-    use proptest::prelude::{prop_assert, proptest};
+    // Its prelude has another `Strategy`.
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
     use std::sync::Arc;
+    use tailback_scaler::replica::weight::Weight;
 
     fn replicas(n: usize) -> Vec<Arc<Replica>> {
         (0..n)
@@ -141,6 +154,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn in_slow_start_each_session_moves_once_and_only_to_the_new_replica(session in 0..u64::MAX) {
+            let replicas = replicas(4);
+            let at = |percent| {
+                replicas[0].set_weight(Weight::from_percent(percent));
+                chosen(&replicas, session)
+            };
+            let path: Vec<_> = (1..=100).map(at).collect();
+            let new = replicas[0].authority();
+            prop_assert!(path.windows(2).all(|pair| pair[0] == pair[1] || pair[1] == new));
+            prop_assert_eq!(path.last(), Some(&chosen(&self::replicas(4), session)));
+        }
+
         #[test]
         fn sessions_move_only_if_their_replica_goes(session in 0..u64::MAX, n in 2usize..12, gone in 0usize..12) {
             let all = replicas(n);

@@ -5,13 +5,16 @@
 //! those get requests that are out for the lightest reason, so that callers get the replicas' own
 //! responses.
 //!
+//! A replica that gets requests again has a small share of them at first ([`slow_start`]).
+//!
 //! All of this is behind a lock that only failing requests take.
 
 mod outlier_detection;
+mod slow_start;
 
 use std::{sync::Arc, time::Duration};
 
-use tailback_config::OutlierDetection;
+use tailback_config::{OutlierDetection, SlowStart};
 use tailback_scaler::{
     clock::Nanos,
     replica::{
@@ -20,7 +23,10 @@ use tailback_scaler::{
     },
 };
 
-use self::outlier_detection::{Cause, Change, Observation, OutlierDetector, stretched};
+use self::{
+    outlier_detection::{Cause, Change, Observation, OutlierDetector, stretched},
+    slow_start::SlowStarter,
+};
 
 /// How long a replica gets no requests after a failed connection attempt. Grows by this much with
 /// each further failure in a row.
@@ -37,6 +43,7 @@ pub(super) struct PoolHealth {
     /// Of each replica, in the same order.
     absences: Vec<Absence>,
     detector: OutlierDetector,
+    slow_starter: SlowStarter,
     /// How often any was ejected, by [`Reason`].
     ejections: [u64; 6],
 }
@@ -67,8 +74,14 @@ struct Absence {
 
 impl PoolHealth {
     /// Changes the settings.
-    pub(super) fn configure(&mut self, settings: Option<OutlierDetection>, now: Nanos) {
-        let changes = self.detector.configure(settings);
+    pub(super) fn configure(
+        &mut self,
+        outlier_detection: Option<OutlierDetection>,
+        slow_start: Option<SlowStart>,
+        now: Nanos,
+    ) {
+        self.slow_starter.configure(slow_start);
+        let changes = self.detector.configure(outlier_detection);
         self.apply(changes, now);
     }
 
@@ -98,6 +111,7 @@ impl PoolHealth {
             |former: &Option<usize>| former.map_or_else(Absence::default, |i| self.absences[i]);
         self.absences = former.iter().map(absence).collect();
         self.replicas = replicas.to_vec();
+        self.slow_starter.set_replicas(&former, now);
         let counts = |which: usize| self.replicas[which].health().counts();
         let changes = self.detector.set_replicas(&former, counts);
         self.apply(changes, now);
@@ -171,6 +185,19 @@ impl PoolHealth {
         }
     }
 
+    /// Gives each replica its weight. To be called after each change of health, and when
+    /// [`review_at`](Self::review_at) says.
+    pub(super) fn weigh(&mut self, now: Nanos) {
+        let standings: Vec<_> = (0..self.replicas.len())
+            .map(|which| self.standing(which, now))
+            .collect();
+        let is_healthy = |which: usize| standings[which] == Standing::Healthy;
+        let weights = self.slow_starter.weights(is_healthy, now);
+        for (replica, weight) in self.replicas.iter().zip(weights) {
+            replica.set_weight(weight);
+        }
+    }
+
     /// When [`review`](Self::review) must be called next.
     pub(super) fn review_at(&self, now: Nanos) -> Nanos {
         let due = |absence: &Absence| {
@@ -181,6 +208,7 @@ impl PoolHealth {
         let absences = self.absences.iter().filter_map(due);
         absences
             .chain([self.detector.review_at()])
+            .chain(self.slow_starter.review_at(now))
             .min()
             .unwrap_or(Nanos(u64::MAX))
     }
@@ -246,16 +274,19 @@ impl PoolHealth {
     }
 
     /// Records the replica's standing on the replica itself.
-    fn show(&self, which: usize, now: Nanos) {
+    fn show(&mut self, which: usize, now: Nanos) {
         let (replica, absence) = (&self.replicas[which], &self.absences[which]);
         let ejected = self.detector.ejected_until(which).unwrap_or(Nanos(0));
         let until = ejected
             .max(absence.backing_off_until)
             .max(absence.unreachable_until);
         replica.eject(until);
-        replica
-            .health()
-            .set_standing(self.standing(which, now), now);
+        let standing = self.standing(which, now);
+        let before = replica.health().set_standing(standing, now);
+        let was_out = before.is_some_and(|before| before > Standing::BackingOff);
+        if was_out && standing == Standing::Healthy {
+            self.slow_starter.returned(which, now);
+        }
     }
 
     fn apply(&mut self, changes: Vec<Change>, now: Nanos) {

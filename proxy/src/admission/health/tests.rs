@@ -10,7 +10,7 @@ fn pool(count: usize) -> (PoolHealth, Vec<Arc<Replica>>) {
     let replica = |i| Arc::new(Replica::new(format!("m-{i}"), "127.0.0.1:1", None));
     let replicas: Vec<_> = (0..count).map(replica).collect();
     let mut health = PoolHealth::default();
-    health.configure(Some(OutlierDetection::default()), at(0.0));
+    health.configure(Some(OutlierDetection::default()), None, at(0.0));
     health.set_replicas(&replicas, at(0.0));
     (health, replicas)
 }
@@ -86,7 +86,7 @@ fn what_is_known_of_a_replica_outlasts_a_change_of_the_others() {
     replicas.remove(0);
     health.set_replicas(&replicas, at(1.0));
     assert_eq!(available(&health, &replicas, at(1.0)), [0, 2]);
-    health.configure(None, at(2.0));
+    health.configure(None, None, at(2.0));
     assert_eq!(available(&health, &replicas, at(2.0)), [0, 1, 2]);
     let of_reason = health
         .ejections()
@@ -109,4 +109,26 @@ fn a_review_is_due_when_an_absence_ends() {
     health.review(at(5.0));
     assert_eq!(replicas[0].health().standing().0, Standing::Healthy);
     assert_eq!(available(&health, &replicas, at(5.0)), [0, 1]);
+}
+
+#[test]
+fn a_replica_that_was_out_comes_back_with_little_and_one_that_backed_off_with_all() {
+    let (mut health, replicas) = pool(3);
+    let slow_start = SlowStart {
+        window: Duration::from_secs(20),
+        ..SlowStart::default()
+    };
+    health.configure(None, Some(slow_start), at(0.0));
+    health.back_off(&replicas[0], at(5.0), at(1.0));
+    health.reported(&replicas[1], HealthReport::Unhealthy("no".into()), at(1.0));
+    health.reported(&replicas[1], HealthReport::Fine, at(5.0));
+    health.review(at(5.0));
+    let weights = |health: &mut PoolHealth, now| {
+        health.weigh(at(now));
+        [0, 1, 2].map(|i: usize| replicas[i].weight().percent())
+    };
+    assert_eq!(weights(&mut health, 5.0), [100, 10, 100]);
+    assert_eq!(health.review_at(at(5.0)), at(5.2));
+    assert_eq!(weights(&mut health, 15.0), [100, 50, 100]);
+    assert_eq!(weights(&mut health, 25.0), [100; 3]);
 }

@@ -152,7 +152,7 @@ impl Router {
                 let bound = LoadBound::of(replicas, *factor, now);
                 let known = |i: usize| seen[i].cache.known(&prompt.hash_ids);
                 let within = (0..replicas.len())
-                    .filter(|&i| bound.admits(replicas[i].in_flight()))
+                    .filter(|&i| bound.admits(replicas[i].in_flight(), replicas[i].weight()))
                     .map(|i| (known(i), i))
                     .max_by_key(|&(known, i)| (known, std::cmp::Reverse(replicas[i].in_flight())));
                 let (_, chosen) = within?;

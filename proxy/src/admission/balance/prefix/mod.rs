@@ -11,7 +11,7 @@ use tailback_config::LoadFactor;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
 pub use self::{chain::chain, prefix_table::PrefixTable};
-use super::{Affinity, LeastRequest, Strategy, Taken, bounded_load::LoadBound};
+use super::{Affinity, LeastRequest, Strategy, Taken, bounded_load::LoadBound, load::load_of};
 use crate::telemetry::metrics::Preference;
 
 /// Of the replicas that have the longest known prefix, the least busy; those over the bound are
@@ -45,25 +45,26 @@ impl Prefix {
     ) -> Option<Taken> {
         let of = |i: usize| replicas[i].borrow();
         let mut bound = None;
-        // Found further up in the chain, and not to be had.
+        // Those that have a longer prefix, and are over the bound, ejected or full.
         let mut refused: SmallVec<[usize; 16]> = SmallVec::new();
         for (depth, &block) in blocks.iter().enumerate().rev() {
             let holders = self.table.holders(block);
             if holders.is_empty() {
                 continue;
             }
-            let mut known: SmallVec<[usize; 16]> = (0..replicas.len())
-                .filter(|&i| {
-                    holders
-                        .iter()
-                        .any(|&h| prefix_table::is_same(h, of(i).id()))
-                })
-                .filter(|i| !refused.contains(i))
+            let has_it = |i: usize| {
+                let mut holders = holders.iter();
+                holders.any(|&holder| prefix_table::is_same(holder, of(i).id()))
+            };
+            let mut known: SmallVec<[(u64, usize); 16]> = (0..replicas.len())
+                .filter(|&i| has_it(i) && !refused.contains(&i))
+                .map(|i| (load_of(of(i)), i))
                 .collect();
-            known.sort_by_key(|&i| of(i).in_flight());
-            for i in known {
+            known.sort_unstable();
+            for (_, i) in known {
                 let bound = *bound.get_or_insert_with(|| LoadBound::of(replicas, self.factor, now));
-                if bound.admits(of(i).in_flight()) && !of(i).is_ejected(now) && of(i).try_take() {
+                let is_within = bound.admits(of(i).in_flight(), of(i).weight());
+                if is_within && !of(i).is_ejected(now) && of(i).try_take() {
                     let preference = match refused.is_empty() {
                         true => Preference::Met,
                         false => Preference::Spilled,
@@ -109,7 +110,7 @@ impl Strategy for Prefix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    // Not its `Strategy`.
+    // Its prelude has another `Strategy`.
     use proptest::prelude::{prop_assert, proptest};
 
     fn replicas(n: usize, concurrency: u32) -> Vec<Replica> {
@@ -212,7 +213,7 @@ mod tests {
                 };
                 let chosen = &replicas[taken.position];
                 if taken.known > 0 {
-                    prop_assert!(bound.admits(chosen.in_flight() - 1));
+                    prop_assert!(bound.admits(chosen.in_flight() - 1, chosen.weight()));
                 }
                 strategy.remember(&blocks(&text), chosen, Nanos(0));
             }
