@@ -85,7 +85,19 @@ impl Upstream {
     /// If there is no free port.
     #[must_use]
     pub fn with_idle_limit(idle: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), idle)
+    }
+
+    /// Starts it where a pod of a test listens.
+    ///
+    /// # Panics
+    /// If something else listens there.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self::on(TcpListener::bind(address).expect("the address"), FOR_EVER)
+    }
+
+    fn on(listener: TcpListener, idle: Duration) -> Self {
         let address = listener.local_addr().expect("its address");
         let seen = Arc::new(Seen::default());
         let all = seen.clone();

@@ -4,6 +4,7 @@ mod back_off;
 mod ejection;
 mod hang;
 mod probes;
+mod scaled_elsewhere;
 mod slow_start;
 
 use std::{
