@@ -95,8 +95,8 @@ pub fn render_models(
         }
     }
     ejections(&mut text, &models);
-    let names: Vec<_> = models.iter().map(|(model, _)| model.name()).collect();
-    replica_metrics::render(&mut text, &names, status_store);
+    let all: Vec<_> = models.iter().map(|(model, _)| &***model).collect();
+    replica_metrics::render(&mut text, &all, status_store);
     limits(&mut text, &models, status_store);
     server_metrics::render(&mut text, servers);
     render_proxies(&mut text, status_store);

@@ -110,7 +110,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     let mut page = counts(model, &reading);
     let mut all = replicas(&status);
     let more = json_object([
-        ("ready", json!(status.replicas())),
+        ("ready", ready(model, &status)),
         ("readyCount", json!(status.ready_count)),
         ("unhealthyCount", json!(status.unhealthy())),
         ("coming", status.coming.iter().map(transition).collect()),
@@ -153,6 +153,18 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
         });
     }
     page
+}
+
+/// The ready replicas, and how many blocks of prompts each is known to have.
+fn ready(model: &Model, status: &ModelStatus) -> Value {
+    let mut ready = json!(status.replicas());
+    if let (Some(table), Some(views)) = (&model.prefix_table, ready.as_array_mut()) {
+        let counts = table.block_counts();
+        for (view, replica) in views.iter_mut().zip(&status.ready) {
+            view["prefixBlocks"] = json!(counts.of(replica.id()));
+        }
+    }
+    ready
 }
 
 /// What the pages and the live page say of a model's replicas.

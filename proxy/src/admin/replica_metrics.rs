@@ -8,15 +8,15 @@ use tailback_scaler::{
     status::StatusStore,
 };
 
-use crate::telemetry::metrics::Exposition;
+use crate::{admission::balance::BlockCounts, models::Model, telemetry::metrics::Exposition};
 
 /// How many replicas of a model have series of their own. The series of the rest are sums.
 const NAMED: usize = 64;
 /// What the rest is called.
 const OTHER: &str = "other";
 
-/// Writes the families of the replicas of `models`, which are named.
-pub(super) fn render(text: &mut Exposition, models: &[&str], status_store: &StatusStore) {
+/// Writes the families of the replicas of `models`.
+pub(super) fn render(text: &mut Exposition, models: &[&Model], status_store: &StatusStore) {
     traffic(text, models, status_store);
     usage(text, models, status_store);
 }
@@ -28,64 +28,91 @@ struct Signals {
     failures: u64,
     ejections: u64,
     in_flight: u64,
+    /// Blocks of prompts that it is known to have; `None`: nothing is known.
+    prefix_blocks: Option<u64>,
     /// How many replicas stand so, by [`Standing`].
     standings: [u32; Standing::ALL.len()],
 }
 
 impl Signals {
-    fn add(&mut self, replica: &Replica) {
+    fn add(&mut self, replica: &Replica, blocks: Option<&BlockCounts>) {
         let health = replica.health();
         let counts = health.counts();
         self.requests += counts.taken;
         self.failures += counts.failures;
         self.ejections += health.ejections();
         self.in_flight += u64::from(replica.in_flight());
+        if let Some(blocks) = blocks {
+            *self.prefix_blocks.get_or_insert_default() += blocks.of(replica.id());
+        }
         self.standings[health.standing().0 as usize] += 1;
     }
 }
 
-/// The name and the endpoint of a replica: those of a static server have its name in common.
+/// The labels `replica` and `endpoint`: the replicas of a static server have its name in common.
 type Identity = (String, String);
 
-/// The signals of a model's replicas: of the first [`NAMED`] each, of the rest together. Replicas
+/// What is said of a model's replicas: of the first [`NAMED`] each, of the rest together. Replicas
 /// of one identity, such as a static endpoint that came back while it drains, are one.
-fn signals<'a>(replicas: impl Iterator<Item = &'a Arc<Replica>>) -> Vec<(Identity, Signals)> {
-    let mut named: Vec<(Identity, Signals)> = Vec::new();
-    let mut other: Option<Signals> = None;
+fn grouped<'a, T: Default>(
+    replicas: impl Iterator<Item = &'a Arc<Replica>>,
+    identity: fn(&Replica) -> (&str, &str),
+    add: impl Fn(&mut T, &Replica),
+) -> Vec<(Identity, T)> {
+    let mut named: Vec<(Identity, T)> = Vec::new();
+    let mut other: Option<T> = None;
     for replica in replicas {
-        let is_known =
-            |(name, endpoint): &Identity| name == replica.name() && endpoint == replica.authority();
+        let (name, endpoint) = identity(replica);
+        let is_known = |known: &Identity| known.0 == name && known.1 == endpoint;
         let known = named.iter_mut().find(|(identity, _)| is_known(identity));
-        if let Some((_, signals)) = known {
-            signals.add(replica);
+        if let Some((_, sum)) = known {
+            add(sum, replica);
         } else if named.len() < NAMED {
-            let mut signals = Signals::default();
-            signals.add(replica);
-            let identity = (replica.name().to_owned(), replica.authority().to_owned());
-            named.push((identity, signals));
+            let mut sum = T::default();
+            add(&mut sum, replica);
+            named.push(((name.to_owned(), endpoint.to_owned()), sum));
         } else {
-            other.get_or_insert_default().add(replica);
+            add(other.get_or_insert_default(), replica);
         }
     }
-    named.extend(other.map(|signals| ((OTHER.to_owned(), String::new()), signals)));
+    named.extend(other.map(|sum| ((OTHER.to_owned(), String::new()), sum)));
     named
 }
 
+fn signals<'a>(
+    replicas: impl Iterator<Item = &'a Arc<Replica>>,
+    blocks: Option<&BlockCounts>,
+) -> Vec<(Identity, Signals)> {
+    let add = |sum: &mut Signals, replica: &Replica| sum.add(replica, blocks);
+    grouped(
+        replicas,
+        |replica| (replica.name(), replica.authority()),
+        add,
+    )
+}
+
 /// What the replicas that are ready, or drain, did with their requests.
-fn traffic(text: &mut Exposition, models: &[&str], status_store: &StatusStore) {
-    let of = |model: &str| {
-        let read = status_store.read(model, |status| {
+fn traffic(text: &mut Exposition, models: &[&Model], status_store: &StatusStore) {
+    let of = |model: &Model| {
+        let blocks = model
+            .prefix_table
+            .as_ref()
+            .map(|table| table.block_counts());
+        let read = status_store.read(model.name(), |status| {
             let leaving = status.leaving.iter().map(|moving| &moving.replica);
-            signals(status.ready.iter().chain(leaving))
+            signals(status.ready.iter().chain(leaving), blocks.as_ref())
         });
         read.unwrap_or_default()
     };
-    let models: Vec<_> = models.iter().map(|model| (*model, of(model))).collect();
+    let models: Vec<_> = models
+        .iter()
+        .map(|model| (model.name(), of(model)))
+        .collect();
     write(text, &models);
 }
 
 fn write(text: &mut Exposition, models: &[(&str, Vec<(Identity, Signals)>)]) {
-    let mut of_signals = |name, kind, help, value: fn(&Signals) -> u64| {
+    let mut of_signals = |name, kind, help, value: fn(&Signals) -> Option<u64>| {
         let mut family = text.family(name, kind, help);
         for (model, replicas) in models {
             for ((replica, endpoint), signals) in replicas {
@@ -94,7 +121,9 @@ fn write(text: &mut Exposition, models: &[(&str, Vec<(Identity, Signals)>)]) {
                     ("replica", replica),
                     ("endpoint", endpoint),
                 ];
-                family.sample(&labels, value(signals) as f64);
+                if let Some(value) = value(signals) {
+                    family.sample(&labels, value as f64);
+                }
             }
         }
     };
@@ -102,25 +131,31 @@ fn write(text: &mut Exposition, models: &[(&str, Vec<(Identity, Signals)>)]) {
         "tailback_replica_requests_total",
         "counter",
         "Requests that a replica was given.",
-        |signals| signals.requests,
+        |signals| Some(signals.requests),
     );
     of_signals(
         "tailback_replica_failures_total",
         "counter",
         "Those of them that failed by the replica's fault.",
-        |signals| signals.failures,
+        |signals| Some(signals.failures),
     );
     of_signals(
         "tailback_replica_ejections_total",
         "counter",
         "How often a replica was ejected.",
-        |signals| signals.ejections,
+        |signals| Some(signals.ejections),
     );
     of_signals(
         "tailback_replica_in_flight",
         "gauge",
         "Requests in flight at a replica.",
-        |signals| signals.in_flight,
+        |signals| Some(signals.in_flight),
+    );
+    of_signals(
+        "tailback_replica_prefix_blocks",
+        "gauge",
+        "Blocks of prompts that a replica is known to have had, where load balancing is by prefix.",
+        |signals| signals.prefix_blocks,
     );
     let mut health = text.family(
         "tailback_replica_health",
@@ -144,50 +179,92 @@ fn write(text: &mut Exposition, models: &[(&str, Vec<(Identity, Signals)>)]) {
     }
 }
 
-/// What replicas on this host use. A series goes with its replica.
-fn usage(text: &mut Exposition, models: &[&str], status_store: &StatusStore) {
-    let mut replicas = Vec::new();
-    for &model in models {
-        status_store.read(model, |status| {
-            let moving = status.coming.iter().chain(&status.leaving);
-            let moving = moving.map(|moving| &moving.replica);
-            for replica in status.ready.iter().chain(moving) {
-                if let Some(usage) = replica.usage().last() {
-                    replicas.push((model, replica.clone(), usage));
-                }
-            }
-        });
+/// The sum of what replicas use.
+#[derive(Debug, Default)]
+struct UsageSum {
+    cpu_seconds: f64,
+    memory: u64,
+    processes: u64,
+}
+
+impl UsageSum {
+    fn add(&mut self, usage: Usage) {
+        self.cpu_seconds += usage.cpu.as_secs_f64();
+        self.memory += usage.memory;
+        self.processes += u64::from(usage.processes);
     }
-    let mut of_usage = |name, kind, help, value: fn(&Usage) -> f64| {
+}
+
+/// What those of the replicas use that run on this host.
+fn used<'a>(replicas: impl Iterator<Item = &'a Arc<Replica>>) -> Vec<(Identity, UsageSum)> {
+    let known = replicas.filter(|replica| replica.usage().last().is_some());
+    // A process's name is its own: it may be there before it has an address.
+    let add = |sum: &mut UsageSum, replica: &Replica| {
+        if let Some(usage) = replica.usage().last() {
+            sum.add(usage);
+        }
+    };
+    grouped(known, |replica| (replica.name(), ""), add)
+}
+
+/// What replicas on this host use, those that start or drain included.
+fn usage(text: &mut Exposition, models: &[&Model], status_store: &StatusStore) {
+    let of = |model: &Model| {
+        let read = status_store.read(model.name(), |status| {
+            let moving = status.coming.iter().chain(&status.leaving);
+            used(
+                status
+                    .ready
+                    .iter()
+                    .chain(moving.map(|moving| &moving.replica)),
+            )
+        });
+        read.unwrap_or_default()
+    };
+    let models: Vec<_> = models
+        .iter()
+        .map(|model| (model.name(), of(model)))
+        .collect();
+    write_usage(text, &models);
+}
+
+fn write_usage(text: &mut Exposition, models: &[(&str, Vec<(Identity, UsageSum)>)]) {
+    let mut of_usage = |name, kind, help, value: fn(&UsageSum) -> f64| {
         let mut family = text.family(name, kind, help);
-        for (model, replica, usage) in &replicas {
-            let labels = [("model", *model), ("replica", replica.name())];
-            family.sample(&labels, value(usage));
+        for (model, replicas) in models {
+            for ((replica, _), sum) in replicas {
+                family.sample(&[("model", *model), ("replica", replica)], value(sum));
+            }
         }
     };
     of_usage(
         "tailback_replica_cpu_seconds_total",
         "counter",
         "CPU time of a replica's processes on this host.",
-        |usage| usage.cpu.as_secs_f64(),
+        |sum| sum.cpu_seconds,
     );
     of_usage(
         "tailback_replica_memory_bytes",
         "gauge",
         "Memory of a replica's processes on this host.",
-        |usage| usage.memory as f64,
+        |sum| sum.memory as f64,
     );
     of_usage(
         "tailback_replica_processes",
         "gauge",
         "Processes of a replica on this host.",
-        |usage| f64::from(usage.processes),
+        |sum| sum.processes as f64,
     );
 }
 
 #[cfg(test)]
 mod tests {
-    use tailback_scaler::{clock::Nanos, replica::health::Failure};
+    use std::time::Duration;
+
+    use tailback_scaler::{
+        clock::Nanos,
+        replica::{ReplicaId, health::Failure},
+    };
 
     use super::*;
 
@@ -202,7 +279,7 @@ mod tests {
 
     fn rendered(replicas: &[Arc<Replica>]) -> String {
         let mut text = Exposition::default();
-        write(&mut text, &[("m", signals(replicas.iter()))]);
+        write(&mut text, &[("m", signals(replicas.iter(), None))]);
         text.into_string()
     }
 
@@ -247,6 +324,53 @@ mod tests {
             assert!(text.lines().any(|line| line == sample), "{sample}\n{text}");
         }
         assert!(!rendered(&replicas[..NAMED]).contains(OTHER));
+    }
+
+    #[test]
+    fn the_known_blocks_of_replicas_are_a_series_where_they_are_known() {
+        use crate::admission::balance::PrefixTable;
+        let replicas = replicas(NAMED + 2);
+        let table = PrefixTable::new(1024);
+        let insert = |n: u64, replica: ReplicaId| table.insert(n << 40 | n, replica, Nanos(1));
+        insert(1, replicas[0].id());
+        insert(2, replicas[0].id());
+        insert(3, replicas[NAMED].id());
+        let mut text = Exposition::default();
+        let signals = signals(replicas.iter(), Some(&table.block_counts()));
+        write(&mut text, &[("m", signals)]);
+        let text = text.into_string();
+        for sample in [
+            r#"tailback_replica_prefix_blocks{model="m",replica="m-0",endpoint="h:1"} 2"#,
+            r#"tailback_replica_prefix_blocks{model="m",replica="m-1",endpoint="h:1"} 0"#,
+            r#"tailback_replica_prefix_blocks{model="m",replica="other",endpoint=""} 1"#,
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample}\n{text}");
+        }
+        assert!(!rendered(&replicas).contains("prefix_blocks{"));
+    }
+
+    #[test]
+    fn what_replicas_beyond_the_named_ones_use_is_summed() {
+        let replicas = replicas(NAMED + 3);
+        for replica in &replicas[1..] {
+            replica.usage().set(Usage {
+                cpu: Duration::from_millis(1500),
+                memory: 1000,
+                processes: 2,
+            });
+        }
+        let mut text = Exposition::default();
+        write_usage(&mut text, &[("m", used(replicas.iter()))]);
+        let text = text.into_string();
+        for sample in [
+            r#"tailback_replica_memory_bytes{model="m",replica="m-64"} 1000"#,
+            r#"tailback_replica_cpu_seconds_total{model="m",replica="other"} 3"#,
+            r#"tailback_replica_memory_bytes{model="m",replica="other"} 2000"#,
+            r#"tailback_replica_processes{model="m",replica="other"} 4"#,
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample}\n{text}");
+        }
+        assert!(!text.contains(r#"replica="m-0""#), "it is not known");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What of a request speaks for some replicas rather than for others.
+//! What a request says of the replica that it should go to.
 
-/// What a strategy may know of a request, besides that there is one.
+/// Why a request should rather go to one replica than to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Affinity<'a> {
     /// Nothing.

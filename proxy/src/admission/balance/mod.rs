@@ -28,7 +28,7 @@ pub use self::{
     affinity::Affinity,
     bounded_load::LoadBound,
     mix::mix,
-    prefix::{Prefix, PrefixTable, chain},
+    prefix::{BlockCounts, Prefix, PrefixTable, chain},
     session::Session,
 };
 use self::{

@@ -10,7 +10,10 @@ use smallvec::SmallVec;
 use tailback_config::LoadFactor;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
-pub use self::{chain::chain, prefix_table::PrefixTable};
+pub use self::{
+    chain::chain,
+    prefix_table::{BlockCounts, PrefixTable},
+};
 use super::{Affinity, LeastRequest, Strategy, Taken, bounded_load::LoadBound, load::load_of};
 use crate::telemetry::metrics::Preference;
 

@@ -3,13 +3,16 @@
 //! It is a set-associative cache, as a processor's: a hash selects a bucket of eight entries, one
 //! cache line, and an entry is one word: a part of the hash, the replica, and when it was last
 //! used. A new entry takes the place of the bucket's oldest. Each word is read and written
-//! whole, so that two workers that write at once may lose an entry, and never see a broken one. An entry
-//! that is lost or wrong costs a cache hit at most: what it says is a guess about a cache that is
-//! the replica's own.
+//! whole, so that two workers that write at once may lose an entry, and never see a broken one. An
+//! entry that is lost or wrong costs one cache hit: the table only guesses what is in the replicas'
+//! caches.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use smallvec::SmallVec;
@@ -18,8 +21,8 @@ use tailback_scaler::{clock::Nanos, replica::ReplicaId};
 
 /// Entries of a bucket: one cache line.
 const WAYS: usize = 8;
-/// Bits of an entry for the replica. Of a million replicas that come one after the other, the
-/// last may be taken for the first.
+/// Bits of an entry for the replica's number, so that the millionth replica after another is taken
+/// for it.
 const ID_BITS: u32 = 20;
 /// Bits for when it was last used.
 const STAMP_BITS: u32 = 18;
@@ -28,15 +31,36 @@ const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
 /// Nanoseconds of one step of the stamps, as a power of two: 0.13 s. Stamps wrap after ten hours;
 /// an entry that was not used for so long may seem new.
 const STEP: u32 = 27;
+/// How many buckets are looked at to count the blocks of each replica, at most: 1 MiB, all of a
+/// table of the default size.
+const COUNTED: usize = 1 << 14;
 
 /// Replicas that are known to have a prefix.
 pub type Holders = SmallVec<[ReplicaId; WAYS]>;
 
-/// The table of one model. Of each prefix, it knows the eight replicas at most that had it last.
+/// The table of one model. Of each prefix, it knows at most the eight replicas that had it last.
 #[derive(Debug)]
 pub struct PrefixTable {
     /// As many as a power of two.
     buckets: Box<[Bucket]>,
+}
+
+/// How many blocks of prompts replicas are known to have.
+#[derive(Clone, Debug, Default)]
+pub struct BlockCounts {
+    /// By the replica, as far as an entry keeps its number.
+    counts: HashMap<ReplicaId, u64>,
+    /// How many times as large the table is as what was counted.
+    times: u64,
+}
+
+impl BlockCounts {
+    /// Of this replica.
+    #[must_use]
+    pub fn of(&self, replica: ReplicaId) -> u64 {
+        let short = ReplicaId(replica.0 & ID_MASK as u32);
+        self.counts.get(&short).copied().unwrap_or(0) * self.times
+    }
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +68,7 @@ pub struct PrefixTable {
 struct Bucket([AtomicU64; WAYS]);
 
 impl PrefixTable {
-    /// Room for `entries` at least, a prefix at a replica each, of eight bytes.
+    /// With room for at least `entries` of eight bytes: one for each prefix and replica that has it.
     #[must_use]
     pub fn new(entries: usize) -> Self {
         let buckets = capacity(entries) / WAYS;
@@ -53,7 +77,7 @@ impl PrefixTable {
         }
     }
 
-    /// The table for a strategy, if it has one: `before`, if that has the same size.
+    /// The table that a strategy needs, if it needs one: `before`, if that has the same size.
     #[must_use]
     pub fn of(strategy: &LoadBalancing, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let LoadBalancing::Prefix(prefix) = strategy else {
@@ -74,7 +98,7 @@ impl PrefixTable {
             .collect()
     }
 
-    /// `replica` has the prefix `hash` as of `now`. Another entry may be forgotten for it.
+    /// Remembers that `replica` has the prefix `hash` as of `now`; may forget another entry for it.
     pub fn insert(&self, hash: u64, replica: ReplicaId, now: Nanos) {
         let stamp = (now.0 >> STEP) & STAMP_MASK;
         let short_id = u64::from(replica.0) & ID_MASK;
@@ -99,10 +123,29 @@ impl PrefixTable {
             }
         }
         if most == 0 {
-            // All are of the same step: any but always the same one.
+            // All are of the same step: one of them at random, by the hash.
             oldest = (hash >> (ID_BITS + STAMP_BITS)) as usize % WAYS;
         }
         entries[oldest].store(new, Ordering::Relaxed);
+    }
+
+    /// How many blocks each replica is known to have. Of a large table, a part is counted and the
+    /// rest assumed to be alike, as hashes select the buckets: so it takes bounded time, some 50 µs.
+    #[must_use]
+    pub fn block_counts(&self) -> BlockCounts {
+        let counted = self.buckets.len().min(COUNTED);
+        let mut counts = HashMap::new();
+        for entry in self.buckets[..counted].iter().flat_map(|bucket| &bucket.0) {
+            let entry = entry.load(Ordering::Relaxed);
+            if entry != 0 {
+                *counts.entry(id(entry)).or_default() += 1;
+            }
+        }
+        BlockCounts {
+            counts,
+            // Both are powers of two.
+            times: (self.buckets.len() / counted) as u64,
+        }
     }
 
     /// How many entries there is room for.
@@ -111,7 +154,7 @@ impl PrefixTable {
         self.buckets.len() * WAYS
     }
 
-    /// How many entries there are: looks at all of them.
+    /// How many entries there are, by a look at all of them.
     #[must_use]
     pub fn len(&self) -> usize {
         let entries = self.buckets.iter().flat_map(|bucket| &bucket.0);
@@ -135,7 +178,7 @@ fn capacity(entries: usize) -> usize {
     entries.div_ceil(WAYS).next_power_of_two() * WAYS
 }
 
-/// The high bits of a hash, as an entry keeps them.
+/// The high bits of a hash, which an entry keeps.
 fn tag(word: u64) -> u64 {
     word >> (ID_BITS + STAMP_BITS)
 }
@@ -205,6 +248,29 @@ mod tests {
         table.insert(hash(9), A, step(wrap + 5));
         assert!(table.holders(hash(1)).is_empty());
         assert_eq!(table.holders(hash(8)).as_slice(), [A]);
+    }
+
+    #[test]
+    fn the_blocks_of_each_replica_are_counted() {
+        let table = PrefixTable::new(1 << 14);
+        let second_round = ReplicaId(B.0 + (1 << ID_BITS));
+        for n in 1..=300 {
+            let replica = if n <= 200 { A } else { second_round };
+            table.insert(mix(n, 1), replica, step(0));
+        }
+        let counts = table.block_counts();
+        let known = [A, second_round, ReplicaId(3)].map(|replica| counts.of(replica));
+        assert_eq!(known, [200, 100, 0]);
+    }
+
+    #[test]
+    fn of_a_large_table_the_blocks_are_estimated() {
+        let table = PrefixTable::new(1 << 20);
+        for n in 0..200_000 {
+            table.insert(mix(n, 1), A, step(0));
+        }
+        let known = table.block_counts().of(A);
+        assert!((190_000..=210_000).contains(&known), "{known}");
     }
 
     #[test]
