@@ -277,6 +277,15 @@ mod tests {
     use crate::variables::{CORES, FROM_DESCRIPTORS, NONE, OWN_NAMESPACE, Scope, VARIABLES};
     use crate::{Env, load_text};
 
+    fn of_opentelemetry(name: &str) -> &'static str {
+        match name.rsplit('_').next() {
+            Some("ENDPOINT") => "http://c:4317",
+            Some("PROTOCOL") => "grpc",
+            Some("TIMEOUT") => "1",
+            _ => "a=b",
+        }
+    }
+
     #[test]
     fn every_variable_of_the_process_is_named_beside_the_value_it_set() {
         let all: Vec<_> = VARIABLES
@@ -287,6 +296,7 @@ mod tests {
             let value = match (variable.name, variable.default) {
                 ("TAILBACK_ADMIN_TOKEN", _) => "0123456789abcdef",
                 ("TAILBACK_CORS_ORIGINS", _) => "https://a.example",
+                (name, NONE) if name.starts_with("OTEL_") => of_opentelemetry(name),
                 // There is no default, or it is computed at the start.
                 (_, NONE | OWN_NAMESPACE) => "name",
                 (_, CORES | FROM_DESCRIPTORS) => "7",

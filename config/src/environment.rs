@@ -6,6 +6,7 @@ mod log;
 mod model;
 mod placement;
 mod routing;
+mod traces;
 mod unknown;
 
 use std::num::NonZeroUsize;
@@ -86,6 +87,7 @@ impl Reader<'_> {
             |text| Some(AccessLog::parse(text)),
             "a path, or - for standard output",
         );
+        let traces = self.traces();
         let scaling_period = self.period("SELDON_SCALING_STATS_PERIOD_SECONDS");
         let header = self.period("TAILBACK_HEADER_TIMEOUT_SECONDS");
         let keep_alive = self.period("TAILBACK_KEEP_ALIVE_SECONDS");
@@ -128,6 +130,8 @@ impl Reader<'_> {
             log: log?,
             log_format: log_format?,
             access_log,
+            traces: traces?,
+            opentelemetry: self.opentelemetry(),
             scaling_period: scaling_period?,
             timeouts: Timeouts {
                 header: header?,

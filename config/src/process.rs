@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Cors, Origin, Placement};
+use crate::{Cors, Origin, Placement, Traces};
 
 /// The process-wide settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct Process {
     pub log_format: LogFormat,
     /// The access log; `None`: there is none.
     pub access_log: Option<AccessLog>,
+    /// Where traces go; `None`: there are none.
+    pub traces: Option<Traces>,
+    /// The variables of OpenTelemetry with their values, for people.
+    pub opentelemetry: Vec<(&'static str, String)>,
     /// Time between the scaler's periodic evaluations.
     pub scaling_period: Duration,
     /// Time limits towards callers.

@@ -2,6 +2,10 @@
 //! other variable is read.
 
 mod flags;
+mod opentelemetry;
+
+pub(crate) use self::opentelemetry::OPENTELEMETRY;
+use self::opentelemetry::joined;
 
 /// An environment variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +23,8 @@ pub struct Variable {
 
 impl Variable {
     /// The command-line option that overrides it, without dashes: `listen` for `TAILBACK_LISTEN`.
-    /// `None` for a secret, because other users of the machine can read options.
+    /// `None` for a secret, because other users of the machine can read options, and for variables
+    /// of OpenTelemetry, which all programs share.
     #[must_use]
     pub fn flag(&self) -> Option<String> {
         flag(self.name)
@@ -72,7 +77,11 @@ const fn model(name: &'static str, default: &'static str, meaning: &'static str)
 }
 
 /// All environment variables. A variable with an empty value counts as not set.
-pub const VARIABLES: &[Variable] = &[
+pub const VARIABLES: &[Variable] =
+    &joined::<{ OWN.len() + OPENTELEMETRY.len() }>(OWN, OPENTELEMETRY);
+
+/// Tailback's own, and those of Seldon that it reads.
+const OWN: &[Variable] = &[
     process(
         "TAILBACK_LISTEN",
         "127.0.0.1:9000",
@@ -360,12 +369,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_variable_but_secrets_has_an_option_of_its_own() {
+    fn every_variable_but_secrets_and_opentelemetrys_has_an_option_of_its_own() {
         let mut flags = std::collections::BTreeSet::new();
         for variable in VARIABLES {
             match variable.flag() {
                 Some(flag) => assert!(flags.insert(flag), "{}", variable.name),
-                None => assert!(variable.name.ends_with("_TOKEN"), "{}", variable.name),
+                None => {
+                    let is_secret = variable.name.ends_with("_TOKEN");
+                    assert!(
+                        is_secret || variable.name.starts_with("OTEL_"),
+                        "{}",
+                        variable.name
+                    );
+                }
             }
         }
         assert!(flags.contains("listen") && flags.contains("lag-threshold"));

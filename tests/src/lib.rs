@@ -6,6 +6,7 @@
 pub mod api;
 mod build;
 pub mod cluster;
+pub mod collector;
 pub mod http;
 pub mod http2;
 pub mod kubernetes;

@@ -22,6 +22,8 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
         path.map_or_else(|| NONE.to_owned(), |path| path.display().to_string())
     };
     let text = |text: Option<&String>| text.map_or_else(|| NONE.to_owned(), String::clone);
+    let opentelemetry = process.opentelemetry.iter();
+    let opentelemetry = opentelemetry.map(|(name, value)| (*name, value.clone(), *name));
     let connections = limits
         .connections
         .map_or_else(|| FROM_DESCRIPTORS.to_owned(), |count| count.to_string());
@@ -202,6 +204,7 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
     ]
     .into_iter()
     .chain(placement::rows(&process.placement))
+    .chain(opentelemetry)
     .map(|(name, value, variable)| (name, value, from(variable)))
     .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, rc::Rc, sync::Arc};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tailback_scaler::{
     clock::Nanos,
     ledger::{InFlight, Ledger},
@@ -16,7 +16,7 @@ use crate::{
         llm::{LlmApi, SignalScanner},
     },
     status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
-    telemetry::{access_log::Entry, metrics::ModelMetrics},
+    telemetry::{access_log::Entry, metrics::ModelMetrics, traces::RequestTrace},
 };
 
 /// The ledger and metrics that a model's requests count in.
@@ -75,6 +75,8 @@ pub struct Exchange {
     llm: Option<Box<SignalScanner>>,
     /// The access log entry, if there is an access log.
     entry: Option<Box<Entry>>,
+    /// Its trace, if it is traced.
+    trace: Option<Box<RequestTrace>>,
 }
 
 impl Exchange {
@@ -86,7 +88,11 @@ impl Exchange {
         method: MethodType,
         key: Option<KeyUse>,
         mut entry: Option<Box<Entry>>,
+        mut trace: Option<Box<RequestTrace>>,
     ) -> Self {
+        if let Some(trace) = &mut trace {
+            trace.arrive(&account.0.name);
+        }
         if let Some(entry) = &mut entry {
             entry.arrive(&account.0.name, now);
             if let Some(key) = &key {
@@ -95,6 +101,7 @@ impl Exchange {
         }
         Self {
             entry,
+            trace,
             llm: None,
             account: account.clone(),
             in_flight: Some(Ledger::arrive(account.clone(), now)),
@@ -112,6 +119,7 @@ impl Exchange {
     pub fn probe(account: &AccountRef, now: Nanos, method: MethodType) -> Self {
         Self {
             entry: None,
+            trace: None,
             llm: None,
             account: account.clone(),
             in_flight: None,
@@ -129,12 +137,36 @@ impl Exchange {
         self.key.as_ref()
     }
 
-    /// The request is sent to `replica`.
-    pub fn give(&mut self, replica: Rc<dyn ReplicaHandle>) {
+    /// The request is sent to `replica`. Returns the header field `traceparent` to send there, if it
+    /// is traced.
+    pub fn give(&mut self, replica: Rc<dyn ReplicaHandle>) -> Option<HeaderValue> {
         if let Some(entry) = &mut self.entry {
             entry.give(replica.replica(), Nanos::now());
         }
+        let parent = self.trace.as_mut();
+        let parent = parent.map(|trace| trace.give(replica.replica()));
         self.replica = Some(replica);
+        parent
+    }
+
+    /// The time, if the request is traced.
+    #[must_use]
+    pub fn traced_now(&self) -> Option<Nanos> {
+        self.trace.as_ref().map(|_| Nanos::now())
+    }
+
+    /// The request was held since then.
+    pub fn was_held(&mut self, since: Nanos) {
+        if let Some(trace) = &mut self.trace {
+            trace.held(since);
+        }
+    }
+
+    /// The replica has responded. Whether the caller gets that response is open.
+    pub fn responded(&mut self, status: StatusCode) {
+        if let Some(trace) = &mut self.trace {
+            trace.responded(status);
+        }
     }
 
     /// The replica that has it, or had it last, has failed it by its own fault.
@@ -149,6 +181,9 @@ impl Exchange {
         self.account.0.metrics.retried(reason);
         if let Some(entry) = &mut self.entry {
             entry.retry();
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.retry(reason);
         }
     }
 
@@ -225,8 +260,8 @@ impl Drop for Exchange {
         if let Some(key) = self.key.take() {
             key.end(self.outcome);
         }
-        if let Some(llm) = self.llm.take() {
-            let generation = llm.generation();
+        let generation = self.llm.take().map(|llm| *llm.generation());
+        if let Some(generation) = &generation {
             self.account.0.metrics.llm.record(generation, self.arrived);
             if let Some(entry) = &mut self.entry {
                 entry.generated(*generation);
@@ -236,6 +271,9 @@ impl Drop for Exchange {
         // last request logged.
         if let Some(entry) = self.entry.take() {
             entry.finish(now, self.outcome, self.status);
+        }
+        if let Some(trace) = self.trace.take() {
+            trace.finish(now, self.outcome, self.status, generation);
         }
         in_flight.complete_at(now);
     }

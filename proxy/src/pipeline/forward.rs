@@ -54,6 +54,7 @@ pub(super) async fn forward(
     outgoing.read_early(state, &mut reservation).await?;
     let affinity = affinity::read(&model, outgoing, state, &mut reservation).await?;
     loop {
+        let asked = exchange.traced_now();
         let admitted = admit(
             pipeline,
             state,
@@ -68,7 +69,13 @@ pub(super) async fn forward(
                 now,
             },
         );
-        let permit = match admitted.await? {
+        let admitted = admitted.await;
+        if let Some(asked) = asked
+            && state.phase() == Phase::Held
+        {
+            exchange.was_held(asked);
+        }
+        let permit = match admitted? {
             Admitted::Permit(permit) => permit,
             Admitted::Moved => {
                 if pipeline.lifecycle.is_stopping() {
@@ -78,7 +85,9 @@ pub(super) async fn forward(
                 continue;
             }
         };
-        exchange.give(permit.replica().handle());
+        if let Some(parent) = exchange.give(permit.replica().handle()) {
+            outgoing.set_trace_parent(parent);
+        }
         let connector = &model.model.connector;
         let scheme = connector.scheme();
         let name = || model.model.name().to_owned();
@@ -129,6 +138,7 @@ pub(super) async fn forward(
                 return Err(ProxyError::UpstreamReset { model: name() });
             }
             Ok(response) => {
+                exchange.responded(response.status());
                 let pooled = PooledConnection::new(permit, upstream);
                 pooled.replica().replica.health().heard();
                 let answer = ReplicaAnswer::of(&response, method);

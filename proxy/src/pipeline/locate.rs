@@ -27,9 +27,8 @@ use crate::{
     models::{Known, ModelRef, WorkerRoutes},
     net::HttpVersion,
     protocol::{
-        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Service},
+        api::{self, Handling, LocalRequest, Match, ModelIn, Normal, Route, Service},
         error::ProxyError,
-        llm::LlmApi,
         local_reply::LocalReply,
         model_name,
         peek::Fault,
@@ -54,8 +53,8 @@ pub(super) struct Answering {
     /// The model's name to put into it; `None`: the replica's is forwarded.
     pub asked: Option<Box<str>>,
     pub stored: StoredResponse,
-    /// In which API it is generated text, if it is.
-    pub generates: Option<LlmApi>,
+    /// The row of the request in the table of APIs, if it has one.
+    pub route: Option<&'static Route>,
 }
 
 /// Finds the model, and replaces its name in the request by the one that its replicas know.
@@ -200,10 +199,11 @@ pub(super) async fn locate(
     Ok(match otherwise {
         Some(otherwise) => Located::Probe(model, otherwise),
         None => {
+            let route = found.route;
             let answering = Answering {
                 asked,
                 stored,
-                generates,
+                route,
             };
             Located::Model(model, answering, caller)
         }

@@ -43,13 +43,17 @@ use crate::{
     api_keys::{Caller, remove_credentials},
     downstream::{Handler, Lifecycle, Tunnel},
     exchange::{
-        Exchange, RequestBodyState, StreamState,
+        Connection, Exchange, RequestBodyState, Scheme, StreamState,
         body::{BufferBudget, PeekableBody, Received},
     },
     models::{SharedRoutes, StoredResponses, worker},
+    net::HttpVersion,
     protocol::{cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
-    telemetry::access_log::{AccessLog, Entry},
+    telemetry::{
+        access_log::{AccessLog, Entry},
+        traces::{RequestTrace, TracedCaller, Tracer},
+    },
     upstream::{ConnectOptions, PooledConnection},
 };
 
@@ -75,6 +79,8 @@ pub struct Pipeline {
     pub connect: ConnectOptions,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
+    /// Traces requests, if that is asked for.
+    pub tracer: Option<Tracer>,
     /// The scaler's status of each model. Read only for errors.
     pub status: StatusStore,
     /// Whether the process drains or stops.
@@ -127,6 +133,11 @@ fn handle(
         let entry = pipeline
             .access_log
             .map(|log| Entry::new(log, head.uri.path()));
+        let mut trace = pipeline.tracer.and_then(|tracer| {
+            let (method, path) = (&head.method, head.uri.path());
+            let caller = || traced_caller(state.connection());
+            RequestTrace::begin(tracer, method, path, &mut head.headers, caller)
+        });
         let mut reservation = pipeline.buffer_budget.reserve();
         let located = {
             let located = locate::locate(
@@ -166,21 +177,24 @@ fn handle(
                 if !error.is_of_api_key() {
                     pipeline.unrouted.increment(1);
                 }
-                return fail(&error, None, state);
+                return refuse(&error, trace, state);
             }
         };
         let now = Nanos::now();
         let key = match caller.begin(now) {
             Ok(key) => key,
-            Err(too_many) => return fail(&too_many.into(), None, state),
+            Err(too_many) => return refuse(&too_many.into(), trace, state),
         };
+        if let (Some(trace), Some(route)) = (&mut trace, answering.route) {
+            trace.route(route.pattern.to_string());
+        }
         if let Some(key) = &model.upstream_key {
             remove_credentials(&mut head.headers);
             head.headers.insert(AUTHORIZATION, key.clone());
         }
         let method = state.api.get().method_type();
         let mut exchange = match question {
-            None => Exchange::arrive(&model.account, now, method, key, entry),
+            None => Exchange::arrive(&model.account, now, method, key, entry, trace),
             Some(_) => Exchange::probe(&model.account, now, method),
         };
         let limit = match method {
@@ -208,7 +222,7 @@ fn handle(
             Ok((response, pooled)) => {
                 let name = model.model.name();
                 let replica = pooled.replica();
-                if let Some(api) = answering.generates {
+                if let Some(api) = answering.route.and_then(|route| route.generates) {
                     exchange.watch_tokens(api, response.status(), response.headers());
                 }
                 let filter = AnswerFilter::of(pipeline, &response, answering, name, replica);
@@ -309,14 +323,42 @@ async fn within_limits<T>(
     .await
 }
 
+/// Answers with an error before the request is for a model.
+fn refuse(error: &ProxyError, trace: Option<Box<RequestTrace>>, state: &Rc<StreamState>) -> Answer {
+    if let Some(trace) = trace {
+        trace.refused(error_status(error, state));
+    }
+    fail(error, None, state)
+}
+
+/// The status of an error in the caller's API.
+fn error_status(error: &ProxyError, state: &StreamState) -> ResponseStatus {
+    let details = error.details();
+    match state.api.get().method_type() {
+        MethodType::Grpc => ResponseStatus::Grpc(details.code),
+        MethodType::Rest => ResponseStatus::Http(details.status),
+    }
+}
+
+fn traced_caller(connection: &Connection) -> TracedCaller {
+    TracedCaller {
+        address: connection.peer.clone(),
+        scheme: match connection.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        },
+        version: match connection.version {
+            HttpVersion::Http1 => "1.1",
+            HttpVersion::Http2 => "2",
+        },
+    }
+}
+
 fn fail(error: &ProxyError, exchange: Option<Exchange>, state: &Rc<StreamState>) -> Answer {
-    let (api, details) = (state.api.get(), error.details());
+    let api = state.api.get();
     let exchange = exchange.map(|mut exchange| {
-        exchange.set_status(match api.method_type() {
-            MethodType::Grpc => ResponseStatus::Grpc(details.code),
-            MethodType::Rest => ResponseStatus::Http(details.status),
-        });
-        if let Some(outcome) = details.outcome {
+        exchange.set_status(error_status(error, state));
+        if let Some(outcome) = error.details().outcome {
             exchange.set_outcome(outcome);
         }
         exchange

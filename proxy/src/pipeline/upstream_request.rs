@@ -21,6 +21,7 @@ use crate::{
     pipeline::headers::{self, Added},
     protocol::error::ProxyError,
     status::MethodType,
+    telemetry::traces::TRACEPARENT,
 };
 
 /// Bodies of known length up to this, in bytes, are read completely before they are sent. They go
@@ -238,6 +239,11 @@ impl UpstreamRequest {
             }
         }
         Ok(body.start(most))
+    }
+
+    /// The span at whose replica it is sent next.
+    pub(super) fn set_trace_parent(&mut self, parent: HeaderValue) {
+        self.headers.insert(TRACEPARENT, parent);
     }
 
     /// Its header fields.

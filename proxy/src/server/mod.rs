@@ -46,6 +46,7 @@ use crate::{
     telemetry::{
         access_log, build_info,
         metrics::{self, DownstreamMetrics, UpstreamMetrics},
+        traces,
     },
     upstream::ConnectOptions,
 };
@@ -102,6 +103,13 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         None => None,
     };
 
+    let traces = match &process.traces {
+        Some(traces) => Some(traces::Running::start(traces).with_context(|| {
+            format!("environment OTEL_EXPORTER_OTLP_ENDPOINT: cannot export traces to {traces}")
+        })?),
+        None => None,
+    };
+
     let status_store = StatusStore::default();
     let server_status = ServerStatusStore::default();
     let logs = ReplicaLogs::default();
@@ -132,6 +140,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
                 metrics: UpstreamMetrics::default(),
             },
             access_log: access_log.as_ref().map(access_log::Running::log),
+            tracer: traces.as_ref().map(traces::Running::tracer),
             probes_wake: process.routing.probes_wake,
             unrouted: metrics::unrouted(),
             status: status_store.clone(),
@@ -223,6 +232,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             api_keys,
             tls,
             access_log,
+            traces,
             info,
             predecessor,
         };

@@ -23,7 +23,8 @@ use super::{
     upgrade::{Exchange, Program, Successor},
 };
 use crate::{
-    admin::ServerInfo, downstream::Lifecycle, models::SharedRoutes, net::tls, telemetry::access_log,
+    admin::ServerInfo, downstream::Lifecycle, models::SharedRoutes, net::tls,
+    telemetry::access_log, telemetry::traces,
 };
 
 /// Time for the last responses to go out, to held and to cut-off requests, at the end of a
@@ -42,6 +43,7 @@ pub(super) struct Running {
     pub api_keys: Option<ApiKeysReloader>,
     pub tls: Option<Arc<tls::Listener>>,
     pub access_log: Option<access_log::Running>,
+    pub traces: Option<traces::Running>,
     pub info: Arc<ServerInfo>,
     /// `true` once the process that this one took over from has ended.
     pub predecessor: Option<watch::Receiver<bool>>,
@@ -230,6 +232,9 @@ impl Running {
         self.until_answered(LAST_WORDS).await;
         if let Some(log) = self.access_log {
             log.close();
+        }
+        if let Some(traces) = self.traces {
+            traces.close();
         }
     }
 

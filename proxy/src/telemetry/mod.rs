@@ -1,5 +1,8 @@
-//! What the proxy reports of itself and of finished requests: metrics, the access log, the version.
+//! What the proxy reports of itself and of finished requests: metrics, the
+//! access log, traces, the version.
 
 pub mod access_log;
 pub mod build_info;
 pub mod metrics;
+pub mod traces;
+mod wall_clock;

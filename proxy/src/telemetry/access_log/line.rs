@@ -1,40 +1,14 @@
 //! One access log entry as a line of JSON. Lines are self-contained, so that files can be rotated,
 //! joined and searched.
 
-use std::{
-    borrow::Cow,
-    time::{Duration, SystemTime},
-};
+use std::{borrow::Cow, time::Duration};
 
 use serde::Serialize;
 use tailback_scaler::clock::Nanos;
 
 use super::Entry;
 use crate::status::{FinishReasons, Generation, GrpcCode, MethodType, ResponseStatus};
-
-/// The wall clock and the monotonic clock, read at the same instant.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub wall: SystemTime,
-    pub monotonic: Nanos,
-}
-
-impl Now {
-    pub(super) fn read() -> Self {
-        Self {
-            wall: SystemTime::now(),
-            monotonic: Nanos::now(),
-        }
-    }
-
-    /// The wall-clock time of the monotonic instant `at`, which may be before or after this
-    /// reading.
-    fn wall_at(self, at: Nanos) -> SystemTime {
-        let (ago, ahead) = (self.monotonic.since(at), at.since(self.monotonic));
-        let wall = self.wall.checked_sub(ago);
-        wall.unwrap_or(SystemTime::UNIX_EPOCH) + ahead
-    }
-}
+use crate::telemetry::wall_clock::WallClock;
 
 /// The fields, in the order in which they are written; docs/reference/logs.md says
 /// what they mean.
@@ -76,10 +50,10 @@ struct Tokens {
 }
 
 /// Appends `entry` as a line to `text`. Does nothing if the request has not ended.
-pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: Now) {
+pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: WallClock) {
     let Some(end) = &entry.end else { return };
     let since = entry.given.as_ref().map_or(end.at, |(_, at)| *at);
-    let arrived = humantime::format_rfc3339_micros(now.wall_at(entry.arrived)).to_string();
+    let arrived = humantime::format_rfc3339_micros(now.at(entry.arrived)).to_string();
     let line = Line {
         timestamp: &arrived,
         model: String::from_utf8_lossy(&entry.model),
@@ -135,22 +109,4 @@ fn status(status: ResponseStatus) -> Cow<'static, str> {
 /// In seconds, to the microsecond.
 fn seconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wall_clock_times_are_computed_before_and_after_the_reading() {
-        let second = Duration::from_secs(1);
-        let now = Now {
-            wall: SystemTime::UNIX_EPOCH + 10 * second,
-            monotonic: Nanos(0) + 3 * second,
-        };
-        for (at, expected) in [(1, 8), (3, 10), (4, 11)] {
-            let wall = now.wall_at(Nanos(0) + at * second);
-            assert_eq!(wall, SystemTime::UNIX_EPOCH + expected * second);
-        }
-    }
 }

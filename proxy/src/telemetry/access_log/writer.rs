@@ -16,10 +16,8 @@ use std::{
 use metrics::Counter;
 use tailback_config::AccessLog as Target;
 
-use super::{
-    Entry,
-    line::{self, Now},
-};
+use super::{Entry, line};
+use crate::telemetry::wall_clock::WallClock;
 
 /// Polling interval of the queue. Bounds how late a line is written.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -101,7 +99,7 @@ impl Writer {
             if reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
-            let now = Now::read();
+            let now = WallClock::read();
             // Bounded: entries that arrive meanwhile wait for the next pass, which checks `reopen`
             // first.
             for entry in queue.try_iter().take(super::QUEUE) {

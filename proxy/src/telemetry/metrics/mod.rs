@@ -81,6 +81,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "Finished requests that could not be written to the access log."
     );
     describe_counter!(
+        "tailback_traces_dropped_total",
+        "Traced requests that did not fit into the queue, and spans that could not be exported."
+    );
+    describe_counter!(
         "tailback_log_dropped_total",
         "Log lines that were dropped because standard error did not take them."
     );

@@ -1,0 +1,67 @@
+//! Where traces are sent, and which ones. The variables are those of OpenTelemetry's specification.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Traces of requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// The collector's URL: by HTTP with its path, by gRPC without one.
+    pub endpoint: String,
+    /// How it is spoken to.
+    pub protocol: OtlpProtocol,
+    /// Header fields, or metadata, of each export.
+    pub headers: Vec<(String, String)>,
+    /// The longest time of an export. Never zero.
+    pub timeout: Duration,
+    /// `service.name`.
+    pub service_name: String,
+    /// Further attributes of the resource.
+    pub resource: Vec<(String, String)>,
+    /// Which requests are recorded.
+    pub sampler: Sampler,
+    /// Most requests that wait to be exported. Never zero.
+    pub queue: usize,
+    /// Most spans of an export. Never zero.
+    pub batch: usize,
+    /// Longest time until an export. Never zero.
+    pub delay: Duration,
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// OTLP by gRPC.
+    Grpc,
+    /// OTLP by HTTP, in Protocol Buffers.
+    Http,
+}
+
+/// Which requests are recorded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampler {
+    /// Whether a caller that has decided already decides for this process, too.
+    pub is_parent_based: bool,
+    /// The share of the others, from 0 to 1.
+    pub ratio: f64,
+}
+
+/// The values are finite: a ratio is at most 1.
+impl Eq for Traces {}
+
+impl OtlpProtocol {
+    /// As in the variables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http/protobuf",
+        }
+    }
+}
+
+impl fmt::Display for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.endpoint, self.protocol.as_str())
+    }
+}

@@ -1,0 +1,180 @@
+//! Traces of requests, by OpenTelemetry: a span for each request, and within it one for the time that
+//! it was held and one for each attempt at a replica.
+//!
+//! Off, they cost one branch per request. A request that is traced records plain data on its way, and
+//! puts it into a bounded queue when it has ended. Its spans are made, and exported, by a thread that
+//! polls the queue: as with the access log, nothing waits for it, and what does not fit is dropped
+//! and counted.
+
+mod collector;
+mod exporter;
+mod request_trace;
+mod spans;
+
+use std::{
+    io,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, SyncSender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderValue};
+use metrics::{Counter, counter};
+use opentelemetry::{
+    Context,
+    propagation::TextMapPropagator,
+    trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState},
+};
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::{
+    propagation::TraceContextPropagator,
+    trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample},
+};
+use tailback_config::Traces;
+
+pub use self::request_trace::{RequestTrace, TracedCaller};
+
+/// The header field that has the trace, and the span that caused the request (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
+/// The handle that requests are traced through. Its state is leaked: it lives as long as the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracer(&'static Shared);
+
+#[derive(Debug)]
+struct Shared {
+    sampler: Sampler,
+    queue: SyncSender<Box<RequestTrace>>,
+    dropped: Counter,
+    closing: AtomicBool,
+}
+
+/// The tracer with its exporting thread.
+#[derive(Debug)]
+pub struct Running {
+    tracer: Tracer,
+    thread: JoinHandle<()>,
+    /// How long the last export may take.
+    patience: Duration,
+}
+
+/// Where in which trace a request is.
+#[derive(Clone, Debug)]
+struct Position {
+    trace: TraceId,
+    /// The request's own span.
+    span: SpanId,
+    /// The caller's; invalid: there is none.
+    parent: SpanId,
+    state: TraceState,
+}
+
+impl Running {
+    /// Starts to export what is traced.
+    ///
+    /// # Errors
+    /// If the exporter cannot be made.
+    pub fn start(traces: &Traces) -> io::Result<Self> {
+        let (queue, receiver) = mpsc::sync_channel(traces.queue);
+        let dropped =
+            |reason: &'static str| counter!("tailback_traces_dropped_total", "reason" => reason);
+        let shared: &'static Shared = Box::leak(Box::new(Shared {
+            sampler: sampler(traces.sampler),
+            queue,
+            dropped: dropped("queue_full"),
+            closing: AtomicBool::new(false),
+        }));
+        let exporter = exporter::Exporter::new(traces, dropped("not_exported"))?;
+        let thread = thread::Builder::new()
+            .name("traces".into())
+            .spawn(move || exporter.run(&receiver, &shared.closing))?;
+        Ok(Self {
+            tracer: Tracer(shared),
+            thread,
+            patience: traces.timeout + Duration::from_secs(1),
+        })
+    }
+
+    /// The handle to trace through.
+    #[must_use]
+    pub fn tracer(&self) -> Tracer {
+        self.tracer
+    }
+
+    /// Exports what has been traced so far, then ends. Waits at most as long as an export may take.
+    pub fn close(self) {
+        self.tracer.0.closing.store(true, Ordering::Release);
+        let start = Instant::now();
+        while !self.thread.is_finished() && start.elapsed() < self.patience {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Tracer {
+    /// Where a request with these header fields is; `None`: it is not to be traced. What the header
+    /// says to the replica then follows from this.
+    fn place(self, headers: &mut HeaderMap) -> Option<Position> {
+        let extracted = TraceContextPropagator::new()
+            .extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        let caller = extracted.span().span_context().clone();
+        let ids = RandomIdGenerator::default();
+        let (trace, span) = match caller.is_valid() {
+            true => (caller.trace_id(), ids.new_span_id()),
+            false => (ids.new_trace_id(), ids.new_span_id()),
+        };
+        let parent = caller.is_valid().then_some(&extracted);
+        let sampled =
+            (self.0.sampler).should_sample(parent, trace, "", &SpanKind::Server, &[], &[]);
+        if sampled.decision == SamplingDecision::RecordAndSample {
+            if !caller.is_valid() {
+                // It belongs to a caller that is not known.
+                headers.remove(TRACESTATE);
+            }
+            return Some(Position {
+                trace,
+                span,
+                parent: parent.map_or(SpanId::INVALID, |_| caller.span_id()),
+                state: caller.trace_state().clone(),
+            });
+        }
+        if !caller.is_valid() || caller.is_sampled() {
+            // Otherwise the replica would decide again.
+            headers.insert(TRACEPARENT, traceparent(trace, span, false));
+        }
+        None
+    }
+}
+
+/// W3C Trace Context, 3.2.
+fn traceparent(trace: TraceId, span: SpanId, is_sampled: bool) -> HeaderValue {
+    let text = format!("00-{trace}-{span}-{:02x}", u8::from(is_sampled));
+    // Hex digits and hyphens are a legal value.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn sampler(settings: tailback_config::Sampler) -> Sampler {
+    let root = match settings.ratio {
+        1.0.. => Sampler::AlwaysOn,
+        ratio if ratio > 0.0 => Sampler::TraceIdRatioBased(ratio),
+        _ => Sampler::AlwaysOff,
+    };
+    match settings.is_parent_based {
+        true => Sampler::ParentBased(Box::new(root)),
+        false => root,
+    }
+}
+
+impl Position {
+    fn context(&self, span: SpanId) -> SpanContext {
+        let flags = TraceFlags::SAMPLED;
+        SpanContext::new(self.trace, span, flags, false, self.state.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;

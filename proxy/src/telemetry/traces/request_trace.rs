@@ -1,0 +1,171 @@
+//! What is recorded of a request while it is on its way.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use opentelemetry::trace::SpanId;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
+use smallvec::SmallVec;
+use tailback_scaler::{clock::Nanos, replica::Replica};
+
+use super::{Position, Tracer, traceparent};
+use crate::status::{Generation, Outcome, ResponseStatus, RetryReason};
+
+/// Most bytes kept of a path.
+const LONGEST_PATH: usize = 1024;
+
+/// One traced request.
+#[derive(Debug)]
+pub struct RequestTrace {
+    tracer: Tracer,
+    pub(super) position: Position,
+    pub(super) begun: Nanos,
+    pub(super) method: Method,
+    /// Without its query.
+    pub(super) path: Box<str>,
+    pub(super) caller: TracedCaller,
+    /// The pattern of paths that it matches.
+    pub(super) route: Option<String>,
+    /// The model's own name.
+    pub(super) model: Option<Box<str>>,
+    /// From when to when it was held, once for each time.
+    pub(super) held: SmallVec<[(Nanos, Nanos); 1]>,
+    pub(super) attempts: SmallVec<[Attempt; 1]>,
+    pub(super) end: Option<End>,
+}
+
+/// The caller's connection.
+#[derive(Clone, Debug)]
+pub struct TracedCaller {
+    /// Its IP address.
+    pub address: HeaderValue,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// `1.1` or `2`.
+    pub version: &'static str,
+}
+
+/// The request, at a replica.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub span: SpanId,
+    pub begun: Nanos,
+    /// When it was given up; `None`: it was the last one.
+    pub failed: Option<(Nanos, RetryReason)>,
+    pub replica: Box<str>,
+    /// Its `host:port`.
+    pub authority: Box<str>,
+    pub status: Option<StatusCode>,
+}
+
+#[derive(Debug)]
+pub(super) struct End {
+    pub at: Nanos,
+    /// `None`: it was refused before it was for a model.
+    pub outcome: Option<Outcome>,
+    pub status: ResponseStatus,
+    pub generation: Option<Generation>,
+}
+
+impl RequestTrace {
+    /// Begins with a request's head; `None`: it is not to be traced. What the header says to the
+    /// replica follows from that.
+    #[must_use]
+    pub fn begin(
+        tracer: Tracer,
+        method: &Method,
+        path: &str,
+        headers: &mut HeaderMap,
+        caller: impl FnOnce() -> TracedCaller,
+    ) -> Option<Box<Self>> {
+        let position = tracer.place(headers)?;
+        Some(Box::new(Self {
+            tracer,
+            position,
+            begun: Nanos::now(),
+            method: method.clone(),
+            path: path.get(..LONGEST_PATH).unwrap_or(path).into(),
+            caller: caller(),
+            route: None,
+            model: None,
+            held: SmallVec::new(),
+            attempts: SmallVec::new(),
+            end: None,
+        }))
+    }
+
+    /// It matches this pattern of paths.
+    pub fn route(&mut self, route: String) {
+        self.route = Some(route);
+    }
+
+    /// It is for this model.
+    pub fn arrive(&mut self, model: &str) {
+        self.model = Some(model.into());
+    }
+
+    /// It has been held since then.
+    pub fn held(&mut self, since: Nanos) {
+        self.held.push((since, Nanos::now()));
+    }
+
+    /// It is sent to `replica`. Returns the header field `traceparent` to send there.
+    pub fn give(&mut self, replica: &Replica) -> HeaderValue {
+        let span = RandomIdGenerator::default().new_span_id();
+        self.attempts.push(Attempt {
+            span,
+            begun: Nanos::now(),
+            failed: None,
+            replica: replica.name().into(),
+            authority: replica.authority().into(),
+            status: None,
+        });
+        traceparent(self.position.trace, span, true)
+    }
+
+    /// The replica has responded.
+    pub fn responded(&mut self, status: StatusCode) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.status = Some(status);
+        }
+    }
+
+    /// The attempt is given up for another one.
+    pub fn retry(&mut self, reason: RetryReason) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.failed = Some((Nanos::now(), reason));
+        }
+    }
+
+    /// The request has ended: queues it for export.
+    pub fn finish(
+        self: Box<Self>,
+        at: Nanos,
+        outcome: Outcome,
+        status: ResponseStatus,
+        generation: Option<Generation>,
+    ) {
+        self.end(End {
+            at,
+            outcome: Some(outcome),
+            status,
+            generation,
+        });
+    }
+
+    /// The request was answered with an error, before it was for a model.
+    pub fn refused(self: Box<Self>, status: ResponseStatus) {
+        self.end(End {
+            at: Nanos::now(),
+            outcome: None,
+            status,
+            generation: None,
+        });
+    }
+
+    fn end(mut self: Box<Self>, end: End) {
+        self.end = Some(end);
+        let shared = self.tracer.0;
+        if shared.queue.try_send(self).is_err() {
+            shared.dropped.increment(1);
+        }
+    }
+}
