@@ -28,7 +28,7 @@ http {{
   access_log off; keepalive_requests 1000000000; client_max_body_size 0; sendfile on; tcp_nodelay on;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp;
   server {{
-    listen 127.0.0.1:{port} backlog=4096; root {folder};
+    listen 127.0.0.1:{port} backlog=4096; listen 127.0.0.2:{port} backlog=4096; root {folder};
     location / {{ default_type application/json; return 200 "{response}"; }}
     location /v2/models/m/large {{ try_files /large =404; }}
     location /v2/models/m/large/huge {{ try_files /huge =404; }}
