@@ -1,57 +1,98 @@
 //! Authorization on the admin address: by the token, or by coming from this host.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, uri::Authority};
 use subtle::ConstantTimeEq;
 use tailback_config::Token;
+use tailback_scaler::clock::Nanos;
 
-use super::error;
+use super::{error, wrong_tokens::WrongTokens};
 
-/// Refuses all but the bearer of the token. Where there is none, everybody is refused, and
-/// `without` says why.
-pub(super) fn refuse_all_but_bearer(
-    headers: &HeaderMap,
-    token: Option<&Token>,
-    without: &str,
-) -> Option<Response<Bytes>> {
-    let Some(token) = token else {
-        return Some(error(StatusCode::FORBIDDEN, without));
-    };
-    if is_bearer(headers, token) {
-        return None;
-    }
-    let mut response = error(
-        StatusCode::UNAUTHORIZED,
-        "expected the header authorization: Bearer, with the value of TAILBACK_ADMIN_TOKEN",
-    );
-    let scheme = HeaderValue::from_static("Bearer");
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, scheme);
-    Some(response)
+/// Who may do and see what is not for everybody.
+pub(super) struct Authorization {
+    token: Option<Token>,
+    wrong: WrongTokens,
 }
 
-/// Refuses all but the bearer of the token. Where there is none, calls from this host to a name
-/// of this host are let through. The name counts because a page of another site in a browser on
-/// this host may call by a name of its own (DNS rebinding).
-pub(super) fn refuse_strangers(
-    headers: &HeaderMap,
-    host: Option<&str>,
-    caller: Option<IpAddr>,
-    token: Option<&Token>,
-) -> Option<Response<Bytes>> {
-    let local = caller.is_some_and(|caller| caller.to_canonical().is_loopback());
-    if token.is_none() && local && host.is_none_or(is_local) {
-        return None;
+impl Authorization {
+    pub(super) fn new(token: Option<Token>) -> Self {
+        Self {
+            token,
+            wrong: WrongTokens::new(),
+        }
     }
-    refuse_all_but_bearer(
-        headers,
-        token,
-        "what replicas print is shown to other hosts only where TAILBACK_ADMIN_TOKEN is set, which callers then send; \
-         without it, call 127.0.0.1 or localhost on the host that Tailback runs on",
-    )
+
+    /// Whether anybody may: there is a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Refuses all but the bearer of the token. Where there is none, everybody is refused, and
+    /// `without` says why.
+    pub(super) fn refuse_all_but_bearer(
+        &self,
+        headers: &HeaderMap,
+        caller: Option<IpAddr>,
+        without: &str,
+    ) -> Option<Response<Bytes>> {
+        let Some(token) = &self.token else {
+            return Some(error(StatusCode::FORBIDDEN, without));
+        };
+        if let Some(given) = bearer(headers) {
+            let now = Nanos::now();
+            if let Err(wait) = self.wrong.check(caller, now) {
+                return Some(slowed(wait));
+            }
+            // In constant time, so that timing does not reveal how much of a guess is right.
+            if given.as_bytes().ct_eq(token.as_bytes()).into() {
+                return None;
+            }
+            self.wrong.count(caller, now);
+        }
+        let mut response = error(
+            StatusCode::UNAUTHORIZED,
+            "expected the header authorization: Bearer, with the value of TAILBACK_ADMIN_TOKEN",
+        );
+        let scheme = HeaderValue::from_static("Bearer");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
+        Some(response)
+    }
+
+    /// Refuses all but the bearer of the token. Where there is none, calls from this host to a name
+    /// of this host are let through. The name counts because a page of another site in a browser on
+    /// this host may call by a name of its own (DNS rebinding).
+    pub(super) fn refuse_strangers(
+        &self,
+        headers: &HeaderMap,
+        host: Option<&str>,
+        caller: Option<IpAddr>,
+    ) -> Option<Response<Bytes>> {
+        let local = caller.is_some_and(|caller| caller.to_canonical().is_loopback());
+        if self.token.is_none() && local && host.is_none_or(is_local) {
+            return None;
+        }
+        self.refuse_all_but_bearer(
+            headers,
+            caller,
+            "what replicas print is shown to other hosts only where TAILBACK_ADMIN_TOKEN is set, which callers then send; \
+             without it, call 127.0.0.1 or localhost on the host that Tailback runs on",
+        )
+    }
+}
+
+/// The answer to a caller whose token is not looked at for `wait`.
+fn slowed(wait: Duration) -> Response<Bytes> {
+    let mut response = error(
+        StatusCode::TOO_MANY_REQUESTS,
+        "wrong tokens came from this address; try again later",
+    );
+    let seconds = HeaderValue::from(wait.as_secs() + 1);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
 }
 
 /// Whether `host`, with or without a port, is this host's name for itself.
@@ -64,15 +105,13 @@ fn is_local(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Compares in constant time, so that timing does not reveal how much of a guess is right.
-fn is_bearer(headers: &HeaderMap, token: &Token) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, given) = value.to_str().ok()?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(given.trim())
-    });
-    given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+/// The token that a request has.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, given) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(given.trim())
 }
 
 #[cfg(test)]
@@ -83,9 +122,13 @@ mod tests {
         HeaderMap::from_iter([(header::AUTHORIZATION, authorization.parse().unwrap())])
     }
 
+    fn with_token() -> Authorization {
+        Authorization::new(Token::parse("0123456789abcdef"))
+    }
+
     #[test]
     fn only_the_exact_token_is_accepted() {
-        let token = Token::parse("0123456789abcdef").unwrap();
+        let authorization = with_token();
         for (value, opens) in [
             ("Bearer 0123456789abcdef", true),
             ("bearer  0123456789abcdef", true),
@@ -95,19 +138,39 @@ mod tests {
             ("Basic 0123456789abcdef", false),
             ("0123456789abcdef", false),
         ] {
-            assert_eq!(is_bearer(&headers(value), &token), opens, "{value}");
-            let refused = refuse_all_but_bearer(&headers(value), Some(&token), "");
+            let refused = authorization.refuse_all_but_bearer(&headers(value), None, "");
             assert_eq!(refused.is_none(), opens, "{value}");
         }
-        assert!(!is_bearer(&HeaderMap::new(), &token));
+        let none = authorization.refuse_all_but_bearer(&HeaderMap::new(), None, "");
+        assert_eq!(none.unwrap().status(), StatusCode::UNAUTHORIZED);
         let headers = headers("Bearer 0123456789abcdef");
-        let refused = refuse_all_but_bearer(&headers, None, "no");
+        let refused = Authorization::new(None).refuse_all_but_bearer(&headers, None, "no");
         assert_eq!(refused.unwrap().status(), StatusCode::FORBIDDEN);
     }
 
     #[test]
+    fn whoever_guesses_is_slowed_down_and_nobody_else() {
+        let authorization = with_token();
+        let status = |value: &str, caller: &str| {
+            let caller = Some(caller.parse().unwrap());
+            let refused = authorization.refuse_all_but_bearer(&headers(value), caller, "");
+            refused.map(|refused| refused.status())
+        };
+        let guesses = (0..1000).map(|n| status(&format!("Bearer {n:016}"), "10.0.0.1"));
+        let slowed = guesses.filter(|&status| status == Some(StatusCode::TOO_MANY_REQUESTS));
+        assert!(slowed.count() > 900);
+        let right = "Bearer 0123456789abcdef";
+        // Else its status would say that the guess is right.
+        assert_eq!(
+            status(right, "10.0.0.1"),
+            Some(StatusCode::TOO_MANY_REQUESTS)
+        );
+        assert_eq!(status(right, "10.0.0.2"), None);
+    }
+
+    #[test]
     fn without_a_token_only_this_host_by_its_own_name_sees_what_is_secret() {
-        let token = Token::parse("0123456789abcdef").unwrap();
+        let (token, no_token) = (with_token(), Authorization::new(None));
         let none = HeaderMap::new();
         for (host, caller, expected) in [
             (Some("127.0.0.1:9006"), "127.0.0.1", true),
@@ -120,14 +183,14 @@ mod tests {
             (Some("127.0.0.1:9006"), "10.0.0.1", false),
         ] {
             let caller = Some(caller.parse().unwrap());
-            let refused = refuse_strangers(&none, host, caller, None);
+            let refused = no_token.refuse_strangers(&none, host, caller);
             assert_eq!(refused.is_none(), expected, "{host:?} {caller:?}");
-            let refused = refuse_strangers(&none, host, caller, Some(&token));
+            let refused = token.refuse_strangers(&none, host, caller);
             assert_eq!(refused.unwrap().status(), StatusCode::UNAUTHORIZED);
         }
         let far = Some("10.0.0.1".parse().unwrap());
         let bearer = headers("Bearer 0123456789abcdef");
-        assert!(refuse_strangers(&bearer, Some("a"), far, Some(&token)).is_none());
-        assert!(refuse_strangers(&none, None, None, None).is_some());
+        assert!(token.refuse_strangers(&bearer, Some("a"), far).is_none());
+        assert!(no_token.refuse_strangers(&none, None, None).is_some());
     }
 }

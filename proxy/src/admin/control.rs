@@ -4,16 +4,15 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use tailback_config::Token;
 use tailback_scaler::{
     run::{PauseResult, pause::PauseHandle},
     status::PauseState,
 };
 
-use super::{authorization::refuse_all_but_bearer, error};
+use super::{Caller, authorization::Authorization, error};
 use crate::protocol::error;
 
 /// A request to pause or resume a model.
@@ -37,15 +36,17 @@ impl<'a> Order<'a> {
         Some(Self { model, state })
     }
 
-    /// Carries out the order if `headers` have the token.
+    /// Carries out the order if the caller has the token.
     pub(super) async fn carry_out(
         self,
         pause: &PauseHandle,
-        token: Option<&Token>,
-        headers: &HeaderMap,
+        authorization: &Authorization,
+        caller: &Caller<'_>,
     ) -> Response<Bytes> {
         let without = "models can be paused and resumed only where TAILBACK_ADMIN_TOKEN is set";
-        if let Some(refused) = refuse_all_but_bearer(headers, token, without) {
+        if let Some(refused) =
+            authorization.refuse_all_but_bearer(caller.headers, caller.address, without)
+        {
             return refused;
         }
         match pause.set(&self.model, self.state).await {

@@ -10,7 +10,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde_json::{Map, Value, json};
 use tailback_scaler::{clock::Nanos, status::StatusStore};
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::time::sleep;
 use tonic::body::Body;
 
 use super::pages;
@@ -20,8 +20,6 @@ use crate::{
     telemetry::{build_info, metrics::Latencies},
 };
 
-/// Most listeners at once. Each costs one read of every model per turn.
-pub(super) const LISTENERS: usize = 32;
 /// Time between two turns.
 const TURN: Duration = Duration::from_millis(500);
 /// Quantiles cover the requests that ended within the last one to two windows.
@@ -43,7 +41,6 @@ struct Live {
     proxy: Value,
     decisions_seen: u64,
     begun: bool,
-    _place: OwnedSemaphorePermit,
 }
 
 /// What was last sent to a listener about a model.
@@ -56,14 +53,13 @@ struct Row {
 }
 
 /// Streams events until the client disconnects.
-pub(super) fn serve(sources: Sources, place: OwnedSemaphorePermit) -> Response<Body> {
+pub(super) fn serve(sources: Sources) -> Response<Body> {
     let live = Live {
         sources,
         rows: BTreeMap::new(),
         proxy: Value::Null,
         decisions_seen: 0,
         begun: false,
-        _place: place,
     };
     let frames = stream::unfold(live, |mut live| async move {
         if live.begun {

@@ -1,35 +1,25 @@
 //! `GET /models/{name}/logs`: what the model's replicas on this host have printed last, and, with
 //! `follow`, what they go on to print.
 
-use std::{convert::Infallible, net::IpAddr, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use percent_encoding::percent_decode_str;
-use tailback_config::{Kind, Token};
+use tailback_config::Kind;
 use tailback_scaler::replica_logs::{LogQuery, ReplicaLine, ReplicaLogs};
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::sleep,
-};
+use tokio::{sync::watch, time::sleep};
 use tonic::body::Body;
 
-use super::{authorization::refuse_strangers, error, whole};
+use super::{Caller, authorization::Authorization, error, whole};
 use crate::models::RouteTable;
 
 /// Lines that come within this time are sent together.
 const BATCH: Duration = Duration::from_millis(50);
 const FIELDS: &str = "replica, tail, after, follow and format";
-
-/// The sender of a request.
-pub(super) struct Caller<'a> {
-    pub headers: &'a HeaderMap,
-    pub host: Option<&'a str>,
-    pub address: Option<IpAddr>,
-}
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +75,11 @@ impl LogRequest {
         Ok(this)
     }
 
+    /// Whether the answer goes on with what is printed.
+    pub(super) fn follows(&self) -> bool {
+        self.follow
+    }
+
     fn query(&self) -> LogQuery<'_> {
         LogQuery {
             replica: self.replica.as_deref(),
@@ -100,15 +95,15 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
     number.ok_or_else(|| format!("{name}: found {value:?}, expected a whole number"))
 }
 
-/// Answers a request. `place` bounds how many follow.
+/// Answers a request.
 pub(super) fn serve(
     request: Result<LogRequest, String>,
     caller: &Caller<'_>,
-    token: Option<&Token>,
+    authorization: &Authorization,
     (table, logs): (&RouteTable, &ReplicaLogs),
-    place: Option<OwnedSemaphorePermit>,
 ) -> Response<Body> {
-    if let Some(refused) = refuse_strangers(caller.headers, caller.host, caller.address, token) {
+    let (headers, host, address) = (caller.headers, caller.host, caller.address);
+    if let Some(refused) = authorization.refuse_strangers(headers, host, address) {
         return whole(refused);
     }
     let mut request = match request {
@@ -128,21 +123,15 @@ pub(super) fn serve(
     if request.after > *last.borrow() {
         request.after = 0;
     }
-    let mut response = if !request.follow {
-        let text = text(&logs.lines(&request.model, request.query()), request.json);
-        whole(Response::new(Bytes::from(text)))
-    } else if let Some(place) = place {
+    let mut response = if request.follow {
         follow(Follower {
             logs: logs.clone(),
             request,
             last,
-            _place: place,
         })
     } else {
-        return whole(error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many logs and live pages are followed",
-        ));
+        let text = text(&logs.lines(&request.model, request.query()), request.json);
+        whole(Response::new(Bytes::from(text)))
     };
     response.headers_mut().extend([
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
@@ -197,7 +186,6 @@ struct Follower {
     logs: ReplicaLogs,
     request: LogRequest,
     last: watch::Receiver<u64>,
-    _place: OwnedSemaphorePermit,
 }
 
 fn follow(follower: Follower) -> Response<Body> {

@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tailback_tests::{
     eventually,
-    process::{Tailback, unique},
+    process::{Tailback, servers_of, unique},
 };
 
-use super::{manifests, python};
+use super::{manifests, python, sample};
 
 /// Answers `GET`; answers `POST /fail` with 500; prints what is posted elsewhere.
 const WARMS: &str = r#"
@@ -142,4 +145,27 @@ fn a_replica_that_does_not_end_is_killed_after_stop_seconds() {
         (Duration::from_millis(500)..Duration::from_secs(8)).contains(&took),
         "{took:?}"
     );
+}
+
+#[test]
+fn a_replica_that_is_killed_now_and_then_is_started_again_at_once() {
+    let model = unique();
+    let proxy = Tailback::start(&manifests(&model, &sample(0), "minReplicas: 1"), &[]);
+    for kills in 1..=3 {
+        // The page may still have the one that was killed.
+        eventually("the replica", || {
+            proxy.ready(&model) == 1 && !servers_of(&model).is_empty()
+        });
+        for pid in servers_of(&model) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        eventually("its end", || {
+            proxy.log().matches("again_in_seconds=").count() == kills
+        });
+    }
+    eventually("the last replica", || proxy.ready(&model) == 1);
+    let log = proxy.log();
+    let pauses = log.split("again_in_seconds=").skip(1);
+    let pauses: Vec<_> = pauses.map(|rest| rest.split_whitespace().next()).collect();
+    assert_eq!(pauses, [Some("0.0"); 3], "{log}");
 }

@@ -69,6 +69,14 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "Connections refused at the limit."
     );
     describe_counter!(
+        "tailback_admin_connections_closed_total",
+        "Connections on the admin address that were closed to make room."
+    );
+    describe_counter!(
+        "tailback_admin_requests_refused_total",
+        "Requests that were refused on the admin address, by reason."
+    );
+    describe_counter!(
         "tailback_upstream_connections_total",
         "Connections opened to replicas, by outcome."
     );

@@ -1,30 +1,54 @@
-//! The pause before a failed replica is started again.
+//! The pause before a failed replica is started again: none at first, because somebody may wait for
+//! it; then ever longer ones, for what keeps failing.
 
 use std::time::Duration;
 
+use crate::clock::Nanos;
+
+/// How many starts that fail are followed by another one at once.
+const AT_ONCE: u32 = 3;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Pauses that double from 0.25 s to 30 s, each with a jitter of up to a quarter, so that many
-/// sets do not restart in step.
+/// Pauses: none [`AT_ONCE`] times, then from 0.25 s, doubling, to 30 s, each with a jitter of up to
+/// a quarter, so that many sets do not restart in step.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
+    /// When the last failure was counted.
+    last: Nanos,
+    /// When the next start may be.
+    not_before: Nanos,
 }
 
 impl Backoff {
-    /// Notes a failure, and returns the pause before the next start.
-    pub(super) fn failed(&mut self) -> Duration {
-        let wait = FIRST
-            .saturating_mul(1 << self.failures.min(10))
-            .min(LONGEST);
-        self.failures = self.failures.saturating_add(1);
-        wait.mul_f64(0.75 + 0.5 * fastrand::f64())
+    /// Notes at `now` that a replica has failed which was started at `started`, and returns the
+    /// pause before the next start.
+    ///
+    /// It counts only if the replica was started since the last failure that did: replicas that
+    /// fail together, or one after the other for the same reason, do not keep failing.
+    pub(super) fn failed(&mut self, started: Nanos, now: Nanos) -> Duration {
+        if self.failures == 0 || started >= self.last {
+            self.failures = self.failures.saturating_add(1);
+            self.last = now;
+            let doublings = self.failures.checked_sub(AT_ONCE + 1);
+            let wait = doublings.map_or(Duration::ZERO, |doublings| {
+                FIRST.saturating_mul(1 << doublings.min(10)).min(LONGEST)
+            });
+            self.not_before = now + wait.mul_f64(0.75 + 0.5 * fastrand::f64());
+        }
+        self.pause(now)
     }
 
-    /// Notes that a replica has run well: the next pause is short again.
+    /// How long no replica may be started.
+    pub(super) fn pause(&self, now: Nanos) -> Duration {
+        self.not_before.since(now)
+    }
+
+    /// Notes that a replica has run well, or that another command is to run: the next starts are at
+    /// once again.
     pub(super) fn reset(&mut self) {
-        self.failures = 0;
+        *self = Self::default();
     }
 }
 
@@ -32,17 +56,55 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const START: Nanos = Nanos(1_000_000_000);
+
+    /// The pauses of a replica that fails `times` times as soon as it is started.
+    fn pauses(backoff: &mut Backoff, mut now: Nanos, times: usize) -> Vec<f64> {
+        let mut failed = || {
+            let started = now;
+            now = now + Duration::from_millis(1);
+            let pause = backoff.failed(started, now);
+            now = now + pause;
+            pause.as_secs_f64()
+        };
+        (0..times).map(|_| failed()).collect()
+    }
+
     #[test]
-    fn doubles_up_to_its_limit_and_starts_over() {
+    fn none_three_times_then_doubling_up_to_its_limit_and_starts_over() {
         let mut backoff = Backoff::default();
-        for expected in [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
-            let wait = backoff.failed().as_secs_f64();
+        let expected = [
+            0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0,
+        ];
+        let pauses_of = pauses(&mut backoff, START, expected.len());
+        for (expected, pause) in expected.into_iter().zip(pauses_of) {
             assert!(
-                (expected * 0.75..=expected * 1.25).contains(&wait),
-                "{wait} for {expected}"
+                (expected * 0.75..=expected * 1.25).contains(&pause),
+                "{pause} for {expected}"
             );
         }
         backoff.reset();
-        assert!(backoff.failed() < Duration::from_millis(400));
+        assert_eq!(backoff.pause(START), Duration::ZERO);
+        assert_eq!(pauses(&mut backoff, START, 3), [0.0; 3]);
+    }
+
+    #[test]
+    fn replicas_that_were_started_before_the_last_failure_do_not_keep_failing() {
+        let mut backoff = Backoff::default();
+        // A hundred are killed, one after the other. Each is replaced at once.
+        for n in 1..=100 {
+            let now = START + Duration::from_secs(n);
+            assert_eq!(backoff.failed(START, now), Duration::ZERO);
+        }
+        // Their successors are killed as well: that counts once.
+        for n in 101..=200 {
+            let now = START + Duration::from_secs(n);
+            let started = START + Duration::from_secs(50);
+            assert_eq!(backoff.failed(started, now), Duration::ZERO);
+        }
+        // While there is a pause, it holds for all.
+        let now = START + Duration::from_secs(300);
+        pauses(&mut backoff, now, 8);
+        assert!(backoff.failed(START, now) > Duration::from_secs(1));
     }
 }

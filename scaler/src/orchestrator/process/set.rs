@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 use tailback_config::{Model, ProcessSpec, Strategy};
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep},
 };
 
 pub(super) use self::parking::{Park, ParkedInstance, ParkedSet};
@@ -62,8 +62,6 @@ struct Set {
     instances: BTreeMap<u64, Instance>,
     next_id: u64,
     backoff: Backoff,
-    /// The earliest time of the next start, after a failure.
-    not_before: Instant,
     start_up: Option<Duration>,
     failure: Option<String>,
 }
@@ -86,7 +84,6 @@ pub(super) async fn run(
         instances: BTreeMap::new(),
         next_id: 0,
         backoff: Backoff::default(),
-        not_before: Instant::now(),
         start_up: None,
         failure: None,
     };
@@ -119,7 +116,7 @@ pub(super) async fn run(
                     Err(parked) => set.adopt(parked),
                 }
             }
-            () = sleep_until(set.not_before), if waits_to_start => {}
+            () = sleep(set.backoff.pause(Nanos::now())), if waits_to_start => {}
         }
     }
 }
@@ -144,7 +141,6 @@ impl Set {
         let none = Devices::new();
         if describe(&before.model, &none) != describe(&self.wanted.model, &none) {
             self.backoff.reset();
-            self.not_before = Instant::now();
             self.failure = None;
         }
         let drain = self.spec().map(|spec| spec.drain.value);
@@ -202,7 +198,7 @@ impl Set {
                 let _ = instance.directives.send(Directive::Resume);
             }
         }
-        if Instant::now() >= self.not_before {
+        if self.backoff.pause(Nanos::now()).is_zero() {
             for _ in 0..plan.start {
                 self.start();
             }
@@ -225,7 +221,10 @@ impl Set {
         let grpc_port = || spec.has_grpc_port().then(Port::free).transpose();
         let (port, grpc_port) = match Port::free().and_then(|port| Ok((port, grpc_port()?))) {
             Ok(ports) => ports,
-            Err(error) => return self.failed(&format!("no free port on 127.0.0.1: {error}")),
+            Err(error) => {
+                let why = format!("no free port on 127.0.0.1: {error}");
+                return self.failed(Nanos::now(), &why);
+            }
         };
         let grpc = grpc_port
             .as_ref()
@@ -324,7 +323,8 @@ impl Set {
                 if leaves || !self.is_configured(&instance) {
                     return;
                 }
-                self.failed(&format!("{} {why}", instance.replica.name()));
+                let why = format!("{} {why}", instance.replica.name());
+                self.failed(instance.starting_since, &why);
             }
             // Handled by `park`.
             InstanceEvent::Parked(_) => {}
@@ -336,13 +336,9 @@ impl Set {
         }
     }
 
-    fn failed(&mut self, why: &str) {
-        let now = Instant::now();
-        // Several failures at the same time count as one.
-        if now >= self.not_before {
-            self.not_before = now + self.backoff.failed();
-        }
-        let wait: Duration = self.not_before - now;
+    /// Notes that a replica has failed which was started at `started`.
+    fn failed(&mut self, started: Nanos, why: &str) {
+        let wait = self.backoff.failed(started, Nanos::now());
         tracing::warn!(
             model = self.name(),
             again_in_seconds = to_millisecond(wait),
