@@ -6,10 +6,10 @@
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Multipart, Progress};
 
-fuzz_target!(|input: (&str, usize, &[u8])| {
+fuzz_target!(|input: (&[u8], usize, &[u8])| {
     let (content_type, cut, bytes) = input;
     let _ = Multipart::of(content_type);
-    let form = || Multipart::of("multipart/form-data; boundary=x");
+    let form = || Multipart::of(b"multipart/form-data; boundary=x");
     let (Some(mut whole), Some(mut scanner)) = (form(), form()) else {
         return;
     };

@@ -15,7 +15,8 @@ use tailback_tests::{
     eventually,
     http::{Client, Response, request},
     process::Tailback,
-    upstream::{Upstream, never_ready_manifest},
+    python::{run, script},
+    upstream::{Upstream, never_ready_manifest, static_manifest},
 };
 
 /// Content codings, and whether deflate's is bare.
@@ -311,4 +312,18 @@ fn decoding_holds_up_no_other_request_of_the_worker() {
     // If each of the four were decoded in one go, the others would wait for some of them.
     assert!(median < alone / 2, "{median:?} of {alone:?}");
     settled(&proxy);
+}
+
+#[test]
+fn what_is_read_in_a_body_is_what_servers_read_or_it_is_refused() {
+    let (m, n) = (Upstream::start(), Upstream::start());
+    n.set_manner(Some("status-418"));
+    let others = static_manifest("others", n.address, &["n"]);
+    let manifests = format!("{}---\n{others}", m.manifest(&["m"]));
+    let proxy = Tailback::start(&manifests, &[]);
+    let seed = fastrand::u32(..).to_string();
+    run(script(
+        "one_reading.py",
+        &[&proxy.address.to_string(), &seed],
+    ));
 }

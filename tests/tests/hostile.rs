@@ -13,93 +13,97 @@ fn client(proxy: &Tailback) -> Client {
     Client::connect(proxy.address).unwrap()
 }
 
-#[test]
-fn what_is_not_http_or_is_ambiguous_is_refused_and_reaches_no_replica() {
-    let (upstream, proxy) = proxy();
-    let path = "/v2/models/m/ok";
-    let cases = [
-        ("no Host", format!("GET {path} HTTP/1.1\r\n\r\n"), 400),
-        (
-            "two Hosts",
-            format!("GET {path} HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"),
-            400,
-        ),
-        (
-            "two lengths",
-            format!(
-                "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx"
-            ),
-            400,
-        ),
-        (
-            "a signed length",
-            format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\nx"),
-            400,
-        ),
-        (
-            "a transfer coding that does not end the body",
-            format!("POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\nx"),
-            400,
-        ),
-        (
-            "a space before the colon",
-            format!("GET {path} HTTP/1.1\r\nhost: a\r\nx-a : 1\r\n\r\n"),
-            400,
-        ),
-        (
-            "a folded field",
-            format!("GET {path} HTTP/1.1\r\nhost: a\r\nx-a: 1\r\n 2\r\n\r\n"),
-            400,
-        ),
-        (
-            "no method",
-            format!("{path} HTTP/1.1\r\nhost: a\r\n\r\n"),
-            400,
-        ),
-        (
-            "a header block of over 16 KiB",
-            format!(
-                "GET {path} HTTP/1.1\r\nhost: a\r\nx-a: {}\r\n\r\n",
-                "x".repeat(17_000)
-            ),
-            431,
-        ),
-        (
-            "over 100 fields",
-            format!(
-                "GET {path} HTTP/1.1\r\nhost: a\r\n{}\r\n",
-                "x-a: 1\r\n".repeat(100)
-            ),
-            431,
-        ),
-        (
-            "CONNECT",
-            "CONNECT 127.0.0.1:9 HTTP/1.1\r\nhost: 127.0.0.1:9\r\n\r\n".to_owned(),
-            405,
-        ),
-        (
-            "two models",
-            format!("GET {path} HTTP/1.1\r\nhost: a\r\nseldon-model: m\r\nseldon-model: n\r\n\r\n"),
-            400,
-        ),
-        (
-            "no model",
-            "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-            404,
-        ),
-        (
-            "an unknown model",
-            "GET /v2/models/other HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
-            404,
-        ),
-    ];
-    for (what, bytes, expected) in cases {
-        let mut client = client(&proxy);
-        client.send(bytes).unwrap();
-        assert_eq!(client.receive_head().unwrap().status, expected, "{what}");
+/// A line of the corpus.
+struct Case {
+    /// What it is, for a failure's message.
+    what: String,
+    /// The status of the answer; 0: the connection is closed without one.
+    status: u16,
+    /// Lines that the replica's request must have, or, with `!`, fields that it must not have.
+    forwarded: Vec<String>,
+    bytes: Vec<u8>,
+}
+
+/// The requests of `tests/corpus/http1-requests.txt`, which says how they are written.
+fn corpus() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for line in include_str!("../corpus/http1-requests.txt").lines() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let columns: Vec<_> = line.splitn(4, '|').map(str::trim).collect();
+        let [status, forwarded, what, request] = columns[..] else {
+            panic!("four columns: {line}")
+        };
+        let forwarded = forwarded.split(';').map(str::trim);
+        cases.push(Case {
+            what: format!("{what}: {request}"),
+            status: status.parse().unwrap(),
+            forwarded: forwarded
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            bytes: unescaped(request),
+        });
     }
-    assert_eq!(upstream.heads(), Vec::<String>::new());
-    assert_eq!(proxy.model("m")["arrived"], 0);
+    cases
+}
+
+/// The bytes that a text stands for: `\r`, `\n`, `\t`, `\0`, `\xNN`, and `{N}c` for N times `c`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes().peekable();
+    let next = |rest: &mut std::iter::Peekable<std::str::Bytes<'_>>| rest.next().unwrap();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\\' => match next(&mut rest) {
+                b'r' => bytes.push(b'\r'),
+                b'n' => bytes.push(b'\n'),
+                b't' => bytes.push(b'\t'),
+                b'0' => bytes.push(0),
+                b'x' => {
+                    let digits = [next(&mut rest), next(&mut rest)];
+                    let digits = std::str::from_utf8(&digits).unwrap();
+                    bytes.push(u8::from_str_radix(digits, 16).unwrap());
+                }
+                other => panic!("there is no \\{}", char::from(other)),
+            },
+            b'{' => {
+                let digits: Vec<_> = rest.by_ref().take_while(|&byte| byte != b'}').collect();
+                let times: usize = String::from_utf8(digits).unwrap().parse().unwrap();
+                bytes.extend(vec![next(&mut rest); times]);
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn each_request_of_the_corpus_is_refused_or_forwarded_as_it_says() {
+    let (upstream, proxy) = proxy();
+    let mut wrong = Vec::new();
+    for case in corpus() {
+        let before = upstream.heads().len();
+        let mut client = client(&proxy);
+        client.send(&case.bytes).unwrap();
+        let status = client.receive_head().map_or(0, |answer| answer.status);
+        let heads = upstream.heads();
+        let head = heads.get(before).map_or("", String::as_str);
+        let is_forwarded = |wanted: &String| match wanted.strip_prefix('!') {
+            Some(name) => !head.is_empty() && field(head, name).is_none(),
+            None => head.lines().any(|line| line.eq_ignore_ascii_case(wanted)),
+        };
+        let count = usize::from(!case.forwarded.is_empty());
+        if status != case.status
+            || heads.len() - before != count
+            || !case.forwarded.iter().all(is_forwarded)
+        {
+            wrong.push(format!("{}\n  got {status}, forwarded {head:?}", case.what));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    eventually("their ends", || proxy.model("m")["inFlight"] == 0);
     // No series came of any of it.
     assert!(!proxy.metrics().contains("other"));
 }

@@ -146,11 +146,12 @@ struct Hop {
     length: Length,
 }
 
-/// What `Transfer-Encoding` says, whose last coding decides.
+/// What `Transfer-Encoding` says.
 #[derive(Clone, Copy, PartialEq)]
 enum Coding {
     None,
     Chunked,
+    /// Not `chunked` once and alone: nobody has asked for it (RFC 9110, 10.1.4), nor undoes it.
     Other,
 }
 
@@ -175,7 +176,7 @@ fn headers(
         coding: Coding::None,
         length: Length::None,
     };
-    let mut closes = false;
+    let (mut closes, mut lengths) = (false, 0);
     for field in fields {
         let name = HeaderName::from_bytes(&head[field.name.0..field.name.1]);
         let value = HeaderValue::from_maybe_shared(head.slice(field.value.0..field.value.1));
@@ -184,9 +185,11 @@ fn headers(
         };
         if name == CONTENT_LENGTH {
             hop.length = hop.length.and(value.as_bytes());
+            lengths += value.as_bytes().split(|&byte| byte == b',').count();
         } else if name == TRANSFER_ENCODING {
-            hop.coding = match tokens(&value).next_back() {
-                Some(last) if last.eq_ignore_ascii_case("chunked") => Coding::Chunked,
+            let is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            hop.coding = match hop.coding {
+                Coding::None if is_chunked => Coding::Chunked,
                 _ => Coding::Other,
             };
         } else if name == CONNECTION {
@@ -197,11 +200,15 @@ fn headers(
         }
         headers.append(name, value);
     }
+    if let (Length::Bytes(length), true) = (hop.length, lengths > 1) {
+        // Others may refuse what is there twice (RFC 9110, 8.6).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     Ok((headers, hop))
 }
 
 /// The members of a list (RFC 9110, 5.6.1).
-fn tokens(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &str> {
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
     let text = value.to_str().unwrap_or_default();
     text.split(',').map(str::trim)
 }
@@ -247,18 +254,16 @@ fn framing(
     let has_none = status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || *method == Method::HEAD;
-    if has_none {
-        return Ok((Framing::Length(0), false));
-    }
-    match (hop.coding, hop.length) {
-        (Coding::None, Length::Bytes(length)) => Ok((Framing::Length(length), false)),
-        (Coding::None, Length::None) => Ok((Framing::Close, false)),
-        (Coding::None, Length::Malformed) => Err(HeadError::Malformed),
+    let framing = match (hop.coding, hop.length) {
+        (Coding::None, Length::Malformed) | (Coding::Other, _) => Err(HeadError::Malformed),
+        _ if has_none => Ok(Framing::Length(0)),
+        (Coding::None, Length::Bytes(length)) => Ok(Framing::Length(length)),
+        (Coding::None, Length::None) => Ok(Framing::Close),
         // HTTP/1.0 has no such field: who sends it does not frame by it.
-        _ if version == Version::HTTP_10 => Err(HeadError::Malformed),
-        (Coding::Chunked, _) => Ok((Framing::Chunked, false)),
-        (Coding::Other, _) => Ok((Framing::Close, false)),
-    }
+        (Coding::Chunked, _) if version == Version::HTTP_10 => Err(HeadError::Malformed),
+        (Coding::Chunked, _) => Ok(Framing::Chunked),
+    };
+    framing.map(|framing| (framing, false))
 }
 
 #[cfg(test)]
@@ -279,14 +284,8 @@ mod tests {
                 true,
             ),
             (
-                "transfer-encoding: gzip, Chunked\r\ncontent-length: 3",
+                "transfer-encoding: Chunked\r\ncontent-length: 3",
                 Framing::Chunked,
-                true,
-            ),
-            ("transfer-encoding: gzip", Framing::Close, true),
-            (
-                "transfer-encoding: chunked\r\ntransfer-encoding: gzip",
-                Framing::Close,
                 true,
             ),
             ("x: y", Framing::Close, true),
@@ -324,6 +323,10 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: 1,\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 204 None\r\ncontent-length: 1, 2\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length : 1\r\n\r\n",
             "HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n",
             "HTTP/1.1 200 OK\r\nx: a\0b\r\n\r\n",
@@ -331,6 +334,23 @@ mod tests {
             "SSH-2.0-OpenSSH_9.2\r\n",
         ] {
             assert_eq!(read(text).unwrap_err(), HeadError::Malformed, "{text}");
+        }
+    }
+
+    #[test]
+    fn equal_lengths_become_one() {
+        for (method, fields) in [
+            (Method::HEAD, "content-length: 3\r\ncontent-length: 3"),
+            (
+                Method::POST,
+                "content-length: 3, 3\r\nx: y\r\ncontent-length: 03",
+            ),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+            let head = parse(&mut BytesMut::from(&text[..]), &method, 100).unwrap();
+            let headers = head.unwrap().response.into_parts().0.headers;
+            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(lengths, ["3"], "{fields}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Header fields that the proxy adds, changes and removes.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, UPGRADE, VIA},
 };
 use smallvec::SmallVec;
@@ -176,9 +176,12 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// The protocol that a request wants to upgrade to (RFC 9110, 7.8). HTTP/2 has no upgrades. An
 /// upgrade to HTTP/2 (`h2c`) is not forwarded: it would open a tunnel to the replica that bypasses
-/// the proxy.
+/// the proxy. One by HTTP/1.0 is ignored.
 #[must_use]
-pub fn wanted_upgrade(headers: &HeaderMap, from: &Connection) -> Option<HeaderValue> {
+pub fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
+    if version != Version::HTTP_11 {
+        return None;
+    }
     let wanted = headers.get(UPGRADE)?;
     let names = |value: &HeaderValue, wanted: &str| {
         let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
@@ -188,7 +191,7 @@ pub fn wanted_upgrade(headers: &HeaderMap, from: &Connection) -> Option<HeaderVa
         .get_all(CONNECTION)
         .iter()
         .any(|value| names(value, "upgrade"));
-    (from.version == HttpVersion::Http1 && asked && !names(wanted, "h2c")).then(|| wanted.clone())
+    (asked && !names(wanted, "h2c")).then(|| wanted.clone())
 }
 
 /// Writes the fields by which an upgrade is requested or accepted.

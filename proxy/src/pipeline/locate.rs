@@ -2,11 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{
-    HeaderMap, Method, Version,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST},
-    request::Parts,
-};
+use http::{HeaderMap, Method, header::ACCEPT_ENCODING, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -17,6 +13,7 @@ use super::{
     read_model::BodyReader,
     rename::{Names, rename, set_path},
     stored_response::{self, StoredResponse, id_in_path},
+    well_formed,
 };
 use crate::{
     api_keys::Caller,
@@ -75,8 +72,7 @@ pub(super) async fn locate(
     if found.api.is_grpc() && state.connection().version == HttpVersion::Http1 {
         return Err(ProxyError::GrpcNeedsHttp2);
     }
-    check_host(head)?;
-    check_length(head)?;
+    well_formed::check(head)?;
     normal?;
     if let Some(cors) = &pipeline.cors
         && let Some(answer) = cors.preflight(&head.method, &head.headers)
@@ -358,38 +354,5 @@ async fn in_body(
             .map(Known::own)
             .ok_or(ProxyError::Unnamed(fault)),
         Err(error) => Err(error),
-    }
-}
-
-/// RFC 9112, 3.2: HTTP/1.1 requires exactly one Host. RFC 9113, 8.3.1: in HTTP/2, Host must not
-/// differ from `:authority`, and one of the two suffices.
-fn check_host(head: &Parts) -> Result<(), ProxyError> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(ProxyError::BadHost);
-    }
-    match (host, head.uri.authority()) {
-        (None, None) if head.version >= Version::HTTP_11 => Err(ProxyError::BadHost),
-        (None, Some(_)) if head.version == Version::HTTP_11 => Err(ProxyError::BadHost),
-        (Some(host), Some(authority))
-            if head.version == Version::HTTP_2
-                && !host
-                    .as_bytes()
-                    .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
-        {
-            Err(ProxyError::BadHost)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// At most one content-length: of two, the next server might use the other one (RFC 9112, 6.3). On
-/// HTTP/1.1, hyper checks that.
-fn check_length(head: &Parts) -> Result<(), ProxyError> {
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (Some(_), Some(_)) => Err(ProxyError::BadLength),
-        _ => Ok(()),
     }
 }

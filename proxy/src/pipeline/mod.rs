@@ -20,6 +20,7 @@ mod response_body;
 mod retry_after;
 mod stored_response;
 mod upstream_request;
+mod well_formed;
 
 use std::{
     future::{Future, poll_fn},

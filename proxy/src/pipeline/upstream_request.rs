@@ -86,7 +86,7 @@ impl UpstreamRequest {
         };
         state
             .upgrade
-            .replace(headers::wanted_upgrade(&headers, connection));
+            .replace(headers::wanted_upgrade(&headers, head.version));
         let (added, request_id) = headers::to_upstream(&mut headers, connection, method);
         let payload = if body.is_end_stream() {
             Payload::Whole(None)

@@ -6,14 +6,16 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 use crate::protocol::{
     api::ModelIn,
     error::ProxyError,
-    peek::{BodyScanner, Decoder, Fault, Json, MessageCoding, Multipart, Scanner},
+    peek::{
+        BodyScanner, Decoder, Fault, Json, MessageCoding, Multipart, Scanner, has_other_charset,
+    },
 };
 
 /// The header that names the model; it takes precedence over path and body.
@@ -49,9 +51,14 @@ pub fn in_header(headers: &HeaderMap) -> Result<Option<&str>, ProxyError> {
 pub fn in_body(model_in: ModelIn, headers: &HeaderMap) -> Result<Option<BodyScanner>, Fault> {
     Ok(match model_in {
         ModelIn::Body => {
-            let scanner = match form(headers) {
-                None => Scanner::Json(Json::default()),
-                Some(content_type) => Multipart::of(content_type)
+            let mut types = headers.get_all(CONTENT_TYPE).iter();
+            let content_type = types.next().map_or(&b""[..], HeaderValue::as_bytes);
+            if types.next().is_some() || has_other_charset(content_type) {
+                return Err(Fault::NotUtf8);
+            }
+            let scanner = match is_form(content_type) {
+                false => Scanner::Json(Json::default()),
+                true => Multipart::of(content_type)
                     .map(Scanner::Multipart)
                     .ok_or(Fault::NotForm)?,
             };
@@ -89,12 +96,11 @@ pub fn in_query(query: &str) -> Result<Option<NameAt<'_>>, ProxyError> {
     Ok(found)
 }
 
-/// The content type, if it is that of a form.
-fn form(headers: &HeaderMap) -> Option<&str> {
-    const FORM: &str = "multipart/";
-    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let start = content_type.get(..FORM.len())?;
-    start.eq_ignore_ascii_case(FORM).then_some(content_type)
+/// Whether the content type is that of a form.
+fn is_form(content_type: &[u8]) -> bool {
+    const FORM: &[u8] = b"multipart/";
+    let start = content_type.get(..FORM.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(FORM))
 }
 
 /// The candidates for the model's name at the start of a path, longest first: each with its length

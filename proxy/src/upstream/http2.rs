@@ -14,7 +14,7 @@ use h2::{
     Reason,
     client::{Builder, SendRequest},
 };
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, Version, header::CONTENT_LENGTH};
 use http_body::Body;
 use send_wrapper::SendWrapper;
 use tailback_config::Limits;
@@ -216,12 +216,23 @@ impl Http2 {
             Ok(response) => {
                 // The body was sent completely; free its forwarder.
                 self.forwarder.take_if(|forwarder| forwarder.is_done());
-                let (parts, stream) = response.into_parts();
+                let (mut parts, stream) = response.into_parts();
+                one_length(&mut parts.headers);
                 let body = Received::http2(stream, &parts.headers, None);
                 Ok(Response::from_parts(parts, body))
             }
             Err(error) => Err(failed(&error)),
         }
+    }
+}
+
+/// Leaves one of several lengths. h2 has held the body against the first one, and whoever is next
+/// may refuse what is there twice (RFC 9110, 8.6).
+fn one_length(headers: &mut HeaderMap) {
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
+        && let Some(first) = headers.get(CONTENT_LENGTH).cloned()
+    {
+        headers.insert(CONTENT_LENGTH, first);
     }
 }
 

@@ -139,6 +139,44 @@ async fn hypers(method: Method, input: Vec<u8>, size: usize, closed: bool) -> Op
     })
 }
 
+/// hyper's answer without what it leaves to its user: lengths that are there twice, and codings
+/// that it does not undo.
+fn as_strict(mut answer: Answer) -> Option<Answer> {
+    let (mut codings, mut lengths) = (Vec::new(), Vec::new());
+    for (name, value) in &answer.fields {
+        match name.as_str() {
+            "transfer-encoding" => codings.push(value.to_ascii_lowercase()),
+            "content-length" => lengths.push(String::from_utf8_lossy(value).into_owned()),
+            _ => {}
+        }
+    }
+    if !codings.is_empty() && codings != [b"chunked"] {
+        return None;
+    }
+    let numbers = lengths.iter().flat_map(|text| text.split(','));
+    let number = |text: &str| {
+        let text = text.trim();
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let mut numbers: Vec<_> = numbers.map(number).collect();
+    let several = numbers.len() > 1;
+    numbers.dedup();
+    match *numbers {
+        [Some(length)] if several => {
+            answer.fields.retain(|(name, _)| name != "content-length");
+            let length = length.to_string().into_bytes();
+            answer.fields.push(("content-length".into(), length));
+            answer.fields.sort();
+        }
+        // Also where there is no body that it could be the length of.
+        [] | [Some(_)] => {}
+        _ if codings.is_empty() => return None,
+        _ => {}
+    }
+    Some(answer)
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .build()
@@ -237,6 +275,7 @@ proptest! {
         let method = if is_head { Method::HEAD } else { Method::POST };
         let runtime = runtime();
         let theirs = runtime.block_on(hypers(method.clone(), input.clone(), size, true));
+        let theirs = theirs.and_then(as_strict);
         let found = runtime.block_on(ours(method, input.clone(), size, true));
         let text = String::from_utf8_lossy(&input);
         prop_assert_eq!(found, theirs, "{:?}", text);

@@ -119,7 +119,20 @@ impl ProxyError {
                 Status::BAD_REQUEST,
                 Code::InvalidArgument,
                 None,
-                "a request must name exactly one host: in Host, or in :authority of HTTP/2",
+                "a request must name exactly one host, by a name or an address and a port alone: in \
+                 Host, or in :authority of HTTP/2",
+            ),
+            Self::BadTarget => says(
+                Status::BAD_REQUEST,
+                Code::InvalidArgument,
+                None,
+                "the request target * is for OPTIONS alone",
+            ),
+            Self::TransferCoding => says(
+                Status::NOT_IMPLEMENTED,
+                Code::Unimplemented,
+                None,
+                "the only transfer coding here is chunked, once",
             ),
             Self::BadLength => says(
                 Status::BAD_REQUEST,
@@ -132,7 +145,7 @@ impl ProxyError {
             Self::Unnamed(fault) => says(
                 match fault {
                     Fault::TooFar(_) | Fault::Bomb => Status::PAYLOAD_TOO_LARGE,
-                    Fault::UnknownCoding => Status::UNSUPPORTED_MEDIA_TYPE,
+                    Fault::UnknownCoding | Fault::NotUtf8 => Status::UNSUPPORTED_MEDIA_TYPE,
                     _ => Status::BAD_REQUEST,
                 },
                 Code::InvalidArgument,

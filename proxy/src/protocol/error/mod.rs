@@ -47,10 +47,14 @@ pub enum ProxyError {
     NoModel,
     /// The header `seldon-model` does not hold exactly one name.
     BadModelHeader,
-    /// The request does not have exactly one Host.
+    /// The request does not have exactly one Host, or it is no host.
     BadHost,
     /// The request has several `content-length` fields.
     BadLength,
+    /// The request target is `*`, and the method not OPTIONS.
+    BadTarget,
+    /// The request's body has a transfer coding other than `chunked`.
+    TransferCoding,
     /// The body names no model, or breaks a rule.
     Unnamed(Fault),
     /// gRPC over HTTP/1.1.

@@ -22,6 +22,8 @@ fn samples() -> Vec<ProxyError> {
         ProxyError::BadModelHeader,
         ProxyError::BadHost,
         ProxyError::BadLength,
+        ProxyError::BadTarget,
+        ProxyError::TransferCoding,
         ProxyError::GrpcNeedsHttp2,
         ProxyError::NoMethod,
         ProxyError::Refused("models are loaded and unloaded by the manifests, not by requests"),
@@ -71,6 +73,8 @@ fn samples() -> Vec<ProxyError> {
     let faults = [
         Fault::NotJson,
         Fault::NotForm,
+        Fault::AmbiguousForm,
+        Fault::NotUtf8,
         Fault::NotMessage,
         Fault::Absent,
         Fault::AbsentInMessage,
@@ -105,6 +109,8 @@ fn is_sampled(error: &ProxyError) {
         | ProxyError::BadModelHeader
         | ProxyError::BadHost
         | ProxyError::BadLength
+        | ProxyError::BadTarget
+        | ProxyError::TransferCoding
         | ProxyError::GrpcNeedsHttp2
         | ProxyError::NoMethod
         | ProxyError::Refused(_)
@@ -134,6 +140,8 @@ fn is_sampled(error: &ProxyError) {
         ProxyError::Unnamed(fault) => match fault {
             Fault::NotJson
             | Fault::NotForm
+            | Fault::AmbiguousForm
+            | Fault::NotUtf8
             | Fault::NotMessage
             | Fault::Absent
             | Fault::AbsentInMessage

@@ -1,5 +1,7 @@
-//! Finds the member `model` of a JSON object (RFC 8259), at any position among the others. Other
-//! members are skipped without validation, which is left to the replica.
+//! Finds the member `model` of a JSON object (RFC 8259), at any position among the others. What the
+//! object is made of must be JSON, also behind the model: no comma at its end, no other words than
+//! JSON's and Python's, nothing after it. What is within strings and nested values is left to the
+//! replica: it cannot change which members the object has.
 //!
 //! A second such member is an error: most parsers take the last of two, and some ignore the case of
 //! names. So the rest of the body is scanned as it passes.
@@ -23,6 +25,8 @@ pub struct Json {
     text: Vec<u8>,
     /// Whether the model was found.
     found: bool,
+    /// Whether there was such a key in another case of letters.
+    similar: bool,
     /// Bytes of the pieces before the current one.
     before: usize,
 }
@@ -32,7 +36,9 @@ enum State {
     /// Before the object.
     #[default]
     Start,
-    /// Before a key, or the end of the object.
+    /// Before the first key, or the end of the object.
+    FirstKey,
+    /// Before a key.
     Key,
     /// Within a key.
     InKey,
@@ -104,7 +110,9 @@ impl Json {
             }
 
             (State::InKey, b'"') => match self.whose() {
-                Of::Model if self.found => return Some(Progress::Not(Fault::Twice)),
+                Of::Model if self.found || self.similar => {
+                    return Some(Progress::Not(Fault::Twice));
+                }
                 of => State::Colon(of),
             },
             (State::InModel(start), b'"') => {
@@ -128,19 +136,30 @@ impl Json {
             (State::Nested(depth), b'"') => State::NestedText(depth),
             (state @ State::Nested(_), _) => state,
 
-            (State::InWord | State::Comma, b',') => State::Key,
-            (State::Key | State::InWord | State::Comma, b'}') if self.found => State::End,
-            (State::Key | State::InWord | State::Comma, b'}') => {
+            (State::InWord, b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r') => {
+                if !is_word(&self.text) {
+                    return Some(Progress::Not(Fault::NotJson));
+                }
+                self.state = State::Comma;
+                return self.step(byte, at);
+            }
+            (State::InWord, _) if self.text.len() <= ESCAPED * LONGEST_NAME => {
+                self.text.push(byte);
+                State::InWord
+            }
+            (State::Comma, b',') => State::Key,
+            (State::FirstKey | State::Comma, b'}') if self.found => State::End,
+            (State::FirstKey | State::Comma, b'}') => {
                 return Some(Progress::Not(Fault::Absent));
             }
-            // What follows the object is left to the replica.
-            (State::End, _) => State::End,
-            (State::InWord, _) if space => State::Comma,
-            (State::InWord, _) => State::InWord,
             (state, _) if space => state,
 
-            (State::Start, b'{') => State::Key,
-            (State::Key, b'"') => {
+            // The first character is ASCII: its first bytes tell other encodings (RFC 4627, 3).
+            (State::Start, 0xef | 0xfe | 0xff | 0) | (State::FirstKey, 0) => {
+                return Some(Progress::Not(Fault::NotUtf8));
+            }
+            (State::Start, b'{') => State::FirstKey,
+            (State::FirstKey | State::Key, b'"') => {
                 self.text.clear();
                 State::InKey
             }
@@ -153,6 +172,8 @@ impl Json {
             (State::Value(Of::Other), b'"') => State::InText,
             (State::Value(Of::Other), b'{' | b'[') => State::Nested(1),
             (State::Value(Of::Other), b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
+                self.text.clear();
+                self.text.push(byte);
                 State::InWord
             }
             _ => return Some(Progress::Not(Fault::NotJson)),
@@ -160,17 +181,18 @@ impl Json {
         None
     }
 
-    fn whose(&self) -> Of {
-        let is_key = |text: &[u8]| match self.found {
-            false => text == KEY,
-            true => text.eq_ignore_ascii_case(KEY),
-        };
+    fn whose(&mut self) -> Of {
         let escaped = self.text.len() <= ESCAPED * KEY.len() && self.text.contains(&b'\\');
-        if is_key(&self.text) || (escaped && self.decoded().is_some_and(|k| is_key(k.as_bytes()))) {
-            Of::Model
-        } else {
-            Of::Other
+        let decoded = escaped.then(|| self.decoded()).flatten();
+        let key = decoded
+            .as_ref()
+            .map_or(&self.text[..], |key| key.as_bytes());
+        let similar = key.eq_ignore_ascii_case(KEY);
+        if key == KEY || (similar && self.found) {
+            return Of::Model;
         }
+        self.similar |= similar;
+        Of::Other
     }
 
     fn found(&self, start: usize, end: usize) -> Progress {
@@ -190,141 +212,44 @@ impl Json {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn whole(text: &str) -> Progress {
-        Json::default().feed(text.as_bytes())
-    }
-
-    fn name(progress: Progress) -> Option<String> {
-        match progress {
-            Progress::Found(found) => Some(found.name),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn finds_the_model_among_other_members() {
-        for (text, expected) in [
-            (r#"{"model":"m"}"#, Some("m")),
-            (r#" { "a" : 1 , "model" : "gpt-4" , "b":2}"#, Some("gpt-4")),
-            (
-                r#"{"messages":[{"model":"no","x":"}]\"{"}],"model":"yes"}"#,
-                Some("yes"),
-            ),
-            (r#"{"a":"\\","model":"m"}"#, Some("m")),
-            (r#"{"a":"\"model\":\"no\"","model":"m"}"#, Some("m")),
-            (
-                r#"{"a":{"b":{"c":[[]]}},"d":null,"e":-1.5e3,"f":true ,"model":"m"}"#,
-                Some("m"),
-            ),
-            (r#"{"mode\u006c":"\u006D\n"}"#, Some("m\n")),
-            (r#"{"model":"a","model":"b"}"#, Some("a")),
-            (r#"{"model":"é"}"#, Some("é")),
-            (r#"{"models":"x","model":""}"#, Some("")),
-        ] {
-            assert_eq!(name(whole(text)).as_deref(), expected, "{text}");
-        }
-    }
-
-    /// The result of scanning what follows the model.
-    fn after(text: &str) -> Progress {
-        let mut scanner = Json::default();
-        let Progress::Found(found) = scanner.feed(text.as_bytes()) else {
-            panic!("no model in {text}")
-        };
-        // Byte by byte: the result must not depend on how the text is cut.
-        let mut rest = text.as_bytes()[found.span.end..].chunks(1);
-        rest.find_map(|byte| match scanner.feed(byte) {
-            Progress::More => None,
-            end => Some(end),
-        })
-        .unwrap_or(Progress::More)
-    }
-
-    #[test]
-    fn a_second_model_is_found_in_any_spelling() {
-        for twice in [
-            r#"{"model":"a","model":"a"}"#,
-            r#"{"model":"a","b":[{"c":"}"}, 1],"model":1}"#,
-            r#"{"model":"a", "\u006dodel" : "b"}"#,
-            r#"{"model":"a","MODEL":"b"}"#,
-        ] {
-            assert_eq!(after(twice), Progress::Not(Fault::Twice), "{twice}");
-        }
-        for once in [
-            r#"{"model":"a"}"#,
-            r#"{"model":"a","b":{"model":"c"},"d":"model","e":NaN}"#,
-            r#"{"Model":"b","model":"a"} and whatever "model""#,
-        ] {
-            assert_eq!(after(once), Progress::More, "{once}");
-        }
-        assert_eq!(
-            after(r#"{"model":"a",'model':"b"}"#),
-            Progress::Not(Fault::NotJson)
-        );
-    }
-
-    #[test]
-    fn a_missing_model_is_reported_with_its_reason() {
-        for (text, fault) in [
-            ("[]", Fault::NotJson),
-            ("hello", Fault::NotJson),
-            (r#"{"a" 1}"#, Fault::NotJson),
-            (r#"{a:1}"#, Fault::NotJson),
-            (r#"{"a":}"#, Fault::NotJson),
-            (r#"{"model":"\x"}"#, Fault::NotJson),
-            ("{}", Fault::Absent),
-            (r#"{"a":1}"#, Fault::Absent),
-            (r#"{"a":{"model":"m"}}"#, Fault::Absent),
-            (r#"{"model":1}"#, Fault::NotText),
-            (r#"{"model":null}"#, Fault::NotText),
-        ] {
-            assert_eq!(whole(text), Progress::Not(fault), "{text}");
-        }
-        let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST_NAME + 1));
-        assert_eq!(whole(&long), Progress::Not(Fault::TooLong));
-        let key = format!(r#"{{"{}":1,"model":"m"}}"#, "x".repeat(100_000));
-        assert_eq!(name(whole(&key)).as_deref(), Some("m"));
-        assert_eq!(whole(r#"{"a":"#), Progress::More);
-        assert_eq!(whole(""), Progress::More);
-    }
-
-    proptest! {
-        /// The same name is found at the same place, however the body is cut.
-        #[test]
-        fn the_result_does_not_depend_on_cuts(
-            members in proptest::collection::btree_map("[a-z\"\\\\é]{0,8}", ".{0,12}", 0..6),
-            model in ".{0,12}",
-            cuts in proptest::collection::vec(0usize..200, 0..8),
-        ) {
-            let mut object: serde_json::Map<String, serde_json::Value> =
-                members.into_iter().map(|(k, v)| (k, serde_json::json!([v, {"model": "no"}]))).collect();
-            object.insert("model".into(), model.clone().into());
-            let text = serde_json::to_string(&object).unwrap();
-            let bytes = text.as_bytes();
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
-            cuts.extend([0, bytes.len()]);
-            cuts.sort_unstable();
-            let mut scanner = Json::default();
-            let mut end = Progress::More;
-            for pair in cuts.windows(2) {
-                if end == Progress::More {
-                    end = scanner.feed(&bytes[pair[0]..pair[1]]);
-                }
-            }
-            let Progress::Found(found) = end else { panic!("{text}: {end:?}") };
-            prop_assert_eq!(&found.name, &model);
-            let again: String = serde_json::from_slice(&bytes[found.span]).unwrap();
-            prop_assert_eq!(again, model);
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes: Vec<u8>) {
-            let _ = Json::default().feed(&bytes);
-        }
+/// Whether this is a number or literal, of JSON or of Python (`NaN`, `Infinity`, `-Infinity`).
+fn is_word(text: &[u8]) -> bool {
+    let (minus, rest) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    match rest {
+        b"Infinity" => true,
+        b"true" | b"false" | b"null" | b"NaN" => !minus,
+        _ => is_number(rest),
     }
 }
+
+/// RFC 8259, 6, without the sign.
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let [b'.', after @ ..] = rest {
+        let fraction = digits(after);
+        if fraction == 0 {
+            return false;
+        }
+        rest = &after[fraction..];
+    }
+    if let [b'e' | b'E', after @ ..] = rest {
+        let after = match after {
+            [b'+' | b'-', after @ ..] => after,
+            after => after,
+        };
+        let exponent = digits(after);
+        return exponent > 0 && exponent == after.len();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

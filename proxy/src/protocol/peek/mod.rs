@@ -3,6 +3,7 @@
 //! cut.
 
 mod decode;
+mod disposition;
 mod envelope;
 mod json;
 mod members;
@@ -17,6 +18,7 @@ use std::ops::Range;
 
 pub use self::{
     decode::Decoder,
+    disposition::has_other_charset,
     envelope::MessageCoding,
     json::Json,
     members::{Member, Members},
@@ -86,6 +88,16 @@ pub enum Fault {
         "the body must be multipart/form-data with the field \"model\", or the header seldon-model name the model"
     )]
     NotForm,
+    /// The body is a form that servers could read in different ways.
+    #[error(
+        "the form can be read in more than one way: its lines must end in CR LF, and each part must have one Content-Disposition, on one line, with one plain name"
+    )]
+    AmbiguousForm,
+    /// The body is not in UTF-8.
+    #[error(
+        "the body must be in UTF-8, without a byte order mark, and its Content-Type say nothing else"
+    )]
+    NotUtf8,
     /// The body is not a gRPC message.
     #[error("the message is not well-formed")]
     NotMessage,
@@ -153,6 +165,8 @@ impl Fault {
             self,
             Self::Twice
                 | Self::TwiceInMessage
+                | Self::AmbiguousForm
+                | Self::NotUtf8
                 | Self::Compressed
                 | Self::CompressedTooLong
                 | Self::UnknownCoding

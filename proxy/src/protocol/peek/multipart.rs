@@ -2,21 +2,23 @@
 //! with audio and images have it. Other parts are skipped, whatever their size.
 //!
 //! A second such part is an error, because many servers take the last of two. So the rest of the
-//! body is scanned as it passes.
+//! body is scanned as it passes. What some servers read in another way is refused: anything before
+//! the first delimiter, or behind one on its line, and lines that end in CR or LF alone.
 
 use memchr::memmem;
 
-use super::{Fault, Found, LONGEST_NAME, Progress};
+use super::{
+    Fault, Found, LONGEST_NAME, Progress,
+    disposition::{FormType, is_field},
+};
 
-/// The name of the part.
-const FIELD: &str = "model";
 /// Most bytes of a part's header.
 const HEADER: usize = 8 * 1024;
 
 /// Scans a form, piece by piece.
 #[derive(Debug)]
 pub struct Multipart {
-    /// `\r\n--boundary`.
+    /// `--boundary`. Before it comes a line break.
     delimiter: Vec<u8>,
     state: State,
     /// Bytes that are not decided yet: at most a header or a name.
@@ -29,6 +31,8 @@ pub struct Multipart {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Before the form.
+    Start,
     /// Skipping to the next delimiter.
     Skip,
     /// After a delimiter: before the end of its line, or of the form.
@@ -42,16 +46,15 @@ enum State {
 }
 
 impl Multipart {
-    /// A scanner for a body of this content type; `None` if it has no valid boundary.
+    /// A scanner for a body of this content type; `None` if it has no valid boundary, or could be
+    /// read in two ways.
     #[must_use]
-    pub fn of(content_type: &str) -> Option<Self> {
-        let boundary = parameter(content_type, "boundary")?;
-        // RFC 2046: 1 to 70 characters.
-        (1..=70).contains(&boundary.len()).then(|| Self {
-            delimiter: format!("\r\n--{boundary}").into_bytes(),
-            state: State::Skip,
-            // The first delimiter may start the body, without the line break before it.
-            rest: b"\r\n".to_vec(),
+    pub fn of(content_type: &[u8]) -> Option<Self> {
+        let FormType { boundary } = FormType::of(content_type)?;
+        Some(Self {
+            delimiter: [b"--", &boundary[..]].concat(),
+            state: State::Start,
+            rest: Vec::new(),
             before: 0,
             found: false,
         })
@@ -63,17 +66,32 @@ impl Multipart {
         self.rest.extend_from_slice(piece);
         loop {
             let used = match self.state {
-                State::Skip => match memmem::find(&self.rest, &self.delimiter) {
-                    Some(at) => {
+                // Some clients begin with an empty line.
+                State::Start if self.rest.starts_with(b"\r\n") => 2,
+                State::Start if self.rest.starts_with(&self.delimiter) => {
+                    self.state = State::Line;
+                    self.delimiter.len()
+                }
+                State::Start => {
+                    let begins = self.delimiter.starts_with(&self.rest) || self.rest == b"\r";
+                    return match begins {
+                        true => Progress::More,
+                        false => Progress::Not(Fault::NotForm),
+                    };
+                }
+                State::Skip => match self.delimiter_at() {
+                    Ok(Some(at)) => {
                         self.state = State::Line;
-                        at + self.delimiter.len()
+                        at + 2 + self.delimiter.len()
                     }
-                    None => {
-                        let kept = self.delimiter.len() - 1;
+                    Ok(None) => {
+                        // With the line break before a delimiter.
+                        let kept = self.delimiter.len() + 1;
                         let skipped = self.rest.len().saturating_sub(kept);
                         self.used(skipped);
                         return Progress::More;
                     }
+                    Err(fault) => return Progress::Not(fault),
                 },
                 State::Line if self.rest.starts_with(b"--") => {
                     if !self.found {
@@ -86,23 +104,29 @@ impl Multipart {
                     self.rest.clear();
                     return Progress::More;
                 }
-                State::Line => match memmem::find(&self.rest, b"\r\n") {
-                    Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
-                    // The header may be empty: then this line break is also the start of its end.
-                    Some(at) => {
-                        self.state = State::Header;
-                        at
+                State::Line => {
+                    let spaces = self.rest.iter().take_while(|byte| b" \t".contains(byte));
+                    let spaces = spaces.count();
+                    match &self.rest[spaces..] {
+                        _ if spaces > HEADER => return Progress::Not(Fault::NotForm),
+                        // The header may be empty: then this line break also starts its end.
+                        [b'\r', b'\n', ..] => {
+                            self.state = State::Header;
+                            spaces
+                        }
+                        [] | [b'\r'] => return Progress::More,
+                        [b'-'] if spaces == 0 => return Progress::More,
+                        _ => return Progress::Not(Fault::AmbiguousForm),
                     }
-                    None if self.rest.len() > HEADER + 2 => return Progress::Not(Fault::NotForm),
-                    None => return Progress::More,
-                },
+                }
                 State::Header => match memmem::find(&self.rest, b"\r\n\r\n") {
                     Some(at) if at > HEADER => return Progress::Not(Fault::NotForm),
                     Some(at) => {
                         self.state = match is_field(&self.rest[..at]) {
-                            true if self.found => return Progress::Not(Fault::Twice),
-                            true => State::Model,
-                            false => State::Skip,
+                            Ok(true) if self.found => return Progress::Not(Fault::Twice),
+                            Ok(true) => State::Model,
+                            Ok(false) => State::Skip,
+                            Err(fault) => return Progress::Not(fault),
                         };
                         at + 4
                     }
@@ -116,16 +140,16 @@ impl Multipart {
     }
 
     fn model(&mut self) -> Progress {
-        match memmem::find(&self.rest, &self.delimiter) {
-            Some(end) if end > LONGEST_NAME => Progress::Not(Fault::TooLong),
-            None if self.rest.len() > LONGEST_NAME + self.delimiter.len() => {
+        match self.delimiter_at() {
+            Err(fault) => Progress::Not(fault),
+            Ok(Some(end)) if end > LONGEST_NAME => Progress::Not(Fault::TooLong),
+            Ok(None) if self.rest.len() > LONGEST_NAME + self.delimiter.len() + 2 => {
                 Progress::Not(Fault::TooLong)
             }
-            None => Progress::More,
-            Some(end) => {
+            Ok(None) => Progress::More,
+            Ok(Some(end)) => {
                 let text = self.rest[..end].to_vec();
-                // Without the two bytes that were inserted before the body.
-                let start = self.before - 2;
+                let start = self.before;
                 (self.found, self.state) = (true, State::Skip);
                 self.used(end);
                 match String::from_utf8(text) {
@@ -139,56 +163,23 @@ impl Multipart {
         }
     }
 
+    /// Where the line break before the next delimiter is; `None`: not in what there is.
+    fn delimiter_at(&self) -> Result<Option<usize>, Fault> {
+        for at in memmem::find_iter(&self.rest, &self.delimiter) {
+            match &self.rest[..at] {
+                [.., b'\r', b'\n'] => return Ok(Some(at - 2)),
+                // For some servers the line ends here, too.
+                [.., b'\r' | b'\n'] => return Err(Fault::AmbiguousForm),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
     fn used(&mut self, bytes: usize) {
         self.rest.drain(..bytes);
         self.before += bytes;
     }
-}
-
-/// Whether a part with this header is the one that is looked for.
-fn is_field(header: &[u8]) -> bool {
-    let Ok(header) = std::str::from_utf8(header) else {
-        return false;
-    };
-    header
-        .split("\r\n")
-        .filter_map(|line| line.split_once(':'))
-        .any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("content-disposition")
-                && parameter(value, "name").as_deref() == Some(FIELD)
-        })
-}
-
-/// A parameter of a header field's value, such as `boundary` (RFC 9110, 5.6.6).
-fn parameter(value: &str, wanted: &str) -> Option<String> {
-    let mut rest = value.split_once(';')?.1;
-    loop {
-        let (name, after) = rest.split_once('=')?;
-        let (text, after) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
-            unquote(quoted)?
-        } else {
-            let end = after.find(';').unwrap_or(after.len());
-            (after[..end].trim().to_owned(), &after[end..])
-        };
-        if name.trim().eq_ignore_ascii_case(wanted) {
-            return Some(text);
-        }
-        rest = after.trim_start().strip_prefix(';')?;
-    }
-}
-
-/// The content of a quoted string, and what follows it.
-fn unquote(quoted: &str) -> Option<(String, &str)> {
-    let mut text = String::new();
-    let mut characters = quoted.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((text, &quoted[at + 1..])),
-            '\\' => text.push(characters.next()?.1),
-            _ => text.push(character),
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -196,7 +187,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TYPE: &str = "multipart/form-data; boundary=xyz";
+    const TYPE: &[u8] = b"multipart/form-data; boundary=xyz";
 
     fn form(parts: &[(&str, &str)]) -> String {
         let mut text = String::new();
@@ -232,8 +223,14 @@ mod tests {
             assert_eq!(found.name, "whisper");
             assert_eq!(&text[found.span], "whisper");
         }
-        let preamble = format!("ignored\r\n{}", form(&[("name=\"model\"", "m")]));
-        assert!(matches!(whole(&preamble), Progress::Found(_)));
+        let line = format!("\r\n{}", form(&[("name=\"model\"", "m")]));
+        assert!(matches!(whole(&line), Progress::Found(_)));
+        let spaces = form(&[("name=\"model\"", "m")]).replacen("xyz\r", "xyz \t\r", 1);
+        assert!(matches!(whole(&spaces), Progress::Found(_)));
+        let Progress::Found(empty) = whole(&form(&[("name=\"model\"", "")])) else {
+            panic!("an empty name")
+        };
+        assert_eq!(empty.name, "");
     }
 
     #[test]
@@ -253,7 +250,10 @@ mod tests {
             "multipart/form-data; boundary=",
             "x; a=b",
         ] {
-            assert!(Multipart::of(content_type).is_none(), "{content_type}");
+            assert!(
+                Multipart::of(content_type.as_bytes()).is_none(),
+                "{content_type}"
+            );
         }
     }
 
@@ -286,17 +286,35 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_read_quoted_or_not() {
-        for (value, expected) in [
-            ("a/b; boundary=xyz", Some("xyz")),
+    fn what_some_servers_read_otherwise_is_refused() {
+        let good = form(&[("name=\"file\"", "data"), ("name=\"model\"", "m")]);
+        for (text, fault) in [
+            (format!("before\r\n{good}"), Fault::NotForm),
+            (format!("before{good}"), Fault::NotForm),
+            (good.replace("data", "\n--xyz\ndata"), Fault::AmbiguousForm),
             (
-                "a/b;charset=\"u;boundary=no\"; Boundary=\"x\\\"z\"",
-                Some("x\"z"),
+                good.replace("data", "\r--xyz\r\ndata"),
+                Fault::AmbiguousForm,
             ),
-            ("a/b; boundary=\"open", None),
-            ("a/b", None),
+            (
+                good.replacen("--xyz\r\n", "--xyzw\r\n", 1),
+                Fault::AmbiguousForm,
+            ),
+            (
+                good.replacen("--xyz\r\n", "--xyz\n", 1),
+                Fault::AmbiguousForm,
+            ),
+            (
+                good.replacen("--xyz\r\n", "--xyz-\r\n", 1),
+                Fault::AmbiguousForm,
+            ),
+            (
+                good.replace("form-data; name=\"model\"", "form-data;\r\n name=\"model\""),
+                Fault::AmbiguousForm,
+            ),
+            (good.replace("\r\nm\r\n", "\r\nm\n"), Fault::AmbiguousForm),
         ] {
-            assert_eq!(parameter(value, "boundary").as_deref(), expected, "{value}");
+            assert_eq!(whole(&text), Progress::Not(fault), "{text:?}");
         }
     }
 
@@ -323,7 +341,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes: Vec<u8>, content_type: String) {
+        fn no_bytes_panic(bytes: Vec<u8>, content_type: Vec<u8>) {
             if let Some(mut scanner) = Multipart::of(&content_type) {
                 let _ = scanner.feed(&bytes);
             }

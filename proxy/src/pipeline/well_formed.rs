@@ -1,0 +1,185 @@
+//! What a request's head must be like for every server to read it in one way, as far as the parsers
+//! of HTTP leave that to their users (RFC 9110, RFC 9112).
+
+use std::net::Ipv6Addr;
+
+use http::{
+    HeaderMap, Method, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    request::Parts,
+};
+
+use crate::protocol::error::ProxyError;
+
+/// Checks the head of a request, other than its path.
+pub(super) fn check(head: &Parts) -> Result<(), ProxyError> {
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(ProxyError::BadTarget);
+    }
+    check_host(head)?;
+    check_framing(&head.headers)
+}
+
+/// RFC 9112, 3.2: HTTP/1.1 requires exactly one Host. RFC 9113, 8.3.1: in HTTP/2, Host must not
+/// differ from `:authority`, and one of the two suffices.
+fn check_host(head: &Parts) -> Result<(), ProxyError> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(ProxyError::BadHost);
+    }
+    let authority = head.uri.authority();
+    match (host, authority) {
+        (None, None) if head.version >= Version::HTTP_11 => return Err(ProxyError::BadHost),
+        (None, Some(_)) if head.version == Version::HTTP_11 => return Err(ProxyError::BadHost),
+        (Some(host), Some(authority))
+            if head.version == Version::HTTP_2
+                && !host
+                    .as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+        {
+            return Err(ProxyError::BadHost);
+        }
+        _ => {}
+    }
+    // An absent authority is an empty Host (RFC 9112, 3.2).
+    let is_good = |host: &[u8]| host.is_empty() || is_host(host);
+    if !host.is_none_or(|host| is_good(host.as_bytes()))
+        || !authority.is_none_or(|authority| is_host(authority.as_str().as_bytes()))
+    {
+        return Err(ProxyError::BadHost);
+    }
+    Ok(())
+}
+
+/// Whether this is a host with or without a port (RFC 3986, 3.2.2 and 3.2.3). User information is
+/// refused (RFC 9110, 4.2.4), and so is a comma: it stands where two fields were joined.
+fn is_host(text: &[u8]) -> bool {
+    let (name, port) = match text {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|&byte| byte == b']') else {
+                return false;
+            };
+            let address = std::str::from_utf8(&rest[..end]);
+            if !address.is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
+                return false;
+            }
+            (&rest[..end], &rest[end + 1..])
+        }
+        _ => text.split_at(
+            text.iter()
+                .position(|&byte| byte == b':')
+                .unwrap_or(text.len()),
+        ),
+    };
+    let is_address = text.starts_with(b"[");
+    !name.is_empty() && (is_address || is_name(name)) && is_port(port)
+}
+
+/// A registered name (RFC 3986, 3.2.2), without a comma.
+fn is_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let [byte, after @ ..] = rest {
+        rest = match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => after,
+            b'-' | b'.' | b'_' | b'~' => after,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => after,
+            b'%' => match after {
+                [a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
+                _ => return false,
+            },
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// Nothing, or a colon and a port, which may be left out.
+fn is_port(text: &[u8]) -> bool {
+    match text {
+        [] => true,
+        [b':', digits @ ..] => {
+            let number = digits.iter().try_fold(0u32, |number, byte| match byte {
+                b'0'..=b'9' => {
+                    let digit = u32::from(byte - b'0');
+                    Some(number.saturating_mul(10).saturating_add(digit))
+                }
+                _ => None,
+            });
+            number.is_some_and(|number| number <= u32::from(u16::MAX))
+        }
+        _ => false,
+    }
+}
+
+/// At most one length: of two, the next server might use the other one (RFC 9112, 6.3). On
+/// HTTP/1.1, hyper checks that the transfer coding ends in `chunked`, by which it reads the body; it
+/// does not undo any other, which would be forwarded without a word (RFC 9112, 6.1).
+fn check_framing(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if lengths.nth(1).is_some() {
+        return Err(ProxyError::BadLength);
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(ProxyError::TransferCoding),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_or_without_a_port() {
+        for host in [
+            "a",
+            "a.example",
+            "A-b_c~d.example:8080",
+            "a.example:",
+            "127.0.0.1:80",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "a%20b",
+            "xn--bcher-kva.example",
+            "a!$&'()*+;=",
+            "h:65535",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "x y",
+            "<script>",
+            "x, y",
+            "x,y",
+            "user@h",
+            "user:secret@h",
+            "h:80:80",
+            "h:x",
+            "h:65536",
+            "h:99999999999999999999",
+            "h/p",
+            "h?q",
+            "h#f",
+            "h\\p",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::1]80",
+            "[a]",
+            "[]",
+            "[fe80::1%25eth0]",
+            "a%2",
+            "a%zz",
+            "a\tb",
+            "b\u{fc}cher",
+            "\"h\"",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+}
