@@ -17,8 +17,8 @@ pub(crate) use self::model::ModelDefaults;
 use crate::variables::{VARIABLES, Variable};
 use crate::yaml::quote;
 use crate::{
-    AccessLog, Cors, Env, Error, Limits, ListenerTls, LogFormat, Origin, Process, Setting,
-    Timeouts, TlsVersion, Token, cors, number,
+    AccessLog, Cors, Env, Error, HalfClose, Limits, ListenerTls, LogFormat, Origin, Process,
+    Setting, Timeouts, TlsVersion, Token, cors, number,
 };
 
 /// The settings from all variables.
@@ -92,6 +92,12 @@ impl Reader<'_> {
         let header = self.period("TAILBACK_HEADER_TIMEOUT_SECONDS");
         let keep_alive = self.period("TAILBACK_KEEP_ALIVE_SECONDS");
         let body = self.period("TAILBACK_BODY_TIMEOUT_SECONDS");
+        let body_rate = self.value(
+            "TAILBACK_BODY_MIN_BYTES_PER_SECOND",
+            within(0, 1_000_000_000),
+            "a whole number from 0 to 1000000000",
+        );
+        let half_close = self.value("TAILBACK_HALF_CLOSE", HalfClose::parse, "answer or abort");
         let drain = self.period("TAILBACK_DRAIN_SECONDS");
         let header_bytes = self.value(
             "TAILBACK_HEADER_MAX_BYTES",
@@ -137,6 +143,7 @@ impl Reader<'_> {
                 header: header?,
                 keep_alive: keep_alive?,
                 body: body?,
+                body_rate: body_rate? as u64,
                 stream_idle,
                 drain: drain?,
                 tunnel_drain: tunnel_drain?,
@@ -148,6 +155,7 @@ impl Reader<'_> {
                 held_bytes: held_bytes?,
                 connections,
             },
+            half_close: half_close?,
             tls: tls?,
             cors: cors?,
             routing: routing?,

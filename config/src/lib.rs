@@ -75,8 +75,8 @@ pub use origin::{ObjectLocation, Origin, Setting};
 pub use overrides::{Overrides, TimeoutOverrides};
 pub use policy::{Policy, RateLimit};
 pub use process::{
-    AccessLog, ClusterModels, Limits, ListenerTls, LogFormat, Peers, Process, Routing, Timeouts,
-    TlsVersion, Token,
+    AccessLog, ClusterModels, HalfClose, Limits, ListenerTls, LogFormat, Peers, Process, Routing,
+    Timeouts, TlsVersion, Token,
 };
 pub use process_spec::{
     Filling, GrpcProbe, HttpProbe, LinePattern, Listener, ProcessSpec, Readiness, STOP_SIGNALS,

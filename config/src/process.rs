@@ -38,6 +38,8 @@ pub struct Process {
     pub timeouts: Timeouts,
     /// Size limits towards callers.
     pub limits: Limits,
+    /// What becomes of a request of HTTP/1.1 whose caller ends its side of the connection.
+    pub half_close: HalfClose,
     /// TLS towards callers; `None`: clear text.
     pub tls: Option<ListenerTls>,
     /// CORS; `None`: pages of other origins may not call.
@@ -88,6 +90,15 @@ pub struct ClusterModels {
     pub gateway: String,
 }
 
+/// What becomes of a request of HTTP/1.1 whose caller ends its side of the connection behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClose {
+    /// `answer`: the caller gets its answer, unless it turns out that it is gone.
+    Answer,
+    /// `abort`: the caller counts as gone.
+    Abort,
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -107,6 +118,8 @@ pub struct Timeouts {
     /// Longest time in which a caller sends no byte of a body that Tailback waits for, or reads
     /// no byte of a response that is ready.
     pub body: Duration,
+    /// Bytes of a body in a second that a caller must send, over [`body`](Self::body); 0: any.
+    pub body_rate: u64,
     /// Longest time without a byte of a gRPC stream's first message, which names the model. This
     /// is the default of the models' own `streamIdleSeconds`.
     pub stream_idle: Duration,
@@ -226,6 +239,28 @@ impl fmt::Display for AccessLog {
             Self::Stdout => f.write_str("-"),
             Self::File(path) => write!(f, "{}", path.display()),
         }
+    }
+}
+
+// === impl HalfClose ===
+
+impl HalfClose {
+    /// Parses a value of the variable.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "answer" => Some(Self::Answer),
+            "abort" => Some(Self::Abort),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for HalfClose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Answer => "answer",
+            Self::Abort => "abort",
+        })
     }
 }
 

@@ -200,7 +200,17 @@ const OWN: &[Variable] = &[
     process(
         "TAILBACK_BODY_TIMEOUT_SECONDS",
         "60",
-        "seconds without progress after which a caller is disconnected: it sends no byte of a body that is expected, or reads no byte of a response that is ready",
+        "seconds without progress after which a caller is disconnected: it sends too little of a body that is expected, or reads no byte of a response that is ready",
+    ),
+    process(
+        "TAILBACK_BODY_MIN_BYTES_PER_SECOND",
+        "500",
+        "bytes a second, over `TAILBACK_BODY_TIMEOUT_SECONDS`, below which a caller that sends a body is disconnected; 0: none",
+    ),
+    process(
+        "TAILBACK_HALF_CLOSE",
+        "answer",
+        "what becomes of a request by HTTP/1.1 whose caller ends its side of the connection behind it: `answer`, or `abort`, as if it had left",
     ),
     process(
         "TAILBACK_DRAIN_SECONDS",

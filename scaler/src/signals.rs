@@ -141,7 +141,7 @@ impl Signals {
         let needed = |window: f64| {
             let from = self.before(Duration::from_secs_f64(window));
             let span = now.since(&from).as_secs_f64();
-            let arrived = now.arrived.wrapping_sub(from.arrived) as f64;
+            let arrived = now.arrived_since(&from) as f64;
             arrived * service / (span.max(own.min(window)) + target).max(f64::MIN_POSITIVE)
         };
         let arrived = std::iter::once(own.min(KEPT.as_secs_f64()))
@@ -184,11 +184,7 @@ impl Signals {
     /// because of an arrival. So one arrival is left out, and the window counts as at least
     /// [`SHORTEST_RATE`].
     fn rate(&self, minute: &Reading) -> f64 {
-        let others = self
-            .last
-            .arrived
-            .wrapping_sub(minute.arrived)
-            .saturating_sub(1);
+        let others = self.last.arrived_since(minute).saturating_sub(1);
         others as f64 / self.last.since(minute).max(SHORTEST_RATE).as_secs_f64()
     }
 
@@ -261,7 +257,7 @@ impl Signals {
         let share = window.as_secs_f64() / self.last.since(&first).as_secs_f64();
         // A mean over hardly more than the window itself is no comparison.
         if share <= 0.5 {
-            let since = |then: &Reading| self.last.arrived.wrapping_sub(then.arrived) as f64;
+            let since = |then: &Reading| self.last.arrived_since(then) as f64;
             let mean = since(&first) * share;
             let apart = (since(&middle) - mean).abs() / (1.0 - share).sqrt();
             self.dispersion.learn(apart, mean, span);

@@ -116,7 +116,7 @@ fn a_model_that_is_removed_is_listed_as_draining_until_its_last_request_is_out()
     eventually("the request", || proxy.model("m")["inFlight"] == 1);
     assert_eq!(proxy.page("/models")["draining"], json!([]));
     let listed = json!([{
-        "name": "m", "server": "up", "arrived": 1, "completed": 0, "inFlight": 1, "held": 0,
+        "name": "m", "server": "up", "arrived": 1, "completed": 0, "inFlight": 1, "held": 0, "receiving": 0,
     }]);
     // Also through a further reload.
     for models in [&["n"] as &[&str], &["n", "o"]] {

@@ -9,6 +9,7 @@ use std::{
 use tailback_tests::{PATIENCE, eventually, process::Tailback, upstream::Upstream};
 
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
@@ -194,5 +195,36 @@ fn empty_data_floods_end_the_connection() {
     raw.send(&frame(HEADERS, END_HEADERS, 1, &head(&[])));
     let empty = frame(DATA, 0, 1, &[]);
     assert!(raw.flood(&empty.repeat(1000)), "the flood was taken");
+    still_serves(&proxy);
+}
+
+#[test]
+fn floods_of_ping_and_settings_whose_answers_are_read_end_the_connection() {
+    const ENHANCE_YOUR_CALM: [u8; 4] = 11_u32.to_be_bytes();
+    let (_upstream, proxy) = serving(&[]);
+    let unknown = 200;
+    for (what, bytes) in [
+        ("PING", frame(PING, 0, 0, &[7; 8])),
+        ("SETTINGS", frame(SETTINGS, 0, 0, &[])),
+        ("PRIORITY", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+        ("unknown", frame(unknown, 0, 0, &[1; 5])),
+    ] {
+        let mut raw = Raw::connect(&proxy);
+        let mut reader = Raw(raw.0.try_clone().unwrap());
+        let reading = std::thread::spawn(move || {
+            let mut calm = false;
+            while let Some((kind, _, payload)) = reader.receive() {
+                calm |= kind == GOAWAY && payload[4..8] == ENHANCE_YOUR_CALM;
+            }
+            calm
+        });
+        assert!(raw.flood(&bytes.repeat(1000)), "{what}");
+        assert!(reading.join().unwrap(), "{what}: GOAWAY says why");
+    }
+    // As many as gRPC sends to measure the bandwidth are no flood.
+    let mut raw = Raw::connect(&proxy);
+    raw.send(&frame(PING, 0, 0, &[7; 8]).repeat(1000));
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(&[])));
+    assert_eq!(raw.end_of(1), "answered");
     still_serves(&proxy);
 }

@@ -79,6 +79,16 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             seconds(&timeouts.body),
             "TAILBACK_BODY_TIMEOUT_SECONDS",
         ),
+        (
+            "body rate",
+            timeouts.body_rate.to_string(),
+            "TAILBACK_BODY_MIN_BYTES_PER_SECOND",
+        ),
+        (
+            "half-close",
+            process.half_close.to_string(),
+            "TAILBACK_HALF_CLOSE",
+        ),
         ("drain", seconds(&timeouts.drain), "TAILBACK_DRAIN_SECONDS"),
         (
             "header bytes",

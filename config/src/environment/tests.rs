@@ -34,6 +34,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         header,
         keep_alive,
         body,
+        body_rate,
         stream_idle,
         drain,
         tunnel_drain,
@@ -41,6 +42,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
     } = process.timeouts;
     let seconds = [header, keep_alive, body, stream_idle, drain].map(|time| time.as_secs());
     assert_eq!(seconds, [10, 75, 60, 600, 60]);
+    assert_eq!((body_rate, process.half_close), (500, HalfClose::Answer));
     assert_eq!((tunnel_drain.as_secs(), process.tls), (10, None));
     assert_eq!(upgrade_drain.as_secs(), 3600);
     let limits = Limits {

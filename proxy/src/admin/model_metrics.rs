@@ -49,6 +49,12 @@ pub fn render_models(
         |r| r.held as f64,
     );
     of_ledger(
+        "tailback_model_receiving",
+        "gauge",
+        "Requests inside whose body is awaited from their caller.",
+        |r| r.receiving as f64,
+    );
+    of_ledger(
         "tailback_model_arrived_total",
         "counter",
         "Requests that came in.",

@@ -95,6 +95,7 @@ fn counts(model: &Model, reading: &Reading) -> Value {
         "completed": reading.completed,
         "inFlight": reading.in_flight(),
         "held": reading.held,
+        "receiving": reading.receiving,
     })
 }
 
@@ -150,6 +151,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
             "completed": all.completed,
             "inFlight": all.in_flight(),
             "held": all.held,
+            "receiving": all.receiving,
         });
     }
     page

@@ -10,7 +10,8 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderValue, StatusCode, header::CONNECTION};
+use http::{HeaderValue, StatusCode, Version, header::CONNECTION};
+use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use pingora::{protocols::Stream, server::ShutdownWatch};
@@ -44,6 +45,11 @@ pub(super) async fn serve<H: Handler>(
     let service = service_fn(|request: http::Request<Incoming>| {
         let (downstream, state) = (downstream.clone(), state.clone());
         let (on_its_way, tunnel) = (&on_its_way, &tunnel);
+        let body = match request.body().is_end_stream() {
+            true => RequestBodyState::Ended,
+            false => RequestBodyState::Unread,
+        };
+        state.ask(body, request.version() == Version::HTTP_11);
         async move {
             let cors = downstream.settings.cors.as_ref();
             let origin = cors.and_then(|cors| cors.allowed(request.headers()));
@@ -62,7 +68,11 @@ pub(super) async fn serve<H: Handler>(
             Ok::<_, Infallible>(answer.map(|body| on_its_way.share(body)))
         }
     });
-    let io = TokioIo::new(WatchedIo::http1(io, state.clone()));
+    let io = TokioIo::new(WatchedIo::http1(
+        io,
+        state.clone(),
+        downstream.settings.half_close,
+    ));
     let mut builder = http1::Builder::new();
     builder.max_header_size(downstream.settings.limits.header_bytes);
     if downstream.settings.limits.header_fields != HYPER_HEADER_FIELDS {

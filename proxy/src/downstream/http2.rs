@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     exchange::{
-        Connection, Deadline, Phase, StreamState, Watchdog,
+        Connection, Deadline, LINGER, Phase, StreamState, Watchdog,
         body::{BodyForwarder, ForwardError, Received},
     },
     net::{
@@ -111,6 +111,9 @@ async fn speak<H: Handler>(
                 Poll::Pending => break,
             }
         }
+        if connection.is_flooded.get() {
+            return Poll::Ready(());
+        }
         if !streams.is_empty() {
             // A vanished caller ends the connection with all its requests.
             let gone = pinger
@@ -133,6 +136,12 @@ async fn speak<H: Handler>(
         Poll::Pending
     })
     .await;
+    if connection.is_flooded.get() {
+        drop(streams);
+        h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        let out = poll_fn(|cx| h2.poll_closed(cx));
+        let _ = tokio::time::timeout(LINGER, out).await;
+    }
 }
 
 /// Serves one request. Dropping the future ends request and response.

@@ -9,8 +9,11 @@ use std::{
 };
 
 use pingora::protocols::Stream;
+use tailback_config::HalfClose;
+use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::{control_frames::ControlFrames, half_close::HalfClosed};
 use crate::{
     exchange::{Connection, StreamState},
     net::Transport,
@@ -19,16 +22,35 @@ use crate::{
 pub(super) struct WatchedIo {
     io: Transport<Stream>,
     connection: Rc<Connection>,
-    /// The stream state of an HTTP/1.1 connection; `None` on HTTP/2.
-    state: Option<Rc<StreamState>>,
+    version: Version,
+}
+
+enum Version {
+    Http1(Http1),
+    Http2(ControlFrames),
+}
+
+/// What is watched on HTTP/1.1.
+struct Http1 {
+    state: Rc<StreamState>,
+    policy: HalfClose,
+    /// Whether some of the current answer is out.
+    is_answering: bool,
+    /// There from the end of the caller's side on, if its request is answered all the same.
+    half_closed: Option<HalfClosed>,
 }
 
 impl WatchedIo {
-    pub(super) fn http1(io: Transport<Stream>, state: Rc<StreamState>) -> Self {
+    pub(super) fn http1(io: Transport<Stream>, state: Rc<StreamState>, policy: HalfClose) -> Self {
         Self {
             io,
             connection: state.connection().clone(),
-            state: Some(state),
+            version: Version::Http1(Http1 {
+                state,
+                policy,
+                is_answering: false,
+                half_closed: None,
+            }),
         }
     }
 
@@ -36,7 +58,7 @@ impl WatchedIo {
         Self {
             io,
             connection,
-            state: None,
+            version: Version::Http2(ControlFrames::new()),
         }
     }
 
@@ -44,9 +66,24 @@ impl WatchedIo {
         self.io
     }
 
-    fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.connection.write_blocked.set(result.is_pending());
+        if let Version::Http1(http) = &mut self.version {
+            http.is_answering = true;
+        }
         result
+    }
+}
+
+impl Http1 {
+    /// Reads after the caller has ended its side: nothing, until its request is answered.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.half_closed {
+            Some(half_closed) if self.state.is_asked() => half_closed
+                .poll_broken(cx)
+                .map(|()| Err(io::ErrorKind::ConnectionReset.into())),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -56,12 +93,43 @@ impl AsyncRead for WatchedIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        // Also at the end of the stream: hyper handles that.
-        if result.is_ready() {
-            match &self.state {
-                Some(state) => state.received(),
-                None => self.connection.received_bytes.set(true),
+        let Self {
+            io,
+            connection,
+            version,
+        } = &mut *self;
+        if let Version::Http1(http) = version
+            && http.half_closed.is_some()
+        {
+            return http.poll_end(cx);
+        }
+        let before = buf.filled().len();
+        let result = Pin::new(&mut *io).poll_read(cx, buf);
+        if result.is_pending() {
+            return result;
+        }
+        let received = &buf.filled()[before..];
+        match version {
+            Version::Http1(http) => {
+                let has_ended = received.is_empty() && buf.remaining() > 0;
+                if has_ended
+                    && matches!(result, Poll::Ready(Ok(())))
+                    && http.policy == HalfClose::Answer
+                    && http.state.is_asked()
+                    && !http.is_answering
+                {
+                    let is_probed = http.state.takes_interim();
+                    http.half_closed = Some(HalfClosed::begin(io, is_probed, cx)?);
+                    return http.poll_end(cx);
+                }
+                // Also at the end of the stream: hyper handles that.
+                http.state.received();
+            }
+            Version::Http2(frames) => {
+                connection.received_bytes.set(true);
+                if frames.received(received, Nanos::now).is_err() {
+                    connection.is_flooded.set(true);
+                }
             }
         }
         result
@@ -96,9 +164,14 @@ impl AsyncWrite for WatchedIo {
         // hyper and h2 flush after they have written everything they had.
         if let Poll::Ready(Ok(())) = result
             && self.connection.flushed()
-            && let Some(state) = &self.state
+            && let Version::Http1(http) = &mut self.version
         {
-            state.flushed();
+            http.state.flushed();
+            http.is_answering = false;
+            if http.half_closed.is_some() {
+                // The end of the caller's side can be read now.
+                cx.waker().wake_by_ref();
+            }
         }
         result
     }

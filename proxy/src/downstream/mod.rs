@@ -1,8 +1,10 @@
 //! Connections of callers. pingora accepts them on its workers; HTTP/1.1 or HTTP/2 runs on them. A
 //! deadline per connection, and per stream on HTTP/2, closes those that make no progress.
 
+mod control_frames;
 mod date;
 mod drain;
+mod half_close;
 mod handler;
 mod http1;
 mod http2;
@@ -17,7 +19,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use pingora::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
-use tailback_config::{Limits, Sha256, Timeouts};
+use tailback_config::{HalfClose, Limits, Sha256, Timeouts};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
@@ -53,6 +55,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Most connections at once.
     pub max_connections: usize,
+    /// What becomes of a request whose caller has ended its side of the connection, on HTTP/1.1.
+    pub half_close: HalfClose,
     /// Which other origins' pages may send requests; `None`: none.
     pub cors: Option<Arc<Cors>>,
     /// The listener's TLS configuration; `None`: clear text.

@@ -5,7 +5,7 @@ use std::{fmt, rc::Rc, sync::Arc};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tailback_scaler::{
     clock::Nanos,
-    ledger::{InFlight, Ledger},
+    ledger::{InFlight, Ledger, Receiving},
     replica::{Replica, health::Failure},
 };
 
@@ -64,6 +64,8 @@ pub struct Exchange {
     account: AccountRef,
     /// `None` for a probe, which is not counted.
     in_flight: Option<InFlight<AccountRef>>,
+    /// Whether it can go to a replica, as far as its body is concerned.
+    is_ready: bool,
     /// The API key that it counts for, if there are keys.
     key: Option<KeyUse>,
     arrived: Nanos,
@@ -80,11 +82,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Counts a request as arrived.
+    /// Counts a request as arrived. If its body has not `whole` come, it is no demand for replicas
+    /// before it is [`ready`](Self::ready).
     #[must_use]
     pub fn arrive(
         account: &AccountRef,
         now: Nanos,
+        whole: bool,
         method: MethodType,
         key: Option<KeyUse>,
         mut entry: Option<Box<Entry>>,
@@ -104,7 +108,11 @@ impl Exchange {
             trace,
             llm: None,
             account: account.clone(),
-            in_flight: Some(Ledger::arrive(account.clone(), now)),
+            in_flight: Some(match whole {
+                true => Ledger::arrive(account.clone(), now),
+                false => Ledger::arrive_unready(account.clone(), now),
+            }),
+            is_ready: whole,
             key,
             arrived: now,
             outcome: Outcome::CallerGone,
@@ -123,12 +131,30 @@ impl Exchange {
             llm: None,
             account: account.clone(),
             in_flight: None,
+            is_ready: true,
             key: None,
             arrived: now,
             outcome: Outcome::CallerGone,
             replica: None,
             status: ResponseStatus::Nothing(method),
         }
+    }
+
+    /// As much of its body is there, at `now`, as it takes to send it to a replica.
+    pub fn ready(&mut self, now: Nanos) {
+        if !std::mem::replace(&mut self.is_ready, true)
+            && let Some(in_flight) = &self.in_flight
+        {
+            in_flight.ready(now);
+        }
+    }
+
+    /// Counts it as one whose body is awaited, until this is dropped. `None`: it is not counted.
+    #[must_use]
+    pub fn receive(&self) -> Option<Receiving<AccountRef>> {
+        self.in_flight
+            .as_ref()
+            .map(|_| Ledger::receive(self.account.clone()))
     }
 
     /// The API key that it counts for, if there are keys.
@@ -250,6 +276,9 @@ impl Drop for Exchange {
             return;
         };
         let now = Nanos::now();
+        if !self.is_ready {
+            in_flight.ready(now);
+        }
         if self.outcome == Outcome::UpstreamReset && self.is_cut() {
             self.outcome = Outcome::Drained;
         }

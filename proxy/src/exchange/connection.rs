@@ -45,6 +45,8 @@ pub struct Connection {
     pub write_blocked: Cell<bool>,
     /// Whether bytes have arrived since this was reset.
     pub received_bytes: Rc<Cell<bool>>,
+    /// Whether the caller has sent too many frames that carry nothing, on HTTP/2.
+    pub is_flooded: Cell<bool>,
     /// Whether a complete response was written and not flushed yet.
     unflushed: Cell<bool>,
     /// The requests of those responses.
@@ -82,6 +84,7 @@ impl Connection {
             linger: Cell::new(LINGER),
             write_blocked: Cell::new(false),
             received_bytes: Rc::default(),
+            is_flooded: Cell::new(false),
             unflushed: Cell::new(false),
             finished: RefCell::default(),
             flushes: Cell::new(0),

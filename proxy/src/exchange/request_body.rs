@@ -77,22 +77,29 @@ impl StreamedBody {
         ready!(state.poll_turn(cx));
         let polled = Pin::new(&mut *body).poll_frame(cx);
         self.back.lost.set(!body.is_kept());
+        if polled.is_pending() {
+            state.await_body();
+            return polled;
+        }
         state.body.set(match &polled {
-            Poll::Pending => RequestBodyState::Awaited,
             Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => RequestBodyState::Unread,
             Poll::Ready(None | Some(Ok(_))) => RequestBodyState::Ended,
             Poll::Ready(Some(Err(BodyError::Unfit(fault)))) => {
                 RequestBodyState::Broken(Some(*fault))
             }
             Poll::Ready(Some(Err(_))) => RequestBodyState::Broken(None),
+            Poll::Pending => RequestBodyState::Awaited,
         });
         match &polled {
             // Counts as progress of the response's phase too, if the response has started.
             Poll::Ready(Some(Ok(frame))) => {
-                state.passed(frame.data_ref().map_or(0, Bytes::len));
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                state.passed(length);
                 // A consumer need not poll again for the end of a body that says it has ended.
-                let all = state.phase() == Phase::Body && body.is_end_stream();
-                state.enter(if all { Phase::Response } else { state.phase() });
+                match state.phase() == Phase::Body && body.is_end_stream() {
+                    true => state.enter(Phase::Response),
+                    false => state.body_came(length),
+                }
             }
             Poll::Ready(None) if state.phase() == Phase::Body => state.enter(Phase::Response),
             _ => {}

@@ -46,8 +46,16 @@ pub struct StreamState {
     pub deadline: Deadline,
     /// How much of the request's body has arrived.
     pub body: Cell<RequestBodyState>,
+    /// Bytes of the request's body that must come until its time limit restarts.
+    owed: Cell<u64>,
+    /// Whether the replica was waited for since the caller was waited for last, in the body.
+    paused: Cell<bool>,
     /// Whether more of the response is awaited from the replica.
     pub answer_awaited: Cell<bool>,
+    /// Whether a request was read whose answer was not handed over to its last byte; on HTTP/1.1.
+    asked: Cell<bool>,
+    /// Whether the caller reads interim answers (1xx): on HTTP/1.1, not by HTTP/1.0.
+    takes_interim: Cell<bool>,
     /// The caller's API, which determines the form of errors.
     pub api: Cell<Api>,
     /// The protocol that the caller wants to upgrade to.
@@ -76,7 +84,11 @@ impl StreamState {
             deadline: Deadline::new(phase, &connection),
             connection,
             body: Cell::new(RequestBodyState::Ended),
+            owed: Cell::new(0),
+            paused: Cell::new(false),
             answer_awaited: Cell::new(false),
+            asked: Cell::new(false),
+            takes_interim: Cell::new(false),
             api: Cell::new(&Inference),
             upgrade: RefCell::default(),
             unread: Unread::default(),
@@ -84,9 +96,30 @@ impl StreamState {
         }
     }
 
+    /// The head of a request was read, on HTTP/1.1. `takes_interim`: it is not by HTTP/1.0.
+    pub fn ask(&self, body: RequestBodyState, takes_interim: bool) {
+        self.body.set(body);
+        self.asked.set(true);
+        self.takes_interim.set(takes_interim);
+    }
+
+    /// Whether a complete request was read whose answer was not handed over to its last byte.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.get() && self.body.get() == RequestBodyState::Ended
+    }
+
+    /// Whether the caller reads interim answers.
+    #[must_use]
+    pub fn takes_interim(&self) -> bool {
+        self.takes_interim.get()
+    }
+
     /// Starts a request whose body is in the state `body` after the header.
     pub fn begin(&self, body: RequestBodyState) {
         self.body.set(body);
+        self.owed.set(self.quota());
+        self.paused.set(false);
         self.answer_awaited.set(false);
         self.share.renew();
     }
@@ -124,6 +157,35 @@ impl StreamState {
         self.deadline.enter(phase);
     }
 
+    /// More of the request's body is awaited from the caller. Its time limit restarts if the replica
+    /// was waited for until now.
+    pub fn await_body(&self) {
+        self.body.set(RequestBodyState::Awaited);
+        if self.phase() == Phase::Body && self.paused.take() {
+            self.owed.set(self.quota());
+            self.enter(Phase::Body);
+        }
+    }
+
+    /// `bytes` of the request's body have come. While nothing else is waited for, that is progress
+    /// once there are enough of them, so that a caller cannot make the request last by a byte a
+    /// minute. A gRPC caller may.
+    pub fn body_came(&self, bytes: usize) {
+        let owed = self.owed.get().saturating_sub(bytes as u64);
+        if owed > 0 && self.phase() == Phase::Body && !self.api.get().is_grpc() {
+            self.owed.set(owed);
+            return;
+        }
+        self.owed.set(self.quota());
+        self.enter(self.phase());
+    }
+
+    /// How many bytes must come within the time limit of a body.
+    fn quota(&self) -> u64 {
+        let timeouts = self.connection.timeouts();
+        (timeouts.body_rate as f64 * timeouts.body.as_secs_f64()) as u64
+    }
+
     /// Bytes arrived from the caller, on HTTP/1.1.
     pub fn received(&self) {
         if self.phase() == Phase::Idle {
@@ -134,6 +196,7 @@ impl StreamState {
     /// The response was handed over to its last byte. The request, if it was for a model, completes
     /// when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
+        self.asked.set(false);
         self.connection.finish(exchange);
     }
 
@@ -149,6 +212,9 @@ impl StreamState {
     /// Ready when the request's deadline has passed, which is recorded in the deadline. `watchdog`
     /// must belong to this request.
     pub(crate) fn poll_expired(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
+        if self.body.get() == RequestBodyState::Unread {
+            self.paused.set(true);
+        }
         while watchdog
             .poll(cx, || self.deadline.at(&self.connection))
             .is_ready()

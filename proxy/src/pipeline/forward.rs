@@ -2,7 +2,8 @@
 //! safe or configured.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -34,6 +35,26 @@ use crate::{
     upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
 };
 
+/// Waits for `body`, which is read from the caller, and says whether it was a wait. On HTTP/1.1 a
+/// body that is there already is handed over at the second poll, because the first one asks for it.
+async fn waited<T>(
+    mut body: Pin<&mut impl Future<Output = T>>,
+    mut begins: impl FnMut(),
+) -> (T, bool) {
+    let mut pending = 0_u32;
+    poll_fn(|cx| {
+        let polled = body.as_mut().poll(cx);
+        if polled.is_pending() {
+            pending = pending.saturating_add(1);
+            if pending == 2 {
+                begins();
+            }
+        }
+        polled.map(|output| (output, pending > 1))
+    })
+    .await
+}
+
 /// Returns the head of a replica's response, and the connection, to be given back after the
 /// response's body. `reservation` covers what is buffered of the request's body.
 pub(super) async fn forward(
@@ -51,8 +72,15 @@ pub(super) async fn forward(
     if let Some(budget) = &model.retry_budget {
         budget.deposit();
     }
-    outgoing.read_early(state, &mut reservation).await?;
-    let affinity = affinity::read(&model, outgoing, state, &mut reservation).await?;
+    let affinity = {
+        let early = pin!(async {
+            outgoing.read_early(state, &mut reservation).await?;
+            affinity::read(&model, outgoing, state, &mut reservation).await
+        });
+        let (affinity, was_wait) = waited(early, || {}).await;
+        exchange.ready(if was_wait { Nanos::now() } else { now });
+        affinity?
+    };
     loop {
         let asked = exchange.traced_now();
         let admitted = admit(
@@ -91,7 +119,13 @@ pub(super) async fn forward(
         let connector = &model.model.connector;
         let scheme = connector.scheme();
         let name = || model.model.name().to_owned();
-        outgoing.read_body(state, &mut reservation).await?;
+        {
+            let mut receiving = None;
+            let late = pin!(outgoing.read_body(state, &mut reservation));
+            let (read, _) = waited(late, || receiving = exchange.receive()).await;
+            drop(receiving);
+            read?;
+        }
         // Also for requests without a body: from here on, the replica is waited for.
         state.enter(Phase::Response);
         let wanted = Wanted {

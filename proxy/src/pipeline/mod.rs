@@ -195,7 +195,10 @@ fn handle(
         }
         let method = state.api.get().method_type();
         let mut exchange = match question {
-            None => Exchange::arrive(&model.account, now, method, key, entry, trace),
+            None => {
+                let whole = body.has_ended();
+                Exchange::arrive(&model.account, now, whole, method, key, entry, trace)
+            }
             Some(_) => Exchange::probe(&model.account, now, method),
         };
         let limit = match method {

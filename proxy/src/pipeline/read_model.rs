@@ -33,10 +33,15 @@ impl BodyReader<'_, '_> {
     /// # Errors
     /// [`LookError`].
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, LookError> {
-        self.state.enter(Phase::Body);
-        self.state.body.set(RequestBodyState::Awaited);
+        if self.state.phase() != Phase::Body {
+            self.state.enter(Phase::Body);
+        }
+        self.state.await_body();
         let piece = self.body.look_further(self.reservation).await;
         self.state.body.set(RequestBodyState::Unread);
+        if let Ok(Some(piece)) = &piece {
+            self.state.body_came(piece.len());
+        }
         piece
     }
 

@@ -139,7 +139,7 @@ impl UpstreamRequest {
             return Ok(());
         }
         if self.reading == Reading::Early && body.buffered() == 0 {
-            state.body.set(RequestBodyState::Awaited);
+            state.await_body();
             body.look_further(reservation).await?;
             state.body.set(RequestBodyState::Unread);
         }
@@ -228,12 +228,14 @@ impl UpstreamRequest {
             return Ok(Bytes::new());
         };
         while body.buffered() < most && !body.has_ended() {
-            state.enter(Phase::Body);
-            state.body.set(RequestBodyState::Awaited);
+            if state.phase() != Phase::Body {
+                state.enter(Phase::Body);
+            }
+            state.await_body();
             let piece = body.look_further(reservation).await;
             state.body.set(RequestBodyState::Unread);
             match piece {
-                Ok(Some(_)) => {}
+                Ok(Some(piece)) => state.body_came(piece.len()),
                 Ok(None) | Err(LookError::NoRoom) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -312,13 +314,14 @@ async fn gather(
     state: &StreamState,
     reservation: &mut BufferReservation<'_>,
 ) -> Result<Bytes, ProxyError> {
-    state.body.set(RequestBodyState::Awaited);
+    state.await_body();
     let whole = match body.only_piece().await? {
         Some(whole) => whole,
         None => {
-            state.enter(Phase::Body);
-            while !body.has_ended() && body.look_further(reservation).await?.is_some() {
-                state.enter(Phase::Body);
+            while !body.has_ended()
+                && let Some(piece) = body.look_further(reservation).await?
+            {
+                state.body_came(piece.len());
             }
             body.take_read()
         }

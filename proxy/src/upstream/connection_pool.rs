@@ -139,6 +139,8 @@ impl ConnectionPool {
     /// Takes a connection back for the next request.
     pub(super) fn give(&self, upstream: Upstream) {
         match upstream {
+            // It closes.
+            Upstream::Http1(connection) if connection.is_worn() => {}
             Upstream::Http1(connection) => {
                 let mut idle = self.idle.borrow_mut();
                 if idle.len() == IDLE {
@@ -161,6 +163,7 @@ impl ConnectionPool {
             now.wrapping_sub(idle.since) <= IDLE_SWEEPS && idle.connection.is_ready()
         });
         self.multiplexed.drop_closed();
+        self.multiplexed.drop_worn();
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     io::{ReadTrackingIo, Seen},
+    lifetime::Lifetime,
     send_error::SendError,
 };
 use crate::{
@@ -33,6 +34,7 @@ pub struct Http1 {
     connection: Box<Connection<ReadTrackingIo, RequestBody>>,
     /// When the last request was sent on it, if one was.
     last_sent: Option<Nanos>,
+    lifetime: Lifetime,
     seen: Rc<Seen>,
 }
 
@@ -80,6 +82,7 @@ impl Http1 {
         Self {
             connection: Box::new(Connection::new(io, limits.header_fields)),
             last_sent: None,
+            lifetime: Lifetime::begin(Nanos::now()),
             seen,
         }
     }
@@ -88,6 +91,12 @@ impl Http1 {
     pub(super) fn was_used_within(&self, time: Duration) -> bool {
         let since = |sent| Nanos::now().since(sent);
         self.last_sent.is_some_and(|sent| since(sent) <= time)
+    }
+
+    /// Whether it was used for so long, by its last request, that it is to take no further one.
+    pub(super) fn is_worn(&self) -> bool {
+        self.last_sent
+            .is_some_and(|sent| self.lifetime.is_over(sent))
     }
 
     /// Drives the connection. `cx` is woken when it can make more progress.
@@ -131,6 +140,7 @@ impl Http1 {
         self.seen.written.set(0);
         let begun = Nanos::now();
         let reused = self.last_sent.replace(begun).is_some();
+        self.lifetime.request();
         let idempotent = head.method.is_idempotent();
         self.connection.begin(head, body);
         async move {

@@ -18,11 +18,13 @@ use http::{HeaderMap, Request, Response, Version, header::CONTENT_LENGTH};
 use http_body::Body;
 use send_wrapper::SendWrapper;
 use tailback_config::Limits;
+use tailback_scaler::clock::Nanos;
 use tokio::net::TcpStream;
 
 use super::{
     connector::ConnectError,
     io::{ReadTrackingIo, Seen},
+    lifetime::Lifetime,
     send_error::SendError,
 };
 use crate::{
@@ -56,6 +58,7 @@ pub(super) struct Shared {
     /// Number of requests with a stream on it.
     open: Rc<Cell<u32>>,
     closed: Rc<Cell<bool>>,
+    lifetime: Lifetime,
 }
 
 impl Multiplexed {
@@ -64,6 +67,15 @@ impl Multiplexed {
         self.0
             .borrow_mut()
             .retain(|connection| !connection.closed.get());
+    }
+
+    /// Opens no further stream on connections that were used for long enough. They close when their
+    /// last stream has ended.
+    pub(super) fn drop_worn(&self) {
+        let now = Nanos::now();
+        self.0
+            .borrow_mut()
+            .retain(|connection| !connection.lifetime.is_over(now));
     }
 
     /// A stream on a connection that has room for one. Closed connections are dropped on the way.
@@ -116,6 +128,7 @@ impl Multiplexed {
             sender,
             open: Rc::default(),
             closed: closed.clone(),
+            lifetime: Lifetime::begin(Nanos::now()),
         });
         self.0.borrow_mut().push(shared.clone());
         let open = shared.open.clone();

@@ -11,6 +11,7 @@ mod connector;
 mod http1;
 mod http2;
 mod io;
+mod lifetime;
 mod permit;
 mod pooled_connection;
 mod replica;

@@ -114,3 +114,24 @@ fn loom_crossing_is_seen_by_the_arrival_or_by_whoever_arms() {
         );
     });
 }
+
+#[test]
+fn loom_a_request_whose_body_comes_late_wakes_the_scaler_or_is_seen_by_it() {
+    loom::model(|| {
+        let shard = Arc::new(Shard::default());
+        shard.arrive_unready(Nanos(1));
+        let writer = shard.clone();
+        let worker = thread::spawn(move || writer.ready(Nanos(2)));
+        // As `Ledger::arm` does.
+        shard.arm(1);
+        let cut = loop {
+            if let Some(cut) = shard.cut() {
+                break cut;
+            }
+            thread::yield_now();
+        };
+        let seen = cut.inside.inside() - cut.receiving.inside();
+        let woken = worker.join().unwrap();
+        assert!(woken || seen == 1, "neither woken nor seen");
+    });
+}

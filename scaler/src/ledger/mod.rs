@@ -22,7 +22,7 @@ use crossbeam_utils::CachePadded;
 
 use self::shard::{Shard, ShardCut};
 pub use self::{
-    guard::{Held, InFlight},
+    guard::{Held, InFlight, Receiving},
     reading::Reading,
     wake::Wake,
 };
@@ -102,6 +102,24 @@ impl Ledger {
         }
     }
 
+    /// As [`arrive`](Self::arrive), of a request whose body is awaited: it is in flight, and no
+    /// [demand](Reading::demand) until [`InFlight::ready`] says that the body is there. That must be
+    /// called once, also if the request ends before.
+    #[inline]
+    pub fn arrive_unready<L: AsRef<Self>>(ledger: L, now: Nanos) -> InFlight<L> {
+        ledger.as_ref().write(|shard| shard.arrive_unready(now));
+        InFlight::new(ledger)
+    }
+
+    /// A request that had [arrived unready](Self::arrive_unready) is demand from `now` on. It must
+    /// be on the thread on which it arrived.
+    #[inline]
+    pub(crate) fn ready(&self, now: Nanos) {
+        if self.write(|shard| shard.ready(now)) {
+            self.ring(now);
+        }
+    }
+
     /// Counts a request out at `now`, on any thread.
     #[inline]
     pub fn count_out(&self, now: Nanos) {
@@ -123,6 +141,20 @@ impl Ledger {
     /// Ends the hold of a request at `now`, on any thread.
     pub fn release_at(&self, now: Nanos) {
         self.write(|shard| shard.release(now));
+    }
+
+    /// Counts a request as one whose body is awaited once more, from now until the guard is dropped:
+    /// it is in flight, and no [demand](Reading::demand) meanwhile.
+    pub fn receive<L: AsRef<Self>>(ledger: L) -> Receiving<L> {
+        let now = Nanos::now();
+        ledger.as_ref().write(|shard| shard.receive(now));
+        Receiving::new(ledger)
+    }
+
+    /// Ends the wait for a request's body, on any thread.
+    pub(crate) fn received(&self) {
+        let now = Nanos::now();
+        self.write(|shard| shard.received(now));
     }
 
     /// Runs `f` on the shard of the calling thread.
@@ -172,6 +204,8 @@ impl Ledger {
                     in_flight_integral: cut.inside.integral,
                     held: cut.held.inside(),
                     held_integral: cut.held.integral,
+                    receiving: cut.receiving.inside(),
+                    receiving_integral: cut.receiving.integral,
                 };
             }
             spin();
@@ -203,19 +237,20 @@ impl Ledger {
         self.read().held
     }
 
-    /// Asks for a wake-up when in-flight reaches `level`. Returns `true` if it has been reached
-    /// already; no wake-up will follow then.
+    /// Asks for a wake-up when the [demand](Reading::demand) reaches `level`. Returns `true` if it
+    /// has been reached already; no wake-up will follow then.
     ///
-    /// The room below the level is divided among the shards. In-flight cannot reach the level
+    /// The room below the level is divided among the shards. The demand cannot reach the level
     /// before some shard has used up its share. That shard wakes the scaler once, which reads the
     /// exact lag and arms again with the remaining room. The wake-up may come early, and is never
     /// missed.
     pub fn arm(&self, level: u64) -> bool {
-        let in_flight = self.in_flight();
-        if in_flight >= level {
+        let demand = || self.read().demand().in_flight();
+        let present = demand();
+        if present >= level {
             return true;
         }
-        let room = level - in_flight;
+        let room = level - present;
         let shards = self.shards.len() as u64;
         // Each shard may take `share - 1` arrivals without a wake-up, and `shards × (share - 1) <
         // room`. So the level cannot be reached unseen.
@@ -226,7 +261,7 @@ impl Ledger {
         // Read once more, because requests may have arrived while the marks were being set. This
         // reading sees every arrival that did not see its shard's mark: see
         // `Account::synchronise`.
-        self.in_flight() >= level
+        demand() >= level
     }
 
     /// Takes the time of the arrival that crossed the level. `None` if there was none since the

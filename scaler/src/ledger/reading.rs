@@ -23,6 +23,10 @@ pub struct Reading {
     /// As [`in_flight_integral`](Self::in_flight_integral), for held requests: sum of the times
     /// at which holds ended minus sum of the times at which they began.
     pub held_integral: u64,
+    /// Requests in flight whose body is awaited from their caller: they cannot go to a replica yet.
+    pub receiving: u64,
+    /// As [`held_integral`](Self::held_integral), for these.
+    pub receiving_integral: u64,
 }
 
 impl Reading {
@@ -42,6 +46,10 @@ impl Reading {
             .wrapping_add(others.in_flight_integral);
         self.held = self.held.wrapping_add(others.held);
         self.held_integral = self.held_integral.wrapping_add(others.held_integral);
+        self.receiving = self.receiving.wrapping_add(others.receiving);
+        self.receiving_integral = self
+            .receiving_integral
+            .wrapping_add(others.receiving_integral);
         self
     }
 
@@ -55,7 +63,34 @@ impl Reading {
             .wrapping_sub(others.in_flight_integral);
         self.held = self.held.wrapping_sub(others.held);
         self.held_integral = self.held_integral.wrapping_sub(others.held_integral);
+        self.receiving = self.receiving.wrapping_sub(others.receiving);
+        self.receiving_integral = self
+            .receiving_integral
+            .wrapping_sub(others.receiving_integral);
         self
+    }
+
+    /// The same for those requests that are demand for replicas: a request counts as arrived once
+    /// its body has come as far as it takes to send it on. So a caller that sends its body slowly,
+    /// or never, makes no replica start.
+    ///
+    /// A request whose wait begins after this reading may be missing in `arrived` of a later one:
+    /// compare by [`arrived_since`](Self::arrived_since).
+    #[must_use]
+    pub fn demand(mut self) -> Self {
+        self.arrived = self.arrived.wrapping_sub(self.receiving);
+        self.in_flight_integral = self
+            .in_flight_integral
+            .wrapping_sub(self.receiving_integral);
+        (self.receiving, self.receiving_integral) = (0, 0);
+        self
+    }
+
+    /// Requests that have arrived since `earlier`.
+    #[must_use]
+    pub fn arrived_since(&self, earlier: &Self) -> u64 {
+        let arrived = self.arrived.wrapping_sub(earlier.arrived) as i64;
+        arrived.max(0) as u64
     }
 
     /// The integral of in-flight over time up to `at`, in request-nanoseconds,
@@ -64,6 +99,13 @@ impl Reading {
     pub fn integral(&self) -> u64 {
         self.in_flight_integral
             .wrapping_add(self.in_flight().wrapping_mul(self.at.0))
+    }
+
+    /// As [`integral`](Self::integral), for requests whose body is awaited.
+    #[must_use]
+    pub fn receiving_integral_at(&self) -> u64 {
+        self.receiving_integral
+            .wrapping_add(self.receiving.wrapping_mul(self.at.0))
     }
 
     /// As [`integral`](Self::integral), for held requests.
@@ -116,10 +158,7 @@ impl Reading {
     /// Arrivals a second since `earlier`; 0 if no time has passed.
     #[must_use]
     pub fn arrival_rate(&self, earlier: &Self) -> f64 {
-        rate(
-            self.arrived.wrapping_sub(earlier.arrived),
-            self.since(earlier),
-        )
+        rate(self.arrived_since(earlier), self.since(earlier))
     }
 
     /// Completions a second since `earlier`; 0 if no time has passed.

@@ -18,7 +18,9 @@ pub(super) struct Shard {
     inside: Account,
     /// From the beginning of a hold to its end.
     held: Account,
-    /// The in-flight of this shard at which the scaler is woken.
+    /// While a request's body is awaited, before it may go to a replica.
+    receiving: Account,
+    /// The demand of this shard at which the scaler is woken.
     wake_at: AtomicI64,
 }
 
@@ -27,6 +29,7 @@ pub(super) struct Shard {
 pub(super) struct ShardCut {
     pub inside: Cut,
     pub held: Cut,
+    pub receiving: Cut,
 }
 
 // === impl ShardCut ===
@@ -34,7 +37,8 @@ pub(super) struct ShardCut {
 impl ShardCut {
     /// A number that grows with every write.
     pub(super) fn version(&self) -> u64 {
-        self.inside.version().wrapping_add(self.held.version())
+        let slow = self.held.version().wrapping_add(self.receiving.version());
+        self.inside.version().wrapping_add(slow)
     }
 }
 
@@ -42,6 +46,7 @@ impl AddAssign for ShardCut {
     fn add_assign(&mut self, other: Self) {
         self.inside += other.inside;
         self.held += other.held;
+        self.receiving += other.receiving;
     }
 }
 
@@ -52,6 +57,7 @@ impl Default for Shard {
         Self {
             inside: Account::default(),
             held: Account::default(),
+            receiving: Account::default(),
             wake_at: AtomicI64::new(DISARMED),
         }
     }
@@ -64,7 +70,29 @@ impl Shard {
     #[inline]
     pub(super) fn arrive(&self, now: Nanos) -> bool {
         let in_flight = self.inside.enter_ordered(now);
-        in_flight >= self.wake_at.load(Ordering::Relaxed) && self.disarm()
+        self.crosses(in_flight - self.receiving.inside())
+    }
+
+    /// Counts an arrival at `now` whose body is awaited, until it is [`ready`](Self::ready).
+    #[inline]
+    pub(super) fn arrive_unready(&self, now: Nanos) {
+        // In this order, so that no reading has more that are awaited than are inside.
+        self.inside.enter(now);
+        self.receiving.enter(now);
+    }
+
+    /// A request of [`arrive_unready`](Self::arrive_unready) has its body at `now`. Returns whether
+    /// it crosses the mark, as [`arrive`](Self::arrive) does.
+    #[inline]
+    pub(super) fn ready(&self, now: Nanos) -> bool {
+        self.receiving.leave(now);
+        self.inside.synchronise();
+        self.crosses(self.demand())
+    }
+
+    #[inline]
+    fn crosses(&self, demand: i64) -> bool {
+        demand >= self.wake_at.load(Ordering::Relaxed) && self.disarm()
     }
 
     #[cold]
@@ -87,6 +115,16 @@ impl Shard {
     pub(super) fn release(&self, now: Nanos) {
         self.held.leave(now);
     }
+
+    /// From `now` on, a request's body is awaited.
+    pub(super) fn receive(&self, now: Nanos) {
+        self.receiving.enter(now);
+    }
+
+    /// The body has come, or comes no more, at `now`.
+    pub(super) fn received(&self, now: Nanos) {
+        self.receiving.leave(now);
+    }
 }
 
 // The readers' side: any thread.
@@ -97,18 +135,26 @@ impl Shard {
         Some(ShardCut {
             inside: self.inside.cut()?,
             held: self.held.cut()?,
+            receiving: self.receiving.cut()?,
         })
     }
 
     /// As [`ShardCut::version`].
     pub(super) fn version(&self) -> u64 {
-        self.inside.version().wrapping_add(self.held.version())
+        let slow = self.held.version().wrapping_add(self.receiving.version());
+        self.inside.version().wrapping_add(slow)
     }
 
-    /// Sets the mark `share` arrivals above the shard's current in-flight. A reading after this
-    /// call sees every arrival that did not see the mark.
+    /// The part of this shard in the requests that are demand: all but those whose body is awaited.
+    /// Negative if requests enter by another shard and leave by this one.
+    fn demand(&self) -> i64 {
+        self.inside.inside() - self.receiving.inside()
+    }
+
+    /// Sets the mark `share` requests above the shard's current demand. A reading after this call
+    /// sees every one that did not see the mark.
     pub(super) fn arm(&self, share: u64) {
-        let mark = self.inside.inside().saturating_add_unsigned(share);
+        let mark = self.demand().saturating_add_unsigned(share);
         self.wake_at.store(mark, Ordering::Relaxed);
         self.inside.synchronise();
     }

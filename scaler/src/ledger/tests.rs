@@ -79,6 +79,33 @@ fn held_is_counted_and_integrated_beside_in_flight() {
 }
 
 #[test]
+fn a_request_whose_body_is_awaited_is_in_flight_and_no_demand() {
+    let ledger = Ledger::new(1, Wake::default());
+    let request = Ledger::arrive_unready(&ledger, secs(1));
+    let reading = ledger.read();
+    assert_eq!((reading.in_flight(), reading.receiving), (1, 1));
+    assert_eq!(reading.demand().in_flight(), 0);
+    // It does not reach the level, until its body is there.
+    assert!(!ledger.arm(1));
+    assert_eq!(ledger.take_crossing(), None);
+    request.ready(secs(2));
+    assert_eq!(ledger.take_crossing(), Some(secs(2)));
+    let later = ledger.read();
+    assert_eq!((later.receiving, later.demand().in_flight()), (0, 1));
+    assert_eq!(later.demand().arrived_since(&reading.demand()), 1);
+    // One that goes on to wait is no arrival that was there before.
+    let again = Ledger::receive(&ledger);
+    assert_eq!(ledger.read().demand().arrived_since(&later.demand()), 0);
+    drop((again, request));
+    let end = ledger.read();
+    assert_eq!((end.in_flight(), end.receiving), (0, 0));
+    assert_eq!(
+        end.demand().in_flight_integral,
+        end.in_flight_integral.wrapping_sub(end.receiving_integral)
+    );
+}
+
+#[test]
 fn every_worker_that_may_be_configured_writes_a_shard_of_its_own() {
     const WORKERS: usize = 200;
     let ledger = Arc::new(Ledger::new(1024, Wake::default()));

@@ -103,6 +103,7 @@ fn next(reading: &Reading, step: &Step) -> Reading {
         held_integral: (reading.held_integral)
             .wrapping_add(reading.held.wrapping_mul(at.0))
             .wrapping_sub(((inside - leave) * step.wait / 100).wrapping_mul(at.0)),
+        ..*reading
     }
 }
 

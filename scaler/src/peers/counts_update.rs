@@ -43,12 +43,22 @@ pub struct Counts {
     /// not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ns: Option<u64>,
+    /// Requests whose body is awaited now. Older proxies do not send it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub receiving: u64,
+    /// The integral of those over time, in request-nanoseconds; wraps.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub receiving_ns: u64,
     /// From the leader: the count of replicas that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
     /// From the leader: that it leaves the count alone, because somebody else has changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_to_others: Option<LeftToOthers>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Says that somebody else has changed the count and that it is left alone. The next leader
@@ -91,6 +101,8 @@ impl Counts {
             held: reading.held,
             request_ns: reading.integral(),
             held_ns: Some(reading.held_integral_at()),
+            receiving: reading.receiving,
+            receiving_ns: reading.receiving_integral_at(),
             desired: None,
             left_to_others: None,
         }
@@ -106,6 +118,7 @@ impl Counts {
             == Self {
                 request_ns: before.request_ns,
                 held_ns: before.held_ns,
+                receiving_ns: before.receiving_ns,
                 ..self.clone()
             }
     }

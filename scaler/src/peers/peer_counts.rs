@@ -105,6 +105,7 @@ struct Account {
     /// The integral at the time of the update; so is `held_ns`.
     request_ns: u64,
     held_ns: u64,
+    receiving_ns: u64,
 }
 
 impl PeerCounts {
@@ -289,9 +290,14 @@ impl Account {
                     .wrapping_sub(in_flight.wrapping_mul(now.0)),
                 held: counts.held,
                 held_integral: held_ns.wrapping_sub(counts.held.wrapping_mul(now.0)),
+                receiving: counts.receiving,
+                receiving_integral: counts
+                    .receiving_ns
+                    .wrapping_sub(counts.receiving.wrapping_mul(now.0)),
             },
             request_ns: counts.request_ns,
             held_ns,
+            receiving_ns: counts.receiving_ns,
         }
     }
 
@@ -302,6 +308,8 @@ impl Account {
             in_flight_integral: self.request_ns,
             held: 0,
             held_integral: self.held_ns,
+            receiving: 0,
+            receiving_integral: self.receiving_ns,
             ..self.part
         }
     }

@@ -249,11 +249,11 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// The current reading over all proxies: our own ledger, and the last known counts of the
+    /// The current demand over all proxies: of our own ledger, and of the last known counts of the
     /// others. All decisions are made from it.
     fn look(&mut self) -> Reading {
         self.own = self.handle.ledger.read();
-        self.own.plus(&self.others.counts)
+        self.own.plus(&self.others.counts).demand()
     }
 
     /// Takes a reading, and decides if it is time to. Returns whether the ledger is armed or

@@ -102,6 +102,7 @@ impl World {
             in_flight_integral: self.in_flight_integral,
             held: self.held(),
             held_integral: self.held_integral,
+            ..Reading::default()
         }
     }
 

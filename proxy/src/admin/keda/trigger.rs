@@ -134,7 +134,11 @@ impl Trigger {
     /// The model's counts, summed over this proxy and its peers.
     pub(super) fn reading(&self, status_store: &StatusStore) -> Reading {
         let others = status_store.read(self.model.name(), |status| status.others);
-        self.model.ledger.read().plus(&others.unwrap_or_default())
+        self.model
+            .ledger
+            .read()
+            .plus(&others.unwrap_or_default())
+            .demand()
     }
 
     /// How many replicas the model's policy wants, whether or not they were requested.

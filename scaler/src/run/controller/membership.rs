@@ -18,7 +18,7 @@ impl ModelController {
     pub(in crate::run) fn peers_counted(&mut self, others: MembershipView, change: &CountsChange) {
         let before = self.own.plus(&self.others.counts).in_flight();
         self.others = others;
-        self.scaler.correct(&change.correction);
+        self.scaler.correct(&change.correction.demand());
         if let (Role::Follows, Some(desired)) = (others.role, change.desired) {
             // Earlier than through the orchestrator, which may not report it at all.
             self.scaler.adopt(desired, Nanos::now());
@@ -88,7 +88,8 @@ impl ModelController {
     /// Our in-flight at which the room below `level` is used up by our share. The room is
     /// computed from the counts that were last published, which the other proxies know too.
     pub(super) fn part_of(&self, level: u64) -> u64 {
-        let (own, others) = (self.own.in_flight(), self.others.counts.in_flight());
+        let demand = |reading: &Reading| reading.demand().in_flight();
+        let (own, others) = (demand(&self.own), demand(&self.others.counts));
         let room = level.saturating_sub(own + others);
         own + room.div_ceil(self.others.proxies)
     }

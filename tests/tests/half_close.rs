@@ -1,0 +1,117 @@
+//! Callers that end their side of the connection behind their request.
+
+use std::{io::Read, net::Shutdown, os::fd::AsRawFd};
+
+use tailback_tests::{
+    eventually,
+    http::{Client, Response, hang, request},
+    process::Tailback,
+    upstream::{Upstream, proxy},
+};
+
+/// Sends a request, and ends this side of the connection in the same segment: behind a part of its
+/// answer, that would mean that the caller leaves.
+fn half_closed(proxy: &Tailback, bytes: &[u8]) -> Client {
+    let caller = Client::connect(proxy.address).unwrap();
+    let descriptor = caller.stream().as_raw_fd();
+    // SAFETY: the descriptor is open, and the pointer and the length are those of `bytes`.
+    let sent = unsafe {
+        libc::send(
+            descriptor,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_MORE,
+        )
+    };
+    assert_eq!(sent, bytes.len() as isize);
+    caller.stream().shutdown(Shutdown::Write).unwrap();
+    caller
+}
+
+/// The answer, behind `100 Continue`.
+fn answer(caller: &mut Client) -> Response {
+    loop {
+        let answer = caller.receive().unwrap();
+        if answer.status != 100 {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_ends_its_side_behind_its_request_is_answered() {
+    let (_upstream, proxy) = proxy();
+    for (method, path, body, expected) in [
+        ("GET", "/v2/models/m/ok", "", "hello"),
+        ("GET", "/v2/models/m/late", "", "late"),
+        ("POST", "/v2/models/m/echo", "whole", "whole"),
+    ] {
+        let bytes = request(method, path, &[], body.as_bytes());
+        let mut caller = half_closed(&proxy, &bytes);
+        let answer = answer(&mut caller);
+        assert_eq!((answer.status, &*answer.text()), (200, expected), "{path}");
+        assert!(caller.is_closed(), "{path}");
+    }
+    let stream = request("GET", "/v2/models/m/slow-events", &[], b"");
+    let mut events = String::new();
+    let caller = half_closed(&proxy, &stream);
+    caller.stream().read_to_string(&mut events).unwrap();
+    assert!(
+        events.contains(" 200 ") && events.contains("data:"),
+        "{events}"
+    );
+    eventually("all counted", || proxy.outcome("m", "success") == 4);
+    assert_eq!(proxy.outcome("m", "caller_gone"), 0);
+}
+
+#[test]
+fn a_held_request_is_answered_too_and_http_1_0_gets_the_answer_alone() {
+    let (_upstream, proxy) = proxy();
+    let old = b"GET /v2/models/m/late HTTP/1.0\r\nhost: t\r\n\r\n";
+    let mut text = String::new();
+    let caller = half_closed(&proxy, old);
+    caller.stream().read_to_string(&mut text).unwrap();
+    assert!(text.contains(" 200 ") && text.ends_with("late"), "{text}");
+    assert!(!text.contains("100"), "{text}");
+}
+
+#[test]
+fn a_caller_that_closes_its_connection_is_found_all_the_same() {
+    let (_upstream, proxy) = proxy();
+    drop(hang(proxy.address));
+    eventually("it is gone", || proxy.outcome("m", "caller_gone") == 1);
+    // Also later on, once it has ended its side and waited.
+    let hanging = request("GET", "/v2/models/m/hang", &[], b"");
+    let mut caller = half_closed(&proxy, &hanging);
+    assert_eq!(caller.receive_head().unwrap().status, 100);
+    assert_eq!(proxy.model("m")["inFlight"], 1);
+    drop(caller);
+    // It has read everything: nothing is sent to it, and TCP alone would tell. Its reset does.
+    let mut resets = half_closed(&proxy, &hanging);
+    assert_eq!(resets.receive_head().unwrap().status, 100);
+    nix::sys::socket::setsockopt(
+        resets.stream(),
+        nix::sys::socket::sockopt::Linger,
+        &nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        },
+    )
+    .unwrap();
+    drop(resets);
+    eventually("its reset", || proxy.outcome("m", "caller_gone") >= 2);
+}
+
+#[test]
+fn where_it_is_set_so_a_caller_that_ends_its_side_has_left() {
+    let upstream = Upstream::start();
+    let variables = [("TAILBACK_HALF_CLOSE", "abort")];
+    let proxy = Tailback::start(&upstream.manifest(&["m"]), &variables);
+    let bytes = request("GET", "/v2/models/m/hang", &[], b"");
+    let mut caller = Client::connect(proxy.address).unwrap();
+    caller.send(bytes).unwrap();
+    eventually("it is inside", || proxy.model("m")["inFlight"] == 1);
+    caller.stream().shutdown(Shutdown::Write).unwrap();
+    assert!(caller.is_closed());
+    eventually("it has left", || proxy.outcome("m", "caller_gone") == 1);
+}
