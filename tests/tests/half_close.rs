@@ -6,7 +6,7 @@ use tailback_tests::{
     eventually,
     http::{Client, Response, hang, request},
     process::Tailback,
-    upstream::{Upstream, proxy},
+    upstream::{LARGE, Upstream, proxy},
 };
 
 /// Sends a request, and ends this side of the connection in the same segment: behind a part of its
@@ -62,6 +62,38 @@ fn a_caller_that_ends_its_side_behind_its_request_is_answered() {
     );
     eventually("all counted", || proxy.outcome("m", "success") == 4);
     assert_eq!(proxy.outcome("m", "caller_gone"), 0);
+}
+
+#[test]
+fn all_of_a_large_answer_comes_however_slowly_it_is_read() {
+    let (_upstream, proxy) = proxy();
+    let large = request("GET", "/v2/models/m/large", &[], b"");
+    let caller = half_closed(&proxy, &large);
+    let (mut piece, mut count) = (vec![0; 256 * 1024], 0);
+    loop {
+        let length = caller.stream().read(&mut piece).unwrap();
+        if length == 0 {
+            break;
+        }
+        count += length;
+        // The proxy's writes are blocked in between.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(count > LARGE, "{count} bytes");
+    eventually("counted", || proxy.outcome("m", "success") == 1);
+}
+
+#[test]
+fn a_caller_that_waits_for_100_continue_may_end_its_side_too() {
+    let (_upstream, proxy) = proxy();
+    let head = "POST /v2/models/m/echo HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    let mut caller = Client::connect(proxy.address).unwrap();
+    caller.send(head).unwrap();
+    assert_eq!(caller.receive_head().unwrap().status, 100);
+    caller.send("whole").unwrap();
+    caller.stream().shutdown(Shutdown::Write).unwrap();
+    let answer = answer(&mut caller);
+    assert_eq!((answer.status, &*answer.text()), (200, "whole"));
 }
 
 #[test]

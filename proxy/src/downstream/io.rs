@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{control_frames::ControlFrames, half_close::HalfClosed};
 use crate::{
-    exchange::{Connection, StreamState},
+    exchange::{Connection, Phase, StreamState},
     net::Transport,
 };
 
@@ -69,7 +69,9 @@ impl WatchedIo {
     fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.connection.write_blocked.set(result.is_pending());
         if let Version::Http1(http) = &mut self.version {
-            http.is_answering = true;
+            // Before the body has come, and no answer has begun, it is hyper's `100 Continue`.
+            http.is_answering |= http.state.is_asked()
+                || matches!(http.state.phase(), Phase::FirstByte | Phase::Streaming);
         }
         result
     }

@@ -5,7 +5,7 @@ use std::{fmt, rc::Rc, sync::Arc};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tailback_scaler::{
     clock::Nanos,
-    ledger::{InFlight, Ledger, Receiving},
+    ledger::{InFlight, Ledger},
     replica::{Replica, health::Failure},
 };
 
@@ -149,14 +149,6 @@ impl Exchange {
         }
     }
 
-    /// Counts it as one whose body is awaited, until this is dropped. `None`: it is not counted.
-    #[must_use]
-    pub fn receive(&self) -> Option<Receiving<AccountRef>> {
-        self.in_flight
-            .as_ref()
-            .map(|_| Ledger::receive(self.account.clone()))
-    }
-
     /// The API key that it counts for, if there are keys.
     #[must_use]
     pub fn key(&self) -> Option<&KeyUse> {
@@ -276,9 +268,6 @@ impl Drop for Exchange {
             return;
         };
         let now = Nanos::now();
-        if !self.is_ready {
-            in_flight.ready(now);
-        }
         if self.outcome == Outcome::UpstreamReset && self.is_cut() {
             self.outcome = Outcome::Drained;
         }
@@ -304,6 +293,10 @@ impl Drop for Exchange {
         if let Some(trace) = self.trace.take() {
             trace.finish(now, self.outcome, self.status, generation);
         }
-        in_flight.complete_at(now);
+        match self.is_ready {
+            true => in_flight.complete_at(now),
+            // It never was demand, and wakes nobody now.
+            false => in_flight.leave_unready_at(now),
+        }
     }
 }

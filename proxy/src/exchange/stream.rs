@@ -52,8 +52,10 @@ pub struct StreamState {
     paused: Cell<bool>,
     /// Whether more of the response is awaited from the replica.
     pub answer_awaited: Cell<bool>,
-    /// Whether a request was read whose answer was not handed over to its last byte; on HTTP/1.1.
-    asked: Cell<bool>,
+    /// How many requests were read whose answers are not all out; on HTTP/1.1.
+    asked: Cell<u32>,
+    /// How many of those answers were handed over to their last bytes, and not flushed.
+    answered: Cell<u32>,
     /// Whether the caller reads interim answers (1xx): on HTTP/1.1, not by HTTP/1.0.
     takes_interim: Cell<bool>,
     /// The caller's API, which determines the form of errors.
@@ -87,7 +89,8 @@ impl StreamState {
             owed: Cell::new(0),
             paused: Cell::new(false),
             answer_awaited: Cell::new(false),
-            asked: Cell::new(false),
+            asked: Cell::new(0),
+            answered: Cell::new(0),
             takes_interim: Cell::new(false),
             api: Cell::new(&Inference),
             upgrade: RefCell::default(),
@@ -99,14 +102,14 @@ impl StreamState {
     /// The head of a request was read, on HTTP/1.1. `takes_interim`: it is not by HTTP/1.0.
     pub fn ask(&self, body: RequestBodyState, takes_interim: bool) {
         self.body.set(body);
-        self.asked.set(true);
+        self.asked.set(self.asked.get().saturating_add(1));
         self.takes_interim.set(takes_interim);
     }
 
-    /// Whether a complete request was read whose answer was not handed over to its last byte.
+    /// Whether a complete request was read whose answer is not all out.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.asked.get() && self.body.get() == RequestBodyState::Ended
+        self.asked.get() > 0 && self.body.get() == RequestBodyState::Ended
     }
 
     /// Whether the caller reads interim answers.
@@ -172,7 +175,9 @@ impl StreamState {
     /// minute. A gRPC caller may.
     pub fn body_came(&self, bytes: usize) {
         let owed = self.owed.get().saturating_sub(bytes as u64);
-        if owed > 0 && self.phase() == Phase::Body && !self.api.get().is_grpc() {
+        // The replica took its time: the caller has its own anew.
+        let was_paused = self.paused.take();
+        if owed > 0 && !was_paused && self.phase() == Phase::Body && !self.api.get().is_grpc() {
             self.owed.set(owed);
             return;
         }
@@ -196,12 +201,14 @@ impl StreamState {
     /// The response was handed over to its last byte. The request, if it was for a model, completes
     /// when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
-        self.asked.set(false);
+        self.answered.set(self.answered.get().saturating_add(1));
         self.connection.finish(exchange);
     }
 
     /// The response was flushed. On HTTP/1.1, the next request's time starts.
     pub fn flushed(&self) {
+        let asked = self.asked.get();
+        self.asked.set(asked.saturating_sub(self.answered.take()));
         // With pipelining, the next request may have started already.
         if matches!(self.phase(), Phase::FirstByte | Phase::Streaming) {
             self.deadline.end();

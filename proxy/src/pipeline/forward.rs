@@ -37,19 +37,11 @@ use crate::{
 
 /// Waits for `body`, which is read from the caller, and says whether it was a wait. On HTTP/1.1 a
 /// body that is there already is handed over at the second poll, because the first one asks for it.
-async fn waited<T>(
-    mut body: Pin<&mut impl Future<Output = T>>,
-    mut begins: impl FnMut(),
-) -> (T, bool) {
+async fn waited<T>(mut body: Pin<&mut impl Future<Output = T>>) -> (T, bool) {
     let mut pending = 0_u32;
     poll_fn(|cx| {
         let polled = body.as_mut().poll(cx);
-        if polled.is_pending() {
-            pending = pending.saturating_add(1);
-            if pending == 2 {
-                begins();
-            }
-        }
+        pending = pending.saturating_add(u32::from(polled.is_pending()));
         polled.map(|output| (output, pending > 1))
     })
     .await
@@ -77,7 +69,7 @@ pub(super) async fn forward(
             outgoing.read_early(state, &mut reservation).await?;
             affinity::read(&model, outgoing, state, &mut reservation).await
         });
-        let (affinity, was_wait) = waited(early, || {}).await;
+        let (affinity, was_wait) = waited(early).await;
         exchange.ready(if was_wait { Nanos::now() } else { now });
         affinity?
     };
@@ -119,13 +111,7 @@ pub(super) async fn forward(
         let connector = &model.model.connector;
         let scheme = connector.scheme();
         let name = || model.model.name().to_owned();
-        {
-            let mut receiving = None;
-            let late = pin!(outgoing.read_body(state, &mut reservation));
-            let (read, _) = waited(late, || receiving = exchange.receive()).await;
-            drop(receiving);
-            read?;
-        }
+        outgoing.read_body(state, &mut reservation).await?;
         // Also for requests without a body: from here on, the replica is waited for.
         state.enter(Phase::Response);
         let wanted = Wanted {

@@ -53,7 +53,9 @@ pub fn in_body(model_in: ModelIn, headers: &HeaderMap) -> Result<Option<BodyScan
         ModelIn::Body => {
             let mut types = headers.get_all(CONTENT_TYPE).iter();
             let content_type = types.next().map_or(&b""[..], HeaderValue::as_bytes);
-            if types.next().is_some() || has_other_charset(content_type) {
+            if types.any(|other| other.as_bytes() != content_type)
+                || has_other_charset(content_type)
+            {
                 return Err(Fault::NotUtf8);
             }
             let scanner = match is_form(content_type) {

@@ -14,11 +14,6 @@ pub struct InFlight<L: AsRef<Ledger>>(Option<L>);
 #[must_use = "dropping it ends the wait"]
 pub struct Held<L: AsRef<Ledger>>(L);
 
-/// A request whose body is awaited. Dropping the guard ends the wait and not the request.
-#[derive(Debug)]
-#[must_use = "dropping it ends the wait"]
-pub struct Receiving<L: AsRef<Ledger>>(L);
-
 impl<L: AsRef<Ledger>> InFlight<L> {
     pub(super) fn new(ledger: L) -> Self {
         Self(Some(ledger))
@@ -30,6 +25,14 @@ impl<L: AsRef<Ledger>> InFlight<L> {
     pub fn ready(&self, now: Nanos) {
         if let Some(ledger) = &self.0 {
             ledger.as_ref().ready(now);
+        }
+    }
+
+    /// Counts a request that had [arrived unready](Ledger::arrive_unready) out at `now`, before its
+    /// body has come.
+    pub fn leave_unready_at(mut self, now: Nanos) {
+        if let Some(ledger) = self.0.take() {
+            ledger.as_ref().leave_unready(now);
         }
     }
 
@@ -58,17 +61,5 @@ impl<L: AsRef<Ledger>> Held<L> {
 impl<L: AsRef<Ledger>> Drop for Held<L> {
     fn drop(&mut self) {
         self.0.as_ref().release_at(Nanos::now());
-    }
-}
-
-impl<L: AsRef<Ledger>> Receiving<L> {
-    pub(super) fn new(ledger: L) -> Self {
-        Self(ledger)
-    }
-}
-
-impl<L: AsRef<Ledger>> Drop for Receiving<L> {
-    fn drop(&mut self) {
-        self.0.as_ref().received();
     }
 }

@@ -22,7 +22,7 @@ use crossbeam_utils::CachePadded;
 
 use self::shard::{Shard, ShardCut};
 pub use self::{
-    guard::{Held, InFlight, Receiving},
+    guard::{Held, InFlight},
     reading::Reading,
     wake::Wake,
 };
@@ -103,8 +103,8 @@ impl Ledger {
     }
 
     /// As [`arrive`](Self::arrive), of a request whose body is awaited: it is in flight, and no
-    /// [demand](Reading::demand) until [`InFlight::ready`] says that the body is there. That must be
-    /// called once, also if the request ends before.
+    /// [demand](Reading::demand) until [`InFlight::ready`] says that the body is there. If it ends
+    /// before, [`InFlight::leave_unready_at`] must say so, on the thread on which it arrived.
     #[inline]
     pub fn arrive_unready<L: AsRef<Self>>(ledger: L, now: Nanos) -> InFlight<L> {
         ledger.as_ref().write(|shard| shard.arrive_unready(now));
@@ -118,6 +118,12 @@ impl Ledger {
         if self.write(|shard| shard.ready(now)) {
             self.ring(now);
         }
+    }
+
+    /// Counts a request out at `now` that had [arrived unready](Self::arrive_unready) and was never
+    /// [`ready`](Self::ready). It must be on the thread on which it arrived.
+    pub(crate) fn leave_unready(&self, now: Nanos) {
+        self.write(|shard| shard.leave_unready(now));
     }
 
     /// Counts a request out at `now`, on any thread.
@@ -141,20 +147,6 @@ impl Ledger {
     /// Ends the hold of a request at `now`, on any thread.
     pub fn release_at(&self, now: Nanos) {
         self.write(|shard| shard.release(now));
-    }
-
-    /// Counts a request as one whose body is awaited once more, from now until the guard is dropped:
-    /// it is in flight, and no [demand](Reading::demand) meanwhile.
-    pub fn receive<L: AsRef<Self>>(ledger: L) -> Receiving<L> {
-        let now = Nanos::now();
-        ledger.as_ref().write(|shard| shard.receive(now));
-        Receiving::new(ledger)
-    }
-
-    /// Ends the wait for a request's body, on any thread.
-    pub(crate) fn received(&self) {
-        let now = Nanos::now();
-        self.write(|shard| shard.received(now));
     }
 
     /// Runs `f` on the shard of the calling thread.

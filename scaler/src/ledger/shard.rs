@@ -90,6 +90,13 @@ impl Shard {
         self.crosses(self.demand())
     }
 
+    /// A request of [`arrive_unready`](Self::arrive_unready) ends at `now`, before its body has come.
+    pub(super) fn leave_unready(&self, now: Nanos) {
+        // In this order, so that no reading has more that are awaited than are inside.
+        self.receiving.leave(now);
+        self.inside.leave(now);
+    }
+
     #[inline]
     fn crosses(&self, demand: i64) -> bool {
         demand >= self.wake_at.load(Ordering::Relaxed) && self.disarm()
@@ -114,16 +121,6 @@ impl Shard {
     /// Ends the hold of a request at `now`.
     pub(super) fn release(&self, now: Nanos) {
         self.held.leave(now);
-    }
-
-    /// From `now` on, a request's body is awaited.
-    pub(super) fn receive(&self, now: Nanos) {
-        self.receiving.enter(now);
-    }
-
-    /// The body has come, or comes no more, at `now`.
-    pub(super) fn received(&self, now: Nanos) {
-        self.receiving.leave(now);
     }
 }
 

@@ -161,7 +161,11 @@ impl<'a> Parameters<'a> {
         let (value, is_escaped, rest) = match rest.strip_prefix(b"\"") {
             Some(quoted) => unquote(quoted)?,
             None => {
-                let end = rest.iter().position(|&byte| !is_token(byte));
+                // Boundaries that should be quoted are often not, and are read in one way.
+                let is_boundary = name.eq_ignore_ascii_case(b"boundary");
+                let ends =
+                    |&byte: &u8| !is_token(byte) && !(is_boundary && b"(),/:=?".contains(&byte));
+                let end = rest.iter().position(ends);
                 let (value, rest) = rest.split_at(end.unwrap_or(rest.len()));
                 (value.to_vec(), false, rest)
             }
@@ -231,6 +235,10 @@ mod tests {
             (
                 "a/b; boundary=----WebKitFormBoundary7MA4YWxk",
                 Some("----WebKitFormBoundary7MA4YWxk"),
+            ),
+            (
+                "a/b; boundary=----=_Part_1_2.3; a=1",
+                Some("----=_Part_1_2.3"),
             ),
             ("a/b; boundary=\"open", None),
             ("a/b; boundary=a; boundary=a", None),

@@ -16,7 +16,8 @@ impl ModelController {
 
     /// Takes new counts of the other proxies.
     pub(in crate::run) fn peers_counted(&mut self, others: MembershipView, change: &CountsChange) {
-        let before = self.own.plus(&self.others.counts).in_flight();
+        let demand = |own: &Reading, others: &Reading| own.plus(others).demand().in_flight();
+        let before = demand(&self.own, &self.others.counts);
         self.others = others;
         self.scaler.correct(&change.correction.demand());
         if let (Role::Follows, Some(desired)) = (others.role, change.desired) {
@@ -27,10 +28,10 @@ impl ModelController {
             self.leave_as_leader_does(left);
         }
         self.show_others();
-        let lag = self.own.plus(&others.counts).in_flight();
+        let present = demand(&self.own, &others.counts);
         match self.wake_level() {
             // Other proxies' ledgers cannot wake this scaler, so their updates do.
-            Some(level) if before < level && lag >= level => self.decide(Some(Nanos::now())),
+            Some(level) if before < level && present >= level => self.decide(Some(Nanos::now())),
             _ => self.arm(),
         }
     }
