@@ -69,7 +69,7 @@ pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use load_balancing::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionKey};
 pub use model::{Hold, Model, Replicas, RequestTimeouts, ResponseModel, Scaling};
-pub use multi_model::{MultiModelSpec, Placement, ServerReplicas};
+pub use multi_model::{ModelRepository, MultiModelSpec, Placement, ServerReplicas};
 pub use name::path_segment;
 pub use origin::{ObjectLocation, Origin, Setting};
 pub use overrides::{Overrides, TimeoutOverrides};

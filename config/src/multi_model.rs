@@ -1,6 +1,6 @@
 //! Servers whose replicas host many models each.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::Setting;
 
@@ -13,6 +13,17 @@ pub struct MultiModelSpec {
     pub overcommit: Option<Setting<u32>>,
     /// How many replicas it has.
     pub replicas: ServerReplicas,
+    /// Where files of models are put that have a `storageUri`; `None`: the server has them.
+    pub repository: Option<ModelRepository>,
+}
+
+/// The folder from which a server's replicas load models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRepository {
+    /// The folder: absolute. A model's files are in a folder in it that has the model's name.
+    pub path: PathBuf,
+    /// Bytes of files that are kept for models which are loaded nowhere.
+    pub cache: u64,
 }
 
 /// The replica counts a multi-model server may have.

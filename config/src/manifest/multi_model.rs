@@ -1,7 +1,9 @@
 //! Reads what makes a server host many models: `multiModel`, and the bounds of its own count.
 
 use crate::manifest::fields::{Fields, Located, Value};
-use crate::{Kind, MultiModelSpec, ObjectLocation, Origin, ServerReplicas, Setting};
+use crate::{
+    Kind, ModelRepository, MultiModelSpec, ObjectLocation, Origin, ServerReplicas, Setting,
+};
 
 /// Reads `multiModel`, `minReplicas` and `replicas` of a server of this `kind`; errors are noted.
 /// `max` is its `maxReplicas`.
@@ -34,6 +36,9 @@ pub(super) fn read(
         };
         Some(Setting::new(percent, Origin::Server(place)))
     });
+    let repository = fields
+        .get("repository")
+        .and_then(|value| read_repository(&value, kind));
     fields.finish();
     if let Some(why) = unfit(kind) {
         value.rule(&why);
@@ -62,6 +67,7 @@ pub(super) fn read(
         return Some(MultiModelSpec {
             overcommit,
             replicas,
+            repository,
         });
     }
     let scaled = min.is_some() || max.is_some();
@@ -75,6 +81,7 @@ pub(super) fn read(
                 initial: 1,
                 scaled,
             },
+            repository,
         });
     }
     let least = min.as_ref().map_or(1, |min| min.value);
@@ -100,6 +107,38 @@ pub(super) fn read(
             initial: first,
             scaled,
         },
+        repository,
+    })
+}
+
+/// Reads `multiModel.repository`: a folder, or a map with one and `cacheSize`.
+fn read_repository(value: &Value<'_>, kind: &Kind) -> Option<ModelRepository> {
+    let Kind::Process(process) = kind else {
+        value.rule(
+            "Tailback can put files only where its own processes find them; remove repository, and give the server \
+             its models in its own way",
+        );
+        return None;
+    };
+    let (path, cache) = if value.is_map() {
+        let fields = value.fields()?;
+        let path = fields.required("path", "a folder")?.text();
+        let cache = match fields.get("cacheSize") {
+            Some(value) => value.bytes()?,
+            None => 0,
+        };
+        fields.finish();
+        (path?, cache)
+    } else {
+        (value.text()?, 0)
+    };
+    if path.is_empty() {
+        value.wrong("a folder");
+        return None;
+    }
+    Some(ModelRepository {
+        path: process.directory.join(path),
+        cache,
     })
 }
 

@@ -8,6 +8,7 @@ mod lies;
 mod mlserver;
 mod placing;
 mod servers;
+mod storage;
 
 use std::{fmt::Write, net::SocketAddr};
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     outcome::{CallDone, Outcome, Subject},
     reconciler::Reconciler,
-    repository,
+    repository::{self, CallError},
 };
 use crate::{clock::Nanos, replica::Replica};
 
@@ -13,8 +13,19 @@ impl Reconciler {
     pub(super) fn call_load(&self, at: Subject, host: &Arc<Replica>, model: String) {
         let (done, host) = (self.done.clone(), host.clone());
         let limit = self.placement.load_limit;
+        let own = at.model.as_ref().and_then(|name| self.models.get(name));
+        let uri = own.and_then(|own| own.model.storage_uri.clone());
+        let server = self.servers.get(&at.server);
+        let storage = server.and_then(|server| server.storage.clone());
         tokio::spawn(async move {
-            let result = repository::load(host.authority(), &model, limit).await;
+            let provided = match storage.zip(uri) {
+                Some((storage, uri)) => storage.provide(&model, &uri).await,
+                None => Ok(()),
+            };
+            let result = match provided {
+                Ok(()) => repository::load(host.authority(), &model, limit).await,
+                Err(why) => Err(CallError::Refused(why)),
+            };
             let outcome = Outcome::Loaded(result);
             // Fails only when the scaler has stopped.
             let _ = done.send(CallDone { at, outcome });

@@ -19,6 +19,7 @@ mod report;
 mod repository;
 mod scale;
 mod servers;
+mod storage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -200,7 +200,8 @@ impl Reconciler {
         let server = entry.or_insert_with(|| SharedServer::new(&model, now));
         let is_new = server.asked.is_none() && !server.asking && server.set.model.is_empty();
         if is_new || server.as_model.server != model.server {
-            let before = std::mem::replace(server, SharedServer::new(&model, now));
+            let mut before = std::mem::replace(server, SharedServer::new(&model, now));
+            server.keep_storage(&mut before);
             let kind = &before.as_model.server.kind;
             if discriminant(kind) == discriminant(&model.server.kind) {
                 // What it has stays, whatever else has changed.
@@ -290,7 +291,10 @@ impl Reconciler {
             self.planned = now;
             self.plan(now);
         }
-        if stale || due || self.stale || waits {
+        let storages = self.servers.values().filter_map(|own| own.storage.as_ref());
+        let fetches = storages.into_iter().any(|storage| storage.is_fetching());
+        if stale || due || self.stale || waits || fetches {
+            self.servers.values().for_each(SharedServer::update_storage);
             self.report(now);
         }
     }

@@ -128,11 +128,12 @@ fn replica_set(
         set.starting += missing;
     }
     let state = own.state(ready, set.starting);
-    let reason = own.unplaced.as_ref().map(ToString::to_string);
+    let unplaced = own.unplaced.as_ref().map(ToString::to_string);
+    let reason = unplaced.or_else(|| fetching(own, server));
     set.placement = Some(PlacementStatus {
         state,
         loaded,
-        reason: reason.filter(|_| missing > 0),
+        reason: reason.filter(|_| missing > 0 || ready == 0),
         load_seconds: own.load_time.map(|time| time.as_secs_f64()),
     });
     let none = ready == 0 && set.coming.is_empty();
@@ -142,6 +143,16 @@ fn replica_set(
         why: why.as_str().into(),
     });
     set
+}
+
+/// How far the fetch of its files is, if they are being fetched.
+fn fetching(own: &HostedModel, server: &SharedServer) -> Option<String> {
+    const MIB: u64 = 1024 * 1024;
+    let (done, total) = server.storage.as_ref()?.progress(own.name_at_server())?;
+    let (done, total) = (done / MIB, total.div_ceil(MIB));
+    Some(format!(
+        "its files are being fetched: {done} of {total} MiB are here"
+    ))
 }
 
 /// The largest number of replicas of a model, one in each of the server's.

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tailback_config::{Kind, Model, ServerReplicas, server_as_model};
+use tailback_config::{Kind, Model, ModelRepository, ServerReplicas, server_as_model};
 
+use super::storage::ModelStorage;
 use crate::{
     clock::Nanos,
     orchestrator::ReplicaSet,
@@ -33,6 +34,8 @@ pub(super) struct SharedServer {
     /// When a request that failed is repeated.
     pub ask_again: Option<Nanos>,
     pub counts: ServerCounts,
+    /// Where its models' files are put; `None`: it has them itself.
+    pub storage: Option<Arc<ModelStorage>>,
 }
 
 /// One replica of a server.
@@ -94,6 +97,28 @@ impl SharedServer {
             outdated: false,
             ask_again: None,
             counts: ServerCounts::default(),
+            storage: repository(model).map(ModelStorage::open),
+        }
+    }
+
+    /// Takes over the storage of the same server as it was configured `before`, if that is the same.
+    pub(super) fn keep_storage(&mut self, before: &mut Self) {
+        if repository(&self.as_model) == repository(&before.as_model) {
+            self.storage = before.storage.take();
+        }
+    }
+
+    /// Tells its storage which files are needed, once it is known what its replicas have.
+    pub(super) fn update_storage(&self) {
+        let Some(storage) = &self.storage else { return };
+        if !self.replicas.iter().all(|replica| replica.known) {
+            return;
+        }
+        let hosted = self.replicas.iter().flat_map(|own| own.hosted.values());
+        let needed = hosted.map(|hosted| &*hosted.name_at_server).collect();
+        if storage.set_needed(&needed) {
+            let storage = storage.clone();
+            tokio::spawn(async move { storage.trim().await });
         }
     }
 
@@ -167,6 +192,10 @@ impl SharedServer {
         }
         self.set = set;
     }
+}
+
+fn repository(model: &Model) -> Option<&ModelRepository> {
+    model.server.multi_model.as_ref()?.repository.as_ref()
 }
 
 impl ServerReplica {

@@ -1,0 +1,267 @@
+//! Fetches the files of models into the folder from which a server's replicas load them.
+//!
+//! A model's files are in a folder with its name. What was fetched, and from where, is written down
+//! in the folder `.tailback` beside them, so that a later process knows which folders are
+//! Tailback's own: others are never changed. Files are fetched into `.tailback` and then moved, so
+//! that a folder is there as a whole or not at all.
+
+mod adapt;
+mod fetch;
+mod record;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use tailback_config::ModelRepository;
+use tokio::{fs, task::spawn_blocking};
+
+use self::{
+    fetch::{Progress, check_room, fetch},
+    record::Record,
+    source::Source,
+};
+
+/// Tailback's own folder among those of the models.
+const OWN: &str = ".tailback";
+
+/// The folder of one server.
+pub(super) struct ModelStorage {
+    root: PathBuf,
+    /// Bytes that are kept for models which are loaded nowhere.
+    cache: u64,
+    models: Mutex<BTreeMap<String, Arc<StoredModel>>>,
+}
+
+/// A model's files.
+#[derive(Default)]
+struct StoredModel {
+    /// Held while its files change.
+    changing: tokio::sync::Mutex<()>,
+    progress: Progress,
+    usage: Mutex<Usage>,
+}
+
+/// Whether a model's files are needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Usage {
+    needed: bool,
+    /// Orders those that are not needed any more.
+    since: u64,
+    bytes: u64,
+}
+
+impl ModelStorage {
+    /// The storage in `repository`, with what earlier processes have fetched.
+    pub(super) fn open(repository: &ModelRepository) -> Arc<Self> {
+        let storage = Self {
+            root: repository.path.clone(),
+            cache: repository.cache,
+            models: Mutex::default(),
+        };
+        for (name, record) in record::all(&storage.own()) {
+            // Until it is known what is loaded.
+            let model = storage.need(&name);
+            lock(&model.usage).bytes = record.bytes();
+        }
+        Arc::new(storage)
+    }
+
+    fn own(&self) -> PathBuf {
+        self.root.join(OWN)
+    }
+
+    /// A model's files, which are needed from now on.
+    fn need(&self, name: &str) -> Arc<StoredModel> {
+        let mut models = lock(&self.models);
+        let model = models.entry(name.to_owned()).or_default().clone();
+        // Under the lock of all, so that `trim_to` does not forget it meanwhile.
+        lock(&model.usage).needed = true;
+        model
+    }
+
+    /// How far the fetch of a model is, in bytes, and of how many.
+    pub(super) fn progress(&self, name: &str) -> Option<(u64, u64)> {
+        lock(&self.models).get(name)?.progress.get()
+    }
+
+    /// Whether anything is being fetched.
+    pub(super) fn is_fetching(&self) -> bool {
+        let models = lock(&self.models);
+        models.values().any(|model| model.progress.get().is_some())
+    }
+
+    /// Makes sure that the files at `uri` are in the folder `name`, as they are there now.
+    ///
+    /// # Errors
+    /// A sentence that says why not. What was there before stays.
+    pub(super) async fn provide(&self, name: &str, uri: &str) -> Result<(), String> {
+        let model = self.need(name);
+        let _changing = model.changing.lock().await;
+        let result = self.refresh(name, uri, &model).await;
+        model.progress.end();
+        let from = source::without_secrets(uri);
+        result.map_err(|why| format!("its files cannot be fetched from {from}: {why}"))
+    }
+
+    async fn refresh(&self, name: &str, uri: &str, model: &StoredModel) -> Result<(), String> {
+        let folder = self.root.join(name);
+        let own = self.own();
+        let failed = |path: &std::path::Path| {
+            let path = path.display().to_string();
+            move |error: std::io::Error| format!("{path}: {error}")
+        };
+        fs::create_dir_all(&own).await.map_err(failed(&own))?;
+        let before = record::read(&own, name);
+        let is_there = fs::try_exists(&folder).await.map_err(failed(&folder))?;
+        if is_there && before.is_none() {
+            return Err(format!(
+                "{} is there, and Tailback has not put it there; remove it, or remove the model's storageUri",
+                folder.display()
+            ));
+        }
+        let source = Source::open(uri)?;
+        let listed = source.list().await;
+        let known = before.filter(|before| is_there && before.uri == uri);
+        let files = match (listed, &known) {
+            (Ok(files), Some(known)) if known.is_of(&files) => return Ok(()),
+            (Ok(files), _) => files,
+            (Err(why), Some(_)) => {
+                tracing::warn!(
+                    model = name,
+                    "the files that were fetched before are used: {why}"
+                );
+                return Ok(());
+            }
+            (Err(why), None) => return Err(why),
+        };
+        let record = Record::new(uri, &files);
+        let bytes = record.bytes();
+        self.trim_to(self.cache.saturating_sub(bytes)).await;
+        check_room(&own, bytes)?;
+        tracing::info!(
+            model = name,
+            bytes,
+            files = files.len(),
+            "fetches its files from {}",
+            source::without_secrets(uri)
+        );
+        let partial = own.join(format!("{name}.partial"));
+        remove(partial.clone()).await.map_err(failed(&partial))?;
+        fs::create_dir(&partial).await.map_err(failed(&partial))?;
+        model.progress.begin(bytes.max(1));
+        let fetched = fetch(&source, &files, &partial, &model.progress).await;
+        let adapted = match fetched {
+            Ok(()) => {
+                let (folder, name) = (partial.clone(), name.to_owned());
+                let adapted = spawn_blocking(move || adapt::set_name(&folder, &name)).await;
+                adapted.unwrap_or(Ok(())).map_err(failed(&partial))
+            }
+            Err(why) => Err(why),
+        };
+        if let Err(why) = adapted {
+            let _ = remove(partial).await;
+            return Err(why);
+        }
+        // Without a record, the folder is not Tailback's: it is written first and removed last.
+        remove(folder.clone()).await.map_err(failed(&folder))?;
+        record.write(&own, name).map_err(failed(&own))?;
+        fs::rename(&partial, &folder)
+            .await
+            .map_err(failed(&folder))?;
+        lock(&model.usage).bytes = bytes;
+        tracing::info!(model = name, bytes, "its files are in {}", folder.display());
+        Ok(())
+    }
+
+    /// Takes which models are loaded, or are to be, anywhere. The files of others may go. Returns
+    /// whether some have to: see [`trim`](Self::trim).
+    pub(super) fn set_needed(&self, names: &BTreeSet<&str>) -> bool {
+        let models = lock(&self.models);
+        let since = models.values().map(|model| lock(&model.usage).since).max();
+        let now = since.unwrap_or(0) + 1;
+        let mut bytes = 0_u64;
+        let mut is_new = false;
+        for (name, model) in &*models {
+            let mut own = lock(&model.usage);
+            let needed = names.contains(&**name);
+            if own.needed && !needed {
+                own.since = now;
+                is_new = true;
+            }
+            own.needed = needed;
+            bytes = bytes.saturating_add(if needed { 0 } else { own.bytes });
+        }
+        is_new && (bytes > self.cache || bytes == 0)
+    }
+
+    /// Removes files that are not needed until as many bytes are left as are kept: those that have
+    /// not been needed for longest first.
+    pub(super) async fn trim(&self) {
+        self.trim_to(self.cache).await;
+    }
+
+    async fn trim_to(&self, kept: u64) {
+        let mut unneeded: Vec<(String, Arc<StoredModel>, Usage)> = {
+            let models = lock(&self.models);
+            let all = models.iter().map(|(name, model)| {
+                let own = *lock(&model.usage);
+                (name.clone(), model.clone(), own)
+            });
+            all.filter(|(.., own)| !own.needed).collect()
+        };
+        unneeded.sort_by_key(|(.., own)| own.since);
+        let mut bytes: u64 = unneeded.iter().map(|(.., own)| own.bytes).sum();
+        for (name, model, own) in unneeded {
+            if bytes <= kept && own.bytes > 0 {
+                break;
+            }
+            let Ok(_changing) = model.changing.try_lock() else {
+                continue;
+            };
+            if lock(&model.usage).needed {
+                continue;
+            }
+            bytes = bytes.saturating_sub(own.bytes);
+            match self.discard(&name).await {
+                Ok(()) => {
+                    let mut models = lock(&self.models);
+                    if !lock(&model.usage).needed {
+                        models.remove(&name);
+                    }
+                }
+                Err(error) => tracing::warn!(model = name, "its files cannot be removed: {error}"),
+            }
+        }
+    }
+
+    /// Removes a model's files, if Tailback has fetched them.
+    async fn discard(&self, name: &str) -> std::io::Result<()> {
+        let own = self.own();
+        if record::read(&own, name).is_none() {
+            return Ok(());
+        }
+        remove(self.root.join(name)).await?;
+        record::remove(&own, name)?;
+        tracing::info!(model = name, "its files are removed: it is loaded nowhere");
+        Ok(())
+    }
+}
+
+/// Removes a folder with all that is in it, if it is there.
+async fn remove(folder: PathBuf) -> std::io::Result<()> {
+    match fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A poisoned lock is fine: each change is one assignment or insertion.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}

@@ -1,0 +1,169 @@
+//! Where a model's files come from: a folder or one file on this machine, on a web server, or in an
+//! object store.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    ObjectMeta, ObjectStore, ObjectStoreExt,
+    path::{Path, PathPart},
+};
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+/// Beginnings of the variables that object stores are configured by: `AWS_REGION`, …
+const VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+/// Most files of a model.
+const MOST_FILES: usize = 100_000;
+
+/// A `storageUri`, opened.
+pub(super) struct Source {
+    store: Box<dyn ObjectStore>,
+    root: Path,
+}
+
+/// One of a model's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SourceFile {
+    location: Path,
+    /// Where it is put, below the model's folder.
+    pub relative: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    /// Changes when its content does: the store's entity tag, else its time.
+    pub stamp: String,
+}
+
+impl Source {
+    /// Opens `uri`: an absolute path, or a URI that `object_store` knows. What object stores need
+    /// besides, such as credentials, is taken from their usual variables.
+    ///
+    /// # Errors
+    /// If the URI is none, or if variables are missing.
+    pub(super) fn open(uri: &str) -> Result<Self, String> {
+        let url = match uri.starts_with('/') {
+            true => Url::from_file_path(uri).map_err(|()| "it is no path".to_owned())?,
+            false => Url::parse(uri).map_err(|error| format!("it is no URI: {error}"))?,
+        };
+        if url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return Err(
+                "a user, a password or a query in it is not read; set the store's variables".into(),
+            );
+        }
+        let mut options: Vec<(String, String)> = std::env::vars()
+            .filter(|(name, _)| VARIABLES.iter().any(|start| name.starts_with(start)))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect();
+        if url.scheme() == "http" {
+            options.push(("allow_http".into(), "true".into()));
+        }
+        // The TLS library asks for one. It fails if there is one already, which is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (store, root) = object_store::parse_url_opts(&url, options).map_err(shown)?;
+        Ok(Self { store, root })
+    }
+
+    /// All files below the URI, or the one that it names.
+    ///
+    /// # Errors
+    /// If there are none, if the store does not answer, or if a name leads out of the folder.
+    pub(super) async fn list(&self) -> Result<Vec<SourceFile>, String> {
+        let listed = self.store.list(Some(&self.root));
+        let listed = listed.take(MOST_FILES + 1).try_collect::<Vec<_>>().await;
+        let objects = match listed {
+            Ok(objects) if !objects.is_empty() => objects,
+            // A web server lists nothing. What is left is one file.
+            nothing => match (self.store.head(&self.root).await, nothing) {
+                (Ok(one), _) => vec![one],
+                (Err(object_store::Error::NotFound { .. }), Ok(_)) => {
+                    return Err("there is nothing".into());
+                }
+                (Err(_), Err(error)) | (Err(error), Ok(_)) => return Err(shown(error)),
+            },
+        };
+        if objects.len() > MOST_FILES {
+            return Err(format!("it has more than {MOST_FILES} files"));
+        }
+        let mut files = Vec::with_capacity(objects.len());
+        for object in objects {
+            files.extend(self.file(object)?);
+        }
+        match files.is_empty() {
+            true => Err("there is nothing".into()),
+            false => Ok(files),
+        }
+    }
+
+    /// `None`: a marker of a folder, which some tools leave.
+    fn file(&self, object: ObjectMeta) -> Result<Option<SourceFile>, String> {
+        let location = object.location;
+        let own = location.filename().unwrap_or_default().to_owned();
+        let parts: Vec<String> = match location == self.root {
+            true if object.size == 0 => return Ok(None),
+            true => vec![own],
+            false => {
+                let below = location.prefix_match(&self.root).into_iter().flatten();
+                below
+                    .map(|part: PathPart<'_>| part.as_ref().to_owned())
+                    .collect()
+            }
+        };
+        let mut relative = PathBuf::new();
+        for part in parts {
+            let part = percent_decode_str(&part)
+                .decode_utf8()
+                .map_err(|_| format!("{location} has a name that is not UTF-8"))?;
+            if matches!(&*part, "" | "." | "..") || part.contains(['/', '\\', '\0']) {
+                return Err(format!("{location} leads out of the model's folder"));
+            }
+            relative.push(&*part);
+        }
+        Ok(Some(SourceFile {
+            location,
+            relative,
+            size: object.size,
+            stamp: match object.e_tag {
+                Some(tag) => tag,
+                None => object.last_modified.to_rfc3339(),
+            },
+        }))
+    }
+
+    /// The content of a file.
+    pub(super) async fn read(
+        &self,
+        file: &SourceFile,
+    ) -> Result<BoxStream<'static, Result<Bytes, String>>, String> {
+        let got = self.store.get(&file.location).await.map_err(shown)?;
+        Ok(got.into_stream().map_err(shown).boxed())
+    }
+}
+
+impl SourceFile {
+    /// Where it is put in `folder`.
+    pub(super) fn path(&self, folder: &FilePath) -> PathBuf {
+        folder.join(&self.relative)
+    }
+}
+
+/// A URI without what may be secret in it: user, password and query.
+pub(super) fn without_secrets(uri: &str) -> String {
+    let uri = uri.split(['?', '#']).next().unwrap_or_default();
+    match uri.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}{path}")
+        }
+        None => uri.to_owned(),
+    }
+}
+
+/// An error with its causes, on one line.
+fn shown(error: object_store::Error) -> String {
+    let text = error.to_string();
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(500).collect()
+}
