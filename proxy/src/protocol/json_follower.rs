@@ -16,7 +16,7 @@ pub type Path = &'static [&'static str];
 pub const EACH: &str = "[]";
 
 /// The most keys of a path.
-const DEEPEST: usize = 4;
+const DEEPEST: usize = 5;
 /// The longest key of a path, in bytes.
 const LONGEST_KEY: usize = 32;
 /// The field of an event that holds its data (HTML, 9.2.6).

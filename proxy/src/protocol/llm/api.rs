@@ -31,7 +31,7 @@ pub enum LlmApi {
 pub(super) enum Meaning {
     /// It is generated text. An empty one is none.
     Text,
-    /// It is a list of generated calls.
+    /// It is a generated call. Servers also write empty lists of them.
     Calls,
     /// Why the generation ended.
     Finish,
@@ -60,7 +60,10 @@ const COMPLETIONS: Fields = &[
         Meaning::Text,
     ),
     (&["choices", EACH, "delta", "reasoning"], Meaning::Text),
-    (&["choices", EACH, "delta", "tool_calls"], Meaning::Calls),
+    (
+        &["choices", EACH, "delta", "tool_calls", EACH],
+        Meaning::Calls,
+    ),
     (&["choices", EACH, "text"], Meaning::Text),
     (&["choices", EACH, "finish_reason"], Meaning::Finish),
     (&["usage", "prompt_tokens"], Meaning::Input),
@@ -130,7 +133,7 @@ const TRITON: Fields = &[
 const OLLAMA: Fields = &[
     (&["message", "content"], Meaning::Text),
     (&["message", "thinking"], Meaning::Text),
-    (&["message", "tool_calls"], Meaning::Calls),
+    (&["message", "tool_calls", EACH], Meaning::Calls),
     (&["response"], Meaning::Text),
     (&["thinking"], Meaning::Text),
     (&["done_reason"], Meaning::Finish),

@@ -13,6 +13,9 @@ const LONGEST_WORD: usize = 32;
 /// How much is looked at of an answer that is one object, in bytes: its `usage` is at its end.
 const MOST_OF_OBJECT: usize = 4 * 1024 * 1024;
 
+/// What is more than this is no count of tokens: servers have written -1 as an unsigned number.
+const MOST_TOKENS: u64 = 1 << 32;
+
 /// Finds the signals in an answer, and keeps nothing else of it.
 #[derive(Debug)]
 pub struct SignalScanner {
@@ -95,6 +98,9 @@ impl SignalScanner {
     }
 
     fn number(&mut self, meaning: Meaning, number: u64) {
+        if number > MOST_TOKENS {
+            return;
+        }
         let generation = &mut self.generation;
         match meaning {
             Meaning::Input => generation.input = Some(number),
@@ -104,7 +110,7 @@ impl SignalScanner {
             Meaning::Output => generation.generated = Some(number),
             Meaning::OutputMore => {
                 let before = generation.generated.unwrap_or(0);
-                generation.generated = Some(before.saturating_add(number));
+                generation.generated = Some((before + number).min(MOST_TOKENS));
             }
             Meaning::Text | Meaning::Calls | Meaning::Finish => {}
         }

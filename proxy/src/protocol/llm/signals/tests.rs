@@ -40,9 +40,9 @@ fn check(api: LlmApi, form: Form, body: &str, expected: &Expected) {
     }
 }
 
-/// What vLLM streams if `stream_options` ask for the usage. Roles are no tokens.
+/// What vLLM streams if `stream_options` ask for the usage. Roles and empty lists are no tokens.
 const VLLM: &str = concat!(
-    r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}"#,
+    r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"","tool_calls":[]},"logprobs":null,"finish_reason":null}]}"#,
     "\n\n",
     r#"data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"Hm"},"finish_reason":null}]}"#,
     "\n\n",
@@ -253,6 +253,18 @@ fn answers_that_are_one_object_say_how_many_tokens_and_no_times() {
         };
         check(api, Form::Object, body, &expected);
     }
+}
+
+#[test]
+fn a_number_that_no_count_of_tokens_can_be_is_passed_over() {
+    let body = r#"{"usage":{"completion_tokens":18446744073709551615,"prompt_tokens":3}}"#;
+    let found = scanned(
+        LlmApi::ChatCompletions,
+        Form::Object,
+        body.as_bytes(),
+        body.len(),
+    );
+    assert_eq!((found.input, found.generated), (Some(3), None));
 }
 
 #[test]
