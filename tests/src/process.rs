@@ -69,7 +69,10 @@ pub fn tailback() -> Command {
     // Settings in the environment of the tests must not reach the program.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("TAILBACK_") || text.starts_with("SELDON_") {
+        if ["TAILBACK_", "SELDON_", "OTEL_"]
+            .iter()
+            .any(|own| text.starts_with(own))
+        {
             command.env_remove(name);
         }
     }

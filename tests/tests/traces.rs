@@ -280,9 +280,9 @@ fn a_collector_that_is_away_or_silent_delays_no_request_and_what_is_dropped_is_c
         &upstream.manifest(&["m"]),
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "300"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "3000"),
             ("OTEL_BSP_SCHEDULE_DELAY", "1"),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "3"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "1"),
         ],
     );
     let dropped = |reason: &str| {

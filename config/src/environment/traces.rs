@@ -12,13 +12,19 @@ use crate::{OtlpProtocol, Sampler, Traces};
 const URL: &str = "a URL such as http://localhost:4317";
 const PAIRS: &str = "pairs such as key1=value1,key2=value2";
 const MILLISECONDS: &str = "milliseconds, a whole number from 1";
-const COUNT: &str = "a whole number from 1";
+const COUNT: &str = "a whole number from 1 to 1000000";
+/// Most requests that may wait for their export: room for all of them is made at the start.
+const MOST_QUEUED: usize = 1_000_000;
 /// Where a collector takes traces by HTTP.
 const PATH: &str = "v1/traces";
 
 impl Reader<'_> {
     /// `Some(None)`: there are no traces.
     pub(super) fn traces(&mut self) -> Option<Option<Traces>> {
+        if !self.is_traced() {
+            // The others may be there for other programs.
+            return Some(None);
+        }
         let disabled = self.value("OTEL_SDK_DISABLED", flag, "true or false")?;
         let exporter = self.value("OTEL_TRACES_EXPORTER", exporter, "otlp or none")?;
         let general = self.optional("OTEL_EXPORTER_OTLP_ENDPOINT", url, URL);
@@ -41,10 +47,10 @@ impl Reader<'_> {
         let name = self.optional("OTEL_SERVICE_NAME", text, "a name");
         let resource = self.optional("OTEL_RESOURCE_ATTRIBUTES", pairs, PAIRS);
         let sampler = self.sampler();
-        let queue = self.value("OTEL_BSP_MAX_QUEUE_SIZE", within(1, usize::MAX), COUNT);
+        let queue = self.value("OTEL_BSP_MAX_QUEUE_SIZE", within(1, MOST_QUEUED), COUNT);
         let batch = self.value(
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-            within(1, usize::MAX),
+            within(1, MOST_QUEUED),
             COUNT,
         );
         let delay = self.value("OTEL_BSP_SCHEDULE_DELAY", milliseconds, MILLISECONDS);
@@ -68,6 +74,26 @@ impl Reader<'_> {
             batch: batch?,
             delay: delay?,
         }))
+    }
+
+    /// Whether anything may be exported: an endpoint is set, and nothing switches traces off.
+    fn is_traced(&self) -> bool {
+        let is = |name, word: &str| {
+            let text = self.env.get(name).map(str::trim);
+            text.is_some_and(|text| text.eq_ignore_ascii_case(word))
+        };
+        let endpoints = [
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ];
+        let is_set = |name| {
+            self.env
+                .get(name)
+                .is_some_and(|text| !text.trim().is_empty())
+        };
+        endpoints.into_iter().any(is_set)
+            && !is("OTEL_SDK_DISABLED", "true")
+            && !is("OTEL_TRACES_EXPORTER", "none")
     }
 
     /// The variables with their values. Header fields may be secrets.
@@ -276,6 +302,15 @@ mod tests {
             ("OTEL_TRACES_EXPORTER", "console"),
         ] {
             let (_, errors) = read(&[(name, value)]);
+            let alone_is_one = name == "OTEL_EXPORTER_OTLP_ENDPOINT";
+            assert_eq!(
+                errors.is_empty(),
+                !alone_is_one,
+                "{name}: nothing is traced"
+            );
+            let endpoint = (!alone_is_one).then_some(ENDPOINT);
+            let both: Vec<_> = endpoint.into_iter().chain([(name, value)]).collect();
+            let (_, errors) = read(&both);
             let [error] = &errors[..] else {
                 panic!("{name}: {errors:?}");
             };

@@ -88,7 +88,11 @@ impl Exporter {
             if is_last {
                 return;
             }
-            std::thread::sleep(POLL.min(self.delay));
+            // Not the thread's own sleep: the connection to the collector is served meanwhile, so
+            // that its end is seen before the next export.
+            let pause = POLL.min(self.delay);
+            self.runtime
+                .block_on(async { tokio::time::sleep(pause).await });
         }
     }
 

@@ -40,6 +40,10 @@ pub use self::request_trace::{RequestTrace, TracedCaller};
 /// The header field that has the trace, and the span that caused the request (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
+/// Longest time that the end of the process waits for the last export.
+const LAST_EXPORT: Duration = Duration::from_secs(5);
+/// Longest `tracestate` that is kept for a span, in bytes (W3C Trace Context, 3.3.1.5).
+const LONGEST_STATE: usize = 512;
 
 /// The handle that requests are traced through. Its state is leaked: it lives as long as the process.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +99,7 @@ impl Running {
         Ok(Self {
             tracer: Tracer(shared),
             thread,
-            patience: traces.timeout + Duration::from_secs(1),
+            patience: traces.timeout.min(LAST_EXPORT),
         })
     }
 
@@ -119,9 +123,16 @@ impl Tracer {
     /// Where a request with these header fields is; `None`: it is not to be traced. What the header
     /// says to the replica then follows from this.
     fn place(self, headers: &mut HeaderMap) -> Option<Position> {
-        let extracted = TraceContextPropagator::new()
-            .extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        let extracted = match is_well_formed(headers) {
+            true => TraceContextPropagator::new()
+                .extract_with_context(&Context::new(), &HeaderExtractor(headers)),
+            false => Context::new(),
+        };
         let caller = extracted.span().span_context().clone();
+        if !caller.is_valid() {
+            // It belongs to a caller that is not known.
+            headers.remove(TRACESTATE);
+        }
         let ids = RandomIdGenerator::default();
         let (trace, span) = match caller.is_valid() {
             true => (caller.trace_id(), ids.new_span_id()),
@@ -131,15 +142,16 @@ impl Tracer {
         let sampled =
             (self.0.sampler).should_sample(parent, trace, "", &SpanKind::Server, &[], &[]);
         if sampled.decision == SamplingDecision::RecordAndSample {
-            if !caller.is_valid() {
-                // It belongs to a caller that is not known.
-                headers.remove(TRACESTATE);
-            }
+            let state = caller.trace_state();
+            let is_kept = state.header().len() <= LONGEST_STATE;
             return Some(Position {
                 trace,
                 span,
                 parent: parent.map_or(SpanId::INVALID, |_| caller.span_id()),
-                state: caller.trace_state().clone(),
+                state: match is_kept {
+                    true => state.clone(),
+                    false => TraceState::NONE,
+                },
             });
         }
         if !caller.is_valid() || caller.is_sampled() {
@@ -148,6 +160,17 @@ impl Tracer {
         }
         None
     }
+}
+
+/// Whether there is one `traceparent`, with ids of the right length, which the parser does not look
+/// at.
+fn is_well_formed(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let lengths = value.to_str().unwrap_or_default().split('-').map(str::len);
+    lengths.take(4).eq([2, 32, 16, 2])
 }
 
 /// W3C Trace Context, 3.2.

@@ -65,6 +65,13 @@ pub(super) struct End {
     pub generation: Option<Generation>,
 }
 
+/// At most [`LONGEST_PATH`] bytes of a path, in whole characters.
+fn beginning(path: &str) -> &str {
+    let mut ends = (0..=path.len().min(LONGEST_PATH)).rev();
+    let end = ends.find(|&end| path.is_char_boundary(end));
+    &path[..end.unwrap_or(0)]
+}
+
 impl RequestTrace {
     /// Begins with a request's head; `None`: it is not to be traced. What the header says to the
     /// replica follows from that.
@@ -82,7 +89,7 @@ impl RequestTrace {
             position,
             begun: Nanos::now(),
             method: method.clone(),
-            path: path.get(..LONGEST_PATH).unwrap_or(path).into(),
+            path: beginning(path).into(),
             caller: caller(),
             route: None,
             model: None,

@@ -179,20 +179,16 @@ fn attempt(trace: &RequestTrace, own: &Attempt, number: usize, end: &End, is_las
         attributes.push(KeyValue::new("http.request.resend_count", number as i64));
     }
     let mut error = own.failed.map(|(_, reason)| reason.label().to_owned());
-    match own.status {
-        Some(status) => {
-            attributes.push(code("http.response.status_code", status.as_u16()));
-            if status.is_client_error() || status.is_server_error() {
-                error.get_or_insert_with(|| status.as_str().to_owned());
-            }
+    if let Some(status) = own.status {
+        attributes.push(code("http.response.status_code", status.as_u16()));
+        if status.is_client_error() || status.is_server_error() {
+            error.get_or_insert_with(|| status.as_str().to_owned());
         }
-        // It did not respond.
-        None => {
-            let outcome = end.outcome.filter(|_| is_last);
-            if let Some(outcome) = outcome {
-                error.get_or_insert_with(|| outcome.label().to_owned());
-            }
-        }
+    }
+    // Also of a response that broke off. That a caller has left is no fault of the replica.
+    let fault = end.outcome.filter(|outcome| is_last && outcome.is_fault());
+    if let Some(fault) = fault {
+        error.get_or_insert_with(|| fault.label().to_owned());
     }
     if let Some(error) = &error {
         attributes.push(KeyValue::new("error.type", error.clone()));
