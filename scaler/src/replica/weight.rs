@@ -51,6 +51,9 @@ impl Replica {
 
     /// Changes its share of the load.
     pub fn set_weight(&self, weight: Weight) {
-        self.weight.0.store(weight.0, Ordering::Relaxed);
+        // Written only if it changes: all workers have the line.
+        if self.weight.0.load(Ordering::Relaxed) != weight.0 {
+            self.weight.0.store(weight.0, Ordering::Relaxed);
+        }
     }
 }

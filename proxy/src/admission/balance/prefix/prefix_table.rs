@@ -31,9 +31,9 @@ const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
 /// Nanoseconds of one step of the stamps, as a power of two: 0.13 s. Stamps wrap after ten hours;
 /// an entry that was not used for so long may seem new.
 const STEP: u32 = 27;
-/// How many buckets are looked at to count the blocks of each replica, at most: 1 MiB, all of a
+/// How many buckets are looked at to count the blocks of each replica, at most: an eighth of a
 /// table of the default size.
-const COUNTED: usize = 1 << 14;
+const COUNTED: usize = 1 << 11;
 
 /// Replicas that are known to have a prefix.
 pub type Holders = SmallVec<[ReplicaId; WAYS]>;
@@ -130,7 +130,7 @@ impl PrefixTable {
     }
 
     /// How many blocks each replica is known to have. Of a large table, a part is counted and the
-    /// rest assumed to be alike, as hashes select the buckets: so it takes bounded time, some 50 µs.
+    /// rest assumed to be alike, as hashes select the buckets: so it takes bounded time, below a millisecond.
     #[must_use]
     pub fn block_counts(&self) -> BlockCounts {
         let counted = self.buckets.len().min(COUNTED);
