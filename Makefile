@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-instructions bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-instructions bench-routers bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -68,6 +68,11 @@ bench-instructions: ## instructions that a small request costs, by callgrind, be
 	scripts/setup bench
 	cargo build --release --package tailback --bin tailback
 	benches/instructions $(RELEASE)/tailback
+
+bench-routers: ## chats with a real model, by Tailback's strategies and by the routers smg and vllm-router, where they are on PATH
+	scripts/setup tests
+	cargo build --release --package tailback --bin tailback
+	benches/routers $(RELEASE)/tailback
 
 bench-policies: ## is any other autoscaler better than `lag`, on synthetic demand and on TRACES="a.csv …"
 	cargo run --release --quiet --package tailback-benches --bin policies -- $(TRACES)

@@ -1,18 +1,21 @@
 """Chats of several turns that share a system prompt, with a real model.
 
-Usage: chats.py HOST:PORT CHATS TURNS. Prints what the replicas said of their caches, and how long
-the first token took, as JSON.
+Usage: chats.py HOST:PORT CHATS TURNS [AT_ONCE]. Prints what the replicas said of their caches, and how
+long the first token took, as JSON.
 """
 
 import concurrent.futures
 import json
+import statistics
 import sys
 import time
 
 import openai
 
 address, chats, turns = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+at_once = int(sys.argv[4]) if len(sys.argv) > 4 else 3
 client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="none", max_retries=0, timeout=300)
+model = client.models.list().data[0].id
 SYSTEM = "You answer questions about a small town, its people and its history. " * 30
 
 
@@ -20,7 +23,7 @@ def ask(messages):
     began = time.monotonic()
     first, text, usage = None, "", None
     for event in client.chat.completions.create(
-        model="smollm2",
+        model=model,
         messages=messages,
         max_tokens=8,
         temperature=0,
@@ -47,13 +50,14 @@ def chat(number):
     return rows
 
 
-with concurrent.futures.ThreadPoolExecutor(3) as pool:
+with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
     rows = [row for rows in pool.map(chat, range(chats)) for row in rows]
 print(
     json.dumps(
         {
             "requests": len(rows),
-            "first_token_seconds": sum(row[0] for row in rows) / len(rows),
+            "first_token_seconds": statistics.mean(row[0] for row in rows),
+            "first_token_median_seconds": statistics.median(row[0] for row in rows),
             "prompt_tokens": sum(row[1] for row in rows),
             "cached_tokens": sum(row[2] for row in rows),
         }
