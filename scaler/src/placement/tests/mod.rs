@@ -1,6 +1,7 @@
 //! The rules, by example and for all fleets, on a virtual clock.
 
 mod checks;
+mod fixtures;
 mod nonsense;
 mod properties;
 mod rules;

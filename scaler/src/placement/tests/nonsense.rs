@@ -6,7 +6,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::{
     super::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState, ServerScaling, plan},
-    world::model,
+    fixtures::model,
 };
 use crate::clock::Nanos;
 

@@ -6,7 +6,8 @@ use proptest::{collection::vec, option, prelude::*, sample::Index};
 
 use super::{
     super::{BinPool, Fleet, ModelNeed, ServerScaling},
-    world::{SECOND, World, model, numbered, pool},
+    fixtures::{SECOND, model, numbered, pool},
+    world::World,
 };
 
 fn any_pool() -> impl Strategy<Value = BinPool> {

@@ -2,7 +2,8 @@
 
 use super::{
     super::{Fleet, ModelNeed, PlacedState, Unplaced, Why, plan},
-    world::{SECOND, World, model, pool},
+    fixtures::{SECOND, model, pool},
+    world::World,
 };
 
 fn world(memory: &[u64], models: Vec<ModelNeed>) -> World {
@@ -28,7 +29,7 @@ fn the_bin_with_the_most_free_memory_comes_first_and_with_packing_the_least() {
     let mut world = world(&[4, 8, 8], vec![model("a", 2)]);
     let load = |world: &World| plan(&world.fleet, world.now).load[0].position.bins.clone();
     assert_eq!(load(&world), [1]);
-    let mut scaling = super::world::scaling(3, 3, 8);
+    let mut scaling = super::fixtures::scaling(3, 3, 8);
     scaling.packing = true;
     world.fleet.pools[0].scaling = Some(scaling);
     assert_eq!(load(&world), [0]);

@@ -2,7 +2,8 @@
 
 use super::{
     super::{Fleet, ModelNeed},
-    world::{SECOND, World, model, numbered, pool, scaling},
+    fixtures::{SECOND, model, numbered, pool, scaling},
+    world::World,
 };
 
 fn world(memory: &[u64], max: u32, models: Vec<ModelNeed>) -> World {

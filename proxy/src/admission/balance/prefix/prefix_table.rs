@@ -123,7 +123,7 @@ impl PrefixTable {
             }
         }
         if most == 0 {
-            // All are of the same step: one of them at random, by the hash.
+            // All are of the same step: one of them, by the hash.
             oldest = (hash >> (ID_BITS + STAMP_BITS)) as usize % WAYS;
         }
         entries[oldest].store(new, Ordering::Relaxed);
