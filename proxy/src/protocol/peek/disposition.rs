@@ -163,9 +163,8 @@ impl<'a> Parameters<'a> {
             None => {
                 // Boundaries that should be quoted are often not, and are read in one way.
                 let is_boundary = name.eq_ignore_ascii_case(b"boundary");
-                let ends =
-                    |&byte: &u8| !is_token(byte) && !(is_boundary && b"(),/:=?".contains(&byte));
-                let end = rest.iter().position(ends);
+                let belongs = |byte| is_token(byte) || is_boundary && b"(),/:=?".contains(&byte);
+                let end = rest.iter().position(|&byte| !belongs(byte));
                 let (value, rest) = rest.split_at(end.unwrap_or(rest.len()));
                 (value.to_vec(), false, rest)
             }
