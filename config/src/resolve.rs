@@ -7,6 +7,7 @@ mod host;
 mod names;
 mod replicas;
 mod settings;
+mod storage;
 mod webhook;
 mod workload;
 
@@ -18,11 +19,6 @@ use crate::manifest::{Draft, Objects};
 use crate::{
     Config, Error, FieldLocation, Host, Model, ObjectLocation, Origin, Replication, Server, Setting,
 };
-
-/// Schemes of the URIs from which Tailback fetches models' files.
-const SCHEMES: &[&str] = &[
-    "file", "http", "https", "s3", "gs", "az", "azure", "abfs", "abfss",
-];
 
 /// Makes the configuration of `objects` and `environment`. Errors are added to `errors`; the
 /// result is valid only if there are none.
@@ -42,6 +38,7 @@ pub(crate) fn resolve(
             }
         }
     }
+    storage::check_apart(servers.values().map(|server| &**server), errors);
     let host = host::only(objects.hosts, errors);
     let mut models = BTreeMap::<String, Arc<Model>>::new();
     let mut memory = capacity::Memory::default();
@@ -90,7 +87,7 @@ fn model(
     errors: &mut Vec<Error>,
 ) -> Option<Model> {
     check_concurrency(&draft, server, errors);
-    check_storage(&draft, server, errors);
+    storage::check(&draft, server, errors);
     let replicas = replicas::read(&draft, server, errors)?;
     let concurrency = match &draft.concurrency {
         Some(own) => {
@@ -187,72 +184,6 @@ fn check_reach(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
             ),
         ));
     }
-}
-
-/// Checks that the model has a `storageUri` if its server's command needs one, and that it is one
-/// that Tailback can fetch if Tailback is to.
-fn check_storage(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
-    let shared = server.multi_model.as_ref();
-    if let (Some(uri), Some(_)) = (
-        &draft.storage_uri,
-        shared.and_then(|own| own.repository.as_ref()),
-    ) {
-        check_fetch(draft, uri, errors);
-    }
-    let Some(process) = server.process() else {
-        return;
-    };
-    let wanted = process
-        .command
-        .iter()
-        .chain(process.env.values())
-        .any(|word| word.contains("{storageUri}"));
-    if wanted && draft.storage_uri.is_none() {
-        let mut spot = draft.spot.clone();
-        spot.field.push_str(".storageUri");
-        errors.push(Error::Value {
-            spot: Box::new(spot),
-            found: "nothing".into(),
-            expected: format!(
-                "a URI, as the command of server {} has {{storageUri}} in it",
-                server.name
-            ),
-        });
-    }
-}
-
-/// Checks that files can be fetched from `uri`, into a folder with the model's name.
-fn check_fetch(draft: &Draft, uri: &str, errors: &mut Vec<Error>) {
-    let field = |name: &str| {
-        let mut spot = draft.spot.clone();
-        spot.field.push_str(name);
-        Box::new(spot)
-    };
-    let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
-    if !uri.starts_with('/') && scheme.is_none_or(|scheme| !SCHEMES.contains(&scheme)) {
-        errors.push(Error::Value {
-            spot: field(".storageUri"),
-            found: format!("{uri:?}"),
-            expected: format!(
-                "an absolute path, or a URI with one of the schemes {}",
-                SCHEMES.join(", ")
-            ),
-        });
-    }
-    let name = draft.upstream_name.as_ref().unwrap_or(&draft.place.name);
-    if !is_folder_name(name) {
-        errors.push(rule(
-            &draft.spot,
-            format!(
-                "its files are put into a folder that is named as it is at its server, {name:?}, and no folder can \
-                 have that name; set upstreamName to one without / that does not begin with a dot"
-            ),
-        ));
-    }
-}
-
-fn is_folder_name(name: &str) -> bool {
-    !name.starts_with('.') && !name.contains('/') && name.len() <= 200
 }
 
 fn rule(spot: &FieldLocation, message: String) -> Error {

@@ -65,6 +65,21 @@ fn a_caller_that_ends_its_side_behind_its_request_is_answered() {
 }
 
 #[test]
+fn the_end_of_its_side_may_come_at_any_moment() {
+    let (_upstream, proxy) = proxy();
+    for round in 0..200 {
+        let bytes = request("POST", "/v2/models/m/echo", &[], b"whole");
+        let mut caller = Client::connect(proxy.address).unwrap();
+        caller.send(bytes).unwrap();
+        // From at once to when the answer is out.
+        std::thread::sleep(std::time::Duration::from_micros(round * 10));
+        caller.stream().shutdown(Shutdown::Write).unwrap();
+        let answer = answer(&mut caller);
+        assert_eq!((answer.status, &*answer.text()), (200, "whole"), "{round}");
+    }
+}
+
+#[test]
 fn all_of_a_large_answer_comes_however_slowly_it_is_read() {
     let (_upstream, proxy) = proxy();
     let large = request("GET", "/v2/models/m/large", &[], b"");

@@ -90,6 +90,7 @@ fn every_variable_of_the_table_is_read_and_refuses_nonsense() {
             ("TAILBACK_KUBE_MODELS", "*"),
             ("TAILBACK_TLS_CERT", "/c.pem"),
             ("TAILBACK_TLS_KEY", "/k.pem"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"),
             (variable.name, nonsense),
         ]));
         assert_eq!(errors.len(), 1, "{}: {errors:?}", variable.name);

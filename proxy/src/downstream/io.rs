@@ -38,7 +38,13 @@ struct Http1 {
     is_answering: bool,
     /// There from the end of the caller's side on, if its request is answered all the same.
     half_closed: Option<HalfClosed>,
+    /// How often the end of the caller's side was met while its request's body was being read.
+    ends: u8,
 }
+
+/// How often the end of the caller's side is kept back until the request's body has been read: hyper
+/// may have all of it, and look for the next request before the handler has seen that.
+const ENDS_KEPT_BACK: u8 = 8;
 
 impl WatchedIo {
     pub(super) fn http1(io: Transport<Stream>, state: Rc<StreamState>, policy: HalfClose) -> Self {
@@ -50,6 +56,7 @@ impl WatchedIo {
                 policy,
                 is_answering: false,
                 half_closed: None,
+                ends: 0,
             }),
         }
     }
@@ -117,13 +124,21 @@ impl AsyncRead for WatchedIo {
                 if has_ended
                     && matches!(result, Poll::Ready(Ok(())))
                     && http.policy == HalfClose::Answer
-                    && http.state.is_asked()
-                    && !http.is_answering
+                    && http.state.has_request()
+                    && (!http.is_answering || http.state.is_handed_over())
                 {
-                    let is_probed = http.state.takes_interim();
-                    http.half_closed = Some(HalfClosed::begin(io, is_probed, cx)?);
-                    return http.poll_end(cx);
+                    if http.state.is_asked() {
+                        let is_probed = http.state.takes_interim() && !http.is_answering;
+                        http.half_closed = Some(HalfClosed::begin(io, is_probed, cx)?);
+                        return http.poll_end(cx);
+                    }
+                    if http.ends < ENDS_KEPT_BACK {
+                        http.ends += 1;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
+                http.ends = 0;
                 // Also at the end of the stream: hyper handles that.
                 http.state.received();
             }

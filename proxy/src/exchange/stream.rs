@@ -112,6 +112,18 @@ impl StreamState {
         self.asked.get() > 0 && self.body.get() == RequestBodyState::Ended
     }
 
+    /// Whether a request was read whose answer is not all out. Its body may be on its way.
+    #[must_use]
+    pub fn has_request(&self) -> bool {
+        self.asked.get() > 0
+    }
+
+    /// Whether the answers of all requests were handed over to their last bytes, though not flushed.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.answered.get() >= self.asked.get()
+    }
+
     /// Whether the caller reads interim answers.
     #[must_use]
     pub fn takes_interim(&self) -> bool {
