@@ -8,8 +8,11 @@ import logging
 import sys
 from pathlib import Path
 
-import boto3
-from moto.server import ThreadedMotoServer
+# Not the scripts beside this one: moto imports a package `responses`.
+del sys.path[0]
+
+import boto3  # noqa: E402
+from moto.server import ThreadedMotoServer  # noqa: E402
 
 
 def main(bucket, folder):

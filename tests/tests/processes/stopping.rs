@@ -153,8 +153,9 @@ fn a_replica_that_is_killed_now_and_then_is_started_again_at_once() {
     let proxy = Tailback::start(&manifests(&model, &sample(0), "minReplicas: 1"), &[]);
     for kills in 1..=3 {
         // The page may still have the one that was killed.
+        let name = format!("{model}-{}", kills - 1);
         eventually("the replica", || {
-            proxy.ready(&model) == 1 && !servers_of(&model).is_empty()
+            proxy.model(&model)["replicas"]["ready"][0]["name"] == *name
         });
         for pid in servers_of(&model) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
