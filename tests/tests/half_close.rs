@@ -131,7 +131,7 @@ fn a_caller_that_closes_its_connection_is_found_all_the_same() {
     let hanging = request("GET", "/v2/models/m/hang", &[], b"");
     let mut caller = half_closed(&proxy, &hanging);
     assert_eq!(caller.receive_head().unwrap().status, 100);
-    assert_eq!(proxy.model("m")["inFlight"], 1);
+    eventually("it to be counted", || proxy.model("m")["inFlight"] == 1);
     drop(caller);
     // It has read everything: nothing is sent to it, and TCP alone would tell. Its reset does.
     let mut resets = half_closed(&proxy, &hanging);

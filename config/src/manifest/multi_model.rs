@@ -122,13 +122,14 @@ fn read_repository(value: &Value<'_>, kind: &Kind) -> Option<ModelRepository> {
     };
     let (path, cache) = if value.is_map() {
         let fields = value.fields()?;
-        let path = fields.required("path", "a folder")?.text();
+        let path = fields.required("path", "a folder");
+        let path = path.and_then(|value| value.text());
         let cache = match fields.get("cacheSize") {
-            Some(value) => value.bytes()?,
-            None => 0,
+            Some(value) => value.bytes(),
+            None => Some(0),
         };
         fields.finish();
-        (path?, cache)
+        (path?, cache?)
     } else {
         (value.text()?, 0)
     };
