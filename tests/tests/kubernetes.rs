@@ -201,7 +201,8 @@ fn somebody_elses_count_is_taken_over_and_a_fight_is_given_up() {
     let reason = proxy.model("m")["replicas"]["reason"].to_string();
     assert!(reason.contains("HorizontalPodAutoscaler"), "{reason}");
     let log = proxy.log();
-    assert_eq!(log.matches("WARN").count(), 2, "{log}");
+    // A pod that goes may be found out of reach as well.
+    assert_eq!(log.matches("WARN somebody else").count(), 2, "{log}");
 }
 
 #[test]
