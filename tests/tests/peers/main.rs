@@ -13,7 +13,7 @@ use tailback_tests::{
     process::Tailback,
 };
 
-use self::several::{Several, lost, send};
+use self::several::{Several, lost, published, send};
 
 /// How long a Lease lasts, and a try.
 const LEASE: Duration = Duration::from_millis(5000 + 1200);
@@ -71,6 +71,10 @@ fn a_proxy_that_joins_late_is_no_burst() {
         let answer = client.call("POST", "/v2/models/m/infer", &[], BODY);
         assert_eq!(answer.expect("an answer").status, 200);
     }
+    // What its scaler has not looked at yet would rightly be demand of the last second.
+    eventually("its scaler to have seen them", || {
+        published(&late)["arrived"] == 500
+    });
     several.list(late.admin);
     several.proxies.push(late);
     eventually("its counts", || several.all(0)["arrived"] == 500);

@@ -1,6 +1,9 @@
 //! Several proxies of one cluster, and a test's methods to control them.
 
-use std::net::SocketAddr;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+};
 
 use serde_json::{Value, json};
 use tailback_tests::{
@@ -92,6 +95,21 @@ impl Several {
     pub fn all(&self, index: usize) -> Value {
         self.proxies[index].model("m")["allProxies"].clone()
     }
+}
+
+/// The counts that a proxy tells the others, as of its scaler's last look at its ledgers.
+pub fn published(proxy: &Tailback) -> Value {
+    let mut stream = TcpStream::connect(proxy.admin).expect("a connection");
+    stream
+        .write_all(b"GET /ledgers HTTP/1.1\r\nhost: x\r\n\r\n")
+        .expect("a request");
+    // Between the lines are a head, and the lengths of chunks.
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    lines
+        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+        .find(Value::is_object)
+        .expect("a first line")["models"]["m"]
+        .clone()
 }
 
 /// How many peers a proxy cannot reach.
