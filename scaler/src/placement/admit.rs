@@ -2,7 +2,7 @@
 
 use super::{
     draft::{Draft, UNBOUNDED},
-    fleet::{BinPool, ModelNeed},
+    fleet::{BinPool, Fleet, ModelNeed},
     plan::Unplaced,
 };
 
@@ -23,6 +23,7 @@ pub(super) fn admit(draft: &mut Draft<'_>) -> Admission {
     };
     let mut promised = vec![0_u64; fleet.pools.len()];
     let limits: Vec<_> = fleet.pools.iter().map(limit).collect();
+    let shared = shared_pools(fleet);
     let mut order: Vec<_> = (0..fleet.models.len()).collect();
     order.sort_by_key(|&index| {
         let model = &fleet.models[index];
@@ -45,7 +46,18 @@ pub(super) fn admit(draft: &mut Draft<'_>) -> Admission {
         let room = |&pool: &usize| {
             limits[pool].is_none_or(|limit| promised[pool].saturating_add(needs) <= limit)
         };
-        let home = possible().find(room);
+        // Models that may be in several pools are not always counted in the same one. Together they
+        // are promised no more than all those pools have.
+        let together = |pool: usize| {
+            let all = || {
+                (0..fleet.pools.len())
+                    .filter(|&other| other == pool || shared[pool] && shared[other])
+            };
+            let limit = all().map(|pool| limits[pool]).sum::<Option<u64>>();
+            let promised: u64 = all().map(|pool| promised[pool]).sum();
+            limit.is_none_or(|limit| promised.saturating_add(needs) <= limit)
+        };
+        let home = possible().find(|pool| room(pool) && (model.admitted || together(*pool)));
         let fallback = possible().next().filter(|_| model.admitted);
         if let Some(home) = home.or(fallback) {
             admission.home[index] = Some(home);
@@ -79,6 +91,19 @@ pub(super) fn admit(draft: &mut Draft<'_>) -> Admission {
         draft.plan.unplaced.insert(model.name.clone(), reason);
     }
     admission
+}
+
+/// For each pool, whether a model may be in it and in another one as well.
+fn shared_pools(fleet: &Fleet) -> Vec<bool> {
+    let mut shared = vec![false; fleet.pools.len()];
+    for model in fleet.models.iter().filter(|model| model.pools.len() > 1) {
+        for &pool in &model.pools {
+            if let Some(shared) = shared.get_mut(pool) {
+                *shared = true;
+            }
+        }
+    }
+    shared
 }
 
 /// The memory that a model is promised, in bytes.

@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 
 use super::{
     admit::Admission,
-    draft::{Draft, MOST_AT_ONCE, When},
+    draft::{Draft, MOST_AT_ONCE},
     evict::{self, May, Victims},
     fleet::ModelNeed,
     plan::{Unplaced, Why},
+    room::{Room, When},
     turns,
 };
 use crate::clock::Nanos;
@@ -329,7 +330,7 @@ fn grows(draft: &Draft<'_>, model: usize) -> bool {
         };
         let planned = draft.plan.servers.get(&pool_now.name);
         let asked = planned.copied().unwrap_or(scaling.asked) as usize;
-        let inhabited = |room: &&super::draft::Room| !room.leaving || room.inhabited;
+        let inhabited = |room: &&Room| !room.leaving || room.inhabited;
         asked > draft.rooms[pool].iter().filter(inhabited).count()
     })
 }

@@ -1,10 +1,11 @@
 //! The fleet as a plan in the making leaves it: what room there is, and who has it.
 
-use std::{borrow::Cow, cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     fleet::{BinPool, Fleet, ModelNeed, PlacedState},
     plan::{Drain, Load, Plan, Position, Why},
+    room::{Room, When},
 };
 use crate::clock::Nanos;
 
@@ -30,57 +31,6 @@ pub(super) struct Draft<'a> {
     pub(super) plan: Plan,
 }
 
-/// The room in a bin, in bytes.
-#[derive(Default)]
-pub(super) struct Room {
-    /// What there is, used or not.
-    pub(super) capacity: u64,
-    /// Whether no more models go in.
-    pub(super) leaving: bool,
-    /// What everything in it takes, whatever its state.
-    used: u64,
-    /// Of that, what is being freed and has nothing in flight.
-    going: u64,
-    /// Of that, what is freed when requests in flight have ended.
-    slow: u64,
-    /// What this plan keeps for models that wait for it.
-    reserved: u64,
-    /// Loaded replicas, the least recently used first.
-    pub(super) occupants: Vec<usize>,
-    /// Whether anything at all is in it.
-    pub(super) inhabited: bool,
-}
-
-/// When room can be had.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
-    /// It is free.
-    Now,
-    /// It is free as soon as what has nothing in flight is unloaded.
-    Soon,
-    /// It is free when requests in flight have ended, which may take long.
-    Later,
-}
-
-impl Room {
-    /// The room that can be had, less what is kept for others.
-    pub(super) fn free(&self, when: When) -> u64 {
-        let all = (self.capacity.saturating_add(self.going))
-            .saturating_add(self.slow)
-            .saturating_sub(self.used);
-        let kept = all.saturating_sub(self.reserved);
-        match when {
-            When::Now => kept.min(self.capacity.saturating_sub(self.used)),
-            When::Soon => kept.min(
-                self.capacity
-                    .saturating_add(self.going)
-                    .saturating_sub(self.used),
-            ),
-            When::Later => kept,
-        }
-    }
-}
-
 /// One replica of a model.
 pub(super) struct Replica<'a> {
     pub(super) model: Option<usize>,
@@ -94,12 +44,32 @@ pub(super) struct Replica<'a> {
     pub(super) parting: bool,
     /// Whether it is this plan that drains it.
     drained: bool,
+    /// Whether it may go for any model that wants room ([`Room::idle`]).
+    idle: bool,
 }
 
 impl Replica<'_> {
     /// Whether it takes requests, or will.
     pub(super) fn serves(&self) -> bool {
         matches!(self.state, PlacedState::Loading | PlacedState::Loaded)
+    }
+
+    /// Until when its residency lasts. One that nobody has used since it was loaded has none: it was
+    /// loaded because there was room.
+    pub(super) fn keeps_until(&self, model: &ModelNeed) -> Nanos {
+        if model.held == 0 && self.in_flight == 0 && model.last_used < self.since {
+            return self.since;
+        }
+        self.since + Draft::residency(model)
+    }
+
+    /// Whether it may go for any model that wants room.
+    fn is_idle(&self, model: &ModelNeed, now: Nanos) -> bool {
+        let unused = self.in_flight == 0 && model.held == 0;
+        unused
+            && !model.pinned
+            && self.state == PlacedState::Loaded
+            && self.keeps_until(model) <= now
     }
 }
 
@@ -137,11 +107,26 @@ impl<'a> Draft<'a> {
                     in_flight: placed.in_flight,
                     parting: false,
                     drained: false,
+                    idle: false,
                 });
             }
         }
         draft.sort_occupants();
+        draft.find_idle();
         draft
+    }
+
+    /// Finds what may go for any model that wants room.
+    fn find_idle(&mut self) {
+        for replica in &mut self.replicas {
+            let Some(model) = replica.model else { continue };
+            replica.idle = replica.is_idle(&self.fleet.models[model], self.now);
+            for &bin in replica.bins.iter().filter(|_| replica.idle) {
+                if let Some(room) = self.rooms[replica.pool].get_mut(bin) {
+                    room.idle = room.idle.saturating_add(replica.memory);
+                }
+            }
+        }
     }
 
     /// Puts the least recently used first in each bin.
@@ -249,17 +234,20 @@ impl<'a> Draft<'a> {
         let packing = (self.fleet.pools[pool].scaling.as_ref()).is_some_and(|s| s.packing);
         let open = self.open_bins(model, pool);
         let rooms = self.rooms[pool].iter().enumerate();
-        let mut fitting: Vec<_> = rooms
+        let fitting = rooms
             .map(|(bin, room)| (room.free(when), bin))
-            .filter(|&(free, bin)| open[bin] && free >= memory)
-            .collect();
+            .filter(|&(free, bin)| open[bin] && free >= memory);
         // The most free first, or, to keep whole bins free, the least; then the lowest index.
-        if packing {
-            fitting.sort_unstable();
-        } else {
-            fitting.sort_unstable_by_key(|&(free, bin)| (Reverse(free), bin));
+        let order = |&(free, bin): &(u64, usize)| match packing {
+            true => (free, bin),
+            false => (u64::MAX - free, bin),
+        };
+        if bins <= 1 {
+            return Some(vec![fitting.min_by_key(order)?.1]);
         }
-        let bins = bins.max(1) as usize;
+        let mut fitting: Vec<_> = fitting.collect();
+        fitting.sort_unstable_by_key(order);
+        let bins = bins as usize;
         (fitting.len() >= bins).then(|| fitting[..bins].iter().map(|&(_, bin)| bin).collect())
     }
 
@@ -293,6 +281,7 @@ impl<'a> Draft<'a> {
             in_flight: 0,
             parting: false,
             drained: false,
+            idle: false,
         });
     }
 
@@ -321,8 +310,12 @@ impl<'a> Draft<'a> {
         }
         replica.state = PlacedState::Draining;
         replica.drained = true;
+        let idle = std::mem::take(&mut replica.idle);
         for &bin in &*replica.bins {
             if let Some(room) = self.rooms[replica.pool].get_mut(bin) {
+                if idle {
+                    room.idle = room.idle.saturating_sub(replica.memory);
+                }
                 match replica.in_flight {
                     0 => room.going = room.going.saturating_add(replica.memory),
                     _ => room.slow = room.slow.saturating_add(replica.memory),

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::{
-    draft::{Draft, Replica, When},
+    draft::{Draft, Replica},
     fleet::{ModelNeed, PlacedState},
+    room::When,
     turns,
 };
 use crate::clock::Nanos;
@@ -113,6 +114,10 @@ fn clear(
     } else {
         When::Soon
     };
+    // Most models that look for room find nothing here that may go, and see that at once.
+    if may != May::Turn && going.is_empty() && room.free(when).saturating_add(room.idle) < needs {
+        return None;
+    }
     let here = going
         .iter()
         .filter(|&&index| draft.replicas[index].bins.contains(&bin));
@@ -126,7 +131,10 @@ fn clear(
             if free >= needs {
                 break;
             }
-            if chosen.contains(&index) || going.contains(&index) {
+            if draft.replicas[index].state != PlacedState::Loaded
+                || chosen.contains(&index)
+                || going.contains(&index)
+            {
                 continue;
             }
             let spare = spare(draft, index, chosen.iter().chain(going));
@@ -153,9 +161,10 @@ fn clear(
 /// Whether a model keeps as many replicas as it must have when this one goes too.
 fn spare<'b>(draft: &Draft<'_>, index: usize, going: impl Iterator<Item = &'b usize>) -> bool {
     draft.replicas[index].model.is_some_and(|model| {
-        let going = going.filter(|&&other| draft.replicas[other].model == Some(model));
         let floor = Draft::floor(&draft.fleet.models[model]) as usize;
-        draft.staying[model] as usize > floor + going.count()
+        let staying = draft.staying[model] as usize;
+        let going = going.filter(|&&other| draft.replicas[other].model == Some(model));
+        staying > floor && staying > floor + going.count()
     })
 }
 
@@ -165,7 +174,7 @@ fn takes(draft: &Draft<'_>, model: usize, index: usize, spare: bool, may: May) -
     let Some(victim) = evictable(draft, model, replica) else {
         return false;
     };
-    if keeps_until(replica, victim) > draft.now {
+    if replica.keeps_until(victim) > draft.now {
         return false;
     }
     let idle = replica.in_flight == 0 && victim.held == 0;
@@ -184,15 +193,6 @@ fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<
     let victim = &draft.fleet.models[model];
     let evictable = replica.state == PlacedState::Loaded && !replica.parting && !victim.pinned;
     evictable.then_some(victim)
-}
-
-/// Until when a replica's residency lasts. One that nobody has used since it was loaded has none:
-/// it was loaded because there was room.
-fn keeps_until(replica: &Replica<'_>, model: &ModelNeed) -> Nanos {
-    if model.held == 0 && replica.in_flight == 0 && model.last_used < replica.since {
-        return replica.since;
-    }
-    replica.since + Draft::residency(model)
 }
 
 /// From when on a model is not in use any more, if no request comes.
@@ -241,7 +241,7 @@ pub(super) fn in_the_way(
                 let Some(victim) = evictable(draft, model, replica) else {
                     continue;
                 };
-                let kept = keeps_until(replica, victim);
+                let kept = replica.keeps_until(victim);
                 // A replica that can be spared goes before its model is unused.
                 let unused = (may == May::Unused).then(|| unused_from(victim));
                 let chances = [Some(kept), unused].into_iter().flatten();

@@ -6,7 +6,7 @@
 //! are in `docs/explanation/placement.md`.
 //!
 //! The files, in the order in which a plan is made: `draft` has the fleet as the plan so far
-//! leaves it; `admit` says which models are promised room; `servers` how many bins there should
+//! leaves it, with the `room` in each bin; `admit` says which models are promised room; `servers` how many bins there should
 //! be; `claims` who gets room; `evict` and `turns` who gives it; `depart` what goes of itself.
 
 mod admit;
@@ -16,6 +16,7 @@ mod draft;
 mod evict;
 mod fleet;
 mod plan;
+mod room;
 mod servers;
 mod turns;
 

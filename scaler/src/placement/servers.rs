@@ -10,9 +10,10 @@ use std::cmp::Reverse;
 
 use super::{
     admit::{Admission, bin_to_come},
-    draft::{Draft, MOST_AT_ONCE, UNBOUNDED, When},
-    fleet::{PlacedState, ServerScaling},
+    draft::{Draft, MOST_AT_ONCE, UNBOUNDED},
+    fleet::{Bin, PlacedState, ServerScaling},
     plan::Why,
+    room::When,
 };
 
 /// What packing leaves free in a bin that it moves models to, so that they do not have to move
@@ -102,6 +103,14 @@ fn adjust(
     let total = kept(draft, pool, needed);
     if total < scaling.asked {
         draft.plan.servers.insert(name.clone(), total);
+        // Empty ones may be removed with it, where others with lower numbers are to go and cannot.
+        // Nothing is to be loaded there any more.
+        for (bin, Bin { ordinal, .. }) in bins.iter().enumerate() {
+            let is_removed = ordinal.is_some_and(|ordinal| ordinal >= total);
+            if is_removed && !draft.rooms[pool][bin].leaving {
+                draft.leave(pool, bin);
+            }
+        }
     }
     false
 }

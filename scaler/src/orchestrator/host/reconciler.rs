@@ -98,17 +98,17 @@ impl Reconciler {
 
     fn obey(&mut self, command: Command) {
         let now = Nanos::now();
-        self.stale = true;
+        self.stale |= !matches!(command, Command::Scale(..) | Command::Demand(..));
         match command {
             Command::Follow(model) => self.follow(model, now),
             Command::Scale(name, replicas) => {
                 if let Some(own) = self.models.get_mut(&*name) {
-                    own.hosted.want(replicas);
+                    self.stale |= own.hosted.want(replicas);
                 }
             }
             Command::Demand(name, demand) => {
                 if let Some(own) = self.models.get_mut(&*name) {
-                    own.hosted.set_demand(demand, now);
+                    self.stale |= own.hosted.set_demand(demand, now);
                 }
             }
             Command::Forget(name, done) => {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{reconciler::Reconciler, servers::SharedServer};
+use super::{
+    reconciler::Reconciler,
+    servers::{ServerReplica, SharedServer},
+};
 use crate::{
     clock::Nanos,
     placement::{Bin, BinPool, Fleet, Placed, PlacedState, ServerScaling},
@@ -36,12 +39,14 @@ impl Reconciler {
         for own in self.models.values() {
             let server = &*own.model.server.name;
             if let Some(pool) = pools.iter().position(|(name, _)| **name == *server) {
-                let placed = &fleet.pools[pool].placed;
-                let have = placed
-                    .iter()
-                    .filter(|placed| *placed.model == *own.model.name);
-                let have = have.count();
-                fleet.models.push(own.need(pool, have));
+                let server = self.servers.get(server);
+                let replicas = server.iter().flat_map(|server| &server.replicas);
+                let has = |replica: &&ServerReplica| {
+                    replica.known && replica.hosted.contains_key(&*own.model.name)
+                };
+                fleet
+                    .models
+                    .push(own.need(pool, replicas.filter(has).count()));
             }
         }
         Bins { fleet, pools }

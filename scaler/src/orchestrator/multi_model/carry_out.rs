@@ -23,6 +23,7 @@ impl Reconciler {
         self.note_serving(now);
         let bins = self.bins(now);
         let plan = placement::plan(&bins.fleet, now);
+        tracing::debug!(models = bins.fleet.models.len(), "made a plan");
         self.again_at = plan.again_at.filter(|at| *at > now);
         self.carry_out(&bins, &plan, now);
         for (name, own) in &mut self.models {

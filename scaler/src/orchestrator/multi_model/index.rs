@@ -63,9 +63,11 @@ impl Reconciler {
                     tracing::warn!(replica = %own.replica, "{why}");
                 }
                 own.trouble = Some(why);
+                self.unreported = true;
                 return;
             }
         };
+        let mut changed = !own.known;
         own.index_at = now + INTERVAL;
         (own.trouble, own.troubles) = (None, 0);
         let mut names: Vec<String> = ready.map(|entry| entry.name).collect();
@@ -85,6 +87,7 @@ impl Reconciler {
             .filter(|(_, hosted)| !has(&hosted.name_at_server))
             .map(|(model, _)| model.clone())
             .collect();
+        changed |= !gone.is_empty();
         for model in gone {
             tracing::warn!(model = &*model, replica = %own.replica, "is no longer loaded there, by somebody else's doing or after a restart");
             if let Some(hosted) = own.hosted.remove(&model) {
@@ -105,6 +108,7 @@ impl Reconciler {
             tracing::info!(model = model.name, replica = %own.replica, "is loaded there already");
             let hosted = Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0));
             own.hosted.insert(key, hosted);
+            changed = true;
         }
         if own.others != others {
             if !others.is_empty() {
@@ -114,6 +118,8 @@ impl Reconciler {
         }
         own.unloaded.retain(|_, at| *at >= asked);
         own.known = true;
+        self.stale |= changed;
+        self.unreported = true;
     }
 }
 

@@ -63,8 +63,10 @@ pub(super) struct Reconciler {
     pub(super) inherited: BTreeMap<String, InheritedModel>,
     /// Whether another process loads, unloads and scales.
     pub(super) retired: bool,
-    /// Whether models are known that the plan was not made for.
+    /// Whether something has changed since the last plan was made that may change it.
     pub(super) stale: bool,
+    /// Whether something has changed that is only to be shown.
+    pub(super) unreported: bool,
     /// When the last plan was made.
     pub(super) planned: Nanos,
     /// When time alone may change the plan.
@@ -94,6 +96,7 @@ impl Reconciler {
             inherited: BTreeMap::new(),
             retired: false,
             stale: false,
+            unreported: false,
             planned: Nanos(0),
             again_at: None,
             done,
@@ -184,7 +187,8 @@ impl Reconciler {
 
     async fn take(&mut self, done: CallDone) {
         let now = Nanos::now();
-        self.stale = true;
+        // What a replica lists is mostly what is known.
+        self.stale |= !matches!(done.outcome, Outcome::Indexed { .. });
         match done.outcome {
             Outcome::Loaded(result) => self.loaded(&done.at, result, now),
             Outcome::Unloaded(result) => self.unloaded(&done.at, result, now).await,
@@ -276,7 +280,9 @@ impl Reconciler {
     /// Makes and carries out a plan if it may differ from the last one, and reports what has
     /// changed.
     async fn look(&mut self, now: Nanos) {
-        self.forget_servers().await;
+        if self.stale {
+            self.forget_servers().await;
+        }
         self.read_indexes(now);
         self.go_on_draining(now);
         self.repeat_requests(now);
@@ -291,9 +297,10 @@ impl Reconciler {
             self.planned = now;
             self.plan(now);
         }
+        let unreported = std::mem::take(&mut self.unreported);
         let storages = self.servers.values().filter_map(|own| own.storage.as_ref());
         let fetches = storages.into_iter().any(|storage| storage.is_fetching());
-        if stale || due || self.stale || waits || fetches {
+        if stale || due || self.stale || waits || fetches || unreported {
             self.servers.values().for_each(SharedServer::update_storage);
             self.report(now);
         }

@@ -150,3 +150,30 @@ fn a_pinned_model_is_never_evicted() {
     world.run(100 * SECOND);
     assert_eq!(world.loaded(0), 1);
 }
+
+#[test]
+fn models_that_may_be_in_several_pools_are_promised_no_more_than_all_of_those_have() {
+    let only = ModelNeed {
+        wanted: 0,
+        min: 0,
+        ..model("only-first", 3)
+    };
+    let large = ModelNeed {
+        pools: vec![0, 1],
+        wanted: 3,
+        ..model("large", 7)
+    };
+    let last = ModelNeed {
+        pools: vec![1, 0],
+        ..model("last", 5)
+    };
+    let mut pools = vec![pool("one", &[7]), pool("two", &[7])];
+    for pool in &mut pools {
+        pool.overcommit = Some(6);
+    }
+    let models = vec![only, large, last];
+    let mut world = World::new(Fleet { pools, models });
+    world.settle();
+    let admitted = world.fleet.models.iter().map(|model| model.admitted);
+    assert_eq!(admitted.collect::<Vec<_>>(), [true, true, false]);
+}

@@ -123,3 +123,17 @@ fn fewer_than_the_models_need_are_asked_for_only_where_the_bound_says_so() {
     world.settle();
     assert_eq!((asked(&world), bins(&world)), (1, 1));
 }
+
+#[test]
+fn nothing_is_loaded_into_a_replica_that_is_removed_because_one_before_it_is_to_go() {
+    let models = ["a", "b", "c"].map(|name| model(name, 8));
+    let mut world = world(&[8, 8, 8, 8], 4, models.to_vec());
+    world.fleet.pools[0] = numbered(world.fleet.pools[0].clone());
+    world.fleet.pools[0].bins[1].leaving = true;
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[2]);
+    world.request(2, SECOND);
+    // The count goes down to three, as the fourth is empty.
+    world.run(120 * SECOND);
+    assert_eq!(world.served[2], 1);
+}
