@@ -2,15 +2,16 @@
 //! whether it takes new requests.
 
 pub mod health;
+mod host_queue;
+mod traffic;
 pub mod usage;
 pub mod weight;
 
 use std::{fmt, sync::Arc};
 
+pub use self::traffic::Traffic;
 use self::{
-    health::{HealthReport, ReplicaHealth},
-    usage::ReplicaUsage,
-    weight::AtomicWeight,
+    health::ReplicaHealth, host_queue::HostQueue, usage::ReplicaUsage, weight::AtomicWeight,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -62,6 +63,8 @@ pub struct Replica {
     /// The replica of a server that hosts this replica of a model, among others.
     host: Option<Arc<Replica>>,
     devices: Devices,
+    /// Who waits for a slot of it, if it hosts many models.
+    queue: HostQueue,
     /// [`CUT`] once its requests were cut, [`ENDED`] once its process has ended.
     cut: AtomicU32,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
@@ -88,6 +91,7 @@ impl Replica {
             grpc_authority: None,
             host: None,
             devices: Devices::new(),
+            queue: HostQueue::new(),
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
             health: ReplicaHealth::default(),
@@ -185,7 +189,8 @@ impl Replica {
     /// with [`release`](Self::release).
     #[must_use]
     pub fn try_take(&self) -> bool {
-        self.take_from(self.load.load(Ordering::Acquire), self.limit())
+        let load = self.load.load(Ordering::Acquire);
+        self.take_from(load, self.limit(), Self::try_take)
     }
 
     /// As [`try_take`](Self::try_take), for a caller that has just put itself into the hold
@@ -193,21 +198,24 @@ impl Replica {
     /// in the queue: the addition of 0 puts this attempt in one order with all releases.
     #[must_use]
     pub fn try_take_announced(&self) -> bool {
-        self.take_from(self.load.fetch_add(0, Ordering::AcqRel), self.limit())
+        let load = self.load.fetch_add(0, Ordering::AcqRel);
+        self.take_from(load, self.limit(), Self::try_take_announced)
     }
 
     /// Takes a slot even if none is free, for a request that no other replica can answer, and that
     /// is not worth waiting; `false` if the replica is closed.
     #[must_use]
     pub fn take_beyond(&self) -> bool {
-        self.take_from(self.load.load(Ordering::Acquire), UNLIMITED)
+        let load = self.load.load(Ordering::Acquire);
+        self.take_from(load, UNLIMITED, Self::take_beyond)
     }
 
     fn limit(&self) -> u32 {
         self.limit.load(Ordering::Relaxed)
     }
 
-    fn take_from(&self, mut load: u32, limit: u32) -> bool {
+    /// Takes a slot if `limit` allows, and one of its host by `of_host`.
+    fn take_from(&self, mut load: u32, limit: u32, of_host: fn(&Self) -> bool) -> bool {
         while has_room(load, limit) {
             match self.load.compare_exchange_weak(
                 load,
@@ -215,7 +223,7 @@ impl Replica {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return self.take_host(),
+                Ok(_) => return self.take_host(of_host),
                 Err(now) => load = now,
             }
         }
@@ -223,8 +231,8 @@ impl Replica {
     }
 
     /// A slot is taken: takes one of its host, too, or else gives the slot back.
-    fn take_host(&self) -> bool {
-        if self.host.as_ref().is_some_and(|host| !host.try_take()) {
+    fn take_host(&self, of_host: fn(&Self) -> bool) -> bool {
+        if self.host.as_ref().is_some_and(|host| !of_host(host)) {
             self.load.fetch_sub(1, Ordering::AcqRel);
             return false;
         }
@@ -232,13 +240,17 @@ impl Replica {
         true
     }
 
-    /// Gives a slot back.
-    pub fn release(&self) {
-        if let Some(host) = &self.host {
+    /// Gives a slot back. Returns its host if others wait for a slot there, which are to be offered it
+    /// by [`offer_slots`](Self::offer_slots).
+    pub fn release(&self) -> Option<&Arc<Self>> {
+        let host = self.host.as_ref().filter(|host| {
             host.release();
-        }
+            // Read after a read-modify-write of the host's load: see `await_host`.
+            host.queue.is_awaited()
+        });
         let before = self.load.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before & !CLOSED > 0, "a slot was given back twice");
+        host
     }
 
     /// Stops new requests; those in flight go on. Once [`in_flight`](Self::in_flight) is 0 after
@@ -365,23 +377,6 @@ fn limit(concurrency: Option<u32>) -> u32 {
 /// [`CLOSED`] makes the load larger than any limit.
 fn has_room(load: u32, limit: u32) -> bool {
     load < limit
-}
-
-/// What sends a model's requests to its replicas: the data plane's pool.
-pub trait Traffic: Send + Sync {
-    /// Replaces the set of replicas that take requests.
-    fn set_replicas(&self, ready: &[Arc<Replica>]);
-
-    /// Answers the requests that are held now with `why`: what they wait for does not come.
-    fn refuse_held(&self, why: &Arc<str>);
-
-    /// Looks at the replicas' health: ejects those that fail more than others, and brings back
-    /// those that were ejected for long enough. To be called a few times a second; what is not
-    /// due costs nothing.
-    fn review_health(&self, now: crate::clock::Nanos);
-
-    /// Takes note of what watching `replica` has shown.
-    fn report_health(&self, replica: &Replica, report: HealthReport, now: crate::clock::Nanos);
 }
 
 #[cfg(all(test, not(tailback_loom)))]

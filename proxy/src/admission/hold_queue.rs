@@ -120,8 +120,12 @@ impl HoldQueue {
 
     /// Passes the permits that `take` gets on, each to the waiter whose turn it is. `take` gets the
     /// replica that a waiter waits for, if there is one. Those that wait for one that is full let
-    /// others pass.
-    pub(super) fn serve(&mut self, take: impl Fn(Option<ReplicaId>) -> Option<Arc<Replica>>) {
+    /// others pass. Returns hosts of replicas that have free slots again, for which others wait.
+    pub(super) fn serve(
+        &mut self,
+        take: impl Fn(Option<ReplicaId>) -> Option<Arc<Replica>>,
+    ) -> Vec<Arc<Replica>> {
+        let mut hosts = Vec::new();
         let offer = |waiter: &Waiter| match (take(waiter.awaited), waiter.awaited) {
             (Some(replica), _) => Offer::Taken(replica),
             (None, Some(_)) => Offer::Blocked,
@@ -135,13 +139,14 @@ impl HoldQueue {
             let granted = Granted::Permit(replica, in_service);
             // A waiter that has just left does not take it.
             if let Err(Granted::Permit(unwanted, in_service)) = waiter.grant.send(granted) {
-                unwanted.release();
+                hosts.extend(unwanted.release().cloned());
                 if let Some(in_service) = in_service {
                     let now = in_service.since;
                     self.settle(in_service, now);
                 }
             }
         }
+        hosts
     }
 }
 

@@ -13,7 +13,7 @@ mod retry_budget;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -55,6 +55,8 @@ pub struct Pool {
     waiting: AtomicU32,
     /// Locked only for held requests, and by those that find some.
     queue: Mutex<HoldQueue>,
+    /// Itself, once a request is held: for hosts of its replicas that are full.
+    own: OnceLock<Weak<Self>>,
     /// The health of all replicas. Only failing requests take the lock.
     health: Mutex<PoolHealth>,
     /// Number of failures in a row, and its multiples, that are reported to `health`; 0: none.
@@ -131,7 +133,10 @@ impl Pool {
             self.lock().settle(in_service, Nanos::now());
         }
         // A read-modify-write before `waiting` is read: see `join`.
-        replica.release();
+        if let Some(host) = replica.release() {
+            // Before the pool's own: what its models share goes round.
+            host.offer_slots();
+        }
         if self.has_waiters() {
             self.serve_queue();
         }
@@ -159,8 +164,11 @@ impl Pool {
                 return Err(NotQueued::Closed);
             }
             if is_full() && !queue.shed_for(&held) {
+                drop(queue);
+                self.serve_given_back();
                 return Err(NotQueued::Full);
             }
+            self.own.get_or_init(|| Arc::downgrade(self));
             joined();
             let (id, granted) = queue.join(held);
             self.waiting.store(queue.len(), Ordering::Relaxed);
@@ -180,9 +188,38 @@ impl Pool {
     /// Grants free permits to held requests, each to the one whose turn it is.
     fn serve_queue(&self) {
         let replicas = self.replicas.load();
+        let take = |awaited| balance::take_announced(&replicas, awaited);
         let mut queue = self.lock();
-        queue.serve(|awaited| balance::take_announced(&replicas, awaited));
+        let mut hosts = queue.serve(take);
+        if queue.len() > 0 && self.await_hosts(&replicas) {
+            // A slot may have come free before the hosts knew who waits.
+            hosts.extend(queue.serve(take));
+        }
         self.waiting.store(queue.len(), Ordering::Relaxed);
+        drop(queue);
+        for host in hosts {
+            host.offer_slots();
+        }
+    }
+
+    /// Serves the queue for a request that finds it full. That request may have taken a slot of a
+    /// replica for a moment, and given it back because the replica's host was full. Who looked at
+    /// the replica in that moment has found no room.
+    fn serve_given_back(&self) {
+        let replicas = self.replicas.load();
+        if replicas.iter().any(|replica| replica.is_bounded_by_host()) {
+            self.serve_queue();
+        }
+    }
+
+    /// Asks the hosts of replicas to be told of free slots. Returns whether there are such hosts.
+    fn await_hosts(&self, replicas: &[Arc<Replica>]) -> bool {
+        let Some(own) = self.own.get() else {
+            return false;
+        };
+        let own: Weak<dyn Traffic> = own.clone();
+        let waits = |replica: &Arc<Replica>| replica.await_host(&own);
+        replicas.iter().filter(|replica| waits(replica)).count() > 0
     }
 
     /// Removes a held request without a permit.
@@ -236,6 +273,10 @@ impl Traffic for Pool {
     fn set_replicas(&self, ready: &[Arc<Replica>]) {
         let now = Nanos::now();
         self.with_health(now, |health| health.set_replicas(ready, now));
+        self.serve_queue();
+    }
+
+    fn serve_held(&self) {
         self.serve_queue();
     }
 

@@ -114,6 +114,91 @@ async fn newly_ready_replica_gets_no_more_than_its_concurrency() {
     assert_eq!(replica.in_flight(), 0, "the granted slots came back");
 }
 
+/// Pools of `n` models in one replica of a server, which takes `concurrency` requests of them all.
+fn hosted(n: usize, concurrency: u32) -> Vec<(Arc<Pool>, Arc<Replica>)> {
+    let host = Arc::new(Replica::new("s-0", "127.0.0.1:1", Some(concurrency)));
+    let pool = |_| {
+        let pool = Arc::new(Pool::default());
+        let replica = Arc::new(Replica::hosted(host.clone(), Some(concurrency)));
+        pool.set_replicas(std::slice::from_ref(&replica));
+        (pool, replica)
+    };
+    (0..n).map(pool).collect()
+}
+
+#[tokio::test]
+async fn models_in_one_replica_share_its_concurrency_and_get_free_slots_in_turn() {
+    let all = hosted(3, 1);
+    let host = all[0].1.host().unwrap();
+    let [(a, in_a), (b, _), (c, _)] = &all[..] else {
+        panic!("three")
+    };
+    assert!(in_a.try_take());
+    let order = [join(b, None), join(b, None), join(c, None), join(a, None)];
+    let [b1, b2, c1, a1] = order;
+    a.release(in_a, None);
+    let in_b = replica_of(b1).await;
+    assert_eq!(host.in_flight(), 1);
+    b.release(&in_b, None);
+    let in_c = replica_of(c1).await;
+    c.release(&in_c, None);
+    let in_a = replica_of(a1).await;
+    a.release(&in_a, None);
+    let in_b = replica_of(b2).await;
+    b.release(&in_b, None);
+    assert_eq!(host.in_flight(), 0);
+    assert!(all.iter().all(|(pool, _)| !pool.has_waiters()));
+}
+
+#[tokio::test]
+async fn a_slot_of_a_host_that_a_caller_gives_back_goes_to_another_model() {
+    let all = hosted(2, 1);
+    let host = all[0].1.host().unwrap();
+    let [(a, in_a), (b, _)] = &all[..] else {
+        panic!("two")
+    };
+    assert!(in_a.try_take());
+    let (gone, waits, leaves) = (join(b, None), join(a, None), join(b, None));
+    a.release(in_a, None);
+    drop(leaves);
+    drop(gone); // it was granted the slot
+    let in_a = replica_of(waits).await;
+    a.release(&in_a, None);
+    assert_eq!(host.in_flight(), 0);
+}
+
+#[test]
+fn many_threads_with_one_host_lose_no_slot_and_no_waiter() {
+    const EACH: usize = 500;
+    let all = hosted(4, 2);
+    let host = all[0].1.host().unwrap();
+    std::thread::scope(|scope| {
+        for (pool, replica) in &all {
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .unwrap();
+                    runtime.block_on(async {
+                        for _ in 0..EACH {
+                            if !pool.has_waiters() && replica.try_take() {
+                                pool.release(replica, None);
+                                continue;
+                            }
+                            let granted = replica_of(join(pool, None));
+                            let patience = Duration::from_secs(60);
+                            let granted = tokio::time::timeout(patience, granted).await.unwrap();
+                            pool.release(&granted, None);
+                        }
+                    });
+                });
+            }
+        }
+    });
+    assert_eq!(host.in_flight(), 0);
+}
+
 #[test]
 fn a_full_queue_refuses_requests() {
     let (pool, _) = pool(1);

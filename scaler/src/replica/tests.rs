@@ -43,6 +43,27 @@ fn requests_of_hosted_models_count_at_the_host_and_end_when_it_is_closed() {
 }
 
 #[test]
+fn a_host_takes_no_more_of_all_its_models_than_its_concurrency() {
+    let host = Arc::new(Replica::new("mlserver-0", "127.0.0.1:1", Some(2)));
+    let iris = Replica::hosted(host.clone(), Some(2));
+    let wine = Replica::hosted(host.clone(), None);
+    assert!(iris.is_bounded_by_host() && !host.is_bounded_by_host());
+    assert!(iris.try_take() && wine.try_take());
+    assert!(!iris.try_take() && !iris.has_room() && !wine.try_take_announced());
+    assert_eq!(
+        (iris.in_flight(), wine.in_flight(), host.in_flight()),
+        (1, 1, 2)
+    );
+    assert!(wine.take_beyond(), "no other replica can answer it");
+    assert_eq!(host.in_flight(), 3);
+    assert!(
+        wine.release().is_none() && wine.release().is_none(),
+        "nobody waits"
+    );
+    assert!(iris.try_take());
+}
+
+#[test]
 fn closed_takes_nothing_and_finishes_what_it_has() {
     let replica = Replica::new("m-0", "127.0.0.1:1", None);
     assert!(replica.try_take());

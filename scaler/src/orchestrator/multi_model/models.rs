@@ -187,6 +187,8 @@ pub(in crate::orchestrator) struct Shown {
     capacity: u32,
     failure: Option<String>,
     concurrency: Option<u32>,
+    /// That of the server's replicas, for all their models.
+    shared_concurrency: Option<u32>,
     failures: u32,
     placement: PlacementStatus,
 }
@@ -201,6 +203,10 @@ impl Shown {
             capacity: set.capacity,
             failure: set.failure.clone(),
             concurrency: own.model.concurrency.value.map(std::num::NonZeroU32::get),
+            shared_concurrency: set
+                .ready
+                .first()
+                .and_then(|replica| replica.host()?.concurrency()),
             failures: own.failures,
             placement: set.placement.clone().unwrap_or_default(),
         }
