@@ -1,5 +1,6 @@
 //! `tailback simulate`: policies on recorded traffic, on a virtual clock.
 
+pub mod fleet;
 pub mod load_balancing;
 mod plot;
 mod report;
@@ -129,6 +130,18 @@ enum Other {
             tailback simulate load-balancing --chats 1000 --strategy leastRequest,prefix,oracle"
     )]
     LoadBalancing(Box<load_balancing::CacheSimulation>),
+    /// Try how several models share room: devices, or servers that host many models
+    ///
+    /// Loads models into the room that the manifests give, as recorded requests
+    /// ask for them, and prints how long requests were held and how often
+    /// models were loaded. Each model has as many replicas as it has at least,
+    /// one if that is none; servers keep the count of their start, and unloading
+    /// takes no time.
+    #[command(
+        after_help = "Examples:\n  tailback simulate fleet access.log --manifests manifests/ --load-seconds 20\n  \
+            tailback simulate fleet access.log --manifests host.yaml --load-seconds 15,llama-70b=90 --rate 2"
+    )]
+    Fleet(Box<fleet::FleetSimulation>),
 }
 
 /// Runs what is asked for, and prints what comes of it to `out`.
@@ -138,11 +151,17 @@ enum Other {
 /// options, and where.
 pub fn run(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> {
     // Whoever reads it may have seen enough: that it cannot be written is no error.
-    if let Some(Other::LoadBalancing(other)) = &simulation.other {
-        let report = load_balancing::simulate(other)?;
-        let _ = write!(out, "{report}");
-        return Ok(());
-    }
+    let done = match &simulation.other {
+        Some(Other::LoadBalancing(other)) => write!(out, "{}", load_balancing::simulate(other)?),
+        Some(Other::Fleet(other)) => write!(out, "{}", fleet::simulate(other)?),
+        None => return run_policies(simulation, out),
+    };
+    let _ = done;
+    Ok(())
+}
+
+/// Runs the comparison of scaling policies.
+fn run_policies(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> {
     let report = simulate(simulation)?;
     let _ = write!(out, "{report}");
     // Last, so that a picture that cannot be written costs no result.
@@ -223,14 +242,7 @@ impl Simulation {
             service: self.service,
             whose,
         };
-        let trace = self.trace();
-        let (name, input): (_, Box<dyn BufRead>) = if trace.as_os_str() == "-" {
-            ("standard input".to_owned(), Box::new(io::stdin().lock()))
-        } else {
-            let name = trace.display().to_string();
-            let file = File::open(trace).map_err(|error| format!("{name}: {error}"))?;
-            (name, Box::new(BufReader::with_capacity(64 * 1024, file)))
-        };
+        let (name, input) = input(self.trace())?;
         read::read(input, &options).map_err(|error| match error {
             ReadError::Nameless { .. } => {
                 let option = self
@@ -260,6 +272,17 @@ impl Simulation {
         }
         text
     }
+}
+
+/// Opens a file of requests, or standard input for `-`. Returns what it is called, too.
+fn input(path: &Path) -> Result<(String, Box<dyn BufRead>), String> {
+    if path.as_os_str() == "-" {
+        return Ok(("standard input".to_owned(), Box::new(io::stdin().lock())));
+    }
+    // A file name may contain control characters.
+    let name = path.display().to_string().replace(char::is_control, "?");
+    let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
+    Ok((name, Box::new(BufReader::with_capacity(64 * 1024, file))))
 }
 
 /// Reads a number from `least` to `most`.

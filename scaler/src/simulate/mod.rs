@@ -11,6 +11,7 @@ pub mod bound;
 pub mod compare;
 pub mod conditions;
 mod engine;
+pub mod fleet;
 pub mod outcome;
 pub mod read;
 pub mod reference;

@@ -42,9 +42,7 @@ impl SimulationResult {
     /// The `q` quantile (0 to 1) of the waits, in seconds.
     #[must_use]
     pub fn quantile(&self, q: f64) -> f64 {
-        let rank = (q.clamp(0.0, 1.0) * self.waits.len() as f64).ceil() as usize;
-        let at = self.waits.get(rank.saturating_sub(1));
-        f64::from(at.copied().unwrap_or(0.0))
+        quantile(&self.waits, q)
     }
 
     /// The longest wait, in seconds.
@@ -52,6 +50,13 @@ impl SimulationResult {
     pub fn longest(&self) -> f64 {
         self.quantile(1.0)
     }
+}
+
+/// The `q` quantile (0 to 1) of ascending values; 0 if there are none.
+pub(super) fn quantile(ascending: &[f32], q: f64) -> f64 {
+    let rank = (q.clamp(0.0, 1.0) * ascending.len() as f64).ceil() as usize;
+    let at = ascending.get(rank.saturating_sub(1));
+    f64::from(at.copied().unwrap_or(0.0))
 }
 
 /// Collects the figures of a result.

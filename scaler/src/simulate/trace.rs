@@ -62,20 +62,33 @@ impl Trace {
     /// delayed by a uniform random time of up to `jitter`, drawn with `seed`.
     #[must_use]
     pub fn times(&self, rate: f64, jitter: Duration, seed: u64) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let (whole, rest) = (rate.max(0.0).floor(), rate.max(0.0).fract());
-        let mut copies = Vec::with_capacity((self.requests.len() as f64 * rate) as usize + 1);
-        for request in &self.requests {
-            let more = u64::from(rng.f64() < rest);
-            for _ in 0..whole as u64 + more {
-                copies.push(Request {
-                    at: request.at + jitter.mul_f64(rng.f64()),
-                    ..*request
-                });
+        Self::new(repeat(&self.requests, rate, seed, |request, share| {
+            Request {
+                at: request.at + jitter.mul_f64(share),
+                ..*request
             }
-        }
-        Self::new(copies)
+        }))
     }
+}
+
+/// Repeats each request as often as the integer part of `rate`, and once more with the probability
+/// of the fraction. `copy` gets a random number from 0 to 1 for each copy.
+pub(super) fn repeat<T>(
+    requests: &[T],
+    rate: f64,
+    seed: u64,
+    copy: impl Fn(&T, f64) -> T,
+) -> Vec<T> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (whole, rest) = (rate.max(0.0).floor(), rate.max(0.0).fract());
+    let mut copies = Vec::with_capacity((requests.len() as f64 * rate) as usize + 1);
+    for request in requests {
+        let more = u64::from(rng.f64() < rest);
+        for _ in 0..whole as u64 + more {
+            copies.push(copy(request, rng.f64()));
+        }
+    }
+    copies
 }
 
 impl FromIterator<Request> for Trace {

@@ -8,11 +8,7 @@ mod prompts;
 mod report;
 mod router;
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use tailback_config::{LoadFactor, PrefixAffinity};
@@ -24,7 +20,7 @@ use self::{
     prompts::{BLOCK_TOKENS, Prompt},
     router::{Contender, Rules},
 };
-use super::number;
+use super::{input, number};
 
 /// Largest table, in blocks.
 const MOST_BLOCKS: u64 = 1 << 24;
@@ -145,14 +141,7 @@ impl CacheSimulation {
         let Some(path) = &self.prompts else {
             return Err("PROMPTS: found none, expected a file".to_owned());
         };
-        let (name, input): (_, Box<dyn BufRead>) = match path.as_os_str() == "-" {
-            true => ("standard input".to_owned(), Box::new(io::stdin().lock())),
-            false => {
-                let name = path.display().to_string().replace(char::is_control, "?");
-                let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
-                (name, Box::new(BufReader::with_capacity(64 * 1024, file)))
-            }
-        };
+        let (name, input) = input(path)?;
         let prompts = prompts::read(input).map_err(|error| format!("{name}: {error}"))?;
         Ok((name, prompts))
     }

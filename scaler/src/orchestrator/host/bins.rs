@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailback_config::{Host, Origin};
+use tailback_config::{Host, HostRoom, Model, Origin};
 
 use super::models::{HostModel, Leaving};
 use crate::{
@@ -40,24 +40,9 @@ impl Bins {
         leaving: &[Leaving],
         now: Nanos,
     ) -> Self {
-        let device = |device: &tailback_config::Device| Bin {
-            name: device.name.as_str().into(),
-            memory: Some(device.memory),
-            leaving: false,
-            ordinal: None,
-        };
-        let memory = Bin {
-            name: "memory".into(),
-            memory: host.memory,
-            leaving: false,
-            ordinal: None,
-        };
         let mut bins = Self {
             fleet: Fleet {
-                pools: vec![
-                    pool(&host.name, host.devices.iter().map(device).collect()),
-                    pool(&format!("{}'s memory", host.name), vec![memory]),
-                ],
+                pools: pools(host),
                 models: Vec::new(),
             },
             host: host.clone(),
@@ -67,11 +52,7 @@ impl Bins {
             bins.add(name, own, now);
         }
         for own in leaving {
-            let pool = if own.room.devices == 0 {
-                MEMORY
-            } else {
-                DEVICES
-            };
+            let pool = pool_of(&own.room);
             let one = Instance {
                 model: own.model.clone(),
                 devices: own.replica.devices().clone(),
@@ -96,14 +77,12 @@ impl Bins {
         let Some(room) = own.hosted.model.room.clone() else {
             return;
         };
-        let pool = if room.devices == 0 { MEMORY } else { DEVICES };
-        let replicas = &own.hosted.model.replicas;
-        let kept = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));
+        let pool = pool_of(&room);
         let need = own.hosted.need(pool, own.assigned.len());
         self.fleet.models.push(ModelNeed {
             memory: room.memory,
             bins: room.devices.max(1),
-            pinned: need.pinned || (kept && replicas.scaled),
+            pinned: need.pinned || is_kept(&own.hosted.model),
             ..need
         });
         let mut ready = own.set.ready.clone();
@@ -175,6 +154,40 @@ impl Bins {
     }
 }
 
+/// The pools of the machine's devices and of its memory, with nothing placed in them.
+pub(crate) fn pools(host: &Host) -> Vec<BinPool> {
+    let bin = |name: &str, memory| Bin {
+        name: name.into(),
+        memory,
+        leaving: false,
+        ordinal: None,
+    };
+    let devices = host.devices.iter();
+    let devices = devices.map(|device| bin(&device.name, Some(device.memory)));
+    vec![
+        pool(&host.name, devices.collect()),
+        pool(
+            &format!("{}'s memory", host.name),
+            vec![bin("memory", host.memory)],
+        ),
+    ]
+}
+
+/// Which of the [`pools`] a model's room is in.
+pub(crate) fn pool_of(room: &HostRoom) -> usize {
+    match room.devices {
+        0 => MEMORY,
+        _ => DEVICES,
+    }
+}
+
+/// Whether the manifest says that the model is there at all times.
+pub(crate) fn is_kept(model: &Model) -> bool {
+    let replicas = &model.replicas;
+    let is_said = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));
+    is_said && replicas.scaled
+}
+
 fn pool(name: &str, bins: Vec<Bin>) -> BinPool {
     BinPool {
         name: name.into(),
@@ -188,7 +201,7 @@ fn pool(name: &str, bins: Vec<Bin>) -> BinPool {
 }
 
 /// How many replicas of a model the machine has room for, if it has nothing else.
-pub(super) fn capacity(host: &Host, model: &tailback_config::Model) -> u32 {
+pub(super) fn capacity(host: &Host, model: &Model) -> u32 {
     let Some(room) = &model.room else {
         return u32::MAX;
     };

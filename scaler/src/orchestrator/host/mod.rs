@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use tailback_config::Model;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::bins::{is_kept, pool_of, pools};
 use self::reconciler::{Command, Reconciler};
 use super::{Demand, Events, Orchestrator, ReplicaSet, ScaleError, process::Processes};
 use crate::replica::{Devices, Replica};

@@ -17,6 +17,7 @@
 //! not matter. In JSON with `input_length`, as in Mooncake's traces, a time that is a number is
 //! in milliseconds. Comma-separated values may also have [counts per minute](counts).
 
+mod by_model;
 mod column;
 mod counts;
 mod csv;
@@ -29,7 +30,8 @@ mod time;
 
 use std::{collections::BTreeMap, io::BufRead, time::Duration};
 
-pub use self::{error::ReadError, service::ServiceModel, text::Lines};
+use self::by_model::ByModel;
+pub use self::{by_model::read_fleet, error::ReadError, service::ServiceModel, text::Lines};
 use super::trace::{Request, Trace};
 use crate::clock::Nanos;
 
@@ -61,12 +63,14 @@ pub enum Whose {
     ModelIfNamed(String),
     /// All requests, as if they were for one model.
     All,
+    /// All requests, each for the model that it names ([`read_fleet`]).
+    Each,
 }
 
 impl Whose {
     fn takes(&self, model: Option<&str>) -> bool {
         match self {
-            Self::OnlyOne | Self::All => true,
+            Self::OnlyOne | Self::All | Self::Each => true,
             Self::Model(name) => model == Some(name),
             Self::ModelIfNamed(name) => model.is_none_or(|model| model == name),
         }
@@ -75,7 +79,7 @@ impl Whose {
     /// The wanted model, if there is one.
     fn model(&self) -> Option<&str> {
         match self {
-            Self::OnlyOne | Self::All => None,
+            Self::OnlyOne | Self::All | Self::Each => None,
             Self::Model(name) | Self::ModelIfNamed(name) => Some(name),
         }
     }
@@ -97,6 +101,10 @@ pub struct Recording {
 ///
 /// # Errors [`ReadError`] for the first error.
 pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadError> {
+    collect(input, options)?.finish()
+}
+
+fn collect<'a>(input: impl BufRead, options: &'a Options) -> Result<Found<'a>, ReadError> {
     let (lines, first) = text::open(input)?;
     let mut found = Found::new(options);
     match first {
@@ -108,7 +116,7 @@ pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadErr
         }
         _ => csv::read(lines, options, &mut found)?,
     }
-    found.finish()
+    Ok(found)
 }
 
 /// The request of one line.
@@ -125,6 +133,8 @@ struct Row<'a> {
 struct Found<'a> {
     options: &'a Options,
     requests: Vec<(i128, Duration)>,
+    /// Whose each of them is, if that is asked for.
+    by_model: Option<ByModel>,
     /// The first arrival and its line; `last` likewise.
     first: (i128, u64),
     last: (i128, u64),
@@ -141,6 +151,7 @@ impl<'a> Found<'a> {
         Self {
             options,
             requests: Vec::new(),
+            by_model: (options.whose == Whose::Each).then(ByModel::default),
             first: (i128::MAX, 0),
             last: (i128::MIN, 0),
             models: BTreeMap::new(),
@@ -186,6 +197,9 @@ impl<'a> Found<'a> {
                 days: u64::try_from(seconds / (24 * 3600)).unwrap_or(u64::MAX),
             });
         }
+        if let Some(by_model) = &mut self.by_model {
+            by_model.add(row.model, row.line)?;
+        }
         self.requests.push((row.at, row.service));
         Ok(())
     }
@@ -197,25 +211,7 @@ impl<'a> Found<'a> {
             });
         }
         if self.requests.is_empty() {
-            if self.models.is_empty() && self.others > 0 {
-                return Err(ReadError::Nameless {
-                    found: "no line with a model".to_owned(),
-                    expected: "a field named model",
-                });
-            }
-            let mut of = match self.options.whose.model() {
-                Some(model) => format!(" of model {model:?}"),
-                None => String::new(),
-            };
-            if self.not_served > 0 {
-                of += &format!(" that a replica had ({} had none)", self.not_served);
-            } else if !self.models.is_empty() {
-                of += &format!(
-                    ", but of {}; choose one by --trace-model",
-                    list(&self.models)
-                );
-            }
-            return Err(ReadError::Empty { of });
+            return Err(self.empty());
         }
         let first = self.first.0;
         // The span is limited, so this cannot fail.
@@ -232,6 +228,29 @@ impl<'a> Found<'a> {
             not_served: self.not_served,
             cut_off: self.cut_off,
         })
+    }
+
+    /// Why there is no request.
+    fn empty(&self) -> ReadError {
+        if self.models.is_empty() && self.others > 0 {
+            return ReadError::Nameless {
+                found: "no line with a model".to_owned(),
+                expected: "a field named model",
+            };
+        }
+        let mut of = match self.options.whose.model() {
+            Some(model) => format!(" of model {model:?}"),
+            None => String::new(),
+        };
+        if self.not_served > 0 {
+            of += &format!(" that a replica had ({} had none)", self.not_served);
+        } else if !self.models.is_empty() {
+            of += &format!(
+                ", but of {}; choose one by --trace-model",
+                list(&self.models)
+            );
+        }
+        ReadError::Empty { of }
     }
 }
 

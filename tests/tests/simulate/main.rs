@@ -1,5 +1,7 @@
 //! `tailback simulate` as a new user runs it: with files, with standard input, and with mistakes.
 
+mod fleet;
+
 use std::{
     fs,
     io::Write,

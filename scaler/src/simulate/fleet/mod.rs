@@ -1,0 +1,142 @@
+//! A deterministic simulation of several models that share room: the devices of a host, or the
+//! replicas of multi-model servers.
+//!
+//! The [`FleetTrace`] has the requests of all models, the [`FleetSetup`] the room, what models need,
+//! and how long their loads take. Who has the room is decided by the live
+//! [`placement`](crate::placement), or by another [`Placer`] for comparison. Each model has as many
+//! replicas as it has at least, one if that is none; server counts do not change, and unloading
+//! takes no time.
+
+mod engine;
+mod lru;
+mod setup;
+mod state;
+mod trace;
+
+use std::{fmt, str::FromStr, time::Duration};
+
+pub use self::trace::{FleetRequest, FleetTrace};
+use super::outcome::quantile;
+use crate::placement::{BinPool, ModelNeed};
+
+/// The room and the models.
+#[derive(Clone, Debug, Default)]
+pub struct FleetSetup {
+    /// Groups of bins, with nothing placed in them.
+    pub pools: Vec<BinPool>,
+    /// The models, by which requests' [`FleetRequest::model`] is an index.
+    pub models: Vec<SimulatedModel>,
+}
+
+/// A model in a simulation.
+#[derive(Clone, Debug)]
+pub struct SimulatedModel {
+    /// What it needs, with the state at the beginning.
+    pub need: ModelNeed,
+    /// How long each load takes.
+    pub load: Duration,
+    /// Requests that a replica takes at once; `None`: any number.
+    pub concurrency: Option<u32>,
+}
+
+/// Who decides which model has the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placer {
+    /// The code that runs live.
+    Placement,
+    /// A model that is asked for and not there gets the room of the least recently used one, at
+    /// once. One in use finishes what it has in flight.
+    Lru,
+    /// There is room for all.
+    RoomForAll,
+}
+
+/// What came of a simulation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetResult {
+    /// Who decided.
+    pub placer: Placer,
+    /// How long each request was held, in seconds, ascending; infinite for those that were held for
+    /// longer than they may be, and so were not answered.
+    pub waits: Vec<f32>,
+    /// How often a model lost its room to another.
+    pub evictions: u32,
+    /// From the first arrival until the last request was done.
+    pub end: Duration,
+    /// The same for each model, in the order of the setup.
+    pub models: Vec<ModelResult>,
+}
+
+/// What came of one model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelResult {
+    /// As [`FleetResult::waits`], of its requests.
+    pub waits: Vec<f32>,
+    /// How often it was loaded.
+    pub loads: u32,
+    /// How long it was there, ready to take requests, in seconds; of two replicas, both count.
+    pub resident_seconds: f64,
+}
+
+impl Placer {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Placement, Self::Lru, Self::RoomForAll];
+}
+
+impl fmt::Display for Placer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Placement => "placement",
+            Self::Lru => "lru",
+            Self::RoomForAll => "room-for-all",
+        })
+    }
+}
+
+impl FromStr for Placer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|own| own.to_string() == text);
+        found.ok_or_else(|| format!("found {text:?}, expected placement, lru or room-for-all"))
+    }
+}
+
+impl FleetResult {
+    /// How often models were loaded.
+    #[must_use]
+    pub fn loads(&self) -> u32 {
+        self.models.iter().map(|model| model.loads).sum()
+    }
+}
+
+/// The share of requests that were answered, 0 to 1; 1 without requests. `waits` are ascending.
+#[must_use]
+pub fn answered(waits: &[f32]) -> f64 {
+    match waits.len() {
+        0 => 1.0,
+        all => waits.partition_point(|wait| wait.is_finite()) as f64 / all as f64,
+    }
+}
+
+/// The `q` quantile (0 to 1) of ascending waits, in seconds; 0 if there are none.
+#[must_use]
+pub fn wait_quantile(waits: &[f32], q: f64) -> f64 {
+    quantile(waits, q)
+}
+
+/// Simulates `requests`, which are in the order of their arrival, until the last is done.
+#[must_use]
+pub fn simulate(requests: &[FleetRequest], setup: &FleetSetup, placer: Placer) -> FleetResult {
+    let mut setup = setup.clone();
+    if placer == Placer::RoomForAll {
+        for pool in &mut setup.pools {
+            pool.overcommit = None;
+            pool.bins.iter_mut().for_each(|bin| bin.memory = None);
+        }
+    }
+    engine::Engine::new(requests, &setup, placer).run()
+}
+
+#[cfg(test)]
+mod tests;
