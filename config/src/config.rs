@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Host, Model, Process, Server};
+use crate::{Host, Model, Process, Server, Skipped};
 
 /// A complete, validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Config {
     pub servers: BTreeMap<String, Arc<Server>>,
     /// The machine that process servers run on, if its room is shared by models.
     pub host: Option<Arc<Host>>,
+    /// Documents of other kinds, which [`Process::skip_other_kinds`] lets be.
+    pub skipped: Skipped,
     /// The settings of the process, which come from the environment alone.
     pub process: Process,
 }

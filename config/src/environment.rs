@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::model::ModelDefaults;
-use crate::variables::{VARIABLES, Variable};
+use crate::variables::{SKIP_OTHER_KINDS, VARIABLES, Variable};
 use crate::yaml::quote;
 use crate::{
     AccessLog, Cors, Env, Error, HalfClose, Limits, ListenerTls, LogFormat, Origin, Process,
@@ -118,6 +118,7 @@ impl Reader<'_> {
         let upgrade_drain = self.period("TAILBACK_UPGRADE_DRAIN_SECONDS");
         let tls = self.tls();
         let cors = self.cors();
+        let skip_other_kinds = self.value(SKIP_OTHER_KINDS, parse, "true or false");
         let routing = self.routing();
         let placement = self.placement();
         let cluster_models = self.cluster_models();
@@ -158,6 +159,7 @@ impl Reader<'_> {
             half_close: half_close?,
             tls: tls?,
             cors: cors?,
+            skip_other_kinds: skip_other_kinds?,
             routing: routing?,
             placement: placement?,
             cluster_models: cluster_models?,

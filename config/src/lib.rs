@@ -3,7 +3,7 @@
 //!
 //! - [`load()`] reads everything once. [`Store`] keeps the current snapshot and reloads it.
 //!   [`watch()`] calls back when the files change.
-//! - A manifest is a Kubernetes-style YAML document, a `Server` or a `Model`;
+//! - A manifest is a Kubernetes-style YAML document, such as a `Server` or a `Model`;
 //!   `docs/reference/manifests.md` describes every field, `docs/reference/environment.md` every variable.
 //! - All errors are collected, never only the first, and each names file, document, line, field,
 //!   what was found and what is expected.
@@ -43,6 +43,8 @@ mod retry;
 mod seldon;
 mod server;
 mod server_as_model;
+mod server_replicas;
+mod skipped;
 mod store;
 mod suggest;
 mod template;
@@ -69,7 +71,7 @@ pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use load_balancing::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionKey};
 pub use model::{Hold, Model, Replicas, RequestTimeouts, ResponseModel, Scaling};
-pub use multi_model::{ModelRepository, MultiModelSpec, Placement, ServerReplicas};
+pub use multi_model::{ModelRepository, MultiModelSpec, Placement, RepositoryApi, ServerReplicas};
 pub use name::path_segment;
 pub use origin::{ObjectLocation, Origin, Setting};
 pub use overrides::{Overrides, TimeoutOverrides};
@@ -86,6 +88,7 @@ pub use retry::{Retry, RetryBudget, RetryCause};
 pub use seldon::SeldonSpec;
 pub use server::{HostHeader, Kind, Protocol, Replication, Server, StaticSpec};
 pub use server_as_model::server_as_model;
+pub use skipped::Skipped;
 pub use store::{Reloaded, Store};
 pub use template::Template;
 pub use traces::{OtlpProtocol, Sampler, Traces};

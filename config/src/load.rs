@@ -68,8 +68,14 @@ pub(crate) fn build_with(
     env: &Env,
     mut errors: Vec<Error>,
 ) -> Result<Config, Errors> {
+    let mut of_variables = Vec::new();
+    let environment = environment::read(env, &mut of_variables);
+    let skips = environment
+        .as_ref()
+        .is_some_and(|environment| environment.process.skip_other_kinds);
     let mut objects = Objects {
         unread: !errors.is_empty(),
+        skips,
         ..Objects::default()
     };
     for source in sources.iter().chain(cluster.iter().copied()) {
@@ -86,7 +92,8 @@ pub(crate) fn build_with(
         }
     }
     let none = errors.is_empty() && objects.models.is_empty();
-    let Some(environment) = environment::read(env, &mut errors) else {
+    errors.append(&mut of_variables);
+    let Some(environment) = environment else {
         return Err(errors.into());
     };
     if none && environment.process.cluster_models.is_none() {

@@ -17,6 +17,7 @@ mod readiness;
 mod retry;
 mod runtime;
 mod seldon;
+mod seldon_server;
 mod server;
 mod static_endpoints;
 mod warm_up;
@@ -27,24 +28,37 @@ use std::sync::Arc;
 
 use crate::name::{MODEL_EXPECTED, is_model_name, is_name};
 use crate::suggest::hint;
+use crate::variables::{SKIP_OTHER_KINDS, flag};
 use crate::yaml::{Document, Node};
-use crate::{Env, Error, FieldLocation, Host, ObjectLocation, Server};
+use crate::{Env, Error, FieldLocation, Host, ObjectLocation, Server, Skipped};
 
 pub(crate) use fields::Located;
 use fields::{Context, Fields, Value};
 pub(crate) use model::Draft;
+pub(crate) use seldon_server::SeldonServer;
 
 /// Tailback's own `apiVersion`.
 const NATIVE: &str = "tailback.dev/v1alpha1";
 /// `apiVersion` of Seldon Core 2's documents.
 const SELDON: &str = "mlops.seldon.io/v1alpha1";
+/// The kinds that are read.
+const KINDS: [&str; 4] = ["Server", "ServerConfig", "Model", "Host"];
+/// They, for messages.
+const KINDS_EXPECTED: &str = "Server, ServerConfig, Model or Host";
 
 /// The objects of all documents, in the order in which they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     pub servers: Vec<Server>,
+    /// How the replicas of Seldon's servers are run.
+    pub server_configs: Vec<Server>,
+    pub seldon_servers: Vec<SeldonServer>,
     pub models: Vec<Draft>,
     pub hosts: Vec<Arc<Host>>,
+    /// Documents of other kinds.
+    pub skipped: Skipped,
+    /// Whether documents of other kinds are skipped; else they are errors.
+    pub skips: bool,
     /// Whether a document with an error is, or may be, a server.
     pub unread: bool,
 }
@@ -73,12 +87,14 @@ impl Objects {
             root.entry("metadata")
                 .and_then(|metadata| metadata.entry("name")),
         );
+        let api_version = text(root.entry("apiVersion"));
+        let is_skipped = self.skips && is_of_others(&api_version, &kind);
         let context = Context::new(FieldLocation {
             file: Arc::clone(file),
             document: document.number,
             // Shown with every error. An invalid name has an error of its own and is not
             // repeated.
-            object: match (is_kind(&kind), is_model_name(&name)) {
+            object: match (is_skipped || is_kind(&kind), is_model_name(&name)) {
                 (true, true) => format!("{kind} {name}"),
                 (true, false) => kind.clone(),
                 (false, _) => String::new(),
@@ -86,6 +102,9 @@ impl Objects {
             line: root.line,
             field: String::new(),
         });
+        if is_skipped {
+            return self.skipped.add(kind, context.spot());
+        }
         self.read_root(&context, root, env);
         let found = context.into_errors();
         self.unread |= !found.is_empty() && kind != "Model";
@@ -114,9 +133,19 @@ impl Objects {
             name,
             ..context.place()
         };
-        match kind {
-            "Server" => self.servers.extend(server::read(&spec, place, env)),
-            "Host" => self.hosts.extend(host::read(&spec, place)),
+        match (kind, api_version) {
+            ("Server", ApiVersion::Native) => {
+                self.servers.extend(server::read(&spec, place, env));
+            }
+            ("Server", ApiVersion::Seldon) => {
+                self.seldon_servers
+                    .extend(seldon_server::read(&spec, place));
+            }
+            ("ServerConfig", _) => {
+                self.server_configs
+                    .extend(server::read_config(&spec, place, env));
+            }
+            ("Host", _) => self.hosts.extend(host::read(&spec, place)),
             _ => self.models.extend(model::read(&spec, place, api_version)),
         }
         spec.finish();
@@ -124,12 +153,23 @@ impl Objects {
 }
 
 fn is_kind(kind: &str) -> bool {
-    matches!(kind, "Server" | "Model" | "Host")
+    KINDS.contains(&kind)
+}
+
+/// Whether a document is of a kind that others read and Tailback does not.
+fn is_of_others(api_version: &str, kind: &str) -> bool {
+    let is_word = |text: &str, more: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        (1..=253).contains(&text.len()) && text.chars().all(fits)
+    };
+    let group = api_version.split('/').next().unwrap_or_default();
+    let ours = NATIVE.split('/').next().unwrap_or_default();
+    let is_read = api_version == SELDON && matches!(kind, "Server" | "Model");
+    is_word(api_version, "./-") && is_word(kind, "") && group != ours && !is_read
 }
 
 fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
-    const KINDS: [&str; 3] = ["Server", "Model", "Host"];
-    let value = root.required("kind", "Server, Model or Host")?;
+    let value = root.required("kind", KINDS_EXPECTED)?;
     let text = value.text()?;
     if text == api_key::KIND {
         value.rule(
@@ -140,31 +180,41 @@ fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
     }
     let kind = KINDS.into_iter().find(|kind| *kind == text);
     if kind.is_none() {
-        let hint = hint(&text, KINDS);
-        value.wrong(&format!(
-            "a kind that is read here: Server, Model or Host{hint}"
-        ));
+        let api_version = root.get("apiVersion").filter(|value| !value.is_map());
+        let api_version = api_version.and_then(|value| value.text());
+        let hint = match is_of_others(&api_version.unwrap_or_default(), &text) {
+            true => skip_hint(),
+            false => hint(&text, KINDS),
+        };
+        value.wrong(&format!("a kind that is read here: {KINDS_EXPECTED}{hint}"));
     }
     kind
 }
 
+/// How documents of other kinds can stay where they are.
+fn skip_hint() -> String {
+    let option = flag(SKIP_OTHER_KINDS).unwrap_or_default();
+    format!("; to skip documents of other kinds, set {SKIP_OTHER_KINDS}=true or --{option}=true")
+}
+
 fn read_api_version(root: &Fields<'_>, kind: &str) -> Option<ApiVersion> {
     let expected = match kind {
-        "Server" | "Host" => NATIVE.to_owned(),
+        "ServerConfig" | "Host" => NATIVE.to_owned(),
         _ => format!("{NATIVE} or {SELDON}"),
     };
     let value = root.required("apiVersion", &expected)?;
     match value.text()?.as_str() {
         NATIVE => Some(ApiVersion::Native),
-        SELDON if kind == "Model" => Some(ApiVersion::Seldon),
+        SELDON if matches!(kind, "Model" | "Server") => Some(ApiVersion::Seldon),
         SELDON if kind == "Host" => {
             value.rule(&format!("Seldon has no Host; write it as {NATIVE}"));
             None
         }
         SELDON => {
             value.rule(&format!(
-                "a Server of {SELDON} describes Kubernetes workloads of Seldon's own and is not read; \
-                 write a Server of {NATIVE}, which says how replicas are run"
+                "a ServerConfig of {SELDON} describes pods of Seldon's own and is not read; write one of {NATIVE}, \
+                 which says how replicas are run{}",
+                skip_hint()
             ));
             None
         }

@@ -13,8 +13,20 @@ pub struct MultiModelSpec {
     pub overcommit: Option<Setting<u32>>,
     /// How many replicas it has.
     pub replicas: ServerReplicas,
+    /// How its replicas are asked to load and unload models.
+    pub repository_api: RepositoryApi,
     /// Where files of models are put that have a `storageUri`; `None`: the server has them.
     pub repository: Option<ModelRepository>,
+}
+
+/// How a server's repository API is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RepositoryApi {
+    /// `rest`: `POST /v2/repository/models/{name}/load`, by HTTP/1.1.
+    #[default]
+    Rest,
+    /// `grpc`: `RepositoryModelLoad` of `inference.GRPCInferenceService`, at the address for gRPC.
+    Grpc,
 }
 
 /// The folder from which a server's replicas load models.

@@ -44,6 +44,8 @@ pub struct Process {
     pub tls: Option<ListenerTls>,
     /// CORS; `None`: pages of other origins may not call.
     pub cors: Option<Cors>,
+    /// Whether documents of kinds that are not read here are skipped; else they are errors.
+    pub skip_other_kinds: bool,
     /// Where requests go that do not name a model that is served.
     pub routing: Routing,
     /// Discovery of models in the cluster; `None`: only models in manifests are served.

@@ -6,6 +6,7 @@ mod choose;
 mod host;
 mod names;
 mod replicas;
+mod servers;
 mod settings;
 mod storage;
 mod webhook;
@@ -23,21 +24,12 @@ use crate::{
 /// Makes the configuration of `objects` and `environment`. Errors are added to `errors`; the
 /// result is valid only if there are none.
 pub(crate) fn resolve(
-    objects: Objects,
+    mut objects: Objects,
     environment: Environment,
     errors: &mut Vec<Error>,
 ) -> Config {
     // If a server could not be read, "no such server" may only be a consequence of that.
-    let complete = !objects.unread;
-    let mut servers = BTreeMap::<String, Arc<Server>>::new();
-    for server in objects.servers {
-        match servers.get(&server.name) {
-            Some(first) => errors.push(duplicate("Server", &server.place, &first.place)),
-            None => {
-                servers.insert(server.name.clone(), Arc::new(server));
-            }
-        }
-    }
+    let (servers, complete) = servers::all(&mut objects, errors);
     storage::check_apart(servers.values().map(|server| &**server), errors);
     let host = host::only(objects.hosts, errors);
     let mut models = BTreeMap::<String, Arc<Model>>::new();
@@ -75,6 +67,7 @@ pub(crate) fn resolve(
         models,
         servers,
         host,
+        skipped: objects.skipped,
         process: environment.process,
     }
 }

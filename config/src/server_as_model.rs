@@ -17,12 +17,7 @@ pub fn server_as_model(server: &Arc<Server>) -> Model {
         Setting::new(value, Origin::Default)
     }
     let own = server.multi_model.as_ref().map(|own| own.replicas);
-    let own = own.unwrap_or(ServerReplicas {
-        min: 1,
-        max: 1,
-        initial: 1,
-        scaled: false,
-    });
+    let own = own.unwrap_or(ServerReplicas::ONE);
     let time = Duration::from_secs(1);
     Model {
         name: server.name.clone(),
@@ -46,7 +41,7 @@ pub fn server_as_model(server: &Arc<Server>) -> Model {
             max_origin: Origin::Server(server.place.clone()),
             initial_origin: Origin::Server(server.place.clone()),
         },
-        concurrency: unused(None),
+        concurrency: Setting::new(server.concurrency, Origin::Server(server.place.clone())),
         hold: Hold {
             queue: unused(0),
             deadline: unused(time),

@@ -49,6 +49,8 @@ pub enum Scope {
     Model,
 }
 
+/// Whether documents of other kinds are skipped.
+pub(crate) const SKIP_OTHER_KINDS: &str = "TAILBACK_SKIP_OTHER_KINDS";
 /// The default of `TAILBACK_WORKERS`.
 pub(crate) const CORES: &str = "the cores";
 /// The default of settings that are absent.
@@ -248,6 +250,11 @@ const OWN: &[Variable] = &[
         "seconds that requests of all kinds may take to end, after an upgrade, in the process that was replaced",
     ),
     process(
+        SKIP_OTHER_KINDS,
+        "false",
+        "`true`: documents of kinds that are not read here, such as Seldon's Pipeline, are skipped with a notice; else they are errors",
+    ),
+    process(
         "TAILBACK_DEFAULT_MODEL",
         NONE,
         "model of requests that name none",
@@ -375,25 +382,5 @@ const OWN: &[Variable] = &[
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_variable_but_secrets_and_opentelemetrys_has_an_option_of_its_own() {
-        let mut flags = std::collections::BTreeSet::new();
-        for variable in VARIABLES {
-            match variable.flag() {
-                Some(flag) => assert!(flags.insert(flag), "{}", variable.name),
-                None => {
-                    let is_secret = variable.name.ends_with("_TOKEN");
-                    assert!(
-                        is_secret || variable.name.starts_with("OTEL_"),
-                        "{}",
-                        variable.name
-                    );
-                }
-            }
-        }
-        assert!(flags.contains("listen") && flags.contains("lag-threshold"));
-    }
-}
+#[path = "variables/tests.rs"]
+mod tests;

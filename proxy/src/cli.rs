@@ -196,7 +196,14 @@ pub fn main() -> ExitCode {
 }
 
 fn read(Manifests { paths, settings }: Manifests) -> Result<Config, Errors> {
-    load(&paths, &settings.env())
+    let config = load(&paths, &settings.env())?;
+    if !config.skipped.is_empty() {
+        eprintln!("{}", config.skipped);
+        for place in config.skipped.iter() {
+            eprintln!("  {place}");
+        }
+    }
+    Ok(config)
 }
 
 /// The line that `check` prints when there are no errors.

@@ -104,6 +104,20 @@ fn options_set_what_variables_set_and_win() {
 }
 
 #[test]
+fn what_is_skipped_is_listed_and_what_is_not_read_is_refused() {
+    let pipeline =
+        "---\n{ apiVersion: mlops.seldon.io/v1alpha1, kind: Pipeline, metadata: { name: p } }\n";
+    let text = Upstream::start().manifest(&["m"]) + pipeline;
+    let (_folder, file) = manifest(&text);
+    let file = file.to_str().unwrap();
+    let (fine, said) = run(&["check", file, "--skip-other-kinds=true"], &[]);
+    assert!(fine && said.contains("1 Pipeline"), "{said}");
+    assert!(said.contains("(Pipeline p), line"), "{said}");
+    let (fine, said) = run(&["check", file], &[]);
+    assert!(!fine && said.contains("--skip-other-kinds=true"), "{said}");
+}
+
+#[test]
 fn addresses_are_taken_as_people_write_them() {
     let (_folder, file) = manifest(&Upstream::start().manifest(&["m"]));
     let served = Served::start(&file, &["--listen", "localhost:0", "--admin=0"]);

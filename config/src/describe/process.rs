@@ -5,7 +5,7 @@ mod placement;
 use std::path::PathBuf;
 
 use super::{Row, seconds};
-use crate::variables::{FROM_DESCRIPTORS, NONE, OWN_NAMESPACE};
+use crate::variables::{FROM_DESCRIPTORS, NONE, OWN_NAMESPACE, SKIP_OTHER_KINDS};
 use crate::{Origin, Process};
 
 /// One row for each setting.
@@ -115,6 +115,11 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             "upgrade drain",
             seconds(&timeouts.upgrade_drain),
             "TAILBACK_UPGRADE_DRAIN_SECONDS",
+        ),
+        (
+            "skip other kinds",
+            process.skip_other_kinds.to_string(),
+            SKIP_OTHER_KINDS,
         ),
         (
             "default model",

@@ -5,6 +5,7 @@ mod health;
 mod multi_model;
 mod names;
 mod processes;
+mod seldon_servers;
 mod servers;
 
 use std::fs;
@@ -231,7 +232,7 @@ fn errors_of_files_documents_and_variables_come_together_and_are_counted() {
          F/empty: found a folder without manifests, expected at least one *.yaml or *.yml file in it\n\
          F/missing.yaml: cannot be read: No such file or directory (os error 2)\n\
          /dev/null: found neither a file nor a folder, expected a manifest file or a folder of them\n\
-         F/kind.yaml: document 1, line 1: kind: found \"Pod\", expected a kind that is read here: Server, Model or Host\n\
+         F/kind.yaml: document 1, line 1: kind: found \"Pod\", expected a kind that is read here: Server, ServerConfig, Model or Host\n\
          environment TAILBACK_WORKERS: found \"many\", expected a whole number from 1 to 1024\n\
          7 errors"
     );

@@ -71,7 +71,12 @@ impl Context {
         }
     }
 
-    fn spot(&self, line: usize, path: &str) -> FieldLocation {
+    /// The document as a whole.
+    pub(crate) fn spot(&self) -> FieldLocation {
+        self.spot.clone()
+    }
+
+    fn spot_of(&self, line: usize, path: &str) -> FieldLocation {
         FieldLocation {
             line,
             field: path.to_owned(),
@@ -119,7 +124,7 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn spot(&self) -> FieldLocation {
-        self.context.spot(self.node.line, &self.path)
+        self.context.spot_of(self.node.line, &self.path)
     }
 
     pub(crate) fn at<T>(&self, value: T) -> Located<T> {
@@ -297,7 +302,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn required(&self, name: &'static str, expected: &str) -> Option<Value<'a>> {
         let value = self.get(name);
         if value.is_none() {
-            let spot = self.context.spot(self.line, &join(&self.path, name));
+            let spot = self.context.spot_of(self.line, &join(&self.path, name));
             self.context.wrong(spot, "nothing".into(), expected);
         }
         value
@@ -332,7 +337,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn spot(&self) -> FieldLocation {
-        self.context.spot(self.line, &self.path)
+        self.context.spot_of(self.line, &self.path)
     }
 
     /// How many errors the document has so far, to see whether reading a part has added any.
@@ -358,7 +363,7 @@ impl<'a> Fields<'a> {
                 let known = useful.fold(first.to_owned(), |list, name| list + ", " + name);
                 format!("there is no such field; known here: {known}")
             };
-            let spot = self.context.spot(key.line, &join(&self.path, name));
+            let spot = self.context.spot_of(key.line, &join(&self.path, name));
             self.context.rule(spot, &message);
         }
     }

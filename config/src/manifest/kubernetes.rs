@@ -1,6 +1,6 @@
 //! Reads the field `kubernetes` of a server.
 
-use crate::kubernetes::{KubernetesSpec, MODEL, Service, ServicePort, Source};
+use crate::kubernetes::{KubernetesSpec, MODEL, SERVER, Service, ServicePort, Source};
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::static_endpoints;
 use crate::name::{is_label, is_name};
@@ -79,8 +79,8 @@ fn read_kind(value: &Value<'_>) -> Option<String> {
 /// Reads a name that may contain `{model}`.
 fn read_pattern(value: &Value<'_>, is_valid: fn(&str) -> bool, expected: &str) -> Option<String> {
     let text = value.text()?;
-    // Checked with the shortest name of a model; each model is checked later.
-    if is_valid(&text.replace(MODEL, "m")) {
+    // Checked with the shortest names of a model and a server; each is checked later.
+    if is_valid(&text.replace(MODEL, "m").replace(SERVER, "s")) {
         return Some(text);
     }
     value.wrong(expected);

@@ -1,8 +1,9 @@
 //! Reads what makes a server host many models: `multiModel`, and the bounds of its own count.
 
-use crate::manifest::fields::{Fields, Located, Value};
+use crate::manifest::fields::{Fields, Value};
 use crate::{
-    Kind, ModelRepository, MultiModelSpec, ObjectLocation, Origin, ServerReplicas, Setting,
+    Kind, ModelRepository, MultiModelSpec, ObjectLocation, Origin, RepositoryApi, ServerReplicas,
+    Setting,
 };
 
 /// Reads `multiModel`, `minReplicas` and `replicas` of a server of this `kind`; errors are noted.
@@ -24,6 +25,42 @@ pub(super) fn read(
         }
         return None;
     };
+    let map = read_map(&value, place, kind)?;
+    if let Some(why) = unfit(kind) {
+        value.rule(&why);
+    }
+    let count = |value: Option<Value<'_>>| Some(u32::from(value?.count_from_one()?));
+    let replicas = ServerReplicas::of(kind, count(min), max, count(initial));
+    let replicas = replicas.unwrap_or_else(|why| {
+        spec.rule(&why);
+        ServerReplicas::ONE
+    });
+    Some(MultiModelSpec { replicas, ..map })
+}
+
+/// Reads `multiModel` of a `ServerConfig` of this `kind`, which may be left out; errors are noted.
+pub(super) fn read_config(
+    spec: &Fields<'_>,
+    place: &ObjectLocation,
+    kind: &Kind,
+) -> Option<MultiModelSpec> {
+    let value = spec.get("multiModel");
+    if let Some(why) = unfit(kind) {
+        spec.rule(&why);
+    }
+    match value {
+        Some(value) => read_map(&value, place, kind),
+        None => Some(MultiModelSpec {
+            overcommit: None,
+            replicas: ServerReplicas::ONE,
+            repository_api: RepositoryApi::default(),
+            repository: None,
+        }),
+    }
+}
+
+/// Reads the map `multiModel`, without the counts, which are beside it.
+fn read_map(value: &Value<'_>, place: &ObjectLocation, kind: &Kind) -> Option<MultiModelSpec> {
     let fields = value.fields()?;
     let overcommit = fields.get("overcommitPercentage").and_then(|value| {
         let percent = value.number(
@@ -36,77 +73,18 @@ pub(super) fn read(
         };
         Some(Setting::new(percent, Origin::Server(place)))
     });
+    let repository_api = fields.word(
+        "repositoryApi",
+        &[("rest", RepositoryApi::Rest), ("grpc", RepositoryApi::Grpc)],
+    );
     let repository = fields
         .get("repository")
         .and_then(|value| read_repository(&value, kind));
     fields.finish();
-    if let Some(why) = unfit(kind) {
-        value.rule(&why);
-    }
-    let count = |value: Option<Value<'_>>| -> Option<Located<u32>> {
-        let value = value?;
-        let count = value.count_from_one()?;
-        Some(value.at(count.get()))
-    };
-    let min = count(min);
-    let initial = count(initial);
-    if let Kind::Static(fixed) = kind {
-        for own in min.iter().chain(&initial) {
-            spec.rule(&format!(
-                "found {}, but a static server has the replicas its endpoints are; remove {}",
-                own.value, own.spot.field
-            ));
-        }
-        let count = u32::try_from(fixed.endpoints.len()).unwrap_or(u32::MAX);
-        let replicas = ServerReplicas {
-            min: count,
-            max: count,
-            initial: count,
-            scaled: false,
-        };
-        return Some(MultiModelSpec {
-            overcommit,
-            replicas,
-            repository,
-        });
-    }
-    let scaled = min.is_some() || max.is_some();
-    if matches!(kind, Kind::Kubernetes(_)) && !scaled && initial.is_none() {
-        // A workload keeps its own count until the server sets one.
-        return Some(MultiModelSpec {
-            overcommit,
-            replicas: ServerReplicas {
-                min: 1,
-                max: u32::MAX,
-                initial: 1,
-                scaled,
-            },
-            repository,
-        });
-    }
-    let least = min.as_ref().map_or(1, |min| min.value);
-    let first = initial.as_ref().map_or(least, |initial| initial.value);
-    let (least, most) = match scaled {
-        true => (least, max.unwrap_or(u32::MAX)),
-        false => (first, first),
-    };
-    if least > most {
-        spec.rule(&format!(
-            "found maxReplicas {most}, expected at least {least}, which is minReplicas"
-        ));
-    } else if first < least || first > most {
-        spec.rule(&format!(
-            "found replicas {first}, expected at least {least} (minReplicas) and at most {most} (maxReplicas)"
-        ));
-    }
     Some(MultiModelSpec {
         overcommit,
-        replicas: ServerReplicas {
-            min: least,
-            max: most,
-            initial: first,
-            scaled,
-        },
+        replicas: ServerReplicas::ONE,
+        repository_api: repository_api.unwrap_or_default(),
         repository,
     })
 }

@@ -14,8 +14,34 @@ use crate::{
 /// The fields for the kinds of servers.
 const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
 
+/// The counts of a server.
+const COUNTS: [&str; 3] = ["minReplicas", "maxReplicas", "replicas"];
+
+/// What a document of a server's fields is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A server.
+    Server,
+    /// How the replicas of Seldon's servers are run that name it, each of which hosts many models.
+    Config,
+}
+
 /// Reads the server; errors are noted.
 pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Server> {
+    read_as(Role::Server, spec, place, env)
+}
+
+/// Reads a `ServerConfig`; errors are noted.
+pub(super) fn read_config(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Server> {
+    let before = spec.failed();
+    for count in COUNTS.iter().filter_map(|name| spec.get(name)) {
+        count.rule("each Server that names this ServerConfig has counts of its own; set it there");
+    }
+    let server = read_as(Role::Config, spec, place, env);
+    server.filter(|_| spec.failed() == before)
+}
+
+fn read_as(role: Role, spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Server> {
     let before = spec.failed();
     let capabilities = spec
         .get("capabilities")
@@ -59,7 +85,10 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
         check_probe(kind, check, &value);
     }
     let kind = kind?;
-    let multi_model = multi_model::read(spec, &place, &kind, max_replicas);
+    let multi_model = match role {
+        Role::Server => multi_model::read(spec, &place, &kind, max_replicas),
+        Role::Config => multi_model::read_config(spec, &place, &kind),
+    };
     let protocol = protocol.filter(|_| spec.failed() == before)?;
     Some(Server {
         name: place.name.clone(),

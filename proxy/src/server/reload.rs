@@ -47,6 +47,12 @@ impl Reloader {
 
     /// Puts `config` in force: the route table first, then the scaler.
     pub(super) fn apply(&self, config: &Config) {
+        if !config.skipped.is_empty() {
+            tracing::info!("{}", config.skipped);
+            for place in config.skipped.iter() {
+                tracing::debug!("skipped {place}");
+            }
+        }
         let before = self.tables.current();
         let table = RouteTable::build(config, &before, &self.wake);
         let models = table.model_handles();

@@ -28,6 +28,8 @@ pub struct Script {
     pub loading: usize,
     pub most_loading: usize,
     pub unloads: usize,
+    /// How often it was asked what it has.
+    pub indexes: usize,
 }
 
 impl Double {
@@ -83,6 +85,7 @@ fn answer(path: &str, (script, changed): &(Mutex<Script>, Condvar)) -> (u16, Str
     let mut script = script.lock().unwrap();
     match segments[..] {
         ["v2", "repository", "index"] => {
+            script.indexes += 1;
             let said = wait(script, changed, |script| script.index);
             let names = said.1.loaded.iter();
             let entries: Vec<_> = names

@@ -1,8 +1,13 @@
 //! Repository APIs that fail, hang, or say what is not so.
 
-use tailback_tests::{eventually, http, http::Client, process::Tailback};
+use std::time::Duration;
+
+use tailback_tests::{eventually, eventually_within, http, http::Client, process::Tailback};
 
 use super::{BODY, double::Double, eventually_in_state, infer, on, reason, replicas, state};
+
+/// For what is done every 5 s.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_replica_is_asked_for_four_loads_at_once_and_the_others_wait() {
@@ -22,6 +27,50 @@ fn a_replica_is_asked_for_four_loads_at_once_and_the_others_wait() {
         names.iter().all(|name| state(&proxy, name) == "available")
     });
     assert_eq!(server.script().most_loading, 4);
+}
+
+#[test]
+fn a_server_that_does_not_speak_grpc_shows_that_its_models_cannot_be_listed() {
+    let server = Double::start();
+    let text =
+        on(server.address, &["a"]).replace("multiModel: {}", "multiModel: { repositoryApi: grpc }");
+    let proxy = Tailback::start(&text, &[]);
+    let trouble = || {
+        let all = replicas(&proxy);
+        all.first()
+            .map(|own| own["trouble"].to_string())
+            .unwrap_or_default()
+    };
+    eventually("the trouble", || trouble().contains("RepositoryIndex"));
+    assert!(trouble().contains("cannot be listed"), "{}", trouble());
+    assert_eq!(server.script().indexes, 0, "it was not asked by HTTP/1.1");
+}
+
+#[test]
+fn where_nothing_changes_no_plan_is_made() {
+    let server = Double::start();
+    let names = ["a", "b", "c"];
+    let text = on(server.address, &names).replace("memory: 2Gi", "memory: 3Gi");
+    let proxy = Tailback::start(&text, &[("TAILBACK_LOG", "info,tailback_scaler=debug")]);
+    eventually("all to be loaded", || {
+        names.iter().all(|name| state(&proxy, name) == "available")
+    });
+    let plans = || proxy.log().matches("made a plan").count();
+    let asked_again = |times: usize| {
+        let before = server.script().indexes;
+        eventually_within(PATIENCE, "it to be asked what it has", || {
+            server.script().indexes >= before + times
+        });
+    };
+    asked_again(1);
+    let before = plans();
+    assert!(before > 0);
+    asked_again(2);
+    assert_eq!(plans(), before);
+    // What it has forgotten is a change.
+    server.set(|script| script.loaded.clear());
+    asked_again(2);
+    assert!(plans() > before);
 }
 
 #[test]

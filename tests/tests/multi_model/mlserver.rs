@@ -12,13 +12,32 @@ use tailback_tests::{
     python::{program, run, script},
 };
 
-use super::{loaded, replicas, state};
+use super::{infer, loaded, replicas, state};
 
 const MODELS: usize = 20;
 
 /// Twenty models of 1 MiB, on two replicas that have 8 MiB each.
 fn manifests(folder: &str, program: &str) -> String {
-    let mut text = format!(
+    let mut text = server(folder, program);
+    for k in 1..=MODELS {
+        text.push_str(&model(k));
+    }
+    text
+}
+
+fn model(k: usize) -> String {
+    format!(
+        "---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: {{ name: m-{k} }}
+spec: {{ server: mlserver, memory: 1Mi }}
+"
+    )
+}
+
+fn server(folder: &str, program: &str) -> String {
+    format!(
         "apiVersion: tailback.dev/v1alpha1
 kind: Server
 metadata: {{ name: mlserver }}
@@ -34,18 +53,39 @@ spec:
       MLSERVER_LOAD_MODELS_AT_STARTUP: 'false'
     ready: /v2/health/ready
 "
-    );
-    for k in 1..=MODELS {
-        text.push_str(&format!(
-            "---
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: {{ name: m-{k} }}
-spec: {{ server: mlserver, memory: 1Mi }}
-"
-        ));
-    }
-    text
+    )
+}
+
+#[test]
+fn models_are_loaded_and_unloaded_by_grpc_where_the_server_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    fs::create_dir(&models).unwrap();
+    let models = models.to_str().unwrap();
+    run(script("many_models.py", &["make", models, "3"]));
+    let mlserver = program("mlserver");
+    let mut text = server(models, mlserver.to_str().unwrap())
+        .replace(
+            "overcommitPercentage: 25",
+            "overcommitPercentage: 100, repositoryApi: grpc",
+        )
+        .replace("memory: 8Mi", "memory: 2Mi")
+        .replace("replicas: 2", "replicas: 1");
+    // Of the four, two fit at once, and the last has no files.
+    (1..=4).for_each(|k| text.push_str(&model(k)));
+    let proxy = Tailback::start(&text, &[]);
+    let patience = std::time::Duration::from_secs(90);
+    eventually_within(patience, "two models", || {
+        replicas(&proxy).iter().any(|own| loaded(own).len() == 2)
+    });
+    let address = proxy.address.to_string();
+    run(script("many_models.py", &["call", &address, "3", "5", "3"]));
+    let counted = |name: &str| proxy.metric(&format!("{name}{{server=\"mlserver\"}}"));
+    assert!(counted("seldon_cache_evict_count") >= 1.0);
+    let answer = infer(&proxy, "m-4");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    let said = answer.text();
+    assert!(said.contains("load answered NotFound"), "{said}");
 }
 
 #[test]

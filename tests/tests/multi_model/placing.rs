@@ -136,3 +136,31 @@ fn a_request_counts_for_the_model_that_answers_it_whatever_else_it_names() {
     );
     eventually("it to be counted", || proxy.outcome("a", "success") == 2);
 }
+
+#[test]
+fn a_replica_takes_no_more_requests_of_all_its_models_than_the_servers_concurrency() {
+    const EACH: u32 = 4;
+    const TAKES: std::time::Duration = std::time::Duration::from_millis(50);
+    let server = "multiModel: {}\n  concurrency: 1\n  replicas: 1";
+    let text = manifests(&["a", "b"], server, ", --service-time-ms, '50'", "");
+    let proxy = Tailback::start(&text, &[]);
+    eventually_in_state(&proxy, "a", "available");
+    eventually_in_state(&proxy, "b", "available");
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..EACH {
+            for name in ["a", "b"] {
+                scope.spawn(|| {
+                    let answer = infer(&proxy, name);
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                });
+            }
+        }
+    });
+    assert!(began.elapsed() >= TAKES * 2 * EACH, "one after the other");
+    eventually("nothing in flight", || {
+        ["a", "b"]
+            .iter()
+            .all(|name| proxy.model(name)["inFlight"] == 0)
+    });
+}

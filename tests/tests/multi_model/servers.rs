@@ -75,3 +75,44 @@ fn a_model_with_several_replicas_has_one_in_each_of_the_servers() {
     let all: Vec<_> = replicas(&proxy).iter().map(loaded).collect();
     assert_eq!(all, [["a"], ["a"]]);
 }
+
+#[test]
+fn a_folder_of_seldons_documents_is_served_once_a_config_says_how_servers_are_run() {
+    let mut text = String::from(
+        "apiVersion: tailback.dev/v1alpha1
+kind: ServerConfig
+metadata: { name: mlserver }
+spec:
+  memory: 2Gi
+  capabilities: [mlserver, sklearn]
+  scaling: { stabilitySeconds: 0.2 }
+  process: { command: [sample-server, --port, '{port}', --multi-model] }
+---
+apiVersion: mlops.seldon.io/v1alpha1
+kind: Server
+metadata: { name: mlserver, namespace: seldon-mesh }
+spec: { serverConfig: mlserver, minReplicas: 1, maxReplicas: 2, extraCapabilities: [mine] }
+---
+apiVersion: mlops.seldon.io/v1alpha1
+kind: Pipeline
+metadata: { name: both }
+spec: { steps: [{ name: a }, { name: b, inputs: [a] }], output: { steps: [b] } }
+",
+    );
+    for name in ["a", "b", "c"] {
+        text.push_str(&format!(
+            "---
+apiVersion: mlops.seldon.io/v1alpha1
+kind: Model
+metadata: {{ name: {name} }}
+spec: {{ requirements: [sklearn, mine], memory: 1Gi, replicas: 1 }}
+"
+        ));
+    }
+    let proxy = Tailback::start(&text, &[("TAILBACK_SKIP_OTHER_KINDS", "true")]);
+    for name in ["a", "b", "c"] {
+        let answer = infer(&proxy, name);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+    }
+    assert_eq!(replicas(&proxy).len(), 2, "one has room for two models");
+}

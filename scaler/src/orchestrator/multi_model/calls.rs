@@ -5,25 +5,27 @@ use std::{sync::Arc, time::Duration};
 use super::{
     outcome::{CallDone, Outcome, Subject},
     reconciler::Reconciler,
-    repository::{self, CallError},
+    repository::{CallError, Repository},
+    servers::SharedServer,
 };
 use crate::{clock::Nanos, replica::Replica};
 
 impl Reconciler {
     pub(super) fn call_load(&self, at: Subject, host: &Arc<Replica>, model: String) {
-        let (done, host) = (self.done.clone(), host.clone());
+        let done = self.done.clone();
         let limit = self.placement.load_limit;
         let own = at.model.as_ref().and_then(|name| self.models.get(name));
         let uri = own.and_then(|own| own.model.storage_uri.clone());
         let server = self.servers.get(&at.server);
         let storage = server.and_then(|server| server.storage.clone());
+        let repository = self.repository(&at.server, host);
         tokio::spawn(async move {
             let provided = match storage.zip(uri) {
                 Some((storage, uri)) => storage.provide(&model, &uri).await,
                 None => Ok(()),
             };
             let result = match provided {
-                Ok(()) => repository::load(host.authority(), &model, limit).await,
+                Ok(()) => repository.load(&model, limit).await,
                 Err(why) => Err(CallError::Refused(why)),
             };
             let outcome = Outcome::Loaded(result);
@@ -33,17 +35,19 @@ impl Reconciler {
     }
 
     pub(super) fn call_unload(&self, at: Subject, host: &Arc<Replica>, model: String) {
-        let (done, host) = (self.done.clone(), host.clone());
+        let done = self.done.clone();
         let limit = self.placement.unload_limit;
+        let repository = self.repository(&at.server, host);
         tokio::spawn(async move {
-            let result = repository::unload(host.authority(), &model, limit).await;
+            let result = repository.unload(&model, limit).await;
             let outcome = Outcome::Unloaded(result);
             let _ = done.send(CallDone { at, outcome });
         });
     }
 
     pub(super) fn call_index(&self, server: &Arc<str>, host: &Arc<Replica>, asked: Nanos) {
-        let (done, host) = (self.done.clone(), host.clone());
+        let done = self.done.clone();
+        let repository = self.repository(server, host);
         let at = Subject {
             server: server.clone(),
             replica: Some(host.id()),
@@ -51,10 +55,16 @@ impl Reconciler {
             attempt: None,
         };
         tokio::spawn(async move {
-            let result = repository::index(host.authority()).await;
+            let result = repository.index().await;
             let outcome = Outcome::Indexed { asked, result };
             let _ = done.send(CallDone { at, outcome });
         });
+    }
+
+    /// The repository of a server's replica.
+    fn repository(&self, server: &str, host: &Replica) -> Repository {
+        let api = self.servers.get(server).map(SharedServer::repository_api);
+        Repository::of(host, api.unwrap_or_default())
     }
 
     /// Asks the server's orchestrator for a count. One request at a time, so that none overtakes

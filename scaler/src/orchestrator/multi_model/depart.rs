@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{reconciler::Reconciler, repository, servers::SharedServer};
+use super::{reconciler::Reconciler, repository::Repository, servers::SharedServer};
 use crate::{clock::Nanos, placement::PlacedState};
 
 /// How often a model that drains is looked at, whose last request ends without a sign.
@@ -40,6 +40,7 @@ impl Reconciler {
     /// Unloads all models of a server that has none any more, each after its last request.
     pub(super) fn unload_all(&self, server: SharedServer) {
         let limit = self.placement.unload_limit;
+        let api = server.repository_api();
         for replica in server.replicas {
             for (_, hosted) in replica.hosted {
                 hosted.replica.close();
@@ -49,7 +50,7 @@ impl Reconciler {
                         tokio::time::sleep(DRAINING).await;
                     }
                     let name = &hosted.name_at_server;
-                    let result = repository::unload(host.authority(), name, limit).await;
+                    let result = Repository::of(&host, api).unload(name, limit).await;
                     match result {
                         Ok(()) => tracing::info!(model = name, replica = %host, "unloaded"),
                         Err(error) => {

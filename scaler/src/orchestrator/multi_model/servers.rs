@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tailback_config::{Kind, Model, ModelRepository, ServerReplicas, server_as_model};
+use tailback_config::{
+    Kind, Model, ModelRepository, RepositoryApi, ServerReplicas, server_as_model,
+};
 
 use super::storage::ModelStorage;
 use crate::{
@@ -154,6 +156,12 @@ impl SharedServer {
             }
             _ => None,
         }
+    }
+
+    /// How its replicas are asked to load and unload.
+    pub(super) fn repository_api(&self) -> RepositoryApi {
+        let own = self.as_model.server.multi_model.as_ref();
+        own.map(|own| own.repository_api).unwrap_or_default()
     }
 
     /// Bytes that each replica has for models.

@@ -1,7 +1,4 @@
-//! The repository API of a model server: which models it has, and loads and unloads of one.
-//!
-//! Source: the Open Inference Protocol's model repository extension, as Triton and MLServer
-//! implement it:
+//! The repository API over HTTP:
 //!
 //! - `POST /v2/repository/index` lists the models with their states.
 //! - `POST /v2/repository/models/{name}/load` returns when the model is loaded, with a message if
@@ -22,42 +19,10 @@ use serde::Deserialize;
 use tailback_config::path_segment;
 use tokio::{net::TcpStream, time::timeout};
 
-/// Largest response body, in bytes: an index of 10,000 models has about 1 MB.
-const LARGEST: usize = 16 << 20;
+use super::{CallError, IndexEntry, LARGEST, NOT_READY, SHORT};
+
 /// Bytes of a response that a message shows.
 const SHOWN: usize = 500;
-/// How long a short call may take: an index, or whether a model is ready.
-pub(super) const SHORT: Duration = Duration::from_secs(5);
-
-/// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CallError {
-    /// The server has answered, and says why not.
-    #[error("{0}")]
-    Refused(String),
-    /// There is no answer, or none that can be understood.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// A model as a server's index lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct IndexEntry {
-    /// Its name at the server.
-    pub name: String,
-    /// `READY`, `UNAVAILABLE`, `LOADING`, …; Triton leaves it out for models that were never
-    /// loaded.
-    #[serde(default)]
-    pub state: String,
-}
-
-impl IndexEntry {
-    /// Whether the model takes requests.
-    pub(super) fn is_ready(&self) -> bool {
-        self.state.eq_ignore_ascii_case("READY")
-    }
-}
-
 /// Loads `model` into the server at `authority`, and makes sure that it takes requests.
 pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
     let path = format!("/v2/repository/models/{}/load", path_segment(model));
@@ -68,9 +33,7 @@ pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Resul
     if status.is_success() {
         return Ok(());
     }
-    Err(CallError::Failed(format!(
-        "the server has answered that it is loaded, and then that it is not ready ({status})"
-    )))
+    Err(CallError::Failed(format!("{NOT_READY} ({status})")))
 }
 
 /// Unloads `model` from the server at `authority`. A model that is not there is unloaded.

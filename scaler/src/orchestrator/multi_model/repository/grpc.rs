@@ -1,0 +1,177 @@
+//! The repository API over gRPC: `RepositoryIndex`, `RepositoryModelLoad` and
+//! `RepositoryModelUnload` of `inference.GRPCInferenceService`, with the fields that Tailback needs
+//! (triton-inference-server/common, `protobuf/grpc_service.proto`; MLServer has the same).
+
+use std::{error::Error as _, time::Duration};
+
+use http::uri::PathAndQuery;
+use prost::Message;
+use tokio::{net::TcpStream, time::timeout};
+use tonic::{Code, Request, Status, client::Grpc, transport::Endpoint};
+use tonic_prost::ProstCodec;
+
+use super::{CallError, IndexEntry, LARGEST, NOT_READY, SHORT};
+use crate::orchestrator::error_chain::chain;
+
+const INDEX: &str = "/inference.GRPCInferenceService/RepositoryIndex";
+const LOAD: &str = "/inference.GRPCInferenceService/RepositoryModelLoad";
+const UNLOAD: &str = "/inference.GRPCInferenceService/RepositoryModelUnload";
+const READY: &str = "/inference.GRPCInferenceService/ModelReady";
+
+/// Asks for the models of all repositories, in whatever state.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RepositoryIndexRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RepositoryIndexResponse {
+    #[prost(message, repeated, tag = "1")]
+    models: Vec<ModelIndex>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ModelIndex {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "3")]
+    state: String,
+}
+
+/// Asks for a load or an unload: both requests have the name there.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RepositoryModelRequest {
+    #[prost(string, tag = "2")]
+    model_name: String,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct RepositoryModelResponse {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ModelReadyRequest {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct ModelReadyResponse {
+    #[prost(bool, tag = "1")]
+    ready: bool,
+}
+
+/// Why there is no answer.
+enum Failure {
+    /// The server's own status.
+    Answered(Status),
+    /// No connection, or it broke, or nothing came in time.
+    Silent(String),
+}
+
+pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
+    let _: RepositoryModelResponse = call(authority, LOAD, of(model), limit)
+        .await
+        .map_err(|failure| judge("load", failure))?;
+    let name = model.to_owned();
+    match call(authority, READY, ModelReadyRequest { name }, SHORT).await {
+        Ok(ModelReadyResponse { ready: true }) => Ok(()),
+        Ok(ModelReadyResponse { ready: false }) => Err(CallError::Failed(NOT_READY.into())),
+        Err(failure) => Err(CallError::Failed(match failure {
+            Failure::Answered(status) => format!("{NOT_READY} ({})", said(&status)),
+            Failure::Silent(why) => why,
+        })),
+    }
+}
+
+pub(super) async fn unload(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
+    let done = call::<_, RepositoryModelResponse>(authority, UNLOAD, of(model), limit).await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(Failure::Answered(status)) if status.code() == Code::NotFound => Ok(()),
+        Err(failure) => Err(judge("unload", failure)),
+    }
+}
+
+pub(super) async fn index(authority: &str) -> Result<Vec<IndexEntry>, CallError> {
+    let answer: RepositoryIndexResponse = call(authority, INDEX, RepositoryIndexRequest {}, SHORT)
+        .await
+        .map_err(|failure| judge("index", failure))?;
+    let entry = |model: ModelIndex| IndexEntry {
+        name: model.name,
+        state: model.state,
+    };
+    Ok(answer.models.into_iter().map(entry).collect())
+}
+
+fn of(model: &str) -> RepositoryModelRequest {
+    RepositoryModelRequest {
+        model_name: model.to_owned(),
+    }
+}
+
+/// One call on a connection of its own.
+async fn call<Q, A>(
+    authority: &str,
+    method: &'static str,
+    request: Q,
+    limit: Duration,
+) -> Result<A, Failure>
+where
+    Q: Message + Send + Sync + 'static,
+    A: Message + Default + Send + Sync + 'static,
+{
+    let answer =
+        async {
+            // The HTTP/2 client does not say whether it was the connection that failed.
+            let probe = TcpStream::connect(authority).await;
+            drop(probe.map_err(|error| {
+                Failure::Silent(format!("cannot connect to {authority}: {error}"))
+            })?);
+            let failed = |error: tonic::transport::Error| Failure::Silent(chain(&error));
+            let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(failed)?;
+            let channel = endpoint.connect().await.map_err(failed)?;
+            let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST);
+            grpc.ready().await.map_err(failed)?;
+            let codec = ProstCodec::<Q, A>::default();
+            let path = PathAndQuery::from_static(method);
+            let answer = grpc.unary(Request::new(request), path, codec).await;
+            answer.map(tonic::Response::into_inner).map_err(|status| {
+                // What the client makes up of a broken connection has a cause; what a server says has not.
+                match status.source() {
+                    Some(cause) => Failure::Silent(format!("no response: {}", chain(cause))),
+                    None => Failure::Answered(status),
+                }
+            })
+        };
+    match timeout(limit, answer).await {
+        Ok(Err(Failure::Silent(why))) => Err(Failure::Silent(format!("{method}: {why}"))),
+        Ok(result) => result,
+        Err(_) => Err(Failure::Silent(format!(
+            "{method}: no response within {} s",
+            limit.as_secs_f64()
+        ))),
+    }
+}
+
+/// A status of the server's own is a refusal in its words, unless it says that it is not able to now.
+fn judge(what: &str, failure: Failure) -> CallError {
+    let status = match failure {
+        Failure::Silent(why) => return CallError::Failed(why),
+        Failure::Answered(status) => status,
+    };
+    let message = format!("{what} answered {}", said(&status));
+    match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::Aborted
+        | Code::DataLoss => CallError::Failed(message),
+        _ => CallError::Refused(message),
+    }
+}
+
+fn said(status: &Status) -> String {
+    let name = format!("{:?}", status.code());
+    match status.message() {
+        "" => name,
+        message => format!("{name}: {message}"),
+    }
+}
