@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-instructions bench-routers bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-instructions bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -73,6 +73,10 @@ bench-routers: ## chats with a real model, by Tailback's strategies and by the r
 	scripts/setup tests
 	cargo build --release --package tailback --bin tailback
 	benches/routers $(RELEASE)/tailback
+
+bench-models: ## 1,000 models on 20 replicas of one server: time, CPU, memory, sizes of pages
+	cargo build --release --package tailback --bin tailback --package tailback-examples --bin sample-server
+	benches/many-models $(RELEASE)/tailback $(RELEASE)/sample-server
 
 bench-policies: ## is any other autoscaler better than `lag`, on synthetic demand and on TRACES="a.csv …"
 	cargo run --release --quiet --package tailback-benches --bin policies -- $(TRACES)
