@@ -7,6 +7,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use super::{
     drain::Drain,
     handler::{Handler, ResponseStream},
     io::WatchedIo,
+    receive_window::{self, ReceiveWindow},
 };
 use crate::{
     exchange::{
@@ -37,12 +39,10 @@ use crate::{
     status::{GrpcCode, write_status},
 };
 
+/// How long a connection is idle before it gives room back.
+const REST: Duration = Duration::from_secs(5);
 /// Most open streams on a connection.
 const STREAMS: u32 = 100;
-/// Flow-control windows for request bodies, in bytes. Bodies of held requests are not read; the
-/// connection's window has room for all streams' windows, so that they do not block other streams.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 /// Most bytes buffered for sending on a stream.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The connection is closed after this many streams that the caller reset before they were accepted
@@ -73,8 +73,8 @@ async fn speak<H: Handler>(
     let header_bytes = u32::try_from(downstream.settings.limits.header_bytes).unwrap_or(u32::MAX);
     let handshake = Builder::new()
         .max_concurrent_streams(STREAMS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(receive_window::STREAM_WINDOW)
+        .initial_connection_window_size(receive_window::LEAST)
         .max_header_list_size(header_bytes)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(RESETS)
@@ -90,6 +90,8 @@ async fn speak<H: Handler>(
     // Deadline of the connection while no stream is open. The first request must arrive within the
     // header timeout.
     let idle = Deadline::new(Phase::Head, &connection);
+    idle.rest_after(REST);
+    let mut window = ReceiveWindow::new(downstream.settings.unread_bytes.reserve());
     let mut watchdog = Watchdog::new(idle.at(&connection));
     let mut drain = Drain::new(shutdown);
 
@@ -106,6 +108,7 @@ async fn speak<H: Handler>(
             match h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     streams.push(stream(&downstream, connection.clone(), request, respond));
+                    window.make_room(streams.len(), &mut h2);
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -121,8 +124,15 @@ async fn speak<H: Handler>(
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
             return if gone { Poll::Ready(()) } else { Poll::Pending };
         }
-        if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
-            return Poll::Pending;
+        loop {
+            if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
+                return Poll::Pending;
+            }
+            let rests = idle.phase() == Phase::Idle && !connection.is_closing();
+            if !rests || !idle.postpone(connection.timeouts().keep_alive) {
+                break;
+            }
+            window.give_back(&mut h2);
         }
         if connection.is_closing() {
             return Poll::Ready(());

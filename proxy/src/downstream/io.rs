@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use pingora::protocols::Stream;
 use tailback_config::HalfClose;
 use tailback_scaler::clock::Nanos;
@@ -71,6 +72,14 @@ impl WatchedIo {
 
     pub(super) fn into_inner(self) -> Transport<Stream> {
         self.io
+    }
+
+    /// Puts back `bytes` that were read ahead. There may be none.
+    pub(super) fn unread(mut self, bytes: Bytes) -> Self {
+        if !bytes.is_empty() {
+            self.io = self.io.unread(bytes);
+        }
+        self
     }
 
     fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -11,6 +11,7 @@ mod http2;
 mod io;
 mod lifecycle;
 mod notsent_lowat;
+mod receive_window;
 mod shared_body;
 mod tunnel;
 
@@ -29,7 +30,7 @@ pub use self::{
 };
 use crate::{
     api_keys::sha256,
-    exchange::{Connection, Scheme},
+    exchange::{Connection, Scheme, body::BufferBudget},
     net::{HttpVersion, Transport, detect, tls},
     protocol::cors::Cors,
     telemetry::metrics::DownstreamMetrics,
@@ -55,6 +56,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Most connections at once.
     pub max_connections: usize,
+    /// The budget for what callers have sent by HTTP/2 and nobody has read.
+    pub unread_bytes: BufferBudget,
     /// What becomes of a request whose caller has ended its side of the connection, on HTTP/1.1.
     pub half_close: HalfClose,
     /// Which other origins' pages may send requests; `None`: none.
@@ -136,7 +139,8 @@ async fn serve<H: Handler>(
     // No request has begun yet, so a timeout here closes the connection without an answer.
     let opening = tokio::time::timeout(
         downstream.settings.timeouts.header,
-        open(&downstream.settings, stream),
+        // In a box, which is given back.
+        Box::pin(open(&downstream.settings, stream)),
     );
     let (io, version, scheme, certificate) = tokio::select! {
         opened = opening => match opened {
@@ -152,7 +156,8 @@ async fn serve<H: Handler>(
     let connection = Rc::new(connection);
     match version {
         HttpVersion::Http1 => http1::serve(downstream, io, connection, shutdown).await,
-        HttpVersion::Http2 => http2::serve(downstream, io, connection, shutdown).await,
+        // In a box: HTTP/1.1 needs far less room.
+        HttpVersion::Http2 => Box::pin(http2::serve(downstream, io, connection, shutdown)).await,
     }
 }
 

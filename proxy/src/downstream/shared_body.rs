@@ -27,8 +27,10 @@ impl<B: ResponseStream> BodySlot<B> {
 
     /// Stores the body of the next response.
     pub(super) fn share(&self, body: B) -> SharedBody<B> {
-        let before = self.0.replace(Some(body));
-        debug_assert!(before.is_none(), "hyper sends one answer after the other");
+        let mut slot = self.0.borrow_mut();
+        debug_assert!(slot.is_none(), "hyper sends one answer after the other");
+        *slot = Some(body);
+        drop(slot);
         SharedBody(self.0.clone())
     }
 

@@ -125,12 +125,21 @@ impl Connection {
         Written(self.flushes.get())
     }
 
+    /// Whether the output up to `written` has been flushed.
+    #[must_use]
+    pub fn has_flushed(&self, written: Written) -> bool {
+        self.flushes.get() > written.0
+    }
+
     /// Ready once the output up to `written` has been flushed.
     pub fn poll_flushed(&self, written: Written, cx: &mut Context<'_>) -> Poll<()> {
-        if self.flushes.get() > written.0 {
+        if self.has_flushed(written) {
             return Poll::Ready(());
         }
-        self.awaiting.borrow_mut().push(cx.waker().clone());
+        let mut awaiting = self.awaiting.borrow_mut();
+        if !awaiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            awaiting.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 

@@ -46,6 +46,8 @@ pub struct Deadline {
     by_caller: Cell<bool>,
     /// Whether a deadline has passed that the request has not noticed yet.
     expired: Cell<bool>,
+    /// How long it is idle before that is to be noticed.
+    rest: Cell<Duration>,
 }
 
 impl Deadline {
@@ -62,7 +64,13 @@ impl Deadline {
             total: Cell::new(Nanos(u64::MAX)),
             by_caller: Cell::new(false),
             expired: Cell::new(false),
+            rest: Cell::new(Duration::MAX),
         }
+    }
+
+    /// Has [`at`](Self::at) pass first after the time `idle` in [`Phase::Idle`].
+    pub fn rest_after(&self, idle: Duration) {
+        self.rest.set(idle);
     }
 
     /// The current phase.
@@ -114,7 +122,7 @@ impl Deadline {
             let (timeouts, limits) = (connection.timeouts(), self.limits.get());
             let limit = match self.phase.get() {
                 Phase::Idle if connection.is_closing() => connection.linger(),
-                Phase::Idle => timeouts.keep_alive,
+                Phase::Idle => timeouts.keep_alive.min(self.rest.get()),
                 Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,
                 // The shorter one: it shows only at the timeout which side was waited for.

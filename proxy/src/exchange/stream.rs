@@ -58,6 +58,8 @@ pub struct StreamState {
     answered: Cell<u32>,
     /// Whether the caller reads interim answers (1xx): on HTTP/1.1, not by HTTP/1.0.
     takes_interim: Cell<bool>,
+    /// Whether the connection has been idle for long, and nobody has noticed; on HTTP/1.1.
+    to_rest: Cell<bool>,
     /// The caller's API, which determines the form of errors.
     pub api: Cell<Api>,
     /// The protocol that the caller wants to upgrade to.
@@ -92,6 +94,7 @@ impl StreamState {
             asked: Cell::new(0),
             answered: Cell::new(0),
             takes_interim: Cell::new(false),
+            to_rest: Cell::new(false),
             api: Cell::new(&Inference),
             upgrade: RefCell::default(),
             unread: Unread::default(),
@@ -246,11 +249,24 @@ impl StreamState {
         Poll::Pending
     }
 
+    /// Whether the connection has become idle for long enough to [rest](Deadline::rest_after). Says so
+    /// once.
+    #[must_use]
+    pub fn is_to_rest(&self) -> bool {
+        self.to_rest.take()
+    }
+
     /// Extends the deadline if the side that is waited for has more time. Returns whether it was
     /// extended.
     fn postpone(&self) -> bool {
         match self.phase() {
             Phase::Body | Phase::Streaming => self.deadline.postpone(self.gap()),
+            Phase::Idle if !self.connection.is_closing() => {
+                let keep_alive = self.connection.timeouts().keep_alive;
+                let is_postponed = self.deadline.postpone(keep_alive);
+                self.to_rest.set(is_postponed);
+                is_postponed
+            }
             _ => false,
         }
     }

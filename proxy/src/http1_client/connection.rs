@@ -25,6 +25,9 @@ use super::{
 /// Bytes that are read at a time: at first, and at most once the replica sends as many.
 const READ: usize = 16 * 1024;
 const READ_MOST: usize = 128 * 1024;
+/// Bytes of an answer after which more are read at a time: more than the kernel takes for a caller
+/// that reads nothing.
+const SMALL_READS: usize = 256 * 1024;
 
 thread_local! {
     /// Where a thread's connections read to, unless they read a lot. So a connection that waits
@@ -47,6 +50,8 @@ pub struct Connection<S, B> {
     unread: BytesMut,
     /// Bytes to ask for at the next read.
     read_size: usize,
+    /// Bytes of the present answer that have been read.
+    read: usize,
     /// The last answer allows another request.
     keep_alive: bool,
     frames: Rc<FrameBuffer>,
@@ -114,6 +119,7 @@ where
             reading: Reading::Idle,
             unread: BytesMut::new(),
             read_size: READ,
+            read: 0,
             keep_alive: true,
             frames: Rc::default(),
         }
@@ -226,14 +232,6 @@ where
         }
     }
 
-    /// Ready when all of the request has gone out.
-    ///
-    /// # Errors
-    /// If it cannot.
-    pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.poll_send(cx)
-    }
-
     /// What is below, with the bytes that were read of it and belong to nobody yet.
     #[must_use]
     pub fn into_parts(self) -> (S, Bytes) {
@@ -241,7 +239,9 @@ where
     }
 
     /// Sends what there is of the request. Ready when all has gone out.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    ///
+    /// # Errors If it cannot.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if matches!(self.sending, Sending::Done | Sending::Refused) {
             return Poll::Ready(Ok(()));
         }
@@ -342,7 +342,7 @@ where
         self.frames.end();
         if self.keep_alive && self.unread.is_empty() {
             self.reading = Reading::Idle;
-            self.read_size = READ;
+            (self.read_size, self.read) = (READ, 0);
         } else {
             self.close();
         }
@@ -365,7 +365,8 @@ where
             return SCRATCH.with_borrow_mut(|scratch| {
                 let mut read = ReadBuf::new(scratch);
                 ready!(Pin::new(io).poll_read(cx, &mut read))?;
-                if read.remaining() == 0 {
+                self.read += read.filled().len();
+                if read.remaining() == 0 && self.read >= SMALL_READS {
                     self.read_size = 2 * READ;
                 }
                 unread.extend_from_slice(read.filled());

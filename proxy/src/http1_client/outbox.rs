@@ -10,10 +10,8 @@ use bytes::{Buf, Bytes};
 use http_body::Frame;
 use tokio::io::AsyncWrite;
 
-use super::request::Encoding;
+use super::request::{Encoding, SMALL};
 
-/// Pieces of a body up to this are copied behind the head: one write, of one slice.
-const SMALL: usize = 2 * 1024;
 /// No more is gathered in one write than this, and a last piece.
 const ENOUGH: usize = 16 * 1024;
 

@@ -11,6 +11,9 @@ use http::{
 };
 use http_body::Body;
 
+/// Pieces of a body up to this are copied behind the head: one write, of one slice.
+pub(super) const SMALL: usize = 2 * 1024;
+
 /// The head of a request. It is only looked at: the same can be sent once more.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
@@ -39,8 +42,13 @@ pub(super) enum Encoding {
 
 /// Writes `head` for `body` to `out`. Returns how the body is to be framed.
 pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec<u8>) -> Encoding {
-    // A guess that is seldom too small.
-    out.reserve(96 + head.target.len() + 48 * head.headers.len());
+    // A guess that is seldom too small. A small body goes behind the head.
+    let fields = head.headers.len() + head.added.len();
+    let body_bytes = body
+        .size_hint()
+        .exact()
+        .filter(|&bytes| bytes <= SMALL as u64);
+    out.reserve(96 + head.target.len() + 48 * fields + body_bytes.unwrap_or(0) as usize);
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
     // RFC 9112, 3.2.1: a target without a path has the path `/`.
     let root: &[u8] = if head.target.starts_with('?') {

@@ -100,14 +100,11 @@ fn parse_one(
         let from = part.as_ptr() as usize - start;
         (from, from + part.len())
     };
-    let fields: SmallVec<[Field; 24]> = parsed
-        .headers
-        .iter()
-        .map(|field| Field {
-            name: place(field.name.as_bytes()),
-            value: place(field.value),
-        })
-        .collect();
+    let mut fields: SmallVec<[Field; 24]> = SmallVec::new();
+    fields.extend(parsed.headers.iter().map(|field| Field {
+        name: place(field.name.as_bytes()),
+        value: place(field.value),
+    }));
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(HeadError::Malformed)?;
     let version = match parsed.version {
@@ -193,10 +190,12 @@ fn headers(
                 _ => Coding::Other,
             };
         } else if name == CONNECTION {
-            // Once one says so, it stays so.
-            closes |= tokens(&value).any(|token| token.eq_ignore_ascii_case("close"));
-            let stays = tokens(&value).any(|token| token.eq_ignore_ascii_case("keep-alive"));
-            hop.keep_alive = !closes && (hop.keep_alive || stays);
+            for token in tokens(&value) {
+                // Once one says so, it stays so.
+                closes |= token.eq_ignore_ascii_case(b"close");
+                hop.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+            hop.keep_alive &= !closes;
         }
         headers.append(name, value);
     }
@@ -207,10 +206,11 @@ fn headers(
     Ok((headers, hop))
 }
 
-/// The members of a list (RFC 9110, 5.6.1).
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
-    let text = value.to_str().unwrap_or_default();
-    text.split(',').map(str::trim)
+/// The members of a list (RFC 9110, 5.6.1), if it is ASCII.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let text = Some(value.as_bytes()).filter(|text| text.is_ascii());
+    let members = text.unwrap_or_default().split(|&byte| byte == b',');
+    members.map(<[u8]>::trim_ascii)
 }
 
 impl Length {

@@ -6,6 +6,7 @@ use http::{
 };
 use smallvec::SmallVec;
 
+use super::fields::Fields;
 use crate::{
     exchange::{Connection, Scheme},
     net::HttpVersion,
@@ -30,45 +31,46 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 /// Fields that are sent besides those of the caller.
 pub type Added = SmallVec<[(HeaderName, HeaderValue); 5]>;
 
-/// Turns a request's header fields into those to send to a replica. Returns the fields to send
-/// besides, and the request id, which also goes into the response.
-pub fn to_upstream(
+/// Turns a request's header fields, of which these are `present`, into those to send to a replica.
+/// Returns the fields to send besides, and the request id, which also goes into the response.
+pub(super) fn to_upstream(
     headers: &mut HeaderMap,
+    present: Fields,
     from: &Connection,
     method: MethodType,
 ) -> (Added, HeaderValue) {
-    let present = remove_hop_by_hop(headers);
-    if present.has(Present::EXPECT) {
+    let present = remove_hop_by_hop(headers, present);
+    if present.has(Fields::EXPECT) {
         headers.remove(EXPECT);
     }
-    if present.has(Present::INTERNAL) {
+    if present.has(Fields::INTERNAL) {
         headers.remove(INTERNAL);
     }
     if method == MethodType::Grpc {
         // A hop-by-hop field that gRPC servers require.
         headers.insert(TE, TRAILERS);
     }
-    if from.version == HttpVersion::Http2 && present.has(Present::COOKIE) {
+    if from.version == HttpVersion::Http2 && present.has(Fields::COOKIE) {
         join_cookies(headers);
     }
 
     let mut added = Added::new();
     added.push((X_FORWARDED_FOR, forwarded_for(headers, present, &from.peer)));
-    if !present.has(Present::FORWARDED_PROTO) {
+    if !present.has(Fields::FORWARDED_PROTO) {
         let scheme = match from.scheme {
             Scheme::Http => HTTP,
             Scheme::Https => HTTPS,
         };
         added.push((X_FORWARDED_PROTO, scheme));
     }
-    if !present.has(Present::FORWARDED_HOST)
+    if !present.has(Fields::FORWARDED_HOST)
         && let Some(host) = headers.get(HOST).cloned()
     {
         added.push((X_FORWARDED_HOST, host));
     }
     added.push((VIA, via(from.version)));
     let sent = present
-        .has(Present::REQUEST_ID)
+        .has(Fields::REQUEST_ID)
         .then(|| headers.get(X_REQUEST_ID).cloned());
     let id = sent.flatten().unwrap_or_else(|| {
         let id = request_id();
@@ -79,8 +81,8 @@ pub fn to_upstream(
 }
 
 /// `X-Forwarded-For` with the nearest caller at its end.
-fn forwarded_for(headers: &mut HeaderMap, present: Present, peer: &HeaderValue) -> HeaderValue {
-    if !present.has(Present::FORWARDED_FOR) {
+fn forwarded_for(headers: &mut HeaderMap, present: Fields, peer: &HeaderValue) -> HeaderValue {
+    if !present.has(Fields::FORWARDED_FOR) {
         return peer.clone();
     }
     // The field may have several lines. The last line is the nearest hop's.
@@ -93,62 +95,10 @@ fn forwarded_for(headers: &mut HeaderMap, present: Present, peer: &HeaderValue) 
 
 /// Turns a response's header fields into those to send to the caller.
 pub fn to_downstream(headers: &mut HeaderMap, request_id: HeaderValue, to: &Connection) {
-    let present = remove_hop_by_hop(headers);
+    let present = remove_hop_by_hop(headers, Fields::look(headers));
     headers.append(VIA, via(to.version));
-    if !present.has(Present::REQUEST_ID) {
+    if !present.has(Fields::REQUEST_ID) {
         headers.insert(X_REQUEST_ID, request_id);
-    }
-}
-
-/// Which fields a message has, of those that a proxy minds: one look at each name costs less than
-/// looking for each of these.
-#[derive(Clone, Copy)]
-struct Present(u16);
-
-impl Present {
-    const CONNECTION: u16 = 1;
-    const TRANSFER_ENCODING: u16 = 1 << 1;
-    const EXPECT: u16 = 1 << 2;
-    const INTERNAL: u16 = 1 << 3;
-    const COOKIE: u16 = 1 << 4;
-    const FORWARDED_FOR: u16 = 1 << 5;
-    const FORWARDED_PROTO: u16 = 1 << 6;
-    const FORWARDED_HOST: u16 = 1 << 7;
-    const REQUEST_ID: u16 = 1 << 8;
-    /// Any of [`HOP_BY_HOP`].
-    const HOP_BY_HOP: u16 = 1 << 9;
-
-    fn look(headers: &HeaderMap) -> Self {
-        Self(
-            headers
-                .keys()
-                .fold(0, |all, name| all | Self::of(name.as_str())),
-        )
-    }
-
-    fn of(name: &str) -> u16 {
-        match name {
-            "connection" => Self::CONNECTION,
-            "transfer-encoding" => Self::TRANSFER_ENCODING | Self::HOP_BY_HOP,
-            "expect" => Self::EXPECT,
-            "seldon-internal-model" => Self::INTERNAL,
-            "cookie" => Self::COOKIE,
-            "x-forwarded-for" => Self::FORWARDED_FOR,
-            "x-forwarded-proto" => Self::FORWARDED_PROTO,
-            "x-forwarded-host" => Self::FORWARDED_HOST,
-            "x-request-id" => Self::REQUEST_ID,
-            "te"
-            | "upgrade"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization" => Self::HOP_BY_HOP,
-            _ => 0,
-        }
-    }
-
-    fn has(self, field: u16) -> bool {
-        self.0 & field != 0
     }
 }
 
@@ -178,8 +128,12 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// upgrade to HTTP/2 (`h2c`) is not forwarded: it would open a tunnel to the replica that bypasses
 /// the proxy. One by HTTP/1.0 is ignored.
 #[must_use]
-pub fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<HeaderValue> {
-    if version != Version::HTTP_11 {
+pub(super) fn wanted_upgrade(
+    headers: &HeaderMap,
+    present: Fields,
+    version: Version,
+) -> Option<HeaderValue> {
+    if version != Version::HTTP_11 || !present.has(Fields::UPGRADE) {
         return None;
     }
     let wanted = headers.get(UPGRADE)?;
@@ -201,20 +155,24 @@ pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
 }
 
 /// RFC 9110, 7.6.1: fields of one connection, and those it names.
-fn remove_hop_by_hop(headers: &mut HeaderMap) -> Present {
-    let mut present = Present::look(headers);
+fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
     // Framing is a hop's own, and so is what it is framed by. With both fields
-    // present, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
-    if present.has(Present::TRANSFER_ENCODING) {
+    // there, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
+    if present.has(Fields::TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    if present.has(Present::CONNECTION) {
+    if present.has(Fields::CONNECTION) {
         let named: SmallVec<[HeaderName; 4]> = headers
             .get_all(CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
+            // As most say, which name no field, or one that is removed below.
+            .filter(|value| {
+                !["keep-alive", "close"]
+                    .iter()
+                    .any(|all| value.eq_ignore_ascii_case(all))
+            })
             .flat_map(|value| value.split(',').map(str::trim))
-            // Most name these alone, which are removed below.
             .filter(|name| !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)))
             .filter_map(|name| name.parse().ok())
             // A caller must not be able to remove these two.
@@ -226,10 +184,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) -> Present {
                 headers.remove(name);
             }
             // Any of the others may have been among them.
-            present = Present::look(headers);
+            present = Fields::look(headers);
         }
     }
-    if present.has(Present::HOP_BY_HOP) {
+    if present.has(Fields::HOP_BY_HOP) {
         for name in HOP_BY_HOP {
             headers.remove(*name);
         }

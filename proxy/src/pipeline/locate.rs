@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Pipeline,
     authorize::{AllowedModels, authenticate, authorize},
+    fields::Fields,
     include_usage, model_cards,
     question::{Otherwise, allowed, question},
     read_model::BodyReader,
@@ -59,7 +60,7 @@ pub(super) async fn locate(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
     state: &Rc<StreamState>,
-    head: &mut Parts,
+    (head, fields): (&mut Parts, Fields),
     body: &mut PeekableBody,
     reservation: &mut BufferReservation<'_>,
 ) -> Result<Located, ProxyError> {
@@ -72,7 +73,7 @@ pub(super) async fn locate(
     if found.api.is_grpc() && state.connection().version == HttpVersion::Http1 {
         return Err(ProxyError::GrpcNeedsHttp2);
     }
-    well_formed::check(head)?;
+    well_formed::check(head, fields)?;
     normal?;
     if let Some(cors) = &pipeline.cors
         && let Some(answer) = cors.preflight(&head.method, &head.headers)
@@ -85,8 +86,9 @@ pub(super) async fn locate(
         named = Some(pass_through(table, head, &mut found)?);
         state.api.set(found.api);
     }
-    let header = model_name::in_header(&head.headers)?;
-    if let Some(name) = header {
+    if fields.has(Fields::MODEL)
+        && let Some(name) = model_name::in_header(&head.headers)?
+    {
         let by_header = table.known(name)?;
         if let Some(before) = &named {
             agree(before, &by_header)?;

@@ -4,6 +4,7 @@ mod admit;
 mod affinity;
 mod answer_filter;
 mod authorize;
+mod fields;
 mod flow;
 mod forward;
 mod headers;
@@ -61,6 +62,7 @@ use crate::{
 pub use self::response_body::ResponseBody;
 use self::{
     answer_filter::AnswerFilter,
+    fields::Fields,
     locate::{Answering, Located},
     upstream_request::UpstreamRequest,
 };
@@ -139,17 +141,18 @@ fn handle(
             let caller = || traced_caller(state.connection());
             RequestTrace::begin(tracer, method, path, &mut head.headers, caller)
         });
+        let fields = Fields::look(&head.headers);
         let mut reservation = pipeline.buffer_budget.reserve();
         let located = {
-            let located = locate::locate(
+            let located = pin!(locate::locate(
                 pipeline,
                 &table,
                 state,
-                &mut head,
+                (&mut head, fields),
                 &mut body,
                 &mut reservation,
-            );
-            within_limits(state, pin!(located)).await
+            ));
+            within_limits(state, located).await
         };
         let (model, question, answering, caller) = match located {
             Ok(Located::Model(model, answering, caller)) => (model, None, answering, caller),
@@ -209,7 +212,7 @@ fn handle(
             .deadline
             .begin(now, (&model.model.config.timeouts).into(), limit);
 
-        let mut outgoing = UpstreamRequest::new(head, body, state, question.is_none());
+        let mut outgoing = UpstreamRequest::new((head, fields), body, state, question.is_none());
         let answered = {
             let work = pin!(forward::forward(
                 pipeline,

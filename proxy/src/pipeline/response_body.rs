@@ -23,6 +23,12 @@ use crate::{
     upstream::PooledConnection,
 };
 
+/// Bytes of a body that hyper is given before it has flushed them, on HTTP/1.1: of the first
+/// [`SLOWLY`] bytes, which a caller that reads nothing leaves in the proxy, and later.
+const UNFLUSHED: usize = 128 * 1024;
+const UNFLUSHED_AT_FIRST: usize = 16 * 1024;
+const SLOWLY: u64 = 256 * 1024;
+
 /// The body of a downstream response.
 #[derive(Debug)]
 pub struct ResponseBody {
@@ -36,6 +42,11 @@ pub struct ResponseBody {
     ended: bool,
     /// Whether a gRPC status is still to come, in the trailers.
     status_due: bool,
+    /// Bytes given away.
+    passed: u64,
+    /// How many of them may not have been flushed, and the point in the output at the first of those;
+    /// on HTTP/1.1.
+    unflushed: Option<(usize, Written)>,
     /// What the caller's connection becomes after a response with status 101.
     tunnel: Option<Box<Tunnel>>,
     /// The error that ended it, and the point in the output when that happened.
@@ -111,6 +122,8 @@ impl ResponseBody {
             exchange,
             ended: false,
             status_due: false,
+            passed: 0,
+            unflushed: None,
             tunnel: None,
             broken: None,
             state,
@@ -171,6 +184,38 @@ impl ResponseBody {
         }
         drop(self.exchange.take());
         Poll::Ready(self.broken.take().map(|(error, _)| Err(error)))
+    }
+
+    /// Ready while the caller takes what it is given. hyper would buffer more than is to wait for a
+    /// caller that does not.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((bytes, since)) = self.unflushed else {
+            return Poll::Ready(());
+        };
+        let connection = self.state.connection();
+        let most = match self.passed < SLOWLY {
+            true => UNFLUSHED_AT_FIRST,
+            false => UNFLUSHED,
+        };
+        if !connection.has_flushed(since) && (connection.write_blocked.get() || bytes >= most) {
+            ready!(connection.poll_flushed(since, cx));
+        }
+        if connection.has_flushed(since) {
+            self.unflushed = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// `bytes` of the body are given away.
+    fn pass(&mut self, bytes: usize) {
+        self.state.passed(bytes);
+        self.passed += bytes as u64;
+        if self.state.connection().version == HttpVersion::Http1 {
+            let (before, since) = self
+                .unflushed
+                .unwrap_or_else(|| (0, self.state.connection().written()));
+            self.unflushed = Some((before + bytes, since));
+        }
     }
 
     /// Records bytes sent, and the gRPC status in the trailers.
@@ -261,6 +306,7 @@ impl Body for ResponseBody {
             return this.poll_broken(cx);
         }
         ready!(this.state.poll_turn(cx));
+        ready!(this.poll_room(cx));
         let polled = match this.content.poll_frame(this.pooled.as_mut(), cx) {
             Poll::Ready(Some(Err(error))) => {
                 this.broken(error);
@@ -275,7 +321,7 @@ impl Body for ResponseBody {
         this.state.answer_awaited.set(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.state.passed(frame.data_ref().map_or(0, Bytes::len));
+                this.pass(frame.data_ref().map_or(0, Bytes::len));
                 this.state.enter(Phase::Streaming);
                 if let Some(pooled) = &this.pooled {
                     pooled.replica().replica.health().heard();

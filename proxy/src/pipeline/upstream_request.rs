@@ -3,14 +3,14 @@
 use std::{future::pending, rc::Rc};
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Uri,
-    header::{EXPECT, HOST},
-    request::Parts,
-};
+use http::{HeaderMap, HeaderValue, Method, Uri, header::HOST, request::Parts};
 use http_body::Body;
 use tailback_config::HostHeader;
 
+use super::{
+    fields::Fields,
+    headers::{self, Added},
+};
 use crate::{
     exchange::{
         BodyReturn, Phase, RequestBody, RequestBodyState, StreamState, StreamedBody,
@@ -18,7 +18,6 @@ use crate::{
     },
     http1_client::RequestHead,
     net::HttpVersion,
-    pipeline::headers::{self, Added},
     protocol::error::ProxyError,
     status::MethodType,
     telemetry::traces::TRACEPARENT,
@@ -62,7 +61,7 @@ pub(super) struct UpstreamRequest {
 
 impl UpstreamRequest {
     pub(super) fn new(
-        head: Parts,
+        (head, fields): (Parts, Fields),
         body: PeekableBody,
         state: &StreamState,
         may_wait: bool,
@@ -78,7 +77,7 @@ impl UpstreamRequest {
         let method = state.api.get().method_type();
         let connection = state.connection();
         // On HTTP/2, `100 Continue` was sent already.
-        let asks = connection.version == HttpVersion::Http1 && headers.contains_key(EXPECT);
+        let asks = connection.version == HttpVersion::Http1 && fields.has(Fields::EXPECT);
         let reading = if asks || method == MethodType::Grpc {
             Reading::Late
         } else {
@@ -86,8 +85,8 @@ impl UpstreamRequest {
         };
         state
             .upgrade
-            .replace(headers::wanted_upgrade(&headers, head.version));
-        let (added, request_id) = headers::to_upstream(&mut headers, connection, method);
+            .replace(headers::wanted_upgrade(&headers, fields, head.version));
+        let (added, request_id) = headers::to_upstream(&mut headers, fields, connection, method);
         let payload = if body.is_end_stream() {
             Payload::Whole(None)
         } else {

@@ -5,29 +5,29 @@ use std::net::Ipv6Addr;
 
 use http::{
     HeaderMap, Method, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{HOST, TRANSFER_ENCODING},
     request::Parts,
 };
 
+use super::fields::Fields;
 use crate::protocol::error::ProxyError;
 
 /// Checks the head of a request, other than its path.
-pub(super) fn check(head: &Parts) -> Result<(), ProxyError> {
+pub(super) fn check(head: &Parts, fields: Fields) -> Result<(), ProxyError> {
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(ProxyError::BadTarget);
     }
-    check_host(head)?;
-    check_framing(&head.headers)
+    check_host(head, fields)?;
+    check_framing(&head.headers, fields)
 }
 
 /// RFC 9112, 3.2: HTTP/1.1 requires exactly one Host. RFC 9113, 8.3.1: in HTTP/2, Host must not
 /// differ from `:authority`, and one of the two suffices.
-fn check_host(head: &Parts) -> Result<(), ProxyError> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
+fn check_host(head: &Parts, fields: Fields) -> Result<(), ProxyError> {
+    if fields.has_several(Fields::HOST) {
         return Err(ProxyError::BadHost);
     }
+    let host = head.headers.get(HOST);
     let authority = head.uri.authority();
     match (host, authority) {
         (None, None) if head.version >= Version::HTTP_11 => return Err(ProxyError::BadHost),
@@ -78,12 +78,21 @@ fn is_host(text: &[u8]) -> bool {
 
 /// A registered name (RFC 3986, 3.2.2), without a comma.
 fn is_name(name: &[u8]) -> bool {
+    /// Bytes that stand for themselves.
+    const PLAIN: [bool; 256] = {
+        let (mut plain, mut byte) = ([false; 256], 0_u8);
+        while byte < 128 {
+            plain[byte as usize] = byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
+                || matches!(byte, b'(' | b')' | b'*' | b'+' | b';' | b'=');
+            byte += 1;
+        }
+        plain
+    };
     let mut rest = name;
     while let [byte, after @ ..] = rest {
         rest = match byte {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => after,
-            b'-' | b'.' | b'_' | b'~' => after,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => after,
+            byte if PLAIN[usize::from(*byte)] => after,
             b'%' => match after {
                 [a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => after,
                 _ => return false,
@@ -115,14 +124,15 @@ fn is_port(text: &[u8]) -> bool {
 /// At most one length: of two, the next server might use the other one (RFC 9112, 6.3). On
 /// HTTP/1.1, hyper checks that the transfer coding ends in `chunked`, by which it reads the body; it
 /// does not undo any other, which would be forwarded without a word (RFC 9112, 6.1).
-fn check_framing(headers: &HeaderMap) -> Result<(), ProxyError> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if lengths.nth(1).is_some() {
+fn check_framing(headers: &HeaderMap, fields: Fields) -> Result<(), ProxyError> {
+    if fields.has_several(Fields::CONTENT_LENGTH) {
         return Err(ProxyError::BadLength);
+    }
+    if !fields.has(Fields::TRANSFER_ENCODING) {
+        return Ok(());
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(ProxyError::TransferCoding),
     }

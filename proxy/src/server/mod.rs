@@ -151,6 +151,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             timeouts: process.timeouts.clone(),
             limits: process.limits.clone(),
             max_connections,
+            unread_bytes: BufferBudget::new(process.limits.held_bytes / 2),
             half_close: process.half_close,
             cors,
             tls: tls.clone(),

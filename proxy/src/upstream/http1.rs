@@ -109,7 +109,7 @@ impl Http1 {
     /// # Errors
     /// If the connection broke.
     pub async fn into_io(mut self) -> io::Result<impl AsyncRead + AsyncWrite> {
-        let sent = poll_fn(|cx| self.connection.poll_sent(cx)).await;
+        let sent = poll_fn(|cx| self.connection.poll_send(cx)).await;
         sent.map_err(io::Error::other)?;
         let (io, unread) = self.connection.into_parts();
         Ok(io.into_unread(unread))

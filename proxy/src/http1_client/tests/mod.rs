@@ -355,7 +355,7 @@ async fn after_an_upgrade_the_bytes_are_somebody_elses() {
         .unwrap();
     let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
     assert!(response.body().is_end() && !connection.is_ready());
-    poll_fn(|cx| connection.poll_sent(cx)).await.unwrap();
+    poll_fn(|cx| connection.poll_send(cx)).await.unwrap();
     let (_, unread) = connection.into_parts();
     assert_eq!(unread, "first");
 }

@@ -28,7 +28,7 @@ fn up(headers: &mut HeaderMap) -> HeaderValue {
 
 /// The fields as they are sent, and the request id.
 fn send_up(headers: &mut HeaderMap, from: &Connection, method: MethodType) -> HeaderValue {
-    let (added, id) = to_upstream(headers, from, method);
+    let (added, id) = to_upstream(headers, Fields::look(headers), from, method);
     for (name, value) in added {
         headers.append(name, value);
     }
@@ -93,7 +93,7 @@ fn what_connection_names_is_set_anew() {
 #[test]
 fn every_hop_by_hop_field_is_recognised() {
     for name in HOP_BY_HOP {
-        assert!(Present::of(name) & Present::HOP_BY_HOP != 0, "{name}");
+        assert!(Fields::of(name) & Fields::HOP_BY_HOP != 0, "{name}");
     }
 }
 
