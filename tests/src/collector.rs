@@ -14,7 +14,7 @@ use hyper::{Request, Response, body::Incoming, server::conn::http1, service::ser
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
     common::v1::{AnyValue, KeyValue, any_value::Value},
@@ -41,6 +41,8 @@ struct Content {
     resources: Vec<BTreeMap<String, String>>,
     /// The header fields of all exports.
     headers: Vec<http::HeaderMap>,
+    /// What it says that it rejects of each export.
+    rejects: i64,
 }
 
 /// How it is spoken to.
@@ -86,6 +88,14 @@ impl Collector {
         self.seen.0.lock().expect("spans").spans.clone()
     }
 
+    /// From now on it says that it rejects so many spans of each export.
+    ///
+    /// # Panics
+    /// If the collector did.
+    pub fn reject(&self, spans: i64) {
+        self.seen.0.lock().expect("content").rejects = spans;
+    }
+
     /// The attributes of the last export's resource.
     ///
     /// # Panics
@@ -109,7 +119,11 @@ impl Collector {
 }
 
 impl Seen {
-    fn take(&self, headers: http::HeaderMap, request: ExportTraceServiceRequest) {
+    fn take(
+        &self,
+        headers: http::HeaderMap,
+        request: ExportTraceServiceRequest,
+    ) -> ExportTraceServiceResponse {
         let mut content = self.0.lock().expect("content");
         content.headers.push(headers);
         for of_resource in request.resource_spans {
@@ -117,6 +131,13 @@ impl Seen {
             content.resources.push(attributes(&resource.attributes));
             let scopes = of_resource.scope_spans.into_iter();
             content.spans.extend(scopes.flat_map(|scope| scope.spans));
+        }
+        let rejected = ExportTracePartialSuccess {
+            rejected_spans: content.rejects,
+            error_message: "no room".to_owned(),
+        };
+        ExportTraceServiceResponse {
+            partial_success: (content.rejects > 0).then_some(rejected),
         }
     }
 }
@@ -153,8 +174,7 @@ async fn http(listener: TcpListener, seen: Seen) {
                 assert_eq!(head.headers["content-type"], "application/x-protobuf");
                 let body = body.collect().await.expect("a body").to_bytes();
                 let request = ExportTraceServiceRequest::decode(body).expect("an export");
-                seen.take(head.headers, request);
-                let answer = ExportTraceServiceResponse::default().encode_to_vec();
+                let answer = seen.take(head.headers, request).encode_to_vec();
                 Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
             }
         });
@@ -176,7 +196,7 @@ impl TraceService for Seen {
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
         let (metadata, _, request) = request.into_parts();
-        self.take(metadata.into_headers(), request);
-        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+        let answer = self.take(metadata.into_headers(), request);
+        Ok(tonic::Response::new(answer))
     }
 }

@@ -228,6 +228,16 @@ fn usage_is_asked_for_where_the_model_says_so_and_the_caller_does_not() {
         post(&proxy, path, &[], body.replace("other", "m").as_bytes());
         assert_eq!(upstream.bodies().pop().unwrap(), body);
     }
+    // And those that are too long to be copied.
+    let long = "x".repeat(8 * 1024 * 1024);
+    let body = format!(r#"{{"model":"other","stream":true,"prompt":"{long}"}}"#);
+    post(
+        &proxy,
+        "/v1/completions",
+        &[],
+        body.replacen("other", "m", 1).as_bytes(),
+    );
+    assert!(upstream.bodies().pop().unwrap() == body);
     // Encoded ones too.
     let other = self::proxy(&upstream, ", includeUsage: true", folder.path());
     let coding = [("seldon-model", "m"), ("content-encoding", "x")];

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::Status
 use tailback_tests::{
     collector::{Collector, Protocol, attributes},
     eventually,
-    http::{Client, call, field},
+    http::{Client, call, field, hang, request},
     llm_upstream::LlmUpstream,
     process::Tailback,
     upstream::{Upstream, static_manifest},
@@ -170,7 +170,7 @@ fn attempts_holds_and_errors_are_spans_of_their_own() {
     );
 
     // One replica's only slot is taken: the second request is held.
-    let mut first = tailback_tests::http::hang(proxy.address);
+    let mut first = hang(proxy.address);
     eventually("the first", || proxy.model("m")["inFlight"] == 1);
     let address = proxy.address;
     let second = std::thread::spawn(move || call(address, "POST", "/v2/models/m/ok", b"x"));
@@ -310,4 +310,72 @@ fn what_was_traced_is_exported_before_the_end() {
     proxy.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(proxy.wait().success());
     spans(&collector, 2);
+}
+
+#[test]
+fn callers_that_leave_while_held_or_before_their_model_is_known_have_spans() {
+    let (upstream, collector) = (Upstream::start(), Collector::start(Protocol::Grpc));
+    let manifest = upstream.manifest(&["m"]);
+    let manifest = manifest.replacen("spec: {", "spec: { concurrency: 1,", 1);
+    let proxy = proxy(&manifest, &collector, "grpc", &[]);
+    let _first = hang(proxy.address);
+    eventually("the first at the replica", || {
+        let page = proxy.model("m");
+        page["inFlight"] == 1 && page["held"] == 0
+    });
+    let mut held = Client::connect(proxy.address).unwrap();
+    held.send(request("POST", "/v2/models/m/ok", &[], b"x"))
+        .unwrap();
+    eventually("the second to be held", || proxy.model("m")["held"] == 1);
+    drop(held);
+    let all = || collector.spans();
+    let gone = |span: &Span| {
+        of(span)
+            .get("tailback.outcome")
+            .is_some_and(|o| o == "caller_gone")
+    };
+    eventually("its spans", || all().iter().any(gone));
+    let owner = all().into_iter().find(gone).unwrap();
+    let hold = all()
+        .into_iter()
+        .find(|span| span.name == "hold" && span.parent_span_id == owner.span_id);
+    let hold = hold.expect("a span of the hold");
+    assert_eq!(hold.end_time_unix_nano, owner.end_time_unix_nano);
+
+    // The model is named in a body that does not come.
+    let mut early = Client::connect(proxy.address).unwrap();
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{";
+    early.send(head).unwrap();
+    drop(early);
+    let of_path = |span: &Span| {
+        of(span)
+            .get("url.path")
+            .is_some_and(|p| p == "/v1/chat/completions")
+    };
+    eventually("the span of the second", || all().iter().any(of_path));
+    let early = all().into_iter().find(of_path).unwrap();
+    assert_eq!(of(&early)["tailback.outcome"], "caller_gone");
+    assert!(!of(&early).contains_key("tailback.model"));
+}
+
+#[test]
+fn spans_that_the_collector_rejects_are_counted_and_logged_once() {
+    for (kind, protocol) in [(Protocol::Grpc, "grpc"), (Protocol::Http, "http/protobuf")] {
+        let (upstream, collector) = (Upstream::start(), Collector::start(kind));
+        collector.reject(1);
+        let proxy = proxy(&upstream.manifest(&["m"]), &collector, protocol, &[]);
+        let rejected = || proxy.metric("tailback_traces_dropped_total{reason=\"rejected\"}");
+        eventually("two exports", || {
+            call(proxy.address, "POST", "/v2/models/m/ok", b"x").unwrap();
+            rejected() >= 2.0
+        });
+        eventually("a line in the log", || {
+            proxy.log().contains("rejects spans")
+        });
+        let log = proxy.log();
+        assert_eq!(log.matches("rejects spans").count(), 1, "{log}");
+        assert!(log.contains("no room"), "{log}");
+        let failed = proxy.metric("tailback_traces_dropped_total{reason=\"not_exported\"}");
+        assert_eq!(failed, 0.0);
+    }
 }

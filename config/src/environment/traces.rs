@@ -21,12 +21,13 @@ const PATH: &str = "v1/traces";
 impl Reader<'_> {
     /// `Some(None)`: there are no traces.
     pub(super) fn traces(&mut self) -> Option<Option<Traces>> {
-        if !self.is_traced() {
-            // The others may be there for other programs.
+        // Where nothing is exported, the other variables may be there for other programs.
+        if !self.has_endpoint()
+            || self.value("OTEL_SDK_DISABLED", flag, "true or false")?
+            || !self.value("OTEL_TRACES_EXPORTER", exporter, "otlp or none")?
+        {
             return Some(None);
         }
-        let disabled = self.value("OTEL_SDK_DISABLED", flag, "true or false")?;
-        let exporter = self.value("OTEL_TRACES_EXPORTER", exporter, "otlp or none")?;
         let general = self.optional("OTEL_EXPORTER_OTLP_ENDPOINT", url, URL);
         let own = self.optional("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url, URL);
         let expected = "grpc or http/protobuf";
@@ -55,8 +56,8 @@ impl Reader<'_> {
         );
         let delay = self.value("OTEL_BSP_SCHEDULE_DELAY", milliseconds, MILLISECONDS);
         let protocol = own_protocol.or(protocol)?;
-        let endpoint = own.or_else(|| general.map(|url| below(&url, protocol)));
-        let Some(endpoint) = endpoint.filter(|_| !disabled && exporter) else {
+        // None is there only if it is wrong, which is told by now.
+        let Some(endpoint) = own.or_else(|| general.map(|url| below(&url, protocol))) else {
             return Some(None);
         };
         let mut resource = resource.unwrap_or_default();
@@ -76,24 +77,14 @@ impl Reader<'_> {
         }))
     }
 
-    /// Whether anything may be exported: an endpoint is set, and nothing switches traces off.
-    fn is_traced(&self) -> bool {
-        let is = |name, word: &str| {
-            let text = self.env.get(name).map(str::trim);
-            text.is_some_and(|text| text.eq_ignore_ascii_case(word))
-        };
+    /// Whether it is said where traces may go.
+    fn has_endpoint(&self) -> bool {
         let endpoints = [
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         ];
-        let is_set = |name| {
-            self.env
-                .get(name)
-                .is_some_and(|text| !text.trim().is_empty())
-        };
-        endpoints.into_iter().any(is_set)
-            && !is("OTEL_SDK_DISABLED", "true")
-            && !is("OTEL_TRACES_EXPORTER", "none")
+        let texts = endpoints.iter().filter_map(|name| self.env.get(name));
+        texts.into_iter().any(|text| !text.trim().is_empty())
     }
 
     /// The variables with their values. Header fields may be secrets.
@@ -163,11 +154,10 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 fn exporter(text: &str) -> Option<bool> {
-    match text {
-        "otlp" => Some(true),
-        "none" => Some(false),
-        _ => None,
-    }
+    [("otlp", true), ("none", false)]
+        .into_iter()
+        .find(|(word, _)| text.eq_ignore_ascii_case(word))
+        .map(|(_, exports)| exports)
 }
 
 fn protocol(text: &str) -> Option<OtlpProtocol> {

@@ -167,16 +167,17 @@ impl Exchange {
         parent
     }
 
-    /// The time, if the request is traced.
-    #[must_use]
-    pub fn traced_now(&self) -> Option<Nanos> {
-        self.trace.as_ref().map(|_| Nanos::now())
+    /// A replica is asked for.
+    pub fn asks(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            trace.asks();
+        }
     }
 
-    /// The request was held since then.
-    pub fn was_held(&mut self, since: Nanos) {
+    /// There is a replica, or there will be none. The request `was_held` meanwhile, or not.
+    pub fn admitted(&mut self, was_held: bool) {
         if let Some(trace) = &mut self.trace {
-            trace.held(since);
+            trace.admitted(was_held);
         }
     }
 
@@ -194,14 +195,18 @@ impl Exchange {
         }
     }
 
+    /// What a replica was asked is given up, to be tried again after a while.
+    pub fn give_up(&mut self, reason: RetryReason) {
+        if let Some(trace) = &mut self.trace {
+            trace.give_up(reason);
+        }
+    }
+
     /// The request is retried.
     pub fn retry(&mut self, reason: RetryReason) {
         self.account.0.metrics.retried(reason);
         if let Some(entry) = &mut self.entry {
             entry.retry();
-        }
-        if let Some(trace) = &mut self.trace {
-            trace.retry(reason);
         }
     }
 

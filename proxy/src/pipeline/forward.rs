@@ -74,7 +74,7 @@ pub(super) async fn forward(
         affinity?
     };
     loop {
-        let asked = exchange.traced_now();
+        exchange.asks();
         let admitted = admit(
             pipeline,
             state,
@@ -90,11 +90,7 @@ pub(super) async fn forward(
             },
         );
         let admitted = admitted.await;
-        if let Some(asked) = asked
-            && state.phase() == Phase::Held
-        {
-            exchange.was_held(asked);
-        }
+        exchange.admitted(state.phase() == Phase::Held);
         let permit = match admitted? {
             Admitted::Permit(permit) => permit,
             Admitted::Moved => {
@@ -138,8 +134,7 @@ pub(super) async fn forward(
                 let Some(wait) = replays.after_unreachable() else {
                     return Err(ProxyError::Unreachable { model: name() });
                 };
-                again_after(wait).await;
-                exchange.retry(RetryReason::Connect);
+                again_after(exchange, RetryReason::Connect, wait).await;
                 continue;
             }
         };
@@ -153,7 +148,7 @@ pub(super) async fn forward(
         };
         let retry = model.model.config.retry.value.as_ref();
         let retry = retry.zip(model.retry_budget.as_ref());
-        let cause = match sending.await {
+        match sending.await {
             Ok(response) if is_unasked_switch(&response, state) => {
                 return Err(ProxyError::UpstreamReset { model: name() });
             }
@@ -177,7 +172,7 @@ pub(super) async fn forward(
                     if !outgoing.rewind() {
                         return Err(ProxyError::UpstreamReset { model: name() });
                     }
-                    exchange.retry(RetryReason::Cause(cause));
+                    again(exchange, RetryReason::Cause(cause));
                     continue;
                 }
                 let cause = retry.and_then(|_| cause_of(&response, method));
@@ -191,8 +186,7 @@ pub(super) async fn forward(
                         if !outgoing.rewind() {
                             return Err(ProxyError::UpstreamReset { model: name() });
                         }
-                        again_after(wait).await;
-                        cause
+                        again_after(exchange, RetryReason::Cause(cause), wait).await;
                     }
                     Verdict::OverBudget => {
                         exchange.retry_refused();
@@ -217,7 +211,7 @@ pub(super) async fn forward(
                         if is_replayable && replays.after_return() =>
                     {
                         failed = None;
-                        exchange.retry(RetryReason::Unprocessed);
+                        again(exchange, RetryReason::Unprocessed);
                         continue;
                     }
                     SendError::HeaderTooLarge => {
@@ -234,17 +228,18 @@ pub(super) async fn forward(
                     return Err(lost());
                 }
                 match replays.after(RetryCause::Reset, outgoing.method(), retry, Nanos::now()) {
-                    Verdict::Again(wait) => again_after(wait).await,
+                    Verdict::Again(wait) => {
+                        let reason = RetryReason::Cause(RetryCause::Reset);
+                        again_after(exchange, reason, wait).await;
+                    }
                     Verdict::OverBudget => {
                         exchange.retry_refused();
                         return Err(lost());
                     }
                     Verdict::No => return Err(lost()),
                 }
-                RetryCause::Reset
             }
-        };
-        exchange.retry(RetryReason::Cause(cause));
+        }
     }
 }
 
@@ -257,10 +252,19 @@ fn other_takes_requests(model: &ModelRef, but: &ReplicaRef) -> bool {
     model.pool.replicas().iter().any(is_other)
 }
 
-async fn again_after(wait: Duration) {
+/// The request is to be sent again at once.
+fn again(exchange: &mut Exchange, reason: RetryReason) {
+    exchange.give_up(reason);
+    exchange.retry(reason);
+}
+
+/// The request is to be sent again after `wait`, for which its caller may not stay.
+async fn again_after(exchange: &mut Exchange, reason: RetryReason, wait: Duration) {
+    exchange.give_up(reason);
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
+    exchange.retry(reason);
 }
 
 /// Drops a response that is not forwarded to the caller. If it has arrived completely, its

@@ -54,7 +54,7 @@ use crate::{
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::{
         access_log::{AccessLog, Entry},
-        traces::{RequestTrace, TracedCaller, Tracer},
+        traces::{EarlyTrace, RequestTrace, TracedCaller, Tracer},
     },
     upstream::{ConnectOptions, PooledConnection},
 };
@@ -136,11 +136,11 @@ fn handle(
         let entry = pipeline
             .access_log
             .map(|log| Entry::new(log, head.uri.path()));
-        let mut trace = pipeline.tracer.and_then(|tracer| {
+        let mut trace = EarlyTrace::new(pipeline.tracer.and_then(|tracer| {
             let (method, path) = (&head.method, head.uri.path());
             let caller = || traced_caller(state.connection());
             RequestTrace::begin(tracer, method, path, &mut head.headers, caller)
-        });
+        }));
         let fields = Fields::look(&head.headers);
         let mut reservation = pipeline.buffer_budget.reserve();
         let located = {
@@ -159,8 +159,12 @@ fn handle(
             Ok(Located::Probe(model, otherwise)) => {
                 (model, Some(otherwise), Answering::default(), Caller::Anyone)
             }
-            Ok(Located::Local(reply)) => return local_reply(*reply, None, state),
+            Ok(Located::Local(reply)) => {
+                drop(trace.take());
+                return local_reply(*reply, None, state);
+            }
             Ok(Located::Service(service, about, caller)) => {
+                drop(trace.take());
                 state.body.set(RequestBodyState::Awaited);
                 // Boxed, because it is rare, and its state would enlarge every request's future.
                 let answer = local_service::answer(pipeline, service, about, &caller, head, body);
@@ -189,6 +193,7 @@ fn handle(
             Ok(key) => key,
             Err(too_many) => return refuse(&too_many.into(), trace, state),
         };
+        let mut trace = trace.take();
         if let (Some(trace), Some(route)) = (&mut trace, answering.route) {
             trace.route(route.pattern.to_string());
         }
@@ -331,8 +336,11 @@ async fn within_limits<T>(
 }
 
 /// Answers with an error before the request is for a model.
-fn refuse(error: &ProxyError, trace: Option<Box<RequestTrace>>, state: &Rc<StreamState>) -> Answer {
-    if let Some(trace) = trace {
+fn refuse(error: &ProxyError, mut trace: EarlyTrace, state: &Rc<StreamState>) -> Answer {
+    // One whose caller has left ends by itself.
+    if !matches!(error, ProxyError::CallerGone)
+        && let Some(trace) = trace.take()
+    {
         trace.refused(error_status(error, state));
     }
     fail(error, None, state)

@@ -4,5 +4,6 @@
 pub mod access_log;
 pub mod build_info;
 pub mod metrics;
+mod polled_queue;
 pub mod traces;
 mod wall_clock;

@@ -2,10 +2,8 @@
 //! simulate` reads.
 //!
 //! When the log is off, it costs one branch per request. When it is on, a request fills its
-//! [`Entry`] on its way and sends it, when the request has ended, through a bounded queue to the
-//! one thread that writes. Nothing waits for that thread: an entry that does not fit into the queue
-//! is dropped and counted. The thread polls the queue at intervals instead of being woken, so that
-//! the data plane makes no system call and takes no lock for it.
+//! [`Entry`] on its way and sends it, when the request has ended, through a
+//! [queue](super::polled_queue) to the one thread that writes.
 
 mod line;
 mod writer;
@@ -13,19 +11,19 @@ mod writer;
 use std::{
     io,
     sync::{
+        Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, SyncSender},
     },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use metrics::{Counter, counter};
+use metrics::counter;
 use smallvec::SmallVec;
 use tailback_config::AccessLog as Target;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use self::writer::{Destination, Writer};
+use super::polled_queue::{PolledQueue, QueueSender, queue};
 use crate::status::{Generation, Outcome, ResponseStatus};
 
 /// Most entries waiting to be written.
@@ -38,23 +36,15 @@ const LONGEST_PATH: usize = 1024;
 /// Inline capacity that fits most names and paths without an allocation.
 type Text = SmallVec<[u8; 48]>;
 
-/// The handle that requests log through. Its state is leaked: it lives as long as the process.
+/// The handle that requests log through.
 #[derive(Clone, Copy, Debug)]
-pub struct AccessLog(&'static Shared);
-
-#[derive(Debug)]
-struct Shared {
-    queue: SyncSender<Box<Entry>>,
-    dropped: Counter,
-    reopen: AtomicBool,
-    closing: AtomicBool,
-}
+pub struct AccessLog(QueueSender<Entry>);
 
 /// The open access log with its writer thread.
 #[derive(Debug)]
 pub struct Running {
-    log: AccessLog,
-    thread: JoinHandle<()>,
+    entries: PolledQueue<Entry>,
+    reopen: Arc<AtomicBool>,
 }
 
 /// What the access log records of one request.
@@ -93,45 +83,30 @@ impl Running {
     /// # Errors
     /// If `target` cannot be opened for writing.
     pub fn start(target: &Target) -> io::Result<Self> {
-        Self::with(Destination::open(target)?, QUEUE)
-    }
-
-    fn with(destination: Destination, room: usize) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::sync_channel(room);
         let dropped = counter!("tailback_access_log_dropped_total");
-        let shared = Box::leak(Box::new(Shared {
-            queue: sender,
-            dropped: dropped.clone(),
-            reopen: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-        }));
-        let log = AccessLog(shared);
-        let writer = Writer::new(destination, dropped);
-        let thread = thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || writer.run(&receiver, &log.0.reopen, &log.0.closing))?;
-        Ok(Self { log, thread })
+        let writer = Writer::new(Destination::open(target)?, dropped.clone());
+        let reopen = Arc::new(AtomicBool::new(false));
+        let reopens = reopen.clone();
+        let poll = move |entries| writer.run(&entries, &reopens);
+        let entries = PolledQueue::start("access-log", queue(QUEUE, dropped), poll)?;
+        Ok(Self { entries, reopen })
     }
 
     /// The handle to log through.
     #[must_use]
     pub fn log(&self) -> AccessLog {
-        self.log
+        AccessLog(self.entries.sender())
     }
 
     /// Makes the writer open the file again by its path, after log rotation has moved it away.
     pub fn reopen(&self) {
-        self.log.0.reopen.store(true, Ordering::Release);
+        self.reopen.store(true, Ordering::Release);
     }
 
     /// Writes what has been logged so far, then ends. Waits at most `PATIENCE`, because the file
     /// or pipe may be stuck.
     pub fn close(self) {
-        self.log.0.closing.store(true, Ordering::Release);
-        let start = Instant::now();
-        while !self.thread.is_finished() && start.elapsed() < PATIENCE {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.entries.close(PATIENCE);
     }
 }
 
@@ -199,10 +174,7 @@ impl Entry {
             outcome,
             status,
         });
-        let log = self.log.0;
-        if log.queue.try_send(self).is_err() {
-            log.dropped.increment(1);
-        }
+        self.log.0.send(self);
     }
 }
 

@@ -5,10 +5,7 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::Receiver,
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -17,7 +14,7 @@ use metrics::Counter;
 use tailback_config::AccessLog as Target;
 
 use super::{Entry, line};
-use crate::telemetry::wall_clock::WallClock;
+use crate::telemetry::{polled_queue::QueueReceiver, wall_clock::WallClock};
 
 /// Polling interval of the queue. Bounds how late a line is written.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -85,17 +82,10 @@ impl Writer {
         }
     }
 
-    /// Writes entries from `queue` until `closing` is set and the queue is empty.
-    pub(super) fn run(
-        mut self,
-        queue: &Receiver<Box<Entry>>,
-        reopen: &AtomicBool,
-        closing: &AtomicBool,
-    ) {
+    /// Writes entries from `queue` until that is closed and empty.
+    pub(super) fn run(mut self, queue: &QueueReceiver<Entry>, reopen: &AtomicBool) {
         loop {
-            // Read before the queue is drained, so that all entries queued before `closing` was set
-            // are written.
-            let last = closing.load(Ordering::Acquire);
+            let last = queue.is_closing();
             if reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }

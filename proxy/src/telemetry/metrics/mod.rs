@@ -90,7 +90,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     describe_counter!(
         "tailback_traces_dropped_total",
-        "Traced requests that did not fit into the queue, and spans that could not be exported."
+        "Traced requests that did not fit into the queue, and spans that were not exported or were rejected."
     );
     describe_counter!(
         "tailback_log_dropped_total",

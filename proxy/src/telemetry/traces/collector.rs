@@ -1,60 +1,151 @@
-//! The exporter for the collector that the settings name, from OpenTelemetry's crate for OTLP.
+//! The collector that the settings name, which takes OTLP's published messages by gRPC or HTTP.
 
 use std::{io, time::Duration};
 
-use http::HeaderMap;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use opentelemetry::KeyValue;
-use opentelemetry_http::hyper::HyperClient;
-use opentelemetry_otlp::{
-    Protocol, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Uri,
+    header::{CONTENT_TYPE, USER_AGENT},
 };
-use opentelemetry_sdk::{Resource, trace::SpanExporter as _};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use opentelemetry::KeyValue;
+use opentelemetry_proto::{
+    tonic::collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_client::TraceServiceClient,
+    },
+    transform::{
+        common::tonic::ResourceAttributesWithSchema,
+        trace::tonic::group_spans_by_resource_and_scope,
+    },
+};
+use opentelemetry_sdk::{Resource, trace::SpanData};
+use prost::Message;
 use tailback_config::{OtlpProtocol, Traces, UpstreamTls};
-use tonic::{metadata::MetadataMap, transport::Endpoint};
+use tonic::{
+    metadata::MetadataMap,
+    transport::{Channel, Endpoint},
+};
 
 use crate::{net::tls, telemetry::build_info};
 
 /// How long a connection to the collector may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The longest answer that is read: a count, and a sentence.
+const LONGEST_ANSWER: usize = 64 * 1024;
+const AGENT: &str = concat!("tailback/", env!("CARGO_PKG_VERSION"));
 
-/// Makes the exporter. It connects when it first exports. Must run within a tokio runtime.
-pub(super) fn exporter(traces: &Traces) -> io::Result<SpanExporter> {
-    let mut exporter = match traces.protocol {
-        OtlpProtocol::Grpc => grpc(traces)?,
-        OtlpProtocol::Http => SpanExporter::builder()
-            .with_http()
-            .with_http_client(HyperClient::new(connector()?, traces.timeout, None))
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(&traces.endpoint)
-            .with_timeout(traces.timeout)
-            .with_headers(traces.headers.iter().cloned().collect())
-            .build()
-            .map_err(io::Error::other)?,
-    };
-    exporter.set_resource(&resource(traces));
-    Ok(exporter)
+/// The collector.
+#[derive(Debug)]
+pub(super) struct Collector {
+    connection: Connection,
+    resource: ResourceAttributesWithSchema,
 }
 
-fn grpc(traces: &Traces) -> io::Result<SpanExporter> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &traces.headers {
-        let name = http::HeaderName::try_from(name.to_ascii_lowercase());
-        let name = name.map_err(io::Error::other)?;
-        headers.append(name, value.parse().map_err(io::Error::other)?);
+#[derive(Debug)]
+enum Connection {
+    Grpc {
+        client: TraceServiceClient<Channel>,
+        headers: MetadataMap,
+    },
+    Http {
+        client: Box<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
+        url: Uri,
+        headers: HeaderMap,
+    },
+}
+
+impl Collector {
+    /// It is connected to when something is first exported. Must run within a tokio runtime.
+    pub(super) fn new(traces: &Traces) -> io::Result<Self> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &traces.headers {
+            let name = HeaderName::try_from(name.to_ascii_lowercase());
+            let name = name.map_err(io::Error::other)?;
+            headers.append(name, value.parse().map_err(io::Error::other)?);
+        }
+        let connection = match traces.protocol {
+            OtlpProtocol::Grpc => {
+                let endpoint = Endpoint::from_shared(traces.endpoint.clone());
+                let endpoint = endpoint.and_then(|endpoint| endpoint.user_agent(AGENT));
+                let endpoint = endpoint.map_err(io::Error::other)?.timeout(traces.timeout);
+                let channel = endpoint.connect_with_connector_lazy(connector()?);
+                Connection::Grpc {
+                    client: TraceServiceClient::new(channel),
+                    headers: MetadataMap::from_headers(headers),
+                }
+            }
+            OtlpProtocol::Http => {
+                let kind = HeaderValue::from_static("application/x-protobuf");
+                headers.insert(CONTENT_TYPE, kind);
+                headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+                Connection::Http {
+                    client: Box::new(Client::builder(TokioExecutor::new()).build(connector()?)),
+                    url: traces.endpoint.parse().map_err(io::Error::other)?,
+                    headers,
+                }
+            }
+        };
+        Ok(Self {
+            connection,
+            resource: (&resource(traces)).into(),
+        })
     }
-    let endpoint = Endpoint::from_shared(traces.endpoint.clone()).map_err(io::Error::other)?;
-    let channel = endpoint
-        .timeout(traces.timeout)
-        .connect_with_connector_lazy(connector()?);
-    SpanExporter::builder()
-        .with_tonic()
-        .with_channel(channel)
-        .with_metadata(MetadataMap::from_headers(headers))
-        .with_timeout(traces.timeout)
-        .build()
-        .map_err(io::Error::other)
+
+    /// Exports `spans`. Returns what the collector says of those that it rejects, if it does.
+    ///
+    /// # Errors
+    /// Why it has not taken them, as a sentence about it.
+    pub(super) async fn export(
+        &mut self,
+        spans: Vec<SpanData>,
+    ) -> Result<Option<ExportTracePartialSuccess>, String> {
+        let message = ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
+        };
+        let response = match &mut self.connection {
+            Connection::Grpc { client, headers } => {
+                let mut request = tonic::Request::new(message);
+                request.metadata_mut().clone_from(headers);
+                let response = client.export(request).await;
+                response.map_err(|status| status.to_string())?.into_inner()
+            }
+            Connection::Http {
+                client,
+                url,
+                headers,
+            } => {
+                let mut request = Request::new(Full::from(message.encode_to_vec()));
+                *request.method_mut() = http::Method::POST;
+                url.clone_into(request.uri_mut());
+                headers.clone_into(request.headers_mut());
+                let response = client.request(request).await;
+                let (head, body) = response.map_err(|error| sources(&error))?.into_parts();
+                if !head.status.is_success() {
+                    return Err(format!("it answered {}", head.status));
+                }
+                let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+                let body = body.map_err(|error| error.to_string())?.to_bytes();
+                // Collectors that say nothing, or something else, have taken all.
+                ExportTraceServiceResponse::decode(body).unwrap_or_default()
+            }
+        };
+        let rejected = response.partial_success;
+        Ok(rejected.filter(|rejected| rejected.rejected_spans > 0))
+    }
+}
+
+/// An error, and what it is because of.
+fn sources(error: &dyn std::error::Error) -> String {
+    let more = std::iter::successors(error.source(), |error| error.source());
+    more.fold(error.to_string(), |text, source| {
+        format!("{text}: {source}")
+    })
 }
 
 /// In clear text or by TLS, as the URL says; trusts what the system trusts.

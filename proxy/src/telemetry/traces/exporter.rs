@@ -3,22 +3,18 @@
 use std::{
     future::Future,
     io,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::Receiver,
-    },
     time::{Duration, Instant},
 };
 
 use metrics::Counter;
 use opentelemetry::InstrumentationScope;
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+use opentelemetry_sdk::trace::SpanData;
 use tailback_config::Traces;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{RequestTrace, collector, spans::spans};
-use crate::telemetry::{build_info, wall_clock::WallClock};
+use super::{RequestTrace, collector::Collector, spans::spans};
+use crate::telemetry::{build_info, polled_queue::QueueReceiver, wall_clock::WallClock};
 
 /// How often the queue is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -27,7 +23,7 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Exporter {
     runtime: Runtime,
-    exporter: SpanExporter,
+    collector: Collector,
     scope: InstrumentationScope,
     /// Most spans of an export.
     batch: usize,
@@ -38,22 +34,33 @@ pub(super) struct Exporter {
     waiting: Vec<SpanData>,
     /// Since when spans wait.
     since: Option<Instant>,
-    lost: Counter,
+    lost: Lost,
     /// Whether the last export failed.
     fails: bool,
+    /// Whether the collector has rejected spans.
+    rejects: bool,
+}
+
+/// Spans that were made and that the collector does not have.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// It could not be reached, or refused them all.
+    pub not_exported: Counter,
+    /// It took the others that came with them.
+    pub rejected: Counter,
 }
 
 impl Exporter {
-    pub(super) fn new(traces: &Traces, lost: Counter) -> io::Result<Self> {
+    pub(super) fn new(traces: &Traces, lost: Lost) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let exporter = {
+        let collector = {
             let _inside = runtime.enter();
-            collector::exporter(traces)?
+            Collector::new(traces)?
         };
         let scope = InstrumentationScope::builder("tailback");
         Ok(Self {
             runtime,
-            exporter,
+            collector,
             scope: scope.with_version(build_info::VERSION).build(),
             batch: traces.batch,
             delay: traces.delay,
@@ -63,16 +70,16 @@ impl Exporter {
             since: None,
             lost,
             fails: false,
+            rejects: false,
         })
     }
 
-    /// Exports what comes from `queue` until `closing` is set and the queue is empty.
-    pub(super) fn run(mut self, queue: &Receiver<Box<RequestTrace>>, closing: &AtomicBool) {
+    /// Exports what comes from `queue` until that is closed and empty.
+    pub(super) fn run(mut self, queue: &QueueReceiver<RequestTrace>) {
         loop {
-            // Before the queue is read: what was put in before it was set is still exported.
-            let is_last = closing.load(Ordering::Acquire);
+            let is_last = queue.is_closing();
             let clock = WallClock::read();
-            while let Ok(trace) = queue.try_recv() {
+            for trace in queue.try_iter() {
                 self.since.get_or_insert_with(Instant::now);
                 self.waiting.extend(spans(&trace, &self.scope, clock));
                 if self.waiting.len() >= self.batch {
@@ -105,15 +112,19 @@ impl Exporter {
             let count = batch.len() as u64;
             let exported = self
                 .runtime
-                .block_on(within(self.timeout, self.exporter.export(batch)));
+                .block_on(within(self.timeout, self.collector.export(batch)));
             let failed = std::mem::replace(&mut self.fails, exported.is_err());
             match exported {
-                Ok(()) if failed => {
-                    tracing::info!(collector = %self.endpoint, "traces are exported again");
+                Ok(rejected) => {
+                    if failed {
+                        tracing::info!(collector = %self.endpoint, "traces are exported again");
+                    }
+                    if let Some(rejected) = rejected {
+                        self.rejected(&rejected);
+                    }
                 }
-                Ok(()) => {}
                 Err(error) => {
-                    self.lost.increment(count);
+                    self.lost.not_exported.increment(count);
                     if !failed {
                         tracing::warn!(
                             collector = %self.endpoint, %error,
@@ -124,14 +135,26 @@ impl Exporter {
             }
         }
     }
+
+    /// The collector has taken an export, but for some of its spans.
+    fn rejected(&mut self, rejected: &ExportTracePartialSuccess) {
+        let count = u64::try_from(rejected.rejected_spans).unwrap_or_default();
+        self.lost.rejected.increment(count);
+        if !std::mem::replace(&mut self.rejects, true) {
+            tracing::warn!(
+                collector = %self.endpoint, spans = count, why = rejected.error_message,
+                "the collector rejects spans; further ones are counted by tailback_traces_dropped_total alone"
+            );
+        }
+    }
 }
 
-async fn within<E: std::fmt::Display>(
+async fn within<T>(
     timeout: Duration,
-    export: impl Future<Output = Result<(), E>>,
-) -> Result<(), String> {
+    export: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
     match tokio::time::timeout(timeout, export).await {
-        Ok(exported) => exported.map_err(|error| error.to_string()),
+        Ok(exported) => exported,
         Err(_) => Err(format!("no answer within {} s", timeout.as_secs_f64())),
     }
 }

@@ -2,27 +2,18 @@
 //! it was held and one for each attempt at a replica.
 //!
 //! Off, they cost one branch per request. A request that is traced records plain data on its way, and
-//! puts it into a bounded queue when it has ended. Its spans are made, and exported, by a thread that
-//! polls the queue: as with the access log, nothing waits for it, and what does not fit is dropped
-//! and counted.
+//! puts it into a [queue](super::polled_queue) when it has ended. Its spans are made, and exported, by
+//! the thread that polls the queue.
 
 mod collector;
 mod exporter;
 mod request_trace;
 mod spans;
 
-use std::{
-    io,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, SyncSender},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::{io, time::Duration};
 
 use http::{HeaderMap, HeaderValue};
-use metrics::{Counter, counter};
+use metrics::counter;
 use opentelemetry::{
     Context,
     propagation::TextMapPropagator,
@@ -35,7 +26,8 @@ use opentelemetry_sdk::{
 };
 use tailback_config::Traces;
 
-pub use self::request_trace::{RequestTrace, TracedCaller};
+pub use self::request_trace::{EarlyTrace, RequestTrace, TracedCaller};
+use super::polled_queue::{PolledQueue, QueueSender, queue};
 
 /// The header field that has the trace, and the span that caused the request (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
@@ -52,16 +44,14 @@ pub struct Tracer(&'static Shared);
 #[derive(Debug)]
 struct Shared {
     sampler: Sampler,
-    queue: SyncSender<Box<RequestTrace>>,
-    dropped: Counter,
-    closing: AtomicBool,
+    queue: QueueSender<RequestTrace>,
 }
 
 /// The tracer with its exporting thread.
 #[derive(Debug)]
 pub struct Running {
     tracer: Tracer,
-    thread: JoinHandle<()>,
+    ended: PolledQueue<RequestTrace>,
     /// How long the last export may take.
     patience: Duration,
 }
@@ -83,22 +73,22 @@ impl Running {
     /// # Errors
     /// If the exporter cannot be made.
     pub fn start(traces: &Traces) -> io::Result<Self> {
-        let (queue, receiver) = mpsc::sync_channel(traces.queue);
         let dropped =
             |reason: &'static str| counter!("tailback_traces_dropped_total", "reason" => reason);
-        let shared: &'static Shared = Box::leak(Box::new(Shared {
+        let lost = exporter::Lost {
+            not_exported: dropped("not_exported"),
+            rejected: dropped("rejected"),
+        };
+        let exporter = exporter::Exporter::new(traces, lost)?;
+        let queue = queue(traces.queue, dropped("queue_full"));
+        let ended = PolledQueue::start("traces", queue, move |ended| exporter.run(&ended))?;
+        let shared = Shared {
             sampler: sampler(traces.sampler),
-            queue,
-            dropped: dropped("queue_full"),
-            closing: AtomicBool::new(false),
-        }));
-        let exporter = exporter::Exporter::new(traces, dropped("not_exported"))?;
-        let thread = thread::Builder::new()
-            .name("traces".into())
-            .spawn(move || exporter.run(&receiver, &shared.closing))?;
+            queue: ended.sender(),
+        };
         Ok(Self {
-            tracer: Tracer(shared),
-            thread,
+            tracer: Tracer(Box::leak(Box::new(shared))),
+            ended,
             patience: traces.timeout.min(LAST_EXPORT),
         })
     }
@@ -111,11 +101,7 @@ impl Running {
 
     /// Exports what has been traced so far, then ends. Waits at most as long as an export may take.
     pub fn close(self) {
-        self.tracer.0.closing.store(true, Ordering::Release);
-        let start = Instant::now();
-        while !self.thread.is_finished() && start.elapsed() < self.patience {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.ended.close(self.patience);
     }
 }
 

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use super::{Position, Tracer, traceparent};
-use crate::status::{Generation, Outcome, ResponseStatus, RetryReason};
+use crate::status::{Generation, MethodType, Outcome, ResponseStatus, RetryReason};
 
 /// Most bytes kept of a path.
 const LONGEST_PATH: usize = 1024;
@@ -26,6 +26,8 @@ pub struct RequestTrace {
     pub(super) route: Option<String>,
     /// The model's own name.
     pub(super) model: Option<Box<str>>,
+    /// Since when a replica is asked for, until there is one.
+    asking: Option<Nanos>,
     /// From when to when it was held, once for each time.
     pub(super) held: SmallVec<[(Nanos, Nanos); 1]>,
     pub(super) attempts: SmallVec<[Attempt; 1]>,
@@ -93,6 +95,7 @@ impl RequestTrace {
             caller: caller(),
             route: None,
             model: None,
+            asking: None,
             held: SmallVec::new(),
             attempts: SmallVec::new(),
             end: None,
@@ -109,9 +112,16 @@ impl RequestTrace {
         self.model = Some(model.into());
     }
 
-    /// It has been held since then.
-    pub fn held(&mut self, since: Nanos) {
-        self.held.push((since, Nanos::now()));
+    /// A replica is asked for.
+    pub fn asks(&mut self) {
+        self.asking = Some(Nanos::now());
+    }
+
+    /// There is a replica, or there will be none. It `was_held` meanwhile, or not.
+    pub fn admitted(&mut self, was_held: bool) {
+        if let Some(since) = self.asking.take().filter(|_| was_held) {
+            self.held.push((since, Nanos::now()));
+        }
     }
 
     /// It is sent to `replica`. Returns the header field `traceparent` to send there.
@@ -135,8 +145,8 @@ impl RequestTrace {
         }
     }
 
-    /// The attempt is given up for another one.
-    pub fn retry(&mut self, reason: RetryReason) {
+    /// The attempt is given up; another one may follow, perhaps after a while.
+    pub fn give_up(&mut self, reason: RetryReason) {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.failed = Some((Nanos::now(), reason));
         }
@@ -168,11 +178,47 @@ impl RequestTrace {
         });
     }
 
+    /// The caller has left, before the request was for a model.
+    fn left(self: Box<Self>) {
+        self.end(End {
+            at: Nanos::now(),
+            outcome: Some(Outcome::CallerGone),
+            status: ResponseStatus::Nothing(MethodType::Rest),
+            generation: None,
+        });
+    }
+
     fn end(mut self: Box<Self>, end: End) {
+        if let Some(since) = self.asking.take() {
+            // Whoever leaves, or is sent away, while a replica is asked for was held until then.
+            self.held.push((since, end.at));
+        }
         self.end = Some(end);
-        let shared = self.tracer.0;
-        if shared.queue.try_send(self).is_err() {
-            shared.dropped.increment(1);
+        self.tracer.0.queue.send(self);
+    }
+}
+
+/// The trace of a request whose model is not known yet. Dropping it ends it: the caller has left.
+#[derive(Debug, Default)]
+pub struct EarlyTrace(Option<Box<RequestTrace>>);
+
+impl EarlyTrace {
+    /// Of a request that is traced, or of one that is not.
+    #[must_use]
+    pub fn new(trace: Option<Box<RequestTrace>>) -> Self {
+        Self(trace)
+    }
+
+    /// The trace, whose end is then up to the taker.
+    pub fn take(&mut self) -> Option<Box<RequestTrace>> {
+        self.0.take()
+    }
+}
+
+impl Drop for EarlyTrace {
+    fn drop(&mut self) {
+        if let Some(trace) = self.0.take() {
+            trace.left();
         }
     }
 }

@@ -1,18 +1,19 @@
+use metrics::Counter;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::Status;
 use tailback_scaler::clock::Nanos;
 
 use super::*;
 use crate::{
-    status::{Outcome, ResponseStatus, RetryReason},
-    telemetry::wall_clock::WallClock,
+    status::{MethodType, Outcome, ResponseStatus, RetryReason},
+    telemetry::{polled_queue::QueueReceiver, wall_clock::WallClock},
 };
 
 const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
 
 /// A tracer with a queue that nothing reads from.
-fn tracer(ratio: f64, room: usize) -> (Tracer, mpsc::Receiver<Box<RequestTrace>>) {
-    let (queue, receiver) = mpsc::sync_channel(room);
+fn tracer(ratio: f64, room: usize) -> (Tracer, QueueReceiver<RequestTrace>) {
+    let (queue, receiver) = queue(room, Counter::noop());
     let settings = tailback_config::Sampler {
         is_parent_based: true,
         ratio,
@@ -20,8 +21,6 @@ fn tracer(ratio: f64, room: usize) -> (Tracer, mpsc::Receiver<Box<RequestTrace>>
     let tracer = Tracer(Box::leak(Box::new(Shared {
         sampler: sampler(settings),
         queue,
-        dropped: Counter::noop(),
-        closing: AtomicBool::new(false),
     })));
     (tracer, receiver)
 }
@@ -87,22 +86,58 @@ fn requests_that_do_not_fit_are_dropped_without_a_wait() {
 }
 
 #[test]
+fn whoever_leaves_ends_what_was_open() {
+    let (tracer, queue) = tracer(1.0, 2);
+    let scope = InstrumentationScope::builder("t").build();
+    // While it is held.
+    let mut held = begin(tracer).unwrap();
+    held.arrive("m");
+    held.asks();
+    let status = ResponseStatus::Nothing(MethodType::Rest);
+    held.finish(Nanos::now(), Outcome::CallerGone, status, None);
+    let held = queue.try_iter().next().unwrap();
+    let spans = spans::spans(&held, &scope, WallClock::read());
+    let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
+    assert_eq!(names, ["POST", "hold"]);
+    assert_eq!(spans[0].end_time, spans[1].end_time);
+    // Before its model is known.
+    drop(EarlyTrace::new(begin(tracer)));
+    let early = queue.try_iter().next().unwrap();
+    let [span] = &spans::spans(&early, &scope, WallClock::read())[..] else {
+        panic!("one span");
+    };
+    let outcome = span
+        .attributes
+        .iter()
+        .find(|own| own.key.as_str() == "tailback.outcome");
+    assert_eq!(outcome.unwrap().value.as_str(), "caller_gone");
+    // What is taken is up to its taker.
+    drop(EarlyTrace::new(begin(tracer)).take());
+    assert_eq!(queue.try_iter().count(), 0);
+}
+
+#[test]
 fn each_attempt_and_each_hold_is_a_span_within_the_request_s() {
     let (tracer, queue) = tracer(1.0, 1);
     let mut trace = begin(tracer).unwrap();
     trace.arrive("m");
-    trace.held(Nanos::now());
+    trace.asks();
+    trace.admitted(false);
+    trace.asks();
+    trace.admitted(true);
     let replica = tailback_scaler::replica::Replica::new("m-0", "[::1]:80", None);
     let first = trace.give(&replica);
-    trace.retry(RetryReason::Connect);
+    trace.give_up(RetryReason::Connect);
+    let pause = Nanos::now();
     let second = trace.give(&replica);
     assert_ne!(first, second);
     trace.responded(http::StatusCode::OK);
     let status = ResponseStatus::Http(http::StatusCode::OK);
     trace.finish(Nanos::now(), Outcome::UpstreamReset, status, None);
-    let trace = queue.try_recv().unwrap();
+    let trace = queue.try_iter().next().unwrap();
     let scope = InstrumentationScope::builder("t").build();
-    let spans = spans::spans(&trace, &scope, WallClock::read());
+    let clock = WallClock::read();
+    let spans = spans::spans(&trace, &scope, clock);
     let [request, hold, first, second] = &spans[..] else {
         panic!("{spans:?}");
     };
@@ -114,6 +149,8 @@ fn each_attempt_and_each_hold_is_a_span_within_the_request_s() {
     assert_eq!(names, ["POST", "hold", "POST", "POST"]);
     assert_eq!(request.status, Status::error("upstream_reset"));
     assert_eq!(first.status, Status::error("connect"));
+    // The pause before the second attempt is in neither.
+    assert!(clock.at(pause) >= first.end_time && clock.at(pause) <= second.start_time);
     let host = first
         .attributes
         .iter()
