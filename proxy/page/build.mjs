@@ -20,5 +20,16 @@ await build({
   jsx: "automatic",
   jsxImportSource: "preact",
 });
-await build({ ...common, entryPoints: ["src/page.css"], outfile: `${folder}/page.css` });
+// The picture of tailback simulate, which is one file: its script and style are put into it.
+await build({
+  ...common,
+  entryPoints: ["src/plot.ts"],
+  outfile: `${folder}/plot.js`,
+  banner: { js: banner },
+  format: "iife",
+  target: "es2022",
+});
+for (const name of ["page", "plot"]) {
+  await build({ ...common, entryPoints: [`src/${name}.css`], outfile: `${folder}/${name}.css` });
+}
 await copyFile("src/index.html", `${folder}/index.html`);

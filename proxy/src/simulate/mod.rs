@@ -67,12 +67,15 @@ pub struct Simulation {
     /// The model's name in the trace, if it differs; *: the requests of all models
     #[arg(long, value_name = "NAME")]
     trace_model: Option<String>,
-    /// Draw a picture of the simulation: out.svg or out.png
+    /// Draw a picture of the simulation: out.svg, out.png, or out.html to point at
     #[arg(long, value_name = "FILE")]
     plot: Option<Picture>,
     /// Seconds of service from token counts: fixed, per context token, per generated token
     #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
     service: ServiceModel,
+    /// What a replica costs in an hour, in any currency: adds what each policy costs
+    #[arg(long, value_name = "PRICE", value_parser = number(0.0, 1e9))]
+    price: Option<f64>,
     /// Multiply the number of requests by this factor
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = number(0.0, 10_000.0))]
     rate: f64,
@@ -200,6 +203,8 @@ fn simulate(simulation: &Simulation) -> Result<Report, String> {
     Ok(Report {
         comparison: Comparison::run(&trace, &simulation.policy, &setup),
         source: simulation.source(),
+        fields: recording.fields,
+        price: simulation.price,
         not_served: recording.not_served,
         cut_off: recording.cut_off,
         model,

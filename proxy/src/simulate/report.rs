@@ -1,6 +1,6 @@
 //! The report of a simulation.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tailback_config::Model;
 use tailback_scaler::simulate::{Comparison, Setup, SimulationResult};
@@ -16,6 +16,10 @@ pub struct Report {
     pub not_served: u64,
     /// Lines left out because they are incomplete.
     pub cut_off: u64,
+    /// What was read of the trace, and by which names.
+    pub fields: BTreeMap<&'static str, String>,
+    /// What a replica costs in an hour, if that is known.
+    pub price: Option<f64>,
     /// The model, if it is from manifests.
     pub model: Option<Arc<Model>>,
     /// The conditions and settings of all policies.
@@ -65,6 +69,11 @@ impl Report {
     }
 }
 
+/// What a policy's replicas cost, at `price` for a replica and hour.
+pub(super) fn cost(outcome: &SimulationResult, price: f64) -> f64 {
+    outcome.replica_seconds / 3600.0 * price
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.comparison)?;
@@ -88,6 +97,21 @@ impl fmt::Display for Report {
                 )?;
             }
         }
+        if let Some(price) = self.price {
+            let costs = self.comparison.outcomes.iter();
+            let costs = costs.map(|one| format!("{} {:.2}", one.name, cost(one, price)));
+            let costs = costs.collect::<Vec<_>>().join(", ");
+            writeln!(f, "Costs, at {price} for a replica and hour: {costs}.")?;
+        }
+        let fields = self
+            .fields
+            .iter()
+            .map(|(what, name)| match **what == **name {
+                true => name.clone(),
+                false => format!("{what} from {name}"),
+            });
+        let fields: Vec<_> = fields.collect();
+        writeln!(f, "Read: {}.", fields.join(", "))?;
         if self.not_served > 0 {
             writeln!(
                 f,

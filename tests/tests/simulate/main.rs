@@ -364,3 +364,26 @@ fn prompts_with_block_hashes_are_read_and_mistakes_have_their_line() {
         );
     }
 }
+
+#[test]
+fn costs_and_the_names_of_what_was_read_are_told() {
+    let folder = folder();
+    let text = told(folder.path(), "t.csv --policy static --price 3.6", b"");
+    let seconds: f64 = {
+        let line = text.lines().find(|line| line.starts_with("static"));
+        let words: Vec<_> = line.expect("its line").split_whitespace().collect();
+        // After the name, a share in two words, and three waits in two words each.
+        words[9].parse().expect("replica-seconds")
+    };
+    let cost = format!("static {:.2}.", seconds / 1000.0);
+    assert!(
+        text.contains(&format!("Costs, at 3.6 for a replica and hour: {cost}")),
+        "{text}"
+    );
+    assert!(
+        text.contains("Read: seconds of service from service_seconds, timestamp."),
+        "{text}"
+    );
+    let none = told(folder.path(), "t.csv --policy static", b"");
+    assert!(!none.contains("Costs"), "{none}");
+}

@@ -4,6 +4,7 @@
 //! the colour-blind can tell apart; in print without colours, areas, thin and
 //! thick lines differ.
 
+mod html;
 mod panel;
 mod pixels;
 mod series;
@@ -21,6 +22,7 @@ use plotters::{
         text_anchor::{HPos, Pos, VPos},
     },
 };
+use tailback_scaler::simulate::SimulationResult;
 
 use self::{
     panel::Panel,
@@ -64,6 +66,7 @@ pub(super) struct Picture {
 enum Format {
     Svg,
     Png,
+    Html,
 }
 
 impl FromStr for Picture {
@@ -75,9 +78,10 @@ impl FromStr for Picture {
         let format = match ending.as_ref().and_then(|ending| ending.to_str()) {
             Some("svg") => Format::Svg,
             Some("png") => Format::Png,
+            Some("html") => Format::Html,
             _ => {
                 return Err(format!(
-                    "found {text:?}, expected a file that ends in .svg or .png"
+                    "found {text:?}, expected a file that ends in .svg, .png or .html"
                 ));
             }
         };
@@ -98,6 +102,7 @@ fn render(format: Format, report: &Report) -> Result<Vec<u8>, String> {
     let panels = report.comparison.outcomes.len() as u32;
     let size = (WIDTH, HEAD + PANEL * panels + FOOT);
     match format {
+        Format::Html => Ok(html::page(report).into_bytes()),
         Format::Svg => {
             let mut text = String::new();
             let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
@@ -142,16 +147,35 @@ fn draw<DB: DrawingBackend>(root: &Area<DB>, report: &Report) -> Drawn<DB> {
     root.present()
 }
 
-/// Title, settings and legend.
-fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
+fn title(report: &Report) -> String {
     let comparison = &report.comparison;
-    let title = format!(
+    format!(
         "{}: {} requests, wanted within {} s",
         report.source,
         comparison.requests,
         comparison.slo_wait.as_secs_f64()
+    )
+}
+
+/// How a policy did, in one line.
+fn summary(report: &Report, outcome: &SimulationResult) -> String {
+    let (comparison, cost) = (&report.comparison, outcome.replica_seconds);
+    let mut text = format!(
+        "{:.2} % in time, {cost:.0} replica-seconds",
+        100.0 * outcome.attainment(comparison.slo_wait)
     );
-    let title: String = title.chars().take(LINE - 30).collect();
+    if let Some(times) = comparison.times_needed(cost) {
+        text += &format!(" ({times:.2}× of what is needed)");
+    }
+    if let Some(price) = report.price {
+        text += &format!(", costs {:.2}", super::report::cost(outcome, price));
+    }
+    text
+}
+
+/// Title, settings and legend.
+fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
+    let title: String = title(report).chars().take(LINE - 30).collect();
     area.draw_text(&title, &bold(16), (12, 8))?;
     for (i, line) in wrapped(&report.settings()).iter().take(LINES).enumerate() {
         area.draw_text(line, &style(12), (12, 29 + 14 * i as i32))?;

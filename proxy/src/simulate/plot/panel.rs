@@ -9,7 +9,7 @@ use tailback_scaler::simulate::{Extent, SimulationResult, Slice};
 use super::{
     Area, DEMAND, DESIRED, Drawn, HELD, IN_FLIGHT, INK, READY, Report, WIDTH, bold, right,
     series::{Axis, line, number},
-    style,
+    style, summary,
 };
 
 const LEFT: u32 = 64;
@@ -96,15 +96,8 @@ impl Panel<'_> {
     }
 
     fn heading<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        let comparison = &self.report.comparison;
-        let (name, cost) = (&self.outcome.name, self.outcome.replica_seconds);
-        let mut text = format!(
-            "{:.2} % in time, {cost:.0} replica-seconds",
-            100.0 * self.outcome.attainment(comparison.slo_wait)
-        );
-        if let Some(times) = comparison.times_needed(cost) {
-            text += &format!(" ({times:.2}× of what is needed)");
-        }
+        let name = &self.outcome.name;
+        let text = summary(self.report, self.outcome);
         let left = LEFT as i32;
         area.draw_text("requests", &right(style(11)), (left - 8, 8))?;
         area.draw_text(name, &bold(13), (left + 4, 6))?;

@@ -10,6 +10,8 @@ fn report(source: &str) -> Report {
         source: source.to_owned(),
         not_served: 0,
         cut_off: 0,
+        fields: Default::default(),
+        price: None,
         model: None,
         setup,
     }
@@ -32,6 +34,34 @@ fn an_svg_has_a_panel_for_each_policy_and_escapes_text() {
     }
     assert!(!text.contains("NaN"), "every point is somewhere");
     assert!(text.len() < 100_000, "{} bytes", text.len());
+}
+
+#[test]
+fn a_page_has_the_same_and_nothing_ends_its_data_early() {
+    let report = Report {
+        price: Some(2.0),
+        ..report("</script><b>")
+    };
+    let text = String::from_utf8(render(Format::Html, &report).unwrap()).unwrap();
+    let (_, data) = text.split_once("id=\"data\">").unwrap();
+    let (data, _) = data.split_once("</script>").unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert!(
+        data["title"]
+            .as_str()
+            .unwrap()
+            .starts_with("</script><b>: ")
+    );
+    let policies = data["policies"].as_array().unwrap();
+    assert_eq!(policies.len(), 3);
+    for policy in policies {
+        let length = policy["time"].as_array().unwrap().len();
+        assert!(length > 100 && length <= 1_001, "{length}");
+        for line in ["demand", "inFlight", "held", "desired", "ready"] {
+            assert_eq!(policy[line].as_array().unwrap().len(), length, "{line}");
+        }
+        assert!(policy["summary"].as_str().unwrap().contains(", costs "));
+    }
 }
 
 #[test]
@@ -78,7 +108,7 @@ fn trace_of_one_moment_and_one_where_nobody_is_served_can_be_drawn() {
                 setup,
                 ..report("one moment")
             };
-            for format in [Format::Svg, Format::Png] {
+            for format in [Format::Svg, Format::Png, Format::Html] {
                 assert!(!render(format, &report).unwrap().is_empty());
             }
         }
@@ -111,11 +141,12 @@ fn the_picture_format_follows_from_the_file_name() {
     let format = |text: &str| text.parse().map(|picture: Picture| picture.format);
     assert_eq!(format("a/b.svg"), Ok(Format::Svg));
     assert_eq!(format("b.PNG"), Ok(Format::Png));
+    assert_eq!(format("c.html"), Ok(Format::Html));
     for wrong in ["", "svg", "a.pdf"] {
         assert!(
             format(wrong)
                 .unwrap_err()
-                .ends_with("expected a file that ends in .svg or .png")
+                .ends_with("expected a file that ends in .svg, .png or .html")
         );
     }
 }

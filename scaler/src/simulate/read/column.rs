@@ -50,6 +50,22 @@ impl Column {
     }
 }
 
+impl Column {
+    /// What it is, in words.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Timestamp => "timestamp",
+            Self::TimestampMilliseconds => "timestamp in milliseconds",
+            Self::Seconds => "seconds of service",
+            Self::Milliseconds => "milliseconds of service",
+            Self::ContextTokens => "tokens in",
+            Self::GeneratedTokens => "tokens out",
+            Self::Model => "model",
+            Self::Status => "status",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

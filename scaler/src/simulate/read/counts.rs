@@ -3,9 +3,9 @@
 //! requests of a minute are spread over it at random, with a fixed seed. The
 //! [`ServiceModel`](super::ServiceModel) gives their time in service.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Found, Options, ReadError, Row, csv_line::CsvLine};
+use super::{Found, Options, ReadError, Row, csv_line::CsvLine, plain};
 
 const MINUTE: f64 = 60e9;
 const COUNT: &str = "a number of requests, 0 to 10000000";
@@ -43,6 +43,17 @@ impl Columns {
             model: named(&["model", "hashfunction", "function", "func", "func_idx"]),
             rng: fastrand::Rng::with_seed(1),
         })
+    }
+
+    /// What is read, and by which names.
+    pub(super) fn fields(&self, header: &CsvLine<'_>) -> BTreeMap<&'static str, String> {
+        let name = |column| plain(header.text(column));
+        let last = self.first + self.minutes - 1;
+        let minutes = format!("{} to {}", name(self.first), name(last));
+        let named = [("model", self.model), ("day", self.day)];
+        let named = named.map(|(what, column)| Some((what, name(column?))));
+        let named = named.into_iter().flatten();
+        named.chain([("requests per minute", minutes)]).collect()
     }
 
     pub(super) fn names_models(&self) -> bool {

@@ -21,12 +21,14 @@ pub(super) fn read(
         if !counts.names_models() && matches!(options.whose, Whose::Model(_)) {
             return Err(nameless(header));
         }
+        found.fields = counts.fields(&names);
         while let Some((number, text)) = lines.next()? {
             counts.add(&CsvLine::split(number, text, separator)?, options, found)?;
         }
         return Ok(());
     }
     let columns = Columns::find(&names, header)?;
+    found.name_fields(names.fields().iter().map(AsRef::as_ref));
     if columns.model.is_none() && matches!(options.whose, Whose::Model(_)) {
         return Err(nameless(header));
     }

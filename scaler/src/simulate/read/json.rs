@@ -33,7 +33,12 @@ pub(super) fn read(
     while let Some((number, text)) = lines.next()? {
         let text = text.trim_ascii();
         match serde_json::from_str::<JsonLine<'_>>(text) {
-            Ok(line) => found.add(&line.row(number, text, options)?)?,
+            Ok(line) => {
+                found.add(&line.row(number, text, options)?)?;
+                if found.fields.is_empty() {
+                    found.name_fields(names(text).iter().map(String::as_str));
+                }
+            }
             // An incomplete object: the disk was full, or the power failed.
             Err(error) if error.is_eof() && text.starts_with('{') => found.cut_off += 1,
             Err(error) => {
@@ -51,17 +56,18 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The names of a line's fields, for an error about a missing one.
-fn fields(text: &str) -> String {
+/// The names of a line's fields.
+fn names(text: &str) -> Vec<String> {
     let object: Option<serde_json::Map<String, serde_json::Value>> =
         serde_json::from_str(text).ok();
-    let names: Vec<String> = object
-        .iter()
-        .flat_map(serde_json::Map::keys)
-        .take(20)
-        .cloned()
-        .collect();
-    match &names[..] {
+    let names = object.iter().flat_map(serde_json::Map::keys);
+    names.cloned().collect()
+}
+
+/// They, for an error about a missing one.
+fn fields(text: &str) -> String {
+    let names = names(text);
+    match &names[..names.len().min(20)] {
         [] => "no field".to_owned(),
         names => format!("only the fields {}", shown(&names.join(", "))),
     }

@@ -30,7 +30,7 @@ mod time;
 
 use std::{collections::BTreeMap, io::BufRead, time::Duration};
 
-use self::by_model::ByModel;
+use self::{by_model::ByModel, column::Column};
 pub use self::{by_model::read_fleet, error::ReadError, service::ServiceModel, text::Lines};
 use super::trace::{Request, Trace};
 use crate::clock::Nanos;
@@ -95,6 +95,8 @@ pub struct Recording {
     pub not_served: u64,
     /// Lines left out because they are incomplete.
     pub cut_off: u64,
+    /// What was read, and the name that the trace has for it.
+    pub fields: BTreeMap<&'static str, String>,
 }
 
 /// Reads the requests in `input`. The trace's clock starts at the first arrival.
@@ -144,6 +146,7 @@ struct Found<'a> {
     others: u64,
     not_served: u64,
     cut_off: u64,
+    fields: BTreeMap<&'static str, String>,
 }
 
 impl<'a> Found<'a> {
@@ -158,6 +161,17 @@ impl<'a> Found<'a> {
             others: 0,
             not_served: 0,
             cut_off: 0,
+            fields: BTreeMap::new(),
+        }
+    }
+
+    /// Notes which of the columns or fields of these names are read.
+    fn name_fields<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            if let Some(column) = Column::named(name) {
+                let meaning = column.meaning();
+                self.fields.entry(meaning).or_insert_with(|| plain(name));
+            }
         }
     }
 
@@ -227,6 +241,7 @@ impl<'a> Found<'a> {
                 .collect(),
             not_served: self.not_served,
             cut_off: self.cut_off,
+            fields: self.fields,
         })
     }
 
@@ -351,6 +366,12 @@ impl<T: Copy> Service<T> {
         };
         Ok(Duration::from_secs_f64(seconds))
     }
+}
+
+/// A name from a trace, as text.
+fn plain(name: &str) -> String {
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    name.chars().take(100).map(visible).collect()
 }
 
 /// The beginning of `text`, in quotes, for an error.

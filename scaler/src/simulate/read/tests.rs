@@ -349,3 +349,31 @@ proptest! {
         prop_assert_eq!(&whole(&json).unwrap().trace, &expected);
     }
 }
+
+#[test]
+fn what_was_read_is_told_by_the_names_that_the_trace_has() {
+    let fields = |text: &str| {
+        let fields = whole(text).unwrap().fields.into_iter();
+        let fields = fields.map(|(what, name)| format!("{what}: {name}"));
+        fields.collect::<Vec<_>>().join(", ")
+    };
+    let azure = "TIMESTAMP,ContextTokens,GeneratedTokens,Other\n2023-11-16 18:17:03,1,1,x\n";
+    let mooncake =
+        r#"{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46]}"#;
+    for (text, expected) in [
+        (
+            azure,
+            "timestamp: TIMESTAMP, tokens in: ContextTokens, tokens out: GeneratedTokens",
+        ),
+        (
+            mooncake,
+            "timestamp: timestamp, tokens in: input_length, tokens out: output_length",
+        ),
+        (
+            "HashFunction,1,2,3\nf,1,0,0\n",
+            "model: HashFunction, requests per minute: 1 to 3",
+        ),
+    ] {
+        assert_eq!(fields(text), expected, "{text}");
+    }
+}
