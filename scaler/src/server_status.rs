@@ -1,5 +1,5 @@
-//! Multi-model servers and the placement of models, as the admin address shows them. The
-//! orchestrator of multi-model servers writes it. No request touches it.
+//! Multi-model servers, the machine whose devices models share, and the placement of models, as the
+//! admin address shows them. The orchestrators of both write it. No request touches it.
 
 use std::{
     collections::BTreeMap,
@@ -105,7 +105,31 @@ pub struct ServerReplicaStatus {
     pub trouble: Option<String>,
 }
 
-/// A model in a replica of a server.
+/// The machine whose devices and memory models share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostStatus {
+    /// Its name.
+    pub name: String,
+    /// Its devices, and its own memory if models take room in that.
+    pub devices: Vec<DeviceStatus>,
+}
+
+/// A device of a host, or the host's memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// Its name; `memory`: the host's own.
+    pub name: String,
+    /// Bytes that it has for models; `None`: not counted.
+    pub memory_bytes: Option<u64>,
+    /// Bytes that its models take.
+    pub used_bytes: u64,
+    /// The replicas that take room in it.
+    pub models: Vec<HostedStatus>,
+}
+
+/// A model in a replica of a server, or on a device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostedStatus {
@@ -121,9 +145,15 @@ pub struct HostedStatus {
     pub memory_bytes: u64,
 }
 
-/// The state of all multi-model servers. Clones share it.
+#[derive(Debug, Default)]
+struct Content {
+    servers: BTreeMap<String, ServerStatus>,
+    host: Option<HostStatus>,
+}
+
+/// The state of all multi-model servers, and of the host. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct ServerStatusStore(Arc<Mutex<BTreeMap<String, ServerStatus>>>);
+pub struct ServerStatusStore(Arc<Mutex<Content>>);
 
 impl PlacementState {
     /// As the admin address names it.
@@ -144,18 +174,36 @@ impl ServerStatusStore {
     /// The servers, by name.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {
-        self.content().values().cloned().collect()
+        self.content().servers.values().cloned().collect()
+    }
+
+    /// The host; `None`: no models share one.
+    #[must_use]
+    pub fn host(&self) -> Option<HostStatus> {
+        self.content().host.clone()
+    }
+
+    /// Whether there is neither a server nor a host.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let content = self.content();
+        content.servers.is_empty() && content.host.is_none()
+    }
+
+    pub(crate) fn set_host(&self, host: Option<HostStatus>) {
+        self.content().host = host;
     }
 
     pub(crate) fn set(&self, server: ServerStatus) {
-        self.content().insert(server.name.clone(), server);
+        let name = server.name.clone();
+        self.content().servers.insert(name, server);
     }
 
     pub(crate) fn remove(&self, server: &str) {
-        self.content().remove(server);
+        self.content().servers.remove(server);
     }
 
-    fn content(&self) -> MutexGuard<'_, BTreeMap<String, ServerStatus>> {
+    fn content(&self) -> MutexGuard<'_, Content> {
         // Plain data: consistent even if a writer panicked.
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }

@@ -171,7 +171,6 @@ fn unknown_paths_and_actions_get_an_error_that_lists_the_known_ones() {
     for (method, path) in [
         ("GET", "/frob"),
         ("POST", "/frob"),
-        ("GET", "/models/n"),
         ("GET", "/models/m/frob"),
         ("POST", "/models/m/frob"),
         ("DELETE", "/models/m/frob"),
@@ -186,6 +185,13 @@ fn unknown_paths_and_actions_get_an_error_that_lists_the_known_ones() {
             assert!(none.text().contains(there), "{}", none.text());
         }
     }
+    let none = call(proxy.admin, "GET", "/models/org%2Fn", b"").unwrap();
+    assert_eq!(none.status, 404);
+    let expected = json!({ "error": "there is no model \"org/n\"; /models lists them" });
+    assert_eq!(
+        serde_json::from_slice::<Value>(&none.body).unwrap(),
+        expected
+    );
 }
 
 #[test]

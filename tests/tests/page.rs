@@ -9,13 +9,25 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tailback_tests::{http, process::Tailback, upstream::Upstream};
+use tailback_tests::{
+    http,
+    llm_upstream::LlmUpstream,
+    process::{Tailback, tailback},
+    upstream::{Upstream, static_manifest},
+};
 
 const TOKEN: &str = "0123456789abcdef";
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy/page");
 const BODY: &[u8] = include_bytes!("../../examples/infer.json");
 
+const CHAT: &[u8] = br#"{"model":"chat","stream":true,"stream_options":{"include_usage":true}}"#;
+
 const MODELS: &str = "\
+apiVersion: tailback.dev/v1alpha1
+kind: Host
+metadata: { name: workstation }
+spec: { devices: [{ name: gpu0, memory: 24Gi }, { name: gpu1, memory: 24Gi }] }
+---
 apiVersion: tailback.dev/v1alpha1
 kind: Server
 metadata: { name: s }
@@ -37,6 +49,12 @@ apiVersion: tailback.dev/v1alpha1
 kind: Model
 metadata: { name: Qwen/Qwen2.5-7B }
 spec: { server: broken, minReplicas: 0 }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: shares }
+spec: { server: s, memory: 16Gi, minReplicas: 1 }
+---
 ";
 
 fn installed() {
@@ -66,10 +84,12 @@ fn send(proxy: &Tailback, path: &'static str, requests: usize) -> Vec<JoinHandle
 }
 
 #[test]
-fn the_live_page_shows_what_happens_and_pauses_for_whoever_has_the_token() {
+fn the_live_page_shows_what_happens_and_obeys_whoever_has_the_token() {
     installed();
     let token = ("TAILBACK_ADMIN_TOKEN", TOKEN);
-    let mut proxy = Tailback::start(MODELS, &[token]);
+    let llm = LlmUpstream::start();
+    let models = format!("{MODELS}{}", static_manifest("llm", llm.address, &["chat"]));
+    let mut proxy = Tailback::start(&models, &[token]);
     let admin = proxy.admin.to_string();
     let mut browser = Command::new("node")
         .arg("test/page.mjs")
@@ -86,6 +106,12 @@ fn the_live_page_shows_what_happens_and_pauses_for_whoever_has_the_token() {
         match order.as_str() {
             "hold" => drop(send(&proxy, "/v2/models/Qwen%2FQwen2.5-7B/infer", 3)),
             "load" => drop(send(&proxy, "/v2/models/steady/infer", 5)),
+            "chat" => {
+                let answer = http::call(proxy.address, "POST", "/v1/chat/completions", CHAT);
+                assert_eq!(answer.expect("an answer").status, 200);
+            }
+            "break" => proxy.rewrite("kind: Nothing"),
+            "mend" => proxy.rewrite(&models),
             "restart" => {
                 drop(proxy);
                 proxy = Tailback::start(&many_models(), &[token, ("TAILBACK_ADMIN", &admin)]);
@@ -98,6 +124,30 @@ fn the_live_page_shows_what_happens_and_pauses_for_whoever_has_the_token() {
     }
     let status = browser.wait().expect("its status");
     assert!(done && status.success(), "{status}");
+}
+
+#[test]
+fn the_picture_of_a_simulation_can_be_pointed_at() {
+    installed();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trace = String::from("timestamp,service_seconds\n");
+    for n in 0..600 {
+        let _ = writeln!(trace, "{n},{}", 1 + n % 7);
+    }
+    fs::write(folder.path().join("t.csv"), trace).expect("a trace");
+    let arguments = "simulate t.csv --policy lag,hpa --price 2 --plot out.html";
+    let drawn = tailback()
+        .args(arguments.split(' '))
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .status();
+    assert!(drawn.expect("it runs").success());
+    let looked = Command::new("node")
+        .arg("test/plot.mjs")
+        .arg(folder.path().join("out.html"))
+        .current_dir(FOLDER)
+        .status();
+    assert!(looked.expect("it runs").success());
 }
 
 #[test]
@@ -114,7 +164,7 @@ fn the_built_files_are_those_of_the_source() {
             .status();
         assert!(done.expect("it runs").success(), "{arguments:?}");
     }
-    for name in ["index.html", "page.css", "page.js"] {
+    for name in ["index.html", "page.css", "page.js", "plot.css", "plot.js"] {
         let built = fs::read(folder.path().join(name)).expect("it was built");
         let committed = fs::read(Path::new(FOLDER).join("dist").join(name)).expect("it is there");
         assert!(

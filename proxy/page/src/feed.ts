@@ -35,6 +35,10 @@ export interface Proxy {
   version: string;
   draining: boolean;
   controllable: boolean;
+  /** Of the configuration; null: it is as it was at the start. */
+  lastReload: { time: number; outcome: "reloaded" | "unchanged" | "refused" } | null;
+  /** Whether any models share a server or a device. */
+  placement: boolean;
   proxies?: {
     instance: string;
     leads: boolean;

@@ -18,6 +18,34 @@ export function useRoute(): string {
   return route;
 }
 
+/** What `path` answers, asked once a second while it is shown; null before there is an answer. */
+export function usePolled<T>(path: string, each?: (answer: T) => void): T | null {
+  const [answer, set] = useState<T | null>(null);
+  useEffect(() => {
+    set(null);
+    let open = true;
+    const ask = async () => {
+      try {
+        const response = await fetch(path);
+        if (!response.ok) return;
+        const answer: T = await response.json();
+        if (!open) return;
+        each?.(answer);
+        set(answer);
+      } catch {
+        // The head of the page says that the proxy is away.
+      }
+    };
+    void ask();
+    const timer = setInterval(ask, 1000);
+    return () => {
+      open = false;
+      clearInterval(timer);
+    };
+  }, [path]);
+  return answer;
+}
+
 export function modelLink(name: string): string {
   return `#model/${encodeURIComponent(name)}`;
 }

@@ -1,23 +1,42 @@
-import { useEffect, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { Control } from "./control";
 import { Decisions } from "./decisions";
 import type { Feed } from "./feed";
 import { count, rate, seconds } from "./format";
+import { usePolled } from "./hooks";
 import { StateMark } from "./overview";
 import { Timeline } from "./timeline";
+import { TokenRates, Tokens, type Llm } from "./tokens";
 
 /** What `/models/{name}` says, as far as it is shown. */
 interface Details {
   replicas: {
-    ready: { name: string; endpoint: string; inFlight: number }[];
-    leaving: { name: string; endpoint: string; inFlight: number; seconds: number }[];
+    ready: {
+      name: string; endpoint: string; inFlight: number; health: string;
+      requests: number; failures: number; lastFailure: string | null;
+    }[];
+    coming: Moving[];
+    leaving: Moving[];
     startUpSeconds: number | null;
+    warning: string | null;
   };
+  placement?: { state: string; loaded: string[]; reason: string | null };
+  llm?: Llm;
   settings: Record<string, unknown>;
 }
 
+interface Moving {
+  name: string;
+  endpoint: string;
+  inFlight: number;
+  seconds: number;
+}
+
 export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
-  const details = useDetails(name);
+  const rates = useMemo(() => new TokenRates(), [name]);
+  const details = usePolled<Details>(`models/${encodeURIComponent(name)}`, ({ llm }) => {
+    if (llm) rates.push(llm, performance.now() / 1000);
+  });
   const tracked = feed.models.get(name);
   if (!tracked) {
     return <main><p>{feed.connected ? <>There is no model <b>{name}</b>. <a href="#">All models</a></> : "Connecting…"}</p></main>;
@@ -33,7 +52,9 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
         <Control model={model} possible={feed.proxy?.controllable ?? false} />
       </header>
       {model.failure ? <p class="bad" role="status">{model.failure}</p> : null}
+      {details?.replicas.warning ? <p class="warn">{details.replicas.warning}</p> : null}
       <p class="why">{model.reason}</p>
+      {details?.placement ? <Place placement={details.placement} /> : null}
       <dl class="totals">
         <div><dt>In flight</dt><dd>{count(model.inFlight)}</dd></div>
         <div><dt>Held</dt><dd>{count(model.held)}</dd></div>
@@ -65,6 +86,7 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
           { series: "failures", label: "errors", colour: "--bad" },
         ]}
       />
+      {details?.llm ? <Tokens llm={details.llm} rates={rates} /> : null}
       <section>
         <h2>Replicas</h2>
         {details ? <Replicas details={details} /> : null}
@@ -81,40 +103,22 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
   );
 }
 
-/** What only this page shows is asked for while it is open. */
-function useDetails(name: string): Details | null {
-  const [details, set] = useState<Details | null>(null);
-  useEffect(() => {
-    set(null);
-    let open = true;
-    const ask = async () => {
-      try {
-        const answer = await fetch(`models/${encodeURIComponent(name)}`);
-        if (open && answer.ok) set(await answer.json());
-      } catch {
-        // The head of the page says that the proxy is away.
-      }
-    };
-    void ask();
-    const timer = setInterval(ask, 1000);
-    return () => {
-      open = false;
-      clearInterval(timer);
-    };
-  }, [name]);
-  return details;
-}
-
 function Replicas({ details: { replicas } }: { details: Details }) {
   const rows = [
-    ...replicas.ready.map((replica) => ({ ...replica, state: "ready" as const, seconds: null })),
-    ...replicas.leaving.map((replica) => ({ ...replica, state: "draining" as const })),
+    ...replicas.ready.map((replica) => ({ ...replica, state: replica.health === "healthy" ? "ready" : replica.health, seconds: null })),
+    ...(replicas.coming ?? []).map((replica) => ({ ...replica, state: "starting", requests: null, failures: null, lastFailure: null })),
+    ...(replicas.leaving ?? []).map((replica) => ({ ...replica, state: "draining", requests: null, failures: null, lastFailure: null })),
   ];
   if (rows.length === 0) return <p class="faint">None takes requests now.</p>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Replicas">
       <table>
-        <thead><tr><th scope="col">Replica</th><th scope="col">Address</th><th scope="col">State</th><th scope="col">In flight</th></tr></thead>
+        <thead>
+          <tr>
+            <th scope="col" class="text">Replica</th><th scope="col" class="text">Address</th><th scope="col" class="text">State</th><th scope="col">In flight</th>
+            <th scope="col">Requests</th><th scope="col">Failures</th><th scope="col" class="text">Last failure</th>
+          </tr>
+        </thead>
         <tbody>
           {rows.map((replica) => (
             <tr key={replica.name}>
@@ -125,11 +129,25 @@ function Replicas({ details: { replicas } }: { details: Details }) {
                 {replica.seconds === null ? null : <span class="faint"> for {seconds(replica.seconds)}</span>}
               </td>
               <td>{replica.inFlight}</td>
+              <td>{replica.requests === null ? "" : count(replica.requests)}</td>
+              <td class={replica.failures ? "bad" : ""}>{replica.failures === null ? "" : count(replica.failures)}</td>
+              <td class="reason">{replica.lastFailure ?? ""}</td>
             </tr>
           ))}
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** Where the model is, if it shares servers or devices. */
+function Place({ placement }: { placement: NonNullable<Details["placement"]> }) {
+  return (
+    <p>
+      <a href="#placement">Placement</a>: {placement.state}
+      {placement.loaded.length > 0 ? `, in ${placement.loaded.join(", ")}` : ""}
+      {placement.reason ? `. ${placement.reason}` : ""}
+    </p>
   );
 }
 

@@ -9,7 +9,7 @@ export function Proxies({ proxies }: { proxies: NonNullable<Proxy["proxies"]> })
       {proxies.trouble.map((trouble) => <p key={trouble} class="bad">{trouble}</p>)}
       <div class="scroll" tabIndex={0} role="region" aria-label="Proxies">
         <table>
-          <thead><tr><th scope="col">Proxy</th><th scope="col">Address</th><th scope="col">Role</th><th scope="col">Connection</th></tr></thead>
+          <thead><tr><th scope="col" class="text">Proxy</th><th scope="col" class="text">Address</th><th scope="col" class="text">Role</th><th scope="col" class="text">Connection</th></tr></thead>
           <tbody>
             <tr><th scope="row" class="name">{proxies.instance}</th><td class="text">this one</td><td class="text">{proxies.leads ? "leads" : "follows"}</td><td class="text"></td></tr>
             {proxies.peers.map((peer) => (

@@ -29,6 +29,10 @@ await page.addInitScript(() => addEventListener("securitypolicyviolation", (even
 
 const cell = (model, column) => page.locator("tbody tr", { has: page.getByRole("link", { name: model, exact: true }) }).locator("td").nth(column - 1);
 const [STATE, LAG, HELD] = [1, 2, 3];
+// With SCREENS, a folder, pictures of what is tested are left there.
+const picture = async (name) => {
+  if (process.env.SCREENS) await page.screenshot({ path: `${process.env.SCREENS}/${name}.png`, fullPage: true });
+};
 
 // === the overview follows what happens ===
 await page.goto(admin);
@@ -46,7 +50,7 @@ await accessible("the overview");
 await page.getByRole("button", { name: "Held" }).press("Enter");
 await page.locator("tbody tr:first-child").getByRole("link", { name: "Qwen/Qwen2.5-7B", exact: true }).waitFor();
 await page.getByLabel("Filter").fill("steady");
-await page.getByText("1 of 2").waitFor();
+await page.getByText("1 of 4").waitFor();
 await page.getByLabel("Filter").fill("");
 
 // === one model ===
@@ -57,9 +61,32 @@ assert.equal(await page.locator("figure canvas").count(), 3);
 await page.getByText("lagThreshold").waitFor();
 await accessible("a model");
 
+// === a language model's tokens ===
+await page.goto(`${admin}#model/chat`);
+await outside("chat");
+const tokens = page.getByRole("region", { name: "Tokens" });
+await tokens.getByRole("row", { name: /^chat 12 2 / }).waitFor();
+await page.locator("dl", { hasText: "From a cache" }).getByText("67 %").waitFor();
+await page.getByText("Ended: stop").waitFor();
+await accessible("tokens");
+await picture("tokens");
+
+// === what is on which device ===
+await page.getByRole("link", { name: "Placement", exact: true }).click();
+const device = page.getByRole("article", { name: "gpu0" });
+await device.getByText("16 GiB of 24 GiB used").first().waitFor();
+await device.getByText("loaded").waitFor();
+await accessible("placement");
+await picture("placement");
+await device.getByRole("link", { name: "shares" }).click();
+await page.getByText("available, in gpu0").waitFor();
+
 // === actions say what they do, and need the token ===
+await page.goto(`${admin}#model/steady`);
 await page.getByRole("button", { name: "Pause scaling" }).click();
 await page.getByText("Requests go on.").waitFor();
+await accessible("a question");
+await picture("question");
 await page.getByLabel("Token").fill("wrong-wrong-wrong");
 awayOnPurpose = true; // A refusal is an error in the browser's own log.
 await page.getByRole("button", { name: "Pause", exact: true }).click();
@@ -72,6 +99,24 @@ await page.getByRole("button", { name: "Resume scaling" }).click();
 await page.getByRole("button", { name: "Resume", exact: true }).click();
 await page.locator("header.model .state", { hasText: "paused" }).waitFor({ state: "detached" });
 
+await page.getByRole("button", { name: "Reload" }).click();
+await page.getByText("Tailback reads its manifests").waitFor();
+await page.getByRole("button", { name: "Reload now" }).click();
+await page.getByRole("status").getByText("Nothing has changed.").waitFor();
+await page.getByRole("button", { name: "Close" }).click();
+await outside("break");
+await page.getByText("is wrong and not in force").waitFor();
+await page.getByRole("button", { name: "Reload" }).click();
+awayOnPurpose = true;
+await page.getByRole("button", { name: "Reload now" }).click();
+await page.getByRole("alert").getByText("the old one stays in force").waitFor();
+awayOnPurpose = false;
+await accessible("a refusal");
+await picture("refusal");
+await page.getByRole("button", { name: "Cancel" }).click();
+await outside("mend");
+await page.getByText("is wrong and not in force").waitFor({ state: "detached" });
+
 // === names with a slash, decisions, dark, and small ===
 await page.goto(`${admin}#model/${encodeURIComponent("Qwen/Qwen2.5-7B")}`);
 await page.getByRole("heading", { name: "Qwen/Qwen2.5-7B", exact: true }).waitFor();
@@ -80,10 +125,22 @@ await page.getByRole("cell", { name: "0 → 1" }).first().waitFor();
 await page.emulateMedia({ colorScheme: "dark" });
 await page.setViewportSize({ width: 390, height: 800 });
 await accessible("decisions, dark and small");
-await page.getByRole("link", { name: "Models", exact: true }).click();
-const width = await page.evaluate(() => document.documentElement.scrollWidth);
-assert.ok(width <= 390, `the page is ${width} px wide on a screen of 390`);
+for (const [name, there] of [["Models", "steady"], ["Placement", "gpu0"], ["chat", "Tokens"]]) {
+  if (name === "chat") await page.goto(`${admin}#model/chat`);
+  else await page.getByRole("link", { name, exact: true }).click();
+  await page.getByText(there).first().waitFor();
+  await accessible(`${name}, dark and small`);
+  await picture(`small-${name}`);
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= 390, `${name} is ${width} px wide on a screen of 390`);
+}
 await page.setViewportSize({ width: 1280, height: 800 });
+await picture("dark-chat");
+await page.getByRole("link", { name: "Models", exact: true }).click();
+await page.getByText("steady").first().waitFor();
+await picture("dark-models");
+await page.emulateMedia({ colorScheme: "light" });
+await picture("light-models");
 
 // === it lives through a restart of the proxy, now with many models ===
 awayOnPurpose = true;

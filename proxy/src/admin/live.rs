@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde_json::{Map, Value, json};
-use tailback_scaler::{clock::Nanos, status::StatusStore};
+use tailback_scaler::{clock::Nanos, server_status::ServerStatusStore, status::StatusStore};
 use tokio::time::sleep;
 use tonic::body::Body;
 
-use super::pages;
+use super::{pages, server_info::ServerInfo};
 use crate::{
     downstream::Lifecycle,
     models::{Model, SharedRoutes},
@@ -30,6 +30,8 @@ pub(super) struct Sources {
     pub routes: Arc<SharedRoutes>,
     pub lifecycle: Arc<Lifecycle>,
     pub status_store: StatusStore,
+    pub servers: ServerStatusStore,
+    pub info: Arc<ServerInfo>,
     /// Whether models can be paused and resumed: a token is set.
     pub controllable: bool,
 }
@@ -107,6 +109,9 @@ impl Live {
             "version": build_info::VERSION,
             "draining": self.sources.lifecycle.is_draining(),
             "controllable": self.sources.controllable,
+            "lastReload": self.sources.info.last_reload(),
+            // Whether there is anything on `/servers`.
+            "placement": !self.sources.servers.is_empty(),
         });
         if let Some(membership) = self.sources.status_store.membership() {
             proxy["proxies"] = pages::membership(&membership);

@@ -16,6 +16,7 @@ mod model_metrics;
 mod page;
 mod pages;
 mod permitted;
+mod reload;
 mod replica_metrics;
 mod server_info;
 mod server_metrics;
@@ -29,6 +30,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
+use percent_encoding::percent_decode_str;
 use tailback_config::Token;
 use tailback_scaler::{
     peers::publisher::CountsPublisher, replica_logs::ReplicaLogs, run::pause::PauseHandle,
@@ -37,9 +39,12 @@ use tailback_scaler::{
 use tokio::{net::TcpListener, sync::watch};
 use tonic::body::Body;
 
-pub use self::server_info::ServerInfo;
 use self::{
     authorization::Authorization, connections::Kind, control::Order, keda::Keda, logs::LogRequest,
+};
+pub use self::{
+    reload::{ReloadHandle, ReloadOutcome},
+    server_info::ServerInfo,
 };
 use crate::{
     admin::model_metrics::render_models, downstream::Lifecycle, models::SharedRoutes,
@@ -48,7 +53,7 @@ use crate::{
 
 /// The error for any other path.
 const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /servers, /targets, /decisions, /events and /ledgers, \
-                         and, by POST, /models/{name}/pause and /models/{name}/resume";
+                         and, by POST, /reload, /models/{name}/pause and /models/{name}/resume";
 
 /// The admin service.
 pub struct Admin {
@@ -64,7 +69,9 @@ pub struct Admin {
     pub publisher: CountsPublisher,
     /// Pauses and resumes models.
     pub pause: PauseHandle,
-    /// The token that pausing and resuming require; `None`: refused for everyone.
+    /// Reloads the configuration.
+    pub reload: ReloadHandle,
+    /// The token that whatever changes state requires; `None`: refused for everyone.
     pub token: Option<Token>,
     /// What replicas printed.
     pub logs: ReplicaLogs,
@@ -135,7 +142,7 @@ impl Service {
         } = self;
         if let Some(order) = Order::parse(path) {
             return whole(match *method {
-                Method::POST => order.carry_out(&admin.pause, authorization, &caller).await,
+                Method::POST => order.carry_out(admin, authorization, &caller).await,
                 _ => not_allowed("POST"),
             });
         }
@@ -166,6 +173,8 @@ impl Service {
             routes: self.admin.routes.clone(),
             lifecycle: self.admin.lifecycle.clone(),
             status_store: self.admin.status_store.clone(),
+            servers: self.admin.servers.clone(),
+            info: self.admin.info.clone(),
             controllable: self.authorization.has_token(),
         }
     }
@@ -194,7 +203,13 @@ impl Admin {
                 let name = path.strip_prefix("/models/")?;
                 match pages::one(&table, &self.status_store, name) {
                     Some(model) => json(StatusCode::OK, &model),
-                    None => return None,
+                    // Rather another path than the name of a model.
+                    None if name.contains('/') => return None,
+                    None => {
+                        let name = percent_decode_str(name).decode_utf8_lossy();
+                        let message = format!("there is no model {name:?}; /models lists them");
+                        error(StatusCode::NOT_FOUND, &message)
+                    }
                 }
             }
         })

@@ -61,9 +61,9 @@ pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) ->
     ))
 }
 
-/// Every multi-model server: its replicas, and the models in each.
+/// Every multi-model server with its replicas, the host with its devices, and the models in each.
 pub(super) fn servers(store: &ServerStatusStore) -> Value {
-    json!({ "servers": store.servers() })
+    json!({ "servers": store.servers(), "hosts": store.host().as_slice() })
 }
 
 /// The group of proxies that this one belongs to.

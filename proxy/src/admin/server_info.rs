@@ -1,4 +1,4 @@
-//! `/server_info`: which process this is, and how its last upgrade went.
+//! `/server_info`: which process this is, and how its last upgrade and reload went.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -9,13 +9,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tailback_scaler::orchestrator::process;
 
+use super::reload::{LastReload, ReloadOutcome};
 use crate::telemetry::build_info::VERSION;
 
-/// Start time and upgrade state of this process.
+/// Start time, upgrades and reloads of this process.
 #[derive(Debug)]
 pub struct ServerInfo {
     started: SystemTime,
     upgrade: Mutex<Upgrades>,
+    reload: Mutex<Option<LastReload>>,
 }
 
 /// Upgrades that this process started. Only failures can be seen: after a success, the process
@@ -35,6 +37,7 @@ impl Default for ServerInfo {
         Self {
             started: SystemTime::now(),
             upgrade: Mutex::default(),
+            reload: Mutex::default(),
         }
     }
 }
@@ -53,6 +56,15 @@ impl ServerInfo {
         upgrades.failure = Some(why);
     }
 
+    /// Records what came of a reload.
+    pub fn reload_ended(&self, outcome: &ReloadOutcome) {
+        *plain(&self.reload) = Some(LastReload::now(outcome));
+    }
+
+    pub(super) fn last_reload(&self) -> Option<LastReload> {
+        *plain(&self.reload)
+    }
+
     pub(super) fn page(&self) -> Value {
         let up = self.started.elapsed().unwrap_or_default();
         json!({
@@ -62,10 +74,16 @@ impl ServerInfo {
             "process": process::identity(),
             "uptimeSeconds": up.as_secs(),
             "upgrade": *self.upgrades(),
+            "lastReload": self.last_reload(),
         })
     }
 
     fn upgrades(&self) -> MutexGuard<'_, Upgrades> {
-        self.upgrade.lock().unwrap_or_else(|e| e.into_inner())
+        plain(&self.upgrade)
     }
+}
+
+/// Data that is consistent even if a writer panicked.
+fn plain<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
+    data.lock().unwrap_or_else(|e| e.into_inner())
 }

@@ -32,10 +32,11 @@ use self::{
     listen::Listeners,
     reload::Reloader,
     running::Running,
+    signal::Event,
     upgrade::{Predecessor, Program},
 };
 use crate::{
-    admin::{self, Admin, ServerInfo},
+    admin::{self, Admin, ReloadHandle, ServerInfo},
     downstream::{Downstream, Lifecycle, Settings},
     exchange::body::BufferBudget,
     log,
@@ -170,6 +171,11 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     };
     let store = Arc::new(store);
     let reloader = Reloader::new(store.clone(), routes.clone(), scaler, wake);
+    let orders = tell.clone();
+    let reload = ReloadHandle::new(move |answer| {
+        // If nobody receives it, the caller learns that the process is ending.
+        let _ = orders.send(Event::Order(answer));
+    });
     runtime.block_on(cluster::follow(&store, tell));
     if let Some(predecessor) = predecessor {
         let (inherited, parcels) = predecessor.ready()?;
@@ -178,13 +184,13 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             .context("cannot take the replicas over")?;
     }
     reloader.apply(&config);
+    let info = Arc::new(ServerInfo::default());
     if config.process.cluster_models.is_some() {
-        runtime.block_on(reloader.reload("the cluster's models have arrived"));
+        info.reload_ended(&runtime.block_on(reloader.reload("the cluster's models have arrived")));
     }
     let config = store.current();
 
     let (stop_accepting, stopped) = watch::channel(false);
-    let info = Arc::new(ServerInfo::default());
     let admin = Admin {
         routes: routes.clone(),
         lifecycle: lifecycle.clone(),
@@ -193,6 +199,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         publisher,
         logs,
         pause: reloader.pause_handle(),
+        reload,
         token: process.admin_token.clone(),
         recorder: recorder.clone(),
         info: info.clone(),

@@ -10,7 +10,10 @@ use tailback_scaler::{
 };
 
 use super::cluster;
-use crate::models::{RouteTable, SharedRoutes};
+use crate::{
+    admin::ReloadOutcome,
+    models::{RouteTable, SharedRoutes},
+};
 
 pub(super) struct Reloader {
     store: Arc<Store>,
@@ -63,7 +66,7 @@ impl Reloader {
     }
 
     /// Loads the manifests again. If they are invalid, the current configuration stays in force.
-    pub(super) async fn reload(&self, cause: &str) {
+    pub(super) async fn reload(&self, cause: &str) -> ReloadOutcome {
         let reloaded = self.store.reload();
         self.successful.set(f64::from(reloaded.is_ok()));
         for warning in reloaded.iter().flat_map(|reloaded| &reloaded.warnings) {
@@ -80,16 +83,19 @@ impl Reloader {
                     "{cause}: configuration reloaded: {}",
                     reloaded.notes.join("; ")
                 );
+                ReloadOutcome::Reloaded(reloaded.notes)
             }
             Ok(_) => {
                 self.unchanged.increment(1);
                 tracing::info!("{cause}: configuration unchanged");
+                ReloadOutcome::Unchanged
             }
             Err(errors) => {
                 self.refused.increment(1);
                 tracing::error!(
                     "{cause}: the new configuration is wrong, the old one stays in force:\n{errors}"
                 );
+                ReloadOutcome::Refused(errors.to_string())
             }
         }
     }

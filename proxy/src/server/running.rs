@@ -23,8 +23,12 @@ use super::{
     upgrade::{Exchange, Program, Successor},
 };
 use crate::{
-    admin::ServerInfo, downstream::Lifecycle, models::SharedRoutes, net::tls,
-    telemetry::access_log, telemetry::traces,
+    admin::{ReloadOutcome, ServerInfo},
+    downstream::Lifecycle,
+    models::SharedRoutes,
+    net::tls,
+    telemetry::access_log,
+    telemetry::traces,
 };
 
 /// Time for the last responses to go out, to held and to cut-off requests, at the end of a
@@ -90,17 +94,11 @@ impl Running {
             };
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Event::Reload(cause)) => {
-                        service_manager::reloading();
-                        self.reloader.reload(cause).await;
-                        if let Some(keys) = &self.api_keys {
-                            keys.reload(cause);
-                        }
-                        if let Some(tls) = &self.tls {
-                            tls.reload();
-                        }
-                        self.reopen();
-                        service_manager::ready();
+                    Some(Event::Reload(cause)) => drop(self.reload(cause).await),
+                    Some(Event::Order(answer)) => {
+                        let outcome = self.reload("the admin address").await;
+                        // Fails if the caller has left.
+                        let _ = answer.send(outcome);
                     }
                     Some(Event::ApiKeys(cause)) => {
                         if let Some(keys) = &self.api_keys {
@@ -134,6 +132,22 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Reads everything again that can be.
+    async fn reload(&self, cause: &str) -> ReloadOutcome {
+        service_manager::reloading();
+        let outcome = self.reloader.reload(cause).await;
+        self.info.reload_ended(&outcome);
+        if let Some(keys) = &self.api_keys {
+            keys.reload(cause);
+        }
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+        self.reopen();
+        service_manager::ready();
+        outcome
     }
 
     fn reopen(&self) {

@@ -7,13 +7,18 @@ use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
 };
+
+use crate::admin::ReloadOutcome;
 
 /// An event that the serving process reacts to. Causes are for the log.
 pub(super) enum Event {
     /// Reload the manifests, because of this cause.
     Reload(&'static str),
+    /// Reload the manifests because somebody at the admin address wants it, and waits for what comes
+    /// of it.
+    Order(oneshot::Sender<ReloadOutcome>),
     /// Read the file of API keys again, because of this cause.
     ApiKeys(&'static str),
     /// Reopen the access log's file: it was rotated.

@@ -94,6 +94,19 @@ pub enum PlacedState {
     Unloading,
 }
 
+impl PlacedState {
+    /// As the admin address names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Loaded => "loaded",
+            Self::Draining => "draining",
+            Self::Unloading => "unloading",
+        }
+    }
+}
+
 /// A model, and what it needs.
 #[derive(Clone, Debug)]
 pub struct ModelNeed {

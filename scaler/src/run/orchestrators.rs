@@ -100,7 +100,11 @@ impl Orchestrators {
         let local = Arc::new(Processes::new(supervisor, sender, logs));
         let processes = Feed::of(local.clone(), events);
         let (sender, events) = mpsc::unbounded_channel();
-        let host = Arc::new(HostPlacement::new(local.clone(), sender));
+        let host = Arc::new(HostPlacement::new(
+            local.clone(),
+            sender,
+            options.servers.clone(),
+        ));
         let on_host = Feed::of(host.clone(), events);
         let static_endpoints = Feed::new(StaticEndpoints::new);
         let kubernetes = Feed::new(Kubernetes::new);

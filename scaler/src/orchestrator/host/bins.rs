@@ -9,6 +9,7 @@ use crate::{
     clock::Nanos,
     placement::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState},
     replica::{Devices, Replica},
+    server_status::{DeviceStatus, HostStatus, HostedStatus},
 };
 
 /// A fleet, and what its placed replicas are.
@@ -71,6 +72,34 @@ impl Bins {
         }
         let names = bins.iter().filter_map(|bin| self.host.devices.get(*bin));
         names.map(|device| device.name.clone()).collect()
+    }
+
+    /// The machine, as the admin address shows it.
+    pub(super) fn status(&self, now: Nanos) -> HostStatus {
+        let pools = self.fleet.pools.iter();
+        let devices = pools.flat_map(|pool| {
+            let device = |(at, bin): (usize, &Bin)| {
+                let there = pool
+                    .placed
+                    .iter()
+                    .filter(|placed| placed.bins.contains(&at));
+                let models: Vec<_> = there.map(|placed| hosted(placed, now)).collect();
+                DeviceStatus {
+                    name: bin.name.to_string(),
+                    memory_bytes: bin.memory,
+                    used_bytes: models.iter().map(|model| model.memory_bytes).sum(),
+                    models,
+                }
+            };
+            pool.bins.iter().enumerate().map(device).collect::<Vec<_>>()
+        });
+        // The host's memory may be neither counted nor used.
+        let shown =
+            |device: &DeviceStatus| device.memory_bytes.is_some() || !device.models.is_empty();
+        HostStatus {
+            name: self.host.name.clone(),
+            devices: devices.filter(shown).collect(),
+        }
     }
 
     fn add(&mut self, name: &Arc<str>, own: &HostModel, now: Nanos) {
@@ -186,6 +215,16 @@ pub(crate) fn is_kept(model: &Model) -> bool {
     let replicas = &model.replicas;
     let is_said = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));
     is_said && replicas.scaled
+}
+
+fn hosted(placed: &Placed, now: Nanos) -> HostedStatus {
+    HostedStatus {
+        model: placed.model.to_string(),
+        state: placed.state.as_str(),
+        seconds: now.since(placed.since).as_secs_f64(),
+        in_flight: placed.in_flight,
+        memory_bytes: placed.memory,
+    }
 }
 
 fn pool(name: &str, bins: Vec<Bin>) -> BinPool {

@@ -17,7 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use self::bins::{is_kept, pool_of, pools};
 use self::reconciler::{Command, Reconciler};
 use super::{Demand, Events, Orchestrator, ReplicaSet, ScaleError, process::Processes};
-use crate::replica::{Devices, Replica};
+use crate::{
+    replica::{Devices, Replica},
+    server_status::ServerStatusStore,
+};
 
 /// The orchestrator of models that share the machine's room.
 pub struct HostPlacement {
@@ -27,11 +30,11 @@ pub struct HostPlacement {
 
 impl HostPlacement {
     /// An orchestrator without models, whose replicas `processes` runs. Replica sets are sent to
-    /// `events`. Needs a tokio runtime around it.
+    /// `events`, and the state of the machine is kept in `status`. Needs a tokio runtime around it.
     #[must_use]
-    pub fn new(processes: Arc<Processes>, events: Events) -> Self {
+    pub fn new(processes: Arc<Processes>, events: Events, status: ServerStatusStore) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let reconciler = Reconciler::new(processes.clone(), events);
+        let reconciler = Reconciler::new(processes.clone(), events, status);
         tokio::spawn(reconciler.run(inbox));
         Self {
             commands,

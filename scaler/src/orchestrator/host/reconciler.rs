@@ -23,6 +23,7 @@ use crate::{
     },
     placement::{self, Plan, Why},
     replica::Devices,
+    server_status::ServerStatusStore,
 };
 
 /// How often a plan is made at most: what happens in between is one change.
@@ -31,6 +32,9 @@ const SETTLE: Duration = Duration::from_millis(5);
 const WAITING: Duration = Duration::from_millis(100);
 /// How often all is looked at, though nothing has happened.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How often the admin address is told at most.
+const SHOW: Duration = Duration::from_millis(200);
 
 /// A command for the reconciler.
 pub(super) enum Command {
@@ -46,6 +50,8 @@ pub(super) enum Command {
 pub(super) struct Reconciler {
     processes: Arc<Processes>,
     events: Events,
+    status: ServerStatusStore,
+    shown: Nanos,
     host: Option<Arc<Host>>,
     models: BTreeMap<Arc<str>, HostModel>,
     leaving: Vec<Leaving>,
@@ -57,10 +63,16 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    pub(super) fn new(processes: Arc<Processes>, events: Events) -> Self {
+    pub(super) fn new(
+        processes: Arc<Processes>,
+        events: Events,
+        status: ServerStatusStore,
+    ) -> Self {
         Self {
             processes,
             events,
+            status,
+            shown: Nanos(0),
             host: None,
             models: BTreeMap::new(),
             leaving: Vec::new(),
@@ -166,6 +178,22 @@ impl Reconciler {
         if stale || due || self.stale || waits {
             self.report();
         }
+        if now.since(self.shown) >= SHOW {
+            self.shown = now;
+            self.show(now);
+        }
+    }
+
+    /// Tells the admin address what is on which device.
+    fn show(&mut self, now: Nanos) {
+        self.leaving.retain(Leaving::is_there);
+        let used = !self.models.is_empty() || !self.leaving.is_empty();
+        let status = self
+            .host
+            .as_ref()
+            .filter(|_| used)
+            .map(|host| Bins::new(host, self.models.iter(), &self.leaving, now).status(now));
+        self.status.set_host(status);
     }
 
     /// Whether any model waits for room.

@@ -60,7 +60,7 @@ impl Reconciler {
                         .iter()
                         .map(|(model, hosted)| HostedStatus {
                             model: model.to_string(),
-                            state: state_name(hosted.state),
+                            state: hosted.state.as_str(),
                             seconds: now.since(hosted.since).as_secs_f64(),
                             in_flight: hosted.replica.in_flight(),
                             memory_bytes: hosted.memory,
@@ -182,13 +182,4 @@ fn server_failure(server: &SharedServer) -> Option<String> {
     })
     .map(|why| format!("server {}: {why}", server.name()))
     .or(trouble)
-}
-
-fn state_name(state: PlacedState) -> &'static str {
-    match state {
-        PlacedState::Loading => "loading",
-        PlacedState::Loaded => "loaded",
-        PlacedState::Draining => "draining",
-        PlacedState::Unloading => "unloading",
-    }
 }
