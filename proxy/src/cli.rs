@@ -1,8 +1,14 @@
 //! The command line.
 
+mod decisions;
+mod figures;
 mod keys;
 mod logs;
+mod model_view;
 mod settings;
+mod status;
+mod text_table;
+mod top;
 mod upgrade;
 
 use std::{
@@ -19,9 +25,12 @@ use tailback_scaler::orchestrator::process::supervisor;
 use tracing::Level;
 
 use self::{
+    decisions::Decisions,
     keys::Keys,
     logs::Logs,
     settings::{AdminAddress, Settings},
+    status::Status,
+    top::Top,
 };
 use crate::{
     health, log, server,
@@ -85,6 +94,28 @@ enum Command {
         #[command(flatten)]
         admin: AdminAddress,
     },
+    /// Watch the models in this terminal
+    ///
+    /// Shows each model's state, requests in flight (lag) and held, rate, latency
+    /// and replicas as they change, and, of the model that is chosen, why the count
+    /// is what it is, the last two minutes and the last decisions. Read from the
+    /// admin address, also of another host, as tailback logs.
+    Top(Top),
+    /// Show the models, or one of them with its replicas
+    ///
+    /// State, requests in flight (lag) and held, replicas, and why the count is
+    /// what it is. Read from the admin address, also of another host, as tailback
+    /// logs.
+    #[command(
+        after_help = "Examples:\n  tailback status\n  tailback status my-model\n  \
+            tailback status --json --admin gpu1.example.org:9006"
+    )]
+    Status(Status),
+    /// Show the last scale decisions, each with its reasons
+    ///
+    /// Up to 256, the newest last. Read from the admin address, also of another
+    /// host, as tailback logs.
+    Decisions(Decisions),
     /// Show what the replicas of a model have printed
     ///
     /// Of replicas that run as processes of a running tailback, standard output
@@ -168,30 +199,18 @@ pub fn main() -> ExitCode {
             Ok(config) => print(&describe(&config)),
             Err(errors) => fail(&errors.to_string()),
         },
-        Command::Health { admin } => match health::check(&admin.env()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        },
-        Command::Upgrade { admin } => match upgrade::upgrade(&admin.env()) {
-            Ok(done) => print(&done),
-            Err(error) => fail(&error),
-        },
-        Command::Logs(asked) => match logs::show(&asked) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        },
-        Command::Keys(asked) => match keys::run(asked) {
-            Ok(done) => print(&done),
-            Err(error) => fail(&error),
-        },
+        Command::Health { admin } => end(health::check(&admin.env())),
+        Command::Upgrade { admin } => end_with(upgrade::upgrade(&admin.env())),
+        Command::Top(asked) => end(top::show(asked)),
+        Command::Status(asked) => end_with(status::show(asked)),
+        Command::Decisions(asked) => end_with(decisions::show(asked)),
+        Command::Logs(asked) => end(logs::show(&asked)),
+        Command::Keys(asked) => end_with(keys::run(asked)),
         Command::Version { verbose: true } => print(&build_info::describe()),
         Command::Version { verbose: false } => {
             print(&format!("tailback {}\n", build_info::VERSION))
         }
-        Command::Simulate(simulation) => match simulate::run(&simulation, &mut io::stdout()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        },
+        Command::Simulate(simulation) => end(simulate::run(&simulation, &mut io::stdout())),
     }
 }
 
@@ -217,6 +236,17 @@ fn summary(config: &Config) -> String {
         count(config.models.len(), "model"),
         count(config.servers.len(), "server")
     )
+}
+
+fn end(done: Result<(), String>) -> ExitCode {
+    end_with(done.map(|()| String::new()))
+}
+
+fn end_with(text: Result<String, String>) -> ExitCode {
+    match text {
+        Ok(text) => print(&text),
+        Err(error) => fail(&error),
+    }
 }
 
 fn print(text: &str) -> ExitCode {

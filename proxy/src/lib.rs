@@ -6,7 +6,7 @@
 //!
 //! | floor | what it does | imports |
 //! |---|---|---|
-//! | [`cli`] | the commands | `server`, [`simulate`], [`health`], [`log`] |
+//! | [`cli`] | the commands | `server`, [`simulate`], [`health`], [`log`], `admin_client` |
 //! | [`server`] | the process: listeners, workers, signals, drain, reload | all below |
 //! | [`admin`] | pages, `/metrics`, KEDA | `models`, `downstream` (its [`Lifecycle`](downstream::Lifecycle)), `protocol`, `telemetry`, `net` |
 //! | [`pipeline`] | one request's way: locate, count in, admit, forward, complete; it is downstream's [`Handler`](downstream::Handler) | all below |
@@ -26,6 +26,7 @@
 //! know a request only by its outcome, status and times.
 
 pub mod admin;
+mod admin_client;
 pub mod admission;
 pub mod api_keys;
 pub mod cli;

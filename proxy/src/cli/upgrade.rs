@@ -11,7 +11,7 @@ use serde_json::Value;
 use tailback_config::Env;
 use tailback_scaler::orchestrator::process;
 
-use crate::health;
+use crate::admin_client::AdminClient;
 
 /// How long to wait for a result: longer than the running process waits for its successor.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -30,7 +30,8 @@ struct Seen {
 /// # Errors
 /// Why there was no upgrade; in most cases the running process goes on serving.
 pub fn upgrade(env: &Env) -> Result<String, String> {
-    let before = look(env)?;
+    let client = AdminClient::new(env)?;
+    let before = look(&client)?;
     let pid = process::running(&before.identity).ok_or_else(|| {
         "the Tailback at the admin address runs on another host or in a container: run this command there"
             .to_owned()
@@ -41,7 +42,7 @@ pub fn upgrade(env: &Env) -> Result<String, String> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         thread::sleep(LOOK);
-        match look(env) {
+        match look(&client) {
             Ok(now) if now.identity != before.identity => {
                 return Ok(format!(
                     "tailback {} took over from {} without a gap\n",
@@ -68,8 +69,8 @@ pub fn upgrade(env: &Env) -> Result<String, String> {
     ))
 }
 
-fn look(env: &Env) -> Result<Seen, String> {
-    let page = health::page(env, "/server_info")?;
+fn look(client: &AdminClient) -> Result<Seen, String> {
+    let page = client.page("/server_info")?;
     let page: Value = serde_json::from_str(&page).map_err(|_| {
         "the admin address does not answer as a Tailback that can be upgraded: restart it"
             .to_owned()

@@ -1,0 +1,114 @@
+//! The events of the admin address, read by a thread.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+
+use super::super::decisions::Decision;
+use crate::admin_client::{AdminClient, NoAnswer};
+
+/// Where the events are.
+pub(super) const PATH: &str = "/events";
+/// How long to wait before a proxy that is away is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Updates that may wait for the terminal.
+const WAITING: usize = 64;
+
+/// What has become known.
+#[derive(Debug)]
+pub(super) enum Update {
+    /// The proxy answers: all comes anew.
+    Connected,
+    /// There are no events now, and why.
+    Away(String),
+    /// What is known of the proxy itself.
+    Proxy(Value),
+    /// Decisions, oldest first.
+    Decisions(Vec<Decision>),
+    /// The fields that have changed of each model; null: it is gone.
+    Models(Map<String, Value>),
+}
+
+/// Reads events, from `first` on and, whenever they end, from a new answer.
+pub(super) fn read(client: AdminClient, first: BufReader<TcpStream>) -> Receiver<Update> {
+    let (updates, received) = mpsc::sync_channel(WAITING);
+    thread::spawn(move || {
+        let mut answer = Ok(first);
+        loop {
+            let why = match answer {
+                Ok(events) => pass_on(&client, events, &updates),
+                Err(why) => Some(why),
+            };
+            let Some(why) = why else { return };
+            if updates.send(Update::Away(why.into_sentence())).is_err() {
+                return;
+            }
+            thread::sleep(AGAIN);
+            answer = client.get(PATH);
+        }
+    });
+    received
+}
+
+/// Passes on events until there are no more; why, or `None`: nobody wants them.
+fn pass_on(
+    client: &AdminClient,
+    events: BufReader<TcpStream>,
+    updates: &SyncSender<Update>,
+) -> Option<NoAnswer> {
+    updates.send(Update::Connected).ok()?;
+    let mut name = String::new();
+    for line in events.lines() {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return Some(client.gone(&error)),
+        };
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut name);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            match parse(&name, data) {
+                Ok(Some(update)) => updates.send(update).ok()?,
+                Ok(None) => {}
+                Err(error) => {
+                    let address = client.address();
+                    let why = format!("{address} sends events that are not understood: {error}");
+                    return Some(NoAnswer::Refused(why));
+                }
+            }
+        }
+    }
+    let why = format!("{} has ended the connection", client.address());
+    Some(NoAnswer::Gone(why))
+}
+
+/// What an event says; `None`: it is one that a newer proxy has.
+fn parse(name: &str, data: &str) -> serde_json::Result<Option<Update>> {
+    Ok(Some(match name {
+        "proxy" => Update::Proxy(serde_json::from_str(data)?),
+        "decisions" => Update::Decisions(serde_json::from_str(data)?),
+        "models" => Update::Models(serde_json::from_str(data)?),
+        _ => return Ok(None),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_understood_and_those_of_newer_proxies_skipped() {
+        assert!(matches!(parse("later", "?"), Ok(None)));
+        assert!(matches!(
+            parse("models", r#"{"m":null}"#),
+            Ok(Some(Update::Models(_)))
+        ));
+        assert!(parse("models", "[]").is_err());
+        assert!(parse("decisions", r#"[{"model":"m"}]"#).is_ok());
+    }
+}

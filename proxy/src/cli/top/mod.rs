@@ -1,0 +1,79 @@
+//! `tailback top`: what the live page shows, in a terminal, from the events of the admin address.
+
+mod draw;
+mod events;
+mod picture;
+mod view;
+
+use std::{
+    io::{self, IsTerminal},
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
+
+use ratatui::{
+    DefaultTerminal,
+    crossterm::event::{self, Event, KeyEventKind},
+};
+
+use self::{events::Update, picture::Picture, view::View};
+use super::settings::AdminAddress;
+use crate::admin_client::{AdminClient, NoAnswer};
+
+/// How long a key is waited for before the news are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Top {
+    #[command(flatten)]
+    admin: AdminAddress,
+}
+
+/// Draws until the user quits.
+///
+/// # Errors
+/// Why there is nothing to draw, or nothing to draw on.
+pub(super) fn show(asked: Top) -> Result<(), String> {
+    let client = AdminClient::new(&asked.admin.env())?;
+    if !io::stdout().is_terminal() {
+        return Err(
+            "top draws on a terminal, and standard output is none: use `tailback status`, \
+             with --json for a program"
+                .to_owned(),
+        );
+    }
+    // Before the screen is taken, so that an error stays to be read.
+    let first = client.get(events::PATH).map_err(NoAnswer::into_sentence)?;
+    let mut picture = Picture::new(client.address().to_string());
+    let updates = events::read(client, first);
+    let mut terminal = ratatui::try_init().map_err(|error| format!("no terminal: {error}"))?;
+    let ended = run(&mut terminal, &mut picture, &updates);
+    ratatui::restore();
+    ended.map_err(|error| format!("the terminal is gone: {error}"))
+}
+
+fn run(
+    terminal: &mut DefaultTerminal,
+    picture: &mut Picture,
+    updates: &Receiver<Update>,
+) -> io::Result<()> {
+    let mut view = View::default();
+    let mut changed = true;
+    loop {
+        for update in updates.try_iter() {
+            picture.apply(update, Instant::now());
+            changed = true;
+        }
+        if changed {
+            terminal.draw(|frame| draw::draw(frame, picture, &mut view))?;
+        }
+        changed = event::poll(LOOK)?;
+        if changed
+            && let Event::Key(key) = event::read()?
+            && key.kind != KeyEventKind::Release
+            && view.press(key, picture).is_break()
+        {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Which model is looked at, and the order of all.
+
+use std::{cmp::Ordering, ops::ControlFlow};
+
+use ratatui::{
+    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+    widgets::TableState,
+};
+
+use super::picture::{Picture, Tracked};
+
+/// Rows by which PgUp and PgDn move.
+const PAGE: usize = 10;
+
+/// By what models are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    #[default]
+    Name,
+    Lag,
+    Held,
+    Rate,
+    P99,
+}
+
+/// What the user has chosen.
+#[derive(Default)]
+pub(super) struct View {
+    /// The model that is looked at; `None`: the first one.
+    pub(super) chosen: Option<String>,
+    pub(super) order: Order,
+    /// Which rows are on the screen.
+    pub(super) table: TableState,
+}
+
+impl Order {
+    fn next(self) -> Self {
+        match self {
+            Self::Name => Self::Lag,
+            Self::Lag => Self::Held,
+            Self::Held => Self::Rate,
+            Self::Rate => Self::P99,
+            Self::P99 => Self::Name,
+        }
+    }
+
+    /// By name, or the largest first.
+    fn compare(self, a: &Tracked, b: &Tracked) -> Ordering {
+        match self {
+            Self::Name => Ordering::Equal,
+            Self::Lag => b.now.in_flight.cmp(&a.now.in_flight),
+            Self::Held => b.now.held.cmp(&a.now.held),
+            Self::Rate => b.rate.total_cmp(&a.rate),
+            Self::P99 => {
+                let p99 = |model: &Tracked| model.now.p99_seconds.unwrap_or(-1.0);
+                p99(b).total_cmp(&p99(a))
+            }
+        }
+    }
+}
+
+impl View {
+    /// The models in the order that was chosen.
+    pub(super) fn sorted<'a>(&self, picture: &'a Picture) -> Vec<(&'a str, &'a Tracked)> {
+        let models = picture.models.iter();
+        let mut models: Vec<_> = models.map(|(name, model)| (name.as_str(), model)).collect();
+        // Stable: those that are alike stay sorted by name.
+        models.sort_by(|(_, a), (_, b)| self.order.compare(a, b));
+        models
+    }
+
+    /// Where the chosen model is among `models`.
+    pub(super) fn position(&self, models: &[(&str, &Tracked)]) -> usize {
+        let chosen = |name: &String| models.iter().position(|(other, _)| other == name);
+        self.chosen.as_ref().and_then(chosen).unwrap_or(0)
+    }
+
+    /// Does what `key` says; breaks if it says to end.
+    pub(super) fn press(&mut self, key: KeyEvent, picture: &Picture) -> ControlFlow<()> {
+        let models = self.sorted(picture);
+        let (at, last) = (self.position(&models), models.len().saturating_sub(1));
+        let to = match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                return ControlFlow::Break(());
+            }
+            KeyCode::Char('q') | KeyCode::Esc => return ControlFlow::Break(()),
+            KeyCode::Char('s') => {
+                self.order = self.order.next();
+                return ControlFlow::Continue(());
+            }
+            KeyCode::Up | KeyCode::Char('k') => at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => at + 1,
+            KeyCode::PageUp => at.saturating_sub(PAGE),
+            KeyCode::PageDown => at + PAGE,
+            KeyCode::Home | KeyCode::Char('g') => 0,
+            KeyCode::End | KeyCode::Char('G') => last,
+            _ => return ControlFlow::Continue(()),
+        };
+        self.chosen = models.get(to.min(last)).map(|(name, _)| (*name).to_owned());
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::{super::events::Update, *};
+
+    #[test]
+    fn keys_move_sort_and_quit() {
+        let mut picture = Picture::new("a".into());
+        let models = json!({
+            "a": { "inFlight": 1 }, "b": { "inFlight": 3 }, "c": { "inFlight": 2, "p99Seconds": 1.0 },
+        });
+        let models = models.as_object().unwrap().clone();
+        picture.apply(Update::Models(models), Instant::now());
+        let mut view = View::default();
+        let mut press = |code| {
+            let end = view.press(KeyEvent::from(code), &picture);
+            let models = view.sorted(&picture);
+            let names: String = models.iter().map(|(name, _)| *name).collect();
+            (names, models[view.position(&models)].0.to_owned(), end)
+        };
+        let go_on = ControlFlow::Continue(());
+        for (code, names, chosen) in [
+            (KeyCode::Down, "abc", "b"),
+            // What is looked at stays the same in another order.
+            (KeyCode::Char('s'), "bca", "b"),
+            (KeyCode::Down, "bca", "c"),
+            (KeyCode::PageDown, "bca", "a"),
+            (KeyCode::Down, "bca", "a"),
+            (KeyCode::Home, "bca", "b"),
+            (KeyCode::Up, "bca", "b"),
+            (KeyCode::Char('x'), "bca", "b"),
+            (KeyCode::End, "bca", "a"),
+        ] {
+            assert_eq!(
+                press(code),
+                (names.into(), chosen.into(), go_on),
+                "{code:?}"
+            );
+        }
+        let orders: Vec<_> = (0..4).map(|_| press(KeyCode::Char('s')).0).collect();
+        assert_eq!(orders, ["abc", "abc", "cab", "abc"]);
+        assert!(press(KeyCode::Char('q')).2.is_break());
+        let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert!(view.press(interrupt, &picture).is_break());
+    }
+}
