@@ -292,11 +292,12 @@ def plain():
 
 
 def dashboard():
-    """Grafana's own types take it, without a field that they do not know."""
+    """Grafana's own types take them, without a field that they do not know."""
     plugins.register_default_plugins()
-    wanted = json.loads((ROOT / "deploy/grafana/tailback.json").read_text())
-    known = json.loads(json.dumps(Dashboard.from_json(wanted), cls=encoder.JSONEncoder))
-    lost(wanted, known, "dashboard")
+    for file in (ROOT / "deploy/grafana").iterdir():
+        wanted = json.loads(file.read_text())
+        known = json.loads(json.dumps(Dashboard.from_json(wanted), cls=encoder.JSONEncoder))
+        lost(wanted, known, file.name)
 
 
 def lost(wanted, known, where):

@@ -41,6 +41,15 @@ pub fn deploy_script(name: &str, arguments: &[&str]) -> Command {
     run_by(installed("target/venv-deploy", "python"), name, arguments)
 }
 
+/// The program of `tests/python/schemathesis.txt`.
+#[must_use]
+pub fn schemathesis() -> Command {
+    let mut command = Command::new(installed("target/venv-schemathesis", "schemathesis"));
+    let settings = root().join("tests/python/schemathesis.toml");
+    command.arg("--config-file").arg(settings);
+    command
+}
+
 fn installed(environment: &str, name: &str) -> PathBuf {
     let program = root().join(environment).join("bin").join(name);
     assert!(program.exists(), "first: scripts/setup tests");

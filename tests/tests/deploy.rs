@@ -1,15 +1,25 @@
 //! Checks the files in `deploy/` against the binary and against the tools that read them.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, thread};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+};
 
 use serde_json::Value;
 use tailback_tests::{
     eventually,
     http::call,
+    llm_upstream::LlmUpstream,
     process::{Tailback, tailback},
     python::{deploy_script, root, run},
-    upstream::Upstream,
+    upstream::{Upstream, static_manifest},
 };
+use tempfile::TempDir;
+use url::Url;
 
 /// What only proxies in a cluster export.
 const OF_CLUSTERS: [&str; 2] = ["tailback_leader", "tailback_peers"];
@@ -28,6 +38,38 @@ metadata: { name: broken }
 spec: { server: broken, minReplicas: 1, maxReplicas: 7, scaling: { lagThreshold: 3 } }
 "#;
 
+/// A language model whose replicas are known to have prompts.
+fn chat(llm: &LlmUpstream) -> String {
+    let text = static_manifest("llm", llm.address, &["chat"]);
+    format!(
+        "---\n{}",
+        text.replacen("spec: {", "spec: { loadBalancing: prefix,", 1)
+    )
+}
+
+/// Asks it for a stream.
+fn ask(proxy: &Tailback) {
+    let prompt = "x".repeat(4096);
+    let body = format!(
+        r#"{{"model":"chat","stream":true,"stream_options":{{"include_usage":true}},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
+    );
+    let answer = call(
+        proxy.address,
+        "POST",
+        "/v1/chat/completions",
+        body.as_bytes(),
+    );
+    assert_eq!(answer.unwrap().status, 200);
+}
+
+/// More wait than one replica may carry: the scaler reacts.
+fn overload(proxy: &Tailback) {
+    for _ in 0..5 {
+        let address = proxy.address;
+        thread::spawn(move || call(address, "POST", "/v2/models/broken/ok", b"x"));
+    }
+}
+
 fn deploy(path: &str) -> PathBuf {
     root().join("deploy").join(path)
 }
@@ -38,9 +80,16 @@ fn promtool(arguments: &[&str], file: &PathBuf) {
     run(command);
 }
 
+const DASHBOARDS: [&str; 2] = ["tailback.json", "tailback-llm.json"];
+
+/// The PromQL of all panels of all dashboards.
+fn dashboards() -> Vec<String> {
+    DASHBOARDS.into_iter().flat_map(dashboard).collect()
+}
+
 /// The PromQL of all panels.
-fn dashboard() -> Vec<String> {
-    let text = fs::read_to_string(deploy("grafana/tailback.json")).unwrap();
+fn dashboard(file: &str) -> Vec<String> {
+    let text = fs::read_to_string(deploy("grafana").join(file)).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let ids: BTreeSet<_> = panels.iter().map(|p| p["id"].as_u64().unwrap()).collect();
@@ -52,12 +101,35 @@ fn dashboard() -> Vec<String> {
         .collect()
 }
 
+/// With what Grafana puts in the place of its variables.
+fn filled_in(expression: &str, interval: &str) -> String {
+    let expression = expression
+        .replace("$__rate_interval", interval)
+        .replace("$job", ".*")
+        .replace("$namespace", ".*")
+        .replace("$model", ".*");
+    assert!(!expression.contains('$'), "{expression}");
+    expression
+}
+
 /// The metrics that a text names.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
     words
-        .filter(|w| w.starts_with("tailback_") || w.starts_with("seldon_model_"))
-        .map(|w| w.trim_end_matches("_bucket").to_owned())
+        .filter(|w| {
+            let ours = [
+                "tailback_",
+                "seldon_model_",
+                "gen_ai_server_",
+                "gen_ai_client_",
+            ];
+            ours.iter().any(|beginning| w.starts_with(beginning))
+        })
+        .map(|w| {
+            w.trim_end_matches("_bucket")
+                .trim_end_matches("_sum")
+                .to_owned()
+        })
         .collect()
 }
 
@@ -86,18 +158,12 @@ fn alerts_fire_on_what_they_are_for() {
 }
 
 #[test]
-fn the_dashboard_s_queries_are_promql() {
-    // Rules, with what Grafana puts in the place of its variables.
-    let rules: Vec<_> = dashboard()
+fn the_dashboards_queries_are_promql() {
+    let rules: Vec<_> = dashboards()
         .iter()
         .enumerate()
         .map(|(i, expression)| {
-            let expression = expression
-                .replace("$__rate_interval", "1m")
-                .replace("$job", ".*")
-                .replace("$namespace", ".*")
-                .replace("$model", ".*");
-            assert!(!expression.contains('$'), "{expression}");
+            let expression = filled_in(expression, "1m");
             serde_json::json!({ "record": format!("panel:{i}"), "expr": expression })
         })
         .collect();
@@ -109,21 +175,18 @@ fn the_dashboard_s_queries_are_promql() {
 }
 
 #[test]
-fn every_metric_of_dashboard_and_alerts_is_exported_and_documented() {
-    let upstream = Upstream::start();
-    let proxy = Tailback::start(&(upstream.manifest(&["m"]) + FAILING), &[]);
+fn every_metric_of_dashboards_and_alerts_is_exported_and_documented() {
+    let (upstream, llm) = (Upstream::start(), LlmUpstream::start());
+    let proxy = Tailback::start(&(upstream.manifest(&["m"]) + FAILING + &chat(&llm)), &[]);
+    ask(&proxy);
     call(proxy.address, "POST", "/v2/models/m/ok", b"x").unwrap();
     eventually("its end", || proxy.outcome("m", "success") == 1);
-    // More wait than one replica may carry: the scaler reacts.
-    for _ in 0..5 {
-        let address = proxy.address;
-        thread::spawn(move || call(address, "POST", "/v2/models/broken/ok", b"x"));
-    }
+    overload(&proxy);
     eventually("a decision", || {
         proxy.metrics().contains("tailback_scale_decisions_total{")
     });
     let alerts = fs::read_to_string(deploy("prometheus/alerts.yaml")).unwrap();
-    let named = metrics_in(&(dashboard().join("\n") + &alerts));
+    let named = metrics_in(&(dashboards().join("\n") + &alerts));
     assert!(named.len() > 15, "{named:?}");
     let exported = proxy.metrics();
     let pages = ["reference/metrics.md"].map(|p| root().join("docs").join(p));
@@ -164,4 +227,96 @@ fn what_alerts_compare_with_follows_the_configuration() {
     proxy.rewrite(&good.replace("maxReplicas: 7", "maxReplicas: 5"));
     eventually("the reload", successful);
     assert_eq!(of("replicas_max", "broken"), 5.0);
+}
+
+/// A Prometheus that scrapes `proxy` each second, until it is dropped.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    fn start(proxy: &Tailback) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prometheus.yml");
+        let configuration = format!(
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: tailback\n    static_configs:\n      \
+             - {{ targets: ['{}'], labels: {{ namespace: test }} }}\n",
+            proxy.admin
+        );
+        fs::write(&file, configuration).unwrap();
+        // Free a moment ago: another one is taken if somebody was faster.
+        for _ in 0..5 {
+            let address = free_address();
+            let mut child = Command::new("prometheus")
+                .arg(format!("--config.file={}", file.display()))
+                .arg(format!("--storage.tsdb.path={}", folder.path().display()))
+                .arg(format!("--web.listen-address={address}"))
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut ready = false;
+            eventually("Prometheus, or its end", || {
+                ready =
+                    call(address, "GET", "/-/ready", b"").is_ok_and(|answer| answer.status == 200);
+                ready || child.try_wait().unwrap().is_some()
+            });
+            if ready {
+                return Self {
+                    child,
+                    address,
+                    _folder: folder,
+                };
+            }
+        }
+        panic!("no port for Prometheus");
+    }
+
+    /// How many series a query returns.
+    fn series(&self, query: &str) -> usize {
+        let url = Url::parse_with_params("http://x/api/v1/query", [("query", query)]).unwrap();
+        let path = format!("{}?{}", url.path(), url.query().unwrap());
+        let answer = call(self.address, "GET", &path, b"").unwrap();
+        let page: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(page["status"], "success", "{page}");
+        page["data"]["result"].as_array().unwrap().len()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn every_panel_has_data_in_a_live_prometheus() {
+    let (upstream, llm) = (Upstream::start(), LlmUpstream::start());
+    let retry = "server: up, retry: { on: [500], budget: { minPerSecond: 100 } } }";
+    let retried = upstream.manifest(&["m"]).replace("server: up }", retry);
+    let manifests = retried + FAILING + &chat(&llm);
+    let proxy = Tailback::start(&manifests, &[]);
+    let prometheus = Prometheus::start(&proxy);
+    let mut left: Vec<String> = dashboards();
+    left.retain(|query| !OF_CLUSTERS.iter().any(|metric| query.contains(metric)));
+    let all = left.len();
+    overload(&proxy);
+    eventually("data in every panel", || {
+        // Rates need counts that change between two scrapes.
+        ask(&proxy);
+        call(proxy.address, "POST", "/v2/models/m/ok", b"x").unwrap();
+        call(proxy.address, "POST", "/v2/models/m/first-fail", b"x").unwrap();
+        left.retain(|query| prometheus.series(&filled_in(query, "10s")) == 0);
+        if !left.is_empty() {
+            eprintln!("{} of {all} have none yet: {left:#?}", left.len());
+        }
+        left.is_empty()
+    });
 }

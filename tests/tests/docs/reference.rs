@@ -130,3 +130,21 @@ fn the_admin_api_answers_as_its_description_says() {
     let admin = proxy.admin.to_string();
     python::run(python::deploy_script("admin_api.py", &[&admin]));
 }
+
+#[test]
+fn the_admin_api_survives_what_its_description_allows_and_what_it_does_not() {
+    let token = ("TAILBACK_ADMIN_TOKEN", "0123456789abcdef");
+    let proxy = Tailback::start(&Upstream::start().manifest(&["m"]), &[token]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut schemathesis = python::schemathesis();
+    schemathesis
+        .current_dir(folder.path())
+        .args(["--no-color", "run"])
+        .arg(python::root().join("docs/reference/openapi.yaml"))
+        .arg(format!("--url=http://{}", proxy.admin))
+        // Whose answers do not end.
+        .arg("--exclude-path-regex=^/(events|ledgers)$")
+        .args(["--max-examples=30", "--generation-deterministic"])
+        .arg("--request-timeout=30");
+    python::run(schemathesis);
+}
