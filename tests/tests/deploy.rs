@@ -7,11 +7,12 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use serde_json::Value;
 use tailback_tests::{
-    eventually,
+    eventually, eventually_within,
     http::call,
     llm_upstream::LlmUpstream,
     process::{Tailback, tailback},
@@ -308,7 +309,7 @@ fn every_panel_has_data_in_a_live_prometheus() {
     left.retain(|query| !OF_CLUSTERS.iter().any(|metric| query.contains(metric)));
     let all = left.len();
     overload(&proxy);
-    eventually("data in every panel", || {
+    eventually_within(Duration::from_secs(90), "data in every panel", || {
         // Rates need counts that change between two scrapes.
         ask(&proxy);
         call(proxy.address, "POST", "/v2/models/m/ok", b"x").unwrap();
