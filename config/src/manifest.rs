@@ -164,7 +164,9 @@ fn is_of_others(api_version: &str, kind: &str) -> bool {
     };
     let group = api_version.split('/').next().unwrap_or_default();
     let ours = NATIVE.split('/').next().unwrap_or_default();
-    let is_read = api_version == SELDON && matches!(kind, "Server" | "Model");
+    // Also in another version: a slip must not take a model away.
+    let is_seldons = SELDON.split('/').next() == Some(group);
+    let is_read = is_seldons && matches!(kind, "Server" | "Model");
     is_word(api_version, "./-") && is_word(kind, "") && group != ours && !is_read
 }
 

@@ -125,7 +125,7 @@ async fn bodies_of_held_requests_by_http2_stay_within_the_budget() {
         ],
     );
     let before = proxy.resident();
-    let mut held = Vec::new();
+    let (mut clients, mut held) = (Vec::new(), Vec::new());
     // What the windows of all their streams would take: 500 MiB.
     for _ in 0..CONNECTIONS {
         let client = http2::Client::connect(proxy.address).await.unwrap();
@@ -138,6 +138,7 @@ async fn bodies_of_held_requests_by_http2_stay_within_the_budget() {
                 .unwrap();
             held.push((answer, body));
         }
+        clients.push(client);
     }
     // Some are refused: their bodies do not fit into the budget of held requests, either.
     eventually("all to have come", || {

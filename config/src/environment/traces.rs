@@ -169,6 +169,8 @@ fn protocol(text: &str) -> Option<OtlpProtocol> {
 fn url(text: &str) -> Option<String> {
     let url = url::Url::parse(text).ok()?;
     let is_http = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    // It is shown in the log. What is secret belongs into the headers.
+    let is_http = is_http && url.username().is_empty() && url.password().is_none();
     is_http.then(|| text.to_owned())
 }
 

@@ -117,6 +117,10 @@ async fn rest<H>(
         state.poll_expired(&mut watch.watchdog, cx).map(|()| None)
     })
     .await;
+    if sent.is_none() {
+        // Says so on TLS, too.
+        let _ = tokio::time::timeout(LINGER, io.shutdown()).await;
+    }
     sent.map(|sent| io.unread(sent))
 }
 

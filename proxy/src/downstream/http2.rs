@@ -7,7 +7,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -39,8 +38,6 @@ use crate::{
     status::{GrpcCode, write_status},
 };
 
-/// How long a connection is idle before it gives room back.
-const REST: Duration = Duration::from_secs(5);
 /// Most open streams on a connection.
 const STREAMS: u32 = 100;
 /// Most bytes buffered for sending on a stream.
@@ -90,7 +87,6 @@ async fn speak<H: Handler>(
     // Deadline of the connection while no stream is open. The first request must arrive within the
     // header timeout.
     let idle = Deadline::new(Phase::Head, &connection);
-    idle.rest_after(REST);
     let mut window = ReceiveWindow::new(downstream.settings.unread_bytes.reserve());
     let mut watchdog = Watchdog::new(idle.at(&connection));
     let mut drain = Drain::new(shutdown);
@@ -107,8 +103,11 @@ async fn speak<H: Handler>(
             // Also sends what the streams have written.
             match h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
+                    let has_body = !request.body().is_end_stream();
                     streams.push(stream(&downstream, connection.clone(), request, respond));
-                    window.make_room(streams.len(), &mut h2);
+                    if has_body {
+                        window.make_room(streams.len(), &mut h2);
+                    }
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -124,15 +123,8 @@ async fn speak<H: Handler>(
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
             return if gone { Poll::Ready(()) } else { Poll::Pending };
         }
-        loop {
-            if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
-                return Poll::Pending;
-            }
-            let rests = idle.phase() == Phase::Idle && !connection.is_closing();
-            if !rests || !idle.postpone(connection.timeouts().keep_alive) {
-                break;
-            }
-            window.give_back(&mut h2);
+        if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
+            return Poll::Pending;
         }
         if connection.is_closing() {
             return Poll::Ready(());

@@ -187,6 +187,10 @@ impl AsyncWrite for WatchedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_flush(cx);
+        // TLS takes what the socket does not.
+        if result.is_pending() {
+            self.connection.write_blocked.set(true);
+        }
         // hyper and h2 flush after they have written everything they had.
         if let Poll::Ready(Ok(())) = result
             && self.connection.flushed()

@@ -261,7 +261,7 @@ impl StreamState {
     fn postpone(&self) -> bool {
         match self.phase() {
             Phase::Body | Phase::Streaming => self.deadline.postpone(self.gap()),
-            Phase::Idle if !self.connection.is_closing() => {
+            Phase::Idle if !self.connection.is_closing() && !self.has_request() => {
                 let keep_alive = self.connection.timeouts().keep_alive;
                 let is_postponed = self.deadline.postpone(keep_alive);
                 self.to_rest.set(is_postponed);

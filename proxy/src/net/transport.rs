@@ -47,7 +47,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
 
     /// Puts back `bytes` that were read ahead: the next read returns them first.
     pub(crate) fn unread(mut self, bytes: Bytes) -> Self {
-        self.first = bytes;
+        self.first = match self.first.is_empty() {
+            true => bytes,
+            false => [&bytes[..], &self.first].concat().into(),
+        };
         self
     }
 }
@@ -98,5 +101,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn what_is_put_back_comes_before_all_else_also_in_parts() {
+        let (ours, _theirs) = tokio::io::duplex(8);
+        let mut io = Transport::clear(ours).unread(Bytes::from_static(b"abcdef"));
+        let mut start = [0; 2];
+        io.read_exact(&mut start).await.unwrap();
+        io = io.unread(Bytes::copy_from_slice(&start));
+        let mut all = [0; 6];
+        io.read_exact(&mut all).await.unwrap();
+        assert_eq!(&all, b"abcdef");
     }
 }

@@ -53,9 +53,12 @@ pub(super) fn admit(draft: &mut Draft<'_>) -> Admission {
                 (0..fleet.pools.len())
                     .filter(|&other| other == pool || shared[pool] && shared[other])
             };
-            let limit = all().map(|pool| limits[pool]).sum::<Option<u64>>();
-            let promised: u64 = all().map(|pool| promised[pool]).sum();
-            limit.is_none_or(|limit| promised.saturating_add(needs) <= limit)
+            let limits = all().map(|pool| limits[pool].map(u128::from));
+            let promised: u128 = all().map(|pool| u128::from(promised[pool])).sum();
+            let needs = u128::from(needs);
+            limits
+                .sum::<Option<u128>>()
+                .is_none_or(|limit| promised + needs <= limit)
         };
         let home = possible().find(|pool| room(pool) && (model.admitted || together(*pool)));
         let fallback = possible().next().filter(|_| model.admitted);

@@ -19,6 +19,11 @@ pub(super) struct HostQueue {
     pools: Mutex<VecDeque<Weak<dyn Traffic>>>,
 }
 
+/// By address alone: it is the same pool, whatever its table of functions is.
+fn is_same(one: &Weak<dyn Traffic>, other: &Weak<dyn Traffic>) -> bool {
+    std::ptr::addr_eq(one.as_ptr(), other.as_ptr())
+}
+
 impl HostQueue {
     pub(super) fn new() -> Self {
         Self {
@@ -34,10 +39,7 @@ impl HostQueue {
 
     fn join(&self, pool: &Weak<dyn Traffic>) {
         self.change(|pools| {
-            // By address alone: it is the same pool, whatever its table of functions is.
-            let is_same =
-                |known: &Weak<dyn Traffic>| std::ptr::addr_eq(known.as_ptr(), pool.as_ptr());
-            if !pools.iter().any(is_same) {
+            if !pools.iter().any(|known| is_same(known, pool)) {
                 pools.push_back(pool.clone());
             }
         });
@@ -49,9 +51,11 @@ impl HostQueue {
         all
     }
 
-    /// Puts pools back that were taken, before those that have come since.
+    /// Puts pools back that were taken, before those that have come since. A pool that has come again
+    /// meanwhile is there once.
     fn put_back(&self, mut first: VecDeque<Weak<dyn Traffic>>) {
         self.change(|pools| {
+            pools.retain(|pool| !first.iter().any(|known| is_same(known, pool)));
             first.append(pools);
             std::mem::swap(pools, &mut first);
         });

@@ -46,7 +46,11 @@ pub(super) fn show(asked: Top) -> Result<(), String> {
     let first = client.get(events::PATH).map_err(NoAnswer::into_sentence)?;
     let mut picture = Picture::new(client.address().to_string());
     let updates = events::read(client, first);
-    let mut terminal = ratatui::try_init().map_err(|error| format!("no terminal: {error}"))?;
+    let mut terminal = ratatui::try_init().map_err(|error| {
+        // It may have been taken in part.
+        ratatui::restore();
+        format!("no terminal: {error}")
+    })?;
     let ended = run(&mut terminal, &mut picture, &updates);
     ratatui::restore();
     ended.map_err(|error| format!("the terminal is gone: {error}"))
