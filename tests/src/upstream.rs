@@ -260,6 +260,7 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         "busy" => stream
             .write_all(b"HTTP/1.1 429 X\r\nretry-after: 30\r\ncontent-length: 4\r\n\r\nbusy")?,
         "large" => reply(200, &vec![b'x'; LARGE])?,
+        "mebibyte" => reply(200, &vec![b'x'; 1024 * 1024])?,
         "close-after" => {
             reply(200, b"bye")?;
             return Ok(false);
