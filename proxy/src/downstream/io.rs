@@ -74,11 +74,9 @@ impl WatchedIo {
         self.io
     }
 
-    /// Puts back `bytes` that were read ahead. There may be none.
+    /// See [`Transport::unread`].
     pub(super) fn unread(mut self, bytes: Bytes) -> Self {
-        if !bytes.is_empty() {
-            self.io = self.io.unread(bytes);
-        }
+        self.io = self.io.unread(bytes);
         self
     }
 

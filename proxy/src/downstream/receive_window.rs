@@ -39,7 +39,7 @@ impl<'a> ReceiveWindow<'a> {
         T: AsyncRead + AsyncWrite + Unpin,
     {
         let streams = u32::try_from(streams).unwrap_or(u32::MAX);
-        let bytes = (streams - streams.min(1)).saturating_mul(STREAM_WINDOW);
+        let bytes = streams.saturating_sub(1).saturating_mul(STREAM_WINDOW);
         if streams > self.streams
             && bytes as usize <= self.room.most() / CONNECTIONS
             && self.room.cover(bytes as usize)

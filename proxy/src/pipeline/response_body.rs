@@ -197,7 +197,7 @@ impl ResponseBody {
             true => UNFLUSHED_AT_FIRST,
             false => UNFLUSHED,
         };
-        if !connection.has_flushed(since) && (connection.write_blocked.get() || bytes >= most) {
+        if connection.write_blocked.get() || bytes >= most {
             ready!(connection.poll_flushed(since, cx));
         }
         if connection.has_flushed(since) {

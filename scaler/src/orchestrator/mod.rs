@@ -12,6 +12,7 @@ mod error_chain;
 mod gateway;
 pub mod handover;
 pub mod host;
+mod http1_connection;
 pub mod kubernetes;
 pub mod multi_model;
 pub mod probe;

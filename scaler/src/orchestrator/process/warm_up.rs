@@ -7,10 +7,11 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use tailback_config::{CallBody, WarmUp};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
+
+use crate::orchestrator::http1_connection::{connect, no_response};
 
 /// Bytes of a response that are shown if it is not as expected.
 const SHOWN: usize = 200;
@@ -44,15 +45,9 @@ pub(super) async fn warm_up(
 
 /// Sends one request, and reads its response to the last byte.
 async fn send(authority: &str, model: &str, warm_up: &WarmUp) -> Result<(), String> {
-    let io = TcpStream::connect(authority)
-        .await
-        .map_err(|error| format!("cannot connect to {authority}: {error}"))?;
-    let failed = |error: hyper::Error| format!("no response: {error}");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
-    // It ends with the response, or with the sender. Errors are the response's.
-    tokio::spawn(connection);
+    let mut sender = connect(authority).await?;
     let request = request(authority, model, warm_up)?;
-    let response = sender.send_request(request).await.map_err(failed)?;
+    let response = sender.send_request(request).await.map_err(no_response)?;
     let status = response.status();
     let begin = read(response.into_body())
         .await

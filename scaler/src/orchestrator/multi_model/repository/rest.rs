@@ -13,13 +13,12 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tailback_config::path_segment;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use super::{CallError, IndexEntry, LARGEST, NOT_READY, SHORT};
+use crate::orchestrator::http1_connection::{connect, no_response};
 
 /// Bytes of a response that a message shows.
 const SHOWN: usize = 500;
@@ -68,13 +67,7 @@ async fn call(
     limit: Duration,
 ) -> Result<(StatusCode, Bytes), CallError> {
     let answer = async {
-        let io = TcpStream::connect(authority)
-            .await
-            .map_err(|error| format!("cannot connect to {authority}: {error}"))?;
-        let failed = |error: hyper::Error| format!("no response: {error}");
-        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
-        // It ends with the response, or with the sender. Errors are the response's.
-        tokio::spawn(connection);
+        let mut sender = connect(authority).await?;
         let request = Request::builder()
             .method(&method)
             .uri(path)
@@ -87,7 +80,7 @@ async fn call(
         let (head, body) = sender
             .send_request(request)
             .await
-            .map_err(failed)?
+            .map_err(no_response)?
             .into_parts();
         let body = Limited::new(body, LARGEST).collect().await;
         let body = body.map_err(|error| format!("the response broke off: {error}"))?;
