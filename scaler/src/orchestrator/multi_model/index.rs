@@ -57,6 +57,8 @@ impl Reconciler {
             Ok(entries) => entries.into_iter().filter(IndexEntry::is_ready),
             Err(error) => {
                 own.troubles = own.troubles.saturating_add(1);
+                // A plan may have waited for it.
+                self.stale |= !own.known && own.troubles == 1;
                 own.index_at = now + if own.known { INTERVAL } else { SOON };
                 let why = trouble(&error);
                 if own.trouble.as_ref() != Some(&why) {

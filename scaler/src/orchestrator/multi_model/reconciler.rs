@@ -294,8 +294,13 @@ impl Reconciler {
         let stale = std::mem::take(&mut self.stale);
         let waits = self.waits() && now.since(self.planned) >= WAITING;
         if (stale || due || waits) && !self.retired {
-            self.planned = now;
-            self.plan(now);
+            match self.all_known_by(now) {
+                Some(by) => self.again_at = Some(by),
+                None => {
+                    self.planned = now;
+                    self.plan(now);
+                }
+            }
         }
         let unreported = std::mem::take(&mut self.unreported);
         let storages = self.servers.values().filter_map(|own| own.storage.as_ref());
@@ -304,6 +309,13 @@ impl Reconciler {
             self.servers.values().for_each(SharedServer::update_storage);
             self.report(now);
         }
+    }
+
+    /// Until when a plan waits for replicas that were found and are about to say what they have. A
+    /// plan without them would load elsewhere what they have already.
+    fn all_known_by(&self, now: Nanos) -> Option<Nanos> {
+        let replicas = self.servers.values().flat_map(|server| &server.replicas);
+        replicas.filter_map(|replica| replica.known_by(now)).max()
     }
 
     /// Whether any model waits for room.

@@ -1,6 +1,6 @@
 //! Multi-model servers, as the reconciler knows them: their replicas, and what each hosts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tailback_config::{
     Kind, Model, ModelRepository, RepositoryApi, ServerReplicas, server_as_model,
@@ -14,6 +14,9 @@ use crate::{
     replica::{Replica, ReplicaId},
     server_status::ServerCounts,
 };
+
+/// Time within which a replica that is found says what it has. One that hangs takes longer.
+const FIRST_INDEX: Duration = Duration::from_secs(1);
 
 /// A server and its replicas.
 pub(super) struct SharedServer {
@@ -225,6 +228,12 @@ impl ServerReplica {
     /// Whether the model has gone since an index was asked for at `asked`.
     pub(super) fn recently_gone(&self, model: &str, asked: Nanos) -> bool {
         self.unloaded.get(model).is_some_and(|at| *at >= asked)
+    }
+
+    /// Until when it is worth waiting for what it has, if it was found lately.
+    pub(super) fn known_by(&self, now: Nanos) -> Option<Nanos> {
+        let by = self.index_at + FIRST_INDEX;
+        (!self.known && self.troubles == 0 && by > now).then_some(by)
     }
 
     /// Bytes that its models take.
