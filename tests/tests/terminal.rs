@@ -38,10 +38,10 @@ spec: { server: broken, minReplicas: 0 }
 ";
 
 /// A terminal of 80 times 24: prints what is drawn until all of the words in its arguments have
-/// been there, presses `q`, and ends as `tailback top` does.
+/// been there, presses `q` or sends the signal that is named, and ends as `tailback top` does.
 const TERMINAL: &str = r#"
-import fcntl, os, pty, re, select, struct, sys, termios
-program, admin, *words = sys.argv[1:]
+import fcntl, os, pty, re, select, signal, struct, sys, termios
+program, admin, end, *words = sys.argv[1:]
 pid, terminal = pty.fork()
 if pid == 0:
     os.environ["TERM"] = "xterm-256color"
@@ -63,13 +63,18 @@ while True:
     words = [word for word in words if word not in plain]
     if not words and not asked:
         asked = True
-        os.write(terminal, b"q")
+        if end == "q":
+            os.write(terminal, b"q")
+        else:
+            os.kill(pid, getattr(signal, end))
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 if words:
     sys.exit(f"it ended with {status} before it drew {words}: {drawn}")
 # The screen from before is back.
 assert "\x1b[?1049l" in drawn, drawn
-sys.exit(status)
+# What a signal has ended says so.
+assert (status == 0) == (end == "q"), status
+sys.exit(0 if end != "q" else status)
 "#;
 
 fn run(proxy: &Tailback, arguments: &[&str]) -> Output {
@@ -183,21 +188,23 @@ fn what_cannot_be_shown_is_told() {
 }
 
 #[test]
-fn top_draws_on_a_terminal_until_it_is_told_to_quit() {
+fn top_draws_on_a_terminal_until_it_is_told_to_quit_and_gives_it_back() {
     let proxy = served();
     let program = tailback().get_program().to_owned();
-    let output = Command::new("python3")
-        .args(["-c", TERMINAL])
-        .arg(program)
-        .arg(proxy.admin.to_string())
-        .args([
-            "MODEL",
-            "failing",
-            "steady",
-            "there is no such file",
-            "0 → 1",
-        ])
-        .output()
-        .unwrap();
-    assert_eq!(text(&output).map(drop), Ok(()));
+    for end in ["q", "SIGTERM", "SIGHUP"] {
+        let output = Command::new("python3")
+            .args(["-c", TERMINAL])
+            .arg(&program)
+            .args([&proxy.admin.to_string(), end])
+            .args([
+                "MODEL",
+                "failing",
+                "steady",
+                "there is no such file",
+                "0 → 1",
+            ])
+            .output()
+            .unwrap();
+        assert_eq!(text(&output).map(drop), Ok(()), "{end}");
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -31,7 +31,7 @@ use super::{
     tunnel::Tunnel,
 };
 use crate::{
-    exchange::body::Received,
+    exchange::body::{Received, body_waker},
     exchange::{Connection, LINGER, Phase, RequestBodyState, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
     protocol::cors,
@@ -174,12 +174,13 @@ async fn answer<H: Handler>(
         builder.max_headers(downstream.settings.limits.header_fields);
     }
     let mut http = builder.serve_connection(io, service);
+    let own = poll_fn(|cx| Poll::Ready(body_waker(cx.waker()))).await;
     let left = poll_fn(|cx| {
         if drain.begins(cx, &downstream.lifecycle, connection) {
             state.deadline.linger();
         }
         loop {
-            if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
+            if let Poll::Ready(ended) = Pin::new(&mut http).poll(&mut Context::from_waker(&own)) {
                 // True also if the response's body failed: it was sent as far as it went.
                 let is_out = ended.as_ref().map_or_else(hyper::Error::is_user, |()| true);
                 let is_left = is_out && state.body.get() != RequestBodyState::Ended;

@@ -348,9 +348,6 @@ where
         }
         // An idle connection needs no memory but its own.
         self.unread = BytesMut::new();
-        if self.outbox.is_empty() {
-            self.outbox.release();
-        }
     }
 
     fn close(&mut self) {

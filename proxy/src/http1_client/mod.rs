@@ -5,7 +5,7 @@
 //! task switch beside it. What is pure stands apart from the bytes' way:
 //!
 //! - [`RequestHead`] and `request` write a request's head and frame its body;
-//! - [`response`] reads an answer's head, and how its body ends;
+//! - [`response`] reads an answer's head, and `framing` how its body ends;
 //! - [`decoder`] takes a body's framing off;
 //! - [`ResponseBody`] is what the connection has read of a body, for whoever asks;
 //! - [`Connection`] is all of this around the bytes of a connection.
@@ -14,6 +14,7 @@
 
 mod connection;
 pub mod decoder;
+mod framing;
 mod outbox;
 mod request;
 pub mod response;

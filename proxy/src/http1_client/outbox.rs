@@ -1,6 +1,7 @@
 //! What is about to be written to a connection.
 
 use std::{
+    cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -14,6 +15,11 @@ use super::request::{Encoding, SMALL};
 
 /// No more is gathered in one write than this, and a last piece.
 const ENOUGH: usize = 16 * 1024;
+
+thread_local! {
+    /// A buffer that no outbox of this thread uses: most are needed from a head to its write.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Bytes in the order in which they go out: some that are this outbox's own, a piece of a body, and
 /// what stands behind that.
@@ -29,6 +35,9 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Where a head is written.
     pub(super) fn head(&mut self) -> &mut Vec<u8> {
+        if self.own.capacity() == 0 {
+            self.own = SPARE.take();
+        }
         &mut self.own
     }
 
@@ -47,7 +56,7 @@ impl Outbox {
         match frame.into_data() {
             Ok(data) if data.is_empty() => Some(false),
             Ok(data) => {
-                encoding.before(data.len(), &mut self.own)?;
+                encoding.before(data.len(), self.head())?;
                 if data.len() <= SMALL {
                     self.own.extend_from_slice(&data);
                     self.own.extend_from_slice(encoding.behind());
@@ -59,7 +68,7 @@ impl Outbox {
             }
             Err(frame) => {
                 let trailers = frame.into_trailers().ok();
-                encoding.end(trailers.as_ref(), &mut self.own)?;
+                encoding.end(trailers.as_ref(), self.head())?;
                 Some(true)
             }
         }
@@ -68,7 +77,7 @@ impl Outbox {
     /// Adds the end of a body. `None` if bytes are missing.
     pub(super) fn end(&mut self, encoding: &Encoding) -> Option<()> {
         if self.piece.is_empty() && self.behind.is_empty() {
-            return encoding.end(None, &mut self.own);
+            return encoding.end(None, self.head());
         }
         match encoding {
             Encoding::Length(left) => (*left == 0).then_some(()),
@@ -99,8 +108,7 @@ impl Outbox {
                 written => self.advance(written),
             }
         }
-        self.own.clear();
-        self.gone = 0;
+        self.release();
         Poll::Ready(Ok(()))
     }
 
@@ -112,8 +120,12 @@ impl Outbox {
         self.behind = &self.behind[written - own - piece..];
     }
 
-    /// Gives its memory back.
+    /// Drops what is in it, and gives its memory back.
     pub(super) fn release(&mut self) {
-        *self = Self::default();
+        let mut own = std::mem::take(self).own;
+        if (1..=2 * ENOUGH).contains(&own.capacity()) {
+            own.clear();
+            SPARE.set(own);
+        }
     }
 }

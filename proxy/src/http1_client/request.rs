@@ -87,9 +87,10 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
         Encoding::Length(0)
     };
     match &encoding {
-        // Writing to a Vec does not fail.
         Encoding::Length(length) if has_body => {
-            let _ = write!(out, "content-length: {length}\r\n\r\n");
+            let mut digits = itoa::Buffer::new();
+            let length = digits.format(*length).as_bytes();
+            put(&[b"content-length: ", length, b"\r\n\r\n"]);
         }
         Encoding::Length(_) => out.extend_from_slice(b"\r\n"),
         Encoding::Chunked(_) => out.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n"),

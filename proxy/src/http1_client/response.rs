@@ -10,7 +10,10 @@ use http::{
 use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 
-use super::decoder::Framing;
+use super::{
+    decoder::Framing,
+    framing::{Coding, Hop, Length, framing, tokens},
+};
 
 /// Fields for which there is room without an allocation.
 const USUAL_FIELDS: usize = 100;
@@ -126,39 +129,14 @@ fn parse_one(
     }
     let (headers, hop) = headers(&head, &fields, version)?;
     *response.headers_mut() = headers;
-    let (framing, is_upgrade) = framing(status, method, version, hop)?;
+    let (framing, is_upgrade) =
+        framing(status, method, version, hop).ok_or(HeadError::Malformed)?;
     Ok(Some(Head {
         response,
         framing,
         keep_alive: hop.keep_alive && !is_upgrade,
         is_upgrade,
     }))
-}
-
-/// What the fields say of the connection and the body.
-#[derive(Clone, Copy)]
-struct Hop {
-    keep_alive: bool,
-    coding: Coding,
-    length: Length,
-}
-
-/// What `Transfer-Encoding` says.
-#[derive(Clone, Copy, PartialEq)]
-enum Coding {
-    None,
-    Chunked,
-    /// Not `chunked` once and alone: nobody has asked for it (RFC 9110, 10.1.4), nor undoes it.
-    Other,
-}
-
-/// What all of `Content-Length` says.
-#[derive(Clone, Copy)]
-enum Length {
-    None,
-    Bytes(u64),
-    /// It is no number, or not the same everywhere.
-    Malformed,
 }
 
 fn headers(
@@ -176,10 +154,14 @@ fn headers(
     let (mut closes, mut lengths) = (false, 0);
     for field in fields {
         let name = HeaderName::from_bytes(&head[field.name.0..field.name.1]);
-        let value = HeaderValue::from_maybe_shared(head.slice(field.value.0..field.value.1));
-        let (Ok(name), Ok(value)) = (name, value) else {
+        let Ok(name) = name else {
             return Err(HeadError::Malformed);
         };
+        let value = head.slice(field.value.0..field.value.1);
+        // SAFETY: httparse has accepted these bytes as a value: a tab, or any from 0x20 on but 0x7f
+        // (`header_value` in its `HEADER_VALUE_MAP`), as a `HeaderValue` has to be. A test compares
+        // the two for each byte.
+        let value = unsafe { HeaderValue::from_maybe_shared_unchecked(value) };
         if name == CONTENT_LENGTH {
             hop.length = hop.length.and(value.as_bytes());
             lengths += value.as_bytes().split(|&byte| byte == b',').count();
@@ -196,6 +178,11 @@ fn headers(
                 hop.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
             }
             hop.keep_alive &= !closes;
+            let is_only_ours = |word: &[u8]| value.as_bytes().eq_ignore_ascii_case(word);
+            if is_only_ours(b"keep-alive") || is_only_ours(b"close") {
+                // It says nothing to anybody else.
+                continue;
+            }
         }
         headers.append(name, value);
     }
@@ -204,66 +191,6 @@ fn headers(
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok((headers, hop))
-}
-
-/// The members of a list (RFC 9110, 5.6.1), if it is ASCII.
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    let text = Some(value.as_bytes()).filter(|text| text.is_ascii());
-    let members = text.unwrap_or_default().split(|&byte| byte == b',');
-    members.map(<[u8]>::trim_ascii)
-}
-
-impl Length {
-    /// With one more value, which may be a list of equal ones (RFC 9110, 8.6).
-    fn and(self, value: &[u8]) -> Self {
-        let mut all = self;
-        for number in value.split(|&byte| byte == b',') {
-            let number = digits(number.trim_ascii());
-            all = match (all, number) {
-                (Self::None, Some(number)) => Self::Bytes(number),
-                (Self::Bytes(known), Some(number)) if known == number => all,
-                _ => Self::Malformed,
-            };
-        }
-        all
-    }
-}
-
-/// A number of digits alone; `parse` would take a sign as well.
-fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u64, |number, byte| match byte {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })
-}
-
-/// How the body ends, and whether another protocol follows (RFC 9112, 6.3).
-fn framing(
-    status: StatusCode,
-    method: &Method,
-    version: Version,
-    hop: Hop,
-) -> Result<(Framing, bool), HeadError> {
-    let has_tunnel = *method == Method::CONNECT && status.is_success();
-    if status == StatusCode::SWITCHING_PROTOCOLS || has_tunnel {
-        return Ok((Framing::Length(0), true));
-    }
-    let has_none = status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || *method == Method::HEAD;
-    let framing = match (hop.coding, hop.length) {
-        (Coding::None, Length::Malformed) | (Coding::Other, _) => Err(HeadError::Malformed),
-        _ if has_none => Ok(Framing::Length(0)),
-        (Coding::None, Length::Bytes(length)) => Ok(Framing::Length(length)),
-        (Coding::None, Length::None) => Ok(Framing::Close),
-        // HTTP/1.0 has no such field: who sends it does not frame by it.
-        (Coding::Chunked, _) if version == Version::HTTP_10 => Err(HeadError::Malformed),
-        (Coding::Chunked, _) => Ok(Framing::Chunked),
-    };
-    framing.map(|framing| (framing, false))
 }
 
 #[cfg(test)]
@@ -313,6 +240,20 @@ mod tests {
         assert!(!read(old).unwrap().unwrap().keep_alive);
         let kept = "HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n";
         assert!(read(kept).unwrap().unwrap().keep_alive);
+    }
+
+    #[test]
+    fn what_is_read_as_a_value_is_one() {
+        for byte in 0..=u8::MAX {
+            let mut bytes = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ab\r\n\r\n");
+            let at = bytes.windows(2).position(|pair| pair == b"ab").unwrap();
+            bytes[at] = byte;
+            if let Ok(Some(head)) = parse(&mut bytes, &Method::POST, 100)
+                && let Some(value) = head.response.headers().get("x")
+            {
+                assert!(HeaderValue::from_bytes(value.as_bytes()).is_ok(), "{byte}");
+            }
+        }
     }
 
     #[test]

@@ -7,13 +7,22 @@ mod view;
 
 use std::{
     io::{self, IsTerminal},
-    sync::mpsc::Receiver,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::Receiver,
+    },
     time::{Duration, Instant},
 };
 
 use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyEventKind},
+};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag::register_usize,
+    low_level::emulate_default_handler,
 };
 
 use self::{events::Update, picture::Picture, view::View};
@@ -29,7 +38,10 @@ pub(super) struct Top {
     admin: AdminAddress,
 }
 
-/// Draws until the user quits.
+/// Signals that end it. Before they do, the terminal is given back as it was.
+const ENDING: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
+
+/// Draws until the user quits, or a signal ends it.
 ///
 /// # Errors
 /// Why there is nothing to draw, or nothing to draw on.
@@ -46,13 +58,27 @@ pub(super) fn show(asked: Top) -> Result<(), String> {
     let first = client.get(events::PATH).map_err(NoAnswer::into_sentence)?;
     let mut picture = Picture::new(client.address().to_string());
     let updates = events::read(client, first);
+    // The signal that has come; 0: none.
+    let signal = Arc::new(AtomicUsize::new(0));
+    for ending in ENDING {
+        register_usize(ending, signal.clone(), ending.unsigned_abs() as usize)
+            .map_err(|error| format!("signals cannot be watched for: {error}"))?;
+    }
     let mut terminal = ratatui::try_init().map_err(|error| {
         // It may have been taken in part.
         ratatui::restore();
         format!("no terminal: {error}")
     })?;
-    let ended = run(&mut terminal, &mut picture, &updates);
+    let ended = run(&mut terminal, &mut picture, &updates, &signal);
     ratatui::restore();
+    let came = signal.load(Ordering::Relaxed);
+    if let Some(ending) = ENDING
+        .iter()
+        .find(|own| own.unsigned_abs() as usize == came)
+    {
+        // Whoever started it sees what ended it.
+        let _ = emulate_default_handler(*ending);
+    }
     ended.map_err(|error| format!("the terminal is gone: {error}"))
 }
 
@@ -60,10 +86,11 @@ fn run(
     terminal: &mut DefaultTerminal,
     picture: &mut Picture,
     updates: &Receiver<Update>,
+    signal: &AtomicUsize,
 ) -> io::Result<()> {
     let mut view = View::default();
     let mut changed = true;
-    loop {
+    while signal.load(Ordering::Relaxed) == 0 {
         for update in updates.try_iter() {
             picture.apply(update, Instant::now());
             changed = true;
@@ -80,4 +107,5 @@ fn run(
             return Ok(());
         }
     }
+    Ok(())
 }

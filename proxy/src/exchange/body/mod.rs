@@ -1,6 +1,7 @@
 //! Bodies received from callers and replicas, in either HTTP version.
 
 mod body_forwarder;
+mod body_waker;
 mod buffer_budget;
 mod look_error;
 mod peekable_body;
@@ -26,6 +27,7 @@ use crate::{
 
 pub use self::{
     body_forwarder::{BodyForwarder, ForwardError},
+    body_waker::body_waker,
     buffer_budget::{BufferBudget, BufferReservation},
     look_error::LookError,
     peekable_body::PeekableBody,
@@ -154,7 +156,7 @@ impl Body for Received {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Http1(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Http1),
+            Self::Http1(incoming) => body_waker::poll_frame(incoming, cx).map_err(BodyError::Http1),
             Self::Response(body) => body.take_frame().map_err(BodyError::Response),
             Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Http2),
             Self::None => Poll::Ready(None),

@@ -1,0 +1,92 @@
+//! What the fields of an answer say of its body's end and of the connection (RFC 9112, 6 and 9).
+
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use super::decoder::Framing;
+
+/// What the fields say of the connection and the body.
+#[derive(Clone, Copy)]
+pub(super) struct Hop {
+    pub keep_alive: bool,
+    pub coding: Coding,
+    pub length: Length,
+}
+
+/// What `Transfer-Encoding` says.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Coding {
+    None,
+    Chunked,
+    /// Not `chunked` once and alone: nobody has asked for it (RFC 9110, 10.1.4), nor undoes it.
+    Other,
+}
+
+/// What all of `Content-Length` says.
+#[derive(Clone, Copy)]
+pub(super) enum Length {
+    None,
+    Bytes(u64),
+    /// It is no number, or not the same everywhere.
+    Malformed,
+}
+
+/// The members of a list (RFC 9110, 5.6.1), if it is ASCII.
+pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let text = Some(value.as_bytes()).filter(|text| text.is_ascii());
+    let members = text.unwrap_or_default().split(|&byte| byte == b',');
+    members.map(<[u8]>::trim_ascii)
+}
+
+impl Length {
+    /// With one more value, which may be a list of equal ones (RFC 9110, 8.6).
+    pub(super) fn and(self, value: &[u8]) -> Self {
+        let mut all = self;
+        for number in value.split(|&byte| byte == b',') {
+            let number = digits(number.trim_ascii());
+            all = match (all, number) {
+                (Self::None, Some(number)) => Self::Bytes(number),
+                (Self::Bytes(known), Some(number)) if known == number => all,
+                _ => Self::Malformed,
+            };
+        }
+        all
+    }
+}
+
+/// A number of digits alone; `parse` would take a sign as well.
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| match byte {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
+/// How the body ends, and whether another protocol follows (RFC 9112, 6.3). `None`: it could end in
+/// more than one place.
+pub(super) fn framing(
+    status: StatusCode,
+    method: &Method,
+    version: Version,
+    hop: Hop,
+) -> Option<(Framing, bool)> {
+    let has_tunnel = *method == Method::CONNECT && status.is_success();
+    if status == StatusCode::SWITCHING_PROTOCOLS || has_tunnel {
+        return Some((Framing::Length(0), true));
+    }
+    let has_none = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || *method == Method::HEAD;
+    let framing = match (hop.coding, hop.length) {
+        (Coding::None, Length::Malformed) | (Coding::Other, _) => None,
+        _ if has_none => Some(Framing::Length(0)),
+        (Coding::None, Length::Bytes(length)) => Some(Framing::Length(length)),
+        (Coding::None, Length::None) => Some(Framing::Close),
+        // HTTP/1.0 has no such field: who sends it does not frame by it.
+        (Coding::Chunked, _) if version == Version::HTTP_10 => None,
+        (Coding::Chunked, _) => Some(Framing::Chunked),
+    };
+    framing.map(|framing| (framing, false))
+}
