@@ -14,11 +14,12 @@
 //! 4. The count goes up only as far as the server has capacity. If it has none, nothing changes
 //!    and the reason says so.
 //!
-//! Two rules are Tailback's own:
+//! Three rules are Tailback's own:
 //!
 //! 5. If no replica has become ready for far longer than a start takes, only one more is asked
 //!    for in each such time. So hanging starts do not block scaling, and do not multiply.
 //! 6. The count goes up and down no faster than the user allows, except to reach a bound.
+//! 7. While an operator holds the count, it is what was asked for, within rules 1, 2 and 4.
 
 use std::time::Duration;
 
@@ -57,6 +58,17 @@ pub fn constrain(
             desired: replicas,
             reasons: vec![reason],
         };
+    }
+    if let Some(manual) = &seen.manual {
+        decision.desired = manual.replicas;
+        decision.reasons.push(Reason::Manual {
+            replicas: manual.replicas,
+            until: manual.until,
+            by: manual.by.clone(),
+        });
+        bound(settings, &mut decision);
+        fit(seen, &mut decision);
+        return decision;
     }
     bound(settings, &mut decision);
     limit(seen, settings, &mut decision);

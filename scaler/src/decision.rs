@@ -192,6 +192,15 @@ pub enum Reason {
         /** wanted */
         wanted: u32,
     },
+    /// An operator has asked for a count, for a while.
+    Manual {
+        /** asked for */
+        replicas: u32,
+        /** in seconds since 1970 (UTC) */
+        until: u64,
+        /** whoever asked */
+        by: String,
+    },
     /// The orchestrator has not reported yet what runs.
     AwaitingState,
     /// Somebody else changed the count: it is accepted.
@@ -247,6 +256,7 @@ impl Reason {
             Self::Hanging { .. } => "hanging",
             Self::Limited { .. } => "limited",
             Self::Paused { .. } => "paused",
+            Self::Manual { .. } => "manual",
             Self::AwaitingState => "awaiting_state",
             Self::ExternalChange { .. } => "external_change",
             Self::Contested { .. } => "contested",

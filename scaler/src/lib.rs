@@ -42,6 +42,8 @@ pub mod decision;
 #[cfg(not(tailback_loom))]
 mod health;
 #[cfg(not(tailback_loom))]
+pub mod manual_count;
+#[cfg(not(tailback_loom))]
 pub mod model_scaler;
 #[cfg(not(tailback_loom))]
 pub mod orchestrator;

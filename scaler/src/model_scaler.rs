@@ -9,6 +9,7 @@ use crate::{
     constraints::constrain,
     decision::Decision,
     ledger::Reading,
+    manual_count::ManualCount,
     policy::{self, Observation, RateLimit, ScalingPolicy, Settings, Tuning},
     signals::Signals,
 };
@@ -58,6 +59,8 @@ pub struct ModelScaler {
     /// When the desired count or the ready replicas last changed.
     changed: Nanos,
     decided: Nanos,
+    /// What an operator has asked for, and until when.
+    manual: Option<(ManualCount, Nanos)>,
 }
 
 impl ModelScaler {
@@ -85,6 +88,7 @@ impl ModelScaler {
             waited: false,
             changed: first.at,
             decided: first.at,
+            manual: None,
         }
     }
 
@@ -109,9 +113,21 @@ impl ModelScaler {
         self.settings = settings;
     }
 
+    /// Follows an operator's count, and not the policy, until `until`; with `None`, the policy
+    /// again.
+    pub fn set_manual(&mut self, manual: Option<(ManualCount, Nanos)>) {
+        self.manual = manual;
+    }
+
+    /// The operator's count that it follows.
+    #[must_use]
+    pub fn manual(&self) -> Option<&ManualCount> {
+        self.manual.as_ref().map(|(manual, _)| manual)
+    }
+
     /// Takes a reading, about every second. Returns whether it is time to
-    /// [`decide`](Self::decide): the period is over, or a request is held while no replica is
-    /// asked for. (The wake-up at the request's arrival may have come before the request was
+    /// [`decide`](Self::decide): the period is over, an operator's count has ended, or a request is
+    /// held while no replica is asked for. (The wake-up at the request's arrival may have come before the request was
     /// held.)
     pub fn sample(&mut self, reading: Reading, period: Duration) -> bool {
         self.signals.observe(reading);
@@ -122,7 +138,13 @@ impl ModelScaler {
         let waits = self.waits(&reading);
         let begins = waits && !self.waited;
         self.waited &= waits;
-        begins || reading.at.since(self.decided) >= period
+        let ended = self.end_manual(reading.at);
+        begins || ended || reading.at.since(self.decided) >= period
+    }
+
+    /// Whether an operator's count has ended.
+    fn end_manual(&mut self, now: Nanos) -> bool {
+        self.manual.take_if(|(_, until)| now >= *until).is_some()
     }
 
     fn waits(&self, reading: &Reading) -> bool {
@@ -133,6 +155,7 @@ impl ModelScaler {
     /// caller [adopts](Self::adopt) it; with `dryRun` it never does.
     pub fn decide(&mut self, reading: Reading, replicas: &Replicas) -> Evaluation {
         self.signals.observe(reading);
+        self.end_manual(reading.at);
         self.decided = reading.at;
         // If none was starting until now, the present start has just begun.
         let begins = self.starting == 0 || replicas.starting == 0;
@@ -186,7 +209,10 @@ impl ModelScaler {
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         let settings = &self.settings;
-        if !settings.scaled || self.desired >= settings.max.max(settings.min) {
+        if !settings.scaled
+            || self.manual.is_some()
+            || self.desired >= settings.max.max(settings.min)
+        {
             return None;
         }
         match self.desired {
@@ -215,6 +241,7 @@ impl ModelScaler {
             unchanged: reading.at.since(self.changed),
             start_up: replicas.start_up,
             capacity: replicas.capacity,
+            manual: self.manual().cloned(),
         }
     }
 }

@@ -22,6 +22,7 @@ const OPEN: u32 = 1 << 31;
 /// The bits of `cut`.
 const CUT: u32 = 1;
 const ENDED: u32 = 2;
+const RESTARTING: u32 = 4;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
@@ -65,7 +66,8 @@ pub struct Replica {
     devices: Devices,
     /// Who waits for a slot of it, if it hosts many models.
     queue: HostQueue,
-    /// [`CUT`] once its requests were cut, [`ENDED`] once its process has ended.
+    /// [`CUT`] once its requests were cut, [`ENDED`] once its process has ended, [`RESTARTING`]
+    /// once it is to be restarted.
     cut: AtomicU32,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
     elsewhere: AtomicU32,
@@ -278,6 +280,17 @@ impl Replica {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.cut.load(Ordering::Acquire) & ENDED != 0
+    }
+
+    /// Notes that an operator wants another one in its place.
+    pub fn mark_restarting(&self) {
+        self.cut.fetch_or(RESTARTING, Ordering::AcqRel);
+    }
+
+    /// Whether another one is to take its place.
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        self.cut.load(Ordering::Acquire) & RESTARTING != 0
     }
 
     /// Whether its requests were [cut](Self::cut), so that a broken connection is no fault of the

@@ -13,6 +13,7 @@ use crate::{
     clock::Nanos,
     decision::DecisionRecord,
     ledger::Reading,
+    manual_count::ManualCount,
     peers::{Role, peer_counts::PeerStatus},
     replica::{Replica, Transition, health::Standing},
     server_status::PlacementStatus,
@@ -66,6 +67,8 @@ pub struct ModelStatus {
     pub placement: Option<PlacementStatus>,
     /// Whether scaling is paused.
     pub pause: PauseState,
+    /// The count that an operator holds.
+    pub manual: Option<ManualCount>,
     /// The reasons of the last evaluation, as a sentence.
     pub reason: String,
     /// The counts of the other proxies.

@@ -47,7 +47,7 @@ def main():
     client = httpx.Client(base_url=base, timeout=20)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            url = path.replace("{name}", "m")
+            url = path.replace("{name}", "m").replace("{replica}", "no-such-replica")
             first_line = STREAMS.get(operation["operationId"])
             if first_line:
                 with client.stream(method, url) as response:
@@ -57,12 +57,12 @@ def main():
             if operation.get("security"):
                 check(document, operation, client.request(method, url))
                 for name in "m", "no-such-model":
-                    response = client.request(method, path.replace("{name}", name), headers=TOKEN)
+                    response = client.request(method, url.replace("/m/", f"/{name}/"), headers=TOKEN)
                     check(document, operation, response)
                 continue
             check(document, operation, client.request(method, url))
     # What the API itself says that there is.
-    listed = re.findall(r"/[a-z_]+(?:/\{name\}/[a-z]+)?", client.get("/nothing").json()["error"])
+    listed = re.findall(r"/[a-z_]+(?:/\{?[a-z]+\}?)*", client.get("/nothing").json()["error"])
     missing = set(listed) - set(document["paths"])
     assert listed and not missing, missing
 

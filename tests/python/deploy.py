@@ -72,7 +72,7 @@ ALLOWED = {
     "full": {
         ("Role", "prod", "gateway-peers"): lease("gateway"),
         **{("Role", namespace, "gateway-scaler"):
-            DEPLOYMENTS | ENDPOINTS | may("apps", "statefulsets", *READ)
+            DEPLOYMENTS | ENDPOINTS | may("apps", "statefulsets", *READ) | may("", "pods", "delete")
             | may("leaderworkerset.x-k8s.io", "leaderworkersets/scale", "get", "patch")
             | may("leaderworkerset.x-k8s.io", "leaderworkersets", *READ)
            for namespace in ("models-a", "models-b")},

@@ -1,5 +1,7 @@
+import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import type { Model } from "./feed";
+import { clock } from "./format";
 
 const TOKEN = "tailback-admin-token";
 
@@ -14,6 +16,11 @@ interface Order {
   /** The word that does it. */
   word: string;
   path: string;
+  method?: "POST" | "DELETE";
+  /** What is sent along. */
+  body?: () => unknown;
+  /** Where that is filled in. */
+  children?: ComponentChildren;
   /** What came of it, if that is to be told. */
   told?: (answer: any) => string;
 }
@@ -35,6 +42,76 @@ export function Control({ model, possible }: { model: Model; possible: boolean }
   );
 }
 
+/** Holds a model's count for a while, or no longer. */
+export function Scale({ model, possible }: { model: Model; possible: boolean }) {
+  const [replicas, setReplicas] = useState<number | null>(null);
+  const [minutes, setMinutes] = useState(10);
+  if (!possible) return null;
+  const path = `models/${encodeURIComponent(model.name)}/scale`;
+  if (model.manual) {
+    return (
+      <OrderButton
+        label="End the hold"
+        question={`Hold ${model.name} at ${model.manual.replicas} no longer?`}
+        effect="Tailback asks for as many replicas again as it decides. The count may change at once, within what the model's settings allow."
+        word="End it"
+        path={path}
+        method="DELETE"
+      />
+    );
+  }
+  return (
+    <OrderButton
+      label="Scale…"
+      question={`Hold ${model.name} at a count for a while?`}
+      effect="Tailback asks for this many replicas, within minReplicas and maxReplicas, whatever the load. Fewer finish their requests first; with none, requests are held. Afterwards Tailback goes on by itself."
+      word="Hold"
+      path={path}
+      body={() => ({ replicas: replicas ?? model.desired, seconds: Math.round(minutes * 60) })}
+      told={({ manual, note }: { manual: { replicas: number; until: number }; note: string | null }) =>
+        `Held at ${manual.replicas} until ${clock(manual.until)}${note ? ` (${note})` : ""}.`}
+    >
+      <label>Replicas <input type="number" required min={0} max={10000} step={1} value={replicas ?? model.desired} onInput={(e) => setReplicas(e.currentTarget.valueAsNumber)} /></label>
+      <label>Minutes <input type="number" required min={1} max={1440} step={1} value={minutes} onInput={(e) => setMinutes(e.currentTarget.valueAsNumber)} /></label>
+    </OrderButton>
+  );
+}
+
+/** What can be asked of a replica, by the kind of its server. */
+export function ReplicaControl({ model, replica, kind, drained, shared }: {
+  model: string;
+  replica: { name: string; path: string };
+  kind: string;
+  drained: boolean;
+  /** Whether other models may be in it, too. */
+  shared: boolean;
+}) {
+  const path = (word: string) => `models/${encodeURIComponent(model)}/replicas/${encodeURIComponent(replica.path)}/${word}`;
+  const others = shared ? " All models in it are served elsewhere meanwhile, where there is room." : "";
+  if (kind === "static" && !shared) {
+    return drained ? (
+      <OrderButton
+        label="Resume" of={replica.path} question={`Resume ${replica.path}?`} word="Resume it" path={path("resume")}
+        effect="It gets requests again."
+      />
+    ) : (
+      <OrderButton
+        label="Drain" of={replica.path} question={`Drain ${replica.path}?`} word="Drain it" path={path("drain")}
+        effect="It gets no more requests, of any model of its server, and finishes those it has. It stays so until it is resumed. Without any other, requests are held."
+      />
+    );
+  }
+  if (drained || (kind !== "process" && kind !== "kubernetes")) return null;
+  return (
+    <OrderButton
+      label="Restart" of={replica.name} question={`Restart ${replica.name}?`} word="Restart it" path={path("restart")}
+      effect={(kind === "process"
+        ? "Another one is started first, if there is room for both. Then this one gets no more requests, finishes those it has, and stops."
+        : "Its pod is deleted: it gets no more requests and has its grace period to finish those it has. Its workload starts another one.") + others}
+    />
+  );
+}
+
 /** Reloads the configuration. */
 export function Reload() {
   return (
@@ -51,7 +128,7 @@ export function Reload() {
 }
 
 /** A button that says what it will do, and does it once that is confirmed. */
-function OrderButton({ label, question, effect, word, path, told }: Order) {
+function OrderButton({ label, of, question, effect, word, path, method, body, children, told }: Order & { of?: string }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [open, setOpen] = useState(false);
   const [token, setToken] = useState("");
@@ -68,7 +145,11 @@ function OrderButton({ label, question, effect, word, path, told }: Order) {
     event.preventDefault();
     setRefusal("");
     try {
-      const response = await fetch(path, { method: "POST", headers: { authorization: `Bearer ${token}` } });
+      const response = await fetch(path, {
+        method: method ?? "POST",
+        headers: { authorization: `Bearer ${token}` },
+        body: body ? JSON.stringify(body()) : undefined,
+      });
       const answer = await response.json().catch(() => null);
       if (!response.ok) {
         setRefusal(answer?.error ?? `The proxy answered ${response.status}.`);
@@ -83,12 +164,13 @@ function OrderButton({ label, question, effect, word, path, told }: Order) {
   };
   return (
     <>
-      <button class="action" onClick={show}>{label}</button>
+      <button class="action" aria-label={of ? `${label} ${of}` : undefined} onClick={show}>{label}</button>
       <dialog ref={dialog} aria-label={question} onClose={() => setOpen(false)}>
         {open ? (
           <form onSubmit={carryOut}>
             <h2>{question}</h2>
             <p>{effect}</p>
+            {done ? null : children}
             {done
               ? <p class="good" role="status">{done}</p>
               : <label>Token (TAILBACK_ADMIN_TOKEN) <input type="password" autocomplete="off" required value={token} onInput={(e) => setToken(e.currentTarget.value)} /></label>}

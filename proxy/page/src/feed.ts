@@ -16,6 +16,8 @@ export interface Model {
   starting: number;
   draining: number;
   paused: boolean;
+  /** The count that an operator holds. */
+  manual: { replicas: number; until: number; by: string } | null;
   failure: string | null;
   reason: string;
 }
@@ -94,7 +96,7 @@ export interface Tracked {
 const NOTHING: Omit<Model, "name"> = {
   server: "", arrived: 0, completed: 0, failed: 0, inFlight: 0, held: 0,
   p50Seconds: null, p99Seconds: null, desired: 0, wanted: 0, ready: 0, starting: 0, draining: 0,
-  paused: false, failure: null, reason: "",
+  paused: false, manual: null, failure: null, reason: "",
 };
 /** Rates are means over this many seconds. */
 const RATE_WINDOW = 5;

@@ -1,5 +1,5 @@
 import { useMemo } from "preact/hooks";
-import { Control } from "./control";
+import { Control, ReplicaControl, Scale } from "./control";
 import { Decisions } from "./decisions";
 import type { Feed } from "./feed";
 import { count, rate, seconds } from "./format";
@@ -10,6 +10,7 @@ import { TokenRates, Tokens, type Llm } from "./tokens";
 
 /** What `/models/{name}` says, as far as it is shown. */
 interface Details {
+  serverKind: string;
   replicas: {
     ready: {
       name: string; endpoint: string; inFlight: number; health: string;
@@ -42,6 +43,7 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
     return <main><p>{feed.connected ? <>There is no model <b>{name}</b>. <a href="#">All models</a></> : "Connecting…"}</p></main>;
   }
   const { model } = tracked;
+  const controllable = feed.proxy?.controllable ?? false;
   const decisions = feed.decisions.filter((decision) => decision.model === name);
   return (
     <main>
@@ -49,7 +51,10 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
         <h1>{model.name}</h1>
         <StateMark model={model} />
         <span class="faint">on server {model.server}</span>
-        <Control model={model} possible={feed.proxy?.controllable ?? false} />
+        <div class="actions">
+          <Scale model={model} possible={controllable && details?.settings.scaled === true} />
+          <Control model={model} possible={controllable} />
+        </div>
       </header>
       {model.failure ? <p class="bad" role="status">{model.failure}</p> : null}
       {details?.replicas.warning ? <p class="warn">{details.replicas.warning}</p> : null}
@@ -89,7 +94,7 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
       {details?.llm ? <Tokens llm={details.llm} rates={rates} /> : null}
       <section>
         <h2>Replicas</h2>
-        {details ? <Replicas details={details} /> : null}
+        {details ? <Replicas model={name} details={details} controllable={controllable} /> : null}
       </section>
       <section>
         <h2>Decisions</h2>
@@ -103,12 +108,15 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
   );
 }
 
-function Replicas({ details: { replicas } }: { details: Details }) {
+function Replicas({ model, details: { replicas, serverKind, placement }, controllable }: { model: string; details: Details; controllable: boolean }) {
   const rows = [
     ...replicas.ready.map((replica) => ({ ...replica, state: replica.health === "healthy" ? "ready" : replica.health, seconds: null })),
     ...(replicas.coming ?? []).map((replica) => ({ ...replica, state: "starting", requests: null, failures: null, lastFailure: null })),
     ...(replicas.leaving ?? []).map((replica) => ({ ...replica, state: "draining", requests: null, failures: null, lastFailure: null })),
   ];
+  // Endpoints of a static server all have its name.
+  const named = (name: string) => rows.filter((row) => row.name === name).length;
+  const shared = placement !== undefined && serverKind !== "process";
   if (rows.length === 0) return <p class="faint">None takes requests now.</p>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Replicas">
@@ -117,11 +125,12 @@ function Replicas({ details: { replicas } }: { details: Details }) {
           <tr>
             <th scope="col" class="text">Replica</th><th scope="col" class="text">Address</th><th scope="col" class="text">State</th><th scope="col">In flight</th>
             <th scope="col">Requests</th><th scope="col">Failures</th><th scope="col" class="text">Last failure</th>
+            {controllable ? <th scope="col" class="text">Actions</th> : null}
           </tr>
         </thead>
         <tbody>
           {rows.map((replica) => (
-            <tr key={replica.name}>
+            <tr key={`${replica.name} ${replica.endpoint}`}>
               <th scope="row" class="name">{replica.name}</th>
               <td class="text">{replica.endpoint}</td>
               <td class="text">
@@ -132,6 +141,15 @@ function Replicas({ details: { replicas } }: { details: Details }) {
               <td>{replica.requests === null ? "" : count(replica.requests)}</td>
               <td class={replica.failures ? "bad" : ""}>{replica.failures === null ? "" : count(replica.failures)}</td>
               <td class="reason">{replica.lastFailure ?? ""}</td>
+              {controllable ? (
+                <td class="text">
+                  <ReplicaControl
+                    model={model} kind={serverKind} shared={shared}
+                    replica={{ name: replica.name, path: serverKind === "static" || named(replica.name) > 1 ? replica.endpoint : replica.name }}
+                    drained={replica.state === "draining"}
+                  />
+                </td>
+              ) : null}
             </tr>
           ))}
         </tbody>

@@ -22,13 +22,16 @@ export function Timeline({ tracked, lines, unit, decisions, title }: {
   const element = useRef<HTMLDivElement>(null);
   const marks = useRef(decisions);
   marks.current = decisions;
+  // After the proxy was away it is another object.
+  const latest = useRef(tracked);
+  latest.current = tracked;
   const plot = useRef<uPlot | null>(null);
 
   useEffect(() => {
     const host = element.current!;
     const make = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(host, lines, unit, marks), data(tracked, lines), host);
+      plot.current = new uPlot(options(host, lines, unit, marks), data(latest.current, lines), host);
     };
     make();
     const resize = new ResizeObserver(() => plot.current?.setSize({ width: host.clientWidth, height: 180 }));
@@ -46,8 +49,7 @@ export function Timeline({ tracked, lines, unit, decisions, title }: {
     const chart = plot.current;
     if (!chart) return;
     chart.setData(data(tracked, lines));
-    // While nobody points at a moment, the legend says what is now.
-    if (chart.cursor.left === undefined || chart.cursor.left < 0) chart.setLegend({ idx: tracked.history.length - 1 });
+    sayNow(chart);
   }, [tracked.version]);
 
   return (
@@ -56,6 +58,12 @@ export function Timeline({ tracked, lines, unit, decisions, title }: {
       <div ref={element} role="img" aria-label={describe(tracked, lines)} />
     </figure>
   );
+}
+
+/** While nobody points at a moment, the legend says what is now. */
+function sayNow(chart: uPlot): void {
+  const { left } = chart.cursor;
+  if (left === undefined || left < 0) chart.setLegend({ idx: chart.data[0].length - 1 });
 }
 
 function describe(tracked: Tracked, lines: Line[]): string {
@@ -97,6 +105,8 @@ function options(host: HTMLElement, lines: Line[], unit: string, marks: { curren
       })),
     ],
     hooks: {
+      // A chart is also made anew with the colours of the other theme.
+      ready: [sayNow],
       draw: [(u) => {
         const { ctx, bbox } = u;
         ctx.save();

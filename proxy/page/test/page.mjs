@@ -81,6 +81,20 @@ await picture("placement");
 await device.getByRole("link", { name: "shares" }).click();
 await page.getByText("available, in gpu0").waitFor();
 
+// === the legends of charts, in the colours of another theme ===
+await page.goto(`${admin}#model/steady`);
+await page.locator("figure canvas").nth(2).waitFor();
+const legends = page.evaluate(() => new Promise((tell) => {
+  const read = () => tell([...document.querySelectorAll(".u-legend .u-value")].map((value) => value.textContent));
+  // Before the next event comes, mostly.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTimeout(read), { once: true });
+}));
+await page.emulateMedia({ colorScheme: "dark" });
+const values = await legends;
+assert.equal(values.length, 9);
+for (const value of values) assert.match(value, /\d/, "a legend has no value after a switch of the theme");
+await page.emulateMedia({ colorScheme: "light" });
+
 // === actions say what they do, and need the token ===
 await page.goto(`${admin}#model/steady`);
 await page.getByRole("button", { name: "Pause scaling" }).click();
@@ -98,6 +112,42 @@ await page.locator("header.model .state", { hasText: "paused" }).waitFor();
 await page.getByRole("button", { name: "Resume scaling" }).click();
 await page.getByRole("button", { name: "Resume", exact: true }).click();
 await page.locator("header.model .state", { hasText: "paused" }).waitFor({ state: "detached" });
+
+// === a count that is held for a while ===
+await page.getByRole("button", { name: "Scale…" }).click();
+await page.getByText("whatever the load").waitFor();
+await page.getByRole("spinbutton", { name: "Replicas" }).fill("2");
+await page.getByRole("spinbutton", { name: "Minutes" }).fill("5");
+await accessible("a count to hold");
+await picture("scale");
+await page.getByRole("button", { name: "Hold", exact: true }).click();
+await page.getByRole("status").getByText(/Held at 2 until \d/).waitFor();
+await page.getByRole("button", { name: "Close" }).click();
+await page.locator("p.why").getByText(/held at 2 by an operator \(127\.0\.0\.1\) until/).waitFor();
+await page.getByRole("row", { name: /ready/ }).nth(1).waitFor();
+// === a replica that is restarted ===
+const row = page.getByRole("row", { name: /steady-\d+.*ready/ }).first();
+const restarted = await row.getByRole("rowheader").textContent();
+await page.getByRole("button", { name: `Restart ${restarted}`, exact: true }).click();
+await page.getByText("Another one is started first").waitFor();
+await accessible("a replica to restart");
+await picture("restart");
+await page.getByRole("button", { name: "Restart it" }).click();
+await page.getByRole("row", { name: restarted, exact: false }).waitFor({ state: "detached" });
+await page.getByRole("row", { name: /ready/ }).nth(1).waitFor();
+await page.getByRole("button", { name: "End the hold" }).click();
+await page.getByRole("button", { name: "End it" }).click();
+await page.getByRole("button", { name: "Scale…" }).waitFor();
+// === an endpoint that is drained ===
+await page.goto(`${admin}#model/chat`);
+await page.getByRole("button", { name: /^Drain / }).click();
+await page.getByText("until it is resumed").waitFor();
+await page.getByRole("button", { name: "Drain it" }).click();
+await page.getByText("drained by an operator").waitFor();
+await picture("drained");
+await page.getByRole("button", { name: /^Resume 127/ }).click();
+await page.getByRole("button", { name: "Resume it" }).click();
+await page.getByText("drained by an operator").waitFor({ state: "detached" });
 
 await page.getByRole("button", { name: "Reload" }).click();
 await page.getByText("Tailback reads its manifests").waitFor();

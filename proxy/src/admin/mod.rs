@@ -18,6 +18,7 @@ mod pages;
 mod permitted;
 mod reload;
 mod replica_metrics;
+mod scale_order;
 mod server_info;
 mod server_metrics;
 mod targets;
@@ -33,7 +34,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use percent_encoding::percent_decode_str;
 use tailback_config::Token;
 use tailback_scaler::{
-    peers::publisher::CountsPublisher, replica_logs::ReplicaLogs, run::pause::PauseHandle,
+    peers::publisher::CountsPublisher, replica_logs::ReplicaLogs, run::control::ControlHandle,
     server_status::ServerStatusStore, status::StatusStore,
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -53,7 +54,9 @@ use crate::{
 
 /// The error for any other path.
 const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /servers, /targets, /decisions, /events and /ledgers, \
-                         and, by POST, /reload, /models/{name}/pause and /models/{name}/resume";
+                         and, by POST, /reload, /models/{name}/pause, /models/{name}/resume, /models/{name}/scale (and DELETE), \
+                         /models/{name}/replicas/{replica}/restart, /models/{name}/replicas/{replica}/drain and \
+                         /models/{name}/replicas/{replica}/resume";
 
 /// The admin service.
 pub struct Admin {
@@ -67,8 +70,8 @@ pub struct Admin {
     pub servers: ServerStatusStore,
     /// The counts that `/ledgers` sends to other proxies.
     pub publisher: CountsPublisher,
-    /// Pauses and resumes models.
-    pub pause: PauseHandle,
+    /// Carries out what operators ask of models and replicas.
+    pub control: ControlHandle,
     /// Reloads the configuration.
     pub reload: ReloadHandle,
     /// The token that whatever changes state requires; `None`: refused for everyone.
@@ -125,11 +128,12 @@ impl Service {
 
     /// Answers a request other than gRPC.
     async fn answer(&self, request: Request<Incoming>, address: Option<IpAddr>) -> Response<Body> {
-        let (method, uri) = (request.method(), request.uri());
+        let (head, body) = request.into_parts();
+        let (method, uri) = (&head.method, &head.uri);
         let path = uri.path();
-        let host = request.headers().get(header::HOST);
+        let host = head.headers.get(header::HOST);
         let caller = Caller {
-            headers: request.headers(),
+            headers: &head.headers,
             host: match uri.authority() {
                 Some(authority) => Some(authority.as_str()),
                 None => host.map(|host| host.to_str().unwrap_or_default()),
@@ -141,10 +145,8 @@ impl Service {
             authorization,
         } = self;
         if let Some(order) = Order::parse(path) {
-            return whole(match *method {
-                Method::POST => order.carry_out(admin, authorization, &caller).await,
-                _ => not_allowed("POST"),
-            });
+            let answer = order.carry_out(admin, authorization, &caller, method, body);
+            return whole(answer.await);
         }
         if let Some(asked) = LogRequest::parse(path, uri.query()) {
             return match *method {

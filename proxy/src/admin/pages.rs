@@ -121,6 +121,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     ]);
     all.extend(more);
     page["replicas"] = Value::Object(all);
+    page["serverKind"] = json!(config.server.kind.to_string());
     if let Some(summary) = model.metrics.llm.summary() {
         page["llm"] = json!(summary);
     }
@@ -179,6 +180,7 @@ pub(super) fn replicas(status: &ModelStatus) -> Map<String, Value> {
         ("draining", json!(status.draining)),
         ("failure", json!(failure)),
         ("paused", json!(status.pause == PauseState::Paused)),
+        ("manual", json!(status.manual)),
         ("reason", json!(status.reason)),
     ])
 }

@@ -198,7 +198,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         servers: server_status,
         publisher,
         logs,
-        pause: reloader.pause_handle(),
+        control: reloader.control_handle(),
         reload,
         token: process.admin_token.clone(),
         recorder: recorder.clone(),

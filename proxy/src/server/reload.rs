@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tailback_config::{Config, Store};
 use tailback_scaler::{
     ledger::Wake,
-    run::{Scaler, pause::PauseHandle},
+    run::{Scaler, control::ControlHandle},
 };
 
 use super::cluster;
@@ -110,9 +110,9 @@ impl Reloader {
         self.scaler.hand_over();
     }
 
-    /// The handle by which models are paused and resumed.
-    pub(super) fn pause_handle(&self) -> PauseHandle {
-        self.scaler.pause_handle()
+    /// The handle for what operators ask for.
+    pub(super) fn control_handle(&self) -> ControlHandle {
+        self.scaler.control_handle()
     }
 
     /// Stops all replicas.

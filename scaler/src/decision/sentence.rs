@@ -196,6 +196,15 @@ impl fmt::Display for Reason {
                     "{wanted} recommended, but the model is paused: the count stays"
                 )
             }
+            Self::Manual {
+                replicas,
+                until,
+                by,
+            } => write!(
+                f,
+                "held at {replicas} by an operator ({by}) until {}",
+                TimeOfDay(*until)
+            ),
             Self::AwaitingState => write!(f, "waiting for the orchestrator to report what runs"),
             Self::Found { replicas } => write!(f, "{replicas} found running, and taken over"),
             Self::Configured { replicas } => write!(f, "{replicas} configured"),
@@ -248,6 +257,17 @@ impl fmt::Display for About {
             _ => text.trim_end_matches('0').trim_end_matches('.'),
         };
         f.write_str(if text.is_empty() { "0" } else { text })
+    }
+}
+
+/// "14:05:09 UTC", of seconds since 1970.
+struct TimeOfDay(u64);
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (minutes, seconds) = (self.0 / 60, self.0 % 60);
+        let (hour, minute) = (minutes / 60 % 24, minutes % 60);
+        write!(f, "{hour:02}:{minute:02}:{seconds:02} UTC")
     }
 }
 
@@ -307,6 +327,14 @@ mod tests {
             slots: 2,
         };
         for (reason, expected) in [
+            (
+                Reason::Manual {
+                    replicas: 3,
+                    until: 1_700_000_000,
+                    by: "10.0.0.7".into(),
+                },
+                "held at 3 by an operator (10.0.0.7) until 22:13:20 UTC",
+            ),
             (
                 demand(0, 83.62),
                 "arrivals need about 84 requests served at once: 42 replicas at 2 each (20 in flight)",

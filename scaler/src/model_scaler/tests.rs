@@ -208,3 +208,54 @@ fn a_first_request_starts_one_replica() {
         );
     }
 }
+
+#[test]
+fn an_operators_count_is_followed_for_its_time_and_then_the_policy_again() {
+    let settings = Settings {
+        min: 0,
+        max: 8,
+        stability: Duration::ZERO,
+        inactive: Duration::ZERO,
+        up_limit: limit(1, 60),
+        ..Settings::sample()
+    };
+    let mut scaler = ModelScaler::new(settings, 0, reading(0));
+    let decide = |scaler: &mut ModelScaler, second, capacity| {
+        let replicas = Replicas {
+            ready: scaler.desired(),
+            capacity,
+            ..Replicas::default()
+        };
+        let decision = scaler.decide(reading(second), &replicas).decision;
+        scaler.adopt(decision.desired, at(second));
+        let held = decision.reasons.iter().any(|r| r.kind() == "manual");
+        (decision.desired, held)
+    };
+    let manual = |replicas| ManualCount {
+        replicas,
+        until: 0,
+        by: "an operator".into(),
+    };
+    assert_eq!(decide(&mut scaler, 1, 9), (0, false));
+    assert_eq!(scaler.wake_at(), Some(1));
+    // At once, however fast the policy may go; no demand changes it, so that none wakes the scaler.
+    scaler.set_manual(Some((manual(3), at(100))));
+    assert_eq!(decide(&mut scaler, 2, 9), (3, true));
+    assert_eq!(scaler.wake_at(), None);
+    assert_eq!(decide(&mut scaler, 99, 9), (3, true));
+    // Never beyond the bounds or the room that there is.
+    scaler.set_manual(Some((manual(20), at(100))));
+    assert_eq!(decide(&mut scaler, 99, 9), (8, true));
+    scaler.adopt(1, at(99));
+    assert_eq!(decide(&mut scaler, 99, 2), (2, true));
+    let long = Duration::from_secs(3600);
+    assert!(!scaler.sample(reading(99), long));
+    assert!(scaler.sample(reading(100), long), "its time is over");
+    assert_eq!(scaler.manual(), None);
+    assert_eq!(decide(&mut scaler, 100, 9), (0, false));
+    // And it may be ended before.
+    scaler.set_manual(Some((manual(2), at(200))));
+    assert_eq!(decide(&mut scaler, 101, 9), (2, true));
+    scaler.set_manual(None);
+    assert_eq!(decide(&mut scaler, 102, 9), (0, false));
+}

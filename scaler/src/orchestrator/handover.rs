@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::manual_count::ManualCount;
+
 /// A line of JSON, and the descriptors that belong to it.
 #[derive(Debug)]
 pub struct Parcel {
@@ -24,13 +26,17 @@ pub struct Inherited {
 }
 
 /// What a proxy before this one asked for, of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InheritedModel {
     /// How many replicas.
     pub desired: u32,
     /// Whether the model was paused.
     pub paused: bool,
+    /// The count that an operator holds.
+    pub manual: Option<ManualCount>,
+    /// The endpoints, `host:port`, that an operator has drained.
+    pub drained: Vec<String>,
 }
 
 impl Parcel {

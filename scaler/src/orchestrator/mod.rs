@@ -167,6 +167,32 @@ pub trait Orchestrator: Send + Sync {
     /// nothing happens.
     async fn replace(&self, _model: &str, _replica: &Arc<Replica>) {}
 
+    /// Replaces a replica at an operator's wish: another one is started, before it if there is
+    /// room, and then it gets no more requests, finishes those it has, and stops.
+    ///
+    /// # Errors
+    /// [`ScaleError`], if the orchestrator cannot do it for a single replica.
+    async fn restart(&self, _model: &str, _replica: &Arc<Replica>) -> Result<(), ScaleError> {
+        let why = "Tailback cannot restart a single replica of this server; ask what runs it";
+        Err(ScaleError::Refused(why.to_owned()))
+    }
+
+    /// Gives the endpoint `authority` of a model's server no more requests, until it is called with
+    /// `false`.
+    ///
+    /// # Errors
+    /// [`ScaleError`], if the orchestrator keeps up a count of replicas.
+    fn set_drained(
+        &self,
+        _model: &Arc<Model>,
+        _authority: &str,
+        _drained: bool,
+    ) -> Result<(), ScaleError> {
+        let why = "only endpoints of static servers are drained and resumed, as Tailback keeps up the count of \
+                   others; restart the replica, or scale the model to fewer for a while";
+        Err(ScaleError::Refused(why.to_owned()))
+    }
+
     /// The model is no longer served: no more replica sets are sent for it. Replicas that this
     /// proxy started drain and stop; others stay.
     async fn forget(&self, model: &str);

@@ -14,7 +14,7 @@ use std::{fmt, time::Duration};
 pub use tailback_config::{Policy, RateLimit};
 
 pub use crate::tuning::Tuning;
-use crate::{decision::Reason, ledger::Reading, signals::Demand};
+use crate::{decision::Reason, ledger::Reading, manual_count::ManualCount, signals::Demand};
 
 /// A start does not count as hanging before this time.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(120);
@@ -89,6 +89,8 @@ pub struct Observation {
     pub start_up: Option<Duration>,
     /// The largest number of replicas that the server has room for.
     pub capacity: u32,
+    /// The count that an operator has asked for, as long as it lasts.
+    pub manual: Option<ManualCount>,
 }
 
 impl Observation {

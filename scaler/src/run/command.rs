@@ -5,8 +5,10 @@ use std::{io, os::unix::net::UnixStream, sync::Arc};
 use tailback_config::Model;
 use tokio::sync::{oneshot, watch};
 
+use super::order::{ControlResult, ReplicaOrder, ScaleOrder};
 use crate::{
     ledger::Ledger,
+    manual_count::ManualCount,
     orchestrator::handover::{Inherited, Parcel},
     replica::Traffic,
     status::PauseState,
@@ -29,7 +31,20 @@ pub(super) enum Command {
     Pause {
         model: String,
         pause: PauseState,
-        answer: oneshot::Sender<PauseResult>,
+        answer: oneshot::Sender<ControlResult<()>>,
+    },
+    /// Hold a model's count for a while, or no longer.
+    Scale {
+        model: String,
+        order: Option<ScaleOrder>,
+        answer: oneshot::Sender<ControlResult<Option<ManualCount>>>,
+    },
+    Replica {
+        model: String,
+        /// Its name or endpoint.
+        replica: String,
+        order: ReplicaOrder,
+        answer: oneshot::Sender<ControlResult<String>>,
     },
     HandOver,
     /// Begin with what another process asked for, and its replicas.
@@ -62,17 +77,4 @@ pub struct HandedOut {
     pub inherited: Inherited,
     /// Its replicas.
     pub parcels: Vec<Parcel>,
-}
-
-/// The result of pausing or resuming a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PauseResult {
-    /// The model is paused, or resumed.
-    Done,
-    /// The scaler has no such model.
-    NoModel,
-    /// Another proxy leads; its name, if it is known. Pausing has an effect only there.
-    NotLeading(Option<String>),
-    /// The scaler has stopped.
-    Stopped,
 }

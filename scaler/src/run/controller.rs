@@ -1,10 +1,10 @@
 //! One model of the running scaler: observe, evaluate, request, record.
 
+mod control;
 mod demand;
 mod external_change;
 mod health;
 mod membership;
-mod pause;
 mod rejection;
 mod show;
 mod stall;
@@ -98,6 +98,7 @@ impl ModelController {
     ) -> Self {
         let orchestrator = since.orchestrator.clone();
         let replicas = &handle.model.replicas;
+        let inherited = inherited.as_ref();
         let found = inherited.filter(|_| replicas.scaled);
         let desired = found.map_or(replicas.initial, |found| found.desired);
         let own = handle.ledger.read();
@@ -131,7 +132,9 @@ impl ModelController {
             others,
             own,
         };
+        controller.drain_again(inherited);
         controller.orchestrator.follow(&controller.handle.model);
+        controller.hold(found.and_then(|found| found.manual.clone()));
         controller.begin(found.is_some());
         controller
     }
@@ -176,7 +179,10 @@ impl ModelController {
     fn configured(&mut self, before: &Model) -> Option<DecisionRecord> {
         let model = &self.handle.model;
         let replicas = &model.replicas;
-        if before.replicas.initial == replicas.initial || self.pause == PauseState::Paused {
+        if before.replicas.initial == replicas.initial
+            || self.pause == PauseState::Paused
+            || self.scaler.manual().is_some()
+        {
             return None;
         }
         let asked = self.scaler.desired();

@@ -142,6 +142,11 @@ impl ExternalChanges {
         });
     }
 
+    /// Ends the back-off: an operator asks for a count.
+    pub(super) fn end_back_off(&mut self) {
+        self.change = None;
+    }
+
     /// Whether a change now makes the count contested: it came during such a back-off, or after a
     /// request of ours that followed a change by somebody else.
     fn is_fight(&self, stability: Duration, now: Nanos) -> bool {

@@ -6,12 +6,13 @@
 //! constrains, records, and sends scale requests. [`controller`] does this for one model.
 
 mod command;
+pub mod control;
 mod controller;
 mod external_change;
 mod membership;
 mod options;
 mod orchestrators;
-pub mod pause;
+mod order;
 mod scale_request;
 mod scaling_loop;
 mod succession;
@@ -24,9 +25,9 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::{command::Command, pause::PauseHandle, scaling_loop::Loop};
+use self::{command::Command, control::ControlHandle, scaling_loop::Loop};
 pub use self::{
-    command::{HandedOut, ModelHandle, PauseResult},
+    command::{HandedOut, ModelHandle},
     options::Options,
 };
 use crate::orchestrator::handover::{Inherited, Parcel};
@@ -65,10 +66,10 @@ impl Scaler {
         let _ = self.commands.send(Command::Configure(models));
     }
 
-    /// A handle that pauses and resumes models.
+    /// A handle for what operators ask for.
     #[must_use]
-    pub fn pause_handle(&self) -> PauseHandle {
-        PauseHandle(self.commands.clone())
+    pub fn control_handle(&self) -> ControlHandle {
+        ControlHandle(self.commands.clone())
     }
 
     /// Lets another proxy lead, if there are any. This proxy keeps publishing its counts.

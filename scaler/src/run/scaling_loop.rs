@@ -1,5 +1,6 @@
 //! The scaler's loop: waits for an event and passes it to the models that it concerns.
 
+mod control;
 mod succession;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    command::{Command, ModelHandle, PauseResult},
+    command::{Command, ModelHandle},
     controller::ModelController,
     membership::Membership,
     options::Options,
@@ -23,7 +24,6 @@ use crate::{
     health::{Monitor, Replacement},
     orchestrator::ReplicaSet,
     peers::MembershipEvent,
-    status::PauseState,
 };
 
 /// Sampling interval: how often every model's ledger is read.
@@ -91,6 +91,12 @@ impl Loop {
                         // Fails only if the caller no longer waits.
                         let _ = answer.send(self.set_pause(&model, pause));
                     }
+                    Some(Command::Scale { model, order, answer }) => {
+                        let _ = answer.send(self.set_manual(&model, order));
+                    }
+                    Some(Command::Replica { model, replica, order, answer }) => {
+                        self.order_replica(&model, &replica, order, answer);
+                    }
                     Some(Command::HandOver) => self.membership.hand_over(),
                     Some(Command::Inherit { inherited, parcels, answer }) => {
                         let _ = answer.send(self.inherit(inherited, parcels).await);
@@ -140,19 +146,6 @@ impl Loop {
         // The model may be gone.
         if let Some(controller) = self.models.get_mut(&answer.model) {
             controller.scale_answered(answer);
-        }
-    }
-
-    fn set_pause(&mut self, model: &str, pause: PauseState) -> PauseResult {
-        match self.models.get_mut(model) {
-            None => PauseResult::NoModel,
-            Some(_) if !self.membership.leads() => {
-                PauseResult::NotLeading(self.membership.leader())
-            }
-            Some(controller) => {
-                controller.set_pause(pause);
-                PauseResult::Done
-            }
         }
     }
 

@@ -20,6 +20,12 @@
   resources: [pods]
   verbs: [patch]
 {{- end }}
+{{- if $kubernetes.podRestart }}
+# The restart of a replica, which an operator asks for.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [delete]
+{{- end }}
 {{- if $kubernetes.models.enabled }}
 # What is to be served.
 - apiGroups: [apps]

@@ -82,6 +82,10 @@ impl Orchestrator for HostPlacement {
         self.processes.replace(model, replica).await;
     }
 
+    async fn restart(&self, model: &str, replica: &Arc<Replica>) -> Result<(), ScaleError> {
+        self.processes.restart(model, replica).await
+    }
+
     async fn forget(&self, model: &str) {
         let (done, answered) = oneshot::channel();
         self.send(Command::Forget(model.to_owned(), done));

@@ -23,6 +23,7 @@ use super::{
     discovery::resolve,
     informer::Informers,
     members::{Running, Waiting},
+    restart::delete_pod,
     scale::{self, Scale},
     state::WorkloadState,
     watch::{Only, Scope, WatchEvent},
@@ -31,6 +32,7 @@ use super::{
 use crate::{
     clock::Nanos,
     orchestrator::{Events, ScaleError},
+    replica::Replica,
 };
 
 /// The label of an EndpointSlice that names its Service.
@@ -145,6 +147,20 @@ impl Follower {
             asked,
         });
         Ok(())
+    }
+
+    /// Deletes the replica's pod, so that its workload starts another one.
+    pub(super) async fn restart(&self, replica: &Arc<Replica>) -> Result<(), ScaleError> {
+        let target = self.target().await?;
+        let ready = self.known().ready.clone();
+        let running = ready.iter().find(|own| Arc::ptr_eq(&own.replica, replica));
+        match running.and_then(|own| own.pod.as_ref()) {
+            Some(pod) => delete_pod(&self.shared.cluster, &target.namespace, pod).await,
+            None => Err(ScaleError::Refused(format!(
+                "no pod is known that serves at {}",
+                replica.authority()
+            ))),
+        }
     }
 
     async fn target(&self) -> Result<&Workload, ScaleError> {

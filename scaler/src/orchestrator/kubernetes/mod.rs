@@ -21,6 +21,7 @@ mod informer;
 mod members;
 mod models;
 mod reachability;
+mod restart;
 mod scale;
 mod state;
 pub(crate) mod watch;
@@ -41,6 +42,7 @@ pub use self::{
     models::models,
 };
 use super::{Events, Orchestrator, ScaleError, StateSource};
+use crate::replica::Replica;
 
 /// Scales workloads in the cluster of the kubeconfig, or else of the service account. Needs a
 /// tokio runtime around it.
@@ -79,6 +81,17 @@ impl Kubernetes {
     fn followed(&self) -> MutexGuard<'_, Vec<Followed>> {
         // Plain data: consistent even if a writer panicked.
         self.followed.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The follower of a model's workload.
+    fn follower(&self, model: &str) -> Result<Arc<Follower>, ScaleError> {
+        let followed = self.followed();
+        let on_it = followed.iter().find(|one| one.models.contains_key(model));
+        on_it.map(|one| one.follower.clone()).ok_or_else(|| {
+            ScaleError::Refused(format!(
+                "the server of {model} is not a Kubernetes workload that Tailback follows"
+            ))
+        })
     }
 
     fn begin(&self, server: &str, spec: KubernetesSpec) -> Followed {
@@ -137,20 +150,11 @@ impl Orchestrator for Kubernetes {
     }
 
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError> {
-        let follower = {
-            let followed = self.followed();
-            let on_it = followed
-                .iter()
-                .find(|one| one.models.contains_key(&model.name));
-            on_it.map(|one| one.follower.clone())
-        };
-        match follower {
-            Some(follower) => follower.scale(replicas).await,
-            None => Err(ScaleError::Refused(format!(
-                "server {} is not a Kubernetes workload that Tailback follows",
-                model.server.name
-            ))),
-        }
+        self.follower(&model.name)?.scale(replicas).await
+    }
+
+    async fn restart(&self, model: &str, replica: &Arc<Replica>) -> Result<(), ScaleError> {
+        self.follower(model)?.restart(replica).await
     }
 
     async fn forget(&self, model: &str) {

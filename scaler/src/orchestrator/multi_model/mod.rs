@@ -105,7 +105,7 @@ impl MultiModelServers {
         let desired = |(name, desired): (&String, &u32)| {
             let own = InheritedModel {
                 desired: *desired,
-                paused: false,
+                ..InheritedModel::default()
             };
             (name.clone(), own)
         };
@@ -162,6 +162,15 @@ impl Orchestrator for MultiModelServers {
 
     async fn replace(&self, model: &str, replica: &Arc<Replica>) {
         self.send(Command::Replace(model.to_owned(), replica.clone()));
+    }
+
+    /// Restarts the server's replica, with all that it hosts.
+    async fn restart(&self, model: &str, replica: &Arc<Replica>) -> Result<(), ScaleError> {
+        let (answer, answered) = oneshot::channel();
+        let (model, replica) = (model.to_owned(), replica.clone());
+        self.send(Command::Restart(model, replica, answer));
+        let stopped = |_| ScaleError::Failed("the scaler has stopped".to_owned());
+        answered.await.map_err(stopped)?
     }
 
     async fn forget(&self, model: &str) {

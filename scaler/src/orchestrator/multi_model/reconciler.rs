@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     clock::Nanos,
-    orchestrator::{Demand, Events, ReplicaSet, handover::InheritedModel},
+    orchestrator::{
+        Demand, Events, Orchestrator, ReplicaSet, ScaleError, handover::InheritedModel,
+    },
     placement::PlacedState,
     replica::Replica,
     server_status::ServerStatusStore,
@@ -42,6 +44,11 @@ pub(super) enum Command {
     Scale(String, u32),
     Demand(String, Demand),
     Replace(String, Arc<Replica>),
+    Restart(
+        String,
+        Arc<Replica>,
+        oneshot::Sender<Result<(), ScaleError>>,
+    ),
     Forget(String, oneshot::Sender<()>),
     ServerChanged(Box<ReplicaSet>),
     Inherit(BTreeMap<String, InheritedModel>),
@@ -163,6 +170,7 @@ impl Reconciler {
                 }
             }
             Command::Replace(name, replica) => self.replace(&name, &replica).await,
+            Command::Restart(name, replica, answer) => self.restart(&name, &replica, answer),
             Command::Forget(name, done) => {
                 self.models.remove(&*name);
                 self.shown.remove(&*name);
@@ -265,16 +273,40 @@ impl Reconciler {
 
     /// A model's replica stays unhealthy: the server's replica is replaced, with all it hosts.
     async fn replace(&mut self, model: &str, replica: &Arc<Replica>) {
-        let Some(host) = replica.host() else {
-            return;
-        };
-        let own = self.models.get(model).map(|own| &own.model.server.name);
-        let server = own.and_then(|name| self.servers.get(&**name));
-        if let Some(server) = server
-            && let Some(orchestrator) = self.orchestrators.of(&server.as_model.server.kind)
-        {
-            orchestrator.replace(server.name(), host).await;
+        if let Some((server, orchestrator, host)) = self.host_of(model, replica) {
+            orchestrator.replace(&server, host).await;
         }
+    }
+
+    /// Has the server's replica restarted, with all that it hosts, and does not wait for it.
+    fn restart(
+        &self,
+        model: &str,
+        replica: &Arc<Replica>,
+        answer: oneshot::Sender<Result<(), ScaleError>>,
+    ) {
+        let Some((server, orchestrator, host)) = self.host_of(model, replica) else {
+            let gone = "the server's replica has gone".to_owned();
+            return drop(answer.send(Err(ScaleError::Refused(gone))));
+        };
+        let host = host.clone();
+        tokio::spawn(async move {
+            // Fails only if nobody waits for it any more.
+            let _ = answer.send(orchestrator.restart(&server, &host).await);
+        });
+    }
+
+    /// The server's replica that has this one of `model`, the server's name, and what runs it.
+    fn host_of<'a>(
+        &self,
+        model: &str,
+        replica: &'a Arc<Replica>,
+    ) -> Option<(String, Arc<dyn Orchestrator>, &'a Arc<Replica>)> {
+        let host = replica.host()?;
+        let name = &self.models.get(model)?.model.server.name;
+        let server = self.servers.get(&**name)?;
+        let orchestrator = self.orchestrators.of(&server.as_model.server.kind)?;
+        Some((server.name().to_owned(), orchestrator.clone(), host))
     }
 
     /// Makes and carries out a plan if it may differ from the last one, and reports what has

@@ -321,6 +321,21 @@ impl Orchestrator for Processes {
         }
     }
 
+    async fn restart(&self, model: &str, replica: &Arc<Replica>) -> Result<(), ScaleError> {
+        match self.sets.lock().await.get(model) {
+            Some(running) => {
+                tracing::info!(%replica, in_flight = replica.in_flight(), "is to be restarted");
+                replica.mark_restarting();
+                // The set looks at its instances again, though the same is wanted.
+                running.wanted.send_modify(|_| ());
+                Ok(())
+            }
+            None => Err(ScaleError::Refused(
+                "the model's processes are stopping".into(),
+            )),
+        }
+    }
+
     async fn forget(&self, model: &str) {
         // Dropping the sender ends the set; its task runs until all replicas have stopped.
         if let Some(set) = self.sets.lock().await.remove(model) {

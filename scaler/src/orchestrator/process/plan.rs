@@ -26,6 +26,8 @@ pub(super) struct View {
     pub healthy: bool,
     /// Whether it is to be replaced because it stays unhealthy.
     pub condemned: bool,
+    /// Whether another one is to take its place, once that is ready if there is room for both.
+    pub restarting: bool,
     pub in_flight: u32,
 }
 
@@ -49,6 +51,9 @@ pub(super) struct Plan {
 /// back before others are started. By `strategy`, instances of an older configuration stay until
 /// as many new ones are ready, or go before new ones start.
 ///
+/// An instance that is to be restarted counts as missing. By [`Strategy::Surge`] it stays until the
+/// one in its place is ready, if there is room for that one beside it.
+///
 /// The server has room for `capacity` replicas of the current configuration. What drains or ends
 /// takes its room until it has gone, so that no start fails for want of a device or memory.
 pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity: u32) -> Plan {
@@ -57,6 +62,7 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
         let live = |m: &&View| {
             m.current == current
                 && !m.condemned
+                && !m.restarting
                 && matches!(m.phase, Phase::Starting | Phase::Ready)
         };
         best_first(instances.iter().filter(live))
@@ -69,7 +75,8 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
         Strategy::Surge => wanted.saturating_sub(new_ready).min(old_ready),
         Strategy::Recreate => 0,
     };
-    let returning = |m: &&View| m.current && !m.condemned && m.phase == Phase::Draining;
+    let returning =
+        |m: &&View| m.current && !m.condemned && !m.restarting && m.phase == Phase::Draining;
     let lacking = wanted.saturating_sub(new.len());
     let resume: Vec<_> = best_first(instances.iter().filter(returning))
         .iter()
@@ -82,10 +89,27 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
         Strategy::Surge => (capacity as usize).saturating_sub(taken),
         Strategy::Recreate => wanted.saturating_sub(instances.len()),
     };
+    let restarting = |m: &&View| {
+        m.restarting && !m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready)
+    };
+    let restarting = best_first(instances.iter().filter(restarting));
+    let restarting_ready = restarting
+        .iter()
+        .filter(|m| m.phase == Phase::Ready)
+        .count();
+    let keep_restarting = match strategy {
+        Strategy::Surge => wanted
+            .saturating_sub(new_ready + keep_old)
+            .min(restarting_ready)
+            // As many as have to go before others can start.
+            .saturating_sub(missing.saturating_sub(room)),
+        Strategy::Recreate => 0,
+    };
     let condemned = |m: &&View| m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready);
     let condemned: Vec<_> = instances.iter().filter(condemned).copied().collect();
     let drain = new.iter().skip(wanted).chain(old.iter().skip(keep_old));
     let drain = drain.chain(&condemned);
+    let drain = drain.chain(restarting.iter().skip(keep_restarting));
     Plan {
         missing: count(missing),
         start: count(missing.min(room)),

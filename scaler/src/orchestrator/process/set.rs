@@ -158,6 +158,7 @@ impl Set {
             current: current.contains(&id),
             healthy: instance.replica.health().standing().0 < Standing::Ejected,
             condemned: instance.replica.health().is_condemned(),
+            restarting: instance.replica.is_restarting(),
             in_flight: instance.replica.in_flight(),
         };
         let views: Vec<_> = self.instances.iter().map(view).collect();

@@ -10,6 +10,7 @@ impl ModelController {
             status.ready.clone_from(&self.set.ready);
             status.ready_count = self.set.ready_count();
             status.pause = self.pause;
+            status.manual = self.scaler.manual().cloned();
             status.starting = self.set.starting;
             status.draining = self.set.draining;
             status.coming.clone_from(&self.set.coming);

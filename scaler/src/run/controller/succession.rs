@@ -1,9 +1,11 @@
 //! A model's part in an upgrade: see [`succession`](crate::run::succession).
 
+use tailback_config::Kind;
+
 use super::*;
 
 /// The initial pause state: as it was in the predecessor.
-pub(super) fn pause(inherited: Option<InheritedModel>) -> PauseState {
+pub(super) fn pause(inherited: Option<&InheritedModel>) -> PauseState {
     match inherited {
         Some(InheritedModel { paused: true, .. }) => PauseState::Paused,
         _ => PauseState::Active,
@@ -34,6 +36,29 @@ impl ModelController {
         InheritedModel {
             desired: self.scaler.desired(),
             paused: self.pause == PauseState::Paused,
+            manual: self.scaler.manual().cloned(),
+            drained: self.drained(),
+        }
+    }
+
+    /// Where its endpoints are that an operator has drained.
+    fn drained(&self) -> Vec<String> {
+        if !matches!(self.handle.model.server.kind, Kind::Static(_)) {
+            return Vec::new();
+        }
+        let leaving = self.set.leaving.iter();
+        leaving
+            .map(|own| own.replica.authority().to_owned())
+            .collect()
+    }
+
+    /// Drains what was drained in the predecessor.
+    pub(super) fn drain_again(&self, inherited: Option<&InheritedModel>) {
+        for endpoint in inherited.iter().flat_map(|found| &found.drained) {
+            // Refused only where the server is of another kind now.
+            let _ = self
+                .orchestrator
+                .set_drained(&self.handle.model, endpoint, true);
         }
     }
 

@@ -6,6 +6,8 @@ use proptest::prelude::{
 
 use super::{Phase::*, *};
 
+mod restart;
+
 fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
     View {
         id,
@@ -13,6 +15,7 @@ fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
         current: true,
         healthy: true,
         condemned: false,
+        restarting: false,
         in_flight,
     }
 }
@@ -296,14 +299,16 @@ fn what_drains_or_ends_takes_its_room_until_it_has_gone() {
 
 fn any_instance() -> impl proptest::strategy::Strategy<Value = View> {
     let phase = prop_oneof![Just(Starting), Just(Ready), Just(Draining), Just(Ending)];
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let flag = any::<bool>;
+    let flags = (flag(), flag(), flag(), flag());
     (0u64..1, phase, flags, 0u32..4).prop_map(
-        |(id, phase, (current, healthy, condemned), in_flight)| View {
+        |(id, phase, (current, healthy, condemned, restarting), in_flight)| View {
             id,
             phase,
             current,
             healthy,
             condemned,
+            restarting,
             in_flight,
         },
     )
@@ -329,7 +334,11 @@ proptest! {
         let current = |i: &&View| i.current && matches!(i.phase, Starting | Ready);
         let live = instances.iter().filter(current).count();
         let drained = plan.drain.iter().filter(|id| of(id).current).count();
-        let after = live - drained + plan.resume.len() + plan.missing as usize;
+        let leaves = |i: &View| i.current && i.restarting && !plan.drain.contains(&i.id);
+        let alive = |i: &&View| matches!(i.phase, Starting | Ready);
+        let kept = instances.iter().filter(alive).filter(|i| leaves(i)).count();
+        prop_assert!(kept <= wanted as usize);
+        let after = live - drained - kept + plan.resume.len() + plan.missing as usize;
         prop_assert_eq!(after, wanted as usize, "all of the present kind");
         let present = instances.iter().filter(|i| i.current).count();
         if plan.start > 0 && !recreate {

@@ -1,0 +1,122 @@
+//! What [operators ask for](crate::run::control) of the model.
+
+use super::*;
+use crate::{
+    manual_count::ManualCount,
+    run::order::{ControlError, ControlResult, ReplicaOrder, ScaleOrder},
+};
+
+impl ModelController {
+    /// Pauses or resumes the model's scaling.
+    pub(in crate::run) fn set_pause(&mut self, pause: PauseState) {
+        if pause == self.pause {
+            return;
+        }
+        self.pause = pause;
+        let model = &self.handle.model.name;
+        match pause {
+            PauseState::Paused => tracing::warn!(
+                model,
+                "scaling is paused: the count stays until it is resumed"
+            ),
+            PauseState::Active => tracing::info!(model, "scaling is resumed"),
+        }
+        self.decide(None);
+    }
+
+    /// Keeps the current count while the model is paused.
+    pub(super) fn pause(&self, decision: &mut Decision) {
+        if self.pause == PauseState::Paused {
+            let wanted = mem::replace(&mut decision.desired, self.scaler.desired());
+            decision.reasons.push(Reason::Paused { wanted });
+        }
+    }
+
+    /// Holds the model's count for a while, or no longer. Returns what is held.
+    pub(in crate::run) fn set_manual(
+        &mut self,
+        order: Option<ScaleOrder>,
+    ) -> ControlResult<Option<ManualCount>> {
+        let manual = match order {
+            Some(order) => Some(self.manual_count(order)?),
+            None => None,
+        };
+        if manual.is_some() {
+            // Whoever holds the count has the last word on it.
+            self.external.end_back_off();
+        }
+        self.hold(manual.clone());
+        self.decide(None);
+        Ok(manual)
+    }
+
+    /// The count that the model's settings make of `order`.
+    fn manual_count(&self, order: ScaleOrder) -> ControlResult<ManualCount> {
+        let model = &self.handle.model;
+        let bounds = &model.replicas;
+        let why = if bounds.is_followed() {
+            "others set the count of this model: set minReplicas or maxReplicas to let Tailback do it"
+        } else if !bounds.scaled {
+            "the count of this model is fixed: set minReplicas or maxReplicas to let it change"
+        } else if model.scaling.dry_run.value {
+            "dryRun is set on this model: Tailback asks for no replicas"
+        } else if self.pause == PauseState::Paused {
+            "the scaling of this model is paused: resume it first"
+        } else {
+            let most = bounds.max.max(bounds.min);
+            let replicas = order.replicas.clamp(bounds.min, most);
+            return Ok(ManualCount::lasting(replicas, order.lasts, order.by));
+        };
+        Err(ControlError::Refused(why.to_owned()))
+    }
+
+    /// Follows `manual`, and not the policy, until its time is over.
+    pub(super) fn hold(&mut self, manual: Option<ManualCount>) {
+        let with_end = |manual: ManualCount| {
+            let until = Nanos::now() + manual.left()?;
+            Some((manual, until))
+        };
+        self.scaler.set_manual(manual.and_then(with_end));
+    }
+
+    /// The model's replica of this name or endpoint.
+    pub(in crate::run) fn find_replica(&self, name: &str) -> ControlResult<Arc<Replica>> {
+        let moving = self.set.coming.iter().chain(&self.set.leaving);
+        let all = self.set.ready.iter().chain(moving.map(|own| &own.replica));
+        let mut found = all
+            .clone()
+            .filter(|replica| [replica.name(), replica.authority()].contains(&name));
+        match (found.next(), found.next()) {
+            (Some(found), None) => Ok(found.clone()),
+            (Some(_), Some(_)) => Err(ControlError::Refused(format!(
+                "several replicas are named {name:?}: ask for one by its endpoint"
+            ))),
+            (None, _) => {
+                let names = all.map(|replica| replica.name().to_owned());
+                Err(ControlError::NoReplica(names.collect()))
+            }
+        }
+    }
+
+    /// Has the orchestrator restart, drain or resume `replica`.
+    pub(in crate::run) fn order_replica(
+        &self,
+        replica: &Arc<Replica>,
+        order: ReplicaOrder,
+    ) -> impl Future<Output = ControlResult<()>> + use<> {
+        let (model, replica) = (self.handle.model.clone(), replica.clone());
+        let orchestrator = self.orchestrator.clone();
+        async move {
+            match order {
+                ReplicaOrder::Restart => orchestrator.restart(&model.name, &replica).await?,
+                ReplicaOrder::Drain => {
+                    orchestrator.set_drained(&model, replica.authority(), true)?;
+                }
+                ReplicaOrder::Resume => {
+                    orchestrator.set_drained(&model, replica.authority(), false)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
