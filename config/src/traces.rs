@@ -1,7 +1,6 @@
 //! Where traces are sent, and which ones. The variables are those of OpenTelemetry's specification.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// Traces of requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +11,9 @@ pub struct Traces {
     pub protocol: OtlpProtocol,
     /// Header fields, or metadata, of each export.
     pub headers: Vec<(String, String)>,
+    /// The PEM file of the authorities that may have signed the collector's certificate; `None`:
+    /// those that the system trusts.
+    pub ca: Option<PathBuf>,
     /// The longest time of an export. Never zero.
     pub timeout: Duration,
     /// `service.name`.

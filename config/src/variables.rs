@@ -97,7 +97,7 @@ const OWN: &[Variable] = &[
     process(
         "TAILBACK_ADMIN_TOKEN",
         NONE,
-        "secret of at least 16 characters that allows its bearer to pause and resume models on the admin address, and to read what replicas print; if it is not set, models cannot be paused, and what replicas print is shown to callers on the same host alone",
+        "secret of at least 16 characters that allows its bearer to change things on the admin address, and to read what replicas print; if it is not set, nothing can be changed there, and what replicas print is shown to callers on the same host alone",
     ),
     process(
         "TAILBACK_API_KEYS_FILE",

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tailback_config::RateLimit;
 
+use crate::ledger::SpanRef;
+
 /// Why a policy recommended a count, or a constraint changed it, with the numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
@@ -323,6 +325,16 @@ pub struct DecisionRecord {
     pub reasons: Vec<Reason>,
     /// What came of the scale request.
     pub outcome: ScaleOutcome,
+    /// The traced request whose arrival led to it: as the id of its trace.
+    #[serde(serialize_with = "trace_id")]
+    pub trace: Option<SpanRef>,
+}
+
+fn trace_id<S: Serializer>(span: &Option<SpanRef>, serializer: S) -> Result<S::Ok, S::Error> {
+    match span {
+        Some(span) => serializer.collect_str(span),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl DecisionRecord {

@@ -317,6 +317,7 @@ mod tests {
             held: 0,
             reasons: Vec::new(),
             outcome: ScaleOutcome::Accepted,
+            trace: None,
         };
         let counts = |new: &[DecisionRecord]| new.iter().map(|r| r.to).collect::<Vec<_>>();
         store.record(record(1));

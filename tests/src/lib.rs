@@ -13,6 +13,7 @@ pub mod kubernetes;
 pub mod llm_upstream;
 pub mod load;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod relay;
 pub mod sample;

@@ -1,14 +1,6 @@
 //! Checks the files in `deploy/` against the binary and against the tools that read them.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, thread, time::Duration};
 
 use serde_json::Value;
 use tailback_tests::{
@@ -16,11 +8,10 @@ use tailback_tests::{
     http::call,
     llm_upstream::LlmUpstream,
     process::{Tailback, tailback},
+    prometheus::Prometheus,
     python::{deploy_script, root, run},
     upstream::{Upstream, static_manifest},
 };
-use tempfile::TempDir;
-use url::Url;
 
 /// What only proxies in a cluster export.
 const OF_CLUSTERS: [&str; 2] = ["tailback_leader", "tailback_peers"];
@@ -228,73 +219,6 @@ fn what_alerts_compare_with_follows_the_configuration() {
     proxy.rewrite(&good.replace("maxReplicas: 7", "maxReplicas: 5"));
     eventually("the reload", successful);
     assert_eq!(of("replicas_max", "broken"), 5.0);
-}
-
-/// A Prometheus that scrapes `proxy` each second, until it is dropped.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    _folder: TempDir,
-}
-
-impl Prometheus {
-    fn start(proxy: &Tailback) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("prometheus.yml");
-        let configuration = format!(
-            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: tailback\n    static_configs:\n      \
-             - {{ targets: ['{}'], labels: {{ namespace: test }} }}\n",
-            proxy.admin
-        );
-        fs::write(&file, configuration).unwrap();
-        // Free a moment ago: another one is taken if somebody was faster.
-        for _ in 0..5 {
-            let address = free_address();
-            let mut child = Command::new("prometheus")
-                .arg(format!("--config.file={}", file.display()))
-                .arg(format!("--storage.tsdb.path={}", folder.path().display()))
-                .arg(format!("--web.listen-address={address}"))
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let mut ready = false;
-            eventually("Prometheus, or its end", || {
-                ready =
-                    call(address, "GET", "/-/ready", b"").is_ok_and(|answer| answer.status == 200);
-                ready || child.try_wait().unwrap().is_some()
-            });
-            if ready {
-                return Self {
-                    child,
-                    address,
-                    _folder: folder,
-                };
-            }
-        }
-        panic!("no port for Prometheus");
-    }
-
-    /// How many series a query returns.
-    fn series(&self, query: &str) -> usize {
-        let url = Url::parse_with_params("http://x/api/v1/query", [("query", query)]).unwrap();
-        let path = format!("{}?{}", url.path(), url.query().unwrap());
-        let answer = call(self.address, "GET", &path, b"").unwrap();
-        let page: Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!(page["status"], "success", "{page}");
-        page["data"]["result"].as_array().unwrap().len()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[test]

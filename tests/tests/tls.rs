@@ -7,9 +7,11 @@ use std::{
 };
 
 use tailback_tests::{
+    collector::{Collector, Protocol},
     eventually,
+    http::call,
     process::Tailback,
-    python::{run, script},
+    python::{Running, run, script},
     upstream::Upstream,
 };
 use tempfile::TempDir;
@@ -284,4 +286,43 @@ fn wrong_files_are_named_at_the_start() {
     assert!(said.contains("TAILBACK_TLS_KEY: cannot read"), "{said}");
     let said = start(&key, &key);
     assert!(said.contains("no certificate in it"), "{said}");
+}
+
+#[test]
+fn traces_go_by_tls_to_a_collector_whose_own_authority_is_named() {
+    let authority = Authority::new();
+    authority.sign("collector", "1");
+    for (protocol, name, alpn) in [
+        (Protocol::Grpc, "grpc", "h2"),
+        (Protocol::Http, "http/protobuf", "http/1.1"),
+    ] {
+        let (collector, upstream) = (Collector::start(protocol), Upstream::start());
+        let (cert, key) = (
+            authority.text("collector.pem"),
+            authority.text("collector.key"),
+        );
+        let target = collector.address.to_string();
+        let relay = Running::start(script("tls_relay.py", &[&cert, &key, &target, alpn]));
+        let endpoint = format!("https://localhost:{}", relay.line());
+        let ca = authority.text("ca.pem");
+        let mut variables = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", name),
+            ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+        ];
+        let ask = |proxy: &Tailback| {
+            let answer = call(proxy.address, "POST", "/v2/models/m/infer", b"x").unwrap();
+            assert_eq!(answer.status, 200);
+        };
+        let stranger = Tailback::start(&upstream.manifest(&["m"]), &variables);
+        ask(&stranger);
+        eventually("that its certificate is not trusted", || {
+            stranger.log().contains("cannot export traces")
+        });
+        assert!(collector.spans().is_empty());
+        variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE", &*ca));
+        let proxy = Tailback::start(&upstream.manifest(&["m"]), &variables);
+        ask(&proxy);
+        eventually("the spans", || !collector.spans().is_empty());
+    }
 }

@@ -1,7 +1,7 @@
 //! The variables of OpenTelemetry's specification. A variable for traces alone wins over the one for
 //! all signals.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
@@ -10,6 +10,7 @@ use crate::variables::{OPENTELEMETRY, Variable};
 use crate::{OtlpProtocol, Sampler, Traces};
 
 const URL: &str = "a URL such as http://localhost:4317";
+const FILE: &str = "the path of a PEM file of certificates";
 const PAIRS: &str = "pairs such as key1=value1,key2=value2";
 const MILLISECONDS: &str = "milliseconds, a whole number from 1";
 const COUNT: &str = "a whole number from 1 to 1000000";
@@ -39,6 +40,8 @@ impl Reader<'_> {
         );
         let headers = self.secret("OTEL_EXPORTER_OTLP_HEADERS", pairs, PAIRS);
         let own_headers = self.secret("OTEL_EXPORTER_OTLP_TRACES_HEADERS", pairs, PAIRS);
+        let ca = self.optional("OTEL_EXPORTER_OTLP_CERTIFICATE", file, FILE);
+        let own_ca = self.optional("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", file, FILE);
         let timeout = self.value("OTEL_EXPORTER_OTLP_TIMEOUT", milliseconds, MILLISECONDS);
         let own_timeout = self.optional(
             "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
@@ -67,6 +70,7 @@ impl Reader<'_> {
             endpoint,
             protocol,
             headers: own_headers.or(headers).unwrap_or_default(),
+            ca: own_ca.or(ca),
             timeout: own_timeout.or(timeout)?,
             service_name: name.or(named).unwrap_or_else(|| "tailback".to_owned()),
             resource,
@@ -187,6 +191,10 @@ fn milliseconds(text: &str) -> Option<Duration> {
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
+fn file(text: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(text))
+}
+
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -256,6 +264,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://other/x"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "a=b"),
             ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=x%20y, z=1"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/all.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/ca.pem"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
             (
                 "OTEL_RESOURCE_ATTRIBUTES",
@@ -269,6 +279,7 @@ mod tests {
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(traces.endpoint, "https://other/x");
         assert_eq!(traces.headers, [pair("api-key", "x y"), pair("z", "1")]);
+        assert_eq!(traces.ca, Some("/ca.pem".into()));
         assert_eq!(traces.timeout, Duration::from_secs(1));
         assert_eq!(traces.service_name, "mine");
         assert_eq!(traces.resource, [pair("k8s.pod.name", "p")]);

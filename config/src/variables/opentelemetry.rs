@@ -34,6 +34,16 @@ pub(crate) const OPENTELEMETRY: &[Variable] = &[
         "the same for traces alone",
     ),
     process(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        NONE,
+        "PEM file of the authorities that may have signed the collector's certificate; if it is not set, those that the system trusts",
+    ),
+    process(
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+        NONE,
+        "the same for traces alone",
+    ),
+    process(
         "OTEL_EXPORTER_OTLP_TIMEOUT",
         "10000",
         "milliseconds that an export may take",

@@ -48,8 +48,11 @@ pub use self::{
     server_info::ServerInfo,
 };
 use crate::{
-    admin::model_metrics::render_models, downstream::Lifecycle, models::SharedRoutes,
+    admin::model_metrics::render_models,
+    downstream::Lifecycle,
+    models::SharedRoutes,
     protocol::error::json,
+    telemetry::metrics::{Exposition, openmetrics},
 };
 
 /// The error for any other path.
@@ -163,7 +166,7 @@ impl Service {
             ("/ledgers" | "/events", _) => return whole(not_allowed("GET")),
             _ => {}
         }
-        whole(match (admin.page(path), method) {
+        whole(match (admin.page(path, caller.headers), method) {
             (None, _) => error(StatusCode::NOT_FOUND, THERE_ARE),
             (Some(page), &Method::GET | &Method::HEAD) => page,
             (Some(_), _) => not_allowed("GET, HEAD"),
@@ -184,13 +187,13 @@ impl Service {
 
 impl Admin {
     /// The read-only page at `path`, if there is one.
-    fn page(&self, path: &str) -> Option<Response<Bytes>> {
+    fn page(&self, path: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
         if let Some(file) = page::file(path) {
             return Some(file);
         }
         let table = self.routes.current();
         Some(match path {
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(headers),
             "/server_info" => json(StatusCode::OK, &self.info.page()),
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.lifecycle),
@@ -217,15 +220,30 @@ impl Admin {
         })
     }
 
-    fn metrics(&self) -> Response<Bytes> {
+    fn metrics(&self, headers: &HeaderMap) -> Response<Bytes> {
+        let open = openmetrics::is_asked_for(headers);
+        let (exposition, kind) = match open {
+            true => (Exposition::with_exemplars(), openmetrics::CONTENT_TYPE),
+            false => (
+                Exposition::default(),
+                "text/plain; version=0.0.4; charset=utf-8",
+            ),
+        };
         let mut text = self.recorder.render();
         let (table, servers) = (self.routes.current(), self.servers.servers());
-        text.push_str(&render_models(&table, &self.status_store, &servers));
+        text.push_str(&render_models(
+            exposition,
+            &table,
+            &self.status_store,
+            &servers,
+        ));
+        if open {
+            text = openmetrics::of_text(&text);
+        }
         let mut response = Response::new(Bytes::from(text));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-        );
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        fields.insert(header::VARY, HeaderValue::from_static("accept"));
         response
     }
 }

@@ -16,9 +16,11 @@ use crate::{
     telemetry::metrics::Exposition,
 };
 
-/// The families that are read from `table`'s ledgers, from `status_store` and from `servers`.
+/// Writes the families that are read from `table`'s ledgers, from `status_store` and from
+/// `servers` into `text`.
 #[must_use]
 pub fn render_models(
+    mut text: Exposition,
     table: &RouteTable,
     status_store: &StatusStore,
     servers: &[ServerStatus],
@@ -29,7 +31,6 @@ pub fn render_models(
         .map(|m| (m, m.ledger.read()))
         .collect();
     models.sort_by(|a, b| a.0.name().cmp(b.0.name()));
-    let mut text = Exposition::default();
     let mut of_ledger = |name, kind, help, value: fn(&Reading) -> f64| {
         let mut family = text.family(name, kind, help);
         for (model, reading) in &models {

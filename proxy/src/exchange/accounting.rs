@@ -105,11 +105,13 @@ impl Exchange {
         }
         Self {
             entry,
-            trace,
             llm: None,
             account: account.clone(),
             in_flight: Some(match whole {
-                true => Ledger::arrive(account.clone(), now),
+                true => {
+                    let span = || trace.as_ref().map(|trace| trace.span());
+                    Ledger::arrive_traced(account.clone(), now, span)
+                }
                 false => Ledger::arrive_unready(account.clone(), now),
             }),
             is_ready: whole,
@@ -118,6 +120,7 @@ impl Exchange {
             outcome: Outcome::CallerGone,
             replica: None,
             status: ResponseStatus::Nothing(method),
+            trace,
         }
     }
 
@@ -145,7 +148,7 @@ impl Exchange {
         if !std::mem::replace(&mut self.is_ready, true)
             && let Some(in_flight) = &self.in_flight
         {
-            in_flight.ready(now);
+            in_flight.ready(now, || self.trace.as_ref().map(|trace| trace.span()));
         }
     }
 
@@ -276,16 +279,16 @@ impl Drop for Exchange {
         if self.outcome == Outcome::UpstreamReset && self.is_cut() {
             self.outcome = Outcome::Drained;
         }
-        self.account
-            .0
-            .metrics
-            .completed(self.outcome, self.status, now.since(self.arrived));
+        let span = self.trace.as_ref().map(|trace| trace.span());
+        let (metrics, took) = (&self.account.0.metrics, now.since(self.arrived));
+        metrics.completed(self.outcome, self.status, took, span.as_ref());
         if let Some(key) = self.key.take() {
             key.end(self.outcome);
         }
         let generation = self.llm.take().map(|llm| *llm.generation());
         if let Some(generation) = &generation {
-            self.account.0.metrics.llm.record(generation, self.arrived);
+            let llm = &self.account.0.metrics.llm;
+            llm.record(generation, self.arrived, span.as_ref());
             if let Some(entry) = &mut self.entry {
                 entry.generated(*generation);
             }

@@ -104,14 +104,16 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         None => None,
     };
 
+    let status_store = StatusStore::default();
     let traces = match &process.traces {
-        Some(traces) => Some(traces::Running::start(traces).with_context(|| {
-            format!("environment OTEL_EXPORTER_OTLP_ENDPOINT: cannot export traces to {traces}")
-        })?),
+        Some(traces) => Some(
+            traces::Running::start(traces, status_store.clone()).with_context(|| {
+                format!("environment OTEL_EXPORTER_OTLP_ENDPOINT: cannot export traces to {traces}")
+            })?,
+        ),
         None => None,
     };
 
-    let status_store = StatusStore::default();
     let server_status = ServerStatusStore::default();
     let logs = ReplicaLogs::default();
     let wake = Wake::default();

@@ -1,6 +1,6 @@
 //! RAII guards, which count each request out exactly once, however it ends.
 
-use super::Ledger;
+use super::{Ledger, SpanRef};
 use crate::clock::Nanos;
 
 /// A request in flight. Dropping the guard counts the request out: after the last byte of its
@@ -20,11 +20,11 @@ impl<L: AsRef<Ledger>> InFlight<L> {
     }
 
     /// The body of a request that had [arrived unready](Ledger::arrive_unready) is there, at `now`:
-    /// the request can go to a replica.
+    /// the request, whose span is `span`, can go to a replica.
     #[inline]
-    pub fn ready(&self, now: Nanos) {
+    pub fn ready(&self, now: Nanos, span: impl FnOnce() -> Option<SpanRef>) {
         if let Some(ledger) = &self.0 {
-            ledger.as_ref().ready(now);
+            ledger.as_ref().ready(now, span);
         }
     }
 

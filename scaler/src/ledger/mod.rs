@@ -9,6 +9,7 @@
 //! negative, and the integral of in-flight over time needs no sampling.
 
 mod account;
+mod crossing;
 mod guard;
 mod reading;
 mod shard;
@@ -22,6 +23,7 @@ use crossbeam_utils::CachePadded;
 
 use self::shard::{Shard, ShardCut};
 pub use self::{
+    crossing::{Crossing, SpanRef},
     guard::{Held, InFlight},
     reading::Reading,
     wake::Wake,
@@ -43,6 +45,8 @@ pub struct Ledger {
     /// The arrival time of the first crossing of the level that was not taken yet, in ns; 0:
     /// none.
     crossed: AtomicU64,
+    /// That request's span, if it is traced. Locked only where the level is reached.
+    crossed_by: Mutex<Option<SpanRef>>,
 }
 
 impl Ledger {
@@ -61,6 +65,7 @@ impl Ledger {
             others: Mutex::new(()),
             wake,
             crossed: AtomicU64::new(0),
+            crossed_by: Mutex::new(None),
         }
     }
 
@@ -88,7 +93,18 @@ impl Ledger {
     /// ```
     #[inline]
     pub fn arrive<L: AsRef<Self>>(ledger: L, now: Nanos) -> InFlight<L> {
-        ledger.as_ref().count_in(now);
+        Self::arrive_traced(ledger, now, || None)
+    }
+
+    /// As [`arrive`](Self::arrive), of a request whose span is `span`, which is asked for only if
+    /// this one reaches the level.
+    #[inline]
+    pub fn arrive_traced<L: AsRef<Self>>(
+        ledger: L,
+        now: Nanos,
+        span: impl FnOnce() -> Option<SpanRef>,
+    ) -> InFlight<L> {
+        ledger.as_ref().count_in_traced(now, span);
         InFlight::new(ledger)
     }
 
@@ -96,9 +112,14 @@ impl Ledger {
     /// [`arrive`](Self::arrive).
     #[inline]
     pub fn count_in(&self, now: Nanos) {
+        self.count_in_traced(now, || None);
+    }
+
+    #[inline]
+    fn count_in_traced(&self, now: Nanos, span: impl FnOnce() -> Option<SpanRef>) {
         let crossed = self.write(|shard| shard.arrive(now));
         if crossed {
-            self.ring(now);
+            self.ring(now, span());
         }
     }
 
@@ -114,9 +135,9 @@ impl Ledger {
     /// A request that had [arrived unready](Self::arrive_unready) is demand from `now` on. It must
     /// be on the thread on which it arrived.
     #[inline]
-    pub(crate) fn ready(&self, now: Nanos) {
+    pub(crate) fn ready(&self, now: Nanos, span: impl FnOnce() -> Option<SpanRef>) {
         if self.write(|shard| shard.ready(now)) {
-            self.ring(now);
+            self.ring(now, span());
         }
     }
 
@@ -164,8 +185,12 @@ impl Ledger {
     }
 
     #[cold]
-    fn ring(&self, now: Nanos) {
-        // Keeps the first crossing, from which the reaction time is measured.
+    fn ring(&self, now: Nanos, span: Option<SpanRef>) {
+        // Keeps the first crossing, from which the reaction time is measured. Its span is there
+        // before it can be taken.
+        if span.is_some() && self.crossed.load(Ordering::Relaxed) == 0 {
+            *self.crossed_by.lock().unwrap_or_else(|e| e.into_inner()) = span;
+        }
         let _ = self
             .crossed
             .compare_exchange(0, now.0.max(1), Ordering::AcqRel, Ordering::Relaxed);
@@ -256,11 +281,17 @@ impl Ledger {
         demand() >= level
     }
 
-    /// Takes the time of the arrival that crossed the level. `None` if there was none since the
-    /// last call.
-    pub fn take_crossing(&self) -> Option<Nanos> {
+    /// Takes the arrival that crossed the level. `None` if there was none since the last call.
+    pub fn take_crossing(&self) -> Option<Crossing> {
         let at = self.crossed.swap(0, Ordering::AcqRel);
-        (at != 0).then_some(Nanos(at))
+        if at == 0 {
+            return None;
+        }
+        let mut by = self.crossed_by.lock().unwrap_or_else(|e| e.into_inner());
+        Some(Crossing {
+            at: Nanos(at),
+            span: by.take(),
+        })
     }
 }
 

@@ -88,8 +88,13 @@ fn a_request_whose_body_is_awaited_is_in_flight_and_no_demand() {
     // It does not reach the level, until its body is there.
     assert!(!ledger.arm(1));
     assert_eq!(ledger.take_crossing(), None);
-    request.ready(secs(2));
-    assert_eq!(ledger.take_crossing(), Some(secs(2)));
+    let span = SpanRef { trace: 1, span: 2 };
+    request.ready(secs(2), || Some(span));
+    let crossing = Crossing {
+        at: secs(2),
+        span: Some(span),
+    };
+    assert_eq!(ledger.take_crossing(), Some(crossing));
     let later = ledger.read();
     assert_eq!((later.receiving, later.demand().in_flight()), (0, 1));
     assert_eq!(later.demand().arrived_since(&reading.demand()), 1);
@@ -178,4 +183,33 @@ fn crossing_rings_once_and_is_never_missed() {
         ledger.count_in(secs(11));
         assert_eq!(ledger.take_crossing(), None);
     }
+}
+
+#[test]
+fn a_crossing_knows_the_span_of_the_request_that_was_the_first_to_reach_the_level() {
+    let ledger = Ledger::new(1, Wake::default());
+    let arrive = |seconds, trace| {
+        let span = SpanRef { trace, span: 7 };
+        let traced = (trace != 0).then_some(span);
+        Ledger::arrive_traced(&ledger, secs(seconds), || traced)
+    };
+    let taken = || {
+        ledger
+            .take_crossing()
+            .map(|own| (own.at, own.span.map(|s| s.trace)))
+    };
+    assert!(!ledger.arm(1));
+    let first = arrive(1, 5);
+    // The level is reached: this one is not asked.
+    let second = arrive(2, 6);
+    assert_eq!(taken(), Some((secs(1), Some(5))));
+    drop((first, second));
+    assert!(!ledger.arm(1));
+    let untraced = arrive(3, 0);
+    assert_eq!(taken(), Some((secs(3), None)));
+    drop(untraced);
+    assert_eq!(
+        SpanRef { trace: 10, span: 1 }.to_string(),
+        format!("{:0>32}", "a")
+    );
 }

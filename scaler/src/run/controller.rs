@@ -29,7 +29,7 @@ use super::{
 use crate::{
     clock::Nanos,
     decision::{Decision, DecisionRecord, Reason, ScaleOutcome},
-    ledger::Reading,
+    ledger::{Crossing, Reading},
     model_scaler::{Evaluation, ModelScaler, Replicas},
     orchestrator::{Demand, Orchestrator, ReplicaSet, StateSource, handover::InheritedModel},
     peers::{
@@ -276,7 +276,7 @@ impl ModelController {
     }
 
     /// One evaluation: observe, decide, constrain, record, request.
-    fn decide(&mut self, crossing: Option<Nanos>) {
+    fn decide(&mut self, crossing: Option<Crossing>) {
         if self.taken_over == TakenOver::NotYet {
             return self.show(&Reason::AwaitingState.to_string());
         }
@@ -301,7 +301,8 @@ impl ModelController {
             None => accepted,
         };
         if leads && is_news(&mut self.dry_run, dry_run, asked, decision.desired) {
-            let record = self.record(&reading, &decision);
+            let mut record = self.record(&reading, &decision);
+            record.trace = crossing.and_then(|crossing| crossing.span);
             if !dry_run {
                 self.scaler.adopt(decision.desired, reading.at);
             }
@@ -332,11 +333,12 @@ impl ModelController {
             held: seen.held,
             reasons: decision.reasons.clone(),
             outcome: ScaleOutcome::Accepted,
+            trace: None,
         }
     }
 
     /// Sends a scale request for the desired count, if this proxy leads.
-    fn ask(&mut self, record: Option<DecisionRecord>, crossing: Option<Nanos>) {
+    fn ask(&mut self, record: Option<DecisionRecord>, crossing: Option<Crossing>) {
         if self.others.role == Role::Follows {
             return;
         }

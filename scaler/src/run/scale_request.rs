@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     clock::Nanos,
     decision::{DecisionRecord, Reason, ScaleOutcome},
+    ledger::Crossing,
     orchestrator::{Orchestrator, SETTLING, ScaleError},
     status::{DecisionKind, StatusStore},
 };
@@ -39,7 +40,7 @@ pub(super) struct Request {
     /// The decision behind it, to be recorded; `None` for a repetition or a configured count.
     pub record: Option<DecisionRecord>,
     /// The arrival that caused it, from which the reaction time is measured.
-    pub crossing: Option<Nanos>,
+    pub crossing: Option<Crossing>,
 }
 
 /// The result of a request.
@@ -192,7 +193,7 @@ impl Carrier {
 
 fn observe_reaction(request: &Request, reaction: &Histogram) {
     if let Some(crossing) = request.crossing {
-        reaction.record(Nanos::now().since(crossing));
+        reaction.record(Nanos::now().since(crossing.at));
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::latencies::quantile;
+use tailback_scaler::ledger::SpanRef;
+
+use super::{
+    exemplars::{Exemplar, Exemplars},
+    latencies::quantile,
+};
 
 /// Counts values by the first bound that is not below them. Recording is two atomic additions.
 #[derive(Debug)]
@@ -15,6 +20,7 @@ pub(super) struct Histogram {
     buckets: Box<[AtomicU64]>,
     /// Of what is recorded.
     sum: AtomicU64,
+    exemplars: Exemplars,
 }
 
 /// A histogram at one time.
@@ -25,6 +31,8 @@ pub(super) struct HistogramReading {
     pub cumulated: Vec<u64>,
     /// Of all values.
     pub sum: f64,
+    /// Of each bucket; of none at all if no value is of a traced request.
+    pub exemplars: Vec<Option<Exemplar>>,
 }
 
 impl Histogram {
@@ -44,14 +52,24 @@ impl Histogram {
             scale,
             buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
             sum: AtomicU64::new(0),
+            exemplars: Exemplars::default(),
         }
     }
 
     pub(super) fn record(&self, value: u64) {
+        self.record_of(value, None);
+    }
+
+    /// As [`record`](Self::record), of a request that is traced if it has a `span`.
+    pub(super) fn record_of(&self, value: u64, span: Option<&SpanRef>) {
         let shown = value as f64 / self.scale;
         let bucket = self.bounds.partition_point(|bound| *bound < shown);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(value, Ordering::Relaxed);
+        if let Some(span) = span {
+            let buckets = self.buckets.len();
+            self.exemplars.record(span, shown, bucket, buckets);
+        }
     }
 
     pub(super) fn read(&self) -> HistogramReading {
@@ -64,6 +82,7 @@ impl Histogram {
             bounds: self.bounds,
             cumulated: self.buckets.iter().map(cumulate).collect(),
             sum: self.sum.load(Ordering::Relaxed) as f64 / self.scale,
+            exemplars: self.exemplars.read(),
         }
     }
 }

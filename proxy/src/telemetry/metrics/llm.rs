@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tailback_scaler::clock::Nanos;
+use tailback_scaler::{clock::Nanos, ledger::SpanRef};
 
 use super::histogram::{Histogram, HistogramReading};
 use crate::status::{FinishReason, Generation, Operation};
@@ -91,12 +91,14 @@ struct Quantiles {
 }
 
 impl LlmMetrics {
-    /// Records an answer to a request that arrived at `arrived`.
-    pub fn record(&self, generation: &Generation, arrived: Nanos) {
+    /// Records an answer to a request that arrived at `arrived`, and that is traced if it has a
+    /// `span`.
+    pub fn record(&self, generation: &Generation, arrived: Nanos, span: Option<&SpanRef>) {
         let metrics = self.of(generation.operation);
         let record = |histogram: &Histogram, time: Option<Duration>| {
             if let Some(time) = time {
-                histogram.record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+                let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+                histogram.record_of(nanos, span);
             }
         };
         record(

@@ -6,12 +6,14 @@
 //! recorder cannot do that while a handle to a series exists.
 
 mod affinity;
+mod exemplars;
 mod exposition;
 mod histogram;
 mod key_counts;
 mod latencies;
 mod llm;
 mod llm_families;
+pub mod openmetrics;
 mod request_families;
 mod requests;
 mod series;

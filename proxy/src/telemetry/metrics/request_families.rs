@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use super::{
     affinity::Preference,
     exposition::Exposition,
-    latencies::LATENCY,
     requests::{ByMethod, METHODS, seconds},
     series::Content,
 };
@@ -194,17 +193,8 @@ fn latencies(text: &mut Exposition, content: &Content) {
         "histogram",
         "Time from a request's arrival to its end, held time included.",
     );
-    let bounds = LATENCY.map(|bound| bound.to_string());
-    let bounds: Vec<_> = bounds.iter().map(String::as_str).chain(["+Inf"]).collect();
     for (labels, metrics) in rows(content) {
-        let [model, server, method] = labels;
-        let cumulated = metrics.cumulated();
-        for (bound, count) in bounds.iter().zip(cumulated) {
-            let labels = [model, server, method, ("le", *bound)];
-            family.sample_of("_bucket", &labels, count as f64);
-        }
-        family.sample_of("_sum", &labels, metrics.seconds());
-        family.sample_of("_count", &labels, cumulated[LATENCY.len()] as f64);
+        family.histogram(&labels, &metrics.read());
     }
 }
 

@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
+use tailback_scaler::ledger::SpanRef;
+
 use super::{
     affinity::AffinityCounts,
+    exemplars::Exemplars,
+    histogram::HistogramReading,
     latencies::{LATENCY, Latencies},
     llm::LlmMetrics,
 };
@@ -69,6 +73,7 @@ pub(super) struct MethodMetrics {
     /// latency, or in the last one if there is none.
     buckets: [AtomicU64; LATENCY.len() + 1],
     nanos: AtomicU64,
+    exemplars: Exemplars,
 }
 
 #[derive(Debug)]
@@ -85,9 +90,15 @@ pub(super) struct Totals {
 // === impl ModelMetrics ===
 
 impl ModelMetrics {
-    /// Records a request that ended `latency` after it arrived; `status` is what was sent to its
-    /// caller.
-    pub fn completed(&self, outcome: Outcome, status: ResponseStatus, latency: Duration) {
+    /// Records a request that ended `latency` after it arrived, and that is traced if it has a
+    /// `span`; `status` is what was sent to its caller.
+    pub fn completed(
+        &self,
+        outcome: Outcome,
+        status: ResponseStatus,
+        latency: Duration,
+        span: Option<&SpanRef>,
+    ) {
         let method = status.method();
         self.outcomes.0[outcome.index()].fetch_add(1, Ordering::Relaxed);
         let code = match status {
@@ -99,7 +110,7 @@ impl ModelMetrics {
             }
             ResponseStatus::Grpc(code) => code as usize,
         };
-        self.of_model.get(method).record(code, latency);
+        self.of_model.get(method).record(code, latency, span);
         let totals = self.of_server.get(method);
         totals.requests.fetch_add(1, Ordering::Relaxed);
         totals.nanos.fetch_add(nanos(latency), Ordering::Relaxed);
@@ -203,7 +214,7 @@ impl Default for Codes {
 // === impl MethodMetrics ===
 
 impl MethodMetrics {
-    fn record(&self, code: usize, latency: Duration) {
+    fn record(&self, code: usize, latency: Duration, span: Option<&SpanRef>) {
         if let Some(of_code) = self.codes.0.get(code) {
             of_code.fetch_add(1, Ordering::Relaxed);
         }
@@ -211,6 +222,10 @@ impl MethodMetrics {
         let bucket = LATENCY.partition_point(|bound| *bound < seconds);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.nanos.fetch_add(nanos(latency), Ordering::Relaxed);
+        if let Some(span) = span {
+            let buckets = self.buckets.len();
+            self.exemplars.record(span, seconds, bucket, buckets);
+        }
     }
 
     /// The number of finished requests by code, under the code's label, without codes that never
@@ -236,6 +251,16 @@ impl MethodMetrics {
         })
     }
 
+    /// The latencies.
+    pub(super) fn read(&self) -> HistogramReading {
+        HistogramReading {
+            bounds: &LATENCY,
+            cumulated: self.cumulated().to_vec(),
+            sum: self.seconds(),
+            exemplars: self.exemplars.read(),
+        }
+    }
+
     pub(super) fn seconds(&self) -> f64 {
         seconds(&self.nanos)
     }
@@ -254,7 +279,7 @@ mod tests {
     fn a_latency_counts_in_the_first_bucket_that_it_does_not_exceed() {
         let metrics = MethodMetrics::default();
         for millis in [1, 2, 300_000, 300_001] {
-            metrics.record(100, Duration::from_millis(millis));
+            metrics.record(100, Duration::from_millis(millis), None);
         }
         let cumulated = metrics.cumulated();
         assert_eq!(cumulated[..3], [1, 2, 2], "1 ms, 2.5 ms, 5 ms");
@@ -267,8 +292,8 @@ mod tests {
     #[test]
     fn grpc_codes_have_their_names_and_unknown_ones_still_count_in_the_totals() {
         let metrics = MethodMetrics::default();
-        metrics.record(GrpcCode::Cancelled as usize, Duration::ZERO);
-        metrics.record(9_999, Duration::ZERO);
+        metrics.record(GrpcCode::Cancelled as usize, Duration::ZERO, None);
+        metrics.record(9_999, Duration::ZERO, None);
         let codes: Vec<_> = metrics.codes(MethodType::Grpc).collect();
         assert_eq!(codes, [(GrpcCode::Cancelled.label().to_owned(), 1)]);
         assert_eq!(metrics.cumulated()[LATENCY.len()], 2);

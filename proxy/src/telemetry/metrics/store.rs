@@ -107,7 +107,7 @@ mod tests {
 
     fn one_request(metrics: &ModelMetrics) {
         let status = ResponseStatus::Http(http::StatusCode::OK);
-        metrics.completed(Outcome::Success, status, Duration::from_millis(1));
+        metrics.completed(Outcome::Success, status, Duration::from_millis(1), None);
     }
 
     fn sizes(store: &MetricsStore) -> [usize; 3] {

@@ -1,6 +1,6 @@
 //! The collector that the settings name, which takes OTLP's published messages by gRPC or HTTP.
 
-use std::{io, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -26,6 +26,7 @@ use opentelemetry_proto::{
 };
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::Message;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tailback_config::{OtlpProtocol, Traces, UpstreamTls};
 use tonic::{
     metadata::MetadataMap,
@@ -69,12 +70,13 @@ impl Collector {
             let name = name.map_err(io::Error::other)?;
             headers.append(name, value.parse().map_err(io::Error::other)?);
         }
+        let connector = connector(traces.ca.as_deref())?;
         let connection = match traces.protocol {
             OtlpProtocol::Grpc => {
                 let endpoint = Endpoint::from_shared(traces.endpoint.clone());
                 let endpoint = endpoint.and_then(|endpoint| endpoint.user_agent(AGENT));
                 let endpoint = endpoint.map_err(io::Error::other)?.timeout(traces.timeout);
-                let channel = endpoint.connect_with_connector_lazy(connector()?);
+                let channel = endpoint.connect_with_connector_lazy(connector);
                 Connection::Grpc {
                     client: TraceServiceClient::new(channel),
                     headers: MetadataMap::from_headers(headers),
@@ -85,7 +87,7 @@ impl Collector {
                 headers.insert(CONTENT_TYPE, kind);
                 headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
                 Connection::Http {
-                    client: Box::new(Client::builder(TokioExecutor::new()).build(connector()?)),
+                    client: Box::new(Client::builder(TokioExecutor::new()).build(connector)),
                     url: traces.endpoint.parse().map_err(io::Error::other)?,
                     headers,
                 }
@@ -148,9 +150,17 @@ fn sources(error: &dyn std::error::Error) -> String {
     })
 }
 
-/// In clear text or by TLS, as the URL says; trusts what the system trusts.
-fn connector() -> io::Result<HttpsConnector<HttpConnector>> {
-    let tls = tls::client(&UpstreamTls::default(), &[]).map_err(io::Error::other)?;
+/// In clear text or by TLS, as the URL says; trusts the authorities in `ca`, or those that the
+/// system trusts.
+fn connector(ca: Option<&Path>) -> io::Result<HttpsConnector<HttpConnector>> {
+    let spec = UpstreamTls {
+        ca: match ca {
+            Some(file) => certificates(file)?,
+            None => Vec::new(),
+        },
+        server_name: None,
+    };
+    let tls = tls::client(&spec, &[]).map_err(io::Error::other)?;
     let mut http = HttpConnector::new();
     http.set_connect_timeout(Some(CONNECT));
     http.enforce_http(false);
@@ -159,6 +169,25 @@ fn connector() -> io::Result<HttpsConnector<HttpConnector>> {
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(http))
+}
+
+/// The certificates in a PEM file, at least one.
+fn certificates(file: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let wrong = |why: String| {
+        let why = format!("OTEL_EXPORTER_OTLP_CERTIFICATE: {}: {why}", file.display());
+        io::Error::other(why)
+    };
+    let text = fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let found = CertificateDer::pem_slice_iter(&text).map(|found| found.map(|der| der.to_vec()));
+    let found: Vec<_> = found
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(error.to_string()))?;
+    match found.is_empty() {
+        true => Err(wrong(
+            "it has no certificate in it, expected PEM".to_owned(),
+        )),
+        false => Ok(found),
+    }
 }
 
 fn resource(traces: &Traces) -> Resource {

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::SpanData;
 use tailback_config::Traces;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{RequestTrace, collector::Collector, spans::spans};
+use super::{RequestTrace, collector::Collector, decisions::Decisions, spans::spans};
 use crate::telemetry::{build_info, polled_queue::QueueReceiver, wall_clock::WallClock};
 
 /// How often the queue is looked at.
@@ -31,6 +31,7 @@ pub(super) struct Exporter {
     delay: Duration,
     timeout: Duration,
     endpoint: String,
+    decisions: Decisions,
     waiting: Vec<SpanData>,
     /// Since when spans wait.
     since: Option<Instant>,
@@ -51,7 +52,7 @@ pub(super) struct Lost {
 }
 
 impl Exporter {
-    pub(super) fn new(traces: &Traces, lost: Lost) -> io::Result<Self> {
+    pub(super) fn new(traces: &Traces, decisions: Decisions, lost: Lost) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let collector = {
             let _inside = runtime.enter();
@@ -66,6 +67,7 @@ impl Exporter {
             delay: traces.delay,
             timeout: traces.timeout,
             endpoint: traces.endpoint.clone(),
+            decisions,
             waiting: Vec::new(),
             since: None,
             lost,
@@ -85,6 +87,11 @@ impl Exporter {
                 if self.waiting.len() >= self.batch {
                     self.export();
                 }
+            }
+            let decisions = self.decisions.spans(&self.scope);
+            if !decisions.is_empty() {
+                self.since.get_or_insert_with(Instant::now);
+                self.waiting.extend(decisions);
             }
             let is_due = self
                 .since

@@ -1,11 +1,13 @@
 //! Traces of requests, by OpenTelemetry: a span for each request, and within it one for the time that
-//! it was held and one for each attempt at a replica.
+//! it was held and one for each attempt at a replica. A scale decision that a traced request has led
+//! to is a span with a link to it.
 //!
 //! Off, they cost one branch per request. A request that is traced records plain data on its way, and
 //! puts it into a [queue](super::polled_queue) when it has ended. Its spans are made, and exported, by
 //! the thread that polls the queue.
 
 mod collector;
+mod decisions;
 mod exporter;
 mod request_trace;
 mod spans;
@@ -25,7 +27,9 @@ use opentelemetry_sdk::{
     trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample},
 };
 use tailback_config::Traces;
+use tailback_scaler::status::StatusStore;
 
+use self::decisions::Decisions;
 pub use self::request_trace::{EarlyTrace, RequestTrace, TracedCaller};
 use super::polled_queue::{PolledQueue, QueueSender, queue};
 
@@ -68,18 +72,18 @@ struct Position {
 }
 
 impl Running {
-    /// Starts to export what is traced.
+    /// Starts to export what is traced, and the decisions in `status` that it leads to.
     ///
     /// # Errors
     /// If the exporter cannot be made.
-    pub fn start(traces: &Traces) -> io::Result<Self> {
+    pub fn start(traces: &Traces, status: StatusStore) -> io::Result<Self> {
         let dropped =
             |reason: &'static str| counter!("tailback_traces_dropped_total", "reason" => reason);
         let lost = exporter::Lost {
             not_exported: dropped("not_exported"),
             rejected: dropped("rejected"),
         };
-        let exporter = exporter::Exporter::new(traces, lost)?;
+        let exporter = exporter::Exporter::new(traces, Decisions::new(status), lost)?;
         let queue = queue(traces.queue, dropped("queue_full"));
         let ended = PolledQueue::start("traces", queue, move |ended| exporter.run(&ended))?;
         let shared = Shared {

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use smallvec::SmallVec;
-use tailback_scaler::{clock::Nanos, replica::Replica};
+use tailback_scaler::{clock::Nanos, ledger::SpanRef, replica::Replica};
 
 use super::{Position, Tracer, traceparent};
 use crate::status::{Generation, MethodType, Outcome, ResponseStatus, RetryReason};
@@ -100,6 +100,15 @@ impl RequestTrace {
             attempts: SmallVec::new(),
             end: None,
         }))
+    }
+
+    /// Its span.
+    #[must_use]
+    pub fn span(&self) -> SpanRef {
+        SpanRef {
+            trace: u128::from_be_bytes(self.position.trace.to_bytes()),
+            span: u64::from_be_bytes(self.position.span.to_bytes()),
+        }
     }
 
     /// It matches this pattern of paths.

@@ -52,6 +52,7 @@ impl ModelController {
             held: reading.held,
             reasons: vec![reason],
             outcome: ScaleOutcome::ExternalChange,
+            trace: None,
         });
     }
 

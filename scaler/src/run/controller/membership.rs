@@ -31,7 +31,11 @@ impl ModelController {
         let present = demand(&self.own, &others.counts);
         match self.wake_level() {
             // Other proxies' ledgers cannot wake this scaler, so their updates do.
-            Some(level) if before < level && present >= level => self.decide(Some(Nanos::now())),
+            Some(level) if before < level && present >= level => {
+                // Its span is in the other proxy.
+                let (at, span) = (Nanos::now(), None);
+                self.decide(Some(Crossing { at, span }));
+            }
             _ => self.arm(),
         }
     }
