@@ -62,7 +62,7 @@ pub(super) fn poll_frame(
     // Nothing but this body's channel is woken by it.
     let kept_back = KeptBack::new();
     let frame = Pin::new(&mut *body).poll_frame(cx);
-    if kept_back.is_owed() && !body.is_end_stream() {
+    if kept_back.end() && !body.is_end_stream() {
         cx.waker().wake_by_ref();
     }
     frame
@@ -77,8 +77,8 @@ impl KeptBack {
         Self
     }
 
-    /// Whether there were any. They are no longer kept back.
-    fn is_owed(self) -> bool {
+    /// Keeps them back no longer. Returns whether there were any.
+    fn end(self) -> bool {
         WAKE_UPS.get() == WakeUps::Owed
     }
 }
