@@ -84,6 +84,10 @@ struct Options {
     /// Loads of models whose names begin like this are refused.
     #[arg(long, value_name = "START", requires = "multi_model")]
     broken: Option<String>,
+
+    /// Unloads of models whose names begin like this fail.
+    #[arg(long, value_name = "START", requires = "multi_model")]
+    stuck: Option<String>,
 }
 
 impl fmt::Display for Options {
@@ -137,6 +141,7 @@ async fn run(options: Options) -> Result<(), String> {
             options.load_ms,
             options.capacity,
             options.broken,
+            options.stuck,
         )),
         false => Models::One(options.model),
     };

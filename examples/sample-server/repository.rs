@@ -18,16 +18,24 @@ pub struct Repository {
     capacity: Option<u32>,
     /// What the names of models that cannot be loaded begin with.
     broken: Option<String>,
+    /// What the names of models that cannot be unloaded begin with.
+    stuck: Option<String>,
 }
 
 impl Repository {
     /// A repository of which nothing is loaded.
-    pub fn new(load: Duration, capacity: Option<u32>, broken: Option<String>) -> Self {
+    pub fn new(
+        load: Duration,
+        capacity: Option<u32>,
+        broken: Option<String>,
+        stuck: Option<String>,
+    ) -> Self {
         Self {
             models: Mutex::default(),
             load,
             capacity,
             broken,
+            stuck,
         }
     }
 
@@ -81,9 +89,15 @@ impl Repository {
     }
 
     /// Unloads `model`.
-    pub fn unload(&self, model: &str) -> Reply {
+    pub fn unload(&self, model: &str) -> Result<Reply, Refusal> {
+        let stuck = self.stuck.as_ref();
+        if stuck.is_some_and(|start| model.starts_with(start)) {
+            let name = simple::shorten(model);
+            let why = format!("failed to unload '{name}': it is in use");
+            return Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, why));
+        }
         self.models().remove(model);
-        json(StatusCode::OK, &())
+        Ok(json(StatusCode::OK, &()))
     }
 
     fn models(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {

@@ -114,7 +114,7 @@ impl Server {
             }
             Route::Unload(name) => {
                 let name = percent_decode_str(name).decode_utf8_lossy();
-                Ok(self.repository()?.unload(&name))
+                self.repository()?.unload(&name)
             }
             Route::Model(name, version, what) => {
                 let name = percent_decode_str(name).decode_utf8_lossy();

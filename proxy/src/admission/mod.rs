@@ -142,6 +142,21 @@ impl Pool {
         }
     }
 
+    /// Serves held requests that a request without a place in the queue has kept from a permit. To be
+    /// called after its attempts to take one, whatever has come of them.
+    ///
+    /// An attempt may take a slot of a replica for a moment, and give it back because the replica's
+    /// host is full. Who looked at the replica in that moment has found no room there, and does not
+    /// wait for the host. But it was counted in `waiting` before, so that it is seen here.
+    pub fn serve_overlooked(&self) {
+        if self.has_waiters() {
+            let replicas = self.replicas.load();
+            if replicas.iter().any(|replica| replica.is_bounded_by_host()) {
+                self.serve_queue();
+            }
+        }
+    }
+
     /// Joins the queue, for any replica, or for one alone as long as that gets requests. `is_full` is
     /// called under the lock, and says whether the queue is full; then another request may have to
     /// go. `joined` is called under the lock as well.
@@ -164,8 +179,6 @@ impl Pool {
                 return Err(NotQueued::Closed);
             }
             if is_full() && !queue.shed_for(&held) {
-                drop(queue);
-                self.serve_given_back();
                 return Err(NotQueued::Full);
             }
             self.own.get_or_init(|| Arc::downgrade(self));
@@ -202,17 +215,8 @@ impl Pool {
         }
     }
 
-    /// Serves the queue for a request that finds it full. That request may have taken a slot of a
-    /// replica for a moment, and given it back because the replica's host was full. Who looked at
-    /// the replica in that moment has found no room.
-    fn serve_given_back(&self) {
-        let replicas = self.replicas.load();
-        if replicas.iter().any(|replica| replica.is_bounded_by_host()) {
-            self.serve_queue();
-        }
-    }
-
-    /// Asks the hosts of replicas to be told of free slots. Returns whether there are such hosts.
+    /// Asks the hosts of replicas that are not full themselves to be told of free slots. Returns
+    /// whether there are such hosts.
     fn await_hosts(&self, replicas: &[Arc<Replica>]) -> bool {
         let Some(own) = self.own.get() else {
             return false;

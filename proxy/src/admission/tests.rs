@@ -151,6 +151,28 @@ async fn models_in_one_replica_share_its_concurrency_and_get_free_slots_in_turn(
 }
 
 #[tokio::test]
+async fn a_model_that_is_full_itself_is_offered_no_slots_of_its_host_until_it_lacks_only_those() {
+    let host = Arc::new(Replica::new("s-0", "127.0.0.1:1", Some(2)));
+    let model = || Arc::new(Replica::hosted(host.clone(), Some(1)));
+    let (in_a, in_b, in_c) = (model(), model(), model());
+    let a = Arc::new(Pool::default());
+    a.set_replicas(std::slice::from_ref(&in_a));
+    assert!(in_a.try_take() && in_b.try_take());
+    let held = join(&a, None);
+    assert!(in_b.release().is_none(), "it lacks a slot of its own");
+    assert!(in_b.try_take());
+    // Now the replica of the model has room, and the host has not.
+    assert!(in_a.release().is_none() && in_c.try_take());
+    a.serve_held();
+    let told = in_b.release().expect("it lacks a slot of the host alone");
+    told.offer_slots();
+    assert_eq!(replica_of(held).await.id(), in_a.id());
+    a.release(&in_a, None);
+    in_c.release();
+    assert_eq!(host.in_flight(), 0);
+}
+
+#[tokio::test]
 async fn a_slot_of_a_host_that_a_caller_gives_back_goes_to_another_model() {
     let all = hosted(2, 1);
     let host = all[0].1.host().unwrap();

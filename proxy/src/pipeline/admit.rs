@@ -79,6 +79,7 @@ pub(super) async fn admit(
             StoredResponse::Kept(_) => replica.replica.take_beyond(),
             _ => !model.pool.shared().has_waiters() && replica.replica.try_take(),
         };
+        model.pool.shared().serve_overlooked();
         if is_taken {
             reservation.clear();
             let permit = Permit::taken(model.pool.clone(), replica.clone());
@@ -98,6 +99,7 @@ pub(super) async fn admit(
             count(model, affinity, taken);
             Some(taken.position)
         });
+        model.pool.shared().serve_overlooked();
         if let Some(i) = taken {
             reservation.clear();
             let permit = Permit::taken(model.pool.clone(), replicas[i].clone());

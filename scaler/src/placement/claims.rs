@@ -140,7 +140,7 @@ fn what_for(draft: &Draft<'_>, model: usize, rank: u32) -> Need {
     };
     let held = Reverse(need.held);
     let parting = replicas().filter(|r| r.parting && r.serves()).count();
-    if rank <= Draft::floor(need) {
+    if rank <= draft.floor[model] {
         let serves = draft.staying[model] > 0 || parting > 0;
         let draining = replicas().any(|replica| !replica.serves());
         if need.held > 0 && rank == 1 && !serves {
@@ -163,7 +163,7 @@ fn what_for(draft: &Draft<'_>, model: usize, rank: u32) -> Need {
             memory: Reverse(need.memory),
         };
     }
-    if rank > Draft::floor(need) {
+    if rank > draft.floor[model] {
         return match need.held {
             0 => Need::Further,
             _ => Need::FurtherHeld { held },

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    fleet::{BinPool, Fleet, ModelNeed, PlacedState},
+    fleet::{BinPool, Fleet, ModelNeed, Placed, PlacedState},
     plan::{Drain, Load, Plan, Position, Why},
     room::{Room, When},
 };
@@ -28,6 +28,8 @@ pub(super) struct Draft<'a> {
     pub(super) of_model: Vec<Vec<usize>>,
     /// How many replicas each model has that are loaded or loading, and may stay where they are.
     pub(super) staying: Vec<u32>,
+    /// How many replicas of each model come before other models' further ones.
+    pub(super) floor: Vec<u32>,
     pub(super) plan: Plan,
 }
 
@@ -40,6 +42,8 @@ pub(super) struct Replica<'a> {
     pub(super) state: PlacedState,
     pub(super) since: Nanos,
     pub(super) in_flight: u32,
+    /// Until when its residency lasts.
+    pub(super) keeps_until: Nanos,
     /// Whether it must go from where it is, though its model may be wanted.
     pub(super) parting: bool,
     /// Whether it is this plan that drains it.
@@ -54,23 +58,20 @@ impl Replica<'_> {
         matches!(self.state, PlacedState::Loading | PlacedState::Loaded)
     }
 
-    /// Until when its residency lasts. One that nobody has used since it was loaded has none: it was
-    /// loaded because there was room.
-    pub(super) fn keeps_until(&self, model: &ModelNeed) -> Nanos {
-        if model.held == 0 && self.in_flight == 0 && model.last_used < self.since {
-            return self.since;
-        }
-        self.since + Draft::residency(model)
-    }
-
     /// Whether it may go for any model that wants room.
     fn is_idle(&self, model: &ModelNeed, now: Nanos) -> bool {
         let unused = self.in_flight == 0 && model.held == 0;
-        unused
-            && !model.pinned
-            && self.state == PlacedState::Loaded
-            && self.keeps_until(model) <= now
+        unused && !model.pinned && self.state == PlacedState::Loaded && self.keeps_until <= now
     }
+}
+
+/// Until when a replica's residency lasts. One that nobody has used since it was loaded has none: it
+/// was loaded because there was room.
+fn keeps_until(placed: &Placed, model: &ModelNeed) -> Nanos {
+    if model.held == 0 && placed.in_flight == 0 && model.last_used < placed.since {
+        return placed.since;
+    }
+    placed.since + Draft::residency(model)
 }
 
 impl<'a> Draft<'a> {
@@ -90,6 +91,9 @@ impl<'a> Draft<'a> {
             replicas: Vec::with_capacity(fleet.models.len()),
             of_model: vec![Vec::new(); fleet.models.len()],
             staying: vec![0; fleet.models.len()],
+            floor: (fleet.models.iter())
+                .map(|model| model.min.max(1).min(model.wanted))
+                .collect(),
             plan: Plan::default(),
         };
         let by_name: HashMap<&str, usize> = (fleet.models.iter().enumerate())
@@ -97,14 +101,17 @@ impl<'a> Draft<'a> {
             .collect();
         for (pool, BinPool { placed, .. }) in fleet.pools.iter().enumerate() {
             for placed in placed {
+                let model = by_name.get(&*placed.model).copied();
+                let need = model.map(|model| &fleet.models[model]);
                 draft.add(Replica {
-                    model: by_name.get(&*placed.model).copied(),
+                    model,
                     pool,
                     bins: Cow::Borrowed(&placed.bins),
                     memory: placed.memory.min(UNBOUNDED),
                     state: placed.state,
                     since: placed.since,
                     in_flight: placed.in_flight,
+                    keeps_until: need.map_or(placed.since, |need| keeps_until(placed, need)),
                     parting: false,
                     drained: false,
                     idle: false,
@@ -120,7 +127,8 @@ impl<'a> Draft<'a> {
     fn find_idle(&mut self) {
         for replica in &mut self.replicas {
             let Some(model) = replica.model else { continue };
-            replica.idle = replica.is_idle(&self.fleet.models[model], self.now);
+            let need = &self.fleet.models[model];
+            replica.idle = replica.is_idle(need, self.now);
             for &bin in replica.bins.iter().filter(|_| replica.idle) {
                 if let Some(room) = self.rooms[replica.pool].get_mut(bin) {
                     room.idle = room.idle.saturating_add(replica.memory);
@@ -258,11 +266,6 @@ impl<'a> Draft<'a> {
         load.saturating_mul(3).max(Duration::from_secs(10))
     }
 
-    /// How many replicas of a model come before other models' further ones.
-    pub(super) fn floor(model: &ModelNeed) -> u32 {
-        model.min.max(1).min(model.wanted)
-    }
-
     pub(super) fn load(&mut self, model: usize, pool: usize, bins: Vec<usize>, why: Why) {
         let need = &self.fleet.models[model];
         let position = Position {
@@ -279,6 +282,7 @@ impl<'a> Draft<'a> {
             state: PlacedState::Loading,
             since: self.now,
             in_flight: 0,
+            keeps_until: self.now,
             parting: false,
             drained: false,
             idle: false,

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::{
     draft::{Draft, Replica},
     fleet::{ModelNeed, PlacedState},
@@ -25,6 +27,9 @@ pub(super) enum May {
     /// That of models in use too, when it is the model's turn.
     Turn,
 }
+
+/// Replicas that go from one bin: mostly one, and looked for in all bins.
+type Cleared = SmallVec<[usize; 4]>;
 
 /// What is to go, so that a model fits.
 pub(super) struct Victims {
@@ -63,24 +68,23 @@ pub(super) fn victims(
     let count = need.bins.max(1) as usize;
     pools.iter().find_map(|&pool| {
         let open = draft.open_bins(model, pool);
-        let mut ways: Vec<_> = (0..open.len())
+        let ways = (0..open.len())
             .filter(|&bin| open[bin] && draft.rooms[pool][bin].capacity >= need.memory)
             .filter_map(|bin| {
                 let set = clear(draft, model, (pool, bin), may, &[])?;
                 Some((cost(draft, &set), bin, set))
-            })
-            .collect();
-        if ways.len() < count {
-            return None;
-        }
+            });
         if count == 1 {
-            let (_, bin, replicas) = ways.into_iter().min()?;
-            let bins = vec![bin];
+            let (_, bin, replicas) = ways.min()?;
             return Some(Victims {
                 pool,
-                bins,
-                replicas,
+                bins: vec![bin],
+                replicas: replicas.into_vec(),
             });
+        }
+        let mut ways: Vec<_> = ways.collect();
+        if ways.len() < count {
+            return None;
         }
         ways.sort();
         let bins: Vec<_> = ways[..count].iter().map(|&(_, bin, _)| bin).collect();
@@ -106,7 +110,7 @@ fn clear(
     (pool, bin): (usize, usize),
     may: May,
     going: &[usize],
-) -> Option<Vec<usize>> {
+) -> Option<Cleared> {
     let room = &draft.rooms[pool][bin];
     let needs = draft.fleet.models[model].memory;
     let when = if may == May::Turn {
@@ -124,21 +128,16 @@ fn clear(
     let mut free = here.fold(room.free(when), |free, &index| {
         free.saturating_add(draft.replicas[index].memory)
     });
-    let mut chosen: Vec<usize> = Vec::new();
+    let mut chosen = Cleared::new();
     // Replicas that their models can spare go first, then the least recently used.
     for only_spare in [true, false] {
         for &index in &room.occupants {
             if free >= needs {
                 break;
             }
-            if draft.replicas[index].state != PlacedState::Loaded
-                || chosen.contains(&index)
-                || going.contains(&index)
-            {
-                continue;
-            }
             let spare = spare(draft, index, chosen.iter().chain(going));
-            if spare == only_spare && takes(draft, model, index, spare, may) {
+            let goes = || chosen.contains(&index) || going.contains(&index);
+            if spare == only_spare && !goes() && takes(draft, model, index, spare, may) {
                 chosen.push(index);
                 free = free.saturating_add(draft.replicas[index].memory);
             }
@@ -161,10 +160,9 @@ fn clear(
 /// Whether a model keeps as many replicas as it must have when this one goes too.
 fn spare<'b>(draft: &Draft<'_>, index: usize, going: impl Iterator<Item = &'b usize>) -> bool {
     draft.replicas[index].model.is_some_and(|model| {
-        let floor = Draft::floor(&draft.fleet.models[model]) as usize;
-        let staying = draft.staying[model] as usize;
+        let beyond = draft.staying[model].saturating_sub(draft.floor[model]) as usize;
         let going = going.filter(|&&other| draft.replicas[other].model == Some(model));
-        staying > floor && staying > floor + going.count()
+        beyond > 0 && beyond > going.count()
     })
 }
 
@@ -174,7 +172,7 @@ fn takes(draft: &Draft<'_>, model: usize, index: usize, spare: bool, may: May) -
     let Some(victim) = evictable(draft, model, replica) else {
         return false;
     };
-    if replica.keeps_until(victim) > draft.now {
+    if replica.keeps_until > draft.now {
         return false;
     }
     let idle = replica.in_flight == 0 && victim.held == 0;
@@ -241,7 +239,7 @@ pub(super) fn in_the_way(
                 let Some(victim) = evictable(draft, model, replica) else {
                     continue;
                 };
-                let kept = replica.keeps_until(victim);
+                let kept = replica.keeps_until;
                 // A replica that can be spared goes before its model is unused.
                 let unused = (may == May::Unused).then(|| unused_from(victim));
                 let chances = [Some(kept), unused].into_iter().flatten();

@@ -79,19 +79,23 @@ impl Replica {
     }
 
     /// Puts `pool`, which has requests that are held, into the queue for slots of the replica that
-    /// hosts this one, if that has a limit. Returns whether it has.
+    /// hosts this one, if it is only there that a slot is missing. Returns whether it has.
     ///
     /// A slot may have come free before: try [`try_take_announced`](Self::try_take_announced) again
     /// after this. Either that call sees a concurrent release, or the releasing thread sees the pool
-    /// in the queue.
+    /// in the queue. Where this replica is full itself, who releases it serves the pool, which
+    /// comes here again.
     pub fn await_host(&self, pool: &Weak<dyn Traffic>) -> bool {
-        match &self.host {
-            Some(host) if host.limit() < UNLIMITED => {
-                host.queue.join(pool);
-                true
-            }
-            _ => false,
+        let Some(host) = self.host.as_ref().filter(|_| self.is_bounded_by_host()) else {
+            return false;
+        };
+        // The addition of 0 puts this look in one order with all releases.
+        let load = self.load.fetch_add(0, Ordering::AcqRel);
+        let lacks_host = super::has_room(load, self.limit());
+        if lacks_host {
+            host.queue.join(pool);
         }
+        lacks_host
     }
 
     /// Offers free slots of this host to the pools that wait for them, one after the other. To be

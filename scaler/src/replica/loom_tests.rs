@@ -17,30 +17,141 @@ fn loom_closed_and_empty_stays_empty() {
     });
 }
 
-/// A pool without requests.
-struct NoTraffic;
+/// A pool with one request that is held, for one hosted replica. It does what the data plane's pool
+/// does, in the same order.
+struct HeldRequest {
+    replica: std::sync::Arc<Replica>,
+    waiting: AtomicU32,
+    /// The request still has no slot. Locked while it is served.
+    queue: crate::sync::Mutex<bool>,
+    own: std::sync::Weak<Self>,
+}
 
-impl Traffic for NoTraffic {
+impl HeldRequest {
+    /// One that is not held yet.
+    fn of(replica: &std::sync::Arc<Replica>) -> std::sync::Arc<Self> {
+        std::sync::Arc::new_cyclic(|own| Self {
+            replica: replica.clone(),
+            waiting: AtomicU32::new(0),
+            queue: crate::sync::Mutex::new(false),
+            own: own.clone(),
+        })
+    }
+
+    fn join(&self) {
+        *self.queue.lock().unwrap() = true;
+        self.waiting.store(1, Ordering::Relaxed);
+        self.serve_held();
+    }
+
+    fn release(&self, replica: &Replica) {
+        if let Some(host) = replica.release() {
+            host.offer_slots();
+        }
+        self.serve_overlooked();
+    }
+
+    fn serve_overlooked(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.serve_held();
+        }
+    }
+
+    fn assert_not_asleep_beside_a_free_slot(&self) {
+        let sleeps = self.waiting.load(Ordering::Relaxed) > 0;
+        assert!(!(sleeps && self.replica.has_room()), "a slot is free");
+    }
+}
+
+impl Traffic for HeldRequest {
+    fn serve_held(&self) {
+        let mut waits = self.queue.lock().unwrap();
+        let own: std::sync::Weak<dyn Traffic> = self.own.clone();
+        let take = || self.replica.try_take_announced();
+        if *waits && (take() || self.replica.await_host(&own) && take()) {
+            *waits = false;
+        }
+        self.waiting.store(u32::from(*waits), Ordering::Relaxed);
+    }
     fn set_replicas(&self, _ready: &[std::sync::Arc<Replica>]) {}
-    fn serve_held(&self) {}
     fn refuse_held(&self, _why: &std::sync::Arc<str>) {}
     fn review_health(&self, _now: crate::clock::Nanos) {}
     fn report_health(&self, _: &Replica, _: HealthReport, _: crate::clock::Nanos) {}
 }
 
+/// A host that takes so many requests, and replicas of two models in it; the first takes one.
+fn hosted(concurrency: u32) -> [std::sync::Arc<Replica>; 2] {
+    let host = std::sync::Arc::new(Replica::new("s-0", "h:1", Some(concurrency)));
+    let model = |own| std::sync::Arc::new(Replica::hosted(host.clone(), own));
+    [model(Some(1)), model(None)]
+}
+
 #[test]
-fn loom_freed_slot_of_a_host_is_seen_by_the_waiting_pool_or_the_pool_by_the_releaser() {
+fn loom_freed_slot_of_a_host_goes_to_the_request_that_is_held_for_it() {
     loom::model(|| {
-        let host = std::sync::Arc::new(Replica::new("s-0", "h:1", Some(1)));
-        let busy = Arc::new(Replica::hosted(host.clone(), None));
-        let waiting = Replica::hosted(host.clone(), None);
-        assert!(busy.try_take() && !waiting.try_take());
-        let releaser = thread::spawn(move || busy.release().is_some());
-        let pool: std::sync::Weak<dyn Traffic> = std::sync::Weak::<NoTraffic>::new();
-        assert!(waiting.await_host(&pool));
-        let took = waiting.try_take_announced();
-        let told = releaser.join().unwrap();
-        assert!(took || told, "the pool sleeps beside a free slot");
+        let [mine, other] = hosted(1);
+        let held = HeldRequest::of(&mine);
+        assert!(other.try_take());
+        let others = HeldRequest::of(&other);
+        let releaser = thread::spawn(move || others.release(&other));
+        held.join();
+        releaser.join().unwrap();
+        assert!(mine.in_flight() == 1, "it sleeps beside a free slot");
+    });
+}
+
+#[test]
+fn loom_request_held_for_a_full_replica_is_served_when_that_and_its_host_have_a_slot() {
+    loom::model(|| {
+        let [mine, other] = hosted(2);
+        let held = HeldRequest::of(&mine);
+        assert!(mine.try_take() && other.try_take());
+        // Its own replica is full, so that it does not wait for the host.
+        held.join();
+        assert!(
+            other.release().is_none(),
+            "nobody is to be offered the slot"
+        );
+        assert!(other.try_take());
+        let others = HeldRequest::of(&other);
+        // Another model takes the slot that comes free first, and gives it back.
+        let (h, m) = (held.clone(), mine.clone());
+        let own = thread::spawn(move || h.release(&m));
+        let more = thread::spawn(move || {
+            let took = other.try_take();
+            others.release(&other);
+            if took {
+                others.release(&other);
+            }
+        });
+        own.join().unwrap();
+        more.join().unwrap();
+        held.assert_not_asleep_beside_a_free_slot();
+        assert!(mine.in_flight() == 1, "it has not got the slot");
+    });
+}
+
+#[test]
+fn loom_slot_given_back_because_the_host_is_full_hides_no_free_one() {
+    loom::model(|| {
+        let [mine, other] = hosted(1);
+        let held = HeldRequest::of(&mine);
+        assert!(other.try_take());
+        let others = HeldRequest::of(&other);
+        let releaser = thread::spawn(move || others.release(&other));
+        let (h, m) = (held.clone(), mine.clone());
+        // It goes elsewhere if this fails, and does not join the queue.
+        let passer = thread::spawn(move || {
+            let took = m.try_take();
+            h.serve_overlooked();
+            if took {
+                h.release(&m);
+            }
+        });
+        held.join();
+        releaser.join().unwrap();
+        passer.join().unwrap();
+        held.assert_not_asleep_beside_a_free_slot();
     });
 }
 

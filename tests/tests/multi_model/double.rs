@@ -34,16 +34,9 @@ pub struct Script {
 
 impl Double {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new((Mutex::default(), Condvar::new()));
-        let all = shared.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let shared = all.clone();
-                thread::spawn(move || serve(stream, &shared));
-            }
-        });
+        let own = shared.clone();
+        let address = serve(move |path, _| answer(path, &own));
         Self { address, shared }
     }
 
@@ -59,8 +52,23 @@ impl Double {
     }
 }
 
+/// Answers requests by their path and body, each on a connection of its own, with a status and a
+/// body.
+pub fn serve(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let answer = answer.clone();
+            thread::spawn(move || serve_one(stream, &*answer));
+        }
+    });
+    address
+}
+
 /// Answers one request, and closes the connection.
-fn serve(stream: TcpStream, shared: &(Mutex<Script>, Condvar)) {
+fn serve_one(stream: TcpStream, answer: &dyn Fn(&str, &[u8]) -> (u16, String)) {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -70,9 +78,10 @@ fn serve(stream: TcpStream, shared: &(Mutex<Script>, Condvar)) {
     }
     let length = tailback_tests::http::field(&head, "content-length");
     let length = length.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let _ = reader.by_ref().take(length).read_to_end(&mut Vec::new());
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (status, body) = answer(&path, shared);
+    let mut body = Vec::new();
+    let _ = reader.by_ref().take(length).read_to_end(&mut body);
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let (status, body) = answer(path, &body);
     let answer = format!(
         "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

@@ -7,8 +7,11 @@ mod kubernetes;
 mod lies;
 mod mlserver;
 mod placing;
+mod recycling;
 mod servers;
 mod storage;
+mod triton;
+mod triton_double;
 
 use std::{fmt::Write, net::SocketAddr};
 

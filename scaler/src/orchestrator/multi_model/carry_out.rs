@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use tailback_config::Kind;
+
 use super::{
     bins::Bins, outcome::Subject, reconciler::Reconciler, repository::CallError, servers::Hosted,
 };
@@ -297,7 +299,6 @@ impl Reconciler {
         result: Result<(), CallError>,
         now: Nanos,
     ) {
-        let tries = self.placement.unload_retries;
         let Some(hosted) = self.attempt(at) else {
             return;
         };
@@ -308,23 +309,23 @@ impl Reconciler {
         let Err(error) = result else {
             tracing::info!(model = &*model, %replica, "unloaded");
             self.count(&at.server, |counts| counts.unloads += 1);
-            return self.remove(at);
+            self.remove(at);
+            // What cannot be unloaded may be alone now.
+            return self.recycle(at).await;
         };
         hosted.failures = hosted.failures.saturating_add(1);
         let pause = (UNLOAD_AGAIN * (1 << (hosted.failures - 1).min(6))).min(UNLOAD_LONGEST);
         hosted.again_at = Some(now + pause);
-        let failed = hosted.failures > tries;
         let again_in_seconds = pause.as_secs_f64();
         tracing::warn!(model = &*model, %replica, again_in_seconds, "could not be unloaded, and still takes its room: {error}");
         self.count(&at.server, |counts| counts.failed_unloads += 1);
-        if failed {
-            self.recycle(at).await;
-        }
+        self.recycle(at).await;
     }
 
-    /// Replaces a server's replica that does not give a model's memory back, if nothing else is
-    /// in it.
+    /// Replaces a server's replica that does not give back the memory of its models, once nothing
+    /// else is in it. Only processes can be replaced; of others it is said.
     async fn recycle(&mut self, at: &Subject) {
+        let tries = self.placement.unload_retries;
         let Some(server) = self.servers.get_mut(&at.server) else {
             return;
         };
@@ -332,13 +333,20 @@ impl Reconciler {
         let Some(replica) = at.replica.and_then(|id| server.replica_mut(id)) else {
             return;
         };
-        if replica.hosted.len() > 1 || replica.replica.in_flight() > 0 {
+        let is_stuck = |own: &&Hosted| own.state == PlacedState::Unloading && own.failures > tries;
+        let stuck = replica.hosted.values().filter(is_stuck).count();
+        let (host, others) = (replica.replica.clone(), replica.hosted.len() - stuck);
+        if stuck == 0 {
             return;
         }
-        let host = replica.replica.clone();
-        if let Some(orchestrator) = self.orchestrators.of(&as_model.server.kind) {
-            tracing::warn!(replica = %host, "does not unload its last model: it is replaced");
-            orchestrator.replace(&as_model.name, &host).await;
+        if others > 0 || host.in_flight() > 0 {
+            tracing::warn!(replica = %host, others, "does not unload all that it should: it is replaced when its other models have gone");
+        } else if let Kind::Process(_) = as_model.server.kind {
+            tracing::warn!(replica = %host, "does not unload its last models: it is replaced");
+            let processes = self.orchestrators.processes.clone();
+            processes.replace(&as_model.name, &host).await;
+        } else {
+            tracing::warn!(replica = %host, "does not unload its last models: restart it, so that their memory is free again");
         }
     }
 

@@ -53,8 +53,8 @@ impl Reconciler {
             return;
         };
         own.indexing = false;
-        let ready = match result {
-            Ok(entries) => entries.into_iter().filter(IndexEntry::is_ready),
+        let entries = match result {
+            Ok(entries) => entries,
             Err(error) => {
                 own.troubles = own.troubles.saturating_add(1);
                 // A plan may have waited for it.
@@ -72,7 +72,8 @@ impl Reconciler {
         let mut changed = !own.known;
         own.index_at = now + INTERVAL;
         (own.trouble, own.troubles) = (None, 0);
-        let mut names: Vec<String> = ready.map(|entry| entry.name).collect();
+        let ready = entries.iter().filter(|entry| entry.is_ready());
+        let mut names: Vec<String> = ready.map(|entry| entry.name.clone()).collect();
         // A model with several versions is listed once for each.
         names.sort_unstable();
         names.dedup();
@@ -91,24 +92,50 @@ impl Reconciler {
             .collect();
         changed |= !gone.is_empty();
         for model in gone {
-            tracing::warn!(model = &*model, replica = %own.replica, "is no longer loaded there, by somebody else's doing or after a restart");
             if let Some(hosted) = own.hosted.remove(&model) {
                 hosted.replica.close();
+                let mut listed = entries.iter();
+                let said = listed.find(|entry| entry.name == hosted.name_at_server);
+                let reason = said.map_or("", |entry| &entry.reason);
+                tracing::warn!(model = &*model, replica = %own.replica, reason, "is no longer loaded there, by somebody else's doing or after a restart");
             }
         }
         // What is there, and is one of its models, is taken over.
         let mut others = names;
+        let mut loads = Vec::new();
         for (name, model) in models {
-            let Ok(at) = others.binary_search(&name) else {
-                continue;
-            };
-            others.remove(at);
+            let at = others.binary_search(&name);
+            if let Ok(at) = at {
+                others.remove(at);
+            }
             let key: Arc<str> = model.name.as_str().into();
             if own.hosted.contains_key(&key) || own.recently_gone(&key, asked) {
                 continue;
             }
-            tracing::info!(model = model.name, replica = %own.replica, "is loaded there already");
-            let hosted = Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0));
+            let listed = || entries.iter().filter(|entry| entry.name == name);
+            let hosted = if at.is_ok() {
+                tracing::info!(model = model.name, replica = %own.replica, "is loaded there already");
+                Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0))
+            } else if listed().any(IndexEntry::is_unloading) {
+                tracing::info!(model = model.name, replica = %own.replica, "is being unloaded there, and still takes its room");
+                let hosted = Hosted::new(&own.replica, &model, PlacedState::Unloading, now);
+                Hosted {
+                    again_at: Some(now),
+                    ..hosted
+                }
+            } else if listed().any(IndexEntry::is_loading) {
+                tracing::info!(model = model.name, replica = %own.replica, "is being loaded there already");
+                let hosted = Hosted::new(&own.replica, &model, PlacedState::Loading, now);
+                let attempt = Some(hosted.replica.id());
+                // Asked for once more, so that it is known when it is there.
+                loads.push((key.clone(), attempt, name));
+                Hosted {
+                    sent: Some(now),
+                    ..hosted
+                }
+            } else {
+                continue;
+            };
             own.hosted.insert(key, hosted);
             changed = true;
         }
@@ -120,6 +147,15 @@ impl Reconciler {
         }
         own.unloaded.retain(|_, at| *at >= asked);
         own.known = true;
+        let host = own.replica.clone();
+        for (model, attempt, name) in loads {
+            let at = Subject {
+                model: Some(model),
+                attempt,
+                ..at.clone()
+            };
+            self.call_load(at, &host, name);
+        }
         self.stale |= changed;
         self.unreported = true;
     }

@@ -34,6 +34,8 @@ struct ModelIndex {
     name: String,
     #[prost(string, tag = "3")]
     state: String,
+    #[prost(string, tag = "4")]
+    reason: String,
 }
 
 /// Asks for a load or an unload: both requests have the name there.
@@ -97,6 +99,7 @@ pub(super) async fn index(authority: &str) -> Result<Vec<IndexEntry>, CallError>
     let entry = |model: ModelIndex| IndexEntry {
         name: model.name,
         state: model.state,
+        reason: model.reason,
     };
     Ok(answer.models.into_iter().map(entry).collect())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tailback_config::RepositoryApi;
+use tokio::time::{sleep, timeout};
 
 use crate::replica::Replica;
 
@@ -17,6 +18,9 @@ use crate::replica::Replica;
 const LARGEST: usize = 16 << 20;
 /// How long a short call may take: an index, or whether a model is ready.
 pub(super) const SHORT: Duration = Duration::from_secs(5);
+/// Pause between two looks at a model that is being unloaded: first, and at most.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_LONGEST: Duration = Duration::from_secs(1);
 /// What is wrong if a load went well and its model takes no requests.
 const NOT_READY: &str = "the server has answered that it is loaded, and then that it is not ready";
 
@@ -36,16 +40,34 @@ pub(super) enum CallError {
 pub(super) struct IndexEntry {
     /// Its name at the server.
     pub name: String,
-    /// `READY`, `UNAVAILABLE`, `LOADING`, …; Triton leaves it out for models that were never
-    /// loaded.
+    /// `READY`, `UNAVAILABLE`, `LOADING`, `UNLOADING`, …; Triton leaves it out for models that were
+    /// never loaded.
     #[serde(default)]
     pub state: String,
+    /// Why it is in that state, in the server's words.
+    #[serde(default)]
+    pub reason: String,
 }
 
 impl IndexEntry {
     /// Whether the model takes requests.
     pub(super) fn is_ready(&self) -> bool {
         self.state.eq_ignore_ascii_case("READY")
+    }
+
+    /// Whether the model is on its way in.
+    pub(super) fn is_loading(&self) -> bool {
+        self.state.eq_ignore_ascii_case("LOADING")
+    }
+
+    /// Whether the model is on its way out, and still has its memory.
+    pub(super) fn is_unloading(&self) -> bool {
+        self.state.eq_ignore_ascii_case("UNLOADING")
+    }
+
+    /// Whether the model has memory at the server.
+    fn is_there(&self) -> bool {
+        self.is_ready() || self.is_loading() || self.is_unloading()
     }
 }
 
@@ -78,11 +100,32 @@ impl Repository {
         }
     }
 
-    /// Unloads `model`. A model that is not there is unloaded.
+    /// Unloads `model`, and waits as long again until the server does not list it any more as one that
+    /// is there: Triton answers before the memory is free. A model that is not there is unloaded.
     pub(super) async fn unload(&self, model: &str, limit: Duration) -> Result<(), CallError> {
         match self.api {
             RepositoryApi::Rest => rest::unload(&self.authority, model, limit).await,
             RepositoryApi::Grpc => grpc::unload(&self.authority, model, limit).await,
+        }?;
+        timeout(limit, self.gone(model)).await.unwrap_or_else(|_| {
+            Err(CallError::Failed(format!(
+                "the server has answered that it is unloaded, and lists it as there after {} s",
+                limit.as_secs_f64()
+            )))
+        })
+    }
+
+    /// Waits until `model` is not there any more.
+    async fn gone(&self, model: &str) -> Result<(), CallError> {
+        let mut pause = LOOK_AGAIN;
+        loop {
+            let listed = self.index().await?;
+            let mut versions = listed.iter().filter(|entry| entry.name == model);
+            if !versions.any(IndexEntry::is_there) {
+                return Ok(());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_LONGEST);
         }
     }
 
