@@ -142,7 +142,8 @@ enum Other {
     /// takes no time.
     #[command(
         after_help = "Examples:\n  tailback simulate fleet access.log --manifests manifests/ --load-seconds 20\n  \
-            tailback simulate fleet access.log --manifests host.yaml --load-seconds 15,llama-70b=90 --rate 2"
+            tailback simulate fleet access.log --manifests host.yaml --load-seconds 15,llama-70b=90 --rate 2\n  \
+            tailback simulate fleet access.log --manifests host.yaml --plot fleet.html"
     )]
     Fleet(Box<fleet::FleetSimulation>),
 }
@@ -156,7 +157,12 @@ pub fn run(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> 
     // Whoever reads it may have seen enough: that it cannot be written is no error.
     let done = match &simulation.other {
         Some(Other::LoadBalancing(other)) => write!(out, "{}", load_balancing::simulate(other)?),
-        Some(Other::Fleet(other)) => write!(out, "{}", fleet::simulate(other)?),
+        Some(Other::Fleet(other)) => {
+            let report = fleet::simulate(other)?;
+            let _ = write!(out, "{report}");
+            // Last, so that a picture that cannot be written costs no result.
+            return other.draw(&report);
+        }
         None => return run_policies(simulation, out),
     };
     let _ = done;

@@ -68,7 +68,7 @@ pub fn serve(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'stat
 }
 
 /// Answers one request, and closes the connection.
-fn serve_one(stream: TcpStream, answer: &dyn Fn(&str, &[u8]) -> (u16, String)) {
+fn serve_one(stream: TcpStream, answer: &impl Fn(&str, &[u8]) -> (u16, String)) {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {

@@ -82,3 +82,30 @@ fn a_fleet_shares_the_room_of_its_manifests() {
         );
     }
 }
+
+#[test]
+fn the_picture_of_a_fleet_says_where_models_are_and_how_many_requests_are_held() {
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("fleet.yaml"), FLEET).expect("a file");
+    for (file, expected) in [
+        ("out.svg", &["room-for-all", "held", "% answered"][..]),
+        (
+            "out.html",
+            &["<title>a on 0: loaded from 0, ready from 5 to "],
+        ),
+    ] {
+        let arguments =
+            format!("fleet a.log --manifests fleet.yaml --load-seconds 5,b=7 --plot {file}");
+        told(path, &arguments, b"");
+        let text = fs::read_to_string(path.join(file)).expect("a picture");
+        for expected in expected {
+            assert!(text.contains(expected), "{file}: {expected}: {text}");
+        }
+        assert!(!text.contains("NaN"));
+    }
+    let png = "fleet a.log --manifests fleet.yaml --plot out.png";
+    told(path, png, b"");
+    let image = fs::read(path.join("out.png")).expect("a picture");
+    assert!(image.starts_with(b"\x89PNG"));
+}

@@ -1,18 +1,27 @@
 //! `tailback simulate fleet`: several models that share room, on recorded traffic.
 
+mod blocks;
+mod plot;
 mod report;
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use tailback_config::{Config, Env, load};
-use tailback_scaler::simulate::{
-    fleet::{self, FleetSetup, FleetTrace, Placer},
-    read::{self, ServiceModel},
+use tailback_scaler::{
+    clock::Nanos,
+    simulate::{
+        fleet::{self, FleetSetup, FleetTrace, Placer},
+        read::{self, ServiceModel},
+    },
 };
 
+use self::plot::FleetDrawing;
 pub use self::report::FleetReport;
-use super::{MOST_REQUESTS, input, number};
+use super::{
+    MOST_REQUESTS, input, number,
+    plot::{Picture, slice},
+};
 
 /// How long a load takes where nothing is said of it.
 const USUAL_LOAD: Duration = Duration::from_secs(30);
@@ -54,6 +63,10 @@ pub struct FleetSimulation {
         default_value = "placement,lru,room-for-all"
     )]
     policy: Vec<Placer>,
+    /// Draw which models are where, and how many requests are held: out.svg, out.png, or out.html to
+    /// point at
+    #[arg(long, value_name = "FILE")]
+    plot: Option<Picture>,
     /// Seconds of service from token counts: fixed, per context token, per generated token
     #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
     service: ServiceModel,
@@ -102,7 +115,7 @@ pub fn simulate(simulation: &FleetSimulation) -> Result<FleetReport, String> {
     let mut given = simulation.load_seconds.iter().rev();
     let usual = given.find(|load| load.model.is_none());
     let usual = usual.map_or(USUAL_LOAD, |load| load.time);
-    let setup = FleetSetup::of(&config, |model| loads.get(model).copied().unwrap_or(usual));
+    let mut setup = FleetSetup::of(&config, |model| loads.get(model).copied().unwrap_or(usual));
     if setup.models.is_empty() {
         return Err(
             "--manifests: found no models that share room, expected some of a server with multiModel, or some with \
@@ -126,6 +139,10 @@ pub fn simulate(simulation: &FleetSimulation) -> Result<FleetReport, String> {
             "{name}: found requests of {others} alone, expected some of {}",
             names(&setup)
         ));
+    }
+    if simulation.plot.is_some() {
+        let end = trace.requests.iter().map(|own| own.at + own.service).max();
+        setup.timeline = end.map(|end| slice(end.since(Nanos(0))));
     }
     let run = |placer: &Placer| fleet::simulate(&trace.requests, &setup, *placer);
     Ok(FleetReport {
@@ -173,6 +190,15 @@ fn names(setup: &FleetSetup) -> String {
 }
 
 impl FleetSimulation {
+    /// Draws the picture, if one is asked for.
+    ///
+    /// # Errors
+    /// A sentence, if it cannot be written.
+    pub(super) fn draw(&self, report: &FleetReport) -> Result<(), String> {
+        let picture = self.plot.as_ref();
+        picture.map_or(Ok(()), |picture| picture.draw(&FleetDrawing::of(report)))
+    }
+
     /// The times of loads of models by name, each of which is in the manifests.
     fn loads(&self, config: &Config) -> Result<BTreeMap<&str, Duration>, String> {
         let mut loads = BTreeMap::new();

@@ -112,6 +112,18 @@ impl FleetReport {
     }
 }
 
+/// How a policy did, in one line.
+pub(super) fn summary(result: &FleetResult) -> String {
+    let within = |q| wait(&result.waits, q).replace('—', "not answered");
+    format!(
+        "{:.2} % answered, {} loads, median wait {}, 99th percentile {}",
+        100.0 * answered(&result.waits),
+        result.loads(),
+        within(0.5),
+        within(0.99)
+    )
+}
+
 /// A quantile of waits, or a dash where requests of that quantile were not answered.
 fn wait(waits: &[f32], q: f64) -> String {
     let seconds = wait_quantile(waits, q);

@@ -1,4 +1,5 @@
-//! Draws the course of a simulation: one panel for each policy, with a common time axis.
+//! Draws the course of a simulation: one panel for each policy, with a common time axis. What is drawn
+//! of several models is `fleet/plot.rs`.
 //!
 //! Colours are those of Okabe and Ito, "Color Universal Design" (2008), which
 //! the colour-blind can tell apart; in print without colours, areas, thin and
@@ -24,17 +25,14 @@ use plotters::{
 };
 use tailback_scaler::simulate::SimulationResult;
 
-use self::{
-    panel::Panel,
-    pixels::Pixels,
-    series::{Axis, tops},
-};
+pub(super) use self::series::{Axis, number};
+use self::{panel::Panel, pixels::Pixels, series::tops};
 use super::Report;
 
-const WIDTH: u32 = 1200;
+pub(super) const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;
 const PANEL: u32 = 240;
-const FOOT: u32 = 40;
+pub(super) const FOOT: u32 = 40;
 /// Number of time slices of a trace: about one column of pixels each.
 const SLICES: u32 = 800;
 /// Shortest time that is drawn: a trace may be a moment, and what follows it takes longer.
@@ -43,7 +41,7 @@ const SHORTEST: Duration = Duration::from_secs(60);
 const LINE: usize = 160;
 const LINES: usize = 2;
 
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const DEMAND: RGBColor = RGBColor(0xcc, 0xcc, 0xcc);
 const IN_FLIGHT: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const HELD: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
@@ -63,7 +61,7 @@ pub(super) struct Picture {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Svg,
     Png,
     Html,
@@ -89,62 +87,85 @@ impl FromStr for Picture {
     }
 }
 
+/// What can be drawn.
+pub(super) trait Drawing {
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32);
+    /// Draws it.
+    fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB>;
+    /// The same as a page to point at.
+    fn page(&self) -> Result<String, String>;
+}
+
 impl Picture {
     /// Draws the picture and writes the file.
-    pub(super) fn draw(&self, report: &Report) -> Result<(), String> {
-        let image = render(self.format, report)?;
+    pub(super) fn draw(&self, drawing: &impl Drawing) -> Result<(), String> {
+        let image = render(self.format, drawing)?;
         fs::write(&self.path, image)
             .map_err(|error| format!("--plot: {}: {error}", self.path.display()))
     }
 }
 
-fn render(format: Format, report: &Report) -> Result<Vec<u8>, String> {
-    let panels = report.comparison.outcomes.len() as u32;
-    let size = (WIDTH, HEAD + PANEL * panels + FOOT);
+pub(super) fn render(format: Format, drawing: &impl Drawing) -> Result<Vec<u8>, String> {
     match format {
-        Format::Html => Ok(html::page(report).into_bytes()),
-        Format::Svg => {
-            let mut text = String::new();
-            let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-            draw(&root, report).map_err(|error| format!("--plot: {error}"))?;
-            drop(root);
-            Ok(text.into_bytes())
-        }
+        Format::Html => Ok(drawing.page()?.into_bytes()),
+        Format::Svg => Ok(svg(drawing)?.into_bytes()),
         Format::Png => {
-            let mut pixels = Pixels::new(size);
+            let mut pixels = Pixels::new(drawing.size());
             let root = pixels.backend().into_drawing_area();
-            draw(&root, report).map_err(|error| format!("--plot: {error}"))?;
+            let drawn = drawing.draw(&root).and_then(|()| root.present());
+            drawn.map_err(|error| format!("--plot: {error}"))?;
             drop(root);
             pixels.encode().map_err(|error| format!("--plot: {error}"))
         }
     }
 }
 
-type Area<DB> = DrawingArea<DB, Shift>;
-type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+pub(super) fn svg(drawing: &impl Drawing) -> Result<String, String> {
+    let mut text = String::new();
+    let root = SVGBackend::with_string(&mut text, drawing.size()).into_drawing_area();
+    let drawn = drawing.draw(&root).and_then(|()| root.present());
+    drawn.map_err(|error| format!("--plot: {error}"))?;
+    drop(root);
+    Ok(text)
+}
 
-fn draw<DB: DrawingBackend>(root: &Area<DB>, report: &Report) -> Drawn<DB> {
-    root.fill(&WHITE)?;
-    let (head, mut rest) = root.split_vertically(HEAD);
-    self::head(&head, report)?;
-    let comparison = &report.comparison;
-    let axis = Axis::of(report);
-    let concurrency = report.setup.conditions.concurrency;
-    let tops = tops(&comparison.outcomes, &comparison.demand, concurrency);
-    for (i, outcome) in comparison.outcomes.iter().enumerate() {
-        let last = i + 1 == comparison.outcomes.len();
-        let (area, below) = rest.split_vertically(PANEL + if last { FOOT } else { 0 });
-        let panel = Panel {
-            outcome,
-            report,
-            axis: &axis,
-            tops,
-            foot: if last { FOOT } else { 0 },
-        };
-        panel.draw(&area)?;
-        rest = below;
+pub(super) type Area<DB> = DrawingArea<DB, Shift>;
+pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+impl Drawing for Report {
+    fn size(&self) -> (u32, u32) {
+        let panels = self.comparison.outcomes.len() as u32;
+        (WIDTH, HEAD + PANEL * panels + FOOT)
     }
-    root.present()
+
+    fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB> {
+        root.fill(&WHITE)?;
+        let (head, mut rest) = root.split_vertically(HEAD);
+        self::head(&head, self)?;
+        let comparison = &self.comparison;
+        let axis = Axis::of(self);
+        let concurrency = self.setup.conditions.concurrency;
+        let tops = tops(&comparison.outcomes, &comparison.demand, concurrency);
+        for (i, outcome) in comparison.outcomes.iter().enumerate() {
+            let last = i + 1 == comparison.outcomes.len();
+            let (area, below) = rest.split_vertically(PANEL + if last { FOOT } else { 0 });
+            let panel = Panel {
+                outcome,
+                report: self,
+                axis: &axis,
+                tops,
+                foot: if last { FOOT } else { 0 },
+            };
+            panel.draw(&area)?;
+            rest = below;
+        }
+        Ok(())
+    }
+
+    fn page(&self) -> Result<String, String> {
+        Ok(html::page(self))
+    }
 }
 
 fn title(report: &Report) -> String {
@@ -205,7 +226,7 @@ fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
 }
 
 /// Breaks text into lines, between words if possible.
-fn wrapped(text: &str) -> Vec<String> {
+pub(super) fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let word: String = word.chars().take(LINE).collect();
@@ -222,19 +243,19 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 /// A text style of `size` pixels, positioned by its upper left corner.
-fn style<'a>(size: u32) -> TextStyle<'a> {
+pub(super) fn style<'a>(size: u32) -> TextStyle<'a> {
     // The library takes the size as the height of a line.
     let font = ("sans-serif", f64::from(size) * 1.24).into_font();
     TextStyle::from(font).color(&INK)
 }
 
-fn bold<'a>(size: u32) -> TextStyle<'a> {
+pub(super) fn bold<'a>(size: u32) -> TextStyle<'a> {
     let font = ("sans-serif", f64::from(size) * 1.24).into_font();
     TextStyle::from(font.style(FontStyle::Bold)).color(&INK)
 }
 
 /// The same style, positioned by its upper right corner.
-fn right(style: TextStyle<'_>) -> TextStyle<'_> {
+pub(super) fn right(style: TextStyle<'_>) -> TextStyle<'_> {
     style.pos(Pos::new(HPos::Right, VPos::Top))
 }
 

@@ -11,9 +11,11 @@ use super::{Report, SLICES};
 
 /// The axis of time, shared by all panels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Axis {
+pub(in super::super) struct Axis {
     /// The name of its unit.
     pub name: &'static str,
+    /// Seconds in a unit.
+    pub unit: f64,
     /// Its end, in units.
     pub end: f64,
     /// The width of a slice, in units.
@@ -25,10 +27,14 @@ pub(super) struct Axis {
 impl Axis {
     pub(super) fn of(report: &Report) -> Self {
         let slice = report.setup.conditions.timeline.unwrap_or_default();
+        let ends = report.comparison.outcomes.iter().map(|one| one.end);
+        Self::until(slice, ends.max().unwrap_or_default().since(Nanos(0)))
+    }
+
+    /// An axis of slices of this width until `last`.
+    pub(in super::super) fn until(slice: Duration, last: Duration) -> Self {
         // Also valid without slices: an empty picture.
         let slice = slice.max(Duration::from_millis(1));
-        let ends = report.comparison.outcomes.iter().map(|one| one.end);
-        let last = ends.max().unwrap_or_default().since(Nanos(0));
         // A policy that never finishes must not compress the others' panels.
         let most = (slice * SLICES).mul_f64(1.25) + Duration::from_secs(60);
         let end = last.clamp(slice, most);
@@ -41,6 +47,7 @@ impl Axis {
         let slices = (end.as_secs_f64() / slice.as_secs_f64()).ceil();
         Self {
             name,
+            unit,
             end: end.as_secs_f64() / unit,
             slice: slice.as_secs_f64() / unit,
             together: (slices / f64::from(SLICES)).ceil().max(1.0) as usize,
@@ -49,7 +56,10 @@ impl Axis {
 
     /// Columns with their middles, in units. A column has the minimum, maximum and mean of its
     /// slices.
-    pub(super) fn columns(&self, extents: impl Iterator<Item = Extent>) -> Vec<(f64, Extent)> {
+    pub(in super::super) fn columns(
+        &self,
+        extents: impl Iterator<Item = Extent>,
+    ) -> Vec<(f64, Extent)> {
         let extents: Vec<Extent> = extents.collect();
         let width = self.slice * self.together as f64;
         (extents.chunks(self.together).enumerate())
@@ -108,7 +118,7 @@ pub(super) fn line(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> 
 }
 
 /// The shortest form of a number: 0.25, 3, 1500.
-pub(super) fn number(value: f64) -> String {
+pub(in super::super) fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -121,6 +131,7 @@ mod tests {
     fn columns_leave_no_slice_out() {
         let axis = Axis {
             name: "seconds",
+            unit: 1.0,
             end: 100.0,
             slice: 1.0,
             together: 4,

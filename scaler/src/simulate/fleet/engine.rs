@@ -8,37 +8,43 @@ use std::{
 };
 
 use super::{
-    FleetRequest, FleetResult, FleetSetup, Placer, SimulatedModel, lru,
-    state::{Model, Replica},
+    super::timeline::Recorder,
+    FleetRequest, FleetResult, FleetSetup, Placer, SimulatedModel, Stay,
+    state::{Bin, Model, Replica},
 };
 use crate::{
     clock::Nanos,
-    placement::{self, Fleet, ModelNeed, Placed, PlacedState, Plan, Why},
+    placement::{BinPool, PlacedState},
 };
 
 /// How often a plan is made at most, as live.
-const SETTLE: Duration = Duration::from_millis(5);
+pub(super) const SETTLE: Duration = Duration::from_millis(5);
 
 pub(super) struct Engine<'a> {
-    requests: &'a [FleetRequest],
-    setup: &'a FleetSetup,
-    placer: Placer,
-    by_name: HashMap<Arc<str>, usize>,
-    models: Vec<Model>,
+    pub(super) requests: &'a [FleetRequest],
+    pub(super) setup: &'a FleetSetup,
+    pub(super) placer: Placer,
+    pub(super) by_name: HashMap<Arc<str>, usize>,
+    pub(super) models: Vec<Model>,
     /// A number is used again when its replica is gone.
-    replicas: Vec<Option<Replica>>,
-    unused: Vec<usize>,
+    pub(super) replicas: Vec<Option<Replica>>,
+    pub(super) unused: Vec<usize>,
+    /// The bins, by pool.
+    bins: Vec<Vec<Bin>>,
+    pub(super) stays: Vec<Stay>,
     /// When requests in service end, and at which replica.
     running: BinaryHeap<Reverse<(Nanos, usize)>>,
     /// When loads end. One that was stopped may still be listed.
-    loading: BinaryHeap<Reverse<(Nanos, usize)>>,
+    pub(super) loading: BinaryHeap<Reverse<(Nanos, usize)>>,
     /// When models' requests have been held for too long.
     deadlines: BinaryHeap<Reverse<(Nanos, usize)>>,
-    held: usize,
-    evictions: u32,
+    pub(super) held: usize,
+    /// Held requests of each model, if they are recorded.
+    recorders: Vec<Recorder<1>>,
+    pub(super) evictions: u32,
     /// When the next plan is due.
-    look_at: Option<Nanos>,
-    planned: Option<Nanos>,
+    pub(super) look_at: Option<Nanos>,
+    pub(super) planned: Option<Nanos>,
 }
 
 /// The next event. Of several at the same time, the earlier in this list comes first.
@@ -54,6 +60,12 @@ enum Event {
 impl<'a> Engine<'a> {
     pub(super) fn new(requests: &'a [FleetRequest], setup: &'a FleetSetup, placer: Placer) -> Self {
         let names = setup.models.iter().map(|model| model.need.name.clone());
+        let bins = |pool: &BinPool| pool.bins.iter().map(|_| Bin::default()).collect();
+        let recorder = |width| Recorder::new(width, [0]);
+        let recorders = setup
+            .models
+            .iter()
+            .filter_map(|_| setup.timeline.map(recorder));
         Self {
             requests,
             setup,
@@ -62,10 +74,13 @@ impl<'a> Engine<'a> {
             models: setup.models.iter().map(|_| Model::default()).collect(),
             replicas: Vec::new(),
             unused: Vec::new(),
+            bins: setup.pools.iter().map(bins).collect(),
+            stays: Vec::new(),
             running: BinaryHeap::new(),
             loading: BinaryHeap::new(),
             deadlines: BinaryHeap::new(),
             held: 0,
+            recorders: recorders.collect(),
             evictions: 0,
             look_at: Some(Nanos(0)),
             planned: None,
@@ -103,12 +118,12 @@ impl<'a> Engine<'a> {
         self.finish(now)
     }
 
-    fn need(&self, model: usize) -> &'a SimulatedModel {
+    pub(super) fn need(&self, model: usize) -> &'a SimulatedModel {
         &self.setup.models[model]
     }
 
     /// Has a plan made soon.
-    fn touch(&mut self, now: Nanos) {
+    pub(super) fn touch(&mut self, now: Nanos) {
         let soon = self
             .planned
             .map_or(now, |planned| (planned + SETTLE).max(now));
@@ -123,39 +138,79 @@ impl<'a> Engine<'a> {
         }
         self.models[model].held.push_back(request);
         self.held += 1;
+        self.record(model, now);
         let deadline = now + self.need(model).need.hold;
         self.deadlines.push(Reverse((deadline, model)));
         self.touch(now);
     }
 
-    /// Sends a request to the least busy replica of its model, if one has room.
+    /// Sends a request to the least busy replica of its model, if one has room. If it is only in their
+    /// bins that there is none, the model waits there.
     fn start(&mut self, request: usize, now: Nanos) -> bool {
         let FleetRequest { at, service, model } = self.requests[request];
         let most = self.need(model).concurrency.unwrap_or(u32::MAX);
-        let own = &mut self.models[model];
-        let replicas = own.replicas.iter().filter_map(|&id| {
+        let own = &self.models[model];
+        let open = own.replicas.iter().filter_map(|&id| {
             let replica = self.replicas[id].as_ref()?;
             let is_open = replica.state == PlacedState::Loaded && replica.in_flight < most;
-            is_open.then_some((replica.in_flight, id))
+            is_open.then_some((replica.in_flight, id, replica))
         });
-        let Some((_, id)) = replicas.min() else {
+        let (mut least, mut full) = (None, Vec::new());
+        for (in_flight, id, replica) in open {
+            match self.has_room(replica.pool, &replica.bins) {
+                true => {
+                    least = Some(least.map_or((in_flight, id), |least| (in_flight, id).min(least)))
+                }
+                false => full.push((replica.pool, replica.bins[0])),
+            }
+        }
+        let Some((_, id)) = least else {
+            for (pool, bin) in full {
+                let waiting = &mut self.bins[pool][bin].waiting;
+                if !waiting.contains(&model) {
+                    waiting.push_back(model);
+                }
+            }
             return false;
         };
+        let own = &mut self.models[model];
         own.result.waits.push(now.since(at).as_secs_f32());
         if let Some(replica) = &mut self.replicas[id] {
             replica.in_flight += 1;
+            for &bin in &replica.bins {
+                self.bins[replica.pool][bin].in_flight += 1;
+            }
         }
         self.running.push(Reverse((now + service, id)));
         true
     }
 
-    fn serve_held(&mut self, model: usize, now: Nanos) {
+    /// Whether the bins take one more request.
+    fn has_room(&self, pool: usize, bins: &[usize]) -> bool {
+        let limit = self.setup.concurrency.get(pool).copied().flatten();
+        let limit = limit.unwrap_or(u32::MAX);
+        bins.iter()
+            .all(|&bin| self.bins[pool][bin].in_flight < limit)
+    }
+
+    /// Offers free slots of a bin to the models that wait for them, one after the other.
+    fn offer_slots(&mut self, pool: usize, bin: usize, now: Nanos) {
+        while self.has_room(pool, &[bin])
+            && let Some(model) = self.bins[pool][bin].waiting.pop_front()
+        {
+            // It waits again if it needs more.
+            self.serve_held(model, now);
+        }
+    }
+
+    pub(super) fn serve_held(&mut self, model: usize, now: Nanos) {
         while let Some(&request) = self.models[model].held.front() {
             if !self.start(request, now) {
                 return;
             }
             self.models[model].held.pop_front();
             self.held -= 1;
+            self.record(model, now);
             self.touch(now);
         }
     }
@@ -168,12 +223,18 @@ impl<'a> Engine<'a> {
             return;
         };
         replica.in_flight -= 1;
-        let model = replica.model;
+        let (model, pool, bins) = (replica.model, replica.pool, replica.bins.clone());
+        for &bin in &bins {
+            self.bins[pool][bin].in_flight -= 1;
+        }
         if replica.state == PlacedState::Draining && replica.in_flight == 0 {
             self.remove(id, now);
-        } else {
-            self.serve_held(model, now);
         }
+        // Before its own: what models share goes round, as live.
+        for bin in bins {
+            self.offer_slots(pool, bin, now);
+        }
+        self.serve_held(model, now);
         // What has nothing in flight may give its room.
         if self.held > 0 {
             self.touch(now);
@@ -212,153 +273,14 @@ impl<'a> Engine<'a> {
             self.held -= 1;
             self.look_at.get_or_insert(now);
         }
+        self.record(model, now);
     }
 
-    fn look(&mut self, now: Nanos) {
-        self.look_at = None;
-        self.planned = Some(now);
-        for model in 0..self.models.len() {
-            self.note_serving(model, now);
+    /// Records how many requests are held for a model from now on.
+    fn record(&mut self, model: usize, now: Nanos) {
+        if let Some(recorder) = self.recorders.get_mut(model) {
+            recorder.set([self.models[model].held.len() as u64], now);
         }
-        let (fleet, ids) = self.fleet();
-        let plan = match self.placer {
-            Placer::Lru => lru::plan(&fleet),
-            Placer::Placement | Placer::RoomForAll => placement::plan(&fleet, now),
-        };
-        self.carry_out(&plan, &ids, now);
-        if let Some(at) = plan.again_at {
-            let at = at.max(now + SETTLE);
-            self.look_at = Some(self.look_at.map_or(at, |look| look.min(at)));
-        }
-    }
-
-    fn note_serving(&mut self, model: usize, now: Nanos) {
-        let own = &mut self.models[model];
-        let is_loaded = |id: &usize| {
-            let replica = self.replicas[*id].as_ref();
-            replica.is_some_and(|replica| replica.state == PlacedState::Loaded)
-        };
-        let serves = own.replicas.iter().any(is_loaded);
-        own.out_since = match (own.serves, serves) {
-            (_, true) => None,
-            (true, false) => Some(now),
-            (false, false) => own.out_since,
-        };
-        own.serves = serves;
-    }
-
-    /// What placement looks at, and by pool the numbers of what is placed.
-    fn fleet(&self) -> (Fleet, Vec<Vec<usize>>) {
-        let mut pools = self.setup.pools.clone();
-        let mut ids = vec![Vec::new(); pools.len()];
-        for (id, replica) in self.replicas.iter().enumerate() {
-            let Some(replica) = replica else { continue };
-            let need = &self.need(replica.model).need;
-            pools[replica.pool].placed.push(Placed {
-                model: need.name.clone(),
-                bins: replica.bins.clone(),
-                memory: need.memory,
-                state: replica.state,
-                since: replica.since,
-                in_flight: replica.in_flight,
-            });
-            ids[replica.pool].push(id);
-        }
-        let model = |(index, own): (usize, &Model)| ModelNeed {
-            admitted: own.admitted,
-            held: u32::try_from(own.held.len()).unwrap_or(u32::MAX),
-            held_since: own.held.front().map(|&oldest| self.requests[oldest].at),
-            last_used: own.last_used,
-            out_since: own.out_since,
-            load_time: own.load_time,
-            ..self.need(index).need.clone()
-        };
-        let models = self.models.iter().enumerate().map(model).collect();
-        (Fleet { pools, models }, ids)
-    }
-
-    fn carry_out(&mut self, plan: &Plan, ids: &[Vec<usize>], now: Nanos) {
-        for name in &plan.admit {
-            if let Some(&model) = self.by_name.get(name) {
-                self.models[model].admitted = true;
-            }
-        }
-        for position in &plan.resume {
-            let Some(&model) = self.by_name.get(&position.model) else {
-                continue;
-            };
-            let replicas = self.models[model].replicas.clone();
-            let found = replicas.into_iter().find(|&id| {
-                let replica = self.replicas[id].as_ref();
-                replica.is_some_and(|replica| {
-                    replica.state == PlacedState::Draining && replica.bins == position.bins
-                })
-            });
-            if let Some(replica) = found.and_then(|id| self.replicas[id].as_mut()) {
-                (replica.state, replica.since) = (PlacedState::Loaded, now);
-                self.serve_held(model, now);
-            }
-        }
-        for drain in &plan.drain {
-            if matches!(drain.why, Why::Evicted { .. } | Why::Turn { .. }) {
-                self.evictions += 1;
-            }
-            self.drain(ids[drain.position.pool][drain.placed], now);
-        }
-        for load in &plan.load {
-            if let Some(&model) = self.by_name.get(&load.position.model) {
-                self.load(model, load.position.pool, load.position.bins.clone(), now);
-            }
-        }
-    }
-
-    fn load(&mut self, model: usize, pool: usize, bins: Vec<usize>, now: Nanos) {
-        let ready_at = now + self.need(model).load;
-        let replica = Some(Replica {
-            model,
-            pool,
-            bins,
-            state: PlacedState::Loading,
-            since: now,
-            ready_at,
-            in_flight: 0,
-        });
-        let id = match self.unused.pop() {
-            Some(id) => {
-                self.replicas[id] = replica;
-                id
-            }
-            None => {
-                self.replicas.push(replica);
-                self.replicas.len() - 1
-            }
-        };
-        self.models[model].replicas.push(id);
-        self.models[model].result.loads += 1;
-        self.loading.push(Reverse((ready_at, id)));
-    }
-
-    fn drain(&mut self, id: usize, now: Nanos) {
-        let Some(replica) = &mut self.replicas[id] else {
-            return;
-        };
-        if replica.in_flight > 0 {
-            (replica.state, replica.since) = (PlacedState::Draining, now);
-        } else {
-            self.remove(id, now);
-        }
-    }
-
-    /// Takes a replica out, which leaves room for others.
-    fn remove(&mut self, id: usize, now: Nanos) {
-        let Some(replica) = self.replicas[id].take() else {
-            return;
-        };
-        let own = &mut self.models[replica.model];
-        own.replicas.retain(|&known| known != id);
-        own.result.resident_seconds += now.since(replica.ready_at.min(now)).as_secs_f64();
-        self.unused.push(id);
-        self.touch(now);
     }
 
     fn finish(mut self, now: Nanos) -> FleetResult {
@@ -369,6 +291,10 @@ impl<'a> Engine<'a> {
         for model in &mut models {
             model.waits.sort_unstable_by(f32::total_cmp);
         }
+        for (model, recorder) in models.iter_mut().zip(self.recorders) {
+            let slices = recorder.finish(now).into_iter();
+            model.held = slices.map(|[held]| held).collect();
+        }
         let mut waits: Vec<_> = models.iter().flat_map(|own| own.waits.clone()).collect();
         waits.sort_unstable_by(f32::total_cmp);
         FleetResult {
@@ -377,6 +303,7 @@ impl<'a> Engine<'a> {
             evictions: self.evictions,
             end: now.since(Nanos(0)),
             models,
+            stays: self.stays,
         }
     }
 }

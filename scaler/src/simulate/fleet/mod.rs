@@ -9,6 +9,7 @@
 
 mod engine;
 mod lru;
+mod placing;
 mod setup;
 mod state;
 mod trace;
@@ -16,16 +17,24 @@ mod trace;
 use std::{fmt, str::FromStr, time::Duration};
 
 pub use self::trace::{FleetRequest, FleetTrace};
-use super::outcome::quantile;
-use crate::placement::{BinPool, ModelNeed};
+use super::{Extent, outcome::quantile};
+use crate::{
+    clock::Nanos,
+    placement::{BinPool, ModelNeed},
+};
 
 /// The room and the models.
 #[derive(Clone, Debug, Default)]
 pub struct FleetSetup {
     /// Groups of bins, with nothing placed in them.
     pub pools: Vec<BinPool>,
+    /// Requests that each bin of a pool takes at once over all its models, by pool; `None`: any
+    /// number.
+    pub concurrency: Vec<Option<u32>>,
     /// The models, by which requests' [`FleetRequest::model`] is an index.
     pub models: Vec<SimulatedModel>,
+    /// The width of the slices in which held requests are recorded; `None`: they are not.
+    pub timeline: Option<Duration>,
 }
 
 /// A model in a simulation.
@@ -65,6 +74,25 @@ pub struct FleetResult {
     pub end: Duration,
     /// The same for each model, in the order of the setup.
     pub models: Vec<ModelResult>,
+    /// Which model was where, in the order in which they went.
+    pub stays: Vec<Stay>,
+}
+
+/// The time that one replica of a model took room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// The model, by its index in the setup.
+    pub model: usize,
+    /// The pool, by its index.
+    pub pool: usize,
+    /// The bins that it took room in, by index.
+    pub bins: Vec<usize>,
+    /// When its load began.
+    pub from: Nanos,
+    /// From when on it took requests; `until`, if it did not get so far.
+    pub ready: Nanos,
+    /// When its room was free again, or the simulation over.
+    pub until: Nanos,
 }
 
 /// What came of one model.
@@ -76,6 +104,8 @@ pub struct ModelResult {
     pub loads: u32,
     /// How long it was there, ready to take requests, in seconds; of two replicas, both count.
     pub resident_seconds: f64,
+    /// Its held requests, slice by slice, if they are recorded.
+    pub held: Vec<Extent>,
 }
 
 impl Placer {

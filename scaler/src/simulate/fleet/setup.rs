@@ -21,6 +21,7 @@ impl FleetSetup {
             .host
             .as_ref()
             .map_or_else(Vec::new, |own| host::pools(own));
+        let mut concurrency = vec![None; pools.len()];
         let mut servers = Vec::new();
         for server in config
             .servers
@@ -29,6 +30,7 @@ impl FleetSetup {
         {
             servers.push((&server.name, pools.len()));
             pools.push(pool(server, config));
+            concurrency.push(server.concurrency.map(std::num::NonZeroU32::get));
         }
         let placed = |model: &Model| {
             let server = servers.iter().find(|(name, _)| **name == model.server.name);
@@ -49,6 +51,8 @@ impl FleetSetup {
         Self {
             models: models.collect(),
             pools,
+            concurrency,
+            timeline: None,
         }
     }
 }

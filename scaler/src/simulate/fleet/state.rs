@@ -19,6 +19,15 @@ pub(super) struct Model {
     pub(super) result: ModelResult,
 }
 
+/// What the models in one bin share beside its memory.
+#[derive(Default)]
+pub(super) struct Bin {
+    /// Requests in service, of all models.
+    pub(super) in_flight: u32,
+    /// Models whose requests are held for a slot of it, in the order in which they get one.
+    pub(super) waiting: VecDeque<usize>,
+}
+
 /// A replica of a model.
 pub(super) struct Replica {
     pub(super) model: usize,
@@ -26,6 +35,8 @@ pub(super) struct Replica {
     pub(super) bins: Vec<usize>,
     pub(super) state: PlacedState,
     pub(super) since: Nanos,
+    /// When its load began.
+    pub(super) from: Nanos,
     /// When its load ends, or ended.
     pub(super) ready_at: Nanos,
     pub(super) in_flight: u32,

@@ -105,3 +105,65 @@ fn a_model_that_takes_several_devices_has_all_of_them_or_none() {
         );
     }
 }
+
+/// Models a and b in one replica of a server that takes so many requests of both at once.
+fn hosted(concurrency: u32) -> FleetSetup {
+    let api = "apiVersion: tailback.dev/v1alpha1";
+    let mut text = format!(
+        "{{ {api}, kind: Server, metadata: {{ name: s }}, spec: {{ memory: 24Gi, concurrency: {concurrency}, replicas: 1, \
+         multiModel: {{}}, process: {{ command: [x, '{{port}}'] }} }} }}\n"
+    );
+    for name in ["a", "b"] {
+        text += &format!(
+            "---\n{{ {api}, kind: Model, metadata: {{ name: {name} }}, spec: {{ server: s, memory: 10Gi }} }}\n"
+        );
+    }
+    let config = load_text(Path::new("a.yaml"), &text, &Env::default());
+    FleetSetup::of(&config.unwrap_or_else(|errors| panic!("{errors}")), |_| {
+        SECOND
+    })
+}
+
+#[test]
+fn a_servers_concurrency_is_that_of_all_its_models_together_and_they_get_slots_in_turn() {
+    // All come at once, those of a first, and each takes a second.
+    let one = |index: usize| FleetRequest {
+        at: Nanos(0),
+        service: SECOND,
+        model: index / 10,
+    };
+    let requests: Vec<_> = (0..20).map(one).collect();
+    let longest = |concurrency| {
+        let result = simulate(&requests, &hosted(concurrency), Placer::Placement);
+        assert_eq!(answered(&result.waits), 1.0);
+        let of = |model: usize| wait_quantile(&result.models[model].waits, 1.0).round();
+        (of(0), of(1))
+    };
+    assert_eq!(longest(20), (1.0, 1.0), "the load alone");
+    assert_eq!(longest(2), (9.0, 10.0), "ten rounds of two, in turn");
+}
+
+#[test]
+fn stays_say_where_models_were_and_slices_how_many_requests_were_held() {
+    let (mut setup, requests) = (setup("12Gi", 5 * SECOND), requests(2));
+    setup.timeline = Some(SECOND);
+    let result = simulate(&requests, &setup, Placer::Placement);
+    assert_eq!(result.stays.len(), result.loads() as usize);
+    for pair in result.stays.windows(2) {
+        assert!(
+            pair[0].until <= pair[1].from,
+            "there is room for one: {pair:?}"
+        );
+    }
+    for stay in &result.stays {
+        assert!(stay.from < stay.ready && stay.ready <= stay.until);
+        assert_eq!((stay.pool, &stay.bins[..]), (0, &[0][..]));
+    }
+    let most = |model: usize| {
+        let held = &result.models[model].held;
+        assert_eq!(held.len() as f64, result.end.as_secs_f64().ceil());
+        held.iter().map(|slice| slice.most).max()
+    };
+    assert!(most(0) > Some(1) && most(1) > Some(1));
+    assert_eq!(most(2), Some(0));
+}
