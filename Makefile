@@ -1,6 +1,6 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-instructions bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-overload bench-instructions bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
@@ -63,6 +63,9 @@ bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
 	benches/protocols $(RELEASE)/tailback
 	cargo bench --package tailback-benches --bench ledger --bench balance --bench prefix
+
+bench-overload: ## light traffic beside callers that take all memory, in a control group of 256 MiB; needs root
+	cargo test --profile quick --package tailback-tests --test overload -- --nocapture
 
 bench-instructions: ## instructions that a small request costs, by callgrind, beside nginx
 	scripts/setup bench

@@ -274,7 +274,9 @@ mod tests {
     use std::path::Path;
 
     use super::describe;
-    use crate::variables::{CORES, FROM_DESCRIPTORS, NONE, OWN_NAMESPACE, Scope, VARIABLES};
+    use crate::variables::{
+        CORES, FROM_CONTROL_GROUP, FROM_DESCRIPTORS, NONE, OWN_NAMESPACE, Scope, VARIABLES,
+    };
     use crate::{Env, load_text};
 
     fn of_opentelemetry(name: &str) -> &'static str {
@@ -300,6 +302,7 @@ mod tests {
                 // There is no default, or it is computed at the start.
                 (_, NONE | OWN_NAMESPACE) => "name",
                 (_, CORES | FROM_DESCRIPTORS) => "7",
+                (_, FROM_CONTROL_GROUP) => "512Mi",
                 (_, default) => default,
             };
             (variable.name, value)

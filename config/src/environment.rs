@@ -17,8 +17,8 @@ pub(crate) use self::model::ModelDefaults;
 use crate::variables::{SKIP_OTHER_KINDS, VARIABLES, Variable};
 use crate::yaml::quote;
 use crate::{
-    AccessLog, Cors, Env, Error, HalfClose, Limits, ListenerTls, LogFormat, Origin, Process,
-    Setting, Timeouts, TlsVersion, Token, cors, number,
+    AccessLog, Cors, Env, Error, HalfClose, Limits, ListenerTls, LogFormat, MemoryMax, Origin,
+    Process, Setting, Timeouts, TlsVersion, Token, cors, memory_max, number,
 };
 
 /// The settings from all variables.
@@ -114,6 +114,11 @@ impl Reader<'_> {
             within(0, usize::MAX),
             "a whole number",
         );
+        let memory = self.optional(
+            "TAILBACK_MEMORY_MAX",
+            MemoryMax::parse,
+            memory_max::EXPECTED,
+        );
         let tunnel_drain = self.period("TAILBACK_TUNNEL_DRAIN_SECONDS");
         let upgrade_drain = self.period("TAILBACK_UPGRADE_DRAIN_SECONDS");
         let tls = self.tls();
@@ -154,6 +159,7 @@ impl Reader<'_> {
                 header_bytes: header_bytes?,
                 header_fields: header_fields?,
                 held_bytes: held_bytes?,
+                memory: memory.unwrap_or(MemoryMax::ControlGroup),
                 connections,
             },
             half_close: half_close?,

@@ -13,6 +13,7 @@
 
 mod api_key;
 mod api_keys_file;
+pub mod cgroup;
 mod cluster;
 mod config;
 mod cors;
@@ -29,6 +30,7 @@ mod kubernetes;
 mod load;
 mod load_balancing;
 mod manifest;
+mod memory_max;
 mod model;
 mod multi_model;
 mod name;
@@ -70,6 +72,7 @@ pub use host::{Device, Host, HostRoom};
 pub use kubernetes::{KubernetesSpec, Service, ServicePort, Source};
 pub use load::{load, load_text};
 pub use load_balancing::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionKey};
+pub use memory_max::{MemoryLimit, MemoryMax};
 pub use model::{Hold, Model, Replicas, RequestTimeouts, ResponseModel, Scaling};
 pub use multi_model::{ModelRepository, MultiModelSpec, Placement, RepositoryApi, ServerReplicas};
 pub use name::path_segment;

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Cors, Origin, Placement, Traces};
+use crate::{Cors, MemoryMax, Origin, Placement, Traces};
 
 /// The process-wide settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +144,8 @@ pub struct Limits {
     /// Bytes of bodies that may be in memory for all waiting requests together, whether they wait
     /// for a replica or for the rest of their body.
     pub held_bytes: usize,
+    /// Memory of the whole process, from a share of which on load is shed.
+    pub memory: MemoryMax,
     /// Largest number of connections; `None`: as many as the file descriptor limit allows.
     pub connections: Option<usize>,
 }

@@ -57,6 +57,8 @@ pub(crate) const CORES: &str = "the cores";
 pub(crate) const NONE: &str = "none";
 /// The default of `TAILBACK_KUBE_NAMESPACE`.
 pub(crate) const OWN_NAMESPACE: &str = "the service account's";
+/// The default of `TAILBACK_MEMORY_MAX`.
+pub(crate) const FROM_CONTROL_GROUP: &str = "7/8 of the control group's limit, or none";
 /// The default of `TAILBACK_MAX_CONNECTIONS`.
 pub(crate) const FROM_DESCRIPTORS: &str = "from the file descriptor limit";
 
@@ -233,6 +235,11 @@ const OWN: &[Variable] = &[
         "TAILBACK_HOLD_MAX_BYTES",
         "268435456",
         "bytes of bodies that may be in memory for all waiting requests together, whether they wait for a replica or for the rest of their body; 0: none",
+    ),
+    process(
+        "TAILBACK_MEMORY_MAX",
+        FROM_CONTROL_GROUP,
+        "memory that the process may have, such as `512Mi`, at least `64Mi`, or `none`; from 80 % of it on, load is shed",
     ),
     process(
         "TAILBACK_MAX_CONNECTIONS",

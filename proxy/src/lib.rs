@@ -19,6 +19,7 @@
 //! | [`telemetry`] | metrics, access log | `status` |
 //! | [`admission`] | which replica, or the queue of held requests | – |
 //! | [`http1_client`] | HTTP/1.1 towards replicas: heads, bodies, one connection; knows no replica | – |
+//! | [`overload`] | how short memory is, and what is shed then | – |
 //! | [`limits`], [`status`], `net` | time limits as plain values; how requests end, in words; bytes of connections | – |
 //!
 //! `exchange` stands on `telemetry`, not the other way round: a request that ends
@@ -38,6 +39,7 @@ pub mod limits;
 pub mod log;
 pub mod models;
 mod net;
+pub mod overload;
 pub mod pipeline;
 pub mod protocol;
 pub mod server;

@@ -12,6 +12,7 @@ pub mod http2;
 pub mod kubernetes;
 pub mod llm_upstream;
 pub mod load;
+pub mod memory_group;
 pub mod process;
 pub mod prometheus;
 pub mod python;

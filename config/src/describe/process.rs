@@ -105,6 +105,11 @@ pub(super) fn rows(process: &Process) -> Vec<Row> {
             limits.held_bytes.to_string(),
             "TAILBACK_HOLD_MAX_BYTES",
         ),
+        (
+            "memory",
+            (limits.memory.limit()).map_or_else(|| NONE.to_owned(), |limit| limit.to_string()),
+            "TAILBACK_MEMORY_MAX",
+        ),
         ("connections", connections, "TAILBACK_MAX_CONNECTIONS"),
         (
             "tunnel drain",

@@ -49,6 +49,7 @@ fn an_empty_environment_gives_the_defaults_of_the_table() {
         header_bytes: 16_384,
         header_fields: 100,
         held_bytes: 256 * 1024 * 1024,
+        memory: MemoryMax::ControlGroup,
         connections: None,
     };
     assert_eq!(process.limits, limits);
@@ -176,6 +177,7 @@ fn variables_set_what_they_are_named_for() {
         ("TAILBACK_HEADER_MAX_BYTES", "8192"),
         ("TAILBACK_HEADER_MAX_FIELDS", "7"),
         ("TAILBACK_MAX_CONNECTIONS", "12"),
+        ("TAILBACK_MEMORY_MAX", "512Mi"),
         ("TAILBACK_SCALING_POLICY", "lag-step"),
         ("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "5"),
         ("TAILBACK_SCALING_STABILITY_SECONDS", "0"),
@@ -208,6 +210,7 @@ fn variables_set_what_they_are_named_for() {
         header_bytes: 8192,
         header_fields: 7,
         held_bytes: 256 * 1024 * 1024,
+        memory: MemoryMax::Bytes(512 << 20),
         connections: Some(12),
     };
     assert_eq!(process.limits, limits);

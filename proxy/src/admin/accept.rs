@@ -169,7 +169,7 @@ async fn answer(
         return whole(refused);
     };
     let answer = service.answer(request, caller).await;
-    answer.map(|body| Body::new(Permitted::new(body, permit)))
+    answer.map(|body| Body::new(Permitted::new(body, permit, connection.closer())))
 }
 
 /// gRPC needs HTTP/2: it ends with trailers.
@@ -193,5 +193,5 @@ async fn call(
         None => Status::unimplemented(format!("there is no {path}; there is {}", keda::SERVICE))
             .into_http(),
     };
-    answer.map(|body| Body::new(Permitted::new(body, permit)))
+    answer.map(|body| Body::new(Permitted::new(body, permit, connection.closer())))
 }

@@ -144,6 +144,11 @@ impl Connection {
         self.state.close.notified().await;
     }
 
+    /// What closes it later.
+    pub(super) fn closer(&self) -> Closer {
+        Closer(self.state.clone())
+    }
+
     /// Permits an answer of this kind, for as long as the permit lives. `None`: there are too many.
     pub(super) fn permit(&self, kind: Kind) -> Option<Permit> {
         let limit = &self.all.limits[kind as usize];
@@ -169,6 +174,15 @@ impl Connection {
             _limit: limit,
             state,
         })
+    }
+}
+
+/// Closes a connection.
+pub(super) struct Closer(Arc<State>);
+
+impl Closer {
+    pub(super) fn close(&self) {
+        self.0.close.notify_one();
     }
 }
 

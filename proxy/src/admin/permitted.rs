@@ -2,33 +2,86 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio::{task::JoinHandle, time::sleep};
 use tonic::{Status, body::Body};
 
-use super::connections::Permit;
+use super::connections::{Closer, Permit};
 
 /// Bytes that are handed over at once. A large page in one piece would leave its body at once, and
 /// count no longer while it waits in the connection's buffer for its reader.
 const PIECE: usize = 16 * 1024;
+/// The connection is closed if no more is taken of an answer for this long, or twice as long at most.
+/// The system's limit does not see a caller on HTTP/2 that acknowledges all and opens no window.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// A body that holds its permit until the last of it is in the connection's buffer.
 pub(super) struct Permitted {
     body: Body,
     /// What is left of its last frame.
     rest: Bytes,
+    taken: Arc<Taken>,
     _permit: Permit,
+    _watch: AbortOnDrop,
+}
+
+/// What is taken of a body.
+#[derive(Default)]
+struct Taken {
+    /// How often more was asked for.
+    times: AtomicU64,
+    /// Whether there is nothing more for the moment.
+    is_waiting: AtomicBool,
+}
+
+/// A task that ends with what it watches.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Permitted {
-    pub(super) fn new(body: Body, permit: Permit) -> Self {
+    /// `close` closes the connection.
+    pub(super) fn new(body: Body, permit: Permit, close: Closer) -> Self {
+        let taken = Arc::<Taken>::default();
+        let watched = taken.clone();
+        let watch = tokio::spawn(async move {
+            watched.until_unread(UNREAD).await;
+            close.close();
+        });
         Self {
             body,
             rest: Bytes::new(),
+            taken,
             _permit: permit,
+            _watch: AbortOnDrop(watch),
+        }
+    }
+}
+
+impl Taken {
+    /// Returns once there was more for as long as `limit`, and none of it was asked for.
+    async fn until_unread(&self, limit: Duration) {
+        let mut before = None;
+        loop {
+            let times = self.times.load(Ordering::Relaxed);
+            if before == Some(times) && !self.is_waiting.load(Ordering::Relaxed) {
+                return;
+            }
+            before = Some(times);
+            sleep(limit).await;
         }
     }
 }
@@ -41,8 +94,12 @@ impl hyper::body::Body for Permitted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.taken.times.fetch_add(1, Ordering::Relaxed);
         if self.rest.is_empty() {
-            match Pin::new(&mut self.body).poll_frame(context) {
+            let polled = Pin::new(&mut self.body).poll_frame(context);
+            let is_waiting = polled.is_pending();
+            self.taken.is_waiting.store(is_waiting, Ordering::Relaxed);
+            match polled {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -66,5 +123,35 @@ impl hyper::body::Body for Permitted {
         }
         size.set_lower(size.lower() + rest);
         size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_unread_when_there_is_more_and_nobody_asks_for_it() {
+        let taken = Arc::<Taken>::default();
+        let mut unread = Box::pin(taken.until_unread(LIMIT));
+        for _ in 0..5 {
+            assert!(unread.as_mut().now_or_never().is_none());
+            tokio::time::advance(LIMIT).await;
+            taken.times.fetch_add(1, Ordering::Relaxed);
+        }
+        // A stream that has nothing to say may be silent for long.
+        taken.is_waiting.store(true, Ordering::Relaxed);
+        for _ in 0..5 {
+            assert!(unread.as_mut().now_or_never().is_none());
+            tokio::time::advance(LIMIT).await;
+        }
+        taken.is_waiting.store(false, Ordering::Relaxed);
+        let start = tokio::time::Instant::now();
+        unread.await;
+        assert!(start.elapsed() <= 2 * LIMIT);
     }
 }

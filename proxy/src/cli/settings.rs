@@ -101,7 +101,7 @@ fn value_name(variable: &str) -> &'static str {
     match variable {
         "TAILBACK_LISTEN" | ADMIN => "ADDRESS",
         name if name.ends_with("_SECONDS") || name.contains("_SECONDS_") => "SECONDS",
-        name if name.ends_with("_BYTES") => "BYTES",
+        name if name.ends_with("_BYTES") || name == "TAILBACK_MEMORY_MAX" => "BYTES",
         "TAILBACK_ACCESS_LOG" | ApiKeysSetting::NAME => "FILE",
         name if name.starts_with("TAILBACK_TLS_") && !name.ends_with("VERSION") => "FILE",
         _ => "VALUE",

@@ -11,7 +11,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,7 +22,7 @@ use pingora::{protocols::Stream, server::ShutdownWatch};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use super::{
-    Downstream,
+    Downstream, REST,
     drain::Drain,
     handler::{Handler, ResponseStream},
     io::WatchedIo,
@@ -34,11 +33,11 @@ use crate::{
     exchange::body::{Received, body_waker},
     exchange::{Connection, LINGER, Phase, RequestBodyState, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
+    overload::Shed,
     protocol::cors,
+    status::Outcome,
 };
 
-/// How long a connection is idle before it rests.
-const REST: Duration = Duration::from_secs(5);
 /// Bytes that are read when a resting connection wakes.
 const FIRST: usize = 1024;
 
@@ -101,6 +100,8 @@ async fn rest<H>(
     watch: &mut Watch,
 ) -> Option<WatchedIo> {
     let state = &watch.state;
+    let footprint = &state.connection().footprint;
+    footprint.resting.set(true);
     let sent = poll_fn(|cx| {
         if (watch.drain).begins(cx, &downstream.lifecycle, state.connection()) {
             state.deadline.linger();
@@ -114,9 +115,14 @@ async fn rest<H>(
             Poll::Ready(_) => return Poll::Ready(None),
             Poll::Pending => {}
         }
+        if footprint.take_asked() {
+            downstream.settings.overload.count(Shed::IdleConnection);
+            return Poll::Ready(None);
+        }
         state.poll_expired(&mut watch.watchdog, cx).map(|()| None)
     })
     .await;
+    footprint.resting.set(false);
     if sent.is_none() {
         // Says so on TLS, too.
         let _ = tokio::time::timeout(LINGER, io.shutdown()).await;
@@ -185,6 +191,12 @@ async fn answer<H: Handler>(
                 let is_out = ended.as_ref().map_or_else(hyper::Error::is_user, |()| true);
                 let is_left = is_out && state.body.get() != RequestBodyState::Ended;
                 return Poll::Ready(Some(is_left));
+            }
+            if connection.footprint.take_asked() && connection.write_blocked.get() {
+                downstream.settings.overload.count(Shed::UnreadAnswer);
+                connection.footprint.cut();
+                connection.undelivered(Outcome::CallerSlow);
+                return Poll::Ready(Some(false));
             }
             if connection.write_blocked.get() {
                 // hyper does not poll the response body while its write is blocked. The request's

@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EX
 use pingora::{protocols::Stream, server::ShutdownWatch};
 
 use super::{
-    Downstream, date,
+    Downstream, REST, date,
     drain::Drain,
     handler::{Handler, ResponseStream},
     io::WatchedIo,
@@ -34,6 +34,7 @@ use crate::{
         Cork, Transport,
         keep_alive::{CALLER_SILENCE, Pinger},
     },
+    overload::Shed,
     protocol::cors,
     status::{GrpcCode, write_status},
 };
@@ -68,10 +69,11 @@ async fn speak<H: Handler>(
     shutdown: ShutdownWatch,
 ) {
     let header_bytes = u32::try_from(downstream.settings.limits.header_bytes).unwrap_or(u32::MAX);
+    let (stream_window, window) = receive_window::first(&downstream.settings.overload);
     let handshake = Builder::new()
         .max_concurrent_streams(STREAMS)
-        .initial_window_size(receive_window::STREAM_WINDOW)
-        .initial_connection_window_size(receive_window::LEAST)
+        .initial_window_size(stream_window)
+        .initial_connection_window_size(window)
         .max_header_list_size(header_bytes)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(RESETS)
@@ -87,6 +89,8 @@ async fn speak<H: Handler>(
     // Deadline of the connection while no stream is open. The first request must arrive within the
     // header timeout.
     let idle = Deadline::new(Phase::Head, &connection);
+    idle.rest_after(REST);
+    let footprint = &connection.footprint;
     let mut window = ReceiveWindow::new(downstream.settings.unread_bytes.reserve());
     let mut watchdog = Watchdog::new(idle.at(&connection));
     let mut drain = Drain::new(shutdown);
@@ -103,6 +107,7 @@ async fn speak<H: Handler>(
             // Also sends what the streams have written.
             match h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
+                    footprint.resting.set(false);
                     let has_body = !request.body().is_end_stream();
                     streams.push(stream(&downstream, connection.clone(), request, respond));
                     if has_body {
@@ -116,6 +121,12 @@ async fn speak<H: Handler>(
         if connection.is_flooded.get() {
             return Poll::Ready(());
         }
+        let is_to_end = footprint.take_asked();
+        if is_to_end && footprint.has_blocked_streams() {
+            downstream.settings.overload.count(Shed::UnreadAnswer);
+            footprint.cut();
+            return Poll::Ready(());
+        }
         if !streams.is_empty() {
             // A vanished caller ends the connection with all its requests.
             let gone = pinger
@@ -123,11 +134,20 @@ async fn speak<H: Handler>(
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
             return if gone { Poll::Ready(()) } else { Poll::Pending };
         }
-        if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
-            return Poll::Pending;
-        }
-        if connection.is_closing() {
-            return Poll::Ready(());
+        if is_to_end && footprint.resting.get() && !connection.is_closing() {
+            downstream.settings.overload.count(Shed::IdleConnection);
+        } else {
+            if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
+                return Poll::Pending;
+            }
+            if connection.is_closing() {
+                return Poll::Ready(());
+            }
+            if idle.phase() == Phase::Idle && idle.postpone(connection.timeouts().keep_alive) {
+                footprint.resting.set(true);
+                let _ = watchdog.poll(cx, || idle.at(&connection));
+                return Poll::Pending;
+            }
         }
         // GOAWAY is sent before the connection closes.
         connection.close_after_this();
@@ -228,10 +248,15 @@ async fn send<B: ResponseStream>(
     mut forwarder: BodyForwarder<B>,
     mut watchdog: Watchdog,
 ) -> bool {
+    let footprint = &state.connection().footprint;
+    let mut blocked = footprint.stream();
     let sent = poll_fn(|cx| {
+        let before = forwarder.sent();
         if let Poll::Ready(sent) = forwarder.poll(cx) {
             return Poll::Ready(Some(sent));
         }
+        footprint.took((forwarder.sent() - before) as usize);
+        blocked.set(forwarder.is_blocked());
         if forwarder.is_blocked() {
             // The request's body must go on while the response is blocked, or the two sides could
             // wait for each other.
@@ -240,6 +265,7 @@ async fn send<B: ResponseStream>(
         state.poll_expired(&mut watchdog, cx).map(|()| None)
     })
     .await;
+    drop(blocked);
     match sent {
         Some(Ok(())) => {
             forwarder.body().complete();

@@ -83,6 +83,9 @@ impl WatchedIo {
     fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.connection.write_blocked.set(result.is_pending());
         if let Version::Http1(http) = &mut self.version {
+            if let Poll::Ready(Ok(bytes)) = result {
+                self.connection.footprint.took(bytes);
+            }
             // Before the body has come, and no answer has begun, it is hyper's `100 Continue`.
             http.is_answering |= http.state.is_asked()
                 || matches!(http.state.phase(), Phase::FirstByte | Phase::Streaming);

@@ -15,9 +15,10 @@ mod receive_window;
 mod shared_body;
 mod tunnel;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use pingora::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
 use tailback_config::{HalfClose, Limits, Sha256, Timeouts};
@@ -32,9 +33,14 @@ use crate::{
     api_keys::sha256,
     exchange::{Connection, Scheme, body::BufferBudget},
     net::{HttpVersion, Transport, detect, tls},
+    overload::{self, Level, Overload, Shed},
     protocol::cors::Cors,
     telemetry::metrics::DownstreamMetrics,
 };
+
+/// How long a connection is idle before it rests: it keeps no buffers that it can do without, and may be
+/// closed while memory is short.
+const REST: Duration = Duration::from_secs(5);
 
 /// The service for downstream connections, one instance for all workers.
 pub struct Downstream<H> {
@@ -58,6 +64,10 @@ pub struct Settings {
     pub max_connections: usize,
     /// The budget for what callers have sent by HTTP/2 and nobody has read.
     pub unread_bytes: BufferBudget,
+    /// The overload manager.
+    pub overload: Arc<Overload>,
+    /// Worker threads.
+    pub workers: usize,
     /// What becomes of a request whose caller has ended its side of the connection, on HTTP/1.1.
     pub half_close: HalfClose,
     /// Which other origins' pages may send requests; `None`: none.
@@ -73,9 +83,13 @@ impl<H: Handler> ServerApp for Downstream<H> {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let Some(_open) = Open::admit(self) else {
-            refuse(stream, self.settings.tls.is_some()).await;
-            return None;
+        overload::keep_shedding(&self.settings.overload, self.settings.workers);
+        let _open = match Open::admit(self) {
+            Ok(open) => open,
+            Err(answer) => {
+                refuse(stream, answer, self.settings.tls.is_some()).await;
+                return None;
+            }
         };
         notsent_lowat::bound(&stream);
         self.handler.accepted();
@@ -93,18 +107,24 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn admit<H>(downstream: &'a Downstream<H>) -> Option<Self> {
+    /// # Errors
+    /// What a caller is told whose connection is one too many.
+    fn admit<H>(downstream: &'a Downstream<H>) -> Result<Self, &'static str> {
         let Downstream {
             lifecycle, metrics, ..
         } = downstream;
         let before = lifecycle.opened();
         metrics.connections.increment(1.0);
         let open = Self { lifecycle, metrics };
+        if downstream.settings.overload.is_at(Level::Exhausted) {
+            downstream.settings.overload.count(Shed::Connection);
+            return Err("{\"error\":\"the memory of this proxy is exhausted; try again later\"}\n");
+        }
         if before < downstream.settings.max_connections {
-            return Some(open);
+            return Ok(open);
         }
         metrics.connections_refused.increment(1);
-        None
+        Err("{\"error\":\"too many connections; try again later\"}\n")
     }
 }
 
@@ -115,14 +135,22 @@ impl Drop for Open<'_> {
     }
 }
 
-/// Answers 503 and closes, over the connection limit. A TLS connection is closed without an answer.
-async fn refuse(mut stream: Stream, encrypted: bool) {
-    use tokio::io::AsyncWriteExt;
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-        content-length: 50\r\nconnection: close\r\nretry-after: 1\r\n\r\n\
-        {\"error\":\"too many connections; try again later\"}\n";
+/// Answers 503 with `body` and closes: the connection is one too many. A TLS connection is closed
+/// without an answer.
+async fn refuse(mut stream: Stream, body: &str, encrypted: bool) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     if !encrypted {
-        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(ANSWER)).await;
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\nconnection: close\r\nretry-after: 1\r\n\r\n{body}"
+        );
+        let out = stream.write_all(answer.as_bytes());
+        let _ = tokio::time::timeout(Duration::from_secs(1), out).await;
+        // What has come of a request by now is read: closing with unread bytes causes a reset, by which
+        // the caller could lose the answer (RFC 9112, 9.6).
+        let mut come = [0; 4096];
+        let _ = stream.read(&mut come).now_or_never();
     }
     let _ = stream.shutdown().await;
 }
@@ -154,6 +182,13 @@ async fn serve<H: Handler>(
     let mut connection = Connection::new(timeouts, peer, version, scheme);
     connection.certificate = certificate;
     let connection = Rc::new(connection);
+    poll_fn(|cx| {
+        // The waker of the whole task: nothing within has one of its own here.
+        connection.footprint.runs_in(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let _registered = overload::register(connection.clone());
     match version {
         HttpVersion::Http1 => http1::serve(downstream, io, connection, shutdown).await,
         // In a box: HTTP/1.1 needs far less room.

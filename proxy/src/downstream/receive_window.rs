@@ -10,15 +10,28 @@ use bytes::Bytes;
 use h2::server;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::exchange::body::BufferReservation;
+use crate::{
+    exchange::body::BufferReservation,
+    overload::{Level, Overload},
+};
 
 /// The window of one stream, in bytes.
-pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
 /// The least window of a connection, in bytes: that of a stream, and the one that HTTP/2 begins with
 /// (RFC 9113, 6.9.2).
-pub(super) const LEAST: u32 = STREAM_WINDOW + 65_535;
+const LEAST: u32 = STREAM_WINDOW + 65_535;
+/// Both, of a connection that begins while memory is short.
+const SCARCE: u32 = 65_535;
 /// One connection gets at most the budget divided by this.
 const CONNECTIONS: usize = 16;
+
+/// The windows that a connection begins with: of a stream, and its own.
+pub(super) fn first(overload: &Overload) -> (u32, u32) {
+    match overload.is_at(Level::Scarce) {
+        true => (SCARCE, SCARCE),
+        false => (STREAM_WINDOW, LEAST),
+    }
+}
 
 /// The window of one connection.
 pub(super) struct ReceiveWindow<'a> {
@@ -42,7 +55,7 @@ impl<'a> ReceiveWindow<'a> {
         let bytes = streams.saturating_sub(1).saturating_mul(STREAM_WINDOW);
         if streams > self.streams
             && bytes as usize <= self.room.most() / CONNECTIONS
-            && self.room.cover(bytes as usize)
+            && self.room.cover(bytes as usize).is_ok()
         {
             self.streams = streams;
             h2.set_target_window_size(LEAST + bytes);

@@ -12,9 +12,12 @@ use http::HeaderValue;
 use smallvec::SmallVec;
 use tailback_config::{Sha256, Timeouts};
 
-use super::{Exchange, LINGER};
-use crate::net::HttpVersion;
-use crate::status::Outcome;
+use super::{Exchange, LINGER, footprint::Footprint};
+use crate::{
+    net::HttpVersion,
+    overload::{Holder, Holding},
+    status::Outcome,
+};
 
 /// The scheme of requests on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Connection {
     flushes: Cell<u64>,
     /// Tasks that wait for the next flush.
     awaiting: RefCell<Vec<Waker>>,
+    /// What the overload manager sees of it.
+    pub footprint: Footprint,
 }
 
 /// A point in the connection's output, taken by [`Connection::written`].
@@ -89,6 +94,7 @@ impl Connection {
             finished: RefCell::default(),
             flushes: Cell::new(0),
             awaiting: RefCell::default(),
+            footprint: Footprint::default(),
         }
     }
 
@@ -170,6 +176,21 @@ impl Connection {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+}
+
+impl Holder for Connection {
+    fn holding(&self, number: u64) -> Option<Holding> {
+        let is_blocked = match self.version {
+            HttpVersion::Http1 => self.write_blocked.get(),
+            // By windows that the caller does not open, too.
+            HttpVersion::Http2 => self.footprint.has_blocked_streams(),
+        };
+        self.footprint.holding(is_blocked, number)
+    }
+
+    fn shed(&self) {
+        self.footprint.shed();
     }
 }
 

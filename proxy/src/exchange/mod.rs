@@ -6,6 +6,7 @@ pub mod body;
 mod connection;
 mod deadline;
 mod fair_share;
+mod footprint;
 mod request_body;
 mod stream;
 mod unread;
@@ -18,6 +19,7 @@ pub use self::{
     accounting::{Account, AccountRef, Exchange, ReplicaHandle},
     connection::{Connection, Scheme, Written},
     deadline::{Deadline, Phase},
+    footprint::Footprint,
     request_body::{BodyReturn, RequestBody, StreamedBody},
     stream::{RequestBodyState, StreamState},
 };

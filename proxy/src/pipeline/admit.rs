@@ -1,8 +1,9 @@
 //! Step 3: takes a permit of a replica, at once or after a wait.
 
-use std::borrow::Borrow;
+use std::{borrow::Borrow, rc::Rc};
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
+use tokio::sync::Notify;
 
 use super::{
     Pipeline,
@@ -20,6 +21,7 @@ use crate::{
     api_keys::KeyUse,
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
+    overload::{self, Holder, Holding, Kind, Level, Shed},
     protocol::error::ProxyError,
     telemetry::metrics::Preference,
     upstream::{Permit, ReplicaRef},
@@ -126,6 +128,47 @@ pub(super) async fn admit(
     admitted
 }
 
+/// What a held request is to the overload manager.
+#[derive(Debug)]
+struct WaitingRequest {
+    /// About what it holds.
+    bytes: u64,
+    is_to_go: Notify,
+}
+
+impl WaitingRequest {
+    /// About what a request takes without its body, in bytes.
+    const ITSELF: u64 = 16 * 1024;
+    /// A body of so many bytes is large.
+    const LARGE: usize = 16 * 1024;
+
+    /// A request of whose body so many bytes are there.
+    fn new(body: usize) -> Self {
+        Self {
+            bytes: Self::ITSELF + body as u64,
+            is_to_go: Notify::new(),
+        }
+    }
+}
+
+impl Holder for WaitingRequest {
+    fn holding(&self, number: u64) -> Option<Holding> {
+        let kind = match self.bytes >= Self::ITSELF + Self::LARGE as u64 {
+            true => Kind::LargeBody,
+            false => Kind::Held,
+        };
+        Some(Holding {
+            kind,
+            bytes: self.bytes,
+            number,
+        })
+    }
+
+    fn shed(&self) {
+        self.is_to_go.notify_one();
+    }
+}
+
 /// Waits in the hold queue.
 async fn hold(
     pipeline: &Pipeline,
@@ -142,9 +185,14 @@ async fn hold(
         let model = model.model.name().to_owned();
         return Err(ProxyError::SwitchedOff { model });
     }
-    if !reservation.cover(outgoing.buffered()) {
-        return Err(ProxyError::NoRoom);
+    let overload = &pipeline.overload;
+    if overload.is_at(Level::Exhausted) {
+        overload.count(Shed::HeldRequest);
+        return Err(ProxyError::MemoryShort);
     }
+    reservation.cover(outgoing.buffered())?;
+    let waiting = Rc::new(WaitingRequest::new(outgoing.buffered()));
+    let _registered = overload::register(waiting.clone());
     let mut held = None;
     let is_full = || model.model.ledger.held() >= u64::from(limit);
     let joined = || held = Some(Ledger::hold(model.clone()));
@@ -163,6 +211,10 @@ async fn hold(
         biased;
         granted = granted => granted,
         error = outgoing.read_ahead(reservation) => return Err(error),
+        () = waiting.is_to_go.notified() => {
+            overload.count(Shed::HeldRequest);
+            return Err(ProxyError::MemoryShort);
+        }
     };
     match granted {
         Ok(Granted::Permit(replica, in_service)) => {

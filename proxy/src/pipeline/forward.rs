@@ -30,6 +30,7 @@ use crate::{
         body::{BufferReservation, Received},
     },
     models::{ModelRef, worker},
+    overload::Level,
     protocol::error::ProxyError,
     status::RetryReason,
     upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
@@ -140,7 +141,7 @@ pub(super) async fn forward(
         };
         let policy = &model.model.config.server.host_header;
         let method = state.api.get().method_type();
-        let body = outgoing.body(state);
+        let body = outgoing.body(state, !pipeline.overload.is_at(Level::Scarce));
         let sending = {
             let upgrade = state.upgrade.borrow();
             let head = outgoing.head(upgrade.as_ref(), policy, permit.authority(method));

@@ -49,7 +49,7 @@ pub(super) async fn ask(
         match reader.next().await {
             Ok(Some(_)) => {}
             Ok(None) => break,
-            Err(LookError::NoRoom) => return Ok(()),
+            Err(LookError::NoRoom(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }

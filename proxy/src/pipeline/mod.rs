@@ -50,6 +50,7 @@ use crate::{
     },
     models::{SharedRoutes, StoredResponses, worker},
     net::HttpVersion,
+    overload::Overload,
     protocol::{cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::{
@@ -78,6 +79,8 @@ pub struct Pipeline {
     pub stored: Arc<StoredResponses>,
     /// The budget for buffered bodies of waiting requests.
     pub buffer_budget: BufferBudget,
+    /// The overload manager.
+    pub overload: Arc<Overload>,
     /// Settings of upstream connections.
     pub connect: ConnectOptions,
     /// The access log, if there is one.

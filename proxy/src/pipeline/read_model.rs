@@ -81,8 +81,10 @@ impl BodyReader<'_, '_> {
                 return Ok(found);
             }
             let kept = body.buffered() + scanner.memory();
-            if kept > AT_ONCE && !reservation.cover(kept) {
-                return Err(too_far(LookError::NoRoom, body, reservation));
+            if kept > AT_ONCE
+                && let Err(shortage) = reservation.cover(kept)
+            {
+                return Err(too_far(shortage.into(), body, reservation));
             }
             state.passed(piece.len());
             poll_fn(|cx| state.poll_turn(cx)).await;
@@ -97,7 +99,7 @@ fn too_far(
     reservation: &BufferReservation<'_>,
 ) -> ProxyError {
     match error {
-        LookError::NoRoom if body.buffered() > reservation.most() => {
+        LookError::NoRoom(_) if body.buffered() > reservation.most() => {
             ProxyError::Unnamed(Fault::TooFar(reservation.most()))
         }
         error => error.into(),

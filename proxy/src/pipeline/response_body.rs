@@ -367,7 +367,9 @@ impl Drop for ResponseBody {
             return;
         }
         if let (Content::Upstream(..), Some(exchange)) = (&self.content, &mut self.exchange) {
-            let outcome = if !self.state.deadline.take_expired() {
+            let outcome = if self.state.connection().footprint.is_cut() {
+                Outcome::CallerSlow
+            } else if !self.state.deadline.take_expired() {
                 Outcome::CallerGone
             } else if self.state.deadline.is_past_callers_limit() {
                 Outcome::PastDeadline

@@ -86,7 +86,7 @@ pub(super) async fn followed(
         }
         piece = match reader.next().await {
             Ok(piece) => piece,
-            Err(LookError::NoRoom) => return Ok(None),
+            Err(LookError::NoRoom(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
     }

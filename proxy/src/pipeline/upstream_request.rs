@@ -139,7 +139,9 @@ impl UpstreamRequest {
         }
         if self.reading == Reading::Early && body.buffered() == 0 {
             state.await_body();
-            body.look_further(reservation).await?;
+            if let Some(piece) = body.look_further(reservation).await? {
+                state.body_came(piece.len());
+            }
             state.body.set(RequestBodyState::Unread);
         }
         if let Payload::Unread(body) = std::mem::replace(&mut self.payload, Payload::Whole(None)) {
@@ -158,7 +160,7 @@ impl UpstreamRequest {
             while body.buffered() < WHOLE {
                 match body.look_further(reservation).await {
                     Ok(Some(_)) => {}
-                    Ok(None) | Err(LookError::NoRoom) => break,
+                    Ok(None) | Err(LookError::NoRoom(_)) => break,
                     Err(error) => return error.into(),
                 }
             }
@@ -166,8 +168,9 @@ impl UpstreamRequest {
         pending().await
     }
 
-    /// The body to send. As long as it is small, what a retry needs is kept here.
-    pub(super) fn body(&mut self, state: &Rc<StreamState>) -> RequestBody {
+    /// The body to send. As long as it is small, what a retry needs is kept here; of a streamed one
+    /// only if `may_keep`.
+    pub(super) fn body(&mut self, state: &Rc<StreamState>, may_keep: bool) -> RequestBody {
         match std::mem::replace(&mut self.payload, Payload::Whole(None)) {
             Payload::Whole(bytes) => {
                 self.payload = Payload::Whole(bytes.clone());
@@ -176,7 +179,9 @@ impl UpstreamRequest {
             }
             Payload::Stream(mut body) | Payload::Unread(mut body) => {
                 state.enter(Phase::Body);
-                body.keep(WHOLE);
+                if may_keep {
+                    body.keep(WHOLE);
+                }
                 let back = Rc::<BodyReturn>::default();
                 self.payload = Payload::Sent(back.clone());
                 RequestBody::Stream(StreamedBody::new(body, state.clone(), back))
@@ -235,7 +240,7 @@ impl UpstreamRequest {
             state.body.set(RequestBodyState::Unread);
             match piece {
                 Ok(Some(piece)) => state.body_came(piece.len()),
-                Ok(None) | Err(LookError::NoRoom) => break,
+                Ok(None) | Err(LookError::NoRoom(_)) => break,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -317,6 +322,7 @@ async fn gather(
     let whole = match body.only_piece().await? {
         Some(whole) => whole,
         None => {
+            state.body_came(body.buffered());
             while !body.has_ended()
                 && let Some(piece) = body.look_further(reservation).await?
             {

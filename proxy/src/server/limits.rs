@@ -1,8 +1,12 @@
-//! How many connections the limit on open files allows.
+//! What the system allows: connections, by the limit on open files, and memory.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tailback_config::Limits;
+
+use crate::overload::{self, Overload};
 
 /// Files that are open besides connections: listeners, logs, pipes of replicas.
 const OTHERS: u64 = 256;
@@ -30,4 +34,21 @@ pub(super) fn connections(limits: &Limits) -> Result<usize> {
         }
         None => Ok(fit),
     }
+}
+
+/// Waiting bodies get at most the memory of the process divided by this.
+const BODIES: u64 = 4;
+
+/// Starts the overload manager, if there is a limit of memory. Returns it, and how many bytes waiting
+/// bodies may have.
+pub(super) fn memory(limits: &Limits) -> Result<(Arc<Overload>, usize)> {
+    let Some(limit) = limits.memory.limit() else {
+        return Ok((Arc::default(), limits.held_bytes));
+    };
+    let bodies = usize::try_from(limit.bytes / BODIES).unwrap_or(usize::MAX);
+    let bodies = bodies.min(limits.held_bytes);
+    tracing::info!(waiting_bodies = bodies, "the limit of memory is {limit}");
+    let overload = overload::start(&limit)
+        .context("environment TAILBACK_MEMORY_MAX: memory cannot be watched; set it to none")?;
+    Ok((overload, bodies))
 }

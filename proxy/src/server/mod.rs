@@ -133,11 +133,13 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     let routes = Arc::new(SharedRoutes::default());
     let cors = process.cors.as_ref().map(Cors::new).map(Arc::new);
     let lifecycle = Arc::new(Lifecycle::default());
+    let (overload, held_bytes) = limits::memory(&process.limits)?;
     let downstream = Downstream {
         handler: Pipeline {
             routes: routes.clone(),
             stored: Arc::default(),
-            buffer_budget: BufferBudget::new(process.limits.held_bytes),
+            buffer_budget: BufferBudget::new(held_bytes, overload.clone()),
+            overload: overload.clone(),
             connect: ConnectOptions {
                 limits: process.limits.clone(),
                 metrics: UpstreamMetrics::default(),
@@ -154,7 +156,9 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             timeouts: process.timeouts.clone(),
             limits: process.limits.clone(),
             max_connections,
-            unread_bytes: BufferBudget::new(process.limits.held_bytes / 2),
+            unread_bytes: BufferBudget::of_surplus(held_bytes / 2, overload.clone()),
+            overload,
+            workers: process.workers.get(),
             half_close: process.half_close,
             cors,
             tls: tls.clone(),

@@ -184,6 +184,7 @@ mod tests {
             header_fields: 100,
             header_bytes: 16 * 1024,
             held_bytes: 0,
+            memory: tailback_config::MemoryMax::Unlimited,
             connections: None,
         };
         let (pool, mut ends) = (ConnectionPool::default(), Vec::new());

@@ -3,7 +3,12 @@
 
 use loom::{sync::Arc, thread};
 
-use super::shard::{Shard, ShardCut};
+use crossbeam_utils::CachePadded;
+
+use super::{
+    arm,
+    shard::{Shard, ShardCut},
+};
 use crate::clock::Nanos;
 
 /// The same algorithm as `Ledger::try_cut`, over bare shards.
@@ -133,5 +138,26 @@ fn loom_a_request_whose_body_comes_late_wakes_the_scaler_or_is_seen_by_it() {
         let seen = cut.inside.inside() - cut.receiving.inside();
         let woken = worker.join().unwrap();
         assert!(woken || seen == 1, "neither woken nor seen");
+    });
+}
+
+#[test]
+fn loom_no_arrival_while_marks_are_set_hides_that_the_level_is_reached() {
+    loom::model(|| {
+        let shards = Arc::new([
+            CachePadded::new(Shard::default()),
+            CachePadded::new(Shard::default()),
+        ]);
+        // The level is 3. Two come by one shard, the first one perhaps between the marks, and one by
+        // the other.
+        let writers = shards.clone();
+        let worker = thread::spawn(move || {
+            let first = writers[1].arrive(Nanos(1));
+            let second = writers[1].arrive(Nanos(2));
+            first || second
+        });
+        let is_armed = arm(&*shards, 3);
+        let is_woken = worker.join().unwrap() | shards[0].arrive(Nanos(3));
+        assert!(!is_armed || is_woken, "the level was reached unseen");
     });
 }

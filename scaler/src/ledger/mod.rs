@@ -19,6 +19,8 @@ mod wake;
 #[cfg(all(test, tailback_loom))]
 mod loom_tests;
 
+use std::ops::Deref;
+
 use crossbeam_utils::CachePadded;
 
 use self::shard::{Shard, ShardCut};
@@ -262,23 +264,15 @@ impl Ledger {
     /// exact lag and arms again with the remaining room. The wake-up may come early, and is never
     /// missed.
     pub fn arm(&self, level: u64) -> bool {
-        let demand = || self.read().demand().in_flight();
-        let present = demand();
-        if present >= level {
-            return true;
+        loop {
+            if self.read().demand().in_flight() >= level {
+                return true;
+            }
+            if arm(&self.shards, level) {
+                return false;
+            }
+            spin();
         }
-        let room = level - present;
-        let shards = self.shards.len() as u64;
-        // Each shard may take `share - 1` arrivals without a wake-up, and `shards × (share - 1) <
-        // room`. So the level cannot be reached unseen.
-        let share = room.div_ceil(shards);
-        for shard in &self.shards {
-            shard.arm(share);
-        }
-        // Read once more, because requests may have arrived while the marks were being set. This
-        // reading sees every arrival that did not see its shard's mark: see
-        // `Account::synchronise`.
-        demand() >= level
     }
 
     /// Takes the arrival that crossed the level. `None` if there was none since the last call.
@@ -299,6 +293,35 @@ impl AsRef<Ledger> for Ledger {
     fn as_ref(&self) -> &Ledger {
         self
     }
+}
+
+/// Sets the marks of all shards so that the demand cannot reach `level` before one of them is reached.
+/// `false`: one was reached meanwhile, and perhaps unseen.
+///
+/// Each shard's mark is `share` above its demand as it was read once, so that all marks, less one each,
+/// add up to less than the level. That holds whatever arrives and completes while they are being set:
+/// where no mark is reached, the level is not.
+fn arm<S: Deref<Target = Shard>>(shards: &[S], level: u64) -> bool {
+    let demands: Vec<_> = shards.iter().map(|shard| shard.demand()).collect();
+    // Of several instants, so that the sum may be of none of them.
+    let present: i64 = demands.iter().sum();
+    let room = i64::try_from(level)
+        .unwrap_or(i64::MAX)
+        .saturating_sub(present);
+    let Some(room) = u64::try_from(room).ok().filter(|room| *room > 0) else {
+        return false;
+    };
+    let share = room.div_ceil(shards.len() as u64);
+    let marks = || {
+        demands
+            .iter()
+            .map(|demand| demand.saturating_add_unsigned(share))
+    };
+    for (shard, mark) in shards.iter().zip(marks()) {
+        shard.arm(mark);
+    }
+    // An arrival that did not see its shard's mark is seen here: see `Account::synchronise`.
+    (shards.iter().zip(marks())).all(|(shard, mark)| shard.demand() < mark)
 }
 
 #[cfg(all(test, not(tailback_loom)))]

@@ -144,14 +144,13 @@ impl Shard {
 
     /// The part of this shard in the requests that are demand: all but those whose body is awaited.
     /// Negative if requests enter by another shard and leave by this one.
-    fn demand(&self) -> i64 {
+    pub(super) fn demand(&self) -> i64 {
         self.inside.inside() - self.receiving.inside()
     }
 
-    /// Sets the mark `share` requests above the shard's current demand. A reading after this call
-    /// sees every one that did not see the mark.
-    pub(super) fn arm(&self, share: u64) {
-        let mark = self.demand().saturating_add_unsigned(share);
+    /// Sets the mark to a demand of the shard. A reading after this call sees every arrival that did
+    /// not see the mark.
+    pub(super) fn arm(&self, mark: i64) {
         self.wake_at.store(mark, Ordering::Relaxed);
         self.inside.synchronise();
     }

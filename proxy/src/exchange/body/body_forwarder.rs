@@ -17,6 +17,8 @@ pub struct BodyForwarder<B> {
     stream: SendStream<Bytes>,
     body: B,
     next: Next,
+    /// Bytes that the window took.
+    sent: u64,
 }
 
 /// What to send next.
@@ -51,7 +53,14 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
             stream,
             body,
             next: Next::Ask,
+            sent: 0,
         }
+    }
+
+    /// How many bytes the window took so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// The body.
@@ -150,6 +159,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
     }
 
     fn send(&mut self, part: Bytes, end: bool) -> Result<(), ForwardError<B::Error>> {
+        self.sent += part.len() as u64;
         self.stream
             .send_data(part, end)
             .map_err(|_| ForwardError::Stream)

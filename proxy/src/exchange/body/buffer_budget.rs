@@ -1,13 +1,38 @@
 //! A limit on the memory for buffered bodies of requests that wait for more of their body or for a
-//! replica, of all models together.
+//! replica, of all models together. It grants less while the memory of the whole process is short.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use crate::overload::{Level, Overload, Shed};
+
+/// A reservation of so many bytes is granted also while memory is short: small bodies that come in
+/// more than one piece.
+const SMALL: usize = 8 * 1024;
 
 /// The limit, and how much of it is reserved.
 #[derive(Debug)]
 pub struct BufferBudget {
     most: usize,
     taken: AtomicUsize,
+    overload: Arc<Overload>,
+    /// From this level on, nothing large is granted.
+    closes_at: Level,
+    /// What is counted then.
+    counts: Option<Shed>,
+}
+
+/// Why there is no memory for a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Shortage {
+    /// The budget is used up.
+    #[error("the budget for buffered bodies is used up")]
+    Budget,
+    /// The memory of the whole process is short.
+    #[error("the memory of the process is short")]
+    Memory,
 }
 
 /// A part of the budget, empty at first. Dropping it returns the bytes.
@@ -19,12 +44,26 @@ pub struct BufferReservation<'a> {
 }
 
 impl BufferBudget {
-    /// A budget of `most` bytes.
+    /// A budget of `most` bytes for bodies that wait.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub fn new(most: usize, overload: Arc<Overload>) -> Self {
         Self {
             most,
             taken: AtomicUsize::new(0),
+            overload,
+            closes_at: Level::Tight,
+            counts: Some(Shed::Body),
+        }
+    }
+
+    /// A budget of `most` bytes for what makes things faster: it grants nothing as soon as memory is
+    /// short.
+    #[must_use]
+    pub fn of_surplus(most: usize, overload: Arc<Overload>) -> Self {
+        Self {
+            closes_at: Level::Scarce,
+            counts: None,
+            ..Self::new(most, overload)
         }
     }
 
@@ -38,22 +77,29 @@ impl BufferBudget {
 }
 
 impl BufferReservation<'_> {
-    /// Grows the reservation to at least `bytes`. Returns `false`, and changes nothing, if the
-    /// budget does not have as much left.
-    #[must_use]
-    pub fn cover(&mut self, bytes: usize) -> bool {
+    /// Grows the reservation to at least `bytes`.
+    ///
+    /// # Errors
+    /// If there is not as much left. Then nothing is changed.
+    pub fn cover(&mut self, bytes: usize) -> Result<(), Shortage> {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {
-            return true;
+            return Ok(());
+        }
+        let budget = self.budget;
+        if bytes > SMALL && budget.overload.is_at(budget.closes_at) {
+            if let Some(shed) = budget.counts {
+                budget.overload.count(shed);
+            }
+            return Err(Shortage::Memory);
         }
         let before = self.budget.taken.fetch_add(more, Ordering::Relaxed);
-        let fits = before.saturating_add(more) <= self.budget.most;
-        if fits {
-            self.bytes = bytes;
-        } else {
+        if before.saturating_add(more) > self.budget.most {
             self.budget.taken.fetch_sub(more, Ordering::Relaxed);
+            return Err(Shortage::Budget);
         }
-        fits
+        self.bytes = bytes;
+        Ok(())
     }
 
     /// The whole budget in bytes.
@@ -83,18 +129,44 @@ mod tests {
 
     #[test]
     fn reservations_do_not_exceed_the_budget_and_return_their_bytes() {
-        let budget = BufferBudget::new(10);
+        let budget = BufferBudget::new(10, Arc::default());
         let mut one = budget.reserve();
-        assert!(one.cover(4) && one.cover(6));
+        let fits =
+            |reservation: &mut BufferReservation<'_>, bytes| reservation.cover(bytes).is_ok();
+        assert!(fits(&mut one, 4) && fits(&mut one, 6));
         let mut other = budget.reserve();
-        assert!(!other.cover(5));
-        assert!(other.cover(4), "what was refused is not taken");
-        assert!(one.cover(3) && !one.cover(7));
-        assert!(budget.reserve().cover(0), "who has nothing needs no budget");
+        assert_eq!(other.cover(5), Err(Shortage::Budget));
+        assert!(fits(&mut other, 4), "what was refused is not taken");
+        assert!(fits(&mut one, 3) && !fits(&mut one, 7));
+        assert!(
+            fits(&mut budget.reserve(), 0),
+            "who has nothing needs no budget"
+        );
         drop(one);
-        assert!(other.cover(10));
+        assert!(fits(&mut other, 10));
         other.clear();
-        assert!(!budget.reserve().cover(usize::MAX));
-        assert!(budget.reserve().cover(10));
+        assert!(!fits(&mut budget.reserve(), usize::MAX));
+        assert!(fits(&mut budget.reserve(), 10));
+    }
+
+    #[test]
+    fn while_memory_is_short_only_small_bodies_may_wait_and_what_was_granted_stays() {
+        let overload = Arc::new(Overload::new(100));
+        let bodies = BufferBudget::new(1 << 20, overload.clone());
+        let surplus = BufferBudget::of_surplus(1 << 20, overload.clone());
+        let mut granted = bodies.reserve();
+        assert_eq!(granted.cover(2 * SMALL), Ok(()));
+        let tries = |budget: &BufferBudget| [SMALL, SMALL + 1].map(|n| budget.reserve().cover(n));
+        for (used, of_bodies, of_surplus) in [
+            (50, Ok(()), Ok(())),
+            (85, Ok(()), Err(Shortage::Memory)),
+            (90, Err(Shortage::Memory), Err(Shortage::Memory)),
+            (50, Ok(()), Ok(())),
+        ] {
+            overload.looked(used);
+            assert_eq!(tries(&bodies), [Ok(()), of_bodies], "at {used} %");
+            assert_eq!(tries(&surplus), [Ok(()), of_surplus], "at {used} %");
+            assert_eq!(granted.cover(2 * SMALL), Ok(()));
+        }
     }
 }

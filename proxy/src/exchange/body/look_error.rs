@@ -1,6 +1,6 @@
 //! Errors of reading ahead in a body.
 
-use super::BodyError;
+use super::{BodyError, Shortage};
 use crate::protocol::ProxyError;
 
 /// Why no more of a body can be read ahead.
@@ -9,9 +9,9 @@ pub enum LookError {
     /// The body failed.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// The buffer budget is used up.
-    #[error("the budget for buffered bodies is used up")]
-    NoRoom,
+    /// There is no more memory for it.
+    #[error(transparent)]
+    NoRoom(#[from] Shortage),
 }
 
 impl From<LookError> for ProxyError {
@@ -20,7 +20,16 @@ impl From<LookError> for ProxyError {
             LookError::Body(BodyError::Unfit(fault)) => Self::Unnamed(fault),
             // The caller has left, or sent less than it announced.
             LookError::Body(_) => Self::CallerGone,
-            LookError::NoRoom => Self::NoRoom,
+            LookError::NoRoom(shortage) => shortage.into(),
+        }
+    }
+}
+
+impl From<Shortage> for ProxyError {
+    fn from(shortage: Shortage) -> Self {
+        match shortage {
+            Shortage::Budget => Self::NoRoom,
+            Shortage::Memory => Self::MemoryShort,
         }
     }
 }

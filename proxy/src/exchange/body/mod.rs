@@ -28,7 +28,7 @@ use crate::{
 pub use self::{
     body_forwarder::{BodyForwarder, ForwardError},
     body_waker::body_waker,
-    buffer_budget::{BufferBudget, BufferReservation},
+    buffer_budget::{BufferBudget, BufferReservation, Shortage},
     look_error::LookError,
     peekable_body::PeekableBody,
 };

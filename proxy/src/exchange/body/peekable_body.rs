@@ -201,9 +201,10 @@ impl PeekableBody {
             let frame =
                 poll_fn(
                     |cx| match poll_rest(&mut self.rest, Some(&mut **look_ahead), cx) {
-                        Poll::Pending if !reservation.cover(look_ahead.read.bytes()) => {
-                            Poll::Ready(Err(LookError::NoRoom))
-                        }
+                        Poll::Pending => match reservation.cover(look_ahead.read.bytes()) {
+                            Ok(()) => Poll::Pending,
+                            Err(shortage) => Poll::Ready(Err(shortage.into())),
+                        },
                         polled => polled.map(|frame| frame.transpose().map_err(LookError::Body)),
                     },
                 );

@@ -233,6 +233,14 @@ impl ProxyError {
                 "overloaded: the memory for the bodies of waiting requests is used up; try again later",
             )
             .retry_after(1),
+            Self::MemoryShort => says(
+                Status::SERVICE_UNAVAILABLE,
+                Code::Unavailable,
+                Some(QueueFull),
+                "overloaded: the memory of this proxy is short, and the request would have to wait in it; \
+                 try again later",
+            )
+            .retry_after(5),
             Self::QueueFull {
                 model,
                 limit,

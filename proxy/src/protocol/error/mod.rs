@@ -105,6 +105,9 @@ pub enum ProxyError {
     Connect,
     /// The budget for buffered bodies is used up.
     NoRoom,
+    /// The memory of the process is short: the request would have to wait, and there is no more room
+    /// for what waits.
+    MemoryShort,
     /// The queue of held requests is full.
     QueueFull {
         /** the model */

@@ -45,6 +45,7 @@ fn samples() -> Vec<ProxyError> {
         ProxyError::WrongProtocol { model: model() },
         ProxyError::Connect,
         ProxyError::NoRoom,
+        ProxyError::MemoryShort,
         ProxyError::QueueFull {
             model: model(),
             limit: 10_000,
@@ -125,6 +126,7 @@ fn is_sampled(error: &ProxyError) {
         | ProxyError::WrongProtocol { .. }
         | ProxyError::Connect
         | ProxyError::NoRoom
+        | ProxyError::MemoryShort
         | ProxyError::QueueFull { .. }
         | ProxyError::HeldTooLong { .. }
         | ProxyError::NotLoaded { .. }

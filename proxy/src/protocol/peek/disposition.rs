@@ -46,19 +46,31 @@ pub fn is_utf8(charset: &[u8]) -> bool {
         .any(|known| charset.eq_ignore_ascii_case(known))
 }
 
-/// Whether a media type says that its text is no UTF-8, or something that could be that.
+/// Whether a media type says that its text is no UTF-8, or something that could be that. Some servers
+/// look for the word alone, and so find it where no parameter is.
 #[must_use]
 pub fn has_other_charset(content_type: &[u8]) -> bool {
-    memchr::memchr(b';', content_type).is_some()
-        && Parameters::of(content_type).any(|parameter| match parameter {
+    if memchr::memchr2(b'h', b'H', content_type).is_none() || !names_charset(content_type) {
+        return false;
+    }
+    let of_parameters = memchr::memchr(b';', content_type).unwrap_or(content_type.len());
+    names_charset(&content_type[..of_parameters])
+        || Parameters::of(content_type).any(|parameter| match parameter {
             Ok(Parameter { name, value, .. }) => {
                 let is_charset = name
                     .get(..7)
                     .is_some_and(|start| start.eq_ignore_ascii_case(b"charset"));
                 is_charset && !(name.len() == 7 && is_utf8(&value))
             }
-            Err(()) => false,
+            Err(()) => true,
         })
+}
+
+/// Whether the word is anywhere in it.
+fn names_charset(content_type: &[u8]) -> bool {
+    const WORD: &[u8] = b"charset";
+    let mut places = content_type.windows(WORD.len());
+    places.any(|place| place.eq_ignore_ascii_case(WORD))
 }
 
 /// Whether a part with this header is the one that is looked for.
@@ -334,6 +346,15 @@ mod tests {
             ("application/json; charset=utf-16", true),
             ("application/json; charset=utf-8; charset=utf-16", true),
             ("application/json; charset*=utf-7", true),
+            ("application/json; charset=iso-8859-1", true),
+            ("application/json; charset=shift_jis", true),
+            ("application/json; x; charset=utf-7", true),
+            ("application/json; charset = utf-7", true),
+            ("application/json; x y; CharSet=utf-8", true),
+            ("application/json charset=utf-7", true),
+            ("application/json, text/plain; charset=utf-7", true),
+            ("application/json; x", false),
+            ("a/b; boundary=\"charset=utf-7\"", false),
         ] {
             assert_eq!(has_other_charset(value.as_bytes()), other, "{value}");
         }

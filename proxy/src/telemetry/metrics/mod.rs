@@ -70,6 +70,22 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "tailback_downstream_connections_refused_total",
         "Connections refused at the limit."
     );
+    describe_gauge!(
+        "tailback_memory_limit_bytes",
+        "Memory that the process may have."
+    );
+    describe_gauge!(
+        "tailback_memory_used_bytes",
+        "Memory that the process uses, with the buffers of its sockets."
+    );
+    describe_gauge!(
+        "tailback_memory_level",
+        "How short memory is: 0 normal, 1 scarce, 2 tight, 3 exhausted."
+    );
+    describe_counter!(
+        "tailback_memory_shed_total",
+        "What was refused or closed because memory was short, by reason."
+    );
     describe_counter!(
         "tailback_admin_connections_closed_total",
         "Connections on the admin address that were closed to make room."

@@ -17,6 +17,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tailback_config::cgroup::{CgroupVersion, own_group};
 
 /// The prefix of our groups' folders.
 const PREFIX: &str = "tailback-replica-";
@@ -42,7 +43,7 @@ impl Cgroups {
     pub(super) fn find() -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let mut folder = own_folder(&own, &mounts)?;
+        let (mut folder, _) = own_group(CgroupVersion::V2, &own, &mounts)?;
         if folder.ends_with(PROXY) {
             folder.pop();
         }
@@ -147,55 +148,4 @@ fn remove_tree(folder: &Path) {
         }
     }
     let _ = fs::remove_dir(folder);
-}
-
-/// The folder of the group in `own` (`/proc/self/cgroup`), by `mounts` (`/proc/self/mountinfo`).
-fn own_folder(own: &str, mounts: &str) -> Option<PathBuf> {
-    // The line of version 2 has the number 0 and no controllers.
-    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-    mounts.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        if after.split(' ').next() != Some("cgroup2") {
-            return None;
-        }
-        let mut fields = before.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        // If the mount shows only a part of the tree, that part is not in our path.
-        let inside = path.strip_prefix(root.trim_end_matches('/'))?;
-        Some(Path::new(point).join(inside.trim_start_matches('/')))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_own_group_is_found_in_whichever_way_it_is_mounted() {
-        const UNIFIED: &str =
-            "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
-        const HYBRID: &str = "30 29 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
-            31 29 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        const PART: &str = "29 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
-        for (own, mounts, expected) in [
-            ("0::/\n", UNIFIED, Some("/sys/fs/cgroup")),
-            (
-                "0::/system.slice/tailback.service\n",
-                UNIFIED,
-                Some("/sys/fs/cgroup/system.slice/tailback.service"),
-            ),
-            (
-                "4:memory:/x\n0::/a\n",
-                HYBRID,
-                Some("/sys/fs/cgroup/unified/a"),
-            ),
-            ("0::/docker/abc/b\n", PART, Some("/sys/fs/cgroup/b")),
-            ("0::/elsewhere\n", PART, None),
-            ("4:memory:/x\n", HYBRID, None),
-            ("0::/\n", "", None),
-        ] {
-            let found = own_folder(own, mounts);
-            assert_eq!(found.as_deref(), expected.map(Path::new), "{own} {mounts}");
-        }
-    }
 }

@@ -1,0 +1,176 @@
+//! What the overload manager sees of a connection, and how it asks for its end.
+
+use std::{
+    cell::{Cell, RefCell},
+    task::Waker,
+};
+
+use crate::overload::{Holding, Kind};
+
+/// About what a connection at rest gives back, in bytes.
+const RESTING: u64 = 8 * 1024;
+/// About what an answer takes that nobody reads, in bytes.
+const ANSWER: u64 = 64 * 1024;
+/// A caller reads nothing if it has taken no byte from one round of the overload manager to the next, so
+/// many times in a row.
+const ROUNDS: u32 = 3;
+
+/// What one connection holds.
+#[derive(Debug, Default)]
+pub struct Footprint {
+    /// Whether it has been idle for long.
+    pub resting: Cell<bool>,
+    /// Streams on HTTP/2 whose answers wait for the caller.
+    blocked_streams: Cell<u32>,
+    /// Changes when the caller takes bytes of an answer.
+    progress: Cell<u64>,
+    /// What `progress` was in the last round, and in how many rounds it was that.
+    seen: Cell<(u64, u32)>,
+    /// Whether it was asked to end.
+    asked: Cell<bool>,
+    /// Whether it was ended because its caller reads nothing.
+    is_cut: Cell<bool>,
+    /// The connection's task.
+    task: RefCell<Option<Waker>>,
+}
+
+/// Counts a stream as blocked or not, until it is dropped.
+#[derive(Debug)]
+pub struct BlockedStream<'a> {
+    footprint: &'a Footprint,
+    is_blocked: bool,
+}
+
+impl Footprint {
+    /// The connection runs in the task that `waker` wakes.
+    pub fn runs_in(&self, waker: &Waker) {
+        self.task.replace(Some(waker.clone()));
+    }
+
+    /// The caller has taken `bytes` of an answer, or the socket has.
+    pub fn took(&self, bytes: usize) {
+        self.progress
+            .set(self.progress.get().wrapping_add(bytes as u64));
+    }
+
+    /// Counts a stream of HTTP/2 that may be blocked.
+    pub fn stream(&self) -> BlockedStream<'_> {
+        BlockedStream {
+            footprint: self,
+            is_blocked: false,
+        }
+    }
+
+    /// Whether there are streams on HTTP/2 whose answers wait for the caller.
+    #[must_use]
+    pub fn has_blocked_streams(&self) -> bool {
+        self.blocked_streams.get() > 0
+    }
+
+    /// Whether the overload manager has asked for the end. Says so once.
+    #[must_use]
+    pub fn take_asked(&self) -> bool {
+        self.asked.take()
+    }
+
+    /// It ends because its caller reads nothing.
+    pub fn cut(&self) {
+        self.is_cut.set(true);
+    }
+
+    /// Whether it ends because its caller reads nothing.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut.get()
+    }
+
+    /// See [`Holder::holding`](crate::overload::Holder::holding).
+    pub(super) fn holding(&self, is_blocked: bool, number: u64) -> Option<Holding> {
+        let (seen, rounds) = self.seen.get();
+        let progress = self.progress.get();
+        let rounds = match is_blocked && seen == progress {
+            true => rounds.saturating_add(1),
+            false => 0,
+        };
+        self.seen.set((progress, rounds));
+        let (kind, bytes) = if self.resting.get() {
+            (Kind::Idle, RESTING)
+        } else if rounds >= ROUNDS {
+            let answers = u64::from(self.blocked_streams.get().max(1));
+            (Kind::Unread, answers * ANSWER)
+        } else {
+            return None;
+        };
+        Some(Holding {
+            kind,
+            bytes,
+            number,
+        })
+    }
+
+    /// See [`Holder::shed`](crate::overload::Holder::shed).
+    pub(super) fn shed(&self) {
+        self.asked.set(true);
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl BlockedStream<'_> {
+    /// Whether it is blocked now.
+    pub fn set(&mut self, is_blocked: bool) {
+        if is_blocked != self.is_blocked {
+            self.is_blocked = is_blocked;
+            let all = self.footprint.blocked_streams.get();
+            self.footprint.blocked_streams.set(match is_blocked {
+                true => all + 1,
+                false => all - 1,
+            });
+        }
+    }
+}
+
+impl Drop for BlockedStream<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_reads_nothing_that_takes_no_byte_for_three_rounds() {
+        let footprint = Footprint::default();
+        let kind = |is_blocked| footprint.holding(is_blocked, 0).map(|holding| holding.kind);
+        assert_eq!([kind(true), kind(true)], [None, None]);
+        footprint.took(1);
+        assert_eq!([kind(true), kind(true), kind(true)], [None; 3]);
+        assert_eq!(kind(true), Some(Kind::Unread));
+        assert_eq!([kind(false), kind(true)], [None, None]);
+        footprint.resting.set(true);
+        assert_eq!(kind(false), Some(Kind::Idle));
+    }
+
+    #[test]
+    fn a_connection_holds_as_much_as_it_has_blocked_streams() {
+        let footprint = Footprint::default();
+        let mut streams: Vec<_> = (0..3).map(|_| footprint.stream()).collect();
+        streams.iter_mut().for_each(|stream| stream.set(true));
+        let bytes = || {
+            (0..5)
+                .filter_map(|_| footprint.holding(true, 0))
+                .last()
+                .unwrap()
+                .bytes
+        };
+        assert_eq!(bytes(), 3 * ANSWER);
+        streams[0].set(false);
+        drop(streams.pop());
+        assert_eq!(bytes(), ANSWER);
+        drop(streams);
+        assert!(!footprint.has_blocked_streams());
+    }
+}

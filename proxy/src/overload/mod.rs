@@ -1,0 +1,138 @@
+//! What becomes of load while memory is short: the overload manager.
+//!
+//! A thread looks at the memory of the process every [`TICK`] and keeps the [`Level`] of pressure,
+//! which the path of a request reads as one relaxed atomic. At each level more is shed, in a stated
+//! order ([`shed`], pure): first what costs nobody anything, at last connections whose callers read
+//! nothing. What refuses by itself asks for the level. What is there already, an idle connection or
+//! a held request, is registered as a [`Holder`] with its worker, which sheds it.
+
+mod allocator;
+mod level;
+mod manager;
+mod shed;
+mod usage;
+mod worker;
+
+use std::{
+    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use metrics::{Counter, counter};
+use tokio::sync::watch;
+
+pub use self::{
+    level::Level,
+    manager::start,
+    shed::{Holding, Kind},
+    worker::{Holder, Registration, keep_shedding, register},
+};
+
+/// How often memory is looked at.
+const TICK: Duration = Duration::from_millis(25);
+
+/// The state of the process's memory, shared by all workers.
+#[derive(Debug)]
+pub struct Overload {
+    level: AtomicU8,
+    /// In bytes, as of the last look.
+    used: AtomicU64,
+    /// In bytes; 0: none.
+    limit: u64,
+    /// Wakes the workers when the level changes.
+    changes: watch::Sender<Level>,
+    shed: [Counter; Shed::ALL.len()],
+}
+
+/// What is shed, as metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shed {
+    /// An idle connection was closed.
+    IdleConnection,
+    /// A request was refused, as its body would have had to wait in memory.
+    Body,
+    /// A held request was refused.
+    HeldRequest,
+    /// A new connection was refused.
+    Connection,
+    /// A connection was closed whose caller reads nothing.
+    UnreadAnswer,
+}
+
+impl Shed {
+    /// All, in the order of the levels.
+    pub const ALL: [Self; 5] = [
+        Self::IdleConnection,
+        Self::Body,
+        Self::HeldRequest,
+        Self::Connection,
+        Self::UnreadAnswer,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::IdleConnection => "idle_connection",
+            Self::Body => "body",
+            Self::HeldRequest => "held_request",
+            Self::Connection => "connection",
+            Self::UnreadAnswer => "unread_answer",
+        }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Overload {
+    /// Of a process that may have `limit` bytes; 0: there is no limit.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self {
+            level: AtomicU8::new(Level::Normal as u8),
+            used: AtomicU64::new(0),
+            limit,
+            changes: watch::Sender::new(Level::Normal),
+            shed: Shed::ALL
+                .map(|shed| counter!("tailback_memory_shed_total", "reason" => shed.label())),
+        }
+    }
+
+    /// The present level.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level::from_u8(self.level.load(Ordering::Relaxed))
+    }
+
+    /// Whether memory is at this level, or shorter still.
+    #[must_use]
+    pub fn is_at(&self, level: Level) -> bool {
+        self.level.load(Ordering::Relaxed) >= level as u8
+    }
+
+    /// Counts what was shed.
+    pub fn count(&self, shed: Shed) {
+        self.shed[shed as usize].increment(1);
+    }
+
+    /// So many bytes were in use at a look at memory. Returns the level before and after.
+    pub(crate) fn looked(&self, used: u64) -> (Level, Level) {
+        let before = self.level();
+        let level = before.next(used, self.limit);
+        self.used.store(used, Ordering::Relaxed);
+        if self.level.swap(level as u8, Ordering::Relaxed) != level as u8 {
+            self.changes.send_replace(level);
+        }
+        (before, level)
+    }
+
+    /// Bytes that must be given back to leave the present level.
+    fn excess(&self) -> u64 {
+        let used = self.used.load(Ordering::Relaxed);
+        used.saturating_sub(self.level().falls_below(self.limit))
+    }
+}

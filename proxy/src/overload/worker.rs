@@ -1,0 +1,141 @@
+//! What a worker thread has that could be shed, and its task that sheds it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use send_wrapper::SendWrapper;
+use slab::Slab;
+
+use super::{
+    Level, Overload, allocator,
+    shed::{Holding, plan},
+};
+
+/// How often a worker sheds while memory is short: what it has shed shows in what is in use by then.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Something that holds memory on this worker.
+pub trait Holder {
+    /// What it could give back now, if anything. `number` is that of its registration. Called once
+    /// each round.
+    fn holding(&self, number: u64) -> Option<Holding>;
+
+    /// Gives it back soon.
+    fn shed(&self);
+}
+
+/// Keeps a holder registered on this thread. It must be dropped on it, too.
+#[must_use = "dropping it ends the registration"]
+#[derive(Debug)]
+pub struct Registration {
+    place: usize,
+    /// Not to be sent to another thread.
+    _here: std::marker::PhantomData<Rc<()>>,
+}
+
+#[derive(Default)]
+struct Holders {
+    all: Slab<(u64, Rc<dyn Holder>)>,
+    next_number: u64,
+}
+
+thread_local! {
+    static HOLDERS: RefCell<Holders> = RefCell::default();
+    static SHEDDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Registers `holder` with this worker.
+pub fn register(holder: Rc<dyn Holder>) -> Registration {
+    HOLDERS.with_borrow_mut(|holders| {
+        let number = holders.next_number;
+        holders.next_number += 1;
+        Registration {
+            place: holders.all.insert((number, holder)),
+            _here: std::marker::PhantomData,
+        }
+    })
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // At the end of the thread, the table may be gone.
+        let holder = HOLDERS.try_with(|holders| holders.borrow_mut().all.try_remove(self.place));
+        // Dropped after the table is given back.
+        drop(holder);
+    }
+}
+
+/// Starts this worker's shedding, once. `workers` are there in all.
+pub fn keep_shedding(overload: &Arc<Overload>, workers: usize) {
+    if SHEDDING.replace(true) {
+        return;
+    }
+    let overload = overload.clone();
+    // Workers do not steal tasks: it stays on this thread.
+    tokio::spawn(SendWrapper::new(async move {
+        let mut changes = overload.changes.subscribe();
+        while changes
+            .wait_for(|level| *level > Level::Normal)
+            .await
+            .is_ok()
+        {
+            round(overload.level(), overload.excess() / workers.max(1) as u64);
+            allocator::flush_thread();
+            tokio::time::sleep(ROUND).await;
+        }
+    }));
+}
+
+/// Sheds what this worker has, to give back `excess` bytes.
+fn round(level: Level, excess: u64) {
+    let (holders, holdings): (Vec<_>, Vec<_>) = HOLDERS.with_borrow(|holders| {
+        let all = holders.all.iter();
+        all.filter_map(|(_, (number, holder))| Some((holder.clone(), holder.holding(*number)?)))
+            .unzip()
+    });
+    for place in plan(level, excess, &holdings) {
+        holders[place].shed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overload::Kind;
+
+    struct Idle(Cell<bool>);
+
+    impl Holder for Idle {
+        fn holding(&self, number: u64) -> Option<Holding> {
+            let idle = Holding {
+                kind: Kind::Idle,
+                bytes: 10,
+                number,
+            };
+            (!self.0.get()).then_some(idle)
+        }
+
+        fn shed(&self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn what_is_registered_is_shed_the_first_first_as_far_as_needed() {
+        let holders: Vec<_> = (0..4).map(|_| Rc::new(Idle(Cell::new(false)))).collect();
+        let mut registered: Vec<_> = holders.iter().map(|h| register(h.clone())).collect();
+        let shed = || holders.iter().map(|h| h.0.get()).collect::<Vec<_>>();
+        round(Level::Normal, 100);
+        assert_eq!(shed(), [false; 4]);
+        drop(registered.remove(0));
+        round(Level::Scarce, 15);
+        assert_eq!(shed(), [false, true, true, false]);
+        round(Level::Scarce, 15);
+        assert_eq!(shed(), [false, true, true, true]);
+        assert_eq!(Rc::strong_count(&holders[0]), 1);
+    }
+}
