@@ -39,6 +39,14 @@ fn traced(manifest: &str, collector: &Collector) -> Tailback {
     Tailback::start(manifest, &variables)
 }
 
+/// Waits until an arrival at `m` wakes the scaler.
+fn armed(proxy: &Tailback) {
+    eventually("the scaler to wait for an arrival", || {
+        let reason = proxy.model("m")["replicas"]["reason"].clone();
+        reason.as_str().is_some_and(|reason| !reason.is_empty())
+    });
+}
+
 /// A request of a trace that is sampled, or of one that is not.
 fn send(proxy: &Tailback, path: &str, body: &[u8], trace: &str, sampled: bool) {
     let parent = format!("00-{trace}-b7ad6b7169203331-{:02x}", u8::from(sampled));
@@ -117,6 +125,7 @@ fn prometheus_keeps_the_exemplars() {
 fn a_decision_names_the_traced_request_that_led_to_it_and_its_span_links_to_it() {
     let collector = Collector::start(Protocol::Grpc);
     let proxy = traced(FROM_ZERO, &collector);
+    armed(&proxy);
     send(&proxy, "/v2/models/m/infer", BODY, TRACE, true);
     let decision = proxy.page("/decisions")["decisions"][0].clone();
     assert_eq!(
@@ -158,6 +167,7 @@ fn a_decision_names_the_traced_request_that_led_to_it_and_its_span_links_to_it()
 fn a_decision_that_no_traced_request_led_to_names_none_and_has_no_span() {
     let collector = Collector::start(Protocol::Grpc);
     let proxy = traced(FROM_ZERO, &collector);
+    armed(&proxy);
     send(&proxy, "/v2/models/m/infer", BODY, TRACE, false);
     let decision = proxy.page("/decisions")["decisions"][0].clone();
     assert_eq!(decision["to"], 1);

@@ -280,6 +280,8 @@ impl ModelController {
         if self.taken_over == TakenOver::NotYet {
             return self.show(&Reason::AwaitingState.to_string());
         }
+        // An arrival whose wake-up was not answered yet is seen now, and so answered.
+        let crossing = crossing.or_else(|| self.handle.ledger.take_crossing());
         let reading = self.look();
         self.tell_demand(&reading);
         let Evaluation { seen, mut decision } = self.scaler.decide(reading, &self.replicas());
