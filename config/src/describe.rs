@@ -196,7 +196,10 @@ fn server_row(server: &Server, origin: String) -> Row {
             };
             let endpoints: Vec<_> = spec.endpoints.iter().map(shown).collect();
             let tls = if spec.tls.is_some() { " by TLS" } else { "" };
-            format!("static {}{tls}", endpoints.join(" "))
+            let resolve = spec.resolve.map_or_else(String::new, |every| {
+                format!(", looked up every {}", show_seconds(every))
+            });
+            format!("static {}{tls}{resolve}", endpoints.join(" "))
         }
         Kind::Kubernetes(spec) => format!("kubernetes {spec}"),
         Kind::Webhook(spec) => format!("webhook {spec}"),

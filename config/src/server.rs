@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::{
     Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, MultiModelSpec, ObjectLocation,
@@ -105,6 +106,9 @@ pub struct StaticSpec {
     pub endpoints: Vec<Endpoint>,
     /// How they are reached by TLS (`https://`); `None`: in clear text.
     pub tls: Option<UpstreamTls>,
+    /// How often host names are looked up: each address that they have is a replica. `None`: a name is one
+    /// replica, and is looked up for each connection.
+    pub resolve: Option<Duration>,
 }
 
 // === impl Server ===

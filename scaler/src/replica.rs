@@ -1,17 +1,22 @@
 //! A replica as the data plane sees it: its address, its requests in flight, its concurrency, and
 //! whether it takes new requests.
 
+mod address;
 pub mod health;
 mod host_queue;
+mod id;
 mod traffic;
 pub mod usage;
 pub mod weight;
 
 use std::{fmt, sync::Arc};
 
-pub use self::traffic::Traffic;
 use self::{
     health::ReplicaHealth, host_queue::HostQueue, usage::ReplicaUsage, weight::AtomicWeight,
+};
+pub use self::{
+    id::{Devices, ReplicaId},
+    traffic::Traffic,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -25,24 +30,6 @@ const ENDED: u32 = 2;
 const RESTARTING: u32 = 4;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
-
-/// The names of the devices that a replica runs on; empty: it takes none.
-pub type Devices = Vec<String>;
-
-/// A replica's number in this process, from 1. No later replica gets the same, before 2^32 of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ReplicaId(pub u32);
-
-impl ReplicaId {
-    fn next() -> Self {
-        // Not loom's: it is not part of what is checked there.
-        static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        Self(
-            LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-                .wrapping_add(1),
-        )
-    }
-}
 
 /// One running copy of a model's server. The data plane takes slots of it, and the orchestrator
 /// closes it.
@@ -61,6 +48,8 @@ pub struct Replica {
     authority: String,
     /// `host:port` for gRPC, if that is another address.
     grpc_authority: Option<String>,
+    /// Both by name, where they are addresses of a name.
+    names: Option<Box<(String, Option<String>)>>,
     /// The replica of a server that hosts this replica of a model, among others.
     host: Option<Arc<Replica>>,
     devices: Devices,
@@ -91,6 +80,7 @@ impl Replica {
             name: name.into(),
             authority: authority.into(),
             grpc_authority: None,
+            names: None,
             host: None,
             devices: Devices::new(),
             queue: HostQueue::new(),
@@ -132,6 +122,7 @@ impl Replica {
     pub fn hosted(host: Arc<Self>, concurrency: Option<u32>) -> Self {
         Self {
             grpc_authority: host.grpc_authority.clone(),
+            names: host.names.clone(),
             host: Some(host.clone()),
             ..Self::new(host.name.clone(), host.authority.clone(), concurrency)
         }

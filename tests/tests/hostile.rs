@@ -4,7 +4,7 @@ use std::net::Shutdown;
 
 use tailback_tests::{
     eventually,
-    http::{Client, field},
+    http::{Client, field, request},
     process::Tailback,
     upstream::{Upstream, proxy},
 };
@@ -201,4 +201,30 @@ fn connections_over_the_limit_get_a_refusal() {
             .call("GET", "/v2/models/m/ok", &[], b"")
             .is_ok_and(|a| a.status == 200)
     });
+}
+
+/// RFC 9112, 6.3: another reader may have taken what follows the chunks for the rest of the body, or the
+/// other way round.
+#[test]
+fn a_length_beside_chunks_ends_the_connection_after_the_answer() {
+    let (_upstream, proxy) = proxy();
+    let fields = ["content-length: 6", "transfer-encoding: chunked"];
+    for order in [[0, 1], [1, 0]] {
+        let [first, second] = order.map(|at| fields[at]);
+        let mut client = Client::connect(proxy.address).unwrap();
+        let head = format!("POST /v2/models/m/echo HTTP/1.1\r\nhost: t\r\n{first}\r\n{second}\r\n");
+        let next = request("POST", "/v2/models/m/echo", &[], b"next");
+        let both = [head.as_bytes(), b"\r\n1\r\nx\r\n0\r\n\r\n", &next].concat();
+        client.send(both).unwrap();
+        let answer = client.receive().unwrap();
+        assert_eq!((answer.status, answer.text()), (200, "x".to_owned()));
+        assert_eq!(
+            answer.header("connection"),
+            Some("close"),
+            "{first}, {second}"
+        );
+        assert!(client.is_closed());
+    }
+    eventually("all to be over", || proxy.model("m")["inFlight"] == 0);
+    assert_eq!(proxy.model("m")["arrived"], 2, "nothing behind it is read");
 }

@@ -24,6 +24,9 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<StaticSp
         Some(value) => read_tls(value, place),
         None => Some(UpstreamTls::default()),
     };
+    // A wrong value is noted, and the rest checked all the same.
+    let resolve = fields.get("resolveSeconds");
+    let resolve = resolve.and_then(|value| value.seconds_above_zero());
     fields.finish();
     let endpoints = read_endpoints(&list?)?;
     let secure = endpoints.first().is_some_and(|first| first.secure);
@@ -33,6 +36,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<StaticSp
     Some(StaticSpec {
         endpoints,
         tls: tls.filter(|_| secure),
+        resolve,
     })
 }
 

@@ -58,7 +58,7 @@ pub async fn connect(
         connector,
         offer,
         choice,
-        authority,
+        (authority, permit.authority(wanted.method)),
         timeout,
         &options.limits,
     );

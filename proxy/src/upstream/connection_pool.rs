@@ -103,13 +103,14 @@ impl ConnectionPool {
         }
     }
 
-    /// Opens a new connection, or takes one that became ready meanwhile.
+    /// Opens a new connection to `authority`, which requests know as `name`, or takes one that became
+    /// ready meanwhile.
     pub(super) async fn open(
         &self,
         connector: &Connector,
         offer: Offer,
         choice: Choice,
-        authority: &str,
+        (authority, name): (&str, &str),
         limit: Duration,
         limits: &Limits,
     ) -> Result<Upstream, ConnectError> {
@@ -126,7 +127,7 @@ impl ConnectionPool {
                     Some(alone)
                 }
             };
-            let (io, spoken) = connector.open(offer, authority).await?;
+            let (io, spoken) = connector.open(offer, authority, name).await?;
             Ok::<_, ConnectError>(match spoken {
                 Offer::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
                 _ => Upstream::Http1(Http1::new(io, limits)),

@@ -118,12 +118,13 @@ impl Connector {
         }
     }
 
-    /// Connects to `authority` (`host:port`). Returns the connection and the HTTP version to speak
-    /// on it.
+    /// Connects to `authority` (`host:port`), whose certificate is for the host of `name`. Returns the
+    /// connection and the HTTP version to speak on it.
     pub(super) async fn open(
         &self,
         offer: Offer,
         authority: &str,
+        name: &str,
     ) -> Result<(Transport<TcpStream>, Offer), ConnectError> {
         let tcp = TcpStream::connect(authority).await?;
         tune(&tcp)?;
@@ -136,7 +137,7 @@ impl Connector {
             Offer::Http2 => &tls.http2,
             Offer::Either => &tls.either,
         };
-        let host = tls.name.as_deref().unwrap_or_else(|| host(authority));
+        let host = tls.name.as_deref().unwrap_or_else(|| host(name));
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TlsConnector::from(config.clone())
             .connect(name, tcp)
@@ -178,7 +179,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
         let (io, _) = connector(Protocol::Http1)
-            .open(Offer::Http1, &authority)
+            .open(Offer::Http1, &authority, &authority)
             .await
             .unwrap();
         let tcp = io.carrier();

@@ -47,11 +47,14 @@ impl Permit {
     /// Where requests of this protocol go, as in a Host header.
     #[must_use]
     pub fn authority(&self, method: MethodType) -> &str {
-        self.pool(method).1
+        match (method, self.replica.replica.host_names()) {
+            (MethodType::Grpc, (_, Some(grpc))) => grpc,
+            (_, (authority, _)) => authority,
+        }
     }
 
-    /// The connections for requests of this protocol: gRPC goes to the replica's gRPC port if it
-    /// has one.
+    /// The connections for requests of this protocol, and the address that they are to: gRPC goes to the
+    /// replica's gRPC port if it has one.
     pub(super) fn pool(&self, method: MethodType) -> (&ConnectionPool, &str) {
         let replica = &self.replica.replica;
         match (method, replica.grpc_authority()) {

@@ -1,14 +1,21 @@
 //! Replicas at the addresses in the manifest: always ready, never scaled, never stopped. An operator
-//! may drain one, and resume it.
+//! may drain one, and resume it. Where a server says so, its host names are looked up again and again,
+//! and each of their addresses is a replica.
+
+mod addresses;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use tailback_config::{Endpoint, Model};
+use tailback_config::{Endpoint, Kind, Model};
+use tokio::task::AbortHandle;
 
+use self::addresses::{Addresses, look_up};
 use super::{Events, Orchestrator, ReplicaSet, ScaleError};
 use crate::{
     clock::Nanos,
@@ -17,7 +24,10 @@ use crate::{
 
 /// The orchestrator of models on `static` servers.
 #[derive(Debug)]
-pub struct StaticEndpoints {
+pub struct StaticEndpoints(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     events: Events,
     content: Mutex<Content>,
 }
@@ -25,23 +35,45 @@ pub struct StaticEndpoints {
 #[derive(Debug, Default)]
 struct Content {
     models: BTreeMap<String, Arc<Model>>,
-    /// By server and address: models of one server share them, and they keep their counts of
-    /// requests over a reload.
-    replicas: HashMap<(String, Endpoint), Arc<Replica>>,
+    /// By server, endpoint and, of a name that is looked up, address: models of one server share
+    /// them, and they keep their counts of requests over a reload.
+    replicas: HashMap<(String, Endpoint, Option<IpAddr>), Arc<Replica>>,
+    /// By name, servers whose host names are looked up.
+    looked_up: HashMap<String, LookedUp>,
     /// By server and `host:port`: those that get no requests, and since when.
     drained: HashMap<(String, String), Nanos>,
+}
+
+/// A server whose host names are looked up.
+#[derive(Debug)]
+struct LookedUp {
+    endpoints: Vec<Endpoint>,
+    every: Duration,
+    /// As last found; `None`: not yet.
+    addresses: Option<Addresses>,
+    /// Why a name could not be looked up last.
+    failure: Option<String>,
+    task: AbortHandle,
+}
+
+impl Drop for LookedUp {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl StaticEndpoints {
     /// An orchestrator without models. It sends replica sets to `events`.
     #[must_use]
     pub fn new(events: Events) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             events,
             content: Mutex::default(),
-        }
+        }))
     }
+}
 
+impl Shared {
     fn content(&self) -> MutexGuard<'_, Content> {
         // Plain data: consistent even if a writer panicked.
         self.content.lock().unwrap_or_else(|e| e.into_inner())
@@ -51,29 +83,129 @@ impl StaticEndpoints {
         // Fails only when the scaler has stopped.
         let _ = self.events.send(set);
     }
+
+    /// Sends the sets of all models of `server`.
+    fn send_all(&self, content: &mut Content, server: &str) {
+        let of_server = content.models.values();
+        let of_server = of_server.filter(|own| own.server.name == *server);
+        let of_server: Vec<_> = of_server.cloned().collect();
+        for model in of_server {
+            self.send(content.set(&model));
+        }
+    }
+
+    /// Looks the names of `server` up, for as long as it is followed.
+    async fn keep_looking(
+        self: Arc<Self>,
+        server: String,
+        endpoints: Vec<Endpoint>,
+        every: Duration,
+    ) {
+        let mut known = Addresses::default();
+        loop {
+            let failure = look_up(&endpoints, &mut known).await.err();
+            self.found(&server, &known, failure);
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// Sends the sets of the server's models, if anything has changed.
+    fn found(&self, server: &str, addresses: &Addresses, failure: Option<String>) {
+        let mut content = self.content();
+        let Some(looked_up) = content.looked_up.get_mut(server) else {
+            return;
+        };
+        let is_known = looked_up.addresses.as_ref() == Some(addresses);
+        if looked_up.failure != failure {
+            match &failure {
+                Some(failure) => tracing::warn!(server, "{failure}; what was found before stays"),
+                None => tracing::info!(server, "its host names can be looked up again"),
+            }
+        } else if is_known {
+            return;
+        }
+        looked_up.addresses = Some(addresses.clone());
+        looked_up.failure = failure;
+        // Those of addresses that have gone finish what they have, and are forgotten.
+        content.replicas.retain(|(name, endpoint, address), _| {
+            name != server || address.is_none_or(|ip| addresses.has(endpoint, ip))
+        });
+        self.send_all(&mut content, server);
+    }
 }
 
 impl Content {
-    fn replica(&mut self, server: &str, at: &Endpoint, concurrency: Option<u32>) -> Arc<Replica> {
+    fn replica(
+        &mut self,
+        server: &str,
+        at: &Endpoint,
+        ip: Option<IpAddr>,
+        concurrency: Option<u32>,
+    ) -> Arc<Replica> {
         let replica = self
             .replicas
-            .entry((server.to_owned(), at.clone()))
-            .or_insert_with(|| {
-                let grpc = at.grpc.as_ref().map(|grpc| grpc.authority.clone());
-                Arc::new(Replica::new(server, &at.authority, concurrency).with_grpc(grpc))
-            });
+            .entry((server.to_owned(), at.clone(), ip))
+            .or_insert_with(|| Arc::new(addresses::replica(server, at, ip, concurrency)));
         replica.set_concurrency(concurrency);
         replica.clone()
+    }
+
+    /// Where the replicas of `model` are: endpoints, and of names that are looked up, each address.
+    fn places<'a>(&self, model: &'a Model) -> Vec<(&'a Endpoint, Option<IpAddr>)> {
+        let looked_up = self.looked_up.get(&model.server.name);
+        let endpoints = model.server.endpoints().unwrap_or_default().iter();
+        let places = endpoints.flat_map(|endpoint| match looked_up {
+            Some(looked_up) if addresses::is_name(endpoint) => {
+                let found = looked_up.addresses.iter();
+                let found = found.flat_map(|found| found.of(endpoint));
+                found.map(|ip| (endpoint, Some(ip))).collect()
+            }
+            _ => vec![(endpoint, None)],
+        });
+        places.collect()
+    }
+
+    /// Looks the host names of the model's server up from now on, if it says so.
+    fn look_up(&mut self, shared: &Arc<Shared>, model: &Model) {
+        let server = &model.server;
+        let wanted = match &server.kind {
+            Kind::Static(spec) => spec.resolve.map(|every| (every, &spec.endpoints)),
+            _ => None,
+        };
+        let known = self.looked_up.get(&server.name);
+        let Some((every, endpoints)) = wanted else {
+            self.looked_up.remove(&server.name);
+            return;
+        };
+        if known.is_some_and(|known| (known.every, &known.endpoints) == (every, endpoints)) {
+            return;
+        }
+        let looking = (shared.clone()).keep_looking(server.name.clone(), endpoints.clone(), every);
+        let looked_up = LookedUp {
+            endpoints: endpoints.clone(),
+            every,
+            addresses: None,
+            failure: None,
+            task: tokio::spawn(looking).abort_handle(),
+        };
+        self.looked_up.insert(server.name.clone(), looked_up);
+    }
+
+    /// Forgets servers that no model is on any more.
+    fn forget_servers(&mut self) {
+        let models = &self.models;
+        self.looked_up
+            .retain(|server, _| models.values().any(|model| model.server.name == *server));
     }
 
     fn set(&mut self, model: &Model) -> ReplicaSet {
         let server = &model.server;
         let concurrency = server.concurrency.map(std::num::NonZeroU32::get);
-        let endpoints = server.endpoints().unwrap_or_default();
+        let places = self.places(model);
         let (mut ready, mut leaving) = (Vec::new(), Vec::new());
-        for endpoint in endpoints {
-            let replica = self.replica(&server.name, endpoint, concurrency);
-            let key = (server.name.clone(), endpoint.authority.clone());
+        for &(endpoint, ip) in &places {
+            let replica = self.replica(&server.name, endpoint, ip, concurrency);
+            let key = (server.name.clone(), replica.authority().to_owned());
             if let Some(&since) = self.drained.get(&key) {
                 replica.close();
                 leaving.push(Transition { replica, since });
@@ -99,7 +231,9 @@ impl Content {
             draining: count(leaving.len()),
             leaving,
             warning,
-            capacity: count(endpoints.len()),
+            capacity: count(places.len()),
+            failure: (self.looked_up.get(&server.name))
+                .and_then(|looked_up| looked_up.failure.clone()),
             ..ReplicaSet::default()
         }
     }
@@ -108,9 +242,15 @@ impl Content {
 #[async_trait]
 impl Orchestrator for StaticEndpoints {
     fn follow(&self, model: &Arc<Model>) {
-        let mut content = self.content();
+        let mut content = self.0.content();
         content.models.insert(model.name.clone(), model.clone());
-        self.send(content.set(model));
+        content.forget_servers();
+        content.look_up(&self.0, model);
+        let looked_up = content.looked_up.get(&model.server.name);
+        // Its first set comes with the first addresses.
+        if looked_up.is_none_or(|looked_up| looked_up.addresses.is_some()) {
+            self.0.send(content.set(model));
+        }
     }
 
     /// Does nothing: the addresses are fixed.
@@ -131,29 +271,26 @@ impl Orchestrator for StaticEndpoints {
         drained: bool,
     ) -> Result<(), ScaleError> {
         let server = &model.server.name;
-        let mut content = self.content();
+        let mut content = self.0.content();
         let key = (server.clone(), authority.to_owned());
         if drained {
             content.drained.entry(key).or_insert_with(Nanos::now);
         } else {
             content.drained.remove(&key);
         }
-        let of_server = content
-            .models
-            .values()
-            .filter(|own| own.server.name == *server);
-        let of_server: Vec<_> = of_server.cloned().collect();
-        for model in of_server {
-            self.send(content.set(&model));
-        }
+        self.0.send_all(&mut content, server);
         Ok(())
     }
 
     async fn forget(&self, model: &str) {
-        self.content().models.remove(model);
+        let mut content = self.0.content();
+        content.models.remove(model);
+        content.forget_servers();
     }
 
-    async fn shutdown(&self) {}
+    async fn shutdown(&self) {
+        self.0.content().looked_up.clear();
+    }
 }
 
 #[cfg(test)]
