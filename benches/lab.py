@@ -23,7 +23,7 @@ PROXY_CORE, LOAD_CORE = CORES[-1], CORES[0]
 
 UPSTREAM = """
 daemon off; worker_processes 1; pid {folder}/upstream.pid; error_log {folder}/upstream.log crit;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 9000; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_max_body_size 0; sendfile on; tcp_nodelay on;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp;
@@ -38,13 +38,14 @@ http {{
 
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log crit;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 9000; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_max_body_size 0; tcp_nodelay on;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp;
   upstream replicas {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} {ssl} backlog=4096;
+    {certificate}
     proxy_http_version 1.1; proxy_set_header Connection "";
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Forwarded-Proto $scheme;
@@ -60,7 +61,7 @@ http {{
 HAPROXY = """
 global
   nbthread 1
-  maxconn 8192
+  maxconn 9000
 defaults
   mode http
   timeout connect 5s
@@ -69,7 +70,7 @@ defaults
   option forwardfor
   http-reuse always
 frontend f
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} {ssl} backlog 4096
   unique-id-format %[uuid()]
   unique-id-header X-Request-Id
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -112,7 +113,7 @@ class Process:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        for _ in range(500):
+        for _ in range(3000):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
             if self.child.poll() is not None:
@@ -152,11 +153,25 @@ class Process:
         self.child.kill()
 
 
+def certificate(folder):
+    """A certificate for 127.0.0.1 (ECDSA, P-256), its key, and a file with both."""
+    cert, key, both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    make += ["-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(make, check=True, capture_output=True)
+    both.write_text(cert.read_text() + key.read_text())
+    for file in (cert, key, both):
+        file.chmod(0o644)
+    return cert, key, both
+
+
 @contextlib.contextmanager
-def lab(tailback, sink=None):
+def lab(tailback, sink=None, tls=False, workers=1, upstream_port=None):
     """The upstream, and the proxies before it: yields `(folder, upstream, {name: Process})`.
 
-    With `sink`, a program, that is the upstream: one that reads bodies to their end.
+    With `sink`, a program, that is the upstream: one that reads bodies to their end. With `tls`, callers
+    connect by TLS 1.3. With more `workers`, Tailback has so many, and no core to itself. With an
+    `upstream_port`, that is where the proxies send requests.
     """
     with tempfile.TemporaryDirectory(prefix="tailback-bench-") as folder, contextlib.ExitStack() as stack:
         folder = Path(folder)
@@ -181,23 +196,30 @@ def lab(tailback, sink=None):
         else:
             command = ["nginx", "-c", config("upstream.conf", UPSTREAM, port=port, response="x" * 1024)]
         upstream = run("upstream", command, port, LOAD_CORE)
-        proxies = {}
+        proxies, to = {}, upstream_port or upstream.port
+        cert, key, both = certificate(folder) if tls else (None, None, None)
 
         port = free_port()
-        manifest = config("m.yaml", TAILBACK, upstream=upstream.port)
+        manifest = config("m.yaml", TAILBACK, upstream=to)
         env = {
             "TAILBACK_LISTEN": f"127.0.0.1:{port}",
             "TAILBACK_ADMIN": f"127.0.0.1:{free_port()}",
-            "TAILBACK_WORKERS": "1",
+            "TAILBACK_WORKERS": str(workers),
         }
-        proxies["tailback"] = run("tailback", [tailback, "serve", manifest], port, PROXY_CORE, env)
+        if tls:
+            env |= {"TAILBACK_TLS_CERT": str(cert), "TAILBACK_TLS_KEY": str(key), "TAILBACK_TLS_MIN_VERSION": "1.3"}
+        core = PROXY_CORE if workers == 1 else ",".join(map(str, CORES))
+        proxies["tailback"] = run("tailback", [tailback, "serve", manifest], port, core, env)
 
         port = free_port()
-        text = config("nginx.conf", NGINX, port=port, upstream=upstream.port)
+        ssl = f"ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;" if tls else ""
+        values = {"port": port, "upstream": to, "ssl": "ssl" if tls else "", "certificate": ssl}
+        text = config("nginx.conf", NGINX, **values)
         proxies["nginx"] = run("nginx", ["nginx", "-c", text], port, PROXY_CORE)
 
         port = free_port()
-        text = config("haproxy.cfg", HAPROXY, port=port, upstream=upstream.port)
+        ssl = f"ssl crt {both} ssl-min-ver TLSv1.3 alpn http/1.1" if tls else ""
+        text = config("haproxy.cfg", HAPROXY, port=port, upstream=to, ssl=ssl)
         proxies["haproxy"] = run("haproxy", ["haproxy", "-f", text], port, PROXY_CORE)
         yield folder, upstream, proxies
 

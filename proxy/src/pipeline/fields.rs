@@ -19,13 +19,15 @@ impl Fields {
     pub(super) const FORWARDED_PROTO: u16 = 1 << 6;
     pub(super) const FORWARDED_HOST: u16 = 1 << 7;
     pub(super) const REQUEST_ID: u16 = 1 << 8;
-    /// Any that belongs to one connection, other than `connection`.
+    /// Any that belongs to one connection, other than `connection` and `te`.
     pub(super) const HOP_BY_HOP: u16 = 1 << 9;
     pub(super) const UPGRADE: u16 = 1 << 10;
     pub(super) const HOST: u16 = 1 << 11;
     pub(super) const CONTENT_LENGTH: u16 = 1 << 12;
     /// The field that names the model.
     pub(super) const MODEL: u16 = 1 << 13;
+    /// Each gRPC call has it.
+    pub(super) const TE: u16 = 1 << 14;
 
     /// Those in `headers`. What is removed of them later still counts as there.
     pub(super) fn look(headers: &HeaderMap) -> Self {
@@ -53,11 +55,10 @@ impl Fields {
             "x-forwarded-host" => Self::FORWARDED_HOST,
             "x-request-id" => Self::REQUEST_ID,
             "upgrade" => Self::UPGRADE | Self::HOP_BY_HOP,
-            "te"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization" => Self::HOP_BY_HOP,
+            "te" => Self::TE,
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization" => {
+                Self::HOP_BY_HOP
+            }
             _ => 0,
         }
     }

@@ -2,7 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, UPGRADE, VIA},
+    header::{
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
 };
 use smallvec::SmallVec;
 
@@ -173,7 +176,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
                     .any(|all| value.eq_ignore_ascii_case(all))
             })
             .flat_map(|value| value.split(',').map(str::trim))
-            .filter(|name| !HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)))
+            .filter(|name| {
+                !HOP_BY_HOP
+                    .iter()
+                    .any(|hop| name.eq_ignore_ascii_case(hop.as_str()))
+            })
             .filter_map(|name| name.parse().ok())
             // A caller must not be able to remove these two.
             .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
@@ -187,9 +194,12 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
             present = Fields::look(headers);
         }
     }
+    if present.has(Fields::TE) {
+        headers.remove(TE);
+    }
     if present.has(Fields::HOP_BY_HOP) {
-        for name in HOP_BY_HOP {
-            headers.remove(*name);
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
         }
     }
     present
@@ -197,14 +207,14 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
 
 /// Without `trailer`, which is for the final recipient of the body (RFC 9110, 6.6.2); HTTP/1.1
 /// forwards only trailers that it names.
-const HOP_BY_HOP: &[&str] = &[
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "transfer-encoding",
-    "upgrade",
+const HOP_BY_HOP: [HeaderName; 7] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
 ];
 
 fn joined(so_far: &HeaderValue, peer: &HeaderValue) -> Option<HeaderValue> {

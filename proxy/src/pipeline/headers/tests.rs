@@ -92,8 +92,9 @@ fn what_connection_names_is_set_anew() {
 
 #[test]
 fn every_hop_by_hop_field_is_recognised() {
-    for name in HOP_BY_HOP {
-        assert!(Fields::of(name) & Fields::HOP_BY_HOP != 0, "{name}");
+    for name in &HOP_BY_HOP {
+        let own = Fields::HOP_BY_HOP | Fields::TE;
+        assert!(Fields::of(name.as_str()) & own != 0, "{name}");
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The time that the caller allows for a call. `None` if the field is missing or malformed, as gRPC
 /// servers treat it.
 #[must_use]
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -32,7 +34,7 @@ mod tests {
 
     fn read(text: &str) -> Option<Duration> {
         let mut headers = HeaderMap::new();
-        headers.insert("grpc-timeout", text.parse().ok()?);
+        headers.insert(GRPC_TIMEOUT, text.parse().ok()?);
         timeout(&headers)
     }
 

@@ -2,9 +2,11 @@
 //! (grpc.github.io/grpc/core/md_doc_compression.html).
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{Fault, decode::Decoder};
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Length of the prefix in bytes: 1 for the flag, 4 for the length.
 pub(super) const PREFIX: usize = 5;
@@ -50,7 +52,7 @@ impl MessageCoding {
     /// an unknown coding.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        match headers.get("grpc-encoding")?.as_bytes() {
+        match headers.get(GRPC_ENCODING)?.as_bytes() {
             b"gzip" => Some(Self::Gzip),
             b"deflate" => Some(Self::Deflate),
             _ => None,
