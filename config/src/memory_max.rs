@@ -51,10 +51,15 @@ impl MemoryMax {
         match self {
             Self::Unlimited => None,
             Self::Bytes(bytes) => Some(MemoryLimit { bytes, file: None }),
-            Self::ControlGroup => cgroup::memory_limit().map(|(bytes, file)| MemoryLimit {
-                bytes: (bytes / SHARE.1 * SHARE.0).max(1),
-                file: Some(file),
-            }),
+            Self::ControlGroup => {
+                let (bytes, file) = cgroup::memory_limit()?;
+                let bytes = bytes / SHARE.1 * SHARE.0;
+                // In less, the program itself would be what is too much.
+                (bytes >= LEAST).then_some(MemoryLimit {
+                    bytes,
+                    file: Some(file),
+                })
+            }
         }
     }
 }

@@ -252,10 +252,11 @@ async fn send<B: ResponseStream>(
     let mut blocked = footprint.stream();
     let sent = poll_fn(|cx| {
         let before = forwarder.sent();
-        if let Poll::Ready(sent) = forwarder.poll(cx) {
+        let polled = forwarder.poll(cx);
+        footprint.took((forwarder.sent() - before) as usize);
+        if let Poll::Ready(sent) = polled {
             return Poll::Ready(Some(sent));
         }
-        footprint.took((forwarder.sent() - before) as usize);
         blocked.set(forwarder.is_blocked());
         if forwarder.is_blocked() {
             // The request's body must go on while the response is blocked, or the two sides could

@@ -13,7 +13,7 @@ const RESTING: u64 = 8 * 1024;
 const ANSWER: u64 = 64 * 1024;
 /// A caller reads nothing if it has taken no byte from one round of the overload manager to the next, so
 /// many times in a row.
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 4;
 
 /// What one connection holds.
 #[derive(Debug, Default)]
@@ -142,12 +142,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_reads_nothing_that_takes_no_byte_for_three_rounds() {
+    fn a_caller_reads_nothing_that_takes_no_byte_for_four_rounds() {
         let footprint = Footprint::default();
         let kind = |is_blocked| footprint.holding(is_blocked, 0).map(|holding| holding.kind);
         assert_eq!([kind(true), kind(true)], [None, None]);
         footprint.took(1);
-        assert_eq!([kind(true), kind(true), kind(true)], [None; 3]);
+        assert_eq!([kind(true), kind(true), kind(true), kind(true)], [None; 4]);
         assert_eq!(kind(true), Some(Kind::Unread));
         assert_eq!([kind(false), kind(true)], [None, None]);
         footprint.resting.set(true);

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// How often a worker sheds while memory is short: what it has shed shows in what is in use by then.
-const ROUND: Duration = Duration::from_millis(250);
+const ROUND: Duration = Duration::from_millis(500);
 
 /// Something that holds memory on this worker.
 pub trait Holder {
@@ -84,8 +84,10 @@ pub fn keep_shedding(overload: &Arc<Overload>, workers: usize) {
             .is_ok()
         {
             round(overload.level(), overload.excess() / workers.max(1) as u64);
+            tokio::time::sleep(ROUND / 2).await;
+            // What was shed by then is seen to be free before the next round.
             allocator::flush_thread();
-            tokio::time::sleep(ROUND).await;
+            tokio::time::sleep(ROUND / 2).await;
         }
     }));
 }

@@ -22,6 +22,9 @@ use crate::{
     replica::{Replica, Transition},
 };
 
+/// Time to the next look-up after one that failed, at most.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// The orchestrator of models on `static` servers.
 #[derive(Debug)]
 pub struct StaticEndpoints(Arc<Shared>);
@@ -84,8 +87,11 @@ impl Shared {
         let _ = self.events.send(set);
     }
 
-    /// Sends the sets of all models of `server`.
+    /// Sends the sets of all models of `server`, if it is known where its replicas are.
     fn send_all(&self, content: &mut Content, server: &str) {
+        if content.awaits_addresses(server) {
+            return;
+        }
         let of_server = content.models.values();
         let of_server = of_server.filter(|own| own.server.name == *server);
         let of_server: Vec<_> = of_server.cloned().collect();
@@ -94,18 +100,22 @@ impl Shared {
         }
     }
 
-    /// Looks the names of `server` up, for as long as it is followed.
+    /// Looks the names of `server` up, for as long as it is followed. Some are `known` from before.
     async fn keep_looking(
         self: Arc<Self>,
         server: String,
         endpoints: Vec<Endpoint>,
         every: Duration,
+        mut known: Addresses,
     ) {
-        let mut known = Addresses::default();
         loop {
             let failure = look_up(&endpoints, &mut known).await.err();
+            let pause = match failure.is_some() {
+                true => every.min(AGAIN),
+                false => every,
+            };
             self.found(&server, &known, failure);
-            tokio::time::sleep(every).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -127,9 +137,18 @@ impl Shared {
         looked_up.addresses = Some(addresses.clone());
         looked_up.failure = failure;
         // Those of addresses that have gone finish what they have, and are forgotten.
-        content.replicas.retain(|(name, endpoint, address), _| {
-            name != server || address.is_none_or(|ip| addresses.has(endpoint, ip))
-        });
+        let mut gone = Vec::new();
+        content
+            .replicas
+            .retain(|(name, endpoint, address), replica| {
+                let stays = name != server || address.is_none_or(|ip| addresses.has(endpoint, ip));
+                if !stays {
+                    gone.push((server.to_owned(), replica.authority().to_owned()));
+                }
+                stays
+            });
+        // Who has such an address later is not the one that was drained.
+        content.drained.retain(|key, _| !gone.contains(key));
         self.send_all(&mut content, server);
     }
 }
@@ -173,6 +192,7 @@ impl Content {
             _ => None,
         };
         let known = self.looked_up.get(&server.name);
+        let addresses = known.and_then(|known| known.addresses.clone());
         let Some((every, endpoints)) = wanted else {
             self.looked_up.remove(&server.name);
             return;
@@ -180,15 +200,23 @@ impl Content {
         if known.is_some_and(|known| (known.every, &known.endpoints) == (every, endpoints)) {
             return;
         }
-        let looking = (shared.clone()).keep_looking(server.name.clone(), endpoints.clone(), every);
+        let before = addresses.clone().unwrap_or_default();
+        let looking =
+            (shared.clone()).keep_looking(server.name.clone(), endpoints.clone(), every, before);
         let looked_up = LookedUp {
             endpoints: endpoints.clone(),
             every,
-            addresses: None,
+            addresses,
             failure: None,
             task: tokio::spawn(looking).abort_handle(),
         };
         self.looked_up.insert(server.name.clone(), looked_up);
+    }
+
+    /// Whether the server's host names are looked up, and nothing has been found so far.
+    fn awaits_addresses(&self, server: &str) -> bool {
+        let looked_up = self.looked_up.get(server);
+        looked_up.is_some_and(|looked_up| looked_up.addresses.is_none())
     }
 
     /// Forgets servers that no model is on any more.
@@ -246,9 +274,8 @@ impl Orchestrator for StaticEndpoints {
         content.models.insert(model.name.clone(), model.clone());
         content.forget_servers();
         content.look_up(&self.0, model);
-        let looked_up = content.looked_up.get(&model.server.name);
         // Its first set comes with the first addresses.
-        if looked_up.is_none_or(|looked_up| looked_up.addresses.is_some()) {
+        if !content.awaits_addresses(&model.server.name) {
             self.0.send(content.set(model));
         }
     }

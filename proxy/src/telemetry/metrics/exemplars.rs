@@ -70,7 +70,7 @@ impl LastTraced {
         let begun = version.is_multiple_of(2)
             && self
                 .version
-                .compare_exchange(version, version + 1, Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
         if !begun {
             // Another one is being written, which is as new.

@@ -151,6 +151,8 @@ impl Reconciler {
                     // A request was faster.
                     hosted.replica.reopen();
                     self.stale = true;
+                    // One that came while it was closed is held: the next report serves those.
+                    self.shown.remove(model);
                     return;
                 }
                 hosted.enter(PlacedState::Draining, now);

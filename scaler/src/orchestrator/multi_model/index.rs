@@ -123,7 +123,7 @@ impl Reconciler {
                     again_at: Some(now),
                     ..hosted
                 }
-            } else if listed().any(IndexEntry::is_loading) {
+            } else if !self.retired && listed().any(IndexEntry::is_loading) {
                 tracing::info!(model = model.name, replica = %own.replica, "is being loaded there already");
                 let hosted = Hosted::new(&own.replica, &model, PlacedState::Loading, now);
                 let attempt = Some(hosted.replica.id());

@@ -119,10 +119,16 @@ impl Repository {
     async fn gone(&self, model: &str) -> Result<(), CallError> {
         let mut pause = LOOK_AGAIN;
         loop {
-            let listed = self.index().await?;
-            let mut versions = listed.iter().filter(|entry| entry.name == model);
-            if !versions.any(IndexEntry::is_there) {
-                return Ok(());
+            match self.index().await {
+                Ok(listed) => {
+                    let mut versions = listed.iter().filter(|entry| entry.name == model);
+                    if !versions.any(IndexEntry::is_there) {
+                        return Ok(());
+                    }
+                }
+                Err(CallError::Refused(why)) => return Err(CallError::Refused(why)),
+                // It may be busy with just that.
+                Err(CallError::Failed(_)) => {}
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOK_LONGEST);
