@@ -153,6 +153,27 @@ class Process:
         self.child.kill()
 
 
+class Workplace:
+    """A folder for configurations, and processes: both are gone when `stack` is."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailback-bench-")))
+        # nginx reads it as somebody else.
+        self.folder.chmod(0o755)
+
+    def config(self, name, text, **values):
+        """Writes a configuration from a template; returns its path."""
+        path = self.folder / name
+        path.write_text(text.format(folder=self.folder, **values))
+        return str(path)
+
+    def run(self, name, command, port, core, env=None):
+        process = Process(name, command, port, core, env)
+        self.stack.callback(process.stop)
+        return process
+
+
 def certificate(folder):
     """A certificate for 127.0.0.1 (ECDSA, P-256), its key, and a file with both."""
     cert, key, both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
@@ -173,20 +194,9 @@ def lab(tailback, sink=None, tls=False, workers=1, upstream_port=None):
     connect by TLS 1.3. With more `workers`, Tailback has so many, and no core to itself. With an
     `upstream_port`, that is where the proxies send requests.
     """
-    with tempfile.TemporaryDirectory(prefix="tailback-bench-") as folder, contextlib.ExitStack() as stack:
-        folder = Path(folder)
-        folder.chmod(0o755)
-
-        def run(name, command, port, core, env=None):
-            process = Process(name, command, port, core, env)
-            stack.callback(process.stop)
-            return process
-
-        def config(name, text, **values):
-            path = folder / name
-            path.write_text(text.format(folder=folder, **values))
-            return str(path)
-
+    with contextlib.ExitStack() as stack:
+        workplace = Workplace(stack)
+        folder, config, run = workplace.folder, workplace.config, workplace.run
         (folder / "large").write_bytes(b"x" * LARGE)
         with open(folder / "huge", "wb") as huge:
             huge.truncate(HUGE)

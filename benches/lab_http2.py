@@ -1,10 +1,7 @@
 """Peers to measure beside Tailback where HTTP/2 is spoken, as in `lab.py`: HTTP/2 from callers, gRPC, and
 events. Used by the scripts beside this file."""
 
-import tempfile
-from pathlib import Path
-
-from lab import LOAD_CORE, PROXY_CORE, Process, free_port
+from lab import LOAD_CORE, PROXY_CORE, Workplace, free_port
 
 # Answers in either version of HTTP, by the first bytes; and as a gRPC server that
 # has nothing to say but that all is well.
@@ -94,31 +91,21 @@ class Http2Lab:
     """
 
     def __init__(self, tailback, stack, sse=None, only=("tailback", "nginx", "haproxy"), wrap=()):
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailback-bench-")))
-        folder.chmod(0o755)
-        self.folder = folder
+        workplace = Workplace(stack)
+        config, run = workplace.config, workplace.run
+        self.folder = workplace.folder
         http1, h2 = free_port(), free_port()
         self.upstream = http1
 
-        def run(command, port, core, env=None):
-            process = Process(command[0], command, port, core, env)
-            stack.callback(process.stop)
-            return process
-
-        def config(name, text, **values):
-            path = folder / name
-            path.write_text(text.format(folder=folder, **values))
-            return str(path)
-
         upstream = config("up.cfg", UPSTREAM, http1=http1, h2=h2, response="x" * 1024)
-        run(["haproxy", "-f", upstream], http1, LOAD_CORE)
+        run("upstream", ["haproxy", "-f", upstream], http1, LOAD_CORE)
         at = {"http1": sse or http1, "h2": h2}
         port, admin = free_port(), free_port()
         env = {"TAILBACK_LISTEN": f"127.0.0.1:{port}", "TAILBACK_ADMIN": f"127.0.0.1:{admin}", "TAILBACK_WORKERS": "1"}
         command = [tailback, "serve", config("m.yaml", TAILBACK, **at)]
         self.proxies = {}
         if "tailback" in only:
-            self.proxies["tailback"] = (run([*wrap, *command], port, PROXY_CORE, env), port, port)
+            self.proxies["tailback"] = (run("tailback", [*wrap, *command], port, PROXY_CORE, env), port, port)
         for name, text in (("nginx", NGINX), ("haproxy", HAPROXY)):
             if name not in only:
                 continue
@@ -126,4 +113,4 @@ class Http2Lab:
             path = config(f"{name}.cfg", text, **ports, **at)
             # One process each, so that whoever watches it sees all of it.
             command = ["nginx", "-c", path] if name == "nginx" else ["haproxy", "-f", path]
-            self.proxies[name] = (run([*wrap, *command], ports["port"], PROXY_CORE), ports["port"], ports["port_h2"])
+            self.proxies[name] = (run(name, [*wrap, *command], ports["port"], PROXY_CORE), ports["port"], ports["port_h2"])

@@ -158,9 +158,9 @@ fn headers(
             return Err(HeadError::Malformed);
         };
         let value = head.slice(field.value.0..field.value.1);
-        // SAFETY: httparse has accepted these bytes as a value: a tab, or any from 0x20 on but 0x7f
-        // (`header_value` in its `HEADER_VALUE_MAP`), as a `HeaderValue` has to be. A test compares
-        // the two for each byte.
+        // SAFETY: httparse has accepted these bytes as a value (its `HEADER_VALUE_MAP`): tabs, and what
+        // is from 0x20 on but 0x7f. A `HeaderValue` may have just these. A test compares the two for
+        // each byte.
         let value = unsafe { HeaderValue::from_maybe_shared_unchecked(value) };
         if name == CONTENT_LENGTH {
             hop.length = hop.length.and(value.as_bytes());

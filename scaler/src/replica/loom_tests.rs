@@ -86,14 +86,25 @@ fn hosted(concurrency: u32) -> [std::sync::Arc<Replica>; 2] {
     [model(Some(1)), model(None)]
 }
 
+/// A host of one slot, which another thread gives back: the replica of a model in it, and a request for
+/// that one.
+fn released_host() -> (
+    std::sync::Arc<Replica>,
+    std::sync::Arc<HeldRequest>,
+    thread::JoinHandle<()>,
+) {
+    let [mine, other] = hosted(1);
+    let held = HeldRequest::of(&mine);
+    assert!(other.try_take());
+    let others = HeldRequest::of(&other);
+    let releaser = thread::spawn(move || others.release(&other));
+    (mine, held, releaser)
+}
+
 #[test]
 fn loom_freed_slot_of_a_host_goes_to_the_request_that_is_held_for_it() {
     loom::model(|| {
-        let [mine, other] = hosted(1);
-        let held = HeldRequest::of(&mine);
-        assert!(other.try_take());
-        let others = HeldRequest::of(&other);
-        let releaser = thread::spawn(move || others.release(&other));
+        let (mine, held, releaser) = released_host();
         held.join();
         releaser.join().unwrap();
         assert!(mine.in_flight() == 1, "it sleeps beside a free slot");
@@ -134,11 +145,7 @@ fn loom_request_held_for_a_full_replica_is_served_when_that_and_its_host_have_a_
 #[test]
 fn loom_slot_given_back_because_the_host_is_full_hides_no_free_one() {
     loom::model(|| {
-        let [mine, other] = hosted(1);
-        let held = HeldRequest::of(&mine);
-        assert!(other.try_take());
-        let others = HeldRequest::of(&other);
-        let releaser = thread::spawn(move || others.release(&other));
+        let (mine, held, releaser) = released_host();
         let (h, m) = (held.clone(), mine.clone());
         // It goes elsewhere if this fails, and does not join the queue.
         let passer = thread::spawn(move || {
