@@ -1,9 +1,11 @@
 # What a newcomer needs: `make run`, `make test`. Each sets up what it needs.
 
-.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-overload bench-instructions bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
+.PHONY: help run demo kube-double test conformance test-kube loom soak upgrades bench bench-page bench-overload bench-instructions check-instructions bench-peers bench-routers bench-models bench-policies fuzz deny check command-line manifests docs dist test-dist setup
 .DEFAULT_GOAL := help
 
 RELEASE := target/release
+# What `make bench` finds, for `make bench-page`.
+BENCH := target/bench/results.jsonl
 # Optimised but for what the linker could add: a first build waits less for one core.
 QUICK := target/quick
 WITH_EXAMPLES := PATH="$(CURDIR)/$(QUICK):$$PATH"
@@ -60,9 +62,15 @@ upgrades: ## UPGRADES (50) under load, one after the other; no request may fail
 bench: ## compare with nginx and HAProxy, and count the ledger's nanoseconds
 	scripts/setup bench
 	cargo build --release --package tailback --bin tailback --package tailback-benches --bin sink
-	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink
-	benches/protocols $(RELEASE)/tailback
+	mkdir -p target/bench && rm -f $(BENCH)
+	benches/data-plane $(RELEASE)/tailback $(RELEASE)/sink --save $(BENCH)
+	benches/protocols $(RELEASE)/tailback --save $(BENCH)
+	benches/memory $(RELEASE)/tailback --save $(BENCH)
+	benches/instructions $(RELEASE)/tailback --save $(BENCH)
 	cargo bench --package tailback-benches --bench ledger --bench balance --bench prefix
+
+bench-page: ## write the tables of docs/explanation/performance.md from what `make bench` found
+	benches/page $(BENCH)
 
 bench-overload: ## light traffic beside callers that take all memory, in a control group of 256 MiB; needs root
 	cargo test --profile quick --package tailback-tests --test overload -- --nocapture
@@ -71,6 +79,17 @@ bench-instructions: ## instructions that a small request costs, by callgrind, be
 	scripts/setup bench
 	cargo build --release --package tailback --bin tailback
 	benches/instructions $(RELEASE)/tailback
+
+check-instructions: ## fail if a request costs over 3 % more instructions than benches/instructions.json says
+	scripts/setup bench
+	cargo build --profile quick --package tailback --bin tailback
+	benches/instructions $(or $(CARGO_TARGET_DIR),target)/quick/tailback --bounds benches/instructions.json
+
+bench-peers: ## a small chat through Tailback, Caddy, Traefik, smg, vllm-router and LiteLLM, where they are on PATH
+	scripts/setup bench
+	cargo build --release --package tailback --bin tailback
+	mkdir -p target/bench
+	benches/peers $(RELEASE)/tailback --save $(BENCH)
 
 bench-routers: ## chats with a real model, by Tailback's strategies and by the routers smg and vllm-router, where they are on PATH
 	scripts/setup tests

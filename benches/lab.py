@@ -186,13 +186,18 @@ def certificate(folder):
     return cert, key, both
 
 
+def tailbacks(binary, beside):
+    """The binaries of Tailback by the names that they are shown with."""
+    return {"tailback": binary} | ({"beside": beside} if beside else {})
+
+
 @contextlib.contextmanager
-def lab(tailback, sink=None, tls=False, workers=1, upstream_port=None):
+def lab(tailback, sink=None, tls=False, workers=1, upstream_port=None, beside=None):
     """The upstream, and the proxies before it: yields `(folder, upstream, {name: Process})`.
 
     With `sink`, a program, that is the upstream: one that reads bodies to their end. With `tls`, callers
     connect by TLS 1.3. With more `workers`, Tailback has so many, and no core to itself. With an
-    `upstream_port`, that is where the proxies send requests.
+    `upstream_port`, that is where the proxies send requests. `beside` is another binary of Tailback.
     """
     with contextlib.ExitStack() as stack:
         workplace = Workplace(stack)
@@ -209,17 +214,18 @@ def lab(tailback, sink=None, tls=False, workers=1, upstream_port=None):
         proxies, to = {}, upstream_port or upstream.port
         cert, key, both = certificate(folder) if tls else (None, None, None)
 
-        port = free_port()
         manifest = config("m.yaml", TAILBACK, upstream=to)
-        env = {
-            "TAILBACK_LISTEN": f"127.0.0.1:{port}",
-            "TAILBACK_ADMIN": f"127.0.0.1:{free_port()}",
-            "TAILBACK_WORKERS": str(workers),
-        }
-        if tls:
-            env |= {"TAILBACK_TLS_CERT": str(cert), "TAILBACK_TLS_KEY": str(key), "TAILBACK_TLS_MIN_VERSION": "1.3"}
-        core = PROXY_CORE if workers == 1 else ",".join(map(str, CORES))
-        proxies["tailback"] = run("tailback", [tailback, "serve", manifest], port, core, env)
+        for name, binary in tailbacks(tailback, beside).items():
+            port = free_port()
+            env = {
+                "TAILBACK_LISTEN": f"127.0.0.1:{port}",
+                "TAILBACK_ADMIN": f"127.0.0.1:{free_port()}",
+                "TAILBACK_WORKERS": str(workers),
+            }
+            if tls:
+                env |= {"TAILBACK_TLS_CERT": str(cert), "TAILBACK_TLS_KEY": str(key), "TAILBACK_TLS_MIN_VERSION": "1.3"}
+            core = PROXY_CORE if workers == 1 else ",".join(map(str, CORES))
+            proxies[name] = run(name, [binary, "serve", manifest], port, core, env)
 
         port = free_port()
         ssl = f"ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;" if tls else ""

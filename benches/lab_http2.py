@@ -1,7 +1,7 @@
 """Peers to measure beside Tailback where HTTP/2 is spoken, as in `lab.py`: HTTP/2 from callers, gRPC, and
 events. Used by the scripts beside this file."""
 
-from lab import LOAD_CORE, PROXY_CORE, Workplace, free_port
+from lab import LOAD_CORE, PROXY_CORE, Workplace, free_port, tailbacks
 
 # Answers in either version of HTTP, by the first bytes; and as a gRPC server that
 # has nothing to say but that all is well.
@@ -87,10 +87,10 @@ class Http2Lab:
     """The upstream, and before it the proxies: {name: (process, HTTP/1.1 port, HTTP/2 port)}.
 
     `only` some of the proxies if they are named, each started by the words of `wrap`; with `sse`, a port, the
-    upstream for HTTP/1.1 is there.
+    upstream for HTTP/1.1 is there. `beside` is another binary of Tailback.
     """
 
-    def __init__(self, tailback, stack, sse=None, only=("tailback", "nginx", "haproxy"), wrap=()):
+    def __init__(self, tailback, stack, sse=None, only=("tailback", "nginx", "haproxy"), wrap=(), beside=None):
         workplace = Workplace(stack)
         config, run = workplace.config, workplace.run
         self.folder = workplace.folder
@@ -100,12 +100,12 @@ class Http2Lab:
         upstream = config("up.cfg", UPSTREAM, http1=http1, h2=h2, response="x" * 1024)
         run("upstream", ["haproxy", "-f", upstream], http1, LOAD_CORE)
         at = {"http1": sse or http1, "h2": h2}
-        port, admin = free_port(), free_port()
-        env = {"TAILBACK_LISTEN": f"127.0.0.1:{port}", "TAILBACK_ADMIN": f"127.0.0.1:{admin}", "TAILBACK_WORKERS": "1"}
-        command = [tailback, "serve", config("m.yaml", TAILBACK, **at)]
+        manifest = config("m.yaml", TAILBACK, **at)
         self.proxies = {}
-        if "tailback" in only:
-            self.proxies["tailback"] = (run("tailback", [*wrap, *command], port, PROXY_CORE, env), port, port)
+        for name, binary in tailbacks(tailback, beside).items() if "tailback" in only else ():
+            port, admin = free_port(), free_port()
+            env = {"TAILBACK_LISTEN": f"127.0.0.1:{port}", "TAILBACK_ADMIN": f"127.0.0.1:{admin}", "TAILBACK_WORKERS": "1"}
+            self.proxies[name] = (run(name, [*wrap, binary, "serve", manifest], port, PROXY_CORE, env), port, port)
         for name, text in (("nginx", NGINX), ("haproxy", HAPROXY)):
             if name not in only:
                 continue
