@@ -52,69 +52,73 @@ pub enum ClusterKind {
 pub(crate) type Id = String;
 
 /// The annotations: the name, the field that it sets, and the document of that field.
-const ANNOTATIONS: &[(&str, &str, Part)] = &[
-    ("model", "metadata.name", Part::Name),
+const ANNOTATIONS: &[(&str, &str, Destination)] = &[
+    ("model", "metadata.name", Destination::Name),
     (
         "concurrency",
         "spec.concurrency",
-        Part::Server("concurrency"),
+        Destination::Server("concurrency"),
     ),
     (
         "load-balancing",
         "spec.loadBalancing",
-        Part::Server("loadBalancing"),
+        Destination::Server("loadBalancing"),
     ),
     (
         "service",
         "spec.kubernetes.service.name",
-        Part::Service("name"),
+        Destination::Service("name"),
     ),
     (
         "port",
         "spec.kubernetes.service.port",
-        Part::Service("port"),
+        Destination::Service("port"),
     ),
     (
         "grpc-port",
         "spec.kubernetes.service.grpcPort",
-        Part::Service("grpcPort"),
+        Destination::Service("grpcPort"),
     ),
     (
         "min-replicas",
         "spec.minReplicas",
-        Part::Model("minReplicas"),
+        Destination::Model("minReplicas"),
     ),
     (
         "max-replicas",
         "spec.maxReplicas",
-        Part::Model("maxReplicas"),
+        Destination::Model("maxReplicas"),
     ),
     (
         "upstream-name",
         "spec.upstreamName",
-        Part::Model("upstreamName"),
+        Destination::Model("upstreamName"),
     ),
     (
         "lag-threshold",
         "spec.scaling.lagThreshold",
-        Part::Scaling("lagThreshold"),
+        Destination::Scaling("lagThreshold"),
     ),
     (
         "inactive-seconds",
         "spec.scaling.inactiveSeconds",
-        Part::Scaling("inactiveSeconds"),
+        Destination::Scaling("inactiveSeconds"),
     ),
     (
         "stability-seconds",
         "spec.scaling.stabilitySeconds",
-        Part::Scaling("stabilitySeconds"),
+        Destination::Scaling("stabilitySeconds"),
     ),
-    ("dry-run", "spec.scaling.dryRun", Part::Scaling("dryRun")),
+    (
+        "dry-run",
+        "spec.scaling.dryRun",
+        Destination::Scaling("dryRun"),
+    ),
 ];
 
 /// The part of the documents that an annotation's value goes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Destination {
     Name,
     Server(&'static str),
     Service(&'static str),
@@ -157,11 +161,11 @@ impl ClusterObject {
                 continue;
             };
             let (text, field) = match part {
-                Part::Name => continue,
-                Part::Server(field) => (&mut server, field),
-                Part::Service(field) => (&mut service, field),
-                Part::Model(field) => (&mut model, field),
-                Part::Scaling(field) => (&mut scaling, field),
+                Destination::Name => continue,
+                Destination::Server(field) => (&mut server, field),
+                Destination::Service(field) => (&mut service, field),
+                Destination::Model(field) => (&mut model, field),
+                Destination::Scaling(field) => (&mut scaling, field),
             };
             // Writing to a string cannot fail.
             let _ = write!(text, "{field}: {}, ", scalar(value));

@@ -16,7 +16,7 @@ pub struct Model {
     pub name: String,
     /// Further names that clients may use. No other model has any of them.
     pub aliases: Vec<String>,
-    /// What names of clients begin with that no other model has: `gpt-` for the alias `gpt-*`.
+    /// Prefixes of aliases with a wildcard: `gpt-` for `gpt-*`. No other model has any of them.
     pub wildcards: Vec<String>,
     /// The document that describes it.
     pub place: ObjectLocation,

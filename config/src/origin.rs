@@ -1,4 +1,4 @@
-//! Where values come from. Every setting carries its [`Origin`], so that `tailback check`, the
+//! Where values come from. Every setting carries its [`Origin`], so that `tailback config`, the
 //! admin address and error messages can show it.
 
 use std::fmt;

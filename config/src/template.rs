@@ -11,7 +11,7 @@ use crate::name::{path_segment, pointer_token};
 /// It is displayed as it was written, with the names of variables.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<Segment>,
     escape: Escape,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Escape {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Part {
+enum Segment {
     Text(String),
     Model,
     Replicas,
@@ -46,10 +46,10 @@ impl Template {
             let (before, from) = rest.split_at(at);
             parts.text(before);
             rest = if let Some(after) = from.strip_prefix("{model}") {
-                parts.0.push(Part::Model);
+                parts.0.push(Segment::Model);
                 after
             } else if let Some(after) = from.strip_prefix("{replicas}") {
-                parts.0.push(Part::Replicas);
+                parts.0.push(Segment::Replicas);
                 after
             } else if let Some(after) = from.strip_prefix("$${") {
                 parts.text("${");
@@ -60,7 +60,7 @@ impl Template {
                     .filter(|(name, _)| is_variable(name))
                     .ok_or("expected the name of a variable and `}` after `${` (`$${` stands for `${` itself)")?;
                 let value = env.get(name).filter(|value| !value.is_empty());
-                parts.0.push(Part::Variable {
+                parts.0.push(Segment::Variable {
                     name: name.to_owned(),
                     value: value
                         .ok_or_else(|| {
@@ -102,25 +102,25 @@ impl Template {
     /// Whether it is exactly `{replicas}`.
     #[must_use]
     pub fn is_count(&self) -> bool {
-        matches!(&self.parts[..], [Part::Replicas])
+        matches!(&self.parts[..], [Segment::Replicas])
     }
 
     /// Whether it contains `{model}`.
     #[must_use]
     pub fn has_model(&self) -> bool {
-        self.parts.contains(&Part::Model)
+        self.parts.contains(&Segment::Model)
     }
 
     /// Whether it contains `{replicas}`.
     #[must_use]
     pub fn has_replicas(&self) -> bool {
-        self.parts.contains(&Part::Replicas)
+        self.parts.contains(&Segment::Replicas)
     }
 
     /// Whether it contains a variable.
     #[must_use]
     pub fn has_variable(&self) -> bool {
-        let is_variable = |part: &Part| matches!(part, Part::Variable { .. });
+        let is_variable = |part: &Segment| matches!(part, Segment::Variable { .. });
         self.parts.iter().any(is_variable)
     }
 
@@ -129,7 +129,7 @@ impl Template {
     #[must_use]
     pub fn redact(&self, mut text: String) -> String {
         for part in &self.parts {
-            if let Part::Variable { name, value } = part {
+            if let Segment::Variable { name, value } = part {
                 text = text.replace(value, &format!("${{{name}}}"));
             }
         }
@@ -142,11 +142,11 @@ impl Template {
         replicas: Option<u32>,
         variable: impl Fn(&str, &str) -> String,
     ) -> String {
-        let part = |part: &Part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Model => model.to_owned(),
-            Part::Replicas => replicas.map_or_else(|| "{replicas}".into(), |n| n.to_string()),
-            Part::Variable { name, value } => variable(name, value),
+        let part = |part: &Segment| match part {
+            Segment::Text(text) => text.clone(),
+            Segment::Model => model.to_owned(),
+            Segment::Replicas => replicas.map_or_else(|| "{replicas}".into(), |n| n.to_string()),
+            Segment::Variable { name, value } => variable(name, value),
         };
         self.parts.iter().map(part).collect()
     }
@@ -164,7 +164,7 @@ impl Escape {
 
 /// Collects parts and joins adjacent texts, so that equal templates compare as equal.
 #[derive(Default)]
-struct Parts(Vec<Part>);
+struct Parts(Vec<Segment>);
 
 impl Parts {
     fn text(&mut self, more: &str) {
@@ -172,8 +172,8 @@ impl Parts {
             return;
         }
         match self.0.last_mut() {
-            Some(Part::Text(text)) => text.push_str(more),
-            _ => self.0.push(Part::Text(more.to_owned())),
+            Some(Segment::Text(text)) => text.push_str(more),
+            _ => self.0.push(Segment::Text(more.to_owned())),
         }
     }
 }

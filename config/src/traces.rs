@@ -42,9 +42,9 @@ pub enum OtlpProtocol {
 /// Which requests are recorded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampler {
-    /// Whether a caller that has decided already decides for this process, too.
+    /// Whether the decision of a caller that traces is followed.
     pub is_parent_based: bool,
-    /// The share of the others, from 0 to 1.
+    /// The share of all other requests that is recorded, from 0 to 1.
     pub ratio: f64,
 }
 

@@ -35,7 +35,7 @@ pub struct PlacementStatus {
     pub state: PlacementState,
     /// The server's replicas in which it is loaded.
     pub loaded: Vec<String>,
-    /// Why it has fewer replicas than it wants; `None`: it has not.
+    /// Why it has fewer replicas than it wants; `None` if it has enough.
     pub reason: Option<String>,
     /// How many seconds its last load took.
     pub load_seconds: Option<f64>,

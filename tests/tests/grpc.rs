@@ -36,7 +36,7 @@ fn in_flight(proxy: &Tailback) -> u64 {
     proxy.model("m")["inFlight"].as_u64().unwrap()
 }
 
-fn told(answer: &Response) -> (u16, &str, String) {
+fn status_of(answer: &Response) -> (u16, &str, String) {
     let fields = answer.trailers.as_ref().unwrap_or(&answer.headers);
     let message = fields
         .get("grpc-message")
@@ -194,9 +194,9 @@ async fn what_is_wrong_is_a_grpc_status() {
     for (path, fields, body, code, says) in cases {
         let fields: Vec<_> = [GRPC].iter().chain(*fields).copied().collect();
         let answer = client.call(path, &fields, body.clone()).await.unwrap();
-        let told = told(&answer);
-        assert_eq!((told.0, told.1), (200, *code), "{path} {told:?}");
-        assert!(told.2.contains(says), "{told:?}");
+        let status = status_of(&answer);
+        assert_eq!((status.0, status.1), (200, *code), "{path} {status:?}");
+        assert!(status.2.contains(says), "{status:?}");
         assert!(
             answer.body.is_empty() && answer.trailers.is_none(),
             "trailers only"
@@ -308,7 +308,7 @@ async fn a_message_that_is_compressed_in_an_unknown_way_names_no_model() {
             .call(INFER, &fields, compressed.clone())
             .await
             .unwrap();
-        let (status, code, why) = told(&answer);
+        let (status, code, why) = status_of(&answer);
         assert_eq!((status, code), (200, "3"), "{encoding}");
         assert!(why.contains("seldon-model"), "{why}");
         // It is the caller and the replica who have to understand it.
@@ -322,7 +322,7 @@ async fn a_message_that_is_compressed_in_an_unknown_way_names_no_model() {
     // What it says is no gzip.
     let fields = [GRPC, ("grpc-encoding", "gzip")];
     let answer = client.call(INFER, &fields, compressed).await.unwrap();
-    let (_, code, why) = told(&answer);
+    let (_, code, why) = status_of(&answer);
     assert_eq!(code, "3");
     assert!(why.contains("grpc-encoding"), "{why}");
     assert_eq!(in_flight(&proxy), 0);

@@ -46,7 +46,7 @@ fn order(proxy: &Tailback, method: &str, path: &str, body: &str) -> Response {
     admin.receive().unwrap()
 }
 
-fn told(answer: &Response) -> Value {
+fn body_of(answer: &Response) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
@@ -78,7 +78,7 @@ fn a_count_is_held_for_a_while_within_the_bounds_and_is_taken_over_by_an_upgrade
     eventually("the first", || proxy.ready(&model) == 1);
     let path = format!("/models/{model}/scale");
     let held = r#"{"replicas": 2, "seconds": 3600}"#;
-    let answer = told(&order(&proxy, "POST", &path, held));
+    let answer = body_of(&order(&proxy, "POST", &path, held));
     assert_eq!(answer["manual"]["replicas"], 2);
     assert_eq!(
         (&answer["manual"]["by"], &answer["note"]),
@@ -112,7 +112,7 @@ fn a_count_is_held_for_a_while_within_the_bounds_and_is_taken_over_by_an_upgrade
         (&replicas["desired"], &replicas["manual"]),
         (&2.into(), &answer["manual"])
     );
-    let more = told(&order(
+    let more = body_of(&order(
         &proxy,
         "POST",
         &path,
@@ -120,7 +120,7 @@ fn a_count_is_held_for_a_while_within_the_bounds_and_is_taken_over_by_an_upgrade
     ));
     assert_eq!(more["manual"]["replicas"], 3);
     assert_eq!(more["note"], "9 asked for, and maxReplicas is 3");
-    let less = told(&order(
+    let less = body_of(&order(
         &proxy,
         "POST",
         &path,
@@ -132,10 +132,10 @@ fn a_count_is_held_for_a_while_within_the_bounds_and_is_taken_over_by_an_upgrade
     });
     // And before its time, in both ways.
     for (method, body) in [("DELETE", ""), ("POST", r#"{"replicas": 3, "seconds": 0}"#)] {
-        told(&order(&proxy, "POST", &path, held));
+        body_of(&order(&proxy, "POST", &path, held));
         assert_eq!(proxy.model(&model)["replicas"]["manual"]["replicas"], 2);
         assert_eq!(
-            told(&order(&proxy, method, &path, body))["manual"],
+            body_of(&order(&proxy, method, &path, body))["manual"],
             Value::Null
         );
         assert_eq!(proxy.model(&model)["replicas"]["manual"], Value::Null);
@@ -216,7 +216,7 @@ fn a_busy_replica_is_restarted_once_another_one_is_ready_and_no_request_is_cut()
     eventually("its request", || replicas()["ready"][0]["inFlight"] == 1);
     let name = replicas()["ready"][0]["name"].as_str().unwrap().to_owned();
     let path = format!("/models/{model}/replicas/{name}/restart");
-    let answer = told(&order(&proxy, "POST", &path, ""));
+    let answer = body_of(&order(&proxy, "POST", &path, ""));
     assert_eq!(
         answer,
         json!({ "model": model, "replica": name, "order": "restart" })
@@ -257,7 +257,7 @@ fn where_there_is_no_room_for_two_the_restarted_replica_goes_first() {
     eventually("the first", || proxy.ready(&model) == 1);
     let before = servers_of(&model);
     let path = format!("/models/{model}/replicas/{model}-0/restart");
-    told(&order(&proxy, "POST", &path, ""));
+    body_of(&order(&proxy, "POST", &path, ""));
     let callers = AtomicU32::new(4);
     let load = under_load(proxy.address, &model, BODY, &callers, || {
         eventually("another one in its place", || {
@@ -278,7 +278,7 @@ fn a_drained_endpoint_gets_no_request_until_it_is_resumed_whatever_happens() {
     let path = |word| format!("/models/m/replicas/{}/{word}", b.address);
     let by_server = order(&proxy, "POST", "/models/m/replicas/upstream/drain", "");
     assert_ne!(by_server.status, 200, "both have that name");
-    told(&order(&proxy, "POST", &path("drain"), ""));
+    body_of(&order(&proxy, "POST", &path("drain"), ""));
     eventually("it to be out", || proxy.ready("m") == 1);
     let is_out = |proxy: &Tailback| {
         let replicas = proxy.model("m")["replicas"].clone();
@@ -306,7 +306,7 @@ fn a_drained_endpoint_gets_no_request_until_it_is_resumed_whatever_happens() {
     proxy.upgrade().unwrap();
     eventually("that the new process knows of it", || proxy.ready("m") == 1);
     is_out(&proxy);
-    told(&order(&proxy, "POST", &path("resume"), ""));
+    body_of(&order(&proxy, "POST", &path("resume"), ""));
     eventually("both", || proxy.ready("m") == 2);
     let served = || {
         let ready = proxy.model("m")["replicas"]["ready"].clone();
@@ -337,7 +337,7 @@ fn the_pod_of_a_replica_that_is_restarted_is_deleted_and_replaced() {
         "resources: [\\\"pods\\\"], verbs: [\\\"delete\\\"]",
     );
     cluster.double.faults().clear();
-    told(&order(&proxy, "POST", &path, ""));
+    body_of(&order(&proxy, "POST", &path, ""));
     eventually("another one", || {
         let ready = proxy.model("m")["replicas"]["ready"].clone();
         ready.as_array().is_some_and(|all| all.len() == 1) && ready[0]["name"] != name

@@ -17,7 +17,7 @@ const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
 /// The counts of a server.
 const COUNTS: [&str; 3] = ["minReplicas", "maxReplicas", "replicas"];
 
-/// What a document of a server's fields is.
+/// The kind of a document that has a server's fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// A server.

@@ -48,7 +48,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
         Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_)
             if draft.min.is_none() && draft.max.is_none() =>
         {
-            fixed(draft, server, errors)
+            static_count(draft, server, errors)
         }
         Kind::Process(_) | Kind::Kubernetes(_) | Kind::Webhook(_) | Kind::Seldon(_) => {
             scaled(draft, server, errors)
@@ -60,7 +60,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
 }
 
 /// The fixed count of a model that sets no bounds.
-fn fixed(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
+fn static_count(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
     if let Some(replicas) = &draft.replicas {
         within_server(replicas, server, errors);
     }
@@ -86,7 +86,7 @@ fn exactly(count: u32, origin: Origin) -> Replicas {
 /// of the server's.
 fn on_multi_model(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
     if draft.min.is_none() && draft.max.is_none() {
-        return fixed(draft, server, errors);
+        return static_count(draft, server, errors);
     }
     let mut replicas = scaled(draft, server, errors);
     let most = server.multi_model.as_ref().map(|own| own.replicas.max);

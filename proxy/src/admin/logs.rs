@@ -143,7 +143,7 @@ pub(super) fn serve(
 /// Puts the model's own name in place of an alias.
 ///
 /// # Errors
-/// There is nothing to show; why.
+/// If there are no logs, with the reason.
 fn find(request: &mut LogRequest, table: &RouteTable, logs: &ReplicaLogs) -> Result<(), String> {
     let model = table.model(&request.model);
     if let Some(model) = model {

@@ -105,7 +105,7 @@ impl HoldQueue {
     }
 
     /// Tells all waiters why they wait in vain.
-    pub(super) fn refuse(&mut self, why: &Arc<str>) {
+    pub(super) fn fail_all(&mut self, why: &Arc<str>) {
         let take_all = |_: &Waiter| Offer::Taken(());
         while let Some((waiter, (), _)) = self.waiters.next(take_all) {
             // Fails only if that one has just left.

@@ -286,7 +286,7 @@ impl Traffic for Pool {
 
     fn refuse_held(&self, why: &Arc<str>) {
         let mut queue = self.lock();
-        queue.refuse(why);
+        queue.fail_all(why);
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 

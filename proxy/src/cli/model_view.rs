@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A model, by the names of fields that `/events` has. What a proxy of another version does not
-/// say is nothing.
+/// A model, by the names of fields that `/events` has. A field that an older proxy does not have takes its
+/// default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ModelView {
@@ -24,7 +24,7 @@ pub(super) struct ModelView {
     pub(super) reason: String,
 }
 
-/// What is to be known of a model at a glance, the worst first.
+/// A model's state in one word: the worst that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ModelState {
     Failing,
@@ -92,7 +92,7 @@ impl ModelView {
 }
 
 impl ModelState {
-    /// Its word.
+    /// The state as it is printed.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Failing => "failing",

@@ -110,7 +110,7 @@ fn proxies(text: &mut String, proxies: &Value) {
     let name = word(&proxies["instance"]);
     let _ = writeln!(text, "\nthis proxy, {name}, {leads}; others: {others}");
     for lost in list(&proxies["notHeard"]) {
-        let _ = writeln!(text, "not heard: {}", word(lost));
+        let _ = writeln!(text, "unreachable: {}", word(lost));
     }
     for trouble in list(&proxies["trouble"]) {
         let _ = writeln!(text, "{}", word(trouble));
@@ -271,7 +271,7 @@ no model is configured
 old is no longer configured and has 2 requests in flight
 
 this proxy, a, follows b; others: 1
-not heard: 10.0.0.1:9006
+unreachable: 10.0.0.1:9006
 no Lease
 ";
         assert_eq!(all(&page).unwrap(), expected);

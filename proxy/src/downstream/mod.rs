@@ -87,7 +87,7 @@ impl<H: Handler> ServerApp for Downstream<H> {
         let _open = match Open::admit(self) {
             Ok(open) => open,
             Err(answer) => {
-                refuse(stream, answer, self.settings.tls.is_some()).await;
+                reject(stream, answer, self.settings.tls.is_some()).await;
                 return None;
             }
         };
@@ -137,7 +137,7 @@ impl Drop for Open<'_> {
 
 /// Answers 503 with `body` and closes: the connection is one too many. A TLS connection is closed
 /// without an answer.
-async fn refuse(mut stream: Stream, body: &str, encrypted: bool) {
+async fn reject(mut stream: Stream, body: &str, encrypted: bool) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     if !encrypted {
         let length = body.len();

@@ -87,7 +87,7 @@ enum Reading {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum ResponseError {
     /// The replica closed the connection.
     #[error("the replica closed the connection")]
     Closed,
@@ -159,14 +159,16 @@ where
     /// Sends the request and reads, until the head of the answer is there.
     ///
     /// # Errors
-    /// [`Failure`]; the connection cannot be used any more.
+    /// [`ResponseError`]; the connection cannot be used any more.
     pub fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ResponseBody>, Failure>> {
+    ) -> Poll<Result<Response<ResponseBody>, ResponseError>> {
         let result = match self.poll_send(cx) {
             // An answer may have come before the replica refused the rest.
-            Poll::Ready(Ok(()) | Err(Failure::Io(_))) | Poll::Pending => ready!(self.poll_head(cx)),
+            Poll::Ready(Ok(()) | Err(ResponseError::Io(_))) | Poll::Pending => {
+                ready!(self.poll_head(cx))
+            }
             Poll::Ready(Err(failure)) => Err(failure),
         };
         let head = match result {
@@ -199,7 +201,7 @@ where
     /// Makes what progress can be made with the rest of the request and the answer's body. `cx` is
     /// woken when there can be more.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Poll::Ready(Err(Failure::Request)) = self.poll_send(cx) {
+        if let Poll::Ready(Err(ResponseError::Request)) = self.poll_send(cx) {
             // The replica would wait for the rest: it is told by the connection's end.
             if matches!(self.reading, Reading::Body(_)) {
                 self.frames.fail(BodyError::Request);
@@ -241,7 +243,7 @@ where
     /// Sends what there is of the request. Ready when all has gone out.
     ///
     /// # Errors If it cannot.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResponseError>> {
         if matches!(self.sending, Sending::Done | Sending::Refused) {
             return Poll::Ready(Ok(()));
         }
@@ -274,7 +276,7 @@ where
     }
 
     /// Takes what there is of the body into the outbox, as far as that has room.
-    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), ResponseError> {
         while let Sending::Body(body, encoding) = &mut self.sending
             && self.outbox.takes_more()
         {
@@ -292,14 +294,14 @@ where
                 Some(true) => self.sending = Sending::Flush,
                 None => {
                     self.sending = Sending::Refused;
-                    return Err(Failure::Request);
+                    return Err(ResponseError::Request);
                 }
             }
         }
         Ok(())
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, ResponseError>> {
         loop {
             if let Reading::Head { method, seen } = &mut self.reading
                 && may_be_whole(&self.unread, *seen)
@@ -311,7 +313,7 @@ where
                 }
             }
             match ready!(self.poll_fill(cx)) {
-                Ok(0) => return Poll::Ready(Err(Failure::Closed)),
+                Ok(0) => return Poll::Ready(Err(ResponseError::Closed)),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }

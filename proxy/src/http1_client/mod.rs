@@ -23,7 +23,7 @@ mod response_body;
 mod tests;
 
 pub use self::{
-    connection::{Connection, Failure},
+    connection::{Connection, ResponseError},
     request::RequestHead,
     response_body::{BodyError, ResponseBody},
 };

@@ -10,6 +10,6 @@ pub mod worker;
 pub use self::{
     model::Model,
     route_table::{RouteTable, SharedRoutes},
-    stored_responses::{Keeper, StoredResponses},
+    stored_responses::{ResponseLocation, StoredResponses},
     worker::{Known, ModelRef, WorkerRoutes},
 };

@@ -15,7 +15,7 @@ pub const MOST: usize = 65_536;
 
 /// Where a response is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keeper {
+pub struct ResponseLocation {
     /// The model that made it, by its own name.
     pub model: Box<str>,
     /// The replica that keeps it. It may be gone; no other gets the same number.
@@ -32,32 +32,32 @@ pub struct StoredResponses {
 
 #[derive(Debug, Default)]
 struct Table {
-    keepers: HashMap<u64, Keeper>,
-    /// The ids in `keepers`, the oldest first.
+    locations: HashMap<u64, ResponseLocation>,
+    /// The ids in `locations`, the oldest first.
     order: VecDeque<u64>,
 }
 
 impl StoredResponses {
     /// Remembers who keeps the response `id`.
-    pub fn insert(&self, id: &str, keeper: Keeper) {
+    pub fn insert(&self, id: &str, location: ResponseLocation) {
         let hash = self.hasher.hash_one(id);
         let mut table = self.table();
-        if table.keepers.insert(hash, keeper).is_some() {
+        if table.locations.insert(hash, location).is_some() {
             return;
         }
         table.order.push_back(hash);
         if table.order.len() > MOST
             && let Some(oldest) = table.order.pop_front()
         {
-            table.keepers.remove(&oldest);
+            table.locations.remove(&oldest);
         }
     }
 
     /// Who keeps the response `id`; `None`: not known.
     #[must_use]
-    pub fn find(&self, id: &str) -> Option<Keeper> {
+    pub fn find(&self, id: &str) -> Option<ResponseLocation> {
         let hash = self.hasher.hash_one(id);
-        self.table().keepers.get(&hash).cloned()
+        self.table().locations.get(&hash).cloned()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -70,8 +70,8 @@ impl StoredResponses {
 mod tests {
     use super::*;
 
-    fn keeper(replica: u32) -> Keeper {
-        Keeper {
+    fn location(replica: u32) -> ResponseLocation {
+        ResponseLocation {
             model: "m".into(),
             replica: ReplicaId(replica),
         }
@@ -81,23 +81,23 @@ mod tests {
     fn the_oldest_responses_are_forgotten_beyond_the_bound() {
         let stored = StoredResponses::default();
         for n in 0..MOST + 10 {
-            stored.insert(&format!("resp_{n}"), keeper(n as u32));
+            stored.insert(&format!("resp_{n}"), location(n as u32));
         }
         let find = |n: usize| stored.find(&format!("resp_{n}"));
         assert_eq!(find(9), None);
-        assert_eq!(find(10), Some(keeper(10)));
-        assert_eq!(find(MOST + 9), Some(keeper(MOST as u32 + 9)));
+        assert_eq!(find(10), Some(location(10)));
+        assert_eq!(find(MOST + 9), Some(location(MOST as u32 + 9)));
         let table = stored.table();
-        assert_eq!((table.keepers.len(), table.order.len()), (MOST, MOST));
+        assert_eq!((table.locations.len(), table.order.len()), (MOST, MOST));
     }
 
     #[test]
     fn a_response_that_is_told_again_is_remembered_once() {
         let stored = StoredResponses::default();
         for replica in 1..=3 {
-            stored.insert("resp_1", keeper(replica));
+            stored.insert("resp_1", location(replica));
         }
-        assert_eq!(stored.find("resp_1"), Some(keeper(3)));
+        assert_eq!(stored.find("resp_1"), Some(location(3)));
         assert_eq!(stored.table().order.len(), 1);
         assert_eq!(stored.find("resp_2"), None);
     }

@@ -64,7 +64,7 @@ pub struct Known {
 impl Known {
     /// A model that is named by its own name.
     #[must_use]
-    pub fn own(model: &ModelRef) -> Self {
+    pub fn by_own_name(model: &ModelRef) -> Self {
         Self {
             model: model.clone(),
             is_own_name: true,
@@ -168,7 +168,7 @@ impl WorkerRoutes {
         if self.deepest == 0
             && let Some(model) = self.models.get(segment)
         {
-            return Ok((Known::own(model), segment.len()));
+            return Ok((Known::by_own_name(model), segment.len()));
         }
         let names: SmallVec<[_; 4]> = names_in_path(part, self.deepest).collect();
         let exact = |name: &str| self.models.get(name).or_else(|| self.aliases.get(name));

@@ -1,7 +1,7 @@
 //! How short memory is. Pure.
 
-/// The level of pressure. Each is left below [`HYSTERESIS`] less than where it begins, so that it does
-/// not come and go with each buffer.
+/// The level of pressure. A level ends [`HYSTERESIS`] below its start, so that it does not come and go with
+/// each buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {

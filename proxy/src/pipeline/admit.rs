@@ -69,12 +69,8 @@ pub(super) async fn admit(
         now,
     } = hints;
     let mut awaited = None;
-    if let Some(keeper) = stored.keeper().filter(|_| failed.is_none())
-        && let Some(replica) = model
-            .pool
-            .replicas()
-            .iter()
-            .find(|r| r.replica.id() == keeper)
+    if let Some(id) = stored.replica().filter(|_| failed.is_none())
+        && let Some(replica) = model.pool.replicas().iter().find(|r| r.replica.id() == id)
     {
         let is_taken = match stored {
             // Whoever cancels a response must not wait for its end.
@@ -87,7 +83,7 @@ pub(super) async fn admit(
             let permit = Permit::taken(model.pool.clone(), replica.clone());
             return Ok(Admitted::Permit(permit));
         }
-        awaited = Some(keeper);
+        awaited = Some(id);
     }
     // A new request must not overtake the held ones.
     if awaited.is_none() && !model.pool.shared().has_waiters() {

@@ -36,8 +36,8 @@ use crate::{
     upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
 };
 
-/// Waits for `body`, which is read from the caller, and says whether it was a wait. On HTTP/1.1 a
-/// body that is there already is handed over at the second poll, because the first one asks for it.
+/// Awaits `body`, which is read from the caller; true if it was pending more than once. On HTTP/1.1 also a body
+/// that is there already is pending once, since the first poll asks for it.
 async fn waited<T>(mut body: Pin<&mut impl Future<Output = T>>) -> (T, bool) {
     let mut pending = 0_u32;
     poll_fn(|cx| {
@@ -156,7 +156,7 @@ pub(super) async fn forward(
             Ok(response) => {
                 exchange.responded(response.status());
                 let pooled = PooledConnection::new(permit, upstream);
-                pooled.replica().replica.health().heard();
+                pooled.replica().replica.health().responded();
                 let answer = ReplicaAnswer::of(&response, method);
                 // The result of a probe does not count for the replica's health.
                 if outgoing.may_wait {
@@ -253,13 +253,13 @@ fn other_takes_requests(model: &ModelRef, but: &ReplicaRef) -> bool {
     model.pool.replicas().iter().any(is_other)
 }
 
-/// The request is to be sent again at once.
+/// Records the failed attempt, and counts a retry at once.
 fn again(exchange: &mut Exchange, reason: RetryReason) {
     exchange.give_up(reason);
     exchange.retry(reason);
 }
 
-/// The request is to be sent again after `wait`, for which its caller may not stay.
+/// Records the failed attempt, and waits `wait` before the retry is counted: the caller may leave meanwhile.
 async fn again_after(exchange: &mut Exchange, reason: RetryReason, wait: Duration) {
     exchange.give_up(reason);
     if !wait.is_zero() {

@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// The result.
+/// How a request is answered, and for which model.
 pub(super) enum Located {
     /// Inference: it wakes the model, and counts as use.
     Model(ModelRef, Answering, Caller),
@@ -178,8 +178,8 @@ pub(super) async fn locate(
             StoredResponse::Made(Box::pin(followed).await?)
         }
         Some(route) if matches!(route.model_in(), Some(ModelIn::Response(_))) => {
-            let keeper = id_in_path(head.uri.path()).and_then(|id| pipeline.stored.find(&id));
-            StoredResponse::Kept(keeper.map(|keeper| keeper.replica))
+            let location = id_in_path(head.uri.path()).and_then(|id| pipeline.stored.find(&id));
+            StoredResponse::Kept(location.map(|location| location.replica))
         }
         _ => StoredResponse::None,
     };
@@ -306,16 +306,16 @@ fn search(
                 table.known(&name).map(Some)
             }
             None => match table.default_model() {
-                Some(model) => Ok(Some(Known::own(model))),
+                Some(model) => Ok(Some(Known::by_own_name(model))),
                 None => Err(ProxyError::BadModelQuery),
             },
         },
         ModelIn::Response(_)
             if let Some(model) = id_in_path(path)
                 .and_then(|id| pipeline.stored.find(&id))
-                .and_then(|keeper| table.model(&keeper.model)) =>
+                .and_then(|location| table.model(&location.model)) =>
         {
-            Ok(Some(Known::own(model)))
+            Ok(Some(Known::by_own_name(model)))
         }
         ModelIn::Nowhere(why) | ModelIn::Response(why) => {
             let model = table.default_model().or_else(|| table.only_model());
@@ -323,11 +323,11 @@ fn search(
             model
                 // Only one of several replicas would have what is asked for.
                 .filter(|model| is_probe || model.model.has_one_replica())
-                .map(|model| Some(Known::own(model)))
+                .map(|model| Some(Known::by_own_name(model)))
                 .ok_or(ProxyError::NotRouted(why))
         }
         ModelIn::Body | ModelIn::Message(_) if head.method == Method::OPTIONS => {
-            Ok(table.default_model().map(Known::own))
+            Ok(table.default_model().map(Known::by_own_name))
         }
         ModelIn::Body | ModelIn::Message(_) => Ok(None),
     }
@@ -353,7 +353,7 @@ async fn in_body(
         }
         Err(ProxyError::Unnamed(fault @ (Fault::Absent | Fault::AbsentInMessage))) => table
             .default_model()
-            .map(Known::own)
+            .map(Known::by_own_name)
             .ok_or(ProxyError::Unnamed(fault)),
         Err(error) => Err(error),
     }

@@ -188,13 +188,13 @@ fn handle(
                 if !error.is_of_api_key() {
                     pipeline.unrouted.increment(1);
                 }
-                return refuse(&error, trace, state);
+                return reject(&error, trace, state);
             }
         };
         let now = Nanos::now();
         let key = match caller.begin(now) {
             Ok(key) => key,
-            Err(too_many) => return refuse(&too_many.into(), trace, state),
+            Err(too_many) => return reject(&too_many.into(), trace, state),
         };
         let mut trace = trace.take();
         if let (Some(trace), Some(route)) = (&mut trace, answering.route) {
@@ -339,7 +339,7 @@ async fn within_limits<T>(
 }
 
 /// Answers with an error before the request is for a model.
-fn refuse(error: &ProxyError, mut trace: EarlyTrace, state: &Rc<StreamState>) -> Answer {
+fn reject(error: &ProxyError, mut trace: EarlyTrace, state: &Rc<StreamState>) -> Answer {
     // One whose caller has left ends by itself.
     if !matches!(error, ProxyError::CallerGone)
         && let Some(trace) = trace.take()

@@ -32,11 +32,10 @@ const MODELS: usize = 64;
 /// The most bytes of an answer.
 const LARGEST: usize = 256 * 1024;
 
-/// Asks a replica of each model that has one with room for it and has not been asked about lately.
-/// This is neither held nor counted, and wakes no model. `head` is the request's, `name` the model
-/// that it names: then only that one is asked about, with the caller's credentials. Those are for
-/// nobody else. Where there are API keys, they are gone from `head`, and no model is asked about that
-/// `caller` may not use.
+/// Asks one replica of each model for its card, where one has room and none was asked lately. This is neither
+/// held nor counted, and wakes no model. Only a request that names a model (`name`) passes its caller's
+/// credentials on, in `head`, and only to that model. With API keys none are passed on, and no model is asked
+/// that `caller` may not use.
 pub(super) async fn refresh(
     pipeline: &Pipeline,
     table: &WorkerRoutes,

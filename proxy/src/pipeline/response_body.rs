@@ -23,8 +23,8 @@ use crate::{
     upstream::PooledConnection,
 };
 
-/// Bytes of a body that hyper is given before it has flushed them, on HTTP/1.1: of the first
-/// [`SLOWLY`] bytes, which a caller that reads nothing leaves in the proxy, and later.
+/// Bytes of a body that hyper may hold unflushed on HTTP/1.1: [`UNFLUSHED_AT_FIRST`] until [`SLOWLY`] bytes have
+/// passed, as a caller that reads nothing leaves them in the proxy, and then this many.
 const UNFLUSHED: usize = 128 * 1024;
 const UNFLUSHED_AT_FIRST: usize = 16 * 1024;
 const SLOWLY: u64 = 256 * 1024;
@@ -324,7 +324,7 @@ impl Body for ResponseBody {
                 this.pass(frame.data_ref().map_or(0, Bytes::len));
                 this.state.enter(Phase::Streaming);
                 if let Some(pooled) = &this.pooled {
-                    pooled.replica().replica.health().heard();
+                    pooled.replica().replica.health().responded();
                 }
                 this.account(frame);
                 if this.is_end_stream() {

@@ -11,7 +11,7 @@ use tailback_scaler::replica::ReplicaId;
 use super::{Pipeline, read_model::BodyReader};
 use crate::{
     exchange::{StreamState, body::LookError},
-    models::{Keeper, ModelRef, StoredResponses},
+    models::{ModelRef, ResponseLocation, StoredResponses},
     protocol::{
         error::ProxyError,
         json_follower::Form,
@@ -40,10 +40,10 @@ pub(super) enum StoredResponse {
 
 impl StoredResponse {
     /// The one replica that can answer; `None`: none, or it is not known.
-    pub(super) fn keeper(self) -> Option<ReplicaId> {
+    pub(super) fn replica(self) -> Option<ReplicaId> {
         match self {
             Self::None => None,
-            Self::Made(keeper) | Self::Kept(keeper) => keeper,
+            Self::Made(replica) | Self::Kept(replica) => replica,
         }
     }
 }
@@ -79,7 +79,7 @@ pub(super) async fn followed(
     loop {
         let Some(bytes) = piece else { return Ok(None) };
         match scan.feed(bytes, reader.state).await {
-            Ok(Some(id)) => return Ok(pipeline.stored.find(&id).map(|keeper| keeper.replica)),
+            Ok(Some(id)) => return Ok(pipeline.stored.find(&id).map(|location| location.replica)),
             Err(_) => return Ok(None),
             Ok(None) if reader.body.has_ended() => return Ok(None),
             Ok(None) => {}
@@ -130,7 +130,7 @@ impl Scan {
 pub(super) struct Recorder {
     id: ResponseId,
     stored: Arc<StoredResponses>,
-    keeper: Keeper,
+    location: ResponseLocation,
 }
 
 impl Recorder {
@@ -143,7 +143,7 @@ impl Recorder {
         Self {
             id: ResponseId::in_answer(form),
             stored: stored.clone(),
-            keeper: Keeper {
+            location: ResponseLocation {
                 model: model.into(),
                 replica: replica.replica.id(),
             },
@@ -156,7 +156,7 @@ impl Recorder {
             return;
         }
         if let Some(id) = self.id.feed(piece) {
-            self.stored.insert(&id, self.keeper.clone());
+            self.stored.insert(&id, self.location.clone());
         }
     }
 }
@@ -165,7 +165,7 @@ impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder")
             .field("id", &self.id)
-            .field("keeper", &self.keeper)
+            .field("location", &self.location)
             .finish_non_exhaustive()
     }
 }

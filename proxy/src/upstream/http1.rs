@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     exchange::{RequestBody, body::Received},
-    http1_client::{Connection, Failure, RequestHead, response::HeadError},
+    http1_client::{Connection, RequestHead, ResponseError, response::HeadError},
     net::Transport,
 };
 
@@ -150,13 +150,17 @@ impl Http1 {
             };
             tracing::debug!(%failure, "no answer of a replica");
             Err(match failure {
-                Failure::Head(HeadError::TooLarge) => SendError::HeaderTooLarge,
-                Failure::Head(HeadError::Malformed) | Failure::Request => SendError::Broken,
-                Failure::Closed | Failure::Io(_) if self.seen.received.get() => SendError::Broken,
-                Failure::Closed | Failure::Io(_) if self.seen.written.get() == 0 => {
+                ResponseError::Head(HeadError::TooLarge) => SendError::HeaderTooLarge,
+                ResponseError::Head(HeadError::Malformed) | ResponseError::Request => {
+                    SendError::Broken
+                }
+                ResponseError::Closed | ResponseError::Io(_) if self.seen.received.get() => {
+                    SendError::Broken
+                }
+                ResponseError::Closed | ResponseError::Io(_) if self.seen.written.get() == 0 => {
                     SendError::NotSent
                 }
-                Failure::Closed | Failure::Io(_) => {
+                ResponseError::Closed | ResponseError::Io(_) => {
                     let unanswered = Unanswered {
                         after: Nanos::now().since(begun),
                         reused,

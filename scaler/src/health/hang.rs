@@ -23,9 +23,9 @@ const MEMORY: Duration = Duration::from_secs(3600);
 
 /// What a replica has done since the last look.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Activity {
+pub struct ReplicaProgress {
     /// Whether any byte of a response came.
-    pub heard: bool,
+    pub responded: bool,
     /// Requests in flight.
     pub in_flight: u32,
     /// How many requests it was ever given.
@@ -77,8 +77,8 @@ pub struct LongestSilence {
 
 impl HangDetector {
     /// Takes note of what the replica did. It is suspected after a silence of `patience`.
-    pub fn observe(&mut self, seen: Activity, patience: Duration, now: Nanos) -> Step {
-        if seen.heard {
+    pub fn observe(&mut self, seen: ReplicaProgress, patience: Duration, now: Nanos) -> Step {
+        if seen.responded {
             let ended = self.silent_since.map(|since| now.since(since));
             let change = self.recover();
             self.taken = seen.taken;
@@ -108,7 +108,7 @@ impl HangDetector {
     }
 
     /// A probe got a sign of life, or none.
-    pub fn probed(&mut self, is_alive: bool, seen: Activity, now: Nanos) -> Option<Change> {
+    pub fn probed(&mut self, is_alive: bool, seen: ReplicaProgress, now: Nanos) -> Option<Change> {
         self.is_probed = false;
         if is_alive {
             self.probe_at = now + PAUSE;
@@ -195,17 +195,17 @@ mod tests {
         Nanos(milliseconds * 1_000_000)
     }
 
-    fn busy(taken: u64) -> Activity {
-        Activity {
-            heard: false,
+    fn busy(taken: u64) -> ReplicaProgress {
+        ReplicaProgress {
+            responded: false,
             in_flight: 1,
             taken,
         }
     }
 
-    fn heard(taken: u64) -> Activity {
-        Activity {
-            heard: true,
+    fn responded(taken: u64) -> ReplicaProgress {
+        ReplicaProgress {
+            responded: true,
             ..busy(taken)
         }
     }
@@ -222,7 +222,7 @@ mod tests {
                     return Some(now);
                 }
             }
-            let seen = if now <= 1000 { heard(5) } else { busy(5) };
+            let seen = if now <= 1000 { responded(5) } else { busy(5) };
             if detector.observe(seen, patience, at(now)).probe {
                 assert!(probe_until.is_none(), "two probes at once");
                 probe_until = Some(now + if is_alive { 10 } else { 1000 });
@@ -251,7 +251,7 @@ mod tests {
             let hung = detector.probed(false, busy(1), at(3500));
             assert_eq!(hung, Some(Change::Hung(Duration::from_millis(3500))));
             let change = match by_byte {
-                true => detector.observe(heard(1), PATIENCE, at(4000)).change,
+                true => detector.observe(responded(1), PATIENCE, at(4000)).change,
                 false => detector.probed(true, busy(1), at(4000)),
             };
             assert_eq!(
@@ -264,12 +264,12 @@ mod tests {
     #[test]
     fn an_idle_replica_owes_nothing_and_one_whose_callers_left_is_asked_once() {
         let mut detector = HangDetector::default();
-        let idle = Activity::default();
+        let idle = ReplicaProgress::default();
         for now in [0, 60_000, 120_000] {
             assert_eq!(detector.observe(idle, PATIENCE, at(now)), Step::default());
         }
         // The caller of its only request has left.
-        let left = Activity { taken: 1, ..idle };
+        let left = ReplicaProgress { taken: 1, ..idle };
         detector.observe(left, PATIENCE, at(120_000));
         assert!(detector.observe(left, PATIENCE, at(121_500)).probe);
         assert_eq!(detector.probed(true, left, at(121_600)), None);
@@ -303,10 +303,10 @@ mod tests {
         ) {
             let mut detector = HangDetector::default();
             let (mut now, mut taken) = (0, 0);
-            for (heard, in_flight, more, milliseconds) in steps {
+            for (responded, in_flight, more, milliseconds) in steps {
                 now += milliseconds;
                 taken += more;
-                let seen = Activity { heard, in_flight, taken };
+                let seen = ReplicaProgress { responded, in_flight, taken };
                 let step = detector.observe(seen, PATIENCE, at(now));
                 if step.probe {
                     prop_assert!(detector.silence(at(now)) >= PATIENCE);

@@ -53,7 +53,7 @@ struct Silences {
     look: u64,
     longest: LongestSilence,
     /// The last two different replicas that a byte came from, the last one first, and when.
-    heard: [Option<(usize, Nanos)>; 2],
+    responded: [Option<(usize, Nanos)>; 2],
 }
 
 enum Answer {
@@ -119,8 +119,8 @@ impl Monitor {
                 let others = silences.others_answer(at, now);
                 let longest = &mut silences.longest;
                 let look = watched.look(settings, probe.is_some(), longest, others, now);
-                if look.heard {
-                    silences.heard(at, now);
+                if look.responded {
+                    silences.responded(at, now);
                 }
                 if let Some(report) = look.report {
                     pool.traffic.report_health(replica, report, now);
@@ -142,17 +142,17 @@ impl Monitor {
 }
 
 impl Silences {
-    fn heard(&mut self, replica: usize, now: Nanos) {
-        if self.heard[0].is_some_and(|(last, _)| last != replica) {
-            self.heard[1] = self.heard[0];
+    fn responded(&mut self, replica: usize, now: Nanos) {
+        if self.responded[0].is_some_and(|(last, _)| last != replica) {
+            self.responded[1] = self.responded[0];
         }
-        self.heard[0] = Some((replica, now));
+        self.responded[0] = Some((replica, now));
     }
 
     /// Whether a byte came lately from another replica than this one.
     fn others_answer(&self, but: usize, now: Nanos) -> bool {
-        let mut heard = self.heard.iter().flatten();
-        heard.any(|(replica, at)| *replica != but && now.since(*at) < LATELY)
+        let mut responded = self.responded.iter().flatten();
+        responded.any(|(replica, at)| *replica != but && now.since(*at) < LATELY)
     }
 }
 

@@ -6,7 +6,7 @@ use tailback_config::HealthCheck;
 
 use super::{
     check::{CheckState, Thresholds},
-    hang::{Activity, Change, HangDetector, LongestSilence},
+    hang::{Change, HangDetector, LongestSilence, ReplicaProgress},
 };
 use crate::{
     clock::Nanos,
@@ -59,7 +59,7 @@ pub(super) struct Look {
     pub due: Due,
     pub report: Option<HealthReport>,
     /// Whether any byte came from it since the last look.
-    pub heard: bool,
+    pub responded: bool,
 }
 
 impl ReplicaMonitor {
@@ -79,9 +79,9 @@ impl ReplicaMonitor {
         }
     }
 
-    fn activity(&self, heard: bool) -> Activity {
-        Activity {
-            heard,
+    fn progress(&self, responded: bool) -> ReplicaProgress {
+        ReplicaProgress {
+            responded,
             in_flight: self.replica.in_flight(),
             taken: self.replica.health().counts().taken,
         }
@@ -97,15 +97,15 @@ impl ReplicaMonitor {
         others_answer: bool,
         now: Nanos,
     ) -> Look {
-        let heard = self.replica.health().take_heard();
+        let responded = self.replica.health().take_responded();
         let mut look = Look {
-            heard,
+            responded,
             ..Look::default()
         };
-        self.is_stalled &= !heard;
+        self.is_stalled &= !responded;
         if let Some(floor) = settings.hang {
             let patience = longest.patience(floor);
-            let step = self.hang.observe(self.activity(heard), patience, now);
+            let step = self.hang.observe(self.progress(responded), patience, now);
             if let Some(ended) = step.ended {
                 longest.ended(ended, now);
             }
@@ -140,7 +140,7 @@ impl ReplicaMonitor {
 
     /// Whether a sign of life came.
     pub(super) fn life_probed(&mut self, is_alive: bool, now: Nanos) -> Option<HealthReport> {
-        let change = self.hang.probed(is_alive, self.activity(false), now)?;
+        let change = self.hang.probed(is_alive, self.progress(false), now)?;
         Some(self.changed(change, now))
     }
 

@@ -13,7 +13,7 @@ mod crossing;
 mod guard;
 mod reading;
 mod shard;
-mod slot;
+mod thread_number;
 mod wake;
 
 #[cfg(all(test, tailback_loom))]
@@ -176,7 +176,7 @@ impl Ledger {
     #[inline]
     fn write<T>(&self, f: impl FnOnce(&Shard) -> T) -> T {
         let last = self.shards.len() - 1;
-        match slot::of_this_thread() {
+        match thread_number::of_this_thread() {
             Some(own) if own < last => f(&self.shards[own]),
             _ => {
                 // Poisoning does not matter: the shard consists of atomics.

@@ -10,20 +10,20 @@ const WORDS: usize = MOST / 64;
 /// One bit for each number that is in use.
 static TAKEN: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 
-struct Slot(Option<usize>);
+struct ClaimedNumber(Option<usize>);
 
 thread_local! {
-    static SLOT: Slot = Slot::claim();
+    static NUMBER: ClaimedNumber = ClaimedNumber::claim();
 }
 
 /// The calling thread's number, below [`MOST`]. No other thread has it while this one lives.
 /// `None` if all numbers are taken, or if the thread is being torn down.
 #[inline]
 pub(super) fn of_this_thread() -> Option<usize> {
-    SLOT.try_with(|slot| slot.0).ok().flatten()
+    NUMBER.try_with(|slot| slot.0).ok().flatten()
 }
 
-impl Slot {
+impl ClaimedNumber {
     fn claim() -> Self {
         let claimed = TAKEN
             .iter()
@@ -55,7 +55,7 @@ fn claim_bit(word: &AtomicU64) -> Option<usize> {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ClaimedNumber {
     fn drop(&mut self) {
         if let Some(number) = self.0 {
             TAKEN[number / 64].fetch_and(!(1 << (number % 64)), Ordering::Release);

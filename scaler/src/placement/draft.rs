@@ -12,8 +12,8 @@ use crate::clock::Nanos;
 /// Stands for memory that is not counted.
 pub(super) const UNBOUNDED: u64 = u64::MAX / 4;
 
-/// How many replicas of one model one plan looks for room for, and how many more bins of one
-/// server it counts with. The next plan goes on.
+/// Bound on the replicas of one model that one plan places, and on the new bins of one server that it counts
+/// with. The next plan goes on.
 pub(super) const MOST_AT_ONCE: u32 = 1000;
 
 /// A fleet, and what the plan so far does to it.
@@ -28,7 +28,7 @@ pub(super) struct Draft<'a> {
     pub(super) of_model: Vec<Vec<usize>>,
     /// How many replicas each model has that are loaded or loading, and may stay where they are.
     pub(super) staying: Vec<u32>,
-    /// How many replicas of each model come before other models' further ones.
+    /// Of each model, how many replicas are placed before further ones of other models.
     pub(super) floor: Vec<u32>,
     pub(super) plan: Plan,
 }
@@ -44,7 +44,7 @@ pub(super) struct Replica<'a> {
     pub(super) in_flight: u32,
     /// Until when its residency lasts.
     pub(super) keeps_until: Nanos,
-    /// Whether it must go from where it is, though its model may be wanted.
+    /// Whether its bin is leaving: then it has to move, though its model may be wanted.
     pub(super) parting: bool,
     /// Whether it is this plan that drains it.
     drained: bool,
@@ -352,7 +352,7 @@ impl<'a> Draft<'a> {
         self.plan.resume.push(position);
         let replica = &mut self.replicas[index];
         replica.state = PlacedState::Loaded;
-        // Nobody takes it again in this plan.
+        // So that this plan does not evict it again.
         replica.since = self.now;
         for &bin in &*replica.bins {
             let room = &mut self.rooms[replica.pool][bin];

@@ -16,8 +16,8 @@ use super::{
     room::When,
 };
 
-/// What packing leaves free in a bin that it moves models to, so that they do not have to move
-/// again soon: one part in so many.
+/// Packing leaves this part (1/10) of a bin free that it moves models to, so that they do not have to move
+/// again soon.
 const MARGIN: u64 = 10;
 
 /// Decides the count of every server that scales, and which bins are to go.
@@ -103,8 +103,7 @@ fn adjust(
     let total = kept(draft, pool, needed);
     if total < scaling.asked {
         draft.plan.servers.insert(name.clone(), total);
-        // Empty ones may be removed with it, where others with lower numbers are to go and cannot.
-        // Nothing is to be loaded there any more.
+        // What is above the new count goes too, also where a lower one was to go: nothing is loaded there any more.
         for (bin, Bin { ordinal, .. }) in bins.iter().enumerate() {
             let is_removed = ordinal.is_some_and(|ordinal| ordinal >= total);
             if is_removed && !draft.rooms[pool][bin].leaving {

@@ -80,7 +80,7 @@ pub struct HealthCounts {
 pub struct ReplicaHealth {
     failures_in_a_row: AtomicU32,
     /// A byte of a response came since the scaler last looked.
-    heard: AtomicBool,
+    responded: AtomicBool,
     taken: AtomicU64,
     failures: AtomicU64,
     /// The last [`Failure`], packed, and its time.
@@ -100,16 +100,16 @@ impl ReplicaHealth {
     }
 
     /// A byte of a response came.
-    pub fn heard(&self) {
-        if !self.heard.load(Relaxed) {
-            self.heard.store(true, Relaxed);
+    pub fn responded(&self) {
+        if !self.responded.load(Relaxed) {
+            self.responded.store(true, Relaxed);
         }
     }
 
     /// Whether a byte of a response came since the last call.
     #[cfg(not(tailback_loom))]
-    pub(crate) fn take_heard(&self) -> bool {
-        self.heard.load(Relaxed) && self.heard.swap(false, Relaxed)
+    pub(crate) fn take_responded(&self) -> bool {
+        self.responded.load(Relaxed) && self.responded.swap(false, Relaxed)
     }
 
     /// Decides that it is to be stopped, whatever it has in flight, and replaced.

@@ -11,6 +11,12 @@ use tailback_layout::{Crate, Source, circles, rust_files};
 /// Where crates are, lowest first: one may depend on those of its own folder and of lower ones.
 const FLOORS: [&str; 3] = ["config", "scaler", "proxy"];
 
+/// Which heading of docs/architecture.md is above the table of a crate's floors: its modules, from the top.
+const FLOORS_OF_MODULES: [(&str, &str); 2] = [
+    ("## Floors of the data plane", "proxy"),
+    ("## Floors of the scaler", "scaler"),
+];
+
 /// What has sources besides.
 const BESIDE: [&str; 5] = ["benches", "examples", "fuzz", "packaging", "tests"];
 
@@ -87,6 +93,19 @@ const NAMES: &[(&str, &str, &str, &str)] = &[
     ("scaler", "module", "member", "instance"),
     ("scaler", "module", "refuse", "error mapping"),
     ("scaler", "module", "causes", "error chain"),
+    ("scaler", "type", "Slot", "Permit, or what it is"),
+    ("scaler", "module", "slot", "permit"),
+    ("scaler", "type", "Own", "what it is"),
+    ("scaler", "type", "Activity", "Pause, or what it is"),
+    ("scaler", "type", "Call", "request"),
+    ("scaler", "function", "heard", "connected, responded"),
+    ("config", "type", "Part", "what it is a part of"),
+    ("config", "function", "fixed", "static"),
+    ("proxy", "type", "Keeper", "location"),
+    ("proxy", "type", "Tracked", "history"),
+    ("proxy", "type", "Watched", "handle"),
+    ("proxy", "function", "refuse", "reject"),
+    ("tests", "function", "told", "what it returns"),
 ];
 
 /// Those of [`NAMES`] that still stand, by folder. It must only become shorter.
@@ -197,6 +216,56 @@ fn no_files_of_a_crate_import_each_other_in_a_circle() {
 }
 
 #[test]
+fn modules_import_only_from_floors_below_as_the_architecture_page_lists_them() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut wrong = BTreeSet::new();
+    for (heading, folder) in FLOORS_OF_MODULES {
+        let section = page.split(heading).nth(1).expect(heading);
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        let floors: Vec<Vec<&str>> = rows
+            .map(|row| row.split('|').nth(1).unwrap_or_default())
+            .map(|names| names.split('`').skip(1).step_by(2).collect())
+            .collect();
+        let sources = root().join(folder).join("src");
+        let edges = Crate::read(&sources.join("lib.rs")).unwrap().imports();
+        for (file, others) in &edges {
+            let Some(module) = module_of(&sources, file) else {
+                continue;
+            };
+            let Some(floor) = floors
+                .iter()
+                .position(|names| names.contains(&module.as_str()))
+            else {
+                wrong.insert(format!("{folder}: {module} is on no floor of {heading:?}"));
+                continue;
+            };
+            for other in others {
+                let Some(of) = module_of(&sources, other) else {
+                    continue;
+                };
+                let below = floors.iter().skip(floor).flatten().any(|name| *name == of);
+                if !below {
+                    let name = file.strip_prefix(root()).unwrap().display();
+                    wrong.insert(format!(
+                        "{folder}: {module} imports from {of} above it: {name}"
+                    ));
+                }
+            }
+        }
+    }
+    let wrong: Vec<String> = wrong.into_iter().collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The module directly below the crate's root that `file` is in: `None` for the root.
+fn module_of(sources: &Path, file: &Path) -> Option<String> {
+    let first = file.strip_prefix(sources).unwrap().iter().next().unwrap();
+    let name = Path::new(first).file_stem().unwrap().to_str().unwrap();
+    (name != "lib").then(|| name.to_owned())
+}
+
+#[test]
 fn no_source_file_is_longer_than_400_lines() {
     let folders: Vec<&str> = FLOORS.into_iter().chain(BESIDE).collect();
     let mut wrong = Vec::new();
@@ -212,7 +281,7 @@ fn no_source_file_is_longer_than_400_lines() {
 #[test]
 fn types_modules_and_functions_have_the_names_of_the_field() {
     let mut wrong = Vec::new();
-    for folder in ["proxy", "scaler", "tests"] {
+    for folder in ["config", "proxy", "scaler", "tests"] {
         for (file, name) in files_in(&[folder]) {
             for found in Source::read(&file).unwrap().definitions() {
                 let better = NAMES.iter().find(|(of, kind, old, _)| {

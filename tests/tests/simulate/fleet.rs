@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{folder, simulate, told};
+use super::{folder, simulate, simulated};
 
 const FLEET: &str = "apiVersion: tailback.dev/v1alpha1
 kind: Host
@@ -30,7 +30,7 @@ fn a_fleet_shares_the_room_of_its_manifests() {
     let folder = folder();
     let path = folder.path();
     fs::write(path.join("fleet.yaml"), FLEET).expect("a file");
-    let said = told(
+    let said = simulated(
         path,
         "fleet a.log --manifests fleet.yaml --load-seconds 5,b=7",
         b"",
@@ -47,7 +47,7 @@ fn a_fleet_shares_the_room_of_its_manifests() {
     assert!(of_b.contains("7.0 s"), "{said}");
     assert_eq!(
         said,
-        told(
+        simulated(
             path,
             "fleet a.log --manifests fleet.yaml --load-seconds 5,b=7",
             b""
@@ -97,7 +97,7 @@ fn the_picture_of_a_fleet_says_where_models_are_and_how_many_requests_are_held()
     ] {
         let arguments =
             format!("fleet a.log --manifests fleet.yaml --load-seconds 5,b=7 --plot {file}");
-        told(path, &arguments, b"");
+        simulated(path, &arguments, b"");
         let text = fs::read_to_string(path.join(file)).expect("a picture");
         for expected in expected {
             assert!(text.contains(expected), "{file}: {expected}: {text}");
@@ -105,7 +105,7 @@ fn the_picture_of_a_fleet_says_where_models_are_and_how_many_requests_are_held()
         assert!(!text.contains("NaN"));
     }
     let png = "fleet a.log --manifests fleet.yaml --plot out.png";
-    told(path, png, b"");
+    simulated(path, png, b"");
     let image = fs::read(path.join("out.png")).expect("a picture");
     assert!(image.starts_with(b"\x89PNG"));
 }

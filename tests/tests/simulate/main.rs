@@ -39,7 +39,7 @@ fn simulate(folder: &Path, arguments: &str, input: &[u8]) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-fn told(folder: &Path, arguments: &str, input: &[u8]) -> String {
+fn simulated(folder: &Path, arguments: &str, input: &[u8]) -> String {
     let output = simulate(folder, arguments, input);
     assert!(output.status.success(), "{arguments}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
@@ -57,18 +57,18 @@ fn folder() -> TempDir {
 fn csv_log_gzip_and_standard_input_are_all_read() {
     let folder = folder();
     let path = folder.path();
-    let expected = told(path, "t.csv --policy lag,static", b"");
+    let expected = simulated(path, "t.csv --policy lag,static", b"");
     assert!(expected.contains("\nRequests: 4 in 60 s."), "{expected}");
     assert_eq!(
-        told(path, "- --policy lag,static", TRACE.as_bytes()),
+        simulated(path, "- --policy lag,static", TRACE.as_bytes()),
         expected
     );
     let gzip = gzip(TRACE.as_bytes());
-    assert_eq!(told(path, "- --policy lag,static", &gzip), expected);
+    assert_eq!(simulated(path, "- --policy lag,static", &gzip), expected);
     // Whatever it is called.
     fs::write(path.join("t.data"), gzip).expect("a file");
-    assert_eq!(told(path, "t.data --policy lag,static", b""), expected);
-    let log = told(path, "a.log --model a --policy lag", b"");
+    assert_eq!(simulated(path, "t.data --policy lag,static", b""), expected);
+    let log = simulated(path, "a.log --model a --policy lag", b"");
     assert!(log.contains("\nRequests: 1 in 0 s."), "{log}");
     assert!(
         log.contains("\nLeft out: 1 requests that no replica served"),
@@ -97,7 +97,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn manifests_say_what_the_model_is_like_and_options_come_first() {
     let folder = folder();
     let path = folder.path();
-    let text = told(path, "a.log --manifests m.yaml --policy lag", b"");
+    let text = simulated(path, "a.log --manifests m.yaml --policy lag", b"");
     let settings = "Settings: model a: concurrency 2, threshold 7, 0 to 5 replicas, start-up 30 s, \
                     wait 1 s, unused 600 s, stable 60 s, seed 1.";
     assert!(text.contains(settings), "{text}");
@@ -107,7 +107,7 @@ fn manifests_say_what_the_model_is_like_and_options_come_first() {
         ),
         "{text}"
     );
-    let text = told(
+    let text = simulated(
         path,
         "t.csv --manifests . --min 1 --threshold 1 --policy lag",
         b"",
@@ -134,10 +134,10 @@ fn manifests_say_what_the_model_is_like_and_options_come_first() {
 fn pictures_are_drawn_as_svg_and_png() {
     let folder = folder();
     let path = folder.path();
-    told(path, "t.csv --plot out.svg", b"");
+    simulated(path, "t.csv --plot out.svg", b"");
     let svg = fs::read_to_string(path.join("out.svg")).expect("a picture");
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    told(path, "t.csv --plot out.png --policy lag", b"");
+    simulated(path, "t.csv --plot out.png --policy lag", b"");
     let png = fs::read(path.join("out.png")).expect("a picture");
     assert!(png.starts_with(b"\x89PNG"));
 }
@@ -168,7 +168,7 @@ fn trace_may_call_the_model_otherwise() {
     let path = folder.path();
     for (name, requests) in [("b", 1), ("*", 2)] {
         let arguments = format!("a.log --manifests m.yaml --trace-model {name} --policy lag");
-        let text = told(path, &arguments, b"");
+        let text = simulated(path, &arguments, b"");
         assert!(
             text.contains(&format!("\nRequests: {requests} in ")),
             "{text}"
@@ -181,10 +181,10 @@ fn trace_may_call_the_model_otherwise() {
 fn a_trace_without_models_is_the_manifests_model_s() {
     let folder = folder();
     let arguments = "t.csv --manifests m.yaml --model a --policy lag";
-    let text = told(folder.path(), arguments, b"");
+    let text = simulated(folder.path(), arguments, b"");
     assert!(text.contains("\nRequests: 4 in 60 s."), "{text}");
     let arguments = "t.csv --trace-model * --policy lag";
-    let text = told(folder.path(), arguments, b"");
+    let text = simulated(folder.path(), arguments, b"");
     assert!(text.contains("\nRequests: 4 in 60 s."), "{text}");
 }
 
@@ -294,8 +294,12 @@ fn prefix_affinity_is_near_an_oracle_of_the_caches_and_far_better_than_least_req
         let command = format!(
             "load-balancing --chats 1500 --seed {seed} --strategy leastRequest,prefix-per-worker,kubeai,prefix,oracle"
         );
-        let text = told(folder.path(), &command, b"");
-        assert_eq!(told(folder.path(), &command, b""), text, "the same again");
+        let text = simulated(folder.path(), &command, b"");
+        assert_eq!(
+            simulated(folder.path(), &command, b""),
+            text,
+            "the same again"
+        );
         let rows = strategies(&text);
         let [least, split, kubeai, prefix, oracle] = &rows[..] else {
             panic!("{text}")
@@ -317,11 +321,11 @@ fn prompts_with_block_hashes_are_read_and_mistakes_have_their_line() {
         )
     };
     let trace = [line(9000), line(0), line(4500)].concat();
-    let text = told(path, "load-balancing - --strategy prefix", trace.as_bytes());
+    let text = simulated(path, "load-balancing - --strategy prefix", trace.as_bytes());
     assert_eq!(strategies(&text)[0].1, 66.6, "{text}");
     assert!(text.contains("\nRequests: 3 of standard input."), "{text}");
     assert_eq!(
-        told(
+        simulated(
             path,
             "load-balancing - --strategy prefix",
             &gzip(trace.as_bytes())
@@ -368,7 +372,7 @@ fn prompts_with_block_hashes_are_read_and_mistakes_have_their_line() {
 #[test]
 fn costs_and_the_names_of_what_was_read_are_told() {
     let folder = folder();
-    let text = told(folder.path(), "t.csv --policy static --price 3.6", b"");
+    let text = simulated(folder.path(), "t.csv --policy static --price 3.6", b"");
     let seconds: f64 = {
         let line = text.lines().find(|line| line.starts_with("static"));
         let words: Vec<_> = line.expect("its line").split_whitespace().collect();
@@ -384,6 +388,6 @@ fn costs_and_the_names_of_what_was_read_are_told() {
         text.contains("Read: seconds of service from service_seconds, timestamp."),
         "{text}"
     );
-    let none = told(folder.path(), "t.csv --policy static", b"");
+    let none = simulated(folder.path(), "t.csv --policy static", b"");
     assert!(!none.contains("Costs"), "{none}");
 }

@@ -64,9 +64,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if $document.Error }}
 {{- fail (printf "manifests, document %d: %s" (add1 $at) $document.Error) }}
 {{- else if and $document (not $document.kind) }}
-{{- fail (printf "manifests, document %d: there is no kind, expected Server or Model" (add1 $at)) }}
-{{- else if and $document (not (has $document.kind (list "Server" "Model"))) }}
-{{- fail (printf "manifests, document %d: kind: found %q, expected Server or Model" (add1 $at) (toString $document.kind)) }}
+{{- fail (printf "manifests, document %d: there is no kind, expected Server, ServerConfig, Model or Host" (add1 $at)) }}
+{{- else if and $document (not (has $document.kind (list "Server" "ServerConfig" "Model" "Host"))) }}
+{{- fail (printf "manifests, document %d: kind: found %q, expected Server, ServerConfig, Model or Host" (add1 $at) (toString $document.kind)) }}
 {{- end }}
 {{- end }}
 {{- $namespaces := include "tailback.namespaces" . | fromJsonArray }}

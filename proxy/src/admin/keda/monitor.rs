@@ -41,10 +41,10 @@ pub(super) struct Monitor {
 struct Models {
     /// Generation of the route table that the models were looked up in.
     generation: u64,
-    watched: HashMap<(Box<str>, Metric), Watched>,
+    watched: HashMap<(Box<str>, Metric), WatchedModel>,
 }
 
-struct Watched {
+struct WatchedModel {
     trigger: Trigger,
     last_use: LastUse,
     looked: Instant,
@@ -108,11 +108,11 @@ impl Monitor {
 // === impl Models ===
 
 impl Models {
-    fn of(&mut self, trigger: Trigger, status_store: &StatusStore) -> &mut Watched {
+    fn of(&mut self, trigger: Trigger, status_store: &StatusStore) -> &mut WatchedModel {
         let key = (trigger.model.name().into(), trigger.metric);
         self.watched
             .entry(key)
-            .or_insert_with(|| Watched::new(trigger, status_store))
+            .or_insert_with(|| WatchedModel::new(trigger, status_store))
     }
 
     /// Looks the models up again in a new `table`. Models that it does not have are dropped, which
@@ -145,9 +145,9 @@ impl Models {
     }
 }
 
-// === impl Watched ===
+// === impl WatchedModel ===
 
-impl Watched {
+impl WatchedModel {
     fn new(trigger: Trigger, status_store: &StatusStore) -> Self {
         let mut watched = Self {
             trigger,

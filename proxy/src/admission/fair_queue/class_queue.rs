@@ -183,8 +183,8 @@ impl<T> ClassQueue<T> {
         }
     }
 
-    /// A slot for a tenant that has none: a new one, or that of the tenant that nobody has waited of
-    /// for longest, or the first one if somebody waits of all.
+    /// A slot for a new tenant: a free one, else that of the tenant that has been idle for longest, else the
+    /// first one, which is then shared.
     fn new_slot(&mut self, tenant: u64) -> usize {
         let slot = if self.tenants.len() <= MOST_TENANTS {
             self.tenants.push(Tenant::new(tenant));

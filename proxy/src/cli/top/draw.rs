@@ -13,7 +13,7 @@ use super::{
         figures::{count, plain, rate, some_seconds},
         model_view::{ModelState, ModelView},
     },
-    picture::{Picture, Tracked},
+    picture::{ModelHistory, Picture},
     view::{Order, View},
 };
 
@@ -89,7 +89,7 @@ fn figure(value: String, what: &'static str) -> Vec<Span<'static>> {
     vec![value.bold(), format!(" {what}  ").into()]
 }
 
-fn rows<'a>(models: &[(&'a str, &'a Tracked)], order: Order, wide: bool) -> Table<'a> {
+fn rows<'a>(models: &[(&'a str, &'a ModelHistory)], order: Order, wide: bool) -> Table<'a> {
     let title = |text: &str, of: Option<Order>| match of == Some(order) {
         true => format!("{text}▾"),
         false => text.to_owned(),
@@ -122,7 +122,7 @@ fn rows<'a>(models: &[(&'a str, &'a Tracked)], order: Order, wide: bool) -> Tabl
         titles.extend([right("ERR/S".to_owned()), Cell::from("WHY")]);
         widths.extend([Constraint::Length(6), Constraint::Fill(2)]);
     }
-    let row = |(name, model): &(&'a str, &'a Tracked)| {
+    let row = |(name, model): &(&'a str, &'a ModelHistory)| {
         let now = &model.now;
         let state = now.state();
         let mut cells = vec![
@@ -149,7 +149,7 @@ fn rows<'a>(models: &[(&'a str, &'a Tracked)], order: Order, wide: bool) -> Tabl
 }
 
 /// The chosen model: why, its replicas, the last two minutes, and its last decisions.
-fn draw_chosen(frame: &mut Frame, area: Rect, name: &str, model: &Tracked, picture: &Picture) {
+fn draw_chosen(frame: &mut Frame, area: Rect, name: &str, model: &ModelHistory, picture: &Picture) {
     let now = &model.now;
     let title = format!(" {name} on {} ", plain(&now.server));
     let block = Block::new().borders(Borders::TOP).title(title.bold());
@@ -205,7 +205,7 @@ fn draw_curve<'a>(
 }
 
 /// How the lag went, in as many columns as the table has for it.
-fn bars(model: &Tracked) -> String {
+fn bars(model: &ModelHistory) -> String {
     let last = model.lag.len().saturating_sub(HISTORY);
     let shown = model.lag.range(last..);
     let most = shown.clone().copied().max().unwrap_or(0);

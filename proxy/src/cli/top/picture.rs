@@ -28,7 +28,7 @@ pub(super) struct Picture {
     /// What the proxy says of itself.
     pub(super) proxy: Value,
     /// By name.
-    pub(super) models: BTreeMap<String, Tracked>,
+    pub(super) models: BTreeMap<String, ModelHistory>,
     /// The last decisions, newest first.
     pub(super) decisions: VecDeque<Decision>,
     sampled: Option<Instant>,
@@ -36,7 +36,7 @@ pub(super) struct Picture {
 
 /// A model with what was seen of it.
 #[derive(Default)]
-pub(super) struct Tracked {
+pub(super) struct ModelHistory {
     fields: Map<String, Value>,
     /// As it is.
     pub(super) now: ModelView,
@@ -130,7 +130,7 @@ impl Picture {
     }
 }
 
-impl Tracked {
+impl ModelHistory {
     fn sample(&mut self, now: Instant) {
         for (kept, value) in [
             (&mut self.lag, self.now.in_flight),

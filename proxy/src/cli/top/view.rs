@@ -7,7 +7,7 @@ use ratatui::{
     widgets::TableState,
 };
 
-use super::picture::{Picture, Tracked};
+use super::picture::{ModelHistory, Picture};
 
 /// Rows by which PgUp and PgDn move.
 const PAGE: usize = 10;
@@ -45,14 +45,14 @@ impl Order {
     }
 
     /// By name, or the largest first.
-    fn compare(self, a: &Tracked, b: &Tracked) -> Ordering {
+    fn compare(self, a: &ModelHistory, b: &ModelHistory) -> Ordering {
         match self {
             Self::Name => Ordering::Equal,
             Self::Lag => b.now.in_flight.cmp(&a.now.in_flight),
             Self::Held => b.now.held.cmp(&a.now.held),
             Self::Rate => b.rate.total_cmp(&a.rate),
             Self::P99 => {
-                let p99 = |model: &Tracked| model.now.p99_seconds.unwrap_or(-1.0);
+                let p99 = |model: &ModelHistory| model.now.p99_seconds.unwrap_or(-1.0);
                 p99(b).total_cmp(&p99(a))
             }
         }
@@ -61,7 +61,7 @@ impl Order {
 
 impl View {
     /// The models in the order that was chosen.
-    pub(super) fn sorted<'a>(&self, picture: &'a Picture) -> Vec<(&'a str, &'a Tracked)> {
+    pub(super) fn sorted<'a>(&self, picture: &'a Picture) -> Vec<(&'a str, &'a ModelHistory)> {
         let models = picture.models.iter();
         let mut models: Vec<_> = models.map(|(name, model)| (name.as_str(), model)).collect();
         // Stable: those that are alike stay sorted by name.
@@ -70,7 +70,7 @@ impl View {
     }
 
     /// Where the chosen model is among `models`.
-    pub(super) fn position(&self, models: &[(&str, &Tracked)]) -> usize {
+    pub(super) fn position(&self, models: &[(&str, &ModelHistory)]) -> usize {
         let chosen = |name: &String| models.iter().position(|(other, _)| other == name);
         self.chosen.as_ref().and_then(chosen).unwrap_or(0)
     }

@@ -16,7 +16,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
-use super::{Connection, Failure, RequestHead, ResponseBody, response::HeadError};
+use super::{Connection, RequestHead, ResponseBody, ResponseError, response::HeadError};
 
 type Sent = BoxBody<Bytes, io::Error>;
 
@@ -264,7 +264,7 @@ async fn a_request_whose_body_breaks_off_ends_its_connection() {
     let failure = poll_fn(|cx| connection.poll_response(cx))
         .await
         .unwrap_err();
-    assert!(matches!(failure, Failure::Request), "{failure}");
+    assert!(matches!(failure, ResponseError::Request), "{failure}");
     drop(connection);
     let mut written = Vec::new();
     far.read_to_end(&mut written).await.unwrap();
@@ -297,9 +297,9 @@ async fn failures_are_told_apart() {
             .await
             .unwrap_err()
         {
-            Failure::Closed => "closed",
-            Failure::Head(HeadError::Malformed) => "malformed",
-            Failure::Head(HeadError::TooLarge) => "large",
+            ResponseError::Closed => "closed",
+            ResponseError::Head(HeadError::Malformed) => "malformed",
+            ResponseError::Head(HeadError::TooLarge) => "large",
             other => panic!("{other}"),
         };
         assert_eq!(found, expected, "{input:.30}");

@@ -1,4 +1,4 @@
-//! Where the answers of each API have what is looked for.
+//! Where the answers of each API have generated text, counts of tokens and the reason of the end.
 
 use crate::{
     protocol::json_follower::{EACH, Path},
@@ -39,13 +39,13 @@ pub(super) enum Meaning {
     Input,
     /// How many of those came from the cache.
     Cached,
-    /// How many went in besides, from the cache.
+    /// Tokens read from the cache, which `Input` does not count.
     CacheRead,
-    /// How many went in besides, and into the cache.
+    /// Tokens written into the cache, which `Input` does not count.
     CacheWritten,
     /// How many came out so far.
     Output,
-    /// How many came out with this object.
+    /// Tokens of this object alone, to be added up.
     OutputMore,
 }
 

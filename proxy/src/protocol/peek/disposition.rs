@@ -46,8 +46,8 @@ pub fn is_utf8(charset: &[u8]) -> bool {
         .any(|known| charset.eq_ignore_ascii_case(known))
 }
 
-/// Whether a media type says that its text is no UTF-8, or something that could be that. Some servers
-/// look for the word alone, and so find it where no parameter is.
+/// Whether a media type names a charset other than UTF-8, or could be read as if it did: some servers look for
+/// the word `charset` alone, and find it also where it is no parameter.
 #[must_use]
 pub fn has_other_charset(content_type: &[u8]) -> bool {
     if memchr::memchr2(b'h', b'H', content_type).is_none() || !names_charset(content_type) {

@@ -79,7 +79,7 @@ impl Contender {
         }
     }
 
-    /// At work, for so many replicas.
+    /// Makes the router for `replicas` replicas.
     #[must_use]
     pub fn router(&self, rules: &Rules, replicas: usize) -> Router {
         match self {

@@ -20,11 +20,11 @@ pub(super) struct Count {
     desired: Option<u32>,
     version: String,
     /// Our last successful request, until the watch shows it.
-    own: Option<Own>,
+    last_write: Option<LastWrite>,
 }
 
 #[derive(Debug)]
-struct Own {
+struct LastWrite {
     replicas: u32,
     version: String,
     at: Nanos,
@@ -43,7 +43,7 @@ impl Count {
         }
         self.desired = Some(replicas);
         version.clone_into(&mut self.version);
-        self.own = Some(Own {
+        self.last_write = Some(LastWrite {
             replicas,
             version: version.to_owned(),
             at: now,
@@ -53,16 +53,16 @@ impl Count {
     /// Takes the count from the watch or from a read of the scale subresource. `None`: the
     /// workload does not exist.
     pub(super) fn seen(&mut self, replicas: Option<u32>, version: &str, now: Nanos) {
-        if let (Some(own), Some(_)) = (&self.own, replicas) {
-            let stale = match is_older(version, &own.version) {
+        if let (Some(last_write), Some(_)) = (&self.last_write, replicas) {
+            let stale = match is_older(version, &last_write.version) {
                 Some(older) => older,
-                None => version != own.version && replicas != Some(own.replicas),
+                None => version != last_write.version && replicas != Some(last_write.replicas),
             };
-            if stale && now.since(own.at) < PATIENCE {
+            if stale && now.since(last_write.at) < PATIENCE {
                 return;
             }
         }
-        self.own = None;
+        self.last_write = None;
         self.desired = replicas;
         version.clone_into(&mut self.version);
     }

@@ -89,8 +89,8 @@ impl MultiModelServers {
     ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let asked = Asked::default();
-        let keeper = Reconciler::new(servers, events, placement, status, asked.clone());
-        tokio::spawn(keeper.run(inbox));
+        let reconciler = Reconciler::new(servers, events, placement, status, asked.clone());
+        tokio::spawn(reconciler.run(inbox));
         Self { commands, asked }
     }
 

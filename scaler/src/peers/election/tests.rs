@@ -62,7 +62,7 @@ struct Store {
 /// A request in the network: when it is carried out, and when its response arrives; neither if it
 /// is lost.
 #[derive(Clone)]
-struct Call {
+struct LeaseRequest {
     sent: Nanos,
     write: Option<Option<u64>>,
     carried_out: Option<u64>,
@@ -73,7 +73,7 @@ struct Call {
 struct LeaderElector {
     name: &'static str,
     election: Election,
-    call: Option<Call>,
+    call: Option<LeaseRequest>,
     /// The version last read.
     version: Option<u64>,
     next: u64,
@@ -111,7 +111,7 @@ impl LeaderElector {
 
     fn send(&mut self, now: u64, write: Option<Option<u64>>, weather: Weather) {
         let carried_out = weather.there.map(|delay| now + delay);
-        self.call = Some(Call {
+        self.call = Some(LeaseRequest {
             sent: at(now),
             write,
             carried_out,

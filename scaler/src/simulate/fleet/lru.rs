@@ -8,11 +8,11 @@ use crate::{
     placement::{Drain, Fleet, Load, ModelNeed, Placed, PlacedState, Plan, Position, Why},
 };
 
-/// The room of one bin, and the replicas in it that could go.
+/// The memory of one bin, and the replicas in it that could be evicted.
 struct Room {
     capacity: u64,
     used: u64,
-    /// Of that, what is on its way out.
+    /// Bytes of `used` that replicas free that are draining.
     going: u64,
     /// Indexes of loaded replicas, the least recently used first.
     loaded: Vec<usize>,
@@ -120,7 +120,8 @@ fn last_used(fleet: &Fleet, placed: &Placed) -> Nanos {
     model.map_or(Nanos(0), |model| model.last_used)
 }
 
-/// What has to go: nothing, nothing more, or what was used last at that time. Then, the most room.
+/// By what bins are sorted: first where nothing has to be evicted, then where the last victim was used longest
+/// ago; ties by most free memory.
 fn cost(
     fleet: &Fleet,
     placed: &[Placed],
