@@ -37,6 +37,7 @@ pub(crate) fn resolve(
     let mut workloads = workload::Workloads::default();
     let mut webhooks = webhook::Webhooks::default();
     let mut names = names::Names::default();
+    let mut at_servers = names::NamesAtServers::default();
     for draft in names.unique(objects.models, errors) {
         names.add_aliases(&draft, errors);
         let Some(server) = choose::server(&draft, &servers, complete, errors) else {
@@ -44,6 +45,7 @@ pub(crate) fn resolve(
         };
         memory.add(&draft, server, errors);
         workloads.add(&draft, server, errors);
+        at_servers.add(&draft, server, errors);
         check_name(&draft, &servers, errors);
         if environment.process.peers.is_some() {
             check_reach(&draft, server, errors);

@@ -48,7 +48,8 @@ impl ServerReplicas {
         let least = min.unwrap_or(1);
         let first = initial.unwrap_or(least);
         let (least, most) = match scaled {
-            true => (least, max.unwrap_or(u32::MAX)),
+            // A bound that is not set does not let it scale.
+            true => (least, max.unwrap_or(first.max(least))),
             false => (first, first),
         };
         if least > most {

@@ -1,11 +1,11 @@
 //! Checks that no two models share a name or alias.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::cluster::is_from_cluster;
 use crate::manifest::{Draft, Located};
 use crate::yaml::quote;
-use crate::{Error, ObjectLocation, Origin, Process};
+use crate::{Error, ObjectLocation, Origin, Process, Server};
 
 use super::{duplicate, rule};
 
@@ -18,6 +18,32 @@ pub(super) struct Names {
     own: HashMap<String, ObjectLocation>,
     /// Each with the model that it belongs to.
     aliases: HashMap<String, ObjectLocation>,
+}
+
+/// The names of models at the multi-model servers that have them.
+#[derive(Default)]
+pub(super) struct NamesAtServers(BTreeMap<(String, String), String>);
+
+impl NamesAtServers {
+    /// Adds `draft`, which is on `server`. No two models have one name there: loads and unloads of one
+    /// would be those of the other.
+    pub(super) fn add(&mut self, draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
+        if server.multi_model.is_none() {
+            return;
+        }
+        let own = draft.upstream_name.as_ref().unwrap_or(&draft.place.name);
+        let key = (server.name.clone(), own.clone());
+        if let Some(other) = self.0.insert(key, draft.place.name.clone()) {
+            errors.push(rule(
+                &draft.spot,
+                format!(
+                    "it is {own} at server {}, and so is model {other}: each would be loaded and unloaded with the \
+                     other; give each another upstreamName, or make one name an alias of the other model",
+                    server.name
+                ),
+            ));
+        }
+    }
 }
 
 impl Names {

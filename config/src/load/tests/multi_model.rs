@@ -46,7 +46,8 @@ fn its_own_count_is_fixed_or_bounded_and_its_workload_is_followed_where_nothing_
     assert_eq!(of(""), count(1, 1, 1, false));
     assert_eq!(of("replicas: 3"), count(3, 3, 3, false));
     assert_eq!(of("maxReplicas: 3"), count(1, 3, 1, true));
-    assert_eq!(of("minReplicas: 2"), count(2, u32::MAX, 2, true));
+    assert_eq!(of("minReplicas: 2"), count(2, 2, 2, true));
+    assert_eq!(of("minReplicas: 2, replicas: 4"), count(2, 4, 4, true));
     let text = "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: { name: s }\n\
                 spec: { multiModel: {}, kubernetes: { name: llm, kind: StatefulSet, service: { name: llm } } }\n---\n\
                 apiVersion: tailback.dev/v1alpha1\nkind: Model\nmetadata: { name: m }\nspec: {}\n";
