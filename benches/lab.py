@@ -30,6 +30,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} backlog=4096; listen 127.0.0.2:{port} backlog=4096; root {folder};
     location / {{ default_type application/json; return 200 "{response}"; }}
+    location = /v2/repository/index {{ default_type application/json; return 200 '[{{"name":"m","state":"READY"}}]'; }}
     location /v2/models/m/large {{ try_files /large =404; }}
     location /v2/models/m/large/huge {{ try_files /huge =404; }}
   }}
