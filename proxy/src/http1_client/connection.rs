@@ -22,12 +22,16 @@ use super::{
     response_body::{BodyError, FrameBuffer, ResponseBody},
 };
 
-/// Bytes that are read at a time: at first, and at most once the replica sends as many.
+/// Bytes that are read at a time: at first, at most once the replica sends as many, and at most of an
+/// answer that is [`LARGE`].
 const READ: usize = 16 * 1024;
 const READ_MOST: usize = 128 * 1024;
+const READ_LARGE: usize = 256 * 1024;
 /// Bytes of an answer after which more are read at a time: more than the kernel takes for a caller
 /// that reads nothing.
 const SMALL_READS: usize = 256 * 1024;
+/// Bytes of an answer whose caller has shown that it reads: system calls for larger pieces cost less.
+pub const LARGE: usize = 4 * 1024 * 1024;
 
 thread_local! {
     /// Where a thread's connections read to, unless they read a lot. So a connection that waits
@@ -375,8 +379,14 @@ where
         unread.reserve(self.read_size);
         let room = unread.capacity() - unread.len();
         let read = ready!(poll_read_buf(Pin::new(io), cx, unread))?;
+        self.read = self.read.saturating_add(read);
         if read == room {
-            self.read_size = (2 * self.read_size).min(READ_MOST);
+            let most = if self.read < LARGE {
+                READ_MOST
+            } else {
+                READ_LARGE
+            };
+            self.read_size = (2 * self.read_size).min(most);
         } else if read < self.read_size / 4 {
             self.read_size = (self.read_size / 2).max(READ);
         }

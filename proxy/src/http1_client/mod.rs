@@ -23,7 +23,7 @@ mod response_body;
 mod tests;
 
 pub use self::{
-    connection::{Connection, ResponseError},
+    connection::{Connection, LARGE, ResponseError},
     request::RequestHead,
     response_body::{BodyError, ResponseBody},
 };

@@ -18,16 +18,20 @@ use crate::{
         Exchange, Phase, RequestBodyState, StreamState, Written,
         body::{BodyError, Received},
     },
+    http1_client::LARGE,
     net::HttpVersion,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
 };
 
-/// Bytes of a body that hyper may hold unflushed on HTTP/1.1: [`UNFLUSHED_AT_FIRST`] until [`SLOWLY`] bytes have
-/// passed, as a caller that reads nothing leaves them in the proxy, and then this many.
-const UNFLUSHED: usize = 128 * 1024;
-const UNFLUSHED_AT_FIRST: usize = 16 * 1024;
-const SLOWLY: u64 = 256 * 1024;
+/// Up to how many bytes have passed of a body, and how many of them hyper may then hold unflushed on HTTP/1.1.
+/// A caller that reads nothing leaves the first ones in the proxy; of one that has read megabytes larger
+/// pieces cost fewer system calls.
+const UNFLUSHED: [(u64, usize); 3] = [
+    (256 * 1024, 16 * 1024),
+    (LARGE as u64, 128 * 1024),
+    (u64::MAX, 256 * 1024),
+];
 
 /// The body of a downstream response.
 #[derive(Debug)]
@@ -193,10 +197,10 @@ impl ResponseBody {
             return Poll::Ready(());
         };
         let connection = self.state.connection();
-        let most = match self.passed < SLOWLY {
-            true => UNFLUSHED_AT_FIRST,
-            false => UNFLUSHED,
-        };
+        let most = UNFLUSHED
+            .iter()
+            .find(|(passed, _)| self.passed < *passed)
+            .map_or(0, |(_, most)| *most);
         if connection.write_blocked.get() || bytes >= most {
             ready!(connection.poll_flushed(since, cx));
         }
