@@ -1,6 +1,6 @@
 //! What is made is what the program says.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use tailback_packaging::{completions, manual, page};
 
@@ -36,4 +36,35 @@ fn completions_and_manual_pages_know_every_command_and_option() {
     assert!(manual.contains("TAILBACK_LISTEN"), "{manual}");
     assert!(read("tailback.1").contains("tailback\\-serve(1)"));
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// In tenths, as `systemd-analyze security` rates a unit: 0 to 100. What is left is what model servers
+/// need: the network, devices, memory that is written and run, a control group of their own.
+const MOST_EXPOSED: &str = "25";
+
+#[test]
+fn the_unit_is_as_little_exposed_as_model_servers_allow() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("debian/tailback.service");
+    let rated = Command::new("systemd-analyze")
+        .args([
+            "security",
+            "--no-pager",
+            "--offline=true",
+            "--threshold",
+            MOST_EXPOSED,
+        ])
+        .arg(&unit)
+        .output();
+    match rated {
+        Ok(rated) => {
+            let said = String::from_utf8_lossy(&rated.stdout).into_owned();
+            assert!(
+                rated.status.success(),
+                "{said}{}",
+                String::from_utf8_lossy(&rated.stderr)
+            );
+            assert!(said.contains("Overall exposure level"), "{said}");
+        }
+        Err(why) => eprintln!("skipped: no systemd-analyze here: {why}"),
+    }
 }

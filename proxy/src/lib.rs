@@ -15,6 +15,8 @@ pub mod api_keys;
 pub mod cli;
 pub mod downstream;
 pub mod exchange;
+#[cfg(test)]
+mod fault_simulation;
 pub mod health;
 pub mod http1_client;
 pub mod limits;
@@ -26,6 +28,8 @@ pub mod pipeline;
 pub mod protocol;
 pub mod server;
 pub mod simulate;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod status;
 pub mod telemetry;
 pub mod upstream;

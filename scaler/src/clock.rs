@@ -35,6 +35,13 @@ impl Nanos {
         Self::from_duration(clock.now().duration_since(*start))
     }
 
+    /// Has the whole process read `clock` instead, as a simulation of it does. Returns whether it does: the
+    /// clock must not have been read before.
+    pub fn read_from(clock: Clock) -> bool {
+        let start = clock.now();
+        CLOCK.set((clock, start)).is_ok()
+    }
+
     /// The time `since_start` after the clock's origin.
     #[must_use]
     pub fn from_duration(since_start: Duration) -> Self {

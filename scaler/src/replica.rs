@@ -11,12 +11,13 @@ pub mod weight;
 
 use std::{fmt, sync::Arc};
 
-use self::{
-    health::ReplicaHealth, host_queue::HostQueue, usage::ReplicaUsage, weight::AtomicWeight,
-};
 pub use self::{
+    address::Address,
     id::{Devices, ReplicaId},
     traffic::Traffic,
+};
+use self::{
+    health::ReplicaHealth, host_queue::HostQueue, usage::ReplicaUsage, weight::AtomicWeight,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 

@@ -25,19 +25,26 @@ use crate::protocol::error;
 
 /// A request to change state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order<'a> {
+pub enum Order<'a> {
     /// To pause or resume a model.
     Pause {
+        /// Its name.
         model: Cow<'a, str>,
+        /// What it is to be.
         state: PauseState,
     },
     /// To hold a model's count for a while, or, by DELETE, no longer.
-    Scale { model: Cow<'a, str> },
+    Scale {
+        /// Its name.
+        model: Cow<'a, str>,
+    },
     /// To do something with one replica.
     Replica {
+        /// The name of its model.
         model: Cow<'a, str>,
         /// Its name or endpoint.
         replica: Cow<'a, str>,
+        /// What to do.
         order: ReplicaOrder,
     },
     /// To reload the configuration.
@@ -46,7 +53,8 @@ pub(super) enum Order<'a> {
 
 impl<'a> Order<'a> {
     /// Parses `path`; `None` if it is no such request.
-    pub(super) fn parse(path: &'a str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(path: &'a str) -> Option<Self> {
         if path == "/reload" {
             return Some(Self::Reload);
         }

@@ -55,6 +55,12 @@ use crate::{
     telemetry::metrics::{Exposition, openmetrics},
 };
 
+/// What orders are read from, for fuzzing.
+#[cfg(feature = "simulation")]
+pub mod orders {
+    pub use super::{control::Order, scale_order::ScaleBody};
+}
+
 /// The error for any other path.
 const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /servers, /targets, /decisions, /events and /ledgers, \
                          and, by POST, /reload, /models/{name}/pause, /models/{name}/resume, /models/{name}/scale (and DELETE), \

@@ -20,9 +20,11 @@ const MOST: u32 = 10_000;
 /// How many replicas, and for how many seconds.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ScaleBody {
+pub struct ScaleBody {
+    /// How many replicas, at most 10,000.
     #[serde(deserialize_with = "replicas")]
     pub replicas: u32,
+    /// For how long, at most a day.
     #[serde(deserialize_with = "whole")]
     pub seconds: u64,
 }
@@ -51,7 +53,11 @@ impl ScaleBody {
         Self::parse(&body.to_bytes())
     }
 
-    fn parse(body: &[u8]) -> Result<Self, String> {
+    /// Parses a body.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
         let parsed: Self = serde_json::from_slice(body).map_err(|error| {
             format!(r#"expected JSON such as {{"replicas": 3, "seconds": 600}}: {error}"#)
         })?;

@@ -10,17 +10,17 @@
 use std::{
     future::Future,
     io,
-    os::fd::{AsRawFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use pingora::protocols::{Stream, l4};
+use pingora::protocols::Stream;
 use tokio::{
     io::{AsyncWrite, Interest},
     net::TcpStream,
 };
 
+use super::socket;
 use crate::net::Transport;
 
 /// What is sent to see whether anybody is there.
@@ -73,10 +73,7 @@ impl HalfClosed {
 /// Ends when the socket of `stream` has an error. `None`: it cannot be watched, and a write will
 /// show the error.
 fn broken(stream: &Stream) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-    let tcp = (**stream).as_any().downcast_ref::<l4::stream::Stream>()?;
-    let descriptor = Some(tcp.as_raw_fd()).filter(|descriptor| *descriptor >= 0)?;
-    // SAFETY: the descriptor is open for as long as `stream` is, which outlives this borrow.
-    let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let socket = socket::of(stream)?;
     // The runtime watches a descriptor once, and watches the stream's own already.
     let socket = std::net::TcpStream::from(socket.try_clone_to_owned().ok()?);
     let socket = TcpStream::from_std(socket).ok()?;

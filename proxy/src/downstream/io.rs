@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    os::fd::AsRawFd,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -14,16 +15,36 @@ use tailback_config::HalfClose;
 use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{control_frames::ControlFrames, half_close::HalfClosed};
+use super::{control_frames::ControlFrames, half_close::HalfClosed, socket};
 use crate::{
-    exchange::{Connection, Phase, StreamState},
+    exchange::{Connection, Phase, RequestBodyState, StreamState},
     net::Transport,
 };
 
 pub(super) struct WatchedIo {
+    _known: KnownSocket,
     io: Transport<Stream>,
     connection: Rc<Connection>,
     version: Version,
+}
+
+/// Has the connection know its socket for as long as that is open.
+struct KnownSocket(Rc<Connection>);
+
+impl KnownSocket {
+    fn of(io: &Transport<Stream>, connection: &Rc<Connection>) -> Self {
+        let socket = socket::of(io.carrier());
+        connection
+            .socket
+            .set(socket.map(|socket| socket.as_raw_fd()));
+        Self(connection.clone())
+    }
+}
+
+impl Drop for KnownSocket {
+    fn drop(&mut self) {
+        self.0.socket.set(None);
+    }
 }
 
 enum Version {
@@ -50,6 +71,7 @@ const ENDS_KEPT_BACK: u8 = 8;
 impl WatchedIo {
     pub(super) fn http1(io: Transport<Stream>, state: Rc<StreamState>, policy: HalfClose) -> Self {
         Self {
+            _known: KnownSocket::of(&io, state.connection()),
             io,
             connection: state.connection().clone(),
             version: Version::Http1(Http1 {
@@ -64,6 +86,7 @@ impl WatchedIo {
 
     pub(super) fn http2(io: Transport<Stream>, connection: Rc<Connection>) -> Self {
         Self {
+            _known: KnownSocket::of(&io, &connection),
             io,
             connection,
             version: Version::Http2(ControlFrames::new()),
@@ -95,14 +118,29 @@ impl WatchedIo {
 }
 
 impl Http1 {
-    /// Reads after the caller has ended its side: nothing, until its request is answered.
+    /// Reads after the caller has ended its side: nothing, as long as its request is to be answered.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.half_closed {
-            Some(half_closed) if self.state.is_asked() => half_closed
+        let Some(half_closed) = &mut self.half_closed else {
+            return self.keep_back(cx);
+        };
+        match self.state.body.get() {
+            _ if !self.state.has_request() => Poll::Ready(Ok(())),
+            // Nobody looks for more of the request.
+            RequestBodyState::Ended | RequestBodyState::Unread => half_closed
                 .poll_broken(cx)
                 .map(|()| Err(io::ErrorKind::ConnectionReset.into())),
-            _ => Poll::Ready(Ok(())),
+            RequestBodyState::Awaited | RequestBodyState::Broken(_) => self.keep_back(cx),
         }
+    }
+
+    /// Keeps the end of the caller's side back for a moment, in which what has come of a body is read.
+    fn keep_back(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ends >= ENDS_KEPT_BACK {
+            return Poll::Ready(Ok(()));
+        }
+        self.ends += 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -116,6 +154,7 @@ impl AsyncRead for WatchedIo {
             io,
             connection,
             version,
+            ..
         } = &mut *self;
         if let Version::Http1(http) = version
             && http.half_closed.is_some()
@@ -137,15 +176,17 @@ impl AsyncRead for WatchedIo {
                     && http.state.has_request()
                     && (!http.is_answering || http.state.is_handed_over())
                 {
-                    if http.state.is_asked() {
+                    let is_read = matches!(
+                        http.state.body.get(),
+                        RequestBodyState::Ended | RequestBodyState::Unread
+                    );
+                    if is_read {
                         let is_probed = http.state.takes_interim() && !http.is_answering;
                         http.half_closed = Some(HalfClosed::begin(io, is_probed, cx)?);
-                        return http.poll_end(cx);
                     }
-                    if http.ends < ENDS_KEPT_BACK {
-                        http.ends += 1;
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+                    let end = http.poll_end(cx);
+                    if !matches!(end, Poll::Ready(Ok(()))) {
+                        return end;
                     }
                 }
                 http.ends = 0;

@@ -13,6 +13,7 @@ mod lifecycle;
 mod notsent_lowat;
 mod receive_window;
 mod shared_body;
+mod socket;
 mod tunnel;
 
 use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Duration};

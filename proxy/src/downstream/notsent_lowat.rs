@@ -2,11 +2,12 @@
 //! that is megabytes. A deep buffer delays small responses on the same HTTP/2 connection, defeats
 //! fair sharing among bodies, and keeps the kernel busy at the expense of other callers.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
-use pingora::protocols::{Stream, l4};
+use pingora::protocols::Stream;
 
+use super::socket;
 use crate::net::keep_alive::watch_host;
 
 /// Bytes that may wait unsent, approximately. Bytes in flight are not limited by it.
@@ -23,12 +24,9 @@ sockopt_impl!(
 
 /// Limits unsent bytes on a downstream connection, and turns on TCP keep-alive.
 pub(super) fn bound(stream: &Stream) {
-    let tcp = (**stream).as_any().downcast_ref::<l4::stream::Stream>();
-    let Some(descriptor) = tcp.map(AsRawFd::as_raw_fd).filter(|fd| *fd >= 0) else {
+    let Some(socket) = socket::of(stream) else {
         return;
     };
-    // SAFETY: the descriptor is open for as long as `stream` is, which outlives this borrow.
-    let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
     set(socket);
     if let Err(error) = watch_host(socket) {
         tracing::debug!(%error, "cannot turn on TCP keep-alive for a caller's connection");
@@ -46,6 +44,7 @@ fn set(socket: impl AsFd) {
 mod tests {
     use super::*;
     use nix::sys::socket::{getsockopt, sockopt};
+    use pingora::protocols::l4;
 
     #[tokio::test]
     async fn callers_connections_are_bounded() {
@@ -53,11 +52,9 @@ mod tests {
         let caller = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
         let (_caller, accepted) = tokio::join!(caller, listener.accept());
         let (accepted, _) = accepted.unwrap();
-        let descriptor = accepted.as_raw_fd();
         let stream: Stream = Box::new(l4::stream::Stream::from(accepted));
         bound(&stream);
-        // SAFETY: `stream` is open.
-        let socket = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let socket = socket::of(&stream).unwrap();
         assert_eq!(getsockopt(&socket, NotSentLowAt).unwrap(), UNSENT);
         assert!(getsockopt(&socket, sockopt::KeepAlive).unwrap());
     }

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    os::fd::{BorrowedFd, RawFd},
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -14,7 +15,7 @@ use tailback_config::{Sha256, Timeouts};
 
 use super::{Exchange, LINGER, footprint::Footprint};
 use crate::{
-    net::HttpVersion,
+    net::{HttpVersion, acknowledged},
     overload::{Holder, Holding},
     status::Outcome,
 };
@@ -58,6 +59,8 @@ pub struct Connection {
     flushes: Cell<u64>,
     /// Tasks that wait for the next flush.
     awaiting: RefCell<Vec<Waker>>,
+    /// Its socket's descriptor, for as long as that is open.
+    pub socket: Cell<Option<RawFd>>,
     /// What the overload manager sees of it.
     pub footprint: Footprint,
 }
@@ -88,6 +91,7 @@ impl Connection {
             closing: Cell::new(false),
             linger: Cell::new(LINGER),
             write_blocked: Cell::new(false),
+            socket: Cell::new(None),
             received_bytes: Rc::default(),
             is_flooded: Cell::new(false),
             unflushed: Cell::new(false),
@@ -179,6 +183,16 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// How many bytes the caller's host has acknowledged, while its socket takes none: it takes more
+    /// only once much of what it has is gone, so that somebody who reads slowly would seem not to.
+    fn acknowledged(&self) -> Option<u64> {
+        let descriptor = self.socket.get().filter(|_| self.write_blocked.get())?;
+        // SAFETY: whoever closes the socket takes it out of `socket` before, on this thread.
+        acknowledged(unsafe { BorrowedFd::borrow_raw(descriptor) })
+    }
+}
+
 impl Holder for Connection {
     fn holding(&self, number: u64) -> Option<Holding> {
         let is_blocked = match self.version {
@@ -186,7 +200,8 @@ impl Holder for Connection {
             // By windows that the caller does not open, too.
             HttpVersion::Http2 => self.footprint.has_blocked_streams(),
         };
-        self.footprint.holding(is_blocked, number)
+        self.footprint
+            .holding(is_blocked, self.acknowledged(), number)
     }
 
     fn shed(&self) {

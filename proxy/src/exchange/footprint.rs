@@ -85,9 +85,17 @@ impl Footprint {
     }
 
     /// See [`Holder::holding`](crate::overload::Holder::holding).
-    pub(super) fn holding(&self, is_blocked: bool, number: u64) -> Option<Holding> {
+    ///
+    /// `acknowledged`: bytes that have reached the caller's host, if that is known. It is finer than what
+    /// the socket has taken.
+    pub(super) fn holding(
+        &self,
+        is_blocked: bool,
+        acknowledged: Option<u64>,
+        number: u64,
+    ) -> Option<Holding> {
         let (seen, rounds) = self.seen.get();
-        let progress = self.progress.get();
+        let progress = self.progress.get().wrapping_add(acknowledged.unwrap_or(0));
         let rounds = match is_blocked && seen == progress {
             true => rounds.saturating_add(1),
             false => 0,
@@ -144,7 +152,11 @@ mod tests {
     #[test]
     fn a_caller_reads_nothing_that_takes_no_byte_for_four_rounds() {
         let footprint = Footprint::default();
-        let kind = |is_blocked| footprint.holding(is_blocked, 0).map(|holding| holding.kind);
+        let kind = |is_blocked| {
+            footprint
+                .holding(is_blocked, None, 0)
+                .map(|holding| holding.kind)
+        };
         assert_eq!([kind(true), kind(true)], [None, None]);
         footprint.took(1);
         assert_eq!([kind(true), kind(true), kind(true), kind(true)], [None; 4]);
@@ -155,13 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_reads_whose_host_acknowledges_more_though_its_socket_takes_nothing() {
+        let footprint = Footprint::default();
+        for bytes in [0, 1_400, 2_800, 2_800, 2_800, 2_800, 4_200, 4_200] {
+            assert_eq!(footprint.holding(true, Some(bytes), 0), None);
+        }
+        let last = (0..3).map(|_| footprint.holding(true, Some(4_200), 0));
+        assert!(last.last().flatten().is_some());
+    }
+
+    #[test]
     fn a_connection_holds_as_much_as_it_has_blocked_streams() {
         let footprint = Footprint::default();
         let mut streams: Vec<_> = (0..3).map(|_| footprint.stream()).collect();
         streams.iter_mut().for_each(|stream| stream.set(true));
         let bytes = || {
             (0..5)
-                .filter_map(|_| footprint.holding(true, 0))
+                .filter_map(|_| footprint.holding(true, None, 0))
                 .last()
                 .unwrap()
                 .bytes

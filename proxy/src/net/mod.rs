@@ -5,11 +5,17 @@ mod coalesce;
 pub(crate) mod cork;
 pub(crate) mod detect;
 pub(crate) mod keep_alive;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 pub mod tls;
 mod transport;
 mod unacknowledged;
 
-pub(crate) use self::{cork::Cork, transport::Transport, unacknowledged::unacknowledged};
+pub(crate) use self::{
+    cork::Cork,
+    transport::Transport,
+    unacknowledged::{acknowledged, unacknowledged},
+};
 
 /// The HTTP version spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

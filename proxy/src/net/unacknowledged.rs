@@ -1,4 +1,5 @@
-//! How many bytes sent to a peer its host has not acknowledged, from the kernel's `TCP_INFO`.
+//! How many bytes sent to a peer its host has acknowledged, and how many not, from the kernel's
+//! `TCP_INFO`.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -23,32 +24,58 @@ const BYTES_RETRANS: usize = 208;
 /// kernel does not report it: Linux before 4.19, and other systems.
 #[cfg(target_os = "linux")]
 pub(crate) fn unacknowledged(tcp: impl AsFd) -> Option<u64> {
-    let mut info = [0u8; INFO];
-    let mut length = INFO as libc::socklen_t;
-    // SAFETY: the descriptor is open because it is borrowed; `info` has room for `length` bytes,
-    // and the kernel writes at most that many.
-    let result = unsafe {
-        libc::getsockopt(
-            tcp.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &mut length,
-        )
-    };
-    if result != 0 || (length as usize) < INFO {
-        return None;
-    }
-    let u64_at = |at: usize| {
-        let bytes = info.get(at..at + 8)?;
-        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
-    };
-    let notsent = info.get(NOTSENT_BYTES..NOTSENT_BYTES + 4)?;
+    let info = Info::read(tcp)?;
+    let notsent = info.0.get(NOTSENT_BYTES..NOTSENT_BYTES + 4)?;
     let notsent = u32::from_ne_bytes(notsent.try_into().ok()?);
-    let written = u64_at(BYTES_SENT)?.checked_sub(u64_at(BYTES_RETRANS)?)? + u64::from(notsent);
-    // The SYN is counted as an acknowledged byte.
-    let acknowledged = u64_at(BYTES_ACKED)?.saturating_sub(1);
-    written.checked_sub(acknowledged)
+    let sent = info.number(BYTES_SENT)?;
+    let written = sent.checked_sub(info.number(BYTES_RETRANS)?)? + u64::from(notsent);
+    written.checked_sub(info.acknowledged()?)
+}
+
+/// How many bytes the peer's host has acknowledged so far. `None` as of [`unacknowledged`].
+#[cfg(target_os = "linux")]
+pub(crate) fn acknowledged(tcp: impl AsFd) -> Option<u64> {
+    Info::read(tcp)?.acknowledged()
+}
+
+/// Linux's `struct tcp_info`.
+#[cfg(target_os = "linux")]
+struct Info([u8; INFO]);
+
+#[cfg(target_os = "linux")]
+impl Info {
+    fn read(tcp: impl AsFd) -> Option<Self> {
+        let mut info = [0u8; INFO];
+        let mut length = INFO as libc::socklen_t;
+        // SAFETY: the descriptor is open because it is borrowed; `info` has room for `length` bytes,
+        // and the kernel writes at most that many.
+        let result = unsafe {
+            libc::getsockopt(
+                tcp.as_fd().as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &mut length,
+            )
+        };
+        (result == 0 && (length as usize) >= INFO).then_some(Self(info))
+    }
+
+    fn number(&self, at: usize) -> Option<u64> {
+        let bytes = self.0.get(at..at + 8)?;
+        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        // The SYN is counted as an acknowledged byte.
+        Some(self.number(BYTES_ACKED)?.saturating_sub(1))
+    }
+}
+
+/// Not available on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn acknowledged(_: impl AsFd) -> Option<u64> {
+    None
 }
 
 /// Not available on this system.
@@ -102,6 +129,18 @@ mod tests {
         drop(far);
         end(&near);
         assert_eq!(unacknowledged(&near), Some(0));
+    }
+
+    #[test]
+    fn what_a_peer_reads_shows_in_what_its_host_has_acknowledged() {
+        let (near, mut far) = pair();
+        near.set_nonblocking(true).unwrap();
+        while (&near).write(&[3; 65536]).is_ok() {}
+        let before = acknowledged(&near).unwrap();
+        far.set_nonblocking(true).unwrap();
+        while acknowledged(&near).unwrap() == before {
+            let _ = far.read(&mut [0; 65536]);
+        }
     }
 
     #[test]

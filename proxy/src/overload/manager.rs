@@ -28,11 +28,11 @@ pub fn start(limit: &MemoryLimit) -> io::Result<Arc<Overload>> {
     let watched = overload.clone();
     thread::Builder::new()
         .name("overload".into())
-        .spawn(move || watch(&watched, &usage))?;
+        .spawn(move || watch(&watched, usage))?;
     Ok(overload)
 }
 
-fn watch(overload: &Overload, usage: &Usage) {
+fn watch(overload: &Overload, mut usage: Usage) {
     let (used_bytes, level_gauge) = (
         gauge!("tailback_memory_used_bytes"),
         gauge!("tailback_memory_level"),
@@ -41,7 +41,7 @@ fn watch(overload: &Overload, usage: &Usage) {
     let mut purged = Instant::now();
     loop {
         // What was read before stands where the system does not tell for once.
-        if let Ok(used) = usage.read() {
+        if let Ok(used) = usage.read(overload.partner()) {
             let (before, level) = overload.looked(used);
             used_bytes.set(used as f64);
             level_gauge.set(f64::from(level as u8));

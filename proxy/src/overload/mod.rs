@@ -14,7 +14,7 @@ mod usage;
 mod worker;
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -39,6 +39,8 @@ pub struct Overload {
     used: AtomicU64,
     /// In bytes; 0: none.
     limit: u64,
+    /// The process that this one shares its memory with while one takes over from the other; 0: none.
+    partner: AtomicU32,
     /// Wakes the workers when the level changes.
     changes: watch::Sender<Level>,
     shed: [Counter; Shed::ALL.len()],
@@ -96,6 +98,7 @@ impl Overload {
             level: AtomicU8::new(Level::Normal as u8),
             used: AtomicU64::new(0),
             limit,
+            partner: AtomicU32::new(0),
             changes: watch::Sender::new(Level::Normal),
             shed: Shed::ALL
                 .map(|shed| counter!("tailback_memory_shed_total", "reason" => shed.label())),
@@ -112,6 +115,16 @@ impl Overload {
     #[must_use]
     pub fn is_at(&self, level: Level) -> bool {
         self.level.load(Ordering::Relaxed) >= level as u8
+    }
+
+    /// From now on the memory of the process `pid` counts as well: its predecessor or successor, which
+    /// may have as much together as this one alone. `None`: there is none any more.
+    pub fn share_with(&self, pid: Option<u32>) {
+        self.partner.store(pid.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn partner(&self) -> Option<u32> {
+        Some(self.partner.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
     /// Counts what was shed.

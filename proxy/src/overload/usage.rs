@@ -4,9 +4,13 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
+    path::{Path, PathBuf},
 };
 
 use tailback_config::cgroup::{CgroupVersion, own_group};
+
+/// After so many looks it is seen anew which groups there are: once a second.
+const GROUPS_SEEN: u32 = 40;
 
 /// Reads what is counted: the anonymous memory of the process that is resident, and, by the control
 /// group, the buffers of its sockets, which the kernel has. Pages of files are not: the kernel takes
@@ -16,8 +20,18 @@ pub(super) struct Usage {
     /// `/proc/self/statm`.
     own: File,
     page: u64,
-    /// `memory.stat` of the control group, where there is one (version 2).
-    group: Option<File>,
+    /// The control group, where there is one (version 2).
+    group: Option<Group>,
+    looks: u32,
+}
+
+/// A control group.
+#[derive(Debug)]
+struct Group {
+    /// Its `memory.stat`.
+    stat: File,
+    /// What the sockets of groups below it have, which it counts as well: those of replicas.
+    below: u64,
 }
 
 impl Usage {
@@ -26,40 +40,78 @@ impl Usage {
     pub(super) fn open() -> io::Result<Self> {
         let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
         let page = page.and_then(|bytes| u64::try_from(bytes).ok());
-        let usage = Self {
+        let mut usage = Self {
             own: File::open("/proc/self/statm")?,
             page: page.unwrap_or(4096),
-            group: group(),
+            group: None,
+            looks: 0,
         };
-        usage.read()?;
+        usage.read(None)?;
         Ok(usage)
     }
 
-    /// In bytes.
+    /// In bytes, together with that of the process `partner`, if there is one.
     ///
     /// # Errors
     /// If the system does not tell.
-    pub(super) fn read(&self) -> io::Result<u64> {
-        let mut text = [0; 128];
-        let length = self.own.read_at(&mut text, 0)?;
-        let pages = anonymous(&String::from_utf8_lossy(&text[..length]))
-            .ok_or_else(|| io::Error::other("/proc/self/statm is not as proc(5) says"))?;
-        Ok(pages * self.page + self.sockets().unwrap_or(0))
-    }
-
-    fn sockets(&self) -> Option<u64> {
-        // The line is among the first ones.
-        let mut text = [0; 1024];
-        let length = self.group.as_ref()?.read_at(&mut text, 0).ok()?;
-        socket_bytes(&String::from_utf8_lossy(&text[..length]))
+    pub(super) fn read(&mut self, partner: Option<u32>) -> io::Result<u64> {
+        // The process may have been moved, and replicas' groups come and go.
+        if self.looks.is_multiple_of(GROUPS_SEEN) {
+            self.group = Group::of_this_process();
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let own = pages(&self.own)?;
+        // It may have ended just now.
+        let partner =
+            partner.and_then(|pid| pages(&File::open(format!("/proc/{pid}/statm")).ok()?).ok());
+        let pages = own + partner.unwrap_or(0);
+        let sockets = self.group.as_ref().and_then(Group::sockets);
+        Ok(pages * self.page + sockets.unwrap_or(0))
     }
 }
 
-fn group() -> Option<File> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let (folder, _) = own_group(CgroupVersion::V2, &own, &mounts)?;
+impl Group {
+    fn of_this_process() -> Option<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let (folder, _) = own_group(CgroupVersion::V2, &own, &mounts)?;
+        Self::at(&folder)
+    }
+
+    fn at(folder: &Path) -> Option<Self> {
+        let below = fs::read_dir(folder).into_iter().flatten().flatten();
+        let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        Some(Self {
+            stat: open_stat(folder.to_owned())?,
+            below: below
+                .filter_map(|entry| sockets_of(&open_stat(entry.path())?))
+                .sum(),
+        })
+    }
+
+    /// What the sockets of its own processes have, in bytes.
+    fn sockets(&self) -> Option<u64> {
+        Some(sockets_of(&self.stat)?.saturating_sub(self.below))
+    }
+}
+
+fn open_stat(folder: PathBuf) -> Option<File> {
     File::open(folder.join("memory.stat")).ok()
+}
+
+fn sockets_of(stat: &File) -> Option<u64> {
+    // The line is among the first ones.
+    let mut text = [0; 1024];
+    let length = stat.read_at(&mut text, 0).ok()?;
+    socket_bytes(&String::from_utf8_lossy(&text[..length]))
+}
+
+/// The anonymous pages of the process whose `statm` it is.
+fn pages(statm: &File) -> io::Result<u64> {
+    let mut text = [0; 128];
+    let length = statm.read_at(&mut text, 0)?;
+    anonymous(&String::from_utf8_lossy(&text[..length]))
+        .ok_or_else(|| io::Error::other("statm is not as proc(5) says"))
 }
 
 /// Resident pages that belong to no file, by `statm`: size, resident, shared, …
@@ -94,11 +146,42 @@ mod tests {
     #[test]
     fn memory_that_is_written_is_seen() {
         const BYTES: usize = 64 << 20;
-        let usage = Usage::open().unwrap();
-        let before = usage.read().unwrap();
+        let mut usage = Usage::open().unwrap();
+        let before = usage.read(None).unwrap();
         let kept = std::hint::black_box(vec![1_u8; BYTES]);
-        let after = usage.read().unwrap();
+        let after = usage.read(None).unwrap();
         assert!(after >= before + BYTES as u64 / 2, "{before} {after}");
         drop(kept);
+    }
+
+    #[test]
+    fn memory_of_the_process_that_one_takes_over_from_counts_until_it_has_ended() {
+        let mut usage = Usage::open().unwrap();
+        let own = usage.read(None).unwrap();
+        // There is none with this number (`pid_max` is 2^22 at most).
+        assert!(usage.read(Some(u32::MAX)).unwrap() < own + own / 2);
+        let both = usage.read(Some(std::process::id())).unwrap();
+        assert!(both > own + own / 2, "{own} {both}");
+    }
+
+    #[test]
+    fn sockets_of_replicas_in_groups_of_their_own_are_not_the_proxys() {
+        let group = tempfile::tempdir().unwrap();
+        let write = |folder: &Path, bytes: u64| {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(
+                folder.join("memory.stat"),
+                format!("anon 9\nsock {bytes}\n"),
+            )
+            .unwrap();
+        };
+        write(group.path(), 1000);
+        fs::create_dir(group.path().join("without-the-controller")).unwrap();
+        let sockets = || Group::at(group.path()).unwrap().sockets();
+        assert_eq!(sockets(), Some(1000));
+        write(&group.path().join("tailback-replica-a"), 300);
+        write(&group.path().join("tailback-replica-b"), 100);
+        assert_eq!(sockets(), Some(600));
+        assert!(Group::at(&group.path().join("none")).is_none());
     }
 }

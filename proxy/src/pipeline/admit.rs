@@ -1,6 +1,6 @@
 //! Step 3: takes a permit of a replica, at once or after a wait.
 
-use std::{borrow::Borrow, rc::Rc};
+use std::{borrow::Borrow, cell::Cell, rc::Rc};
 
 use tailback_scaler::{clock::Nanos, ledger::Ledger};
 use tokio::sync::Notify;
@@ -127,8 +127,8 @@ pub(super) async fn admit(
 /// What a held request is to the overload manager.
 #[derive(Debug)]
 struct WaitingRequest {
-    /// About what it holds.
-    bytes: u64,
+    /// How much of its body is there.
+    body: Cell<usize>,
     is_to_go: Notify,
 }
 
@@ -141,7 +141,7 @@ impl WaitingRequest {
     /// A request of whose body so many bytes are there.
     fn new(body: usize) -> Self {
         Self {
-            bytes: Self::ITSELF + body as u64,
+            body: Cell::new(body),
             is_to_go: Notify::new(),
         }
     }
@@ -149,13 +149,14 @@ impl WaitingRequest {
 
 impl Holder for WaitingRequest {
     fn holding(&self, number: u64) -> Option<Holding> {
-        let kind = match self.bytes >= Self::ITSELF + Self::LARGE as u64 {
+        let body = self.body.get();
+        let kind = match body >= Self::LARGE {
             true => Kind::LargeBody,
             false => Kind::Held,
         };
         Some(Holding {
             kind,
-            bytes: self.bytes,
+            bytes: Self::ITSELF + body as u64,
             number,
         })
     }
@@ -206,7 +207,7 @@ async fn hold(
     let granted = tokio::select! {
         biased;
         granted = granted => granted,
-        error = outgoing.read_ahead(reservation) => return Err(error),
+        error = outgoing.read_ahead(reservation, |body| waiting.body.set(body)) => return Err(error),
         () = waiting.is_to_go.notified() => {
             overload.count(Shed::HeldRequest);
             return Err(ProxyError::MemoryShort);
@@ -230,5 +231,22 @@ async fn hold(
             seconds: hold.deadline.value.as_secs_f64(),
             retry_after: retry_after(&pipeline.status, &model.model),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_grows_while_its_request_is_held_is_large_once_it_is() {
+        let waiting = WaitingRequest::new(100);
+        let holding = || waiting.holding(7).map(|own| (own.kind, own.bytes));
+        assert_eq!(holding(), Some((Kind::Held, WaitingRequest::ITSELF + 100)));
+        waiting.body.set(60_000);
+        assert_eq!(
+            holding(),
+            Some((Kind::LargeBody, WaitingRequest::ITSELF + 60_000))
+        );
     }
 }

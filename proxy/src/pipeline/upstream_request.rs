@@ -155,11 +155,12 @@ impl UpstreamRequest {
     pub(super) async fn read_ahead(
         &mut self,
         reservation: &mut BufferReservation<'_>,
+        grown: impl Fn(usize),
     ) -> ProxyError {
         if let (Reading::Early, Payload::Stream(body)) = (self.reading, &mut self.payload) {
             while body.buffered() < WHOLE {
                 match body.look_further(reservation).await {
-                    Ok(Some(_)) => {}
+                    Ok(Some(_)) => grown(body.buffered()),
                     Ok(None) | Err(LookError::NoRoom(_)) => break,
                     Err(error) => return error.into(),
                 }

@@ -42,6 +42,7 @@ use crate::{
     log,
     models::SharedRoutes,
     net::tls,
+    overload::Overload,
     pipeline::Pipeline,
     protocol::cors::Cors,
     telemetry::{
@@ -134,6 +135,8 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     let cors = process.cors.as_ref().map(Cors::new).map(Arc::new);
     let lifecycle = Arc::new(Lifecycle::default());
     let (overload, held_bytes) = limits::memory(&process.limits)?;
+    overload.share_with(predecessor.as_ref().map(Predecessor::pid));
+    let memory = overload.clone();
     let downstream = Downstream {
         handler: Pipeline {
             routes: routes.clone(),
@@ -230,7 +233,11 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         );
         let predecessor = match predecessor.take() {
             // It notifies the service manager.
-            Some(predecessor) => Some(predecessor.took(reloader.scaler())?),
+            Some(predecessor) => {
+                let ended = predecessor.took(reloader.scaler())?;
+                tokio::spawn(alone_again(memory.clone(), ended.clone()));
+                Some(ended)
+            }
             None => {
                 service_manager::ready();
                 None
@@ -249,11 +256,19 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             access_log,
             traces,
             info,
+            overload: memory,
             predecessor,
         };
         running.run(events, listeners).await;
         Ok(())
     })
+}
+
+/// Has all memory for itself once the predecessor has ended.
+async fn alone_again(overload: Arc<Overload>, mut ended: watch::Receiver<bool>) {
+    // An error says so as well: whoever would tell has gone.
+    let _ = ended.wait_for(|&ended| ended).await;
+    overload.share_with(None);
 }
 
 fn upkeep(recorder: PrometheusHandle) {

@@ -27,6 +27,7 @@ use crate::{
     downstream::Lifecycle,
     models::SharedRoutes,
     net::tls,
+    overload::Overload,
     telemetry::access_log,
     telemetry::traces,
 };
@@ -49,6 +50,7 @@ pub(super) struct Running {
     pub access_log: Option<access_log::Running>,
     pub traces: Option<traces::Running>,
     pub info: Arc<ServerInfo>,
+    pub overload: Arc<Overload>,
     /// `true` once the process that this one took over from has ended.
     pub predecessor: Option<watch::Receiver<bool>>,
 }
@@ -189,6 +191,7 @@ impl Running {
             "another process has taken over: finishing the requests in flight"
         );
         service_manager::main_process(successor.pid);
+        self.overload.share_with(Some(successor.pid));
         self.lifecycle.hand_over();
         self.stop_accepting.send_replace(true);
         self.admin_stop.send_replace(true);

@@ -171,7 +171,7 @@ impl ConnectionPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Transport;
+    use crate::{net::Transport, upstream::socket::Socket};
     use tokio::{
         io::AsyncReadExt,
         net::{TcpListener, TcpStream},
@@ -190,7 +190,7 @@ mod tests {
         };
         let (pool, mut ends) = (ConnectionPool::default(), Vec::new());
         for _ in 0..count {
-            let io = Transport::clear(TcpStream::connect(address).await.unwrap());
+            let io = Transport::clear(Socket::connect(&address.to_string()).await.unwrap());
             let connection = Http1::new(io, &config);
             pool.give(Upstream::Http1(connection));
             ends.push(listener.accept().await.unwrap().0);

@@ -3,21 +3,16 @@
 use std::{io, sync::Arc};
 
 use http::uri::Scheme;
-use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use rustls::{
     ClientConfig,
     pki_types::{InvalidDnsNameError, ServerName},
 };
 use tailback_config::{Protocol, Server};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::socket::Socket;
 use crate::{
-    net::{
-        Transport,
-        keep_alive::{VANISHED_AFTER, watch_host},
-        tls,
-    },
+    net::{Transport, tls},
     status::MethodType,
 };
 
@@ -125,11 +120,10 @@ impl Connector {
         offer: Offer,
         authority: &str,
         name: &str,
-    ) -> Result<(Transport<TcpStream>, Offer), ConnectError> {
-        let tcp = TcpStream::connect(authority).await?;
-        tune(&tcp)?;
+    ) -> Result<(Transport<Socket>, Offer), ConnectError> {
+        let socket = Socket::connect(authority).await?;
         let tls = match &self.tls {
-            None => return Ok((Transport::clear(tcp), offer)),
+            None => return Ok((Transport::clear(socket), offer)),
             Some(tls) => tls.as_ref().map_err(Clone::clone)?,
         };
         let config = match offer {
@@ -140,7 +134,7 @@ impl Connector {
         let host = tls.name.as_deref().unwrap_or_else(|| host(name));
         let name = ServerName::try_from(host.to_owned())?;
         let stream = TlsConnector::from(config.clone())
-            .connect(name, tcp)
+            .connect(name, socket)
             .await?;
         let chosen = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Offer::Http2,
@@ -149,16 +143,6 @@ impl Connector {
         };
         Ok((Transport::tls(stream), chosen))
     }
-}
-
-/// Turns off Nagle's algorithm, and makes a vanished host noticed: by keep-alive probes while idle,
-/// and by `TCP_USER_TIMEOUT` while sent bytes are unacknowledged.
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    watch_host(tcp)?;
-    // In milliseconds.
-    setsockopt(tcp, TcpUserTimeout, &(1000 * VANISHED_AFTER))?;
-    Ok(())
 }
 
 /// The host of `host:port`, an IPv6 address without its brackets.
@@ -172,20 +156,6 @@ fn host(authority: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn host_that_vanishes_is_noticed_within_half_a_minute() {
-        use nix::sys::socket::{getsockopt, sockopt::KeepAlive};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let authority = listener.local_addr().unwrap().to_string();
-        let (io, _) = connector(Protocol::Http1)
-            .open(Offer::Http1, &authority, &authority)
-            .await
-            .unwrap();
-        let tcp = io.carrier();
-        assert!(getsockopt(tcp, KeepAlive).unwrap());
-        assert_eq!(getsockopt(tcp, TcpUserTimeout).unwrap(), 30_000);
-    }
 
     fn connector(protocol: Protocol) -> Connector {
         Connector {

@@ -11,15 +11,13 @@ use std::{
 use http::Response;
 use tailback_config::Limits;
 use tailback_scaler::clock::Nanos;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     io::{ReadTrackingIo, Seen},
     lifetime::Lifetime,
     send_error::SendError,
+    socket::Socket,
 };
 use crate::{
     exchange::{RequestBody, body::Received},
@@ -76,7 +74,7 @@ impl Unanswered {
 
 impl Http1 {
     /// Speaks HTTP/1.1 on `io`.
-    pub(super) fn new(io: Transport<TcpStream>, limits: &Limits) -> Self {
+    pub(super) fn new(io: Transport<Socket>, limits: &Limits) -> Self {
         let seen = Rc::<Seen>::default();
         let io = ReadTrackingIo::new(io, seen.clone());
         Self {

@@ -19,13 +19,13 @@ use http_body::Body;
 use send_wrapper::SendWrapper;
 use tailback_config::Limits;
 use tailback_scaler::clock::Nanos;
-use tokio::net::TcpStream;
 
 use super::{
     connector::ConnectError,
     io::{ReadTrackingIo, Seen},
     lifetime::Lifetime,
     send_error::SendError,
+    socket::Socket,
 };
 use crate::{
     exchange::{
@@ -92,7 +92,7 @@ impl Multiplexed {
     /// Starts HTTP/2 on `io`. Returns its first stream after the replica's SETTINGS have arrived.
     pub(super) async fn open(
         &self,
-        io: Transport<TcpStream>,
+        io: Transport<Socket>,
         limits: &Limits,
     ) -> Result<Http2, ConnectError> {
         let seen = Rc::<Seen>::default();

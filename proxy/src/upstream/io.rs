@@ -4,28 +4,21 @@
 use std::{
     cell::Cell,
     io,
-    os::fd::AsRawFd,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use nix::{
-    errno::Errno,
-    sys::socket::{MsgFlags, recv},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::{Transport, unacknowledged};
+use super::socket::Socket;
+use crate::net::Transport;
 
 /// The byte stream of one connection.
 #[derive(Debug)]
 pub(super) struct ReadTrackingIo {
-    io: Transport<TcpStream>,
+    io: Transport<Socket>,
     seen: Rc<Seen>,
 }
 
@@ -45,12 +38,12 @@ pub(super) struct Seen {
 
 impl ReadTrackingIo {
     /// Records what happens on `io` in `seen`.
-    pub(super) fn new(io: Transport<TcpStream>, seen: Rc<Seen>) -> Self {
+    pub(super) fn new(io: Transport<Socket>, seen: Rc<Seen>) -> Self {
         Self { io, seen }
     }
 
     /// The byte stream alone, with `bytes` that were read ahead put back.
-    pub(super) fn into_unread(self, bytes: Bytes) -> Transport<TcpStream> {
+    pub(super) fn into_unread(self, bytes: Bytes) -> Transport<Socket> {
         self.io.unread(bytes)
     }
 
@@ -58,7 +51,7 @@ impl ReadTrackingIo {
     /// received before it.
     fn ended(&self) {
         if self.seen.unacknowledged.get().is_none() {
-            let left = unacknowledged(self.io.carrier());
+            let left = self.io.carrier().unacknowledged();
             self.seen.unacknowledged.set(left);
         }
     }
@@ -76,20 +69,13 @@ impl ReadTrackingIo {
     }
 }
 
-/// Whether there is something to read on a connection that should be silent: its end, or unexpected
-/// bytes, which make it unusable as well.
-fn has_more(tcp: &TcpStream) -> bool {
-    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-    recv(tcp.as_raw_fd(), &mut [0], flags) != Err(Errno::EAGAIN)
-}
-
 impl AsyncRead for ReadTrackingIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.seen.probe.take() && has_more(self.io.carrier()) {
+        if self.seen.probe.take() && self.io.carrier().has_more() {
             self.ended();
             return Poll::Ready(Ok(()));
         }

@@ -16,6 +16,7 @@ mod permit;
 mod pooled_connection;
 mod replica;
 mod send_error;
+mod socket;
 mod upstream_stream;
 
 pub use self::{

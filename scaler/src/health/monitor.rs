@@ -175,10 +175,7 @@ fn send_probes(
         let (sender, replica, limit) = (sender.clone(), replica.clone(), settings.timeout);
         let ready = ready.clone();
         tokio::spawn(async move {
-            let target = Target {
-                authority: replica.authority(),
-                grpc: replica.grpc_authority(),
-            };
+            let target = Target::of(&replica);
             let result = probe::probe(target, &ready, limit).await;
             let told = result.clone().map_err(|why| why.to_string());
             replica.health().set_last_probe(told);

@@ -5,7 +5,7 @@
 mod addresses;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -147,8 +147,21 @@ impl Shared {
                 }
                 stays
             });
-        // Who has such an address later is not the one that was drained.
-        content.drained.retain(|key, _| !gone.contains(key));
+        // Who has such an address later is not the one that was drained. Another name may still have it.
+        let endpoints = content
+            .looked_up
+            .get(server)
+            .map(|own| own.endpoints.clone());
+        let stays: HashSet<_> = (endpoints.iter().flatten())
+            .flat_map(|at| {
+                addresses
+                    .of(at)
+                    .map(|ip| addresses::authority(at, Some(ip)))
+            })
+            .collect();
+        content
+            .drained
+            .retain(|key, _| !gone.contains(key) || stays.contains(&key.1));
         self.send_all(&mut content, server);
     }
 }
@@ -181,7 +194,11 @@ impl Content {
             }
             _ => vec![(endpoint, None)],
         });
-        places.collect()
+        // What two names lead to is one replica, which the first one names: it has one concurrency.
+        let mut known = HashSet::new();
+        places
+            .filter(|(endpoint, ip)| known.insert(addresses::authority(endpoint, *ip)))
+            .collect()
     }
 
     /// Looks the host names of the model's server up from now on, if it says so.
@@ -321,52 +338,4 @@ impl Orchestrator for StaticEndpoints {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use tailback_config::{Env, load_text};
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    const MODELS: &str = "\
-apiVersion: tailback.dev/v1alpha1
-kind: Server
-metadata: { name: s }
-spec: { static: { endpoints: ['http://127.0.0.1:1', 'http://127.0.0.1:2'] } }
----
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: { name: a }
-spec: { server: s }
----
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: { name: b }
-spec: { server: s }
-";
-
-    #[test]
-    fn a_drained_endpoint_is_out_for_all_models_of_its_server_until_it_is_resumed() {
-        let (events, mut inbox) = mpsc::unbounded_channel();
-        let orchestrator = StaticEndpoints::new(events);
-        let config = load_text(Path::new("a.yaml"), MODELS, &Env::default()).unwrap();
-        let models: Vec<_> = config.models.values().cloned().collect();
-        models.iter().for_each(|model| orchestrator.follow(model));
-        let mut ready = || {
-            let sets = std::iter::from_fn(|| inbox.try_recv().ok());
-            let counts = sets.map(|set| (set.model, set.ready.len(), set.leaving.len()));
-            counts.collect::<Vec<_>>()
-        };
-        let all = |ready, leaving| ["a", "b"].map(|name| (name.to_owned(), ready, leaving));
-        assert_eq!(ready(), all(2, 0));
-        let drain = |drained| orchestrator.set_drained(&models[0], "127.0.0.1:2", drained);
-        drain(true).unwrap();
-        assert_eq!(ready(), all(1, 1));
-        // A reload changes nothing.
-        models.iter().for_each(|model| orchestrator.follow(model));
-        assert_eq!(ready(), all(1, 1));
-        drain(false).unwrap();
-        assert_eq!(ready(), all(2, 0));
-    }
-}
+mod tests;

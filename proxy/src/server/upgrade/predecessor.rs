@@ -81,6 +81,11 @@ impl Predecessor {
         Ok(this)
     }
 
+    /// Its process.
+    pub(in crate::server) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// The listening sockets that it has passed on. `None` if they were taken already.
     pub(in crate::server) fn listeners(&mut self) -> Option<Listeners> {
         self.listeners.take()

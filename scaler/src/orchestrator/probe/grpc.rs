@@ -1,10 +1,11 @@
 //! A probe by gRPC: `grpc.health.v1.Health/Check` (grpc/grpc, `doc/health-checking.md`).
 
-use http::uri::PathAndQuery;
+use http::{Uri, uri::PathAndQuery};
 use tonic::{Code, Request, Status, client::Grpc, transport::Endpoint};
 use tonic_prost::ProstCodec;
 
 use super::{NotReady, connect};
+use crate::replica::Address;
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
@@ -28,13 +29,17 @@ pub(super) enum ServingStatus {
     ServiceUnknown = 3,
 }
 
-/// Asks the server at `authority` how `service` is; the server as a whole, if that is empty.
-pub(super) async fn check(authority: &str, service: &str) -> Result<(), NotReady> {
+/// Asks the server at `address` how `service` is; the server as a whole, if that is empty.
+pub(super) async fn check(address: Address<'_>, service: &str) -> Result<(), NotReady> {
+    let Address { authority, name } = address;
     // The HTTP/2 client does not say whether it was the connection that failed.
     drop(connect(authority).await?);
     let answer = async {
         let failed = |error: tonic::transport::Error| Status::unavailable(error.to_string());
         let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(failed)?;
+        let name = format!("http://{name}").parse::<Uri>();
+        let name = name.map_err(|error| Status::unavailable(error.to_string()))?;
+        let endpoint = endpoint.origin(name);
         let mut grpc = Grpc::new(endpoint.connect().await.map_err(failed)?);
         grpc.ready().await.map_err(failed)?;
         let request = Request::new(HealthCheckRequest {

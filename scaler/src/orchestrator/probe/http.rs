@@ -12,11 +12,12 @@ use hyper_util::rt::TokioIo;
 use tailback_config::HttpProbe;
 
 use super::{NotReady, connect};
+use crate::replica::Address;
 
-/// Sends the request of `probe` to `authority`, and judges the status of the response.
-pub(super) async fn get(authority: &str, probe: &HttpProbe) -> Result<(), NotReady> {
+/// Sends the request of `probe` to `address`, and judges the status of the response.
+pub(super) async fn get(address: Address<'_>, probe: &HttpProbe) -> Result<(), NotReady> {
     let path = &probe.path;
-    let status = answer(authority, probe).await?.status();
+    let status = answer(address, probe).await?.status();
     if is_expected(status, &probe.codes) {
         return Ok(());
     }
@@ -24,13 +25,13 @@ pub(super) async fn get(authority: &str, probe: &HttpProbe) -> Result<(), NotRea
 }
 
 /// The head of the response. It counts even if the connection is closed right after it.
-async fn answer(authority: &str, probe: &HttpProbe) -> Result<Response<Incoming>, NotReady> {
-    let io = connect(authority).await?;
+async fn answer(address: Address<'_>, probe: &HttpProbe) -> Result<Response<Incoming>, NotReady> {
+    let io = connect(address.authority).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io))
         .await
         .map_err(|e| no_answer(probe, &e))?;
     let mut request = Request::get(&probe.path)
-        .header(HOST, authority)
+        .header(HOST, address.name)
         .header(USER_AGENT, "tailback");
     for (name, value) in &probe.headers {
         request = request.header(name, value);

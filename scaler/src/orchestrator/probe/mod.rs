@@ -14,17 +14,18 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 
 pub use self::life::shows_life;
+use crate::replica::{Address, Replica};
 
 /// How long one probe may take, where nothing else is said.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where a replica is probed: `host:port` each.
+/// Where a replica is probed.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// Where it takes requests.
-    pub authority: &'a str,
+    pub http: Address<'a>,
     /// Where it takes gRPC, if not there.
-    pub grpc: Option<&'a str>,
+    pub grpc: Option<Address<'a>>,
 }
 
 /// Why a probe did not find a replica ready; as a sentence without the replica's name.
@@ -51,8 +52,17 @@ impl<'a> Target<'a> {
     #[must_use]
     pub fn new(authority: &'a str) -> Self {
         Self {
-            authority,
+            http: Address::new(authority),
             grpc: None,
+        }
+    }
+
+    /// The addresses of `replica`.
+    #[must_use]
+    pub fn of(replica: &'a Replica) -> Self {
+        Self {
+            http: replica.address(),
+            grpc: replica.grpc_address(),
         }
     }
 }
@@ -63,14 +73,14 @@ impl<'a> Target<'a> {
 /// # Errors
 /// Why it is not ready.
 pub async fn probe(target: Target<'_>, ready: &Readiness, limit: Duration) -> Result<(), NotReady> {
-    let authority = target.authority;
+    let address = target.http;
     let probe = async {
         match ready {
-            Readiness::Http(probe) => http::get(authority, probe).await,
+            Readiness::Http(probe) => http::get(address, probe).await,
             Readiness::Grpc(probe) => {
-                grpc::check(target.grpc.unwrap_or(authority), &probe.service).await
+                grpc::check(target.grpc.unwrap_or(address), &probe.service).await
             }
-            Readiness::Tcp => connect(authority).await.map(drop),
+            Readiness::Tcp => connect(address.authority).await.map(drop),
             Readiness::Line(_) | Readiness::None => Ok(()),
         }
     };

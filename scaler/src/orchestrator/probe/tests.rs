@@ -172,10 +172,38 @@ async fn grpc_health_is_serving_or_the_answer_is_reported() {
     // Another port for gRPC is the one that is asked.
     let authority = health(Ok(1)).await;
     let target = Target {
-        authority: "127.0.0.1:1",
-        grpc: Some(&authority),
+        http: Address::new("127.0.0.1:1"),
+        grpc: Some(Address::new(&authority)),
     };
     assert_eq!(probe(target, &grpc(""), PATIENCE).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_address_that_was_looked_up_is_called_by_its_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let target = Target {
+        http: Address {
+            authority: &authority,
+            name: "models.test:80",
+        },
+        grpc: None,
+    };
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    };
+    let ready = Readiness::path("/health");
+    let (found, request) = tokio::join!(probe(target, &ready, PATIENCE), server);
+    assert_eq!(found, Ok(()));
+    assert!(
+        request.contains("\r\nhost: models.test:80\r\n"),
+        "{request}"
+    );
 }
 
 #[tokio::test]

@@ -42,10 +42,7 @@ pub(super) async fn until_ready(
     tell: impl Fn(String),
 ) -> Result<(), String> {
     let Subject { replica, spec, .. } = subject;
-    let target = Target {
-        authority: replica.authority(),
-        grpc: replica.grpc_authority(),
-    };
+    let target = Target::of(replica);
     let mut tell = |why: String| {
         if last.as_ref() != Some(&why) {
             tracing::debug!(%replica, why, "not ready yet");

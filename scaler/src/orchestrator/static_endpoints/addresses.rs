@@ -17,6 +17,14 @@ const MOST: usize = 256;
 pub(super) struct Addresses(BTreeMap<String, BTreeSet<IpAddr>>);
 
 impl Addresses {
+    /// Those that are known.
+    #[cfg(test)]
+    pub(super) fn known(all: &[(&str, &[&str])]) -> Self {
+        let of = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        let all = all.iter().map(|(name, ips)| ((*name).to_owned(), of(ips)));
+        Self(all.collect())
+    }
+
     /// Those of an endpoint's host.
     pub(super) fn of(&self, endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
         self.0.get(&endpoint.host).into_iter().flatten().copied()
@@ -25,6 +33,14 @@ impl Addresses {
     /// Whether the endpoint's host has this one.
     pub(super) fn has(&self, endpoint: &Endpoint, ip: IpAddr) -> bool {
         self.of(endpoint).any(|known| known == ip)
+    }
+}
+
+/// `host:port` at which an endpoint is reached, by one address of its name or by itself.
+pub(super) fn authority(at: &Endpoint, ip: Option<IpAddr>) -> String {
+    match ip {
+        Some(ip) => SocketAddr::new(ip, at.port).to_string(),
+        None => at.authority.clone(),
     }
 }
 
@@ -79,7 +95,7 @@ pub(super) fn replica(
     let Some(ip) = ip else {
         return Replica::new(server, &at.authority, concurrency).with_grpc(grpc.map(by_name));
     };
-    let address = |endpoint: &Endpoint| SocketAddr::new(ip, endpoint.port).to_string();
+    let address = |endpoint: &Endpoint| authority(endpoint, Some(ip));
     // Another host for gRPC is no address of this name.
     let grpc_address = |grpc: &Endpoint| match grpc.host == at.host {
         true => address(grpc),

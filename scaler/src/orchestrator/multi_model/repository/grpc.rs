@@ -4,14 +4,14 @@
 
 use std::{error::Error as _, time::Duration};
 
-use http::uri::PathAndQuery;
+use http::{Uri, uri::PathAndQuery};
 use prost::Message;
 use tokio::{net::TcpStream, time::timeout};
 use tonic::{Code, Request, Status, client::Grpc, transport::Endpoint};
 use tonic_prost::ProstCodec;
 
 use super::{CallError, IndexEntry, LARGEST, NOT_READY, SHORT};
-use crate::orchestrator::error_chain::chain;
+use crate::{orchestrator::error_chain::chain, replica::Address};
 
 const INDEX: &str = "/inference.GRPCInferenceService/RepositoryIndex";
 const LOAD: &str = "/inference.GRPCInferenceService/RepositoryModelLoad";
@@ -68,12 +68,16 @@ enum Failure {
     Silent(String),
 }
 
-pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
-    let _: RepositoryModelResponse = call(authority, LOAD, of(model), limit)
+pub(super) async fn load(
+    address: Address<'_>,
+    model: &str,
+    limit: Duration,
+) -> Result<(), CallError> {
+    let _: RepositoryModelResponse = call(address, LOAD, of(model), limit)
         .await
         .map_err(|failure| judge("load", failure))?;
     let name = model.to_owned();
-    match call(authority, READY, ModelReadyRequest { name }, SHORT).await {
+    match call(address, READY, ModelReadyRequest { name }, SHORT).await {
         Ok(ModelReadyResponse { ready: true }) => Ok(()),
         Ok(ModelReadyResponse { ready: false }) => Err(CallError::Failed(NOT_READY.into())),
         Err(failure) => Err(CallError::Failed(match failure {
@@ -83,8 +87,12 @@ pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Resul
     }
 }
 
-pub(super) async fn unload(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
-    let done = call::<_, RepositoryModelResponse>(authority, UNLOAD, of(model), limit).await;
+pub(super) async fn unload(
+    address: Address<'_>,
+    model: &str,
+    limit: Duration,
+) -> Result<(), CallError> {
+    let done = call::<_, RepositoryModelResponse>(address, UNLOAD, of(model), limit).await;
     match done {
         Ok(_) => Ok(()),
         Err(Failure::Answered(status)) if status.code() == Code::NotFound => Ok(()),
@@ -92,8 +100,8 @@ pub(super) async fn unload(authority: &str, model: &str, limit: Duration) -> Res
     }
 }
 
-pub(super) async fn index(authority: &str) -> Result<Vec<IndexEntry>, CallError> {
-    let answer: RepositoryIndexResponse = call(authority, INDEX, RepositoryIndexRequest {}, SHORT)
+pub(super) async fn index(address: Address<'_>) -> Result<Vec<IndexEntry>, CallError> {
+    let answer: RepositoryIndexResponse = call(address, INDEX, RepositoryIndexRequest {}, SHORT)
         .await
         .map_err(|failure| judge("index", failure))?;
     let entry = |model: ModelIndex| IndexEntry {
@@ -112,7 +120,7 @@ fn of(model: &str) -> RepositoryModelRequest {
 
 /// One call on a connection of its own.
 async fn call<Q, A>(
-    authority: &str,
+    address: Address<'_>,
     method: &'static str,
     request: Q,
     limit: Duration,
@@ -121,6 +129,7 @@ where
     Q: Message + Send + Sync + 'static,
     A: Message + Default + Send + Sync + 'static,
 {
+    let Address { authority, name } = address;
     let answer =
         async {
             // The HTTP/2 client does not say whether it was the connection that failed.
@@ -130,7 +139,9 @@ where
             })?);
             let failed = |error: tonic::transport::Error| Failure::Silent(chain(&error));
             let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(failed)?;
-            let channel = endpoint.connect().await.map_err(failed)?;
+            let name = format!("http://{name}").parse::<Uri>();
+            let name = name.map_err(|error| Failure::Silent(error.to_string()))?;
+            let channel = endpoint.origin(name).connect().await.map_err(failed)?;
             let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST);
             grpc.ready().await.map_err(failed)?;
             let codec = ProstCodec::<Q, A>::default();

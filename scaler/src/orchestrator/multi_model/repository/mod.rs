@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tailback_config::RepositoryApi;
 use tokio::time::{sleep, timeout};
 
-use crate::replica::Replica;
+use crate::replica::{Address, Replica};
 
 /// Largest response body, in bytes: an index of 10,000 models has about 1 MB.
 const LARGEST: usize = 16 << 20;
@@ -74,29 +74,39 @@ impl IndexEntry {
 /// The repository of one server's replica, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub(super) struct Repository {
-    /// `host:port`.
+    /// `host:port` to connect to.
     authority: String,
+    /// The same as requests name it.
+    name: String,
     api: RepositoryApi,
 }
 
 impl Repository {
     /// The repository of `replica`.
     pub(super) fn of(replica: &Replica, api: RepositoryApi) -> Self {
-        let authority = match api {
-            RepositoryApi::Rest => replica.authority(),
-            RepositoryApi::Grpc => replica.grpc_authority().unwrap_or(replica.authority()),
-        };
+        let grpc = replica
+            .grpc_address()
+            .filter(|_| api == RepositoryApi::Grpc);
+        let Address { authority, name } = grpc.unwrap_or(replica.address());
         Self {
             authority: authority.to_owned(),
+            name: name.to_owned(),
             api,
+        }
+    }
+
+    fn address(&self) -> Address<'_> {
+        Address {
+            authority: &self.authority,
+            name: &self.name,
         }
     }
 
     /// Loads `model`, and makes sure that it takes requests.
     pub(super) async fn load(&self, model: &str, limit: Duration) -> Result<(), CallError> {
         match self.api {
-            RepositoryApi::Rest => rest::load(&self.authority, model, limit).await,
-            RepositoryApi::Grpc => grpc::load(&self.authority, model, limit).await,
+            RepositoryApi::Rest => rest::load(self.address(), model, limit).await,
+            RepositoryApi::Grpc => grpc::load(self.address(), model, limit).await,
         }
     }
 
@@ -104,8 +114,8 @@ impl Repository {
     /// is there: Triton answers before the memory is free. A model that is not there is unloaded.
     pub(super) async fn unload(&self, model: &str, limit: Duration) -> Result<(), CallError> {
         match self.api {
-            RepositoryApi::Rest => rest::unload(&self.authority, model, limit).await,
-            RepositoryApi::Grpc => grpc::unload(&self.authority, model, limit).await,
+            RepositoryApi::Rest => rest::unload(self.address(), model, limit).await,
+            RepositoryApi::Grpc => grpc::unload(self.address(), model, limit).await,
         }?;
         timeout(limit, self.gone(model)).await.unwrap_or_else(|_| {
             Err(CallError::Failed(format!(
@@ -138,8 +148,8 @@ impl Repository {
     /// The models that are there.
     pub(super) async fn index(&self) -> Result<Vec<IndexEntry>, CallError> {
         match self.api {
-            RepositoryApi::Rest => rest::index(&self.authority).await,
-            RepositoryApi::Grpc => grpc::index(&self.authority).await,
+            RepositoryApi::Rest => rest::index(self.address()).await,
+            RepositoryApi::Grpc => grpc::index(self.address()).await,
         }
     }
 }

@@ -18,37 +18,48 @@ use tailback_config::path_segment;
 use tokio::time::timeout;
 
 use super::{CallError, IndexEntry, LARGEST, NOT_READY, SHORT};
-use crate::orchestrator::http1_connection::{connect, no_response};
+use crate::{
+    orchestrator::http1_connection::{connect, no_response},
+    replica::Address,
+};
 
 /// Bytes of a response that a message shows.
 const SHOWN: usize = 500;
-/// Loads `model` into the server at `authority`, and makes sure that it takes requests.
-pub(super) async fn load(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
+/// Loads `model` into the server at `address`, and makes sure that it takes requests.
+pub(super) async fn load(
+    address: Address<'_>,
+    model: &str,
+    limit: Duration,
+) -> Result<(), CallError> {
     let path = format!("/v2/repository/models/{}/load", path_segment(model));
-    let (status, body) = call(authority, Method::POST, &path, "{}", limit).await?;
+    let (status, body) = call(address, Method::POST, &path, "{}", limit).await?;
     judge("load", status, &body)?;
     let path = format!("/v2/models/{}/ready", path_segment(model));
-    let (status, _) = call(authority, Method::GET, &path, "", SHORT).await?;
+    let (status, _) = call(address, Method::GET, &path, "", SHORT).await?;
     if status.is_success() {
         return Ok(());
     }
     Err(CallError::Failed(format!("{NOT_READY} ({status})")))
 }
 
-/// Unloads `model` from the server at `authority`. A model that is not there is unloaded.
-pub(super) async fn unload(authority: &str, model: &str, limit: Duration) -> Result<(), CallError> {
+/// Unloads `model` from the server at `address`. A model that is not there is unloaded.
+pub(super) async fn unload(
+    address: Address<'_>,
+    model: &str,
+    limit: Duration,
+) -> Result<(), CallError> {
     let path = format!("/v2/repository/models/{}/unload", path_segment(model));
-    let (status, body) = call(authority, Method::POST, &path, "{}", limit).await?;
+    let (status, body) = call(address, Method::POST, &path, "{}", limit).await?;
     if status == StatusCode::NOT_FOUND {
         return Ok(());
     }
     judge("unload", status, &body)
 }
 
-/// The models of the server at `authority`.
-pub(super) async fn index(authority: &str) -> Result<Vec<IndexEntry>, CallError> {
+/// The models of the server at `address`.
+pub(super) async fn index(address: Address<'_>) -> Result<Vec<IndexEntry>, CallError> {
     let path = "/v2/repository/index";
-    let (status, body) = call(authority, Method::POST, path, "{}", SHORT).await?;
+    let (status, body) = call(address, Method::POST, path, "{}", SHORT).await?;
     judge("index", status, &body)?;
     serde_json::from_slice(&body).map_err(|error| {
         CallError::Failed(format!(
@@ -60,18 +71,18 @@ pub(super) async fn index(authority: &str) -> Result<Vec<IndexEntry>, CallError>
 
 /// One request on a connection of its own.
 async fn call(
-    authority: &str,
+    address: Address<'_>,
     method: Method,
     path: &str,
     body: &'static str,
     limit: Duration,
 ) -> Result<(StatusCode, Bytes), CallError> {
     let answer = async {
-        let mut sender = connect(authority).await?;
+        let mut sender = connect(address.authority).await?;
         let request = Request::builder()
             .method(&method)
             .uri(path)
-            .header(HOST, authority)
+            .header(HOST, address.name)
             .header(USER_AGENT, "tailback")
             .header(CONTENT_TYPE, "application/json")
             .header(CONTENT_LENGTH, body.len())

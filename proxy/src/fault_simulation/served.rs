@@ -1,0 +1,73 @@
+//! What is served: one model whose replicas speak HTTP/1.1, and one whose replicas speak HTTP/2.
+
+use std::{path::Path, time::Duration};
+
+use tailback_config::{Env, load_text};
+
+use crate::{net::HttpVersion, simulation::DataPlane};
+
+/// The models.
+pub(super) const MODELS: [&str; 2] = ["plain", "multiplexed"];
+/// Where their replicas run, and what these speak.
+pub(super) const HOSTS: [(&str, HttpVersion); 4] = [
+    ("plain-0:80", HttpVersion::Http1),
+    ("plain-1:80", HttpVersion::Http1),
+    ("multiplexed-0:80", HttpVersion::Http2),
+    ("multiplexed-1:80", HttpVersion::Http2),
+];
+/// Requests that a replica takes at once.
+pub(super) const CONCURRENCY: u32 = 2;
+
+const MANIFEST: &str = r#"
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: { name: plain }
+spec: { static: { endpoints: ["http://plain-0:80", "http://plain-1:80"] }, concurrency: 2 }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: { name: multiplexed }
+spec:
+  static: { endpoints: ["http://multiplexed-0:80", "http://multiplexed-1:80"] }
+  concurrency: 2
+  protocol: h2c
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: plain }
+spec: { server: plain, replicas: 2, hold: { seconds: 6, queue: 40 }, timeouts: TIMEOUTS }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: multiplexed }
+spec: { server: multiplexed, replicas: 2, hold: { seconds: 6, queue: 40 }, timeouts: TIMEOUTS }
+"#;
+const TIMEOUTS: &str = "{ connectSeconds: 1, responseHeaderSeconds: 5, firstByteSeconds: 5, \
+    streamIdleSeconds: 5, totalSeconds: 20 }";
+const VARIABLES: [(&str, &str); 5] = [
+    ("TAILBACK_WORKERS", "1"),
+    ("TAILBACK_MEMORY_MAX", "none"),
+    ("TAILBACK_HEADER_TIMEOUT_SECONDS", "3"),
+    ("TAILBACK_BODY_TIMEOUT_SECONDS", "5"),
+    ("TAILBACK_KEEP_ALIVE_SECONDS", "20"),
+];
+/// What all of these limits allow together, and some more: the header, waits for the body, and all the
+/// time that a request may take, of which the last part may begin with the last byte of it.
+pub(super) const WORST: Duration = Duration::from_secs(45);
+
+/// A data plane that serves them, without replicas.
+pub(super) fn data_plane() -> DataPlane {
+    let manifest = MANIFEST.replace("TIMEOUTS", TIMEOUTS);
+    let env: Env = VARIABLES.into_iter().collect();
+    let config = load_text(Path::new("simulated.yaml"), &manifest, &env).unwrap();
+    DataPlane::new(&config)
+}
+
+/// From now on `model` has new replicas on all of its hosts, or none.
+pub(super) fn set_replicas(data_plane: &DataPlane, model: &'static str, some: bool) {
+    let hosts = HOSTS.iter().map(|(host, _)| *host);
+    let hosts: Vec<_> = hosts
+        .filter(|host| some && host.starts_with(model))
+        .collect();
+    data_plane.set_replicas(model, &hosts, CONCURRENCY);
+}
