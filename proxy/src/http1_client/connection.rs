@@ -17,26 +17,16 @@ use tokio_util::io::poll_read_buf;
 use super::{
     decoder::{Decoded, Decoder},
     outbox::Outbox,
+    read_size::{self, ReadSize},
     request::{Encoding, RequestHead, write_head},
     response::{self, Head, HeadError},
     response_body::{BodyError, FrameBuffer, ResponseBody},
 };
 
-/// Bytes that are read at a time: at first, at most once the replica sends as many, and at most of an
-/// answer that is [`LARGE`].
-const READ: usize = 16 * 1024;
-const READ_MOST: usize = 128 * 1024;
-const READ_LARGE: usize = 256 * 1024;
-/// Bytes of an answer after which more are read at a time: more than the kernel takes for a caller
-/// that reads nothing.
-const SMALL_READS: usize = 256 * 1024;
-/// Bytes of an answer whose caller has shown that it reads: system calls for larger pieces cost less.
-pub const LARGE: usize = 4 * 1024 * 1024;
-
 thread_local! {
     /// Where a thread's connections read to, unless they read a lot. So a connection that waits
     /// for its answer has no buffer, and an answer has one of its own length.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; read_size::SMALL].into());
 }
 
 /// A connection. One request at a time.
@@ -52,10 +42,7 @@ pub struct Connection<S, B> {
     reading: Reading,
     /// What has been read and not taken yet.
     unread: BytesMut,
-    /// Bytes to ask for at the next read.
-    read_size: usize,
-    /// Bytes of the present answer that have been read.
-    read: usize,
+    read_size: ReadSize,
     /// The last answer allows another request.
     keep_alive: bool,
     frames: Rc<FrameBuffer>,
@@ -122,8 +109,7 @@ where
             needs_flush: false,
             reading: Reading::Idle,
             unread: BytesMut::new(),
-            read_size: READ,
-            read: 0,
+            read_size: ReadSize::default(),
             keep_alive: true,
             frames: Rc::default(),
         }
@@ -348,7 +334,7 @@ where
         self.frames.end();
         if self.keep_alive && self.unread.is_empty() {
             self.reading = Reading::Idle;
-            (self.read_size, self.read) = (READ, 0);
+            self.read_size = ReadSize::default();
         } else {
             self.close();
         }
@@ -364,32 +350,20 @@ where
     /// Reads some more.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let (io, unread) = (&mut self.io, &mut self.unread);
-        if self.read_size == READ {
+        if self.read_size.is_small() {
             return SCRATCH.with_borrow_mut(|scratch| {
+                let room = scratch.len();
                 let mut read = ReadBuf::new(scratch);
                 ready!(Pin::new(io).poll_read(cx, &mut read))?;
-                self.read += read.filled().len();
-                if read.remaining() == 0 && self.read >= SMALL_READS {
-                    self.read_size = 2 * READ;
-                }
+                self.read_size.adapt(read.filled().len(), room);
                 unread.extend_from_slice(read.filled());
                 Poll::Ready(Ok(read.filled().len()))
             });
         }
-        unread.reserve(self.read_size);
+        unread.reserve(self.read_size.bytes());
         let room = unread.capacity() - unread.len();
         let read = ready!(poll_read_buf(Pin::new(io), cx, unread))?;
-        self.read = self.read.saturating_add(read);
-        if read == room {
-            let most = if self.read < LARGE {
-                READ_MOST
-            } else {
-                READ_LARGE
-            };
-            self.read_size = (2 * self.read_size).min(most);
-        } else if read < self.read_size / 4 {
-            self.read_size = (self.read_size / 2).max(READ);
-        }
+        self.read_size.adapt(read, room);
         Poll::Ready(Ok(read))
     }
 }

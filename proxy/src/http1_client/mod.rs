@@ -16,6 +16,7 @@ mod connection;
 pub mod decoder;
 mod framing;
 mod outbox;
+mod read_size;
 mod request;
 pub mod response;
 mod response_body;
@@ -23,7 +24,8 @@ mod response_body;
 mod tests;
 
 pub use self::{
-    connection::{Connection, LARGE, ResponseError},
+    connection::{Connection, ResponseError},
+    read_size::LARGE,
     request::RequestHead,
     response_body::{BodyError, ResponseBody},
 };

@@ -1,0 +1,86 @@
+//! How many bytes of an answer are read at a time.
+
+/// At first.
+pub(super) const SMALL: usize = 16 * 1024;
+/// At most, once the replica sends as many.
+const MOST: usize = 128 * 1024;
+/// At most of an answer that is [`LARGE`].
+const MOST_OF_LARGE: usize = 256 * 1024;
+/// Bytes of an answer after which more are read at a time: more than the kernel takes for a caller
+/// that reads nothing.
+const SMALL_READS: usize = 256 * 1024;
+/// Bytes of an answer whose caller has shown that it reads: system calls for larger pieces cost less.
+pub const LARGE: usize = 4 * 1024 * 1024;
+
+/// The bytes to read at a time of one answer.
+#[derive(Debug)]
+pub(super) struct ReadSize {
+    bytes: usize,
+    /// How many have been read of the answer.
+    read: usize,
+}
+
+impl Default for ReadSize {
+    fn default() -> Self {
+        Self {
+            bytes: SMALL,
+            read: 0,
+        }
+    }
+}
+
+impl ReadSize {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether it is the size of the threads' shared buffer.
+    pub(super) fn is_small(&self) -> bool {
+        self.bytes == SMALL
+    }
+
+    /// Follows the replica: `read` bytes came, and there was room for `room`.
+    pub(super) fn adapt(&mut self, read: usize, room: usize) {
+        self.read = self.read.saturating_add(read);
+        if read == room && (!self.is_small() || self.read >= SMALL_READS) {
+            let most = if self.read < LARGE {
+                MOST
+            } else {
+                MOST_OF_LARGE
+            };
+            self.bytes = (2 * self.bytes).min(most);
+        } else if read < self.bytes / 4 {
+            self.bytes = (self.bytes / 2).max(SMALL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size after reads of the whole size each, until `total` bytes have come.
+    fn after(total: usize) -> ReadSize {
+        let mut size = ReadSize::default();
+        while size.read < total {
+            size.adapt(size.bytes, size.bytes);
+        }
+        size
+    }
+
+    #[test]
+    fn more_is_read_at_a_time_of_an_answer_that_its_caller_reads() {
+        let sizes = [SMALL_READS - SMALL, SMALL_READS, LARGE - MOST, 2 * LARGE];
+        let sizes = sizes.map(|total| after(total).bytes);
+        assert_eq!(sizes, [SMALL, 2 * SMALL, MOST, MOST_OF_LARGE]);
+    }
+
+    #[test]
+    fn less_is_read_at_a_time_where_less_comes() {
+        let mut size = after(2 * LARGE);
+        for _ in 0..8 {
+            size.adapt(1, MOST_OF_LARGE);
+        }
+        assert!(size.is_small());
+    }
+}
