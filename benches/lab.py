@@ -14,6 +14,9 @@ from pathlib import Path
 
 LARGE = 16 * 1024 * 1024
 """Bytes of a large body."""
+SMALL = '{"inputs":[{"name":"INPUT0","shape":[1,16],"datatype":"INT32","data":[%s]}]}' % ",".join(["1"] * 16)
+SMALL += " " * (340 - len(SMALL))
+"""A small one: an inference of 340 bytes."""
 HUGE = 1024 * 1024 * 1024
 """Bytes of a huge one."""
 

@@ -11,7 +11,7 @@ use super::{
     World,
     ask::{ID, LENGTH, body, is_of},
     http1_text::{Framing, Reader, chunk},
-    replicas::Manner,
+    manner::Manner,
 };
 use crate::net::simulated::{Link, Stream};
 

@@ -11,7 +11,7 @@ use super::{
     World,
     ask::{ID, LENGTH, body, is_of},
     http2_caller::send_all,
-    replicas::Manner,
+    manner::Manner,
     world::spawn,
 };
 use crate::net::simulated::{Link, Stream};

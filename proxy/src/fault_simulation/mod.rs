@@ -17,6 +17,7 @@ mod http1_text;
 mod http2_caller;
 mod http2_replica;
 mod invariants;
+mod manner;
 mod operator;
 mod replicas;
 mod run;

@@ -8,15 +8,9 @@ use super::{
     World,
     replicas::Hosts,
     served::{self, MODELS},
-    world::spawn,
+    world::{LONGEST_SLEEP_MS, SLEEPS, spawn},
 };
 use crate::simulation::{DataPlane, clock};
-
-/// How often the machine sleeps at most, and how long.
-const SLEEPS: u32 = 2;
-const LONGEST_SLEEP_MS: u64 = 12_000;
-/// All of that.
-pub(super) const ASLEEP: Duration = Duration::from_millis(SLEEPS as u64 * LONGEST_SLEEP_MS);
 
 /// Looks at the replicas' health, as the scaler does.
 pub(super) async fn review(data_plane: Rc<DataPlane>) {

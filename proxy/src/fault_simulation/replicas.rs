@@ -8,7 +8,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use tokio::time::sleep;
@@ -105,42 +104,5 @@ impl Network for ToHosts {
                 _ => Err(io::ErrorKind::ConnectionRefused.into()),
             }
         })
-    }
-}
-
-/// What a replica does with one request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
-    /// It answers without having read the body.
-    pub is_early: bool,
-    /// It answers that it is too busy.
-    pub refuses: bool,
-    /// How long it works.
-    pub works: Duration,
-    pub answer: usize,
-    /// So much of the answer is sent before its connection, or stream, is reset.
-    pub breaks_off: Option<usize>,
-    /// By HTTP/1.1: without a length, in chunks or up to the connection's end.
-    pub framing: u64,
-    /// It closes its connection behind the answer, without having said so.
-    pub closes: bool,
-}
-
-impl Manner {
-    pub(super) fn draw(world: &World) -> Self {
-        let answer = world.size(300_000);
-        let breaks_off = world.goes_wrong(0.15);
-        Self {
-            is_early: world.goes_wrong(0.1),
-            refuses: world.goes_wrong(0.1),
-            works: match world.goes_wrong(0.25) {
-                true => world.milliseconds(50..=9_000),
-                false => world.milliseconds(0..=40),
-            },
-            answer,
-            breaks_off: breaks_off.then(|| world.number(0..=answer as u64) as usize),
-            framing: world.number(0..=4),
-            closes: world.chance(0.1),
-        }
     }
 }

@@ -4,13 +4,15 @@ use std::{rc::Rc, thread, time::Duration};
 
 use tokio::{
     runtime::Builder,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use super::{
-    World, callers,
-    http1_caller::ask_once,
-    invariants, operator,
+    World,
+    ask::Ask,
+    http1_caller::{self, ask_once},
+    http2_caller, invariants, operator,
     replicas::{Hosts, ToHosts},
     served::{self, MODELS},
     world::{Shown, spawn},
@@ -76,7 +78,7 @@ async fn scenario(world: &Rc<World>) {
     ));
     let end = world.goes_wrong(0.3);
     let end = end.then(|| spawn(operator::shut_down(world.clone(), data_plane.clone())));
-    for caller in callers::start(world, &data_plane) {
+    for caller in start_callers(world, &data_plane) {
         if let Err(panic) = caller.await {
             world.violated(format!("a caller: {panic}"));
         }
@@ -100,6 +102,24 @@ async fn scenario(world: &Rc<World>) {
     invariants::always(world, &data_plane);
     invariants::at_the_end(world, &data_plane, hosts.connections());
     beside.iter().for_each(|task| task.abort());
+}
+
+/// Starts all callers. Each comes at a time of its own.
+fn start_callers(world: &Rc<World>, data_plane: &Rc<DataPlane>) -> Vec<JoinHandle<()>> {
+    let one = |_| {
+        let asks = (0..world.number(1..=4)).map(|_| Ask::draw(world)).collect();
+        let comes = world.milliseconds(0..=8_000);
+        let is_http2 = world.chance(0.35);
+        let (world, data_plane) = (world.clone(), data_plane.clone());
+        spawn(async move {
+            sleep(comes).await;
+            match is_http2 {
+                true => http2_caller::run(world, data_plane, asks).await,
+                false => http1_caller::run(world, data_plane, asks).await,
+            }
+        })
+    };
+    (0..world.number(4..=14)).map(one).collect()
 }
 
 /// After all faults, with sound replicas, requests are answered.

@@ -16,6 +16,12 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use crate::net::simulated::{Fault, Link, Plan};
 
+/// How often the machine sleeps at most, and how long.
+pub(super) const SLEEPS: u32 = 2;
+pub(super) const LONGEST_SLEEP_MS: u64 = 12_000;
+/// All of that.
+pub(super) const ASLEEP: Duration = Duration::from_millis(SLEEPS as u64 * LONGEST_SLEEP_MS);
+
 /// A request that a replica has read whole and works on.
 struct Begun {
     at: Instant,
