@@ -64,6 +64,8 @@ pub mod signals;
 #[cfg(not(tailback_loom))]
 pub mod simulate;
 #[cfg(not(tailback_loom))]
+pub mod standing_orders;
+#[cfg(not(tailback_loom))]
 pub mod status;
 #[cfg(not(tailback_loom))]
 pub mod tuning;

@@ -36,6 +36,8 @@ const KEPT: usize = 256;
 /// A model's state at the last evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct ModelStatus {
+    /// Grows whenever the scaler says how the model is.
+    pub version: u64,
     /// The desired count of replicas.
     pub desired: u32,
     /// The count that was decided. With `dryRun` or while paused, it may differ from `desired`.
@@ -261,7 +263,10 @@ impl StatusStore {
     }
 
     pub(crate) fn update(&self, model: &str, change: impl FnOnce(&mut ModelStatus)) {
-        change(self.content().models.entry(model.to_owned()).or_default());
+        let content = &mut *self.content();
+        let status = content.models.entry(model.to_owned()).or_default();
+        change(status);
+        status.version += 1;
     }
 
     pub(crate) fn remove(&self, model: &str) {

@@ -3,12 +3,12 @@
 
 #[cfg(tailback_loom)]
 pub(crate) use loom::sync::{
-    Mutex,
+    Mutex, MutexGuard,
     atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
 };
 #[cfg(not(tailback_loom))]
 pub(crate) use std::sync::{
-    Mutex,
+    Mutex, MutexGuard,
     atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
 };
 

@@ -47,7 +47,7 @@ def main():
     client = httpx.Client(base_url=base, timeout=20)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            url = path.replace("{name}", "m").replace("{replica}", "no-such-replica")
+            url = path.replace("{name}", "m").replace("{replica}", "no-such-replica").replace("{request}", "0-0")
             first_line = STREAMS.get(operation["operationId"])
             if first_line:
                 with client.stream(method, url) as response:

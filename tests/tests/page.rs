@@ -83,13 +83,24 @@ fn send(proxy: &Tailback, path: &'static str, requests: usize) -> Vec<JoinHandle
     std::iter::repeat_with(one).take(requests).collect()
 }
 
+/// A request that waits for as long as its caller is there.
+fn hold(proxy: &Tailback) -> http::Client {
+    let mut caller = http::Client::connect(proxy.address).expect("a connection");
+    let path = "/v2/models/Qwen%2FQwen2.5-7B/infer";
+    let sent = caller.send(http::request("POST", path, &[], BODY));
+    sent.expect("a request");
+    caller
+}
+
 #[test]
 fn the_live_page_shows_what_happens_and_obeys_whoever_has_the_token() {
     installed();
     let token = ("TAILBACK_ADMIN_TOKEN", TOKEN);
     let llm = LlmUpstream::start();
     let models = format!("{MODELS}{}", static_manifest("llm", llm.address, &["chat"]));
-    let mut proxy = Tailback::start(&models, &[token]);
+    // Nobody takes the traces; decisions name them all the same.
+    let traced = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    let mut proxy = Tailback::start(&models, &[token, traced]);
     let admin = proxy.admin.to_string();
     let mut browser = Command::new("node")
         .arg("test/page.mjs")
@@ -101,10 +112,10 @@ fn the_live_page_shows_what_happens_and_obeys_whoever_has_the_token() {
         .expect("node starts");
     let mut replies = browser.stdin.take().expect("a pipe");
     let orders = BufReader::new(browser.stdout.take().expect("a pipe"));
-    let mut done = false;
+    let (mut done, mut held) = (false, Vec::new());
     for order in orders.lines().map_while(Result::ok) {
         match order.as_str() {
-            "hold" => drop(send(&proxy, "/v2/models/Qwen%2FQwen2.5-7B/infer", 3)),
+            "hold" => held.extend((0..3).map(|_| hold(&proxy))),
             "load" => drop(send(&proxy, "/v2/models/steady/infer", 5)),
             "chat" => {
                 let answer = http::call(proxy.address, "POST", "/v1/chat/completions", CHAT);
@@ -113,6 +124,7 @@ fn the_live_page_shows_what_happens_and_obeys_whoever_has_the_token() {
             "break" => proxy.rewrite("kind: Nothing"),
             "mend" => proxy.rewrite(&models),
             "restart" => {
+                held.clear();
                 drop(proxy);
                 proxy = Tailback::start(&many_models(), &[token, ("TAILBACK_ADMIN", &admin)]);
             }

@@ -1,7 +1,8 @@
 //! `tailback status`, `decisions` and `top`: what runs, seen from a terminal.
 
 use std::{
-    process::{Command, Output},
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
     thread,
 };
 
@@ -162,6 +163,29 @@ fn the_models_one_of_them_and_the_decisions_are_shown() {
     );
     let none = shown(&["decisions", "nobody"]);
     assert!(none.starts_with("no decision for \"nobody\""), "{none}");
+}
+
+#[test]
+fn programs_get_what_top_shows_as_lines_of_json() {
+    let proxy = served();
+    let mut top = tailback()
+        .args(["top", "--json", "--admin", &proxy.admin.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(top.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let mut of = |kind: &str| lines.find_map(|line| line.get(kind).cloned()).unwrap();
+    assert_eq!(of("proxy")["draining"], false);
+    assert_eq!(of("decisions")[0]["model"], "Qwen/Qwen2.5-7B");
+    assert_eq!(of("models")["steady"]["ready"], 1);
+    drop(proxy);
+    let ended = top.wait_with_output().unwrap();
+    assert!(
+        text(&ended).unwrap_err().starts_with("tailback: "),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -219,6 +219,7 @@ fn the_attempt_at_a_language_model_says_what_it_generated() {
     for (name, value) in [
         ("gen_ai.operation.name", "chat"),
         ("gen_ai.request.model", "m"),
+        ("gen_ai.response.model", "m"),
         ("gen_ai.usage.input_tokens", "12"),
         ("gen_ai.usage.cache_read.input_tokens", "8"),
         ("gen_ai.usage.output_tokens", "2"),

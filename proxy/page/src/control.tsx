@@ -5,6 +5,15 @@ import { clock } from "./format";
 
 const TOKEN = "tailback-admin-token";
 
+/** The token that was right last, in this tab; else nothing. */
+export function knownToken(): string {
+  return sessionStorage.getItem(TOKEN) ?? "";
+}
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN, token);
+}
+
 /** What can be asked of the proxy by whoever has the token. */
 interface Order {
   /** The words on the button. */
@@ -112,6 +121,17 @@ export function ReplicaControl({ model, replica, kind, drained, shared }: {
   );
 }
 
+/** Cancels a request in flight. */
+export function CancelRequest({ model, id }: { model: string; id: string }) {
+  return (
+    <OrderButton
+      label="Cancel" of={id} question={`Cancel the request ${id}?`} word="Cancel it"
+      effect="Its caller gets an error; an answer that has begun breaks off. The connection to its replica is closed, so that a model server stops generating."
+      path={`models/${encodeURIComponent(model)}/requests/${id}/cancel`}
+    />
+  );
+}
+
 /** Reloads the configuration. */
 export function Reload() {
   return (
@@ -135,7 +155,7 @@ function OrderButton({ label, of, question, effect, word, path, method, body, ch
   const [refusal, setRefusal] = useState("");
   const [done, setDone] = useState("");
   const show = () => {
-    setToken(sessionStorage.getItem(TOKEN) ?? "");
+    setToken(knownToken());
     setRefusal("");
     setDone("");
     setOpen(true);
@@ -155,7 +175,7 @@ function OrderButton({ label, of, question, effect, word, path, method, body, ch
         setRefusal(answer?.error ?? `The proxy answered ${response.status}.`);
         return;
       }
-      sessionStorage.setItem(TOKEN, token);
+      keepToken(token);
       if (told) setDone(told(answer));
       else dialog.current?.close();
     } catch {
@@ -176,7 +196,7 @@ function OrderButton({ label, of, question, effect, word, path, method, body, ch
               : <label>Token (TAILBACK_ADMIN_TOKEN) <input type="password" autocomplete="off" required value={token} onInput={(e) => setToken(e.currentTarget.value)} /></label>}
             {refusal ? <p class="bad refusal" role="alert">{refusal}</p> : null}
             <div class="buttons">
-              <button type="button" onClick={() => dialog.current?.close()}>{done ? "Close" : "Cancel"}</button>
+              <button type="button" onClick={() => dialog.current?.close()}>{done ? "Close" : "Back"}</button>
               {done ? null : <button class="action" type="submit">{word}</button>}
             </div>
           </form>

@@ -26,7 +26,10 @@ export function Decisions({ decisions, ofOne }: { decisions: Decision[]; ofOne?:
               <td class={decision.to > decision.from ? "up" : "down"}>{decision.from} → {decision.to}</td>
               <td>{decision.lag}</td>
               <td>{decision.held}</td>
-              <td class="reason">{decision.reasons.join("; ")}</td>
+              <td class="reason">
+                {decision.reasons.join("; ")}
+                {decision.trace ? <span class="trace faint">trace <code>{decision.trace}</code></span> : null}
+              </td>
               <td><Outcome outcome={decision.outcome} /></td>
             </tr>
           ))}

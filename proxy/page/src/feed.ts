@@ -18,6 +18,8 @@ export interface Model {
   paused: boolean;
   /** The count that an operator holds. */
   manual: { replicas: number; until: number; by: string } | null;
+  /** Mean time in service of recent requests. */
+  serviceSeconds: number | null;
   failure: string | null;
   reason: string;
 }
@@ -31,6 +33,8 @@ export interface Decision {
   held: number;
   reasons: string[];
   outcome: string | { failed: string };
+  /** Of the request whose arrival led to it, if that was traced. */
+  trace: string | null;
 }
 
 export interface Proxy {
@@ -56,7 +60,7 @@ export const STEP = 1;
 export const KEPT = 600;
 
 /** What is drawn of a model, one sample a second, oldest first. */
-export const SERIES = ["inFlight", "held", "ready", "desired", "rate", "failures"] as const;
+export const SERIES = ["demand", "inFlight", "held", "ready", "desired", "rate", "failures"] as const;
 export type Series = (typeof SERIES)[number];
 
 export class History {
@@ -90,13 +94,13 @@ export interface Tracked {
   failures: number;
   /** Grows with each change of what is shown. */
   version: number;
-  counts: { at: number; completed: number; failed: number }[];
+  counts: { at: number; arrived: number; completed: number; failed: number }[];
 }
 
 const NOTHING: Omit<Model, "name"> = {
   server: "", arrived: 0, completed: 0, failed: 0, inFlight: 0, held: 0,
   p50Seconds: null, p99Seconds: null, desired: 0, wanted: 0, ready: 0, starting: 0, draining: 0,
-  paused: false, manual: null, failure: null, reason: "",
+  paused: false, manual: null, serviceSeconds: null, failure: null, reason: "",
 };
 /** Rates are means over this many seconds. */
 const RATE_WINDOW = 5;
@@ -171,16 +175,18 @@ export class Feed {
 
 function sample(tracked: Tracked, now: number): void {
   const { model, counts } = tracked;
-  counts.push({ at: now, completed: model.completed, failed: model.failed });
+  counts.push({ at: now, arrived: model.arrived, completed: model.completed, failed: model.failed });
   while (counts.length > 2 && now - counts[0]!.at > RATE_WINDOW) counts.shift();
   const first = counts[0]!;
   const seconds = Math.max(now - first.at, STEP);
   const [rate, failures] = [(model.completed - first.completed) / seconds, (model.failed - first.failed) / seconds];
+  // What would be in flight if no request had to wait.
+  const demand = ((model.arrived - first.arrived) / seconds) * (model.serviceSeconds ?? 0);
   const moved = rate !== tracked.rate || failures !== tracked.failures || model.inFlight > 0;
   tracked.rate = rate;
   tracked.failures = failures;
   const before = tracked.history.last("inFlight", 60);
-  tracked.history.push({ inFlight: model.inFlight, held: model.held, ready: model.ready, desired: model.desired, rate, failures });
+  tracked.history.push({ demand, inFlight: model.inFlight, held: model.held, ready: model.ready, desired: model.desired, rate, failures });
   // A sparkline that is flat at nothing looks the same a second later.
   if (moved || before.some((value) => value > 0)) tracked.version += 1;
 }

@@ -1,7 +1,7 @@
 import { render } from "preact";
 import { Reload } from "./control";
 import { Decisions } from "./decisions";
-import { Feed } from "./feed";
+import { Feed, type Proxy } from "./feed";
 import { clock } from "./format";
 import { useFeed, useRoute } from "./hooks";
 import { ModelPage } from "./model";
@@ -31,7 +31,8 @@ function Page({ feed }: { feed: Feed }) {
       </nav>
       {content(feed, route)}
       <footer>
-        As data: <a href="models">/models</a> <a href="decisions">/decisions</a> <a href="servers">/servers</a> <a href="metrics">/metrics</a>
+        As data: <a href="models">/models</a> <a href="replicas">/replicas</a> <a href="decisions">/decisions</a> <a href="servers">/servers</a> <a href="metrics">/metrics</a>
+        {feed.proxy ? <span class="reloaded">{configuration(feed.proxy.lastReload)}</span> : null}
         {feed.proxy?.controllable ? <Reload /> : null}
       </footer>
     </>
@@ -39,11 +40,22 @@ function Page({ feed }: { feed: Feed }) {
 }
 
 function content(feed: Feed, route: string) {
-  if (route.startsWith("model/")) return <ModelPage feed={feed} name={decodeURIComponent(route.slice("model/".length))} />;
+  if (route.startsWith("model/")) {
+    const name = decodeURIComponent(route.slice("model/".length));
+    // Another model is another page: nothing of the one before is asked of it.
+    return <ModelPage key={name} feed={feed} name={name} />;
+  }
   if (route === "decisions") return <main><h1>Decisions</h1><Decisions decisions={feed.decisions} /></main>;
   if (route === "placement") return <Placement />;
   if (route === "proxies" && feed.proxy?.proxies) return <Proxies proxies={feed.proxy.proxies} />;
   return <Overview feed={feed} />;
+}
+
+/** Since when the configuration is in force, or why it is not. */
+function configuration(last: Proxy["lastReload"]): string {
+  if (!last) return "Configuration: as at the start";
+  const words = { reloaded: "reloaded", unchanged: "read, and unchanged,", refused: "refused" };
+  return `Configuration: ${words[last.outcome]} at ${clock(last.time)}`;
 }
 
 function Link({ to, route, title }: { to: string; route: string; title: string }) {

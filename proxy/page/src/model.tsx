@@ -4,7 +4,9 @@ import { Decisions } from "./decisions";
 import type { Feed } from "./feed";
 import { count, rate, seconds } from "./format";
 import { usePolled } from "./hooks";
+import { Log } from "./log";
 import { StateMark } from "./overview";
+import { Requests } from "./requests";
 import { Timeline } from "./timeline";
 import { TokenRates, Tokens, type Llm } from "./tokens";
 
@@ -24,6 +26,8 @@ interface Details {
   placement?: { state: string; loaded: string[]; reason: string | null };
   llm?: Llm;
   settings: Record<string, unknown>;
+  /** Where each of them comes from. */
+  origins: Record<string, string>;
 }
 
 interface Moving {
@@ -73,6 +77,7 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
       <Timeline
         title="Requests inside" tracked={tracked} unit="" decisions={decisions}
         lines={[
+          { series: "demand", label: "demand", colour: "--faint" },
           { series: "inFlight", label: "in flight", colour: "--accent", fill: true },
           { series: "held", label: "held", colour: "--warn", fill: true },
         ]}
@@ -97,13 +102,23 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
         {details ? <Replicas model={name} details={details} controllable={controllable} /> : null}
       </section>
       <section>
+        <h2>Requests in flight</h2>
+        <Requests model={name} controllable={controllable} />
+      </section>
+      <section>
         <h2>Decisions</h2>
         <Decisions decisions={decisions} ofOne />
       </section>
       <section>
         <h2>Settings</h2>
-        {details ? <Settings settings={details.settings} /> : null}
+        {details ? <Settings settings={details.settings} origins={details.origins} /> : null}
       </section>
+      {details?.serverKind === "process" ? (
+        <section>
+          <h2>Log</h2>
+          <Log model={name} guarded={controllable} />
+        </section>
+      ) : null}
     </main>
   );
 }
@@ -169,14 +184,19 @@ function Place({ placement }: { placement: NonNullable<Details["placement"]> }) 
   );
 }
 
-function Settings({ settings }: { settings: Record<string, unknown> }) {
+function Settings({ settings, origins }: { settings: Record<string, unknown>; origins: Record<string, string> }) {
   const rows = Object.entries(settings).flatMap(([name, value]): [string, unknown][] =>
     typeof value === "object" && value !== null
       ? Object.entries(value).map(([inner, value]) => [`${name}.${inner}`, value])
       : [[name, value]]);
   return (
     <dl class="settings">
-      {rows.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value === null ? "none" : String(value)}</dd></div>)}
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value === null ? "none" : String(value)} <span class="faint">{origins[name] ?? ""}</span></dd>
+        </div>
+      ))}
     </dl>
   );
 }

@@ -12,6 +12,8 @@ interface Line {
   fill?: boolean;
 }
 
+/** How close to a mark the pointer must be for its reason to be shown, in pixels. */
+const NEAR = 6;
 /** Seconds that a chart spans at least. */
 const SHORTEST = 60;
 
@@ -26,12 +28,13 @@ export function Timeline({ tracked, lines, unit, decisions, title }: {
   const latest = useRef(tracked);
   latest.current = tracked;
   const plot = useRef<uPlot | null>(null);
+  const said = useRef<HTMLParagraphElement>(null);
 
   useEffect(() => {
     const host = element.current!;
     const make = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(host, lines, unit, marks), data(latest.current, lines), host);
+      plot.current = new uPlot(options(host, lines, unit, marks, said), data(latest.current, lines), host);
     };
     make();
     const resize = new ResizeObserver(() => plot.current?.setSize({ width: host.clientWidth, height: 180 }));
@@ -56,6 +59,8 @@ export function Timeline({ tracked, lines, unit, decisions, title }: {
     <figure>
       <figcaption>{title}</figcaption>
       <div ref={element} role="img" aria-label={describe(tracked, lines)} />
+      {/* The decisions are also in a table. */}
+      {decisions.length > 0 ? <p ref={said} class="mark faint" aria-hidden="true" /> : null}
     </figure>
   );
 }
@@ -79,7 +84,17 @@ function data(tracked: Tracked, lines: Line[]): uPlot.AlignedData {
   return [times, ...values];
 }
 
-function options(host: HTMLElement, lines: Line[], unit: string, marks: { current: Decision[] }): uPlot.Options {
+/** What the decisions at the pointer say. */
+function reasons(u: uPlot, decisions: Decision[]): string {
+  const left = u.cursor.left ?? -1;
+  if (left < 0) return "";
+  const near = decisions.filter(({ time }) => Math.abs(u.valToPos(time, "x") - left) <= NEAR);
+  return near.map(({ time, from, to, reasons }) => `${clock(time)}: ${from} → ${to}, ${reasons.join("; ")}`).join(" – ");
+}
+
+function options(
+  host: HTMLElement, lines: Line[], unit: string, marks: { current: Decision[] }, said: { current: HTMLElement | null },
+): uPlot.Options {
   const style = getComputedStyle(host);
   const colour = (name: string) => style.getPropertyValue(name).trim();
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
@@ -107,6 +122,9 @@ function options(host: HTMLElement, lines: Line[], unit: string, marks: { curren
     hooks: {
       // A chart is also made anew with the colours of the other theme.
       ready: [sayNow],
+      setCursor: [(u) => {
+        if (said.current) said.current.textContent = reasons(u, marks.current);
+      }],
       draw: [(u) => {
         const { ctx, bbox } = u;
         ctx.save();

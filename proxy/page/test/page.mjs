@@ -21,7 +21,7 @@ const page = await context.newPage();
 const complaints = [];
 let awayOnPurpose = false;
 page.on("console", (message) => {
-  if (message.type() === "error" && !awayOnPurpose) complaints.push(message.text());
+  if (message.type() === "error" && !awayOnPurpose) complaints.push(`${message.text()} ${message.location().url}`);
 });
 page.on("pageerror", (error) => complaints.push(String(error)));
 // The browser reports what the policy forbids as an event, too.
@@ -59,7 +59,9 @@ await page.getByRole("heading", { name: "steady", exact: true }).waitFor();
 await page.getByRole("row", { name: /steady-\d+.*ready/ }).waitFor();
 assert.equal(await page.locator("figure canvas").count(), 3);
 await page.getByText("lagThreshold").waitFor();
+await page.locator("dl.settings div", { hasText: "minReplicas" }).getByText(/document \d+, line \d+/).waitFor();
 await accessible("a model");
+await picture("model");
 
 // === a language model's tokens ===
 await page.goto(`${admin}#model/chat`);
@@ -91,7 +93,7 @@ const legends = page.evaluate(() => new Promise((tell) => {
 }));
 await page.emulateMedia({ colorScheme: "dark" });
 const values = await legends;
-assert.equal(values.length, 9);
+assert.equal(values.length, 10);
 for (const value of values) assert.match(value, /\d/, "a legend has no value after a switch of the theme");
 await page.emulateMedia({ colorScheme: "light" });
 
@@ -113,6 +115,34 @@ await page.getByRole("button", { name: "Resume scaling" }).click();
 await page.getByRole("button", { name: "Resume", exact: true }).click();
 await page.locator("header.model .state", { hasText: "paused" }).waitFor({ state: "detached" });
 
+// === requests in flight, and the end of one ===
+await page.goto(`${admin}#model/${encodeURIComponent("Qwen/Qwen2.5-7B")}`);
+const inside = page.getByRole("region", { name: "Requests in flight" }).getByRole("row", { name: /infer/ });
+await inside.nth(2).waitFor();
+await inside.first().getByText("a replica").waitFor();
+await inside.first().getByRole("button", { name: /^Cancel / }).click();
+await page.getByText("Its caller gets an error").waitFor();
+await accessible("a request to cancel");
+await picture("requests");
+await page.getByRole("button", { name: "Cancel it" }).click();
+await inside.nth(2).waitFor({ state: "detached" });
+await inside.nth(1).waitFor();
+
+// === what replicas print ===
+await page.goto(`${admin}#model/steady`);
+await page.evaluate(() => sessionStorage.clear());
+await page.getByRole("button", { name: "Show the log" }).click();
+await page.getByLabel("Token").fill("wrong-wrong-wrong");
+awayOnPurpose = true;
+await page.getByRole("button", { name: "Show", exact: true }).click();
+await page.getByRole("alert").getByText("TAILBACK_ADMIN_TOKEN").waitFor();
+awayOnPurpose = false;
+await page.getByLabel("Token").fill(token);
+await page.getByRole("button", { name: "Show", exact: true }).click();
+await page.getByRole("log").getByText("steady-").first().waitFor();
+await accessible("a log");
+await picture("log");
+
 // === a count that is held for a while ===
 await page.getByRole("button", { name: "Scale…" }).click();
 await page.getByText("whatever the load").waitFor();
@@ -125,6 +155,17 @@ await page.getByRole("status").getByText(/Held at 2 until \d/).waitFor();
 await page.getByRole("button", { name: "Close" }).click();
 await page.locator("p.why").getByText(/held at 2 by an operator \(127\.0\.0\.1\) until/).waitFor();
 await page.getByRole("row", { name: /ready/ }).nth(1).waitFor();
+
+// === a mark on a chart says why ===
+const figure = page.locator("figure").nth(1);
+await figure.scrollIntoViewIfNeeded();
+const chart = await figure.locator(".u-over").boundingBox();
+for (let x = chart.width - 2; x > 0 && !(await figure.locator(".mark").textContent()); x -= 4) {
+  await page.mouse.move(chart.x + x, chart.y + chart.height / 2);
+}
+assert.match(await figure.locator(".mark").textContent(), /: \d+ → \d+, ./);
+await picture("mark");
+
 // === a replica that is restarted ===
 const row = page.getByRole("row", { name: /steady-\d+.*ready/ }).first();
 const restarted = await row.getByRole("rowheader").textContent();
@@ -163,7 +204,7 @@ await page.getByRole("alert").getByText("the old one stays in force").waitFor();
 awayOnPurpose = false;
 await accessible("a refusal");
 await picture("refusal");
-await page.getByRole("button", { name: "Cancel" }).click();
+await page.getByRole("button", { name: "Back" }).click();
 await outside("mend");
 await page.getByText("is wrong and not in force").waitFor({ state: "detached" });
 
@@ -172,6 +213,9 @@ await page.goto(`${admin}#model/${encodeURIComponent("Qwen/Qwen2.5-7B")}`);
 await page.getByRole("heading", { name: "Qwen/Qwen2.5-7B", exact: true }).waitFor();
 await page.getByRole("link", { name: "Decisions", exact: true }).click();
 await page.getByRole("cell", { name: "0 → 1" }).first().waitFor();
+// The request that woke the model was traced.
+assert.match(await page.locator(".trace code").first().textContent(), /^[0-9a-f]{32}$/);
+await picture("decisions");
 await page.emulateMedia({ colorScheme: "dark" });
 await page.setViewportSize({ width: 390, height: 800 });
 await accessible("decisions, dark and small");

@@ -1,6 +1,6 @@
 //! The admin endpoints that change state: to pause, resume and scale a model, to restart, drain and
-//! resume one of its replicas, and to reload. They require the token of `TAILBACK_ADMIN_TOKEN` and
-//! are refused where none is set.
+//! resume one of its replicas, to cancel a request, and to reload. They require the token of
+//! `TAILBACK_ADMIN_TOKEN` and are refused where none is set.
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
@@ -19,6 +19,7 @@ use super::{
     authorization::Authorization,
     error, not_allowed,
     reload::{ReloadHandle, ReloadOutcome},
+    requests,
     scale_order::ScaleBody,
 };
 use crate::protocol::error;
@@ -46,6 +47,12 @@ pub enum Order<'a> {
         replica: Cow<'a, str>,
         /// What to do.
         order: ReplicaOrder,
+    },
+    /// To cancel a request.
+    Cancel {
+        model: Cow<'a, str>,
+        /// Its id.
+        request: Cow<'a, str>,
     },
     /// To reload the configuration.
     Reload,
@@ -76,6 +83,12 @@ impl<'a> Order<'a> {
                 });
             }
         }
+        if let (Some((model, request)), "cancel") = (rest.rsplit_once("/requests/"), word) {
+            return Some(Self::Cancel {
+                model: decode(model)?,
+                request: decode(request)?,
+            });
+        }
         let model = decode(rest)?;
         let state = match word {
             "pause" => PauseState::Paused,
@@ -90,7 +103,9 @@ impl<'a> Order<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Self::Scale { .. } => "POST, DELETE",
-            Self::Pause { .. } | Self::Replica { .. } | Self::Reload => "POST",
+            Self::Pause { .. } | Self::Replica { .. } | Self::Cancel { .. } | Self::Reload => {
+                "POST"
+            }
         }
     }
 
@@ -128,6 +143,10 @@ impl<'a> Order<'a> {
                 replica,
                 order,
             } => order_replica(admin, (&model, &replica), order, &by).await,
+            Self::Cancel { model, request } => {
+                log_order(&format!("cancel the request {request:?} of {model:?}"), &by);
+                requests::cancel(admin, &model, &request).await
+            }
             Self::Reload => reload(&admin.reload, &by).await,
         }
     }
@@ -299,6 +318,15 @@ mod tests {
                 "/models/m/replicas/r/resume",
                 of_replica("m", "r", ReplicaOrder::Resume),
             ),
+            (
+                "/models/a/b/requests/0-7/cancel",
+                Some(Order::Cancel {
+                    model: "a/b".into(),
+                    request: "0-7".into(),
+                }),
+            ),
+            ("/models/m/requests/0-7/stop", None),
+            ("/models/m/requests/cancel", None),
             ("/models/m/replicas/r/stop", None),
             ("/models/m/restart", None),
             ("/reload", Some(Order::Reload)),

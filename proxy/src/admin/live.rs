@@ -9,7 +9,9 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde_json::{Map, Value, json};
-use tailback_scaler::{clock::Nanos, server_status::ServerStatusStore, status::StatusStore};
+use tailback_scaler::{
+    clock::Nanos, ledger::Reading, server_status::ServerStatusStore, status::StatusStore,
+};
 use tokio::time::sleep;
 use tonic::body::Body;
 
@@ -51,7 +53,25 @@ struct Row {
     /// Latencies at the start of the previous window and of the current one.
     windows: [Latencies; 2],
     window: Nanos,
+    /// What it was made from.
+    made_from: Option<Stamp>,
     seen: bool,
+}
+
+/// What a model's fields are made from. Where it is the same as before, so are they: most of many
+/// models are idle, and cost no more than this.
+#[derive(Clone, Copy, PartialEq)]
+struct Stamp {
+    /// Where the model's configuration is.
+    model: usize,
+    /// Arrived, completed and held.
+    counts: [u64; 3],
+    failed: u64,
+    latencies: Latencies,
+    /// Those that quantiles are computed since.
+    since: Latencies,
+    /// The status' version, if there is a status.
+    status: Option<u64>,
 }
 
 /// Streams events until the client disconnects.
@@ -132,6 +152,7 @@ impl Live {
                     sent: Map::new(),
                     windows: [latencies; 2],
                     window: now,
+                    made_from: None,
                     seen: false,
                 });
             row.seen = true;
@@ -139,12 +160,20 @@ impl Live {
                 row.windows = [row.windows[1], latencies];
                 row.window = now;
             }
-            let current = fields(
-                model,
-                &self.sources.status_store,
-                &latencies,
-                &row.windows[0],
-            );
+            let status_store = &self.sources.status_store;
+            let reading = model.ledger.read();
+            let stamp = Stamp {
+                model: Arc::as_ptr(model) as usize,
+                counts: [reading.arrived, reading.completed, reading.held],
+                failed: model.metrics.failed(),
+                latencies,
+                since: row.windows[0],
+                status: status_store.read(model.name(), |status| status.version),
+            };
+            if row.made_from.replace(stamp) == Some(stamp) {
+                continue;
+            }
+            let current = fields(model, &reading, status_store, &stamp);
             let changed: Map<_, _> = current
                 .iter()
                 .filter(|(name, value)| row.sent.get(*name) != Some(value))
@@ -169,24 +198,23 @@ impl Live {
 /// The fields of a model that the live page shows.
 fn fields(
     model: &Model,
+    reading: &Reading,
     status_store: &StatusStore,
-    latencies: &Latencies,
-    before: &Latencies,
+    stamp: &Stamp,
 ) -> Map<String, Value> {
-    let reading = model.ledger.read();
     let status = status_store.read(model.name(), |status| {
         let mut fields = pages::replicas(status);
         fields.insert("ready".to_owned(), json!(status.ready_count));
         fields
     });
-    let quantile = |share| json!(latencies.quantile_since(before, share));
+    let quantile = |share| json!(stamp.latencies.quantile_since(&stamp.since, share));
     let counts = [
         ("server", json!(model.config.server.name)),
         ("arrived", json!(reading.arrived)),
         ("inFlight", json!(reading.in_flight())),
         ("held", json!(reading.held)),
         ("completed", json!(reading.completed)),
-        ("failed", json!(model.metrics.failed())),
+        ("failed", json!(stamp.failed)),
         ("p50Seconds", quantile(0.5)),
         ("p99Seconds", quantile(0.99)),
     ];

@@ -9,15 +9,19 @@ mod authorization;
 mod connections;
 mod control;
 mod keda;
+mod layout;
 mod ledgers;
 mod live;
 mod logs;
 mod model_metrics;
+mod model_settings;
 mod page;
 mod pages;
 mod permitted;
+mod process_metrics;
 mod reload;
 mod replica_metrics;
+mod requests;
 mod scale_order;
 mod server_info;
 mod server_metrics;
@@ -41,7 +45,8 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::body::Body;
 
 use self::{
-    authorization::Authorization, connections::Kind, control::Order, keda::Keda, logs::LogRequest,
+    authorization::Authorization, connections::Kind, control::Order, keda::Keda, layout::Layout,
+    logs::LogRequest,
 };
 pub use self::{
     reload::{ReloadHandle, ReloadOutcome},
@@ -50,6 +55,7 @@ pub use self::{
 use crate::{
     admin::model_metrics::render_models,
     downstream::Lifecycle,
+    exchange::LiveRequests,
     models::SharedRoutes,
     protocol::error::json,
     telemetry::metrics::{Exposition, openmetrics},
@@ -62,10 +68,10 @@ pub mod orders {
 }
 
 /// The error for any other path.
-const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /servers, /targets, /decisions, /events and /ledgers, \
+const THERE_ARE: &str = "there are /, /metrics, /healthz, /readyz, /server_info, /models, /models/{name}, /models/{name}/logs, /models/{name}/requests, /replicas, /servers, /targets, /decisions, /events and /ledgers, \
                          and, by POST, /reload, /models/{name}/pause, /models/{name}/resume, /models/{name}/scale (and DELETE), \
-                         /models/{name}/replicas/{replica}/restart, /models/{name}/replicas/{replica}/drain and \
-                         /models/{name}/replicas/{replica}/resume";
+                         /models/{name}/replicas/{replica}/restart, /models/{name}/replicas/{replica}/drain, \
+                         /models/{name}/replicas/{replica}/resume and /models/{name}/requests/{request}/cancel";
 
 /// The admin service.
 pub struct Admin {
@@ -85,6 +91,8 @@ pub struct Admin {
     pub reload: ReloadHandle,
     /// The token that whatever changes state requires; `None`: refused for everyone.
     pub token: Option<Token>,
+    /// The requests that are inside.
+    pub live: Arc<LiveRequests>,
     /// What replicas printed.
     pub logs: ReplicaLogs,
     /// The recorder of process-wide metrics.
@@ -140,6 +148,8 @@ impl Service {
         let (head, body) = request.into_parts();
         let (method, uri) = (&head.method, &head.uri);
         let path = uri.path();
+        let layout = Layout::asked_for(&head);
+        let whole = |response| whole(layout.apply(response));
         let host = head.headers.get(header::HOST);
         let caller = Caller {
             headers: &head.headers,
@@ -165,6 +175,12 @@ impl Service {
                 }
                 _ => whole(not_allowed("GET")),
             };
+        }
+        if let Some(model) = requests::model_in(path) {
+            return whole(match *method {
+                Method::GET | Method::HEAD => requests::page(admin, &model).await,
+                _ => not_allowed("GET, HEAD"),
+            });
         }
         match (path, method) {
             ("/ledgers", &Method::GET) => return ledgers::serve(admin.publisher.subscribe()),
@@ -204,6 +220,10 @@ impl Admin {
             "/healthz" => json(StatusCode::OK, &serde_json::json!({ "status": "alive" })),
             "/readyz" => pages::readiness(&self.lifecycle),
             "/models" => json(StatusCode::OK, &pages::models(&table, &self.status_store)),
+            "/replicas" => {
+                let page = pages::all_replicas(&table, &self.status_store);
+                json(StatusCode::OK, &page)
+            }
             "/targets" => json(StatusCode::OK, &targets::page(&table, &self.status_store)),
             "/servers" => json(StatusCode::OK, &pages::servers(&self.servers)),
             "/decisions" => json(
@@ -228,13 +248,14 @@ impl Admin {
 
     fn metrics(&self, headers: &HeaderMap) -> Response<Bytes> {
         let open = openmetrics::is_asked_for(headers);
-        let (exposition, kind) = match open {
+        let (mut exposition, kind) = match open {
             true => (Exposition::with_exemplars(), openmetrics::CONTENT_TYPE),
             false => (
                 Exposition::default(),
                 "text/plain; version=0.0.4; charset=utf-8",
             ),
         };
+        process_metrics::render(&mut exposition, self.info.started());
         let mut text = self.recorder.render();
         let (table, servers) = (self.routes.current(), self.servers.servers());
         text.push_str(&render_models(

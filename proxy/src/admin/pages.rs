@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
-use tailback_config::{RateLimit, RequestTimeouts};
 use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
@@ -16,6 +15,7 @@ use tailback_scaler::{
     status::{MembershipStatus, ModelStatus, PauseState, StatusStore, UsageView},
 };
 
+use super::model_settings;
 use crate::{
     downstream::Lifecycle,
     models::{Model, RouteTable},
@@ -61,6 +61,32 @@ pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) ->
     ))
 }
 
+/// Every replica of every model, by model: those that are ready, that start, and that drain.
+pub(super) fn all_replicas(table: &RouteTable, status_store: &StatusStore) -> Value {
+    let mut models: Vec<_> = table.models.values().collect();
+    models.sort_by(|a, b| a.name().cmp(b.name()));
+    let of_model = |model: &Arc<Model>| {
+        let status = status_store.status(model.name()).unwrap_or_default();
+        let moving = |all: &[Transition]| all.iter().map(transition).collect::<Value>();
+        let states = [
+            ("ready", ready(model, &status)),
+            ("starting", moving(&status.coming)),
+            ("draining", moving(&status.leaving)),
+        ];
+        let mut all = Vec::new();
+        for (state, views) in states {
+            for mut view in views.as_array().cloned().unwrap_or_default() {
+                view["model"] = json!(model.name());
+                view["server"] = json!(model.config.server.name);
+                view["state"] = json!(state);
+                all.push(view);
+            }
+        }
+        all
+    };
+    json!({ "replicas": models.into_iter().flat_map(of_model).collect::<Vec<_>>() })
+}
+
 /// Every multi-model server with its replicas, the host with its devices, and the models in each.
 pub(super) fn servers(store: &ServerStatusStore) -> Value {
     json!({ "servers": store.servers(), "hosts": store.host().as_slice() })
@@ -103,11 +129,6 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     let reading = model.ledger.read();
     let status = status_store.status(model.name()).unwrap_or_default();
     let config = &model.config;
-    let max = if config.replicas.max == u32::MAX {
-        Value::Null
-    } else {
-        json!(config.replicas.max)
-    };
     let mut page = counts(model, &reading);
     let mut all = replicas(&status);
     let more = json_object([
@@ -128,23 +149,8 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     if let Some(placement) = &status.placement {
         page["placement"] = json!(placement);
     }
-    page["settings"] = json!({
-        "scaled": config.replicas.scaled,
-        "minReplicas": config.replicas.min,
-        "maxReplicas": max,
-        "policy": config.scaling.policy.value.as_str(),
-        "lagThreshold": config.scaling.lag_threshold.value,
-        "inactiveSeconds": config.scaling.inactive.value.as_secs_f64(),
-        "stabilitySeconds": config.scaling.stability.value.as_secs_f64(),
-        "targetWaitSeconds": config.scaling.target_wait.value.as_secs_f64(),
-        "scaleUpLimit": limit(config.scaling.up_limit.value),
-        "scaleDownLimit": limit(config.scaling.down_limit.value),
-        "dryRun": config.scaling.dry_run.value,
-        "concurrency": config.concurrency.value,
-        "holdQueue": config.hold.queue.value,
-        "holdSeconds": config.hold.deadline.value.as_secs_f64(),
-        "timeouts": timeouts(&config.timeouts),
-    });
+    page["settings"] = model_settings::values(config);
+    page["origins"] = model_settings::origins(config);
     if proxies.is_some() {
         let all = reading.plus(&status.others);
         page["allProxies"] = json!({
@@ -181,6 +187,7 @@ pub(super) fn replicas(status: &ModelStatus) -> Map<String, Value> {
         ("failure", json!(failure)),
         ("paused", json!(status.pause == PauseState::Paused)),
         ("manual", json!(status.manual)),
+        ("serviceSeconds", json!(status.service_seconds)),
         ("reason", json!(status.reason)),
     ])
 }
@@ -190,16 +197,6 @@ fn json_object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value>
     fields
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
-}
-
-fn timeouts(timeouts: &RequestTimeouts) -> Value {
-    json!({
-        "connectSeconds": timeouts.connect.value.as_secs_f64(),
-        "responseHeaderSeconds": timeouts.response_header.value.as_secs_f64(),
-        "firstByteSeconds": timeouts.first_byte.value.as_secs_f64(),
-        "streamIdleSeconds": timeouts.stream_idle.value.as_secs_f64(),
-        "totalSeconds": timeouts.total.value.map(|total| total.as_secs_f64()),
-    })
 }
 
 /// A replica that starts or drains.
@@ -216,11 +213,4 @@ fn transition(moving: &Transition) -> Value {
         view["processes"] = json!(usage.processes);
     }
     view
-}
-
-fn limit(limit: Option<RateLimit>) -> Value {
-    limit.map_or(
-        Value::Null,
-        |limit| json!({ "replicas": limit.replicas, "seconds": limit.within.as_secs_f64() }),
-    )
 }

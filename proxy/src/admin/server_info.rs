@@ -61,6 +61,11 @@ impl ServerInfo {
         *plain(&self.reload) = Some(LastReload::now(outcome));
     }
 
+    /// When this process was started.
+    pub(super) fn started(&self) -> SystemTime {
+        self.started
+    }
+
     pub(super) fn last_reload(&self) -> Option<LastReload> {
         *plain(&self.reload)
     }

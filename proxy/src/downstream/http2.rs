@@ -35,7 +35,7 @@ use crate::{
         keep_alive::{CALLER_SILENCE, Pinger},
     },
     overload::Shed,
-    protocol::cors,
+    protocol::{ProxyError, cors},
     status::{GrpcCode, write_status},
 };
 
@@ -196,6 +196,11 @@ async fn stream<H: Handler>(
     } else {
         Received::http2(body, &parts.headers, Some(state.clone()))
     };
+    poll_fn(|cx| {
+        state.runs_in(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let answer = {
         let mut work = pin!(
             downstream
@@ -263,6 +268,9 @@ async fn send<B: ResponseStream>(
             // wait for each other.
             forwarder.body().drive(cx);
         }
+        if state.is_cancelled() {
+            return Poll::Ready(None);
+        }
         state.poll_expired(&mut watchdog, cx).map(|()| None)
     })
     .await;
@@ -288,6 +296,10 @@ fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason
         let broke_off = || "the answer broke off".to_owned();
         let (status, message) = match state.body.get().fault() {
             Some(fault) => (GrpcCode::InvalidArgument, fault.to_string()),
+            None if state.is_cancelled() => {
+                let why = ProxyError::Cancelled.message();
+                (GrpcCode::Cancelled, why.into_owned())
+            }
             None if state.deadline.is_past_callers_limit() => {
                 (GrpcCode::DeadlineExceeded, broke_off())
             }

@@ -8,6 +8,7 @@ use std::{
     future::{Future, pending, poll_fn},
     io,
     pin::Pin,
+    task::Poll,
     time::Duration,
 };
 
@@ -102,6 +103,11 @@ impl Tunnel {
                 Err(Broken::Replica) => Outcome::UpstreamReset,
             },
             () = idle.passed() => Outcome::UpstreamSlow,
+            // Whoever cancels wakes this task.
+            () = poll_fn(|_| match state.is_cancelled() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }) => Outcome::Cancelled,
             () = after(limits.total) => Outcome::UpstreamSlow,
             () = drain::began(shutdown, || lifecycle.tunnel_drain(timeouts)) => Outcome::Success,
         };

@@ -1,61 +1,28 @@
 //! Accounting of one request, from its arrival to its end.
 
-use std::{fmt, rc::Rc, sync::Arc};
+use std::rc::Rc;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tailback_scaler::{
     clock::Nanos,
     ledger::{InFlight, Ledger},
-    replica::{Replica, health::Failure},
+    replica::health::Failure,
 };
 
+use super::{
+    account::{AccountRef, ReplicaHandle},
+    presence::{Presence, Subject},
+};
 use crate::{
     api_keys::KeyUse,
     protocol::{
+        api::Route,
         json_follower::Form,
         llm::{LlmApi, SignalScanner},
     },
     status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
-    telemetry::{access_log::Entry, metrics::ModelMetrics, traces::RequestTrace},
+    telemetry::{access_log::Entry, traces::RequestTrace},
 };
-
-/// The ledger and metrics that a model's requests count in.
-#[derive(Debug)]
-pub struct Account {
-    /// The model's own name.
-    pub name: Box<str>,
-    /// Counts of arrived, held and completed requests, from which the lag follows.
-    pub ledger: Arc<Ledger>,
-    /// Counts by outcome, status and latency.
-    pub metrics: ModelMetrics,
-}
-
-/// A worker's handle on an account. Cloning it touches no memory shared with other workers.
-#[derive(Clone, Debug)]
-pub struct AccountRef(Rc<Account>);
-
-impl AccountRef {
-    /// Creates a worker's first handle.
-    #[must_use]
-    pub fn new(account: Account) -> Self {
-        Self(Rc::new(account))
-    }
-}
-
-impl AsRef<Ledger> for AccountRef {
-    fn as_ref(&self) -> &Ledger {
-        &self.0.ledger
-    }
-}
-
-/// A worker's handle on a replica.
-pub trait ReplicaHandle: fmt::Debug {
-    /// The replica itself, which all workers share.
-    fn replica(&self) -> &Replica;
-
-    /// It has failed a request by its own fault.
-    fn failed(&self, failure: Failure);
-}
 
 /// A request that has arrived for a model. Dropping it completes it with the outcome set by then.
 /// The initial outcome is that the caller left.
@@ -79,6 +46,8 @@ pub struct Exchange {
     entry: Option<Box<Entry>>,
     /// Its trace, if it is traced.
     trace: Option<Box<RequestTrace>>,
+    /// Its place among the requests that are shown, if it is shown.
+    presence: Option<Presence>,
 }
 
 impl Exchange {
@@ -121,6 +90,7 @@ impl Exchange {
             replica: None,
             status: ResponseStatus::Nothing(method),
             trace,
+            presence: None,
         }
     }
 
@@ -140,7 +110,15 @@ impl Exchange {
             outcome: Outcome::CallerGone,
             replica: None,
             status: ResponseStatus::Nothing(method),
+            presence: None,
         }
+    }
+
+    /// It is shown on the admin address from now on, and may be cancelled there. It is of `route`,
+    /// and `subject` carries it out.
+    pub fn show(&mut self, route: Option<&'static Route>, subject: &Rc<impl Subject + 'static>) {
+        let subject = Rc::downgrade(subject);
+        self.presence = Presence::new(self.account.clone(), self.arrived, route, subject);
     }
 
     /// As much of its body is there, at `now`, as it takes to send it to a replica.
@@ -166,6 +144,9 @@ impl Exchange {
         }
         let parent = self.trace.as_mut();
         let parent = parent.map(|trace| trace.give(replica.replica()));
+        if let Some(presence) = &self.presence {
+            presence.give(replica.clone());
+        }
         self.replica = Some(replica);
         parent
     }
@@ -224,7 +205,8 @@ impl Exchange {
         if status.is_success()
             && let Some(form) = Form::of(headers)
         {
-            self.llm = Some(Box::new(SignalScanner::new(api, form)));
+            let scanner = SignalScanner::new(api, form).naming(self.trace.is_some());
+            self.llm = Some(Box::new(scanner));
         }
     }
 
@@ -235,6 +217,11 @@ impl Exchange {
         }
         if let Some(llm) = &mut self.llm {
             llm.feed(piece, Nanos::now());
+        }
+        if let Some(presence) = &self.presence {
+            let generation = self.llm.as_ref().map(|llm| llm.generation());
+            let tokens = generation.map(|own| own.generated.unwrap_or(own.objects));
+            presence.sent(piece.len(), tokens);
         }
     }
 
@@ -285,10 +272,11 @@ impl Drop for Exchange {
         if let Some(key) = self.key.take() {
             key.end(self.outcome);
         }
-        let generation = self.llm.take().map(|llm| *llm.generation());
+        let mut llm = self.llm.take();
+        let generation = llm.as_ref().map(|llm| *llm.generation());
         if let Some(generation) = &generation {
-            let llm = &self.account.0.metrics.llm;
-            llm.record(generation, self.arrived, span.as_ref());
+            let metrics = &self.account.0.metrics.llm;
+            metrics.record(generation, self.arrived, span.as_ref());
             if let Some(entry) = &mut self.entry {
                 entry.generated(*generation);
             }
@@ -298,7 +286,8 @@ impl Drop for Exchange {
         if let Some(entry) = self.entry.take() {
             entry.finish(now, self.outcome, self.status);
         }
-        if let Some(trace) = self.trace.take() {
+        if let Some(mut trace) = self.trace.take() {
+            trace.answering_model(llm.as_mut().and_then(|llm| llm.take_model()));
             trace.finish(now, self.outcome, self.status, generation);
         }
         match self.is_ready {

@@ -119,6 +119,11 @@ impl Footprint {
     /// See [`Holder::shed`](crate::overload::Holder::shed).
     pub(super) fn shed(&self) {
         self.asked.set(true);
+        self.wake();
+    }
+
+    /// Has the connection's task look at its state.
+    pub(super) fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }

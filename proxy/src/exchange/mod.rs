@@ -1,12 +1,15 @@
 //! One request and its response: its phase and deadline ([`StreamState`]), its bodies, and its
 //! accounting ([`Exchange`]).
 
+mod account;
 mod accounting;
 pub mod body;
 mod connection;
 mod deadline;
 mod fair_share;
 mod footprint;
+mod live_requests;
+mod presence;
 mod request_body;
 mod stream;
 mod unread;
@@ -16,10 +19,13 @@ use std::time::Duration;
 
 pub(crate) use self::watchdog::Watchdog;
 pub use self::{
-    accounting::{Account, AccountRef, Exchange, ReplicaHandle},
+    account::{Account, AccountRef, ReplicaHandle},
+    accounting::Exchange,
     connection::{Connection, Scheme, Written},
     deadline::{Deadline, Phase},
     footprint::Footprint,
+    live_requests::{LiveRequests, RequestList},
+    presence::{RequestView, Step, Subject},
     request_body::{BodyReturn, RequestBody, StreamedBody},
     stream::{RequestBodyState, StreamState},
 };

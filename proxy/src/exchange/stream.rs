@@ -8,7 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use super::{
     Connection, Exchange, Watchdog,
     deadline::{Deadline, Phase},
     fair_share::FairShare,
+    presence::{Step, Subject},
     unread::Unread,
 };
 use crate::{
@@ -60,6 +61,10 @@ pub struct StreamState {
     takes_interim: Cell<bool>,
     /// Whether the connection has been idle for long, and nobody has noticed; on HTTP/1.1.
     to_rest: Cell<bool>,
+    /// Whether somebody has ended the request on the admin address.
+    cancelled: Cell<bool>,
+    /// What carries the request out, on HTTP/2. On HTTP/1.1, the connection's task does.
+    task: RefCell<Option<Waker>>,
     /// The caller's API, which determines the form of errors.
     pub api: Cell<Api>,
     /// The protocol that the caller wants to upgrade to.
@@ -95,6 +100,8 @@ impl StreamState {
             answered: Cell::new(0),
             takes_interim: Cell::new(false),
             to_rest: Cell::new(false),
+            cancelled: Cell::new(false),
+            task: RefCell::default(),
             api: Cell::new(&Inference),
             upgrade: RefCell::default(),
             unread: Unread::default(),
@@ -139,7 +146,22 @@ impl StreamState {
         self.owed.set(self.quota());
         self.paused.set(false);
         self.answer_awaited.set(false);
+        if self.cancelled.take() {
+            // It was for the request before, which had just ended.
+            self.deadline.take_expired();
+        }
         self.share.renew();
+    }
+
+    /// The request runs in a task of its own, which `waker` wakes.
+    pub fn runs_in(&self, waker: &Waker) {
+        self.task.replace(Some(waker.clone()));
+    }
+
+    /// Whether somebody has ended the request on the admin address.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
     }
 
     /// Counts `bytes` of a body, in either direction, against the fair share.
@@ -296,6 +318,27 @@ impl StreamState {
                 Outcome::CallerSlow
             }
             _ => Outcome::UpstreamSlow,
+        }
+    }
+}
+
+impl Subject for StreamState {
+    fn step(&self) -> Step {
+        match self.phase() {
+            Phase::Held => Step::Held,
+            Phase::Idle | Phase::Head | Phase::Body => Step::Receiving,
+            Phase::Response => Step::Waiting,
+            Phase::FirstByte | Phase::Streaming => Step::Answering,
+        }
+    }
+
+    /// As if its time were over.
+    fn cancel(&self) {
+        self.cancelled.set(true);
+        self.deadline.expire();
+        match &*self.task.borrow() {
+            Some(task) => task.wake_by_ref(),
+            None => self.connection.footprint.wake(),
         }
     }
 }

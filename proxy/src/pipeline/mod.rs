@@ -45,7 +45,7 @@ use crate::{
     api_keys::{Caller, remove_credentials},
     downstream::{Handler, Lifecycle, Tunnel},
     exchange::{
-        Connection, Exchange, RequestBodyState, Scheme, StreamState,
+        Connection, Exchange, LiveRequests, RequestBodyState, Scheme, StreamState,
         body::{BufferBudget, PeekableBody, Received},
     },
     models::{SharedRoutes, StoredResponses, worker},
@@ -77,6 +77,8 @@ pub struct Pipeline {
     pub routes: Arc<SharedRoutes>,
     /// Which replicas keep which responses.
     pub stored: Arc<StoredResponses>,
+    /// The requests that are inside.
+    pub live: Arc<LiveRequests>,
     /// The budget for buffered bodies of waiting requests.
     pub buffer_budget: BufferBudget,
     /// The overload manager.
@@ -104,6 +106,7 @@ impl Handler for Pipeline {
 
     fn accepted(&self) {
         worker::keep_swept(&self.routes);
+        self.live.keep_answering();
     }
 
     fn handle(
@@ -208,7 +211,10 @@ fn handle(
         let mut exchange = match question {
             None => {
                 let whole = body.has_ended();
-                Exchange::arrive(&model.account, now, whole, method, key, entry, trace)
+                let account = &model.account;
+                let mut exchange = Exchange::arrive(account, now, whole, method, key, entry, trace);
+                exchange.show(answering.route, state);
+                exchange
             }
             Some(_) => Exchange::probe(&model.account, now, method),
         };
@@ -327,6 +333,7 @@ async fn within_limits<T>(
     poll_fn(|cx| {
         if state.deadline.take_expired() {
             let error = match state.blame() {
+                _ if state.is_cancelled() => ProxyError::Cancelled,
                 _ if state.deadline.is_past_callers_limit() => ProxyError::PastDeadline,
                 Outcome::CallerSlow => ProxyError::CallerSlow,
                 _ => ProxyError::UpstreamSlow(state.deadline.passed_limit()),

@@ -375,6 +375,8 @@ impl Drop for ResponseBody {
                 Outcome::CallerSlow
             } else if !self.state.deadline.take_expired() {
                 Outcome::CallerGone
+            } else if self.state.is_cancelled() {
+                Outcome::Cancelled
             } else if self.state.deadline.is_past_callers_limit() {
                 Outcome::PastDeadline
             } else {

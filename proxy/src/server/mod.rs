@@ -38,7 +38,7 @@ use self::{
 use crate::{
     admin::{self, Admin, ReloadHandle, ServerInfo},
     downstream::{Downstream, Lifecycle, Settings},
-    exchange::body::BufferBudget,
+    exchange::{LiveRequests, body::BufferBudget},
     log,
     models::SharedRoutes,
     net::tls,
@@ -132,6 +132,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     })
     .context("cannot start the scaler")?;
     let routes = Arc::new(SharedRoutes::default());
+    let live = Arc::<LiveRequests>::default();
     let cors = process.cors.as_ref().map(Cors::new).map(Arc::new);
     let lifecycle = Arc::new(Lifecycle::default());
     let (overload, held_bytes) = limits::memory(&process.limits)?;
@@ -141,6 +142,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         handler: Pipeline {
             routes: routes.clone(),
             stored: Arc::default(),
+            live: live.clone(),
             buffer_budget: BufferBudget::new(held_bytes, overload.clone()),
             overload: overload.clone(),
             connect: ConnectOptions {
@@ -206,6 +208,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         status_store,
         servers: server_status,
         publisher,
+        live,
         logs,
         control: reloader.control_handle(),
         reload,

@@ -53,6 +53,7 @@ impl DataPlane {
             handler: Pipeline {
                 routes: routes.clone(),
                 stored: Arc::default(),
+                live: Arc::default(),
                 buffer_budget: BufferBudget::new(process.limits.held_bytes, overload.clone()),
                 overload: overload.clone(),
                 connect: ConnectOptions {

@@ -30,11 +30,13 @@ pub enum Outcome {
     /// Tailback ended it, because a replica or the proxy itself was stopping and its drain time was
     /// over.
     Drained,
+    /// Somebody has ended it on the admin address.
+    Cancelled,
 }
 
 impl Outcome {
     /// All outcomes, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Success,
         Self::Refused,
         Self::ServerError,
@@ -47,6 +49,7 @@ impl Outcome {
         Self::HeldTooLong,
         Self::PastDeadline,
         Self::Drained,
+        Self::Cancelled,
     ];
 
     /// Position in [`ALL`](Self::ALL).
@@ -71,6 +74,7 @@ impl Outcome {
             Self::HeldTooLong => "held_too_long",
             Self::PastDeadline => "past_deadline",
             Self::Drained => "drained",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -82,7 +86,8 @@ impl Outcome {
             | Self::Refused
             | Self::CallerGone
             | Self::CallerSlow
-            | Self::PastDeadline => false,
+            | Self::PastDeadline
+            | Self::Cancelled => false,
             Self::ServerError
             | Self::Unreachable
             | Self::UpstreamReset

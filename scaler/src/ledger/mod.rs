@@ -32,7 +32,7 @@ pub use self::{
 };
 use crate::{
     clock::Nanos,
-    sync::{AtomicU64, Mutex, Ordering, spin},
+    sync::{Mutex, MutexGuard, spin},
 };
 
 /// The counts of one model.
@@ -44,11 +44,9 @@ pub struct Ledger {
     /// Serialises the threads without a shard of their own. Workers never lock it.
     others: Mutex<()>,
     wake: Wake,
-    /// The arrival time of the first crossing of the level that was not taken yet, in ns; 0:
-    /// none.
-    crossed: AtomicU64,
-    /// That request's span, if it is traced. Locked only where the level is reached.
-    crossed_by: Mutex<Option<SpanRef>>,
+    /// The first crossing of the level that was not taken yet. Locked only where the level is
+    /// reached.
+    crossing: Mutex<Option<Crossing>>,
 }
 
 impl Ledger {
@@ -66,8 +64,7 @@ impl Ledger {
                 .collect(),
             others: Mutex::new(()),
             wake,
-            crossed: AtomicU64::new(0),
-            crossed_by: Mutex::new(None),
+            crossing: Mutex::new(None),
         }
     }
 
@@ -188,15 +185,14 @@ impl Ledger {
 
     #[cold]
     fn ring(&self, now: Nanos, span: Option<SpanRef>) {
-        // Keeps the first crossing, from which the reaction time is measured. Its span is there
-        // before it can be taken.
-        if span.is_some() && self.crossed.load(Ordering::Relaxed) == 0 {
-            *self.crossed_by.lock().unwrap_or_else(|e| e.into_inner()) = span;
-        }
-        let _ = self
-            .crossed
-            .compare_exchange(0, now.0.max(1), Ordering::AcqRel, Ordering::Relaxed);
+        // Keeps the first one, from which the reaction time is measured. Time and span are taken
+        // together, or a span could be that of another arrival.
+        self.crossing().get_or_insert(Crossing { at: now, span });
         self.wake.ring();
+    }
+
+    fn crossing(&self) -> MutexGuard<'_, Option<Crossing>> {
+        self.crossing.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Requests in flight: arrived minus completed.
@@ -277,15 +273,14 @@ impl Ledger {
 
     /// Takes the arrival that crossed the level. `None` if there was none since the last call.
     pub fn take_crossing(&self) -> Option<Crossing> {
-        let at = self.crossed.swap(0, Ordering::AcqRel);
-        if at == 0 {
-            return None;
-        }
-        let mut by = self.crossed_by.lock().unwrap_or_else(|e| e.into_inner());
-        Some(Crossing {
-            at: Nanos(at),
-            span: by.take(),
-        })
+        self.crossing().take()
+    }
+
+    /// As [`take_crossing`](Self::take_crossing), but leaves an arrival that is later than `reading`,
+    /// which does not count it.
+    pub fn take_crossing_of(&self, reading: &Reading) -> Option<Crossing> {
+        self.crossing()
+            .take_if(|crossing| crossing.at <= reading.at)
     }
 }
 

@@ -208,8 +208,50 @@ fn a_crossing_knows_the_span_of_the_request_that_was_the_first_to_reach_the_leve
     let untraced = arrive(3, 0);
     assert_eq!(taken(), Some((secs(3), None)));
     drop(untraced);
+    // One that comes after a reading is left for the next one.
+    assert!(!ledger.arm(1));
+    let reading = ledger.read_with(|| secs(4));
+    let later = arrive(5, 8);
+    assert_eq!(ledger.take_crossing_of(&reading), None);
+    let reading = ledger.read_with(|| secs(5));
+    let found = ledger.take_crossing_of(&reading).map(|own| own.at);
+    assert_eq!((found, taken()), (Some(secs(5)), None));
+    drop(later);
     assert_eq!(
         SpanRef { trace: 10, span: 1 }.to_string(),
         format!("{:0>32}", "a")
     );
+}
+
+#[test]
+fn a_crossing_never_has_the_span_of_another_one() {
+    const EACH: u64 = 20_000;
+    let ledger = Arc::new(Ledger::new(4, Wake::default()));
+    let cross = |first: u64| {
+        let ledger = ledger.clone();
+        // Every third one is not traced.
+        let span = |n: u64| {
+            (!n.is_multiple_of(3)).then_some(SpanRef {
+                trace: n.into(),
+                span: 1,
+            })
+        };
+        thread::spawn(move || {
+            let own = (first..first + EACH).map(|n| n + 1);
+            own.for_each(|n| ledger.ring(Nanos(n), span(n)));
+        })
+    };
+    let threads: Vec<_> = (0..4).map(|n| cross(n * EACH)).collect();
+    let mut taken = 0;
+    while !threads.iter().all(|thread| thread.is_finished()) {
+        let Some(Crossing { at, span }) = ledger.take_crossing() else {
+            continue;
+        };
+        taken += 1;
+        let of = (!at.0.is_multiple_of(3)).then_some(u128::from(at.0));
+        assert_eq!(span.map(|span| span.trace), of, "{at:?}");
+    }
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    taken += u32::from(ledger.take_crossing().is_some());
+    assert!(taken > 0);
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::manual_count::ManualCount;
+use crate::standing_orders::StandingOrders;
 
 /// A line of JSON, and the descriptors that belong to it.
 #[derive(Debug)]
@@ -31,10 +31,9 @@ pub struct Inherited {
 pub struct InheritedModel {
     /// How many replicas.
     pub desired: u32,
-    /// Whether the model was paused.
-    pub paused: bool,
-    /// The count that an operator holds.
-    pub manual: Option<ManualCount>,
+    /// What operators had asked for.
+    #[serde(flatten)]
+    pub orders: StandingOrders,
     /// The endpoints, `host:port`, that an operator has drained.
     pub drained: Vec<String>,
 }

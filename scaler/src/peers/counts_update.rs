@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Reading;
+use crate::{ledger::Reading, standing_orders::StandingOrders};
 
 /// One line. Unknown fields, as of later versions, are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,9 @@ pub struct Counts {
     /// From the leader: that it leaves the count alone, because somebody else has changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_to_others: Option<LeftToOthers>,
+    /// From the leader: what operators have asked it for. The next leader goes on with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<StandingOrders>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -105,6 +108,7 @@ impl Counts {
             receiving_ns: reading.receiving_integral_at(),
             desired: None,
             left_to_others: None,
+            orders: None,
         }
     }
 
@@ -205,11 +209,25 @@ mod tests {
             desired: Some(2),
             ..counts(1, 1, 10)
         };
-        assert_eq!(encoder.news(models(&[("a", asks)])).len(), 1);
+        assert_eq!(encoder.news(models(&[("a", asks.clone())])).len(), 1);
+        let paused = StandingOrders {
+            paused: true,
+            ..StandingOrders::default()
+        };
+        let ordered = Counts {
+            orders: Some(paused),
+            ..asks
+        };
+        assert_eq!(encoder.news(models(&[("a", ordered.clone())])).len(), 1);
+        assert!(encoder.news(models(&[("a", ordered)])).is_empty());
     }
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_nothing_else_is() {
+        let ordered = Counts {
+            orders: Some(StandingOrders::default()),
+            ..counts(3, 2, 1)
+        };
         let line = CountsUpdate {
             instance: "x".into(),
             at: u64::MAX,
@@ -217,6 +235,7 @@ mod tests {
             models: [
                 ("m".to_owned(), Some(counts(3, 2, u64::MAX))),
                 ("gone".to_owned(), None),
+                ("ordered".to_owned(), Some(ordered)),
             ]
             .into(),
         };

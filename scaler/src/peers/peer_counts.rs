@@ -30,7 +30,7 @@ use std::{
 };
 
 use super::counts_update::{Counts, CountsUpdate, LeftToOthers};
-use crate::{clock::Nanos, ledger::Reading};
+use crate::{clock::Nanos, ledger::Reading, standing_orders::StandingOrders};
 
 /// How long the requests of a lost proxy count: the default stability time of replicas.
 pub const KEPT: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ pub struct PeerCounts {
 }
 
 /// A change of a model's sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountsChange {
     /// The part of the change that is a correction (rule 4).
     pub correction: Reading,
@@ -56,6 +56,8 @@ pub struct CountsChange {
     pub desired: Option<u32>,
     /// That the leader leaves the count alone, if it has reported it.
     pub left_to_others: Option<LeftToOthers>,
+    /// What operators have asked the leader for, if it has reported it.
+    pub orders: Option<StandingOrders>,
 }
 
 /// The result of an update.
@@ -174,6 +176,7 @@ impl PeerCounts {
             if let Some(counts) = counts {
                 change.desired = counts.desired.or(change.desired);
                 change.left_to_others = counts.left_to_others.or(change.left_to_others);
+                change.orders = counts.orders.or(change.orders.take());
             }
         }
         if steps_down {

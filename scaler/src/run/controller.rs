@@ -122,7 +122,7 @@ impl ModelController {
             taken_over,
             external: ExternalChanges::default(),
             left_to_others: None,
-            pause: succession::pause(inherited),
+            pause: PauseState::Active,
             armed: false,
             demand: (Demand::default(), own.arrived),
             dry_run: None,
@@ -134,7 +134,8 @@ impl ModelController {
         };
         controller.drain_again(inherited);
         controller.orchestrator.follow(&controller.handle.model);
-        controller.hold(found.and_then(|found| found.manual.clone()));
+        controller.obey(inherited.map(|found| &found.orders));
+        controller.end_hold_if_refused();
         controller.begin(found.is_some());
         controller
     }
@@ -157,6 +158,7 @@ impl ModelController {
     /// Applies a new configuration. Replicas and history stay.
     pub(super) fn reconfigure(&mut self, handle: ModelHandle) {
         let before = mem::replace(&mut self.handle, handle);
+        self.end_hold_if_refused();
         let asked = self.scaler.desired();
         let record = self.configured(&before.model);
         self.scaler.configure(Settings::from(&*self.handle.model));
@@ -280,9 +282,9 @@ impl ModelController {
         if self.taken_over == TakenOver::NotYet {
             return self.show(&Reason::AwaitingState.to_string());
         }
-        // An arrival whose wake-up was not answered yet is seen now, and so answered.
-        let crossing = crossing.or_else(|| self.handle.ledger.take_crossing());
         let reading = self.look();
+        // An arrival that it counts and whose wake-up was not answered yet is answered by it.
+        let crossing = crossing.or_else(|| self.handle.ledger.take_crossing_of(&self.own));
         self.tell_demand(&reading);
         let Evaluation { seen, mut decision } = self.scaler.decide(reading, &self.replicas());
         self.watch_starts(&seen);

@@ -224,6 +224,7 @@ impl Loop {
                     controller
                 }
                 other => {
+                    let orders = other.as_ref().map(ModelController::orders);
                     if let Some(controller) = other {
                         controller.forget().await;
                     }
@@ -232,7 +233,11 @@ impl Loop {
                     let status = self.options.status.clone();
                     let answers = self.answers.clone();
                     let inherited = self.succession.inherited.remove(&name);
-                    ModelController::new(handle, since, status, peers, answers, inherited)
+                    let mut controller =
+                        ModelController::new(handle, since, status, peers, answers, inherited);
+                    // What operators have asked for is of the model, whatever runs it.
+                    controller.go_on_with(orders.as_ref());
+                    controller
                 }
             };
             self.models.insert(name, controller);

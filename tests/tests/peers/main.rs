@@ -13,7 +13,7 @@ use tailback_tests::{
     process::Tailback,
 };
 
-use self::several::{Several, lost, published, send};
+use self::several::{Several, lost, order, published, send};
 
 /// How long a Lease lasts, and a try.
 const LEASE: Duration = Duration::from_millis(5000 + 1200);
@@ -236,6 +236,60 @@ fn what_was_left_to_somebody_else_is_left_to_them_by_the_next_leader() {
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(several.cluster.replicas(), 1);
     drop(gone);
+}
+
+#[test]
+fn what_operators_ask_of_the_leader_the_next_one_goes_on_with_and_nobody_after_it_is_revoked() {
+    let mut several = Several::start(Cluster::without_pods(1), 3, "minReplicas: 1");
+    let orders = |proxy: &Tailback| {
+        let replicas = proxy.model("m")["replicas"].clone();
+        let manual = replicas["manual"]["replicas"].as_u64();
+        (manual, replicas["paused"].as_bool())
+    };
+    let all_have = |several: &Several, expected| {
+        let mut proxies = several.proxies.iter();
+        proxies.all(|proxy| orders(proxy) == expected)
+    };
+    let (leader, follower) = (several.leaders()[0], several.follower());
+    let held = r#"{"replicas": 3, "seconds": 3600}"#;
+    let refused = order(&several.proxies[follower], "POST", "/models/m/scale", held);
+    assert_eq!(refused, 409);
+    let paths = ["/models/m/scale", "/models/m/pause"];
+    for (path, body) in paths.into_iter().zip([held, ""]) {
+        let status = order(&several.proxies[leader], "POST", path, body);
+        assert_eq!(status, 200, "{path}");
+        if path == paths[0] {
+            eventually("three", || several.cluster.replicas() == 3);
+        }
+    }
+    eventually("all to know", || all_have(&several, (Some(3), Some(true))));
+    // It leads no more, and stays for its request.
+    let mut long = send(&several.proxies[leader]);
+    eventually("it inside", || several.all(leader)["inFlight"] == 1);
+    several.proxies[leader].signal(Signal::SIGTERM);
+    eventually("another leader", || {
+        let leaders = several.leaders();
+        leaders.len() == 1 && leaders[0] != leader
+    });
+    let next = several.leaders()[0];
+    assert_eq!(orders(&several.proxies[next]), (Some(3), Some(true)));
+    for (method, path) in [("POST", "/models/m/resume"), ("DELETE", "/models/m/scale")] {
+        assert_eq!(
+            order(&several.proxies[next], method, path, ""),
+            200,
+            "{path}"
+        );
+        if method == "POST" {
+            assert_eq!(several.cluster.replicas(), 3, "it is held still");
+        }
+    }
+    eventually("nobody to hold it", || {
+        all_have(&several, (None, Some(false)))
+    });
+    several.proxies[leader].signal(Signal::SIGTERM);
+    let _ = long.receive();
+    several.proxies[leader].wait();
+    several.proxies.remove(leader);
 }
 
 // === a follower goes ===

@@ -13,6 +13,7 @@ use tailback_tests::{
     process::Tailback,
 };
 
+const TOKEN: &str = "0123456789abcdef";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
 
 /// Proxies of one cluster, listed in the slices of their Service.
@@ -36,7 +37,10 @@ impl Several {
     }
 
     pub fn add(&mut self, model: &str) {
-        let variables = [("TAILBACK_KUBE_PEERS", "tailback-admin")];
+        let variables = [
+            ("TAILBACK_KUBE_PEERS", "tailback-admin"),
+            ("TAILBACK_ADMIN_TOKEN", TOKEN),
+        ];
         let proxy = self.cluster.serve_with(&manifests(model), &variables);
         self.list(proxy.admin);
         self.proxies.push(proxy);
@@ -110,6 +114,15 @@ pub fn published(proxy: &Tailback) -> Value {
         .find(Value::is_object)
         .expect("a first line")["models"]["m"]
         .clone()
+}
+
+/// Asks a proxy for what needs the token. Returns the status.
+pub fn order(proxy: &Tailback, method: &str, path: &str, body: &str) -> u16 {
+    let bearer = format!("Bearer {TOKEN}");
+    let mut admin = Client::connect(proxy.admin).expect("a connection");
+    let headers = [("authorization", &*bearer)];
+    let answer = admin.call(method, path, &headers, body.as_bytes());
+    answer.expect("an answer").status
 }
 
 /// How many peers a proxy cannot reach.

@@ -1,7 +1,7 @@
-//! The events of the admin address, read by a thread.
+//! The events of the admin address: read by a thread, or printed as they are.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     sync::mpsc::{self, Receiver, SyncSender},
     thread,
@@ -54,6 +54,30 @@ pub(super) fn read(client: AdminClient, first: BufReader<TcpStream>) -> Receiver
         }
     });
     received
+}
+
+/// Prints each event as a line of JSON, such as `{"models":{…}}`, until nobody reads them.
+///
+/// # Errors
+/// Why there are no more.
+pub(super) fn print(
+    client: &AdminClient,
+    events: impl BufRead,
+    mut out: impl Write,
+) -> Result<(), String> {
+    let mut name = String::new();
+    for line in events.lines() {
+        let line = line.map_err(|error| client.gone(&error).into_sentence())?;
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut name);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            let written = writeln!(out, "{{\"{name}\":{data}}}").and_then(|()| out.flush());
+            if written.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Err(format!("{} has ended the connection", client.address()))
 }
 
 /// Passes on events until there are no more; why, or `None`: nobody wants them.

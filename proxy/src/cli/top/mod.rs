@@ -1,4 +1,5 @@
-//! `tailback top`: what the live page shows, in a terminal, from the events of the admin address.
+//! `tailback top`: what the live page shows, in a terminal or for a program, from the events of the
+//! admin address.
 
 mod draw;
 mod events;
@@ -34,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Top {
+    /// Print each change as JSON, an object on each line: what the proxy, decisions or models have that is new
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     admin: AdminAddress,
 }
@@ -47,10 +51,14 @@ const ENDING: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 /// Why there is nothing to draw, or nothing to draw on.
 pub(super) fn show(asked: Top) -> Result<(), String> {
     let client = AdminClient::new(&asked.admin.env())?;
+    if asked.json {
+        let first = client.get(events::PATH).map_err(NoAnswer::into_sentence)?;
+        return events::print(&client, first, io::stdout().lock());
+    }
     if !io::stdout().is_terminal() {
         return Err(
             "top draws on a terminal, and standard output is none: use `tailback status`, \
-             with --json for a program"
+             or --json for a program"
                 .to_owned(),
         );
     }

@@ -326,6 +326,13 @@ impl ProxyError {
                 Some(PastDeadline),
                 "the deadline set by grpc-timeout has passed",
             ),
+            // A status after which clients do not try again by themselves.
+            Self::Cancelled => says(
+                Status::FORBIDDEN,
+                Code::Cancelled,
+                Some(Cancelled),
+                "an operator has cancelled this request",
+            ),
             Self::CallerSlow => says(
                 Status::REQUEST_TIMEOUT,
                 Code::DeadlineExceeded,

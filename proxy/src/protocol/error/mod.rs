@@ -161,6 +161,8 @@ pub enum ProxyError {
     UpstreamSlow(Limit),
     /// The deadline that the caller set has passed.
     PastDeadline,
+    /// Somebody has ended it on the admin address.
+    Cancelled,
     /// The caller was too slow to send its body.
     CallerSlow,
     /// The caller left before the end of its body.

@@ -68,6 +68,7 @@ fn samples() -> Vec<ProxyError> {
         ProxyError::UpstreamHeader { model: model() },
         ProxyError::UpstreamSlow(Limit::ResponseHeader),
         ProxyError::PastDeadline,
+        ProxyError::Cancelled,
         ProxyError::CallerSlow,
         ProxyError::CallerGone,
     ];
@@ -137,6 +138,7 @@ fn is_sampled(error: &ProxyError) {
         | ProxyError::UpstreamHeader { .. }
         | ProxyError::UpstreamSlow(_)
         | ProxyError::PastDeadline
+        | ProxyError::Cancelled
         | ProxyError::CallerSlow
         | ProxyError::CallerGone => {}
         ProxyError::Unnamed(fault) => match fault {

@@ -35,6 +35,8 @@ pub(super) enum Meaning {
     Calls,
     /// Why the generation ended.
     Finish,
+    /// Which model it is from, in the server's words.
+    Model,
     /// How many tokens went in.
     Input,
     /// How many of those came from the cache.
@@ -54,6 +56,7 @@ type Fields = &'static [(Path, Meaning)];
 /// As OpenAI, vLLM, SGLang, llama.cpp and Ollama write them. Servers differ in what they call the
 /// text of reasoning.
 const COMPLETIONS: Fields = &[
+    (&["model"], Meaning::Model),
     (&["choices", EACH, "delta", "content"], Meaning::Text),
     (
         &["choices", EACH, "delta", "reasoning_content"],
@@ -76,6 +79,8 @@ const COMPLETIONS: Fields = &[
 
 /// An event's `delta` is text; the last event has the whole response.
 const RESPONSES: Fields = &[
+    (&["model"], Meaning::Model),
+    (&["response", "model"], Meaning::Model),
     (&["delta"], Meaning::Text),
     (&["status"], Meaning::Finish),
     (&["incomplete_details", "reason"], Meaning::Finish),
@@ -100,6 +105,8 @@ const RESPONSES: Fields = &[
 
 /// The first event has what went in, the last but one what came out.
 const MESSAGES: Fields = &[
+    (&["model"], Meaning::Model),
+    (&["message", "model"], Meaning::Model),
     (&["delta", "text"], Meaning::Text),
     (&["delta", "thinking"], Meaning::Text),
     (&["delta", "partial_json"], Meaning::Text),
@@ -124,6 +131,7 @@ const MESSAGES: Fields = &[
 ];
 
 const TRITON: Fields = &[
+    (&["model_name"], Meaning::Model),
     (&["text_output"], Meaning::Text),
     (&["finish_reason"], Meaning::Finish),
     (&["num_input_tokens"], Meaning::Input),
@@ -131,6 +139,7 @@ const TRITON: Fields = &[
 ];
 
 const OLLAMA: Fields = &[
+    (&["model"], Meaning::Model),
     (&["message", "content"], Meaning::Text),
     (&["message", "thinking"], Meaning::Text),
     (&["message", "tool_calls", EACH], Meaning::Calls),

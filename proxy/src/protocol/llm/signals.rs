@@ -8,8 +8,8 @@ use crate::{
     status::{FinishReason, Generation},
 };
 
-/// The longest word of a replica that is compared, in bytes.
-const LONGEST_WORD: usize = 32;
+/// The longest word or name of a replica that is read, in bytes.
+const LONGEST_WORD: usize = 128;
 /// How much is looked at of an answer that is one object, in bytes: its `usage` is at its end.
 const MOST_OF_OBJECT: usize = 4 * 1024 * 1024;
 
@@ -27,6 +27,10 @@ pub struct SignalScanner {
     /// Whether the present object has generated text.
     has_output: bool,
     generation: Generation,
+    /// Whether the model's name is wanted.
+    names: bool,
+    /// The model's name, once it was read.
+    model: Option<Box<str>>,
 }
 
 impl SignalScanner {
@@ -42,7 +46,21 @@ impl SignalScanner {
             word: ([0; LONGEST_WORD], 0),
             has_output: false,
             generation: Generation::new(api.operation()),
+            names: false,
+            model: None,
         }
+    }
+
+    /// Also reads the name that the server gives the model, if that is `wanted`.
+    #[must_use]
+    pub fn naming(mut self, wanted: bool) -> Self {
+        self.names = wanted;
+        self
+    }
+
+    /// The name that the server gives the model, if it was wanted and found.
+    pub fn take_model(&mut self) -> Option<Box<str>> {
+        self.model.take()
     }
 
     /// What was found so far.
@@ -69,6 +87,7 @@ impl SignalScanner {
                 Some(Edge::Opens(_)) => self.word.1 = 0,
                 Some(Edge::Closes(Meaning::Text)) => self.has_output |= self.word.1 > 0,
                 Some(Edge::Closes(Meaning::Finish)) => self.finish(),
+                Some(Edge::Closes(Meaning::Model)) if self.names => self.name(),
                 Some(Edge::Nested(Meaning::Calls)) => self.has_output = true,
                 Some(Edge::Number(meaning, number)) => self.number(meaning, number),
                 Some(Edge::Closes(_) | Edge::Nested(_)) => {}
@@ -97,6 +116,16 @@ impl SignalScanner {
         }
     }
 
+    /// Takes the first name. One with escapes is no name that can be compared.
+    fn name(&mut self) {
+        let (word, length) = &self.word;
+        let name = word.get(..*length).filter(|name| !name.contains(&b'\\'));
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        if self.model.is_none() {
+            self.model = name.filter(|name| !name.is_empty()).map(Box::from);
+        }
+    }
+
     fn number(&mut self, meaning: Meaning, number: u64) {
         if number > MOST_TOKENS {
             return;
@@ -112,7 +141,7 @@ impl SignalScanner {
                 let before = generation.generated.unwrap_or(0);
                 generation.generated = Some((before + number).min(MOST_TOKENS));
             }
-            Meaning::Text | Meaning::Calls | Meaning::Finish => {}
+            Meaning::Text | Meaning::Calls | Meaning::Finish | Meaning::Model => {}
         }
     }
 

@@ -26,6 +26,8 @@ pub struct RequestTrace {
     pub(super) route: Option<String>,
     /// The model's own name.
     pub(super) model: Option<Box<str>>,
+    /// The name that its answer gives the model.
+    pub(super) answering_model: Option<Box<str>>,
     /// Since when a replica is asked for, until there is one.
     asking: Option<Nanos>,
     /// From when to when it was held, once for each time.
@@ -95,6 +97,7 @@ impl RequestTrace {
             caller: caller(),
             route: None,
             model: None,
+            answering_model: None,
             asking: None,
             held: SmallVec::new(),
             attempts: SmallVec::new(),
@@ -119,6 +122,11 @@ impl RequestTrace {
     /// It is for this model.
     pub fn arrive(&mut self, model: &str) {
         self.model = Some(model.into());
+    }
+
+    /// Its answer gives the model this name.
+    pub fn answering_model(&mut self, name: Option<Box<str>>) {
+        self.answering_model = name;
     }
 
     /// A replica is asked for.

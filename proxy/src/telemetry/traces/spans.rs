@@ -197,6 +197,12 @@ fn attempt(trace: &RequestTrace, own: &Attempt, number: usize, end: &End, is_las
     let name = match (generation, &trace.model) {
         (Some(generation), Some(model)) => {
             attributes.extend(generated(&generation, model));
+            if let Some(answering) = &trace.answering_model {
+                attributes.push(KeyValue::new(
+                    "gen_ai.response.model",
+                    answering.to_string(),
+                ));
+            }
             format!("{} {model}", generation.operation.label())
         }
         _ => method,

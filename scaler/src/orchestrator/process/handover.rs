@@ -53,6 +53,12 @@ pub(super) struct ReplicaLine {
     runs: Description,
     launch: Launch,
     supervisor: Option<u32>,
+    /// Whether an operator wants another one in its place.
+    #[serde(default)]
+    restarting: bool,
+    /// Whether it is to be replaced because it stays unhealthy.
+    #[serde(default)]
+    condemned: bool,
     /// What was read of lines whose ends have not come yet.
     #[serde(default)]
     begun: BegunLines,
@@ -135,6 +141,8 @@ impl ReplicaLine {
             runs: instance.runs.clone(),
             launch: launch.clone(),
             supervisor: *supervisor,
+            restarting: context.replica.is_restarting(),
+            condemned: context.replica.health().is_condemned(),
             begun: BegunLines {
                 output: descriptors.output.begun.clone(),
                 errors: descriptors.errors.begun.clone(),
@@ -162,6 +170,12 @@ impl ReplicaLine {
             .with_grpc(self.grpc_port.map(local))
             .on(self.runs.devices());
         replica.set_elsewhere(self.in_flight, true);
+        if self.restarting {
+            replica.mark_restarting();
+        }
+        if self.condemned {
+            replica.health().condemn();
+        }
         let ago = |time| {
             Instant::now()
                 .checked_sub(time)
@@ -225,7 +239,7 @@ mod tests {
         "runs":{"version":1,"command":["x"]},
         "launch":{"role":"Outer","replica":"m-3","command":["x"],"cgroup":null,"mark":["a","b"],
         "stop_signal":"SIGTERM","stop_command":["y"],"user":null,"nice":null,"open_files":null},"supervisor":77,
-        "begun":{"output":[117,112],"errors":[]}}"#;
+        "restarting":true,"condemned":true,"begun":{"output":[117,112],"errors":[]}}"#;
 
     /// What is left of `line` after it was read and written by this version.
     fn through<T: Serialize + serde::de::DeserializeOwned>(line: &str) -> Value {
@@ -257,12 +271,18 @@ mod tests {
             through::<ReplicaLine>(REPLICA)
         );
         let first = REPLICA.replacen(r#""stop_command":["y"],"#, "", 1);
+        let first = first.replacen(r#""restarting":true,"condemned":true,"#, "", 1);
         let first = first.replacen(r#""begun""#, r#""later""#, 1);
         assert_eq!(
             through::<ReplicaLine>(&first)["begun"]["output"],
             serde_json::json!([])
         );
-        let launch = &through::<ReplicaLine>(&first)["launch"];
+        let replica = through::<ReplicaLine>(&first);
+        assert_eq!(
+            (&replica["restarting"], &replica["condemned"]),
+            (&false.into(), &false.into())
+        );
+        let launch = &replica["launch"];
         assert_eq!(launch["stop_command"], serde_json::json!([]));
         let first = r#"{"model":"m","nextId":4,"startUp":null,"failure":null}"#;
         assert_eq!(through::<SetLine>(first)["logs"], serde_json::json!([]));

@@ -52,7 +52,8 @@ pub(super) struct Plan {
 /// as many new ones are ready, or go before new ones start.
 ///
 /// An instance that is to be restarted counts as missing. By [`Strategy::Surge`] it stays until the
-/// one in its place is ready, if there is room for that one beside it.
+/// one in its place is ready, if there is room for that one beside it, or will be once those that
+/// drain have gone.
 ///
 /// The server has room for `capacity` replicas of the current configuration. What drains or ends
 /// takes its room until it has gone, so that no start fails for want of a device or memory.
@@ -89,6 +90,13 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
         Strategy::Surge => (capacity as usize).saturating_sub(taken),
         Strategy::Recreate => wanted.saturating_sub(instances.len()),
     };
+    // What goes anyway makes room, too, once it has gone.
+    let goes = |m: &&View| {
+        let unready = m.restarting && m.phase == Phase::Starting;
+        m.current && (m.condemned || unready || matches!(m.phase, Phase::Draining | Phase::Ending))
+    };
+    let going = instances.iter().filter(goes).count() - resume.len();
+    let room_to_come = (capacity as usize).saturating_sub(taken - going);
     let restarting = |m: &&View| {
         m.restarting && !m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready)
     };
@@ -102,7 +110,7 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
             .saturating_sub(new_ready + keep_old)
             .min(restarting_ready)
             // As many as have to go before others can start.
-            .saturating_sub(missing.saturating_sub(room)),
+            .saturating_sub(missing.saturating_sub(room_to_come)),
         Strategy::Recreate => 0,
     };
     let condemned = |m: &&View| m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready);

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     manual_count::ManualCount,
     run::order::{ControlError, ControlResult, ReplicaOrder, ScaleOrder},
+    standing_orders::StandingOrders,
 };
 
 impl ModelController {
@@ -52,26 +53,82 @@ impl ModelController {
 
     /// The count that the model's settings make of `order`.
     fn manual_count(&self, order: ScaleOrder) -> ControlResult<ManualCount> {
+        let paused = (self.pause == PauseState::Paused)
+            .then_some("the scaling of this model is paused: resume it first");
+        if let Some(why) = self.why_not_held().or(paused) {
+            return Err(ControlError::Refused(why.to_owned()));
+        }
+        let bounds = &self.handle.model.replicas;
+        let most = bounds.max.max(bounds.min);
+        let replicas = order.replicas.clamp(bounds.min, most);
+        Ok(ManualCount::lasting(replicas, order.lasts, order.by))
+    }
+
+    /// Why the model's settings let no operator hold its count; `None`: they do.
+    fn why_not_held(&self) -> Option<&'static str> {
         let model = &self.handle.model;
         let bounds = &model.replicas;
-        let why = if bounds.is_followed() {
-            "others set the count of this model: set minReplicas or maxReplicas to let Tailback do it"
+        if bounds.is_followed() {
+            Some(
+                "others set the count of this model: set minReplicas or maxReplicas to let Tailback do it",
+            )
         } else if !bounds.scaled {
-            "the count of this model is fixed: set minReplicas or maxReplicas to let it change"
+            Some(
+                "the count of this model is fixed: set minReplicas or maxReplicas to let it change",
+            )
         } else if model.scaling.dry_run.value {
-            "dryRun is set on this model: Tailback asks for no replicas"
-        } else if self.pause == PauseState::Paused {
-            "the scaling of this model is paused: resume it first"
+            Some("dryRun is set on this model: Tailback asks for no replicas")
         } else {
-            let most = bounds.max.max(bounds.min);
-            let replicas = order.replicas.clamp(bounds.min, most);
-            return Ok(ManualCount::lasting(replicas, order.lasts, order.by));
+            None
+        }
+    }
+
+    /// After new settings: ends what they do not allow, and says so.
+    pub(super) fn end_hold_if_refused(&mut self) {
+        if let (Some(manual), Some(why)) = (self.scaler.manual(), self.why_not_held()) {
+            let (model, replicas) = (&self.handle.model.name, manual.replicas);
+            tracing::warn!(
+                model,
+                replicas,
+                "the count that an operator held has ended: {why}"
+            );
+            self.hold(None);
+        }
+    }
+
+    /// Goes on with what operators had asked for when a server of another kind ran the model, as
+    /// far as the settings allow it.
+    pub(in crate::run) fn go_on_with(&mut self, orders: Option<&StandingOrders>) {
+        if self.obey(orders) {
+            self.end_hold_if_refused();
+            self.decide(None);
+        }
+    }
+
+    /// What operators have asked for and still holds.
+    pub(in crate::run) fn orders(&self) -> StandingOrders {
+        StandingOrders {
+            paused: self.pause == PauseState::Paused,
+            manual: self.scaler.manual().cloned(),
+        }
+    }
+
+    /// Goes on with what operators have asked another process for, or another controller of the
+    /// model. Returns whether that is news.
+    pub(super) fn obey(&mut self, orders: Option<&StandingOrders>) -> bool {
+        let Some(orders) = orders.filter(|orders| **orders != self.orders()) else {
+            return false;
         };
-        Err(ControlError::Refused(why.to_owned()))
+        self.pause = match orders.paused {
+            true => PauseState::Paused,
+            false => PauseState::Active,
+        };
+        self.hold(orders.manual.clone());
+        true
     }
 
     /// Follows `manual`, and not the policy, until its time is over.
-    pub(super) fn hold(&mut self, manual: Option<ManualCount>) {
+    fn hold(&mut self, manual: Option<ManualCount>) {
         let with_end = |manual: ManualCount| {
             let until = Nanos::now() + manual.left()?;
             Some((manual, until))

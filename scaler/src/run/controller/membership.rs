@@ -27,6 +27,8 @@ impl ModelController {
         if let (Role::Follows, Some(left)) = (others.role, change.left_to_others) {
             self.leave_as_leader_does(left);
         }
+        // In case this proxy is the next leader.
+        let ordered = others.role == Role::Follows && self.obey(change.orders.as_ref());
         self.show_others();
         let present = demand(&self.own, &others.counts);
         match self.wake_level() {
@@ -36,6 +38,7 @@ impl ModelController {
                 let (at, span) = (Nanos::now(), None);
                 self.decide(Some(Crossing { at, span }));
             }
+            _ if ordered => self.decide(None),
             _ => self.arm(),
         }
     }
@@ -72,6 +75,7 @@ impl ModelController {
         Counts {
             desired: asks.then(|| self.scaler.desired()),
             left_to_others: self.left_to_others.filter(|_| quiet),
+            orders: asks.then(|| self.orders()),
             ..Counts::new(self.handle.ledger.number(), &reading)
         }
     }

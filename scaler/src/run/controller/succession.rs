@@ -4,14 +4,6 @@ use tailback_config::Kind;
 
 use super::*;
 
-/// The initial pause state: as it was in the predecessor.
-pub(super) fn pause(inherited: Option<&InheritedModel>) -> PauseState {
-    match inherited {
-        Some(InheritedModel { paused: true, .. }) => PauseState::Paused,
-        _ => PauseState::Active,
-    }
-}
-
 impl ModelController {
     /// Asks for the initial count once it is known: the one that was `found`, or else the
     /// configured one.
@@ -35,8 +27,7 @@ impl ModelController {
     pub(in crate::run) fn bequest(&self) -> InheritedModel {
         InheritedModel {
             desired: self.scaler.desired(),
-            paused: self.pause == PauseState::Paused,
-            manual: self.scaler.manual().cloned(),
+            orders: self.orders(),
             drained: self.drained(),
         }
     }

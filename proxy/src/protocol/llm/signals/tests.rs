@@ -279,6 +279,28 @@ fn the_times_are_those_of_the_first_and_the_last_object_with_text() {
 }
 
 #[test]
+fn the_name_of_the_model_is_read_where_it_is_wanted() {
+    let named = |api, form, body: &str, wanted: bool| {
+        let mut scanner = SignalScanner::new(api, form).naming(wanted);
+        for piece in body.as_bytes().chunks(3) {
+            scanner.feed(piece, Nanos(0));
+        }
+        scanner.take_model()
+    };
+    let chat = LlmApi::ChatCompletions;
+    assert_eq!(named(chat, Form::Events, VLLM, true).as_deref(), Some("m"));
+    assert_eq!(named(chat, Form::Events, VLLM, false), None);
+    let message = r#"{"type":"message_start","message":{"model":"claude \u00e9"}}"#;
+    let message = format!("data: {message}\n\n");
+    assert_eq!(named(LlmApi::Messages, Form::Events, &message, true), None);
+    let message = message.replace(" \\u00e9", "-5");
+    let found = named(LlmApi::Messages, Form::Events, &message, true);
+    assert_eq!(found.as_deref(), Some("claude-5"));
+    let long = format!(r#"{{"model":"{}"}}"#, "y".repeat(LONGEST_WORD + 1));
+    assert_eq!(named(chat, Form::Object, &long, true), None);
+}
+
+#[test]
 fn of_an_object_no_more_than_a_bound_is_looked_at() {
     let usage = r#""usage":{"prompt_tokens":1}"#;
     let body = format!(r#"{{"x":"{}",{usage}}}"#, "y".repeat(MOST_OF_OBJECT));
@@ -286,7 +308,7 @@ fn of_an_object_no_more_than_a_bound_is_looked_at() {
     assert_eq!(found.input_tokens(), None);
     let long = format!(
         r#"{{"choices":[{{"finish_reason":"{}"}}],{usage}}}"#,
-        "y".repeat(100)
+        "y".repeat(LONGEST_WORD + 1)
     );
     let found = scanned(LlmApi::ChatCompletions, Form::Object, long.as_bytes(), 4096);
     assert_eq!(found.input_tokens(), Some(1));

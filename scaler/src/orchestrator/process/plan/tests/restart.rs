@@ -46,6 +46,30 @@ fn one_that_is_restarted_goes_once_another_is_ready_if_there_is_room_for_both() 
             },
         ),
         (
+            "another one drains still: its room is waited for",
+            vec![ready, other, restarting(2, Draining)],
+            3,
+            Plan {
+                missing: 1,
+                ..Plan::default()
+            },
+        ),
+        (
+            "or ends",
+            vec![ready, other, instance(2, Ending, 0)],
+            3,
+            Plan {
+                missing: 1,
+                ..Plan::default()
+            },
+        ),
+        (
+            "what drains of another configuration takes no room",
+            vec![ready, other, old(2, Draining)],
+            3,
+            start(1),
+        ),
+        (
             "several, as far as there is room",
             vec![ready, restarting(1, Ready)],
             3,
