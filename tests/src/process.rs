@@ -11,6 +11,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, OnceLock},
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -21,7 +22,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::list::{processes_with, resident_bytes, servers_of, unique};
-use crate::{build, eventually, http};
+use crate::{PATIENCE, build, eventually, http};
 
 /// A running proxy with its own manifests. Dropping it kills the proxy.
 pub struct Tailback {
@@ -217,6 +218,22 @@ impl Tailback {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("log").clone()
+    }
+
+    /// Waits until the log has `text`: a line is written beside the work that it tells of, so that its effects may be
+    /// seen first.
+    ///
+    /// # Panics If it has not within [`crate::PATIENCE`]. The message has the log.
+    pub fn logs(&self, text: &str) {
+        let start = Instant::now();
+        while !self.log().contains(text) {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{text:?} is not in:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// An admin page as JSON.

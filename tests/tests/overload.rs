@@ -247,7 +247,7 @@ fn a_proxy_without_memory_refuses_new_connections_and_its_admin_address_answers(
             ("TAILBACK_HOLD_MAX_BYTES", "268435456"),
         ],
     );
-    assert!(proxy.log().contains("the limit of memory is 64Mi"));
+    proxy.logs("the limit of memory is 64Mi");
     let light = Client::connect(proxy.address);
     let mut light = light.unwrap();
     let call = |client: &mut Client| client.call("POST", "/v2/models/m/echo", &[], b"x");
@@ -272,11 +272,7 @@ fn a_proxy_without_memory_refuses_new_connections_and_its_admin_address_answers(
         200,
         "what is there is served"
     );
-    assert!(
-        proxy.log().contains("memory is exhausted"),
-        "{}",
-        proxy.log()
-    );
+    proxy.logs("memory is exhausted");
     eventually_within(ALL, "callers that read nothing to be closed", || {
         shed(&proxy, "unread_answer") > 0.0
     });

@@ -193,7 +193,7 @@ fn minimum_that_a_reload_raises_is_a_decision_that_says_so() {
     let last = proxy.page("/decisions")["decisions"][0].clone();
     assert_eq!((&last["from"], &last["to"]), (&1.into(), &3.into()));
     assert_eq!(last["reasons"][0], "3 configured");
-    assert!(proxy.log().contains("scale up: 3 configured"));
+    proxy.logs("scale up: 3 configured");
 }
 
 #[test]

@@ -39,13 +39,13 @@ fn keys_come_and_go_while_requests_are_served_and_a_wrong_file_changes_nothing()
         done.store(true, Ordering::Relaxed);
         assert!(load.join().unwrap() > 0);
     });
-    assert!(proxy.log().contains("added=\"comes\""), "{}", proxy.log());
+    proxy.logs("added=\"comes\"");
     let good = keys.text();
     keys.write(&good.replace("sha256", "sha265"));
     eventually("the complaint", || {
         proxy.log().contains("did you mean sha256?")
     });
-    assert!(proxy.log().contains("the keys in force stay"));
+    proxy.logs("the keys in force stay");
     assert_eq!(status(&proxy, &stays, path), 200);
     let successful = "tailback_api_keys_last_reload_successful";
     assert!(proxy.metric(successful).abs() < 0.1);

@@ -92,7 +92,7 @@ fn what_a_server_has_already_is_taken_over_and_what_is_not_configured_stays() {
     for name in ["a", "b"] {
         assert_eq!(infer(&proxy, name).status, 200);
     }
-    assert!(proxy.log().contains("is loaded there already"));
+    proxy.logs("is loaded there already");
     let replica = &replicas(&proxy)[0];
     assert_eq!(replica["others"], serde_json::json!(["other"]));
     let ready = http::call(server.address, "GET", "/v2/models/other/ready", b"");

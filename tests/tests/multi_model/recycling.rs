@@ -35,11 +35,7 @@ fn a_replica_that_does_not_unload_its_last_model_is_replaced() {
     proxy.rewrite(&text(&["large"]).replace("memory: 1Gi", "memory: 2Gi"));
     eventually_answered(&proxy, "large");
     assert_ne!(endpoint(&proxy), before);
-    assert!(
-        proxy
-            .log()
-            .contains("does not unload its last models: it is replaced")
-    );
+    proxy.logs("does not unload its last models: it is replaced");
     let failed = "seldon_unload_model_counter{server=\"shared\",outcome=\"failed\"}";
     assert!(proxy.metric(failed) >= 1.0);
 }

@@ -44,7 +44,7 @@ fn what_triton_unloads_when_the_proxy_starts_takes_its_room_until_it_is_gone() {
     server.put("b", State::Ready);
     let proxy = Tailback::start(&on(server.address, &["a", "b", "c"]), &[]);
     assert_eq!(infer(&proxy, "b").status, 200);
-    assert!(proxy.log().contains("is being unloaded there"));
+    proxy.logs("is being unloaded there");
     eventually("them to wait for room", || {
         state(&proxy, "a") == "waiting" || state(&proxy, "c") == "waiting"
     });
@@ -86,11 +86,7 @@ fn models_that_triton_unloads_by_itself_are_loaded_again() {
         server.state("a") == State::Ready
     });
     eventually("an answer", || infer(&proxy, "a").status == 200);
-    assert!(
-        proxy.log().contains("reason=\"unloaded\""),
-        "{}",
-        proxy.log()
-    );
+    proxy.logs("reason=\"unloaded\"");
 }
 
 #[test]

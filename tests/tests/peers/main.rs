@@ -339,7 +339,7 @@ fn a_missing_permission_is_named_and_nothing_is_asked_for() {
             r#"apiGroups: [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [\"get\"]"#,
         )
     });
-    assert!(proxy.log().contains("cannot be elected"), "{}", proxy.log());
+    proxy.logs("cannot be elected");
     let _held = send(proxy);
     eventually("a held request", || proxy.model("m")["held"] == 1);
     std::thread::sleep(Duration::from_millis(500));

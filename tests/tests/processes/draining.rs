@@ -41,7 +41,7 @@ fn a_busy_replica_drains_until_its_last_request_and_is_taken_back_when_it_is_nee
     proxy.rewrite(&manifests(&model, &sample(3000), "replicas: 2"));
     eventually("it to be taken back", || proxy.ready(&model) == 2);
     assert_eq!(leaving().as_array().unwrap().len(), 0);
-    assert!(proxy.log().contains("the draining replica is needed again"));
+    proxy.logs("the draining replica is needed again");
     for caller in &mut callers {
         assert_eq!(caller.receive().unwrap().status, 200);
     }
@@ -88,13 +88,7 @@ fn at_the_end_of_drain_seconds_what_is_cut_is_counted_as_drained() {
     proxy.rewrite(&manifests(&model, &process, "replicas: 0"));
     eventually("the cut", || proxy.outcome(&model, "drained") == 1);
     assert_eq!(proxy.outcome(&model, "upstream_reset"), 0);
-    assert!(
-        proxy
-            .log()
-            .contains("requests are still in flight after drainSeconds (0.3 s)"),
-        "{}",
-        proxy.log()
-    );
+    proxy.logs("requests are still in flight after drainSeconds (0.3 s)");
 }
 
 /// Ready, begins a stream of events, and never ends it.

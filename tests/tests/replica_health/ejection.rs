@@ -77,10 +77,10 @@ fn a_replica_that_fails_every_other_request_is_compared_with_the_others_and_ejec
     let is_out = || replica(&proxy, flapping.address)["health"] == "ejected";
     call_until(&proxy, |_| !is_out());
     assert!(is_out());
-    assert!(
-        logged(&proxy, &["of its requests, the other replicas 0 %"]) == 1,
-        "{}",
-        proxy.log()
+    proxy.logs("of its requests, the other replicas 0 %");
+    assert_eq!(
+        logged(&proxy, &["of its requests, the other replicas 0 %"]),
+        1
     );
     let ready = "tailback_model_replicas{model=\"m\",state=\"unhealthy\"}";
     assert_eq!(proxy.metric(ready), 1.0);

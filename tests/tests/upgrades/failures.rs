@@ -46,11 +46,7 @@ fn what_cannot_take_over_leaves_the_old_process_serving() {
         assert_eq!(answer.unwrap().status, 200);
         assert_eq!(proxy.pid(), pid);
         assert_eq!(replicas(&model), replica);
-        assert!(
-            proxy.log().contains("the upgrade failed"),
-            "{}",
-            proxy.log()
-        );
+        proxy.logs("the upgrade failed");
     };
     proxy.rewrite("kind: nonsense");
     fails(&mut proxy, "manifests.yaml");
@@ -100,5 +96,5 @@ fn signals_that_others_use_for_logs_and_shutdowns_are_not_fatal_or_drain() {
     eventually("the log's file to be there again", || log.exists());
     proxy.signal(Signal::SIGQUIT);
     assert!(proxy.wait().success());
-    assert!(proxy.log().contains("SIGQUIT: draining"), "{}", proxy.log());
+    proxy.logs("SIGQUIT: draining");
 }
