@@ -147,6 +147,8 @@ pub struct ReplicaView {
     pub last_failure_seconds: Option<f64>,
     /// What the last health check got, `ok` if that was good; `None`: it was never checked.
     pub last_probe: Option<String>,
+    /// How many seconds it took until it was ready, if that was measured.
+    pub start_up_seconds: Option<f64>,
     /// What it uses, if it runs on this host.
     #[serde(flatten)]
     pub usage: Option<UsageView>,
@@ -212,6 +214,7 @@ impl ReplicaView {
             last_probe: health
                 .last_probe()
                 .map(|result| result.err().unwrap_or_else(|| "ok".to_owned())),
+            start_up_seconds: health.start_up().map(|took| took.as_secs_f64()),
             usage: UsageView::of(replica),
         }
     }

@@ -16,7 +16,7 @@ interface Details {
   replicas: {
     ready: {
       name: string; endpoint: string; inFlight: number; health: string;
-      requests: number; failures: number; lastFailure: string | null;
+      requests: number; failures: number; lastFailure: string | null; startUpSeconds: number | null;
     }[];
     coming: Moving[];
     leaving: Moving[];
@@ -126,8 +126,8 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
 function Replicas({ model, details: { replicas, serverKind, placement }, controllable }: { model: string; details: Details; controllable: boolean }) {
   const rows = [
     ...replicas.ready.map((replica) => ({ ...replica, state: replica.health === "healthy" ? "ready" : replica.health, seconds: null })),
-    ...(replicas.coming ?? []).map((replica) => ({ ...replica, state: "starting", requests: null, failures: null, lastFailure: null })),
-    ...(replicas.leaving ?? []).map((replica) => ({ ...replica, state: "draining", requests: null, failures: null, lastFailure: null })),
+    ...(replicas.coming ?? []).map((replica) => ({ ...replica, state: "starting", requests: null, failures: null, lastFailure: null, startUpSeconds: null })),
+    ...(replicas.leaving ?? []).map((replica) => ({ ...replica, state: "draining", requests: null, failures: null, lastFailure: null, startUpSeconds: null })),
   ];
   // Endpoints of a static server all have its name.
   const named = (name: string) => rows.filter((row) => row.name === name).length;
@@ -138,7 +138,7 @@ function Replicas({ model, details: { replicas, serverKind, placement }, control
       <table>
         <thead>
           <tr>
-            <th scope="col" class="text">Replica</th><th scope="col" class="text">Address</th><th scope="col" class="text">State</th><th scope="col">In flight</th>
+            <th scope="col" class="text">Replica</th><th scope="col" class="text">Address</th><th scope="col" class="text">State</th><th scope="col">Start took</th><th scope="col">In flight</th>
             <th scope="col">Requests</th><th scope="col">Failures</th><th scope="col" class="text">Last failure</th>
             {controllable ? <th scope="col" class="text">Actions</th> : null}
           </tr>
@@ -152,6 +152,7 @@ function Replicas({ model, details: { replicas, serverKind, placement }, control
                 <span class={`state ${replica.state}`}>{replica.state}</span>
                 {replica.seconds === null ? null : <span class="faint"> for {seconds(replica.seconds)}</span>}
               </td>
+              <td>{replica.startUpSeconds === null ? "" : seconds(replica.startUpSeconds)}</td>
               <td>{replica.inFlight}</td>
               <td>{replica.requests === null ? "" : count(replica.requests)}</td>
               <td class={replica.failures ? "bad" : ""}>{replica.failures === null ? "" : count(replica.failures)}</td>

@@ -56,7 +56,8 @@ await page.getByLabel("Filter").fill("");
 // === one model ===
 await page.getByRole("link", { name: "steady", exact: true }).click();
 await page.getByRole("heading", { name: "steady", exact: true }).waitFor();
-await page.getByRole("row", { name: /steady-\d+.*ready/ }).waitFor();
+// With how long its start took.
+await page.getByRole("row", { name: /steady-\d+.*ready.* [\d.]+ m?s / }).waitFor();
 assert.equal(await page.locator("figure canvas").count(), 3);
 await page.getByText("lagThreshold").waitFor();
 await page.locator("dl.settings div", { hasText: "minReplicas" }).getByText(/document \d+, line \d+/).waitFor();

@@ -8,7 +8,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard,
+        Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -91,6 +91,7 @@ pub struct ReplicaHealth {
     /// The result of the last health check, if there was one.
     last_probe: Mutex<Option<Result<(), String>>>,
     is_condemned: AtomicBool,
+    start_up: OnceLock<Duration>,
 }
 
 impl ReplicaHealth {
@@ -121,6 +122,17 @@ impl ReplicaHealth {
     #[must_use]
     pub fn is_condemned(&self) -> bool {
         self.is_condemned.load(Relaxed)
+    }
+
+    /// Notes how long it took from its start until it was ready, unless that is known already.
+    pub fn set_start_up(&self, took: Duration) {
+        let _ = self.start_up.set(took);
+    }
+
+    /// How long it took from its start until it was ready; `None`: that was not measured.
+    #[must_use]
+    pub fn start_up(&self) -> Option<Duration> {
+        self.start_up.get().copied()
     }
 
     /// Notes the result of a health check.

@@ -31,6 +31,26 @@ fn replicas_end_with_the_process_that_took_over_however_it_ends() {
 }
 
 #[test]
+fn how_long_each_replica_took_to_start_is_known_after_an_upgrade() {
+    let model = unique();
+    let mut proxy = Tailback::start(&manifests(&model, "replicas: 2"), &[]);
+    eventually("the replicas", || proxy.ready(&model) == 2);
+    let times = |proxy: &Tailback| -> Vec<f64> {
+        let replicas = proxy.model(&model)["replicas"]["ready"].clone();
+        let replicas = replicas.as_array().unwrap().iter();
+        let mut times: Vec<_> = replicas
+            .map(|replica| replica["startUpSeconds"].as_f64().unwrap())
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times
+    };
+    let before = times(&proxy);
+    proxy.upgrade().unwrap();
+    eventually("the replicas", || proxy.ready(&model) == 2);
+    assert_eq!(times(&proxy), before);
+}
+
+#[test]
 fn nothing_is_left_of_a_replica_whose_supervisors_are_killed_after_an_upgrade() {
     let model = unique();
     let mut proxy = upgraded(&model, "replicas: 2");

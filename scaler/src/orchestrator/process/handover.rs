@@ -49,6 +49,9 @@ pub(super) struct ReplicaLine {
     stage: StageLine,
     /// For how long it has been ready.
     ready_for: Option<Duration>,
+    /// How long it took until it was ready.
+    #[serde(default)]
+    start_up: Option<Duration>,
     drain: Option<Duration>,
     runs: Description,
     launch: Launch,
@@ -137,6 +140,7 @@ impl ReplicaLine {
                 }
             },
             ready_for: instance.ready_since.map(|since| since.elapsed()),
+            start_up: context.replica.health().start_up(),
             drain: *context.drain.borrow(),
             runs: instance.runs.clone(),
             launch: launch.clone(),
@@ -175,6 +179,9 @@ impl ReplicaLine {
         }
         if self.condemned {
             replica.health().condemn();
+        }
+        if let Some(took) = self.start_up {
+            replica.health().set_start_up(took);
         }
         let ago = |time| {
             Instant::now()
@@ -239,7 +246,7 @@ mod tests {
         "runs":{"version":1,"command":["x"]},
         "launch":{"role":"Outer","replica":"m-3","command":["x"],"cgroup":null,"mark":["a","b"],
         "stop_signal":"SIGTERM","stop_command":["y"],"user":null,"nice":null,"open_files":null},"supervisor":77,
-        "restarting":true,"condemned":true,"begun":{"output":[117,112],"errors":[]}}"#;
+        "restarting":true,"condemned":true,"startUp":{"secs":7,"nanos":0},"begun":{"output":[117,112],"errors":[]}}"#;
 
     /// What is left of `line` after it was read and written by this version.
     fn through<T: Serialize + serde::de::DeserializeOwned>(line: &str) -> Value {
@@ -272,6 +279,7 @@ mod tests {
         );
         let first = REPLICA.replacen(r#""stop_command":["y"],"#, "", 1);
         let first = first.replacen(r#""restarting":true,"condemned":true,"#, "", 1);
+        let first = first.replacen(r#""startUp":{"secs":7,"nanos":0},"#, "", 1);
         let first = first.replacen(r#""begun""#, r#""later""#, 1);
         assert_eq!(
             through::<ReplicaLine>(&first)["begun"]["output"],
@@ -282,6 +290,7 @@ mod tests {
             (&replica["restarting"], &replica["condemned"]),
             (&false.into(), &false.into())
         );
+        assert_eq!(replica["startUp"], Value::Null);
         let launch = &replica["launch"];
         assert_eq!(launch["stop_command"], serde_json::json!([]));
         let first = r#"{"model":"m","nextId":4,"startUp":null,"failure":null}"#;

@@ -306,6 +306,7 @@ impl Set {
                     instance.ready_since = Some(Instant::now());
                     tracing::info!(replica = %instance.replica, seconds = to_millisecond(took), "ready");
                 }
+                instance.replica.health().set_start_up(took);
                 self.start_up = Some(took);
                 self.failure = None;
             }
