@@ -20,6 +20,7 @@ fn empty() -> Fleet {
         name: format!("server-{index}").into(),
         memory: Some(8),
         leaving: false,
+        given_up: false,
         ordinal: None,
     });
     let models = (0..1000).map(|index| ModelNeed {

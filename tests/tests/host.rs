@@ -161,6 +161,40 @@ fn a_request_in_flight_keeps_its_model_until_it_has_ended() {
 }
 
 #[test]
+fn a_model_that_does_not_start_answers_its_callers_and_gives_the_device_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [("good", "memory: 16Gi")];
+    let mut text = manifests(folder.path().to_str().unwrap(), &["0"], &models, "");
+    text.push_str(
+        "---
+apiVersion: tailback.dev/v1alpha1
+kind: Server
+metadata: { name: broken }
+spec: { process: { command: [sh, -c, 'echo no weights; exit 3', '{port}'] } }
+---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: bad }
+spec: { server: broken, memory: 16Gi }
+",
+    );
+    let proxy = Tailback::start(&text, &[]);
+    assert_eq!(infer(&proxy, "good").status, 200);
+    let answer = infer(&proxy, "bad");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(
+        answer.text().contains("before it was ready"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(infer(&proxy, "good").status, 200);
+    eventually("its state", || {
+        placement(&proxy, "bad")["state"] == "failed"
+    });
+    eventually_loaded(&proxy, "good", "0");
+}
+
+#[test]
 fn a_model_that_somebody_wants_at_all_times_keeps_its_device() {
     let folder = tempfile::tempdir().unwrap();
     let models = [

@@ -3,7 +3,7 @@
 
 use super::{
     draft::{Draft, Replica},
-    fleet::PlacedState,
+    fleet::{Bin, PlacedState},
     plan::Why,
 };
 
@@ -36,6 +36,52 @@ pub(super) fn drain_surplus(draft: &mut Draft<'_>) {
         for &index in &staying[..surplus] {
             let wants = need.wanted;
             draft.drain(index, &need.name, Why::Surplus { wants });
+        }
+    }
+}
+
+/// Drains replicas where there is more in a bin than it has room for: a model needs more than before,
+/// or the bin has less. First what is to go anyway, then what is not loaded yet, then what is used
+/// least.
+pub(super) fn drain_too_much(draft: &mut Draft<'_>) {
+    let fleet = draft.fleet;
+    for (pool, own) in fleet.pools.iter().enumerate() {
+        for (bin, Bin { name, .. }) in own.bins.iter().enumerate() {
+            let excess = |draft: &Draft<'_>| {
+                let room = &draft.rooms[pool][bin];
+                let kept = (room.used.saturating_sub(room.going)).saturating_sub(room.slow);
+                kept > room.capacity
+            };
+            if !excess(draft) {
+                continue;
+            }
+            let here = |index: &usize| {
+                let replica = &draft.replicas[*index];
+                let takes = replica.memory > 0 && replica.serves();
+                takes && replica.pool == pool && replica.bins.contains(&bin)
+            };
+            let mut order: Vec<_> = (0..draft.replicas.len()).filter(here).collect();
+            order.sort_by_key(|&index| {
+                let replica = &draft.replicas[index];
+                let need = replica.model.map(|model| &fleet.models[model]);
+                (
+                    !replica.parting,
+                    replica.state == PlacedState::Loaded,
+                    need.is_some_and(|need| need.pinned),
+                    replica.in_flight > 0 || need.is_some_and(|need| need.held > 0),
+                    need.map(|need| need.last_used),
+                    index,
+                )
+            });
+            for index in order {
+                if !excess(draft) {
+                    break;
+                }
+                if let Some(model) = draft.replicas[index].model {
+                    let why = Why::TooMuch { bin: name.clone() };
+                    draft.drain(index, &fleet.models[model].name, why);
+                }
+            }
         }
     }
 }

@@ -208,6 +208,19 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Puts a bin back into service that was to go, with what is in it still.
+    pub(super) fn stay(&mut self, pool: usize, bin: usize) {
+        self.rooms[pool][bin].leaving = false;
+        self.plan.stay.push((pool, bin));
+        for index in 0..self.replicas.len() {
+            let replica = &mut self.replicas[index];
+            if replica.pool == pool && replica.parting && replica.bins.contains(&bin) {
+                replica.parting = false;
+                self.settle(index);
+            }
+        }
+    }
+
     /// The pools a model may be in: those that have it already first, then by its preference.
     pub(super) fn pools_of(&self, model: usize) -> Vec<usize> {
         let there = |&pool: &usize| {

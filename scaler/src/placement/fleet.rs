@@ -59,6 +59,8 @@ pub struct Bin {
     pub memory: Option<u64>,
     /// Whether it is to go, so that it gets no more models and those it has are placed elsewhere.
     pub leaving: bool,
+    /// Whether its orchestrator was told that it is to go, so that it cannot stay any more.
+    pub given_up: bool,
     /// Its number, from 0, where the orchestrator removes the bin with the highest number first, as
     /// a StatefulSet does. `None`: it removes the one that is to go.
     pub ordinal: Option<u32>,
@@ -129,7 +131,8 @@ pub struct ModelNeed {
     pub admitted: bool,
     /// How many requests are held for it.
     pub held: u32,
-    /// Since when the oldest of them is held, if there is one.
+    /// Since when the oldest of them is held, if there is one. As long as a replica serves the model, it
+    /// may be longer: since when any has been held.
     pub held_since: Option<Nanos>,
     /// How long a request of it may be held.
     pub hold: Duration,

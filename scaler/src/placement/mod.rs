@@ -36,6 +36,7 @@ use crate::clock::Nanos;
 pub fn plan(fleet: &Fleet, now: Nanos) -> Plan {
     let mut draft = draft::Draft::new(fleet, now);
     depart::drain_surplus(&mut draft);
+    depart::drain_too_much(&mut draft);
     let admission = admit::admit(&mut draft);
     servers::scale(&mut draft, &admission);
     let hopeless = claims::place(&mut draft, &admission);

@@ -21,6 +21,8 @@ pub struct Plan {
     pub servers: BTreeMap<Arc<str>, u32>,
     /// Bins that are to go, by pool and bin: they get no more models.
     pub leave: Vec<(usize, usize)>,
+    /// Bins that were to go and are needed again, by pool and bin.
+    pub stay: Vec<(usize, usize)>,
     /// For each model that has fewer replicas than it wants, this plan's loads included: why.
     pub unplaced: BTreeMap<Arc<str>, Unplaced>,
     /// Models that are promised room from now on.
@@ -39,6 +41,7 @@ impl Plan {
             && self.resume.is_empty()
             && self.servers.is_empty()
             && self.leave.is_empty()
+            && self.stay.is_empty()
             && self.admit.is_empty()
     }
 }
@@ -109,6 +112,11 @@ pub enum Why {
         /** the bin's name */
         bin: Arc<str>,
     },
+    /// Drain: there is more in its bin than the bin has room for.
+    TooMuch {
+        /** the bin's name */
+        bin: Arc<str>,
+    },
     /// Drain: nothing uses it, and another model needs the room.
     Evicted {
         /** the model that gets the room */
@@ -133,6 +141,7 @@ impl fmt::Display for Why {
             Self::Removed => write!(f, "is no longer configured"),
             Self::OtherPool { pool } => write!(f, "no longer belongs on {pool}"),
             Self::Leaving { bin } => write!(f, "{bin} is to go"),
+            Self::TooMuch { bin } => write!(f, "{bin} has no room for all that is there"),
             Self::Evicted { by } => write!(f, "is unused, and model {by} needs the room"),
             Self::Turn { by, held } => write!(
                 f,

@@ -70,6 +70,7 @@ fn adjust(
     let name = &draft.fleet.pools[pool].name;
     let most = scaling.max.max(1);
     let needed = needed.min(most);
+    call_back(draft, pool, needed);
     let staying: Vec<_> = (0..used.len())
         .filter(|&bin| !draft.rooms[pool][bin].leaving)
         .collect();
@@ -112,6 +113,21 @@ fn adjust(
         }
     }
     false
+}
+
+/// Lets as many bins stay that were to go as are needed: those that have models first, and those
+/// that would be removed last.
+fn call_back(draft: &mut Draft<'_>, pool: usize, needed: u32) {
+    let bins = &draft.fleet.pools[pool].bins;
+    let rooms = &draft.rooms[pool];
+    let (mut going, staying): (Vec<_>, Vec<_>) =
+        (0..bins.len()).partition(|&bin| rooms[bin].leaving);
+    let lacking = (needed as usize).saturating_sub(staying.len());
+    going.retain(|&bin| !bins[bin].given_up);
+    going.sort_by_key(|&bin| (bins[bin].ordinal, !rooms[bin].inhabited, bin));
+    for bin in going.into_iter().take(lacking) {
+        draft.stay(pool, bin);
+    }
 }
 
 /// The count at which no bin is removed that still has a model, if `needed` of them stay.

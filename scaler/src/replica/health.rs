@@ -118,6 +118,11 @@ impl ReplicaHealth {
         self.is_condemned.store(true, Relaxed);
     }
 
+    /// Takes back that it is to be stopped, if it was not stopped yet.
+    pub fn pardon(&self) {
+        self.is_condemned.store(false, Relaxed);
+    }
+
     /// Whether it is to be stopped and replaced.
     #[must_use]
     pub fn is_condemned(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What tells replicas apart: their numbers, and their devices.
 
 /// A replica's number in this process, from 1. No later replica gets the same, before 2^32 of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaId(pub u32);
 
 impl ReplicaId {

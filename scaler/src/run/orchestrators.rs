@@ -104,6 +104,7 @@ impl Orchestrators {
             local.clone(),
             sender,
             options.servers.clone(),
+            &options.placement,
         ));
         let on_host = Feed::of(host.clone(), events);
         let static_endpoints = Feed::new(StaticEndpoints::new);

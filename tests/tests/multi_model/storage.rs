@@ -102,4 +102,15 @@ fn files_of_models_are_fetched_loaded_by_mlserver_and_removed_again() {
     });
     assert!(models.join("m-2/model.joblib").exists());
     assert!(models.join("settings.json").exists());
+
+    let other = format!("file://{}", source.join("m-1").display());
+    proxy.rewrite(&(server(&models) + &model("m-2", &other)));
+    let record = models.join(".tailback/m-2.json");
+    eventually_within(patience, "the other files to be there", || {
+        fs::read_to_string(&record).is_ok_and(|text| text.contains(&other))
+            && state(&proxy, "m-2") == "available"
+    });
+    // It answers, if only that it is asked for something else.
+    let answer = infer(&proxy, "m-2");
+    assert!(answer.status < 500, "{}", answer.text());
 }

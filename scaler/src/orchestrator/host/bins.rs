@@ -8,7 +8,7 @@ use super::models::{HostModel, Leaving};
 use crate::{
     clock::Nanos,
     placement::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState},
-    replica::{Devices, Replica},
+    replica::{Devices, Replica, Transition},
     server_status::{DeviceStatus, HostStatus, HostedStatus},
 };
 
@@ -60,7 +60,7 @@ impl Bins {
                 assigned: None,
                 replica: Some(own.replica.clone()),
             };
-            bins.put(pool, one, own.room.memory, PlacedState::Unloading, now);
+            bins.put(pool, one, own.memory, PlacedState::Unloading, now);
         }
         bins
     }
@@ -124,14 +124,32 @@ impl Bins {
                 assigned: Some(index),
                 replica,
             };
+            // It has what it was started with until it ends, and may take what is said now.
+            let takes = |replica: &Replica| {
+                let before = own.memory_of(replica).unwrap_or_default();
+                before.max(room.memory)
+            };
             if let Some(at) = ready.iter().position(|replica| same(replica)) {
                 let since = assigned.loaded.unwrap_or(now);
-                let one = instance(Some(ready.remove(at)));
-                self.put(pool, one, room.memory, PlacedState::Loaded, since);
+                let replica = ready.remove(at);
+                let memory = takes(&replica);
+                self.put(
+                    pool,
+                    instance(Some(replica)),
+                    memory,
+                    PlacedState::Loaded,
+                    since,
+                );
             } else if let Some(at) = coming.iter().position(|own| same(&own.replica)) {
-                let own = coming.remove(at);
-                let one = instance(Some(own.replica));
-                self.put(pool, one, room.memory, PlacedState::Loading, own.since);
+                let Transition { replica, since } = coming.remove(at);
+                let memory = takes(&replica);
+                self.put(
+                    pool,
+                    instance(Some(replica)),
+                    memory,
+                    PlacedState::Loading,
+                    since,
+                );
             } else {
                 let one = instance(None);
                 self.put(pool, one, room.memory, PlacedState::Loading, assigned.since);
@@ -144,13 +162,14 @@ impl Bins {
                 0 => PlacedState::Unloading,
                 _ => PlacedState::Draining,
             };
+            let memory = own.memory_of(&replica).unwrap_or(room.memory);
             let one = Instance {
                 model: name.clone(),
                 devices: replica.devices().clone(),
                 assigned: None,
                 replica: Some(replica),
             };
-            self.put(pool, one, room.memory, state, now);
+            self.put(pool, one, memory, state, now);
         }
     }
 
@@ -189,6 +208,7 @@ pub(crate) fn pools(host: &Host) -> Vec<BinPool> {
         name: name.into(),
         memory,
         leaving: false,
+        given_up: false,
         ordinal: None,
     };
     let devices = host.devices.iter();
@@ -252,9 +272,47 @@ pub(super) fn capacity(host: &Host, model: &Model) -> u32 {
     let count = match room.devices {
         0 => host.memory.map_or(u64::from(u32::MAX), fit),
         devices => {
-            let all = host.devices.iter().map(|device| fit(device.memory));
-            all.fold(0, u64::saturating_add) / u64::from(devices)
+            let fits = host.devices.iter().map(|device| fit(device.memory));
+            on_devices(&fits.collect::<Vec<_>>(), u64::from(devices))
         }
     };
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// How many replicas fit that take room on so many different devices each, where `fits` of them fit on
+/// each device by itself.
+fn on_devices(fits: &[u64], devices: u64) -> u64 {
+    // As many as `count` of them have at most one place each on a device. What that leaves falls until
+    // it is enough.
+    let mut count = u64::MAX;
+    loop {
+        let places = fits.iter().map(|&fit| fit.min(count));
+        let next = places.fold(0, u64::saturating_add) / devices.max(1);
+        if next >= count {
+            return count;
+        }
+        count = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_devices;
+
+    #[test]
+    fn a_replica_of_several_devices_takes_room_on_different_ones() {
+        for (fits, devices, expected) in [
+            (&[2, 1][..], 1, 3),
+            (&[2, 1], 2, 1),
+            (&[3, 1], 2, 1),
+            (&[3, 3], 2, 3),
+            (&[1, 1, 1], 2, 1),
+            (&[5, 1, 1], 3, 1),
+            (&[1], 2, 0),
+            (&[], 1, 0),
+            (&[u64::MAX, u64::MAX], 1, u64::MAX),
+        ] {
+            assert_eq!(on_devices(fits, devices), expected, "{fits:?} {devices}");
+        }
+    }
 }

@@ -11,12 +11,15 @@ mod reconciler;
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use tailback_config::Model;
+use tailback_config::{Model, Placement};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::bins::{is_kept, pool_of, pools};
 use self::reconciler::{Command, Reconciler};
-use super::{Demand, Events, Orchestrator, ReplicaSet, ScaleError, process::Processes};
+use super::{
+    Demand, Events, Orchestrator, ReplicaSet, ScaleError, multi_model::models::LoadTries,
+    process::Processes,
+};
 use crate::{
     replica::{Devices, Replica},
     server_status::ServerStatusStore,
@@ -30,11 +33,18 @@ pub struct HostPlacement {
 
 impl HostPlacement {
     /// An orchestrator without models, whose replicas `processes` runs. Replica sets are sent to
-    /// `events`, and the state of the machine is kept in `status`. Needs a tokio runtime around it.
+    /// `events`, and the state of the machine is kept in `status`. Starts that
+    /// fail are tried again as loads are by `placement`. Needs a tokio runtime around it.
     #[must_use]
-    pub fn new(processes: Arc<Processes>, events: Events, status: ServerStatusStore) -> Self {
+    pub fn new(
+        processes: Arc<Processes>,
+        events: Events,
+        status: ServerStatusStore,
+        placement: &Placement,
+    ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let reconciler = Reconciler::new(processes.clone(), events, status);
+        let tries = LoadTries::of(placement);
+        let reconciler = Reconciler::new(processes.clone(), events, status, tries);
         tokio::spawn(reconciler.run(inbox));
         Self {
             commands,

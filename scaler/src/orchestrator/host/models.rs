@@ -1,15 +1,21 @@
 //! Models that share the machine's room, as the reconciler knows them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tailback_config::HostRoom;
+use tailback_config::{HostRoom, Model};
 
 use crate::{
     clock::Nanos,
-    orchestrator::{ReplicaSet, multi_model::models::HostedModel},
-    replica::{Devices, Replica},
+    orchestrator::{
+        ReplicaSet,
+        multi_model::models::{HostedModel, LoadTries},
+    },
+    replica::{Devices, Replica, ReplicaId},
     server_status::PlacementStatus,
 };
+
+/// A replica that has served for this long has started well, whatever becomes of it.
+const RAN_WELL: Duration = Duration::from_secs(10);
 
 /// A model, and the devices of its replicas.
 pub(super) struct HostModel {
@@ -17,6 +23,8 @@ pub(super) struct HostModel {
     /// What was reported of its processes last.
     pub set: ReplicaSet,
     pub assigned: Vec<Assigned>,
+    /// What each of its replicas has been started with, in bytes.
+    memory: BTreeMap<ReplicaId, u64>,
     /// What was reported of its placement last.
     pub shown: Option<PlacementStatus>,
 }
@@ -31,10 +39,45 @@ pub(super) struct Assigned {
 }
 
 impl HostModel {
-    /// Takes what is reported of its processes.
-    pub(super) fn changed(&mut self, set: ReplicaSet, now: Nanos) {
+    /// A model that is to have replicas on these devices, of which nothing was reported yet.
+    pub(super) fn new(model: Arc<Model>, devices: Vec<Devices>, now: Nanos) -> Self {
+        let assigned = devices.into_iter().map(|devices| Assigned {
+            devices,
+            since: now,
+            loaded: None,
+        });
+        Self {
+            assigned: assigned.collect(),
+            hosted: HostedModel::new(model),
+            set: ReplicaSet::default(),
+            memory: BTreeMap::new(),
+            shown: None,
+        }
+    }
+
+    /// Takes what is reported of its processes. A replica that does not start gives up its devices:
+    /// it is tried again after a pause, as `tries` says, then less often.
+    pub(super) fn changed(&mut self, set: ReplicaSet, tries: LoadTries, now: Nanos) {
         self.hosted.load_time = set.start_up.or(self.hosted.load_time);
+        let ran_well = |at: Nanos| now.since(at) >= RAN_WELL;
+        if self
+            .assigned
+            .iter()
+            .any(|own| own.loaded.is_some_and(ran_well))
+        {
+            (self.hosted.failures, self.hosted.failing_since) = (0, None);
+        }
+        match &set.load_failure {
+            None if !set.ready.is_empty() => self.hosted.not_before = None,
+            Some(failure) if set.load_failure != self.set.load_failure => {
+                let why = failure.why.to_string();
+                self.hosted.load_failed(why, tries, now, now);
+                self.give_up(&set);
+            }
+            _ => {}
+        }
         self.hosted.failure.clone_from(&set.failure);
+        self.note_memory(&set);
         for own in &mut self.assigned {
             let is_ready = set.ready.iter().any(|r| *r.devices() == own.devices);
             own.loaded = own.loaded.or(is_ready.then_some(now)).filter(|_| is_ready);
@@ -42,6 +85,37 @@ impl HostModel {
         self.set = set;
         // Whatever it is, it is passed on.
         self.shown = None;
+    }
+
+    /// Gives up the devices on which no replica is, or is starting.
+    fn give_up(&mut self, set: &ReplicaSet) {
+        let coming = set.coming.iter().map(|own| &own.replica);
+        let there = set.ready.iter().chain(coming);
+        let mut there: Vec<_> = there.map(|replica| replica.devices()).collect();
+        self.assigned.retain(|own| {
+            let at = there.iter().position(|devices| **devices == own.devices);
+            at.map(|at| there.swap_remove(at)).is_some()
+        });
+        // So that the processes are told.
+        self.hosted.reconfigured = true;
+    }
+
+    /// Notes what new replicas are started with.
+    fn note_memory(&mut self, set: &ReplicaSet) {
+        let room = self.hosted.model.room.as_ref();
+        let now = room.map_or(0, |room| room.memory);
+        let coming = set.coming.iter().chain(&set.leaving);
+        let there = set.ready.iter().chain(coming.map(|own| &own.replica));
+        let memory = there.map(|replica| {
+            let id = replica.id();
+            (id, self.memory.get(&id).copied().unwrap_or(now))
+        });
+        self.memory = memory.collect();
+    }
+
+    /// What a replica was started with, in bytes.
+    pub(super) fn memory_of(&self, replica: &Replica) -> Option<u64> {
+        self.memory.get(&replica.id()).copied()
     }
 
     pub(super) fn status(&self) -> PlacementStatus {
@@ -65,6 +139,8 @@ impl HostModel {
 pub(super) struct Leaving {
     pub model: Arc<str>,
     pub room: HostRoom,
+    /// What it was started with, in bytes.
+    pub memory: u64,
     pub replica: Arc<Replica>,
 }
 
@@ -74,19 +150,15 @@ impl HostModel {
         let Some(room) = self.hosted.model.room.clone() else {
             return Vec::new();
         };
-        let coming = self.set.coming.into_iter().chain(self.set.leaving);
-        let coming = coming.map(|own| own.replica);
-        let leaving = |replica| Leaving {
+        let coming = self.set.coming.iter().chain(&self.set.leaving);
+        let coming = coming.map(|own| &own.replica);
+        let leaving = |replica: &Arc<Replica>| Leaving {
             model: self.hosted.model.name.as_str().into(),
+            memory: self.memory_of(replica).unwrap_or(room.memory),
             room: room.clone(),
-            replica,
+            replica: replica.clone(),
         };
-        self.set
-            .ready
-            .into_iter()
-            .chain(coming)
-            .map(leaving)
-            .collect()
+        self.set.ready.iter().chain(coming).map(leaving).collect()
     }
 }
 
@@ -94,5 +166,132 @@ impl Leaving {
     /// Whether its process is there still.
     pub(super) fn is_there(&self) -> bool {
         !self.replica.has_ended()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tailback_config::{Env, load_text};
+
+    use super::*;
+    use crate::{orchestrator::LoadFailure, replica::Transition};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn config(memory: &str) -> Arc<Model> {
+        let text = format!(
+            "{{ apiVersion: tailback.dev/v1alpha1, kind: Host, metadata: {{ name: h }}, \
+             spec: {{ devices: [{{ name: '0', memory: 24Gi }}] }} }}\n---\n\
+             {{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: {{ name: s }}, \
+             spec: {{ process: {{ command: [x, '{{port}}'] }} }} }}\n---\n\
+             {{ apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: {{ name: m }}, \
+             spec: {{ server: s, memory: {memory} }} }}\n"
+        );
+        let config = load_text(Path::new("a.yaml"), &text, &Env::default()).unwrap();
+        config.models["m"].clone()
+    }
+
+    fn tries(count: u32) -> LoadTries {
+        LoadTries {
+            count,
+            limit: 3600 * SECOND,
+        }
+    }
+
+    fn device() -> Devices {
+        vec!["0".to_owned()]
+    }
+
+    /// A model that is to have a replica on device 0.
+    fn model() -> HostModel {
+        HostModel::new(config("16Gi"), vec![device()], Nanos(0))
+    }
+
+    fn replica() -> Arc<Replica> {
+        Arc::new(Replica::new("m-0", "127.0.0.1:1", None).on(device()))
+    }
+
+    fn ready(replica: &Arc<Replica>) -> ReplicaSet {
+        ReplicaSet {
+            ready: vec![replica.clone()],
+            ..ReplicaSet::default()
+        }
+    }
+
+    fn failed(number: u32) -> ReplicaSet {
+        ReplicaSet {
+            failure: Some("m-0 ended".into()),
+            load_failure: Some(LoadFailure {
+                number,
+                why: "m-0 ended".into(),
+            }),
+            ..ReplicaSet::default()
+        }
+    }
+
+    #[test]
+    fn a_replica_that_does_not_start_gives_its_devices_up_and_pauses_ever_longer() {
+        let mut own = model();
+        let mut now = Nanos(0);
+        for (number, pause) in [(1, 1), (2, 2), (3, 300)] {
+            own.changed(failed(number), tries(2), now);
+            assert!(own.assigned.is_empty());
+            assert_eq!(own.hosted.not_before, Some(now + pause * SECOND));
+            // The same again is no other failure.
+            own.changed(failed(number), tries(2), now);
+            assert_eq!(own.hosted.failures, number);
+            now = now + pause * SECOND;
+            own.assigned = model().assigned;
+        }
+        own.changed(ready(&replica()), tries(2), now);
+        assert_eq!((own.hosted.not_before, own.assigned.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_replica_that_ends_again_and_again_when_it_is_ready_pauses_ever_longer_too() {
+        let mut own = model();
+        let mut now = Nanos(0);
+        for pause in [1, 2] {
+            own.changed(ready(&replica()), tries(5), now);
+            own.changed(failed(1), tries(5), now + SECOND);
+            assert_eq!(own.hosted.not_before, Some(now + (1 + pause) * SECOND));
+            (own.assigned, now) = (model().assigned, now + 10 * SECOND);
+        }
+        own.changed(ready(&replica()), tries(5), now);
+        own.changed(failed(1), tries(5), now + RAN_WELL);
+        assert_eq!(own.hosted.failures, 1, "it had run well");
+    }
+
+    #[test]
+    fn a_failure_leaves_the_devices_of_other_replicas() {
+        let mut own = model();
+        let coming = Transition {
+            replica: replica(),
+            since: Nanos(0),
+        };
+        let set = ReplicaSet {
+            coming: vec![coming],
+            ..failed(1)
+        };
+        own.changed(set, tries(5), Nanos(0));
+        assert_eq!(own.assigned.len(), 1);
+    }
+
+    #[test]
+    fn a_process_counts_with_the_memory_that_it_was_started_with() {
+        const GIB: u64 = 1 << 30;
+        let mut own = model();
+        let (first, second) = (replica(), replica());
+        own.changed(ready(&first), tries(5), Nanos(0));
+        own.hosted.configure(config("8Gi"));
+        own.changed(ready(&first), tries(5), Nanos(0));
+        assert_eq!(own.memory_of(&first), Some(16 * GIB));
+        own.changed(ready(&second), tries(5), Nanos(0));
+        assert_eq!(
+            (own.memory_of(&first), own.memory_of(&second)),
+            (None, Some(8 * GIB))
+        );
     }
 }

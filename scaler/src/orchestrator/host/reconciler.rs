@@ -19,7 +19,7 @@ use super::{
 use crate::{
     clock::Nanos,
     orchestrator::{
-        Demand, Events, ReplicaSet, multi_model::models::HostedModel, process::Processes,
+        Demand, Events, ReplicaSet, multi_model::models::LoadTries, process::Processes,
     },
     placement::{self, Plan, Why},
     replica::Devices,
@@ -51,6 +51,7 @@ pub(super) struct Reconciler {
     processes: Arc<Processes>,
     events: Events,
     status: ServerStatusStore,
+    tries: LoadTries,
     shown: Nanos,
     host: Option<Arc<Host>>,
     models: BTreeMap<Arc<str>, HostModel>,
@@ -67,11 +68,13 @@ impl Reconciler {
         processes: Arc<Processes>,
         events: Events,
         status: ServerStatusStore,
+        tries: LoadTries,
     ) -> Self {
         Self {
             processes,
             events,
             status,
+            tries,
             shown: Nanos(0),
             host: None,
             models: BTreeMap::new(),
@@ -131,7 +134,7 @@ impl Reconciler {
             }
             Command::Changed(set) => {
                 if let Some(own) = self.models.get_mut(&*set.model) {
-                    own.changed(*set, now);
+                    own.changed(*set, self.tries, now);
                 }
             }
             Command::Inherit(devices) => self.inherited = devices,
@@ -147,18 +150,7 @@ impl Reconciler {
             return;
         }
         let found = self.inherited.remove(&*name).unwrap_or_default();
-        let assigned = found.into_iter().map(|devices| Assigned {
-            devices,
-            since: now,
-            loaded: None,
-        });
-        let own = HostModel {
-            assigned: assigned.collect(),
-            hosted: HostedModel::new(model),
-            set: ReplicaSet::default(),
-            shown: None,
-        };
-        self.models.insert(name, own);
+        self.models.insert(name, HostModel::new(model, found, now));
     }
 
     /// Makes and carries out a plan if it may differ from the last one, and reports what has
@@ -311,7 +303,9 @@ impl Reconciler {
             let status = own.status();
             if own.shown.as_ref() != Some(&status) {
                 own.shown = Some(status.clone());
+                let none = own.set.ready.is_empty() && own.set.coming.is_empty();
                 let set = ReplicaSet {
+                    load_failure: own.set.load_failure.clone().filter(|_| none),
                     model: own.hosted.model.name.clone(),
                     capacity: capacity(host, &own.hosted.model).min(own.set.capacity),
                     placement: Some(status),

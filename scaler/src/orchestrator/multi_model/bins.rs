@@ -70,6 +70,7 @@ impl Reconciler {
                 name: replica.replica.name().into(),
                 memory: server.memory(),
                 leaving: replica.leaving || replica.replica.is_closed(),
+                given_up: replica.replica.health().is_condemned() || replica.replica.is_closed(),
                 ordinal: server.ordinal(replica.replica.name()),
             });
             for (model, hosted) in &replica.hosted {
@@ -77,7 +78,7 @@ impl Reconciler {
                     model: model.clone(),
                     bins: vec![index],
                     memory: hosted.memory,
-                    state: match hosted.unwanted || hosted.renamed {
+                    state: match hosted.unwanted || hosted.outdated {
                         true => PlacedState::Unloading,
                         false => hosted.state,
                     },

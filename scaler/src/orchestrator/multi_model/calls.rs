@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    models::LoadTries,
     outcome::{CallDone, Outcome, Subject},
     reconciler::Reconciler,
-    repository::{CallError, Repository},
+    repository::Repository,
     servers::SharedServer,
 };
 use crate::{clock::Nanos, replica::Replica};
@@ -13,30 +14,26 @@ use crate::{clock::Nanos, replica::Replica};
 impl Reconciler {
     pub(super) fn call_load(&self, at: Subject, host: &Arc<Replica>, model: String) {
         let done = self.done.clone();
-        let limit = self.placement.load_limit;
         let own = at.model.as_ref().and_then(|name| self.models.get(name));
-        let uri = own.and_then(|own| own.model.storage_uri.clone());
-        let server = self.servers.get(&at.server);
-        let storage = server.and_then(|server| server.storage.clone());
+        let tries = LoadTries::of(&self.placement);
+        let limit = own.map_or(tries.limit, |own| own.load_limit(tries, Nanos::now()));
         let repository = self.repository(&at.server, host);
         tokio::spawn(async move {
-            let provided = match storage.zip(uri) {
-                Some((storage, uri)) => storage.provide(&model, &uri).await,
-                None => Ok(()),
-            };
-            let result = match provided {
-                Ok(()) => repository.load(&model, limit).await,
-                Err(why) => Err(CallError::Refused(why)),
-            };
+            let result = repository.load(&model, limit).await;
             let outcome = Outcome::Loaded(result);
             // Fails only when the scaler has stopped.
             let _ = done.send(CallDone { at, outcome });
         });
     }
 
-    pub(super) fn call_unload(&self, at: Subject, host: &Arc<Replica>, model: String) {
+    pub(super) fn call_unload(
+        &self,
+        at: Subject,
+        host: &Arc<Replica>,
+        model: String,
+        limit: Duration,
+    ) {
         let done = self.done.clone();
-        let limit = self.placement.unload_limit;
         let repository = self.repository(&at.server, host);
         tokio::spawn(async move {
             let result = repository.unload(&model, limit).await;

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tailback_config::Kind;
 
 use super::{
-    bins::Bins, outcome::Subject, reconciler::Reconciler, repository::CallError, servers::Hosted,
+    bins::Bins, hosted::Hosted, models::LoadTries, outcome::Subject, reconciler::Reconciler,
+    repository::CallError,
 };
 use crate::{
     clock::Nanos,
@@ -15,6 +16,8 @@ use crate::{
     server_status::ServerCounts,
 };
 
+/// What an unload may take at least whose time is over: it is tried again all the same.
+const SHORT: Duration = Duration::from_secs(5);
 /// Pause before an unload that failed is tried again: first, and at most.
 const UNLOAD_AGAIN: Duration = Duration::from_secs(1);
 const UNLOAD_LONGEST: Duration = Duration::from_secs(60);
@@ -30,23 +33,6 @@ impl Reconciler {
         self.carry_out(&bins, &plan, now);
         for (name, own) in &mut self.models {
             own.unplaced = plan.unplaced.get(name).cloned();
-        }
-        self.stay_where_needed();
-    }
-
-    /// Lets replicas that were to go take models again, where a model of theirs lacks room and they
-    /// were not given up yet.
-    fn stay_where_needed(&mut self) {
-        let lacking = self.models.values().filter(|own| own.unplaced.is_some());
-        let servers: BTreeSet<&str> = lacking.map(|own| &*own.model.server.name).collect();
-        for (name, server) in &mut self.servers {
-            for own in server.replicas.iter_mut().filter(|own| own.leaving) {
-                if servers.contains(&**name) && !own.replica.health().is_condemned() {
-                    own.leaving = false;
-                    self.stale = true;
-                    tracing::info!(replica = %own.replica, "is needed again: it takes models");
-                }
-            }
         }
     }
 
@@ -78,6 +64,15 @@ impl Reconciler {
                 replica.leaving = true;
             }
         }
+        for (pool, bin) in &plan.stay {
+            if let Some((server, id)) = bins.at(*pool, *bin)
+                && let Some(own) = self.servers.get_mut(server)
+                && let Some(replica) = own.replica_mut(id)
+            {
+                tracing::info!(replica = %replica.replica, "is needed again: it takes models");
+                replica.leaving = false;
+            }
+        }
         for position in &plan.resume {
             self.resume(bins, position, now);
         }
@@ -90,6 +85,7 @@ impl Reconciler {
         for (name, count) in &plan.servers {
             self.scale_server(name, *count, now);
         }
+        self.fetch_files();
         self.send_loads(now);
         self.go_on_draining(now);
     }
@@ -184,7 +180,7 @@ impl Reconciler {
         let server = server.clone();
         if let Some(hosted) = self.hosted_mut(&server, id, &position.model)
             && hosted.state == PlacedState::Draining
-            && !hosted.renamed
+            && !hosted.outdated
         {
             hosted.replica.reopen();
             hosted.enter(PlacedState::Loaded, now);
@@ -197,7 +193,7 @@ impl Reconciler {
         if self.retired {
             return;
         }
-        let grace = self.placement.unload_grace;
+        let (grace, limit) = (self.placement.unload_grace, self.placement.unload_limit);
         let mut calls = Vec::new();
         for (server, own) in &mut self.servers {
             for replica in &mut own.replicas {
@@ -226,12 +222,14 @@ impl Reconciler {
                         model: Some(model.clone()),
                         attempt: Some(hosted.replica.id()),
                     };
-                    calls.push((subject, host.clone(), hosted.name_at_server.clone()));
+                    // What is left for this try.
+                    let limit = limit.saturating_sub(now.since(hosted.since));
+                    calls.push((subject, host.clone(), hosted.name_at_server.clone(), limit));
                 }
             }
         }
-        for (subject, host, name) in calls {
-            self.call_unload(subject, &host, name);
+        for (subject, host, name, limit) in calls {
+            self.call_unload(subject, &host, name, limit.max(SHORT));
         }
     }
 
@@ -242,7 +240,7 @@ impl Reconciler {
     }
 
     /// The replica of a model that a call was for, if it is still there.
-    fn attempt(&mut self, at: &Subject) -> Option<&mut Hosted> {
+    pub(super) fn attempt(&mut self, at: &Subject) -> Option<&mut Hosted> {
         let (id, model) = (at.replica?, at.model.as_ref()?);
         let hosted = self.hosted_mut(&at.server, id, model)?;
         (Some(hosted.replica.id()) == at.attempt).then_some(hosted)
@@ -283,12 +281,12 @@ impl Reconciler {
                     }
                 }
                 self.count(&at.server, |counts| counts.failed_loads += 1);
-                let tries = self.placement.load_retries;
+                let tries = LoadTries::of(&self.placement);
                 let Some(own) = self.models.get_mut(&model) else {
                     return;
                 };
                 let why = format!("{}: {error}", replica.name());
-                let pause = own.load_failed(why, tries, now);
+                let pause = own.load_failed(why, tries, sent, now);
                 let again_in_seconds = pause.as_secs_f64();
                 tracing::warn!(model = &*model, %replica, again_in_seconds, "could not be loaded: {error}");
             }
@@ -313,7 +311,7 @@ impl Reconciler {
             self.count(&at.server, |counts| counts.unloads += 1);
             self.remove(at);
             // What cannot be unloaded may be alone now.
-            return self.recycle(at).await;
+            return self.recycle(at, now).await;
         };
         hosted.failures = hosted.failures.saturating_add(1);
         let pause = (UNLOAD_AGAIN * (1 << (hosted.failures - 1).min(6))).min(UNLOAD_LONGEST);
@@ -321,13 +319,13 @@ impl Reconciler {
         let again_in_seconds = pause.as_secs_f64();
         tracing::warn!(model = &*model, %replica, again_in_seconds, "could not be unloaded, and still takes its room: {error}");
         self.count(&at.server, |counts| counts.failed_unloads += 1);
-        self.recycle(at).await;
+        self.recycle(at, now).await;
     }
 
     /// Replaces a server's replica that does not give back the memory of its models, once nothing
     /// else is in it. Only processes can be replaced; of others it is said.
-    async fn recycle(&mut self, at: &Subject) {
-        let tries = self.placement.unload_retries;
+    async fn recycle(&mut self, at: &Subject, now: Nanos) {
+        let (tries, limit) = (self.placement.unload_retries, self.placement.unload_limit);
         let Some(server) = self.servers.get_mut(&at.server) else {
             return;
         };
@@ -335,7 +333,10 @@ impl Reconciler {
         let Some(replica) = at.replica.and_then(|id| server.replica_mut(id)) else {
             return;
         };
-        let is_stuck = |own: &&Hosted| own.state == PlacedState::Unloading && own.failures > tries;
+        let is_stuck = |own: &&Hosted| {
+            let tried = own.failures > tries || own.failures > 0 && now.since(own.since) >= limit;
+            own.state == PlacedState::Unloading && tried
+        };
         let stuck = replica.hosted.values().filter(is_stuck).count();
         let (host, others) = (replica.replica.clone(), replica.hosted.len() - stuck);
         if stuck == 0 {

@@ -1,8 +1,13 @@
-//! Models that leave a server that stays: they were renamed, or were its last ones.
+//! Models that leave a server that stays: they have another name or other files, or were its last ones.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{reconciler::Reconciler, repository::Repository, servers::SharedServer};
+use super::{
+    hosted::{Files, fetched_from},
+    reconciler::Reconciler,
+    repository::Repository,
+    servers::SharedServer,
+};
 use crate::{clock::Nanos, placement::PlacedState};
 
 /// How often a model that drains is looked at, whose last request ends without a sign.
@@ -10,28 +15,32 @@ const DRAINING: Duration = Duration::from_millis(50);
 
 impl Reconciler {
     /// Drains replicas of a model that are known to their servers by another name than the one that
-    /// is configured now: requests would not find it.
-    pub(super) fn reload_renamed(&mut self, model: &Arc<str>, now: Nanos) {
+    /// is configured now, so that requests would not find it, or that have other files.
+    pub(super) fn reload_changed(&mut self, model: &Arc<str>, now: Nanos) {
         let Some(own) = self.models.get(model) else {
             return;
         };
         let name = own.name_at_server();
+        let uri = fetched_from(&own.model);
         let replicas = self.servers.values_mut().flat_map(|own| &mut own.replicas);
         for hosted in replicas.filter_map(|replica| replica.hosted.get_mut(model)) {
-            if hosted.name_at_server == name {
+            if hosted.name_at_server == name && hosted.uri.as_deref() == uri {
                 continue;
             }
+            tracing::info!(model = &**model, replica = %hosted.replica, "has another name or other files now: it is loaded again");
             match hosted.state {
                 PlacedState::Loading if hosted.sent.is_none() => {
                     hosted.name_at_server = name.to_owned();
+                    hosted.uri = uri.map(str::to_owned);
+                    hosted.files = Files::Unseen;
                 }
                 PlacedState::Loading => hosted.unwanted = true,
                 PlacedState::Loaded => {
                     hosted.replica.close();
                     hosted.enter(PlacedState::Draining, now);
-                    hosted.renamed = true;
+                    hosted.outdated = true;
                 }
-                PlacedState::Draining => hosted.renamed = true,
+                PlacedState::Draining => hosted.outdated = true,
                 PlacedState::Unloading => {}
             }
         }

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    hosted::Hosted,
     outcome::Subject,
     reconciler::Reconciler,
     repository::{CallError, IndexEntry},
-    servers::Hosted,
 };
 use crate::{clock::Nanos, placement::PlacedState};
 
@@ -49,6 +49,7 @@ impl Reconciler {
         let Some(server) = self.servers.get_mut(&at.server) else {
             return;
         };
+        let storage = server.storage.clone();
         let Some(own) = at.replica.and_then(|id| server.replica_mut(id)) else {
             return;
         };
@@ -102,7 +103,7 @@ impl Reconciler {
         }
         // What is there, and is one of its models, is taken over.
         let mut others = names;
-        let mut loads = Vec::new();
+        let (mut loads, mut adopted) = (Vec::new(), Vec::new());
         for (name, model) in models {
             let at = others.binary_search(&name);
             if let Ok(at) = at {
@@ -115,7 +116,14 @@ impl Reconciler {
             let listed = || entries.iter().filter(|entry| entry.name == name);
             let hosted = if at.is_ok() {
                 tracing::info!(model = model.name, replica = %own.replica, "is loaded there already");
-                Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0))
+                let mut hosted = Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0));
+                // The files that are there may be those of an earlier configuration.
+                let uri = storage.as_ref().and_then(|own| own.uri(&name));
+                if hosted.uri.is_some() && uri.is_some() {
+                    hosted.uri = uri;
+                    adopted.push(key.clone());
+                }
+                hosted
             } else if listed().any(IndexEntry::is_unloading) {
                 tracing::info!(model = model.name, replica = %own.replica, "is being unloaded there, and still takes its room");
                 let hosted = Hosted::new(&own.replica, &model, PlacedState::Unloading, now);
@@ -155,6 +163,9 @@ impl Reconciler {
                 ..at.clone()
             };
             self.call_load(at, &host, name);
+        }
+        for model in adopted {
+            self.reload_changed(&model, now);
         }
         self.stale |= changed;
         self.unreported = true;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{outcome::Subject, reconciler::Reconciler};
+use super::{hosted::Files, outcome::Subject, reconciler::Reconciler};
 use crate::{clock::Nanos, placement::PlacedState};
 
 /// Loads that one replica of a server is asked for at once: more would only share its processors
@@ -29,6 +29,7 @@ impl Reconciler {
                 for (model, hosted) in &replica.hosted {
                     match (hosted.state, hosted.sent) {
                         (PlacedState::Loading, Some(_)) => sent += 1,
+                        (PlacedState::Loading, None) if !matches!(hosted.files, Files::Here) => {}
                         (PlacedState::Loading, None) => queued.push(Queued {
                             model: model.clone(),
                             held: self

@@ -10,6 +10,8 @@ mod bins;
 mod calls;
 mod carry_out;
 mod depart;
+mod fetches;
+mod hosted;
 mod index;
 mod loads;
 pub(super) mod models;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tailback_config::Model;
+use tailback_config::{Model, Placement};
 
 use crate::{
     clock::Nanos,
@@ -19,6 +19,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Pause between loads after all tries have failed.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
+/// How long a load is tried for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::orchestrator) struct LoadTries {
+    /// How often a load that failed is tried again before a long pause.
+    pub count: u32,
+    /// How long it may take with all of them.
+    pub limit: Duration,
+}
+
+impl LoadTries {
+    pub(in crate::orchestrator) fn of(placement: &Placement) -> Self {
+        Self {
+            count: placement.load_retries,
+            limit: placement.load_limit,
+        }
+    }
+}
+
 /// A model, what is wanted of it, and what became of it.
 pub(in crate::orchestrator) struct HostedModel {
     pub model: Arc<Model>,
@@ -27,7 +45,7 @@ pub(in crate::orchestrator) struct HostedModel {
     /// Whether that was said yet; until then, what there is stays.
     pub asked: bool,
     pub demand: Demand,
-    /// Since when requests have been waiting without a pause.
+    /// Since when requests have been waiting without a pause, and without a replica that serves any.
     pub held_since: Option<Nanos>,
     /// Whether it was promised room.
     pub admitted: bool,
@@ -35,6 +53,8 @@ pub(in crate::orchestrator) struct HostedModel {
     pub load_time: Option<Duration>,
     /// How many loads have failed since the last one that went well.
     pub failures: u32,
+    /// When the first of those was sent that are tried without a long pause.
+    pub failing_since: Option<Nanos>,
     /// Why the last one failed.
     pub failure: Option<String>,
     pub not_before: Option<Nanos>,
@@ -59,6 +79,7 @@ impl HostedModel {
             admitted: false,
             load_time: None,
             failures: 0,
+            failing_since: None,
             failure: None,
             not_before: None,
             unplaced: None,
@@ -71,7 +92,8 @@ impl HostedModel {
     /// Takes a new configuration. A load that failed before is tried again at once.
     pub(in crate::orchestrator) fn configure(&mut self, model: Arc<Model>) {
         if self.model != model {
-            (self.failures, self.failure, self.not_before) = (0, None, None);
+            (self.failures, self.failing_since) = (0, None);
+            (self.failure, self.not_before) = (None, None);
         }
         self.reconfigured = true;
         self.model = model;
@@ -109,6 +131,11 @@ impl HostedModel {
 
     /// Notes whether a replica of it takes requests.
     pub(in crate::orchestrator) fn set_serves(&mut self, serves: bool, now: Nanos) {
+        if self.serves && !serves && self.held_since.is_some() {
+            // Requests that waited until now were being served: the oldest that waits is younger than
+            // the time since any has been waiting.
+            self.held_since = Some(now);
+        }
         self.out_since = match (self.serves, serves) {
             (_, true) => None,
             (true, false) => Some(now),
@@ -119,20 +146,32 @@ impl HostedModel {
 
     pub(in crate::orchestrator) fn loaded(&mut self, took: Duration) {
         self.load_time = Some(took);
-        self.failures = 0;
+        (self.failures, self.failing_since) = (0, None);
         (self.failure, self.not_before) = (None, None);
     }
 
-    /// Notes a failed load. It is tried again after a pause, `tries` times, then less often.
+    /// How long a load may take that is sent now.
+    pub(in crate::orchestrator) fn load_limit(&self, tries: LoadTries, now: Nanos) -> Duration {
+        let spent = self.failing_since.map(|since| now.since(since));
+        (tries.limit.saturating_sub(spent.unwrap_or_default())).max(FIRST_PAUSE)
+    }
+
+    /// Notes that a load failed which was sent at `sent`. It is tried again after a pause, as `tries`
+    /// says, then less often.
     pub(in crate::orchestrator) fn load_failed(
         &mut self,
         why: String,
-        tries: u32,
+        tries: LoadTries,
+        sent: Nanos,
         now: Nanos,
     ) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let pause = match self.failures > tries {
-            true => GIVEN_UP,
+        let since = *self.failing_since.get_or_insert(sent);
+        let pause = match self.failures > tries.count || now.since(since) >= tries.limit {
+            true => {
+                self.failing_since = None;
+                GIVEN_UP
+            }
             false => (FIRST_PAUSE * (1 << (self.failures - 1).min(6))).min(LONGEST_PAUSE),
         };
         self.failure = Some(why);
@@ -210,5 +249,84 @@ impl Shown {
             failures: own.failures,
             placement: set.placement.clone().unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tailback_config::{Env, load_text};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn model() -> HostedModel {
+        let text = "{ apiVersion: tailback.dev/v1alpha1, kind: Server, metadata: { name: s }, spec: { memory: 2Gi, \
+             multiModel: {}, process: { command: [x, '{port}'] } } }\n---\n\
+             { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: m }, spec: { server: s, memory: 1Gi } }\n";
+        let config = load_text(Path::new("a.yaml"), text, &Env::default()).unwrap();
+        HostedModel::new(config.models["m"].clone())
+    }
+
+    #[test]
+    fn the_time_of_a_load_is_for_all_its_tries_together() {
+        let tries = LoadTries {
+            count: 5,
+            limit: 60 * SECOND,
+        };
+        let mut own = model();
+        let at = |seconds: u32| Nanos(0) + seconds * SECOND;
+        assert_eq!(own.load_limit(tries, at(100)), 60 * SECOND);
+        assert_eq!(own.load_failed("x".into(), tries, at(100), at(140)), SECOND);
+        assert_eq!(own.load_limit(tries, at(141)), 19 * SECOND);
+        let pause = own.load_failed("x".into(), tries, at(141), at(160));
+        assert_eq!(pause, GIVEN_UP, "its time is over");
+        assert_eq!(own.load_limit(tries, at(460)), 60 * SECOND);
+        for (failures, pause) in [
+            (3, 4 * SECOND),
+            (4, 8 * SECOND),
+            (5, 16 * SECOND),
+            (6, GIVEN_UP),
+        ] {
+            let now = at(460 + failures);
+            assert_eq!(own.load_failed("x".into(), tries, now, now), pause);
+        }
+    }
+
+    #[test]
+    fn each_state_says_where_the_model_is() {
+        let mut own = model();
+        own.want(2);
+        assert_eq!(own.state(0, 0), PlacementState::Waiting);
+        assert_eq!(own.state(0, 1), PlacementState::Loading);
+        assert_eq!(own.state(1, 1), PlacementState::Partial);
+        assert_eq!(own.state(2, 0), PlacementState::Available);
+        own.loaded(SECOND);
+        assert_eq!(own.state(0, 0), PlacementState::Evicted);
+        own.failure = Some("x".into());
+        assert_eq!(own.state(0, 0), PlacementState::Failed);
+        assert_eq!(own.state(1, 0), PlacementState::Partial);
+        own.want(0);
+        assert_eq!(own.state(0, 0), PlacementState::Evicted);
+    }
+
+    #[test]
+    fn a_model_that_gives_way_waits_from_then_on_however_long_it_was_saturated() {
+        let mut own = model();
+        let held = Demand {
+            held: 3,
+            ..Demand::default()
+        };
+        own.set_serves(true, Nanos(1));
+        own.set_demand(held, Nanos(2));
+        own.set_serves(true, Nanos(1000));
+        assert_eq!(own.held_since, Some(Nanos(2)));
+        own.set_serves(false, Nanos(2000));
+        own.set_demand(Demand { held: 4, ..held }, Nanos(2001));
+        assert_eq!(own.held_since, Some(Nanos(2000)));
+        own.set_demand(Demand::default(), Nanos(3000));
+        assert_eq!(own.held_since, None);
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct CallDone {
 
 /// What it has come to.
 pub(super) enum Outcome {
+    /// Why its files are not there.
+    Fetched(Result<(), String>),
     Loaded(Result<(), CallError>),
     Unloaded(Result<(), CallError>),
     Indexed {

@@ -198,6 +198,7 @@ impl Reconciler {
         // What a replica lists is mostly what is known.
         self.stale |= !matches!(done.outcome, Outcome::Indexed { .. });
         match done.outcome {
+            Outcome::Fetched(result) => self.fetched(&done.at, result, now),
             Outcome::Loaded(result) => self.loaded(&done.at, result, now),
             Outcome::Unloaded(result) => self.unloaded(&done.at, result, now).await,
             Outcome::Indexed { asked, result } => self.indexed(&done.at, asked, result, now),
@@ -217,7 +218,7 @@ impl Reconciler {
             let kind = &before.as_model.server.kind;
             if discriminant(kind) == discriminant(&model.server.kind) {
                 // What it has stays, whatever else has changed.
-                server.replicas = before.replicas;
+                (server.replicas, server.absent) = (before.replicas, before.absent);
                 (server.asked, server.changed) = (before.asked, before.changed);
                 (server.set, server.asking) = (before.set, before.asking);
                 server.counts = before.counts;
@@ -234,7 +235,7 @@ impl Reconciler {
         match self.models.get_mut(&name) {
             Some(known) => {
                 known.configure(model);
-                self.reload_renamed(&name, now);
+                self.reload_changed(&name, now);
             }
             None => {
                 self.models.insert(name, HostedModel::new(model));
@@ -343,11 +344,11 @@ impl Reconciler {
         }
     }
 
-    /// Until when a plan waits for replicas that were found and are about to say what they have. A
-    /// plan without them would load elsewhere what they have already.
+    /// Until when a plan waits for replicas that are about to say what they have, or to be back. A plan
+    /// without them would load elsewhere what they have already.
     fn all_known_by(&self, now: Nanos) -> Option<Nanos> {
-        let replicas = self.servers.values().flat_map(|server| &server.replicas);
-        replicas.filter_map(|replica| replica.known_by(now)).max()
+        let servers = self.servers.values();
+        servers.filter_map(|server| server.settled_by(now)).max()
     }
 
     /// Whether any model waits for room.

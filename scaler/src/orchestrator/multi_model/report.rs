@@ -100,6 +100,8 @@ fn replica_set(
             continue;
         };
         match hosted.state {
+            // Whether it still has what it had, its index will say.
+            PlacedState::Loaded if !replica.known => set.starting += 1,
             PlacedState::Loading => {
                 set.starting += 1;
                 set.coming.push(Transition {

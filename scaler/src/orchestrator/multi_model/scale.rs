@@ -44,12 +44,7 @@ impl Reconciler {
                 to = count,
                 "its models need another count of replicas"
             );
-            for own in &server.replicas {
-                if own.leaving && count < before {
-                    // Of all that are idle, this one is to go.
-                    own.replica.health().condemn();
-                }
-            }
+            server.count_changes(before, count);
         }
         if server.asked != Some(count) {
             (server.asked, server.changed) = (Some(count), now);

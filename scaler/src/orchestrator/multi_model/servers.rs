@@ -6,7 +6,7 @@ use tailback_config::{
     Kind, Model, ModelRepository, RepositoryApi, ServerReplicas, server_as_model,
 };
 
-use super::storage::ModelStorage;
+use super::{hosted::Hosted, storage::ModelStorage};
 use crate::{
     clock::Nanos,
     orchestrator::ReplicaSet,
@@ -17,12 +17,19 @@ use crate::{
 
 /// Time within which a replica that is found says what it has. One that hangs takes longer.
 const FIRST_INDEX: Duration = Duration::from_secs(1);
+/// How long a replica that is not ready any more, and has not ended, may be back at once: it may move
+/// from one list of endpoints to another. Nothing is placed meanwhile.
+const BACK_AT_ONCE: Duration = Duration::from_secs(1);
+/// How long it is remembered what such a replica has, if it has no request in flight.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// A server and its replicas.
 pub(super) struct SharedServer {
     /// The server as its orchestrator sees it: a model with the server's name.
     pub as_model: Arc<Model>,
     pub replicas: Vec<ServerReplica>,
+    /// Replicas that are not ready any more, and may be again.
+    pub absent: Vec<Absent>,
     /// How many replicas its orchestrator is asked for; `None`: none yet, because what it has is
     /// not known.
     pub asked: Option<u32>,
@@ -41,6 +48,12 @@ pub(super) struct SharedServer {
     pub counts: ServerCounts,
     /// Where its models' files are put; `None`: it has them itself.
     pub storage: Option<Arc<ModelStorage>>,
+}
+
+/// A replica that is not ready any more, and has not ended. Its requests in flight go on.
+pub(super) struct Absent {
+    own: ServerReplica,
+    since: Nanos,
 }
 
 /// One replica of a server.
@@ -67,33 +80,12 @@ pub(super) struct ServerReplica {
     pub unloaded: BTreeMap<Arc<str>, Nanos>,
 }
 
-/// A replica of a model in a server's replica.
-pub(super) struct Hosted {
-    pub replica: Arc<Replica>,
-    /// Bytes that it takes.
-    pub memory: u64,
-    pub state: PlacedState,
-    /// Since when it is in that state.
-    pub since: Nanos,
-    /// When its load was sent; `None`: it waits for others, or it was there already.
-    pub sent: Option<Nanos>,
-    /// While it is loading: whether it is no longer needed, and goes when it is loaded.
-    pub unwanted: bool,
-    /// Whether it is configured under another name now, so that it is not needed again.
-    pub renamed: bool,
-    /// The name by which it was loaded.
-    pub name_at_server: String,
-    /// When its unload is tried again, after it has failed.
-    pub again_at: Option<Nanos>,
-    /// How often its unload has failed.
-    pub failures: u32,
-}
-
 impl SharedServer {
     pub(super) fn new(model: &Model, now: Nanos) -> Self {
         Self {
             as_model: Arc::new(server_as_model(&model.server)),
             replicas: Vec::new(),
+            absent: Vec::new(),
             asked: None,
             changed: now,
             set: ReplicaSet::default(),
@@ -177,14 +169,19 @@ impl SharedServer {
     }
 
     /// Takes what its orchestrator reports. Replicas that are no longer ready are gone, with all
-    /// they host.
+    /// they host. What those have that have not ended is remembered for when they are back: their
+    /// requests may still be in flight.
     pub(super) fn changed(&mut self, set: ReplicaSet, now: Nanos) {
         let before = self.replicas.len();
-        self.replicas.retain(|own| {
-            set.ready
-                .iter()
-                .any(|ready| Arc::ptr_eq(ready, &own.replica))
-        });
+        let replicas = std::mem::take(&mut self.replicas).into_iter();
+        let is_ready = |own: &ServerReplica| {
+            let mut ready = set.ready.iter();
+            ready.any(|ready| Arc::ptr_eq(ready, &own.replica))
+        };
+        let (replicas, gone): (Vec<_>, Vec<_>) = replicas.partition(is_ready);
+        self.replicas = replicas;
+        let absent = gone.into_iter().map(|own| Absent { own, since: now });
+        self.absent.extend(absent);
         let left = self.replicas.len();
         if left < before && self.asked.is_some_and(|asked| left <= asked as usize) {
             // As many as are wanted: none of them is to go, though another may have been chosen.
@@ -198,10 +195,39 @@ impl SharedServer {
                 .iter()
                 .any(|own| Arc::ptr_eq(ready, &own.replica))
             {
-                self.replicas.push(ServerReplica::new(ready.clone(), now));
+                let is_it = |absent: &Absent| Arc::ptr_eq(ready, &absent.own.replica);
+                self.replicas
+                    .push(match self.absent.iter().position(is_it) {
+                        Some(at) => self.absent.swap_remove(at).own.back(now),
+                        None => ServerReplica::new(ready.clone(), now),
+                    });
             }
         }
+        self.absent.retain(|absent| absent.is_remembered(now));
         self.set = set;
+    }
+
+    /// Its count goes from `before` to `count`: those that are to go are given up, or are not to go
+    /// any more, if they are there still.
+    pub(super) fn count_changes(&mut self, before: u32, count: u32) {
+        for own in self.replicas.iter_mut().filter(|own| own.leaving) {
+            match count < before {
+                // Of all that are idle, this one is to go.
+                true => own.replica.health().condemn(),
+                false => {
+                    own.replica.health().pardon();
+                    own.leaving = false;
+                }
+            }
+        }
+    }
+
+    /// Until when a plan waits, because it is about to be known what is there.
+    pub(super) fn settled_by(&self, now: Nanos) -> Option<Nanos> {
+        let found = self.replicas.iter().filter_map(|own| own.known_by(now));
+        let absent = self.absent.iter().filter(|absent| absent.may_be_back());
+        let back = absent.map(|absent| absent.since + BACK_AT_ONCE);
+        found.chain(back.filter(|by| *by > now)).max()
     }
 }
 
@@ -209,7 +235,32 @@ fn repository(model: &Model) -> Option<&ModelRepository> {
     model.server.multi_model.as_ref()?.repository.as_ref()
 }
 
+impl Absent {
+    /// Whether it has not ended, and is not to.
+    fn may_be_back(&self) -> bool {
+        let replica = &self.own.replica;
+        !replica.is_closed() && !replica.has_ended() && !self.own.leaving
+    }
+
+    fn is_remembered(&self, now: Nanos) -> bool {
+        let is_used = self.own.replica.in_flight() > 0;
+        self.may_be_back() && (is_used || now.since(self.since) < REMEMBERED)
+    }
+}
+
 impl ServerReplica {
+    /// It is ready again. Whether it has what it had is known when its index was read. What was on
+    /// its way in or out is found there.
+    fn back(mut self, now: Nanos) -> Self {
+        self.hosted.retain(|_, hosted| {
+            matches!(hosted.state, PlacedState::Loaded | PlacedState::Draining)
+        });
+        Self {
+            hosted: self.hosted,
+            ..Self::new(self.replica, now)
+        }
+    }
+
     fn new(replica: Arc<Replica>, now: Nanos) -> Self {
         Self {
             replica,
@@ -231,7 +282,7 @@ impl ServerReplica {
     }
 
     /// Until when it is worth waiting for what it has, if it was found lately.
-    pub(super) fn known_by(&self, now: Nanos) -> Option<Nanos> {
+    fn known_by(&self, now: Nanos) -> Option<Nanos> {
         let by = self.index_at + FIRST_INDEX;
         (!self.known && self.troubles == 0 && by > now).then_some(by)
     }
@@ -244,30 +295,6 @@ impl ServerReplica {
     /// Whether another process may send requests to it, so that nothing of it may go.
     pub(super) fn is_used_elsewhere(&self) -> bool {
         self.replica.elsewhere() > 0 || self.replica.is_open_elsewhere()
-    }
-}
-
-impl Hosted {
-    /// A replica of a model in `host`.
-    pub(super) fn new(host: &Arc<Replica>, model: &Model, state: PlacedState, now: Nanos) -> Self {
-        let concurrency = model.concurrency.value.map(std::num::NonZeroU32::get);
-        let own = model.upstream_name.as_ref();
-        Self {
-            replica: Arc::new(Replica::hosted(host.clone(), concurrency)),
-            memory: model.memory.unwrap_or(0),
-            state,
-            since: now,
-            sent: None,
-            unwanted: false,
-            renamed: false,
-            name_at_server: own.unwrap_or(&model.name).clone(),
-            again_at: None,
-            failures: 0,
-        }
-    }
-
-    pub(super) fn enter(&mut self, state: PlacedState, now: Nanos) {
-        (self.state, self.since) = (state, now);
     }
 }
 
@@ -308,6 +335,50 @@ mod tests {
         assert!(server.replicas[0].leaving, "nothing has gone yet");
         server.changed(set(&replicas[..2]), Nanos(2));
         assert!(server.replicas.iter().all(|own| !own.leaving));
+    }
+
+    #[test]
+    fn a_replica_that_was_given_up_stays_if_the_count_goes_up_again_before_it_has_gone() {
+        let (mut server, replicas) = server();
+        server.count_changes(3, 2);
+        assert!(replicas[0].health().is_condemned() && !replicas[1].health().is_condemned());
+        server.count_changes(2, 3);
+        assert!(!replicas[0].health().is_condemned() && !server.replicas[0].leaving);
+    }
+
+    #[test]
+    fn a_replica_that_was_not_ready_for_a_moment_has_its_models_with_their_requests_in_flight() {
+        let (mut server, replicas) = server();
+        let hosted = Hosted::new(
+            &replicas[1],
+            &server.as_model,
+            PlacedState::Loaded,
+            Nanos(5),
+        );
+        let one = hosted.replica.clone();
+        assert!(one.try_take());
+        server.replicas[1].known = true;
+        server.replicas[1].hosted.insert("m".into(), hosted);
+        let now = Nanos(0) + REMEMBERED;
+        server.changed(set(&[replicas[0].clone()]), now);
+        // Nothing is placed before it is clear that it is not back at once.
+        assert_eq!(server.settled_by(now), Some(now + BACK_AT_ONCE));
+        let later = now + REMEMBERED + REMEMBERED;
+        assert_eq!(server.settled_by(later), None);
+        server.changed(set(&[replicas[0].clone()]), later);
+        server.changed(set(&replicas[..2]), later);
+        let back = &server.replicas[1];
+        assert!(!back.known, "its index is read again");
+        assert!(Arc::ptr_eq(&back.hosted["m"].replica, &one));
+        assert_eq!(back.hosted["m"].since, Nanos(5));
+    }
+
+    #[test]
+    fn a_replica_that_has_ended_is_forgotten_at_once() {
+        let (mut server, replicas) = server();
+        replicas[1].close();
+        server.changed(set(&replicas[..1]), Nanos(9));
+        assert_eq!(server.absent.len(), 1, "the third may be back");
     }
 
     #[test]

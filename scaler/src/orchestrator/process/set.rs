@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::Nanos,
-    orchestrator::{Events, ReplicaSet},
+    orchestrator::{Events, LoadFailure, ReplicaSet},
     replica::{Devices, Replica, Transition, health::Standing},
 };
 
@@ -64,6 +64,8 @@ struct Set {
     backoff: Backoff,
     start_up: Option<Duration>,
     failure: Option<String>,
+    /// That of a replica whose devices were given up, while none has become ready since.
+    load_failure: Option<LoadFailure>,
 }
 
 /// Keeps the set as wanted, until the sender of `wanted` is dropped and the
@@ -86,6 +88,7 @@ pub(super) async fn run(
         backoff: Backoff::default(),
         start_up: None,
         failure: None,
+        load_failure: None,
     };
     set.adopt(parked);
     let mut forgotten = false;
@@ -141,7 +144,7 @@ impl Set {
         let none = Devices::new();
         if describe(&before.model, &none) != describe(&self.wanted.model, &none) {
             self.backoff.reset();
-            self.failure = None;
+            (self.failure, self.load_failure) = (None, None);
         }
         let drain = self.spec().map(|spec| spec.drain.value);
         for instance in self.instances.values() {
@@ -308,7 +311,7 @@ impl Set {
                 }
                 instance.replica.health().set_start_up(took);
                 self.start_up = Some(took);
-                self.failure = None;
+                (self.failure, self.load_failure) = (None, None);
             }
             InstanceEvent::Failed(why) => {
                 let Some(instance) = self.instances.remove(&id) else {
@@ -327,6 +330,7 @@ impl Set {
                 }
                 let why = format!("{} {why}", instance.replica.name());
                 self.failed(instance.starting_since, &why);
+                self.give_up(&instance, &why);
             }
             // Handled by `park`.
             InstanceEvent::Parked(_) => {}
@@ -375,6 +379,7 @@ impl Set {
             capacity: self.capacity(),
             start_up: self.start_up,
             failure: self.failure.clone(),
+            load_failure: self.load_failure.clone(),
             not_ready: of(Phase::Starting).find_map(|m| m.not_ready.clone()),
             ..ReplicaSet::default()
         };

@@ -28,6 +28,7 @@ pub(super) fn bin(index: usize, memory: u64) -> Bin {
         name: format!("bin-{index}").into(),
         memory: Some(memory),
         leaving: false,
+        given_up: false,
         ordinal: None,
     }
 }

@@ -80,6 +80,7 @@ fn pools() -> impl Strategy<Value = Vec<BinPool>> {
                 name: "bin".into(),
                 memory,
                 leaving,
+                given_up: leaving && memory.is_none(),
                 ordinal,
             })
             .collect(),

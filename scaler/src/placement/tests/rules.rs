@@ -177,3 +177,33 @@ fn models_that_may_be_in_several_pools_are_promised_no_more_than_all_of_those_ha
     let admitted = world.fleet.models.iter().map(|model| model.admitted);
     assert_eq!(admitted.collect::<Vec<_>>(), [true, true, false]);
 }
+
+#[test]
+fn where_there_is_more_than_fits_what_is_not_loaded_yet_goes_first_and_then_what_is_used_least() {
+    let models = ["old", "new", "coming"].map(|name| model(name, 4));
+    let mut world = world(&[12], models.to_vec());
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[0]);
+    world.put(2, 0, &[0]);
+    for (model, used) in world.fleet.models.iter_mut().zip([200, 100, 300]) {
+        model.last_used = world.now - used * SECOND;
+    }
+    world.settle();
+    let mut fleet = world.fleet.clone();
+    fleet.pools[0].placed[2].state = PlacedState::Loading;
+    for (memory, expected) in [
+        (12, vec![]),
+        (8, vec!["coming"]),
+        (5, vec!["coming", "old"]),
+    ] {
+        fleet.pools[0].bins[0].memory = Some(memory);
+        let plan = plan(&fleet, world.now);
+        let too_much = plan
+            .drain
+            .iter()
+            .filter(|drain| matches!(drain.why, Why::TooMuch { .. }));
+        let models: Vec<_> = too_much.map(|drain| &*drain.position.model).collect();
+        assert_eq!(models, expected, "{memory}");
+        assert!(plan.load.is_empty());
+    }
+}

@@ -137,3 +137,34 @@ fn nothing_is_loaded_into_a_replica_that_is_removed_because_one_before_it_is_to_
     world.run(120 * SECOND);
     assert_eq!(world.served[2], 1);
 }
+
+#[test]
+fn a_replica_that_is_to_go_stays_if_the_server_needs_it_again_before_it_was_given_up() {
+    let models = ["a", "b", "c"].map(|name| model(name, 8));
+    let mut world = world(&[8, 8, 8], 3, models.to_vec());
+    world.fleet.pools[0].bins[2].leaving = true;
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[1]);
+    let plan = world.step(SECOND);
+    assert_eq!((plan.stay, plan.servers.len()), (vec![(0, 2)], 0));
+    world.settle();
+    assert_eq!((asked(&world), world.loaded(2)), (3, 1));
+    // One that was given up is gone.
+    let bin = &mut world.fleet.pools[0].bins[2];
+    (bin.leaving, bin.given_up) = (true, true);
+    assert!(world.step(SECOND).stay.is_empty());
+}
+
+#[test]
+fn a_model_whose_loads_fail_does_not_make_others_go_to_and_fro() {
+    let mut models = ["a", "b", "fails"].map(|name| model(name, 4)).to_vec();
+    models[2].memory = 1;
+    let mut world = world(&[8, 8, 8], 3, models);
+    world.fleet.pools[0] = numbered(world.fleet.pools[0].clone());
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[2]);
+    world.fleet.models[2].not_before = Some(world.now + 3600 * SECOND);
+    // Steps are counted there.
+    world.run(300 * SECOND);
+    assert_eq!((asked(&world), world.loads[1]), (2, 1));
+}

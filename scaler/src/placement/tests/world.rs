@@ -192,7 +192,10 @@ impl World {
                     };
                     match bins.find(gone) {
                         // The lowest number that is free.
-                        Some(bin) => pool.bins[bin].leaving = false,
+                        Some(bin) => {
+                            let bin = &mut pool.bins[bin];
+                            (bin.leaving, bin.given_up) = (false, false);
+                        }
                         None => {
                             let scaling = pool.scaling.as_ref();
                             let memory = scaling.and_then(|scaling| scaling.bin_memory);
@@ -285,6 +288,11 @@ impl World {
 
     fn apply(&mut self, plan: &Plan) {
         let now = self.now;
+        for &(pool, bin) in &plan.stay {
+            let bin = &mut self.fleet.pools[pool].bins[bin];
+            assert!(bin.leaving && !bin.given_up);
+            bin.leaving = false;
+        }
         for drain in &plan.drain {
             let index = self.find(drain);
             let placed = &mut self.replicas[index].placed;
@@ -327,6 +335,11 @@ impl World {
             {
                 assert!((scaling.min.max(1)..=scaling.max).contains(count));
                 assert_ne!(*count, scaling.asked);
+                if *count < scaling.asked {
+                    for bin in pool.bins.iter_mut().filter(|bin| bin.leaving) {
+                        bin.given_up = true;
+                    }
+                }
                 scaling.asked = *count;
                 self.asked_at[index] = now;
                 let mut here = self.replicas.iter().filter(|r| r.pool == index);

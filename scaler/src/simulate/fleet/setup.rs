@@ -89,6 +89,7 @@ fn pool(server: &Server, config: &Config) -> BinPool {
         name: format!("{}-{index}", server.name).into(),
         memory: server.memory,
         leaving: false,
+        given_up: false,
         ordinal: None,
     };
     BinPool {

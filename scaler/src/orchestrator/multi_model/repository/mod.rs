@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tailback_config::RepositoryApi;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::replica::{Address, Replica};
 
@@ -110,14 +110,15 @@ impl Repository {
         }
     }
 
-    /// Unloads `model`, and waits as long again until the server does not list it any more as one that
-    /// is there: Triton answers before the memory is free. A model that is not there is unloaded.
+    /// Unloads `model`, and waits until the server does not list it any more as one that is there, `limit`
+    /// in all: Triton answers before the memory is free. A model that is not there is unloaded.
     pub(super) async fn unload(&self, model: &str, limit: Duration) -> Result<(), CallError> {
+        let by = Instant::now() + limit;
         match self.api {
             RepositoryApi::Rest => rest::unload(self.address(), model, limit).await,
             RepositoryApi::Grpc => grpc::unload(self.address(), model, limit).await,
         }?;
-        timeout(limit, self.gone(model)).await.unwrap_or_else(|_| {
+        timeout_at(by, self.gone(model)).await.unwrap_or_else(|_| {
             Err(CallError::Failed(format!(
                 "the server has answered that it is unloaded, and lists it as there after {} s",
                 limit.as_secs_f64()

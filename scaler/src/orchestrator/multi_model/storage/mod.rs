@@ -2,8 +2,8 @@
 //!
 //! A model's files are in a folder with its name. What was fetched, and from where, is written down
 //! in the folder `.tailback` beside them, so that a later process knows which folders are
-//! Tailback's own: others are never changed. Files are fetched into `.tailback` and then moved, so
-//! that a folder is there as a whole or not at all.
+//! Tailback's own: others are never changed. Files are fetched into `.tailback` and then moved, and
+//! moved back there before they are removed, so that a folder is there as a whole or not at all.
 
 mod adapt;
 mod fetch;
@@ -19,7 +19,7 @@ use std::{
 };
 
 use tailback_config::ModelRepository;
-use tokio::{fs, task::spawn_blocking};
+use tokio::{fs, sync::Semaphore, task::spawn_blocking};
 
 use self::{
     fetch::{Progress, check_room, fetch},
@@ -29,6 +29,11 @@ use self::{
 
 /// Tailback's own folder among those of the models.
 const OWN: &str = ".tailback";
+/// Ends of the names of folders in it: of what is not there as a whole yet, or any more.
+const PARTIAL: &str = ".partial";
+const GONE: &str = ".gone";
+/// Models of one server whose files are fetched at once.
+const AT_ONCE: usize = 4;
 
 /// The folder of one server.
 pub(super) struct ModelStorage {
@@ -36,6 +41,8 @@ pub(super) struct ModelStorage {
     /// Bytes that are kept for models which are loaded nowhere.
     cache: u64,
     models: Mutex<BTreeMap<String, Arc<StoredModel>>>,
+    /// Held while files are fetched.
+    fetches: Semaphore,
 }
 
 /// A model's files.
@@ -63,13 +70,28 @@ impl ModelStorage {
             root: repository.path.clone(),
             cache: repository.cache,
             models: Mutex::default(),
+            fetches: Semaphore::new(AT_ONCE),
         };
+        storage.sweep();
         for (name, record) in record::all(&storage.own()) {
             // Until it is known what is loaded.
             let model = storage.need(&name);
             lock(&model.usage).bytes = record.bytes();
         }
         Arc::new(storage)
+    }
+
+    /// Removes what an earlier process has left half done.
+    fn sweep(&self) {
+        let entries = std::fs::read_dir(self.own()).into_iter().flatten();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if (name.ends_with(PARTIAL) || name.ends_with(GONE))
+                && let Err(error) = std::fs::remove_dir_all(&path)
+            {
+                tracing::warn!("{}: it cannot be removed: {error}", path.display());
+            }
+        }
     }
 
     fn own(&self) -> PathBuf {
@@ -83,6 +105,11 @@ impl ModelStorage {
         // Under the lock of all, so that `trim_to` does not forget it meanwhile.
         lock(&model.usage).needed = true;
         model
+    }
+
+    /// Where the files in the folder of a model are from, if Tailback has fetched them.
+    pub(super) fn uri(&self, name: &str) -> Option<String> {
+        Some(record::read(&self.own(), name)?.uri)
     }
 
     /// How far the fetch of a model is, in bytes, and of how many.
@@ -104,7 +131,6 @@ impl ModelStorage {
         let model = self.need(name);
         let _changing = model.changing.lock().await;
         let result = self.refresh(name, uri, &model).await;
-        model.progress.end();
         let from = source::without_secrets(uri);
         result.map_err(|why| format!("its files cannot be fetched from {from}: {why}"))
     }
@@ -140,6 +166,8 @@ impl ModelStorage {
             }
             (Err(why), None) => return Err(why),
         };
+        // Models whose files are here do not wait for those that are fetched.
+        let _fetches = self.fetches.acquire().await;
         let record = Record::new(uri, &files);
         let bytes = record.bytes();
         self.trim_to(self.cache.saturating_sub(bytes)).await;
@@ -151,11 +179,13 @@ impl ModelStorage {
             "fetches its files from {}",
             source::without_secrets(uri)
         );
-        let partial = own.join(format!("{name}.partial"));
+        let partial = own.join(format!("{name}{PARTIAL}"));
         remove(partial.clone()).await.map_err(failed(&partial))?;
         fs::create_dir(&partial).await.map_err(failed(&partial))?;
-        model.progress.begin(bytes.max(1));
-        let fetched = fetch(&source, &files, &partial, &model.progress).await;
+        let fetched = {
+            let _seen = model.progress.begin(bytes.max(1));
+            fetch(&source, &files, &partial, &model.progress).await
+        };
         let adapted = match fetched {
             Ok(()) => {
                 let (folder, name) = (partial.clone(), name.to_owned());
@@ -168,12 +198,13 @@ impl ModelStorage {
             let _ = remove(partial).await;
             return Err(why);
         }
-        // Without a record, the folder is not Tailback's: it is written first and removed last.
-        remove(folder.clone()).await.map_err(failed(&folder))?;
+        // A folder without a record is not Tailback's, so that there is none without one at any time.
+        let gone = self.set_aside(name).await.map_err(failed(&folder))?;
         record.write(&own, name).map_err(failed(&own))?;
         fs::rename(&partial, &folder)
             .await
             .map_err(failed(&folder))?;
+        remove(gone.clone()).await.map_err(failed(&gone))?;
         lock(&model.usage).bytes = bytes;
         tracing::info!(model = name, bytes, "its files are in {}", folder.display());
         Ok(())
@@ -246,10 +277,22 @@ impl ModelStorage {
         if record::read(&own, name).is_none() {
             return Ok(());
         }
-        remove(self.root.join(name)).await?;
+        let gone = self.set_aside(name).await?;
         record::remove(&own, name)?;
+        remove(gone).await?;
         tracing::info!(model = name, "its files are removed: it is loaded nowhere");
         Ok(())
+    }
+
+    /// Moves a model's folder away as a whole, if it is there. Returns where to: whoever is stopped
+    /// while removing it leaves no half of it where a server looks for it.
+    async fn set_aside(&self, name: &str) -> std::io::Result<PathBuf> {
+        let gone = self.own().join(format!("{name}{GONE}"));
+        remove(gone.clone()).await?;
+        match fs::rename(self.root.join(name), &gone).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(gone),
+        }
     }
 }
 

@@ -167,3 +167,39 @@ fn shown(error: object_store::Error) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(500).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(location: &str) -> Result<Option<SourceFile>, String> {
+        let source = Source::open("file:///models/iris").unwrap();
+        source.file(ObjectMeta {
+            location: Path::parse(location).unwrap(),
+            last_modified: Default::default(),
+            size: 1,
+            e_tag: None,
+            version: None,
+        })
+    }
+
+    #[test]
+    fn a_file_is_put_below_the_models_folder_by_its_own_name() {
+        let file = listed("models/iris/1/a%20b").unwrap().unwrap();
+        assert_eq!(file.relative, FilePath::new("1/a b"));
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_models_folder_is_refused() {
+        for name in [
+            "%2E%2E/x",
+            "a%2F..%2F..%2Fx",
+            "%2Fetc%2Fpasswd",
+            "a%5Cb",
+            "a%00",
+        ] {
+            let why = listed(&format!("models/iris/{name}")).unwrap_err();
+            assert!(why.contains("leads out of the model's folder"), "{why}");
+        }
+    }
+}

@@ -87,6 +87,24 @@ async fn what_is_needed_no_more_goes_or_is_kept_within_the_bound() {
 }
 
 #[tokio::test]
+async fn files_of_which_a_process_before_was_removing_half_are_fetched_anew() {
+    let own = Fixture::new(0);
+    own.provide("a").await.unwrap();
+    // As it is when a process is killed while it removes them: the record may be there or not.
+    let gone = own.storage.set_aside("a").await.unwrap();
+    assert!(!own.path("models/a").exists());
+    fs::remove_file(gone.join("1/weights")).unwrap();
+    fs::create_dir_all(own.path("models/.tailback/b.partial/1")).unwrap();
+    let again = ModelStorage::open(&ModelRepository {
+        path: own.path("models"),
+        cache: 0,
+    });
+    assert!(!gone.exists() && !own.path("models/.tailback/b.partial").exists());
+    again.provide("a", &own.uri()).await.unwrap();
+    assert_eq!(fs::read(own.path("models/a/1/weights")).unwrap(), [7; 1000]);
+}
+
+#[tokio::test]
 async fn what_tailback_did_not_put_there_is_neither_changed_nor_removed() {
     let own = Fixture::new(0);
     fs::create_dir_all(own.path("models/a")).unwrap();

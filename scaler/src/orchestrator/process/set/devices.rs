@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Instance, Set};
 use crate::{
-    orchestrator::process::{description::describe, plan::Phase},
+    clock::Nanos,
+    orchestrator::{
+        LoadFailure,
+        process::{description::describe, plan::Phase},
+    },
     replica::Devices,
 };
 
@@ -44,6 +48,28 @@ impl Set {
             }
         }
         left
+    }
+
+    /// Gives up the devices of a replica that has failed before it was ready, or keeps failing: who
+    /// shares them out says when it is tried again, and what has them until then.
+    pub(super) fn give_up(&mut self, instance: &Instance, why: &str) {
+        let keeps_failing = !self.backoff.pause(Nanos::now()).is_zero();
+        let Some(devices) = &mut self.wanted.devices else {
+            return;
+        };
+        if instance.ready_since.is_some() && !keeps_failing {
+            return;
+        }
+        let own = instance.replica.devices();
+        if let Some(at) = devices.iter().position(|devices| devices == own) {
+            devices.remove(at);
+        }
+        self.wanted.replicas = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+        let number = self.load_failure.as_ref().map_or(0, |last| last.number);
+        self.load_failure = Some(LoadFailure {
+            number: number.saturating_add(1),
+            why: why.into(),
+        });
     }
 
     /// Lets instances take requests that were closed from outside and are to stay.

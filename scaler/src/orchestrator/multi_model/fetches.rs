@@ -1,0 +1,60 @@
+//! Fetches the files of models that are to be loaded. A fetch is no part of the load: it takes no
+//! place among the loads of a replica, and its time says nothing about the next load.
+
+use super::{
+    hosted::{Fetch, Files},
+    outcome::{CallDone, Outcome, Subject},
+    reconciler::Reconciler,
+    repository::CallError,
+};
+use crate::{clock::Nanos, placement::PlacedState};
+
+impl Reconciler {
+    /// Sees to the files of what is to be loaded. Whoever is called off ends its fetch.
+    pub(super) fn fetch_files(&mut self) {
+        for (name, server) in &mut self.servers {
+            for replica in &mut server.replicas {
+                let id = replica.replica.id();
+                for (model, hosted) in &mut replica.hosted {
+                    let waits = hosted.state == PlacedState::Loading && hosted.sent.is_none();
+                    if !waits || !matches!(hosted.files, Files::Unseen) {
+                        continue;
+                    }
+                    let Some((storage, uri)) = server.storage.clone().zip(hosted.uri.clone())
+                    else {
+                        hosted.files = Files::Here;
+                        continue;
+                    };
+                    let at = Subject {
+                        server: name.clone(),
+                        replica: Some(id),
+                        model: Some(model.clone()),
+                        attempt: Some(hosted.replica.id()),
+                    };
+                    let (done, folder) = (self.done.clone(), hosted.name_at_server.clone());
+                    let task = tokio::spawn(async move {
+                        let result = storage.provide(&folder, &uri).await;
+                        let outcome = Outcome::Fetched(result);
+                        // Fails only when the scaler has stopped.
+                        let _ = done.send(CallDone { at, outcome });
+                    });
+                    hosted.files = Files::Coming(Fetch(task.abort_handle()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn fetched(&mut self, at: &Subject, result: Result<(), String>, now: Nanos) {
+        match (self.attempt(at), result) {
+            (None, _) => {}
+            (Some(hosted), Ok(())) => {
+                // Unless it is to have other files since.
+                if let Files::Coming(_) = hosted.files {
+                    hosted.files = Files::Here;
+                }
+                self.send_loads(now);
+            }
+            (Some(_), Err(why)) => self.loaded(at, Err(CallError::Refused(why)), now),
+        }
+    }
+}
