@@ -5,8 +5,11 @@
 //! A file imports from another if it names something that the other defines, by a `use` or by a path
 //! in its code. Names are followed through re-exports (`pub use`), module aliases and globs to the
 //! file that defines them. An import of a whole module is no import by itself; what is named through
-//! it is. Code under `#[cfg(test)]` is left out, and so is what a module takes from the modules that it
-//! is inside of: Rust lets it see their private items, so that they are read as one.
+//! it is. What a module takes from the modules that it is inside of is left out: Rust lets it see their
+//! private items, so that they are read as one.
+//!
+//! A module under `#[cfg(test)]` counts as a file of its own, also where it stands in one of other code:
+//! nothing but tests can import from it. Other items under `#[cfg(test)]` are left out.
 //!
 //! It reads tokens and not types, so it does not see:
 //! - methods called on a value, whose type another file defines, and types that are inferred;
@@ -22,4 +25,4 @@ mod tokens;
 pub use graph::{Edges, circles};
 pub use module::Crate;
 pub use source::{Source, rust_files};
-pub use tokens::Definition;
+pub use tokens::{Definition, Visibility};

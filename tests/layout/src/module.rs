@@ -8,7 +8,7 @@ use std::{
 use crate::{
     graph::Edges,
     source::Source,
-    tokens::{Contents, Segments},
+    tokens::{Contents, Definition, Segments},
 };
 
 /// A crate: its modules by their paths, the root's being empty.
@@ -19,8 +19,17 @@ pub struct Crate {
 
 #[derive(Debug)]
 struct Module {
+    /// For tests in a file of other code: that file's name and ` (tests)`.
     file: PathBuf,
+    code: Code,
     contents: Contents,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    Shipped,
+    /// Below `#[cfg(test)]`.
+    Tests,
 }
 
 /// More re-exports than this, one of the next, are a loop of them.
@@ -34,14 +43,20 @@ impl Crate {
     pub fn read(root: &Path) -> Result<Self, String> {
         let mut found = Self::default();
         let folder = root.parent().unwrap_or(root);
-        found.add(root, folder, Vec::new())?;
+        found.add(root, folder, Vec::new(), Code::Shipped)?;
         Ok(found)
     }
 
     /// Adds the module of `file`, whose own modules are in `folder`.
-    fn add(&mut self, file: &Path, folder: &Path, path: Segments) -> Result<(), String> {
+    fn add(
+        &mut self,
+        file: &Path,
+        folder: &Path,
+        path: Segments,
+        code: Code,
+    ) -> Result<(), String> {
         let Source { file, contents } = Source::read(file)?;
-        self.contents(&file, folder, path, contents)
+        self.contents(&file, folder, path, (code, contents))
     }
 
     fn contents(
@@ -49,29 +64,73 @@ impl Crate {
         file: &Path,
         folder: &Path,
         path: Segments,
-        mut contents: Contents,
+        (code, mut contents): (Code, Contents),
     ) -> Result<(), String> {
-        for (name, inside) in std::mem::take(&mut contents.inline) {
-            self.contents(file, &folder.join(&name), joined(&path, &name), inside)?;
+        let (inline, tests) = (
+            std::mem::take(&mut contents.inline),
+            std::mem::take(&mut contents.test_inline),
+        );
+        for (name, inside) in inline {
+            let folder = folder.join(&name);
+            self.contents(file, &folder, joined(&path, &name), (code, inside))?;
         }
-        for name in &contents.files {
+        for (name, inside) in tests {
+            let (folder, path) = (folder.join(&name), joined(&path, &name));
+            let file = match code {
+                Code::Shipped => PathBuf::from(format!("{} (tests)", file.display())),
+                Code::Tests => file.to_owned(),
+            };
+            self.contents(&file, &folder, path, (Code::Tests, inside))?;
+        }
+        let files = contents.files.iter().map(|name| (name, code));
+        let test_files = contents.test_files.iter().map(|name| (name, Code::Tests));
+        for (name, code) in files.chain(test_files) {
             let (flat, nested) = (
                 folder.join(format!("{name}.rs")),
                 folder.join(name).join("mod.rs"),
             );
             let file = if flat.exists() { flat } else { nested };
-            self.add(&file, &folder.join(name), joined(&path, name))?;
+            self.add(&file, &folder.join(name), joined(&path, name), code)?;
         }
         let file = file.to_owned();
-        self.modules.insert(path, Module { file, contents });
+        let module = Module {
+            file,
+            code,
+            contents,
+        };
+        self.modules.insert(path, module);
         Ok(())
     }
 
-    /// The files, and which each imports from.
+    /// The files, tests left out, and which each imports from.
     #[must_use]
     pub fn imports(&self) -> Edges {
+        self.imports_of(|code| code == Code::Shipped)
+    }
+
+    /// The files and the tests in them, and which each imports from.
+    #[must_use]
+    pub fn imports_with_tests(&self) -> Edges {
+        self.imports_of(|_| true)
+    }
+
+    /// What it defines, tests left out, and in which files.
+    pub fn definitions(&self) -> impl Iterator<Item = (&Path, &Definition)> {
+        let shipped = self.modules.values();
+        let shipped = shipped.filter(|module| module.code == Code::Shipped);
+        shipped.flat_map(|module| {
+            let all = module.contents.definitions.iter();
+            all.map(|definition| (module.file.as_path(), definition))
+        })
+    }
+
+    fn imports_of(&self, is_wanted: impl Fn(Code) -> bool) -> Edges {
         let mut edges = Edges::default();
-        for (path, module) in &self.modules {
+        for (path, module) in self
+            .modules
+            .iter()
+            .filter(|(_, module)| is_wanted(module.code))
+        {
             edges.entry(module.file.clone()).or_default();
             let Contents {
                 imports,

@@ -16,6 +16,17 @@ pub struct Definition {
     pub name: String,
     /// The line, from 1.
     pub line: usize,
+    /// Who sees it.
+    pub visibility: Visibility,
+}
+
+/// Who sees what a module defines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// The module alone, and those inside it.
+    Private,
+    /// Others too: `pub`, `pub(super)` and so on.
+    Shared,
 }
 
 /// What is written in one module, the modules inline in it left out.
@@ -33,6 +44,10 @@ pub struct Contents {
     pub files: Vec<String>,
     /// Modules inside it.
     pub inline: Vec<(String, Contents)>,
+    /// Modules of tests that have files of their own.
+    pub test_files: Vec<String>,
+    /// Modules of tests inside it.
+    pub test_inline: Vec<(String, Contents)>,
     /// All that it defines, at any depth.
     pub definitions: Vec<Definition>,
 }
@@ -59,7 +74,7 @@ impl Contents {
         match &tokens[at] {
             TokenTree::Punct(punct) if punct.as_char() == '#' => match tokens.get(at + 1) {
                 Some(TokenTree::Group(attribute)) if of_tests(attribute) => {
-                    item_end(tokens, at + 2)
+                    self.item_of_tests(tokens, at + 2)
                 }
                 _ => at + 1,
             },
@@ -74,6 +89,31 @@ impl Contents {
         }
     }
 
+    /// The item of tests that begins at `at`: a module is read, anything else is left out.
+    fn item_of_tests(&mut self, tokens: &[TokenTree], at: usize) -> usize {
+        let end = item_end(tokens, at);
+        let item = tokens.get(at..end).unwrap_or_default();
+        // Behind further attributes and `pub(…)`.
+        let name = item.windows(2).find_map(|pair| match pair {
+            [TokenTree::Ident(word), TokenTree::Ident(name)] if word == "mod" => Some(name),
+            _ => None,
+        });
+        let before = item.iter().take_while(|token| !is_word(token, "mod"));
+        let is_module = before
+            .filter(|token| matches!(token, TokenTree::Ident(_)))
+            .all(|token| is_word(token, "pub"));
+        if let Some(name) = name.filter(|_| is_module) {
+            match item.last() {
+                Some(TokenTree::Group(group)) => {
+                    let inside = Self::read(group.stream());
+                    self.test_inline.push((name.to_string(), inside));
+                }
+                _ => self.test_files.push(name.to_string()),
+            }
+        }
+        end
+    }
+
     fn word(&mut self, tokens: &[TokenTree], at: usize, ident: &Ident, top: bool) -> usize {
         let word = ident.to_string();
         match word.as_str() {
@@ -84,7 +124,7 @@ impl Contents {
             }
             "mod" => {
                 if let Some(TokenTree::Ident(name)) = tokens.get(at + 1) {
-                    self.define("module", name, top);
+                    self.define(("module", name), top, visibility(&tokens[..at]));
                     return self.module(tokens, at + 2, name.to_string(), top);
                 }
             }
@@ -100,7 +140,7 @@ impl Contents {
                         name.to_string().as_str(),
                         "fn" | "unsafe" | "extern" | "mut"
                     ) {
-                        self.define(kind, name, top);
+                        self.define((kind, name), top, visibility(&tokens[..at]));
                         return at + 2;
                     }
                 }
@@ -140,13 +180,18 @@ impl Contents {
         }
     }
 
-    fn define(&mut self, kind: &'static str, name: &Ident, top: bool) {
+    fn define(&mut self, (kind, name): (&'static str, &Ident), top: bool, visibility: Visibility) {
         let line = name.span().start().line;
         let name = name.to_string();
         if top && kind != "module" {
             self.items.insert(name.clone());
         }
-        self.definitions.push(Definition { kind, name, line });
+        self.definitions.push(Definition {
+            kind,
+            name,
+            line,
+            visibility,
+        });
     }
 
     /// A `use` tree, after `before`.
@@ -189,6 +234,18 @@ impl Contents {
     }
 }
 
+/// Who sees the item that `before` is before.
+fn visibility(before: &[TokenTree]) -> Visibility {
+    let before = match before {
+        [rest @ .., TokenTree::Group(group)] if group.delimiter() == Delimiter::Parenthesis => rest,
+        all => all,
+    };
+    match before.last() {
+        Some(word) if is_word(word, "pub") => Visibility::Shared,
+        _ => Visibility::Private,
+    }
+}
+
 /// The path at `at`, and where it ends.
 fn path(tokens: &[TokenTree], at: usize) -> (Segments, usize) {
     let mut segments = Vec::new();
@@ -207,6 +264,10 @@ fn path(tokens: &[TokenTree], at: usize) -> (Segments, usize) {
 
 fn is(token: &TokenTree, char: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
+}
+
+fn is_word(token: &TokenTree, text: &str) -> bool {
+    matches!(token, TokenTree::Ident(word) if word == text)
 }
 
 fn double_colon(tokens: &[TokenTree], at: usize) -> bool {

@@ -17,7 +17,7 @@ fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
         let path = file.strip_prefix(folder.path()).unwrap();
         path.display().to_string()
     };
-    circles(&found.imports())
+    circles(&found.imports_with_tests())
         .iter()
         .map(|circle| circle.iter().map(|file| name(file)).collect())
         .collect()
@@ -105,6 +105,31 @@ fn one_way_imports_tests_comments_and_texts_are_no_circle() {
         ),
     ]);
     assert_eq!(found, Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn tests_that_use_each_others_are_a_circle_and_not_one_of_the_code_that_they_test() {
+    let found = circles_of(&[
+        ("lib.rs", "mod a; mod b; #[cfg(test)] mod c;"),
+        (
+            "a.rs",
+            r"
+            use crate::b::B;
+            pub struct A(B);
+            #[cfg(test)]
+            #[expect(dead_code)]
+            pub(crate) mod tests { use crate::{a::A, b::tests::of_b}; pub fn of_a() { of_b() } }
+            ",
+        ),
+        ("b.rs", "pub struct B; #[cfg(test)] pub mod tests;"),
+        ("b/tests.rs", "use crate::c::help; pub fn of_b() { help() }"),
+        ("c.rs", "mod d; pub use d::help;"),
+        (
+            "c/d.rs",
+            "use crate::a::{A, tests}; pub fn help() { tests::of_a() }",
+        ),
+    ]);
+    assert_eq!(found, [["a.rs (tests)", "b/tests.rs", "c/d.rs"]]);
 }
 
 #[test]
