@@ -21,14 +21,14 @@ pub struct KubernetesSpec {
     /// The namespace; `None`: that of the service account or of the kubeconfig's context.
     pub namespace: Option<String>,
     /// Where requests to its replicas go.
-    pub source: Source,
+    pub source: WorkloadSource,
     /// How the replicas are reached by TLS; `None`: in clear text.
     pub tls: Option<UpstreamTls>,
 }
 
 /// Where requests to a workload's replicas go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum WorkloadSource {
     /// Directly to the pods of a Service, as its EndpointSlices list them.
     Service(Service),
     /// To gateways: addresses that stand for all replicas. Never empty.
@@ -69,7 +69,7 @@ impl KubernetesSpec {
     pub fn of(&self, model: &str) -> Self {
         let mut spec = self.clone();
         spec.name = fill(&spec.name, model);
-        if let Source::Service(service) = &mut spec.source {
+        if let WorkloadSource::Service(service) = &mut spec.source {
             service.name = fill(&service.name, model);
         }
         spec
@@ -79,8 +79,8 @@ impl KubernetesSpec {
     #[must_use]
     pub fn service(&self) -> Option<&Service> {
         match &self.source {
-            Source::Service(service) => Some(service),
-            Source::Endpoints(_) => None,
+            WorkloadSource::Service(service) => Some(service),
+            WorkloadSource::Endpoints(_) => None,
         }
     }
 
@@ -106,8 +106,8 @@ impl fmt::Display for KubernetesSpec {
         let (kind, api_version, name) = (&self.kind, &self.api_version, &self.name);
         write!(f, "{kind} ({api_version}) {namespace}{name}, ")?;
         match &self.source {
-            Source::Service(service) => write!(f, "{service}")?,
-            Source::Endpoints(endpoints) => {
+            WorkloadSource::Service(service) => write!(f, "{service}")?,
+            WorkloadSource::Endpoints(endpoints) => {
                 let all: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();
                 write!(f, "through {}", all.join(" "))?;
             }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::listed::listed;
+
 /// A rate limit: the count may change by at most `replicas` within any span of `within`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -27,6 +29,11 @@ pub enum Policy {
 impl Policy {
     /// Every policy, in the order the documentation lists them.
     pub const ALL: &[Self] = &[Self::Lag, Self::LagStep];
+
+    /// The names of all, for messages.
+    pub(crate) fn names() -> String {
+        listed(Self::ALL.iter().map(|policy| policy.as_str()), "or")
+    }
 
     /// Its name in manifests and variables.
     #[must_use]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::{
     Endpoint, HealthCheck, KubernetesSpec, LoadBalancing, MultiModelSpec, ObjectLocation,
-    OutlierDetection, Overrides, ProcessSpec, Readiness, SeldonSpec, SlowStart, Source, Template,
-    UpstreamTls, WebhookSpec,
+    OutlierDetection, Overrides, ProcessSpec, Readiness, SeldonSpec, SlowStart, Template,
+    UpstreamTls, WebhookSpec, WorkloadSource,
 };
 
 /// How the replicas of one or more models are run.
@@ -162,8 +162,8 @@ impl Server {
         match &self.kind {
             Kind::Static(spec) => Some(&spec.endpoints),
             Kind::Kubernetes(spec) => match &spec.source {
-                Source::Endpoints(endpoints) => Some(endpoints),
-                Source::Service(_) => None,
+                WorkloadSource::Endpoints(endpoints) => Some(endpoints),
+                WorkloadSource::Service(_) => None,
             },
             Kind::Webhook(spec) => Some(&spec.endpoints),
             Kind::Seldon(spec) => Some(&spec.endpoints),

@@ -3,18 +3,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tailback_scaler::simulate::read::{Options, Whose, read};
+use tailback_scaler::simulate::read::{ReadOptions, Whose, read};
 
 // Of all models, of one, or of the only one.
 fuzz_target!(|input: (Option<Option<&str>>, &[u8])| {
     let (model, bytes) = input;
-    let options = Options {
+    let options = ReadOptions {
         whose: match model {
             None => Whose::All,
             Some(Some(model)) => Whose::Model(model.to_owned()),
             Some(None) => Whose::OnlyOne,
         },
-        ..Options::default()
+        ..ReadOptions::default()
     };
     match read(bytes, &options) {
         Ok(found) => {

@@ -42,7 +42,7 @@ pub struct Signals {
 
 /// A model's demand at the last reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Demand {
+pub struct MeasuredDemand {
     /// Time since the model was last in use.
     pub idle: Duration,
     /// Mean time in service, in seconds.
@@ -115,11 +115,11 @@ impl Signals {
 
     /// Demand at the last reading, if a request may wait for `target`.
     #[must_use]
-    pub fn demand(&self, target: Duration) -> Demand {
+    pub fn demand(&self, target: Duration) -> MeasuredDemand {
         let now = self.last;
         let minute = self.before(RATE);
         let service = self.service();
-        Demand {
+        MeasuredDemand {
             idle: now.at.since(self.used),
             service,
             rate: self.rate(&minute),

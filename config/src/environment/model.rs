@@ -21,7 +21,7 @@ pub(crate) struct ModelDefaults {
 
 impl Reader<'_> {
     pub(super) fn model_defaults(&mut self) -> Option<ModelDefaults> {
-        let policy = self.setting("TAILBACK_SCALING_POLICY", Policy::parse, "lag or lag-step");
+        let policy = self.setting("TAILBACK_SCALING_POLICY", Policy::parse, &Policy::names());
         let lag_threshold = self.setting("SELDON_MODEL_INFERENCE_LAG_THRESHOLD", parse, FROM_ONE);
         let inactive = self.setting(
             "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",

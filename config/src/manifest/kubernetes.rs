@@ -1,6 +1,6 @@
 //! Reads the field `kubernetes` of a server.
 
-use crate::kubernetes::{KubernetesSpec, MODEL, SERVER, Service, ServicePort, Source};
+use crate::kubernetes::{KubernetesSpec, MODEL, SERVER, Service, ServicePort, WorkloadSource};
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::static_endpoints;
 use crate::name::{is_label, is_name};
@@ -38,7 +38,9 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation) -> Option<Kubernet
     });
     fields.finish();
     let secure = match &source {
-        Some(Source::Endpoints(endpoints)) => endpoints.iter().any(|endpoint| endpoint.secure),
+        Some(WorkloadSource::Endpoints(endpoints)) => {
+            endpoints.iter().any(|endpoint| endpoint.secure)
+        }
         _ => false,
     };
     let tls = match tls {
@@ -97,10 +99,10 @@ fn read_namespace(value: &Value<'_>) -> Option<String> {
 }
 
 /// Reads `service` or `endpoints`, whichever is set.
-fn read_source(fields: &Fields<'_>, workload: Option<&str>) -> Option<Source> {
+fn read_source(fields: &Fields<'_>, workload: Option<&str>) -> Option<WorkloadSource> {
     match (fields.get("service"), fields.get("endpoints")) {
-        (Some(service), None) => read_service(&service, workload).map(Source::Service),
-        (None, Some(endpoints)) => read_endpoints(&endpoints).map(Source::Endpoints),
+        (Some(service), None) => read_service(&service, workload).map(WorkloadSource::Service),
+        (None, Some(endpoints)) => read_endpoints(&endpoints).map(WorkloadSource::Endpoints),
         (Some(_), Some(endpoints)) => {
             endpoints
                 .rule("`service` is set as well; expected exactly one of service and endpoints");
@@ -171,13 +173,15 @@ fn read_endpoints(value: &Value<'_>) -> Option<Vec<Endpoint>> {
 
 /// Checks that TLS to pods has a `serverName`: they are reached by address, which is in no
 /// certificate.
-fn check_tls(value: &Value<'_>, source: Option<&Source>, tls: Option<&UpstreamTls>) {
+fn check_tls(value: &Value<'_>, source: Option<&WorkloadSource>, tls: Option<&UpstreamTls>) {
     match (source, tls) {
-        (Some(Source::Service(_)), Some(tls)) if tls.server_name.is_none() => value.rule(
+        (Some(WorkloadSource::Service(_)), Some(tls)) if tls.server_name.is_none() => value.rule(
             "found no serverName, expected one: the pods of a Service are reached by their \
              addresses, which are not in their certificates",
         ),
-        (Some(Source::Endpoints(endpoints)), _) if endpoints.iter().any(|one| !one.secure) => {
+        (Some(WorkloadSource::Endpoints(endpoints)), _)
+            if endpoints.iter().any(|one| !one.secure) =>
+        {
             value.rule("the endpoints are http; expected https endpoints, or no tls");
         }
         _ => {}

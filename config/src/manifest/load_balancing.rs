@@ -1,11 +1,10 @@
 //! Reads `loadBalancing`: which of a model's replicas gets a request.
 
+use crate::listed::listed;
 use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
 use crate::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionKey};
 
-/// What there is to choose from, for messages.
-const STRATEGIES: &str = "powerOfTwo, leastRequest, roundRobin, prefix or session";
 /// Where a session may be named.
 const KEYS: [&str; 3] = ["header", "cookie", "bodyField"];
 /// Longest name of a header, cookie or member.
@@ -22,7 +21,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<LoadBalancing> {
     let before = value.failed();
     let fields = value.fields()?;
     let strategy = fields
-        .required("strategy", STRATEGIES)
+        .required("strategy", &strategies())
         .and_then(|value| read_strategy(&value));
     let read = match strategy {
         Some(LoadBalancing::Prefix(_)) => read_prefix(&fields).map(LoadBalancing::Prefix),
@@ -36,6 +35,12 @@ pub(super) fn read(value: &Value<'_>) -> Option<LoadBalancing> {
     read.filter(|_| value.failed() == before)
 }
 
+/// What there is to choose from, for messages.
+fn strategies() -> String {
+    let all = LoadBalancing::all();
+    listed(all.iter().map(LoadBalancing::as_str), "or")
+}
+
 fn read_strategy(value: &Value<'_>) -> Option<LoadBalancing> {
     let text = value.text()?;
     let mut all = LoadBalancing::all().into_iter();
@@ -43,7 +48,7 @@ fn read_strategy(value: &Value<'_>) -> Option<LoadBalancing> {
     if strategy.is_none() {
         let all = LoadBalancing::all();
         let hint = hint(&text, all.iter().map(LoadBalancing::as_str));
-        value.wrong(&format!("{STRATEGIES}{hint}"));
+        value.wrong(&format!("{}{hint}", strategies()));
     }
     strategy
 }

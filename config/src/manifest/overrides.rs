@@ -114,7 +114,7 @@ fn policy(value: &Value<'_>) -> Option<Policy> {
     let policy = Policy::parse(&text);
     if policy.is_none() {
         let hint = hint(&text, Policy::ALL.iter().map(|policy| policy.as_str()));
-        value.wrong(&format!("lag or lag-step{hint}"));
+        value.wrong(&format!("{}{hint}", Policy::names()));
     }
     policy
 }

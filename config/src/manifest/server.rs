@@ -1,5 +1,6 @@
 //! Reads a `Server` document.
 
+use crate::listed::listed;
 use crate::manifest::fields::{Fields, Value};
 use crate::manifest::{
     call, health, kubernetes, load_balancing, multi_model, overrides, process, seldon,
@@ -11,8 +12,27 @@ use crate::{
     Readiness, Server,
 };
 
-/// The fields for the kinds of servers.
-const WAYS: &[&str] = &["process", "static", "kubernetes", "webhook", "seldon"];
+/// Reads the settings of one kind of server; errors are noted.
+type KindReader = fn(&Value<'_>, &ObjectLocation, &Env) -> Option<Kind>;
+
+/// The field for each kind of server, and what reads it.
+const KINDS: [(&str, KindReader); 5] = [
+    ("process", |value, place, env| {
+        process::read(value, place, env).map(|spec| Kind::Process(Box::new(spec)))
+    }),
+    ("static", |value, place, _| {
+        static_endpoints::read(value, place).map(Kind::Static)
+    }),
+    ("kubernetes", |value, place, _| {
+        kubernetes::read(value, place).map(Kind::Kubernetes)
+    }),
+    ("webhook", |value, place, env| {
+        webhook::read(value, place, env).map(Kind::Webhook)
+    }),
+    ("seldon", |value, place, _| {
+        seldon::read(value, place).map(Kind::Seldon)
+    }),
+];
 
 /// The counts of a server.
 const COUNTS: [&str; 3] = ["minReplicas", "maxReplicas", "replicas"];
@@ -117,44 +137,33 @@ fn read_max(value: &Value<'_>) -> Option<u32> {
     value.count_from_one().map(u32::from)
 }
 
-/// Reads the kind: exactly one of [`WAYS`] must be set.
+/// Reads the kind: exactly one field of [`KINDS`] must be set.
 fn read_kind(spec: &Fields<'_>, place: &ObjectLocation, env: &Env) -> Option<Kind> {
+    let all = || listed(KINDS.map(|(name, _)| name), "and");
     let mut given = Vec::new();
     let mut kind = None;
-    for way in WAYS {
-        let Some(value) = spec.get(way) else { continue };
+    for (name, read) in KINDS {
+        let Some(value) = spec.get(name) else {
+            continue;
+        };
         if let Some(first) = given.first() {
             value.rule(&format!(
                 "`{first}` is set as well; expected exactly one of {}",
-                listed(WAYS)
+                all()
             ));
         }
-        given.push(way);
-        kind = kind.or(match *way {
-            "process" => {
-                process::read(&value, place, env).map(|spec| Kind::Process(Box::new(spec)))
-            }
-            "static" => static_endpoints::read(&value, place).map(Kind::Static),
-            "kubernetes" => kubernetes::read(&value, place).map(Kind::Kubernetes),
-            "webhook" => webhook::read(&value, place, env).map(Kind::Webhook),
-            _ => seldon::read(&value, place).map(Kind::Seldon),
-        });
+        given.push(name);
+        // Each is read, so that all errors are found.
+        let found = read(&value, place, env);
+        kind = kind.or(found);
     }
     if given.is_empty() {
         spec.rule(&format!(
             "found none of {}, expected exactly one of them",
-            listed(WAYS)
+            all()
         ));
     }
     kind
-}
-
-/// Lists words as `a, b and c`.
-fn listed(words: &[&str]) -> String {
-    match words {
-        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
-        _ => words.concat(),
-    }
 }
 
 fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
@@ -165,7 +174,8 @@ fn read_protocol(value: &Value<'_>) -> Option<Protocol> {
             &text,
             Protocol::ALL.iter().map(|protocol| protocol.as_str()),
         );
-        value.wrong(&format!("auto, http1, h2c or h2{hint}"));
+        let all = Protocol::ALL.iter().map(|protocol| protocol.as_str());
+        value.wrong(&format!("{}{hint}", listed(all, "or")));
     }
     protocol
 }

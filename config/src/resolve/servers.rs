@@ -8,7 +8,7 @@ use crate::kubernetes::SERVER;
 use crate::manifest::{Located, Objects, SeldonServer};
 use crate::name::{is_label, is_name};
 use crate::suggest::hint;
-use crate::{Error, Kind, Server, ServerReplicas, Source};
+use crate::{Error, Kind, Server, ServerReplicas, WorkloadSource};
 
 use super::{duplicate, rule};
 
@@ -123,7 +123,7 @@ fn of_seldon(seldon: SeldonServer, config: &Server, errors: &mut Vec<Error>) -> 
     server.place = seldon.place;
     fill_name(&mut server);
     if let Kind::Kubernetes(spec) = &server.kind
-        && let Source::Service(service) = &spec.source
+        && let WorkloadSource::Service(service) = &spec.source
     {
         let wrong = match (is_name(&spec.name), is_label(&service.name)) {
             (false, _) => Some((spec.kind.as_str(), &spec.name, 253)),
@@ -160,7 +160,7 @@ fn fill_name(server: &mut Server) {
         }
         Kind::Kubernetes(spec) => {
             fill(&mut spec.name);
-            if let Source::Service(service) = &mut spec.source {
+            if let WorkloadSource::Service(service) = &mut spec.source {
                 fill(&mut service.name);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::manifest::Draft;
 use crate::name::{is_label, is_name};
-use crate::{Error, KubernetesSpec, Server, Source};
+use crate::{Error, KubernetesSpec, Server, WorkloadSource};
 
 use super::rule;
 
@@ -77,7 +77,7 @@ fn check_names(draft: &Draft, spec: &KubernetesSpec, errors: &mut Vec<Error>) {
                         aliases, or a server of its own";
         wrong(what, &spec.name, expected);
     }
-    if let Source::Service(service) = &spec.source
+    if let WorkloadSource::Service(service) = &spec.source
         && !is_label(&service.name)
     {
         let expected = "at most 63 lower-case letters, digits and '-', as for any Service: give the \

@@ -19,7 +19,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     Service,
-    connections::{Connection, Connections, Kind},
+    connections::{AdminConnection, AnswerKind, Connections},
     error,
     keda::{self, Keda},
     permitted::Permitted,
@@ -111,7 +111,7 @@ async fn converse(
     stream: TcpStream,
     service: Arc<Service>,
     keda: Arc<Keda>,
-    connection: &Arc<Connection>,
+    connection: &Arc<AdminConnection>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let caller = stream.peer_addr().ok().map(|address| address.ip());
     let detected = detect::version(Transport::clear(stream));
@@ -159,7 +159,7 @@ async fn answer(
     service: &Service,
     request: Request<Incoming>,
     caller: Option<IpAddr>,
-    connection: &Connection,
+    connection: &AdminConnection,
 ) -> Response<Body> {
     let Some(kind) = Service::kind(request.uri()) else {
         return service.answer(request, caller).await;
@@ -182,10 +182,10 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 async fn call(
     keda: &Arc<Keda>,
     request: Request<Incoming>,
-    connection: &Connection,
+    connection: &AdminConnection,
 ) -> Response<Body> {
-    let Some(permit) = connection.permit(Kind::Keda) else {
-        return Status::resource_exhausted(Kind::Keda.too_many()).into_http();
+    let Some(permit) = connection.permit(AnswerKind::Keda) else {
+        return Status::resource_exhausted(AnswerKind::Keda.too_many()).into_http();
     };
     let path = request.uri().path().to_owned();
     let answer = match path.strip_prefix(keda::SERVICE) {

@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 256;
 
 /// What takes one of a limited number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AnswerKind {
     /// A page that is complete in memory before it is sent, or an order.
     Page,
     /// `/events`, and logs that are followed. Each reads every model twice a second.
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Keda,
 }
 
-impl Kind {
+impl AnswerKind {
     const ALL: [Self; 4] = [Self::Page, Self::Stream, Self::Ledger, Self::Keda];
 
     /// Most at once.
@@ -57,8 +57,8 @@ impl Kind {
 /// How many connections there are for health at the least.
 const RESERVE: usize = {
     let (mut taken, mut i) = (0, 0);
-    while i < Kind::ALL.len() {
-        taken += Kind::ALL[i].most();
+    while i < AnswerKind::ALL.len() {
+        taken += AnswerKind::ALL[i].most();
         i += 1;
     }
     CONNECTIONS - taken
@@ -68,7 +68,7 @@ const _: () = assert!(RESERVE >= 32);
 /// All connections.
 pub(super) struct Connections {
     open: Mutex<Open>,
-    limits: [Arc<Semaphore>; Kind::ALL.len()],
+    limits: [Arc<Semaphore>; AnswerKind::ALL.len()],
     closed: Counter,
     refused: Counter,
 }
@@ -93,14 +93,14 @@ impl Connections {
     pub(super) fn new() -> Self {
         Self {
             open: Mutex::default(),
-            limits: Kind::ALL.map(|kind| Arc::new(Semaphore::new(kind.most()))),
+            limits: AnswerKind::ALL.map(|kind| Arc::new(Semaphore::new(kind.most()))),
             closed: counter!("tailback_admin_connections_closed_total"),
             refused: counter!("tailback_admin_requests_refused_total", "reason" => "busy"),
         }
     }
 
     /// Takes in a new connection. `None`: all have answers in progress.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Connection> {
+    pub(super) fn admit(self: &Arc<Self>) -> Option<AdminConnection> {
         let mut open = self.open();
         if open.connections.len() >= CONNECTIONS {
             let mut all = open.connections.iter();
@@ -116,7 +116,7 @@ impl Connections {
         let state = Arc::<State>::default();
         open.connections.insert(number, state.clone());
         drop(open);
-        Some(Connection {
+        Some(AdminConnection {
             all: self.clone(),
             number,
             state,
@@ -130,7 +130,7 @@ impl Connections {
 }
 
 /// One connection. Dropping it makes room.
-pub(super) struct Connection {
+pub(super) struct AdminConnection {
     all: Arc<Connections>,
     number: u64,
     state: Arc<State>,
@@ -138,7 +138,7 @@ pub(super) struct Connection {
     keda: OnceLock<OwnedSemaphorePermit>,
 }
 
-impl Connection {
+impl AdminConnection {
     /// Returns when the connection is to close to make room.
     pub(super) async fn closed(&self) {
         self.state.close.notified().await;
@@ -150,10 +150,10 @@ impl Connection {
     }
 
     /// Permits an answer of this kind, for as long as the permit lives. `None`: there are too many.
-    pub(super) fn permit(&self, kind: Kind) -> Option<Permit> {
+    pub(super) fn permit(&self, kind: AnswerKind) -> Option<AnswerPermit> {
         let limit = &self.all.limits[kind as usize];
         let taken = match kind {
-            Kind::Keda if self.keda.get().is_some() => Some(None),
+            AnswerKind::Keda if self.keda.get().is_some() => Some(None),
             _ => limit.clone().try_acquire_owned().ok().map(Some),
         };
         let Some(taken) = taken else {
@@ -163,14 +163,14 @@ impl Connection {
         self.state.answers.fetch_add(1, Ordering::Relaxed);
         let state = self.state.clone();
         let limit = match (kind, taken) {
-            (Kind::Keda, Some(taken)) => {
+            (AnswerKind::Keda, Some(taken)) => {
                 // If another call was faster, its permit is enough.
                 let _ = self.keda.set(taken);
                 None
             }
             (_, taken) => taken,
         };
-        Some(Permit {
+        Some(AnswerPermit {
             _limit: limit,
             state,
         })
@@ -186,19 +186,19 @@ impl Closer {
     }
 }
 
-impl Drop for Connection {
+impl Drop for AdminConnection {
     fn drop(&mut self) {
         self.all.open().connections.remove(&self.number);
     }
 }
 
 /// Permits one answer.
-pub(super) struct Permit {
+pub(super) struct AnswerPermit {
     _limit: Option<OwnedSemaphorePermit>,
     state: Arc<State>,
 }
 
-impl Drop for Permit {
+impl Drop for AnswerPermit {
     fn drop(&mut self) {
         self.state.answers.fetch_sub(1, Ordering::Relaxed);
     }
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    fn is_closed(connection: &Connection) -> bool {
+    fn is_closed(connection: &AdminConnection) -> bool {
         connection.closed().now_or_never().is_some()
     }
 
@@ -219,7 +219,7 @@ mod tests {
         let all = Arc::new(Connections::new());
         let admit = || all.admit().unwrap();
         let connections: Vec<_> = (0..CONNECTIONS).map(|_| admit()).collect();
-        let permit = connections[0].permit(Kind::Page).unwrap();
+        let permit = connections[0].permit(AnswerKind::Page).unwrap();
         let first = admit();
         assert!(!is_closed(&connections[0]) && is_closed(&connections[1]));
         drop(permit);
@@ -236,7 +236,7 @@ mod tests {
     fn all_kinds_at_their_limits_leave_room_for_health() {
         let all = Arc::new(Connections::new());
         let mut busy = Vec::new();
-        for kind in Kind::ALL {
+        for kind in AnswerKind::ALL {
             loop {
                 let connection = all.admit().unwrap();
                 let Some(permit) = connection.permit(kind) else {
@@ -256,20 +256,20 @@ mod tests {
     fn a_connection_of_keda_counts_once_whatever_its_calls() {
         let all = Arc::new(Connections::new());
         let connection = all.admit().unwrap();
-        let calls: Vec<_> = (0..2 * Kind::Keda.most())
-            .map(|_| connection.permit(Kind::Keda).unwrap())
+        let calls: Vec<_> = (0..2 * AnswerKind::Keda.most())
+            .map(|_| connection.permit(AnswerKind::Keda).unwrap())
             .collect();
-        let others: Vec<_> = (1..Kind::Keda.most())
+        let others: Vec<_> = (1..AnswerKind::Keda.most())
             .map(|_| {
                 let connection = all.admit().unwrap();
-                drop(connection.permit(Kind::Keda).unwrap());
+                drop(connection.permit(AnswerKind::Keda).unwrap());
                 connection
             })
             .collect();
         let further = all.admit().unwrap();
-        assert!(further.permit(Kind::Keda).is_none());
+        assert!(further.permit(AnswerKind::Keda).is_none());
         drop(others);
-        assert!(further.permit(Kind::Keda).is_some());
+        assert!(further.permit(AnswerKind::Keda).is_some());
         drop(calls);
     }
 }

@@ -45,8 +45,8 @@ use tokio::{net::TcpListener, sync::watch};
 use tonic::body::Body;
 
 use self::{
-    authorization::Authorization, connections::Kind, control::Order, keda::Keda, layout::Layout,
-    logs::LogRequest,
+    authorization::Authorization, connections::AnswerKind, control::Order, keda::Keda,
+    layout::Layout, logs::LogRequest,
 };
 pub use self::{
     reload::{ReloadHandle, ReloadOutcome},
@@ -131,14 +131,14 @@ struct Service {
 
 impl Service {
     /// What the answer to a request for `uri` takes one of; `None`: nothing, it is about health.
-    fn kind(uri: &Uri) -> Option<Kind> {
+    fn kind(uri: &Uri) -> Option<AnswerKind> {
         Some(match uri.path() {
             "/healthz" | "/readyz" => return None,
-            "/events" => Kind::Stream,
-            "/ledgers" => Kind::Ledger,
+            "/events" => AnswerKind::Stream,
+            "/ledgers" => AnswerKind::Ledger,
             path => match LogRequest::parse(path, uri.query()) {
-                Some(Ok(request)) if request.follows() => Kind::Stream,
-                _ => Kind::Page,
+                Some(Ok(request)) if request.follows() => AnswerKind::Stream,
+                _ => AnswerKind::Page,
             },
         })
     }

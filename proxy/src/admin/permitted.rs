@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::{task::JoinHandle, time::sleep};
 use tonic::{Status, body::Body};
 
-use super::connections::{Closer, Permit};
+use super::connections::{AnswerPermit, Closer};
 
 /// Bytes that are handed over at once. A large page in one piece would leave its body at once, and
 /// count no longer while it waits in the connection's buffer for its reader.
@@ -30,7 +30,7 @@ pub(super) struct Permitted {
     /// What is left of its last frame.
     rest: Bytes,
     taken: Arc<Taken>,
-    _permit: Permit,
+    _permit: AnswerPermit,
     _watch: AbortOnDrop,
 }
 
@@ -54,7 +54,7 @@ impl Drop for AbortOnDrop {
 
 impl Permitted {
     /// `close` closes the connection.
-    pub(super) fn new(body: Body, permit: Permit, close: Closer) -> Self {
+    pub(super) fn new(body: Body, permit: AnswerPermit, close: Closer) -> Self {
         let taken = Arc::<Taken>::default();
         let watched = taken.clone();
         let watch = tokio::spawn(async move {

@@ -48,7 +48,7 @@ pub struct Downstream<H> {
     /// Answers requests.
     pub handler: H,
     /// Timeouts and limits.
-    pub settings: Settings,
+    pub settings: DownstreamSettings,
     /// Metrics of connections.
     pub metrics: DownstreamMetrics,
     /// Open connections, and whether the process drains.
@@ -56,7 +56,7 @@ pub struct Downstream<H> {
 }
 
 /// Settings of all downstream connections.
-pub struct Settings {
+pub struct DownstreamSettings {
     /// Timeouts.
     pub timeouts: Timeouts,
     /// Size limits.
@@ -200,7 +200,7 @@ async fn serve<H: Handler>(
 /// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
 /// bytes. The last of what it returns is the hash of the caller's certificate.
 async fn open(
-    settings: &Settings,
+    settings: &DownstreamSettings,
     stream: Stream,
 ) -> std::io::Result<(Transport<Stream>, HttpVersion, Scheme, Option<Sha256>)> {
     let Some(tls) = &settings.tls else {

@@ -5,7 +5,7 @@ use std::{
     task::Waker,
 };
 
-use crate::overload::{Holding, Kind};
+use crate::overload::{Holding, ShedKind};
 
 /// About what a connection at rest gives back, in bytes.
 const RESTING: u64 = 8 * 1024;
@@ -102,10 +102,10 @@ impl Footprint {
         };
         self.seen.set((progress, rounds));
         let (kind, bytes) = if self.resting.get() {
-            (Kind::Idle, RESTING)
+            (ShedKind::Idle, RESTING)
         } else if rounds >= ROUNDS {
             let answers = u64::from(self.blocked_streams.get().max(1));
-            (Kind::Unread, answers * ANSWER)
+            (ShedKind::Unread, answers * ANSWER)
         } else {
             return None;
         };
@@ -165,10 +165,10 @@ mod tests {
         assert_eq!([kind(true), kind(true)], [None, None]);
         footprint.took(1);
         assert_eq!([kind(true), kind(true), kind(true), kind(true)], [None; 4]);
-        assert_eq!(kind(true), Some(Kind::Unread));
+        assert_eq!(kind(true), Some(ShedKind::Unread));
         assert_eq!([kind(false), kind(true)], [None, None]);
         footprint.resting.set(true);
-        assert_eq!(kind(false), Some(Kind::Idle));
+        assert_eq!(kind(false), Some(ShedKind::Idle));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use fastrand::Rng;
 use send_wrapper::SendWrapper;
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::net::simulated::{Fault, Link, Plan};
+use crate::net::simulated::{Link, NetworkFault, Plan};
 
 /// How often the machine sleeps at most, and how long.
 pub(super) const SLEEPS: u32 = 2;
@@ -124,11 +124,11 @@ impl World {
         plan
     }
 
-    fn fault(&self) -> Fault {
+    fn fault(&self) -> NetworkFault {
         match self.number(0..=9) {
-            0..=4 => Fault::Reset,
-            5..=7 => Fault::Stall(self.milliseconds(50..=9_000)),
-            _ => Fault::Partition(self.milliseconds(500..=45_000)),
+            0..=4 => NetworkFault::Reset,
+            5..=7 => NetworkFault::Stall(self.milliseconds(50..=9_000)),
+            _ => NetworkFault::Partition(self.milliseconds(500..=45_000)),
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     read_size::{self, ReadSize},
     request::{Encoding, RequestHead, write_head},
     response::{self, Head, HeadError},
-    response_body::{BodyError, FrameBuffer, ResponseBody},
+    response_body::{FrameBuffer, Http1ResponseBody, ResponseBodyError},
 };
 
 thread_local! {
@@ -31,7 +31,7 @@ thread_local! {
 
 /// A connection. One request at a time.
 #[derive(Debug)]
-pub struct Connection<S, B> {
+pub struct Http1Connection<S, B> {
     io: S,
     /// Fields of an answer's head at most.
     fields: usize,
@@ -93,7 +93,7 @@ pub enum ResponseError {
     Request,
 }
 
-impl<S, B> Connection<S, B>
+impl<S, B> Http1Connection<S, B>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data = Bytes> + Unpin,
@@ -153,7 +153,7 @@ where
     pub fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ResponseBody>, ResponseError>> {
+    ) -> Poll<Result<Response<Http1ResponseBody>, ResponseError>> {
         let result = match self.poll_send(cx) {
             // An answer may have come before the replica refused the rest.
             Poll::Ready(Ok(()) | Err(ResponseError::Io(_))) | Poll::Pending => {
@@ -184,7 +184,7 @@ where
                 self.end_response();
             }
         }
-        let body = ResponseBody(self.frames.clone());
+        let body = Http1ResponseBody(self.frames.clone());
         Poll::Ready(Ok(head.response.map(|()| body)))
     }
 
@@ -194,7 +194,7 @@ where
         if let Poll::Ready(Err(ResponseError::Request)) = self.poll_send(cx) {
             // The replica would wait for the rest: it is told by the connection's end.
             if matches!(self.reading, Reading::Body(_)) {
-                self.frames.fail(BodyError::Request);
+                self.frames.fail(ResponseBodyError::Request);
             }
             self.close();
         }
@@ -212,9 +212,9 @@ where
                 return;
             };
             let ended = match read {
-                Ok(0) => decoder.end_of_input().map_err(BodyError::Malformed),
+                Ok(0) => decoder.end_of_input().map_err(ResponseBodyError::Malformed),
                 Ok(_) => continue,
-                Err(error) => Err(BodyError::Io(error)),
+                Err(error) => Err(ResponseBodyError::Io(error)),
             };
             match ended {
                 Ok(()) => self.frames.end(),

@@ -7,8 +7,8 @@
 //! - [`RequestHead`] and `request` write a request's head and frame its body;
 //! - [`response`] reads an answer's head, and `framing` how its body ends;
 //! - [`decoder`] takes a body's framing off;
-//! - [`ResponseBody`] is what the connection has read of a body, for whoever asks;
-//! - [`Connection`] is all of this around the bytes of a connection.
+//! - [`Http1ResponseBody`] is what the connection has read of a body, for whoever asks;
+//! - [`Http1Connection`] is all of this around the bytes of a connection.
 //!
 //! Answers are read as strictly as hyper reads them: a property test compares both.
 
@@ -24,8 +24,8 @@ mod response_body;
 mod tests;
 
 pub use self::{
-    connection::{Connection, ResponseError},
+    connection::{Http1Connection, ResponseError},
     read_size::LARGE,
     request::RequestHead,
-    response_body::{BodyError, ResponseBody},
+    response_body::{Http1ResponseBody, ResponseBodyError},
 };

@@ -14,7 +14,7 @@ use super::decoder::Malformed;
 
 /// A body broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub enum ResponseBodyError {
     /// It is not framed as it says.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -30,7 +30,7 @@ pub enum BodyError {
 /// asks for stays with its replica.
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer {
-    frame: RefCell<Option<Result<Frame<Bytes>, BodyError>>>,
+    frame: RefCell<Option<Result<Frame<Bytes>, ResponseBodyError>>>,
     /// Nothing comes after the frame.
     ended: Cell<bool>,
     /// Bytes that come after the frame, if that is known.
@@ -61,7 +61,7 @@ impl FrameBuffer {
     }
 
     /// Nothing more comes, though it should.
-    pub(super) fn fail(&self, error: BodyError) {
+    pub(super) fn fail(&self, error: ResponseBodyError) {
         self.frame.replace(Some(Err(error)));
         self.ended.set(true);
     }
@@ -70,11 +70,11 @@ impl FrameBuffer {
 /// The body of a response. It is read by driving its connection: a frame that has not come is
 /// pending, and the connection wakes whoever drives it.
 #[derive(Debug)]
-pub struct ResponseBody(pub(super) Rc<FrameBuffer>);
+pub struct Http1ResponseBody(pub(super) Rc<FrameBuffer>);
 
-impl ResponseBody {
+impl Http1ResponseBody {
     /// The next frame; pending if the connection must be driven first.
-    pub fn take_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub fn take_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         match self.0.frame.take() {
             Some(frame) => Poll::Ready(Some(frame)),
             None if self.0.ended.get() => Poll::Ready(None),

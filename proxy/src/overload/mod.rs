@@ -24,7 +24,7 @@ use tokio::sync::watch;
 pub use self::{
     level::Level,
     manager::start,
-    shed::{Holding, Kind},
+    shed::{Holding, ShedKind},
     worker::{Holder, Registration, keep_shedding, register},
 };
 

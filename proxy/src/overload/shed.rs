@@ -4,7 +4,7 @@ use super::Level;
 
 /// What holds memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ShedKind {
     /// A connection at rest: those that were accepted first go first.
     Idle,
     /// A held request with a large body: those that came last go first.
@@ -19,14 +19,14 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// What holds it.
-    pub kind: Kind,
+    pub kind: ShedKind,
     /// About so many bytes.
     pub bytes: u64,
     /// Ascends with the time from which on it is held.
     pub number: u64,
 }
 
-impl Kind {
+impl ShedKind {
     /// From which level on it is shed.
     fn from(self) -> Level {
         match self {
@@ -50,9 +50,9 @@ pub(super) fn plan(level: Level, excess: u64, holdings: &[Holding]) -> Vec<usize
             number,
         } = holdings[*place];
         let order = match kind {
-            Kind::Idle => number,
-            Kind::LargeBody | Kind::Held => u64::MAX - number,
-            Kind::Unread => u64::MAX - bytes,
+            ShedKind::Idle => number,
+            ShedKind::LargeBody | ShedKind::Held => u64::MAX - number,
+            ShedKind::Unread => u64::MAX - bytes,
         };
         (kind, order)
     });
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn holding(kind: Kind, bytes: u64, number: u64) -> Holding {
+    fn holding(kind: ShedKind, bytes: u64, number: u64) -> Holding {
         Holding {
             kind,
             bytes,
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn idle_connections_go_first_then_the_newest_held_then_those_that_hold_most() {
-        use Kind::{Held, Idle, LargeBody, Unread};
+        use ShedKind::{Held, Idle, LargeBody, Unread};
         let all = [
             holding(Unread, 10, 0),
             holding(Unread, 90, 1),
@@ -107,7 +107,7 @@ mod tests {
             excess in 0_u64..10_000,
             all in prop::collection::vec((0_usize..4, 0_u64..200), 0..60),
         ) {
-            let kinds = [Kind::Idle, Kind::LargeBody, Kind::Held, Kind::Unread];
+            let kinds = [ShedKind::Idle, ShedKind::LargeBody, ShedKind::Held, ShedKind::Unread];
             let all: Vec<_> = (all.iter().zip(0..))
                 .map(|((kind, bytes), number)| holding(kinds[*kind], *bytes, number))
                 .collect();

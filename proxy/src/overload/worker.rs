@@ -107,14 +107,14 @@ fn round(level: Level, excess: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overload::Kind;
+    use crate::overload::ShedKind;
 
     struct Idle(Cell<bool>);
 
     impl Holder for Idle {
         fn holding(&self, number: u64) -> Option<Holding> {
             let idle = Holding {
-                kind: Kind::Idle,
+                kind: ShedKind::Idle,
                 bytes: 10,
                 number,
             };

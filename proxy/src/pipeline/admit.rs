@@ -21,7 +21,7 @@ use crate::{
     api_keys::KeyUse,
     exchange::{Phase, StreamState, body::BufferReservation},
     models::ModelRef,
-    overload::{self, Holder, Holding, Kind, Level, Shed},
+    overload::{self, Holder, Holding, Level, Shed, ShedKind},
     protocol::error::ProxyError,
     telemetry::metrics::Preference,
     upstream::{Permit, ReplicaRef},
@@ -151,8 +151,8 @@ impl Holder for WaitingRequest {
     fn holding(&self, number: u64) -> Option<Holding> {
         let body = self.body.get();
         let kind = match body >= Self::LARGE {
-            true => Kind::LargeBody,
-            false => Kind::Held,
+            true => ShedKind::LargeBody,
+            false => ShedKind::Held,
         };
         Some(Holding {
             kind,
@@ -242,11 +242,14 @@ mod tests {
     fn a_body_that_grows_while_its_request_is_held_is_large_once_it_is() {
         let waiting = WaitingRequest::new(100);
         let holding = || waiting.holding(7).map(|own| (own.kind, own.bytes));
-        assert_eq!(holding(), Some((Kind::Held, WaitingRequest::ITSELF + 100)));
+        assert_eq!(
+            holding(),
+            Some((ShedKind::Held, WaitingRequest::ITSELF + 100))
+        );
         waiting.body.set(60_000);
         assert_eq!(
             holding(),
-            Some((Kind::LargeBody, WaitingRequest::ITSELF + 60_000))
+            Some((ShedKind::LargeBody, WaitingRequest::ITSELF + 60_000))
         );
     }
 }

@@ -21,7 +21,7 @@ use tailback_scaler::{
     ledger::Wake,
     peers::publisher::CountsPublisher,
     replica_logs::ReplicaLogs,
-    run::{Options, Scaler},
+    run::{Scaler, ScalerOptions},
     server_status::ServerStatusStore,
     status::StatusStore,
 };
@@ -37,7 +37,7 @@ use self::{
 };
 use crate::{
     admin::{self, Admin, ReloadHandle, ServerInfo},
-    downstream::{Downstream, Lifecycle, Settings},
+    downstream::{Downstream, DownstreamSettings, Lifecycle},
     exchange::{LiveRequests, body::BufferBudget},
     log,
     models::SharedRoutes,
@@ -46,9 +46,8 @@ use crate::{
     pipeline::Pipeline,
     protocol::cors::Cors,
     telemetry::{
-        access_log, build_info,
+        Exporters, build_info,
         metrics::{self, DownstreamMetrics, UpstreamMetrics},
-        traces,
     },
     upstream::ConnectOptions,
 };
@@ -98,28 +97,14 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     let recorder = metrics::install().context("metrics")?;
     build_info::record();
 
-    let access_log = match &process.access_log {
-        Some(target) => Some(access_log::Running::start(target).with_context(|| {
-            format!("environment TAILBACK_ACCESS_LOG: cannot write to {target}")
-        })?),
-        None => None,
-    };
-
     let status_store = StatusStore::default();
-    let traces = match &process.traces {
-        Some(traces) => Some(
-            traces::Running::start(traces, status_store.clone()).with_context(|| {
-                format!("environment OTEL_EXPORTER_OTLP_ENDPOINT: cannot export traces to {traces}")
-            })?,
-        ),
-        None => None,
-    };
+    let exporters = Exporters::start(process, &status_store)?;
 
     let server_status = ServerStatusStore::default();
     let logs = ReplicaLogs::default();
     let wake = Wake::default();
     let publisher = CountsPublisher::default();
-    let scaler = Scaler::start(Options {
+    let scaler = Scaler::start(ScalerOptions {
         period: process.scaling_period,
         wake: wake.clone(),
         status: status_store.clone(),
@@ -149,15 +134,15 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
                 limits: process.limits.clone(),
                 metrics: UpstreamMetrics::default(),
             },
-            access_log: access_log.as_ref().map(access_log::Running::log),
-            tracer: traces.as_ref().map(traces::Running::tracer),
+            access_log: exporters.access_log(),
+            tracer: exporters.tracer(),
             probes_wake: process.routing.probes_wake,
             unrouted: metrics::unrouted(),
             status: status_store.clone(),
             cors: cors.clone(),
             lifecycle: lifecycle.clone(),
         },
-        settings: Settings {
+        settings: DownstreamSettings {
             timeouts: process.timeouts.clone(),
             limits: process.limits.clone(),
             max_connections,
@@ -256,8 +241,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             reloader,
             api_keys,
             tls,
-            access_log,
-            traces,
+            exporters,
             info,
             overload: memory,
             predecessor,

@@ -20,7 +20,7 @@ use super::{
     reload::Reloader,
     service_manager,
     signal::Event,
-    upgrade::{Exchange, Program, Successor},
+    upgrade::{Handover, Program, Successor},
 };
 use crate::{
     admin::{ReloadOutcome, ServerInfo},
@@ -28,8 +28,7 @@ use crate::{
     models::SharedRoutes,
     net::tls,
     overload::Overload,
-    telemetry::access_log,
-    telemetry::traces,
+    telemetry::Exporters,
 };
 
 /// Time for the last responses to go out, to held and to cut-off requests, at the end of a
@@ -47,8 +46,7 @@ pub(super) struct Running {
     pub reloader: Reloader,
     pub api_keys: Option<ApiKeysReloader>,
     pub tls: Option<Arc<tls::Listener>>,
-    pub access_log: Option<access_log::Running>,
-    pub traces: Option<traces::Running>,
+    pub exporters: Exporters,
     pub info: Arc<ServerInfo>,
     pub overload: Arc<Overload>,
     /// `true` once the process that this one took over from has ended.
@@ -57,7 +55,7 @@ pub(super) struct Running {
 
 type Events = mpsc::UnboundedReceiver<Event>;
 /// A successor process that is starting.
-type Upgrade = Pin<Box<dyn Future<Output = Result<Exchange>>>>;
+type Upgrade = Pin<Box<dyn Future<Output = Result<Handover>>>>;
 
 /// Why serving ends.
 enum End {
@@ -107,7 +105,7 @@ impl Running {
                             keys.reload(cause);
                         }
                     }
-                    Some(Event::Reopen) => self.reopen(),
+                    Some(Event::Reopen) => self.exporters.reopen(),
                     Some(Event::Upgrade(cause)) if upgrade.is_some() => {
                         tracing::warn!("{cause}: an upgrade is under way already");
                     }
@@ -147,15 +145,9 @@ impl Running {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
-        self.reopen();
+        self.exporters.reopen();
         service_manager::ready();
         outcome
-    }
-
-    fn reopen(&self) {
-        if let Some(log) = &self.access_log {
-            log.reopen();
-        }
     }
 
     fn upgrade(&self, listeners: &Listeners) -> Option<Upgrade> {
@@ -168,7 +160,7 @@ impl Running {
         match possible {
             Ok(listeners) => {
                 self.info.upgrade_begins();
-                Some(Box::pin(Exchange::prepare(self.program.clone(), listeners)))
+                Some(Box::pin(Handover::prepare(self.program.clone(), listeners)))
             }
             Err(why) => {
                 self.upgrade_failed(&why);
@@ -247,12 +239,7 @@ impl Running {
         self.reloader.stop().await;
         // Waits for the error responses to held and cut-off requests to be sent.
         self.until_answered(LAST_WORDS).await;
-        if let Some(log) = self.access_log {
-            log.close();
-        }
-        if let Some(traces) = self.traces {
-            traces.close();
-        }
+        self.exporters.close();
     }
 
     /// Waits until no request is in flight, no connection is open, and the predecessor has ended.

@@ -20,7 +20,7 @@ use tailback_scaler::simulate::{
 };
 
 pub use self::report::Report;
-use self::{plot::Picture, settings::Chosen};
+use self::{plot::PictureFile, settings::Chosen};
 
 /// Largest count of replicas: more than any trace should need, and few enough for the memory.
 const MOST_REPLICAS: i64 = 100_000;
@@ -69,7 +69,7 @@ pub struct Simulation {
     trace_model: Option<String>,
     /// Draw a picture of the simulation: out.svg, out.png, or out.html to point at
     #[arg(long, value_name = "FILE")]
-    plot: Option<Picture>,
+    plot: Option<PictureFile>,
     /// Seconds of service from token counts: fixed, per context token, per generated token
     #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
     service: ServiceModel,
@@ -249,7 +249,7 @@ impl Simulation {
     }
 
     fn read(&self, whose: Whose) -> Result<Recording, String> {
-        let options = read::Options {
+        let options = read::ReadOptions {
             service: self.service,
             whose,
         };

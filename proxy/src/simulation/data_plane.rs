@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     admission::Pool,
-    downstream::{Downstream, Lifecycle, Settings},
+    downstream::{Downstream, DownstreamSettings, Lifecycle},
     exchange::body::BufferBudget,
     models::{Model, RouteTable, SharedRoutes},
     net::simulated::{Plan, Stream, connection},
@@ -68,7 +68,7 @@ impl DataPlane {
                 cors: None,
                 lifecycle: lifecycle.clone(),
             },
-            settings: Settings {
+            settings: DownstreamSettings {
                 timeouts: process.timeouts.clone(),
                 limits: process.limits.clone(),
                 max_connections: 1000,

@@ -3,7 +3,10 @@
 
 pub mod access_log;
 pub mod build_info;
+mod exporters;
 pub mod metrics;
 mod polled_queue;
 pub mod traces;
 mod wall_clock;
+
+pub use self::exporters::Exporters;

@@ -1,4 +1,5 @@
-//! A bounded queue from requests to a thread that writes, or exports, what is known of them.
+//! A bounded queue from requests to the thread of an [`Exporter`], which writes or sends what is known of
+//! them.
 //!
 //! Nothing waits for that thread: what does not fit is dropped and counted. The thread polls the
 //! queue at intervals instead of being woken, so that the data plane makes no system call and takes
@@ -15,6 +16,19 @@ use std::{
 };
 
 use metrics::Counter;
+
+/// What takes the records of ended requests out of the process. It runs on a thread of its own.
+pub(super) trait Exporter: Send + 'static {
+    /// What it is told of a request.
+    type Record: Send;
+
+    /// The thread's name.
+    const THREAD: &'static str;
+
+    /// Takes what comes from `records` until that is closed and empty. It may wait for whom it writes to:
+    /// requests do not wait for it.
+    fn run(self, records: &QueueReceiver<Self::Record>);
+}
 
 /// The end that requests put things into. Its state is leaked: it lives as long as the process.
 #[derive(Debug)]
@@ -57,18 +71,17 @@ pub(super) fn queue<T>(room: usize, dropped: Counter) -> (QueueSender<T>, QueueR
 }
 
 impl<T: Send> PolledQueue<T> {
-    /// A queue whose receiving end `poll` gets, on a thread of this name.
+    /// A queue whose receiving end `exporter` gets, on its thread.
     ///
     /// # Errors
     /// If there can be no thread.
-    pub(super) fn start(
-        name: &str,
+    pub(super) fn start<E: Exporter<Record = T>>(
+        exporter: E,
         (sender, receiver): (QueueSender<T>, QueueReceiver<T>),
-        poll: impl FnOnce(QueueReceiver<T>) + Send + 'static,
     ) -> io::Result<Self> {
         let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || poll(receiver))?;
+            .name(E::THREAD.to_owned())
+            .spawn(move || exporter.run(&receiver))?;
         Ok(Self { sender, thread })
     }
 

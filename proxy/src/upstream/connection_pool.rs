@@ -10,7 +10,7 @@ use tailback_config::Limits;
 use tokio::sync::Mutex;
 
 use super::{
-    connector::{ConnectError, Connector, Offer},
+    connector::{ConnectError, Connector, HttpOffer},
     http1::Http1,
     http2::Multiplexed,
     upstream_stream::Upstream,
@@ -89,7 +89,7 @@ impl ConnectionPool {
 
     /// A pooled connection with room for a request.
     #[must_use]
-    pub(super) fn ready(&self, offer: Offer, choice: Choice) -> Option<Upstream> {
+    pub(super) fn ready(&self, offer: HttpOffer, choice: Choice) -> Option<Upstream> {
         let idle = || self.idle(choice);
         let stream = || {
             self.multiplexed
@@ -97,9 +97,9 @@ impl ConnectionPool {
                 .map(|s| Upstream::Http2(Box::new(s)))
         };
         match offer {
-            Offer::Http1 => idle(),
-            Offer::Http2 => stream(),
-            Offer::Either => stream().or_else(idle),
+            HttpOffer::Http1 => idle(),
+            HttpOffer::Http2 => stream(),
+            HttpOffer::Either => stream().or_else(idle),
         }
     }
 
@@ -108,7 +108,7 @@ impl ConnectionPool {
     pub(super) async fn open(
         &self,
         connector: &Connector,
-        offer: Offer,
+        offer: HttpOffer,
         choice: Choice,
         (authority, name): (&str, &str),
         limit: Duration,
@@ -118,8 +118,8 @@ impl ConnectionPool {
         // try another replica in time.
         let opening = async {
             let _alone = match offer {
-                Offer::Http1 => None,
-                Offer::Http2 | Offer::Either => {
+                HttpOffer::Http1 => None,
+                HttpOffer::Http2 | HttpOffer::Either => {
                     let alone = self.opening.lock().await;
                     if let Some(upstream) = self.ready(offer, choice) {
                         return Ok(upstream);
@@ -129,7 +129,9 @@ impl ConnectionPool {
             };
             let (io, spoken) = connector.open(offer, authority, name).await?;
             Ok::<_, ConnectError>(match spoken {
-                Offer::Http2 => Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?)),
+                HttpOffer::Http2 => {
+                    Upstream::Http2(Box::new(self.multiplexed.open(io, limits).await?))
+                }
                 _ => Upstream::Http1(Http1::new(io, limits)),
             })
         };
@@ -215,7 +217,7 @@ mod tests {
         }
         assert_eq!(count(&pool), IDLE);
         // One connection is used, and starts to be idle anew.
-        let used = pool.ready(Offer::Http1, Choice::Any).unwrap();
+        let used = pool.ready(HttpOffer::Http1, Choice::Any).unwrap();
         pool.give(used);
         pool.sweep();
         assert_eq!(count(&pool), 1);

@@ -35,7 +35,7 @@ struct Tls {
 
 /// The HTTP version to speak on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(super) enum HttpOffer {
     Http1,
     Http2,
     /// The replica chooses, by ALPN.
@@ -101,15 +101,19 @@ impl Connector {
 
     /// Which HTTP version to offer. gRPC needs HTTP/2. On a clear-text connection the version
     /// cannot be negotiated, and every server speaks HTTP/1.1. Protocol upgrades need HTTP/1.1.
-    pub(super) fn offer(&self, method: MethodType, upgrade: bool) -> Result<Offer, ConnectError> {
+    pub(super) fn offer(
+        &self,
+        method: MethodType,
+        upgrade: bool,
+    ) -> Result<HttpOffer, ConnectError> {
         match (self.protocol, method) {
             (Protocol::Http1, MethodType::Grpc) => Err(ConnectError::NoGrpc),
-            (Protocol::Http1, _) => Ok(Offer::Http1),
+            (Protocol::Http1, _) => Ok(HttpOffer::Http1),
             (Protocol::H2 | Protocol::H2c, _) | (Protocol::Auto, MethodType::Grpc) => {
-                Ok(Offer::Http2)
+                Ok(HttpOffer::Http2)
             }
-            (Protocol::Auto, _) if self.is_secure() && !upgrade => Ok(Offer::Either),
-            (Protocol::Auto, _) => Ok(Offer::Http1),
+            (Protocol::Auto, _) if self.is_secure() && !upgrade => Ok(HttpOffer::Either),
+            (Protocol::Auto, _) => Ok(HttpOffer::Http1),
         }
     }
 
@@ -117,19 +121,19 @@ impl Connector {
     /// connection and the HTTP version to speak on it.
     pub(super) async fn open(
         &self,
-        offer: Offer,
+        offer: HttpOffer,
         authority: &str,
         name: &str,
-    ) -> Result<(Transport<Socket>, Offer), ConnectError> {
+    ) -> Result<(Transport<Socket>, HttpOffer), ConnectError> {
         let socket = Socket::connect(authority).await?;
         let tls = match &self.tls {
             None => return Ok((Transport::clear(socket), offer)),
             Some(tls) => tls.as_ref().map_err(Clone::clone)?,
         };
         let config = match offer {
-            Offer::Http1 => &tls.http1,
-            Offer::Http2 => &tls.http2,
-            Offer::Either => &tls.either,
+            HttpOffer::Http1 => &tls.http1,
+            HttpOffer::Http2 => &tls.http2,
+            HttpOffer::Either => &tls.either,
         };
         let host = tls.name.as_deref().unwrap_or_else(|| host(name));
         let name = ServerName::try_from(host.to_owned())?;
@@ -137,9 +141,9 @@ impl Connector {
             .connect(name, socket)
             .await?;
         let chosen = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Offer::Http2,
-            _ if offer == Offer::Http2 => return Err(ConnectError::NoHttp2),
-            _ => Offer::Http1,
+            Some(b"h2") => HttpOffer::Http2,
+            _ if offer == HttpOffer::Http2 => return Err(ConnectError::NoHttp2),
+            _ => HttpOffer::Http1,
         };
         Ok((Transport::tls(stream), chosen))
     }
@@ -167,12 +171,12 @@ mod tests {
     #[test]
     fn grpc_uses_http2_and_other_requests_the_configured_version() {
         for (protocol, method, expected) in [
-            (Protocol::Auto, MethodType::Rest, Some(Offer::Http1)),
-            (Protocol::Auto, MethodType::Grpc, Some(Offer::Http2)),
-            (Protocol::Http1, MethodType::Rest, Some(Offer::Http1)),
+            (Protocol::Auto, MethodType::Rest, Some(HttpOffer::Http1)),
+            (Protocol::Auto, MethodType::Grpc, Some(HttpOffer::Http2)),
+            (Protocol::Http1, MethodType::Rest, Some(HttpOffer::Http1)),
             (Protocol::Http1, MethodType::Grpc, None),
-            (Protocol::H2c, MethodType::Rest, Some(Offer::Http2)),
-            (Protocol::H2, MethodType::Rest, Some(Offer::Http2)),
+            (Protocol::H2c, MethodType::Rest, Some(HttpOffer::Http2)),
+            (Protocol::H2, MethodType::Rest, Some(HttpOffer::Http2)),
         ] {
             let found = connector(protocol).offer(method, false).ok();
             assert_eq!(found, expected, "{protocol:?} {method:?}");

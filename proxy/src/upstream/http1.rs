@@ -14,14 +14,14 @@ use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    io::{ReadTrackingIo, Seen},
+    io::{Observed, ReadTrackingIo},
     lifetime::Lifetime,
     send_error::SendError,
     socket::Socket,
 };
 use crate::{
     exchange::{RequestBody, body::Received},
-    http1_client::{Connection, RequestHead, ResponseError, response::HeadError},
+    http1_client::{Http1Connection, RequestHead, ResponseError, response::HeadError},
     net::Transport,
 };
 
@@ -29,11 +29,11 @@ use crate::{
 #[derive(Debug)]
 pub struct Http1 {
     /// In a box: it is handed on from request to request.
-    connection: Box<Connection<ReadTrackingIo, RequestBody>>,
+    connection: Box<Http1Connection<ReadTrackingIo, RequestBody>>,
     /// When the last request was sent on it, if one was.
     last_sent: Option<Nanos>,
     lifetime: Lifetime,
-    seen: Rc<Seen>,
+    seen: Rc<Observed>,
 }
 
 /// If a reused connection closes within this time of a request, the replica was closing it already,
@@ -75,10 +75,10 @@ impl Unanswered {
 impl Http1 {
     /// Speaks HTTP/1.1 on `io`.
     pub(super) fn new(io: Transport<Socket>, limits: &Limits) -> Self {
-        let seen = Rc::<Seen>::default();
+        let seen = Rc::<Observed>::default();
         let io = ReadTrackingIo::new(io, seen.clone());
         Self {
-            connection: Box::new(Connection::new(io, limits.header_fields)),
+            connection: Box::new(Http1Connection::new(io, limits.header_fields)),
             last_sent: None,
             lifetime: Lifetime::begin(Nanos::now()),
             seen,

@@ -22,7 +22,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::{
     connector::ConnectError,
-    io::{ReadTrackingIo, Seen},
+    io::{Observed, ReadTrackingIo},
     lifetime::Lifetime,
     send_error::SendError,
     socket::Socket,
@@ -95,7 +95,7 @@ impl Multiplexed {
         io: Transport<Socket>,
         limits: &Limits,
     ) -> Result<Http2, ConnectError> {
-        let seen = Rc::<Seen>::default();
+        let seen = Rc::<Observed>::default();
         let received = seen.received.clone();
         let io = Cork::new(ReadTrackingIo::new(io, seen));
         let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);

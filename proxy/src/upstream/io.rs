@@ -19,12 +19,12 @@ use crate::net::Transport;
 #[derive(Debug)]
 pub(super) struct ReadTrackingIo {
     io: Transport<Socket>,
-    seen: Rc<Seen>,
+    seen: Rc<Observed>,
 }
 
 /// What was observed on a connection.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     /// Whether bytes have arrived since this was reset.
     pub received: Rc<Cell<bool>>,
     /// Bytes written since this was reset.
@@ -38,7 +38,7 @@ pub(super) struct Seen {
 
 impl ReadTrackingIo {
     /// Records what happens on `io` in `seen`.
-    pub(super) fn new(io: Transport<Socket>, seen: Rc<Seen>) -> Self {
+    pub(super) fn new(io: Transport<Socket>, seen: Rc<Observed>) -> Self {
         Self { io, seen }
     }
 

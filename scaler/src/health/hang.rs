@@ -34,7 +34,7 @@ pub struct ReplicaProgress {
 
 /// What to do about a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct HangCheck {
     /// Probe it now; the answer goes to [`HangDetector::probed`].
     pub probe: bool,
     /// It hangs, and has been silent for so long; or it no longer does.
@@ -77,14 +77,14 @@ pub struct LongestSilence {
 
 impl HangDetector {
     /// Takes note of what the replica did. It is suspected after a silence of `patience`.
-    pub fn observe(&mut self, seen: ReplicaProgress, patience: Duration, now: Nanos) -> Step {
+    pub fn observe(&mut self, seen: ReplicaProgress, patience: Duration, now: Nanos) -> HangCheck {
         if seen.responded {
             let ended = self.silent_since.map(|since| now.since(since));
             let change = self.recover();
             self.taken = seen.taken;
             self.asked_since = None;
             self.silent_since = (seen.in_flight > 0).then_some(now);
-            return Step {
+            return HangCheck {
                 probe: false,
                 change,
                 ended,
@@ -101,9 +101,9 @@ impl HangDetector {
         let suspected = self.is_hung || self.silence(now) >= patience;
         let probe = suspected && !self.is_probed && now >= self.probe_at;
         self.is_probed |= probe;
-        Step {
+        HangCheck {
             probe,
-            ..Step::default()
+            ..HangCheck::default()
         }
     }
 
@@ -266,7 +266,10 @@ mod tests {
         let mut detector = HangDetector::default();
         let idle = ReplicaProgress::default();
         for now in [0, 60_000, 120_000] {
-            assert_eq!(detector.observe(idle, PATIENCE, at(now)), Step::default());
+            assert_eq!(
+                detector.observe(idle, PATIENCE, at(now)),
+                HangCheck::default()
+            );
         }
         // The caller of its only request has left.
         let left = ReplicaProgress { taken: 1, ..idle };
@@ -274,7 +277,10 @@ mod tests {
         assert!(detector.observe(left, PATIENCE, at(121_500)).probe);
         assert_eq!(detector.probed(true, left, at(121_600)), None);
         for now in [130_000, 180_000] {
-            assert_eq!(detector.observe(left, PATIENCE, at(now)), Step::default());
+            assert_eq!(
+                detector.observe(left, PATIENCE, at(now)),
+                HangCheck::default()
+            );
         }
     }
 

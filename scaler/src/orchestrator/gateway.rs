@@ -10,9 +10,9 @@ use crate::replica::Replica;
 
 /// The replicas of one model, by address.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(HashMap<Endpoint, Arc<Replica>>);
+pub(super) struct GatewayAddresses(HashMap<Endpoint, Arc<Replica>>);
 
-impl Addresses {
+impl GatewayAddresses {
     /// One replica for each of `endpoints`, named `name`. Each takes `concurrency` requests at
     /// once; `None`: any number.
     pub(super) fn each(
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_same_address_is_the_same_replica() {
-        let mut known = Addresses::default();
+        let mut known = GatewayAddresses::default();
         let first = known.each("m", &at(&["a", "b"]), None);
         let then = known.each("m", &at(&["b", "c"]), None);
         assert!(Arc::ptr_eq(&first[1], &then[0]));
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn one_that_goes_while_it_has_requests_and_comes_back_still_has_them() {
-        let mut known = Addresses::default();
+        let mut known = GatewayAddresses::default();
         let first = known.each("m", &at(&["a"]), None);
         assert!(first[0].try_take());
         assert!(known.each("m", &[], None).is_empty());
@@ -114,11 +114,11 @@ mod tests {
             (&["a", "b", "c", "d"], 1, vec![1, 1, 1, 1]),
             (&["a"], 0, vec![]),
         ] {
-            let mut known = Addresses::default();
+            let mut known = GatewayAddresses::default();
             let replicas = known.gateway("m", &at(endpoints), each, ready);
             assert_eq!(room(&replicas), expected);
         }
-        let mut known = Addresses::default();
+        let mut known = GatewayAddresses::default();
         let all = known.gateway("m", &at(&["a"]), NonZeroU32::new(u32::MAX), u32::MAX);
         assert!(all[0].has_room());
         let more = known.gateway("m", &at(&["a"]), each, 2);

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use tailback_config::{Endpoint, Kind, Model};
 use tokio::task::AbortHandle;
 
-use self::addresses::{Addresses, look_up};
+use self::addresses::{ResolvedAddresses, look_up};
 use super::{Events, Orchestrator, ReplicaSet, ScaleError};
 use crate::{
     clock::Nanos,
@@ -53,7 +53,7 @@ struct LookedUp {
     endpoints: Vec<Endpoint>,
     every: Duration,
     /// As last found; `None`: not yet.
-    addresses: Option<Addresses>,
+    addresses: Option<ResolvedAddresses>,
     /// Why a name could not be looked up last.
     failure: Option<String>,
     task: AbortHandle,
@@ -106,7 +106,7 @@ impl Shared {
         server: String,
         endpoints: Vec<Endpoint>,
         every: Duration,
-        mut known: Addresses,
+        mut known: ResolvedAddresses,
     ) {
         loop {
             let failure = look_up(&endpoints, &mut known).await.err();
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// Sends the sets of the server's models, if anything has changed.
-    fn found(&self, server: &str, addresses: &Addresses, failure: Option<String>) {
+    fn found(&self, server: &str, addresses: &ResolvedAddresses, failure: Option<String>) {
         let mut content = self.content();
         let Some(looked_up) = content.looked_up.get_mut(server) else {
             return;

@@ -50,7 +50,7 @@ pub struct LeaseRecord {
 
 /// What to do with the Lease as it was last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ElectionStep {
     /// It does not exist: create it.
     Create,
     /// It is free: write our name into it.
@@ -104,13 +104,13 @@ impl Election {
 
     /// What to do now.
     #[must_use]
-    pub fn step(&self, now: Nanos) -> Step {
+    pub fn step(&self, now: Nanos) -> ElectionStep {
         match &self.seen {
-            None => Step::Create,
-            Some((record, _)) if record.holder == self.me => Step::Renew,
-            Some((record, _)) if record.holder.is_empty() => Step::TakeOver,
-            Some((record, since)) if now.since(*since) >= record.duration => Step::TakeOver,
-            Some(_) => Step::Wait,
+            None => ElectionStep::Create,
+            Some((record, _)) if record.holder == self.me => ElectionStep::Renew,
+            Some((record, _)) if record.holder.is_empty() => ElectionStep::TakeOver,
+            Some((record, since)) if now.since(*since) >= record.duration => ElectionStep::TakeOver,
+            Some(_) => ElectionStep::Wait,
         }
     }
 

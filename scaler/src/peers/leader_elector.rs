@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     MembershipEvent, Role, TroubleSource,
     discover::discover,
-    election::{Election, LeaseRecord, Step, TIMES},
+    election::{Election, ElectionStep, LeaseRecord, TIMES},
 };
 use crate::{
     clock::Nanos,
@@ -212,9 +212,11 @@ impl ElectionTask {
         }
         let step = self.election.step(Nanos::now());
         let (verb, written) = match step {
-            Step::Wait => return Ok(()),
-            Step::Create => ("create", self.write(Method::POST, step).await),
-            Step::TakeOver | Step::Renew => ("update", self.write(Method::PUT, step).await),
+            ElectionStep::Wait => return Ok(()),
+            ElectionStep::Create => ("create", self.write(Method::POST, step).await),
+            ElectionStep::TakeOver | ElectionStep::Renew => {
+                ("update", self.write(Method::PUT, step).await)
+            }
         };
         match written {
             // Somebody else has written or deleted the Lease since it was read.
@@ -238,7 +240,7 @@ impl ElectionTask {
         Ok(())
     }
 
-    async fn write(&mut self, method: Method, step: Step) -> Result<(), ApiError> {
+    async fn write(&mut self, method: Method, step: ElectionStep) -> Result<(), ApiError> {
         let named = (method == Method::PUT).then_some(self.peers.lease.as_str());
         let path = self.path(named).await?;
         let lease = self.ours(step);
@@ -251,7 +253,7 @@ impl ElectionTask {
 
     /// The Lease with our name. It has the version that was read, so that the write fails if
     /// somebody else has written since.
-    fn ours(&self, step: Step) -> Lease {
+    fn ours(&self, step: ElectionStep) -> Lease {
         let now = MicroTime(Timestamp::now());
         let mut lease = self.lease.clone().unwrap_or_else(|| Lease {
             metadata: ObjectMeta {
@@ -261,7 +263,7 @@ impl ElectionTask {
             ..Lease::default()
         });
         let spec = lease.spec.get_or_insert_default();
-        if step != Step::Renew {
+        if step != ElectionStep::Renew {
             spec.acquire_time = Some(now.clone());
             spec.lease_transitions =
                 Some(spec.lease_transitions.map_or(0, |n| n.saturating_add(1)));

@@ -80,7 +80,7 @@ fn recommend(seen: &Observation, settings: &Settings) -> Recommendation {
 mod tests {
     use super::*;
     use crate::ledger::Reading;
-    use crate::signals::Demand;
+    use crate::signals::MeasuredDemand;
     use std::time::Duration;
 
     #[test]
@@ -130,9 +130,9 @@ mod tests {
         for Case(rule, lag, idle, [desired, ready, starting], expected) in cases {
             let seen = Observation {
                 reading: Reading::inside(lag, 0),
-                demand: Demand {
+                demand: MeasuredDemand {
                     idle: Duration::from_secs(idle),
-                    ..Demand::default()
+                    ..MeasuredDemand::default()
                 },
                 desired,
                 ready,

@@ -14,7 +14,9 @@ use std::{fmt, time::Duration};
 pub use tailback_config::{Policy, RateLimit};
 
 pub use crate::tuning::Tuning;
-use crate::{decision::Reason, ledger::Reading, manual_count::ManualCount, signals::Demand};
+use crate::{
+    decision::Reason, ledger::Reading, manual_count::ManualCount, signals::MeasuredDemand,
+};
 
 /// A start does not count as hanging before this time.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(120);
@@ -66,7 +68,7 @@ pub struct Observation {
     /// The reading of its ledger.
     pub reading: Reading,
     /// Its demand.
-    pub demand: Demand,
+    pub demand: MeasuredDemand,
     /// The desired count of replicas.
     pub desired: u32,
     /// The lowest desired count within the time span of the limit upwards.

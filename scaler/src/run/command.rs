@@ -19,14 +19,14 @@ use crate::{
 pub struct ModelHandle {
     /// Its configuration.
     pub model: Arc<Model>,
-    /// Its ledger, which must have been made with [`Options::wake`](super::Options::wake).
+    /// Its ledger, which must have been made with [`ScalerOptions::wake`](super::Options::wake).
     pub ledger: Arc<Ledger>,
     /// What sends requests to its replicas.
     pub traffic: Arc<dyn Traffic>,
 }
 
 /// A command for the scaler's loop.
-pub(super) enum Command {
+pub(super) enum LoopCommand {
     Configure(Vec<ModelHandle>),
     Pause {
         model: String,

@@ -3,13 +3,13 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::Command;
+use super::command::LoopCommand;
 pub use super::order::{ControlError, ControlResult, ReplicaOrder, ScaleOrder};
 use crate::{manual_count::ManualCount, status::PauseState};
 
 /// Asks a running scaler.
 #[derive(Clone)]
-pub struct ControlHandle(pub(super) mpsc::UnboundedSender<Command>);
+pub struct ControlHandle(pub(super) mpsc::UnboundedSender<LoopCommand>);
 
 impl ControlHandle {
     /// Pauses or resumes a model. The state survives reloads and upgrades. It ends when the model
@@ -19,7 +19,7 @@ impl ControlHandle {
     /// [`ControlError`].
     pub async fn pause(&self, model: &str, pause: PauseState) -> ControlResult<()> {
         let model = model.to_owned();
-        self.ask(|answer| Command::Pause {
+        self.ask(|answer| LoopCommand::Pause {
             model,
             pause,
             answer,
@@ -38,7 +38,7 @@ impl ControlHandle {
         order: Option<ScaleOrder>,
     ) -> ControlResult<Option<ManualCount>> {
         let model = model.to_owned();
-        self.ask(|answer| Command::Scale {
+        self.ask(|answer| LoopCommand::Scale {
             model,
             order,
             answer,
@@ -58,7 +58,7 @@ impl ControlHandle {
         order: ReplicaOrder,
     ) -> ControlResult<String> {
         let (model, replica) = (model.to_owned(), replica.to_owned());
-        self.ask(|answer| Command::Replica {
+        self.ask(|answer| LoopCommand::Replica {
             model,
             replica,
             order,
@@ -69,7 +69,7 @@ impl ControlHandle {
 
     async fn ask<T>(
         &self,
-        command: impl FnOnce(oneshot::Sender<ControlResult<T>>) -> Command,
+        command: impl FnOnce(oneshot::Sender<ControlResult<T>>) -> LoopCommand,
     ) -> ControlResult<T> {
         let (answer, answered) = oneshot::channel();
         let stopped = |_| ControlError::Stopped;

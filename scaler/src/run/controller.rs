@@ -24,7 +24,7 @@ use super::{
     external_change::{BackOff, ExternalChanges},
     membership::MembershipView,
     orchestrators::Epoch,
-    scale_request::{Request, Requester, ScaleAnswers},
+    scale_request::{Requester, ScaleAnswers, ScaleRequest},
 };
 use crate::{
     clock::Nanos,
@@ -353,7 +353,7 @@ impl ModelController {
             self.external.asked(self.scaler.desired(), Nanos::now());
         }
         let model = self.handle.model.clone();
-        self.requester.ask(Request {
+        self.requester.ask(ScaleRequest {
             model,
             replicas: self.scaler.desired(),
             record,

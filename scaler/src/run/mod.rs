@@ -25,16 +25,16 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::{command::Command, control::ControlHandle, scaling_loop::Loop};
+use self::{command::LoopCommand, control::ControlHandle, scaling_loop::Loop};
 pub use self::{
     command::{HandedOut, ModelHandle},
-    options::Options,
+    options::ScalerOptions,
 };
 use crate::orchestrator::handover::{Inherited, Parcel};
 
 /// A handle of the running scaler.
 pub struct Scaler {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<LoopCommand>,
     _thread: JoinHandle<()>,
 }
 
@@ -42,7 +42,7 @@ impl Scaler {
     /// Starts the scaler without models.
     ///
     /// # Errors If its thread or runtime cannot be created.
-    pub fn start(options: Options) -> io::Result<Self> {
+    pub fn start(options: ScalerOptions) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -63,7 +63,7 @@ impl Scaler {
     /// counts and history.
     pub fn configure(&self, models: Vec<ModelHandle>) {
         // Fails only after [`stop`](Self::stop).
-        let _ = self.commands.send(Command::Configure(models));
+        let _ = self.commands.send(LoopCommand::Configure(models));
     }
 
     /// A handle for what operators ask for.
@@ -74,7 +74,7 @@ impl Scaler {
 
     /// Lets another proxy lead, if there are any. This proxy keeps publishing its counts.
     pub fn hand_over(&self) {
-        let _ = self.commands.send(Command::HandOver);
+        let _ = self.commands.send(LoopCommand::HandOver);
     }
 
     /// Begins with what another process asked for, and its replicas: to be called before
@@ -83,7 +83,7 @@ impl Scaler {
     /// # Errors
     /// If that is not what it should be.
     pub async fn inherit(&self, inherited: Inherited, parcels: Vec<Parcel>) -> io::Result<()> {
-        self.ask(|answer| Command::Inherit {
+        self.ask(|answer| LoopCommand::Inherit {
             inherited,
             parcels,
             answer,
@@ -95,7 +95,9 @@ impl Scaler {
     /// the receiver gets `true`.
     pub fn attach(&self, predecessor: UnixStream) -> watch::Receiver<bool> {
         let (gone, seen) = watch::channel(false);
-        let _ = self.commands.send(Command::Attach { predecessor, gone });
+        let _ = self
+            .commands
+            .send(LoopCommand::Attach { predecessor, gone });
         seen
     }
 
@@ -105,23 +107,26 @@ impl Scaler {
     /// # Errors
     /// If the system does not give their descriptors out. They are led on then.
     pub async fn hand_out(&self) -> io::Result<HandedOut> {
-        self.ask(Command::HandOut).await?
+        self.ask(LoopCommand::HandOut).await?
     }
 
     /// Goes on as before: nobody got what was handed out.
     pub async fn take_back(&self) {
-        let _ = self.ask(Command::TakeBack).await;
+        let _ = self.ask(LoopCommand::TakeBack).await;
     }
 
     /// Follows the process at `successor`, which got all that was handed out, and tells it what is
     /// counted here. The receiver gets `true` when that process has ended.
     pub fn retire(&self, successor: UnixStream) -> watch::Receiver<bool> {
         let (gone, seen) = watch::channel(false);
-        let _ = self.commands.send(Command::Retire { successor, gone });
+        let _ = self.commands.send(LoopCommand::Retire { successor, gone });
         seen
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> io::Result<T> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> LoopCommand,
+    ) -> io::Result<T> {
         let (answer, answered) = oneshot::channel();
         let stopped = || io::Error::other("the scaler has stopped");
         self.commands.send(command(answer)).map_err(|_| stopped())?;
@@ -131,7 +136,7 @@ impl Scaler {
     /// Drains and stops the replicas that this proxy runs. Returns when they have stopped.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
-        if self.commands.send(Command::Stop(done)).is_ok() {
+        if self.commands.send(LoopCommand::Stop(done)).is_ok() {
             let _ = stopped.await;
         }
     }

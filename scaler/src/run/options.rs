@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What the running scaler needs from the process around it.
-pub struct Options {
+pub struct ScalerOptions {
     /// Time between periodic decisions.
     pub period: Duration,
     /// The wake-up that the models' ledgers send.

@@ -9,7 +9,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll};
 use tailback_config::{Kind, Model};
 use tokio::sync::mpsc;
 
-use super::options::Options;
+use super::options::ScalerOptions;
 use crate::orchestrator::{
     Events, Orchestrator, ReplicaSet,
     host::HostPlacement,
@@ -94,7 +94,7 @@ impl Feed {
 // === impl Orchestrators ===
 
 impl Orchestrators {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &ScalerOptions) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let (supervisor, logs) = (options.supervisor.clone(), options.logs.clone());
         let local = Arc::new(Processes::new(supervisor, sender, logs));
@@ -225,8 +225,8 @@ mod tests {
         server_status::ServerStatusStore, status::StatusStore,
     };
 
-    fn options() -> Options {
-        Options {
+    fn options() -> ScalerOptions {
+        ScalerOptions {
             period: Duration::from_secs(1),
             wake: Wake::default(),
             status: StatusStore::default(),

@@ -34,7 +34,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A request for a count.
 #[derive(Clone)]
-pub(super) struct Request {
+pub(super) struct ScaleRequest {
     pub model: Arc<Model>,
     pub replicas: u32,
     /// The decision behind it, to be recorded; `None` for a repetition or a configured count.
@@ -57,7 +57,7 @@ pub(super) type ScaleAnswers = mpsc::UnboundedSender<ScaleAnswer>;
 /// Sends a model's scale requests to its orchestrator. Dropping it cancels a request that was not
 /// accepted yet.
 pub(super) struct Requester {
-    newest: watch::Sender<Option<Request>>,
+    newest: watch::Sender<Option<ScaleRequest>>,
     now: Arc<Notify>,
     carrier: Carrier,
     task: JoinHandle<()>,
@@ -107,7 +107,7 @@ impl Requester {
     }
 
     /// Sends a request, in place of one that was not accepted yet.
-    pub(super) fn ask(&self, request: Request) {
+    pub(super) fn ask(&self, request: ScaleRequest) {
         self.newest.send_replace(Some(request));
     }
 
@@ -124,7 +124,7 @@ impl Drop for Requester {
 }
 
 impl Carrier {
-    async fn run(self, mut inbox: watch::Receiver<Option<Request>>, now: Arc<Notify>) {
+    async fn run(self, mut inbox: watch::Receiver<Option<ScaleRequest>>, now: Arc<Notify>) {
         let reaction = histogram!("tailback_scale_reaction_seconds");
         while inbox.changed().await.is_ok() {
             let Some(request) = inbox.borrow_and_update().clone() else {
@@ -144,9 +144,9 @@ impl Carrier {
     /// aborted, because an older count could then take effect after a newer one.
     async fn carry(
         &self,
-        request: &Request,
+        request: &ScaleRequest,
         now: &Notify,
-        inbox: &mut watch::Receiver<Option<Request>>,
+        inbox: &mut watch::Receiver<Option<ScaleRequest>>,
     ) {
         let (mut wait, begin) = (FIRST_RETRY, Instant::now());
         let mut reported = None;
@@ -181,7 +181,7 @@ impl Carrier {
         }
     }
 
-    fn tell(&self, request: &Request, result: Result<(), String>) {
+    fn tell(&self, request: &ScaleRequest, result: Result<(), String>) {
         // Fails only when the scaler's loop has ended.
         let _ = self.answers.send(ScaleAnswer {
             model: request.model.name.clone(),
@@ -191,14 +191,14 @@ impl Carrier {
     }
 }
 
-fn observe_reaction(request: &Request, reaction: &Histogram) {
+fn observe_reaction(request: &ScaleRequest, reaction: &Histogram) {
     if let Some(crossing) = request.crossing {
         reaction.record(Nanos::now().since(crossing.at));
     }
 }
 
 /// Logs and records the outcome. Repetitions are not recorded.
-fn report(request: &Request, outcome: ScaleOutcome, status: &StatusStore) {
+fn report(request: &ScaleRequest, outcome: ScaleOutcome, status: &StatusStore) {
     let Some(record) = request.record.clone() else {
         if let ScaleOutcome::Failed(error) = outcome {
             let (model, replicas) = (&request.model.name, request.replicas);
@@ -245,7 +245,7 @@ fn report(request: &Request, outcome: ScaleOutcome, status: &StatusStore) {
     status.record(DecisionRecord { outcome, ..record });
 }
 
-fn count(request: &Request, outcome: &'static str) {
+fn count(request: &ScaleRequest, outcome: &'static str) {
     if let Some(record) = &request.record {
         let direction = direction(record);
         counter!("tailback_scale_requests_total", "direction" => direction, "outcome" => outcome)

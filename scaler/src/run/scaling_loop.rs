@@ -11,10 +11,10 @@ use tokio::{
 };
 
 use super::{
-    command::{Command, ModelHandle},
+    command::{LoopCommand, ModelHandle},
     controller::ModelController,
     membership::Membership,
-    options::Options,
+    options::ScalerOptions,
     orchestrators::{Epoch, Orchestrators},
     scale_request::{ScaleAnswer, ScaleAnswers},
     succession::Succession,
@@ -39,7 +39,7 @@ const REVIEW: Duration = Duration::from_millis(250);
 
 /// The scaler while it runs.
 pub(super) struct Loop {
-    options: Options,
+    options: ScalerOptions,
     models: BTreeMap<String, ModelController>,
     orchestrators: Orchestrators,
     membership: Membership,
@@ -55,7 +55,7 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: ScalerOptions) -> Self {
         let (membership, membership_events) =
             Membership::new(options.publisher.instance(), options.peers.as_ref());
         membership.show(&options.status);
@@ -76,7 +76,7 @@ impl Loop {
     }
 
     /// Runs until a command stops it, or all senders of commands are gone.
-    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<LoopCommand>) {
         loop {
             tokio::select! {
                 biased;
@@ -86,29 +86,29 @@ impl Loop {
                 Some(event) = self.succession.events.recv() => self.predecessor_said(event),
                 Some(event) = self.membership_events.recv() => self.membership_changed(event),
                 command = commands.recv() => match command {
-                    Some(Command::Configure(models)) => self.configure(models).await,
-                    Some(Command::Pause { model, pause, answer }) => {
+                    Some(LoopCommand::Configure(models)) => self.configure(models).await,
+                    Some(LoopCommand::Pause { model, pause, answer }) => {
                         // Fails only if the caller no longer waits.
                         let _ = answer.send(self.set_pause(&model, pause));
                     }
-                    Some(Command::Scale { model, order, answer }) => {
+                    Some(LoopCommand::Scale { model, order, answer }) => {
                         let _ = answer.send(self.set_manual(&model, order));
                     }
-                    Some(Command::Replica { model, replica, order, answer }) => {
+                    Some(LoopCommand::Replica { model, replica, order, answer }) => {
                         self.order_replica(&model, &replica, order, answer);
                     }
-                    Some(Command::HandOver) => self.membership.hand_over(),
-                    Some(Command::Inherit { inherited, parcels, answer }) => {
+                    Some(LoopCommand::HandOver) => self.membership.hand_over(),
+                    Some(LoopCommand::Inherit { inherited, parcels, answer }) => {
                         let _ = answer.send(self.inherit(inherited, parcels).await);
                     }
-                    Some(Command::Attach { predecessor, gone }) => self.attach(predecessor, gone).await,
-                    Some(Command::HandOut(answer)) => self.hand_out(answer).await,
-                    Some(Command::TakeBack(done)) => {
+                    Some(LoopCommand::Attach { predecessor, gone }) => self.attach(predecessor, gone).await,
+                    Some(LoopCommand::HandOut(answer)) => self.hand_out(answer).await,
+                    Some(LoopCommand::TakeBack(done)) => {
                         self.take_back().await;
                         let _ = done.send(());
                     }
-                    Some(Command::Retire { successor, gone }) => self.retire(successor, gone).await,
-                    Some(Command::Stop(done)) => {
+                    Some(LoopCommand::Retire { successor, gone }) => self.retire(successor, gone).await,
+                    Some(LoopCommand::Stop(done)) => {
                         self.stop().await;
                         let _ = done.send(());
                         return;
@@ -203,7 +203,7 @@ impl Loop {
 
     /// Publishes our counts, as they were last read, to the other proxies.
     fn publish(&self) {
-        // Who took over hears of what was there before, by nobody else.
+        // After a hand-over, the successor learns from this process alone what it has counted.
         let all = self.membership.is_retired();
         let counts = |(name, controller): (&String, &ModelController)| {
             (name.clone(), controller.counts(all))

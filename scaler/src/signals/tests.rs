@@ -10,7 +10,7 @@ fn at(s: f64) -> Nanos {
 
 /// Demand at `end` if each of `arrivals` (seconds) is served for `service` seconds and read each
 /// second.
-fn watched(arrivals: &[f64], service: f64, end: u32) -> Demand {
+fn watched(arrivals: &[f64], service: f64, end: u32) -> MeasuredDemand {
     let ledger = Ledger::new(1, Wake::default());
     let mut signals = Signals::new(ledger.read_with(|| at(0.0)), &Tuning::default());
     let mut events: Vec<(f64, bool)> = arrivals

@@ -1,7 +1,7 @@
 //! Seldon's `Server` documents, and documents of kinds that are not read.
 
 use super::*;
-use crate::{Source, server_as_model};
+use crate::{WorkloadSource, server_as_model};
 
 const CONFIGS: &str = r#"
 apiVersion: tailback.dev/v1alpha1
@@ -58,7 +58,7 @@ fn a_server_of_seldons_is_what_its_config_says_with_its_own_capabilities_and_cou
     assert_eq!((own.min, own.initial, own.max, own.scaled), (1, 2, 4, true));
     let workload = server.kubernetes().unwrap();
     assert_eq!(workload.name, "s");
-    assert!(matches!(&workload.source, Source::Service(service) if service.name == "s"));
+    assert!(matches!(&workload.source, WorkloadSource::Service(service) if service.name == "s"));
 
     let replaced =
         seldon("serverConfig: mlserver, capabilities: [only], extraCapabilities: [more]");

@@ -1,4 +1,4 @@
-//! What a request says of the replica that it should go to.
+//! Which replica a request prefers, and why.
 
 /// Why a request should rather go to one replica than to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,14 +14,15 @@ pub fn load_of(replica: &Replica) -> u64 {
     }
 }
 
-/// Whether a replica of this weight is to be treated like others for one request: always, if the
-/// weight is full, else in as many of 100 cases, at random.
+/// Whether it is a replica's turn to get one request: always with full weight; with a weight of n percent,
+/// in n of 100 cases, at random.
 pub fn has_turn(weight: Weight) -> bool {
     weight.is_full() || fastrand::u32(0..100) < weight.percent()
 }
 
-/// Requests in flight divided by the weight. Out of turn, the request to come counts as well: so an
-/// idle replica is the least busy one only in turn, and gets its share also where all are idle.
+/// Requests in flight divided by the weight. If it is not the replica's turn, the request to come is
+/// counted in: an idle replica of little weight would otherwise be the least busy one for every request
+/// that finds all of them idle.
 fn weighted(in_flight: u32, weight: Weight, in_turn: bool) -> u64 {
     const SCALE: u64 = 100 * 100;
     let in_flight = u64::from(in_flight) + u64::from(!in_turn);

@@ -37,8 +37,8 @@ use self::{
 
 /// A rule that chooses replicas.
 trait Strategy {
-    /// Takes a permit of one of `replicas`; `None` if none has room. `affinity` may speak for
-    /// some of them. Replicas that are ejected at `now` come last: they get a request only if no
+    /// Takes a permit of one of `replicas`; `None` if none has room. By its `affinity`, the request
+    /// may prefer some of them. Replicas that are ejected at `now` come last: they get a request only if no
     /// other has room.
     fn take<R: Borrow<Replica>>(
         &self,
@@ -53,7 +53,7 @@ trait Strategy {
 pub struct Taken {
     /// Its position among the replicas.
     pub position: usize,
-    /// Whether it is the one that the request's affinity speaks for.
+    /// Whether it is the one that the request prefers by its affinity.
     pub preference: Preference,
     /// How many blocks of the prompt it is known to have.
     pub known: usize,
@@ -109,8 +109,8 @@ impl Balancer {
         }
     }
 
-    /// Takes a permit of one of `replicas`; `None` if none has room. `affinity` may speak for
-    /// some of them.
+    /// Takes a permit of one of `replicas`; `None` if none has room. By its `affinity`, the request
+    /// may prefer some of them.
     pub fn take<R: Borrow<Replica>>(
         &self,
         replicas: &[R],
@@ -172,7 +172,8 @@ pub(super) fn take_announced(
         .iter()
         .filter(|replica| replica.has_room())
         .min_by_key(load);
-    // Those that seem to be full are tried as well: only this attempt is sure to see every release.
+    // Replicas that look full are tried as well: `has_room` may miss a permit that was just released, and
+    // this attempt does not.
     least
         .into_iter()
         .chain(replicas)
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_is_filled_and_no_more() {
+    fn every_permit_is_taken_and_no_more() {
         for (strategy, affinity) in all() {
             for n in 1..=4 {
                 let (replicas, balancer) = (replicas(n, 4), Balancer::new(&strategy, None));

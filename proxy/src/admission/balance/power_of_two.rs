@@ -1,6 +1,6 @@
 //! Power of two choices: of two replicas picked at random, the one with fewer
 //! requests in flight (Mitzenmacher, "The Power of Two Choices in Randomized
-//! Load Balancing", 2001). Nearly as even as looking at all, at the cost of two.
+//! Load Balancing", 2001). Nearly as even as the least busy of all, at the cost of a look at two.
 
 use std::borrow::Borrow;
 

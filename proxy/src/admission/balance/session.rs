@@ -2,7 +2,7 @@
 //! and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996) with bounded load.
 //!
 //! The choice needs no memory, and is the same on every proxy that knows the same replicas. If a
-//! replica goes, its sessions alone move; if one comes, it gets its share of each other's.
+//! replica goes, only its sessions move; if one comes, some sessions of each other one move to it.
 
 use std::borrow::Borrow;
 

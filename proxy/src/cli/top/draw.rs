@@ -14,7 +14,7 @@ use super::{
         model_view::{ModelState, ModelView},
     },
     picture::{ModelHistory, Picture},
-    view::{Order, View},
+    view::{SortOrder, View},
 };
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -89,8 +89,8 @@ fn figure(value: String, what: &'static str) -> Vec<Span<'static>> {
     vec![value.bold(), format!(" {what}  ").into()]
 }
 
-fn rows<'a>(models: &[(&'a str, &'a ModelHistory)], order: Order, wide: bool) -> Table<'a> {
-    let title = |text: &str, of: Option<Order>| match of == Some(order) {
+fn rows<'a>(models: &[(&'a str, &'a ModelHistory)], order: SortOrder, wide: bool) -> Table<'a> {
+    let title = |text: &str, of: Option<SortOrder>| match of == Some(order) {
         true => format!("{text}▾"),
         false => text.to_owned(),
     };
@@ -98,12 +98,12 @@ fn rows<'a>(models: &[(&'a str, &'a ModelHistory)], order: Order, wide: bool) ->
     let mut titles = vec![
         Cell::from(title("MODEL", None)),
         Cell::from("STATE"),
-        right(title("LAG", Some(Order::Lag))),
+        right(title("LAG", Some(SortOrder::Lag))),
         Cell::from(""),
-        right(title("HELD", Some(Order::Held))),
-        right(title("REQ/S", Some(Order::Rate))),
+        right(title("HELD", Some(SortOrder::Held))),
+        right(title("REQ/S", Some(SortOrder::Rate))),
         right("P50".to_owned()),
-        right(title("P99", Some(Order::P99))),
+        right(title("P99", Some(SortOrder::P99))),
         Cell::from("REPLICAS"),
     ];
     let mut widths = [

@@ -14,7 +14,7 @@ const PAGE: usize = 10;
 
 /// By what models are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum SortOrder {
     #[default]
     Name,
     Lag,
@@ -28,12 +28,12 @@ pub(super) enum Order {
 pub(super) struct View {
     /// The model that is looked at; `None`: the first one.
     pub(super) chosen: Option<String>,
-    pub(super) order: Order,
+    pub(super) order: SortOrder,
     /// Which rows are on the screen.
     pub(super) table: TableState,
 }
 
-impl Order {
+impl SortOrder {
     fn next(self) -> Self {
         match self {
             Self::Name => Self::Lag,

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 
 use super::StreamState;
 use crate::{
-    http1_client::{self, ResponseBody},
+    http1_client::{self, Http1ResponseBody},
     protocol::peek::Fault,
 };
 
@@ -39,7 +39,7 @@ pub enum Received {
     /// The body of a request, by HTTP/1.1.
     Http1(Incoming),
     /// The body of a response, by HTTP/1.1.
-    Response(ResponseBody),
+    Response(Http1ResponseBody),
     /// HTTP/2.
     Http2(Http2Body),
     /// No body.
@@ -67,7 +67,7 @@ pub enum BodyError {
     Http1(#[from] hyper::Error),
     /// An HTTP/1.1 error of a response.
     #[error(transparent)]
-    Response(#[from] http1_client::BodyError),
+    Response(#[from] http1_client::ResponseBodyError),
     /// An HTTP/2 error.
     #[error(transparent)]
     Http2(#[from] h2::Error),

@@ -16,13 +16,13 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
-use super::{Connection, RequestHead, ResponseBody, ResponseError, response::HeadError};
+use super::{Http1Connection, Http1ResponseBody, RequestHead, ResponseError, response::HeadError};
 
 type Sent = BoxBody<Bytes, io::Error>;
 
-fn connection() -> (Connection<DuplexStream, Sent>, DuplexStream) {
+fn connection() -> (Http1Connection<DuplexStream, Sent>, DuplexStream) {
     let (near, far) = tokio::io::duplex(1 << 20);
-    (Connection::new(near, 100), far)
+    (Http1Connection::new(near, 100), far)
 }
 
 fn full(bytes: &'static str) -> Sent {
@@ -31,7 +31,7 @@ fn full(bytes: &'static str) -> Sent {
         .boxed()
 }
 
-fn begin(connection: &mut Connection<DuplexStream, Sent>, method: &Method, body: Sent) {
+fn begin(connection: &mut Http1Connection<DuplexStream, Sent>, method: &Method, body: Sent) {
     let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("h"))]);
     let head = RequestHead {
         method,
@@ -46,9 +46,9 @@ fn begin(connection: &mut Connection<DuplexStream, Sent>, method: &Method, body:
 
 /// The next frame of `body`, for which `connection` is driven.
 async fn frame(
-    connection: &mut Connection<DuplexStream, Sent>,
-    body: &mut ResponseBody,
-) -> Option<Result<Frame<Bytes>, super::BodyError>> {
+    connection: &mut Http1Connection<DuplexStream, Sent>,
+    body: &mut Http1ResponseBody,
+) -> Option<Result<Frame<Bytes>, super::ResponseBodyError>> {
     poll_fn(|cx| {
         let mut polled = body.take_frame();
         if polled.is_pending() {
@@ -159,7 +159,7 @@ async fn what_has_come_of_a_body_goes_out_while_more_is_awaited() {
         written: Vec::new(),
         asked: false,
     };
-    let mut connection = Connection::new(lazy, 100);
+    let mut connection = Http1Connection::new(lazy, 100);
     let first = futures_util::stream::iter([Ok::<_, io::Error>(Frame::data(Bytes::from_static(
         b"first",
     )))]);
@@ -220,7 +220,7 @@ async fn what_comes_unasked_or_behind_the_answer_ends_the_connection() {
 #[tokio::test]
 async fn an_answer_that_comes_before_the_request_was_sent_is_read() {
     let (near, mut far) = tokio::io::duplex(64);
-    let mut connection = Connection::new(near, 100);
+    let mut connection = Http1Connection::new(near, 100);
     // More than the other end takes.
     let frames = futures_util::stream::iter(
         (0..100).map(|_| Ok::<_, io::Error>(Frame::data(Bytes::from_static(&[b'x'; 4000])))),
@@ -326,7 +326,7 @@ async fn a_body_without_data_is_empty_only_if_nothing_else_comes_of_it() {
 #[tokio::test]
 async fn a_body_that_nobody_takes_stays_with_its_replica() {
     let (near, mut far) = tokio::io::duplex(64 * 1024);
-    let mut connection: Connection<_, Sent> = Connection::new(near, 100);
+    let mut connection: Http1Connection<_, Sent> = Http1Connection::new(near, 100);
     begin(&mut connection, &Method::GET, full(""));
     far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
         .await

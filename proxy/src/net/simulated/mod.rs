@@ -46,7 +46,7 @@ pub fn network() -> Option<Rc<dyn Network>> {
 
 /// What happens to a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
+pub enum NetworkFault {
     /// It is reset.
     Reset,
     /// What is sent in this direction does not arrive for so long.
@@ -62,7 +62,7 @@ pub struct Plan {
     /// From one end to the other.
     pub latency: Duration,
     /// For each direction: when so many bytes were sent in it.
-    pub faults: [VecDeque<(u64, Fault)>; 2],
+    pub faults: [VecDeque<(u64, NetworkFault)>; 2],
 }
 
 impl Plan {
@@ -70,8 +70,8 @@ impl Plan {
     pub fn silence(&self) -> Duration {
         let all = self.faults.iter().flatten();
         all.map(|(_, fault)| match fault {
-            Fault::Reset => Duration::ZERO,
-            Fault::Stall(time) | Fault::Partition(time) => *time,
+            NetworkFault::Reset => Duration::ZERO,
+            NetworkFault::Stall(time) | NetworkFault::Partition(time) => *time,
         })
         .sum()
     }
@@ -89,7 +89,7 @@ struct Way {
     is_ended: bool,
     /// Nothing arrives before.
     silent_until: Instant,
-    faults: VecDeque<(u64, Fault)>,
+    faults: VecDeque<(u64, NetworkFault)>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -162,12 +162,12 @@ impl State {
         }
     }
 
-    fn apply(&mut self, end: usize, fault: Fault, link: &Arc<Link>) {
+    fn apply(&mut self, end: usize, fault: NetworkFault, link: &Arc<Link>) {
         let until = |time| Instant::now() + time;
         match fault {
-            Fault::Reset => self.break_off(io::ErrorKind::ConnectionReset),
-            Fault::Stall(time) => self.ways[end].silent_until = until(time),
-            Fault::Partition(time) => {
+            NetworkFault::Reset => self.break_off(io::ErrorKind::ConnectionReset),
+            NetworkFault::Stall(time) => self.ways[end].silent_until = until(time),
+            NetworkFault::Partition(time) => {
                 for way in &mut self.ways {
                     way.silent_until = way.silent_until.max(until(time));
                 }

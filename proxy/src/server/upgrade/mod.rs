@@ -27,7 +27,7 @@ use tailback_scaler::orchestrator::handover::Inherited;
 
 pub(super) use self::{
     predecessor::Predecessor,
-    successor::{Exchange, Program, Successor},
+    successor::{Handover, Program, Successor},
 };
 
 /// Version of the messages. Fields may be added with defaults; any other change needs a new

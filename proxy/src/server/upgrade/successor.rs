@@ -38,7 +38,7 @@ pub(in crate::server) struct Program {
 }
 
 /// A new process that is ready, and waits for the hand-over.
-pub(in crate::server) struct Exchange {
+pub(in crate::server) struct Handover {
     process: NewProcess,
     channel: Channel,
     version: String,
@@ -109,9 +109,9 @@ impl Program {
     }
 }
 
-// === impl Exchange ===
+// === impl Handover ===
 
-impl Exchange {
+impl Handover {
     /// Starts the program again, sends it the sockets of `listeners`, and waits until it is ready.
     /// Dropping the future kills the new process.
     ///

@@ -20,7 +20,7 @@ use self::plot::FleetDrawing;
 pub use self::report::FleetReport;
 use super::{
     MOST_REQUESTS, input, number,
-    plot::{Picture, slice},
+    plot::{PictureFile, slice},
 };
 
 /// How long a load takes where nothing is said of it.
@@ -66,7 +66,7 @@ pub struct FleetSimulation {
     /// Draw which models are where, and how many requests are held: out.svg, out.png, or out.html to
     /// point at
     #[arg(long, value_name = "FILE")]
-    plot: Option<Picture>,
+    plot: Option<PictureFile>,
     /// Seconds of service from token counts: fixed, per context token, per generated token
     #[arg(long, value_name = "A,B,C", default_value = "0.05,0.0001,0.02")]
     service: ServiceModel,

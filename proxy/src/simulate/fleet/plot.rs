@@ -11,14 +11,15 @@ use tailback_scaler::{
 };
 
 use super::{
-    super::plot::{Area, Axis, Drawing, Drawn, FOOT, INK, WIDTH, bold, number, right, style, svg},
+    super::plot::{
+        Area, Axis, Drawing, Drawn, FOOT, INK, Legend, LegendEntry, WIDTH, bold, number, right,
+        style, svg,
+    },
     blocks::{Block, bands},
     report::{FleetReport, summary},
 };
 
-const HEAD: u32 = 34;
-/// A line of the legend.
-const LEGEND: u32 = 18;
+const HEAD: i32 = 34;
 const HEADING: i32 = 26;
 /// Heights of all bands of a policy together, and of one.
 const BANDS: usize = 600;
@@ -50,8 +51,7 @@ pub(super) struct FleetDrawing<'a> {
     band: i32,
     /// Most requests that are held at once under any policy.
     most_held: u64,
-    /// Lines of the legend, each with the models that are in it.
-    legend: Vec<Vec<usize>>,
+    legend: Legend,
 }
 
 /// What is shown of one stay in one bin.
@@ -91,7 +91,7 @@ impl<'a> FleetDrawing<'a> {
     }
 
     fn head_height(&self) -> i32 {
-        (HEAD + LEGEND * self.legend.len() as u32) as i32
+        HEAD + self.legend.height()
     }
 
     fn panel_height(&self) -> i32 {
@@ -170,17 +170,7 @@ impl<'a> FleetDrawing<'a> {
         root.draw_text(&title, &bold(16), (12, 8))?;
         let say = "light: being loaded; each as high as its share of the memory";
         root.draw_text(say, &right(style(12)), (WIDTH as i32 - RIGHT, 10))?;
-        for (line, models) in self.legend.iter().enumerate() {
-            let (mut x, y) = (12, (HEAD + LEGEND * line as u32) as i32);
-            for &model in models {
-                let swatch = [(x, y + 2), (x + 14, y + 12)];
-                root.draw(&Rectangle::new(swatch, colour(model).filled()))?;
-                let name = shown(self.name(model));
-                root.draw_text(&name, &style(12), (x + 20, y))?;
-                x += entry_width(&name);
-            }
-        }
-        Ok(())
+        self.legend.draw(root, HEAD)
     }
 
     fn panel<DB: DrawingBackend>(
@@ -334,26 +324,14 @@ fn shown(name: &str) -> String {
     name.chars().take(24).collect()
 }
 
-fn entry_width(name: &str) -> i32 {
-    44 + CHARACTER * name.chars().count() as i32
-}
-
-/// Breaks the models into lines that are as wide as the picture, as many as there are colours for.
-fn legend(report: &FleetReport) -> Vec<Vec<usize>> {
-    let mut lines = vec![Vec::new()];
-    let mut x = 12;
-    for (model, own) in report.setup.models.iter().enumerate().take(COLOURS.len()) {
-        let width = entry_width(&shown(&own.need.name));
-        if x + width > WIDTH as i32 {
-            lines.push(Vec::new());
-            x = 12;
-        }
-        x += width;
-        if let Some(line) = lines.last_mut() {
-            line.push(model);
-        }
-    }
-    lines
+/// The models, as many as there are colours for.
+fn legend(report: &FleetReport) -> Legend {
+    let models = report.setup.models.iter().zip(COLOURS);
+    Legend::of(models.map(|(model, colour)| LegendEntry {
+        name: shown(&model.need.name),
+        colour,
+        thickness: 10,
+    }))
 }
 
 fn escaped(text: &str) -> String {

@@ -8,7 +8,7 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 use super::{
     cache::Cache,
     prompts::{BLOCK_TOKENS, Prompt},
-    router::{Contender, Rules, Seen},
+    router::{Contender, ReplicaView, Rules},
 };
 
 /// What the replicas are like.
@@ -30,7 +30,7 @@ pub struct Conditions {
 
 /// What came of a contender.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RoutingResult {
     /// Its name.
     pub name: &'static str,
     /// Tokens of prompts that were in the cache of the chosen replica, of all.
@@ -56,7 +56,7 @@ pub fn run(
     contender: &Contender,
     rules: &Rules,
     conditions: &Conditions,
-) -> Outcome {
+) -> RoutingResult {
     fastrand::seed(conditions.seed);
     let mut random = fastrand::Rng::with_seed(conditions.seed);
     let blocks = (conditions.cache_tokens / BLOCK_TOKENS) as usize;
@@ -95,7 +95,7 @@ pub fn run(
         };
         let seen: Vec<_> = servers
             .iter()
-            .map(|server| Seen {
+            .map(|server| ReplicaView {
                 cache: &server.cache,
                 wait: (server.free_at - at).max(0.0)
                     + to_compute(server) as f64 / conditions.prefill_rate,
@@ -120,7 +120,7 @@ pub fn run(
     first_token.sort_unstable_by(f64::total_cmp);
     let most = servers.iter().map(|s| s.computed).max().unwrap_or(0);
     let total: u64 = servers.iter().map(|s| s.computed).sum();
-    Outcome {
+    RoutingResult {
         name: contender.name(),
         cached_share: cached as f64 / (input as f64).max(1.0),
         first_token,
@@ -133,7 +133,7 @@ fn nanos(seconds: f64) -> Nanos {
     Nanos((seconds * 1e9) as u64)
 }
 
-impl Outcome {
+impl RoutingResult {
     /// Mean seconds until the first token.
     #[must_use]
     pub fn mean(&self) -> f64 {
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    fn simulated(contender: &Contender, prompts: &[Prompt]) -> Outcome {
+    fn simulated(contender: &Contender, prompts: &[Prompt]) -> RoutingResult {
         let rules = Rules {
             prefix: PrefixAffinity::default(),
             workers: 4,

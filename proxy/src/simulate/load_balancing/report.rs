@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    engine::{Conditions, Outcome},
+    engine::{Conditions, RoutingResult},
     router::Rules,
 };
 
@@ -13,7 +13,7 @@ pub struct CacheReport {
     /// What the prompts are called.
     pub source: String,
     /// In the order in which they were asked for.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<RoutingResult>,
     /// What the replicas were like.
     pub conditions: Conditions,
     /// The settings of the strategies.

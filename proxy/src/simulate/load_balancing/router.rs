@@ -36,7 +36,7 @@ pub struct Rules {
 
 /// What a router sees of a replica.
 #[derive(Debug)]
-pub struct Seen<'a> {
+pub struct ReplicaView<'a> {
     pub cache: &'a Cache,
     /// Seconds from now until the first token, if it got the request.
     pub wait: f64,
@@ -122,7 +122,7 @@ impl Router {
         &mut self,
         prompt: &Prompt,
         replicas: &[Arc<Replica>],
-        seen: &[Seen<'_>],
+        seen: &[ReplicaView<'_>],
         now: Nanos,
         random: &mut fastrand::Rng,
     ) -> Option<usize> {

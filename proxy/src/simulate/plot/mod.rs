@@ -6,6 +6,7 @@
 //! thick lines differ.
 
 mod html;
+mod legend;
 mod panel;
 mod pixels;
 mod series;
@@ -15,22 +16,26 @@ use std::{fs, path::PathBuf, str::FromStr, time::Duration};
 use plotters::{
     coord::Shift,
     prelude::{
-        DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, Rectangle, SVGBackend,
-        WHITE,
+        DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, SVGBackend, WHITE,
     },
     style::{
-        Color, FontStyle, IntoFont, RGBColor, TextStyle,
+        FontStyle, IntoFont, RGBColor, TextStyle,
         text_anchor::{HPos, Pos, VPos},
     },
 };
 use tailback_scaler::simulate::SimulationResult;
 
-pub(super) use self::series::{Axis, number};
+pub(super) use self::{
+    legend::{Legend, LegendEntry},
+    series::{Axis, number},
+};
 use self::{panel::Panel, pixels::Pixels, series::tops};
 use super::Report;
 
 pub(super) const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;
+/// Where the legend begins in the head.
+const LEGEND: i32 = 66;
 const PANEL: u32 = 240;
 pub(super) const FOOT: u32 = 40;
 /// Number of time slices of a trace: about one column of pixels each.
@@ -55,28 +60,28 @@ pub(super) fn slice(end: Duration) -> Duration {
 
 /// A requested picture.
 #[derive(Clone, Debug)]
-pub(super) struct Picture {
+pub(super) struct PictureFile {
     path: PathBuf,
-    format: Format,
+    format: PictureFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum PictureFormat {
     Svg,
     Png,
     Html,
 }
 
-impl FromStr for Picture {
+impl FromStr for PictureFile {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let path = PathBuf::from(text);
         let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
         let format = match ending.as_ref().and_then(|ending| ending.to_str()) {
-            Some("svg") => Format::Svg,
-            Some("png") => Format::Png,
-            Some("html") => Format::Html,
+            Some("svg") => PictureFormat::Svg,
+            Some("png") => PictureFormat::Png,
+            Some("html") => PictureFormat::Html,
             _ => {
                 return Err(format!(
                     "found {text:?}, expected a file that ends in .svg, .png or .html"
@@ -97,7 +102,7 @@ pub(super) trait Drawing {
     fn page(&self) -> Result<String, String>;
 }
 
-impl Picture {
+impl PictureFile {
     /// Draws the picture and writes the file.
     pub(super) fn draw(&self, drawing: &impl Drawing) -> Result<(), String> {
         let image = render(self.format, drawing)?;
@@ -106,11 +111,11 @@ impl Picture {
     }
 }
 
-pub(super) fn render(format: Format, drawing: &impl Drawing) -> Result<Vec<u8>, String> {
+pub(super) fn render(format: PictureFormat, drawing: &impl Drawing) -> Result<Vec<u8>, String> {
     match format {
-        Format::Html => Ok(drawing.page()?.into_bytes()),
-        Format::Svg => Ok(svg(drawing)?.into_bytes()),
-        Format::Png => {
+        PictureFormat::Html => Ok(drawing.page()?.into_bytes()),
+        PictureFormat::Svg => Ok(svg(drawing)?.into_bytes()),
+        PictureFormat::Png => {
             let mut pixels = Pixels::new(drawing.size());
             let root = pixels.backend().into_drawing_area();
             let drawn = drawing.draw(&root).and_then(|()| root.present());
@@ -201,28 +206,21 @@ fn head<DB: DrawingBackend>(area: &Area<DB>, report: &Report) -> Drawn<DB> {
     for (i, line) in wrapped(&report.settings()).iter().take(LINES).enumerate() {
         area.draw_text(line, &style(12), (12, 29 + 14 * i as i32))?;
     }
-    let (mut x, y) = (12, 66);
-    for (name, colour, thickness) in [
-        (
-            "demand (in flight if none had to wait)",
-            DEMAND.to_rgba(),
-            10,
-        ),
-        ("in flight", IN_FLIGHT.to_rgba(), 2),
-        ("held", HELD.to_rgba(), 10),
-        ("replicas desired", DESIRED.to_rgba(), 1),
-        ("replicas ready", READY.to_rgba(), 4),
-    ] {
-        let swatch = [
-            (x, y + 6 - thickness / 2),
-            (x + 24, y + 6 + (thickness + 1) / 2),
-        ];
-        area.draw(&Rectangle::new(swatch, colour.filled()))?;
-        area.draw_text(name, &style(12), (x + 30, y))?;
-        x += 54 + 7 * name.chars().count() as i32;
-    }
+    let entries = [
+        ("demand (in flight if none had to wait)", DEMAND, 10),
+        ("in flight", IN_FLIGHT, 2),
+        ("held", HELD, 10),
+        ("replicas desired", DESIRED, 1),
+        ("replicas ready", READY, 4),
+    ];
+    let legend = Legend::of(entries.map(|(name, colour, thickness)| LegendEntry {
+        name: name.to_owned(),
+        colour,
+        thickness,
+    }));
+    legend.draw(area, LEGEND)?;
     let scales = "one scale for all";
-    area.draw_text(scales, &right(style(12)), (WIDTH as i32 - 12, y))
+    area.draw_text(scales, &right(style(12)), (WIDTH as i32 - 12, LEGEND))
 }
 
 /// Breaks text into lines, between words if possible.

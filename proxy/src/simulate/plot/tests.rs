@@ -20,7 +20,7 @@ fn report(source: &str) -> Report {
 #[test]
 fn an_svg_has_a_panel_for_each_policy_and_escapes_text() {
     let report = report("<a> & \"b\"");
-    let text = String::from_utf8(render(Format::Svg, &report).unwrap()).unwrap();
+    let text = String::from_utf8(render(PictureFormat::Svg, &report).unwrap()).unwrap();
     for expected in [
         "&lt;a&gt; &amp; ",
         "lag-step",
@@ -42,7 +42,7 @@ fn a_page_has_the_same_and_nothing_ends_its_data_early() {
         price: Some(2.0),
         ..report("</script><b>")
     };
-    let text = String::from_utf8(render(Format::Html, &report).unwrap()).unwrap();
+    let text = String::from_utf8(render(PictureFormat::Html, &report).unwrap()).unwrap();
     let (_, data) = text.split_once("id=\"data\">").unwrap();
     let (data, _) = data.split_once("</script>").unwrap();
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
@@ -66,7 +66,7 @@ fn a_page_has_the_same_and_nothing_ends_its_data_early() {
 
 #[test]
 fn png_is_of_its_size_and_has_text_and_all_colours() {
-    let image = render(Format::Png, &report("bursts")).unwrap();
+    let image = render(PictureFormat::Png, &report("bursts")).unwrap();
     let mut reader = png::Decoder::new(std::io::Cursor::new(image))
         .read_info()
         .unwrap();
@@ -108,7 +108,7 @@ fn trace_of_one_moment_and_one_where_nobody_is_served_can_be_drawn() {
                 setup,
                 ..report("one moment")
             };
-            for format in [Format::Svg, Format::Png, Format::Html] {
+            for format in [PictureFormat::Svg, PictureFormat::Png, PictureFormat::Html] {
                 assert!(!render(format, &report).unwrap().is_empty());
             }
         }
@@ -132,16 +132,16 @@ fn request_that_takes_days_does_not_take_a_slice_for_each_moment() {
     let comparison = &report.comparison;
     let slices = comparison.demand.len() + comparison.outcomes[0].timeline.len();
     assert!(slices <= 2 * SLICES as usize + 2, "{slices}");
-    let text = String::from_utf8(render(Format::Svg, &report).unwrap()).unwrap();
+    let text = String::from_utf8(render(PictureFormat::Svg, &report).unwrap()).unwrap();
     assert!(text.contains("days since the first request"));
 }
 
 #[test]
 fn the_picture_format_follows_from_the_file_name() {
-    let format = |text: &str| text.parse().map(|picture: Picture| picture.format);
-    assert_eq!(format("a/b.svg"), Ok(Format::Svg));
-    assert_eq!(format("b.PNG"), Ok(Format::Png));
-    assert_eq!(format("c.html"), Ok(Format::Html));
+    let format = |text: &str| text.parse().map(|picture: PictureFile| picture.format);
+    assert_eq!(format("a/b.svg"), Ok(PictureFormat::Svg));
+    assert_eq!(format("b.PNG"), Ok(PictureFormat::Png));
+    assert_eq!(format("c.html"), Ok(PictureFormat::Html));
     for wrong in ["", "svg", "a.pdf"] {
         assert!(
             format(wrong)

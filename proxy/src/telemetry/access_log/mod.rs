@@ -42,7 +42,7 @@ pub struct AccessLog(QueueSender<Entry>);
 
 /// The open access log with its writer thread.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningAccessLog {
     entries: PolledQueue<Entry>,
     reopen: Arc<AtomicBool>,
 }
@@ -75,20 +75,19 @@ struct End {
     status: ResponseStatus,
 }
 
-// === impl Running ===
+// === impl RunningAccessLog ===
 
-impl Running {
+impl RunningAccessLog {
     /// Opens `target` and starts to write what is logged.
     ///
     /// # Errors
     /// If `target` cannot be opened for writing.
     pub fn start(target: &Target) -> io::Result<Self> {
         let dropped = counter!("tailback_access_log_dropped_total");
-        let writer = Writer::new(Destination::open(target)?, dropped.clone());
         let reopen = Arc::new(AtomicBool::new(false));
-        let reopens = reopen.clone();
-        let poll = move |entries| writer.run(&entries, &reopens);
-        let entries = PolledQueue::start("access-log", queue(QUEUE, dropped), poll)?;
+        let destination = Destination::open(target)?;
+        let writer = Writer::new(destination, reopen.clone(), dropped.clone());
+        let entries = PolledQueue::start(writer, queue(QUEUE, dropped))?;
         Ok(Self { entries, reopen })
     }
 

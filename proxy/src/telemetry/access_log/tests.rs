@@ -35,7 +35,7 @@ fn lines(path: &std::path::Path) -> Vec<Value> {
 fn an_entry_becomes_a_line_with_its_times_and_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("access.log");
-    let running = Running::start(&Target::File(file.clone())).unwrap();
+    let running = RunningAccessLog::start(&Target::File(file.clone())).unwrap();
     finish(running.log(), "/v2/models/m/infer");
     let mut held = Entry::new(running.log(), "/a\"b\n");
     held.arrive("m", at(500));
@@ -95,7 +95,7 @@ fn entries_that_do_not_fit_are_dropped_without_a_wait() {
 fn a_moved_file_is_closed_and_a_new_one_opened() {
     let folder = tempfile::tempdir().unwrap();
     let (file, moved) = (folder.path().join("a"), folder.path().join("a.1"));
-    let running = Running::start(&Target::File(file.clone())).unwrap();
+    let running = RunningAccessLog::start(&Target::File(file.clone())).unwrap();
     finish(running.log(), "/1");
     while fs::metadata(&file).unwrap().len() == 0 {
         thread::sleep(Duration::from_millis(1));
@@ -112,7 +112,7 @@ fn a_moved_file_is_closed_and_a_new_one_opened() {
 fn longest_path_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a");
-    let running = Running::start(&Target::File(file.clone())).unwrap();
+    let running = RunningAccessLog::start(&Target::File(file.clone())).unwrap();
     finish(running.log(), &"é".repeat(LONGEST_PATH));
     running.close();
     let path = lines(&file)[0]["path"].as_str().unwrap().to_owned();

@@ -5,7 +5,10 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -14,7 +17,10 @@ use metrics::Counter;
 use tailback_config::AccessLog as Target;
 
 use super::{Entry, line};
-use crate::telemetry::{polled_queue::QueueReceiver, wall_clock::WallClock};
+use crate::telemetry::{
+    polled_queue::{Exporter, QueueReceiver},
+    wall_clock::WallClock,
+};
 
 /// Polling interval of the queue. Bounds how late a line is written.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -56,6 +62,8 @@ fn append_to(path: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub(super) struct Writer {
     destination: Destination,
+    /// Whether the file is to be opened again.
+    reopen: Arc<AtomicBool>,
     lost: Counter,
     text: Vec<u8>,
     state: State,
@@ -72,27 +80,20 @@ enum State {
     },
 }
 
-impl Writer {
-    pub(super) fn new(destination: Destination, lost: Counter) -> Self {
-        Self {
-            destination,
-            lost,
-            text: Vec::with_capacity(PIECE + 1024),
-            state: State::Writes,
-        }
-    }
+impl Exporter for Writer {
+    type Record = Entry;
+    const THREAD: &'static str = "access-log";
 
-    /// Writes entries from `queue` until that is closed and empty.
-    pub(super) fn run(mut self, queue: &QueueReceiver<Entry>, reopen: &AtomicBool) {
+    fn run(mut self, entries: &QueueReceiver<Entry>) {
         loop {
-            let last = queue.is_closing();
-            if reopen.swap(false, Ordering::AcqRel) {
+            let last = entries.is_closing();
+            if self.reopen.swap(false, Ordering::AcqRel) {
                 self.reopen();
             }
             let now = WallClock::read();
             // Bounded: entries that arrive meanwhile wait for the next pass, which checks `reopen`
             // first.
-            for entry in queue.try_iter().take(super::QUEUE) {
+            for entry in entries.try_iter().take(super::QUEUE) {
                 self.begin();
                 line::write(&mut self.text, &entry, now);
                 if self.text.len() >= PIECE {
@@ -104,6 +105,18 @@ impl Writer {
                 return;
             }
             thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(destination: Destination, reopen: Arc<AtomicBool>, lost: Counter) -> Self {
+        Self {
+            destination,
+            reopen,
+            lost,
+            text: Vec::with_capacity(PIECE + 1024),
+            state: State::Writes,
         }
     }
 
@@ -202,7 +215,7 @@ mod tests {
         let file = folder.path().join("a");
         // /dev/full: on Linux, every write to it fails with ENOSPC.
         let full = Destination::open(&Target::File("/dev/full".into())).unwrap();
-        let mut writer = Writer::new(full, Counter::noop());
+        let mut writer = Writer::new(full, Arc::default(), Counter::noop());
         for _ in 0..2 {
             writer.text.extend(b"{1}\n{2}\n");
             writer.write_out();

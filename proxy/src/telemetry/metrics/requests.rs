@@ -36,7 +36,7 @@ pub struct ModelMetrics {
     pub(super) retries: Arc<Retries>,
     pub(super) questions: Arc<Questions>,
     pub(super) of_model: Arc<ByMethod<MethodMetrics>>,
-    pub(super) of_server: Arc<ByMethod<Totals>>,
+    pub(super) of_server: Arc<ByMethod<ServerTotals>>,
 }
 
 /// Finished requests of a model by outcome, on all servers.
@@ -81,7 +81,7 @@ struct Codes(Box<[AtomicU64]>);
 
 /// Metrics of all models of a server.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
+pub(super) struct ServerTotals {
     pub requests: AtomicU64,
     /// Sum of their latencies, in nanoseconds.
     pub nanos: AtomicU64,

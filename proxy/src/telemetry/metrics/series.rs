@@ -7,7 +7,7 @@ use tailback_scaler::clock::Nanos;
 use super::affinity::AffinityCounts;
 use super::key_counts::KeyCounts;
 use super::llm::LlmMetrics;
-use super::requests::{ByMethod, MethodMetrics, Outcomes, Questions, Retries, Totals};
+use super::requests::{ByMethod, MethodMetrics, Outcomes, Questions, Retries, ServerTotals};
 
 /// How long series are kept after their model is gone: several scrapes at any usual interval.
 const KEPT: Duration = Duration::from_secs(600);
@@ -29,7 +29,7 @@ pub(super) struct Content {
     /// By model and server.
     pub models: Series<(String, String), ByMethod<MethodMetrics>>,
     /// By server.
-    pub servers: Series<String, ByMethod<Totals>>,
+    pub servers: Series<String, ByMethod<ServerTotals>>,
 }
 
 /// The series of one kind, with the time since which each is unused.

@@ -14,12 +14,12 @@ use tailback_scaler::{
 
 /// The decisions that are still to be exported.
 #[derive(Debug)]
-pub(super) struct Decisions {
+pub(super) struct DecisionSpans {
     status: StatusStore,
     seen: u64,
 }
 
-impl Decisions {
+impl DecisionSpans {
     /// Those that are made from now on.
     pub(super) fn new(status: StatusStore) -> Self {
         let (_, seen) = status.decisions_since(u64::MAX);

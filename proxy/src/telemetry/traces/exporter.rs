@@ -13,15 +13,19 @@ use opentelemetry_sdk::trace::SpanData;
 use tailback_config::Traces;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{RequestTrace, collector::Collector, decisions::Decisions, spans::spans};
-use crate::telemetry::{build_info, polled_queue::QueueReceiver, wall_clock::WallClock};
+use super::{RequestTrace, collector::Collector, decisions::DecisionSpans, spans::spans};
+use crate::telemetry::{
+    build_info,
+    polled_queue::{Exporter, QueueReceiver},
+    wall_clock::WallClock,
+};
 
 /// How often the queue is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
 /// Makes spans, and exports them.
 #[derive(Debug)]
-pub(super) struct Exporter {
+pub(super) struct TraceExporter {
     runtime: Runtime,
     collector: Collector,
     scope: InstrumentationScope,
@@ -31,7 +35,7 @@ pub(super) struct Exporter {
     delay: Duration,
     timeout: Duration,
     endpoint: String,
-    decisions: Decisions,
+    decisions: DecisionSpans,
     waiting: Vec<SpanData>,
     /// Since when spans wait.
     since: Option<Instant>,
@@ -51,37 +55,15 @@ pub(super) struct Lost {
     pub rejected: Counter,
 }
 
-impl Exporter {
-    pub(super) fn new(traces: &Traces, decisions: Decisions, lost: Lost) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let collector = {
-            let _inside = runtime.enter();
-            Collector::new(traces)?
-        };
-        let scope = InstrumentationScope::builder("tailback");
-        Ok(Self {
-            runtime,
-            collector,
-            scope: scope.with_version(build_info::VERSION).build(),
-            batch: traces.batch,
-            delay: traces.delay,
-            timeout: traces.timeout,
-            endpoint: traces.endpoint.clone(),
-            decisions,
-            waiting: Vec::new(),
-            since: None,
-            lost,
-            fails: false,
-            rejects: false,
-        })
-    }
+impl Exporter for TraceExporter {
+    type Record = RequestTrace;
+    const THREAD: &'static str = "traces";
 
-    /// Exports what comes from `queue` until that is closed and empty.
-    pub(super) fn run(mut self, queue: &QueueReceiver<RequestTrace>) {
+    fn run(mut self, traces: &QueueReceiver<RequestTrace>) {
         loop {
-            let is_last = queue.is_closing();
+            let is_last = traces.is_closing();
             let clock = WallClock::read();
-            for trace in queue.try_iter() {
+            for trace in traces.try_iter() {
                 self.since.get_or_insert_with(Instant::now);
                 self.waiting.extend(spans(&trace, &self.scope, clock));
                 if self.waiting.len() >= self.batch {
@@ -108,6 +90,32 @@ impl Exporter {
             self.runtime
                 .block_on(async { tokio::time::sleep(pause).await });
         }
+    }
+}
+
+impl TraceExporter {
+    pub(super) fn new(traces: &Traces, decisions: DecisionSpans, lost: Lost) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let collector = {
+            let _inside = runtime.enter();
+            Collector::new(traces)?
+        };
+        let scope = InstrumentationScope::builder("tailback");
+        Ok(Self {
+            runtime,
+            collector,
+            scope: scope.with_version(build_info::VERSION).build(),
+            batch: traces.batch,
+            delay: traces.delay,
+            timeout: traces.timeout,
+            endpoint: traces.endpoint.clone(),
+            decisions,
+            waiting: Vec::new(),
+            since: None,
+            lost,
+            fails: false,
+            rejects: false,
+        })
     }
 
     /// Exports what waits.

@@ -29,8 +29,11 @@ use opentelemetry_sdk::{
 use tailback_config::Traces;
 use tailback_scaler::status::StatusStore;
 
-use self::decisions::Decisions;
 pub use self::request_trace::{EarlyTrace, RequestTrace, TracedCaller};
+use self::{
+    decisions::DecisionSpans,
+    exporter::{Lost, TraceExporter},
+};
 use super::polled_queue::{PolledQueue, QueueSender, queue};
 
 /// The header field that has the trace, and the span that caused the request (W3C Trace Context).
@@ -53,7 +56,7 @@ struct Shared {
 
 /// The tracer with its exporting thread.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningTraces {
     tracer: Tracer,
     ended: PolledQueue<RequestTrace>,
     /// How long the last export may take.
@@ -71,7 +74,7 @@ struct Position {
     state: TraceState,
 }
 
-impl Running {
+impl RunningTraces {
     /// Starts to export what is traced, and the decisions in `status` that it leads to.
     ///
     /// # Errors
@@ -79,13 +82,13 @@ impl Running {
     pub fn start(traces: &Traces, status: StatusStore) -> io::Result<Self> {
         let dropped =
             |reason: &'static str| counter!("tailback_traces_dropped_total", "reason" => reason);
-        let lost = exporter::Lost {
+        let lost = Lost {
             not_exported: dropped("not_exported"),
             rejected: dropped("rejected"),
         };
-        let exporter = exporter::Exporter::new(traces, Decisions::new(status), lost)?;
+        let exporter = TraceExporter::new(traces, DecisionSpans::new(status), lost)?;
         let queue = queue(traces.queue, dropped("queue_full"));
-        let ended = PolledQueue::start("traces", queue, move |ended| exporter.run(&ended))?;
+        let ended = PolledQueue::start(exporter, queue)?;
         let shared = Shared {
             sampler: sampler(traces.sampler),
             queue: ended.sender(),

@@ -13,7 +13,7 @@ use tailback_config::{Service, ServicePort};
 ///
 /// If two slices contradict each other, the greater value wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub(crate) enum EndpointPhase {
     /// It takes no requests now.
     NotReady,
     /// It takes requests.
@@ -31,7 +31,7 @@ pub(crate) struct Found {
     pub authority: String,
     /// `host:port` for gRPC, if it has a port of its own.
     pub grpc: Option<String>,
-    pub phase: Phase,
+    pub phase: EndpointPhase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,14 +141,14 @@ fn pod(endpoint: &Endpoint) -> Option<Pod> {
 /// By the definition of `EndpointConditions`, a missing `ready` is true and a missing
 /// `terminating` is false. Terminating wins over ready: a Service with `publishNotReadyAddresses`
 /// reports all endpoints as ready.
-fn phase(endpoint: &Endpoint) -> Phase {
+fn phase(endpoint: &Endpoint) -> EndpointPhase {
     let conditions = endpoint.conditions.as_ref();
     if conditions.and_then(|c| c.terminating).unwrap_or(false) {
-        Phase::Terminating
+        EndpointPhase::Terminating
     } else if conditions.and_then(|c| c.ready).unwrap_or(true) {
-        Phase::Ready
+        EndpointPhase::Ready
     } else {
-        Phase::NotReady
+        EndpointPhase::NotReady
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
         })
     }
 
-    fn phases(slices: &[EndpointSlice]) -> Vec<(String, Phase)> {
+    fn phases(slices: &[EndpointSlice]) -> Vec<(String, EndpointPhase)> {
         let read = read(slices, &service(Some("http"), None));
         assert_eq!(read.trouble, None);
         let found = read.found.into_iter();
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn ready_not_ready_and_terminating_are_distinguished() {
-        use Phase::*;
+        use EndpointPhase::*;
         for (conditions, expected) in [
             (json!(null), Ready),
             (json!({ "ready": true, "serving": true }), Ready),
@@ -294,8 +294,8 @@ mod tests {
             slice("IPv4", json!(null)),
         ];
         let expected = [
-            ("10.0.0.1:8080".to_owned(), Phase::Ready),
-            ("[fd00::2]:8080".to_owned(), Phase::Ready),
+            ("10.0.0.1:8080".to_owned(), EndpointPhase::Ready),
+            ("[fd00::2]:8080".to_owned(), EndpointPhase::Ready),
         ];
         assert_eq!(phases(&slices), expected);
     }
@@ -365,7 +365,7 @@ mod tests {
                 let pod = one.pod.as_ref().unwrap();
                 let of_it = places.iter().filter(|place| format!("p{}", place.1) == pod.name);
                 let goes = of_it.clone().any(|place| place.3 == Some(true));
-                prop_assert_eq!(one.phase == Phase::Terminating, goes);
+                prop_assert_eq!(one.phase == EndpointPhase::Terminating, goes);
             }
         }
     }

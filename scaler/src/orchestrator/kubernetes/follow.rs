@@ -11,7 +11,7 @@ use std::{
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, ResourceExt, core::DynamicObject};
-use tailback_config::{KubernetesSpec, Model, Source};
+use tailback_config::{KubernetesSpec, Model, WorkloadSource};
 use tokio::{
     sync::{OnceCell, mpsc},
     time::sleep,
@@ -27,7 +27,7 @@ use super::{
     scale::{self, Scale},
     state::WorkloadState,
     watch::{Only, Scope, WatchEvent},
-    workload::{CountAt, Observed, Workload},
+    workload::{CountAt, ObservedWorkload, Workload},
 };
 use crate::{
     clock::Nanos,
@@ -73,7 +73,7 @@ impl Shared {
 }
 
 /// A workload: its last known state, and the means to scale it.
-pub(super) struct Follower {
+pub(super) struct WorkloadFollower {
     shared: Arc<Shared>,
     spec: KubernetesSpec,
     server: String,
@@ -101,7 +101,7 @@ pub(super) enum Note {
     },
 }
 
-impl Follower {
+impl WorkloadFollower {
     /// A follower of the workload in `spec`, for the server named `server`. Run it by
     /// [`run`](Self::run), with the receiver that is returned.
     pub(super) fn new(
@@ -201,14 +201,14 @@ impl Follower {
             &target.name,
         );
         let mut slices = match &self.spec.source {
-            Source::Service(service) => self.shared.slices.subscribe(
+            WorkloadSource::Service(service) => self.shared.slices.subscribe(
                 target.namespace.clone(),
                 || slice_scope(&target.namespace),
                 service_of,
                 &service.name,
             ),
             // No Service, so no slices.
-            Source::Endpoints(_) => mpsc::unbounded_channel().1,
+            WorkloadSource::Endpoints(_) => mpsc::unbounded_channel().1,
         };
         // Whether the count must be read from the scale subresource.
         let mut unread = Unread::No;
@@ -275,8 +275,8 @@ impl Follower {
     ) -> Unread {
         let now = Nanos::now();
         let observed = match change {
-            WatchEvent::All(objects) => objects.first().map(Observed::of),
-            WatchEvent::Applied(object) => Some(Observed::of(&object)),
+            WatchEvent::All(objects) => objects.first().map(ObservedWorkload::of),
+            WatchEvent::Applied(object) => Some(ObservedWorkload::of(&object)),
             WatchEvent::Deleted(_) => None,
             WatchEvent::Trouble(why) => {
                 state.workload_trouble(why);

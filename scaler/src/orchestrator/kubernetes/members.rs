@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
-use super::endpoints::{Found, Phase, Pod};
+use super::endpoints::{EndpointPhase, Found, Pod};
 use crate::{clock::Nanos, replica::Replica};
 
 /// How long an endpoint may be in no slice before it counts as gone: it may be moving from one
@@ -17,7 +17,7 @@ type Key = (Option<Pod>, String, Option<String>);
 #[derive(Debug)]
 struct Member {
     replica: Arc<Replica>,
-    phase: Phase,
+    phase: EndpointPhase,
     /// Since when it is in no slice; `None`: it is in one.
     missing: Option<Nanos>,
 }
@@ -55,19 +55,19 @@ impl Members {
             let new = || Arc::new(replica(&key, server, concurrency));
             let member = self.members.entry(key.clone()).or_insert_with(|| Member {
                 replica: new(),
-                phase: Phase::NotReady,
+                phase: EndpointPhase::NotReady,
                 missing: None,
             });
             member.missing = None;
             match one.phase {
-                Phase::Terminating => close(&member.replica),
+                EndpointPhase::Terminating => close(&member.replica),
                 // A terminating pod never comes back, but an address without a pod may.
-                Phase::Ready | Phase::NotReady if member.replica.is_closed() => {
+                EndpointPhase::Ready | EndpointPhase::NotReady if member.replica.is_closed() => {
                     self.leaving.push(mem::replace(&mut member.replica, new()));
                 }
-                Phase::Ready | Phase::NotReady => {}
+                EndpointPhase::Ready | EndpointPhase::NotReady => {}
             }
-            if one.phase == Phase::Ready && member.phase != Phase::Ready {
+            if one.phase == EndpointPhase::Ready && member.phase != EndpointPhase::Ready {
                 got_ready += 1;
             }
             member.phase = one.phase;
@@ -81,7 +81,9 @@ impl Members {
         let leaving = &mut self.leaving;
         self.members.retain(|_, member| match member.missing {
             // A terminating endpoint in no slice has gone; any other may be moving.
-            Some(since) if member.phase == Phase::Terminating || now.since(since) >= MOVES => {
+            Some(since)
+                if member.phase == EndpointPhase::Terminating || now.since(since) >= MOVES =>
+            {
                 close(&member.replica);
                 leaving.push(member.replica.clone());
                 false
@@ -108,7 +110,7 @@ impl Members {
         let ready = self
             .members
             .iter()
-            .filter(|(_, member)| member.phase == Phase::Ready && member.missing.is_none());
+            .filter(|(_, member)| member.phase == EndpointPhase::Ready && member.missing.is_none());
         ready
             .map(|((pod, ..), member)| Running {
                 pod: pod.clone(),
@@ -121,7 +123,7 @@ impl Members {
     pub(super) fn draining(&self) -> u32 {
         let going = self.members.values().filter(|member| {
             let busy = member.replica.in_flight() > 0;
-            member.phase == Phase::Terminating || (member.missing.is_some() && busy)
+            member.phase == EndpointPhase::Terminating || (member.missing.is_some() && busy)
         });
         u32::try_from(going.count() + self.leaving.len()).unwrap_or(u32::MAX)
     }
@@ -151,7 +153,7 @@ fn replica((pod, authority, grpc): &Key, server: &str, concurrency: Option<u32>)
 mod tests {
     use super::*;
 
-    fn found(pod: &str, phase: Phase) -> Found {
+    fn found(pod: &str, phase: EndpointPhase) -> Found {
         Found {
             pod: Some(Pod {
                 name: pod.into(),
@@ -174,10 +176,13 @@ mod tests {
     #[test]
     fn a_replica_outlives_every_change_with_its_requests() {
         let mut members = Members::default();
-        assert_eq!(update(&mut members, &[found("a", Phase::Ready)], 0), 1);
+        assert_eq!(
+            update(&mut members, &[found("a", EndpointPhase::Ready)], 0),
+            1
+        );
         let replica = members.ready()[0].replica.clone();
         assert!(replica.try_take());
-        for (phase, ready) in [(Phase::NotReady, 0), (Phase::Ready, 1)] {
+        for (phase, ready) in [(EndpointPhase::NotReady, 0), (EndpointPhase::Ready, 1)] {
             update(&mut members, &[found("a", phase)], 1);
             assert_eq!(members.ready().len(), ready);
         }
@@ -187,7 +192,7 @@ mod tests {
             "it moves"
         );
         assert_eq!(
-            update(&mut members, &[found("a", Phase::Ready)], 3),
+            update(&mut members, &[found("a", EndpointPhase::Ready)], 3),
             0,
             "still"
         );
@@ -198,10 +203,10 @@ mod tests {
     #[test]
     fn one_that_goes_finishes_what_it_has_and_gets_nothing_new() {
         let mut members = Members::default();
-        update(&mut members, &[found("a", Phase::Ready)], 0);
+        update(&mut members, &[found("a", EndpointPhase::Ready)], 0);
         let replica = members.ready()[0].replica.clone();
         assert!(replica.try_take());
-        update(&mut members, &[found("a", Phase::Terminating)], 1);
+        update(&mut members, &[found("a", EndpointPhase::Terminating)], 1);
         assert!(members.ready().is_empty() && !replica.try_take());
         assert_eq!(members.draining(), 1);
         update(&mut members, &[], 2);
@@ -214,7 +219,7 @@ mod tests {
     #[test]
     fn one_that_vanished_is_closed_after_a_while() {
         let mut members = Members::default();
-        update(&mut members, &[found("a", Phase::Ready)], 0);
+        update(&mut members, &[found("a", EndpointPhase::Ready)], 0);
         let replica = members.ready()[0].replica.clone();
         update(&mut members, &[], 1);
         assert_eq!(members.tidy(at(10)), Waiting::Yes);
@@ -230,11 +235,11 @@ mod tests {
             pod: None,
             ..found("a", phase)
         };
-        update(&mut members, &[bare(Phase::Ready)], 0);
+        update(&mut members, &[bare(EndpointPhase::Ready)], 0);
         let first = members.ready()[0].replica.clone();
         assert!(first.try_take());
-        update(&mut members, &[bare(Phase::Terminating)], 1);
-        assert_eq!(update(&mut members, &[bare(Phase::Ready)], 2), 1);
+        update(&mut members, &[bare(EndpointPhase::Terminating)], 1);
+        assert_eq!(update(&mut members, &[bare(EndpointPhase::Ready)], 2), 1);
         assert!(!Arc::ptr_eq(&members.ready()[0].replica, &first));
         assert_eq!(members.draining(), 1);
     }

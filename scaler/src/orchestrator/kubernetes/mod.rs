@@ -36,7 +36,7 @@ use async_trait::async_trait;
 use tailback_config::{KubernetesSpec, Model};
 use tokio::task::JoinHandle;
 
-use self::follow::{Follower, Note, Shared};
+use self::follow::{Note, Shared, WorkloadFollower};
 pub use self::{
     cluster::{ClusterError, find},
     models::models,
@@ -56,7 +56,7 @@ pub struct Kubernetes {
 struct Followed {
     server: String,
     spec: KubernetesSpec,
-    follower: Arc<Follower>,
+    follower: Arc<WorkloadFollower>,
     models: HashMap<String, Arc<Model>>,
     task: JoinHandle<()>,
 }
@@ -84,7 +84,7 @@ impl Kubernetes {
     }
 
     /// The follower of a model's workload.
-    fn follower(&self, model: &str) -> Result<Arc<Follower>, ScaleError> {
+    fn follower(&self, model: &str) -> Result<Arc<WorkloadFollower>, ScaleError> {
         let followed = self.followed();
         let on_it = followed.iter().find(|one| one.models.contains_key(model));
         on_it.map(|one| one.follower.clone()).ok_or_else(|| {
@@ -95,7 +95,7 @@ impl Kubernetes {
     }
 
     fn begin(&self, server: &str, spec: KubernetesSpec) -> Followed {
-        let (follower, inbox) = Follower::new(self.shared.clone(), server, spec.clone());
+        let (follower, inbox) = WorkloadFollower::new(self.shared.clone(), server, spec.clone());
         let task = tokio::spawn(follower.clone().run(inbox, self.events.clone()));
         Followed {
             server: server.to_owned(),

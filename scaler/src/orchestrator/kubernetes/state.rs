@@ -3,18 +3,18 @@
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use tailback_config::{Endpoint, Model, Service, Source};
+use tailback_config::{Endpoint, Model, Service, WorkloadSource};
 
 use super::{
     count::Count,
     endpoints,
     members::{Members, Running, Waiting},
     scale::Scale,
-    workload::{CountAt, Observed},
+    workload::{CountAt, ObservedWorkload},
 };
 use crate::{
     clock::Nanos,
-    orchestrator::{ReplicaSet, gateway::Addresses, start_up::StartUps},
+    orchestrator::{ReplicaSet, gateway::GatewayAddresses, start_up::StartUps},
     replica::Replica,
 };
 
@@ -53,7 +53,7 @@ enum Way {
         port: Option<String>,
     },
     Gateway {
-        addresses: Addresses,
+        addresses: GatewayAddresses,
         endpoints: Vec<Endpoint>,
         /// How many replicas are behind the gateway, by the workload's status.
         ready: u32,
@@ -61,17 +61,17 @@ enum Way {
 }
 
 impl WorkloadState {
-    pub(super) fn new(server: &str, source: &Source) -> Self {
+    pub(super) fn new(server: &str, source: &WorkloadSource) -> Self {
         let way = match source {
-            Source::Service(service) => Way::Pods {
+            WorkloadSource::Service(service) => Way::Pods {
                 service: service.clone(),
                 slices: BTreeMap::new(),
                 members: Members::default(),
                 watch: WatchHealth::default(),
                 port: None,
             },
-            Source::Endpoints(endpoints) => Way::Gateway {
-                addresses: Addresses::default(),
+            WorkloadSource::Endpoints(endpoints) => Way::Gateway {
+                addresses: GatewayAddresses::default(),
                 endpoints: endpoints.clone(),
                 ready: 0,
             },
@@ -91,7 +91,12 @@ impl WorkloadState {
 
     // === events ===
 
-    pub(super) fn workload_seen(&mut self, observed: &Observed, count_at: CountAt, now: Nanos) {
+    pub(super) fn workload_seen(
+        &mut self,
+        observed: &ObservedWorkload,
+        count_at: CountAt,
+        now: Nanos,
+    ) {
         self.workload.trouble = None;
         self.failure.clone_from(&observed.failure);
         self.grace = observed.grace;

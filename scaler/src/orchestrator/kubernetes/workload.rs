@@ -85,7 +85,7 @@ impl std::fmt::Display for Workload {
 
 /// The part of a workload's object that Tailback needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Observed {
+pub(super) struct ObservedWorkload {
     /// `spec.replicas`.
     pub replicas: Option<u32>,
     /// How many replicas are ready, by its status.
@@ -101,7 +101,7 @@ pub(super) struct Observed {
 /// What Kubernetes takes for `terminationGracePeriodSeconds`, if a template does not set it.
 const GRACE: u64 = 30;
 
-impl Observed {
+impl ObservedWorkload {
     /// Reads `object`.
     ///
     /// The number of ready replicas is `status.readyReplicas`, else `availableReplicas`, else
@@ -171,12 +171,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn observed(spec: Value, status: Value) -> Observed {
+    fn observed(spec: Value, status: Value) -> ObservedWorkload {
         let object = json!({
             "apiVersion": "a/v1", "kind": "K", "metadata": { "name": "n", "resourceVersion": "7" },
             "spec": spec, "status": status,
         });
-        Observed::of(&serde_json::from_value(object).unwrap())
+        ObservedWorkload::of(&serde_json::from_value(object).unwrap())
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::replica::Devices;
 use super::{
     environment::inherited,
     host::Host,
-    supervisor::{Launch, Role},
+    supervisor::{Launch, SupervisorRole},
     user::User,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn command(
     }
     let user = spec.user.as_deref().map(User::find).transpose()?;
     let mut launch = Launch {
-        role: Role::Outer,
+        role: SupervisorRole::Outer,
         replica: replica.to_owned(),
         command: words,
         cgroup: None,

@@ -43,7 +43,7 @@ pub struct SuccessorReplica {
 /// How the predecessor still uses a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Load {
+pub struct ReplicaLoad {
     /// Requests in flight.
     pub in_flight: u32,
     /// Whether it may send more.
@@ -52,7 +52,7 @@ pub struct Load {
 
 /// The replicas as the successor last reported them.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct SuccessorFollower {
     events: Events,
     /// By model and name.
     replicas: HashMap<String, BTreeMap<String, Arc<Replica>>>,
@@ -79,9 +79,9 @@ impl SuccessorSet {
     }
 }
 
-// === impl Follower ===
+// === impl SuccessorFollower ===
 
-impl Follower {
+impl SuccessorFollower {
     /// Starts with these replicas, by model and name.
     pub(super) fn new(
         events: Events,
@@ -91,7 +91,7 @@ impl Follower {
     }
 
     /// Applies a report: opens, closes and cuts replicas, and passes the set on to the scaler.
-    pub(super) fn hear(&mut self, latest: SuccessorSet) {
+    pub(super) fn apply(&mut self, latest: SuccessorSet) {
         let known = self.replicas.entry(latest.model.clone()).or_default();
         let mut ready = Vec::new();
         for one in latest.ready {
@@ -124,10 +124,10 @@ impl Follower {
     }
 
     /// The load of each replica now.
-    pub(super) fn loads(&self) -> BTreeMap<String, Load> {
+    pub(super) fn loads(&self) -> BTreeMap<String, ReplicaLoad> {
         let all = self.replicas.values().flatten();
         all.map(|(name, replica)| {
-            let load = Load {
+            let load = ReplicaLoad {
                 in_flight: replica.in_flight(),
                 open: !replica.is_closed() || replica.is_open_elsewhere(),
             };
@@ -160,23 +160,23 @@ mod tests {
     #[test]
     fn replicas_keep_their_requests_while_they_come_and_go() {
         let (events, mut sets) = mpsc::unbounded_channel();
-        let mut follower = Follower::new(events, HashMap::new());
-        follower.hear(set_of(&["m-0", "m-1"]));
+        let mut follower = SuccessorFollower::new(events, HashMap::new());
+        follower.apply(set_of(&["m-0", "m-1"]));
         let ready = sets.try_recv().unwrap().ready;
         assert_eq!(ready.len(), 2);
         assert!(ready[0].try_take() && ready[0].try_take() && !ready[0].try_take());
-        follower.hear(set_of(&["m-1"]));
+        follower.apply(set_of(&["m-1"]));
         assert!(ready[0].is_closed());
         let loads = follower.loads();
-        let load = |in_flight, open| Load { in_flight, open };
+        let load = |in_flight, open| ReplicaLoad { in_flight, open };
         assert_eq!(loads["m-0"], load(2, false));
         assert_eq!(loads["m-1"], load(0, true));
-        follower.hear(set_of(&["m-0", "m-1"]));
+        follower.apply(set_of(&["m-0", "m-1"]));
         let again = sets.iter_last().ready;
         assert!(Arc::ptr_eq(&again[0], &ready[0]) && !ready[0].is_closed());
         ready[0].release();
         ready[0].release();
-        follower.hear(set_of(&[]));
+        follower.apply(set_of(&[]));
         assert!(follower.loads().is_empty());
     }
 

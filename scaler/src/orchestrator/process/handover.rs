@@ -39,7 +39,7 @@ pub(super) struct SetLine {
 /// One replica.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ReplicaLine {
+pub(super) struct HandoverReplica {
     pub model: String,
     id: u64,
     port: u16,
@@ -108,14 +108,14 @@ impl ParkedSet {
             } = &instance.parked.descriptors;
             let descriptors = [link, &output.pipe, &errors.pipe].map(OwnedFd::try_clone);
             let descriptors: io::Result<Vec<_>> = descriptors.into_iter().collect();
-            let line = ReplicaLine::new(model, instance);
+            let line = HandoverReplica::new(model, instance);
             parcels.push(Parcel::of(&line, descriptors?)?);
         }
         Ok(parcels)
     }
 }
 
-impl ReplicaLine {
+impl HandoverReplica {
     fn new(model: &str, instance: &ParkedInstance) -> Self {
         let Parked {
             context,
@@ -258,7 +258,7 @@ mod tests {
     fn the_lines_of_earlier_versions_are_read_and_written_as_they_were() {
         let value = |line| serde_json::from_str::<Value>(line).unwrap();
         assert_eq!(through::<SetLine>(SET), value(SET));
-        assert_eq!(through::<ReplicaLine>(REPLICA), value(REPLICA));
+        assert_eq!(through::<HandoverReplica>(REPLICA), value(REPLICA));
         for stage in [
             r#""ready""#,
             r#"{"starting":{"secs":1,"nanos":0}}"#,
@@ -274,18 +274,18 @@ mod tests {
         assert_eq!(through::<SetLine>(&more), through::<SetLine>(SET));
         let more = REPLICA.replacen('{', r#"{"later":[1],"#, 1);
         assert_eq!(
-            through::<ReplicaLine>(&more),
-            through::<ReplicaLine>(REPLICA)
+            through::<HandoverReplica>(&more),
+            through::<HandoverReplica>(REPLICA)
         );
         let first = REPLICA.replacen(r#""stop_command":["y"],"#, "", 1);
         let first = first.replacen(r#""restarting":true,"condemned":true,"#, "", 1);
         let first = first.replacen(r#""startUp":{"secs":7,"nanos":0},"#, "", 1);
         let first = first.replacen(r#""begun""#, r#""later""#, 1);
         assert_eq!(
-            through::<ReplicaLine>(&first)["begun"]["output"],
+            through::<HandoverReplica>(&first)["begun"]["output"],
             serde_json::json!([])
         );
-        let replica = through::<ReplicaLine>(&first);
+        let replica = through::<HandoverReplica>(&first);
         assert_eq!(
             (&replica["restarting"], &replica["condemned"]),
             (&false.into(), &false.into())

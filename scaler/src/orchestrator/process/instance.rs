@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tailback_config::Model;
 use tokio::{sync::mpsc, time::Instant};
 
-use self::stages::{Step, draining, ending, serving, starting};
+use self::stages::{NextStage, draining, ending, serving, starting};
 pub(super) use self::state::{Directive, InstanceContext, InstanceEvent, Parked, Stage};
 use super::{command::command, port::Port, supervision::Supervision, supervisor};
 
@@ -116,13 +116,13 @@ async fn manage(
             }
         };
         match step {
-            Step::Over(event) => {
+            NextStage::Over(event) => {
                 context.replica.close();
                 context.replica.end();
                 context.log.end();
                 return tell(event);
             }
-            Step::Park => {
+            NextStage::Park => {
                 let (launch, supervisor) = (process.launch().clone(), process.id());
                 return tell(match process.release().await {
                     Ok(descriptors) => InstanceEvent::Parked(Box::new(Parked {
@@ -135,8 +135,8 @@ async fn manage(
                     Err(error) => InstanceEvent::Failed(format!("cannot be passed on: {error}")),
                 });
             }
-            Step::Stay => {}
-            Step::To(Stage::Ending(_, why)) => {
+            NextStage::Stay => {}
+            NextStage::To(Stage::Ending(_, why)) => {
                 let failed = why.is_some();
                 context.replica.close();
                 if !failed {
@@ -148,7 +148,7 @@ async fn manage(
                 process.order(supervisor::TERMINATE).await;
                 stage = Stage::Ending(Instant::now() + context.grace(), why);
             }
-            Step::To(next) => {
+            NextStage::To(next) => {
                 match (&stage, &next) {
                     (Stage::Starting(since), _) => tell(InstanceEvent::Ready(since.elapsed())),
                     (_, Stage::Ready) => {

@@ -47,14 +47,14 @@ use tokio::{
 };
 
 use self::{
-    follower::Follower,
-    handover::{ReplicaLine, SetLine},
+    follower::SuccessorFollower,
+    handover::{HandoverReplica, SetLine},
     host::Host,
     leftovers::Owner,
     set::{Park, ParkedSet, Wanted},
 };
 pub use self::{
-    follower::{Load, SuccessorReplica, SuccessorSet},
+    follower::{ReplicaLoad, SuccessorReplica, SuccessorSet},
     leftovers::LINEAGE,
 };
 use super::{Events, Orchestrator, ScaleError, handover::Parcel};
@@ -69,7 +69,7 @@ pub struct Processes {
     host: Arc<Host>,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
-    /// The tasks of models that are no longer served, whose replicas may parked_model drain.
+    /// The tasks of models that are no longer served, whose replicas may still drain.
     leaving: Mutex<Vec<JoinHandle<()>>>,
     /// Sets that no task manages: those of the predecessor until their model is scaled, or those
     /// that are being handed over to the successor.
@@ -77,7 +77,7 @@ pub struct Processes {
     /// Whether replicas have been handed over. No set is started from then on.
     handed_out: AtomicBool,
     /// After a hand-over: the replicas as the successor reports them.
-    follower: SyncMutex<Option<Follower>>,
+    follower: SyncMutex<Option<SuccessorFollower>>,
 }
 
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Processes {
                 parked_model.set.start_up = line.start_up;
                 parked_model.set.failure = line.failure;
             } else {
-                let line: ReplicaLine = parcel.read()?;
+                let line: HandoverReplica = parcel.read()?;
                 let set = parked.entry(line.model.clone()).or_default();
                 let model = line.model.clone();
                 let instance = line.open(&self.host, parcel.descriptors)?;
@@ -214,7 +214,7 @@ impl Processes {
         }
     }
 
-    /// Leaves the replicas to the successor, whose reports [`hear`](Self::hear) applies.
+    /// Leaves the replicas to the successor, whose reports [`apply`](Self::apply) takes.
     pub async fn let_go(&self) {
         let parked = self.parked.lock().await.drain().collect::<Vec<_>>();
         let replicas = parked.into_iter().map(|(model, parked_model)| {
@@ -225,21 +225,27 @@ impl Processes {
             });
             (model, replicas.collect::<BTreeMap<_, _>>())
         });
-        *self.follower() = Some(Follower::new(self.events.clone(), replicas.collect()));
+        *self.follower() = Some(SuccessorFollower::new(
+            self.events.clone(),
+            replicas.collect(),
+        ));
     }
 
     /// Applies a report of the successor.
-    pub fn hear(&self, latest: SuccessorSet) {
+    pub fn apply(&self, latest: SuccessorSet) {
         if let Some(follower) = &mut *self.follower() {
-            follower.hear(latest);
+            follower.apply(latest);
         }
     }
 
     /// The requests of this process at each replica, after [`let_go`](Self::let_go).
     #[must_use]
-    pub fn loads(&self) -> BTreeMap<String, Load> {
+    pub fn loads(&self) -> BTreeMap<String, ReplicaLoad> {
         let follower = self.follower();
-        follower.as_ref().map(Follower::loads).unwrap_or_default()
+        follower
+            .as_ref()
+            .map(SuccessorFollower::loads)
+            .unwrap_or_default()
     }
 
     /// The predecessor has ended.
@@ -247,7 +253,7 @@ impl Processes {
         self.host.predecessor_gone();
     }
 
-    fn follower(&self) -> MutexGuard<'_, Option<Follower>> {
+    fn follower(&self) -> MutexGuard<'_, Option<SuccessorFollower>> {
         self.follower.lock().unwrap_or_else(|e| e.into_inner())
     }
 

@@ -4,7 +4,7 @@ use tailback_config::Strategy;
 
 /// The phase of an instance's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum InstancePhase {
     /// Takes requests.
     Ready,
     /// Started, not yet ready.
@@ -19,7 +19,7 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     pub id: u64,
-    pub phase: Phase,
+    pub phase: InstancePhase,
     /// Whether it runs the current configuration.
     pub current: bool,
     /// Whether its health lets it get requests.
@@ -33,7 +33,7 @@ pub(super) struct View {
 
 /// What to start and stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct InstancePlan {
     /// How many instances are missing. Some may have to wait until others have stopped.
     pub missing: u32,
     /// How many of the missing ones to start now.
@@ -57,27 +57,39 @@ pub(super) struct Plan {
 ///
 /// The server has room for `capacity` replicas of the current configuration. What drains or ends
 /// takes its room until it has gone, so that no start fails for want of a device or memory.
-pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity: u32) -> Plan {
+pub(super) fn plan(
+    instances: &[View],
+    wanted: u32,
+    strategy: Strategy,
+    capacity: u32,
+) -> InstancePlan {
     let wanted = wanted as usize;
     let live = |current| {
         let live = |m: &&View| {
             m.current == current
                 && !m.condemned
                 && !m.restarting
-                && matches!(m.phase, Phase::Starting | Phase::Ready)
+                && matches!(m.phase, InstancePhase::Starting | InstancePhase::Ready)
         };
         best_first(instances.iter().filter(live))
     };
     let new = live(true);
-    let new_ready = new.iter().filter(|m| m.phase == Phase::Ready).count();
+    let new_ready = new
+        .iter()
+        .filter(|m| m.phase == InstancePhase::Ready)
+        .count();
     let old = live(false);
-    let old_ready = old.iter().filter(|m| m.phase == Phase::Ready).count();
+    let old_ready = old
+        .iter()
+        .filter(|m| m.phase == InstancePhase::Ready)
+        .count();
     let keep_old = match strategy {
         Strategy::Surge => wanted.saturating_sub(new_ready).min(old_ready),
         Strategy::Recreate => 0,
     };
-    let returning =
-        |m: &&View| m.current && !m.condemned && !m.restarting && m.phase == Phase::Draining;
+    let returning = |m: &&View| {
+        m.current && !m.condemned && !m.restarting && m.phase == InstancePhase::Draining
+    };
     let lacking = wanted.saturating_sub(new.len());
     let resume: Vec<_> = best_first(instances.iter().filter(returning))
         .iter()
@@ -92,18 +104,23 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
     };
     // What goes anyway makes room, too, once it has gone.
     let goes = |m: &&View| {
-        let unready = m.restarting && m.phase == Phase::Starting;
-        m.current && (m.condemned || unready || matches!(m.phase, Phase::Draining | Phase::Ending))
+        let unready = m.restarting && m.phase == InstancePhase::Starting;
+        m.current
+            && (m.condemned
+                || unready
+                || matches!(m.phase, InstancePhase::Draining | InstancePhase::Ending))
     };
     let going = instances.iter().filter(goes).count() - resume.len();
     let room_to_come = (capacity as usize).saturating_sub(taken - going);
     let restarting = |m: &&View| {
-        m.restarting && !m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready)
+        m.restarting
+            && !m.condemned
+            && matches!(m.phase, InstancePhase::Starting | InstancePhase::Ready)
     };
     let restarting = best_first(instances.iter().filter(restarting));
     let restarting_ready = restarting
         .iter()
-        .filter(|m| m.phase == Phase::Ready)
+        .filter(|m| m.phase == InstancePhase::Ready)
         .count();
     let keep_restarting = match strategy {
         Strategy::Surge => wanted
@@ -113,12 +130,14 @@ pub(super) fn plan(instances: &[View], wanted: u32, strategy: Strategy, capacity
             .saturating_sub(missing.saturating_sub(room_to_come)),
         Strategy::Recreate => 0,
     };
-    let condemned = |m: &&View| m.condemned && matches!(m.phase, Phase::Starting | Phase::Ready);
+    let condemned = |m: &&View| {
+        m.condemned && matches!(m.phase, InstancePhase::Starting | InstancePhase::Ready)
+    };
     let condemned: Vec<_> = instances.iter().filter(condemned).copied().collect();
     let drain = new.iter().skip(wanted).chain(old.iter().skip(keep_old));
     let drain = drain.chain(&condemned);
     let drain = drain.chain(restarting.iter().skip(keep_restarting));
-    Plan {
+    InstancePlan {
         missing: count(missing),
         start: count(missing.min(room)),
         drain: drain.map(|m| m.id).collect(),
@@ -131,7 +150,7 @@ fn best_first<'a>(instances: impl Iterator<Item = &'a View>) -> Vec<View> {
     let mut sorted: Vec<_> = instances.copied().collect();
     sorted.sort_by_key(|m| {
         let busy = std::cmp::Reverse(m.in_flight);
-        (m.phase != Phase::Ready, !m.healthy, busy, m.id)
+        (m.phase != InstancePhase::Ready, !m.healthy, busy, m.id)
     });
     sorted
 }

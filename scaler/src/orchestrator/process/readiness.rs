@@ -14,7 +14,7 @@ use crate::{
 
 /// The replica whose readiness is waited for, and what the check needs.
 #[derive(Clone, Copy)]
-pub(super) struct Subject<'a> {
+pub(super) struct StartingReplica<'a> {
     pub replica: &'a Replica,
     pub model: &'a str,
     pub spec: &'a ProcessSpec,
@@ -37,11 +37,11 @@ fn pause(started: Duration) -> Duration {
 /// # Errors
 /// A sentence that says why it will never be ready.
 pub(super) async fn until_ready(
-    subject: Subject<'_>,
+    subject: StartingReplica<'_>,
     last: &mut Option<String>,
     tell: impl Fn(String),
 ) -> Result<(), String> {
-    let Subject { replica, spec, .. } = subject;
+    let StartingReplica { replica, spec, .. } = subject;
     let target = Target::of(replica);
     let mut tell = |why: String| {
         if last.as_ref() != Some(&why) {
@@ -74,7 +74,7 @@ pub(super) async fn until_ready(
 }
 
 /// Fails if another process listens on a port of the replica.
-async fn check_ports(subject: Subject<'_>) -> Result<(), String> {
+async fn check_ports(subject: StartingReplica<'_>) -> Result<(), String> {
     let own = subject.spec.listener == Listener::Replica;
     let Some(supervisor) = subject.supervisor.filter(|_| own) else {
         return Ok(());

@@ -17,7 +17,7 @@ use super::{
     description::{Description, describe},
     host::Host,
     instance::{Directive, InstanceContext, InstanceEvent, start},
-    plan::{Phase, Plan, View, plan},
+    plan::{InstancePhase, InstancePlan, View, plan},
     port::Port,
 };
 use crate::{
@@ -41,7 +41,7 @@ pub(super) struct Wanted {
 
 struct Instance {
     replica: Arc<Replica>,
-    phase: Phase,
+    phase: InstancePhase,
     runs: Description,
     starting_since: Nanos,
     ready_since: Option<Instant>,
@@ -153,7 +153,7 @@ impl Set {
         }
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self) -> InstancePlan {
         let current = self.current();
         let view = |(&id, instance): (&u64, &Instance)| View {
             id,
@@ -171,7 +171,7 @@ impl Set {
             let plan = plan(&views, wanted, Strategy::Recreate, self.capacity());
             let free = u32::try_from(self.free_devices().len()).unwrap_or(u32::MAX);
             let start = plan.missing.min(free);
-            return Plan { start, ..plan };
+            return InstancePlan { start, ..plan };
         }
         let strategy = self.spec().map_or(Strategy::Surge, |spec| spec.strategy);
         plan(&views, wanted, strategy, self.capacity())
@@ -190,7 +190,7 @@ impl Set {
         for id in plan.drain {
             if let Some(instance) = self.instances.get_mut(&id) {
                 tracing::info!(replica = %instance.replica, in_flight = instance.replica.in_flight(), "draining");
-                instance.phase = Phase::Draining;
+                instance.phase = InstancePhase::Draining;
                 instance.draining_since = Some(Nanos::now());
                 instance.replica.close();
                 // Fails if the instance has ended by itself.
@@ -263,7 +263,7 @@ impl Set {
         ));
         let instance = Instance {
             replica,
-            phase: Phase::Starting,
+            phase: InstancePhase::Starting,
             runs,
             starting_since: Nanos::now(),
             ready_since: None,
@@ -285,13 +285,13 @@ impl Set {
             InstanceEvent::Resumed => {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     tracing::info!(replica = %instance.replica, "the draining replica is needed again: it takes requests");
-                    instance.phase = Phase::Ready;
+                    instance.phase = InstancePhase::Ready;
                     instance.draining_since = None;
                 }
             }
             InstanceEvent::Ending => {
                 if let Some(instance) = self.instances.get_mut(&id) {
-                    instance.phase = Phase::Ending;
+                    instance.phase = InstancePhase::Ending;
                 }
             }
             InstanceEvent::Ready(took) => {
@@ -304,8 +304,8 @@ impl Set {
                     // is reported.
                     instance.replica.set_elsewhere(0, true);
                 }
-                if instance.phase == Phase::Starting {
-                    instance.phase = Phase::Ready;
+                if instance.phase == InstancePhase::Starting {
+                    instance.phase = InstancePhase::Ready;
                     instance.ready_since = Some(Instant::now());
                     tracing::info!(replica = %instance.replica, seconds = to_millisecond(took), "ready");
                 }
@@ -323,7 +323,10 @@ impl Set {
                 {
                     self.backoff.reset();
                 }
-                let leaves = matches!(instance.phase, Phase::Draining | Phase::Ending);
+                let leaves = matches!(
+                    instance.phase,
+                    InstancePhase::Draining | InstancePhase::Ending
+                );
                 // The end of an instance with another command is no failure of the present one.
                 if leaves || !self.is_configured(&instance) {
                     return;
@@ -354,6 +357,7 @@ impl Set {
     }
 
     fn report(&self) {
+        use InstancePhase::{Draining, Ending, Ready, Starting};
         let of = |phase| self.instances.values().filter(move |m| m.phase == phase);
         let leaving = |m: &Instance| {
             m.draining_since.map(|since| Transition {
@@ -365,22 +369,21 @@ impl Set {
             replica: m.replica.clone(),
             since: m.starting_since,
         };
-        let starting = of(Phase::Starting).count();
+        let starting = of(Starting).count();
         let set = ReplicaSet {
             model: self.name().to_owned(),
-            ready: of(Phase::Ready).map(|m| m.replica.clone()).collect(),
+            ready: of(Ready).map(|m| m.replica.clone()).collect(),
             starting: u32::try_from(starting)
                 .unwrap_or(u32::MAX)
                 .saturating_add(self.plan().missing),
-            draining: u32::try_from(of(Phase::Draining).chain(of(Phase::Ending)).count())
-                .unwrap_or(u32::MAX),
-            coming: of(Phase::Starting).map(coming).collect(),
+            draining: u32::try_from(of(Draining).chain(of(Ending)).count()).unwrap_or(u32::MAX),
+            coming: of(Starting).map(coming).collect(),
             leaving: self.instances.values().filter_map(leaving).collect(),
             capacity: self.capacity(),
             start_up: self.start_up,
             failure: self.failure.clone(),
             load_failure: self.load_failure.clone(),
-            not_ready: of(Phase::Starting).find_map(|m| m.not_ready.clone()),
+            not_ready: of(Starting).find_map(|m| m.not_ready.clone()),
             ..ReplicaSet::default()
         };
         // Fails only when the scaler has stopped.

@@ -11,12 +11,12 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{
     message::Trigger,
-    relay::{Observed, Relay},
+    relay::{ObservedModel, Relay},
     scheduler::{Scheduler, status_text},
 };
 use crate::{
     clock::Nanos,
-    orchestrator::{Events, ReplicaSet, ScaleError, gateway::Addresses, start_up::StartUps},
+    orchestrator::{Events, ReplicaSet, ScaleError, gateway::GatewayAddresses, start_up::StartUps},
 };
 
 /// Time between two polls of a model that has the count asked for, all of it available.
@@ -36,12 +36,12 @@ pub(super) struct Followed {
 
 struct View {
     model: Arc<Model>,
-    addresses: Addresses,
+    addresses: GatewayAddresses,
     /// The count to move to. `None` once it was reached: if somebody else changes the count
     /// later, it stays.
     goal: Option<u32>,
     relay: Relay,
-    seen: Option<Observed>,
+    seen: Option<ObservedModel>,
     start_ups: StartUps,
     failure: Option<String>,
 }
@@ -52,7 +52,7 @@ impl Followed {
             events,
             view: Mutex::new(View {
                 model,
-                addresses: Addresses::default(),
+                addresses: GatewayAddresses::default(),
                 goal: None,
                 relay: Relay::default(),
                 seen: None,
@@ -142,9 +142,9 @@ impl Followed {
     /// Stores a status, publishes the replica set, and returns the trigger to send next.
     fn looked(
         &self,
-        found: Result<Observed, String>,
+        found: Result<ObservedModel, String>,
         spec: &SeldonSpec,
-    ) -> Option<(Trigger, Observed)> {
+    ) -> Option<(Trigger, ObservedModel)> {
         let mut view = self.view();
         let seen = match found {
             Ok(seen) => seen,
@@ -229,7 +229,7 @@ impl Followed {
             starting: wanted.saturating_sub(ready),
             draining: 0,
             capacity: match seen {
-                Some(Observed { max: 1.., .. }) => seen.map_or(u32::MAX, |seen| seen.max),
+                Some(ObservedModel { max: 1.., .. }) => seen.map_or(u32::MAX, |seen| seen.max),
                 _ => u32::MAX,
             },
             start_up: view.start_ups.last(),

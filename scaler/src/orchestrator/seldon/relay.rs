@@ -25,7 +25,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A model's status, as the scheduler reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Observed {
+pub(super) struct ObservedModel {
     /// The number of the model's latest version.
     pub version: u32,
     pub server: String,
@@ -44,7 +44,7 @@ pub(super) struct Observed {
     pub failure: Option<String>,
 }
 
-impl Observed {
+impl ObservedModel {
     /// Checks whether the scheduler would go to `count` replicas.
     ///
     /// # Errors A sentence that says why it would not, and what to change.
@@ -88,7 +88,7 @@ struct Sent {
 impl Relay {
     /// The trigger to send now to move from the status `seen` to `goal` replicas; `None`: none.
     /// It is remembered as sent.
-    pub(super) fn next(&mut self, goal: u32, seen: &Observed, now: Nanos) -> Option<Trigger> {
+    pub(super) fn next(&mut self, goal: u32, seen: &ObservedModel, now: Nanos) -> Option<Trigger> {
         if let Some(sent) = self.sent {
             let moved = (sent.version, sent.from) != (seen.version, seen.replicas);
             if !moved && now.since(sent.at) < PATIENCE {
@@ -137,8 +137,8 @@ mod tests {
         Nanos::from_duration(Duration::from_millis(millis))
     }
 
-    fn seen(replicas: u32) -> Observed {
-        Observed {
+    fn seen(replicas: u32) -> ObservedModel {
+        ObservedModel {
             version: 1,
             server: "mlserver".into(),
             replicas,
@@ -169,15 +169,15 @@ mod tests {
 
     #[test]
     fn what_the_scheduler_would_pass_over_is_not_sent() {
-        let busy = Observed {
+        let busy = ObservedModel {
             is_available: false,
             ..seen(2)
         };
-        let fresh = Observed {
+        let fresh = ObservedModel {
             unchanged: Duration::from_secs(59),
             ..seen(2)
         };
-        let unscaled = Observed {
+        let unscaled = ObservedModel {
             min: 0,
             max: 0,
             ..seen(2)
@@ -209,9 +209,9 @@ mod tests {
                 .contains("allows 1 to 9 replicas")
         );
         assert!(seen(1).allows(0).is_err());
-        let open = Observed { max: 0, ..seen(1) };
+        let open = ObservedModel { max: 0, ..seen(1) };
         assert_eq!(open.allows(1000), Ok(()));
-        let none = Observed {
+        let none = ObservedModel {
             min: 0,
             max: 0,
             ..seen(1)
@@ -264,8 +264,8 @@ mod tests {
             }
         }
 
-        fn tell(&self, now: u64) -> Observed {
-            Observed {
+        fn tell(&self, now: u64) -> ObservedModel {
+            ObservedModel {
                 is_available: now >= self.loading_until,
                 unchanged: Duration::from_millis(now.saturating_sub(self.changed)),
                 min: MIN,

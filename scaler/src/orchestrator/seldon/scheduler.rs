@@ -18,7 +18,7 @@ use super::{
         ModelStatusRequest, ModelStatusResponse, ModelVersionStatus, STATUS, TRIGGER, Timestamp,
         Trigger,
     },
-    relay::Observed,
+    relay::ObservedModel,
 };
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// A sentence: the call failed, or Seldon does not have the model.
-    pub(super) async fn look(&self, model: &str) -> Result<Observed, String> {
+    pub(super) async fn look(&self, model: &str) -> Result<ObservedModel, String> {
         let question = ModelStatusRequest {
             subscriber_name: OURSELVES.into(),
             model: Some(ModelReference { name: model.into() }),
@@ -96,7 +96,7 @@ impl Scheduler {
     pub(super) async fn trigger(
         &self,
         model: &str,
-        seen: &Observed,
+        seen: &ObservedModel,
         trigger: Trigger,
     ) -> Result<(), Status> {
         let message = ModelScalingTriggerMessage {
@@ -138,7 +138,7 @@ pub(super) fn status_text(status: &Status) -> String {
     format!("{}: {}", status.code(), status.message())
 }
 
-fn observed(version: ModelVersionStatus, now: SystemTime) -> Observed {
+fn observed(version: ModelVersionStatus, now: SystemTime) -> ObservedModel {
     let state = version.state.unwrap_or_default();
     let spec = version
         .model_defn
@@ -148,7 +148,7 @@ fn observed(version: ModelVersionStatus, now: SystemTime) -> Observed {
         state.state(),
         ModelState::Failed | ModelState::ScheduleFailed
     );
-    Observed {
+    ObservedModel {
         version: version.version,
         server: version.server_name,
         replicas: spec.replicas,

@@ -14,9 +14,9 @@ const MOST: usize = 256;
 
 /// By host name, the addresses that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Addresses(BTreeMap<String, BTreeSet<IpAddr>>);
+pub(super) struct ResolvedAddresses(BTreeMap<String, BTreeSet<IpAddr>>);
 
-impl Addresses {
+impl ResolvedAddresses {
     /// Those that are known.
     #[cfg(test)]
     pub(super) fn known(all: &[(&str, &[&str])]) -> Self {
@@ -54,7 +54,10 @@ pub(super) fn is_name(endpoint: &Endpoint) -> bool {
 ///
 /// # Errors
 /// A sentence: which name, and why.
-pub(super) async fn look_up(endpoints: &[Endpoint], known: &mut Addresses) -> Result<(), String> {
+pub(super) async fn look_up(
+    endpoints: &[Endpoint],
+    known: &mut ResolvedAddresses,
+) -> Result<(), String> {
     let mut failure = Ok(());
     for endpoint in endpoints.iter().filter(|endpoint| is_name(endpoint)) {
         let host = &endpoint.host;
@@ -149,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_looked_up_keeps_the_addresses_that_it_had() {
-        let mut known = Addresses::default();
+        let mut known = ResolvedAddresses::default();
         let local = [
             endpoint("http://localhost:1"),
             endpoint("http://127.0.0.1:2"),

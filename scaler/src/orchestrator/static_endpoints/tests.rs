@@ -44,7 +44,7 @@ async fn what_two_names_lead_to_is_one_replica_also_once_one_of_them_has_left_it
         set.ready.iter().map(name).collect::<Vec<_>>()
     };
     let found = |one: &[&str], two: &[&str]| {
-        let addresses = Addresses::known(&[("one.test", one), ("two.test", two)]);
+        let addresses = ResolvedAddresses::known(&[("one.test", one), ("two.test", two)]);
         orchestrator.0.found("s", &addresses, None);
     };
     found(&["127.0.0.8", "127.0.0.9"], &["127.0.0.8"]);

@@ -14,11 +14,11 @@ use tokio::{
 
 use super::{
     client::Client,
-    state::{self, Seen},
+    state::{self, ObservedState},
 };
 use crate::{
     clock::Nanos,
-    orchestrator::{Events, ReplicaSet, ScaleError, gateway::Addresses, start_up::StartUps},
+    orchestrator::{Events, ReplicaSet, ScaleError, gateway::GatewayAddresses, start_up::StartUps},
     replica::Replica,
 };
 
@@ -40,13 +40,13 @@ pub(super) struct Followed {
 
 struct View {
     model: Arc<Model>,
-    addresses: Addresses,
+    addresses: GatewayAddresses,
     /// The count in the last request that the API accepted.
     asked: Option<u32>,
     /// How many requests the API has accepted. A poll that began before the last one is
     /// discarded.
     requests: u64,
-    seen: Option<Seen>,
+    seen: Option<ObservedState>,
     ready: u32,
     start_ups: StartUps,
     failure: Option<String>,
@@ -70,7 +70,7 @@ impl Followed {
             client,
             view: Mutex::new(View {
                 model,
-                addresses: Addresses::default(),
+                addresses: GatewayAddresses::default(),
                 asked: None,
                 requests: 0,
                 seen: None,
@@ -171,7 +171,12 @@ impl Followed {
 
     /// Stores the result of a poll that began after `requests` accepted requests, and publishes
     /// the replica set. Returns whether no replica is starting or draining.
-    fn looked(&self, found: Result<Seen, String>, requests: u64, model: &Arc<Model>) -> bool {
+    fn looked(
+        &self,
+        found: Result<ObservedState, String>,
+        requests: u64,
+        model: &Arc<Model>,
+    ) -> bool {
         let mut view = self.view();
         if view.requests != requests || !Arc::ptr_eq(&view.model, model) {
             return false;
@@ -212,7 +217,7 @@ impl View {
     /// Compares the API's count with ours. If they differ for longer than [`LAG`], somebody else
     /// has changed it: this is logged once, and the API's count is accepted until the next
     /// decision.
-    fn compare(&mut self, seen: &Seen) {
+    fn compare(&mut self, seen: &ObservedState) {
         let (Some(asked), Some(found)) = (self.asked, seen.desired) else {
             return;
         };

@@ -5,7 +5,7 @@ use tailback_config::{Endpoint, StateCall, Template};
 
 /// A model's state, as the API reports it. `None`: the manifest has no pointer for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct ObservedState {
     /// How many replicas the API is asked for.
     pub desired: Option<u32>,
     /// How many replicas take requests.
@@ -23,7 +23,7 @@ pub(super) fn read(
     state: &StateCall,
     model: &str,
     secure: bool,
-) -> Result<Seen, String> {
+) -> Result<ObservedState, String> {
     let json: Value =
         serde_json::from_slice(body).map_err(|e| format!("the response is not JSON: {e}"))?;
     let at = |pointer: &Template| {
@@ -51,7 +51,7 @@ pub(super) fn read(
         }
         None => None,
     };
-    Ok(Seen {
+    Ok(ObservedState {
         desired: number(&state.desired)?,
         ready: number(&state.ready)?,
         endpoints,

@@ -25,18 +25,21 @@ fn held_by(holder: &str, stamp: u64) -> LeaseRecord {
 fn a_lease_is_free_once_it_has_not_changed_for_its_duration_on_our_clock() {
     let mut me = Election::new("me".into(), TIMES);
     me.saw(None, at(0));
-    assert_eq!(me.step(at(0)), Step::Create);
+    assert_eq!(me.step(at(0)), ElectionStep::Create);
     me.saw(Some(held_by("other", 1)), at(100));
     me.saw(Some(held_by("other", 1)), at(5000));
-    assert_eq!(me.step(at(5099)), Step::Wait);
-    assert_eq!(me.step(at(5100)), Step::TakeOver);
+    assert_eq!(me.step(at(5099)), ElectionStep::Wait);
+    assert_eq!(me.step(at(5100)), ElectionStep::TakeOver);
     me.saw(Some(held_by("other", 2)), at(5200));
     assert_eq!(
         (me.step(at(10_000)), me.holder()),
-        (Step::Wait, Some("other"))
+        (ElectionStep::Wait, Some("other"))
     );
     me.saw(Some(held_by("", 3)), at(10_001));
-    assert_eq!((me.step(at(10_001)), me.holder()), (Step::TakeOver, None));
+    assert_eq!(
+        (me.step(at(10_001)), me.holder()),
+        (ElectionStep::TakeOver, None)
+    );
 }
 
 #[test]
@@ -44,7 +47,11 @@ fn who_cannot_renew_steps_down_before_the_lease_is_free() {
     let mut me = Election::new("me".into(), TIMES);
     me.wrote(held_by("me", 1), at(1000));
     assert!(me.leads(at(3999)) && !me.leads(at(4000)));
-    assert_eq!(me.step(at(4000)), Step::Renew, "it may still have it");
+    assert_eq!(
+        me.step(at(4000)),
+        ElectionStep::Renew,
+        "it may still have it"
+    );
     // A late response counts from when its request was sent.
     me.wrote(held_by("me", 2), at(2000));
     assert!(me.leads(at(4999)) && !me.leads(at(5000)));
@@ -161,7 +168,7 @@ impl LeaderElector {
             (None, Some(Ok(found))) => {
                 self.version = found.as_ref().map(|(_, version)| *version);
                 self.election.saw(found.map(|(record, _)| record), at(now));
-                if self.election.step(at(now)) != Step::Wait {
+                if self.election.step(at(now)) != ElectionStep::Wait {
                     self.send(now, Some(self.version), weather);
                 }
             }

@@ -4,12 +4,12 @@
 use super::{super::Tuning, finite, recurrence::Recurrence};
 use crate::{
     policy::{Observation, Settings},
-    signals::Demand,
+    signals::MeasuredDemand,
 };
 
 /// Slots that arrivals need by the time a replica that is asked for now is ready, in `start_up`
 /// seconds: those that they need now, and their growth, which at most doubles them.
-pub(super) fn arriving(demand: &Demand, start_up: f64) -> f64 {
+pub(super) fn arriving(demand: &MeasuredDemand, start_up: f64) -> f64 {
     let ahead = demand.growth.max(0.0) * start_up * demand.service;
     demand.slots + ahead.min(demand.slots)
 }

@@ -197,7 +197,7 @@ impl Lag {
     /// How many replicas a steady load of `rate` requests a second needs.
     fn staffed(&self, rate: f64, seen: &Observation, settings: &Settings) -> u32 {
         let replicas = |dispersion| {
-            let load = staffing::Load {
+            let load = staffing::OfferedLoad {
                 offered: rate * seen.demand.service,
                 dispersion,
                 service: seen.demand.service,

@@ -16,7 +16,7 @@ const MOST_STEPS: u32 = 10_000;
 
 /// An offered load, and the wait that it tolerates.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Load {
+pub(super) struct OfferedLoad {
     /// Offered load λ·S, in slots.
     pub offered: f64,
     /// Variance of the load, in multiples of a Poisson process's; at least 1.
@@ -29,7 +29,7 @@ pub(super) struct Load {
 
 /// The smallest number of replicas, of `slots` each, at which one more is not worth it. Late work
 /// costs `price` times as much as a slot.
-pub(super) fn replicas(load: Load, slots: f64, price: f64) -> u32 {
+pub(super) fn replicas(load: OfferedLoad, slots: f64, price: f64) -> u32 {
     if !(load.offered > 0.0 && load.offered.is_finite()) {
         return 0;
     }
@@ -48,7 +48,7 @@ pub(super) fn replicas(load: Load, slots: f64, price: f64) -> u32 {
 }
 
 /// The share of requests that wait longer than the target if there are `slots` slots.
-pub(super) fn late(load: Load, slots: f64) -> f64 {
+pub(super) fn late(load: OfferedLoad, slots: f64) -> f64 {
     let room = slots - load.offered;
     if room <= 0.0 {
         return 1.0;
@@ -95,7 +95,7 @@ mod tests {
             (1060, 1000.0),
         ] {
             for target in [0.0, 0.2, 1.0] {
-                let load = Load {
+                let load = OfferedLoad {
                     offered,
                     service: 1.0,
                     target,
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn head_room_grows_with_the_root_of_the_load() {
         let needed = |offered: f64, service: f64| {
-            let load = Load {
+            let load = OfferedLoad {
                 offered,
                 service,
                 target: 1.0,

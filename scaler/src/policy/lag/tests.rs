@@ -1,5 +1,5 @@
 use super::*;
-use crate::{clock::Nanos, constraints::constrain, ledger::Reading, signals::Demand};
+use crate::{clock::Nanos, constraints::constrain, ledger::Reading, signals::MeasuredDemand};
 use proptest::prelude::*;
 
 fn settings() -> Settings {
@@ -14,13 +14,13 @@ fn at(s: u64) -> Nanos {
 fn steady(rate: f64, desired: u32) -> Observation {
     Observation {
         reading: Reading::inside(rate as u64, 0),
-        demand: Demand {
+        demand: MeasuredDemand {
             service: 1.0,
             rate,
             dispersion: 1.0,
             slots: rate,
             mean_lag: rate,
-            ..Demand::default()
+            ..MeasuredDemand::default()
         },
         desired,
         ready: desired,
@@ -74,7 +74,7 @@ fn follows_demand() {
         Case(
             "growth until a new replica is ready counts: 16 + 0.4/s × (30 + 30) s × 1 s, and room for chance",
             Observation {
-                demand: Demand {
+                demand: MeasuredDemand {
                     growth: 0.4,
                     ..steady(16.0, 3).demand
                 },
@@ -85,7 +85,7 @@ fn follows_demand() {
         Case(
             "growth at most doubles: 16 + 16, and room for chance",
             Observation {
-                demand: Demand {
+                demand: MeasuredDemand {
                     growth: 1e3,
                     ..steady(16.0, 3).demand
                 },
@@ -128,12 +128,12 @@ fn a_queue_counts_by_its_work_and_not_as_concurrency() {
     // 500 of 0.1 s are 50 s of work, which one replica with 8 slots does in 6 s.
     let seen = Observation {
         reading: Reading::inside(508, 500),
-        demand: Demand {
+        demand: MeasuredDemand {
             service: 0.1,
             rate: 40.0,
             slots: 4.0,
             dispersion: 1.0,
-            ..Demand::default()
+            ..MeasuredDemand::default()
         },
         ..steady(0.0, 1)
     };
@@ -154,7 +154,7 @@ fn a_queue_counts_by_its_work_and_not_as_concurrency() {
         recommendation.reason
     );
     let longer = Observation {
-        demand: Demand {
+        demand: MeasuredDemand {
             service: 10.0,
             rate: 4.0,
             slots: 40.0,
@@ -269,7 +269,7 @@ fn observation() -> impl Strategy<Value = Observation> {
             let (service, rate, growth, dispersion, slots) = demand;
             Observation {
                 reading: Reading::inside(lag, held.min(lag)),
-                demand: Demand {
+                demand: MeasuredDemand {
                     idle: Duration::ZERO,
                     service,
                     rate,
@@ -298,7 +298,7 @@ proptest! {
         prop_assert!(first_recommendation(&lag).replicas >= low, "lag");
         let held = Observation { reading: Reading::inside(seen.lag() + more, seen.held() + more), ..seen.clone() };
         prop_assert!(first_recommendation(&held).replicas >= low, "held");
-        let demand = Demand { slots: seen.demand.slots + slots, ..seen.demand };
+        let demand = MeasuredDemand { slots: seen.demand.slots + slots, ..seen.demand };
         prop_assert!(first_recommendation(&Observation { demand, ..seen }).replicas >= low, "slots");
     }
 

@@ -26,7 +26,7 @@ use crate::{
     orchestrator::{
         ReplicaSet,
         handover::InheritedModel,
-        process::{Load, SuccessorSet},
+        process::{ReplicaLoad, SuccessorSet},
     },
     peers::counts_update::CountsUpdate,
     replica::Replica,
@@ -93,7 +93,7 @@ struct PredecessorLine {
     /// The predecessor's counts.
     counts: Option<CountsUpdate>,
     /// The predecessor's load on each of its replicas, by name. Complete.
-    loads: Option<BTreeMap<String, Load>>,
+    loads: Option<BTreeMap<String, ReplicaLoad>>,
 }
 
 /// `line` as JSON, with a line break.

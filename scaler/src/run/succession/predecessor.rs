@@ -21,7 +21,7 @@ use crate::{
     clock::Nanos,
     orchestrator::{
         ReplicaSet,
-        process::{Load, SuccessorSet},
+        process::{ReplicaLoad, SuccessorSet},
     },
     peers::MembershipEvent,
     replica::Replica,
@@ -185,7 +185,7 @@ impl Replicas {
 
     /// Records how many requests the predecessor has at each replica, as reported after it had read
     /// the line `seen`. Returns whether any replica has fewer than before.
-    fn record(&mut self, seen: u64, loads: &BTreeMap<String, Load>) -> bool {
+    fn record(&mut self, seen: u64, loads: &BTreeMap<String, ReplicaLoad>) -> bool {
         let mut freed = false;
         self.by_name.retain(|name, used| {
             let before = used.replica.elsewhere();
@@ -194,7 +194,7 @@ impl Replicas {
                 // The predecessor does not know the replica yet.
                 return true;
             }
-            let load = load.unwrap_or(Load {
+            let load = load.unwrap_or(ReplicaLoad {
                 in_flight: 0,
                 open: false,
             });
@@ -234,9 +234,9 @@ mod tests {
         }
     }
 
-    fn loads(of: &[(&str, u32, bool)]) -> BTreeMap<String, Load> {
+    fn loads(of: &[(&str, u32, bool)]) -> BTreeMap<String, ReplicaLoad> {
         let one = |&(name, in_flight, open): &(&str, u32, bool)| {
-            (name.to_owned(), Load { in_flight, open })
+            (name.to_owned(), ReplicaLoad { in_flight, open })
         };
         of.iter().map(one).collect()
     }

@@ -64,7 +64,7 @@ async fn follow(
     let mut lines = BufReader::new(reader).lines();
     while let Some(line) = lines.next_line().await? {
         let line: SuccessorLine = serde_json::from_str(&line)?;
-        processes.hear(line.set);
+        processes.apply(line.set);
         received.last.store(line.number, Ordering::Release);
         received.news.notify_one();
     }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     super::timeline::Recorder,
     FleetRequest, FleetResult, FleetSetup, Placer, SimulatedModel, Stay,
-    state::{Bin, Model, Replica},
+    state::{FleetBin, FleetModel, FleetReplica},
 };
 use crate::{
     clock::Nanos,
@@ -25,12 +25,12 @@ pub(super) struct Engine<'a> {
     pub(super) setup: &'a FleetSetup,
     pub(super) placer: Placer,
     pub(super) by_name: HashMap<Arc<str>, usize>,
-    pub(super) models: Vec<Model>,
+    pub(super) models: Vec<FleetModel>,
     /// A number is used again when its replica is gone.
-    pub(super) replicas: Vec<Option<Replica>>,
+    pub(super) replicas: Vec<Option<FleetReplica>>,
     pub(super) unused: Vec<usize>,
     /// The bins, by pool.
-    bins: Vec<Vec<Bin>>,
+    bins: Vec<Vec<FleetBin>>,
     pub(super) stays: Vec<Stay>,
     /// When requests in service end, and at which replica.
     running: BinaryHeap<Reverse<(Nanos, usize)>>,
@@ -60,7 +60,7 @@ enum Event {
 impl<'a> Engine<'a> {
     pub(super) fn new(requests: &'a [FleetRequest], setup: &'a FleetSetup, placer: Placer) -> Self {
         let names = setup.models.iter().map(|model| model.need.name.clone());
-        let bins = |pool: &BinPool| pool.bins.iter().map(|_| Bin::default()).collect();
+        let bins = |pool: &BinPool| pool.bins.iter().map(|_| FleetBin::default()).collect();
         let recorder = |width| Recorder::new(width, [0]);
         let recorders = setup
             .models
@@ -71,7 +71,7 @@ impl<'a> Engine<'a> {
             setup,
             placer,
             by_name: names.enumerate().map(|(at, name)| (name, at)).collect(),
-            models: setup.models.iter().map(|_| Model::default()).collect(),
+            models: setup.models.iter().map(|_| FleetModel::default()).collect(),
             replicas: Vec::new(),
             unused: Vec::new(),
             bins: setup.pools.iter().map(bins).collect(),

@@ -4,7 +4,7 @@ use super::{
     Placer, Stay,
     engine::{Engine, SETTLE},
     lru,
-    state::{Model, Replica},
+    state::{FleetModel, FleetReplica},
 };
 use std::cmp::Reverse;
 
@@ -64,7 +64,7 @@ impl Engine<'_> {
             });
             ids[replica.pool].push(id);
         }
-        let model = |(index, own): (usize, &Model)| ModelNeed {
+        let model = |(index, own): (usize, &FleetModel)| ModelNeed {
             admitted: own.admitted,
             held: u32::try_from(own.held.len()).unwrap_or(u32::MAX),
             held_since: own.held.front().map(|&oldest| self.requests[oldest].at),
@@ -114,7 +114,7 @@ impl Engine<'_> {
 
     fn load(&mut self, model: usize, pool: usize, bins: Vec<usize>, now: Nanos) {
         let ready_at = now + self.need(model).load;
-        let replica = Some(Replica {
+        let replica = Some(FleetReplica {
             model,
             pool,
             bins,

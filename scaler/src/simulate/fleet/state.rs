@@ -7,7 +7,7 @@ use crate::{clock::Nanos, placement::PlacedState};
 
 /// The state of a model.
 #[derive(Default)]
-pub(super) struct Model {
+pub(super) struct FleetModel {
     /// Requests that are held, by index, the oldest first.
     pub(super) held: VecDeque<usize>,
     pub(super) replicas: Vec<usize>,
@@ -21,7 +21,7 @@ pub(super) struct Model {
 
 /// What the models in one bin share beside its memory.
 #[derive(Default)]
-pub(super) struct Bin {
+pub(super) struct FleetBin {
     /// Requests in service, of all models.
     pub(super) in_flight: u32,
     /// Models whose requests are held for a slot of it, in the order in which they get one.
@@ -29,7 +29,7 @@ pub(super) struct Bin {
 }
 
 /// A replica of a model.
-pub(super) struct Replica {
+pub(super) struct FleetReplica {
     pub(super) model: usize,
     pub(super) pool: usize,
     pub(super) bins: Vec<usize>,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io::BufRead};
 
-use super::{Found, Options, ReadError, ServiceModel, Whose, collect};
+use super::{Found, ReadError, ReadOptions, ServiceModel, Whose, collect};
 use crate::{
     clock::Nanos,
     simulate::fleet::{FleetRequest, FleetTrace},
@@ -43,7 +43,7 @@ impl ByModel {
 ///
 /// # Errors [`ReadError`] for the first error.
 pub fn read_fleet(input: impl BufRead, service: ServiceModel) -> Result<FleetTrace, ReadError> {
-    let options = Options {
+    let options = ReadOptions {
         service,
         whose: Whose::Each,
     };

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Found, Options, ReadError, Row, csv_line::CsvLine, plain};
+use super::{Found, ReadError, ReadOptions, Row, csv_line::CsvLine, plain};
 
 const MINUTE: f64 = 60e9;
 const COUNT: &str = "a number of requests, 0 to 10000000";
@@ -64,7 +64,7 @@ impl Columns {
     pub(super) fn add(
         &mut self,
         line: &CsvLine<'_>,
-        options: &Options,
+        options: &ReadOptions,
         found: &mut Found<'_>,
     ) -> Result<(), ReadError> {
         let day = match self.day {

@@ -3,13 +3,13 @@
 //! doubled (RFC 4180), but has no line breaks, so that an error in a line affects only that line.
 
 use super::{
-    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, Whose, column::Column, counts,
-    csv_line::CsvLine, shown, text::Lines, time,
+    Amount, Found, ReadError, ReadOptions, Row, SERVICE, Service, TIME, Whose, column::Column,
+    counts, csv_line::CsvLine, shown, text::Lines, time,
 };
 
 pub(super) fn read(
     mut lines: Lines<'_>,
-    options: &Options,
+    options: &ReadOptions,
     found: &mut Found<'_>,
 ) -> Result<(), ReadError> {
     let Some((number, header)) = lines.next()? else {
@@ -98,7 +98,7 @@ impl Columns {
         Ok(columns)
     }
 
-    fn row<'a>(&self, line: &'a CsvLine<'_>, options: &Options) -> Result<Row<'a>, ReadError> {
+    fn row<'a>(&self, line: &'a CsvLine<'_>, options: &ReadOptions) -> Result<Row<'a>, ReadError> {
         let service = &self.service;
         let number = |column,
                       Amount {

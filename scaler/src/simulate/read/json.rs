@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::{
-    Amount, Found, Options, ReadError, Row, SERVICE, Service, TIME, column::Column, shown,
+    Amount, Found, ReadError, ReadOptions, Row, SERVICE, Service, TIME, column::Column, shown,
     text::Lines, time,
 };
 
@@ -27,7 +27,7 @@ struct JsonLine<'a> {
 
 pub(super) fn read(
     mut lines: Lines<'_>,
-    options: &Options,
+    options: &ReadOptions,
     found: &mut Found<'_>,
 ) -> Result<(), ReadError> {
     while let Some((number, text)) = lines.next()? {
@@ -75,7 +75,7 @@ fn fields(text: &str) -> String {
 
 impl JsonLine<'_> {
     /// Reads the request in the line `text`, the number of which is `line`.
-    fn row(&self, line: u64, text: &str, options: &Options) -> Result<Row<'_>, ReadError> {
+    fn row(&self, line: u64, text: &str, options: &ReadOptions) -> Result<Row<'_>, ReadError> {
         let wrong = |field, found: String, expected| ReadError::Field {
             line,
             field,

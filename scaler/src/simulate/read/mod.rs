@@ -44,7 +44,7 @@ const LISTED: usize = 20;
 
 /// What to read from a trace.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
+pub struct ReadOptions {
     /// How to get service times from token counts.
     pub service: ServiceModel,
     /// Which model's requests to take.
@@ -102,11 +102,11 @@ pub struct Recording {
 /// Reads the requests in `input`. The trace's clock starts at the first arrival.
 ///
 /// # Errors [`ReadError`] for the first error.
-pub fn read(input: impl BufRead, options: &Options) -> Result<Recording, ReadError> {
+pub fn read(input: impl BufRead, options: &ReadOptions) -> Result<Recording, ReadError> {
     collect(input, options)?.finish()
 }
 
-fn collect<'a>(input: impl BufRead, options: &'a Options) -> Result<Found<'a>, ReadError> {
+fn collect<'a>(input: impl BufRead, options: &'a ReadOptions) -> Result<Found<'a>, ReadError> {
     let (lines, first) = text::open(input)?;
     let mut found = Found::new(options);
     match first {
@@ -133,7 +133,7 @@ struct Row<'a> {
 
 /// The requests that were read so far.
 struct Found<'a> {
-    options: &'a Options,
+    options: &'a ReadOptions,
     requests: Vec<(i128, Duration)>,
     /// Whose each of them is, if that is asked for.
     by_model: Option<ByModel>,
@@ -150,7 +150,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a ReadOptions) -> Self {
         Self {
             options,
             requests: Vec::new(),

@@ -5,13 +5,13 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 
 fn whole(text: &str) -> Result<Recording, String> {
-    read(text.as_bytes(), &Options::default()).map_err(|error| error.to_string())
+    read(text.as_bytes(), &ReadOptions::default()).map_err(|error| error.to_string())
 }
 
 fn of(model: &str, text: &str) -> Result<Recording, String> {
-    let options = Options {
+    let options = ReadOptions {
         whose: Whose::Model(model.to_owned()),
-        ..Options::default()
+        ..ReadOptions::default()
     };
     read(text.as_bytes(), &options).map_err(|error| error.to_string())
 }
@@ -138,9 +138,9 @@ fn access_log_is_read_for_one_model_without_what_no_replica_had() {
         whole(LOG).unwrap_err(),
         "the trace has requests of several models; choose one by --model, or all by --trace-model '*': a (3), b (1)"
     );
-    let all = Options {
+    let all = ReadOptions {
         whose: Whose::All,
-        ..Options::default()
+        ..ReadOptions::default()
     };
     let all = read(LOG.as_bytes(), &all).unwrap();
     assert_eq!(all.trace.requests().len(), 3);
@@ -165,9 +165,9 @@ fn a_model_that_is_asked_for_must_be_named() {
         "found no line with a model, expected a field named model, which names the model of each request"
     );
     let if_named = |text: &str| {
-        let options = Options {
+        let options = ReadOptions {
             whose: Whose::ModelIfNamed("b".to_owned()),
-            ..Options::default()
+            ..ReadOptions::default()
         };
         let found = read(text.as_bytes(), &options).unwrap();
         found.trace.requests().len()
@@ -192,10 +192,13 @@ fn gzip_is_read_by_its_content() {
     // Several gzip members in sequence are one file.
     let twice = [gzip("timestamp,service\n1,2\n"), gzip("3,4\n")].concat();
     for compressed in [gzip(csv), twice] {
-        assert_eq!(read(&compressed[..], &Options::default()).unwrap(), plain);
+        assert_eq!(
+            read(&compressed[..], &ReadOptions::default()).unwrap(),
+            plain
+        );
         // The last block of a tape or a device is padded with zeros.
         let padded = [compressed, vec![0; 10_240]].concat();
-        assert_eq!(read(&padded[..], &Options::default()).unwrap(), plain);
+        assert_eq!(read(&padded[..], &ReadOptions::default()).unwrap(), plain);
     }
 }
 
@@ -219,7 +222,7 @@ fn says_where_gzip_is_damaged_and_where_something_else_follows() {
         ([&whole, &b"3,4\n"[..]].concat(), followed.clone()),
         ([&whole, &[0; 600][..], b"\0x"].concat(), followed),
     ] {
-        let error = read(&compressed[..], &Options::default()).unwrap_err();
+        let error = read(&compressed[..], &ReadOptions::default()).unwrap_err();
         assert!(
             error.to_string().starts_with(&expected),
             "{error}, not {expected}"
@@ -306,14 +309,14 @@ fn says_what_is_wrong_where_and_what_is_expected() {
     ] {
         assert_eq!(whole(text).unwrap_err(), expected, "{text:?}");
     }
-    let zstd = read(&b"\x28\xb5\x2f\xfd...."[..], &Options::default());
+    let zstd = read(&b"\x28\xb5\x2f\xfd...."[..], &ReadOptions::default());
     let error = zstd.unwrap_err().to_string();
     assert!(
         error.starts_with("found a file compressed by zstd; expected"),
         "{error}"
     );
     let endless = vec![b'x'; 2 << 20];
-    let error = read(&endless[..], &Options::default()).unwrap_err();
+    let error = read(&endless[..], &ReadOptions::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "line 1: found more than 1 MiB without a line break, expected a line of text of at most 1 MiB"
@@ -323,7 +326,7 @@ fn says_what_is_wrong_where_and_what_is_expected() {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text: String, bytes: Vec<u8>) {
-        let _ = (whole(&text), read(&bytes[..], &Options::default()));
+        let _ = (whole(&text), read(&bytes[..], &ReadOptions::default()));
         let _ = whole(&format!("{{{text}"));
     }
 

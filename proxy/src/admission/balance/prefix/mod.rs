@@ -17,8 +17,8 @@ pub use self::{
 use super::{Affinity, LeastRequest, Strategy, Taken, bounded_load::LoadBound, load::load_of};
 use crate::telemetry::metrics::Preference;
 
-/// Of the replicas that have the longest known prefix, the least busy; those over the bound are
-/// passed over for the next longest. Where none is known, the least busy of all.
+/// Of the replicas that have the longest known prefix, the least busy. Where those are over the bound, the
+/// ones with the next longest are looked at. Where no prefix is known, the least busy replica of all.
 #[derive(Clone, Debug)]
 pub struct Prefix {
     table: Arc<PrefixTable>,

@@ -21,8 +21,8 @@ use tailback_scaler::{clock::Nanos, replica::ReplicaId};
 
 /// Entries of a bucket: one cache line.
 const WAYS: usize = 8;
-/// Bits of an entry for the replica's number, so that the millionth replica after another is taken
-/// for it.
+/// Bits of an entry for the replica's number. Replicas whose numbers differ by a multiple of 2^20, a
+/// million, are not told apart.
 const ID_BITS: u32 = 20;
 /// Bits for when it was last used.
 const STAMP_BITS: u32 = 18;
@@ -41,16 +41,16 @@ pub type Holders = SmallVec<[ReplicaId; WAYS]>;
 /// The table of one model. Of each prefix, it knows at most the eight replicas that had it last.
 #[derive(Debug)]
 pub struct PrefixTable {
-    /// As many as a power of two.
+    /// Their number is a power of two.
     buckets: Box<[Bucket]>,
 }
 
 /// How many blocks of prompts replicas are known to have.
 #[derive(Clone, Debug, Default)]
 pub struct BlockCounts {
-    /// By the replica, as far as an entry keeps its number.
+    /// By the low [`ID_BITS`] of the replica's number.
     counts: HashMap<ReplicaId, u64>,
-    /// How many times as large the table is as what was counted.
+    /// The size of the table, as a multiple of what was counted.
     times: u64,
 }
 
@@ -108,7 +108,7 @@ impl PrefixTable {
         for (i, entry) in entries.iter().enumerate() {
             let old = entry.load(Ordering::Relaxed);
             if old != 0 && old >> STAMP_BITS == new >> STAMP_BITS {
-                // Written only if it has to be: other workers have the line as well.
+                // A write takes the cache line away from other workers: only if something changes.
                 if old != new {
                     entry.store(new, Ordering::Relaxed);
                 }
@@ -123,14 +123,14 @@ impl PrefixTable {
             }
         }
         if most == 0 {
-            // All are of the same step: one of them, by the hash.
+            // All were used in the same step of time: one of them, by the hash.
             oldest = (hash >> (ID_BITS + STAMP_BITS)) as usize % WAYS;
         }
         entries[oldest].store(new, Ordering::Relaxed);
     }
 
-    /// How many blocks each replica is known to have. Of a large table, a part is counted and the
-    /// rest assumed to be alike, as hashes select the buckets: so it takes bounded time, below a millisecond.
+    /// How many blocks each replica is known to have. To take less than a millisecond, it counts a part
+    /// of a large table, and takes the rest to be alike: hashes spread the blocks evenly.
     #[must_use]
     pub fn block_counts(&self) -> BlockCounts {
         let counted = self.buckets.len().min(COUNTED);
@@ -167,13 +167,13 @@ impl PrefixTable {
         self.len() == 0
     }
 
-    /// By the low bits of the hash, which are not part of an entry.
+    /// The bucket of `hash`: its low bits, which an entry does not keep, select it.
     fn bucket(&self, hash: u64) -> &Bucket {
         &self.buckets[hash as usize & (self.buckets.len() - 1)]
     }
 }
 
-/// How many entries a table of so many has: buckets are as many as a power of two.
+/// The size of a table for this many entries: its number of buckets is a power of two.
 fn capacity(entries: usize) -> usize {
     entries.div_ceil(WAYS).next_power_of_two() * WAYS
 }
@@ -183,7 +183,7 @@ fn tag(word: u64) -> u64 {
     word >> (ID_BITS + STAMP_BITS)
 }
 
-/// The replica of an entry, as far as an entry keeps its number.
+/// The low [`ID_BITS`] of the number of the entry's replica.
 fn id(entry: u64) -> ReplicaId {
     ReplicaId(((entry >> STAMP_BITS) & ID_MASK) as u32)
 }

@@ -23,8 +23,8 @@ fn state(model: &Model) -> WorkloadState {
     state
 }
 
-fn observed(replicas: u32, ready: Option<u32>, version: &str) -> Observed {
-    Observed {
+fn observed(replicas: u32, ready: Option<u32>, version: &str) -> ObservedWorkload {
+    ObservedWorkload {
         replicas: Some(replicas),
         ready,
         version: version.into(),
@@ -40,7 +40,7 @@ fn pods_that_are_killed_sooner_than_a_request_may_end_are_warned_about() {
             "endpoints: ['http://a'] }}, timeouts: {{ {timeouts}"
         ));
         let mut state = state(&model);
-        let observed = Observed {
+        let observed = ObservedWorkload {
             grace: grace.map(Duration::from_secs),
             ..observed(1, None, "1")
         };

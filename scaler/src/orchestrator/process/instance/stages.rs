@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::state::{Directive, InstanceContext, InstanceEvent, Stage};
 use crate::orchestrator::process::{
-    readiness::{Subject, until_ready},
+    readiness::{StartingReplica, until_ready},
     supervision::Supervision,
     supervisor,
 };
 
 /// What an instance does next.
-pub(super) enum Step {
+pub(super) enum NextStage {
     To(Stage),
     /// Wait on in the same stage.
     Stay,
@@ -21,8 +21,8 @@ pub(super) enum Step {
     Over(InstanceEvent),
 }
 
-fn end_now() -> Step {
-    Step::To(Stage::Ending(Instant::now(), None))
+fn end_now() -> NextStage {
+    NextStage::To(Stage::Ending(Instant::now(), None))
 }
 
 pub(super) async fn starting(
@@ -31,12 +31,12 @@ pub(super) async fn starting(
     since: Instant,
     directive: impl Future<Output = Directive>,
     tell: &impl Fn(InstanceEvent),
-) -> Step {
+) -> NextStage {
     let Some(spec) = &context.spec else {
         return end_now();
     };
     let (ports, sink) = (context.ports(), process.sink());
-    let subject = Subject {
+    let subject = StartingReplica {
         replica: &context.replica,
         model: &context.model,
         spec,
@@ -47,14 +47,14 @@ pub(super) async fn starting(
     };
     let mut last = None;
     let not_ready = |why| tell(InstanceEvent::NotReady(why));
-    let fail = |why| Step::To(Stage::Ending(Instant::now(), Some(why)));
+    let fail = |why| NextStage::To(Stage::Ending(Instant::now(), Some(why)));
     tokio::select! {
         ready = until_ready(subject, &mut last, not_ready) => match ready {
-            Ok(()) => Step::To(Stage::Ready),
+            Ok(()) => NextStage::To(Stage::Ready),
             Err(why) => fail(why),
         },
         code = process.ended() => {
-            Step::Over(InstanceEvent::Failed(process.why_ended(code, "before it was ready").await))
+            NextStage::Over(InstanceEvent::Failed(process.why_ended(code, "before it was ready").await))
         }
         () = sleep_until(since + spec.start.value) => {
             let why = last.unwrap_or_else(|| "the first probe is not answered yet".into());
@@ -63,8 +63,8 @@ pub(super) async fn starting(
         }
         directive = directive => match directive {
             Directive::Drain => end_now(),
-            Directive::Park => Step::Park,
-            Directive::Resume => Step::Stay,
+            Directive::Park => NextStage::Park,
+            Directive::Resume => NextStage::Stay,
         }
     }
 }
@@ -72,15 +72,15 @@ pub(super) async fn starting(
 pub(super) async fn serving(
     process: &mut Supervision,
     directive: impl Future<Output = Directive>,
-) -> Step {
+) -> NextStage {
     tokio::select! {
         code = process.ended() => {
-            Step::Over(InstanceEvent::Failed(process.why_ended(code, "while it was serving").await))
+            NextStage::Over(InstanceEvent::Failed(process.why_ended(code, "while it was serving").await))
         }
         directive = directive => match directive {
-            Directive::Drain => Step::To(Stage::Draining(Instant::now())),
-            Directive::Park => Step::Park,
-            Directive::Resume => Step::Stay,
+            Directive::Drain => NextStage::To(Stage::Draining(Instant::now())),
+            Directive::Park => NextStage::Park,
+            Directive::Resume => NextStage::Stay,
         }
     }
 }
@@ -90,15 +90,15 @@ pub(super) async fn draining(
     process: &mut Supervision,
     since: Instant,
     directive: impl Future<Output = Directive>,
-) -> Step {
+) -> NextStage {
     tokio::select! {
         () = until_idle(context, since) => end_now(),
         () = context.host.shutting_down() => end_now(),
-        _ = process.ended() => Step::Over(InstanceEvent::Stopped),
+        _ = process.ended() => NextStage::Over(InstanceEvent::Stopped),
         directive = directive => match directive {
-            Directive::Resume => Step::To(Stage::Ready),
-            Directive::Park => Step::Park,
-            Directive::Drain => Step::Stay,
+            Directive::Resume => NextStage::To(Stage::Ready),
+            Directive::Park => NextStage::Park,
+            Directive::Drain => NextStage::Stay,
         }
     }
 }
@@ -109,9 +109,10 @@ pub(super) async fn ending(
     until: Instant,
     why: Option<String>,
     directive: impl Future<Output = Directive>,
-) -> Step {
-    let over =
-        |why: Option<String>| Step::Over(why.map_or(InstanceEvent::Stopped, InstanceEvent::Failed));
+) -> NextStage {
+    let over = |why: Option<String>| {
+        NextStage::Over(why.map_or(InstanceEvent::Stopped, InstanceEvent::Failed))
+    };
     tokio::select! {
         _ = process.ended() => over(why),
         () = sleep_until(until) => {
@@ -120,8 +121,8 @@ pub(super) async fn ending(
             over(why)
         }
         directive = directive => match directive {
-            Directive::Park => Step::Park,
-            Directive::Drain | Directive::Resume => Step::Stay,
+            Directive::Park => NextStage::Park,
+            Directive::Drain | Directive::Resume => NextStage::Stay,
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     orchestrator::process::{
-        host::Host, logs::Sink, plan::Phase, port::Port, supervision::Descriptors,
+        host::Host, logs::Sink, plan::InstancePhase, port::Port, supervision::Descriptors,
         supervisor::Launch,
     },
     replica::Replica,
@@ -113,12 +113,12 @@ impl InstanceContext {
 // === impl Stage ===
 
 impl Stage {
-    pub(in crate::orchestrator::process) fn phase(&self) -> Phase {
+    pub(in crate::orchestrator::process) fn phase(&self) -> InstancePhase {
         match self {
-            Self::Starting(_) => Phase::Starting,
-            Self::Ready => Phase::Ready,
-            Self::Draining(_) => Phase::Draining,
-            Self::Ending(..) => Phase::Ending,
+            Self::Starting(_) => InstancePhase::Starting,
+            Self::Ready => InstancePhase::Ready,
+            Self::Draining(_) => InstancePhase::Draining,
+            Self::Ending(..) => InstancePhase::Ending,
         }
     }
 }

@@ -4,11 +4,11 @@ use proptest::prelude::{
     Just, Strategy as _, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
 
-use super::{Phase::*, *};
+use super::{InstancePhase::*, *};
 
 mod restart;
 
-fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
+fn instance(id: u64, phase: InstancePhase, in_flight: u32) -> View {
     View {
         id,
         phase,
@@ -20,32 +20,32 @@ fn instance(id: u64, phase: Phase, in_flight: u32) -> View {
     }
 }
 
-fn old(id: u64, phase: Phase) -> View {
+fn old(id: u64, phase: InstancePhase) -> View {
     View {
         current: false,
         ..instance(id, phase, 0)
     }
 }
 
-fn start(n: u32) -> Plan {
-    Plan {
+fn start(n: u32) -> InstancePlan {
+    InstancePlan {
         missing: n,
         start: n,
-        ..Plan::default()
+        ..InstancePlan::default()
     }
 }
 
-fn drain(ids: &[u64]) -> Plan {
-    Plan {
+fn drain(ids: &[u64]) -> InstancePlan {
+    InstancePlan {
         drain: ids.to_vec(),
-        ..Plan::default()
+        ..InstancePlan::default()
     }
 }
 
-fn resume(ids: &[u64]) -> Plan {
-    Plan {
+fn resume(ids: &[u64]) -> InstancePlan {
+    InstancePlan {
         resume: ids.to_vec(),
-        ..Plan::default()
+        ..InstancePlan::default()
     }
 }
 
@@ -131,7 +131,7 @@ fn brings_a_set_to_its_count() {
             "and more are started",
             vec![instance(0, Draining, 1)],
             3,
-            Plan {
+            InstancePlan {
                 resume: vec![0],
                 ..start(2)
             },
@@ -175,7 +175,7 @@ fn brings_a_set_to_its_count() {
                 instance(1, Ready, 0),
             ],
             2,
-            Plan {
+            InstancePlan {
                 drain: vec![0],
                 ..start(1)
             },
@@ -184,7 +184,7 @@ fn brings_a_set_to_its_count() {
             "old ones that never got ready go at once",
             vec![old(0, Starting)],
             1,
-            Plan {
+            InstancePlan {
                 drain: vec![0],
                 ..start(1)
             },
@@ -201,9 +201,9 @@ fn brings_a_set_to_its_count() {
 
 #[test]
 fn recreate_starts_only_where_one_has_gone() {
-    let waits = |missing| Plan {
+    let waits = |missing| InstancePlan {
         missing,
-        ..Plan::default()
+        ..InstancePlan::default()
     };
     let cases = [
         ("from nothing", vec![], 2, start(2)),
@@ -211,7 +211,7 @@ fn recreate_starts_only_where_one_has_gone() {
             "old ones go first",
             vec![old(0, Ready), old(1, Starting)],
             2,
-            Plan {
+            InstancePlan {
                 drain: vec![0, 1],
                 ..waits(2)
             },
@@ -226,10 +226,10 @@ fn recreate_starts_only_where_one_has_gone() {
             "one that is gone makes room for one",
             vec![old(1, Draining)],
             2,
-            Plan {
+            InstancePlan {
                 missing: 2,
                 start: 1,
-                ..Plan::default()
+                ..InstancePlan::default()
             },
         ),
         (
@@ -256,11 +256,11 @@ fn recreate_starts_only_where_one_has_gone() {
 
 #[test]
 fn what_drains_or_ends_takes_its_room_until_it_has_gone() {
-    let missing = |missing, start, resume: &[u64]| Plan {
+    let missing = |missing, start, resume: &[u64]| InstancePlan {
         missing,
         start,
         resume: resume.to_vec(),
-        ..Plan::default()
+        ..InstancePlan::default()
     };
     let ending = |id| instance(id, Ending, 0);
     let cases = [

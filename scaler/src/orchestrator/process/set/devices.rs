@@ -7,7 +7,7 @@ use crate::{
     clock::Nanos,
     orchestrator::{
         LoadFailure,
-        process::{description::describe, plan::Phase},
+        process::{description::describe, plan::InstancePhase},
     },
     replica::Devices,
 };
@@ -76,7 +76,7 @@ impl Set {
     pub(super) fn reopen(&self) {
         let current = self.current();
         for (id, instance) in &self.instances {
-            if instance.phase == Phase::Ready && current.contains(id) {
+            if instance.phase == InstancePhase::Ready && current.contains(id) {
                 instance.replica.reopen();
             }
         }

@@ -27,7 +27,7 @@ const LONG_NAME: &str = "replica-supervisor";
 
 /// Which of the two supervisors it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::orchestrator::process) enum Role {
+pub(in crate::orchestrator::process) enum SupervisorRole {
     /// The proxy's child: runs the inner one.
     Outer,
     /// The outer one's child: runs the command.
@@ -37,7 +37,7 @@ pub(in crate::orchestrator::process) enum Role {
 /// The order to a supervisor: the first line of its input, in JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::orchestrator::process) struct Launch {
-    pub role: Role,
+    pub role: SupervisorRole,
     /// The replica's name. It is also an argument, so that process listings show it.
     pub replica: String,
     /// Program and arguments.
@@ -77,14 +77,14 @@ impl Launch {
     /// Starts the next process: the inner supervisor, or the command.
     pub(super) fn spawn(&self) -> Result<Child, String> {
         match self.role {
-            Role::Outer => self.spawn_inner(),
-            Role::Inner => self.spawn_command(),
+            SupervisorRole::Outer => self.spawn_inner(),
+            SupervisorRole::Inner => self.spawn_command(),
         }
     }
 
     fn spawn_inner(&self) -> Result<Child, String> {
         let inner = Self {
-            role: Role::Inner,
+            role: SupervisorRole::Inner,
             ..self.clone()
         };
         let this = fs::canonicalize("/proc/self/exe").map(|_| PathBuf::from("/proc/self/exe"));

@@ -51,7 +51,7 @@ use nix::{
 };
 
 pub use self::launch::ARGUMENT;
-pub(super) use self::launch::{Launch, NAME, Role};
+pub(super) use self::launch::{Launch, NAME, SupervisorRole};
 use super::{cgroup::Cgroup, process_tree};
 
 /// Written to a supervisor: end the command by the stop signal.
@@ -95,7 +95,7 @@ fn supervise() -> Result<u8, String> {
         let _ = nix::sys::prctl::set_name(NAME);
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
-    if launch.role == Role::Inner {
+    if launch.role == SupervisorRole::Inner {
         // A session of its own: signals to the session or group of the outer supervisor do not
         // reach this one, which has to clean up.
         let _ = nix::unistd::setsid();
@@ -167,14 +167,14 @@ impl Supervised {
     fn terminate(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         match self.launch.role {
-            Role::Outer => {
+            SupervisorRole::Outer => {
                 let mut below = self.below.lock().unwrap_or_else(|e| e.into_inner());
                 if let Some(below) = below.as_mut() {
                     // Fails only if the inner supervisor has ended.
                     let _ = below.write_all(&[TERMINATE]);
                 }
             }
-            Role::Inner => {
+            SupervisorRole::Inner => {
                 // Held meanwhile, so that its end is not seen before its id is known.
                 let mut stopper = self.stopper.lock().unwrap_or_else(|e| e.into_inner());
                 match self.launch.spawn_stop_command(self.main) {
@@ -229,7 +229,7 @@ impl Supervised {
                 Err(_) => break,
             }
         }
-        if let (Role::Outer, Some(cgroup)) = (self.launch.role, self.cgroup()) {
+        if let (SupervisorRole::Outer, Some(cgroup)) = (self.launch.role, self.cgroup()) {
             cgroup.kill();
             cgroup.remove();
         }
@@ -240,7 +240,7 @@ impl Supervised {
     /// once.
     fn main_ended(self: &Arc<Self>) {
         let asked = self.stopping.load(Ordering::SeqCst);
-        if self.launch.role == Role::Inner && asked {
+        if self.launch.role == SupervisorRole::Inner && asked {
             process_tree::signal_descendants(Pid::this(), Signal::SIGTERM);
         } else {
             self.kill();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn restarting(id: u64, phase: Phase) -> View {
+fn restarting(id: u64, phase: InstancePhase) -> View {
     View {
         restarting: true,
         ..instance(id, phase, 1)
@@ -13,7 +13,7 @@ fn restarting(id: u64, phase: Phase) -> View {
 fn one_that_is_restarted_goes_once_another_is_ready_if_there_is_room_for_both() {
     let (ready, other) = (restarting(0, Ready), instance(1, Ready, 0));
     let replacement = |phase| vec![ready, other, instance(2, phase, 0)];
-    let gone_first = Plan {
+    let gone_first = InstancePlan {
         missing: 1,
         ..drain(&[0])
     };
@@ -31,16 +31,16 @@ fn one_that_is_restarted_goes_once_another_is_ready_if_there_is_room_for_both() 
             "it is not taken back",
             vec![restarting(0, Draining), other],
             2,
-            Plan {
+            InstancePlan {
                 missing: 1,
-                ..Plan::default()
+                ..InstancePlan::default()
             },
         ),
         (
             "one that starts has no request to finish",
             vec![restarting(0, Starting), other],
             3,
-            Plan {
+            InstancePlan {
                 drain: vec![0],
                 ..start(1)
             },
@@ -49,18 +49,18 @@ fn one_that_is_restarted_goes_once_another_is_ready_if_there_is_room_for_both() 
             "another one drains still: its room is waited for",
             vec![ready, other, restarting(2, Draining)],
             3,
-            Plan {
+            InstancePlan {
                 missing: 1,
-                ..Plan::default()
+                ..InstancePlan::default()
             },
         ),
         (
             "or ends",
             vec![ready, other, instance(2, Ending, 0)],
             3,
-            Plan {
+            InstancePlan {
                 missing: 1,
-                ..Plan::default()
+                ..InstancePlan::default()
             },
         ),
         (
@@ -73,9 +73,9 @@ fn one_that_is_restarted_goes_once_another_is_ready_if_there_is_room_for_both() 
             "several, as far as there is room",
             vec![ready, restarting(1, Ready)],
             3,
-            Plan {
+            InstancePlan {
                 missing: 2,
-                ..Plan {
+                ..InstancePlan {
                     drain: vec![1],
                     ..start(1)
                 }
@@ -89,7 +89,7 @@ fn one_that_is_restarted_goes_once_another_is_ready_if_there_is_room_for_both() 
     let found = plan(&[ready, other], 2, Strategy::Recreate, 3);
     assert_eq!(
         found,
-        Plan {
+        InstancePlan {
             missing: 1,
             ..drain(&[0])
         }
