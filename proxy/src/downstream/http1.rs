@@ -27,13 +27,13 @@ use super::{
     handler::{Handler, ResponseStream},
     io::WatchedIo,
     shared_body::BodySlot,
+    shedding::Shedding,
     tunnel::Tunnel,
 };
 use crate::{
     exchange::body::{Received, body_waker},
     exchange::{Connection, LINGER, Phase, RequestBodyState, StreamState, Watchdog},
     net::{HYPER_HEADER_FIELDS, Transport},
-    overload::Shed,
     protocol::cors,
     status::Outcome,
 };
@@ -115,8 +115,7 @@ async fn rest<H>(
             Poll::Ready(_) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        if footprint.take_asked() {
-            downstream.settings.overload.count(Shed::IdleConnection);
+        if Shedding::of(state.connection(), &downstream.settings.overload) != Shedding::Nothing {
             return Poll::Ready(None);
         }
         state.poll_expired(&mut watch.watchdog, cx).map(|()| None)
@@ -192,9 +191,7 @@ async fn answer<H: Handler>(
                 let is_left = is_out && state.body.get() != RequestBodyState::Ended;
                 return Poll::Ready(Some(is_left));
             }
-            if connection.footprint.take_asked() && connection.write_blocked.get() {
-                downstream.settings.overload.count(Shed::UnreadAnswer);
-                connection.footprint.cut();
+            if Shedding::of(connection, &downstream.settings.overload) == Shedding::Cut {
                 connection.undelivered(Outcome::CallerSlow);
                 return Poll::Ready(Some(false));
             }

@@ -24,6 +24,7 @@ use super::{
     handler::{Handler, ResponseStream},
     io::WatchedIo,
     receive_window::{self, ReceiveWindow},
+    shedding::Shedding,
 };
 use crate::{
     exchange::{
@@ -34,7 +35,6 @@ use crate::{
         Cork, Transport,
         keep_alive::{CALLER_SILENCE, Pinger},
     },
-    overload::Shed,
     protocol::{ProxyError, cors},
     status::{GrpcCode, write_status},
 };
@@ -121,10 +121,8 @@ async fn speak<H: Handler>(
         if connection.is_flooded.get() {
             return Poll::Ready(());
         }
-        let is_to_end = footprint.take_asked();
-        if is_to_end && footprint.has_blocked_streams() {
-            downstream.settings.overload.count(Shed::UnreadAnswer);
-            footprint.cut();
+        let shedding = Shedding::of(&connection, &downstream.settings.overload);
+        if shedding == Shedding::Cut {
             return Poll::Ready(());
         }
         if !streams.is_empty() {
@@ -134,9 +132,7 @@ async fn speak<H: Handler>(
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
             return if gone { Poll::Ready(()) } else { Poll::Pending };
         }
-        if is_to_end && footprint.resting.get() && !connection.is_closing() {
-            downstream.settings.overload.count(Shed::IdleConnection);
-        } else {
+        if shedding != Shedding::Close {
             if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
                 return Poll::Pending;
             }

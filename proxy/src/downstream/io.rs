@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{control_frames::ControlFrames, half_close::HalfClosed, socket};
 use crate::{
-    exchange::{Connection, Phase, RequestBodyState, StreamState},
+    exchange::{Connection, Phase, StreamState},
     net::Transport,
 };
 
@@ -120,16 +120,12 @@ impl WatchedIo {
 impl Http1 {
     /// Reads after the caller has ended its side: nothing, as long as its request is to be answered.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(half_closed) = &mut self.half_closed else {
-            return self.keep_back(cx);
-        };
-        match self.state.body.get() {
-            _ if !self.state.has_request() => Poll::Ready(Ok(())),
-            // Nobody looks for more of the request.
-            RequestBodyState::Ended | RequestBodyState::Unread => half_closed
+        match &mut self.half_closed {
+            Some(_) if !self.state.has_request() => Poll::Ready(Ok(())),
+            Some(half_closed) if self.state.body.get().is_settled() => half_closed
                 .poll_broken(cx)
                 .map(|()| Err(io::ErrorKind::ConnectionReset.into())),
-            RequestBodyState::Awaited | RequestBodyState::Broken(_) => self.keep_back(cx),
+            Some(_) | None => self.keep_back(cx),
         }
     }
 
@@ -176,11 +172,7 @@ impl AsyncRead for WatchedIo {
                     && http.state.has_request()
                     && (!http.is_answering || http.state.is_handed_over())
                 {
-                    let is_read = matches!(
-                        http.state.body.get(),
-                        RequestBodyState::Ended | RequestBodyState::Unread
-                    );
-                    if is_read {
+                    if http.state.body.get().is_settled() {
                         let is_probed = http.state.takes_interim() && !http.is_answering;
                         http.half_closed = Some(HalfClosed::begin(io, is_probed, cx)?);
                     }

@@ -13,6 +13,7 @@ mod lifecycle;
 mod notsent_lowat;
 mod receive_window;
 mod shared_body;
+mod shedding;
 mod socket;
 mod tunnel;
 

@@ -160,6 +160,16 @@ impl Connection {
         }
     }
 
+    /// Whether its caller does not read what is there for it.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        match self.version {
+            HttpVersion::Http1 => self.write_blocked.get(),
+            // By windows that the caller does not open, too.
+            HttpVersion::Http2 => self.footprint.has_blocked_streams(),
+        }
+    }
+
     /// Closes the connection after the current request.
     pub fn close_after_this(&self) {
         self.closing.set(true);
@@ -195,13 +205,8 @@ impl Connection {
 
 impl Holder for Connection {
     fn holding(&self, number: u64) -> Option<Holding> {
-        let is_blocked = match self.version {
-            HttpVersion::Http1 => self.write_blocked.get(),
-            // By windows that the caller does not open, too.
-            HttpVersion::Http2 => self.footprint.has_blocked_streams(),
-        };
         self.footprint
-            .holding(is_blocked, self.acknowledged(), number)
+            .holding(self.is_blocked(), self.acknowledged(), number)
     }
 
     fn shed(&self) {

@@ -4,6 +4,8 @@
 mod account;
 mod accounting;
 pub mod body;
+mod body_pace;
+mod cancellation;
 mod connection;
 mod deadline;
 mod fair_share;
@@ -12,6 +14,7 @@ mod live_requests;
 mod presence;
 mod request_body;
 mod stream;
+mod unanswered;
 mod unread;
 mod watchdog;
 

@@ -16,9 +16,12 @@ use http::HeaderValue;
 
 use super::{
     Connection, Exchange, Watchdog,
+    body_pace::{BodyPace, Pace},
+    cancellation::Cancellation,
     deadline::{Deadline, Phase},
     fair_share::FairShare,
     presence::{Step, Subject},
+    unanswered::Unanswered,
     unread::Unread,
 };
 use crate::{
@@ -47,24 +50,14 @@ pub struct StreamState {
     pub deadline: Deadline,
     /// How much of the request's body has arrived.
     pub body: Cell<RequestBodyState>,
-    /// Bytes of the request's body that must come until its time limit restarts.
-    owed: Cell<u64>,
-    /// Whether the replica was waited for since the caller was waited for last, in the body.
-    paused: Cell<bool>,
+    pace: BodyPace,
     /// Whether more of the response is awaited from the replica.
     pub answer_awaited: Cell<bool>,
-    /// How many requests were read whose answers are not all out; on HTTP/1.1.
-    asked: Cell<u32>,
-    /// How many of those answers were handed over to their last bytes, and not flushed.
-    answered: Cell<u32>,
-    /// Whether the caller reads interim answers (1xx): on HTTP/1.1, not by HTTP/1.0.
-    takes_interim: Cell<bool>,
+    /// On HTTP/1.1.
+    unanswered: Unanswered,
     /// Whether the connection has been idle for long, and nobody has noticed; on HTTP/1.1.
     to_rest: Cell<bool>,
-    /// Whether somebody has ended the request on the admin address.
-    cancelled: Cell<bool>,
-    /// What carries the request out, on HTTP/2. On HTTP/1.1, the connection's task does.
-    task: RefCell<Option<Waker>>,
+    cancellation: Cancellation,
     /// The caller's API, which determines the form of errors.
     pub api: Cell<Api>,
     /// The protocol that the caller wants to upgrade to.
@@ -83,6 +76,15 @@ impl RequestBodyState {
             Self::Ended | Self::Unread | Self::Awaited => None,
         }
     }
+
+    /// Whether nobody looks for more of it: all has come, or what has come is enough for now.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Ended | Self::Unread => true,
+            Self::Awaited | Self::Broken(_) => false,
+        }
+    }
 }
 
 impl StreamState {
@@ -93,15 +95,11 @@ impl StreamState {
             deadline: Deadline::new(phase, &connection),
             connection,
             body: Cell::new(RequestBodyState::Ended),
-            owed: Cell::new(0),
-            paused: Cell::new(false),
+            pace: BodyPace::default(),
             answer_awaited: Cell::new(false),
-            asked: Cell::new(0),
-            answered: Cell::new(0),
-            takes_interim: Cell::new(false),
+            unanswered: Unanswered::default(),
             to_rest: Cell::new(false),
-            cancelled: Cell::new(false),
-            task: RefCell::default(),
+            cancellation: Cancellation::default(),
             api: Cell::new(&Inference),
             upgrade: RefCell::default(),
             unread: Unread::default(),
@@ -112,41 +110,39 @@ impl StreamState {
     /// The head of a request was read, on HTTP/1.1. `takes_interim`: it is not by HTTP/1.0.
     pub fn ask(&self, body: RequestBodyState, takes_interim: bool) {
         self.body.set(body);
-        self.asked.set(self.asked.get().saturating_add(1));
-        self.takes_interim.set(takes_interim);
+        self.unanswered.ask(takes_interim);
     }
 
     /// Whether a complete request was read whose answer is not all out.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.asked.get() > 0 && self.body.get() == RequestBodyState::Ended
+        self.has_request() && self.body.get() == RequestBodyState::Ended
     }
 
     /// Whether a request was read whose answer is not all out. Its body may be on its way.
     #[must_use]
     pub fn has_request(&self) -> bool {
-        self.asked.get() > 0
+        self.unanswered.is_any()
     }
 
     /// Whether the answers of all requests were handed over to their last bytes, though not flushed.
     #[must_use]
     pub fn is_handed_over(&self) -> bool {
-        self.answered.get() >= self.asked.get()
+        self.unanswered.are_handed_over()
     }
 
     /// Whether the caller reads interim answers.
     #[must_use]
     pub fn takes_interim(&self) -> bool {
-        self.takes_interim.get()
+        self.unanswered.takes_interim()
     }
 
     /// Starts a request whose body is in the state `body` after the header.
     pub fn begin(&self, body: RequestBodyState) {
         self.body.set(body);
-        self.owed.set(self.quota());
-        self.paused.set(false);
+        self.pace.begin(self.quota());
         self.answer_awaited.set(false);
-        if self.cancelled.take() {
+        if self.cancellation.renew() {
             // It was for the request before, which had just ended.
             self.deadline.take_expired();
         }
@@ -155,13 +151,13 @@ impl StreamState {
 
     /// The request runs in a task of its own, which `waker` wakes.
     pub fn runs_in(&self, waker: &Waker) {
-        self.task.replace(Some(waker.clone()));
+        self.cancellation.runs_in(waker);
     }
 
     /// Whether somebody has ended the request on the admin address.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.get()
+        self.cancellation.is_cancelled()
     }
 
     /// Counts `bytes` of a body, in either direction, against the fair share.
@@ -201,8 +197,8 @@ impl StreamState {
     /// was waited for until now.
     pub fn await_body(&self) {
         self.body.set(RequestBodyState::Awaited);
-        if self.phase() == Phase::Body && self.paused.take() {
-            self.owed.set(self.quota());
+        if self.phase() == Phase::Body && self.pace.resume() {
+            self.pace.owe(self.quota());
             self.enter(Phase::Body);
         }
     }
@@ -211,15 +207,15 @@ impl StreamState {
     /// once there are enough of them, so that a caller cannot make the request last by a byte a
     /// minute. A gRPC caller may.
     pub fn body_came(&self, bytes: usize) {
-        let owed = self.owed.get().saturating_sub(bytes as u64);
-        // The replica took its time: the caller has its own anew.
-        let was_paused = self.paused.take();
-        if owed > 0 && !was_paused && self.phase() == Phase::Body && !self.api.get().is_grpc() {
-            self.owed.set(owed);
-            return;
+        match self.pace.came(bytes) {
+            Pace::Owes(bytes) if self.phase() == Phase::Body && !self.api.get().is_grpc() => {
+                self.pace.owe(bytes);
+            }
+            Pace::Owes(_) | Pace::Restarts => {
+                self.pace.owe(self.quota());
+                self.enter(self.phase());
+            }
         }
-        self.owed.set(self.quota());
-        self.enter(self.phase());
     }
 
     /// How many bytes must come within the time limit of a body.
@@ -238,14 +234,13 @@ impl StreamState {
     /// The response was handed over to its last byte. The request, if it was for a model, completes
     /// when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
-        self.answered.set(self.answered.get().saturating_add(1));
+        self.unanswered.hand_over();
         self.connection.finish(exchange);
     }
 
     /// The response was flushed. On HTTP/1.1, the next request's time starts.
     pub fn flushed(&self) {
-        let asked = self.asked.get();
-        self.asked.set(asked.saturating_sub(self.answered.take()));
+        self.unanswered.flushed();
         // With pipelining, the next request may have started already.
         if matches!(self.phase(), Phase::FirstByte | Phase::Streaming) {
             self.deadline.end();
@@ -257,7 +252,7 @@ impl StreamState {
     /// must belong to this request.
     pub(crate) fn poll_expired(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
         if self.body.get() == RequestBodyState::Unread {
-            self.paused.set(true);
+            self.pace.pause();
         }
         while watchdog
             .poll(cx, || self.deadline.at(&self.connection))
@@ -334,11 +329,9 @@ impl Subject for StreamState {
 
     /// As if its time were over.
     fn cancel(&self) {
-        self.cancelled.set(true);
         self.deadline.expire();
-        match &*self.task.borrow() {
-            Some(task) => task.wake_by_ref(),
-            None => self.connection.footprint.wake(),
+        if !self.cancellation.cancel() {
+            self.connection.footprint.wake();
         }
     }
 }
