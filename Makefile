@@ -106,11 +106,8 @@ bench-models: ## 1,000 models on 20 replicas of one server: time, CPU, memory, s
 bench-policies: ## is any other autoscaler better than `lag`, on synthetic demand and on TRACES="a.csv …"
 	cargo run --release --quiet --package tailback-benches --bin policies -- $(TRACES)
 
-fuzz: ## a minute on each fuzz target, by cargo-fuzz
-	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	for target in $$(cargo fuzz list); do \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=60 || exit 1; \
-	done
+fuzz: ## SECONDS (60) on each fuzz target, from where it was before; HOURS=8: a night on all of them
+	$(if $(HOURS),scripts/fuzz night $(HOURS),scripts/fuzz $(or $(SECONDS),60))
 
 deny: ## licences, bans and sources of all dependencies, by cargo-deny
 	scripts/setup deny

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tailback::protocol::{answer_model::AnswerModel, json_follower::Form, response_id::ResponseId};
+use tailback_fuzz::cut;
 
 fn read(form: Form, pieces: &[&[u8]]) -> (Option<String>, Vec<u8>) {
     let mut id = ResponseId::in_answer(form);
@@ -22,10 +23,10 @@ fn read(form: Form, pieces: &[&[u8]]) -> (Option<String>, Vec<u8>) {
     (found, out)
 }
 
-fuzz_target!(|input: (u8, usize, &[u8])| {
-    let (form, cut, bytes) = input;
+fuzz_target!(|input: (u8, u16, &[u8])| {
+    let (form, at, bytes) = input;
     let form = [Form::Object, Form::Lines, Form::Events][usize::from(form) % 3];
-    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let [a, b] = cut(bytes, at);
     let (found, out) = read(form, &[bytes]);
     assert_eq!(
         (&found, &out),

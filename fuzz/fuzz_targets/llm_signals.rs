@@ -12,6 +12,7 @@ use tailback::{
     },
     status::Generation,
 };
+use tailback_fuzz::cut;
 use tailback_scaler::clock::Nanos;
 
 const APIS: [LlmApi; 6] = [
@@ -31,11 +32,11 @@ fn read(api: LlmApi, form: Form, pieces: &[&[u8]]) -> Generation {
     *scanner.generation()
 }
 
-fuzz_target!(|input: (u8, u8, usize, &[u8])| {
-    let (api, form, cut, bytes) = input;
+fuzz_target!(|input: (u8, u8, u16, &[u8])| {
+    let (api, form, at, bytes) = input;
     let api = APIS[usize::from(api) % APIS.len()];
     let form = [Form::Object, Form::Lines, Form::Events][usize::from(form) % 3];
-    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let [a, b] = cut(bytes, at);
     let found = read(api, form, &[bytes]);
     assert_eq!(found, read(api, form, &[a, b]));
     // Keys may be written with escapes, which servers do not do, or be there twice.

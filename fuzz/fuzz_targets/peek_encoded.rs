@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{BodyScanner, Decoder, Fault, Found, Json, Scan, Scanner};
+use tailback_fuzz::cut;
 
 const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
 
@@ -32,10 +33,10 @@ fn scanned(coding: &str, pieces: &[&[u8]]) -> Result<Found, Fault> {
     }
 }
 
-fuzz_target!(|input: (usize, usize, &[u8])| {
-    let (coding, cut, bytes) = input;
-    let coding = CODINGS[coding % CODINGS.len()];
-    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+fuzz_target!(|input: (u8, u16, &[u8])| {
+    let (coding, at, bytes) = input;
+    let coding = CODINGS[usize::from(coding) % CODINGS.len()];
+    let [a, b] = cut(bytes, at);
     let (whole, pieces) = (scanned(coding, &[bytes]), scanned(coding, &[a, b]));
     // Where a body breaks in the midst, what was decoded of it before may differ: one
     // may have found out what is wrong with the content, the other with the coding.

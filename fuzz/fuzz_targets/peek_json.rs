@@ -5,11 +5,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Json, Progress};
+use tailback_fuzz::cut;
 
-fuzz_target!(|input: (usize, &[u8])| {
-    let (cut, bytes) = input;
+fuzz_target!(|input: (u16, &[u8])| {
+    let (at, bytes) = input;
     let whole = Json::default().feed(bytes);
-    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let [a, b] = cut(bytes, at);
     let mut scanner = Json::default();
     let pieces = match scanner.feed(a) {
         Progress::More => scanner.feed(b),

@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{BodyScanner, Message, MessageCoding, Progress, Rewriter};
+use tailback_fuzz::cut;
 
-fuzz_target!(|input: (u8, usize, &[u8])| {
-    let (field, cut, bytes) = input;
+fuzz_target!(|input: (u8, u16, &[u8])| {
+    let (field, at, bytes) = input;
     let field = u32::from(field % 8) + 1;
     let whole = Message::new(field).feed(bytes);
-    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let [a, b] = cut(bytes, at);
     let mut scanner = Message::new(field);
     let pieces = match scanner.feed(a) {
         Progress::More => scanner.feed(b),

@@ -5,16 +5,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Multipart, Progress};
+use tailback_fuzz::cut;
 
-fuzz_target!(|input: (&[u8], usize, &[u8])| {
-    let (content_type, cut, bytes) = input;
+fuzz_target!(|input: (&[u8], u16, &[u8])| {
+    let (content_type, at, bytes) = input;
     let _ = Multipart::of(content_type);
     let form = || Multipart::of(b"multipart/form-data; boundary=x");
     let (Some(mut whole), Some(mut scanner)) = (form(), form()) else {
         return;
     };
     let whole = whole.feed(bytes);
-    let (a, b) = bytes.split_at(cut.min(bytes.len()));
+    let [a, b] = cut(bytes, at);
     let pieces = match scanner.feed(a) {
         Progress::More => scanner.feed(b),
         end => end,

@@ -112,6 +112,27 @@ fn a_caller_that_waits_for_100_continue_may_end_its_side_too() {
 }
 
 #[test]
+fn a_caller_that_ends_its_side_behind_chunks_is_answered_though_its_request_is_held() {
+    let upstream = Upstream::start();
+    let manifest = (upstream.manifest(&["m"])).replace("static:", "concurrency: 1, static:");
+    let proxy = Tailback::start(&manifest, &[]);
+    let mut first = Client::connect(proxy.address).unwrap();
+    let late = request("GET", "/v2/models/m/late", &[], b"");
+    first.send(late).unwrap();
+    eventually("the only place to be taken", || {
+        !upstream.heads().is_empty()
+    });
+    let chunks =
+        b"POST /v2/models/m/echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n\
+        5\r\nwhole\r\n0\r\n\r\n";
+    let mut caller = half_closed(&proxy, chunks);
+    let answer = answer(&mut caller);
+    assert_eq!((answer.status, &*answer.text()), (200, "whole"));
+    assert_eq!(first.receive().unwrap().status, 200);
+    eventually("both to be over", || proxy.model("m")["inFlight"] == 0);
+}
+
+#[test]
 fn a_held_request_is_answered_too_and_http_1_0_gets_the_answer_alone() {
     let (_upstream, proxy) = proxy();
     let old = b"GET /v2/models/m/late HTTP/1.0\r\nhost: t\r\n\r\n";

@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 
 use tailback_tests::{
-    eventually,
+    corpus, eventually,
     http::{Client, field, request},
     process::Tailback,
     upstream::{Upstream, proxy},
@@ -13,77 +13,11 @@ fn client(proxy: &Tailback) -> Client {
     Client::connect(proxy.address).unwrap()
 }
 
-/// A line of the corpus.
-struct Case {
-    /// What it is, for a failure's message.
-    what: String,
-    /// The status of the answer; 0: the connection is closed without one.
-    status: u16,
-    /// Lines that the replica's request must have, or, with `!`, fields that it must not have.
-    forwarded: Vec<String>,
-    bytes: Vec<u8>,
-}
-
-/// The requests of `tests/corpus/http1-requests.txt`, which says how they are written.
-fn corpus() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for line in include_str!("../corpus/http1-requests.txt").lines() {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let columns: Vec<_> = line.splitn(4, '|').map(str::trim).collect();
-        let [status, forwarded, what, request] = columns[..] else {
-            panic!("four columns: {line}")
-        };
-        let forwarded = forwarded.split(';').map(str::trim);
-        cases.push(Case {
-            what: format!("{what}: {request}"),
-            status: status.parse().unwrap(),
-            forwarded: forwarded
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            bytes: unescaped(request),
-        });
-    }
-    cases
-}
-
-/// The bytes that a text stands for: `\r`, `\n`, `\t`, `\0`, `\xNN`, and `{N}c` for N times `c`.
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes().peekable();
-    let next = |rest: &mut std::iter::Peekable<std::str::Bytes<'_>>| rest.next().unwrap();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'\\' => match next(&mut rest) {
-                b'r' => bytes.push(b'\r'),
-                b'n' => bytes.push(b'\n'),
-                b't' => bytes.push(b'\t'),
-                b'0' => bytes.push(0),
-                b'x' => {
-                    let digits = [next(&mut rest), next(&mut rest)];
-                    let digits = std::str::from_utf8(&digits).unwrap();
-                    bytes.push(u8::from_str_radix(digits, 16).unwrap());
-                }
-                other => panic!("there is no \\{}", char::from(other)),
-            },
-            b'{' => {
-                let digits: Vec<_> = rest.by_ref().take_while(|&byte| byte != b'}').collect();
-                let times: usize = String::from_utf8(digits).unwrap().parse().unwrap();
-                bytes.extend(vec![next(&mut rest); times]);
-            }
-            byte => bytes.push(byte),
-        }
-    }
-    bytes
-}
-
 #[test]
 fn each_request_of_the_corpus_is_refused_or_forwarded_as_it_says() {
     let (upstream, proxy) = proxy();
     let mut wrong = Vec::new();
-    for case in corpus() {
+    for case in corpus::requests() {
         let before = upstream.heads().len();
         let mut client = client(&proxy);
         client.send(&case.bytes).unwrap();

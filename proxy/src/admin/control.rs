@@ -50,6 +50,7 @@ pub enum Order<'a> {
     },
     /// To cancel a request.
     Cancel {
+        /// The name of its model.
         model: Cow<'a, str>,
         /// Its id.
         request: Cow<'a, str>,
