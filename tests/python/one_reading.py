@@ -4,22 +4,30 @@ Usage: one_reading.py HOST:PORT [SEED [COUNT]]    a Tailback with the models m a
 answer of m has the status 200, and every answer of n the status 418
 
 Sends bodies that are nearly JSON and nearly forms. Each parser here that takes a body which the
-proxy has passed on must find the model in it that the proxy has found. Prints each body for which
-that does not hold; exits with status 0 if there is none. A failure prints the seed.
+proxy has passed on must find the model in it that the proxy has found; where Go is installed, its
+parsers too. Prints each body for which that does not hold; exits with status 0 if there is none. A
+failure prints the seed.
 """
 
 import asyncio
+import base64
 import email.message
 import http.client
 import json
+import io
 import logging
 import random
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import orjson
+import simdjson
 from python_multipart.multipart import FormParser, parse_options_header
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
+from werkzeug.formparser import parse_form_data
 
 # It says what it finds in each of the bodies that it refuses.
 logging.disable(logging.CRITICAL)
@@ -42,6 +50,9 @@ JSON_READERS = {
     # As aiohttp's servers do.
     "json by charset": lambda body, kind: json.loads(body.decode(charset(kind))).get("model"),
     "orjson": lambda body, kind: orjson.loads(body).get("model"),
+    "simdjson": lambda body, kind: simdjson.Parser().parse(body).as_dict().get("model"),
+    # It looks for the field as it goes.
+    "simdjson, one field": lambda body, kind: simdjson.Parser().parse(body)["model"],
     # As decoders that read one value of a stream do.
     "first value": lambda body, kind: json.JSONDecoder().raw_decode(body.decode().lstrip())[0].get("model"),
 }
@@ -68,7 +79,42 @@ def form_parser(body, kind):
     return values[-1].decode() if values else None
 
 
-FORM_READERS = {"starlette": starlette, "python_multipart": form_parser}
+def werkzeug(body, kind):
+    environ = {
+        "wsgi.input": io.BytesIO(body), "CONTENT_TYPE": kind, "CONTENT_LENGTH": str(len(body)), "REQUEST_METHOD": "POST",
+    }
+    _, form, _ = parse_form_data(environ, silent=False)
+    # As Flask's `request.form["model"]`.
+    return form.get("model")
+
+
+FORM_READERS = {"starlette": starlette, "python_multipart": form_parser, "werkzeug": werkzeug}
+
+
+class Go:
+    """Parsers of Go's standard library, by a program that is asked over a pipe."""
+
+    def __init__(self):
+        program = Path(__file__).with_suffix(".go")
+        self.process = subprocess.Popen(["go", "run", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def reader(self, name):
+        def read(body, kind):
+            asked = {"reader": name, "kind": kind, "body": base64.b64encode(body).decode()}
+            self.process.stdin.write(json.dumps(asked).encode() + b"\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit("the Go program has ended")
+            return json.loads(line)
+
+        return read
+
+
+if shutil.which("go"):
+    go = Go()
+    JSON_READERS |= {"encoding/json": go.reader("whole"), "encoding/json, a stream": go.reader("stream")}
+    FORM_READERS |= {"mime/multipart": go.reader("form")}
 
 # --- bodies
 
