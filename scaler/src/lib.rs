@@ -22,13 +22,7 @@
 //! [`Orchestrator`](orchestrator::Orchestrator) below `orchestrator/`, a kind of server
 //! in `tailback_config::Kind`, and a line each in `run/orchestrators.rs`.
 //!
-//! # Why one crate
-//!
-//! Orchestrators and policies do not import from each other, so each could be a crate of its own.
-//! That would save little: most of the compile time is in the orchestrators' dependencies, which
-//! a change of a policy does not compile again anyway. The simulator runs the policies and must
-//! be compiled with them. And [`peers`] shares the Kubernetes client with its orchestrator, whose
-//! parts would have to become public.
+//! Why all of this is one crate: `docs/decisions/scaler-one-crate.md`, with figures.
 
 pub mod clock;
 pub mod ledger;
