@@ -5,6 +5,7 @@ mod address;
 pub mod health;
 mod host_queue;
 mod id;
+mod marks;
 mod traffic;
 pub mod usage;
 pub mod weight;
@@ -17,7 +18,8 @@ pub use self::{
     traffic::Traffic,
 };
 use self::{
-    health::ReplicaHealth, host_queue::HostQueue, usage::ReplicaUsage, weight::AtomicWeight,
+    health::ReplicaHealth, host_queue::HostQueue, marks::Marks, usage::ReplicaUsage,
+    weight::AtomicWeight,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -25,10 +27,6 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 const CLOSED: u32 = 1 << 31;
 /// Set in `elsewhere` while another process may send the replica requests.
 const OPEN: u32 = 1 << 31;
-/// The bits of `cut`.
-const CUT: u32 = 1;
-const ENDED: u32 = 2;
-const RESTARTING: u32 = 4;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
 
@@ -56,9 +54,7 @@ pub struct Replica {
     devices: Devices,
     /// Who waits for a slot of it, if it hosts many models.
     queue: HostQueue,
-    /// [`CUT`] once its requests were cut, [`ENDED`] once its process has ended, [`RESTARTING`]
-    /// once it is to be restarted.
-    cut: AtomicU32,
+    marks: Marks,
     /// Those of its requests that are another process's, and `OPEN` while that one may send more.
     elsewhere: AtomicU32,
     /// Until when the data plane prefers other replicas. In ns on the process's clock.
@@ -88,7 +84,7 @@ impl Replica {
             load: AtomicU32::new(0),
             limit: AtomicU32::new(limit(concurrency)),
             health: ReplicaHealth::default(),
-            cut: AtomicU32::new(0),
+            marks: Marks::new(),
             elsewhere: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
             weight: AtomicWeight::default(),
@@ -256,41 +252,6 @@ impl Replica {
     /// Takes new requests again, after [`close`](Self::close).
     pub fn reopen(&self) {
         self.load.fetch_and(!CLOSED, Ordering::AcqRel);
-    }
-
-    /// Marks its requests in flight as cut: the time to finish them is over.
-    pub fn cut(&self) {
-        self.cut.fetch_or(CUT, Ordering::AcqRel);
-    }
-
-    /// Notes that its process has ended, so that it takes no room any more.
-    pub fn end(&self) {
-        self.cut.fetch_or(ENDED, Ordering::AcqRel);
-    }
-
-    /// Whether its process has ended. Only what runs processes says so.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.cut.load(Ordering::Acquire) & ENDED != 0
-    }
-
-    /// Notes that an operator wants another one in its place.
-    pub fn mark_restarting(&self) {
-        self.cut.fetch_or(RESTARTING, Ordering::AcqRel);
-    }
-
-    /// Whether another one is to take its place.
-    #[must_use]
-    pub fn is_restarting(&self) -> bool {
-        self.cut.load(Ordering::Acquire) & RESTARTING != 0
-    }
-
-    /// Whether its requests were [cut](Self::cut), so that a broken connection is no fault of the
-    /// replica.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        let cut = self.cut.load(Ordering::Acquire) & CUT != 0;
-        cut || self.host.as_ref().is_some_and(|host| host.is_cut())
     }
 
     /// Says that of the requests it has, `in_flight` are those of the process before this one, which

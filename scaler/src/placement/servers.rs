@@ -136,7 +136,9 @@ fn kept(draft: &Draft<'_>, pool: usize, needed: u32) -> u32 {
     let inhabited = rooms
         .zip(&draft.fleet.pools[pool].bins)
         .filter(|(room, _)| room.inhabited);
-    let leaving = inhabited.clone().filter(|(room, _)| room.leaving).count() as u32;
+    // What is given up is not among what is asked for.
+    let leaving = inhabited.clone().filter(|(room, bin)| room.leaving && !bin.given_up);
+    let leaving = leaving.count() as u32;
     match inhabited.filter_map(|(_, bin)| bin.ordinal).max() {
         Some(highest) => needed.max(highest.saturating_add(1)),
         None => needed.saturating_add(leaving),

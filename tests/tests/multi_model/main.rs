@@ -8,6 +8,7 @@ mod lies;
 mod mlserver;
 mod placing;
 mod recycling;
+mod replacing;
 mod servers;
 mod storage;
 mod triton;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::Nanos,
     placement::{Bin, BinPool, Fleet, Placed, PlacedState, ServerScaling},
-    replica::ReplicaId,
+    replica::{Replica, ReplicaId},
 };
 
 /// A fleet, and which server and replica its pools and bins are.
@@ -69,8 +69,8 @@ impl Reconciler {
             pool.bins.push(Bin {
                 name: replica.replica.name().into(),
                 memory: server.memory(),
-                leaving: replica.leaving || replica.replica.is_closed(),
-                given_up: replica.replica.health().is_condemned() || replica.replica.is_closed(),
+                leaving: server.is_to_go(replica) || replica.replica.is_closed(),
+                given_up: is_given_up(&replica.replica),
                 ordinal: server.ordinal(replica.replica.name()),
             });
             for (model, hosted) in &replica.hosted {
@@ -110,4 +110,9 @@ impl Reconciler {
             }
         })
     }
+}
+
+/// Whether its orchestrator takes it away, whatever becomes of the server's count.
+fn is_given_up(replica: &Replica) -> bool {
+    replica.health().is_condemned() || replica.is_closed() || replica.is_vacating()
 }

@@ -88,6 +88,7 @@ impl Reconciler {
         self.fetch_files();
         self.send_loads(now);
         self.go_on_draining(now);
+        self.let_go(now);
     }
 
     fn hosted_mut(&mut self, server: &str, id: ReplicaId, model: &str) -> Option<&mut Hosted> {
@@ -197,7 +198,8 @@ impl Reconciler {
         let mut calls = Vec::new();
         for (server, own) in &mut self.servers {
             for replica in &mut own.replicas {
-                if replica.is_used_elsewhere() {
+                // What a process has goes with it.
+                if replica.is_used_elsewhere() || replica.replica.is_vacated() {
                     continue;
                 }
                 let (host, id) = (replica.replica.clone(), replica.replica.id());

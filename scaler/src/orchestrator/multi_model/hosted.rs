@@ -83,6 +83,15 @@ impl Hosted {
         }
     }
 
+    /// Whether it takes requests, or is to.
+    pub(super) fn serves(&self) -> bool {
+        match self.state {
+            PlacedState::Loading => !self.unwanted,
+            PlacedState::Loaded => true,
+            PlacedState::Draining | PlacedState::Unloading => false,
+        }
+    }
+
     pub(super) fn enter(&mut self, state: PlacedState, now: Nanos) {
         (self.state, self.since) = (state, now);
     }

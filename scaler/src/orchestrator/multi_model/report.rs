@@ -54,7 +54,7 @@ impl Reconciler {
                     in_flight: replica.replica.in_flight(),
                     memory_bytes: server.memory(),
                     used_bytes: replica.used(),
-                    leaving: replica.leaving,
+                    leaving: server.is_to_go(replica),
                     models: replica
                         .hosted
                         .iter()
@@ -160,7 +160,8 @@ fn fetching(own: &HostedModel, server: &SharedServer) -> Option<String> {
 /// The largest number of replicas of a model, one in each of the server's.
 fn capacity(server: &SharedServer, server_scaling: bool) -> u32 {
     let bounds = server.bounds();
-    let here = server.replicas.iter().filter(|own| !own.leaving).count();
+    let here = server.replicas.iter().filter(|own| !server.is_to_go(own));
+    let here = here.count();
     let here = u32::try_from(here).unwrap_or(u32::MAX);
     match (bounds.scaled && server_scaling, server.asked) {
         (true, _) => bounds.max,

@@ -55,6 +55,41 @@ impl Reconciler {
         }
     }
 
+    /// Tells the orchestrators of servers which replicas may go that have another one in their place:
+    /// those whose models are all served elsewhere, or cannot be loaded however often it is tried.
+    pub(super) fn let_go(&mut self, now: Nanos) {
+        let (models, tries) = (&self.models, self.placement.load_retries);
+        let hopeless = |model: &str| {
+            let own = models.get(model);
+            own.is_none_or(|own| own.failures > tries)
+        };
+        let mut told = Vec::new();
+        for (name, server) in &self.servers {
+            for own in &server.replicas {
+                let is_known = own.known || own.troubles > 0;
+                let waits = server.is_to_go(own) && own.replica.is_vacating();
+                if !waits || !is_known || own.replica.is_vacated() {
+                    continue;
+                }
+                if !own.hosted.iter().any(|(model, hosted)| hosted.serves() && !hopeless(model)) {
+                    tracing::info!(replica = %own.replica, "none of its models needs it any more: it may go");
+                    own.replica.mark_vacated();
+                    told.push(name.clone());
+                }
+            }
+        }
+        for name in told {
+            let Some(server) = self.servers.get_mut(&name) else {
+                continue;
+            };
+            // A request that is on its way may be too early.
+            server.outdated |= server.asking;
+            if let Some(count) = server.asked {
+                self.scale_server(&name, count, now);
+            }
+        }
+    }
+
     pub(super) fn scaled(
         &mut self,
         at: &Subject,

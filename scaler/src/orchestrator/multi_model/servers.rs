@@ -207,6 +207,15 @@ impl SharedServer {
         self.set = set;
     }
 
+    /// Whether a replica is to go: for a lower count, or because its orchestrator has another one in its
+    /// place. That one must have said what it has, or its models would go nowhere.
+    pub(super) fn is_to_go(&self, own: &ServerReplica) -> bool {
+        let stays = |other: &ServerReplica| {
+            other.known && !other.leaving && !other.replica.is_vacating()
+        };
+        own.leaving || own.replica.is_vacating() && self.replicas.iter().any(stays)
+    }
+
     /// Its count goes from `before` to `count`: those that are to go are given up, or are not to go
     /// any more, if they are there still.
     pub(super) fn count_changes(&mut self, before: u32, count: u32) {

@@ -2,6 +2,7 @@
 
 mod devices;
 mod parking;
+mod vacating;
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -183,10 +184,11 @@ impl Set {
         for instance in self.instances.values() {
             instance.replica.set_concurrency(concurrency);
         }
-        let plan = self.plan();
+        let mut plan = self.plan();
         if self.wanted.devices.is_some() && plan.drain.is_empty() {
             self.reopen();
         }
+        self.vacate(&mut plan);
         for id in plan.drain {
             if let Some(instance) = self.instances.get_mut(&id) {
                 tracing::info!(replica = %instance.replica, in_flight = instance.replica.in_flight(), "draining");

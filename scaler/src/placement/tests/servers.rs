@@ -101,6 +101,23 @@ fn packing_loads_elsewhere_first_and_then_lets_the_replica_go() {
 }
 
 #[test]
+fn what_is_replaced_keeps_its_models_until_they_are_loaded_in_the_other_one() {
+    let mut world = world(&[8, 8], 3, vec![model("a", 4), model("b", 4)]);
+    let pool = &mut world.fleet.pools[0];
+    (pool.bins[0].leaving, pool.bins[0].given_up) = (true, true);
+    pool.scaling.as_mut().expect("it scales").asked = 1;
+    world.put(0, 0, &[0]);
+    world.put(1, 0, &[0]);
+    for _ in 0..20 {
+        world.step(SECOND);
+        assert!(world.loaded(0) >= 1 && world.loaded(1) >= 1);
+    }
+    assert_eq!(asked(&world), 1, "the old one is not among those asked for");
+    let placed = &world.fleet.pools[0].placed;
+    assert!(placed.iter().all(|placed| placed.bins == [1]), "{placed:?}");
+}
+
+#[test]
 fn packing_leaves_a_margin() {
     // 4 + 4 fill one replica to the brim: that is not worth a move.
     let mut world = world(&[8, 8], 2, vec![model("a", 4), model("b", 4)]);
