@@ -36,6 +36,7 @@ mod model;
 mod multi_model;
 mod name;
 mod number;
+mod nvidia;
 mod origin;
 mod overrides;
 mod policy;

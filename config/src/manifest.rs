@@ -145,7 +145,7 @@ impl Objects {
                 self.server_configs
                     .extend(server::read_config(&spec, place, env));
             }
-            ("Host", _) => self.hosts.extend(host::read(&spec, place)),
+            ("Host", _) => self.hosts.extend(host::read(&spec, place, env)),
             _ => self.models.extend(model::read(&spec, place, api_version)),
         }
         spec.finish();

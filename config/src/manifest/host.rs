@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use crate::manifest::fields::{Fields, Value};
-use crate::{Device, Host, ObjectLocation};
+use crate::{Device, Env, Host, ObjectLocation, nvidia};
 
-/// Reads the host; errors are noted.
-pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation) -> Option<Arc<Host>> {
+/// Reads the host; errors are noted. Devices that are not written are those that `nvidia-smi` lists, if
+/// it is in the `PATH` of `env`.
+pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Arc<Host>> {
     let before = spec.failed();
     let memory = spec.get("memory").and_then(|value| value.bytes());
-    let list = spec.get("devices").map(|value| read_devices(&value));
-    let devices = list.unwrap_or_else(|| Some(Vec::new()))?;
+    let devices = match spec.get("devices") {
+        Some(value) => read_devices(&value)?,
+        None => find_devices(spec, env),
+    };
     if memory.is_none() && devices.is_empty() && spec.failed() == before {
         spec.rule(
-            "found neither memory nor devices, expected at least one: the room that models share",
+            "found neither memory nor devices, and no nvidia-smi in PATH that lists them, expected at least one: the room \
+             that models share",
         );
     }
     (spec.failed() == before).then(|| {
@@ -24,6 +28,14 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation) -> Option<Arc<Host>
             devices,
         })
     })
+}
+
+fn find_devices(spec: &Fields<'_>, env: &Env) -> Vec<Device> {
+    let found = nvidia::devices(env.get("PATH").unwrap_or_default());
+    found.unwrap_or_else(|why| {
+        spec.rule(&format!("{why}; write devices, or devices: [] if there are none"));
+        None
+    }).unwrap_or_default()
 }
 
 fn read_devices(value: &Value<'_>) -> Option<Vec<Device>> {
