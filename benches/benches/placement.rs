@@ -30,6 +30,7 @@ fn empty() -> Fleet {
         bins: 1,
         wanted: 1,
         min: 1,
+        max: 1,
         pinned: false,
         admitted: true,
         held: 0,

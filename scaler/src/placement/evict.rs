@@ -179,7 +179,7 @@ fn takes(draft: &Draft<'_>, model: usize, index: usize, spare: bool, may: May) -
     match may {
         May::Nothing => false,
         May::UsedBefore(time) => idle && victim.last_used < time,
-        May::Unused => idle && (spare || unused_from(victim) <= draft.now),
+        May::Unused => idle && (spare || not_in_use_from(victim) <= draft.now),
         May::Idle => idle,
         May::Turn => idle || turns::gives_way(victim, spare, &draft.fleet.models[model], draft.now),
     }
@@ -194,8 +194,21 @@ fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<
 }
 
 /// From when on a model is not in use any more, if no request comes.
-fn unused_from(model: &ModelNeed) -> Nanos {
+fn not_in_use_from(model: &ModelNeed) -> Nanos {
     model.last_used + Draft::residency(model)
+}
+
+/// From when on a replica may go for a further one of any other model, if no request comes; `None`: not
+/// as things are.
+pub(super) fn unused_from(draft: &Draft<'_>, index: usize) -> Option<Nanos> {
+    let replica = &draft.replicas[index];
+    let model = evictable(draft, usize::MAX, replica)?;
+    let is_idle = replica.in_flight == 0 && model.held == 0;
+    let from = match spare(draft, index, [].iter()) {
+        true => replica.keeps_until,
+        false => replica.keeps_until.max(not_in_use_from(model)),
+    };
+    is_idle.then_some(from)
 }
 
 fn cost(draft: &Draft<'_>, set: &[usize]) -> Cost {
@@ -210,7 +223,7 @@ fn cost(draft: &Draft<'_>, set: &[usize]) -> Cost {
         cost.in_flight += u64::from(replica.in_flight);
         cost.replicas += 1;
         if !spare(draft, index, set[..position].iter()) {
-            cost.recent += usize::from(unused_from(model) > draft.now);
+            cost.recent += usize::from(not_in_use_from(model) > draft.now);
             cost.last_used = cost.last_used.max(model.last_used);
         }
     }
@@ -241,7 +254,7 @@ pub(super) fn in_the_way(
                 };
                 let kept = replica.keeps_until;
                 // A replica that can be spared goes before its model is unused.
-                let unused = (may == May::Unused).then(|| unused_from(victim));
+                let unused = (may == May::Unused).then(|| not_in_use_from(victim));
                 let chances = [Some(kept), unused].into_iter().flatten();
                 for chance in chances.filter(|&chance| chance > now) {
                     wake = Some(wake.map_or(chance, |wake| wake.min(chance)));

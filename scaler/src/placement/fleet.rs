@@ -125,6 +125,8 @@ pub struct ModelNeed {
     /// How many of them come before other models' further ones, and are evicted last; 0 counts
     /// as 1.
     pub min: u32,
+    /// How many it may ever want.
+    pub max: u32,
     /// Whether it is never evicted.
     pub pinned: bool,
     /// Whether it was placed before, so that its room is promised already.

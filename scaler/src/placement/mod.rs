@@ -7,9 +7,11 @@
 //!
 //! The files, in the order in which a plan is made: `draft` has the fleet as the plan so far
 //! leaves it, with the `room` in each bin; `admit` says which models are promised room; `servers` how many bins there should
-//! be; `claims` who gets room; `evict` and `turns` who gives it; `depart` what goes of itself.
+//! be; `claims` who gets room; `evict` and `turns` who gives it; `depart` what goes of itself;
+//! `capacity` how many replicas models could have.
 
 mod admit;
+mod capacity;
 mod claims;
 mod depart;
 mod draft;
@@ -41,5 +43,6 @@ pub fn plan(fleet: &Fleet, now: Nanos) -> Plan {
     servers::scale(&mut draft, &admission);
     let hopeless = claims::place(&mut draft, &admission);
     depart::drain_parting(&mut draft, &hopeless);
+    capacity::find(&mut draft);
     draft.plan
 }

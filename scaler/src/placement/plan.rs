@@ -25,6 +25,8 @@ pub struct Plan {
     pub stay: Vec<(usize, usize)>,
     /// For each model that has fewer replicas than it wants, this plan's loads included: why.
     pub unplaced: BTreeMap<Arc<str>, Unplaced>,
+    /// How many replicas each model could have that may have more than it wants.
+    pub capacity: BTreeMap<Arc<str>, u32>,
     /// Models that are promised room from now on.
     pub admit: Vec<Arc<str>>,
     /// When time alone may change the plan: a residency ends, a failed load may be tried again, a

@@ -164,3 +164,50 @@ fn a_replica_takes_no_more_requests_of_all_its_models_than_the_servers_concurren
             .all(|name| proxy.model(name)["inFlight"] == 0)
     });
 }
+
+const TOKEN: (&str, &str) = ("TAILBACK_ADMIN_TOKEN", "a-token-of-these-tests");
+
+/// Two replicas, of which `big` fills one, and `a`, for which there is room in the other.
+fn one_is_full(counts: &str) -> Tailback {
+    let server = "multiModel: {}\n  replicas: 2";
+    let mut text = manifests(&["a"], server, "", counts);
+    text.push_str(
+        "---
+apiVersion: tailback.dev/v1alpha1
+kind: Model
+metadata: { name: big }
+spec: { server: shared, memory: 2Gi, scaling: { pin: true } }
+",
+    );
+    let proxy = Tailback::start(&text, &[TOKEN]);
+    eventually_in_state(&proxy, "big", "available");
+    proxy
+}
+
+#[test]
+fn a_model_of_which_fewer_fit_than_it_must_have_serves_on_those() {
+    let proxy = one_is_full(", minReplicas: 2, maxReplicas: 2");
+    eventually_in_state(&proxy, "a", "partial");
+    let why = reason(&proxy, "a");
+    assert!(why.contains("1 GiB"), "{why}");
+    assert_eq!(infer(&proxy, "a").status, 200);
+}
+
+#[test]
+fn a_scale_up_for_which_there_is_no_room_leaves_nothing_but_its_reason() {
+    let proxy = one_is_full(", minReplicas: 1, maxReplicas: 2");
+    eventually_in_state(&proxy, "a", "available");
+    let mut admin = Client::connect(proxy.admin).unwrap();
+    let bearer = format!("Bearer {}", TOKEN.1);
+    let headers = [("authorization", bearer.as_str())];
+    let body = br#"{"replicas": 2, "seconds": 3600}"#;
+    let answer = admin.call("POST", "/models/a/scale", &headers, body);
+    assert_eq!(answer.unwrap().status, 200);
+    eventually("the reason", || {
+        let why = proxy.model("a")["replicas"]["reason"].to_string();
+        why.contains("the server has room for 1 only")
+    });
+    assert_eq!(proxy.model("a")["replicas"]["desired"], 1);
+    assert_eq!((state(&proxy, "a"), reason(&proxy, "a")), ("available".into(), String::new()));
+    assert_eq!(infer(&proxy, "a").status, 200);
+}

@@ -25,8 +25,8 @@ pub(super) struct HostModel {
     pub assigned: Vec<Assigned>,
     /// What each of its replicas has been started with, in bytes.
     memory: BTreeMap<ReplicaId, u64>,
-    /// What was reported of its placement last.
-    pub shown: Option<PlacementStatus>,
+    /// What was reported of its placement last, and how many replicas it could have.
+    pub shown: Option<(PlacementStatus, u32)>,
 }
 
 /// The devices of a replica that is to run.

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    bins::{Bins, capacity},
+    bins::Bins,
     models::{Assigned, HostModel, Leaving},
 };
 use crate::{
@@ -207,8 +207,8 @@ impl Reconciler {
         let plan = placement::plan(&bins.fleet, now);
         self.again_at = plan.again_at.filter(|at| *at > now);
         let changed = self.carry_out(&bins, &plan, now);
-        for (name, own) in &mut self.models {
-            own.hosted.unplaced = plan.unplaced.get(name).cloned();
+        for own in self.models.values_mut() {
+            own.hosted.planned(&plan);
         }
         for name in changed {
             let Some(own) = self.models.get_mut(&name) else {
@@ -296,18 +296,17 @@ impl Reconciler {
     }
 
     fn report(&mut self) {
-        let Some(host) = &self.host else {
-            return;
-        };
         for own in self.models.values_mut() {
             let status = own.status();
-            if own.shown.as_ref() != Some(&status) {
-                own.shown = Some(status.clone());
+            let capacity = own.hosted.capacity().min(own.set.capacity);
+            let shown = Some((status.clone(), capacity));
+            if own.shown != shown {
+                own.shown = shown;
                 let none = own.set.ready.is_empty() && own.set.coming.is_empty();
                 let set = ReplicaSet {
                     load_failure: own.set.load_failure.clone().filter(|_| none),
                     model: own.hosted.model.name.clone(),
-                    capacity: capacity(host, &own.hosted.model).min(own.set.capacity),
+                    capacity,
                     placement: Some(status),
                     ..own.set.clone()
                 };

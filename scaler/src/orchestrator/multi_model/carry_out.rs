@@ -31,8 +31,8 @@ impl Reconciler {
         tracing::debug!(models = bins.fleet.models.len(), "made a plan");
         self.again_at = plan.again_at.filter(|at| *at > now);
         self.carry_out(&bins, &plan, now);
-        for (name, own) in &mut self.models {
-            own.unplaced = plan.unplaced.get(name).cloned();
+        for own in self.models.values_mut() {
+            own.planned(&plan);
         }
     }
 

@@ -7,7 +7,7 @@ use tailback_config::{Model, Placement};
 use crate::{
     clock::Nanos,
     orchestrator::{Demand, ReplicaSet},
-    placement::{ModelNeed, Unplaced},
+    placement::{ModelNeed, Plan, Unplaced},
     replica::Replica,
     server_status::{PlacementState, PlacementStatus},
 };
@@ -60,6 +60,8 @@ pub(in crate::orchestrator) struct HostedModel {
     pub not_before: Option<Nanos>,
     /// Why it has fewer replicas than it wants, if it has.
     pub unplaced: Option<Unplaced>,
+    /// How many replicas it could have, if that is known.
+    pub possible: Option<u32>,
     /// Whether a replica of it took requests when this was looked at last.
     pub serves: bool,
     /// Since when none does, if one did before.
@@ -83,6 +85,7 @@ impl HostedModel {
             failure: None,
             not_before: None,
             unplaced: None,
+            possible: None,
             serves: false,
             out_since: None,
             reconfigured: true,
@@ -104,6 +107,20 @@ impl HostedModel {
         let is_new = self.wanted != replicas || !self.asked;
         (self.wanted, self.asked) = (replicas, true);
         is_new
+    }
+
+    /// Takes what a plan says of it.
+    pub(in crate::orchestrator) fn planned(&mut self, plan: &Plan) {
+        let name = &*self.model.name;
+        self.unplaced = plan.unplaced.get(name).cloned();
+        self.possible = plan.capacity.get(name).copied().or(self.possible);
+    }
+
+    /// The most replicas that may be asked for. What must be there is asked for in any case: it gets
+    /// room in its turn.
+    pub(in crate::orchestrator) fn capacity(&self) -> u32 {
+        let least = self.model.replicas.min.max(1);
+        self.possible.unwrap_or(u32::MAX).max(least)
     }
 
     /// Whether requests wait for a replica that is placed nowhere. There may be room when a request
@@ -204,6 +221,7 @@ impl HostedModel {
             bins: 1,
             wanted,
             min: replicas.min.min(wanted),
+            max: if replicas.scaled { replicas.max } else { wanted },
             pinned: self.model.scaling.pin.value,
             admitted: self.admitted,
             held: self.demand.held,

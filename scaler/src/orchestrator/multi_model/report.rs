@@ -21,7 +21,7 @@ impl Reconciler {
             let Some(server) = self.servers.get(&*own.model.server.name) else {
                 continue;
             };
-            let set = replica_set(name, own, server, self.placement.server_scaling);
+            let set = replica_set(name, own, server);
             let shown = Shown::of(&set, own);
             if self.shown.get(name) != Some(&shown) {
                 self.shown.insert(name.clone(), shown);
@@ -84,13 +84,12 @@ fn replica_set(
     name: &Arc<str>,
     own: &HostedModel,
     server: &SharedServer,
-    server_scaling: bool,
 ) -> ReplicaSet {
     let mut set = ReplicaSet {
         model: name.to_string(),
         start_up: own.load_time,
         failure: own.failure.clone().or_else(|| server_failure(server)),
-        capacity: capacity(server, server_scaling),
+        capacity: own.capacity(),
         ..ReplicaSet::default()
     };
     let concurrency = own.model.concurrency.value.map(std::num::NonZeroU32::get);
@@ -155,19 +154,6 @@ fn fetching(own: &HostedModel, server: &SharedServer) -> Option<String> {
     Some(format!(
         "its files are being fetched: {done} of {total} MiB are here"
     ))
-}
-
-/// The largest number of replicas of a model, one in each of the server's.
-fn capacity(server: &SharedServer, server_scaling: bool) -> u32 {
-    let bounds = server.bounds();
-    let here = server.replicas.iter().filter(|own| !server.is_to_go(own));
-    let here = here.count();
-    let here = u32::try_from(here).unwrap_or(u32::MAX);
-    match (bounds.scaled && server_scaling, server.asked) {
-        (true, _) => bounds.max,
-        (false, Some(asked)) => asked.max(here),
-        (false, None) => here,
-    }
 }
 
 fn server_failure(server: &SharedServer) -> Option<String> {

@@ -42,6 +42,7 @@ pub(super) fn model(name: &str, memory: u64) -> ModelNeed {
         bins: 1,
         wanted: 1,
         min: 1,
+        max: 1,
         pinned: false,
         admitted: false,
         held: 0,

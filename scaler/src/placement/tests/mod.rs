@@ -1,5 +1,6 @@
 //! The rules, by example and for all fleets, on a virtual clock.
 
+mod capacity;
 mod checks;
 mod fixtures;
 mod nonsense;

@@ -104,6 +104,7 @@ fn models() -> impl Strategy<Value = Vec<ModelNeed>> {
             bins: counts.0,
             wanted: counts.1,
             min: counts.2,
+            max: counts.3,
             held: counts.3,
             pinned: flags.0,
             admitted: flags.1,

@@ -70,6 +70,7 @@ fn need(model: &Model, pool: usize, memory: u64, bins: u32) -> ModelNeed {
         bins,
         wanted: wanted.max(1),
         min: replicas.min,
+        max: wanted.max(1),
         pinned: model.scaling.pin.value || (model.room.is_some() && host::is_kept(model)),
         admitted: false,
         held: 0,
