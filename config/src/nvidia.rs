@@ -113,7 +113,9 @@ fn printed(child: &mut Child, until: Instant) -> Result<String, String> {
 /// Reads lines such as `0, GPU-8f5b…, 24564`.
 fn parse(text: &str) -> Result<Vec<Device>, String> {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| device(line).ok_or_else(|| wrong(line))).collect()
+    lines
+        .map(|line| device(line).ok_or_else(|| wrong(line)))
+        .collect()
 }
 
 fn device(line: &str) -> Option<Device> {
@@ -187,7 +189,10 @@ mod tests {
                 "echo NVIDIA-SMI has failed because it could not communicate with the driver; exit 9",
                 "could not communicate with the driver",
             ),
-            ("echo 0, GPU-1, '[N/A]'", "expected an index, a UUID and MiB"),
+            (
+                "echo 0, GPU-1, '[N/A]'",
+                "expected an index, a UUID and MiB",
+            ),
             ("echo No devices were found", "No devices were found"),
             ("echo 0, GPU-1, 18446744073709551615", "expected an index"),
         ] {
@@ -201,6 +206,9 @@ mod tests {
         let why = found("exec sleep 60", Duration::from_millis(50)).unwrap_err();
         assert!(why.contains("did not end"), "{why}");
         let why = found("sleep 5 & exit 0", Duration::from_millis(500)).unwrap_err();
-        assert!(why.contains("output open") || why.contains("did not end"), "{why}");
+        assert!(
+            why.contains("output open") || why.contains("did not end"),
+            "{why}"
+        );
     }
 }

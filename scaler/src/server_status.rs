@@ -2,8 +2,9 @@
 //! admin address shows them. The orchestrators of both write it. No request touches it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
@@ -145,10 +146,47 @@ pub struct HostedStatus {
     pub memory_bytes: u64,
 }
 
+/// What placement has decided, for `/decisions`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlacementDecision {
+    /// When, in seconds since 1970 (UTC).
+    pub time: f64,
+    /// The model; `None`: it is about the server.
+    pub model: Option<String>,
+    /// What is to be done.
+    pub action: PlacementAction,
+    /// The server's replica, the devices, or the server.
+    pub at: String,
+    /// Why, as a phrase.
+    pub why: String,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PlacementAction {
+    /// The model is loaded, or its process started.
+    Load,
+    /// It takes no new requests there, and goes after its last one.
+    Drain,
+    /// It takes requests there again.
+    Resume,
+    /// The server's replica is to go: its models are placed elsewhere.
+    Leave,
+    /// The server's replica stays after all.
+    Stay,
+    /// The server gets another count of replicas.
+    Scale,
+}
+
+/// How many decisions are kept.
+const KEPT: usize = 256;
+
 #[derive(Debug, Default)]
 struct Content {
     servers: BTreeMap<String, ServerStatus>,
     host: Option<HostStatus>,
+    decisions: VecDeque<PlacementDecision>,
 }
 
 /// The state of all multi-model servers, and of the host. Clones share it.
@@ -181,6 +219,34 @@ impl ServerStatusStore {
     #[must_use]
     pub fn host(&self) -> Option<HostStatus> {
         self.content().host.clone()
+    }
+
+    /// The last decisions of placement, newest first.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<PlacementDecision> {
+        self.content().decisions.iter().rev().cloned().collect()
+    }
+
+    pub(crate) fn decided(
+        &self,
+        action: PlacementAction,
+        model: Option<&str>,
+        at: impl ToString,
+        why: impl ToString,
+    ) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let decision = PlacementDecision {
+            time: since.unwrap_or_default().as_secs_f64(),
+            model: model.map(str::to_owned),
+            action,
+            at: at.to_string(),
+            why: why.to_string(),
+        };
+        let decisions = &mut self.content().decisions;
+        if decisions.len() == KEPT {
+            decisions.pop_front();
+        }
+        decisions.push_back(decision);
     }
 
     /// Whether there is neither a server nor a host.

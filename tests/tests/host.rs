@@ -3,13 +3,13 @@
 //! A device here is a file that a replica locks for as long as it runs: a second one on the same
 //! device fails.
 
-use std::fmt::Write;
+use std::{fmt::Write, fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 use tailback_tests::{
     eventually,
     http::{Client, Response, request},
-    process::Tailback,
+    process::{Tailback, tailback},
     python::{program, root, run, script},
 };
 
@@ -210,6 +210,50 @@ fn a_model_that_somebody_wants_at_all_times_keeps_its_device() {
         placement(&proxy, "other")["state"] == "waiting"
     });
     assert_eq!(infer(&proxy, "kept").status, 200);
+}
+
+#[test]
+fn a_pinned_model_keeps_its_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = [
+        ("kept", "memory: 16Gi, scaling: { pin: true }"),
+        ("other", "memory: 16Gi, hold: { seconds: 12 }"),
+    ];
+    let text = manifests(folder.path().to_str().unwrap(), &["0"], &models, "");
+    let proxy = Tailback::start(&text, &[]);
+    assert_eq!(infer(&proxy, "kept").status, 200);
+    let answer = infer(&proxy, "other");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    eventually_loaded(&proxy, "kept", "0");
+    let decided = proxy.page("/decisions")["placement"].clone();
+    let all = decided.as_array().unwrap();
+    assert!(
+        all.iter()
+            .all(|one| one["action"] == "load" && one["model"] == "kept"),
+        "{decided}"
+    );
+}
+
+#[test]
+fn devices_that_are_not_written_are_those_that_nvidia_smi_lists() {
+    const DEVICE: &str = "GPU-8f5b9c1e-0d6b-2f4a-9d3e-7a1c5e0b2d11";
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("nvidia-smi");
+    fs::write(&program, format!("#!/bin/sh\necho '0, {DEVICE}, 24564'\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let own = tailback();
+    let path = own.get_envs().find(|(name, _)| *name == "PATH");
+    let path = path.and_then(|(_, value)| value?.to_str()).unwrap();
+    let path = format!("{}:{path}", folder.path().display());
+    let models = [("a", "memory: 16Gi"), ("b", "memory: 16Gi")];
+    let written = manifests(folder.path().to_str().unwrap(), &[], &models, "");
+    let text = written.replace("spec: { devices: [] }", "spec: {}");
+    let proxy = Tailback::start(&text, &[("PATH", &path)]);
+    for model in ["a", "b"] {
+        assert_eq!(infer(&proxy, model).status, 200);
+        eventually_loaded(&proxy, model, DEVICE);
+    }
+    assert!(folder.path().join(format!("device-{DEVICE}")).exists());
 }
 
 #[test]

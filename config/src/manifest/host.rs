@@ -32,10 +32,14 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Optio
 
 fn find_devices(spec: &Fields<'_>, env: &Env) -> Vec<Device> {
     let found = nvidia::devices(env.get("PATH").unwrap_or_default());
-    found.unwrap_or_else(|why| {
-        spec.rule(&format!("{why}; write devices, or devices: [] if there are none"));
-        None
-    }).unwrap_or_default()
+    found
+        .unwrap_or_else(|why| {
+            spec.rule(&format!(
+                "{why}; write devices, or devices: [] if there are none"
+            ));
+            None
+        })
+        .unwrap_or_default()
 }
 
 fn read_devices(value: &Value<'_>) -> Option<Vec<Device>> {

@@ -228,7 +228,10 @@ impl Admin {
             "/servers" => json(StatusCode::OK, &pages::servers(&self.servers)),
             "/decisions" => json(
                 StatusCode::OK,
-                &serde_json::json!({ "decisions": self.status_store.decisions() }),
+                &serde_json::json!({
+                    "decisions": self.status_store.decisions(),
+                    "placement": self.servers.decisions(),
+                }),
             ),
             _ => {
                 let name = path.strip_prefix("/models/")?;

@@ -26,7 +26,9 @@ pub(super) fn find(draft: &mut Draft<'_>) {
         let further = pools.map(|&pool| {
             let mut room = free[pool].clone();
             if need.held > 0 {
-                let more = unused.iter().filter(|own| own.pool == pool && own.model != model);
+                let more = unused
+                    .iter()
+                    .filter(|own| own.pool == pool && own.model != model);
                 more.for_each(|own| room[own.bin] = room[own.bin].saturating_add(own.memory));
             }
             further_in(draft, model, pool, room)
@@ -100,10 +102,16 @@ fn further_in(draft: &Draft<'_>, model: usize, pool: usize, room: Vec<u64>) -> u
         .map(|(open, room)| if *open { fit(room) } else { 0 })
         .collect();
     if let Some(scaling) = &own.scaling {
-        let there = draft.rooms[pool].iter().filter(|room| !room.leaving).count();
+        let there = draft.rooms[pool]
+            .iter()
+            .filter(|room| !room.leaving)
+            .count();
         let to_come = (scaling.max as usize).saturating_sub(there);
         let each = fit(bin_to_come(own).min(UNBOUNDED));
-        fits.extend(std::iter::repeat_n(each, to_come.min(MOST_AT_ONCE as usize)));
+        fits.extend(std::iter::repeat_n(
+            each,
+            to_come.min(MOST_AT_ONCE as usize),
+        ));
     }
     on_bins(&fits, u64::from(need.bins.max(1)))
 }

@@ -137,7 +137,9 @@ fn kept(draft: &Draft<'_>, pool: usize, needed: u32) -> u32 {
         .zip(&draft.fleet.pools[pool].bins)
         .filter(|(room, _)| room.inhabited);
     // What is given up is not among what is asked for.
-    let leaving = inhabited.clone().filter(|(room, bin)| room.leaving && !bin.given_up);
+    let leaving = inhabited
+        .clone()
+        .filter(|(room, bin)| room.leaving && !bin.given_up);
     let leaving = leaving.count() as u32;
     match inhabited.filter_map(|(_, bin)| bin.ordinal).max() {
         Some(highest) => needed.max(highest.saturating_add(1)),

@@ -62,6 +62,11 @@ fn an_evicted_model_comes_back_with_its_next_request_which_is_held_meanwhile() {
             assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         }
     }
+    let decided = proxy.page("/decisions")["placement"].to_string();
+    assert!(
+        decided.contains("needs the room") && decided.contains("\"drain\""),
+        "{decided}"
+    );
     let evictions = "seldon_cache_evict_count{server=\"shared\"}";
     assert!(proxy.metric(evictions) >= 2.0);
     assert!(proxy.metric("seldon_cache_miss_count{server=\"shared\"}") >= 1.0);
@@ -208,6 +213,9 @@ fn a_scale_up_for_which_there_is_no_room_leaves_nothing_but_its_reason() {
         why.contains("the server has room for 1 only")
     });
     assert_eq!(proxy.model("a")["replicas"]["desired"], 1);
-    assert_eq!((state(&proxy, "a"), reason(&proxy, "a")), ("available".into(), String::new()));
+    assert_eq!(
+        (state(&proxy, "a"), reason(&proxy, "a")),
+        ("available".into(), String::new())
+    );
     assert_eq!(infer(&proxy, "a").status, 200);
 }

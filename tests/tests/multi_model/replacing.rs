@@ -95,7 +95,11 @@ fn where_there_is_no_room_for_both_all_models_go_at_once_and_the_log_says_so() {
         let all = replicas(&proxy);
         all.len() == 1 && all[0]["name"] != before
     });
-    assert!(proxy.log().contains("drains with all its models"), "{}", proxy.log());
+    assert!(
+        proxy.log().contains("drains with all its models"),
+        "{}",
+        proxy.log()
+    );
     for name in NAMES {
         assert_eq!(infer(&proxy, name).status, 200);
     }

@@ -23,7 +23,7 @@ use crate::{
     },
     placement::{self, Plan, Why},
     replica::Devices,
-    server_status::ServerStatusStore,
+    server_status::{PlacementAction, ServerStatusStore},
 };
 
 /// How often a plan is made at most: what happens in between is one change.
@@ -254,6 +254,8 @@ impl Reconciler {
                 }
                 tracing::info!(model = &**name, %replica, in_flight, "goes: {}", drain.why);
             }
+            let at = instance.devices.join(",");
+            (self.status).decided(PlacementAction::Drain, Some(name), at, &drain.why);
             gone.push((name.clone(), index));
         }
         gone.sort_unstable_by(|a, b| b.cmp(a));
@@ -273,6 +275,7 @@ impl Reconciler {
             if let Some(own) = self.models.get_mut(&position.model) {
                 let at = devices.join(",");
                 let why = why.map_or_else(|| "is needed again".to_owned(), ToString::to_string);
+                (self.status).decided(PlacementAction::Load, Some(&position.model), &at, &why);
                 tracing::info!(
                     model = &*position.model,
                     device = at,

@@ -13,7 +13,7 @@ use crate::{
     clock::Nanos,
     placement::{self, Drain, Load, PlacedState, Plan, Position, Why},
     replica::ReplicaId,
-    server_status::ServerCounts,
+    server_status::{PlacementAction, ServerCounts},
 };
 
 /// What an unload may take at least whose time is over: it is tried again all the same.
@@ -61,6 +61,8 @@ impl Reconciler {
                 && let Some(replica) = own.replica_mut(id)
             {
                 tracing::info!(replica = %replica.replica, "is to go: its models are placed elsewhere");
+                let why = "the server needs fewer replicas";
+                (self.status).decided(PlacementAction::Leave, None, replica.replica.name(), why);
                 replica.leaving = true;
             }
         }
@@ -70,6 +72,8 @@ impl Reconciler {
                 && let Some(replica) = own.replica_mut(id)
             {
                 tracing::info!(replica = %replica.replica, "is needed again: it takes models");
+                let why = "the server needs it again";
+                (self.status).decided(PlacementAction::Stay, None, replica.replica.name(), why);
                 replica.leaving = false;
             }
         }
@@ -121,6 +125,7 @@ impl Reconciler {
         let host = replica.replica.clone();
         let hosted = Hosted::new(&host, &config, PlacedState::Loading, now);
         tracing::info!(model = &**model, replica = %host, "is to be loaded: {}", load.why);
+        (self.status).decided(PlacementAction::Load, Some(model), host.name(), &load.why);
         replica.hosted.insert(model.clone(), hosted);
     }
 
@@ -155,6 +160,8 @@ impl Reconciler {
                 hosted.enter(PlacedState::Draining, now);
                 let in_flight = hosted.replica.in_flight();
                 tracing::info!(model = &**model, replica = %hosted.replica, in_flight, "goes: {}", drain.why);
+                let at = hosted.replica.name().to_owned();
+                (self.status).decided(PlacementAction::Drain, Some(model), at, &drain.why);
                 if matches!(drain.why, Why::Evicted { .. } | Why::Turn { .. }) {
                     self.count(&server, |counts| counts.evictions += 1);
                 }
@@ -186,6 +193,8 @@ impl Reconciler {
             hosted.replica.reopen();
             hosted.enter(PlacedState::Loaded, now);
             tracing::info!(model = &*position.model, replica = %hosted.replica, "is needed again: it takes requests");
+            let (model, at) = (Some(&*position.model), hosted.replica.name().to_owned());
+            (self.status).decided(PlacementAction::Resume, model, at, "it is needed again");
         }
     }
 

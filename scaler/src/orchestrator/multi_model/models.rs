@@ -221,7 +221,11 @@ impl HostedModel {
             bins: 1,
             wanted,
             min: replicas.min.min(wanted),
-            max: if replicas.scaled { replicas.max } else { wanted },
+            max: if replicas.scaled {
+                replicas.max
+            } else {
+                wanted
+            },
             pinned: self.model.scaling.pin.value,
             admitted: self.admitted,
             held: self.demand.held,

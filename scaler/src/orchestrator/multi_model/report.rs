@@ -80,11 +80,7 @@ impl Reconciler {
 }
 
 /// A model's replicas, and where it is.
-fn replica_set(
-    name: &Arc<str>,
-    own: &HostedModel,
-    server: &SharedServer,
-) -> ReplicaSet {
+fn replica_set(name: &Arc<str>, own: &HostedModel, server: &SharedServer) -> ReplicaSet {
     let mut set = ReplicaSet {
         model: name.to_string(),
         start_up: own.load_time,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{calls::ASK_AGAIN, outcome::Subject, reconciler::Reconciler, servers::SharedServer};
-use crate::{clock::Nanos, orchestrator::ScaleError};
+use crate::{clock::Nanos, orchestrator::ScaleError, server_status::PlacementAction};
 
 impl Reconciler {
     /// How long a server's count must be unchanged before it goes down: as long as the models on
@@ -45,6 +45,8 @@ impl Reconciler {
                 "its models need another count of replicas"
             );
             server.count_changes(before, count);
+            let why = format!("its models need {count} replicas, and it has {before}");
+            (self.status).decided(PlacementAction::Scale, None, name, why);
         }
         if server.asked != Some(count) {
             (server.asked, server.changed) = (Some(count), now);
@@ -71,7 +73,11 @@ impl Reconciler {
                 if !waits || !is_known || own.replica.is_vacated() {
                     continue;
                 }
-                if !own.hosted.iter().any(|(model, hosted)| hosted.serves() && !hopeless(model)) {
+                if !own
+                    .hosted
+                    .iter()
+                    .any(|(model, hosted)| hosted.serves() && !hopeless(model))
+                {
                     tracing::info!(replica = %own.replica, "none of its models needs it any more: it may go");
                     own.replica.mark_vacated();
                     told.push(name.clone());

@@ -210,9 +210,8 @@ impl SharedServer {
     /// Whether a replica is to go: for a lower count, or because its orchestrator has another one in its
     /// place. That one must have said what it has, or its models would go nowhere.
     pub(super) fn is_to_go(&self, own: &ServerReplica) -> bool {
-        let stays = |other: &ServerReplica| {
-            other.known && !other.leaving && !other.replica.is_vacating()
-        };
+        let stays =
+            |other: &ServerReplica| other.known && !other.leaving && !other.replica.is_vacating();
         own.leaving || own.replica.is_vacating() && self.replicas.iter().any(stays)
     }
 

@@ -1,4 +1,9 @@
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    thread,
+};
 
 use tempfile::TempDir;
 
@@ -144,4 +149,62 @@ async fn one_file_is_a_model_too() {
     let uri = format!("{}/1/weights", own.uri());
     own.storage.provide("a", &uri).await.unwrap();
     assert_eq!(fs::read(own.path("models/a/weights")).unwrap(), [7; 1000]);
+}
+
+/// A web server that says of its one file that it has 20 bytes, and sends so many.
+fn web_server(sends: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/iris.bin", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            // The head of a request ends with an empty line.
+            while lines.read_line(&mut request).is_ok_and(|length| length > 2) {}
+            let modified = "Last-Modified: Tue, 01 Jan 2030 00:00:00 GMT";
+            let answer = match request.split(' ').next() {
+                Some("HEAD") => format!("200 OK\r\n{modified}\r\nContent-Length: 20\r\n\r\n"),
+                Some("GET") => format!(
+                    "200 OK\r\n{modified}\r\nContent-Length: {sends}\r\n\r\n{}",
+                    "7".repeat(sends)
+                ),
+                _ => "405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            };
+            let answer = format!(
+                "HTTP/1.1 {}",
+                answer.replacen("\r\n", "\r\nConnection: close\r\n", 1)
+            );
+            // Fails if nobody waits for it any more.
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    uri
+}
+
+#[tokio::test]
+async fn a_file_of_a_web_server_is_fetched_whole_or_not_at_all() {
+    let own = Fixture::new(0);
+    own.storage.provide("a", &web_server(20)).await.unwrap();
+    assert_eq!(fs::read(own.path("models/a/iris.bin")).unwrap(), [b'7'; 20]);
+    for sends in [10, 30] {
+        let why = own
+            .storage
+            .provide("b", &web_server(sends))
+            .await
+            .unwrap_err();
+        let expected = format!("{sends} bytes came, and it has 20: it has changed, or was cut off");
+        assert!(why.contains(&expected), "{why}");
+        assert!(!own.path("models/b").exists());
+        assert!(!own.path("models/.tailback/b.partial").exists());
+    }
+}
+
+#[tokio::test]
+async fn what_was_there_stays_where_a_new_file_is_cut_off() {
+    let own = Fixture::new(0);
+    own.provide("a").await.unwrap();
+    own.storage.provide("a", &web_server(10)).await.unwrap_err();
+    assert_eq!(fs::read(own.path("models/a/1/weights")).unwrap(), [7; 1000]);
+    own.provide("a").await.unwrap();
 }
