@@ -41,6 +41,14 @@ pub fn deploy_script(name: &str, arguments: &[&str]) -> Command {
     run_by(installed("target/venv-deploy", "python"), name, arguments)
 }
 
+/// The Python that has Triton Inference Server (`tests/python/triton-server.txt`); `None`: it does not
+/// come as a package for this system.
+#[must_use]
+pub fn triton_python() -> Option<PathBuf> {
+    let python = root().join("target/venv-triton/bin/python");
+    python.exists().then_some(python)
+}
+
 /// The program of `tests/python/schemathesis.txt`.
 #[must_use]
 pub fn schemathesis() -> Command {
@@ -67,7 +75,15 @@ fn run_by(python: PathBuf, name: &str, arguments: &[&str]) -> Command {
 /// Runs a command to its end.
 ///
 /// # Panics If it fails. The message has its output.
-pub fn run(mut command: Command) {
+pub fn run(command: Command) {
+    let _ = printed(command);
+}
+
+/// As [`run`]. Returns what it has printed.
+///
+/// # Panics If it fails. The message has its output.
+#[must_use]
+pub fn printed(mut command: Command) -> String {
     let output = command.output().expect("a program");
     assert!(
         output.status.success(),
@@ -75,6 +91,7 @@ pub fn run(mut command: Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A script that runs beside the test and continues at each line that it is sent. Dropping it

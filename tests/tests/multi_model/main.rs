@@ -13,6 +13,7 @@ mod servers;
 mod storage;
 mod triton;
 mod triton_double;
+mod triton_server;
 
 use std::{fmt::Write, net::SocketAddr};
 

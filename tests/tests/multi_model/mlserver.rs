@@ -1,15 +1,16 @@
 //! MLServer, which loads many models into one process: 20 models of which 16 fit.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::Value;
 use tailback_tests::{
     eventually, eventually_within,
     process::{Tailback, servers_of},
-    python::{program, run, script},
+    python::{printed, program, run, script},
 };
 
 use super::{infer, loaded, replicas, state};
@@ -107,10 +108,27 @@ fn twenty_models_of_which_sixteen_fit_are_all_answered_and_survive_a_crash() {
             == 16
     });
     let address = proxy.address.to_string();
-    run(script(
-        "many_models.py",
-        &["call", &address, &count, "20", "6"],
-    ));
+    let loads = || {
+        let loads = "seldon_load_model_counter{server=\"mlserver\",outcome=\"ok\"}";
+        proxy.metric(loads)
+    };
+    let before = loads();
+    let arguments = [address.as_str(), count.as_str(), "20", "6"];
+    let figures = |what: &str, place: &str| -> Value {
+        let [_, rest @ ..] = arguments;
+        let arguments = [&[what, place], &rest[..]].concat();
+        let line = printed(script("many_models.py", &arguments));
+        serde_json::from_str(&line).unwrap()
+    };
+    let began = Instant::now();
+    let own = figures("call", arguments[0]);
+    let (reloads, took) = (loads() - before, began.elapsed());
+    // The same callers on servers that load whatever is asked for at once.
+    let lru = figures("lru", models);
+    eprintln!("placement: {own}, reloads {reloads}; plain LRU: {lru}");
+    // Each of the sixteen places is kept for 10 s by whoever is used there.
+    let most = 16.0 * (took.as_secs_f64() / 10.0 + 1.0);
+    assert!(reloads <= most, "{reloads} reloads in {took:?}");
     let evictions = "seldon_cache_evict_count{server=\"mlserver\"}";
     assert!(
         proxy.metric(evictions) >= 4.0,
