@@ -87,6 +87,9 @@ fn models_are_loaded_and_unloaded_by_grpc_where_the_server_says_so() {
     assert_eq!(answer.status, 503, "{}", answer.text());
     let said = answer.text();
     assert!(said.contains("load answered NotFound"), "{said}");
+    // What it has was read meanwhile, and is what is known.
+    let log = proxy.log();
+    assert!(!log.contains("is no longer loaded there"), "{log}");
 }
 
 #[test]

@@ -106,10 +106,18 @@ pub(super) async fn index(address: Address<'_>) -> Result<Vec<IndexEntry>, CallE
         .map_err(|failure| judge("index", failure))?;
     let entry = |model: ModelIndex| IndexEntry {
         name: model.name,
-        state: model.state,
+        state: state(model.state),
         reason: model.reason,
     };
     Ok(answer.models.into_iter().map(entry).collect())
+}
+
+/// A state as the extension names it. MLServer writes it as Python shows it: `State.READY`.
+fn state(said: String) -> String {
+    match said.strip_prefix("State.") {
+        Some(state) => state.to_owned(),
+        None => said,
+    }
 }
 
 fn of(model: &str) -> RepositoryModelRequest {
@@ -187,5 +195,17 @@ fn said(status: &Status) -> String {
     match status.message() {
         "" => name,
         message => format!("{name}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::state;
+
+    #[test]
+    fn mlservers_states_are_those_of_the_extension() {
+        for (said, expected) in [("State.READY", "READY"), ("READY", "READY"), ("", "")] {
+            assert_eq!(state(said.to_owned()), expected);
+        }
     }
 }
