@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use tailback::http1_client::{
-    decoder::{Decoded, Decoder, Malformed},
+    decoder::{BodyDecoder, DecodedFrame, Malformed},
     response::{self, HeadError},
 };
 use tailback_fuzz::cut;
@@ -30,7 +30,10 @@ fn read(method: &Method, pieces: &[&[u8]]) -> Read {
             match response::parse(&mut bytes, method, 100) {
                 Ok(None) => continue,
                 Ok(Some(head)) => {
-                    answer = Some((head.response.status().as_u16(), Decoder::new(head.framing)))
+                    answer = Some((
+                        head.response.status().as_u16(),
+                        BodyDecoder::new(head.framing),
+                    ))
                 }
                 Err(error) => return Read::Head(error),
             }
@@ -41,11 +44,11 @@ fn read(method: &Method, pieces: &[&[u8]]) -> Read {
         loop {
             match decoder.decode(&mut bytes) {
                 Ok(None) => break,
-                Ok(Some(Decoded::Data(part))) => {
+                Ok(Some(DecodedFrame::Data(part))) => {
                     assert!(!part.is_empty());
                     data.extend_from_slice(&part);
                 }
-                Ok(Some(Decoded::Trailers(fields))) => trailers += fields.len(),
+                Ok(Some(DecodedFrame::Trailers(fields))) => trailers += fields.len(),
                 Err(error) => return Read::Body(error),
             }
         }

@@ -35,18 +35,18 @@ pub(super) struct Decision {
     lag: u64,
     held: u64,
     reasons: Vec<String>,
-    outcome: Outcome,
+    outcome: DecisionOutcome,
 }
 
 /// What came of it. A word that a newer proxy has is passed on.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
-enum Outcome {
+enum DecisionOutcome {
     Failed { failed: String },
     Word(String),
 }
 
-impl Default for Outcome {
+impl Default for DecisionOutcome {
     fn default() -> Self {
         Self::Word("accepted".to_owned())
     }
@@ -69,11 +69,11 @@ impl Decision {
     pub(super) fn why(&self) -> String {
         let reasons = self.reasons.join("; ");
         let outcome = match &self.outcome {
-            Outcome::Word(word) if word == "accepted" => return plain(&reasons),
-            Outcome::Word(word) if word == "dry_run" => "not asked for: dryRun or paused",
-            Outcome::Word(word) if word == "foreign" => "somebody else changed the count",
-            Outcome::Word(word) => word,
-            Outcome::Failed { failed } => &format!("failed: {failed}"),
+            DecisionOutcome::Word(word) if word == "accepted" => return plain(&reasons),
+            DecisionOutcome::Word(word) if word == "dry_run" => "not asked for: dryRun or paused",
+            DecisionOutcome::Word(word) if word == "foreign" => "somebody else changed the count",
+            DecisionOutcome::Word(word) => word,
+            DecisionOutcome::Failed { failed } => &format!("failed: {failed}"),
         };
         plain(&format!("{reasons} ({outcome})"))
     }

@@ -48,12 +48,12 @@ impl Drop for KnownSocket {
 }
 
 enum Version {
-    Http1(Http1),
+    Http1(WatchedHttp1),
     Http2(ControlFrames),
 }
 
 /// What is watched on HTTP/1.1.
-struct Http1 {
+struct WatchedHttp1 {
     state: Rc<StreamState>,
     policy: HalfClose,
     /// Whether some of the current answer is out.
@@ -74,7 +74,7 @@ impl WatchedIo {
             _known: KnownSocket::of(&io, state.connection()),
             io,
             connection: state.connection().clone(),
-            version: Version::Http1(Http1 {
+            version: Version::Http1(WatchedHttp1 {
                 state,
                 policy,
                 is_answering: false,
@@ -117,7 +117,7 @@ impl WatchedIo {
     }
 }
 
-impl Http1 {
+impl WatchedHttp1 {
     /// Reads after the caller has ended its side: nothing, as long as its request is to be answered.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.half_closed {

@@ -21,7 +21,7 @@ use crate::{
         llm::{LlmApi, SignalScanner},
     },
     status::{GrpcCode, MethodType, Outcome, ResponseStatus, RetryReason},
-    telemetry::{access_log::Entry, traces::RequestTrace},
+    telemetry::{access_log::AccessLogEntry, traces::RequestTrace},
 };
 
 /// A request that has arrived for a model. Dropping it completes it with the outcome set by then.
@@ -43,7 +43,7 @@ pub struct Exchange {
     /// Reads the response, if it is a language model's.
     llm: Option<Box<SignalScanner>>,
     /// The access log entry, if there is an access log.
-    entry: Option<Box<Entry>>,
+    entry: Option<Box<AccessLogEntry>>,
     /// Its trace, if it is traced.
     trace: Option<Box<RequestTrace>>,
     /// Its place among the requests that are shown, if it is shown.
@@ -60,7 +60,7 @@ impl Exchange {
         whole: bool,
         method: MethodType,
         key: Option<KeyUse>,
-        mut entry: Option<Box<Entry>>,
+        mut entry: Option<Box<AccessLogEntry>>,
         mut trace: Option<Box<RequestTrace>>,
     ) -> Self {
         if let Some(trace) = &mut trace {

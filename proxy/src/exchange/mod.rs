@@ -11,10 +11,10 @@ mod deadline;
 mod fair_share;
 mod footprint;
 mod live_requests;
+mod pipelined;
 mod presence;
 mod request_body;
 mod stream;
-mod unanswered;
 mod unread;
 mod watchdog;
 

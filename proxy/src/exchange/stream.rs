@@ -20,8 +20,8 @@ use super::{
     cancellation::Cancellation,
     deadline::{Deadline, Phase},
     fair_share::FairShare,
+    pipelined::Pipelined,
     presence::{Step, Subject},
-    unanswered::Unanswered,
     unread::Unread,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub struct StreamState {
     /// Whether more of the response is awaited from the replica.
     pub answer_awaited: Cell<bool>,
     /// On HTTP/1.1.
-    unanswered: Unanswered,
+    pipelined: Pipelined,
     /// Whether the connection has been idle for long, and nobody has noticed; on HTTP/1.1.
     to_rest: Cell<bool>,
     cancellation: Cancellation,
@@ -97,7 +97,7 @@ impl StreamState {
             body: Cell::new(RequestBodyState::Ended),
             pace: BodyPace::default(),
             answer_awaited: Cell::new(false),
-            unanswered: Unanswered::default(),
+            pipelined: Pipelined::default(),
             to_rest: Cell::new(false),
             cancellation: Cancellation::default(),
             api: Cell::new(&Inference),
@@ -110,7 +110,7 @@ impl StreamState {
     /// The head of a request was read, on HTTP/1.1. `takes_interim`: it is not by HTTP/1.0.
     pub fn ask(&self, body: RequestBodyState, takes_interim: bool) {
         self.body.set(body);
-        self.unanswered.ask(takes_interim);
+        self.pipelined.ask(takes_interim);
     }
 
     /// Whether a complete request was read whose answer is not all out.
@@ -122,19 +122,19 @@ impl StreamState {
     /// Whether a request was read whose answer is not all out. Its body may be on its way.
     #[must_use]
     pub fn has_request(&self) -> bool {
-        self.unanswered.is_any()
+        self.pipelined.is_any()
     }
 
     /// Whether the answers of all requests were handed over to their last bytes, though not flushed.
     #[must_use]
     pub fn is_handed_over(&self) -> bool {
-        self.unanswered.are_handed_over()
+        self.pipelined.are_handed_over()
     }
 
     /// Whether the caller reads interim answers.
     #[must_use]
     pub fn takes_interim(&self) -> bool {
-        self.unanswered.takes_interim()
+        self.pipelined.takes_interim()
     }
 
     /// Starts a request whose body is in the state `body` after the header.
@@ -234,13 +234,13 @@ impl StreamState {
     /// The response was handed over to its last byte. The request, if it was for a model, completes
     /// when those bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
-        self.unanswered.hand_over();
+        self.pipelined.hand_over();
         self.connection.finish(exchange);
     }
 
     /// The response was flushed. On HTTP/1.1, the next request's time starts.
     pub fn flushed(&self) {
-        self.unanswered.flushed();
+        self.pipelined.flushed();
         // With pipelining, the next request may have started already.
         if matches!(self.phase(), Phase::FirstByte | Phase::Streaming) {
             self.deadline.end();

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    decoder::{Decoded, Decoder},
+    decoder::{BodyDecoder, DecodedFrame},
     outbox::Outbox,
     read_size::{self, ReadSize},
     request::{Encoding, RequestHead, write_head},
@@ -69,7 +69,7 @@ enum Reading {
         method: Method,
         seen: usize,
     },
-    Body(Decoder),
+    Body(BodyDecoder),
     /// Another protocol follows.
     Upgraded,
     /// Nothing more is read.
@@ -169,7 +169,7 @@ where
             }
         };
         self.keep_alive = head.keep_alive;
-        let decoder = Decoder::new(head.framing);
+        let decoder = BodyDecoder::new(head.framing);
         // The last answer's body may still be with somebody.
         if Rc::strong_count(&self.frames) > 1 {
             self.frames = Rc::default();
@@ -318,8 +318,12 @@ where
         };
         match decoder.decode(&mut self.unread) {
             Ok(None) => {}
-            Ok(Some(Decoded::Data(data))) => self.frames.put(Frame::data(data), decoder.left()),
-            Ok(Some(Decoded::Trailers(fields))) => self.frames.put(Frame::trailers(fields), None),
+            Ok(Some(DecodedFrame::Data(data))) => {
+                self.frames.put(Frame::data(data), decoder.left())
+            }
+            Ok(Some(DecodedFrame::Trailers(fields))) => {
+                self.frames.put(Frame::trailers(fields), None)
+            }
             Err(error) => {
                 self.frames.fail(error.into());
                 self.close();

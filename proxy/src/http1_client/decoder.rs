@@ -23,7 +23,7 @@ pub enum Framing {
 
 /// A part of a body.
 #[derive(Debug)]
-pub enum Decoded {
+pub enum DecodedFrame {
     /// Some of its bytes; never none.
     Data(Bytes),
     /// The fields behind it, with which it ends.
@@ -52,7 +52,7 @@ pub enum Malformed {
 
 /// The state of one body's reading.
 #[derive(Clone, Copy, Debug)]
-pub struct Decoder {
+pub struct BodyDecoder {
     kind: Kind,
 }
 
@@ -92,7 +92,7 @@ enum State {
     Ended,
 }
 
-impl Decoder {
+impl BodyDecoder {
     /// For a body that is framed by `framing`.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
@@ -131,13 +131,13 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Malformed`]; nothing of what follows can be trusted then.
-    pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<Decoded>, Malformed> {
+    pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<DecodedFrame>, Malformed> {
         match &mut self.kind {
             _ if bytes.is_empty() => Ok(None),
             Kind::Length(0) => Ok(None),
             Kind::Length(left) => Ok(Some(take(bytes, left))),
             Kind::Chunked(chunked) => chunked.decode(bytes),
-            Kind::Close { .. } => Ok(Some(Decoded::Data(bytes.split().freeze()))),
+            Kind::Close { .. } => Ok(Some(DecodedFrame::Data(bytes.split().freeze()))),
         }
     }
 
@@ -154,14 +154,14 @@ impl Decoder {
 }
 
 /// What there is of the `left` bytes.
-fn take(bytes: &mut BytesMut, left: &mut u64) -> Decoded {
+fn take(bytes: &mut BytesMut, left: &mut u64) -> DecodedFrame {
     let there = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
     *left -= there as u64;
-    Decoded::Data(bytes.split_to(there).freeze())
+    DecodedFrame::Data(bytes.split_to(there).freeze())
 }
 
 impl Chunked {
-    fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<Decoded>, Malformed> {
+    fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<DecodedFrame>, Malformed> {
         self.skip_framing(bytes)?;
         match self.state {
             State::Data if !bytes.is_empty() => {
@@ -230,7 +230,7 @@ impl Chunked {
         Ok(())
     }
 
-    fn trailers(&mut self, bytes: &mut BytesMut) -> Result<Option<Decoded>, Malformed> {
+    fn trailers(&mut self, bytes: &mut BytesMut) -> Result<Option<DecodedFrame>, Malformed> {
         match bytes[..] {
             [] | [b'\r'] => return Ok(None),
             [b'\r', b'\n', ..] => {
@@ -251,7 +251,7 @@ impl Chunked {
         let trailers = parse_trailers(&bytes[..end])?;
         bytes.advance(end);
         self.state = State::Ended;
-        Ok(Some(Decoded::Trailers(trailers)))
+        Ok(Some(DecodedFrame::Trailers(trailers)))
     }
 }
 

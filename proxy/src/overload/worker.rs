@@ -38,13 +38,13 @@ pub struct Registration {
 }
 
 #[derive(Default)]
-struct Holders {
+struct WorkerHolders {
     all: Slab<(u64, Rc<dyn Holder>)>,
     next_number: u64,
 }
 
 thread_local! {
-    static HOLDERS: RefCell<Holders> = RefCell::default();
+    static HOLDERS: RefCell<WorkerHolders> = RefCell::default();
     static SHEDDING: Cell<bool> = const { Cell::new(false) };
 }
 

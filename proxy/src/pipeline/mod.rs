@@ -54,7 +54,7 @@ use crate::{
     protocol::{cors::Cors, error::ProxyError, grpc, local_reply::LocalReply},
     status::{GrpcCode, MethodType, Outcome, ResponseStatus},
     telemetry::{
-        access_log::{AccessLog, Entry},
+        access_log::{AccessLog, AccessLogEntry},
         traces::{EarlyTrace, RequestTrace, TracedCaller, Tracer},
     },
     upstream::{ConnectOptions, PooledConnection},
@@ -141,7 +141,7 @@ fn handle(
         let table = worker::table(&pipeline.routes);
         let entry = pipeline
             .access_log
-            .map(|log| Entry::new(log, head.uri.path()));
+            .map(|log| AccessLogEntry::new(log, head.uri.path()));
         let mut trace = EarlyTrace::new(pipeline.tracer.and_then(|tracer| {
             let (method, path) = (&head.method, head.uri.path());
             let caller = || traced_caller(state.connection());

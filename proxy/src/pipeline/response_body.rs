@@ -39,7 +39,7 @@ pub struct ResponseBody {
     /// The replica's connection, until its response has ended. Dropped before `exchange`: the
     /// permit is released before the request completes.
     pooled: Option<PooledConnection>,
-    content: Content,
+    content: ResponseContent,
     /// The request's accounting; `None` if the request was for no model, or has completed.
     exchange: Option<Exchange>,
     /// Whether the content has ended.
@@ -59,7 +59,7 @@ pub struct ResponseBody {
 }
 
 #[derive(Debug)]
-enum Content {
+enum ResponseContent {
     /// A reply of the proxy, with its trailers if any.
     Local(Option<Bytes>, Option<HeaderMap>),
     /// The response of a gRPC service that the proxy implements.
@@ -77,14 +77,14 @@ impl ResponseBody {
         exchange: Option<Exchange>,
         state: Rc<StreamState>,
     ) -> Self {
-        let content = Content::Local((!bytes.is_empty()).then_some(bytes), trailers);
+        let content = ResponseContent::Local((!bytes.is_empty()).then_some(bytes), trailers);
         Self::new(content, None, exchange, state)
     }
 
     /// The response of a gRPC service that the proxy implements.
     #[must_use]
     pub fn service(body: tonic::body::Body, state: Rc<StreamState>) -> Self {
-        Self::new(Content::Service(body), None, None, state)
+        Self::new(ResponseContent::Service(body), None, None, state)
     }
 
     /// A replica's response, through `filter`.
@@ -95,7 +95,7 @@ impl ResponseBody {
         exchange: Exchange,
         state: Rc<StreamState>,
     ) -> Self {
-        let content = Content::Upstream(body, filter);
+        let content = ResponseContent::Upstream(body, filter);
         Self::new(content, Some(pooled), Some(exchange), state)
     }
 
@@ -115,7 +115,7 @@ impl ResponseBody {
     }
 
     fn new(
-        content: Content,
+        content: ResponseContent,
         pooled: Option<PooledConnection>,
         exchange: Option<Exchange>,
         state: Rc<StreamState>,
@@ -133,8 +133,8 @@ impl ResponseBody {
             state,
         };
         body.state.enter(match body.content {
-            Content::Upstream(..) => Phase::FirstByte,
-            Content::Local(..) | Content::Service(_) => Phase::Streaming,
+            ResponseContent::Upstream(..) => Phase::FirstByte,
+            ResponseContent::Local(..) | ResponseContent::Service(_) => Phase::Streaming,
         });
         if body.content.is_end() {
             body.end();
@@ -256,7 +256,7 @@ impl ResponseStream for ResponseBody {
     }
 }
 
-impl Content {
+impl ResponseContent {
     fn is_end(&self) -> bool {
         match self {
             Self::Local(bytes, trailers) => bytes.is_none() && trailers.is_none(),
@@ -350,12 +350,14 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Local(bytes, _) => {
+            ResponseContent::Local(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Content::Service(body) => body.size_hint(),
-            Content::Upstream(_, Some(filter)) if filter.changes_length() => SizeHint::default(),
-            Content::Upstream(body, _) => body.size_hint(),
+            ResponseContent::Service(body) => body.size_hint(),
+            ResponseContent::Upstream(_, Some(filter)) if filter.changes_length() => {
+                SizeHint::default()
+            }
+            ResponseContent::Upstream(body, _) => body.size_hint(),
         }
     }
 }
@@ -370,7 +372,8 @@ impl Drop for ResponseBody {
         if self.broken.is_some() {
             return;
         }
-        if let (Content::Upstream(..), Some(exchange)) = (&self.content, &mut self.exchange) {
+        if let (ResponseContent::Upstream(..), Some(exchange)) = (&self.content, &mut self.exchange)
+        {
             let outcome = if self.state.connection().footprint.is_cut() {
                 Outcome::CallerSlow
             } else if !self.state.deadline.take_expired() {

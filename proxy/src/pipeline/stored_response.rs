@@ -70,7 +70,7 @@ pub(super) async fn followed(
     let Ok(decoder) = Decoder::of(headers) else {
         return Ok(None);
     };
-    let mut scan = Scan {
+    let mut scan = IdScan {
         id: ResponseId::in_request(),
         buffer: decoder.as_ref().map_or(Vec::new(), |_| vec![0; BUFFER]),
         decoder,
@@ -92,13 +92,13 @@ pub(super) async fn followed(
     }
 }
 
-struct Scan {
+struct IdScan {
     id: ResponseId,
     decoder: Option<Decoder>,
     buffer: Vec<u8>,
 }
 
-impl Scan {
+impl IdScan {
     async fn feed(
         &mut self,
         piece: Bytes,

@@ -30,7 +30,7 @@ pub(super) enum Event {
 }
 
 /// The sending and the receiving end of events.
-pub(super) type Events = (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>);
+pub(super) type EventChannel = (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>);
 
 /// A signal that is handled, and its name.
 type Handled = (fn() -> SignalKind, &'static str);
@@ -55,7 +55,7 @@ fn event(signal: &'static str) -> Event {
 }
 
 /// Starts listening for signals and changed files. Must be called within a tokio runtime.
-pub(super) fn events(paths: &[PathBuf]) -> Result<Events> {
+pub(super) fn events(paths: &[PathBuf]) -> Result<EventChannel> {
     let (sender, events) = mpsc::unbounded_channel();
     let others = sender.clone();
     for (kind, name) in SIGNALS {

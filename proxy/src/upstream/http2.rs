@@ -49,11 +49,11 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// A worker's HTTP/2 connections to one address.
 #[derive(Debug, Default)]
-pub(super) struct Multiplexed(RefCell<Vec<Rc<Shared>>>);
+pub(super) struct Multiplexed(RefCell<Vec<Rc<SharedConnection>>>);
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedConnection {
     sender: SendRequest<Bytes>,
     /// Number of requests with a stream on it.
     open: Rc<Cell<u32>>,
@@ -82,7 +82,7 @@ impl Multiplexed {
     pub(super) fn take(&self) -> Option<Http2> {
         self.drop_closed();
         let connections = self.0.borrow();
-        let free = |connection: &&Rc<Shared>| {
+        let free = |connection: &&Rc<SharedConnection>| {
             let most = connection.sender.current_max_send_streams();
             connection.open.get() < STREAMS.min(u32::try_from(most).unwrap_or(STREAMS))
         };
@@ -124,7 +124,7 @@ impl Multiplexed {
         let ping = connection.ping_pong();
         let mut pinger = ping.map(|ping| Pinger::new(ping, REPLICA_SILENCE, received));
         let closed = Rc::new(Cell::new(false));
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(SharedConnection {
             sender,
             open: Rc::default(),
             closed: closed.clone(),
@@ -165,13 +165,13 @@ impl Multiplexed {
 /// One request's stream. Dropping it before its end resets it.
 #[derive(Debug)]
 pub struct Http2 {
-    connection: Rc<Shared>,
+    connection: Rc<SharedConnection>,
     /// Sends the request's body; `None` when that is done.
     forwarder: Option<BodyForwarder<RequestBody>>,
 }
 
 impl Http2 {
-    fn on(connection: Rc<Shared>) -> Self {
+    fn on(connection: Rc<SharedConnection>) -> Self {
         connection.open.set(connection.open.get() + 1);
         Self {
             connection,

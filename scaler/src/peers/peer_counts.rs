@@ -96,12 +96,12 @@ struct Peer {
     lost: Option<Nanos>,
     leads: bool,
     /// By model.
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, PeerAccount>,
 }
 
 /// A proxy's last counts of a model.
 #[derive(Clone, Copy, Debug)]
-struct Account {
+struct PeerAccount {
     ledger: u64,
     part: Reading,
     /// The integral at the time of the update; so is `held_ns`.
@@ -157,7 +157,7 @@ impl PeerCounts {
         for (model, counts) in models {
             let account = counts
                 .as_ref()
-                .map(|counts| Account::new(counts, peer.accounts.get(&model), now));
+                .map(|counts| PeerAccount::new(counts, peer.accounts.get(&model), now));
             let before = match account {
                 Some(account) => peer.accounts.insert(model.clone(), account),
                 None => peer.accounts.remove(&model),
@@ -258,7 +258,7 @@ impl PeerCounts {
 }
 
 /// Moves the counts of `account` to `retired`, as completed. Returns the change of the sum.
-fn retire(retired: &mut BTreeMap<String, Reading>, model: &str, account: &Account) -> Reading {
+fn retire(retired: &mut BTreeMap<String, Reading>, model: &str, account: &PeerAccount) -> Reading {
     let rest = account.retired();
     let sum = retired.entry(model.to_owned()).or_default();
     *sum = sum.plus(&rest);
@@ -267,7 +267,7 @@ fn retire(retired: &mut BTreeMap<String, Reading>, model: &str, account: &Accoun
 
 // === impl Account ===
 
-impl Account {
+impl PeerAccount {
     /// An account of `counts` received at `now`. `before` is the same proxy's last one.
     fn new(counts: &Counts, before: Option<&Self>, now: Nanos) -> Self {
         // Without `held_ns`, the number held is taken as constant since the last update.

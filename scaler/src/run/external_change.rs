@@ -41,7 +41,7 @@ impl BackOff {
 
 /// The last change by somebody else.
 #[derive(Clone, Copy, Debug)]
-struct Change {
+struct CountChange {
     at: Nanos,
     /// When the back-off ends.
     until: Nanos,
@@ -66,7 +66,7 @@ pub(super) struct ExternalChanges {
     asked: VecDeque<u32>,
     /// When we last sent a request.
     own: Option<Nanos>,
-    change: Option<Change>,
+    change: Option<CountChange>,
 }
 
 impl ExternalChanges {
@@ -113,7 +113,7 @@ impl ExternalChanges {
         } else {
             BackOff::AfterChange { span: stability }
         };
-        self.change = Some(Change {
+        self.change = Some(CountChange {
             at: now,
             until: now + back_off.span(),
             back_off,
@@ -135,7 +135,7 @@ impl ExternalChanges {
     /// Takes over the leader's back-off, which lasts for `left` more.
     pub(super) fn back_off(&mut self, back_off: BackOff, left: Duration, now: Nanos) {
         let until = now + left.min(back_off.span());
-        self.change = Some(Change {
+        self.change = Some(CountChange {
             at: now,
             until,
             back_off,
@@ -165,7 +165,7 @@ impl ExternalChanges {
 
     /// The current back-off and how long it still lasts.
     pub(super) fn quiet(&self, now: Nanos) -> Option<(BackOff, Duration)> {
-        let Change {
+        let CountChange {
             until, back_off, ..
         } = self.change?;
         let left = until.since(now);

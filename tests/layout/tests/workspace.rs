@@ -114,8 +114,6 @@ const STILL_NAMED: &[(&str, &str)] = &[];
 
 /// Types of one name that several modules of a crate define for others, and why that is right.
 const NAMED_ALIKE: &[(&str, &str, &str)] = &[
-    ("proxy", "Decoded", OF_A_CODING),
-    ("proxy", "Decoder", OF_A_CODING),
     ("scaler", "Bins", SAME_PART),
     ("scaler", "Command", SAME_PART),
     ("scaler", "Followed", SAME_PART),
@@ -127,7 +125,6 @@ const NAMED_ALIKE: &[(&str, &str, &str)] = &[
         "a plan is made of what may become replicas",
     ),
 ];
-const OF_A_CODING: &str = "of a content coding, and of a transfer coding";
 const SAME_PART: &str = "the same part of two orchestrators";
 const OF_SELDON: &str = "Seldon's protocol has that name for its message";
 

@@ -8,17 +8,17 @@ fn decode(
     input: &[u8],
     size: usize,
 ) -> Result<(Vec<u8>, Option<HeaderMap>, bool), Malformed> {
-    let (mut decoder, mut bytes) = (Decoder::new(framing), BytesMut::new());
+    let (mut decoder, mut bytes) = (BodyDecoder::new(framing), BytesMut::new());
     let (mut data, mut trailers) = (Vec::new(), None);
     for piece in input.chunks(size) {
         bytes.extend_from_slice(piece);
         while let Some(part) = decoder.decode(&mut bytes)? {
             match part {
-                Decoded::Data(part) => {
+                DecodedFrame::Data(part) => {
                     assert!(!part.is_empty());
                     data.extend_from_slice(&part);
                 }
-                Decoded::Trailers(fields) => trailers = Some(fields),
+                DecodedFrame::Trailers(fields) => trailers = Some(fields),
             }
         }
     }
@@ -27,19 +27,21 @@ fn decode(
 
 #[test]
 fn a_body_ends_where_its_length_says() {
-    let mut decoder = Decoder::new(Framing::Length(3));
+    let mut decoder = BodyDecoder::new(Framing::Length(3));
     let mut bytes = BytesMut::from(&b"abcHTTP/1.1"[..]);
     assert_eq!(decoder.left(), Some(3));
-    assert!(matches!(decoder.decode(&mut bytes), Ok(Some(Decoded::Data(data))) if data == "abc"));
+    assert!(
+        matches!(decoder.decode(&mut bytes), Ok(Some(DecodedFrame::Data(data))) if data == "abc")
+    );
     assert!(decoder.is_ended() && decoder.decode(&mut bytes).unwrap().is_none());
     assert_eq!(&bytes[..], b"HTTP/1.1");
-    let mut cut = Decoder::new(Framing::Length(3));
+    let mut cut = BodyDecoder::new(Framing::Length(3));
     assert_eq!(cut.end_of_input(), Err(Malformed::Incomplete));
 }
 
 #[test]
 fn a_body_without_length_ends_with_its_connection() {
-    let mut decoder = Decoder::new(Framing::Close);
+    let mut decoder = BodyDecoder::new(Framing::Close);
     let mut bytes = BytesMut::from(&b"abc"[..]);
     assert!(decoder.decode(&mut bytes).unwrap().is_some());
     assert!(!decoder.is_ended());
@@ -49,7 +51,7 @@ fn a_body_without_length_ends_with_its_connection() {
 
 #[test]
 fn the_end_of_chunks_is_known_with_the_last_bytes_if_it_came_with_them() {
-    let mut decoder = Decoder::new(Framing::Chunked);
+    let mut decoder = BodyDecoder::new(Framing::Chunked);
     let mut bytes = BytesMut::from(&b"3\r\nabc\r\n0\r\n\r\n"[..]);
     assert!(decoder.decode(&mut bytes).unwrap().is_some());
     assert!(decoder.is_ended() && bytes.is_empty());

@@ -51,11 +51,11 @@ pub(super) enum Meaning {
     OutputMore,
 }
 
-type Fields = &'static [(Path, Meaning)];
+type FieldPaths = &'static [(Path, Meaning)];
 
 /// As OpenAI, vLLM, SGLang, llama.cpp and Ollama write them. Servers differ in what they call the
 /// text of reasoning.
-const COMPLETIONS: Fields = &[
+const COMPLETIONS: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["choices", EACH, "delta", "content"], Meaning::Text),
     (
@@ -78,7 +78,7 @@ const COMPLETIONS: Fields = &[
 ];
 
 /// An event's `delta` is text; the last event has the whole response.
-const RESPONSES: Fields = &[
+const RESPONSES: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["response", "model"], Meaning::Model),
     (&["delta"], Meaning::Text),
@@ -104,7 +104,7 @@ const RESPONSES: Fields = &[
 ];
 
 /// The first event has what went in, the last but one what came out.
-const MESSAGES: Fields = &[
+const MESSAGES: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["message", "model"], Meaning::Model),
     (&["delta", "text"], Meaning::Text),
@@ -130,7 +130,7 @@ const MESSAGES: Fields = &[
     ),
 ];
 
-const TRITON: Fields = &[
+const TRITON: FieldPaths = &[
     (&["model_name"], Meaning::Model),
     (&["text_output"], Meaning::Text),
     (&["finish_reason"], Meaning::Finish),
@@ -138,7 +138,7 @@ const TRITON: Fields = &[
     (&["num_output_tokens"], Meaning::OutputMore),
 ];
 
-const OLLAMA: Fields = &[
+const OLLAMA: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["message", "content"], Meaning::Text),
     (&["message", "thinking"], Meaning::Text),
@@ -150,7 +150,7 @@ const OLLAMA: Fields = &[
     (&["eval_count"], Meaning::Output),
 ];
 
-const TGI: Fields = &[
+const TGI: FieldPaths = &[
     (&["token", "text"], Meaning::Text),
     (&["details", "finish_reason"], Meaning::Finish),
     (&["details", "input_length"], Meaning::Input),
@@ -183,7 +183,7 @@ impl LlmApi {
         matches!(self, Self::ChatCompletions | Self::Completions)
     }
 
-    pub(super) fn fields(self) -> Fields {
+    pub(super) fn fields(self) -> FieldPaths {
         match self {
             Self::ChatCompletions | Self::Completions => COMPLETIONS,
             Self::Responses => RESPONSES,

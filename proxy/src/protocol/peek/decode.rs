@@ -28,13 +28,13 @@ const INFLATER: usize = 64 * 1024;
 /// Decodes one content coding. Put pieces in with [`push`](Self::push), and take decoded bytes out
 /// with [`pull`](Self::pull).
 pub struct Decoder {
-    coding: Coding,
+    coding: ContentCoding,
     /// Bytes put in, and bytes taken out.
     encoded: u64,
     decoded: u64,
 }
 
-enum Coding {
+enum ContentCoding {
     Gzip(Box<MultiGzDecoder<Input>>),
     /// `deflate` as RFC 9110 defines it: in the zlib format.
     Zlib(Box<ZlibDecoder<Input>>),
@@ -100,12 +100,12 @@ impl Decoder {
     pub fn named(name: &str) -> Result<Self, Fault> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let coding = if is("gzip") || is("x-gzip") {
-            Coding::Gzip(Box::new(MultiGzDecoder::new(Input::default())))
+            ContentCoding::Gzip(Box::new(MultiGzDecoder::new(Input::default())))
         } else if is("deflate") {
-            Coding::ZlibOrDeflate
+            ContentCoding::ZlibOrDeflate
         } else if is("br") {
             let heap = StandardAlloc::default;
-            Coding::Brotli(Box::new(Brotli {
+            ContentCoding::Brotli(Box::new(Brotli {
                 // Windows of at most 16 MiB, without the "large window" extension.
                 state: BrotliState::new_strict(heap(), heap(), heap()),
                 input: Bytes::new(),
@@ -116,7 +116,7 @@ impl Decoder {
             context
                 .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW))
                 .map_err(|_| Fault::NotDecodable)?;
-            Coding::Zstd(Zstd {
+            ContentCoding::Zstd(Zstd {
                 context,
                 input: Bytes::new(),
                 ended: false,
@@ -135,23 +135,23 @@ impl Decoder {
     /// [`pull`](Self::pull) has returned 0.
     pub fn push(&mut self, piece: Bytes) {
         self.encoded += piece.len() as u64;
-        if let (Coding::ZlibOrDeflate, Some(&first)) = (&self.coding, piece.first()) {
+        if let (ContentCoding::ZlibOrDeflate, Some(&first)) = (&self.coding, piece.first()) {
             // RFC 1950, 2.2: in the zlib format, the method is 8 and the window at most 32 KiB. In
             // raw deflate, such a byte would start a stored block with a non-zero padding bit,
             // which encoders do not write.
             self.coding = if first & 0x0f == 8 && first >> 4 <= 7 {
-                Coding::Zlib(Box::new(ZlibDecoder::new(Input::default())))
+                ContentCoding::Zlib(Box::new(ZlibDecoder::new(Input::default())))
             } else {
-                Coding::Deflate(Box::new(DeflateDecoder::new(Input::default())))
+                ContentCoding::Deflate(Box::new(DeflateDecoder::new(Input::default())))
             };
         }
         match &mut self.coding {
-            Coding::Gzip(gzip) => gzip.get_mut().bytes = piece,
-            Coding::Zlib(zlib) => zlib.get_mut().bytes = piece,
-            Coding::Deflate(deflate) => deflate.get_mut().bytes = piece,
-            Coding::ZlibOrDeflate => {}
-            Coding::Brotli(brotli) => brotli.input = piece,
-            Coding::Zstd(zstd) => zstd.input = piece,
+            ContentCoding::Gzip(gzip) => gzip.get_mut().bytes = piece,
+            ContentCoding::Zlib(zlib) => zlib.get_mut().bytes = piece,
+            ContentCoding::Deflate(deflate) => deflate.get_mut().bytes = piece,
+            ContentCoding::ZlibOrDeflate => {}
+            ContentCoding::Brotli(brotli) => brotli.input = piece,
+            ContentCoding::Zstd(zstd) => zstd.input = piece,
         }
     }
 
@@ -162,18 +162,18 @@ impl Decoder {
     /// If the bytes do not match the coding, or the body becomes too long.
     pub fn pull(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         let length = match &mut self.coding {
-            Coding::Gzip(gzip) => read(gzip, out)?,
-            Coding::Zlib(zlib) => {
+            ContentCoding::Gzip(gzip) => read(gzip, out)?,
+            ContentCoding::Zlib(zlib) => {
                 let length = read(zlib, out)?;
                 nothing_behind(length, &zlib.get_ref().bytes)?
             }
-            Coding::Deflate(deflate) => {
+            ContentCoding::Deflate(deflate) => {
                 let length = read(deflate, out)?;
                 nothing_behind(length, &deflate.get_ref().bytes)?
             }
-            Coding::ZlibOrDeflate => 0,
-            Coding::Brotli(brotli) => brotli.pull(out)?,
-            Coding::Zstd(zstd) => zstd.pull(out)?,
+            ContentCoding::ZlibOrDeflate => 0,
+            ContentCoding::Brotli(brotli) => brotli.pull(out)?,
+            ContentCoding::Zstd(zstd) => zstd.pull(out)?,
         };
         self.decoded += length as u64;
         if self.decoded > FREE + RATIO * self.encoded {
@@ -189,16 +189,16 @@ impl Decoder {
     /// As [`pull`](Self::pull), and if the body is incomplete.
     pub fn finish(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         match &mut self.coding {
-            Coding::Gzip(gzip) => gzip.get_mut().last = true,
-            Coding::Zlib(zlib) => zlib.get_mut().last = true,
-            Coding::Deflate(deflate) => deflate.get_mut().last = true,
-            Coding::ZlibOrDeflate => return Err(Fault::NotDecodable),
-            Coding::Brotli(_) | Coding::Zstd(_) => {}
+            ContentCoding::Gzip(gzip) => gzip.get_mut().last = true,
+            ContentCoding::Zlib(zlib) => zlib.get_mut().last = true,
+            ContentCoding::Deflate(deflate) => deflate.get_mut().last = true,
+            ContentCoding::ZlibOrDeflate => return Err(Fault::NotDecodable),
+            ContentCoding::Brotli(_) | ContentCoding::Zstd(_) => {}
         }
         let length = self.pull(out)?;
         let ended = match &self.coding {
-            Coding::Brotli(brotli) => brotli.ended,
-            Coding::Zstd(zstd) => zstd.ended,
+            ContentCoding::Brotli(brotli) => brotli.ended,
+            ContentCoding::Zstd(zstd) => zstd.ended,
             // These decoders report an incomplete body as an error.
             _ => true,
         };
@@ -212,12 +212,12 @@ impl Decoder {
     #[must_use]
     pub fn memory(&self) -> usize {
         match &self.coding {
-            Coding::Gzip(_) | Coding::Zlib(_) | Coding::Deflate(_) => INFLATER,
-            Coding::ZlibOrDeflate => 0,
-            Coding::Brotli(brotli) => {
+            ContentCoding::Gzip(_) | ContentCoding::Zlib(_) | ContentCoding::Deflate(_) => INFLATER,
+            ContentCoding::ZlibOrDeflate => 0,
+            ContentCoding::Brotli(brotli) => {
                 INFLATER + usize::try_from(brotli.state.ringbuffer_size).unwrap_or(0)
             }
-            Coding::Zstd(zstd) => zstd.context.sizeof(),
+            ContentCoding::Zstd(zstd) => zstd.context.sizeof(),
         }
     }
 }
@@ -225,10 +225,12 @@ impl Decoder {
 impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let coding = match &self.coding {
-            Coding::Gzip(_) => "gzip",
-            Coding::Zlib(_) | Coding::Deflate(_) | Coding::ZlibOrDeflate => "deflate",
-            Coding::Brotli(_) => "br",
-            Coding::Zstd(_) => "zstd",
+            ContentCoding::Gzip(_) => "gzip",
+            ContentCoding::Zlib(_) | ContentCoding::Deflate(_) | ContentCoding::ZlibOrDeflate => {
+                "deflate"
+            }
+            ContentCoding::Brotli(_) => "br",
+            ContentCoding::Zstd(_) => "zstd",
         };
         f.debug_struct("Decoder")
             .field("coding", &coding)

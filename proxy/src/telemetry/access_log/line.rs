@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::Serialize;
 use tailback_scaler::clock::Nanos;
 
-use super::Entry;
+use super::AccessLogEntry;
 use crate::status::{FinishReasons, Generation, GrpcCode, MethodType, ResponseStatus};
 use crate::telemetry::wall_clock::WallClock;
 
@@ -50,7 +50,7 @@ struct Tokens {
 }
 
 /// Appends `entry` as a line to `text`. Does nothing if the request has not ended.
-pub(super) fn write(text: &mut Vec<u8>, entry: &Entry, now: WallClock) {
+pub(super) fn write(text: &mut Vec<u8>, entry: &AccessLogEntry, now: WallClock) {
     let Some(end) = &entry.end else { return };
     let since = entry.given.as_ref().map_or(end.at, |(_, at)| *at);
     let arrived = humantime::format_rfc3339_micros(now.at(entry.arrived)).to_string();

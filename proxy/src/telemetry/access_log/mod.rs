@@ -2,7 +2,7 @@
 //! simulate` reads.
 //!
 //! When the log is off, it costs one branch per request. When it is on, a request fills its
-//! [`Entry`] on its way and sends it, when the request has ended, through a
+//! [`AccessLogEntry`] on its way and sends it, when the request has ended, through a
 //! [queue](super::polled_queue) to the one thread that writes.
 
 mod line;
@@ -38,18 +38,18 @@ type Text = SmallVec<[u8; 48]>;
 
 /// The handle that requests log through.
 #[derive(Clone, Copy, Debug)]
-pub struct AccessLog(QueueSender<Entry>);
+pub struct AccessLog(QueueSender<AccessLogEntry>);
 
 /// The open access log with its writer thread.
 #[derive(Debug)]
 pub struct RunningAccessLog {
-    entries: PolledQueue<Entry>,
+    entries: PolledQueue<AccessLogEntry>,
     reopen: Arc<AtomicBool>,
 }
 
 /// What the access log records of one request.
 #[derive(Debug)]
-pub struct Entry {
+pub struct AccessLogEntry {
     log: AccessLog,
     /// As the caller sent it, without the query.
     path: Text,
@@ -111,7 +111,7 @@ impl RunningAccessLog {
 
 // === impl Entry ===
 
-impl Entry {
+impl AccessLogEntry {
     /// An entry for a request to `path`, without its query.
     #[must_use]
     pub fn new(log: AccessLog, path: &str) -> Box<Self> {

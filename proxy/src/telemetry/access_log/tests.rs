@@ -12,7 +12,7 @@ fn at(millis: u64) -> Nanos {
 }
 
 fn finish(log: AccessLog, path: &str) {
-    let mut entry = Entry::new(log, path);
+    let mut entry = AccessLogEntry::new(log, path);
     entry.arrive("m", at(1000));
     entry.give(&Replica::new("m-0", "127.0.0.1:1", None), at(1250));
     entry.sent(10);
@@ -37,14 +37,14 @@ fn an_entry_becomes_a_line_with_its_times_and_outcome() {
     let file = folder.path().join("access.log");
     let running = RunningAccessLog::start(&Target::File(file.clone())).unwrap();
     finish(running.log(), "/v2/models/m/infer");
-    let mut held = Entry::new(running.log(), "/a\"b\n");
+    let mut held = AccessLogEntry::new(running.log(), "/a\"b\n");
     held.arrive("m", at(500));
     held.finish(
         at(1500),
         Outcome::HeldTooLong,
         ResponseStatus::Grpc(GrpcCode::Unavailable),
     );
-    let mut left = Entry::new(running.log(), "/");
+    let mut left = AccessLogEntry::new(running.log(), "/");
     left.arrive("m", at(500));
     left.finish(
         at(501),

@@ -16,7 +16,7 @@ use std::{
 use metrics::Counter;
 use tailback_config::AccessLog as Target;
 
-use super::{Entry, line};
+use super::{AccessLogEntry, line};
 use crate::telemetry::{
     polled_queue::{Exporter, QueueReceiver},
     wall_clock::WallClock,
@@ -81,10 +81,10 @@ enum State {
 }
 
 impl Exporter for Writer {
-    type Record = Entry;
+    type Record = AccessLogEntry;
     const THREAD: &'static str = "access-log";
 
-    fn run(mut self, entries: &QueueReceiver<Entry>) {
+    fn run(mut self, entries: &QueueReceiver<AccessLogEntry>) {
         loop {
             let last = entries.is_closing();
             if self.reopen.swap(false, Ordering::AcqRel) {

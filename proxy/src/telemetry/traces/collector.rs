@@ -44,12 +44,12 @@ const AGENT: &str = concat!("tailback/", env!("CARGO_PKG_VERSION"));
 /// The collector.
 #[derive(Debug)]
 pub(super) struct Collector {
-    connection: Connection,
+    connection: CollectorConnection,
     resource: ResourceAttributesWithSchema,
 }
 
 #[derive(Debug)]
-enum Connection {
+enum CollectorConnection {
     Grpc {
         client: TraceServiceClient<Channel>,
         headers: MetadataMap,
@@ -77,7 +77,7 @@ impl Collector {
                 let endpoint = endpoint.and_then(|endpoint| endpoint.user_agent(AGENT));
                 let endpoint = endpoint.map_err(io::Error::other)?.timeout(traces.timeout);
                 let channel = endpoint.connect_with_connector_lazy(connector);
-                Connection::Grpc {
+                CollectorConnection::Grpc {
                     client: TraceServiceClient::new(channel),
                     headers: MetadataMap::from_headers(headers),
                 }
@@ -86,7 +86,7 @@ impl Collector {
                 let kind = HeaderValue::from_static("application/x-protobuf");
                 headers.insert(CONTENT_TYPE, kind);
                 headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-                Connection::Http {
+                CollectorConnection::Http {
                     client: Box::new(Client::builder(TokioExecutor::new()).build(connector)),
                     url: traces.endpoint.parse().map_err(io::Error::other)?,
                     headers,
@@ -111,13 +111,13 @@ impl Collector {
             resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
         };
         let response = match &mut self.connection {
-            Connection::Grpc { client, headers } => {
+            CollectorConnection::Grpc { client, headers } => {
                 let mut request = tonic::Request::new(message);
                 request.metadata_mut().clone_from(headers);
                 let response = client.export(request).await;
                 response.map_err(|status| status.to_string())?.into_inner()
             }
-            Connection::Http {
+            CollectorConnection::Http {
                 client,
                 url,
                 headers,

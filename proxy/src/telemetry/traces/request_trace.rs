@@ -33,7 +33,7 @@ pub struct RequestTrace {
     /// From when to when it was held, once for each time.
     pub(super) held: SmallVec<[(Nanos, Nanos); 1]>,
     pub(super) attempts: SmallVec<[Attempt; 1]>,
-    pub(super) end: Option<End>,
+    pub(super) end: Option<TraceEnd>,
 }
 
 /// The caller's connection.
@@ -61,7 +61,7 @@ pub(super) struct Attempt {
 }
 
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct TraceEnd {
     pub at: Nanos,
     /// `None`: it was refused before it was for a model.
     pub outcome: Option<Outcome>,
@@ -177,7 +177,7 @@ impl RequestTrace {
         status: ResponseStatus,
         generation: Option<Generation>,
     ) {
-        self.end(End {
+        self.end(TraceEnd {
             at,
             outcome: Some(outcome),
             status,
@@ -187,7 +187,7 @@ impl RequestTrace {
 
     /// The request was answered with an error, before it was for a model.
     pub fn refused(self: Box<Self>, status: ResponseStatus) {
-        self.end(End {
+        self.end(TraceEnd {
             at: Nanos::now(),
             outcome: None,
             status,
@@ -197,7 +197,7 @@ impl RequestTrace {
 
     /// The caller has left, before the request was for a model.
     fn left(self: Box<Self>) {
-        self.end(End {
+        self.end(TraceEnd {
             at: Nanos::now(),
             outcome: Some(Outcome::CallerGone),
             status: ResponseStatus::Nothing(MethodType::Rest),
@@ -205,7 +205,7 @@ impl RequestTrace {
         });
     }
 
-    fn end(mut self: Box<Self>, end: End) {
+    fn end(mut self: Box<Self>, end: TraceEnd) {
         if let Some(since) = self.asking.take() {
             // Whoever leaves, or is sent away, while a replica is asked for was held until then.
             self.held.push((since, end.at));

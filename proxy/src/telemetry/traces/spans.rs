@@ -12,7 +12,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::{
     RequestTrace,
-    request_trace::{Attempt, End},
+    request_trace::{Attempt, TraceEnd},
 };
 use crate::{
     status::{Generation, GrpcCode, MethodType, ResponseStatus},
@@ -79,7 +79,7 @@ struct Span {
 }
 
 /// The request, as its caller sees it.
-fn request(trace: &RequestTrace, end: &End) -> Span {
+fn request(trace: &RequestTrace, end: &TraceEnd) -> Span {
     let method = trace.method.as_str().to_owned();
     let mut attributes = vec![
         KeyValue::new("http.request.method", method.clone()),
@@ -158,7 +158,13 @@ fn grpc_error(status: GrpcCode) -> Option<&'static str> {
 }
 
 /// One attempt at a replica. The last one has what the model generated.
-fn attempt(trace: &RequestTrace, own: &Attempt, number: usize, end: &End, is_last: bool) -> Span {
+fn attempt(
+    trace: &RequestTrace,
+    own: &Attempt,
+    number: usize,
+    end: &TraceEnd,
+    is_last: bool,
+) -> Span {
     let method = trace.method.as_str().to_owned();
     let mut attributes = vec![
         KeyValue::new("http.request.method", method.clone()),

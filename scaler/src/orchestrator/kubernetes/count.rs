@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The newest count, and our own last request if the watch has not shown it yet.
 #[derive(Debug, Default)]
-pub(super) struct Count {
+pub(super) struct WorkloadCount {
     desired: Option<u32>,
     version: String,
     /// Our last successful request, until the watch shows it.
@@ -30,7 +30,7 @@ struct LastWrite {
     at: Nanos,
 }
 
-impl Count {
+impl WorkloadCount {
     /// The count that the workload is asked for now; `None`: not known.
     pub(super) fn desired(&self) -> Option<u32> {
         self.desired
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn an_event_older_than_our_answer_is_no_change() {
-        let mut count = Count::default();
+        let mut count = WorkloadCount::default();
         count.seen(Some(1), "100", at(0));
         count.answered(3, "105", at(1));
         count.seen(Some(1), "99", at(1));
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_change_after_our_own_is_seen_even_before_the_answer() {
-        let mut count = Count::default();
+        let mut count = WorkloadCount::default();
         count.seen(Some(1), "100", at(0));
         count.seen(Some(3), "105", at(1));
         count.seen(Some(2), "106", at(1));
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn versions_that_are_no_numbers_count_once_ours_was_seen() {
-        let mut count = Count::default();
+        let mut count = WorkloadCount::default();
         count.answered(3, "x9", at(0));
         count.seen(Some(1), "x8", at(1));
         assert_eq!(count.desired(), Some(3));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_cluster_from_a_backup_is_believed_after_a_while() {
-        let mut count = Count::default();
+        let mut count = WorkloadCount::default();
         count.answered(3, "900", at(0));
         count.seen(Some(1), "100", at(29));
         assert_eq!(count.desired(), Some(3));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_workload_that_is_gone_asks_for_nothing() {
-        let mut count = Count::default();
+        let mut count = WorkloadCount::default();
         count.seen(Some(3), "1", at(0));
         count.seen(None, "2", at(1));
         assert_eq!(count.desired(), None);

@@ -24,7 +24,7 @@ pub(crate) enum EndpointPhase {
 
 /// One endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundEndpoint {
     /// Its pod, if it belongs to one.
     pub pod: Option<Pod>,
     /// `host:port`.
@@ -44,7 +44,7 @@ pub(crate) struct Pod {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Endpoints {
     /// At most one for each pod, and one for each address without a pod.
-    pub found: Vec<Found>,
+    pub found: Vec<FoundEndpoint>,
     /// Why endpoints are missing: their slice does not have the port.
     pub trouble: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(crate) fn read<'a>(
     service: &Service,
 ) -> Endpoints {
     // Keyed by pod, or by address without one. IPv4 wins over IPv6.
-    let mut found: BTreeMap<(Option<Pod>, String), (Family, Found)> = BTreeMap::new();
+    let mut found: BTreeMap<(Option<Pod>, String), (Family, FoundEndpoint)> = BTreeMap::new();
     let mut trouble = BTreeSet::new();
     for slice in slices {
         if slice.endpoints.is_empty() {
@@ -81,7 +81,7 @@ pub(crate) fn read<'a>(
             let Some(address) = endpoint.addresses.first() else {
                 continue;
             };
-            let one = Found {
+            let one = FoundEndpoint {
                 pod: pod(endpoint),
                 authority: authority(address, port),
                 grpc: grpc.map(|port| authority(address, port)),

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
-use super::endpoints::{EndpointPhase, Found, Pod};
+use super::endpoints::{EndpointPhase, FoundEndpoint, Pod};
 use crate::{clock::Nanos, replica::Replica};
 
 /// How long an endpoint may be in no slice before it counts as gone: it may be moving from one
@@ -41,7 +41,7 @@ impl Members {
     /// Takes the present endpoints. Returns how many of them have become ready.
     pub(super) fn update(
         &mut self,
-        found: Vec<Found>,
+        found: Vec<FoundEndpoint>,
         server: &str,
         concurrency: Option<u32>,
         now: Nanos,
@@ -153,8 +153,8 @@ fn replica((pod, authority, grpc): &Key, server: &str, concurrency: Option<u32>)
 mod tests {
     use super::*;
 
-    fn found(pod: &str, phase: EndpointPhase) -> Found {
-        Found {
+    fn found(pod: &str, phase: EndpointPhase) -> FoundEndpoint {
+        FoundEndpoint {
             pod: Some(Pod {
                 name: pod.into(),
                 uid: format!("u-{pod}"),
@@ -169,7 +169,7 @@ mod tests {
         Nanos::from_duration(Duration::from_secs(seconds))
     }
 
-    fn update(members: &mut Members, found: &[Found], seconds: u64) -> u32 {
+    fn update(members: &mut Members, found: &[FoundEndpoint], seconds: u64) -> u32 {
         members.update(found.to_vec(), "s", Some(2), at(seconds))
     }
 
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn an_address_that_comes_back_is_a_new_replica() {
         let mut members = Members::default();
-        let bare = |phase| Found {
+        let bare = |phase| FoundEndpoint {
             pod: None,
             ..found("a", phase)
         };

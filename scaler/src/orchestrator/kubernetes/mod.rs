@@ -49,11 +49,11 @@ use crate::replica::Replica;
 pub struct Kubernetes {
     shared: Arc<Shared>,
     events: Events,
-    followed: Mutex<Vec<Followed>>,
+    followed: Mutex<Vec<FollowedWorkload>>,
 }
 
 /// A workload and its models.
-struct Followed {
+struct FollowedWorkload {
     server: String,
     spec: KubernetesSpec,
     follower: Arc<WorkloadFollower>,
@@ -61,7 +61,7 @@ struct Followed {
     task: JoinHandle<()>,
 }
 
-impl Drop for Followed {
+impl Drop for FollowedWorkload {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -78,7 +78,7 @@ impl Kubernetes {
         }
     }
 
-    fn followed(&self) -> MutexGuard<'_, Vec<Followed>> {
+    fn followed(&self) -> MutexGuard<'_, Vec<FollowedWorkload>> {
         // Plain data: consistent even if a writer panicked.
         self.followed.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -94,10 +94,10 @@ impl Kubernetes {
         })
     }
 
-    fn begin(&self, server: &str, spec: KubernetesSpec) -> Followed {
+    fn begin(&self, server: &str, spec: KubernetesSpec) -> FollowedWorkload {
         let (follower, inbox) = WorkloadFollower::new(self.shared.clone(), server, spec.clone());
         let task = tokio::spawn(follower.clone().run(inbox, self.events.clone()));
-        Followed {
+        FollowedWorkload {
             server: server.to_owned(),
             spec,
             follower,
@@ -107,7 +107,7 @@ impl Kubernetes {
     }
 }
 
-impl Followed {
+impl FollowedWorkload {
     fn tell(&self) {
         let models = self.models.values().cloned().collect();
         self.follower.tell(Note::Models(models));

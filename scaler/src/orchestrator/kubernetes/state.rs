@@ -6,7 +6,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tailback_config::{Endpoint, Model, Service, WorkloadSource};
 
 use super::{
-    count::Count,
+    count::WorkloadCount,
     endpoints,
     members::{Members, Running, Waiting},
     scale::Scale,
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct WorkloadState {
     server: String,
     concurrency: Option<u32>,
-    count: Count,
+    count: WorkloadCount,
     start_ups: StartUps,
     workload: WatchHealth,
     /// How many replicas are ready, if the workload's status has that number.
@@ -79,7 +79,7 @@ impl WorkloadState {
         Self {
             server: server.to_owned(),
             concurrency: None,
-            count: Count::default(),
+            count: WorkloadCount::default(),
             start_ups: StartUps::default(),
             workload: WatchHealth::default(),
             status: None,

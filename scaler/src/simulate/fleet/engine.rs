@@ -20,7 +20,7 @@ use crate::{
 /// How often a plan is made at most, as live.
 pub(super) const SETTLE: Duration = Duration::from_millis(5);
 
-pub(super) struct Engine<'a> {
+pub(super) struct FleetEngine<'a> {
     pub(super) requests: &'a [FleetRequest],
     pub(super) setup: &'a FleetSetup,
     pub(super) placer: Placer,
@@ -57,7 +57,7 @@ enum Event {
     Look,
 }
 
-impl<'a> Engine<'a> {
+impl<'a> FleetEngine<'a> {
     pub(super) fn new(requests: &'a [FleetRequest], setup: &'a FleetSetup, placer: Placer) -> Self {
         let names = setup.models.iter().map(|model| model.need.name.clone());
         let bins = |pool: &BinPool| pool.bins.iter().map(|_| FleetBin::default()).collect();

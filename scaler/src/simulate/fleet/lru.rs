@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The memory of one bin, and the replicas in it that could be evicted.
-struct Room {
+struct FreeRoom {
     capacity: u64,
     used: u64,
     /// Bytes of `used` that replicas free that are draining.
@@ -21,7 +21,7 @@ struct Room {
 /// Loads what is asked for, the request that has waited longest first, and drains what is in the way.
 pub(super) fn plan(fleet: &Fleet) -> Plan {
     let mut plan = Plan::default();
-    let mut rooms: Vec<Vec<Room>> = (0..fleet.pools.len())
+    let mut rooms: Vec<Vec<FreeRoom>> = (0..fleet.pools.len())
         .map(|pool| rooms(fleet, pool))
         .collect();
     let is_there = |model: &ModelNeed| {
@@ -88,11 +88,11 @@ fn serves(state: PlacedState) -> bool {
     matches!(state, PlacedState::Loading | PlacedState::Loaded)
 }
 
-fn free(room: &Room) -> u64 {
+fn free(room: &FreeRoom) -> u64 {
     room.capacity.saturating_sub(room.used)
 }
 
-fn rooms(fleet: &Fleet, pool: usize) -> Vec<Room> {
+fn rooms(fleet: &Fleet, pool: usize) -> Vec<FreeRoom> {
     let pool = &fleet.pools[pool];
     let room = |bin: usize| {
         let here = || {
@@ -105,7 +105,7 @@ fn rooms(fleet: &Fleet, pool: usize) -> Vec<Room> {
             .collect();
         loaded.sort();
         let going = here().filter(|(_, placed)| !serves(placed.state));
-        Room {
+        FreeRoom {
             capacity: pool.bins[bin].memory.unwrap_or(u64::MAX / 4),
             used: here().map(|(_, placed)| placed.memory).sum(),
             going: going.map(|(_, placed)| placed.memory).sum(),
@@ -125,7 +125,7 @@ fn last_used(fleet: &Fleet, placed: &Placed) -> Nanos {
 fn cost(
     fleet: &Fleet,
     placed: &[Placed],
-    room: &Room,
+    room: &FreeRoom,
     memory: u64,
 ) -> (Option<Nanos>, Reverse<u64>) {
     let mut free_then = free(room) + room.going;

@@ -165,7 +165,7 @@ pub fn simulate(requests: &[FleetRequest], setup: &FleetSetup, placer: Placer) -
             pool.bins.iter_mut().for_each(|bin| bin.memory = None);
         }
     }
-    engine::Engine::new(requests, &setup, placer).run()
+    engine::FleetEngine::new(requests, &setup, placer).run()
 }
 
 #[cfg(test)]

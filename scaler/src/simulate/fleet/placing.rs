@@ -2,7 +2,7 @@
 
 use super::{
     Placer, Stay,
-    engine::{Engine, SETTLE},
+    engine::{FleetEngine, SETTLE},
     lru,
     state::{FleetModel, FleetReplica},
 };
@@ -13,7 +13,7 @@ use crate::{
     placement::{self, Fleet, ModelNeed, Placed, PlacedState, Plan, Why},
 };
 
-impl Engine<'_> {
+impl FleetEngine<'_> {
     pub(super) fn look(&mut self, now: Nanos) {
         self.look_at = None;
         self.planned = Some(now);

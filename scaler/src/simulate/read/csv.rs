@@ -27,7 +27,7 @@ pub(super) fn read(
         }
         return Ok(());
     }
-    let columns = Columns::find(&names, header)?;
+    let columns = CsvColumns::find(&names, header)?;
     found.name_fields(names.fields().iter().map(AsRef::as_ref));
     if columns.model.is_none() && matches!(options.whose, Whose::Model(_)) {
         return Err(nameless(header));
@@ -55,7 +55,7 @@ fn separator(header: &str) -> char {
 }
 
 /// The positions of the columns.
-struct Columns {
+struct CsvColumns {
     timestamp: usize,
     /// Whether the service column is in milliseconds.
     milliseconds: bool,
@@ -64,7 +64,7 @@ struct Columns {
     status: Option<usize>,
 }
 
-impl Columns {
+impl CsvColumns {
     fn find(line: &CsvLine<'_>, header: &str) -> Result<Self, ReadError> {
         let number = line.number();
         let names: Vec<Option<Column>> = (line.fields().iter())

@@ -61,7 +61,7 @@ struct ModelReadyResponse {
 }
 
 /// Why there is no answer.
-enum Failure {
+enum GrpcFailure {
     /// The server's own status.
     Answered(Status),
     /// No connection, or it broke, or nothing came in time.
@@ -81,8 +81,8 @@ pub(super) async fn load(
         Ok(ModelReadyResponse { ready: true }) => Ok(()),
         Ok(ModelReadyResponse { ready: false }) => Err(CallError::Failed(NOT_READY.into())),
         Err(failure) => Err(CallError::Failed(match failure {
-            Failure::Answered(status) => format!("{NOT_READY} ({})", said(&status)),
-            Failure::Silent(why) => why,
+            GrpcFailure::Answered(status) => format!("{NOT_READY} ({})", said(&status)),
+            GrpcFailure::Silent(why) => why,
         })),
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn unload(
     let done = call::<_, RepositoryModelResponse>(address, UNLOAD, of(model), limit).await;
     match done {
         Ok(_) => Ok(()),
-        Err(Failure::Answered(status)) if status.code() == Code::NotFound => Ok(()),
+        Err(GrpcFailure::Answered(status)) if status.code() == Code::NotFound => Ok(()),
         Err(failure) => Err(judge("unload", failure)),
     }
 }
@@ -132,41 +132,40 @@ async fn call<Q, A>(
     method: &'static str,
     request: Q,
     limit: Duration,
-) -> Result<A, Failure>
+) -> Result<A, GrpcFailure>
 where
     Q: Message + Send + Sync + 'static,
     A: Message + Default + Send + Sync + 'static,
 {
     let Address { authority, name } = address;
-    let answer =
-        async {
-            // The HTTP/2 client does not say whether it was the connection that failed.
-            let probe = TcpStream::connect(authority).await;
-            drop(probe.map_err(|error| {
-                Failure::Silent(format!("cannot connect to {authority}: {error}"))
-            })?);
-            let failed = |error: tonic::transport::Error| Failure::Silent(chain(&error));
-            let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(failed)?;
-            let name = format!("http://{name}").parse::<Uri>();
-            let name = name.map_err(|error| Failure::Silent(error.to_string()))?;
-            let channel = endpoint.origin(name).connect().await.map_err(failed)?;
-            let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST);
-            grpc.ready().await.map_err(failed)?;
-            let codec = ProstCodec::<Q, A>::default();
-            let path = PathAndQuery::from_static(method);
-            let answer = grpc.unary(Request::new(request), path, codec).await;
-            answer.map(tonic::Response::into_inner).map_err(|status| {
-                // What the client makes up of a broken connection has a cause; what a server says has not.
-                match status.source() {
-                    Some(cause) => Failure::Silent(format!("no response: {}", chain(cause))),
-                    None => Failure::Answered(status),
-                }
-            })
-        };
+    let answer = async {
+        // The HTTP/2 client does not say whether it was the connection that failed.
+        let probe = TcpStream::connect(authority).await;
+        drop(probe.map_err(|error| {
+            GrpcFailure::Silent(format!("cannot connect to {authority}: {error}"))
+        })?);
+        let failed = |error: tonic::transport::Error| GrpcFailure::Silent(chain(&error));
+        let endpoint = Endpoint::from_shared(format!("http://{authority}")).map_err(failed)?;
+        let name = format!("http://{name}").parse::<Uri>();
+        let name = name.map_err(|error| GrpcFailure::Silent(error.to_string()))?;
+        let channel = endpoint.origin(name).connect().await.map_err(failed)?;
+        let mut grpc = Grpc::new(channel).max_decoding_message_size(LARGEST);
+        grpc.ready().await.map_err(failed)?;
+        let codec = ProstCodec::<Q, A>::default();
+        let path = PathAndQuery::from_static(method);
+        let answer = grpc.unary(Request::new(request), path, codec).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| {
+            // What the client makes up of a broken connection has a cause; what a server says has not.
+            match status.source() {
+                Some(cause) => GrpcFailure::Silent(format!("no response: {}", chain(cause))),
+                None => GrpcFailure::Answered(status),
+            }
+        })
+    };
     match timeout(limit, answer).await {
-        Ok(Err(Failure::Silent(why))) => Err(Failure::Silent(format!("{method}: {why}"))),
+        Ok(Err(GrpcFailure::Silent(why))) => Err(GrpcFailure::Silent(format!("{method}: {why}"))),
         Ok(result) => result,
-        Err(_) => Err(Failure::Silent(format!(
+        Err(_) => Err(GrpcFailure::Silent(format!(
             "{method}: no response within {} s",
             limit.as_secs_f64()
         ))),
@@ -174,10 +173,10 @@ where
 }
 
 /// A status of the server's own is a refusal in its words, unless it says that it is not able to now.
-fn judge(what: &str, failure: Failure) -> CallError {
+fn judge(what: &str, failure: GrpcFailure) -> CallError {
     let status = match failure {
-        Failure::Silent(why) => return CallError::Failed(why),
-        Failure::Answered(status) => status,
+        GrpcFailure::Silent(why) => return CallError::Failed(why),
+        GrpcFailure::Answered(status) => status,
     };
     let message = format!("{what} answered {}", said(&status));
     match status.code() {

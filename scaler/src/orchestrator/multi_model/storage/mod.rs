@@ -51,12 +51,12 @@ struct StoredModel {
     /// Held while its files change.
     changing: tokio::sync::Mutex<()>,
     progress: Progress,
-    usage: Mutex<Usage>,
+    usage: Mutex<CacheUsage>,
 }
 
 /// Whether a model's files are needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Usage {
+struct CacheUsage {
     needed: bool,
     /// Orders those that are not needed any more.
     since: u64,
@@ -238,7 +238,7 @@ impl ModelStorage {
     }
 
     async fn trim_to(&self, kept: u64) {
-        let mut unneeded: Vec<(String, Arc<StoredModel>, Usage)> = {
+        let mut unneeded: Vec<(String, Arc<StoredModel>, CacheUsage)> = {
             let models = lock(&self.models);
             let all = models.iter().map(|(name, model)| {
                 let own = *lock(&model.usage);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 /// How many requests there are, and how far their answers have come.
 #[derive(Debug, Default)]
-pub(super) struct Unanswered {
+pub(super) struct Pipelined {
     /// Requests whose heads were read, and whose answers are not all out.
     asked: Cell<u32>,
     /// Of those, answers that were handed over to their last bytes, and not flushed.
@@ -14,7 +14,7 @@ pub(super) struct Unanswered {
     takes_interim: Cell<bool>,
 }
 
-impl Unanswered {
+impl Pipelined {
     /// The head of a request was read.
     pub(super) fn ask(&self, takes_interim: bool) {
         self.asked.set(self.asked.get().saturating_add(1));
