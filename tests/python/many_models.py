@@ -151,7 +151,8 @@ def start(folder, http, grpc):
         "MLSERVER_LOAD_MODELS_AT_STARTUP": "false",
     }
     program = Path(sys.executable).parent / "mlserver"
-    server = subprocess.Popen([program, "start", folder], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen([program, "start", folder], env=variables, **silent)
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{http}/v2/health/ready").read()
