@@ -230,6 +230,15 @@ impl Exchange {
         self.outcome = outcome;
     }
 
+    /// The caller has left before the end of the response; or has it all, if that is a stream that has had its
+    /// last event: clients do not wait for what closes the stream.
+    pub fn caller_left(&mut self) {
+        self.outcome = match &self.llm {
+            Some(llm) if llm.is_over() => Outcome::Success,
+            _ => Outcome::CallerGone,
+        };
+    }
+
     /// The response was handed over to the connection, and did not reach the caller because of
     /// `lost`.
     pub fn undelivered(&mut self, lost: Outcome) {

@@ -385,8 +385,10 @@ impl Drop for ResponseBody {
             } else {
                 self.state.blame()
             };
-            if outcome == Outcome::UpstreamSlow {
-                exchange.replica_failed(Failure::Timeout);
+            match outcome {
+                Outcome::CallerGone => return exchange.caller_left(),
+                Outcome::UpstreamSlow => exchange.replica_failed(Failure::Timeout),
+                _ => {}
             }
             exchange.set_outcome(outcome);
         }

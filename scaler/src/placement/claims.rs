@@ -169,7 +169,7 @@ fn what_for(draft: &Draft<'_>, model: usize, rank: u32) -> Need {
             _ => Need::FurtherHeld { held },
         };
     }
-    let in_use = need.last_used + Draft::residency(need) > draft.now
+    let in_use = need.last_used + turns::residency(need) > draft.now
         || replicas().any(|replica| replica.in_flight > 0);
     if need.pinned {
         Need::Pinned

@@ -1,11 +1,12 @@
 //! The fleet as a plan in the making leaves it: what room there is, and who has it.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use super::{
     fleet::{BinPool, Fleet, ModelNeed, Placed, PlacedState},
     plan::{Drain, Load, Plan, Position, Why},
     room::{Room, When},
+    turns,
 };
 use crate::clock::Nanos;
 
@@ -71,7 +72,7 @@ fn keeps_until(placed: &Placed, model: &ModelNeed) -> Nanos {
     if model.held == 0 && placed.in_flight == 0 && model.last_used < placed.since {
         return placed.since;
     }
-    placed.since + Draft::residency(model)
+    placed.since + turns::residency(model)
 }
 
 impl<'a> Draft<'a> {
@@ -270,13 +271,6 @@ impl<'a> Draft<'a> {
         fitting.sort_unstable_by_key(order);
         let bins = bins as usize;
         (fitting.len() >= bins).then(|| fitting[..bins].iter().map(|&(_, bin)| bin).collect())
-    }
-
-    /// How long a model keeps its room, once loaded: 3 times as long as its load took, and no
-    /// less than 10 s.
-    pub(super) fn residency(model: &ModelNeed) -> Duration {
-        let load = model.load_time.unwrap_or_default();
-        load.saturating_mul(3).max(Duration::from_secs(10))
     }
 
     pub(super) fn load(&mut self, model: usize, pool: usize, bins: Vec<usize>, why: Why) {

@@ -195,7 +195,7 @@ fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<
 
 /// From when on a model is not in use any more, if no request comes.
 fn not_in_use_from(model: &ModelNeed) -> Nanos {
-    model.last_used + Draft::residency(model)
+    model.last_used + turns::residency(model)
 }
 
 /// From when on a replica may go for a further one of any other model, if no request comes; `None`: not

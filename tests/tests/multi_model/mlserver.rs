@@ -129,8 +129,8 @@ fn twenty_models_of_which_sixteen_fit_are_all_answered_and_survive_a_crash() {
     // The same callers on servers that load whatever is asked for at once.
     let lru = figures("lru", models);
     eprintln!("placement: {own}, reloads {reloads}; plain LRU: {lru}");
-    // Each of the sixteen places is kept for 10 s by whoever is used there.
-    let most = 16.0 * (took.as_secs_f64() / 10.0 + 1.0);
+    // Each of the sixteen places is kept for 1 s at least by whoever is used there.
+    let most = 16.0 * (took.as_secs_f64() + 1.0);
     assert!(reloads <= most, "{reloads} reloads in {took:?}");
     let evictions = "seldon_cache_evict_count{server=\"mlserver\"}";
     assert!(

@@ -2,6 +2,7 @@
 //! how many there are, why they end. Pure: pieces in, however the answer is cut.
 
 mod api;
+mod last_event;
 mod signals;
 
 pub use self::{api::LlmApi, signals::SignalScanner};

@@ -2,7 +2,11 @@
 
 use tailback_scaler::clock::Nanos;
 
-use super::{LlmApi, api::Meaning};
+use super::{
+    LlmApi,
+    api::Meaning,
+    last_event::{self, Tail},
+};
 use crate::{
     protocol::json_follower::{Edge, Follower, Form},
     status::{FinishReason, Generation},
@@ -19,6 +23,8 @@ const MOST_TOKENS: u64 = 1 << 32;
 /// Finds the signals in an answer, and keeps nothing else of it.
 #[derive(Debug)]
 pub struct SignalScanner {
+    api: LlmApi,
+    tail: Tail,
     follower: Follower<Meaning>,
     /// Bytes that may still be looked at.
     left: usize,
@@ -38,6 +44,8 @@ impl SignalScanner {
     #[must_use]
     pub fn new(api: LlmApi, form: Form) -> Self {
         Self {
+            api,
+            tail: Tail::default(),
             follower: Follower::new(form, api.fields()),
             left: match form {
                 Form::Object => MOST_OF_OBJECT,
@@ -69,8 +77,16 @@ impl SignalScanner {
         &self.generation
     }
 
+    /// Whether a stream has had its last event: what comes behind it says nothing.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let finish = &self.generation.finish;
+        last_event::has_passed(self.api, self.follower.form(), finish, &self.tail)
+    }
+
     /// Looks at the next piece, which has come now.
     pub fn feed(&mut self, piece: &[u8], now: Nanos) {
+        self.tail.push(piece);
         let piece = &piece[..piece.len().min(self.left)];
         if self.follower.form() == Form::Object {
             self.left -= piece.len();

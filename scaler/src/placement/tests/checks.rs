@@ -19,8 +19,12 @@ pub(super) fn plan_is_allowed(fleet: &Fleet, planned: &Plan, now: Nanos) {
         let mut models = fleet.models.iter();
         let need = models.find(|model| model.name == drain.position.model);
         if let (Some(need), Why::Evicted { .. } | Why::Turn { .. }) = (need, &drain.why) {
-            let load = need.load_time.unwrap_or_default();
-            let residency = (3 * load).max(Duration::from_secs(10));
+            let residency = match need.load_time {
+                Some(load) if load > Duration::from_millis(3333) => 3 * load,
+                Some(load) if load < Duration::from_millis(100) => Duration::from_secs(1),
+                Some(load) if load < Duration::from_secs(1) => 10 * load,
+                _ => Duration::from_secs(10),
+            };
             let loaded = now.since(placed.since);
             let unused = need.held == 0 && placed.in_flight == 0 && need.last_used < placed.since;
             assert!(loaded >= residency || unused, "within residency: {drain:?}");

@@ -96,6 +96,33 @@ const RESPONSES: &str = concat!(
 );
 
 #[test]
+fn a_stream_is_over_with_its_last_event_and_not_before() {
+    const OLLAMA: &str = "{\"response\":\"Hi\",\"done\":false}\n{\"response\":\"\",\"done\":true,\"done_reason\":\"stop\"}\n";
+    for (api, form, body) in [
+        (LlmApi::ChatCompletions, Form::Events, VLLM),
+        (LlmApi::ChatCompletions, Form::Events, LLAMA_CPP),
+        (LlmApi::Messages, Form::Events, MESSAGES),
+        (LlmApi::Responses, Form::Events, RESPONSES),
+        (LlmApi::OllamaGenerate, Form::Lines, OLLAMA),
+    ] {
+        // The blank line behind the last event says nothing.
+        let last = body.trim_end().len() + 1;
+        for cut in [1, 2, 3, 7, 50, body.len()] {
+            let mut scanner = SignalScanner::new(api, form);
+            let mut passed = 0;
+            for piece in body.as_bytes().chunks(cut) {
+                scanner.feed(piece, Nanos(0));
+                passed += piece.len();
+                assert_eq!(scanner.is_over(), passed >= last, "{passed} of {body}");
+            }
+        }
+    }
+    let mut object = SignalScanner::new(LlmApi::ChatCompletions, Form::Object);
+    object.feed(b"{\"choices\":[{\"finish_reason\":\"stop\"}]}\n", Nanos(0));
+    assert!(!object.is_over(), "it has a length, or an end of its own");
+}
+
+#[test]
 fn streams_of_each_api_say_when_tokens_come_how_many_and_why_they_end() {
     use FinishReason::{Length, Stop, ToolCalls};
     for (api, form, body, input, cached, output, objects, finish) in [

@@ -1,0 +1,61 @@
+//! Whether a stream has had its last event. What comes behind it says nothing: clients leave at once, as
+//! OpenAI's for Python does.
+
+use super::LlmApi;
+use crate::{protocol::json_follower::Form, status::FinishReasons};
+
+/// Of the end of a stream, enough to know its last event by.
+const LENGTH: usize = 48;
+
+/// The last bytes of what has passed.
+#[derive(Debug)]
+pub(super) struct Tail {
+    bytes: [u8; LENGTH],
+    length: usize,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self {
+            bytes: [0; LENGTH],
+            length: 0,
+        }
+    }
+}
+
+impl Tail {
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        let new = &piece[piece.len().saturating_sub(LENGTH)..];
+        let kept = self.length.min(LENGTH - new.len());
+        self.bytes.copy_within(self.length - kept..self.length, 0);
+        self.bytes[kept..kept + new.len()].copy_from_slice(new);
+        self.length = kept + new.len();
+    }
+
+    fn is_line(&self, ends: &[u8]) -> bool {
+        let text = &self.bytes[..self.length];
+        text.ends_with(b"\n") && text.trim_ascii_end().ends_with(ends)
+    }
+
+    fn has(&self, word: &[u8]) -> bool {
+        let text = &self.bytes[..self.length];
+        text.ends_with(b"\n") && text.windows(word.len()).any(|at| at == word)
+    }
+}
+
+/// Whether an answer in `api` with these reasons of its end and this tail has had its last event.
+pub(super) fn has_passed(api: LlmApi, form: Form, finish: &FinishReasons, tail: &Tail) -> bool {
+    if form == Form::Object {
+        return false;
+    }
+    match api {
+        // Behind the reasons, of which each choice has one, there may be the usage.
+        LlmApi::ChatCompletions | LlmApi::Completions => tail.is_line(b"[DONE]"),
+        LlmApi::Messages => tail.has(b"\"message_stop\""),
+        LlmApi::Responses
+        | LlmApi::TritonGenerate
+        | LlmApi::OllamaChat
+        | LlmApi::OllamaGenerate
+        | LlmApi::TgiGenerate => finish.iter().next().is_some() && tail.has(b"\n"),
+    }
+}
