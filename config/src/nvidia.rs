@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,26 @@ const POLL: Duration = Duration::from_millis(5);
 /// Most bytes that are read of what it prints.
 const LONGEST: u64 = 1024 * 1024;
 
+/// What the program, at this path, has listed. It is asked once: it may take seconds, and devices do not
+/// come and go.
+static LISTED: Mutex<Option<(PathBuf, Vec<Device>)>> = Mutex::new(None);
+
 /// The devices of this machine, each named by its UUID; `None`: there is no such program in `path`,
 /// the value of `PATH`.
 ///
 /// # Errors
 /// If the program fails, takes too long, or prints something else.
 pub(crate) fn devices(path: &str) -> Result<Option<Vec<Device>>, String> {
-    devices_within(path, LIMIT)
+    let mut listed = LISTED.lock().unwrap_or_else(|e| e.into_inner());
+    match (find(path), &*listed) {
+        (Some(program), Some((known, devices))) if program == *known => Ok(Some(devices.clone())),
+        (Some(program), _) => {
+            let devices = devices_within(path, LIMIT)?;
+            *listed = devices.clone().map(|devices| (program, devices));
+            Ok(devices)
+        }
+        (None, _) => Ok(None),
+    }
 }
 
 fn devices_within(path: &str, limit: Duration) -> Result<Option<Vec<Device>>, String> {
@@ -63,14 +76,13 @@ fn output(program: &Path, limit: Duration) -> Result<String, String> {
         .map_err(|error| format!("cannot be run: {error}"))?;
     let ended = ended(&mut child, until);
     if !matches!(ended, Ok(true)) {
-        // Fails only if it has ended since.
+        // Fails only if it has ended since. One that is stuck in the driver ends when that lets it.
         let _ = child.kill();
-        let _ = child.wait();
-    }
-    match ended {
-        Ok(true) => {}
-        Ok(false) => return Err(format!("did not end within {} s", limit.as_secs())),
-        Err(error) => return Err(format!("cannot be waited for: {error}")),
+        thread::spawn(move || child.wait());
+        return Err(match ended {
+            Err(error) => format!("cannot be waited for: {error}"),
+            Ok(_) => format!("did not end within {} s", limit.as_secs()),
+        });
     }
     let text = printed(&mut child, until)?;
     match child.wait() {

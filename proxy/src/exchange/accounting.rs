@@ -121,6 +121,11 @@ impl Exchange {
         self.presence = Presence::new(self.account.clone(), self.arrived, route, subject);
     }
 
+    /// Nothing of it is left to be cancelled: it is shown no longer.
+    pub fn hide(&mut self) {
+        self.presence = None;
+    }
+
     /// As much of its body is there, at `now`, as it takes to send it to a replica.
     pub fn ready(&mut self, now: Nanos) {
         if !std::mem::replace(&mut self.is_ready, true)

@@ -233,7 +233,10 @@ impl StreamState {
 
     /// The response was handed over to its last byte. The request, if it was for a model, completes
     /// when those bytes are flushed.
-    pub fn finish(&self, exchange: Option<Exchange>) {
+    pub fn finish(&self, mut exchange: Option<Exchange>) {
+        if let Some(exchange) = &mut exchange {
+            exchange.hide();
+        }
         self.pipelined.hand_over();
         self.connection.finish(exchange);
     }

@@ -50,6 +50,8 @@ impl FinishReason {
     #[must_use]
     pub fn of(word: &[u8]) -> Option<Self> {
         Some(match word {
+            // Of vLLM behind Triton, as Python writes it.
+            b"None" => return None,
             b"" | b"in_progress" | b"queued" | b"incomplete" | b"load" | b"unload" => return None,
             b"stop" | b"end_turn" | b"stop_sequence" | b"eos_token" | b"completed" => Self::Stop,
             b"length" | b"max_tokens" | b"max_output_tokens" | b"model_context_window_exceeded" => {

@@ -65,7 +65,7 @@ impl HostModel {
             .iter()
             .any(|own| own.loaded.is_some_and(ran_well))
         {
-            (self.hosted.failures, self.hosted.failing_since) = (0, None);
+            (self.hosted.failures, self.hosted.spent) = (0, Duration::ZERO);
         }
         match &set.load_failure {
             None if !set.ready.is_empty() => self.hosted.not_before = None,

@@ -16,7 +16,7 @@ impl Reconciler {
         let done = self.done.clone();
         let own = at.model.as_ref().and_then(|name| self.models.get(name));
         let tries = LoadTries::of(&self.placement);
-        let limit = own.map_or(tries.limit, |own| own.load_limit(tries, Nanos::now()));
+        let limit = own.map_or(tries.limit, |own| own.load_limit(tries));
         let repository = self.repository(&at.server, host);
         tokio::spawn(async move {
             let result = repository.load(&model, limit).await;

@@ -261,7 +261,8 @@ impl Reconciler {
         let Some(hosted) = self.attempt(at) else {
             return;
         };
-        let sent = hosted.sent.unwrap_or(hosted.since);
+        // Unless its files could not be fetched, which says nothing of loads.
+        let sent = hosted.sent.unwrap_or(now);
         let (replica, took) = (hosted.replica.clone(), now.since(sent));
         let Some(model) = at.model.clone() else {
             return;

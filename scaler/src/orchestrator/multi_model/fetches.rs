@@ -45,16 +45,17 @@ impl Reconciler {
     }
 
     pub(super) fn fetched(&mut self, at: &Subject, result: Result<(), String>, now: Nanos) {
-        match (self.attempt(at), result) {
-            (None, _) => {}
-            (Some(hosted), Ok(())) => {
-                // Unless it is to have other files since.
-                if let Files::Coming(_) = hosted.files {
-                    hosted.files = Files::Here;
-                }
+        // Unless it is to have other files since.
+        let fetched = self.attempt(at);
+        let Some(hosted) = fetched.filter(|hosted| matches!(hosted.files, Files::Coming(_))) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                hosted.files = Files::Here;
                 self.send_loads(now);
             }
-            (Some(_), Err(why)) => self.loaded(at, Err(CallError::Refused(why)), now),
+            Err(why) => self.loaded(at, Err(CallError::Refused(why)), now),
         }
     }
 }

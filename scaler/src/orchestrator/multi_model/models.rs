@@ -53,8 +53,8 @@ pub(in crate::orchestrator) struct HostedModel {
     pub load_time: Option<Duration>,
     /// How many loads have failed since the last one that went well.
     pub failures: u32,
-    /// When the first of those was sent that are tried without a long pause.
-    pub failing_since: Option<Nanos>,
+    /// How much of the time for a load those have used up, pauses between them included.
+    pub spent: Duration,
     /// Why the last one failed.
     pub failure: Option<String>,
     pub not_before: Option<Nanos>,
@@ -81,7 +81,7 @@ impl HostedModel {
             admitted: false,
             load_time: None,
             failures: 0,
-            failing_since: None,
+            spent: Duration::ZERO,
             failure: None,
             not_before: None,
             unplaced: None,
@@ -95,8 +95,8 @@ impl HostedModel {
     /// Takes a new configuration. A load that failed before is tried again at once.
     pub(in crate::orchestrator) fn configure(&mut self, model: Arc<Model>) {
         if self.model != model {
-            (self.failures, self.failing_since) = (0, None);
-            (self.failure, self.not_before) = (None, None);
+            self.forgive();
+            self.failure = None;
         }
         self.reconfigured = true;
         self.model = model;
@@ -163,14 +163,18 @@ impl HostedModel {
 
     pub(in crate::orchestrator) fn loaded(&mut self, took: Duration) {
         self.load_time = Some(took);
-        (self.failures, self.failing_since) = (0, None);
-        (self.failure, self.not_before) = (None, None);
+        self.forgive();
+        self.failure = None;
     }
 
-    /// How long a load may take that is sent now.
-    pub(in crate::orchestrator) fn load_limit(&self, tries: LoadTries, now: Nanos) -> Duration {
-        let spent = self.failing_since.map(|since| now.since(since));
-        (tries.limit.saturating_sub(spent.unwrap_or_default())).max(FIRST_PAUSE)
+    /// Forgets that loads have failed: the next may be tried at once.
+    pub(in crate::orchestrator) fn forgive(&mut self) {
+        (self.failures, self.spent, self.not_before) = (0, Duration::ZERO, None);
+    }
+
+    /// How long the next load may take.
+    pub(in crate::orchestrator) fn load_limit(&self, tries: LoadTries) -> Duration {
+        (tries.limit.saturating_sub(self.spent)).max(FIRST_PAUSE)
     }
 
     /// Notes that a load failed which was sent at `sent`. It is tried again after a pause, as `tries`
@@ -183,13 +187,14 @@ impl HostedModel {
         now: Nanos,
     ) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let since = *self.failing_since.get_or_insert(sent);
-        let pause = match self.failures > tries.count || now.since(since) >= tries.limit {
-            true => {
-                self.failing_since = None;
-                GIVEN_UP
-            }
+        let spent = self.spent.saturating_add(now.since(sent));
+        let pause = match self.failures > tries.count || spent >= tries.limit {
+            true => GIVEN_UP,
             false => (FIRST_PAUSE * (1 << (self.failures - 1).min(6))).min(LONGEST_PAUSE),
+        };
+        self.spent = match pause {
+            GIVEN_UP => Duration::ZERO,
+            pause => spent.saturating_add(pause),
         };
         self.failure = Some(why);
         self.not_before = Some(now + pause);
@@ -300,12 +305,12 @@ mod tests {
         };
         let mut own = model();
         let at = |seconds: u32| Nanos(0) + seconds * SECOND;
-        assert_eq!(own.load_limit(tries, at(100)), 60 * SECOND);
+        assert_eq!(own.load_limit(tries), 60 * SECOND);
         assert_eq!(own.load_failed("x".into(), tries, at(100), at(140)), SECOND);
-        assert_eq!(own.load_limit(tries, at(141)), 19 * SECOND);
+        assert_eq!(own.load_limit(tries), 19 * SECOND);
         let pause = own.load_failed("x".into(), tries, at(141), at(160));
         assert_eq!(pause, GIVEN_UP, "its time is over");
-        assert_eq!(own.load_limit(tries, at(460)), 60 * SECOND);
+        assert_eq!(own.load_limit(tries), 60 * SECOND);
         for (failures, pause) in [
             (3, 4 * SECOND),
             (4, 8 * SECOND),
@@ -315,6 +320,21 @@ mod tests {
             let now = at(460 + failures);
             assert_eq!(own.load_failed("x".into(), tries, now, now), pause);
         }
+    }
+
+    #[test]
+    fn time_in_which_no_load_is_tried_does_not_count() {
+        let tries = LoadTries {
+            count: 5,
+            limit: 60 * SECOND,
+        };
+        let mut own = model();
+        let at = |seconds: u32| Nanos(0) + seconds * SECOND;
+        own.load_failed("x".into(), tries, at(100), at(110));
+        // Nobody wants it for a day.
+        assert_eq!(own.load_limit(tries), 49 * SECOND);
+        let day = at(86_400);
+        assert_eq!(own.load_failed("x".into(), tries, day, day), 2 * SECOND);
     }
 
     #[test]

@@ -35,6 +35,8 @@ const DRAINING: Duration = Duration::from_millis(20);
 const SETTLE: Duration = Duration::from_millis(5);
 /// How often a plan is made while requests wait for a model that is placed nowhere.
 const WAITING: Duration = Duration::from_millis(100);
+/// How long a plan is put off at most.
+const PUT_OFF: Duration = Duration::from_secs(3);
 /// How often all is looked at, though nothing has happened.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -76,6 +78,8 @@ pub(super) struct Reconciler {
     pub(super) unreported: bool,
     /// When the last plan was made.
     pub(super) planned: Nanos,
+    /// Since when the next one is put off, if it is.
+    put_off: Option<Nanos>,
     /// When time alone may change the plan.
     pub(super) again_at: Option<Nanos>,
     pub(super) done: mpsc::UnboundedSender<CallDone>,
@@ -105,6 +109,7 @@ impl Reconciler {
             stale: false,
             unreported: false,
             planned: Nanos(0),
+            put_off: None,
             again_at: None,
             done,
             dones,
@@ -327,10 +332,11 @@ impl Reconciler {
         let stale = std::mem::take(&mut self.stale);
         let waits = self.waits() && now.since(self.planned) >= WAITING;
         if (stale || due || waits) && !self.retired {
+            let put_off = *self.put_off.get_or_insert(now);
             match self.all_known_by(now) {
-                Some(by) => self.again_at = Some(by),
-                None => {
-                    self.planned = now;
+                Some(by) if now.since(put_off) < PUT_OFF => self.again_at = Some(by),
+                _ => {
+                    (self.planned, self.put_off) = (now, None);
                     self.plan(now);
                 }
             }
@@ -345,7 +351,8 @@ impl Reconciler {
     }
 
     /// Until when a plan waits for replicas that are about to say what they have, or to be back. A plan
-    /// without them would load elsewhere what they have already.
+    /// without them would load elsewhere what they have already. It does not wait for longer than
+    /// [`PUT_OFF`]: of many replicas, one may always be about to.
     fn all_known_by(&self, now: Nanos) -> Option<Nanos> {
         let servers = self.servers.values();
         servers.filter_map(|server| server.settled_by(now)).max()

@@ -65,7 +65,7 @@ impl Reconciler {
             let own = models.get(model);
             own.is_none_or(|own| own.failures > tries)
         };
-        let mut told = Vec::new();
+        let (mut told, mut out_of_room) = (Vec::new(), Vec::new());
         for (name, server) in &self.servers {
             for own in &server.replicas {
                 let is_known = own.known || own.troubles > 0;
@@ -81,7 +81,15 @@ impl Reconciler {
                     tracing::info!(replica = %own.replica, "none of its models needs it any more: it may go");
                     own.replica.mark_vacated();
                     told.push(name.clone());
+                    let left = own.hosted.iter().filter(|(_, hosted)| hosted.serves());
+                    out_of_room.extend(left.map(|(model, _)| model.clone()));
                 }
+            }
+        }
+        // What could not be loaded beside the old one may be loaded once that has gone.
+        for model in out_of_room {
+            if let Some(own) = self.models.get_mut(&model) {
+                own.forgive();
             }
         }
         for name in told {
