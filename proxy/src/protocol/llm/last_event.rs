@@ -59,3 +59,32 @@ pub(super) fn has_passed(api: LlmApi, form: Form, finish: &FinishReasons, tail: 
         | LlmApi::TgiGenerate => finish.iter().next().is_some() && tail.has(b"\n"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::FinishReason;
+
+    #[test]
+    fn the_tail_is_the_last_bytes_however_they_came() {
+        let all: Vec<u8> = (0..200).collect();
+        for cut in [1, 7, LENGTH - 1, LENGTH, LENGTH + 1, 200] {
+            let mut tail = Tail::default();
+            for piece in all.chunks(cut) {
+                tail.push(piece);
+            }
+            assert_eq!(tail.bytes[..tail.length], all[200 - LENGTH..], "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_python_has_not_set_is_none() {
+        let api = LlmApi::TritonGenerate;
+        let (mut finish, mut tail) = (FinishReasons::default(), Tail::default());
+        tail.push(b"data: {\"text_output\":\"Hi\",\"finish_reason\":\"None\"}\n");
+        assert_eq!(FinishReason::of(b"None"), None);
+        assert!(!has_passed(api, Form::Events, &finish, &tail));
+        finish.add(FinishReason::Stop);
+        assert!(has_passed(api, Form::Events, &finish, &tail));
+    }
+}

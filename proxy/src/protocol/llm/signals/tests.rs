@@ -117,18 +117,6 @@ fn a_stream_is_over_with_its_last_event_and_not_before() {
             }
         }
     }
-    // As Triton's backend for vLLM writes what Python has not set.
-    let mut triton = SignalScanner::new(LlmApi::TritonGenerate, Form::Events);
-    triton.feed(
-        b"data: {\"text_output\":\"Hi\",\"finish_reason\":\"None\"}\n\n",
-        Nanos(0),
-    );
-    assert!(!triton.is_over());
-    triton.feed(
-        b"data: {\"text_output\":\"\",\"finish_reason\":\"stop\"}\n\n",
-        Nanos(0),
-    );
-    assert!(triton.is_over());
     let mut object = SignalScanner::new(LlmApi::ChatCompletions, Form::Object);
     object.feed(b"{\"choices\":[{\"finish_reason\":\"stop\"}]}\n", Nanos(0));
     assert!(!object.is_over(), "it has a length, or an end of its own");
