@@ -19,7 +19,7 @@ use crate::{
 pub struct ModelHandle {
     /// Its configuration.
     pub model: Arc<Model>,
-    /// Its ledger, which must have been made with [`ScalerOptions::wake`](super::Options::wake).
+    /// Its ledger, which must have been made with [`ScalerOptions::wake`](super::ScalerOptions::wake).
     pub ledger: Arc<Ledger>,
     /// What sends requests to its replicas.
     pub traffic: Arc<dyn Traffic>,
