@@ -33,27 +33,24 @@ static LISTED: Mutex<Option<(PathBuf, Vec<Device>)>> = Mutex::new(None);
 /// # Errors
 /// If the program fails, takes too long, or prints something else.
 pub(crate) fn devices(path: &str) -> Result<Option<Vec<Device>>, String> {
-    let mut listed = LISTED.lock().unwrap_or_else(|e| e.into_inner());
-    match (find(path), &*listed) {
-        (Some(program), Some((known, devices))) if program == *known => Ok(Some(devices.clone())),
-        (Some(program), _) => {
-            let devices = devices_within(path, LIMIT)?;
-            *listed = devices.clone().map(|devices| (program, devices));
-            Ok(devices)
-        }
-        (None, _) => Ok(None),
-    }
-}
-
-fn devices_within(path: &str, limit: Duration) -> Result<Option<Vec<Device>>, String> {
     let Some(program) = find(path) else {
         return Ok(None);
     };
-    let listed = output(&program, limit).and_then(|text| parse(&text));
+    let mut listed = LISTED.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some((known, devices)) = &*listed
+        && *known == program
+    {
+        return Ok(Some(devices.clone()));
+    }
+    let devices = list(&program, LIMIT)?;
+    *listed = Some((program, devices.clone()));
+    Ok(Some(devices))
+}
+
+fn list(program: &Path, limit: Duration) -> Result<Vec<Device>, String> {
+    let listed = output(program, limit).and_then(|text| parse(&text));
     let shown = program.display();
-    listed
-        .map(Some)
-        .map_err(|why| format!("{shown}, which lists the machine's devices, {why}"))
+    listed.map_err(|why| format!("{shown}, which lists the machine's devices, {why}"))
 }
 
 fn find(path: &str) -> Option<PathBuf> {
@@ -163,12 +160,12 @@ mod tests {
     use super::*;
 
     /// What is found where the program is this shell script.
-    fn found(script: &str, limit: Duration) -> Result<Option<Vec<Device>>, String> {
+    fn found(script: &str, limit: Duration) -> Result<Vec<Device>, String> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join(PROGRAM);
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        devices_within(folder.path().to_str().unwrap(), limit)
+        list(&program, limit)
     }
 
     #[test]
@@ -176,7 +173,7 @@ mod tests {
         let script = r#"[ "$*" = "--query-gpu=index,uuid,memory.total --format=csv,noheader,nounits" ] || exit 3
             echo "0, GPU-8f5b9c1e-0d6b-2f4a-9d3e-7a1c5e0b2d11, 24564"
             echo "1, GPU-11111111-2222-3333-4444-555555555555, 81559""#;
-        let devices = found(script, LIMIT).unwrap().unwrap();
+        let devices = found(script, LIMIT).unwrap();
         let device = |name: &str, mib: u64| Device {
             name: name.to_owned(),
             memory: mib * MIB,

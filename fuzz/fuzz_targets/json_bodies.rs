@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Json, Progress};
-use tailback_fuzz::cut;
+use tailback_fuzz::scan;
 
 #[derive(Arbitrary, Debug)]
 enum Value {
@@ -77,14 +77,7 @@ fuzz_target!(|input: (u16, u8, Vec<(Key, Value)>)| {
     let space = ["", " ", "\n\t"][usize::from(space) % 3];
     let mut text = String::new();
     write(&Value::Object(members), 0, space, &mut text);
-    let whole = Json::default().feed(text.as_bytes());
-    let [a, b] = cut(text.as_bytes(), at);
-    let mut scanner = Json::default();
-    let pieces = match scanner.feed(a) {
-        Progress::More => scanner.feed(b),
-        end => end,
-    };
-    assert_eq!(whole, pieces, "{text}");
+    let whole = scan(Json::default, Json::feed, text.as_bytes(), at);
     if let (Progress::Found(found), Ok(serde_json::Value::Object(read))) =
         (&whole, serde_json::from_str(&text))
     {

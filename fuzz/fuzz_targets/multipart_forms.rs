@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Multipart, Progress};
-use tailback_fuzz::cut;
+use tailback_fuzz::scan;
 
 #[derive(Arbitrary, Debug)]
 struct Part {
@@ -50,14 +50,7 @@ fuzz_target!(|input: (u16, bool, Vec<Part>)| {
         form.extend_from_slice(b"--x--\r\n");
     }
     let scanner = || Multipart::of(b"multipart/form-data; boundary=x").unwrap();
-    let whole = scanner().feed(&form);
-    let [a, b] = cut(&form, at);
-    let mut in_pieces = scanner();
-    let pieces = match in_pieces.feed(a) {
-        Progress::More => in_pieces.feed(b),
-        end => end,
-    };
-    assert_eq!(whole, pieces);
+    let whole = scan(scanner, Multipart::feed, &form, at);
     if let Progress::Found(found) = whole {
         assert_eq!(&form[found.span], found.name.as_bytes());
         assert!(

@@ -5,18 +5,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Json, Progress};
-use tailback_fuzz::cut;
+use tailback_fuzz::scan;
 
 fuzz_target!(|input: (u16, &[u8])| {
     let (at, bytes) = input;
-    let whole = Json::default().feed(bytes);
-    let [a, b] = cut(bytes, at);
-    let mut scanner = Json::default();
-    let pieces = match scanner.feed(a) {
-        Progress::More => scanner.feed(b),
-        end => end,
-    };
-    assert_eq!(whole, pieces);
+    let whole = scan(Json::default, Json::feed, bytes, at);
     let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(bytes) else {
         return;
     };

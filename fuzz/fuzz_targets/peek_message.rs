@@ -6,24 +6,17 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{BodyScanner, Message, MessageCoding, Progress, Rewriter};
-use tailback_fuzz::cut;
+use tailback_fuzz::{cut, scan};
 
 fuzz_target!(|input: (u8, u16, &[u8])| {
     let (field, at, bytes) = input;
     let field = u32::from(field % 8) + 1;
-    let whole = Message::new(field).feed(bytes);
-    let [a, b] = cut(bytes, at);
-    let mut scanner = Message::new(field);
-    let pieces = match scanner.feed(a) {
-        Progress::More => scanner.feed(b),
-        end => end,
-    };
-    assert_eq!(whole, pieces);
+    let whole = scan(|| Message::new(field), Message::feed, bytes, at);
     if let Progress::Found(found) = whole {
         assert!(bytes[found.span].ends_with(found.name.as_bytes()));
     }
     for coding in [MessageCoding::Gzip, MessageCoding::Deflate] {
-        compressed(field, [a, b], coding);
+        compressed(field, cut(bytes, at), coding);
     }
 });
 

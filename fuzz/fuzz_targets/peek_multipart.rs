@@ -5,22 +5,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Multipart, Progress};
-use tailback_fuzz::cut;
+use tailback_fuzz::scan;
 
 fuzz_target!(|input: (&[u8], u16, &[u8])| {
     let (content_type, at, bytes) = input;
     let _ = Multipart::of(content_type);
-    let form = || Multipart::of(b"multipart/form-data; boundary=x");
-    let (Some(mut whole), Some(mut scanner)) = (form(), form()) else {
-        return;
-    };
-    let whole = whole.feed(bytes);
-    let [a, b] = cut(bytes, at);
-    let pieces = match scanner.feed(a) {
-        Progress::More => scanner.feed(b),
-        end => end,
-    };
-    assert_eq!(whole, pieces);
+    let form = || Multipart::of(b"multipart/form-data; boundary=x").unwrap();
+    let whole = scan(form, Multipart::feed, bytes, at);
     if let Progress::Found(found) = whole {
         assert_eq!(&bytes[found.span], found.name.as_bytes());
     }

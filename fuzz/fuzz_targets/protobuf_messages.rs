@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use tailback::protocol::peek::{Message, Progress};
-use tailback_fuzz::cut;
+use tailback_fuzz::scan;
 
 #[derive(Arbitrary, Debug)]
 enum Field {
@@ -67,14 +67,7 @@ fuzz_target!(|input: (u16, u8, i8, Vec<Field>)| {
     framed.extend_from_slice(&length.to_be_bytes());
     framed.extend_from_slice(&message);
     let field = u32::from(wanted) + 1;
-    let whole = Message::new(field).feed(&framed);
-    let [a, b] = cut(&framed, at);
-    let mut scanner = Message::new(field);
-    let pieces = match scanner.feed(a) {
-        Progress::More => scanner.feed(b),
-        end => end,
-    };
-    assert_eq!(whole, pieces);
+    let whole = scan(|| Message::new(field), Message::feed, &framed, at);
     if let Progress::Found(found) = whole {
         let is_it = |one: &Field| match one {
             Field::Text { number, text } => number % 8 == wanted && *text == *found.name,

@@ -7,6 +7,9 @@ use crate::{protocol::json_follower::Form, status::FinishReasons};
 /// Of the end of a stream, enough to know its last event by.
 const LENGTH: usize = 48;
 
+/// The type of the last event of Anthropic's Messages.
+const STOP: &[u8] = b"\"message_stop\"";
+
 /// The last bytes of what has passed.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -32,31 +35,29 @@ impl Tail {
         self.length = kept + new.len();
     }
 
-    fn is_line(&self, ends: &[u8]) -> bool {
+    /// The bytes, if a line ends with them.
+    fn whole_lines(&self) -> Option<&[u8]> {
         let text = &self.bytes[..self.length];
-        text.ends_with(b"\n") && text.trim_ascii_end().ends_with(ends)
-    }
-
-    fn has(&self, word: &[u8]) -> bool {
-        let text = &self.bytes[..self.length];
-        text.ends_with(b"\n") && text.windows(word.len()).any(|at| at == word)
+        text.ends_with(b"\n").then_some(text)
     }
 }
 
 /// Whether an answer in `api` with these reasons of its end and this tail has had its last event.
 pub(super) fn has_passed(api: LlmApi, form: Form, finish: &FinishReasons, tail: &Tail) -> bool {
-    if form == Form::Object {
+    let Some(lines) = tail.whole_lines().filter(|_| form != Form::Object) else {
         return false;
-    }
+    };
     match api {
         // Behind the reasons, of which each choice has one, there may be the usage.
-        LlmApi::ChatCompletions | LlmApi::Completions => tail.is_line(b"[DONE]"),
-        LlmApi::Messages => tail.has(b"\"message_stop\""),
+        LlmApi::ChatCompletions | LlmApi::Completions => {
+            lines.trim_ascii_end().ends_with(b"[DONE]")
+        }
+        LlmApi::Messages => lines.windows(STOP.len()).any(|at| at == STOP),
         LlmApi::Responses
         | LlmApi::TritonGenerate
         | LlmApi::OllamaChat
         | LlmApi::OllamaGenerate
-        | LlmApi::TgiGenerate => finish.iter().next().is_some() && tail.has(b"\n"),
+        | LlmApi::TgiGenerate => finish.iter().next().is_some(),
     }
 }
 

@@ -118,42 +118,26 @@ impl Bins {
         let mut coming = own.set.coming.clone();
         for (index, assigned) in own.assigned.iter().enumerate() {
             let same = |replica: &Replica| *replica.devices() == assigned.devices;
-            let instance = |replica| Instance {
+            let (replica, state, since) =
+                if let Some(at) = ready.iter().position(|replica| same(replica)) {
+                    let since = assigned.loaded.unwrap_or(now);
+                    (Some(ready.remove(at)), PlacedState::Loaded, since)
+                } else if let Some(at) = coming.iter().position(|own| same(&own.replica)) {
+                    let Transition { replica, since } = coming.remove(at);
+                    (Some(replica), PlacedState::Loading, since)
+                } else {
+                    (None, PlacedState::Loading, assigned.since)
+                };
+            // It has what it was started with until it ends, and may take what is said now.
+            let before = replica.as_ref().and_then(|replica| own.memory_of(replica));
+            let memory = before.unwrap_or_default().max(room.memory);
+            let one = Instance {
                 model: name.clone(),
                 devices: assigned.devices.clone(),
                 assigned: Some(index),
                 replica,
             };
-            // It has what it was started with until it ends, and may take what is said now.
-            let takes = |replica: &Replica| {
-                let before = own.memory_of(replica).unwrap_or_default();
-                before.max(room.memory)
-            };
-            if let Some(at) = ready.iter().position(|replica| same(replica)) {
-                let since = assigned.loaded.unwrap_or(now);
-                let replica = ready.remove(at);
-                let memory = takes(&replica);
-                self.put(
-                    pool,
-                    instance(Some(replica)),
-                    memory,
-                    PlacedState::Loaded,
-                    since,
-                );
-            } else if let Some(at) = coming.iter().position(|own| same(&own.replica)) {
-                let Transition { replica, since } = coming.remove(at);
-                let memory = takes(&replica);
-                self.put(
-                    pool,
-                    instance(Some(replica)),
-                    memory,
-                    PlacedState::Loading,
-                    since,
-                );
-            } else {
-                let one = instance(None);
-                self.put(pool, one, room.memory, PlacedState::Loading, assigned.since);
-            }
+            self.put(pool, one, memory, state, since);
         }
         let coming = coming.into_iter().map(|own| own.replica);
         let leaving = own.set.leaving.iter().map(|own| own.replica.clone());

@@ -55,27 +55,10 @@ impl Reconciler {
                 own.admitted = true;
             }
         }
-        for (pool, bin) in &plan.leave {
-            if let Some((server, id)) = bins.at(*pool, *bin)
-                && let Some(own) = self.servers.get_mut(server)
-                && let Some(replica) = own.replica_mut(id)
-            {
-                tracing::info!(replica = %replica.replica, "is to go: its models are placed elsewhere");
-                let why = "the server needs fewer replicas";
-                (self.status).decided(PlacementAction::Leave, None, replica.replica.name(), why);
-                replica.leaving = true;
-            }
-        }
-        for (pool, bin) in &plan.stay {
-            if let Some((server, id)) = bins.at(*pool, *bin)
-                && let Some(own) = self.servers.get_mut(server)
-                && let Some(replica) = own.replica_mut(id)
-            {
-                tracing::info!(replica = %replica.replica, "is needed again: it takes models");
-                let why = "the server needs it again";
-                (self.status).decided(PlacementAction::Stay, None, replica.replica.name(), why);
-                replica.leaving = false;
-            }
+        let leave = plan.leave.iter().map(|at| (at, true));
+        let stay = plan.stay.iter().map(|at| (at, false));
+        for ((pool, bin), leaving) in leave.chain(stay) {
+            self.set_leaving(bins.at(*pool, *bin), leaving);
         }
         for position in &plan.resume {
             self.resume(bins, position, now);
@@ -93,6 +76,30 @@ impl Reconciler {
         self.send_loads(now);
         self.go_on_draining(now);
         self.let_go(now);
+    }
+
+    /// Decides whether a server's replica is to go.
+    fn set_leaving(&mut self, at: Option<(&Arc<str>, ReplicaId)>, leaving: bool) {
+        let Some((server, id)) = at else { return };
+        let server = self.servers.get_mut(server);
+        let Some(replica) = server.and_then(|server| server.replica_mut(id)) else {
+            return;
+        };
+        let (action, what, why) = match leaving {
+            true => (
+                PlacementAction::Leave,
+                "is to go: its models are placed elsewhere",
+                "the server needs fewer replicas",
+            ),
+            false => (
+                PlacementAction::Stay,
+                "is needed again: it takes models",
+                "the server needs it again",
+            ),
+        };
+        tracing::info!(replica = %replica.replica, "{what}");
+        (self.status).decided(action, None, replica.replica.name(), why);
+        replica.leaving = leaving;
     }
 
     fn hosted_mut(&mut self, server: &str, id: ReplicaId, model: &str) -> Option<&mut Hosted> {
