@@ -8,18 +8,18 @@ use std::time::SystemTime;
 use crate::ObjectLocation;
 use crate::name::is_name;
 
-/// A caller that is known by an API key, or by its certificate. The key itself is nowhere, only its
-/// hash.
+/// A caller that is known by an API key, or by its TLS certificate. Only the key's hash is kept,
+/// never the key itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its name, in metrics and in the access log.
     pub name: String,
     /// The document that describes it.
     pub place: ObjectLocation,
-    /// The SHA-256 hash of the key; `None`: the certificate alone stands for it.
+    /// The SHA-256 hash of the key; `None`: callers are known by `certificate` alone.
     pub sha256: Option<Sha256>,
-    /// The SHA-256 fingerprint of the certificate (its DER) that stands for the key on connections
-    /// by TLS; `None`: none does.
+    /// The SHA-256 fingerprint (of the DER) of the client certificate that stands for the key on
+    /// TLS connections; `None`: no certificate does.
     pub certificate: Option<Sha256>,
     /// The models it may be used for; `None`: all.
     pub models: Option<Vec<NamePattern>>,
@@ -37,7 +37,7 @@ pub struct ApiKey {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
-/// A name, or what names begin with: `gpt-*`.
+/// A name, or, with `*` at its end, the beginning of names: `gpt-*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern {
     start: String,
@@ -97,10 +97,11 @@ impl ApiKey {
 }
 
 impl NamePattern {
-    /// What stands for the rest of a name, at the end of a pattern.
+    /// The last character of a pattern that stands for all names with the same beginning.
     const WILDCARD: char = '*';
 
-    /// Reads a name, or its beginning and `*`; `None` if `*` is elsewhere, or it is empty.
+    /// Reads a name, or the beginning of names and `*`; `None` if `*` is not at the end, or `text`
+    /// is empty.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let start = text.strip_suffix(Self::WILDCARD);
@@ -111,7 +112,7 @@ impl NamePattern {
         })
     }
 
-    /// Whether `name` is the name, or begins as it says.
+    /// Whether `name` is the pattern's name, or has its beginning.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.is_whole {

@@ -63,7 +63,7 @@ impl ApiKeysFile {
     /// The file with `key` at its end. Everything else stays as it is.
     ///
     /// # Errors
-    /// Why it cannot be added: the key's name, for one, is taken.
+    /// Why the key cannot be added, for example because its name is taken.
     pub fn with(&self, path: &Path, key: &ApiKey) -> Result<Self, Errors> {
         let mut text = self.text.clone();
         if !text.is_empty() {
@@ -79,7 +79,7 @@ impl ApiKeysFile {
     /// The file without the document of the key of this name. Everything else stays as it is.
     ///
     /// # Errors
-    /// Why it cannot be taken out: there is no such key, for one.
+    /// Why the key cannot be removed, for example because there is none of this name.
     pub fn without(&self, path: &Path, name: &str) -> Result<Self, String> {
         let Some(key) = self.keys.iter().find(|key| key.name == name) else {
             return Err(format!("{} has no API key {name:?}", path.display()));
@@ -102,7 +102,8 @@ impl ApiKeysFile {
         let after = lines[at..].iter().position(starts);
         let after = after.map_or(lines.len(), |after| at + after);
         let left = [&lines[..first], &lines[after..]].concat().concat();
-        // What is left is read again: a key that would be lost or changed by this is kept.
+        // The remaining text is read again. If another key would be lost or changed, nothing is
+        // removed.
         let left = Self::parse(path, left).map_err(|_| by_hand())?;
         let same = |a: &ApiKey, b: &ApiKey| {
             let place = a.place.clone();
@@ -130,7 +131,7 @@ fn document(key: &ApiKey) -> String {
             let _ = writeln!(text, "  {name}: {value}");
         }
     };
-    // JSON's texts are YAML's.
+    // A JSON string is also a YAML string.
     let quoted = |text: &dyn ToString| serde_json::Value::from(text.to_string()).to_string();
     field("sha256", key.sha256.map(|hash| quoted(&hash)));
     field(

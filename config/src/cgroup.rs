@@ -70,7 +70,8 @@ fn least_limit(
         let groups = folder.ancestors().take_while(|at| at.starts_with(&mount));
         let files: Vec<_> = groups.map(|group| group.join(name)).collect();
         let limits = files.into_iter().filter_map(|file| {
-            // Of version 2 it may be `max`, of version 1 some number that no memory reaches.
+            // In version 2 "no limit" is the word `max`, in version 1 a number that no memory
+            // reaches.
             let bytes: u64 = read(&file)?.trim().parse().ok()?;
             (bytes < 1 << 60).then_some((bytes, file))
         });

@@ -135,7 +135,7 @@ impl ClusterObject {
         format!("{kind} {}/{}", self.namespace, self.name)
     }
 
-    /// The name of the model it describes, if it describes one.
+    /// The name of the model that this object describes, if it describes one.
     pub(crate) fn model(&self) -> Option<&str> {
         let named = self.annotations.get(&format!("{PREFIX}model"));
         match &self.kind {
@@ -149,7 +149,7 @@ impl ClusterObject {
     ///
     /// # Errors
     ///
-    /// An annotation with Tailback's prefix that does not exist.
+    /// An annotation with Tailback's prefix and an unknown name.
     pub(crate) fn documents(&self, gateway: &str) -> Result<Source, Error> {
         let file: Arc<Path> = Path::new(&format!("{FILE}{}", self.id())).into();
         self.check(&file)?;

@@ -15,7 +15,7 @@ pub struct Config {
     pub servers: BTreeMap<String, Arc<Server>>,
     /// The machine that process servers run on, if its room is shared by models.
     pub host: Option<Arc<Host>>,
-    /// Documents of other kinds, which [`Process::skip_other_kinds`] lets be.
+    /// Documents of other kinds, which were ignored because [`Process::skip_other_kinds`] is set.
     pub skipped: Skipped,
     /// The settings of the process, which come from the environment alone.
     pub process: Process,

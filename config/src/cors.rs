@@ -10,11 +10,11 @@ use http::{HeaderName, Method, Uri};
 pub struct Cors {
     /// The origins whose pages may call; `None`: all.
     pub origins: Option<Vec<String>>,
-    /// The methods that they may use.
+    /// The methods that these pages may use.
     pub methods: Vec<Method>,
-    /// The header fields that they may send; `None`: all that they ask for.
+    /// The header fields that these pages may send; `None`: any.
     pub headers: Option<Vec<HeaderName>>,
-    /// How long the browser may cache this.
+    /// How long a browser may cache the answer to a preflight request.
     pub max_age: Duration,
 }
 

@@ -1,13 +1,13 @@
-//! How the health of a server's replicas is judged: by what they do with requests, and by probes;
-//! and how those that are new or back begin.
+//! How the health of a server's replicas is judged (outlier detection and probes), and how a new
+//! or recovered replica gets its share of requests (slow start).
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::Readiness;
 
-/// When a replica that fails requests gets none for a while. The names are Envoy's, whose outlier
-/// detection this follows.
+/// When a replica that fails requests is ejected: it gets none for a while. The names are those of
+/// Envoy, whose outlier detection this follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutlierDetection {
     /// Failures in a row after which a replica is ejected. Never 0.
@@ -19,11 +19,12 @@ pub struct OutlierDetection {
     pub failure_percentage_threshold: u32,
     /// Replicas with fewer requests in an interval are not compared. Never 0.
     pub failure_percentage_request_volume: u32,
-    /// How long the first ejection takes; the second one twice as long, and so on. Never zero.
+    /// How long the first ejection lasts. The second one lasts twice as long, and so on. Never
+    /// zero.
     pub base_ejection: Duration,
-    /// How long an ejection takes at most; at least `base_ejection`.
+    /// How long an ejection lasts at most; at least `base_ejection`.
     pub max_ejection: Duration,
-    /// How many of the replicas may be ejected at once, of 100; 0 to 100.
+    /// The largest share of the replicas that may be ejected at once, in percent; 0 to 100.
     pub max_ejection_percent: u32,
 }
 
@@ -60,19 +61,20 @@ impl fmt::Display for OutlierDetection {
 /// How replicas are checked once they have become ready. The names are Kubernetes' and Envoy's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// What they are asked; `None`: what says that they are ready, if they are processes, else
-    /// nothing. Never a line of their output.
+    /// The probe. `None`: the readiness check if the replicas are processes, else no probe. Never
+    /// a readiness check that waits for a line of output.
     pub probe: Option<Readiness>,
-    /// From the result of a probe to the next probe. Never zero.
+    /// The time between a probe's result and the next probe. Never zero.
     pub period: Duration,
     /// How long a probe may take. Never zero.
     pub timeout: Duration,
-    /// Good results in a row that make an unhealthy replica healthy. Never 0.
+    /// Successful probes in a row that make an unhealthy replica healthy. Never 0.
     pub healthy_threshold: u32,
-    /// Bad results in a row that make a replica unhealthy. Never 0.
+    /// Failed probes in a row that make a replica unhealthy. Never 0.
     pub unhealthy_threshold: u32,
-    /// How long a replica that has requests may send nothing before it is suspected to hang, if
-    /// its model was never silent for long; `None`: it is not looked for. Never zero.
+    /// How long a replica with requests in flight may send nothing before it is suspected to hang,
+    /// unless its model has been silent as long before; `None`: hangs are not looked for. Never
+    /// zero.
     pub hang: Option<Duration>,
     /// How long a process may be unhealthy before it is replaced; `None`: it never is. Never zero.
     pub replace_after: Option<Duration>,
@@ -104,16 +106,16 @@ impl fmt::Display for HealthCheck {
     }
 }
 
-/// How the share of a replica grows that is new, or gets requests again after it was out for its
-/// health. The names are Envoy's.
+/// How the share of requests grows for a replica that is new, or that gets requests again after an
+/// ejection or failed probes. The names are Envoy's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlowStart {
-    /// How long it takes until the replica has a full share. Never zero.
+    /// The time after which the replica has a full share. Never zero.
     pub window: Duration,
-    /// How the share grows with time, in hundredths: 100 evenly, more fast at first, less slowly at
-    /// first. Never 0.
+    /// How the share grows over the window, in hundredths: at 100 evenly, above that faster at
+    /// first, below that slower at first. Never 0.
     pub aggression_percent: u32,
-    /// The share that it begins with, of 100; 1 to 100.
+    /// The share at the beginning, in percent of a full one; 1 to 100.
     pub min_weight_percent: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Who goes first in the queue of held requests: classes, and fairness between tenants.
+//! The order of held requests: classes, and fairness between tenants.
 
 use std::fmt;
 
@@ -7,18 +7,19 @@ use http::HeaderName;
 /// The classes of a model's held requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldClasses {
-    /// Their names, the first to go first. Never empty, no two equal, at most [`MOST`](Self::MOST).
+    /// The names of the classes; the class named first is served first. Never empty, no
+    /// duplicates, at most [`MOST`](Self::MOST).
     pub names: Vec<String>,
     /// The header that names a request's class.
     pub header: HeaderName,
-    /// The place in `names` of the class of requests that name none.
+    /// The index in `names` of the class of a request that names none.
     pub default: usize,
 }
 
-/// What tells the tenants of a model apart, between whom its hold queue is fair.
+/// What identifies the tenants of a model. Its hold queue is fair between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum FairBy {
-    /// `none`: nothing; first come, first served.
+    /// `none`: there are no tenants; first come, first served.
     #[default]
     None,
     /// `key`: the API key.
@@ -35,9 +36,9 @@ impl HoldClasses {
     /// The header that names a request's class where the manifest names none.
     pub const HEADER: &str = "x-request-class";
 
-    /// The place in `names` of a request that says `asked` of itself, and whose API key may have
-    /// `limit` at most. What is no class counts as the default one, and a limit that is none as the
-    /// last one.
+    /// The index in `names` for a request that asks for the class `asked`, and whose API key
+    /// allows `limit` at best. An unknown class counts as the default class, an unknown limit as
+    /// the last class.
     #[must_use]
     pub fn rank(&self, asked: Option<&str>, limit: Option<&str>) -> usize {
         let place = |name: &str| self.names.iter().position(|own| own == name);

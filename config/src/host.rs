@@ -18,17 +18,17 @@ pub struct Host {
 /// A device, such as a GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its name, as the command knows it: `0`, or a UUID.
+    /// Its name as the command expects it: `0`, or a UUID.
     pub name: String,
-    /// Bytes that it has for models.
+    /// Bytes of its memory that models may use.
     pub memory: u64,
 }
 
-/// The room that a replica of a model takes on its host.
+/// The memory and devices that one replica of a model takes on its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRoom {
-    /// Bytes, on each of the devices or, without, of the host.
+    /// Bytes on each of its devices; of the host's memory if it takes no device.
     pub memory: u64,
-    /// How many devices it takes at once; 0: the host's memory.
+    /// How many devices one replica takes; 0: it takes the host's memory instead.
     pub devices: u32,
 }

@@ -6,7 +6,8 @@ use crate::{Endpoint, UpstreamTls};
 
 /// The placeholder of the model's name in [`KubernetesSpec::name`] and [`Service::name`].
 pub(crate) const MODEL: &str = "{model}";
-/// The placeholder of the server's own name, wherever a server says how its replicas are run.
+/// The placeholder of the server's name, in the fields that describe how a server's replicas are
+/// run.
 pub(crate) const SERVER: &str = "{server}";
 
 /// A workload in a cluster: any object with a `scale` subresource.

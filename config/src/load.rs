@@ -61,7 +61,8 @@ fn build(sources: &[Source], env: &Env, errors: Vec<Error>) -> Result<Config, Er
     build_with(sources, &[], env, errors)
 }
 
-/// Builds the configuration of manifests and of the objects of a cluster that are to be tried.
+/// Builds the configuration from the manifests and the given objects of a cluster, which may turn
+/// out to be invalid.
 pub(crate) fn build_with(
     sources: &[Source],
     cluster: &[&Source],

@@ -5,49 +5,50 @@ use std::fmt;
 /// How a replica is chosen for a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LoadBalancing {
-    /// `powerOfTwo`: of two picked at random, the one with fewer requests.
+    /// `powerOfTwo`: the less busy of two replicas picked at random.
     #[default]
     PowerOfTwo,
-    /// `leastRequest`: of all, the one with the fewest requests.
+    /// `leastRequest`: the replica with the fewest requests.
     LeastRequest,
-    /// `roundRobin`: one after the other.
+    /// `roundRobin`: each replica in turn.
     RoundRobin,
-    /// `prefix`: the one that has seen the longest beginning of the prompt.
+    /// `prefix`: the replica that has seen the longest beginning of the prompt.
     Prefix(PrefixAffinity),
-    /// `session`: the same one for all requests of a session.
+    /// `session`: the same replica for all requests of a session.
     Session(SessionAffinity),
 }
 
 /// The settings of `prefix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixAffinity {
-    /// Bytes of a prompt that are compared as one.
+    /// A prompt is compared in blocks of so many bytes.
     pub block_bytes: usize,
-    /// Bytes of a request's body that are looked at.
+    /// Bytes of a request's body, from its beginning, that are looked at.
     pub max_bytes: usize,
-    /// How many blocks of prompts are remembered, one at one replica each.
+    /// How many blocks are remembered, each with one replica that has seen it.
     pub table_size: usize,
-    /// How busy a replica may be that has the prompt.
+    /// How busy the replica with the longest matching prefix may be. Above that, another one is
+    /// chosen.
     pub load_factor: LoadFactor,
 }
 
 /// The settings of `session`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionAffinity {
-    /// What tells sessions apart.
+    /// Which part of a request identifies its session.
     pub key: SessionKey,
-    /// How busy the replica of a session may be.
+    /// How busy the replica of a session may be. Above that, another one is chosen.
     pub load_factor: LoadFactor,
 }
 
 /// Where a request says which session it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionKey {
-    /// In this header, in lower case.
+    /// The header with this name (in lower case).
     Header(String),
-    /// In this cookie.
+    /// The cookie with this name.
     Cookie(String),
-    /// In this member of the JSON object that its body is.
+    /// The member with this name of the JSON object in the body.
     BodyField(String),
 }
 
@@ -70,7 +71,7 @@ impl LoadBalancing {
         ]
     }
 
-    /// Whether it knows something of a request that speaks for some replicas.
+    /// Whether the strategy prefers certain replicas for a request because of its contents.
     #[must_use]
     pub fn has_affinity(&self) -> bool {
         matches!(self, Self::Prefix(_) | Self::Session(_))
@@ -140,7 +141,8 @@ impl fmt::Display for SessionKey {
 // === impl LoadFactor ===
 
 impl LoadFactor {
-    /// So many hundredths; at least 100, or no replica might be within the bound.
+    /// A factor in hundredths; at least 100, because below it no replica might be within the
+    /// bound.
     #[must_use]
     pub fn from_percent(percent: u32) -> Self {
         Self(percent.max(100))
@@ -154,7 +156,7 @@ impl LoadFactor {
 }
 
 impl Default for LoadFactor {
-    /// 1.25, as bounded loads are mostly used.
+    /// 1.25, the usual factor of consistent hashing with bounded loads.
     fn default() -> Self {
         Self(125)
     }

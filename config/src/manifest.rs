@@ -1,5 +1,5 @@
-//! Reads each document into a server or a draft of a model, and checks it by itself. `resolve`
-//! checks what takes several documents.
+//! Reads each document into a server or a draft of a model, and checks the document by itself.
+//! `resolve` checks what involves several documents.
 
 mod api_key;
 mod call;
@@ -43,7 +43,7 @@ const NATIVE: &str = "tailback.dev/v1alpha1";
 const SELDON: &str = "mlops.seldon.io/v1alpha1";
 /// The kinds that are read.
 const KINDS: [&str; 4] = ["Server", "ServerConfig", "Model", "Host"];
-/// They, for messages.
+/// [`KINDS`], for messages.
 const KINDS_EXPECTED: &str = "Server, ServerConfig, Model or Host";
 
 /// The objects of all documents, in the order in which they were read.
@@ -59,7 +59,7 @@ pub(crate) struct Objects {
     pub skipped: Skipped,
     /// Whether documents of other kinds are skipped; else they are errors.
     pub skips: bool,
-    /// Whether a document with an error is, or may be, a server.
+    /// Whether a document with an error is, or might be, a server.
     pub unread: bool,
 }
 
@@ -156,7 +156,7 @@ fn is_kind(kind: &str) -> bool {
     KINDS.contains(&kind)
 }
 
-/// Whether a document is of a kind that others read and Tailback does not.
+/// Whether a document is of a kind that other programs read and Tailback does not.
 fn is_of_others(api_version: &str, kind: &str) -> bool {
     let is_word = |text: &str, more: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
@@ -164,7 +164,8 @@ fn is_of_others(api_version: &str, kind: &str) -> bool {
     };
     let group = api_version.split('/').next().unwrap_or_default();
     let ours = NATIVE.split('/').next().unwrap_or_default();
-    // Also in another version: a slip must not take a model away.
+    // In any version of Seldon's group: a mistyped version must not make a Model or Server
+    // disappear silently.
     let is_seldons = SELDON.split('/').next() == Some(group);
     let is_read = is_seldons && matches!(kind, "Server" | "Model");
     is_word(api_version, "./-") && is_word(kind, "") && group != ours && !is_read
@@ -193,7 +194,7 @@ fn read_kind(root: &Fields<'_>) -> Option<&'static str> {
     kind
 }
 
-/// How documents of other kinds can stay where they are.
+/// Says how documents of other kinds can stay in the folder.
 fn skip_hint() -> String {
     let option = flag(SKIP_OTHER_KINDS).unwrap_or_default();
     format!("; to skip documents of other kinds, set {SKIP_OTHER_KINDS}=true or --{option}=true")

@@ -9,9 +9,9 @@ use crate::number::{self, show_bytes};
 /// `TAILBACK_MEMORY_MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryMax {
-    /// Not set: [`SHARE`] of what the control group allows, and no limit if that has none.
+    /// Not set: [`SHARE`] of the control group's limit; no limit if the control group has none.
     ControlGroup,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(u64),
     /// `none`: no limit.
     Unlimited,
@@ -22,15 +22,15 @@ pub enum MemoryMax {
 pub struct MemoryLimit {
     /// In bytes; not zero.
     pub bytes: u64,
-    /// The control group's file that it follows from; `None`: it was set.
+    /// The control group's file that the limit was computed from; `None`: the variable sets it.
     pub file: Option<PathBuf>,
 }
 
-/// What of a control group's limit is for what is measured. The rest is for what is not: the
-/// kernel's own memory for the process, and what comes between two looks.
+/// The share of a control group's limit that the measured memory may take. The rest is for memory
+/// that is not measured: the kernel's own for this process, and growth between two measurements.
 const SHARE: (u64, u64) = (7, 8);
 
-/// Less than this does not even hold the program.
+/// Bytes that the program itself needs. A smaller limit could not be kept by shedding load.
 const LEAST: u64 = 64 << 20;
 pub(crate) const EXPECTED: &str = "bytes of at least 64Mi, such as 512Mi or 2Gi, or none";
 
@@ -45,7 +45,7 @@ impl MemoryMax {
         }
     }
 
-    /// The limit, as the control group has it now; `None`: there is none.
+    /// The limit, with the control group's present limit; `None`: there is none.
     #[must_use]
     pub fn limit(self) -> Option<MemoryLimit> {
         match self {
@@ -54,7 +54,7 @@ impl MemoryMax {
             Self::ControlGroup => {
                 let (bytes, file) = cgroup::memory_limit()?;
                 let bytes = bytes / SHARE.1 * SHARE.0;
-                // In less, the program itself would be what is too much.
+                // With less, the program itself would exceed the limit.
                 (bytes >= LEAST).then_some(MemoryLimit {
                     bytes,
                     file: Some(file),

@@ -12,7 +12,7 @@ use crate::{
 /// A model that clients request by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// The name that clients use, and under which everything is counted.
+    /// The name that clients use. All metrics and counts are under this name.
     pub name: String,
     /// Further names that clients may use. No other model has any of them.
     pub aliases: Vec<String>,
@@ -20,21 +20,21 @@ pub struct Model {
     pub wildcards: Vec<String>,
     /// The document that describes it.
     pub place: ObjectLocation,
-    /// The name that its replicas know it by, if that is another one.
+    /// The name that its replicas know it by, if it differs.
     pub upstream_name: Option<String>,
-    /// Which name its answers have.
+    /// Which model name the `model` field of its responses has.
     pub response_model: ResponseModel,
     /// The server its replicas run on.
     pub server: Arc<Server>,
     /// The location of the model's files, for `{storageUri}` in the server's command.
     pub storage_uri: Option<String>,
-    /// Capabilities that its server must have.
+    /// Capabilities that its server must offer.
     pub requirements: Vec<String>,
-    /// Bytes of its server's memory that one replica takes; `None`: not counted.
+    /// Bytes of the server's `memory` that one replica takes; `None`: not counted.
     pub memory: Option<u64>,
-    /// The room that a replica takes on the host, if it shares that with other models.
+    /// The room that a replica takes on the host, if models share the host's room.
     pub room: Option<HostRoom>,
-    /// The host whose room that is.
+    /// The host whose room is shared.
     pub host: Option<Arc<Host>>,
     /// The bounds of its replica count.
     pub replicas: Replicas,
@@ -44,7 +44,7 @@ pub struct Model {
     pub hold: Hold,
     /// Time limits of requests at a replica.
     pub timeouts: RequestTimeouts,
-    /// Whether streams are asked for their `usage` where callers do not (OpenAI's completions).
+    /// Whether Tailback asks for `usage` in streams where the caller does not (OpenAI's API).
     pub include_usage: Setting<bool>,
     /// When a request is sent again although a replica may have processed it; `None`: never.
     pub retry: Setting<Option<Retry>>,
@@ -52,13 +52,13 @@ pub struct Model {
     pub scaling: Scaling,
 }
 
-/// Which name of a model its answers have in their field `model`.
+/// Which model name the `model` field of responses has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ResponseModel {
-    /// What the replica says.
+    /// The name that the replica has put there.
     #[default]
     Replica,
-    /// What the caller has asked for.
+    /// The name that the caller has requested.
     Requested,
 }
 
@@ -90,7 +90,7 @@ pub struct Hold {
     pub deadline: Setting<Duration>,
     /// The classes of held requests; `None`: they are all of one.
     pub classes: Setting<Option<HoldClasses>>,
-    /// Between whom the queue is fair.
+    /// What identifies the tenants between whom the queue is fair.
     pub fair_by: Setting<FairBy>,
 }
 
@@ -121,7 +121,7 @@ pub struct Scaling {
     pub inactive: Setting<Duration>,
     /// How long the replica set must be unchanged before a scale-down; may be zero.
     pub stability: Setting<Duration>,
-    /// How long a request may wait for a replica without being late; may be zero.
+    /// How long a request may wait for a replica before it counts as late; may be zero.
     pub target_wait: Setting<Duration>,
     /// How fast the count may go up; `None`: no limit.
     pub up_limit: Setting<Option<RateLimit>>,
@@ -129,14 +129,14 @@ pub struct Scaling {
     pub down_limit: Setting<Option<RateLimit>>,
     /// Whether decisions are only recorded, without scale requests.
     pub dry_run: Setting<bool>,
-    /// Whether the model keeps its room on shared servers: it is never evicted for another.
+    /// Whether the model is never evicted from shared servers to make room for another model.
     pub pin: Setting<bool>,
 }
 
 // === impl Replicas ===
 
 impl Replicas {
-    /// Whether others set the count: it is neither fixed nor scaled by Tailback.
+    /// Whether something else sets the count: it is neither fixed nor scaled by Tailback.
     #[must_use]
     pub fn is_followed(&self) -> bool {
         !self.scaled && self.min != self.max

@@ -4,37 +4,39 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::Setting;
 
-/// What makes a server's replicas host many models, loaded and unloaded through their repository
-/// API (`POST /v2/repository/models/{name}/load`).
+/// Makes a server's replicas host many models each. Models are loaded and unloaded through the
+/// replicas' repository API (`POST /v2/repository/models/{name}/load`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MultiModelSpec {
-    /// How much more memory its models may need together than its replicas have, in percent;
+    /// By how many percent the memory that its models need may exceed the memory of its replicas;
     /// `None`: [`Placement::overcommit`].
     pub overcommit: Option<Setting<u32>>,
-    /// How many replicas it has.
+    /// The replica counts that the server may have.
     pub replicas: ServerReplicas,
-    /// How its replicas are asked to load and unload models.
+    /// The API through which models are loaded and unloaded.
     pub repository_api: RepositoryApi,
-    /// Where files of models are put that have a `storageUri`; `None`: the server has them.
+    /// The folder for the files of models with a `storageUri`; `None`: the server has all files
+    /// already.
     pub repository: Option<ModelRepository>,
 }
 
-/// How a server's repository API is spoken to.
+/// The protocol of a server's repository API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RepositoryApi {
-    /// `rest`: `POST /v2/repository/models/{name}/load`, by HTTP/1.1.
+    /// `rest`: `POST /v2/repository/models/{name}/load` by HTTP/1.1.
     #[default]
     Rest,
-    /// `grpc`: `RepositoryModelLoad` of `inference.GRPCInferenceService`, at the address for gRPC.
+    /// `grpc`: `RepositoryModelLoad` of `inference.GRPCInferenceService`, at the replica's gRPC
+    /// address.
     Grpc,
 }
 
 /// The folder from which a server's replicas load models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRepository {
-    /// The folder: absolute. A model's files are in a folder in it that has the model's name.
+    /// The absolute path. Each model's files are in a subfolder with the model's name.
     pub path: PathBuf,
-    /// Bytes of files that are kept for models which are loaded nowhere.
+    /// Bytes of files that are kept of models which no replica has loaded.
     pub cache: u64,
 }
 
@@ -48,34 +50,34 @@ pub struct ServerReplicas {
     /// The count at the start; `min <= initial <= max`.
     pub initial: u32,
     /// Whether the count follows what models need: only if `minReplicas` or `maxReplicas` is set.
-    /// Without, and with `min < max`, others set the count.
+    /// If `false` and `min < max`, something else sets the count.
     pub scaled: bool,
 }
 
-/// How models are loaded into servers and unloaded, and how servers follow them. The settings and
-/// their defaults are those of Seldon Core 2's agent and scheduler.
+/// How models are loaded into and unloaded from shared servers, and how these servers are scaled.
+/// The settings and their defaults are those of Seldon Core 2's agent and scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    /// The over-commit of servers that do not set their own, in percent.
+    /// The over-commit of servers that set none, in percent.
     pub overcommit: u32,
-    /// How often a load that failed is tried again before a longer pause.
+    /// How often a failed load is retried before a longer pause.
     pub load_retries: u32,
-    /// How long a load may take, with all its tries. Never zero.
+    /// How long a load may take, including all retries. Never zero.
     pub load_limit: Duration,
-    /// How often an unload that failed is tried again.
+    /// How often a failed unload is retried.
     pub unload_retries: u32,
-    /// How long an unload may take, with all its tries. Never zero.
+    /// How long an unload may take, including all retries. Never zero.
     pub unload_limit: Duration,
-    /// How long a model takes no new requests before it is unloaded, at least.
+    /// How long at least a model takes no new requests before it is unloaded.
     pub unload_grace: Duration,
     /// Whether the replica counts of servers follow what their models need.
     pub server_scaling: bool,
-    /// Whether models are moved together so that a server needs fewer replicas.
+    /// Whether models are moved to fewer replicas, so that the server can be scaled down.
     pub packing: bool,
 }
 
 impl MultiModelSpec {
-    /// How much more memory its models may need together than its replicas have, in percent.
+    /// By how many percent the memory that its models need may exceed the memory of its replicas.
     #[must_use]
     pub fn overcommit(&self, placement: &Placement) -> u32 {
         let own = self.overcommit.as_ref();

@@ -10,25 +10,25 @@ use std::time::{Duration, Instant};
 use crate::Device;
 
 const PROGRAM: &str = "nvidia-smi";
-/// Source: `nvidia-smi --help-query-gpu`. Memory is in MiB.
+/// The fields to ask for (source: `nvidia-smi --help-query-gpu`). Memory is in MiB.
 const QUERY: [&str; 2] = [
     "--query-gpu=index,uuid,memory.total",
     "--format=csv,noheader,nounits",
 ];
 const MIB: u64 = 1024 * 1024;
-/// How long it may take. It loads the driver if nothing else has.
+/// How long `nvidia-smi` may take. It loads the driver if nothing else has.
 const LIMIT: Duration = Duration::from_secs(30);
-/// How often it is looked at whether it has ended.
+/// How often Tailback checks whether `nvidia-smi` has ended.
 const POLL: Duration = Duration::from_millis(5);
-/// Most bytes that are read of what it prints.
+/// Most bytes that are read of its output.
 const LONGEST: u64 = 1024 * 1024;
 
-/// What the program, at this path, has listed. It is asked once: it may take seconds, and devices do not
-/// come and go.
+/// The path of `nvidia-smi`, and the devices that it has listed. It runs once: it may take
+/// seconds, and devices do not come and go.
 static LISTED: Mutex<Option<(PathBuf, Vec<Device>)>> = Mutex::new(None);
 
-/// The devices of this machine, each named by its UUID; `None`: there is no such program in `path`,
-/// the value of `PATH`.
+/// The devices of this machine, each named by its UUID; `None`: `nvidia-smi` is in no folder of
+/// `path`, the value of `PATH`.
 ///
 /// # Errors
 /// If the program fails, takes too long, or prints something else.
@@ -55,7 +55,7 @@ fn list(program: &Path, limit: Duration) -> Result<Vec<Device>, String> {
 
 fn find(path: &str) -> Option<PathBuf> {
     let mut folders = std::env::split_paths(path);
-    // An empty one is the present folder, where no driver's program is.
+    // An empty entry of `PATH` means the current folder, where the driver's program is not.
     folders.find_map(|folder| {
         let program = folder.join(PROGRAM);
         (folder.is_absolute() && program.is_file()).then_some(program)
@@ -73,7 +73,8 @@ fn output(program: &Path, limit: Duration) -> Result<String, String> {
         .map_err(|error| format!("cannot be run: {error}"))?;
     let ended = ended(&mut child, until);
     if !matches!(ended, Ok(true)) {
-        // Fails only if it has ended since. One that is stuck in the driver ends when that lets it.
+        // It fails only if the program has ended since. A program that hangs in the driver ends
+        // when the driver returns.
         let _ = child.kill();
         thread::spawn(move || child.wait());
         return Err(match ended {
@@ -89,7 +90,8 @@ fn output(program: &Path, limit: Duration) -> Result<String, String> {
     }
 }
 
-/// Whether it ends in time. What it prints fits into the pipe.
+/// Whether the program ends before `until`. Its output fits into the pipe, so it need not be read
+/// meanwhile.
 fn ended(child: &mut Child, until: Instant) -> std::io::Result<bool> {
     while child.try_wait()?.is_none() {
         if Instant::now() >= until {
@@ -100,7 +102,8 @@ fn ended(child: &mut Child, until: Instant) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// What it has printed. What it has started may hold its output open.
+/// The program's output. It is read on a thread of its own, because a child of the program may
+/// keep the pipe open.
 fn printed(child: &mut Child, until: Instant) -> Result<String, String> {
     let Some(stdout) = child.stdout.take() else {
         return Ok(String::new());
@@ -109,7 +112,7 @@ fn printed(child: &mut Child, until: Instant) -> Result<String, String> {
     thread::spawn(move || {
         let mut text = String::new();
         let read = stdout.take(LONGEST).read_to_string(&mut text);
-        // Fails only if nobody waits any more.
+        // It fails only if the receiver has given up.
         let _ = sent.send(read.map(|_| text));
     });
     match received.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -159,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// What is found where the program is this shell script.
+    /// The devices that are found if `nvidia-smi` is this shell script.
     fn found(script: &str, limit: Duration) -> Result<Vec<Device>, String> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join(PROGRAM);

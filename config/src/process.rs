@@ -38,13 +38,13 @@ pub struct Process {
     pub timeouts: Timeouts,
     /// Size limits towards callers.
     pub limits: Limits,
-    /// What becomes of a request of HTTP/1.1 whose caller ends its side of the connection.
+    /// What happens to an HTTP/1.1 request whose caller closes its sending side of the connection.
     pub half_close: HalfClose,
     /// TLS towards callers; `None`: clear text.
     pub tls: Option<ListenerTls>,
     /// CORS; `None`: pages of other origins may not call.
     pub cors: Option<Cors>,
-    /// Whether documents of kinds that are not read here are skipped; else they are errors.
+    /// Whether documents of other kinds are skipped; otherwise they are errors.
     pub skip_other_kinds: bool,
     /// Where requests go that do not name a model that is served.
     pub routing: Routing,
@@ -58,14 +58,15 @@ pub struct Process {
     pub set: Vec<Origin>,
 }
 
-/// Where requests go that do not name a model that is served, and which only ask.
+/// What happens to requests that name no served model, and to requests that only ask about a
+/// model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Routing {
     /// The model of requests that name none; `None`: they are refused.
     pub default_model: Option<String>,
     /// The model of requests that name one that is not served; `None`: they are refused.
     pub fallback_model: Option<String>,
-    /// Whether questions about a model, such as whether it is ready, wake it and count as use.
+    /// Whether requests about a model, such as readiness checks, wake it and count as use.
     pub probes_wake: bool,
 }
 
@@ -92,12 +93,12 @@ pub struct ClusterModels {
     pub gateway: String,
 }
 
-/// What becomes of a request of HTTP/1.1 whose caller ends its side of the connection behind it.
+/// What happens to an HTTP/1.1 request whose caller closes its sending side of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HalfClose {
-    /// `answer`: the caller gets its answer, unless it turns out that it is gone.
+    /// `answer`: the caller gets its response, unless a write shows that the connection is gone.
     Answer,
-    /// `abort`: the caller counts as gone.
+    /// `abort`: the caller counts as gone, and the request is cancelled.
     Abort,
 }
 
@@ -120,17 +121,17 @@ pub struct Timeouts {
     /// Longest time in which a caller sends no byte of a body that Tailback waits for, or reads
     /// no byte of a response that is ready.
     pub body: Duration,
-    /// Bytes of a body in a second that a caller must send, over [`body`](Self::body); 0: any.
+    /// Bytes per second that a caller must send of a body, averaged over [`body`](Self::body); 0:
+    /// any rate.
     pub body_rate: u64,
-    /// Longest time without a byte of a gRPC stream's first message, which names the model. This
-    /// is the default of the models' own `streamIdleSeconds`.
+    /// Longest time without a byte of a gRPC stream's first message, which names the model. It is
+    /// also the default of the models' `streamIdleSeconds`.
     pub stream_idle: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain: Duration,
-    /// How much of `drain` it waits for upgraded connections.
+    /// How much of `drain` is for upgraded connections (tunnels).
     pub tunnel_drain: Duration,
-    /// How long requests and upgraded connections may go on in a process that another one has
-    /// taken over from.
+    /// After an upgrade: how long requests and tunnels may go on in the old process.
     pub upgrade_drain: Duration,
 }
 
@@ -141,10 +142,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Largest number of fields in a request's header block.
     pub header_fields: usize,
-    /// Bytes of bodies that may be in memory for all waiting requests together, whether they wait
-    /// for a replica or for the rest of their body.
+    /// Bytes of request bodies that may be in memory for all waiting requests together, whether
+    /// they wait for a replica or for the rest of their body.
     pub held_bytes: usize,
-    /// Memory of the whole process, from a share of which on load is shed.
+    /// Memory of the whole process. From a certain share of it on, load is shed.
     pub memory: MemoryMax,
     /// Largest number of connections; `None`: as many as the file descriptor limit allows.
     pub connections: Option<usize>,

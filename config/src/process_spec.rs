@@ -11,37 +11,38 @@ use crate::{CallBody, Setting, Template};
 
 /// A local command, started once for each replica.
 ///
-/// `{port}`, `{grpcPort}`, `{model}`, `{storageUri}`, `{device}` and `{index}` in `command` and in the values of `env` stand for the
-/// replica's ports, the model's name and its `storageUri`; [`ProcessSpec::fill`] puts them in.
+/// `{port}`, `{grpcPort}`, `{model}`, `{storageUri}`, `{device}` and `{index}` in `command` and in
+/// the values of `env` are placeholders, which [`ProcessSpec::fill`] replaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
     /// Program and arguments. Never empty. Paths relative to the manifest are already resolved.
     pub command: Vec<String>,
     /// When a replica may take requests.
     pub ready: Setting<Readiness>,
-    /// Where a replica has metrics for Prometheus, at the port of its requests; `None`: nowhere.
+    /// The path of a replica's Prometheus metrics, on the port that takes its requests; `None`: it
+    /// has none.
     pub metrics_path: Setting<Option<String>>,
     /// Which processes may listen on a replica's port.
     pub listener: Listener,
-    /// How long a draining replica may finish its requests before it is stopped; `None`: no
-    /// limit.
+    /// How long a draining replica may take to finish its requests before it is stopped; `None`:
+    /// no limit.
     pub drain: Setting<Option<Duration>>,
-    /// How long a replica may take to become ready before it is stopped and started again.
+    /// How long a replica may take to become ready. After that it is stopped and started again.
     pub start: Setting<Duration>,
-    /// The signal that asks a replica to end, such as `SIGTERM`: one of [`STOP_SIGNALS`].
+    /// The signal that tells a replica to end, such as `SIGTERM`: one of [`STOP_SIGNALS`].
     pub stop_signal: &'static str,
-    /// The program and its arguments that ask a replica to end before the signal does; empty: there
-    /// is none.
+    /// A program and its arguments that tell a replica to end, run before the signal is sent;
+    /// empty: none.
     pub stop_command: Vec<String>,
     /// How long a replica may take to end before it is killed.
     pub stop: Setting<Duration>,
-    /// What is sent to a replica before it takes requests, in this order.
+    /// The requests that are sent to a replica before it takes others, in this order.
     pub warm_up: Vec<WarmUp>,
-    /// How replicas are replaced when this changes.
+    /// The order of stopping and starting when a changed manifest replaces replicas.
     pub strategy: Strategy,
     /// Environment variables of the command.
     pub env: BTreeMap<String, String>,
-    /// Further variables that it inherits from the proxy: names, or prefixes with `*`.
+    /// Further variables that the command inherits from the proxy: names, or prefixes with `*`.
     pub inherit_env: Vec<String>,
     /// The command's working directory: absolute.
     pub directory: PathBuf,
@@ -53,11 +54,11 @@ pub struct ProcessSpec {
     pub open_files: Option<u64>,
     /// Bytes of memory that all its processes may have together; `None`: no limit.
     pub memory: Option<u64>,
-    /// The environment variable that tells the command its devices, separated by commas.
+    /// The environment variable with the names of the replica's devices, separated by commas.
     pub device_variable: String,
 }
 
-/// A request that a replica has to answer by a 2xx status before it takes others.
+/// A request that a replica must answer with a 2xx status before it takes others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarmUp {
     /// Its method.
@@ -70,34 +71,34 @@ pub struct WarmUp {
     pub body: CallBody,
     /// How often it is sent, one after the other; at least 1.
     pub count: u32,
-    /// How long each may take, to the last byte of the response. Never zero.
+    /// How long each of them may take, to the last byte of the response. Never zero.
     pub timeout: Duration,
 }
 
 /// When a replica may take requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// When a `GET` request gets an expected status.
+    /// When a `GET` request is answered with an expected status.
     Http(HttpProbe),
     /// When `grpc.health.v1.Health/Check` answers `SERVING`.
     Grpc(GrpcProbe),
     /// When its port accepts connections.
     Tcp,
-    /// When it has printed a line.
+    /// When it has printed a line that matches.
     Line(LinePattern),
-    /// At once when it runs.
+    /// As soon as it runs.
     None,
 }
 
 /// The gRPC call that checks readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrpcProbe {
-    /// The service that is asked for; empty: the server as a whole.
+    /// The service whose health is asked for; empty: the server as a whole.
     pub service: String,
 }
 
-/// What a line of a replica's output has in it: a regular expression in the syntax of the crate
-/// `regex`, valid.
+/// A regular expression that a line of a replica's output must match, in the syntax of the crate
+/// `regex`. It is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinePattern(String);
 
@@ -119,7 +120,7 @@ pub enum Listener {
     /// requests.
     #[default]
     Replica,
-    /// `any`: any process, for commands that make another service open the port.
+    /// `any`: any process, for commands that let another service open the port.
     Any,
 }
 
@@ -133,7 +134,7 @@ pub enum Strategy {
     Recreate,
 }
 
-/// The signals that may ask a replica to end.
+/// The signals that may be set to end a replica.
 pub const STOP_SIGNALS: &[&str] = &[
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGKILL",
 ];
@@ -151,7 +152,7 @@ pub struct Filling<'a> {
     pub storage_uri: &'a str,
     /// `{device}`: the names of its devices, separated by commas.
     pub device: &'a str,
-    /// `{index}`: the replica's number among its model's.
+    /// `{index}`: the replica's number among the replicas of its model.
     pub index: u64,
 }
 
@@ -211,7 +212,7 @@ impl LinePattern {
     /// Reads a regular expression.
     ///
     /// # Errors
-    /// Why it is none, or too large.
+    /// Why it is no valid expression, or that it is too large.
     pub fn parse(text: &str) -> Result<Self, regex::Error> {
         Regex::new(text).map(|_| Self(text.to_owned()))
     }

@@ -1,5 +1,5 @@
-//! Makes the finished [`Config`] of drafts and servers: finds each model's server, resolves every
-//! setting, and checks what takes several documents.
+//! Makes the finished [`Config`] from drafts and servers: finds each model's server, resolves
+//! every setting, and checks what involves several documents.
 
 mod capacity;
 mod choose;
@@ -92,7 +92,8 @@ fn model(
             };
             Setting::new(Some(own.value), Origin::Model(place))
         }
-        // That is for all models of a replica together.
+        // Such a server's `concurrency` is a limit for all models of a replica together, not for
+        // each.
         None if server.multi_model.is_some() => Setting::new(None, Origin::Default),
         None if server.concurrency.is_some() => {
             Setting::new(server.concurrency, Origin::Server(server.place.clone()))
@@ -143,8 +144,8 @@ fn check_concurrency(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     }
 }
 
-/// Checks that no multi-model server has the model's name: its replicas are known by the server's
-/// name, as others are by their model's.
+/// Checks that no multi-model server has the model's name: replicas of such a server are
+/// identified by the server's name, other replicas by their model's.
 fn check_name(draft: &Draft, servers: &BTreeMap<String, Arc<Server>>, errors: &mut Vec<Error>) {
     let same = servers.get(&draft.place.name);
     if same.is_some_and(|server| server.multi_model.is_some()) {
@@ -156,8 +157,8 @@ fn check_name(draft: &Draft, servers: &BTreeMap<String, Arc<Server>>, errors: &m
     }
 }
 
-/// Checks that with several proxies no replica is a process of one proxy, which the others cannot
-/// reach.
+/// Checks that, with several proxies, no replica is a local process: the other proxies could not
+/// reach it.
 fn check_reach(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     if server.multi_model.is_some() {
         errors.push(rule(

@@ -32,7 +32,7 @@ pub enum RetryCause {
     GatewayTimeout,
     /// `unavailable`: this gRPC status, in a response without a message.
     Unavailable,
-    /// `resource-exhausted`: likewise.
+    /// `resource-exhausted`: this gRPC status, likewise.
     ResourceExhausted,
 }
 

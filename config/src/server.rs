@@ -29,8 +29,8 @@ pub struct Server {
     pub protocol: Protocol,
     /// The `Host` header towards its replicas.
     pub host_header: HostHeader,
-    /// The key that requests to its replicas have in place of the caller's, by `Authorization:
-    /// Bearer`; `None`: the caller's, unless Tailback itself takes API keys.
+    /// The API key that Tailback sends to its replicas (`Authorization: Bearer`) in place of the
+    /// caller's; `None`: the caller's is passed on, unless Tailback itself checks API keys.
     pub upstream_key: Option<Template>,
     /// How a replica is chosen for a request.
     pub load_balancing: LoadBalancing,
@@ -38,11 +38,11 @@ pub struct Server {
     pub outlier_detection: Option<OutlierDetection>,
     /// How ready replicas are checked; `None`: not at all.
     pub health_check: Option<HealthCheck>,
-    /// How the share of new replicas grows; `None`: they have a full one at once.
+    /// How the share of requests of a new replica grows; `None`: it has a full share at once.
     pub slow_start: Option<SlowStart>,
     /// What runs its replicas.
     pub kind: Kind,
-    /// How its replicas host many models each; `None`: they do not.
+    /// Set if each of its replicas hosts many models.
     pub multi_model: Option<MultiModelSpec>,
     /// Defaults for its models.
     pub overrides: Overrides,
@@ -106,8 +106,8 @@ pub struct StaticSpec {
     pub endpoints: Vec<Endpoint>,
     /// How they are reached by TLS (`https://`); `None`: in clear text.
     pub tls: Option<UpstreamTls>,
-    /// How often host names are looked up: each address that they have is a replica. `None`: a name is one
-    /// replica, and is looked up for each connection.
+    /// How often host names are looked up, where each address of a name is a replica. `None`: a
+    /// name is one replica, and is looked up for each connection.
     pub resolve: Option<Duration>,
 }
 
@@ -171,8 +171,8 @@ impl Server {
         }
     }
 
-    /// The probe of its ready replicas, if they are probed. Those that host many models are not: the
-    /// lists of their models are read all the time.
+    /// The probe of its ready replicas, if they are probed. Multi-model servers are not: their
+    /// lists of models are read all the time, which shows the same.
     #[must_use]
     pub fn health_probe(&self) -> Option<&Readiness> {
         if self.multi_model.is_some() {
@@ -190,7 +190,7 @@ impl Server {
     #[must_use]
     pub fn replication(&self) -> Replication {
         match &self.kind {
-            // A model is in some of them, at most once in each.
+            // A model is loaded into some of the server's replicas, at most once into each.
             _ if self.multi_model.is_some() => Replication::PerModel,
             Kind::Process(_) | Kind::Webhook(_) | Kind::Seldon(_) => Replication::PerModel,
             Kind::Static(_) => Replication::Shared,

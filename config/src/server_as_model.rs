@@ -1,4 +1,4 @@
-//! A multi-model server as what runs its replicas sees it.
+//! Presents a multi-model server to its orchestrator as if it were a model.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use crate::{
     ServerReplicas, Setting,
 };
 
-/// `server`, a multi-model one, as what runs its replicas sees it: a model with the server's name,
-/// which no request is for. Its settings of requests and scaling have no effect.
+/// Presents the multi-model server `server` as a model with the server's name, so that
+/// orchestrators can run its replicas like those of any model. No request is for it, and its
+/// settings for requests and scaling have no effect.
 #[must_use]
 pub fn server_as_model(server: &Arc<Server>) -> Model {
     fn unused<T>(value: T) -> Setting<T> {

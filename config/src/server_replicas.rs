@@ -11,8 +11,8 @@ impl ServerReplicas {
         scaled: false,
     };
 
-    /// The counts of a server of this `kind` whose `minReplicas`, `maxReplicas` and `replicas` are
-    /// as given, where they are set, each at least 1.
+    /// The counts of a server of this `kind`, from its `minReplicas`, `maxReplicas` and `replicas`
+    /// where these are set. Each is at least 1.
     ///
     /// # Errors
     /// How they contradict each other or the kind.
@@ -48,7 +48,7 @@ impl ServerReplicas {
         let least = min.unwrap_or(1);
         let first = initial.unwrap_or(least);
         let (least, most) = match scaled {
-            // A bound that is not set does not let it scale.
+            // An absent `maxReplicas` does not make the server scale up.
             true => (least, max.unwrap_or(first.max(least))),
             false => (first, first),
         };

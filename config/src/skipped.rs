@@ -13,12 +13,12 @@ use crate::FieldLocation;
 pub struct Skipped(Vec<(String, FieldLocation)>);
 
 impl Skipped {
-    /// Adds the document at `spot`, of `kind`, which is a plain word.
+    /// Adds the document at `spot`. `kind` is a plain word.
     pub(crate) fn add(&mut self, kind: String, spot: FieldLocation) {
         self.0.push((kind, spot));
     }
 
-    /// Whether none was skipped.
+    /// Whether no document was skipped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

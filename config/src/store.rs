@@ -24,9 +24,9 @@ pub struct Store {
 #[derive(Debug, Default)]
 struct Cluster {
     objects: Vec<ClusterObject>,
-    /// The documents of each object that were valid last.
+    /// The last valid documents of each object.
     good: BTreeMap<Id, Source>,
-    /// The last warning about each object that is not in force as it is.
+    /// The last warning about each object whose present state is not in force.
     reported: BTreeMap<Id, String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Reloaded {
     pub changed: bool,
     /// The changes, one line each: `model iris: added`.
     pub notes: Vec<String>,
-    /// New warnings about objects of the cluster that are not in force as they are.
+    /// New warnings about objects of the cluster whose present state is not in force.
     pub warnings: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Store {
 
     /// Sets the objects of the cluster. They take effect at the next [reload](Self::reload).
     pub fn set_cluster(&self, mut objects: Vec<ClusterObject>) {
-        // Sorted, so that of two objects for one model the same one always wins.
+        // Sorted, so that among several objects for one model always the same one wins.
         objects.sort_by_key(ClusterObject::id);
         self.cluster().objects = objects;
     }
@@ -82,7 +82,7 @@ impl Store {
         self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the manifests again. The environment is still that of the start.
+    /// Reads the manifests again. The environment is not read again.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Store {
         let old = self.current();
         let mut notes = compare("server", &old.servers, &new.servers);
         notes.extend(compare("model", &old.models, &new.models));
-        // Replaced even without a change, because line numbers in origins may have moved.
+        // Replaced even if nothing has changed, because the line numbers of origins may be new.
         self.current.store(Arc::new(new));
         Ok(Reloaded {
             changed: !notes.is_empty(),

@@ -15,7 +15,7 @@ pub struct Template {
     escape: Escape,
 }
 
-/// How a model's name is escaped where it is filled in.
+/// How the model's name is escaped when it replaces its placeholder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Escape {
     /// As it is.
@@ -38,7 +38,9 @@ enum Segment {
 impl Template {
     /// Reads `text`, with the values of variables from `env`.
     ///
-    /// # Errors A sentence that names the missing variable or explains the syntax. It shows nothing of `text` but names.
+    /// # Errors
+    /// A sentence that names the missing variable or explains the syntax. It shows nothing of
+    /// `text` but names.
     pub(crate) fn parse(text: &str, escape: Escape, env: &Env) -> Result<Self, String> {
         let mut parts = Parts::default();
         let mut rest = text;

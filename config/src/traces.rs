@@ -7,26 +7,26 @@ use std::{fmt, path::PathBuf, time::Duration};
 pub struct Traces {
     /// The collector's URL: by HTTP with its path, by gRPC without one.
     pub endpoint: String,
-    /// How it is spoken to.
+    /// The protocol of the exports.
     pub protocol: OtlpProtocol,
-    /// Header fields, or metadata, of each export.
+    /// Header fields (HTTP) or metadata (gRPC) of each export.
     pub headers: Vec<(String, String)>,
-    /// The PEM file of the authorities that may have signed the collector's certificate; `None`:
-    /// those that the system trusts.
+    /// The PEM file with the authorities that may have signed the collector's certificate; `None`:
+    /// those of the system.
     pub ca: Option<PathBuf>,
-    /// The longest time of an export. Never zero.
+    /// How long an export may take. Never zero.
     pub timeout: Duration,
-    /// `service.name`.
+    /// The resource attribute `service.name`.
     pub service_name: String,
     /// Further attributes of the resource.
     pub resource: Vec<(String, String)>,
     /// Which requests are recorded.
     pub sampler: Sampler,
-    /// Most requests that wait to be exported. Never zero.
+    /// Most requests that may wait to be exported. Never zero.
     pub queue: usize,
-    /// Most spans of an export. Never zero.
+    /// Most spans in one export. Never zero.
     pub batch: usize,
-    /// Longest time until an export. Never zero.
+    /// Longest time that a span waits for its export. Never zero.
     pub delay: Duration,
 }
 
@@ -42,17 +42,17 @@ pub enum OtlpProtocol {
 /// Which requests are recorded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampler {
-    /// Whether the decision of a caller that traces is followed.
+    /// Whether a caller's sampling decision is followed.
     pub is_parent_based: bool,
     /// The share of all other requests that is recorded, from 0 to 1.
     pub ratio: f64,
 }
 
-/// The values are finite: a ratio is at most 1.
+/// `f64` is not `Eq` because of NaN. `ratio` is never NaN.
 impl Eq for Traces {}
 
 impl OtlpProtocol {
-    /// As in the variables.
+    /// The name as in the variables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -84,7 +84,7 @@ const fn model(name: &'static str, default: &'static str, meaning: &'static str)
 pub const VARIABLES: &[Variable] =
     &joined::<{ OWN.len() + OPENTELEMETRY.len() }>(OWN, OPENTELEMETRY);
 
-/// Tailback's own, and those of Seldon that it reads.
+/// Tailback's own variables, and those of Seldon that Tailback reads.
 const OWN: &[Variable] = &[
     process(
         "TAILBACK_LISTEN",

@@ -20,7 +20,7 @@ use crate::{Error, files};
 /// How long the files must be unchanged before a change is reported: saving a file may take
 /// several changes.
 const QUIET: Duration = Duration::from_millis(200);
-/// How long further changes may delay that.
+/// How long continuing changes may delay the report.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the files are checked without an event.
 const POLL: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ pub fn watch(paths: &[PathBuf], on_change: impl Fn() + Send + 'static) -> Result
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let _ = self.sender.send(Notice::Stop); // it may have ended already
+        let _ = self.sender.send(Notice::Stop); // fails if the thread has ended already
         if let Some(thread) = self.thread.take() {
             // `on_change` may drop its own watch; a thread cannot wait for itself.
             if thread.thread().id() != thread::current().id() {

@@ -35,8 +35,8 @@ impl Nanos {
         Self::from_duration(clock.now().duration_since(*start))
     }
 
-    /// Has the whole process read `clock` instead, as a simulation of it does. Returns whether it does: the
-    /// clock must not have been read before.
+    /// Makes the whole process read `clock` from now on, as simulations do. Returns `false`,
+    /// without effect, if the clock has been read before.
     pub fn read_from(clock: Clock) -> bool {
         let start = clock.now();
         CLOCK.set((clock, start)).is_ok()

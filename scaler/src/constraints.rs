@@ -30,9 +30,9 @@ use crate::{
 };
 
 /// How long demand must be watched before replicas that were found running are scaled down: the
-/// longest window that `lag` looks at.
+/// longest window that `lag` uses.
 pub const WATCH: Duration = signals::LONGEST_WINDOW;
-/// A scale-down by at most one in this many waits for this many times the stability time.
+/// A scale-down by at most one tenth waits for ten times the stability time.
 const LITTLE: u32 = 10;
 
 /// Applies the constraints to a policy's `recommendation`.
@@ -152,7 +152,7 @@ fn steady(seen: &Observation, settings: &Settings, decision: &mut Decision) {
         });
         return;
     }
-    // A first start is not cut off before it may be over: a request has waited for it.
+    // A first start is given its full time: a request has waited for it.
     let is_first_start = seen.ready == 0 && seen.starting > 0;
     let in_use = seen.demand.idle < settings.inactive;
     let stability = if in_use && allowed - wanted <= allowed / LITTLE {

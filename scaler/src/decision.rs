@@ -78,7 +78,7 @@ pub enum Reason {
     },
     /// `lag`: the model has had no request yet.
     NoDemand,
-    /// In a simulation: what another autoscaler would ask for.
+    /// In a simulation: the recommendation of another autoscaler's rule.
     Reference {
         /** its name */
         policy: &'static str,
@@ -205,18 +205,18 @@ pub enum Reason {
     },
     /// The orchestrator has not reported yet what runs.
     AwaitingState,
-    /// Somebody else changed the count: it is accepted.
+    /// Somebody else changed the count, and Tailback accepts it.
     ExternalChange {
-        /// asked for now
+        /// the count now
         replicas: u32,
-        /// how long Tailback sends no scale request
+        /// how long Tailback sends no scale requests
         quiet: Duration,
     },
-    /// Somebody else keeps changing the count: Tailback leaves it alone for a while.
+    /// Somebody else keeps changing the count, so Tailback does not scale the model for a while.
     Contested {
-        /// asked for now
+        /// the count now
         replicas: u32,
-        /// how long Tailback sends no scale request
+        /// how long Tailback sends no scale requests
         quiet: Duration,
     },
     /// Replicas found running at the start, and taken over.
@@ -301,7 +301,7 @@ pub enum ScaleOutcome {
     DryRun,
     /// The orchestrator refused it or failed, and why.
     Failed(String),
-    /// Somebody else changed the count.
+    /// Nothing was sent: somebody else changed the count.
     #[serde(rename = "foreign")]
     ExternalChange,
 }
@@ -323,9 +323,9 @@ pub struct DecisionRecord {
     pub held: u64,
     /// Its reasons, in order.
     pub reasons: Vec<Reason>,
-    /// What came of the scale request.
+    /// The outcome of the scale request.
     pub outcome: ScaleOutcome,
-    /// The traced request whose arrival led to it: as the id of its trace.
+    /// The trace of the request whose arrival led to the decision, if that request is traced.
     #[serde(serialize_with = "trace_id")]
     pub trace: Option<SpanRef>,
 }

@@ -3,24 +3,21 @@
 //!
 //! The modules, from the lowest. A module imports only from those above it in this list:
 //!
-//! 1. [`clock`], [`ledger`], [`replica`]: what the data plane and the scaler share, without a
-//!    lock.
+//! 1. [`clock`], [`ledger`], [`replica`]: what the data plane and the scaler share, lock-free.
 //! 2. [`tuning`], [`signals`] and [`policy`]: the demand that readings of the ledger show, and
 //!    how many replicas it needs ([`decision`] has the reasons). [`constraints`] limit that, and
-//!    [`model_scaler`] ties them together for one model. All of it is pure: no I/O, and the time
-//!    comes with the reading. [`placement`] says where the replicas go that models on shared
-//!    servers and hosts should have.
-//! 3. [`replica_logs`]: what replicas printed last. [`server_status`]: servers that host many models, as shown. [`orchestrator`]: what starts and stops replicas; [`peers`]: the other proxies.
+//!    [`model_scaler`] ties them together for one model. [`placement`] decides on which shared
+//!    server or device each replica goes. All of it is pure: no I/O, and the time comes with the
+//!    reading.
+//! 3. [`replica_logs`]: the last lines that replicas printed. [`server_status`]: the state of
+//!    multi-model servers. [`orchestrator`]: starts and stops replicas. [`peers`]: other proxies.
 //! 4. `health`: watches replicas that have become ready. [`status`]: what the admin address shows.
 //! 5. [`run`]: the loop that ties all this together. [`simulate`] runs the same model scaler on a
 //!    virtual clock.
 //!
-//! To add a policy, write a [`ScalingPolicy`](policy::ScalingPolicy) in a file below
-//! `policy/`, name it in `tailback_config::Policy` and in [`policy::named`]; rules to
-//! compare with go below `simulate/reference/` and into
-//! [`Contender`](simulate::Contender). To add an orchestrator, write an
-//! [`Orchestrator`](orchestrator::Orchestrator) below `orchestrator/`, a kind of server
-//! in `tailback_config::Kind`, and a line each in `run/orchestrators.rs`.
+//! `docs/architecture.md` has recipes for adding a policy ([`ScalingPolicy`](policy::ScalingPolicy)),
+//! an orchestrator ([`Orchestrator`](orchestrator::Orchestrator)), and a rule to compare with
+//! ([`Contender`](simulate::Contender)).
 //!
 //! Why all of this is one crate: `docs/decisions/scaler-one-crate.md`, with figures.
 

@@ -1,18 +1,18 @@
-//! A count of replicas that an operator asks for, for a while, in place of what the policy wants.
+//! A count of replicas that an operator sets for a while, in place of the policy's.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A count that an operator has asked for. Plain data: the admin address shows it, and a process
-/// hands it over to the next one.
+/// A count that an operator has set. Plain data: the admin address shows it, and an upgrade hands
+/// it to the next process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManualCount {
     /// How many replicas.
     pub replicas: u32,
-    /// Until when, in seconds since 1970 (UTC).
+    /// The end, in seconds since 1970 (UTC).
     pub until: u64,
-    /// Who asked for it: an IP address.
+    /// Who set it: an IP address.
     pub by: String,
 }
 
@@ -27,7 +27,7 @@ impl ManualCount {
         }
     }
 
-    /// How much of its time is left; `None`: it is over.
+    /// How much of its time is left; `None`: it has ended.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
         let left = Duration::from_secs(self.until).saturating_sub(since_1970());

@@ -23,7 +23,7 @@ pub struct Replicas {
     pub starting: u32,
     /// The largest number that the orchestrator has room for.
     pub capacity: u32,
-    /// How long the last one took to become ready, as measured.
+    /// How long the latest replica took to become ready, as measured.
     pub start_up: Option<Duration>,
 }
 
@@ -45,21 +45,21 @@ pub struct ModelScaler {
     signals: Signals,
     policy: Box<dyn ScalingPolicy>,
     tuning: Tuning,
-    /// When it took over replicas that were found running.
+    /// When replicas that were found running were taken over.
     found: Option<Nanos>,
-    /// When a replica last became ready, or none was starting.
+    /// When a replica last became ready, or none was starting any more.
     progressed: Nanos,
     /// When the desired count last went up.
     raised: Nanos,
     /// Replicas that were ready, and that were starting, at the last decision.
     ready: u32,
     starting: u32,
-    /// Whether requests were held while no replica was asked for, at the last sample.
+    /// Whether, at the last sample, requests were held while no replica was asked for.
     waited: bool,
     /// When the desired count or the ready replicas last changed.
     changed: Nanos,
     decided: Nanos,
-    /// What an operator has asked for, and until when.
+    /// An operator's count, and when it ends.
     manual: Option<(ManualCount, Nanos)>,
 }
 
@@ -113,13 +113,13 @@ impl ModelScaler {
         self.settings = settings;
     }
 
-    /// Follows an operator's count, and not the policy, until `until`; with `None`, the policy
-    /// again.
+    /// Sets an operator's count, which replaces the policy until the given time. `None`: the
+    /// policy decides again.
     pub fn set_manual(&mut self, manual: Option<(ManualCount, Nanos)>) {
         self.manual = manual;
     }
 
-    /// The operator's count that it follows.
+    /// The operator's count that is in force.
     #[must_use]
     pub fn manual(&self) -> Option<&ManualCount> {
         self.manual.as_ref().map(|(manual, _)| manual)
@@ -157,7 +157,7 @@ impl ModelScaler {
         self.signals.observe(reading);
         self.end_manual(reading.at);
         self.decided = reading.at;
-        // If none was starting until now, the present start has just begun.
+        // If no replica was starting until now, the present start begins now.
         let begins = self.starting == 0 || replicas.starting == 0;
         if begins || replicas.ready > self.ready {
             self.progressed = reading.at;

@@ -5,7 +5,8 @@ use crate::Routing;
 use crate::name::{MODEL_EXPECTED, is_model_name};
 
 impl Reader<'_> {
-    /// What the variables say together. Whether there are such models, only the manifests tell.
+    /// Reads the variables about requests that name no served model. Whether the models that they
+    /// name exist is checked later, with the manifests.
     pub(super) fn routing(&mut self) -> Option<Routing> {
         let name = |text: &str| is_model_name(text).then(|| text.to_owned());
         let default_model = self.optional("TAILBACK_DEFAULT_MODEL", name, MODEL_EXPECTED);

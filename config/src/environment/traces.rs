@@ -20,7 +20,7 @@ const MOST_QUEUED: usize = 1_000_000;
 const PATH: &str = "v1/traces";
 
 impl Reader<'_> {
-    /// `Some(None)`: there are no traces.
+    /// `Some(None)`: traces are off.
     pub(super) fn traces(&mut self) -> Option<Option<Traces>> {
         // Where nothing is exported, the other variables may be there for other programs.
         if !self.has_endpoint()
@@ -59,7 +59,7 @@ impl Reader<'_> {
         );
         let delay = self.value("OTEL_BSP_SCHEDULE_DELAY", milliseconds, MILLISECONDS);
         let protocol = own_protocol.or(protocol)?;
-        // None is there only if it is wrong, which is told by now.
+        // The endpoint is missing only if it is wrong, and that error has been noted.
         let Some(endpoint) = own.or_else(|| general.map(|url| below(&url, protocol))) else {
             return Some(None);
         };
@@ -81,7 +81,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// Whether it is said where traces may go.
+    /// Whether a variable says where traces are sent.
     fn has_endpoint(&self) -> bool {
         let endpoints = [
             "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -124,7 +124,7 @@ impl Reader<'_> {
     }
 }
 
-/// What becomes of requests whose caller has not decided.
+/// Whether a request is recorded whose caller has made no sampling decision.
 enum Root {
     On,
     Off,
@@ -173,12 +173,13 @@ fn protocol(text: &str) -> Option<OtlpProtocol> {
 fn url(text: &str) -> Option<String> {
     let url = url::Url::parse(text).ok()?;
     let is_http = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    // It is shown in the log. What is secret belongs into the headers.
+    // The endpoint is shown in the log, so it must not contain secrets. These belong in the
+    // headers.
     let is_http = is_http && url.username().is_empty() && url.password().is_none();
     is_http.then(|| text.to_owned())
 }
 
-/// The traces' own URL, below the one of all signals.
+/// The URL for traces, which is `PATH` below the URL for all signals.
 fn below(url: &str, protocol: OtlpProtocol) -> String {
     match protocol {
         OtlpProtocol::Grpc => url.to_owned(),
@@ -199,7 +200,7 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// As in the baggage of W3C, whose values are percent-encoded.
+/// Reads `name=value` pairs separated by commas, with percent-encoded values, as in W3C Baggage.
 fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let pairs = text
         .split(',')

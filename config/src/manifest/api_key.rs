@@ -84,7 +84,7 @@ fn read_spec(spec: Fields<'_>, place: ObjectLocation) -> ApiKey {
     let before = spec.failed();
     let hash = |name| {
         let value = spec.get(name)?;
-        // It is not shown: somebody may have put the key itself there.
+        // An error does not show the value, because somebody may have put the key itself there.
         let hash = value.text().as_deref().and_then(Sha256::parse);
         if hash.is_none() {
             value.rule(HASH_EXPECTED);

@@ -1,5 +1,5 @@
-//! Reads what requests that Tailback sends by itself have: header fields, and bodies of text or
-//! JSON, all with placeholders.
+//! Reads header fields and bodies (text or JSON) of requests that Tailback itself sends, with
+//! placeholders.
 
 use http::{HeaderName, HeaderValue, header};
 
@@ -42,7 +42,7 @@ fn read_json(value: &Value<'_>, env: &Env) -> Option<Json> {
     })
 }
 
-/// Reads a plain word of YAML as the JSON value that it stands for; `None`: it is a text.
+/// Reads an unquoted YAML scalar as a JSON value (number, boolean, null); `None`: it is text.
 fn plain(text: &str) -> Option<serde_json::Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Some(serde_json::Value::Null),
@@ -65,8 +65,8 @@ pub(super) fn read_template(value: &Value<'_>, escape: Escape, env: &Env) -> Opt
     }
 }
 
-/// Reads a key that is sent as a header. It is a secret: a variable has it, and errors do not show
-/// it.
+/// Reads an API key that is sent as a header. It is secret: it must come from a variable, and
+/// errors do not show it.
 pub(super) fn read_key(value: &Value<'_>, env: &Env) -> Option<Template> {
     let key = read_template(value, Escape::Nothing, env)?;
     if !key.has_variable() || key.has_model() || key.has_replicas() {

@@ -15,7 +15,8 @@ use crate::{Error, FieldLocation, ObjectLocation};
 pub(crate) struct Context {
     /// The document as a whole.
     spot: FieldLocation,
-    /// Each with its line, to be sorted: fields are read in another order than they are written.
+    /// Each error with its line. They are sorted at the end, because fields are not read in the
+    /// order of the document.
     errors: RefCell<Vec<(usize, Error)>>,
 }
 

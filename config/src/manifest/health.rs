@@ -1,5 +1,4 @@
-//! Reads `outlierDetection`, `healthCheck` and `slowStart`: how the health of a server's replicas is
-//! judged, and how those that are new or back begin.
+//! Reads `outlierDetection`, `healthCheck` and `slowStart`.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use crate::manifest::runtime::READY;
 use crate::variables::NONE;
 use crate::{HealthCheck, OutlierDetection, Readiness, SlowStart, number};
 
-/// Reads `outlierDetection`: a map, or `none`. Left out, the defaults hold.
+/// Reads `outlierDetection`: a map, or `none`. If absent, the defaults apply.
 pub(super) fn read_outlier_detection(spec: &Fields<'_>) -> Option<Option<OutlierDetection>> {
     let Some(value) = spec.get("outlierDetection") else {
         return Some(Some(OutlierDetection::default()));
@@ -66,7 +65,7 @@ pub(super) fn read_outlier_detection(spec: &Fields<'_>) -> Option<Option<Outlier
     (value.failed() == before).then_some(Some(read))
 }
 
-/// Reads `healthCheck`: a map, or `none`. Left out, the defaults hold.
+/// Reads `healthCheck`: a map, or `none`. If absent, the defaults apply.
 pub(super) fn read_health_check(spec: &Fields<'_>) -> Option<Option<HealthCheck>> {
     let Some(value) = spec.get("healthCheck") else {
         return Some(Some(HealthCheck::default()));
@@ -105,7 +104,7 @@ pub(super) fn read_health_check(spec: &Fields<'_>) -> Option<Option<HealthCheck>
     (value.failed() == before).then_some(Some(read))
 }
 
-/// Reads `slowStart`: a map, or `none`. Left out, there is none.
+/// Reads `slowStart`: a map, or `none`. If absent, there is no slow start.
 pub(super) fn read_slow_start(spec: &Fields<'_>) -> Option<Option<SlowStart>> {
     let Some(value) = spec.get("slowStart").filter(|value| !value.is(NONE)) else {
         return Some(None);

@@ -6,7 +6,8 @@ use crate::manifest::fields::{Fields, Value};
 use crate::name::is_label;
 use crate::{FairBy, HoldClasses};
 
-/// Reads a list of names, a map with them, or `none` to override the server's setting.
+/// Reads a list of class names, a map with the field `names`, or `none` to override the server's
+/// setting.
 pub(super) fn read_classes(value: &Value<'_>) -> Option<Option<HoldClasses>> {
     if value.is("none") {
         return Some(None);
@@ -68,7 +69,7 @@ pub(super) fn read_fair_by(value: &Value<'_>) -> Option<FairBy> {
     header?.map(FairBy::Header)
 }
 
-/// The field `header`; the outer `None`: it is not there.
+/// Reads the field `header`. The outer `None`: the field is absent.
 fn read_header(fields: &Fields<'_>) -> Option<Option<HeaderName>> {
     let value = fields.get("header")?;
     let name = value.text().and_then(|text| text.parse().ok());

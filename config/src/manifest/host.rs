@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::manifest::fields::{Fields, Value};
 use crate::{Device, Env, Host, ObjectLocation, nvidia};
 
-/// Reads the host; errors are noted. Devices that are not written are those that `nvidia-smi` lists, if
-/// it is in the `PATH` of `env`.
+/// Reads the host; errors are noted. If `devices` is absent, the devices are those that
+/// `nvidia-smi` lists, provided that it is in the `PATH` of `env`.
 pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation, env: &Env) -> Option<Arc<Host>> {
     let before = spec.failed();
     let memory = spec.get("memory").and_then(|value| value.bytes());

@@ -81,7 +81,7 @@ fn read_kind(value: &Value<'_>) -> Option<String> {
 /// Reads a name that may contain `{model}`.
 fn read_pattern(value: &Value<'_>, is_valid: fn(&str) -> bool, expected: &str) -> Option<String> {
     let text = value.text()?;
-    // Checked with the shortest names of a model and a server; each is checked later.
+    // Checked here with one-letter names. The real names are filled in and checked in `resolve`.
     if is_valid(&text.replace(MODEL, "m").replace(SERVER, "s")) {
         return Some(text);
     }
@@ -171,8 +171,8 @@ fn read_endpoints(value: &Value<'_>) -> Option<Vec<Endpoint>> {
     (!endpoints.is_empty()).then_some(endpoints)
 }
 
-/// Checks that TLS to pods has a `serverName`: they are reached by address, which is in no
-/// certificate.
+/// Checks that TLS to pods has a `serverName`: pods are reached by IP address, and certificates do
+/// not contain it.
 fn check_tls(value: &Value<'_>, source: Option<&WorkloadSource>, tls: Option<&UpstreamTls>) {
     match (source, tls) {
         (Some(WorkloadSource::Service(_)), Some(tls)) if tls.server_name.is_none() => value.rule(

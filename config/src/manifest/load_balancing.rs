@@ -7,7 +7,7 @@ use crate::{LoadBalancing, LoadFactor, PrefixAffinity, SessionAffinity, SessionK
 
 /// Where a session may be named.
 const KEYS: [&str; 3] = ["header", "cookie", "bodyField"];
-/// Longest name of a header, cookie or member.
+/// Longest name of a header, cookie or member, in bytes.
 const LONGEST_NAME: usize = 128;
 const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 64..=65_536;
 const MAX_BYTES: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024;
@@ -28,14 +28,15 @@ pub(super) fn read(value: &Value<'_>) -> Option<LoadBalancing> {
         Some(LoadBalancing::Session(_)) => read_session(&fields).map(LoadBalancing::Session),
         other => other,
     };
-    // Which fields there are is known only with the strategy.
+    // Unknown fields are noted only if the strategy is known, because it decides which fields
+    // exist.
     if read.is_some() {
         fields.finish();
     }
     read.filter(|_| value.failed() == before)
 }
 
-/// What there is to choose from, for messages.
+/// The names of all strategies, for messages.
 fn strategies() -> String {
     let all = LoadBalancing::all();
     listed(all.iter().map(LoadBalancing::as_str), "or")

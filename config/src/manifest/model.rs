@@ -74,7 +74,7 @@ pub(super) fn read(
         .get("requirements")
         .and_then(|value| value.words())
         .unwrap_or_default();
-    // As in Seldon, the type is a further requirement.
+    // As in Seldon, `modelType` is one more requirement.
     if let Some(kind) = spec.get("modelType").and_then(|value| value.text())
         && !requirements.contains(&kind)
     {

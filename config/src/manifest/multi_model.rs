@@ -1,4 +1,4 @@
-//! Reads what makes a server host many models: `multiModel`, and the bounds of its own count.
+//! Reads what makes a server host many models: `multiModel`, and the bounds of its replica count.
 
 use crate::manifest::fields::{Fields, Value};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Reads `multiModel`, `minReplicas` and `replicas` of a server of this `kind`; errors are noted.
-/// `max` is its `maxReplicas`.
+/// `max` is the server's `maxReplicas`.
 pub(super) fn read(
     spec: &Fields<'_>,
     place: &ObjectLocation,
@@ -38,7 +38,8 @@ pub(super) fn read(
     Some(MultiModelSpec { replicas, ..map })
 }
 
-/// Reads `multiModel` of a `ServerConfig` of this `kind`, which may be left out; errors are noted.
+/// Reads `multiModel` of a `ServerConfig` of this `kind`, where it may be absent; errors are
+/// noted.
 pub(super) fn read_config(
     spec: &Fields<'_>,
     place: &ObjectLocation,
@@ -59,7 +60,7 @@ pub(super) fn read_config(
     }
 }
 
-/// Reads the map `multiModel`, without the counts, which are beside it.
+/// Reads the map `multiModel`. The replica counts are beside it, not in it.
 fn read_map(value: &Value<'_>, place: &ObjectLocation, kind: &Kind) -> Option<MultiModelSpec> {
     let fields = value.fields()?;
     let overcommit = fields.get("overcommitPercentage").and_then(|value| {

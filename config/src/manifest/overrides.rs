@@ -1,4 +1,5 @@
-//! Reads `scaling`, `hold`, `includeUsage`, `retry` and `timeouts`, which a model, its server or the environment may set.
+//! Reads `scaling`, `hold`, `includeUsage`, `retry` and `timeouts`. A model, its server or the
+//! environment may set them.
 
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub(super) fn read(
     overrides
 }
 
-/// Attaches the origin to values.
+/// Reads values and attaches their origin.
 struct Set<'a> {
     place: &'a ObjectLocation,
     origin: fn(ObjectLocation) -> Origin,

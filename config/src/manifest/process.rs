@@ -13,10 +13,10 @@ use crate::{
     Env, Listener, ObjectLocation, Origin, ProcessSpec, Readiness, STOP_SIGNALS, Setting, Strategy,
 };
 
-/// Default of `drainSeconds`: long enough for long streams, and short enough that a hung request
+/// Default of `drainSeconds`: long enough for long streams, yet finite, so that a hung request
 /// ends.
 const DRAIN: Duration = Duration::from_secs(3600);
-/// Default of `deviceVariable`: what CUDA reads.
+/// Default of `deviceVariable`: the variable that CUDA reads.
 const DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 /// Largest `limits.openFiles`. The kernel's own limit (`fs.nr_open`) is checked when a replica
 /// starts.
@@ -122,7 +122,7 @@ pub(super) fn read(value: &Value<'_>, place: &ObjectLocation, env: &Env) -> Opti
     (value.failed() == before).then_some(spec)
 }
 
-/// Reads fields that `runtime` presets.
+/// Reads fields for which `runtime` has presets.
 struct Presettable<'a> {
     fields: &'a Fields<'a>,
     place: &'a ObjectLocation,
@@ -130,7 +130,7 @@ struct Presettable<'a> {
 }
 
 impl<'a> Presettable<'a> {
-    /// The field `name`, else what the kind of server has.
+    /// The field `name`, or the preset of the runtime.
     fn read<T: PartialEq>(
         &self,
         name: &'static str,
@@ -173,7 +173,7 @@ fn read_metrics_path(value: &Value<'_>) -> Option<Option<String>> {
     readiness::read_path(value, "a path such as /metrics, or none").map(Some)
 }
 
-/// Reads the program that asks a replica to end, and its arguments.
+/// Reads the program that tells a replica to end, and its arguments.
 fn read_stop_command(value: &Value<'_>, folder: &Path) -> Option<Vec<String>> {
     let words = value.texts()?;
     if words
@@ -247,7 +247,7 @@ fn read_user(value: &Value<'_>) -> Option<String> {
     Some(text)
 }
 
-/// What `limits` says.
+/// The settings in `limits`.
 #[derive(Default)]
 struct ProcessLimits {
     nice: Option<i8>,
@@ -305,10 +305,10 @@ fn resolved(words: Vec<String>, folder: &Path) -> Vec<String> {
     words.into_iter().enumerate().map(word).collect()
 }
 
-/// Whether a word of the command is a path relative to the manifest. The program is if it
-/// contains `/`; otherwise it is searched in `PATH`. An argument is only if it begins with `./`
-/// or `../`, because `text/plain` and `s3://bucket` contain slashes too. Other relative arguments
-/// work as well, because the command runs in that folder.
+/// Whether a word of the command is a path relative to the manifest. The first word, the program,
+/// is one if it contains `/`; otherwise it is searched in `PATH`. An argument is one only if it
+/// begins with `./` or `../`, because `text/plain` and `s3://bucket` contain slashes too. Other
+/// relative arguments work as well, because the command runs in the manifest's folder.
 fn is_ours(index: usize, word: &str) -> bool {
     word.starts_with("./")
         || word.starts_with("../")
@@ -316,7 +316,8 @@ fn is_ours(index: usize, word: &str) -> bool {
 }
 
 fn resolve(directory: &Path, word: &str) -> String {
-    // A folder whose name is not UTF-8 is left out; the command runs in it anyway.
+    // A folder whose name is not UTF-8 cannot be part of a word, so the word stays relative. The
+    // command runs in that folder anyway.
     match directory
         .join(word.strip_prefix("./").unwrap_or(word))
         .to_str()

@@ -6,7 +6,8 @@ use crate::manifest::fields::{Fields, Value};
 use crate::variables::NONE;
 use crate::{GrpcProbe, HttpProbe, LinePattern, Readiness};
 
-/// Reads a path, `tcp`, `grpc`, `none`, or a map, in which the path is `default` if it has none.
+/// Reads a path, `tcp`, `grpc`, `none`, or a map. A map for HTTP without a path gets the path
+/// `default`.
 pub(super) fn read(value: &Value<'_>, default: &str) -> Option<Readiness> {
     if value.is("tcp") {
         return Some(Readiness::Tcp);
@@ -83,7 +84,8 @@ fn read_line(value: &Value<'_>) -> Option<Readiness> {
     match LinePattern::parse(&text) {
         Ok(pattern) => Some(Readiness::Line(pattern)),
         Err(error) => {
-            // The last line of the message is the reason; those before it repeat the text.
+            // The last line of the message is the reason; the lines before it repeat the
+            // expression.
             let why = error.to_string();
             let why = why.lines().last().unwrap_or_default();
             value.rule(&format!(

@@ -4,7 +4,7 @@ use crate::manifest::fields::{Fields, Value};
 use crate::suggest::hint;
 use crate::{Retry, RetryBudget, RetryCause};
 
-/// The methods that may be named.
+/// The methods that `methods` may list.
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
 /// Reads `{ on, methods, attempts, budget }`, or `none` to override the server's setting.
@@ -74,7 +74,7 @@ fn read_budget(fields: Fields<'_>) -> Option<RetryBudget> {
     })
 }
 
-/// Reads a list of at least one of the `known` words, none twice.
+/// Reads a list of one or more of the `known` words, without duplicates.
 fn read_list(value: &Value<'_>, known: &[&str]) -> Option<Vec<String>> {
     let items = value.items()?;
     if items.is_empty() {

@@ -1,7 +1,7 @@
 //! The kinds of model servers that the field `runtime` of a process names, and what it presets.
 //!
-//! Only what differs from the built-in default is preset. How long requests may take (`timeouts`)
-//! and how long replicas drain do not: the defaults are bounds that suit all of these servers.
+//! A preset has only what differs from the built-in default. Time limits of requests (`timeouts`)
+//! and of draining have no presets: their defaults suit all of these servers.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ pub(super) const READY: &str = "/v2/health/ready";
 const HEALTH: &str = "/health";
 const METRICS: Option<&str> = Some("/metrics");
 
-/// What a kind of server presets.
+/// The presets of one kind of model server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Preset {
     name: &'static str,
     /// `ready`
     pub ready: &'static str,
-    /// `metricsPath`: where it has Prometheus metrics, at the port of its requests.
+    /// `metricsPath`: the path of its Prometheus metrics, on the port that takes its requests.
     pub metrics: Option<&'static str>,
     /// `startSeconds`
     pub start: Duration,
@@ -28,7 +28,7 @@ pub(super) struct Preset {
     pub stop: Duration,
 }
 
-/// Without `runtime`.
+/// The defaults without `runtime`.
 pub(super) const NONE: Preset = Preset {
     name: "oip",
     ready: READY,
@@ -36,8 +36,8 @@ pub(super) const NONE: Preset = Preset {
     start: Duration::from_secs(300),
     stop: Duration::from_secs(10),
 };
-/// They may fetch tens of gigabytes, and compile for minutes, before they are ready; their workers
-/// on devices take a while to end.
+/// LLM engines may download tens of gigabytes and compile for minutes before they are ready. Their
+/// worker processes on devices take a while to end.
 const ENGINE: Preset = Preset {
     ready: HEALTH,
     metrics: METRICS,
@@ -48,19 +48,20 @@ const ENGINE: Preset = Preset {
 
 const RUNTIMES: &[Preset] = &[
     NONE,
-    // Has its metrics at a port of their own, as Triton.
+    // Like Triton, it has its metrics on a separate port.
     Preset {
         name: "mlserver",
         ..NONE
     },
-    // Loads its whole repository, and on SIGTERM takes 30 s for requests (`--exit-timeout-secs`).
+    // It loads its whole repository at the start. On SIGTERM it gives requests 30 s
+    // (`--exit-timeout-secs`).
     Preset {
         name: "triton",
         start: Duration::from_secs(600),
         stop: Duration::from_secs(40),
         ..NONE
     },
-    // Reads the weights from disk; has metrics with `--metrics`.
+    // It reads the weights from disk. It has metrics only with `--metrics`.
     Preset {
         name: "llama.cpp",
         ready: HEALTH,
@@ -72,7 +73,7 @@ const RUNTIMES: &[Preset] = &[
         name: "vllm",
         ..ENGINE
     },
-    // Has metrics with `--enable-metrics`.
+    // It has metrics only with `--enable-metrics`.
     Preset {
         name: "sglang",
         ..ENGINE
@@ -81,7 +82,7 @@ const RUNTIMES: &[Preset] = &[
         name: "tgi",
         ..ENGINE
     },
-    // Loads models when they are asked for. Has no metrics.
+    // It loads a model at the first request for it. It has no metrics.
     Preset {
         name: "ollama",
         ready: "/",
@@ -108,7 +109,7 @@ pub(super) fn read(process: &Fields<'_>) -> Option<&'static Preset> {
 }
 
 impl Preset {
-    /// What its values come from.
+    /// The origin of the preset's values.
     pub(super) fn origin(&self) -> Origin {
         Origin::Runtime(self.name)
     }

@@ -1,10 +1,10 @@
-//! Reads a `Server` document of Seldon Core 2. It says how many replicas there are and what they
-//! can do; the `ServerConfig` that it names says how they are run.
+//! Reads a `Server` document of Seldon Core 2. It has the number of replicas and their
+//! capabilities; the `ServerConfig` that it names says how they are run.
 
 use crate::manifest::fields::{Fields, Located, Value};
 use crate::{FieldLocation, ObjectLocation};
 
-/// Fields that have no effect: they are about Seldon's own pods.
+/// Fields without effect: they describe Seldon's own pods.
 const UNUSED: &[&str] = &[
     "deploymentStrategy",
     "disableAutoUpdate",
@@ -23,14 +23,14 @@ pub(crate) struct SeldonServer {
     pub spot: FieldLocation,
     /// The name of the `ServerConfig`.
     pub config: Located<String>,
-    /// In place of the capabilities of the `ServerConfig`.
+    /// Replaces the capabilities of the `ServerConfig`.
     pub capabilities: Option<Vec<String>>,
-    /// In addition to them.
+    /// Is added to the capabilities.
     pub extra: Vec<String>,
     pub min: Option<u32>,
     pub max: Option<u32>,
     pub replicas: Option<u32>,
-    /// Bytes of memory that the pods' model server has, if `podSpec` says so.
+    /// Bytes of memory of the model server's container, if `podSpec` sets them.
     pub memory: Option<u64>,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation) -> Option<SeldonSer
     let words = |name| spec.get(name).and_then(|value| value.words());
     let capabilities = words("capabilities");
     let extra = words("extraCapabilities").unwrap_or_default();
-    // As Seldon has it, a bound of 0 is as good as none.
+    // As in Seldon, a bound of 0 means that there is none.
     let bound = |name| {
         let count = spec.get(name).and_then(|value| value.count());
         count.filter(|count| *count > 0)
@@ -74,9 +74,9 @@ pub(super) fn read(spec: &Fields<'_>, place: ObjectLocation) -> Option<SeldonSer
     })
 }
 
-/// Reads the memory of the model server's container from a `podSpec`: what it requests, else its
-/// limit, which Kubernetes takes for a request too. The container is called as the `ServerConfig`,
-/// `server`, or it is the first that is none of Seldon's own.
+/// Reads the memory of the model server's container from a `podSpec`: its request, or else its
+/// limit, which Kubernetes also uses as request. The container is the one named like the
+/// `ServerConfig`, or `server`, or else the first that is not one of Seldon's own.
 fn read_memory(value: &Value<'_>, server: &str) -> Option<u64> {
     let containers = value.fields()?.get("containers")?.items()?;
     let mut of_others = None;

@@ -37,12 +37,13 @@ const KINDS: [(&str, KindReader); 5] = [
 /// The counts of a server.
 const COUNTS: [&str; 3] = ["minReplicas", "maxReplicas", "replicas"];
 
-/// The kind of a document that has a server's fields.
+/// Which kind of document the server's fields are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// A server.
+    /// A `Server`.
     Server,
-    /// How the replicas of Seldon's servers are run that name it, each of which hosts many models.
+    /// A `ServerConfig`: the servers of Seldon that name it are run like this, and each replica
+    /// hosts many models.
     Config,
 }
 
@@ -210,7 +211,7 @@ fn check_protocol(kind: &Kind, protocol: Protocol, value: &Value<'_>) {
     }
 }
 
-/// Checks that the endpoints can be probed: probes by HTTP and gRPC are in clear text.
+/// Checks that the endpoints can be probed: probes by HTTP and gRPC do not use TLS.
 fn check_probe(kind: &Kind, check: &HealthCheck, value: &Value<'_>) {
     let is_clear = matches!(check.probe, Some(Readiness::Http(_) | Readiness::Grpc(_)));
     if is_clear && kind.tls().is_some() {

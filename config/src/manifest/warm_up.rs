@@ -12,7 +12,7 @@ use crate::{CallBody, Env, Template, WarmUp};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const METHODS: &[Method] = &[Method::GET, Method::POST, Method::PUT];
-/// Most times that one request is sent.
+/// The largest `count`.
 const MOST: u32 = 1_000;
 
 /// Reads a list of requests; errors are noted.

@@ -7,7 +7,7 @@ use crate::manifest::Draft;
 use crate::number::show_bytes;
 use crate::{Error, FieldLocation, Server};
 
-/// The memory that models take of each server with a limit.
+/// For each server with a memory limit, the memory that its models take.
 #[derive(Default)]
 pub(super) struct Memory<'a> {
     wanted: BTreeMap<&'a str, Wanted<'a>>,
@@ -20,8 +20,8 @@ struct Wanted<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// Adds a model, if both it and its server set `memory`. A multi-model server takes each model
-    /// by itself, and need not have room for all at once.
+    /// Adds a model, if both it and its server set `memory`. On a multi-model server only the
+    /// model alone must fit, because not all need be loaded at once.
     pub(super) fn add(&mut self, draft: &Draft, server: &'a Server, errors: &mut Vec<Error>) {
         if let (Some(room), Some(memory)) = (server.memory, &draft.memory) {
             if server.multi_model.is_some() {

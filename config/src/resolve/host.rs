@@ -8,7 +8,7 @@ use crate::{Error, Host, HostRoom, Server};
 
 use super::{duplicate, rule};
 
-/// The host, of which there is one at most: Tailback starts processes on its own machine alone.
+/// The host. There is at most one, because Tailback starts processes only on its own machine.
 pub(super) fn only(hosts: Vec<Arc<Host>>, errors: &mut Vec<Error>) -> Option<Arc<Host>> {
     let mut hosts = hosts.into_iter();
     let first = hosts.next()?;
@@ -38,8 +38,8 @@ pub(super) fn only(hosts: Vec<Arc<Host>>, errors: &mut Vec<Error>) -> Option<Arc
     Some(first)
 }
 
-/// The room that a replica of the model takes on `host`; `None`: it is not counted, because it
-/// does not run there, or says nothing of its memory.
+/// The room that a replica of the model takes on `host`; `None`: it is not counted, because the
+/// model does not run there or does not set `memory`.
 pub(super) fn room(
     draft: &Draft,
     server: &Server,

@@ -9,24 +9,24 @@ use crate::{Error, ObjectLocation, Origin, Process, Server};
 
 use super::{duplicate, rule};
 
-/// What ends an alias that stands for all names that begin like it.
+/// The last character of an alias that stands for all names with the same beginning.
 pub(super) const WILDCARD: char = '*';
 
 /// The names of all models.
 #[derive(Default)]
 pub(super) struct Names {
     own: HashMap<String, ObjectLocation>,
-    /// Each with the model that it belongs to.
+    /// Each alias, with the model that it belongs to.
     aliases: HashMap<String, ObjectLocation>,
 }
 
-/// The names of models at the multi-model servers that have them.
+/// For each multi-model server and name of a model there, the Tailback model that has it.
 #[derive(Default)]
 pub(super) struct NamesAtServers(BTreeMap<(String, String), String>);
 
 impl NamesAtServers {
-    /// Adds `draft`, which is on `server`. No two models have one name there: loads and unloads of one
-    /// would be those of the other.
+    /// Adds `draft`, which is on `server`. No two models may have the same name at one server,
+    /// because the loads and unloads of one would affect the other.
     pub(super) fn add(&mut self, draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
         if server.multi_model.is_none() {
             return;
@@ -83,7 +83,7 @@ impl Names {
         }
     }
 
-    /// Notes which models requests are to go to that are not there.
+    /// Notes the models that `process.routing` names and that do not exist.
     pub(super) fn check_routing(&self, process: &Process, errors: &mut Vec<Error>) {
         let routing = &process.routing;
         for (variable, name) in [
@@ -105,8 +105,8 @@ impl Names {
     }
 }
 
-/// The error for an `alias` of `draft` that is the name of `owner`. A discovered model gives way
-/// to one in a manifest.
+/// The error for an `alias` of `draft` that is the name of `owner`. A model from a manifest wins
+/// over a discovered one.
 fn taken(alias: &Located<String>, draft: &ObjectLocation, owner: &ObjectLocation) -> Error {
     if is_from_cluster(owner) && !is_from_cluster(draft) {
         let mut spot = alias.spot.clone();

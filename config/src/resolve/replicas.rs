@@ -27,7 +27,7 @@ pub(super) fn read(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> O
                     ),
                 ));
             }
-            // The endpoints are the replicas, whatever `replicas` says.
+            // The number of endpoints is the count, whatever `replicas` is.
             let count = u32::try_from(fixed.endpoints.len()).unwrap_or(u32::MAX);
             exactly(count, Origin::Server(server.place.clone()))
         }
@@ -82,8 +82,8 @@ fn exactly(count: u32, origin: Origin) -> Replicas {
     }
 }
 
-/// The bounds of a model on a server whose replicas host many: it has at most one replica in each
-/// of the server's.
+/// The bounds of a model on a multi-model server: at most one replica in each replica of the
+/// server.
 fn on_multi_model(draft: &Draft, server: &Server, errors: &mut Vec<Error>) -> Replicas {
     if draft.min.is_none() && draft.max.is_none() {
         return static_count(draft, server, errors);

@@ -1,5 +1,4 @@
-//! Makes servers of Seldon's `Server` documents and the `ServerConfig` that each names, and fills
-//! names in.
+//! Makes servers from Seldon's `Server` documents and their `ServerConfig`s, and fills in names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use crate::{Error, Kind, Server, ServerReplicas, WorkloadSource};
 
 use super::{duplicate, rule};
 
-/// All servers of `objects`, by name, and whether none is missing, as those are with an error of their
-/// own. A missing `ServerConfig` is no error if it may be one that could not be read.
+/// All servers of `objects` by name, and whether the list is complete: a server with an error is
+/// left out. A missing `ServerConfig` is no error if it might be one that could not be read.
 pub(super) fn all(
     objects: &mut Objects,
     errors: &mut Vec<Error>,
@@ -94,7 +93,7 @@ fn of_seldon(seldon: SeldonServer, config: &Server, errors: &mut Vec<Error>) -> 
     if let (Some(_), Kind::Kubernetes(_)) = (seldon.memory, &server.kind) {
         server.memory = seldon.memory;
     }
-    // As for models, the endpoints are the replicas, whatever `replicas` says.
+    // As for models, the number of endpoints is the count, whatever `replicas` is.
     let initial = match server.kind {
         Kind::Static(_) => None,
         _ => seldon.replicas,
@@ -144,7 +143,7 @@ fn of_seldon(seldon: SeldonServer, config: &Server, errors: &mut Vec<Error>) -> 
     Some(server)
 }
 
-/// Puts the server's name in the place of `{server}` where it says how its replicas are run.
+/// Replaces `{server}` by the server's name in the fields that describe how its replicas are run.
 fn fill_name(server: &mut Server) {
     let name = server.name.clone();
     let fill = |text: &mut String| {

@@ -1,4 +1,4 @@
-//! Checks where models' files come from, and where they are put.
+//! Checks `storageUri`s, and the folders that their files are put into.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +12,8 @@ const SCHEMES: &[&str] = &[
     "file", "http", "https", "s3", "gs", "az", "azure", "abfs", "abfss",
 ];
 
-/// Checks that no two servers have one folder for their models' files: each would remove those that
-/// it does not need itself.
+/// Checks that no two servers share a folder for model files: each would remove the files that
+/// only the other needs.
 pub(super) fn check_apart<'a>(servers: impl Iterator<Item = &'a Server>, errors: &mut Vec<Error>) {
     let mut folders = BTreeMap::<&Path, &str>::new();
     for server in servers {
@@ -42,8 +42,8 @@ pub(super) fn check_apart<'a>(servers: impl Iterator<Item = &'a Server>, errors:
     }
 }
 
-/// Checks that the model has a `storageUri` if its server's command needs one, and that it is one
-/// that Tailback can fetch if Tailback is to.
+/// Checks that the model has a `storageUri` if its server's command needs one, and that Tailback
+/// can fetch it where Tailback has to.
 pub(super) fn check(draft: &Draft, server: &Server, errors: &mut Vec<Error>) {
     let shared = server.multi_model.as_ref();
     if let (Some(uri), Some(_)) = (

@@ -34,7 +34,7 @@ impl Workloads {
         let spec = pattern.of(model);
         check_names(draft, &spec, errors);
         if server.multi_model.is_some() {
-            return; // what its models need sets the count
+            return; // the needs of its models determine the count
         }
         let counts = draft.min.iter().chain(&draft.max).chain(&draft.replicas);
         let Some(count) = counts.min_by_key(|count| count.spot.line) else {

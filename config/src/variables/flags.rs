@@ -1,9 +1,9 @@
-//! Names of options that do not follow from their variable's.
+//! Names of command-line options that cannot be derived from the variable's name.
 
-/// The options of variables whose option is not simply the variable's name without `TAILBACK_`;
-/// `None`: no option.
+/// Variables whose option is not the variable's name without `TAILBACK_`. `None`: there is no
+/// option.
 pub(super) const FLAGS: &[(&str, Option<&str>)] = &[
-    // Every user of the machine can read the options of its processes.
+    // The options of a process can be read by every user of the machine.
     ("TAILBACK_ADMIN_TOKEN", None),
     (
         "SELDON_SCALING_STATS_PERIOD_SECONDS",

@@ -96,7 +96,7 @@ pub(crate) const OPENTELEMETRY: &[Variable] = &[
     ),
 ];
 
-/// Both tables as one.
+/// Concatenates both tables.
 pub(super) const fn joined<const N: usize>(
     first: &[Variable],
     second: &[Variable],

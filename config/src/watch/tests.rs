@@ -71,8 +71,8 @@ fn who_else_writes_in_the_folder_does_not_hold_up_a_change() {
             let _ = sender.send(Notice::Stir);
         }
     });
-    // It must end when two checks find the same files, even if events go on: the patience here is
-    // endless.
+    // `settle` must end as soon as two checks find the same files, even if events go on:
+    // `patience` is endless here.
     let found = settle(&receiver, &mut folders, Duration::MAX);
     assert_eq!(found, Some(fingerprint(&folders.paths)));
     drop(done);

@@ -71,8 +71,8 @@ fn a_chain_of_aliases_is_no_way_around_the_depth() {
     );
 }
 
-/// One mebibyte each of texts that are known to be hard for YAML parsers: read or refused, but
-/// quickly.
+/// Texts of 1 MiB each that are known to be hard for YAML parsers. They may be read or refused,
+/// but quickly.
 #[test]
 fn hostile_text_is_dealt_with_at_once() {
     let size = 1 << 20;

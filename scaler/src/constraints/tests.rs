@@ -263,12 +263,12 @@ fn a_start_that_somebody_waited_for_goes_on_as_long_as_it_may_take() {
     for (unchanged, ready, starting, expected) in [
         (100, 0, 1, 1),
         (199, 0, 1, 1),
-        // The start has had its time.
+        // The start has taken longer than starts do.
         (200, 0, 1, 0),
-        // The replica is ready, and goes because it is unused.
+        // The replica is ready. It is removed because it is unused.
         (100, 1, 0, 0),
         (59, 1, 0, 1),
-        // Another replica serves already.
+        // Another replica is serving already.
         (100, 1, 1, 0),
     ] {
         let decision = constrain(&seen(unchanged, ready, starting), &settings, none());

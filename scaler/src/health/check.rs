@@ -1,15 +1,16 @@
-//! The result of active health checks, by thresholds as in Kubernetes and Envoy.
+//! Active health checks: a replica's state from the results of its probes, with thresholds as in
+//! Kubernetes and Envoy.
 
-/// How many results in a row it takes to change a replica's state.
+/// How many equal results in a row change a replica's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
-    /// Good ones, until it is healthy again. Never 0.
+    /// Successful probes that make it healthy again. Never 0.
     pub healthy: u32,
-    /// Bad ones, until it is unhealthy. Never 0.
+    /// Failed probes that make it unhealthy. Never 0.
     pub unhealthy: u32,
 }
 
-/// Whether a replica is healthy, by its checks. It begins healthy, as it was ready.
+/// Whether a replica is healthy by its probes. It begins as healthy, because it has become ready.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CheckState {
     is_unhealthy: bool,
@@ -18,7 +19,7 @@ pub struct CheckState {
 }
 
 impl CheckState {
-    /// Takes note of a result. Returns whether it is healthy from now on, if that changes.
+    /// Takes a probe's result. Returns the new state if the state changes.
     pub fn checked(&mut self, is_good: bool, thresholds: Thresholds) -> Option<bool> {
         if is_good != self.is_unhealthy {
             self.row = 0;

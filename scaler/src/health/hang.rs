@@ -1,52 +1,52 @@
-//! Hang detection: a replica that takes connections and never answers.
+//! Hang detection: a replica that accepts connections and never answers.
 //!
-//! A replica is suspected that has requests and has sent no byte for longer than its model ever
-//! was silent, times [`FACTOR`]. Then it is probed, whatever it answers to a probe being a sign of
-//! life. Without any, it is hung. A byte or a sign of life ends that. So a false suspicion costs
-//! little: a server that is too busy to answer probes gets no further requests until it has sent
-//! a byte.
+//! A replica with requests in flight is suspected when it has sent no byte for [`FACTOR`] times
+//! the longest silence that its model has ever had. It is then probed; any answer to a probe is a
+//! sign of life. Without any, the replica hangs. A byte or a sign of life ends that. So a false
+//! suspicion costs little: a server that is too busy to answer probes gets no further requests
+//! until it has sent a byte.
 //!
-//! All of it is a function of what was observed and of the time.
+//! All of this is a pure function of observations and the time.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// How much longer than ever before a replica must be silent to be suspected.
+/// A replica is suspected after this many times the longest silence so far.
 pub const FACTOR: u32 = 2;
-/// Probes in a row without a sign of life that make a suspected replica a hung one.
+/// A suspected replica hangs after this many failed probes in a row.
 pub const PROBES: u32 = 2;
-/// The pause after a probe that was answered. The next one after a failed one follows at once.
+/// The pause after a probe that was answered. After a failed one, the next follows at once.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Silences are remembered for one to two of these spans.
+/// A silence is remembered for one to two of these spans.
 const MEMORY: Duration = Duration::from_secs(3600);
 
-/// What a replica has done since the last look.
+/// What a replica has done since the last observation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplicaProgress {
     /// Whether any byte of a response came.
     pub responded: bool,
     /// Requests in flight.
     pub in_flight: u32,
-    /// How many requests it was ever given.
+    /// How many requests it has been given in total.
     pub taken: u64,
 }
 
 /// What to do about a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HangCheck {
-    /// Probe it now; the answer goes to [`HangDetector::probed`].
+    /// Send a probe now, and pass its result to [`HangDetector::probed`].
     pub probe: bool,
-    /// It hangs, and has been silent for so long; or it no longer does.
+    /// The state has changed.
     pub change: Option<Change>,
-    /// A silence has ended that took so long.
+    /// A silence has ended that lasted this long.
     pub ended: Option<Duration>,
 }
 
-/// A replica hangs, or has recovered.
+/// A change of a replica's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It has been silent for so long.
+    /// It hangs, and has been silent for this long.
     Hung(Duration),
     /// It has sent a byte, or answered a probe.
     Recovered,
@@ -55,11 +55,11 @@ pub enum Change {
 /// The hang detector of one replica.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HangDetector {
-    /// Since when it owes a byte.
+    /// Since when it has had a request without sending a byte.
     silent_since: Option<Nanos>,
-    /// Since when a request waits that it was given after its last byte.
+    /// The arrival of the oldest request that it was given after its last byte.
     asked_since: Option<Nanos>,
-    /// How many requests it had been given when its last byte came.
+    /// How many requests it had been given in total when its last byte came.
     taken: u64,
     failed_probes: u32,
     is_probed: bool,
@@ -76,7 +76,8 @@ pub struct LongestSilence {
 }
 
 impl HangDetector {
-    /// Takes note of what the replica did. It is suspected after a silence of `patience`.
+    /// Takes what the replica did since the last call. It is suspected after a silence of
+    /// `patience`.
     pub fn observe(&mut self, seen: ReplicaProgress, patience: Duration, now: Nanos) -> HangCheck {
         if seen.responded {
             let ended = self.silent_since.map(|since| now.since(since));
@@ -107,13 +108,13 @@ impl HangDetector {
         }
     }
 
-    /// A probe got a sign of life, or none.
+    /// Takes the result of a probe: whether there was a sign of life.
     pub fn probed(&mut self, is_alive: bool, seen: ReplicaProgress, now: Nanos) -> Option<Change> {
         self.is_probed = false;
         if is_alive {
             self.probe_at = now + PAUSE;
             if seen.in_flight == 0 {
-                // Its callers have left. It owes nothing any more.
+                // Its callers have left, so no answer is due any more.
                 (self.taken, self.asked_since, self.silent_since) = (seen.taken, None, None);
             }
             return self.recover();
@@ -137,14 +138,15 @@ impl HangDetector {
         self.is_hung
     }
 
-    /// For how long it has owed a byte; zero if it owes none.
+    /// How long an answer has been due without a byte; zero if none is due.
     #[must_use]
     pub fn silence(&self, now: Nanos) -> Duration {
         self.silent_since
             .map_or(Duration::ZERO, |since| now.since(since))
     }
 
-    /// For how long a request has waited that it was given after its last byte; zero if none does.
+    /// How long the oldest request that it was given after its last byte has waited; zero if there
+    /// is none.
     #[must_use]
     pub fn asked_in_vain(&self, now: Nanos) -> Duration {
         self.asked_since
@@ -158,7 +160,7 @@ impl HangDetector {
 }
 
 impl LongestSilence {
-    /// A silence has ended.
+    /// Takes a silence that has ended.
     pub fn ended(&mut self, silence: Duration, now: Nanos) {
         if now >= self.until {
             self.before = match self.until + MEMORY > now {
@@ -170,7 +172,7 @@ impl LongestSilence {
         self.present = self.present.max(silence);
     }
 
-    /// The longest one.
+    /// The longest remembered silence.
     #[must_use]
     pub fn get(&self) -> Duration {
         self.present.max(self.before)
@@ -210,8 +212,8 @@ mod tests {
         }
     }
 
-    /// Looks each 250 ms at a replica that is silent from 1 s on and whose probes take 1 s to
-    /// fail. Returns when it was found to hang.
+    /// Observes, every 250 ms, a replica that is silent from 1 s on and whose probes take 1 s to
+    /// fail. Returns the time at which it was found to hang.
     fn found(patience: Duration, is_alive: bool) -> Option<u64> {
         let mut detector = HangDetector::default();
         let mut probe_until = None;
@@ -292,7 +294,7 @@ mod tests {
         longest.ended(Duration::from_secs(30), at(1000));
         longest.ended(Duration::from_secs(10), at(2000));
         assert_eq!(longest.patience(floor), Duration::from_secs(60));
-        // It is forgotten between one and two hours later.
+        // The silence is forgotten one to two hours later.
         let hours = |hours: f64| Nanos(1_000_000_000) + Duration::from_secs_f64(hours * 3600.0);
         longest.ended(Duration::from_secs(1), hours(1.1));
         assert_eq!(longest.get(), Duration::from_secs(30));
@@ -301,8 +303,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: what answers its probes is never hung, and no silence is longer than
-        /// the time that has passed.
+        /// Whatever happens, a replica that answers its probes never counts as hung, and no
+        /// silence is longer than the time that has passed.
         #[test]
         fn whoever_answers_probes_does_not_hang(
             steps in prop::collection::vec((any::<bool>(), 0..3_u32, 0..3_u64, 0..5000_u64), 1..200),

@@ -1,4 +1,4 @@
-//! Looks at all replicas a few times a second, sends probes, and reports what it finds.
+//! Observes all replicas a few times a second, sends probes, and reports the results.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,21 +15,21 @@ use crate::{
     replica::{Replica, Traffic},
 };
 
-/// How long a probe for a sign of life may take.
+/// Time limit of a probe for a sign of life.
 const LIFE: Duration = Duration::from_secs(1);
-/// For how long after its last byte a replica counts as one that answers.
+/// A replica counts as answering for this long after its last byte.
 const LATELY: Duration = Duration::from_secs(30);
 
 /// The replicas that one data-plane pool sends requests to.
 pub(crate) struct Pool<'a> {
-    /// One of the models that use them.
+    /// One of the models whose requests go to them.
     pub model: &'a str,
     pub server: &'a Server,
     pub traffic: &'a Arc<dyn Traffic>,
     pub replicas: &'a [Arc<Replica>],
 }
 
-/// A replica that stays bad, and whose orchestrator may replace it.
+/// An unhealthy replica that its orchestrator may replace.
 pub(crate) struct Replacement {
     pub model: String,
     pub replica: Arc<Replica>,
@@ -37,22 +37,22 @@ pub(crate) struct Replacement {
 
 /// Watches the replicas of all models.
 pub(crate) struct Monitor {
-    /// By the replica's address in memory, which a watched one keeps.
+    /// By the replica's address in memory, which stays valid because the monitor holds the `Arc`.
     watched: HashMap<usize, ReplicaMonitor>,
-    /// By the pool's.
+    /// By the pool's address in memory.
     silences: HashMap<usize, Silences>,
-    /// Grows with each look.
+    /// The number of the present observation.
     look: u64,
     sender: mpsc::UnboundedSender<(Arc<Replica>, Answer)>,
     answers: mpsc::UnboundedReceiver<(Arc<Replica>, Answer)>,
 }
 
-/// What the replicas of a pool have in common.
+/// What is known of the replicas of a pool together.
 #[derive(Default)]
 struct Silences {
     look: u64,
     longest: LongestSilence,
-    /// The last two different replicas that a byte came from, the last one first, and when.
+    /// The last two different replicas that sent a byte, the latest first, with the time.
     responded: [Option<(usize, Nanos)>; 2],
 }
 
@@ -75,8 +75,8 @@ impl Default for Monitor {
 }
 
 impl Monitor {
-    /// Looks at the replicas of all pools, and forgets all others. Needs a tokio runtime around
-    /// it. Returns those that are to be replaced.
+    /// Observes the replicas of all pools, and forgets replicas that are in none. Needs a tokio
+    /// runtime around it. Returns the replicas to replace.
     pub(crate) fn look<'a>(
         &mut self,
         pools: impl Iterator<Item = Pool<'a>>,
@@ -101,7 +101,8 @@ impl Monitor {
                     .watched
                     .entry(at)
                     .or_insert_with(|| ReplicaMonitor::new(replica.clone(), settings, now));
-                // Models of one server may share it.
+                // Several models of one server may share the replica, so it has been observed
+                // already.
                 if watched.look == self.look {
                     continue;
                 }
@@ -149,7 +150,7 @@ impl Silences {
         self.responded[0] = Some((replica, now));
     }
 
-    /// Whether a byte came lately from another replica than this one.
+    /// Whether another replica than `but` has sent a byte lately.
     fn others_answer(&self, but: usize, now: Nanos) -> bool {
         let mut responded = self.responded.iter().flatten();
         responded.any(|(replica, at)| *replica != but && now.since(*at) < LATELY)
@@ -184,7 +185,7 @@ fn send_probes(
     }
 }
 
-/// Where it is in memory: its identity as long as it is there.
+/// The object's address in memory, which identifies it as long as it lives.
 fn address<T: ?Sized>(of: &Arc<T>) -> usize {
     Arc::as_ptr(of).cast::<()>() as usize
 }

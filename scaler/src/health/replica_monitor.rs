@@ -1,4 +1,4 @@
-//! One replica under watch.
+//! The health state of one replica.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,43 +17,43 @@ use crate::{
     },
 };
 
-/// A replica is ejected as stalled, although it is alive, once a request has waited in vain for
-/// this many times as long as hung ones are suspected after, at least, while others answer.
+/// A replica that answers probes is still ejected as stalled, if one of its requests has waited
+/// for this many times as long as hangs are suspected after, while other replicas answer.
 const STALLED: u32 = 20;
-/// And for this many times the longest silence.
+/// And for at least this many times the longest silence.
 const STALLED_FACTOR: u32 = 3;
-/// How much longer an unhealthy replica is kept while it has requests.
+/// An unhealthy replica with requests in flight is kept this many times longer.
 const BUSY_FACTOR: u32 = 5;
 
 /// What is known of a replica.
 pub(super) struct ReplicaMonitor {
     pub replica: Arc<Replica>,
-    /// The last look at which it was there.
+    /// The number of the last observation that included it.
     pub look: u64,
     hang: HangDetector,
     check: CheckState,
-    /// When it is checked next; `None`: a check is under way.
+    /// When the next health check is due; `None`: one is under way.
     check_at: Option<Nanos>,
-    /// Since when it hangs or is unhealthy.
+    /// Since when it has hung or been unhealthy.
     bad_since: Option<Nanos>,
-    /// It was ejected as stalled, and no byte has come since.
+    /// Whether it was ejected as stalled and has sent no byte since.
     is_stalled: bool,
-    /// Requests that it had been given at the last check.
+    /// How many requests it had been given in total at the last check.
     taken_at_check: u64,
-    /// Its replacement was asked for.
+    /// Whether its replacement has been asked for.
     is_given_up: bool,
 }
 
 /// The probes to send now.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Due {
-    /// Whether it shows any sign of life.
+    /// Whether to probe for a sign of life.
     pub life: bool,
-    /// The health check.
+    /// Whether to send the health check.
     pub check: bool,
 }
 
-/// What a look found.
+/// What an observation has found.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub due: Due,
@@ -63,7 +63,7 @@ pub(super) struct Look {
 }
 
 impl ReplicaMonitor {
-    /// Its first check is a part of the period away, another one for each.
+    /// The first checks of replicas are spread over the period.
     pub(super) fn new(replica: Arc<Replica>, settings: &HealthCheck, now: Nanos) -> Self {
         let first = settings.period.mul_f64(fastrand::f64());
         Self {
@@ -87,8 +87,8 @@ impl ReplicaMonitor {
         }
     }
 
-    /// Looks at what it has done. `longest`: the longest silence of its model. `others_answer`: a
-    /// byte came from another replica lately.
+    /// Observes what the replica has done. `longest` is the longest silence of its model.
+    /// `others_answer`: another replica has sent a byte lately.
     pub(super) fn look(
         &mut self,
         settings: &HealthCheck,
@@ -124,27 +124,27 @@ impl ReplicaMonitor {
         look
     }
 
-    /// Whether a request that it was given has waited in vain for too long.
+    /// Whether one of its requests has waited for too long.
     fn stalls(&self, floor: Duration, longest: &LongestSilence, now: Nanos) -> bool {
         let (standing, since) = self.replica.health().standing();
         if standing != Standing::Healthy || self.replica.in_flight() == 0 {
             return false;
         }
         let patience = match self.is_stalled {
-            // It is back on trial.
+            // It gets requests again on trial after an ejection, so less patience is due.
             true => longest.patience(floor),
             false => (floor * STALLED).max(longest.get().saturating_mul(STALLED_FACTOR)),
         };
         self.hang.asked_in_vain(now).min(now.since(since)) >= patience
     }
 
-    /// Whether a sign of life came.
+    /// Takes the result of a probe for a sign of life.
     pub(super) fn life_probed(&mut self, is_alive: bool, now: Nanos) -> Option<HealthReport> {
         let change = self.hang.probed(is_alive, self.progress(false), now)?;
         Some(self.changed(change, now))
     }
 
-    /// What its health check got.
+    /// Takes the result of a health check.
     pub(super) fn checked(
         &mut self,
         result: &Result<(), NotReady>,
@@ -156,7 +156,7 @@ impl ReplicaMonitor {
         let was_busy = self.replica.in_flight() > 0 || taken != self.taken_at_check;
         self.taken_at_check = taken;
         if matches!(result, Err(NotReady::Silent(_))) && was_busy {
-            // A server that is busy may not get round to a probe. The hang detector decides.
+            // A busy server may be too slow to answer a probe. The hang detector decides.
             return None;
         }
         let thresholds = Thresholds {
@@ -167,7 +167,7 @@ impl ReplicaMonitor {
         Some(self.report(now, result.as_ref().err().map(ToString::to_string)))
     }
 
-    /// Whether it has been bad for so long that it is to be replaced: said once.
+    /// Whether it has been unhealthy for so long that it must be replaced. Returns `true` once.
     pub(super) fn give_up(&mut self, settings: &HealthCheck, now: Nanos) -> bool {
         let first = !self.is_given_up && self.is_past_help(settings, now);
         self.is_given_up |= first;
@@ -196,7 +196,7 @@ impl ReplicaMonitor {
         }
     }
 
-    /// How it is. `why`: what the last check got.
+    /// Its health as a report. `why` is the result of the last check.
     fn report(&mut self, now: Nanos, why: Option<String>) -> HealthReport {
         if self.hang.is_hung() {
             return HealthReport::Hung(self.hang.silence(now));

@@ -82,8 +82,8 @@ impl Account {
         self.finish(now.0.wrapping_neg());
     }
 
-    /// Counts an entry at `now`, ordered against [`synchronise`](Self::synchronise).
-    /// Returns how many are inside by this account.
+    /// As [`enter`](Self::enter), ordered against [`synchronise`](Self::synchronise). Returns how
+    /// many are inside by this account alone.
     #[inline]
     pub(super) fn enter_ordered(&self, now: Nanos) -> i64 {
         // The only read-modify-write that a request costs.

@@ -1,4 +1,4 @@
-//! The arrival that reached a ledger's level.
+//! The arrival with which demand reached a ledger's wake-up level.
 
 use std::fmt;
 
@@ -13,16 +13,16 @@ pub struct SpanRef {
     pub span: u64,
 }
 
-/// An arrival that reached the level at which the scaler is woken up.
+/// An arrival that reached the level at which the scaler is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crossing {
-    /// When.
+    /// The time of the arrival.
     pub at: Nanos,
     /// The request's span, if it is traced.
     pub span: Option<SpanRef>,
 }
 
-/// The trace's id, as W3C Trace Context writes it.
+/// The trace's id, as in W3C Trace Context.
 impl fmt::Display for SpanRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.trace)

@@ -4,12 +4,12 @@ use super::{Ledger, SpanRef};
 use crate::clock::Nanos;
 
 /// A request in flight. Dropping the guard counts the request out: after the last byte of its
-/// response, on an error, when the caller disconnects, or on a panic.
+/// response, after an error, when the caller disconnects, or on a panic.
 #[derive(Debug)]
 #[must_use = "dropping it completes the request"]
 pub struct InFlight<L: AsRef<Ledger>>(Option<L>);
 
-/// A request that waits for a replica. Dropping the guard ends the wait and not the request.
+/// A request that waits for a replica. Dropping the guard ends the wait but not the request.
 #[derive(Debug)]
 #[must_use = "dropping it ends the wait"]
 pub struct Held<L: AsRef<Ledger>>(L);
@@ -19,8 +19,8 @@ impl<L: AsRef<Ledger>> InFlight<L> {
         Self(Some(ledger))
     }
 
-    /// The body of a request that had [arrived unready](Ledger::arrive_unready) is there, at `now`:
-    /// the request, whose span is `span`, can go to a replica.
+    /// The request's body is there at `now`, so the request can go to a replica. For a request
+    /// that [arrived unready](Ledger::arrive_unready); `span` is the request's.
     #[inline]
     pub fn ready(&self, now: Nanos, span: impl FnOnce() -> Option<SpanRef>) {
         if let Some(ledger) = &self.0 {
@@ -28,8 +28,8 @@ impl<L: AsRef<Ledger>> InFlight<L> {
         }
     }
 
-    /// Counts a request that had [arrived unready](Ledger::arrive_unready) out at `now`, before its
-    /// body has come.
+    /// Counts the request out at `now`, if it [arrived unready](Ledger::arrive_unready) and its
+    /// body has not come.
     pub fn leave_unready_at(mut self, now: Nanos) {
         if let Some(ledger) = self.0.take() {
             ledger.as_ref().leave_unready(now);

@@ -108,7 +108,7 @@ fn loom_crossing_is_seen_by_the_arrival_or_by_whoever_arms() {
     loom::model(|| {
         let shard = Arc::new(Shard::default());
         let writer = shard.clone();
-        // The level is 1: the one arrival crosses it.
+        // The level is 1, so the only arrival crosses it.
         let worker = thread::spawn(move || writer.arrive(Nanos(1)));
         shard.arm(1);
         let seen_by_scaler = shard.version() >= 1;
@@ -148,8 +148,8 @@ fn loom_no_arrival_while_marks_are_set_hides_that_the_level_is_reached() {
             CachePadded::new(Shard::default()),
             CachePadded::new(Shard::default()),
         ]);
-        // The level is 3. Two come by one shard, the first one perhaps between the marks, and one by
-        // the other.
+        // The level is 3. Two requests arrive by one shard, the first perhaps between the setting
+        // of the two marks, and one by the other.
         let writers = shards.clone();
         let worker = thread::spawn(move || {
             let first = writers[1].arrive(Nanos(1));

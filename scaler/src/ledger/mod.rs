@@ -39,12 +39,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Ledger {
     number: u64,
-    /// One for each worker; all other threads share the last one.
+    /// One for each worker, and a last one for all other threads.
     shards: Box<[CachePadded<Shard>]>,
     /// Serialises the threads without a shard of their own. Workers never lock it.
     others: Mutex<()>,
     wake: Wake,
-    /// The first crossing of the level that was not taken yet. Locked only where the level is
+    /// The first crossing of the level that has not been taken yet. Locked only when the level is
     /// reached.
     crossing: Mutex<Option<Crossing>>,
 }
@@ -68,7 +68,7 @@ impl Ledger {
         }
     }
 
-    /// A number that no other ledger of this process has.
+    /// A number that identifies this ledger within the process.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
@@ -95,8 +95,8 @@ impl Ledger {
         Self::arrive_traced(ledger, now, || None)
     }
 
-    /// As [`arrive`](Self::arrive), of a request whose span is `span`, which is asked for only if
-    /// this one reaches the level.
+    /// As [`arrive`](Self::arrive), with the request's span. `span` is called only if this request
+    /// reaches the level.
     #[inline]
     pub fn arrive_traced<L: AsRef<Self>>(
         ledger: L,
@@ -122,17 +122,17 @@ impl Ledger {
         }
     }
 
-    /// As [`arrive`](Self::arrive), of a request whose body is awaited: it is in flight, and no
-    /// [demand](Reading::demand) until [`InFlight::ready`] says that the body is there. If it ends
-    /// before, [`InFlight::leave_unready_at`] must say so, on the thread on which it arrived.
+    /// As [`arrive`](Self::arrive), for a request whose body has not come yet. It counts as in
+    /// flight, but not as [demand](Reading::demand) until [`InFlight::ready`] is called. If it
+    /// ends before that, call [`InFlight::leave_unready_at`] on the thread on which it arrived.
     #[inline]
     pub fn arrive_unready<L: AsRef<Self>>(ledger: L, now: Nanos) -> InFlight<L> {
         ledger.as_ref().write(|shard| shard.arrive_unready(now));
         InFlight::new(ledger)
     }
 
-    /// A request that had [arrived unready](Self::arrive_unready) is demand from `now` on. It must
-    /// be on the thread on which it arrived.
+    /// Counts a request that [arrived unready](Self::arrive_unready) as demand from `now` on. Call
+    /// it on the thread on which the request arrived.
     #[inline]
     pub(crate) fn ready(&self, now: Nanos, span: impl FnOnce() -> Option<SpanRef>) {
         if self.write(|shard| shard.ready(now)) {
@@ -140,8 +140,8 @@ impl Ledger {
         }
     }
 
-    /// Counts a request out at `now` that had [arrived unready](Self::arrive_unready) and was never
-    /// [`ready`](Self::ready). It must be on the thread on which it arrived.
+    /// Counts a request out at `now` that [arrived unready](Self::arrive_unready) and never became
+    /// [`ready`](Self::ready). Call it on the thread on which the request arrived.
     pub(crate) fn leave_unready(&self, now: Nanos) {
         self.write(|shard| shard.leave_unready(now));
     }
@@ -185,8 +185,8 @@ impl Ledger {
 
     #[cold]
     fn ring(&self, now: Nanos, span: Option<SpanRef>) {
-        // Keeps the first one, from which the reaction time is measured. Time and span are taken
-        // together, or a span could be that of another arrival.
+        // Keeps the first crossing, from which the reaction time is measured. Time and span are
+        // stored together, so that they belong to the same arrival.
         self.crossing().get_or_insert(Crossing { at: now, span });
         self.wake.ring();
     }
@@ -276,8 +276,8 @@ impl Ledger {
         self.crossing().take()
     }
 
-    /// As [`take_crossing`](Self::take_crossing), but leaves an arrival that is later than `reading`,
-    /// which does not count it.
+    /// As [`take_crossing`](Self::take_crossing), but leaves an arrival after `reading`, because
+    /// the reading does not count it.
     pub fn take_crossing_of(&self, reading: &Reading) -> Option<Crossing> {
         self.crossing()
             .take_if(|crossing| crossing.at <= reading.at)
@@ -290,15 +290,15 @@ impl AsRef<Ledger> for Ledger {
     }
 }
 
-/// Sets the marks of all shards so that the demand cannot reach `level` before one of them is reached.
-/// `false`: one was reached meanwhile, and perhaps unseen.
+/// Sets the marks of all shards so that one of them is reached before the demand reaches `level`.
+/// Returns `false` if a mark was reached meanwhile, perhaps without a wake-up.
 ///
-/// Each shard's mark is `share` above its demand as it was read once, so that all marks, less one each,
-/// add up to less than the level. That holds whatever arrives and completes while they are being set:
-/// where no mark is reached, the level is not.
+/// Each shard's mark is `share` above a demand that was read from it once, so that the sum of
+/// (mark − 1) over all shards is below the level. This holds whatever arrives and completes while
+/// the marks are being set: as long as no mark is reached, the level is not.
 fn arm<S: Deref<Target = Shard>>(shards: &[S], level: u64) -> bool {
     let demands: Vec<_> = shards.iter().map(|shard| shard.demand()).collect();
-    // Of several instants, so that the sum may be of none of them.
+    // The demands were read at different instants, so their sum may never have been true.
     let present: i64 = demands.iter().sum();
     let room = i64::try_from(level)
         .unwrap_or(i64::MAX)

@@ -23,9 +23,9 @@ pub struct Reading {
     /// As [`in_flight_integral`](Self::in_flight_integral), for held requests: sum of the times
     /// at which holds ended minus sum of the times at which they began.
     pub held_integral: u64,
-    /// Requests in flight whose body is awaited from their caller: they cannot go to a replica yet.
+    /// Requests in flight whose body has not come yet, so that they cannot go to a replica.
     pub receiving: u64,
-    /// As [`held_integral`](Self::held_integral), for these.
+    /// As [`held_integral`](Self::held_integral), for `receiving`.
     pub receiving_integral: u64,
 }
 
@@ -36,7 +36,7 @@ impl Reading {
         self.arrived.wrapping_sub(self.completed)
     }
 
-    /// Adds the counts of `others`, whose integrals are on the same clock.
+    /// Adds `others`, counts of other ledgers with integrals on the same clock.
     #[must_use]
     pub fn plus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_add(others.arrived);
@@ -53,7 +53,8 @@ impl Reading {
         self
     }
 
-    /// What [`plus`](Self::plus) must add to `others` to give this reading.
+    /// The difference to `others`: what [`plus`](Self::plus) must add to `others` to get this
+    /// reading.
     #[must_use]
     pub fn minus(mut self, others: &Self) -> Self {
         self.arrived = self.arrived.wrapping_sub(others.arrived);
@@ -70,12 +71,12 @@ impl Reading {
         self
     }
 
-    /// The same for those requests that are demand for replicas: a request counts as arrived once
-    /// its body has come as far as it takes to send it on. So a caller that sends its body slowly,
-    /// or never, makes no replica start.
+    /// The same counts for requests that are demand for replicas: a request counts as arrived once
+    /// enough of its body has come to send it on. So a caller that sends its body slowly, or
+    /// never, makes no replica start.
     ///
-    /// A request whose wait begins after this reading may be missing in `arrived` of a later one:
-    /// compare by [`arrived_since`](Self::arrived_since).
+    /// `arrived` may be smaller in a later reading, because a request whose body begins to be
+    /// awaited in between is subtracted: compare by [`arrived_since`](Self::arrived_since).
     #[must_use]
     pub fn demand(mut self) -> Self {
         self.arrived = self.arrived.wrapping_sub(self.receiving);
@@ -101,7 +102,7 @@ impl Reading {
             .wrapping_add(self.in_flight().wrapping_mul(self.at.0))
     }
 
-    /// As [`integral`](Self::integral), for requests whose body is awaited.
+    /// As [`integral`](Self::integral), for requests whose body has not come yet.
     #[must_use]
     pub fn receiving_integral_at(&self) -> u64 {
         self.receiving_integral
@@ -130,9 +131,9 @@ impl Reading {
     /// Mean in-flight between `earlier` and this reading. It is exact and not sampled, so
     /// requests that came and went in between count. The current in-flight if no time has passed.
     ///
-    /// An event gets its time just before it is counted. An event between the two at either end
-    /// counts in the next interval: an error of that moment's length for each such request, which
-    /// matters only in intervals that are hardly longer.
+    /// An event's time is taken just before the event is counted. If a reading comes between the
+    /// two, the event counts in the next interval. This error is only as long as that moment, so
+    /// it matters only in intervals that are hardly longer.
     #[must_use]
     pub fn mean_in_flight(&self, earlier: &Self) -> f64 {
         self.mean(earlier, self.in_flight(), Self::integral)
@@ -150,7 +151,7 @@ impl Reading {
         if span == 0.0 {
             return present as f64;
         }
-        // Signed: in a very short interval, more may move to the next interval than there is.
+        // Signed: in a very short interval, more may be moved to the next interval than there is.
         let area = integral(self).wrapping_sub(integral(earlier)) as i64;
         (area as f64 / span).max(0.0)
     }
@@ -173,7 +174,7 @@ impl Reading {
 
 #[cfg(all(test, not(tailback_loom)))]
 impl Reading {
-    /// A reading of `in_flight` requests, `held` of them waiting.
+    /// A reading with `in_flight` requests, of which `held` wait.
     pub(crate) fn inside(in_flight: u64, held: u64) -> Self {
         Self {
             arrived: in_flight,

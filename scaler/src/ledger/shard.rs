@@ -18,7 +18,7 @@ pub(super) struct Shard {
     inside: Account,
     /// From the beginning of a hold to its end.
     held: Account,
-    /// While a request's body is awaited, before it may go to a replica.
+    /// From the arrival until the request's body is there and it may go to a replica.
     receiving: Account,
     /// The demand of this shard at which the scaler is woken.
     wake_at: AtomicI64,
@@ -73,16 +73,16 @@ impl Shard {
         self.crosses(in_flight - self.receiving.inside())
     }
 
-    /// Counts an arrival at `now` whose body is awaited, until it is [`ready`](Self::ready).
+    /// Counts an arrival at `now` whose body has not come; see [`ready`](Self::ready).
     #[inline]
     pub(super) fn arrive_unready(&self, now: Nanos) {
-        // In this order, so that no reading has more that are awaited than are inside.
+        // In this order, so that no reading has more `receiving` than `inside`.
         self.inside.enter(now);
         self.receiving.enter(now);
     }
 
-    /// A request of [`arrive_unready`](Self::arrive_unready) has its body at `now`. Returns whether
-    /// it crosses the mark, as [`arrive`](Self::arrive) does.
+    /// The body of a request that [arrived unready](Self::arrive_unready) is there at `now`.
+    /// Returns whether the mark is crossed, as [`arrive`](Self::arrive) does.
     #[inline]
     pub(super) fn ready(&self, now: Nanos) -> bool {
         self.receiving.leave(now);
@@ -90,9 +90,10 @@ impl Shard {
         self.crosses(self.demand())
     }
 
-    /// A request of [`arrive_unready`](Self::arrive_unready) ends at `now`, before its body has come.
+    /// A request that [arrived unready](Self::arrive_unready) ends at `now`, before its body has
+    /// come.
     pub(super) fn leave_unready(&self, now: Nanos) {
-        // In this order, so that no reading has more that are awaited than are inside.
+        // In this order, so that no reading has more `receiving` than `inside`.
         self.receiving.leave(now);
         self.inside.leave(now);
     }
@@ -142,14 +143,14 @@ impl Shard {
         self.inside.version().wrapping_add(slow)
     }
 
-    /// The part of this shard in the requests that are demand: all but those whose body is awaited.
-    /// Negative if requests enter by another shard and leave by this one.
+    /// This shard's part of the demand: all requests but those whose body has not come. Negative
+    /// if requests enter by another shard and leave by this one.
     pub(super) fn demand(&self) -> i64 {
         self.inside.inside() - self.receiving.inside()
     }
 
-    /// Sets the mark to a demand of the shard. A reading after this call sees every arrival that did
-    /// not see the mark.
+    /// Sets the mark: the demand of this shard at which the scaler is woken. A reading after this
+    /// call sees every arrival that did not see the mark.
     pub(super) fn arm(&self, mark: i64) {
         self.wake_at.store(mark, Ordering::Relaxed);
         self.inside.synchronise();

@@ -85,7 +85,7 @@ fn a_request_whose_body_is_awaited_is_in_flight_and_no_demand() {
     let reading = ledger.read();
     assert_eq!((reading.in_flight(), reading.receiving), (1, 1));
     assert_eq!(reading.demand().in_flight(), 0);
-    // It does not reach the level, until its body is there.
+    // The request does not reach the level until its body is there.
     assert!(!ledger.arm(1));
     assert_eq!(ledger.take_crossing(), None);
     let span = SpanRef { trace: 1, span: 2 };
@@ -98,7 +98,7 @@ fn a_request_whose_body_is_awaited_is_in_flight_and_no_demand() {
     let later = ledger.read();
     assert_eq!((later.receiving, later.demand().in_flight()), (0, 1));
     assert_eq!(later.demand().arrived_since(&reading.demand()), 1);
-    // One that ends before wakes nobody.
+    // A request that ends before its body has come wakes nobody.
     let gone = Ledger::arrive_unready(&ledger, secs(3));
     assert!(!ledger.arm(2));
     drop(request);
@@ -179,7 +179,7 @@ fn crossing_rings_once_and_is_never_missed() {
             }
         }
         assert_eq!(level_seen, Some(10), "with {workers} workers");
-        // Not armed: no further rings.
+        // Not armed, so the scaler is not woken again.
         ledger.count_in(secs(11));
         assert_eq!(ledger.take_crossing(), None);
     }
@@ -200,7 +200,7 @@ fn a_crossing_knows_the_span_of_the_request_that_was_the_first_to_reach_the_leve
     };
     assert!(!ledger.arm(1));
     let first = arrive(1, 5);
-    // The level is reached: this one is not asked.
+    // The level has been reached already, so this arrival's span is not asked for.
     let second = arrive(2, 6);
     assert_eq!(taken(), Some((secs(1), Some(5))));
     drop((first, second));
@@ -208,7 +208,7 @@ fn a_crossing_knows_the_span_of_the_request_that_was_the_first_to_reach_the_leve
     let untraced = arrive(3, 0);
     assert_eq!(taken(), Some((secs(3), None)));
     drop(untraced);
-    // One that comes after a reading is left for the next one.
+    // A crossing after a reading is left for the next reading.
     assert!(!ledger.arm(1));
     let reading = ledger.read_with(|| secs(4));
     let later = arrive(5, 8);

@@ -1,5 +1,5 @@
-//! Properties of every decision, under any course of requests and replicas, on a clock that
-//! stands still, jumps, or goes back.
+//! Properties of every decision, for any sequence of requests and replicas, on a clock that may
+//! stand still, jump or go back.
 
 use std::num::NonZeroU32;
 
@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::Policy;
 
-/// What happens until the next reading.
+/// What happens before the next reading.
 #[derive(Clone, Debug)]
 struct Step {
     /// How far the clock moves; negative: back.
     milliseconds: i64,
     arrive: u64,
-    /// In hundredths: the share of requests in flight that leave, and the share of the others
-    /// that wait.
+    /// In hundredths: the share of requests in flight that leave, and the share of the remaining
+    /// ones that wait.
     leave: u64,
     wait: u64,
     ready: u32,
@@ -99,7 +99,7 @@ fn next(reading: &Reading, step: &Step) -> Reading {
             .wrapping_sub(entered)
             .wrapping_add(leave.wrapping_mul(at.0)),
         held: (inside - leave) * step.wait / 100,
-        // All requests that waited until now have a slot or have left; others wait now.
+        // All requests that waited before have a slot or have left; other requests wait now.
         held_integral: (reading.held_integral)
             .wrapping_add(reading.held.wrapping_mul(at.0))
             .wrapping_sub(((inside - leave) * step.wait / 100).wrapping_mul(at.0)),

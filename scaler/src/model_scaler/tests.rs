@@ -238,7 +238,8 @@ fn an_operators_count_is_followed_for_its_time_and_then_the_policy_again() {
     };
     assert_eq!(decide(&mut scaler, 1, 9), (0, false));
     assert_eq!(scaler.wake_at(), Some(1));
-    // At once, however fast the policy may go; no demand changes it, so that none wakes the scaler.
+    // The count takes effect at once, whatever the rate limits. Demand does not change it, so no
+    // demand wakes the scaler.
     scaler.set_manual(Some((manual(3), at(100))));
     assert_eq!(decide(&mut scaler, 2, 9), (3, true));
     assert_eq!(scaler.wake_at(), None);
@@ -253,7 +254,7 @@ fn an_operators_count_is_followed_for_its_time_and_then_the_policy_again() {
     assert!(scaler.sample(reading(100), long), "its time is over");
     assert_eq!(scaler.manual(), None);
     assert_eq!(decide(&mut scaler, 100, 9), (0, false));
-    // And it may be ended before.
+    // It can be ended early.
     scaler.set_manual(Some((manual(2), at(200))));
     assert_eq!(decide(&mut scaler, 101, 9), (2, true));
     scaler.set_manual(None);

@@ -1,6 +1,6 @@
-//! Replicas at addresses that somebody else manages. An address keeps its [`Replica`], and with
-//! it the count of requests in flight, from one update to the next. A gateway, an address in
-//! front of all replicas of a model, takes as many requests at once as they do together.
+//! Replicas at addresses that somebody else manages. An address keeps its [`Replica`], and with it
+//! the count of requests in flight, from one update to the next. A gateway is an address in front
+//! of all replicas of a model; it takes as many requests at once as all of them.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What goes from a proxy to the one that takes over from it.
+//! What a proxy hands over to its successor at an upgrade.
 
 use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::standing_orders::StandingOrders;
 
-/// A line of JSON, and the descriptors that belong to it.
+/// A line of JSON, and the file descriptors that belong to it.
 #[derive(Debug)]
 pub struct Parcel {
     /// JSON, without the end of the line.
     pub line: String,
-    /// In an order that the line's kind says.
+    /// In the order that the kind of line defines.
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// What a proxy before this one asked for.
+/// The state that the previous process has handed over.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Inherited {
-    /// By model.
+    /// The state of each model, by name.
     pub models: BTreeMap<String, InheritedModel>,
     /// The number of the next replica's control group.
     pub next_group: u64,
 }
 
-/// What a proxy before this one asked for, of a model.
+/// The state of a model in the previous process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InheritedModel {
-    /// How many replicas.
+    /// The desired count of replicas.
     pub desired: u32,
-    /// What operators had asked for.
+    /// What operators had ordered.
     #[serde(flatten)]
     pub orders: StandingOrders,
     /// The endpoints, `host:port`, that an operator has drained.
@@ -48,10 +48,10 @@ impl Parcel {
         Ok(Self { line, descriptors })
     }
 
-    /// What the line says.
+    /// Parses the line.
     ///
     /// # Errors
-    /// If it is no JSON of this kind.
+    /// If it is not JSON of this type.
     pub fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
         Ok(serde_json::from_str(&self.line)?)
     }

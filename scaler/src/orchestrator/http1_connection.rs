@@ -6,10 +6,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Connects to `authority`. The connection ends with the response, or with the sender.
+/// Connects to `authority`. The connection ends after the response, or when the sender is dropped.
 ///
 /// # Errors
-/// Why there is none.
+/// Why the connection failed.
 pub(super) async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, String> {
     let io = TcpStream::connect(authority)
         .await
@@ -17,12 +17,12 @@ pub(super) async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>,
     let (sender, connection) = http1::handshake(TokioIo::new(io))
         .await
         .map_err(no_response)?;
-    // Its errors are the response's.
+    // An error of the connection is also the error of the request.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// What is said where a request on it has no response.
+/// The message for a request that got no response.
 pub(super) fn no_response(error: hyper::Error) -> String {
     format!("no response: {error}")
 }

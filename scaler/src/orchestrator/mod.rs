@@ -1,12 +1,12 @@
 //! Orchestrators start and stop replicas.
 //!
-//! The scaler asks an [`Orchestrator`] for an absolute count of replicas. The orchestrator sends
-//! a [`ReplicaSet`] whenever the replicas change. [`process`] runs local processes,
-//! [`kubernetes`] scales workloads in a cluster, [`webhook`] calls an HTTP API, and [`seldon`]
-//! triggers the scheduler of Seldon Core 2. [`static_endpoints`] has the addresses in the
-//! manifest, which are never scaled. [`multi_model`] loads many models into the replicas of a
-//! server, which one of the others runs, and [`host`] gives processes that share a machine their
-//! devices. A [`probe`] finds out whether a replica is ready.
+//! The scaler asks an [`Orchestrator`] for an absolute count of replicas. The orchestrator sends a
+//! [`ReplicaSet`] whenever the replicas change. [`process`] runs local processes, [`kubernetes`]
+//! scales workloads in a cluster, [`webhook`] calls an HTTP API, and [`seldon`] triggers the
+//! scheduler of Seldon Core 2. [`static_endpoints`] has fixed addresses from the manifest, which
+//! are never scaled. Two orchestrators build on others: [`multi_model`] loads many models into the
+//! replicas of a server, and [`host`] assigns the devices of a machine to processes. [`probe`]
+//! finds out whether a replica is ready.
 
 mod error_chain;
 mod gateway;
@@ -39,8 +39,8 @@ use crate::{
 pub struct ReplicaSet {
     /// The model's name.
     pub model: String,
-    /// How many replicas the orchestrator is asked for, as its own API reports it. `None` if it
-    /// has no such record beside our calls of [`scale`](Orchestrator::scale).
+    /// The count that the orchestrator's own API shows as desired. `None` if it keeps no such
+    /// record, so that only our calls of [`scale`](Orchestrator::scale) set it.
     pub desired: Option<u32>,
     /// Replicas that take requests.
     pub ready: Vec<Arc<Replica>>,
@@ -55,33 +55,33 @@ pub struct ReplicaSet {
     pub coming: Vec<Transition>,
     /// The draining replicas, where the orchestrator can tell them apart.
     pub leaving: Vec<Transition>,
-    /// What may go wrong with them, though nothing has yet.
+    /// A condition that may lead to failures later.
     pub warning: Option<String>,
     /// The largest number of replicas that the orchestrator has room for.
     pub capacity: u32,
     /// How long the newest replica took from its start until it was ready.
     pub start_up: Option<Duration>,
-    /// Why a replica failed last. `None` once a replica has become ready since.
+    /// Why a replica failed last. `None` if a replica has become ready since.
     pub failure: Option<String>,
     /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
-    /// Where the model is, if its server hosts many models.
+    /// Where the model is placed, if it is on a multi-model server.
     pub placement: Option<PlacementStatus>,
-    /// Why the model could not be loaded, if it serves nowhere for that reason.
+    /// Why the model could not be loaded, if it is therefore not served at all.
     pub load_failure: Option<LoadFailure>,
 }
 
 /// A failed load of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadFailure {
-    /// Which one in a row, from 1.
+    /// The number of this failure among consecutive ones, from 1.
     pub number: u32,
-    /// Why it failed, in the server's own words.
+    /// Why it failed, in the server's words.
     pub why: Arc<str>,
 }
 
-/// What the data plane has counted of a model, for orchestrators that give room to the models
-/// that are used.
+/// What the data plane has counted of a model. Orchestrators with shared room give it to the
+/// models that are in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// Requests that wait for a replica.
@@ -109,7 +109,7 @@ pub(crate) const SETTLING: Duration = Duration::from_secs(5);
 /// Why a scale request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScaleError {
-    /// The orchestrator cannot do it as things are. Repeating the request does not help.
+    /// It is impossible in the present state. Repeating the request does not help.
     #[error("refused: {0}")]
     Refused(String),
     /// A permission is missing. It is reported only if it lasts for 5 s: the API server may not
@@ -134,8 +134,8 @@ pub enum ScaleError {
 pub enum StateSource {
     /// Our own requests: nobody else changes the count.
     Requests,
-    /// The orchestrator: it reports [`ReplicaSet::desired`], which a proxy before this one, or
-    /// anybody else, may have set.
+    /// The orchestrator: it reports [`ReplicaSet::desired`]. An earlier process, or anybody else,
+    /// may have set it.
     Orchestrator,
 }
 
@@ -159,29 +159,31 @@ pub trait Orchestrator: Send + Sync {
     /// # Errors [`ScaleError`], if the request was not accepted.
     async fn scale(&self, model: &Arc<Model>, replicas: u32) -> Result<(), ScaleError>;
 
-    /// Takes what the data plane has counted of `model`, whenever it has changed.
+    /// Takes what the data plane has counted of `model`. Called whenever it has changed.
     fn demand(&self, _model: &str, _demand: Demand) {}
 
-    /// Replaces a ready replica that stays unhealthy, if the orchestrator can tell its replicas
-    /// apart: that one stops, whatever it has in flight, and another one takes its place. Else
-    /// nothing happens.
+    /// Replaces a ready replica that stays unhealthy: it stops, whatever it has in flight, and
+    /// another one takes its place. Does nothing if the orchestrator cannot address a single
+    /// replica.
     async fn replace(&self, _model: &str, _replica: &Arc<Replica>) {}
 
-    /// Replaces a replica at an operator's wish: another one is started, before it if there is
-    /// room, and then it gets no more requests, finishes those it has, and stops.
+    /// Replaces a replica because an operator asks for it: another one is started (before this one
+    /// stops, if there is room), and this one gets no more requests, finishes those it has, and
+    /// stops.
     ///
     /// # Errors
-    /// [`ScaleError`], if the orchestrator cannot do it for a single replica.
+    /// [`ScaleError`], if the orchestrator cannot address a single replica.
     async fn restart(&self, _model: &str, _replica: &Arc<Replica>) -> Result<(), ScaleError> {
         let why = "Tailback cannot restart a single replica of this server; ask what runs it";
         Err(ScaleError::Refused(why.to_owned()))
     }
 
-    /// Gives the endpoint `authority` of a model's server no more requests, until it is called with
-    /// `false`.
+    /// Sends the endpoint `authority` of a model's server no more requests, until it is called
+    /// again with `false`.
     ///
     /// # Errors
-    /// [`ScaleError`], if the orchestrator keeps up a count of replicas.
+    /// [`ScaleError`], if the orchestrator maintains a count of replicas, and so would replace the
+    /// endpoint.
     fn set_drained(
         &self,
         _model: &Arc<Model>,
@@ -197,7 +199,7 @@ pub trait Orchestrator: Send + Sync {
     /// proxy started drain and stop; others stay.
     async fn forget(&self, model: &str);
 
-    /// The proxy stops: replicas that this proxy started drain and stop; others stay. Returns
+    /// The proxy stops. Replicas that this proxy has started drain and stop; others stay. Returns
     /// when they have stopped.
     async fn shutdown(&self);
 }

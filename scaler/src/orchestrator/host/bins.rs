@@ -1,4 +1,4 @@
-//! The machine's room and what is in it, as placement looks at it.
+//! The machine's devices and memory, and what is placed there, as input for placement.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use crate::{
     server_status::{DeviceStatus, HostStatus, HostedStatus},
 };
 
-/// A fleet, and what its placed replicas are.
+/// The fleet for placement, and the replica behind each of its entries.
 pub(super) struct Bins {
     pub fleet: Fleet,
     host: Arc<Host>,
-    /// By pool, what each of its placed replicas is.
+    /// For each pool, its placed replicas in the fleet's order.
     pub placed: Vec<Vec<Instance>>,
 }
 
-/// A replica that takes room.
+/// A replica that takes room on the machine.
 pub(super) struct Instance {
     pub model: Arc<str>,
     pub devices: Devices,
-    /// Which of the model's assignments it is; `None`: it is on its way out.
+    /// The index of the model's assignment; `None`: the replica is ending.
     pub assigned: Option<usize>,
-    /// The replica, if it is there already.
+    /// The replica, if it exists already.
     pub replica: Option<Arc<Replica>>,
 }
 
-/// The pool of devices, which is there even if there is none, and that of the host's memory.
+/// The index of the pool of devices (which may be empty). The other pool is the host's memory.
 const DEVICES: usize = 0;
 const MEMORY: usize = 1;
 
@@ -93,7 +93,7 @@ impl Bins {
             };
             pool.bins.iter().enumerate().map(device).collect::<Vec<_>>()
         });
-        // The host's memory may be neither counted nor used.
+        // The host's memory is left out if it is neither limited nor used.
         let shown =
             |device: &DeviceStatus| device.memory_bytes.is_some() || !device.models.is_empty();
         HostStatus {
@@ -128,7 +128,8 @@ impl Bins {
                 } else {
                     (None, PlacedState::Loading, assigned.since)
                 };
-            // It has what it was started with until it ends, and may take what is said now.
+            // Until it ends, it keeps what it was started with; its next start takes what is
+            // configured now.
             let before = replica.as_ref().and_then(|replica| own.memory_of(replica));
             let memory = before.unwrap_or_default().max(room.memory);
             let one = Instance {
@@ -165,7 +166,7 @@ impl Bins {
         state: PlacedState,
         since: Nanos,
     ) {
-        // A device that is gone is none of the bins, so that the replica goes.
+        // A device that no longer exists is in no bin, so the replica is placed anew.
         let known = |name: &String| {
             let at = self.host.devices.iter().position(|own| own.name == *name);
             at.unwrap_or(usize::MAX)
@@ -214,7 +215,7 @@ pub(crate) fn pool_of(room: &HostRoom) -> usize {
     }
 }
 
-/// Whether the manifest says that the model is there at all times.
+/// Whether the manifest requires the model to be there at all times.
 pub(crate) fn is_kept(model: &Model) -> bool {
     let replicas = &model.replicas;
     let is_said = replicas.min > 0 && matches!(replicas.min_origin, Origin::Model(_));

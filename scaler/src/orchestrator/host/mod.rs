@@ -1,8 +1,8 @@
 //! Models of process servers that share the devices and the memory of one machine.
 //!
-//! [`process`](super::process) runs their replicas; [`placement`](crate::placement) says which
-//! model has a replica on which device, and who gives way where there is not room for all. One
-//! task, the [`reconciler`], owns all state.
+//! [`process`](super::process) runs their replicas. [`placement`](crate::placement) decides which
+//! model has a replica on which device, and which model gives way if there is not room for all.
+//! One task, the [`reconciler`], owns all state.
 
 mod bins;
 mod models;
@@ -32,9 +32,9 @@ pub struct HostPlacement {
 }
 
 impl HostPlacement {
-    /// An orchestrator without models, whose replicas `processes` runs. Replica sets are sent to
-    /// `events`, and the state of the machine is kept in `status`. Starts that
-    /// fail are tried again as loads are by `placement`. Needs a tokio runtime around it.
+    /// An orchestrator without models. `processes` runs the replicas. Replica sets are sent to
+    /// `events`, and the state of the machine is kept in `status`. Failed starts are retried as
+    /// `placement` says for loads. Needs a tokio runtime around it.
     #[must_use]
     pub fn new(
         processes: Arc<Processes>,
@@ -52,17 +52,18 @@ impl HostPlacement {
         }
     }
 
-    /// Takes what is reported of a model's processes. Sets of other models are ignored.
+    /// Takes the replica set of a model from the process orchestrator. Sets of models that do not
+    /// share the machine are ignored.
     pub fn changed(&self, set: ReplicaSet) {
         self.send(Command::Changed(Box::new(set)));
     }
 
-    /// Begins with replicas that a process before this one has started, by model.
+    /// Takes over replicas that the previous process has started: the devices of each, by model.
     pub fn inherit(&self, devices: BTreeMap<String, Vec<Devices>>) {
         self.send(Command::Inherit(devices));
     }
 
-    /// Stops, or begins again, to start and stop replicas: another process does.
+    /// While retired, it starts and stops no replicas, because another process does.
     pub fn set_retired(&self, retired: bool) {
         self.send(Command::Retire(retired));
     }
@@ -103,6 +104,6 @@ impl Orchestrator for HostPlacement {
         self.processes.forget(model).await;
     }
 
-    /// Nothing: the orchestrator of the processes stops them.
+    /// Nothing to do: the process orchestrator stops the replicas.
     async fn shutdown(&self) {}
 }

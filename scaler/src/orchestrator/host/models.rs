@@ -14,32 +14,32 @@ use crate::{
     server_status::PlacementStatus,
 };
 
-/// A replica that has served for this long has started well, whatever becomes of it.
+/// A replica that has served for this long counts as started well, even if it ends later.
 const RAN_WELL: Duration = Duration::from_secs(10);
 
 /// A model, and the devices of its replicas.
 pub(super) struct HostModel {
     pub hosted: HostedModel,
-    /// What was reported of its processes last.
+    /// The last replica set of its processes.
     pub set: ReplicaSet,
     pub assigned: Vec<Assigned>,
-    /// What each of its replicas has been started with, in bytes.
+    /// The bytes that each of its replicas was started with.
     memory: BTreeMap<ReplicaId, u64>,
-    /// What was reported of its placement last, and how many replicas it could have.
+    /// The placement and the capacity that were reported last.
     pub shown: Option<(PlacementStatus, u32)>,
 }
 
-/// The devices of a replica that is to run.
+/// The devices that a replica is to run on.
 pub(super) struct Assigned {
     pub devices: Devices,
-    /// Since when.
+    /// When they were assigned.
     pub since: Nanos,
-    /// Since when it takes requests.
+    /// When the replica on them became ready; `None`: it has not.
     pub loaded: Option<Nanos>,
 }
 
 impl HostModel {
-    /// A model that is to have replicas on these devices, of which nothing was reported yet.
+    /// A model with replicas to run on these devices, of which no report has come yet.
     pub(super) fn new(model: Arc<Model>, devices: Vec<Devices>, now: Nanos) -> Self {
         let assigned = devices.into_iter().map(|devices| Assigned {
             devices,
@@ -55,8 +55,8 @@ impl HostModel {
         }
     }
 
-    /// Takes what is reported of its processes. A replica that does not start gives up its devices:
-    /// it is tried again after a pause, as `tries` says, then less often.
+    /// Takes the model's replica set. A replica that does not start gives up its devices. It is
+    /// retried after a pause for as often as `tries` says, and after that less often.
     pub(super) fn changed(&mut self, set: ReplicaSet, tries: LoadTries, now: Nanos) {
         self.hosted.load_time = set.start_up.or(self.hosted.load_time);
         let ran_well = |at: Nanos| now.since(at) >= RAN_WELL;
@@ -83,11 +83,11 @@ impl HostModel {
             own.loaded = own.loaded.or(is_ready.then_some(now)).filter(|_| is_ready);
         }
         self.set = set;
-        // Whatever it is, it is passed on.
+        // Every set is reported, even if the placement has not changed.
         self.shown = None;
     }
 
-    /// Gives up the devices on which no replica is, or is starting.
+    /// Gives up the devices on which no replica runs or starts.
     fn give_up(&mut self, set: &ReplicaSet) {
         let coming = set.coming.iter().map(|own| &own.replica);
         let there = set.ready.iter().chain(coming);
@@ -96,11 +96,11 @@ impl HostModel {
             let at = there.iter().position(|devices| **devices == own.devices);
             at.map(|at| there.swap_remove(at)).is_some()
         });
-        // So that the processes are told.
+        // So that the process orchestrator gets the new list of devices.
         self.hosted.reconfigured = true;
     }
 
-    /// Notes what new replicas are started with.
+    /// Notes the memory with which new replicas were started.
     fn note_memory(&mut self, set: &ReplicaSet) {
         let room = self.hosted.model.room.as_ref();
         let now = room.map_or(0, |room| room.memory);
@@ -113,7 +113,7 @@ impl HostModel {
         self.memory = memory.collect();
     }
 
-    /// What a replica was started with, in bytes.
+    /// The memory that a replica was started with, in bytes.
     pub(super) fn memory_of(&self, replica: &Replica) -> Option<u64> {
         self.memory.get(&replica.id()).copied()
     }
@@ -135,17 +135,17 @@ impl HostModel {
     }
 }
 
-/// A replica of a model that is no longer configured, as long as its process is there.
+/// A replica of a model that is no longer configured, while its process still runs.
 pub(super) struct Leaving {
     pub model: Arc<str>,
     pub room: HostRoom,
-    /// What it was started with, in bytes.
+    /// The memory that it was started with, in bytes.
     pub memory: u64,
     pub replica: Arc<Replica>,
 }
 
 impl HostModel {
-    /// Its replicas, which end by themselves.
+    /// Its replicas, which end without further orders.
     pub(super) fn leave(self) -> Vec<Leaving> {
         let Some(room) = self.hosted.model.room.clone() else {
             return Vec::new();
@@ -163,7 +163,7 @@ impl HostModel {
 }
 
 impl Leaving {
-    /// Whether its process is there still.
+    /// Whether its process still runs.
     pub(super) fn is_there(&self) -> bool {
         !self.replica.has_ended()
     }
@@ -239,7 +239,7 @@ mod tests {
             own.changed(failed(number), tries(2), now);
             assert!(own.assigned.is_empty());
             assert_eq!(own.hosted.not_before, Some(now + pause * SECOND));
-            // The same again is no other failure.
+            // The same failure, reported again, is not counted again.
             own.changed(failed(number), tries(2), now);
             assert_eq!(own.hosted.failures, number);
             now = now + pause * SECOND;

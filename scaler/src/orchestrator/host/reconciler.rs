@@ -1,4 +1,4 @@
-//! The task that owns which model has which devices.
+//! The task that decides which model has which devices.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,14 +26,14 @@ use crate::{
     server_status::{PlacementAction, ServerStatusStore},
 };
 
-/// How often a plan is made at most: what happens in between is one change.
+/// The shortest time between two plans. Changes within it are planned together.
 const SETTLE: Duration = Duration::from_millis(5);
-/// How often a plan is made while requests wait for a model that has no device.
+/// The time between plans while requests wait for a model without a device.
 const WAITING: Duration = Duration::from_millis(100);
-/// How often all is looked at, though nothing has happened.
+/// The time between plans if nothing happens.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often the admin address is told at most.
+/// The shortest time between two updates of the admin address.
 const SHOW: Duration = Duration::from_millis(200);
 
 /// A command for the reconciler.
@@ -87,7 +87,7 @@ impl Reconciler {
         }
     }
 
-    /// Runs until nobody can send commands any more.
+    /// Runs until all senders of commands are dropped.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             let now = Nanos::now();
@@ -153,14 +153,14 @@ impl Reconciler {
         self.models.insert(name, HostModel::new(model, found, now));
     }
 
-    /// Makes and carries out a plan if it may differ from the last one, and reports what has
-    /// changed.
+    /// If a new plan may differ from the last one, makes it and carries it out; then reports what
+    /// has changed.
     async fn look(&mut self, now: Nanos) {
         let due = self.again_at.is_some_and(|at| at <= now);
         if due {
             self.again_at = None;
         }
-        // What carries a plan out may ask for another one.
+        // Carrying out a plan may make another one necessary.
         let stale = std::mem::take(&mut self.stale);
         let waits = self.waits() && now.since(self.planned) >= WAITING;
         if (stale || due || waits) && !self.retired {
@@ -176,7 +176,7 @@ impl Reconciler {
         }
     }
 
-    /// Tells the admin address what is on which device.
+    /// Updates what the admin address shows.
     fn show(&mut self, now: Nanos) {
         self.leaving.retain(Leaving::is_there);
         let used = !self.models.is_empty() || !self.leaving.is_empty();
@@ -218,13 +218,13 @@ impl Reconciler {
             let model = own.hosted.model.clone();
             if let Err(error) = self.processes.place(&model, devices.collect()).await {
                 tracing::warn!(model = &*name, "{error}");
-                // Said again with the next plan.
+                // Repeated with the next plan.
                 own.hosted.reconfigured = true;
             }
         }
     }
 
-    /// Changes what is assigned. Returns the models for which that has changed.
+    /// Changes the assignments. Returns the models whose assignment has changed.
     fn carry_out(&mut self, bins: &Bins, plan: &Plan, now: Nanos) -> BTreeSet<Arc<str>> {
         let mut changed = BTreeSet::new();
         for name in &plan.admit {
@@ -232,7 +232,7 @@ impl Reconciler {
                 own.hosted.admitted = true;
             }
         }
-        // From the last one on, so that the numbers of the others stay.
+        // From the highest index down, so that the other indexes stay valid.
         let mut gone: Vec<(Arc<str>, usize)> = Vec::new();
         for drain in &plan.drain {
             let placed = bins.placed.get(drain.position.pool);
@@ -247,7 +247,7 @@ impl Reconciler {
                 replica.close();
                 let in_flight = replica.in_flight();
                 if matches!(drain.why, Why::Evicted { .. }) && in_flight > 0 {
-                    // A request was faster.
+                    // A request has arrived at the replica meanwhile, so it stays.
                     replica.reopen();
                     self.stale = true;
                     continue;
@@ -289,7 +289,7 @@ impl Reconciler {
                 changed.insert(position.model.clone());
             }
         }
-        // A new configuration is for the processes to see, too.
+        // The process orchestrator gets new configurations, too.
         for (name, own) in &mut self.models {
             if std::mem::take(&mut own.hosted.reconfigured) {
                 changed.insert(name.clone());

@@ -47,8 +47,8 @@ pub enum ClusterError {
     Slow,
 }
 
-/// Largest number of concurrent calls, watches not counted: each takes a connection. Further
-/// calls wait.
+/// Largest number of concurrent calls, because each takes a connection. Further calls wait.
+/// Watches are not counted.
 const CALLS: usize = 16;
 
 /// The cluster that this process is configured for.
@@ -139,7 +139,7 @@ async fn config() -> Result<Config, ClusterError> {
     // The only time limit of lists, and the way to notice a dead connection.
     config.read_timeout = Some(LONGEST_SILENCE);
     config.reset_reader_on_write = true;
-    // The callers have their own retries.
+    // The callers retry themselves.
     config.default_retry = false;
     Ok(config)
 }

@@ -31,7 +31,7 @@ use super::{
 use crate::replica::{Replica, health::Standing};
 
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
-/// The cost of the least busy pod; the others follow upwards. Lower than people set by hand.
+/// The cost of the least busy pod; the next ones get one more each. Lower than people set by hand.
 const LOWEST: i32 = -1_000_000;
 /// Costs from [`LOWEST`] to this one are set by Tailback.
 const HIGHEST: i32 = -900_000;
@@ -41,11 +41,11 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// What to do with a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// It shall go: mark it with this cost.
+    /// It is to be deleted: mark it with this cost.
     Mark(i32),
-    /// It shall stay, and we have marked it: unmark it.
+    /// It stays, and this proxy has marked it: unmark it.
     Unmark,
-    /// It shall stay, and a former leader may have marked it: look, and unmark it if so.
+    /// It stays, and a former leader may have marked it: read the pod, and unmark it if so.
     Look,
 }
 
@@ -122,8 +122,8 @@ impl DeletionCosts {
     }
 }
 
-/// How busy it is. One that gets no requests because of its health, or that was chosen to go, counts
-/// as less than idle.
+/// How busy it is. A replica that gets no requests because of its health, or that was chosen to be
+/// removed, ranks below an idle one.
 fn load(replica: &Replica) -> u32 {
     if replica.health().is_condemned() {
         return 0;
@@ -186,7 +186,7 @@ fn is_ours(pod: &Value) -> bool {
     cost.is_some_and(|cost: i32| (LOWEST..=HIGHEST).contains(&cost))
 }
 
-/// Merges `metadata` into the pod's and returns the pod.
+/// Merges `metadata` into the pod's metadata, and returns the pod.
 async fn patch(
     cluster: &Cluster,
     namespace: &str,

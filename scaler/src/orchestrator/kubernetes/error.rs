@@ -73,7 +73,7 @@ impl Action<'_> {
     }
 }
 
-/// The [`ScaleError`] for a `failure` of `action`, with what the operator can do about it.
+/// The [`ScaleError`] for a `failure` of `action`, including what the operator can do about it.
 pub(crate) fn scale_error(failure: ApiError, action: &Action<'_>) -> ScaleError {
     let (code, message, name, retry_after) = match failure {
         ApiError::Unreachable(why) => {

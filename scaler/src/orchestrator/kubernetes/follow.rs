@@ -37,7 +37,7 @@ use crate::{
 
 /// The label of an EndpointSlice that names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// How often the state is looked at while something in it ends by time alone.
+/// The time between looks at the state while it changes with time alone.
 const LOOK: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl Shared {
         }
     }
 
-    /// Logs the first warning of any workload: often they all have it.
+    /// Logs the first warning only, because often all workloads have the same.
     fn warn_once(&self, model: &str, warning: &str) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(

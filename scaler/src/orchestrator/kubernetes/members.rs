@@ -76,7 +76,7 @@ impl Members {
         got_ready
     }
 
-    /// Forgets endpoints that have gone. Returns whether something still ends by time alone.
+    /// Forgets endpoints that have gone. Returns whether the state still changes with time alone.
     pub(super) fn tidy(&mut self, now: Nanos) -> Waiting {
         let leaving = &mut self.leaving;
         self.members.retain(|_, member| match member.missing {
@@ -129,7 +129,7 @@ impl Members {
     }
 }
 
-/// Whether something ends by time alone, so that [`Members::tidy`] must be called again.
+/// Whether the state changes with time alone, so that [`Members::tidy`] must be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     Yes,

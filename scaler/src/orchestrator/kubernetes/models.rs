@@ -29,9 +29,9 @@ const KINDS: &[(&str, &str, &str, &str)] = &[
     ("apps", "v1", "StatefulSet", "statefulsets"),
 ];
 
-/// Calls `tell` with all objects that may describe models in `namespace` (`None`: in all
-/// namespaces). The first call comes when each kind was listed or refused, others whenever an
-/// object changes. Never returns. While a watch fails, its objects stay as they were last known.
+/// Calls `tell` with all objects in `namespace` (`None`: in all namespaces) that may describe
+/// models. The first call comes when every kind has been listed or refused, later ones whenever an
+/// object changes. Never returns. While a watch fails, its objects stay as last known.
 pub async fn models(namespace: Option<String>, tell: impl Fn(Vec<ClusterObject>)) {
     let cluster = Arc::new(Cluster::default());
     let mut watches = JoinSet::new();

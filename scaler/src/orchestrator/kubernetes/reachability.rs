@@ -73,8 +73,8 @@ impl Reachability {
         }
     }
 
-    /// Resolves when the current outage ends, or the next one if there is none. An end after this
-    /// call counts, even before the future is polled.
+    /// Resolves when the current outage ends, or the next one if there is none now. An end between
+    /// this call and the first poll counts.
     pub(crate) fn back(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut over = self.over.subscribe();
         async move {

@@ -27,7 +27,7 @@ pub(super) struct WorkloadState {
     workload: WatchHealth,
     /// How many replicas are ready, if the workload's status has that number.
     status: Option<u32>,
-    /// What is wrong by the workload's own conditions.
+    /// What is wrong according to the workload's own conditions.
     failure: Option<String>,
     /// How long its pods have to finish.
     grace: Option<Duration>,
@@ -293,7 +293,7 @@ impl WorkloadState {
     }
 }
 
-/// What is to be said of pods that are killed sooner than a request of `model` may end.
+/// The warning for pods whose grace period is shorter than a request of `model` may take.
 fn too_short(grace: Duration, model: &Model) -> Option<String> {
     let timeouts = &model.timeouts;
     let (may_take, setting) = match timeouts.total.value {

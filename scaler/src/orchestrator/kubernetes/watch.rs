@@ -233,7 +233,7 @@ fn failure(status: Status) -> ApiError {
     }
 }
 
-/// A pause before a retry.
+/// The pause before a retry.
 struct Wait {
     time: Duration,
     /// The API server is away: the pause ends as soon as it answers any client.

@@ -29,10 +29,10 @@ pub(super) enum ServingStatus {
     ServiceUnknown = 3,
 }
 
-/// Asks the server at `address` how `service` is; the server as a whole, if that is empty.
+/// Asks the server at `address` for the health of `service`; of the whole server if that is empty.
 pub(super) async fn check(address: Address<'_>, service: &str) -> Result<(), NotReady> {
     let Address { authority, name } = address;
-    // The HTTP/2 client does not say whether it was the connection that failed.
+    // The HTTP/2 client does not distinguish a failed connection from a failed call.
     drop(connect(authority).await?);
     let answer = async {
         let failed = |error: tonic::transport::Error| Status::unavailable(error.to_string());

@@ -1,4 +1,4 @@
-//! Any sign of life: whether a process answers on a connection, whatever it says.
+//! Sign of life: whether a process reacts to a new connection at all.
 
 use std::{io::ErrorKind, time::Duration};
 
@@ -8,10 +8,10 @@ use tokio::{
     time::timeout,
 };
 
-/// Whether whatever listens at `authority` does anything about a new connection within `limit`. A
-/// server that speaks another protocol than HTTP/1.1 complains or closes the connection, which
-/// is a sign of life as well; so is a refused connection, as nobody waits for it in vain. The
-/// system accepts connections for a process that hangs, so that a connection is none.
+/// Whether the process that listens at `authority` reacts to a new connection within `limit`. A
+/// server of another protocol than HTTP/1.1 answers with an error or closes the connection: also a
+/// sign of life. So is a refused connection, because no caller waits for it. An accepted
+/// connection alone is none: the kernel accepts connections for a process that hangs.
 pub async fn shows_life(authority: &str, limit: Duration) -> bool {
     let request = format!(
         "GET /health HTTP/1.1\r\nhost: {authority}\r\nuser-agent: tailback\r\nconnection: close\r\n\r\n"

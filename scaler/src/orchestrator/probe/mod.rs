@@ -1,7 +1,7 @@
-//! Probes of a replica: whether it can do what it is for now.
+//! Probes of a replica: whether it can serve requests now.
 //!
-//! A probe is a function of an address and of what the manifest says of readiness. It has no
-//! state, and makes a connection of its own, so that it sees what a new connection would.
+//! A probe is a function of an address and of the manifest's readiness check. It has no state, and
+//! opens a connection of its own, so that it sees what a new connection sees.
 
 mod grpc;
 mod http;
@@ -16,39 +16,39 @@ use tokio::net::TcpStream;
 pub use self::life::shows_life;
 use crate::replica::{Address, Replica};
 
-/// How long one probe may take, where nothing else is said.
+/// The default time limit of a probe.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where a replica is probed.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// Where it takes requests.
+    /// The address for requests.
     pub http: Address<'a>,
-    /// Where it takes gRPC, if not there.
+    /// The address for gRPC, if it differs.
     pub grpc: Option<Address<'a>>,
 }
 
-/// Why a probe did not find a replica ready; as a sentence without the replica's name.
+/// Why a probe did not find a replica ready. The message is a sentence without the replica's name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotReady {
-    /// There is no connection: nothing listens, or nothing can be reached.
+    /// The connection failed: nothing listens, or the address cannot be reached.
     #[error("cannot connect to {authority}: {why}")]
     NoConnection {
         /// `host:port`
         authority: String,
-        /// The system's words.
+        /// The system's error message.
         why: String,
     },
-    /// There is a connection, and what came of it is not as it should be.
+    /// There was a connection, but not the expected answer.
     #[error("{0}")]
     Answer(String),
-    /// Nothing came in time.
+    /// There was no answer in time.
     #[error("no response within {} s", .0.as_secs_f64())]
     Silent(Duration),
 }
 
 impl<'a> Target<'a> {
-    /// One address for all.
+    /// One address for HTTP and gRPC.
     #[must_use]
     pub fn new(authority: &'a str) -> Self {
         Self {
@@ -67,8 +67,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Probes once, for no longer than `limit`. A replica whose readiness is a line of its output, or
-/// is not probed at all, passes: that line is not to be had from its address.
+/// Probes once, for no longer than `limit`. A replica passes if its readiness is a line of output
+/// or is not checked: neither can be seen at its address.
 ///
 /// # Errors
 /// Why it is not ready.

@@ -1,4 +1,4 @@
-//! Probes against servers that answer in all kinds of ways.
+//! Probes against servers with all kinds of answers.
 
 use std::{collections::BTreeMap, convert::Infallible, io::ErrorKind};
 
@@ -169,7 +169,7 @@ async fn grpc_health_is_serving_or_the_answer_is_reported() {
             "{answer:?} {service}"
         );
     }
-    // Another port for gRPC is the one that is asked.
+    // If gRPC has a port of its own, that one is probed.
     let authority = health(Ok(1)).await;
     let target = Target {
         http: Address::new("127.0.0.1:1"),

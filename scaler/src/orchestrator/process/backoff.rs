@@ -1,11 +1,11 @@
-//! The pause before a failed replica is started again: none at first, because somebody may wait for
-//! it; then ever longer ones, for what keeps failing.
+//! The pause before a failed replica is started again: none at first, because somebody may wait
+//! for it; then growing ones, for a command that keeps failing.
 
 use std::time::Duration;
 
 use crate::clock::Nanos;
 
-/// How many starts that fail are followed by another one at once.
+/// After so many failures in a row, the next start is still immediate.
 const AT_ONCE: u32 = 3;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -15,18 +15,18 @@ const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
-    /// When the last failure was counted.
+    /// The time of the last failure that was counted.
     last: Nanos,
-    /// When the next start may be.
+    /// The earliest time of the next start.
     not_before: Nanos,
 }
 
 impl Backoff {
-    /// Notes at `now` that a replica has failed which was started at `started`, and returns the
+    /// Takes the failure, at `now`, of a replica that was started at `started`, and returns the
     /// pause before the next start.
     ///
-    /// It counts only if the replica was started since the last failure that did: replicas that
-    /// fail together, or one after the other for the same reason, do not keep failing.
+    /// It counts only if the replica was started after the last counted failure: replicas that
+    /// fail together, or one after the other for one reason, count as one failure.
     pub(super) fn failed(&mut self, started: Nanos, now: Nanos) -> Duration {
         if self.failures == 0 || started >= self.last {
             self.failures = self.failures.saturating_add(1);
@@ -40,13 +40,12 @@ impl Backoff {
         self.pause(now)
     }
 
-    /// How long no replica may be started.
+    /// The time until a replica may be started.
     pub(super) fn pause(&self, now: Nanos) -> Duration {
         self.not_before.since(now)
     }
 
-    /// Notes that a replica has run well, or that another command is to run: the next starts are at
-    /// once again.
+    /// A replica has run well, or the command has changed: the next starts are immediate again.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -91,18 +90,18 @@ mod tests {
     #[test]
     fn replicas_that_were_started_before_the_last_failure_do_not_keep_failing() {
         let mut backoff = Backoff::default();
-        // A hundred are killed, one after the other. Each is replaced at once.
+        // A hundred replicas are killed, one after the other. Each is replaced at once.
         for n in 1..=100 {
             let now = START + Duration::from_secs(n);
             assert_eq!(backoff.failed(START, now), Duration::ZERO);
         }
-        // Their successors are killed as well: that counts once.
+        // Their successors are killed as well: this counts as one failure.
         for n in 101..=200 {
             let now = START + Duration::from_secs(n);
             let started = START + Duration::from_secs(50);
             assert_eq!(backoff.failed(started, now), Duration::ZERO);
         }
-        // While there is a pause, it holds for all.
+        // The pause applies to all replicas of the set.
         let now = START + Duration::from_secs(300);
         pauses(&mut backoff, now, 8);
         assert!(backoff.failed(START, now) > Duration::from_secs(1));

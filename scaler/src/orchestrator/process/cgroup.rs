@@ -58,10 +58,10 @@ impl Cgroups {
         usable.then_some(groups)
     }
 
-    /// Creates a group named `name`, whose processes may have so many bytes of memory together.
+    /// Creates a group named `name`, whose processes may use so many bytes of memory together.
     ///
     /// # Errors
-    /// A sentence: why that cannot be.
+    /// A sentence that says why it cannot be created or limited.
     pub(super) fn create_limited(&self, name: &str, bytes: u64) -> Result<Cgroup, String> {
         self.pass_memory_on()?;
         let group = self.create(name).map_err(|error| error.to_string())?;

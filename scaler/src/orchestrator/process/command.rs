@@ -17,10 +17,10 @@ use super::{
     user::User,
 };
 
-/// The supervisor's command without its input and outputs, and what the supervisor is to launch.
+/// The supervisor's command, without inputs and outputs, and what the supervisor is to launch.
 ///
 /// # Errors
-/// A sentence, if the program to run cannot be found.
+/// A sentence, if the program cannot be found.
 pub(super) fn command(
     host: &Host,
     replica: &str,
@@ -73,7 +73,7 @@ pub(super) fn command(
         .envs((!devices.is_empty()).then_some((&spec.device_variable, &device)))
         .envs(spec.env.iter().map(|(name, value)| (name, fill(value))))
         .current_dir(&spec.directory);
-    // A group of its own: Ctrl-C in a terminal reaches the proxy alone, which
+    // A process group of its own, so that Ctrl-C in a terminal reaches the proxy alone, which
     // drains before it stops its replicas.
     command.process_group(0);
     Ok((command, launch))

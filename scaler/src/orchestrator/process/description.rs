@@ -1,4 +1,4 @@
-//! What a replica runs, in words that another version of this program can compare.
+//! What a replica runs, in a form that other versions of this program can compare.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use tailback_config::{GrpcProbe, HttpProbe, Listener, Model, ProcessSpec, Readin
 
 use crate::replica::Devices;
 
-/// The version of the fields. A new field needs no new version, if it is left out where it has
-/// its default: a replica of a version that did not know the field runs with that default. A
-/// field that gets another meaning does.
+/// The version of the fields. A new field needs no new version if it is omitted where it has its
+/// default, because a replica of an older version runs with that default. A changed meaning of a
+/// field needs a new version.
 const VERSION: u32 = 1;
 /// The default of `deviceVariable`.
 const DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 
-/// Of two replicas with the same description, one can stand for the other: the same processes,
-/// made ready in the same way.
+/// Two replicas with equal descriptions can replace each other: they run the same processes, made
+/// ready in the same way.
 ///
-/// A field that only another version knows is kept as it is and compared: where both have the
-/// default, it is on neither side.
+/// A field that this version does not know is kept and compared: where it has its default, it is
+/// on neither side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
     version: u32,
-    /// By the names of the manifest. What has its default is left out.
+    /// By the names of the manifest's fields. Fields with their default are left out.
     #[serde(flatten)]
     fields: BTreeMap<String, Value>,
 }
@@ -42,7 +42,7 @@ pub(super) fn describe(model: &Model, devices: &Devices) -> Description {
 }
 
 impl Description {
-    /// The devices that it runs on.
+    /// The replica's devices.
     pub(super) fn devices(&self) -> Devices {
         let names = self.fields.get("devices").and_then(Value::as_array);
         let names = names.into_iter().flatten().filter_map(Value::as_str);
@@ -50,13 +50,13 @@ impl Description {
     }
 }
 
-/// The fields of `spec` that make a difference to a replica that runs; null: the default.
+/// The fields of `spec` that affect a running replica; null means the default.
 fn fields(spec: &ProcessSpec) -> BTreeMap<String, Value> {
     let ProcessSpec {
         command,
         ready,
         listener,
-        // How a replica is dealt with, not what it is.
+        // These fields affect how Tailback treats a replica, not the replica itself.
         metrics_path: _,
         drain: _,
         start: _,
@@ -144,7 +144,7 @@ mod tests {
         describe(&config.models["m"], &Devices::new())
     }
 
-    /// What a version of this program has written.
+    /// A description as another version of this program has written it.
     fn written(text: &str) -> Description {
         serde_json::from_str(text).unwrap()
     }

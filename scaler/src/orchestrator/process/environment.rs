@@ -1,15 +1,16 @@
-//! The environment of a replica's command: the variables in its manifest, and those of the
-//! proxy's variables that programs, model servers and their libraries expect in a user's session.
-//! All others, and so the proxy's secrets, are not passed on.
+//! The environment of a replica's command: the variables in its manifest, and those variables of
+//! the proxy that programs, model servers and their libraries expect in a user's session. No
+//! others are passed on, so the proxy's secrets are not.
 
 use std::{env, ffi::OsString};
 
-/// What belongs to the proxy alone, whatever a manifest says; with `_` before it as well.
+/// The prefix of variables that are never passed on, whatever a manifest says; with a leading `_`,
+/// too.
 const OWN: &str = "TAILBACK_";
 
 /// Names of variables that are passed on; one that ends with `*` is a prefix.
 const INHERITED: &[&str] = &[
-    // Of a session.
+    // The session.
     "PATH",
     "HOME",
     "USER",
@@ -22,7 +23,7 @@ const INHERITED: &[&str] = &[
     "TZ",
     "TMPDIR",
     "XDG_*",
-    // Of the dynamic linker, and of Python and its environments.
+    // The dynamic linker, Python and its virtual environments.
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "PYTHON*",
@@ -68,7 +69,7 @@ const INHERITED: &[&str] = &[
     "NUMEXPR_*",
     "GOMP_*",
     "MALLOC_*",
-    // Where models are kept; HF_TOKEN fetches gated models.
+    // The places of models. HF_TOKEN downloads gated models.
     "HF_*",
     "HUGGINGFACE_*",
     "TRANSFORMERS_*",
@@ -82,7 +83,7 @@ const INHERITED: &[&str] = &[
     "JAX_*",
     "ONNX*",
     "ORT_*",
-    // Servers.
+    // Model servers.
     "VLLM_*",
     "SGLANG_*",
     "SGL_*",

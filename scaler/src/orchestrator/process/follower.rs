@@ -1,5 +1,5 @@
-//! The replicas of a proxy that has handed over to a successor. Its last requests still go there;
-//! the successor reports which replicas there are.
+//! The replicas after this proxy has handed them over to a successor. Its last requests still go
+//! to them; the successor reports which replicas there are.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use crate::{
     replica::Replica,
 };
 
-/// A model's replicas, as the proxy that took over reports them after each change.
+/// A model's replicas, as the successor reports them after each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SuccessorSet {
@@ -21,7 +21,7 @@ pub struct SuccessorSet {
     pub model: String,
     /// The replicas that take requests.
     pub ready: Vec<SuccessorReplica>,
-    /// The names of replicas whose requests are cut.
+    /// The names of replicas whose requests are to be aborted.
     #[serde(default)]
     pub cut: Vec<String>,
 }
@@ -34,19 +34,19 @@ pub struct SuccessorReplica {
     pub name: String,
     /// `host:port`.
     pub authority: String,
-    /// The `host:port` for gRPC, if it is another one.
+    /// `host:port` for gRPC, if it differs.
     pub grpc: Option<String>,
     /// Most requests at once; `None`: no limit.
     pub concurrency: Option<u32>,
 }
 
-/// How the predecessor still uses a replica.
+/// How this predecessor still uses a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaLoad {
     /// Requests in flight.
     pub in_flight: u32,
-    /// Whether it may send more.
+    /// Whether more requests may follow.
     pub open: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct SuccessorFollower {
 // === impl SuccessorSet ===
 
 impl SuccessorSet {
-    /// What the predecessor needs of `set`.
+    /// The part of `set` that the predecessor needs.
     #[must_use]
     pub fn new(set: &ReplicaSet) -> Self {
         let ready = set.ready.iter().map(|replica| SuccessorReplica {

@@ -44,25 +44,25 @@ pub(super) struct HandoverReplica {
     id: u64,
     port: u16,
     grpc_port: Option<u16>,
-    /// Requests that the predecessor has in flight there.
+    /// Requests in flight from the predecessor.
     in_flight: u32,
     stage: StageLine,
-    /// For how long it has been ready.
+    /// How long it has been ready.
     ready_for: Option<Duration>,
-    /// How long it took until it was ready.
+    /// How long it took to become ready.
     #[serde(default)]
     start_up: Option<Duration>,
     drain: Option<Duration>,
     runs: Description,
     launch: Launch,
     supervisor: Option<u32>,
-    /// Whether an operator wants another one in its place.
+    /// Whether an operator has asked for its replacement.
     #[serde(default)]
     restarting: bool,
-    /// Whether it is to be replaced because it stays unhealthy.
+    /// Whether it is being replaced because it stays unhealthy.
     #[serde(default)]
     condemned: bool,
-    /// What was read of lines whose ends have not come yet.
+    /// The beginnings of lines whose ends have not been read.
     #[serde(default)]
     begun: BegunLines,
 }
@@ -77,12 +77,12 @@ struct BegunLines {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum StageLine {
-    /// For how long.
+    /// For this long.
     Starting(Duration),
     Ready,
-    /// For how long.
+    /// For this long.
     Draining(Duration),
-    /// For how much longer at most and, if it failed, the reason.
+    /// For at most this much longer; with the reason, if it has failed.
     Ending(Duration, Option<String>),
 }
 
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// Lines that a version of this program has written.
+    /// Lines as an earlier version of this program has written them.
     const SET: &str = r#"{"model":"m","nextId":4,"startUp":{"secs":2,"nanos":5},"failure":null,
         "logs":[{"replica":"m-3","lines":[{"number":7,"time":1.5,"stream":"stderr","text":"up"}],
         "ended":null,"bytes":2}]}"#;
@@ -248,7 +248,7 @@ mod tests {
         "stop_signal":"SIGTERM","stop_command":["y"],"user":null,"nice":null,"open_files":null},"supervisor":77,
         "restarting":true,"condemned":true,"startUp":{"secs":7,"nanos":0},"begun":{"output":[117,112],"errors":[]}}"#;
 
-    /// What is left of `line` after it was read and written by this version.
+    /// `line`, read and written by this version.
     fn through<T: Serialize + serde::de::DeserializeOwned>(line: &str) -> Value {
         let read: T = serde_json::from_str(line).unwrap();
         serde_json::to_value(read).unwrap()

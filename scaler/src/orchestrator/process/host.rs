@@ -1,4 +1,4 @@
-//! What all process replicas of this machine share: supervisors, control groups, logs, meters.
+//! What all process replicas of this machine share: supervisors, control groups, logs and meters.
 
 use std::{
     io,
@@ -30,10 +30,10 @@ pub(super) struct Host {
     owner: Option<Owner>,
     /// The lines that replicas print.
     pub logs: ReplicaLogs,
-    /// Measure their CPU time and memory.
+    /// Measures their CPU time and memory.
     pub meters: Meters,
     children: Arc<Children>,
-    /// Set when the first replica starts. `None`: control groups cannot be made here.
+    /// Set when the first replica starts. `None`: control groups cannot be created here.
     cgroups: OnceLock<Option<Cgroups>>,
     next: AtomicU64,
     shutdown: watch::Sender<bool>,
@@ -58,12 +58,12 @@ impl Host {
         }
     }
 
-    /// The number of the next control group. It is never used twice between upgrades.
+    /// The number of the next control group. Each number is used once, across upgrades.
     pub(super) fn next_group(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// A predecessor has handed over. It has used the numbers of groups below `next_group`.
+    /// A predecessor has handed over; it has used the group numbers below `next_group`.
     pub(super) fn take_over(&self, next_group: u64) {
         self.next.fetch_max(next_group, Ordering::Relaxed);
         self.predecessor.store(true, Ordering::Relaxed);
@@ -94,7 +94,7 @@ impl Host {
     /// control group and mark to `launch`.
     ///
     /// # Errors
-    /// A sentence that says why its memory cannot be limited to `memory` bytes.
+    /// A sentence that says why the memory cannot be limited to `memory` bytes.
     pub(super) fn supervisor(
         &self,
         launch: &mut Launch,
@@ -122,7 +122,7 @@ impl Host {
         created.map_err(|error| format!("{why}: {error}; or remove it from the manifest"))
     }
 
-    /// A new control group. `None`: it cannot be made here.
+    /// A new control group. `None`: groups cannot be created here.
     fn cgroup(&self) -> Option<Cgroup> {
         match self.cgroups()?.create(&self.next_name()?) {
             Ok(group) => Some(group),
@@ -139,8 +139,8 @@ impl Host {
         Some(format!("{}.{number}", self.owner?))
     }
 
-    /// The control groups of this machine. The first call finds them and ends what earlier proxies
-    /// left in them.
+    /// The control groups of this machine. The first call finds them, and kills processes that
+    /// earlier proxies have left in them.
     fn cgroups(&self) -> Option<&Cgroups> {
         let cgroups = self.cgroups.get_or_init(|| {
             let cgroups = Cgroups::find();

@@ -171,7 +171,8 @@ struct Directives {
 }
 
 impl Directives {
-    /// The next one. A dropped sender is one last [`Directive::Drain`]; then this never returns.
+    /// The next directive. A dropped sender counts as one last [`Directive::Drain`]; after that,
+    /// this never returns.
     async fn next(&mut self) -> Directive {
         if self.closed {
             std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Ends processes that outlived their supervisors, because those were killed.
+//! Ends processes that outlived their supervisors because those were killed.
 //!
 //! Each command has a [mark](Owner::mark) in its environment, which its descendants inherit. The
 //! proxy is a child subreaper: a process that loses its supervisors becomes the proxy's child,
@@ -33,24 +33,25 @@ use super::{
 /// The variable that marks a replica's processes. It does not begin with `TAILBACK_`, because a
 /// replica may be a Tailback too, which refuses unknown variables with that prefix.
 const MARK: &str = "_TAILBACK_REPLICA_OF";
-/// The variable that tells a successor which proxy's marks its replicas have: those of the first in
-/// the chain of upgrades.
+/// The variable that tells a successor which proxy's mark its replicas have: that of the first
+/// proxy in the chain of upgrades.
 pub const LINEAGE: &str = "_TAILBACK_TAKE_OVER";
 /// A zombie child counts as abandoned after this time: the proxy waits for its own children
 /// sooner.
 const ABANDONED: Duration = Duration::from_secs(5);
 /// Time between passes that kill.
 const PASS: Duration = Duration::from_millis(10);
-/// How long a new proxy waits for processes that the last one left behind to end.
+/// How long a new proxy waits until processes that an earlier one left behind have ended.
 const SWEEP: Duration = Duration::from_secs(2);
-/// How long the end of a replica waits for processes that its supervisors left behind to end.
+/// How long the end of a replica waits until processes that its supervisors left behind have
+/// ended.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// A proxy, among all that ever ran on this host since it booted; with those that took over
-/// from it, one after the other.
+/// Identifies a proxy, together with those that took over from it by upgrades, among all that ever
+/// ran on this host since it booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
-    /// The pid namespace of its id.
+    /// The pid namespace in which its id is valid.
     namespace: u64,
     pid: i32,
     started: u64,
@@ -61,11 +62,11 @@ pub(super) struct Owner {
 #[derive(Debug)]
 pub(super) struct Children {
     supervisors: Mutex<Vec<i32>>,
-    /// The proxy whose marked processes are killed when they become orphans.
+    /// The proxy whose mark the processes have that are killed when they become orphans.
     owner: Option<Owner>,
-    /// Our session, if all orphans from other sessions must be a replica's, because its inner
-    /// supervisor has made a session. `None` for the first process of a container, which gets all
-    /// orphans, and if this process has replaced one that had children.
+    /// Our session, if every orphan of another session must be a replica's process, because its
+    /// inner supervisor has made a session. `None` for the first process of a container, which
+    /// gets all orphans, and if this process has replaced one that had children.
     session: Option<Pid>,
     /// Zombies that no task waits for, and when each was first seen.
     abandoned: Mutex<HashMap<i32, Instant>>,
@@ -74,7 +75,7 @@ pub(super) struct Children {
 // === impl Owner ===
 
 impl Owner {
-    /// This process, or the first of those that it has taken over from; `None` without `/proc`.
+    /// This process, or the first process in its chain of upgrades; `None` without `/proc`.
     pub(super) fn this() -> Option<Self> {
         let lineage = std::env::var(LINEAGE).ok();
         lineage
@@ -92,7 +93,7 @@ impl Owner {
         })
     }
 
-    /// The marking variable for the commands that it starts.
+    /// The marking variable for the commands that this owner starts.
     pub(super) fn mark(self) -> (String, String) {
         (MARK.into(), self.to_string())
     }
@@ -107,15 +108,15 @@ impl Owner {
         Some(owner)
     }
 
-    /// Its process, if that runs in this pid namespace.
+    /// Its process id, if it runs in this pid namespace.
     pub(super) fn pid(self) -> Option<Pid> {
         let here = namespace() == Some(self.namespace);
         let process = process_tree::one(Pid::from_raw(self.pid)).filter(|_| here)?;
         (process.started == self.started && !process.zombie).then_some(process.pid)
     }
 
-    /// Whether it is known to have ended, and so have those that took over from it. Of one in
-    /// another pid namespace, nothing is.
+    /// Whether it is known to have ended, including its successors. Nothing is known of a proxy in
+    /// another pid namespace.
     fn has_ended(self) -> bool {
         namespace() == Some(self.namespace)
             && self.pid().is_none()
@@ -287,8 +288,8 @@ impl Children {
         left
     }
 
-    /// Kills what lost its supervisors and did not come to this process, as theirs were started by
-    /// the process that this one has taken over from; whether there was any.
+    /// Kills processes that lost their supervisors and did not become children of this process,
+    /// because the predecessor had started the supervisors. Returns whether there were any.
     fn kill_lost(&self) -> bool {
         let all = process_tree::all();
         let lost = all.iter().filter(|process| {
@@ -296,7 +297,7 @@ impl Children {
                 && !process_tree::ancestors(&all, process).any(|above| above.is_named(NAME))
                 && self.has_mark(process)
         });
-        // Each of them: no `any`, which would stop at the first.
+        // All of them must be killed, so not `any`, which would stop at the first.
         lost.map(|process| kill(process.pid, Signal::SIGKILL).is_ok())
             .fold(false, |any, killed| any | killed)
     }

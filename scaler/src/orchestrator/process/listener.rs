@@ -6,8 +6,7 @@ use nix::unistd::Pid;
 
 use super::process_tree;
 
-/// The addresses of sockets that take connections to 127.0.0.1 itself, as in `/proc/net/tcp` and
-/// `tcp6`.
+/// The local addresses of sockets bound to 127.0.0.1 itself, as in `/proc/net/tcp` and `tcp6`.
 const EXACT: [&str; 2] = ["0100007F", "0000000000000000FFFF00000100007F"];
 
 /// The kernel's number of a socket.
@@ -25,7 +24,8 @@ pub(super) fn check(port: u16, supervisor: Pid) -> Result<(), String> {
     for pid in process_tree::descendants(&all, supervisor) {
         match sockets(pid) {
             Some(sockets) => own.extend(sockets),
-            // The sockets cannot be seen, as with another user: assume that it is right.
+            // The sockets cannot be seen, for example those of another user. Assume that they are
+            // right.
             None => return Ok(()),
         }
     }

@@ -33,12 +33,12 @@ struct Shared {
     errors: Mutex<VecDeque<String>>,
     /// The pattern of a line that says that the replica is ready; `None`: no line does.
     pattern: Option<Regex>,
-    /// Whether such a line was printed.
+    /// Whether a matching line was printed.
     seen: watch::Sender<bool>,
 }
 
 impl Sink {
-    /// Forwards lines to `log`. If `ready` is a line, it is waited for.
+    /// Forwards lines to `log`. If `ready` is a line pattern, lines are compared with it.
     pub(super) fn new(log: LogWriter, ready: Option<&Readiness>) -> Self {
         let pattern = match ready {
             Some(Readiness::Line(pattern)) => pattern.compile().ok(),
@@ -69,7 +69,7 @@ impl Sink {
         }
     }
 
-    /// Waits until a line was printed that says that the replica is ready.
+    /// Waits until a line was printed that matches the readiness pattern.
     pub(super) async fn fitting_line(&self) {
         // Cannot fail: this holds the sender.
         let _ = self.0.seen.subscribe().wait_for(|seen| *seen).await;
@@ -130,7 +130,7 @@ impl Output {
         }
     }
 
-    /// Stops reading, so that another process can. The lines that were read whole are logged.
+    /// Stops reading, so that another process can read on. Complete lines are logged.
     pub(super) async fn release(self) -> io::Result<PausedOutput> {
         let _ = self.stop.send(());
         // Fails only if the task was dropped with the runtime.
@@ -140,8 +140,8 @@ impl Output {
     }
 }
 
-/// Forwards lines until the output ends, or until it is `stopped`: then it returns the line that
-/// has begun.
+/// Forwards lines until the output ends, or until `stopped`. Then it returns the incomplete last
+/// line.
 async fn forward(
     name: String,
     pipe: Arc<pipe::Receiver>,

@@ -69,9 +69,9 @@ pub struct Processes {
     host: Arc<Host>,
     events: Events,
     sets: Mutex<HashMap<String, Running>>,
-    /// The tasks of models that are no longer served, whose replicas may still drain.
+    /// The tasks of models that are no longer served and whose replicas may still drain.
     leaving: Mutex<Vec<JoinHandle<()>>>,
-    /// Sets that no task manages: those of the predecessor until their model is scaled, or those
+    /// Sets that no task manages: those of the predecessor until their model is scaled, and those
     /// that are being handed over to the successor.
     parked: Mutex<HashMap<String, ParkedModel>>,
     /// Whether replicas have been handed over. No set is started from then on.
@@ -131,9 +131,10 @@ impl Processes {
         }
     }
 
-    /// Takes over what another proxy has [handed out](Self::hand_out), and returns the replicas, each
-    /// with its model. They are managed once their model is [scaled](Orchestrator::scale); those of
-    /// other models wait for [`close_rest`](Self::close_rest).
+    /// Takes over the parcels that another proxy has [handed out](Self::hand_out), and returns the
+    /// replicas, each with its model. Their management begins when their model is
+    /// [scaled](Orchestrator::scale); those of other models wait for
+    /// [`close_rest`](Self::close_rest).
     ///
     /// # Errors
     /// If a parcel is malformed or lacks a descriptor.
@@ -165,7 +166,7 @@ impl Processes {
         Ok(replicas)
     }
 
-    /// Drains the replicas that were taken over and whose models, `rest`, are not served here.
+    /// Drains the taken-over replicas of the models `rest`, which are not served here.
     pub async fn close_rest(&self, rest: &[String]) {
         for model in rest {
             if let Some(parked_model) = self.parked.lock().await.remove(model) {
@@ -175,9 +176,9 @@ impl Processes {
         }
     }
 
-    /// Parks all replicas. They run on unmanaged until [`take_back`](Self::take_back), or until
-    /// [`let_go`](Self::let_go) leaves them to the process that got the parcels. Returns the number
-    /// of the next control group, and the parcels.
+    /// Parks all replicas for a successor. They run on unmanaged until
+    /// [`take_back`](Self::take_back), or until [`let_go`](Self::let_go) leaves them to the
+    /// successor. Returns the number of the next control group, and the parcels.
     ///
     /// # Errors
     /// If a descriptor cannot be duplicated.
@@ -188,7 +189,7 @@ impl Processes {
         let mut parcels = Vec::new();
         for (model, running) in running {
             let (answer, set) = oneshot::channel();
-            // It fails only if the set's task has failed, and its replicas are gone.
+            // It fails only if the set's task has failed; then its replicas are gone.
             let asked = running.park.send(answer).await.is_ok();
             let (true, Ok(set)) = (asked, set.await) else {
                 continue;
@@ -202,7 +203,7 @@ impl Processes {
         Ok((self.host.next_group(), parcels))
     }
 
-    /// Manages the replicas again, as no other process has taken them.
+    /// Manages the replicas again, because no successor has taken them over.
     pub async fn take_back(&self) {
         let parked: Vec<_> = self.parked.lock().await.drain().collect();
         let mut sets = self.sets.lock().await;
@@ -238,7 +239,7 @@ impl Processes {
         }
     }
 
-    /// The requests of this process at each replica, after [`let_go`](Self::let_go).
+    /// This process's requests at each replica, after [`let_go`](Self::let_go).
     #[must_use]
     pub fn loads(&self) -> BTreeMap<String, ReplicaLoad> {
         let follower = self.follower();
@@ -322,7 +323,7 @@ impl Orchestrator for Processes {
         if let Some(running) = self.sets.lock().await.get(model) {
             tracing::warn!(%replica, in_flight = replica.in_flight(), "stays unhealthy: it is stopped and replaced");
             replica.health().condemn();
-            // The set looks at its instances again, though the same is wanted.
+            // Makes the set look at its instances again, although the same count is wanted.
             running.wanted.send_modify(|_| ());
         }
     }
@@ -332,7 +333,7 @@ impl Orchestrator for Processes {
             Some(running) => {
                 tracing::info!(%replica, in_flight = replica.in_flight(), "is to be restarted");
                 replica.mark_restarting();
-                // The set looks at its instances again, though the same is wanted.
+                // Makes the set look at its instances again, although the same count is wanted.
                 running.wanted.send_modify(|_| ());
                 Ok(())
             }
@@ -352,7 +353,7 @@ impl Orchestrator for Processes {
     }
 
     async fn shutdown(&self) {
-        // The proxy has already waited for its requests: do not wait for them again.
+        // The proxy has waited for its requests already, so do not wait again.
         self.host.shut_down();
         let sets: Vec<_> = self.sets.lock().await.drain().collect();
         let leaving: Vec<_> = self.leaving.lock().await.drain(..).collect();

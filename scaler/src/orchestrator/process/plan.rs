@@ -26,7 +26,7 @@ pub(super) struct View {
     pub healthy: bool,
     /// Whether it is to be replaced because it stays unhealthy.
     pub condemned: bool,
-    /// Whether another one is to take its place, once that is ready if there is room for both.
+    /// Whether an operator has asked for its replacement.
     pub restarting: bool,
     pub in_flight: u32,
 }
@@ -47,16 +47,17 @@ pub(super) struct InstancePlan {
 /// Plans how to get from `instances` to `wanted` of the current configuration.
 ///
 /// If there are too many, instances that are not ready go first, then unhealthy ones, then those
-/// with the fewest requests, then the youngest. If there are too few, draining ones are taken
-/// back before others are started. By `strategy`, instances of an older configuration stay until
-/// as many new ones are ready, or go before new ones start.
+/// with the fewest requests, then the youngest. If there are too few, draining ones are taken back
+/// before others are started. `strategy` decides whether instances of an older configuration stay
+/// until as many new ones are ready, or go before new ones start.
 ///
-/// An instance that is to be restarted counts as missing. By [`Strategy::Surge`] it stays until the
-/// one in its place is ready, if there is room for that one beside it, or will be once those that
-/// drain have gone.
+/// An instance that is to be restarted counts as missing. With [`Strategy::Surge`] it stays until
+/// its replacement is ready, provided that there is room for both, or will be once draining
+/// instances have gone.
 ///
-/// The server has room for `capacity` replicas of the current configuration. What drains or ends
-/// takes its room until it has gone, so that no start fails for want of a device or memory.
+/// The server has room for `capacity` replicas of the current configuration. A draining or ending
+/// instance takes its room until it has gone, so that no start fails for lack of a device or
+/// memory.
 pub(super) fn plan(
     instances: &[View],
     wanted: u32,
@@ -102,7 +103,7 @@ pub(super) fn plan(
         Strategy::Surge => (capacity as usize).saturating_sub(taken),
         Strategy::Recreate => wanted.saturating_sub(instances.len()),
     };
-    // What goes anyway makes room, too, once it has gone.
+    // Instances that leave anyway make room, too, once they have gone.
     let goes = |m: &&View| {
         let unready = m.restarting && m.phase == InstancePhase::Starting;
         m.current
@@ -126,7 +127,7 @@ pub(super) fn plan(
         Strategy::Surge => wanted
             .saturating_sub(new_ready + keep_old)
             .min(restarting_ready)
-            // As many as have to go before others can start.
+            // As many as must go before others can start.
             .saturating_sub(missing.saturating_sub(room_to_come)),
         Strategy::Recreate => 0,
     };

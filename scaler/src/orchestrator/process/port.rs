@@ -7,13 +7,13 @@ use std::{
     sync::Mutex,
 };
 
-/// Ports that replicas of this process have now. The system may hand out a
-/// port again before the replica it was meant for listens on it.
+/// Ports that replicas of this process have now. The system may hand out a port again before its
+/// replica listens on it.
 static IN_USE: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
-/// A port that nobody listened on when it was asked for, given to no other
-/// replica while this lives. Another program may still take it first: the
-/// replica then fails to start, and is started again with another port.
+/// A port on which nothing listened when it was chosen. No other replica gets it while this value
+/// lives. Another program may still take it first: the replica then fails to start, and is started
+/// again with another port.
 #[derive(Debug)]
 pub(super) struct Port(u16);
 

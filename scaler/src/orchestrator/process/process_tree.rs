@@ -21,12 +21,12 @@ pub(super) struct Process {
     pub started: u64,
     /// The CPU time that it has used, in clock ticks.
     pub cpu: u64,
-    /// The same of its children that have ended and that it has waited for, and of theirs.
+    /// The CPU time of ended descendants that it has waited for, in clock ticks.
     pub waited_for: u64,
 }
 
 impl Process {
-    /// Whether it calls itself `name`.
+    /// Whether its name is `name`.
     pub(super) fn is_named(&self, name: &CStr) -> bool {
         self.name.as_bytes() == name.to_bytes()
     }
@@ -94,7 +94,7 @@ pub(super) fn descendants(all: &[Process], ancestor: Pid) -> Vec<Pid> {
     found
 }
 
-/// The parent of `process` among `all`, its parent, and so on.
+/// The ancestors of `process` among `all`, its parent first.
 pub(super) fn ancestors<'a>(
     all: &'a [Process],
     process: &'a Process,
@@ -103,7 +103,7 @@ pub(super) fn ancestors<'a>(
         let parent = below.parent;
         all.iter().find(|other| other.pid == parent)
     };
-    // Should ids be reused within the reading, there is still an end.
+    // `take` ends the iteration even if ids were reused during the reading.
     std::iter::successors(parent(&process), parent).take(all.len())
 }
 

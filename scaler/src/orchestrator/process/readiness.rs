@@ -12,7 +12,7 @@ use crate::{
     replica::Replica,
 };
 
-/// The replica whose readiness is waited for, and what the check needs.
+/// A replica that is starting, and what its readiness check needs.
 #[derive(Clone, Copy)]
 pub(super) struct StartingReplica<'a> {
     pub replica: &'a Replica,

@@ -27,16 +27,16 @@ use crate::{
     replica::{Devices, Replica, Transition, health::Standing},
 };
 
-/// A replica that has served for this long has run well: if it ends later, back-off starts from
-/// the beginning.
+/// A replica that has served for this long has run well: if it ends later, the back-off starts
+/// anew.
 const RAN_WELL: Duration = Duration::from_secs(10);
 
-/// The last request of the scaler.
+/// The scaler's last request.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub model: Arc<Model>,
     pub replicas: u32,
-    /// The devices of each of them, if they are told which to run on; else none has any.
+    /// The devices of each replica, if they are assigned; otherwise no replica has any.
     pub devices: Option<Vec<Devices>>,
 }
 
@@ -46,7 +46,7 @@ struct Instance {
     runs: Description,
     starting_since: Nanos,
     ready_since: Option<Instant>,
-    /// Since when it drains; `None`: it does not.
+    /// Since when it has been draining; `None`: it is not.
     draining_since: Option<Nanos>,
     /// The result of the last probe, while it is not ready.
     not_ready: Option<String>,
@@ -65,12 +65,12 @@ struct Set {
     backoff: Backoff,
     start_up: Option<Duration>,
     failure: Option<String>,
-    /// That of a replica whose devices were given up, while none has become ready since.
+    /// The failure of a replica whose devices were given up, if none has become ready since.
     load_failure: Option<LoadFailure>,
 }
 
-/// Keeps the set as wanted, until the sender of `wanted` is dropped and the
-/// last process has gone, or until it is parked. Begins with the instances of `parked`.
+/// Keeps the set as wanted, until the sender of `wanted` is dropped and the last process has
+/// ended, or until the set is parked. Begins with the instances of `parked`.
 pub(super) async fn run(
     mut wanted: watch::Receiver<Wanted>,
     mut park: mpsc::Receiver<Park>,
@@ -116,7 +116,7 @@ pub(super) async fn run(
             Some(answer) = park.recv(), if !forgotten => {
                 match answer.send(set.park(&mut inbox).await) {
                     Ok(()) => return,
-                    // Nobody waits for the parked set any more: manage it as before.
+                    // Nobody waits for the parked set any more, so manage it as before.
                     Err(parked) => set.adopt(parked),
                 }
             }
@@ -149,7 +149,7 @@ impl Set {
         }
         let drain = self.spec().map(|spec| spec.drain.value);
         for instance in self.instances.values() {
-            // How a replica is dealt with changes without a new one.
+            // These settings apply to running instances without replacing them.
             drain.map(|drain| instance.drain.send_replace(drain));
         }
     }
@@ -168,7 +168,7 @@ impl Set {
         let views: Vec<_> = self.instances.iter().map(view).collect();
         let wanted = self.wanted.replicas;
         if self.wanted.devices.is_some() {
-            // No two are on one device at once, and each starts when its devices are free.
+            // No two instances may use a device at once, so each starts when its devices are free.
             let plan = plan(&views, wanted, Strategy::Recreate, self.capacity());
             let free = u32::try_from(self.free_devices().len()).unwrap_or(u32::MAX);
             let start = plan.missing.min(free);
@@ -302,8 +302,8 @@ impl Set {
                 };
                 instance.not_ready = None;
                 if self.host.has_predecessor() {
-                    // Counts as open for the predecessor, which may use the replica as soon as it
-                    // is reported.
+                    // It counts as open for the predecessor, which may use the replica as soon as
+                    // it is reported.
                     instance.replica.set_elsewhere(0, true);
                 }
                 if instance.phase == InstancePhase::Starting {
@@ -329,7 +329,7 @@ impl Set {
                     instance.phase,
                     InstancePhase::Draining | InstancePhase::Ending
                 );
-                // The end of an instance with another command is no failure of the present one.
+                // The end of an instance with an older command is no failure of the present one.
                 if leaves || !self.is_configured(&instance) {
                     return;
                 }
@@ -347,7 +347,7 @@ impl Set {
         }
     }
 
-    /// Notes that a replica has failed which was started at `started`.
+    /// Takes the failure of a replica that was started at `started`.
     fn failed(&mut self, started: Nanos, why: &str) {
         let wait = self.backoff.failed(started, Nanos::now());
         tracing::warn!(

@@ -1,8 +1,9 @@
 //! The memory limit of a replica's group: `memory.max`.
 //!
-//! A group has that file if the group above it passes the memory controller on. A group that
-//! does may have no processes itself (`cgroups(7)`, "no internal processes"), but for the root of
-//! all. So the proxy moves itself, and the supervisors beside it, into a group below its own.
+//! A group has that file if its parent group enables the memory controller for its children. A
+//! group that does so may have no processes of its own (`cgroups(7)`, "no internal processes"),
+//! unless it is the root group. So the proxy moves itself, and its supervisors, into a child
+//! group.
 
 use std::{fs, path::Path};
 
@@ -15,14 +16,14 @@ use crate::orchestrator::process::{
 };
 
 const CONTROLLER: &str = "memory";
-/// What a group passes on to those below it.
+/// The file with the controllers that a group enables for its children.
 const PASSED_ON: &str = "cgroup.subtree_control";
 
 impl Cgroups {
-    /// Lets the groups of replicas limit their memory from now on.
+    /// Enables the memory limit for the replicas' groups from now on.
     ///
     /// # Errors
-    /// A sentence: why they cannot.
+    /// A sentence that says why it cannot be enabled.
     pub(super) fn pass_memory_on(&self) -> Result<(), String> {
         let folder = &self.folder;
         if has(&folder.join(PASSED_ON)) {
@@ -48,7 +49,7 @@ impl Cgroups {
         })
     }
 
-    /// Moves the processes of the proxy's group into a group below it.
+    /// Moves the processes of the proxy's group into a child group.
     fn move_into_one_below(&self) -> Result<(), String> {
         let folder = &self.folder;
         let failed = |what: &str, error: std::io::Error| {
@@ -84,14 +85,15 @@ impl Cgroups {
 }
 
 impl Cgroup {
-    /// Sets how many bytes of memory all processes in it may have together. If they need more, all
-    /// of them are killed.
+    /// Limits the memory of all its processes together, in bytes. If they need more, the kernel
+    /// kills all of them.
     ///
     /// # Errors
     /// The system's error.
     pub(super) fn limit_memory(&self, bytes: u64) -> std::io::Result<()> {
         fs::write(self.folder.join("memory.max"), bytes.to_string())?;
-        // A replica without one of its processes would hang. Since Linux 4.19.
+        // Kills the whole group on "out of memory", because a replica without one of its processes
+        // would hang. Since Linux 4.19.
         let _ = fs::write(self.folder.join("memory.oom.group"), "1");
         Ok(())
     }
@@ -103,8 +105,8 @@ fn has(file: &Path) -> bool {
     listed.split_whitespace().any(|name| name == CONTROLLER)
 }
 
-/// One of the processes `listed` that belongs to no Tailback: neither to this one, `own`, nor to
-/// one that it has taken over from, nor a supervisor.
+/// One of the processes `listed` that is not part of Tailback: neither this process (`own`), nor a
+/// predecessor of it, nor a supervisor.
 fn stranger<'a>(all: &'a [Process], listed: &[i32], own: Pid) -> Option<&'a Process> {
     let name = all.iter().find(|process| process.pid == own);
     let name = name.map(|process| process.name.as_str());
@@ -149,11 +151,11 @@ mod tests {
         let found = |listed: &[i32]| {
             stranger(&all, listed, Pid::from_raw(11)).map(|process| process.pid.as_raw())
         };
-        // Itself, the one before it, what it has started, and a supervisor of either.
+        // This process, its predecessor, its children, and a supervisor of either.
         assert_eq!(found(&[10, 11, 12, 13]), None);
         assert_eq!(found(&[11, 14]), Some(14));
         assert_eq!(found(&[1, 11]), Some(1));
-        // One that has ended meanwhile.
+        // A process that has ended meanwhile.
         assert_eq!(found(&[11, 99]), None);
     }
 

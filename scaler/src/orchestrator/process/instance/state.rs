@@ -14,22 +14,22 @@ use crate::{
     replica_logs::LogWriter,
 };
 
-/// The time between the stop signal and SIGKILL for a replica whose model is no longer served.
-/// Otherwise the server's `stopSeconds` says.
+/// The time between the stop signal and SIGKILL for a replica whose model is no longer served. For
+/// others it is the server's `stopSeconds`.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A message from an instance to its set.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) enum InstanceEvent {
-    /// It is not ready yet. Has the result of the last probe.
+    /// It is not ready yet. With the result of the last probe.
     NotReady(String),
-    /// It takes requests now. Has the time that its start took.
+    /// It takes requests now. With the time that its start took.
     Ready(Duration),
     /// It takes requests again after draining.
     Resumed,
-    /// It got its stop signal, which cannot be revoked.
+    /// It got its stop signal, which cannot be undone.
     Ending,
-    /// It has failed or ended by itself. Has the reason.
+    /// It has failed, or ended without being asked to. With the reason.
     Failed(String),
     /// It has stopped as asked.
     Stopped,
@@ -44,16 +44,16 @@ pub(in crate::orchestrator::process) enum Directive {
     Drain,
     /// Take requests again: the instance is needed after all.
     Resume,
-    /// Hand its process over to whoever resumes it, in this process or its successor.
+    /// Hand the process over to whatever resumes it, in this process or in its successor.
     Park,
 }
 
-/// What an instance has in every stage, whichever task or process manages it.
+/// The data that an instance has in every stage.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) struct InstanceContext {
     pub id: u64,
     pub model: String,
-    /// Where the lines that it prints go.
+    /// Where its output lines go.
     pub log: LogWriter,
     pub host: Arc<Host>,
     pub replica: Arc<Replica>,
@@ -62,19 +62,19 @@ pub(in crate::orchestrator::process) struct InstanceContext {
     pub grpc_port: Option<Port>,
     /// How it is run. `None`: its model is no longer served.
     pub spec: Option<ProcessSpec>,
-    /// Most time that draining may take; the set updates it. `None`: as long as requests take.
+    /// The longest time for draining; the set updates it. `None`: as long as requests take.
     pub drain: watch::Receiver<Option<Duration>>,
 }
 
 /// The stage of an instance's life.
 #[derive(Debug)]
 pub(in crate::orchestrator::process) enum Stage {
-    /// Has the time of its start.
+    /// With the time of its start.
     Starting(Instant),
     Ready,
-    /// Has the time at which it began to drain.
+    /// With the time at which it began to drain.
     Draining(Instant),
-    /// Has the time of its SIGKILL and, if it failed, the reason.
+    /// With the time of its SIGKILL and, if it failed, the reason.
     Ending(Instant, Option<String>),
 }
 
@@ -92,7 +92,7 @@ pub(in crate::orchestrator::process) struct Parked {
 // === impl InstanceContext ===
 
 impl InstanceContext {
-    /// Reads the lines that it prints: into the log, and for the readiness line if there is one.
+    /// Receives its output lines: for the log, and for the readiness line if there is one.
     pub(super) fn sink(&self) -> Sink {
         let ready = self.spec.as_ref().map(|spec| &spec.ready.value);
         Sink::new(self.log.clone(), ready)

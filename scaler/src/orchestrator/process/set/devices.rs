@@ -1,4 +1,4 @@
-//! Instances that are each told their devices: which of them are where they should be.
+//! Instances with assigned devices: which of them run where they should.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::{
 };
 
 impl Set {
-    /// Whether an instance runs what is configured now, on whatever devices.
+    /// Whether an instance runs the present configuration, on whatever devices.
     pub(super) fn is_configured(&self, instance: &Instance) -> bool {
         instance.runs == describe(&self.wanted.model, instance.replica.devices())
     }
 
-    /// The instances that run what is configured now and, if each is told its devices, on devices
-    /// that one of them is to run on.
+    /// The instances that run the present configuration and, if devices are assigned, run on
+    /// assigned ones.
     pub(super) fn current(&self) -> BTreeSet<u64> {
         let configured = self.instances.iter().filter(|(_, m)| self.is_configured(m));
         let Some(devices) = &self.wanted.devices else {
@@ -37,7 +37,7 @@ impl Set {
         instances.into_iter().filter_map(takes).collect()
     }
 
-    /// The devices of replicas that are to run, which no instance has, whatever it does there.
+    /// The assigned devices that no instance occupies, in whatever state it is.
     pub(super) fn free_devices(&self) -> Vec<Devices> {
         let mut left = self.wanted.devices.clone().unwrap_or_default();
         for instance in self.instances.values() {
@@ -50,8 +50,9 @@ impl Set {
         left
     }
 
-    /// Gives up the devices of a replica that has failed before it was ready, or keeps failing: who
-    /// shares them out says when it is tried again, and what has them until then.
+    /// Gives up the devices of a replica that has failed before it was ready, or that keeps
+    /// failing. The host's reconciler decides when it is tried again, and which model gets the
+    /// devices until then.
     pub(super) fn give_up(&mut self, instance: &Instance, why: &str) {
         let keeps_failing = !self.backoff.pause(Nanos::now()).is_zero();
         let Some(devices) = &mut self.wanted.devices else {
@@ -72,7 +73,7 @@ impl Set {
         });
     }
 
-    /// Lets instances take requests that were closed from outside and are to stay.
+    /// Lets instances take requests again that were closed from outside and are to stay.
     pub(super) fn reopen(&self) {
         let current = self.current();
         for (id, instance) in &self.instances {

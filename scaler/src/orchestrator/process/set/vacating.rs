@@ -1,11 +1,11 @@
-//! Instances that host many models: they drain when those are elsewhere.
+//! Instances that host many models: they drain when their models are served elsewhere.
 
 use super::{Instance, Set};
 use crate::orchestrator::process::plan::{InstancePhase, InstancePlan};
 
 impl Set {
-    /// Of the instances that `plan` drains, keeps those whose models are to be loaded into others
-    /// first, and says so of them. Where there are no others yet, all their models go at once.
+    /// Of the instances that `plan` drains, keeps those whose models must be loaded into others
+    /// first, and marks them as vacating. If there are no others yet, all their models go at once.
     pub(super) fn vacate(&self, plan: &mut InstancePlan) {
         let model = &self.wanted.model;
         if model.server.multi_model.is_none() || self.wanted.replicas == 0 {
