@@ -1,4 +1,4 @@
-//! Requests to the admin address of a running proxy, for the commands that look at one.
+//! Requests to the admin address of a running proxy, for commands that read from it.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -15,22 +15,22 @@ const TOKEN: &str = "TAILBACK_ADMIN_TOKEN";
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9006);
 /// How long to wait for a connection, and for each piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest head of an answer, and the longest message of an error, that is read.
+/// The longest response header, and the longest error message, that is read.
 const LONGEST: u64 = 64 * 1024;
 
-/// Where a proxy's admin address is, and the token for it.
+/// The admin address of a proxy, and the token for it.
 #[derive(Clone)]
 pub(crate) struct AdminClient {
     address: SocketAddr,
     token: Option<String>,
 }
 
-/// Why there is no answer, as a sentence.
+/// Why there is no answer; as a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoAnswer {
-    /// The proxy refuses.
+    /// The proxy refused the request.
     Refused(String),
-    /// The proxy is gone.
+    /// The proxy cannot be reached, or has ended.
     Gone(String),
 }
 
@@ -43,10 +43,10 @@ impl NoAnswer {
 }
 
 impl AdminClient {
-    /// By `TAILBACK_ADMIN` and `TAILBACK_ADMIN_TOKEN`.
+    /// From `TAILBACK_ADMIN` and `TAILBACK_ADMIN_TOKEN`.
     ///
     /// # Errors
-    /// If the address is none.
+    /// If the address is invalid.
     pub(crate) fn new(env: &Env) -> Result<Self, String> {
         Ok(Self {
             address: address(env)?,
@@ -54,13 +54,13 @@ impl AdminClient {
         })
     }
 
-    /// The address that is asked.
+    /// The proxy's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The body of what the proxy answers to `GET path`, as it comes, if that is 200. Each read of
-    /// it fails after 5 s without anything.
+    /// The body of the proxy's answer to `GET path`, as a stream, if the status is 200. Each read
+    /// fails after 5 s without data.
     ///
     /// # Errors
     /// Why there is none.
@@ -77,12 +77,12 @@ impl AdminClient {
             return Ok(answer);
         }
         let mut text = String::new();
-        // A text that cannot be read is left out.
+        // If the text cannot be read, the message goes without it.
         let _ = answer.take(LONGEST).read_to_string(&mut text);
         Err(NoAnswer::Refused(refusal(self.address, status, &text)))
     }
 
-    /// The whole answer to `GET path`, if it is 200.
+    /// The complete answer to `GET path`, if the status is 200.
     ///
     /// # Errors
     /// Why there is none.
@@ -95,7 +95,7 @@ impl AdminClient {
         Ok(text)
     }
 
-    /// As [`page`](Self::page), of a page that is JSON.
+    /// As [`page`](Self::page), for a page in JSON.
     ///
     /// # Errors
     /// Why there is none.
@@ -109,9 +109,9 @@ impl AdminClient {
         })
     }
 
-    /// That nothing came, or nothing more.
+    /// The error if no data, or no more data, came.
     pub(crate) fn gone(&self, error: &io::Error) -> NoAnswer {
-        // What a read answers after its timeout.
+        // The errors of a read after its timeout.
         let silent = matches!(
             error.kind(),
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
@@ -123,7 +123,7 @@ impl AdminClient {
         NoAnswer::Gone(format!("{} does not answer: {why}", self.address))
     }
 
-    /// A request of HTTP/1.0, whose response is not cut into chunks and ends with the connection.
+    /// An HTTP/1.0 request, so that the response is not chunked and ends with the connection.
     fn request(&self, path: &str) -> String {
         let token = self.token.as_ref();
         let token = token.map(|token| format!("authorization: Bearer {token}\r\n"));
@@ -135,12 +135,12 @@ impl AdminClient {
     }
 }
 
-/// `text` as a piece of a path or of a query.
+/// `text`, encoded for a path segment or a query.
 pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The admin address to ask.
+/// The proxy's admin address.
 fn address(env: &Env) -> Result<SocketAddr, String> {
     let text = env
         .get(ADMIN)
@@ -169,10 +169,10 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Reads the head of the response; its status.
+/// Reads the response header, and returns the status.
 fn status(answer: &mut impl BufRead) -> io::Result<u16> {
     let mut head = String::new();
-    // A head that has no end is longer than any that a proxy sends.
+    // A header longer than this is not from a proxy.
     let mut answer = answer.take(LONGEST);
     while !head.ends_with("\r\n\r\n") {
         if answer.read_line(&mut head)? == 0 {

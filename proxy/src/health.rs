@@ -7,7 +7,7 @@ use crate::admin_client::AdminClient;
 /// Checks that `/healthz` answers 200.
 ///
 /// # Errors
-/// A sentence that says what was answered instead, or why there was no answer.
+/// A sentence that says what the answer was instead, or why there was none.
 pub fn check(env: &Env) -> Result<(), String> {
     AdminClient::new(env)?.page("/healthz").map(drop)
 }

@@ -7,15 +7,15 @@ use tailback_config::{RequestTimeouts, Timeouts};
 /// The limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// To connect, TLS handshake included.
+    /// Connecting, including the TLS handshake.
     pub connect: Duration,
-    /// From the request sent to the response's header.
+    /// From the end of the request to the response's header.
     pub response_header: Duration,
-    /// From there to the first byte of its body.
+    /// From the response's header to the first byte of its body.
     pub first_byte: Duration,
-    /// Without a byte either way.
+    /// Without a byte in either direction.
     pub stream_idle: Duration,
-    /// All in all; `Duration::MAX`: no limit.
+    /// The whole request; `Duration::MAX`: no limit.
     pub total: Duration,
 }
 
@@ -33,7 +33,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// What it is called in manifests.
+    /// Its name in manifests.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,7 +46,8 @@ impl Limit {
 }
 
 impl RequestLimits {
-    /// Until it is known which model a request is for: nothing is asked of a replica by then.
+    /// The limits while the request's model is not known yet, so that nothing has been sent to a
+    /// replica.
     #[must_use]
     pub fn without_model(timeouts: &Timeouts) -> Self {
         Self {

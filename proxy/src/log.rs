@@ -24,7 +24,7 @@ const LIBRARIES: &str = "pingora_core=warn,kube_client=off,kube_runtime=off,noti
 /// # Errors
 /// A sentence, if `filter` cannot be parsed.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
-    // Parsed alone first, so that an error's text does not quote the defaults above.
+    // Parsed separately first, so that the error does not quote the defaults above.
     EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let filter = EnvFilter::try_new(format!("{LIBRARIES},{filter}"))
         .map_err(|error| format!("log filter: {error}"))?;
@@ -39,8 +39,8 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), String> {
     Ok(())
 }
 
-/// One line in the log's JSON format, with the fields of `more`. For events before the log has
-/// started, and for events that must be written whatever the filter.
+/// One line in the log's JSON format, with the fields of `more`: for events before the log has
+/// started, and for events that must be written whatever the filter is.
 #[must_use]
 pub fn json_line(level: Level, message: &str, more: &impl Serialize) -> String {
     #[derive(Serialize)]

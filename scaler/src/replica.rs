@@ -25,7 +25,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The bit of `load` that is set while the replica takes no new requests.
 const CLOSED: u32 = 1 << 31;
-/// Set in `elsewhere` while another process may send the replica requests.
+/// The bit of `elsewhere` that is set while another process may send the replica requests.
 const OPEN: u32 = 1 << 31;
 /// The largest concurrency; also what "no limit" is stored as.
 const UNLIMITED: u32 = CLOSED - 1;
@@ -33,7 +33,7 @@ const UNLIMITED: u32 = CLOSED - 1;
 /// One running copy of a model's server. The data plane takes slots of it, and the orchestrator
 /// closes it.
 ///
-/// In this order, so that what each request writes is next to each other.
+/// The fields are in this order so that those that each request writes share a cache line.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Replica {
@@ -45,19 +45,19 @@ pub struct Replica {
     name: String,
     /// `host:port` to connect to.
     authority: String,
-    /// `host:port` for gRPC, if that is another address.
+    /// `host:port` for gRPC, if it differs.
     grpc_authority: Option<String>,
-    /// Both by name, where they are addresses of a name.
+    /// The host names of both addresses, if they were looked up by name.
     names: Option<Box<(String, Option<String>)>>,
-    /// The replica of a server that hosts this replica of a model, among others.
+    /// The multi-model server's replica in which this replica of a model is loaded.
     host: Option<Arc<Replica>>,
     devices: Devices,
-    /// Who waits for a slot of it, if it hosts many models.
+    /// The pools that wait for a slot of this replica, if it hosts many models.
     queue: HostQueue,
     marks: Marks,
-    /// Those of its requests that are another process's, and `OPEN` while that one may send more.
+    /// Requests that another process has in flight here, and the [`OPEN`] bit.
     elsewhere: AtomicU32,
-    /// Until when the data plane prefers other replicas. In ns on the process's clock.
+    /// Until when the data plane prefers other replicas, in ns on the process's clock.
     ejected_until: AtomicU64,
     weight: AtomicWeight,
     usage: ReplicaUsage,
@@ -112,9 +112,9 @@ impl Replica {
         &self.devices
     }
 
-    /// A replica of a model in `host`, a server's replica that hosts many models: it has the
-    /// host's name and addresses, and its requests count at the host too. It takes none while the
-    /// host is closed.
+    /// A replica of a model within `host`, a multi-model server's replica. It has the host's name
+    /// and addresses, and its requests count at the host too. It takes none while the host is
+    /// closed.
     #[must_use]
     pub fn hosted(host: Arc<Self>, concurrency: Option<u32>) -> Self {
         Self {
@@ -125,19 +125,19 @@ impl Replica {
         }
     }
 
-    /// The server's replica that hosts it, if that hosts many models.
+    /// The multi-model server's replica that hosts it, if there is one.
     #[must_use]
     pub fn host(&self) -> Option<&Arc<Self>> {
         self.host.as_ref()
     }
 
-    /// Its number, for what remembers replicas that may go.
+    /// Its number. It identifies the replica even after it has gone.
     #[must_use]
     pub fn id(&self) -> ReplicaId {
         self.id
     }
 
-    /// For logs and `/models`: the model's or server's name and a number.
+    /// Its name in logs and `/models`: the model's or server's name, and a number.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -168,7 +168,7 @@ impl Replica {
         closed || self.host.as_ref().is_some_and(|host| host.is_closed())
     }
 
-    /// Whether a slot is free at this moment.
+    /// Whether a slot is free now.
     #[must_use]
     pub fn has_room(&self) -> bool {
         has_room(self.load.load(Ordering::Relaxed), self.limit())
@@ -192,8 +192,8 @@ impl Replica {
         self.take_from(load, self.limit(), Self::try_take_announced)
     }
 
-    /// Takes a slot even if none is free, for a request that no other replica can answer, and that
-    /// is not worth waiting; `false` if the replica is closed.
+    /// Takes a slot even if none is free, for a request that no other replica can answer and that
+    /// should not wait. `false` if the replica is closed.
     #[must_use]
     pub fn take_beyond(&self) -> bool {
         let load = self.load.load(Ordering::Acquire);
@@ -204,7 +204,7 @@ impl Replica {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Takes a slot if `limit` allows, and one of its host by `of_host`.
+    /// Takes a slot if the `load` is below `limit`, and a slot of its host by `of_host`.
     fn take_from(&self, mut load: u32, limit: u32, of_host: fn(&Self) -> bool) -> bool {
         while has_room(load, limit) {
             match self.load.compare_exchange_weak(
@@ -220,7 +220,7 @@ impl Replica {
         false
     }
 
-    /// A slot is taken: takes one of its host, too, or else gives the slot back.
+    /// After a slot was taken: takes one of its host, too, or gives the slot back.
     fn take_host(&self, of_host: fn(&Self) -> bool) -> bool {
         if self.host.as_ref().is_some_and(|host| !of_host(host)) {
             self.load.fetch_sub(1, Ordering::AcqRel);
@@ -230,8 +230,8 @@ impl Replica {
         true
     }
 
-    /// Gives a slot back. Returns its host if others wait for a slot there, which are to be offered it
-    /// by [`offer_slots`](Self::offer_slots).
+    /// Gives a slot back. Returns the host if pools wait for its slots: call
+    /// [`offer_slots`](Self::offer_slots) on it.
     pub fn release(&self) -> Option<&Arc<Self>> {
         let host = self.host.as_ref().filter(|host| {
             host.release();
@@ -254,9 +254,9 @@ impl Replica {
         self.load.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
-    /// Says that of the requests it has, `in_flight` are those of the process before this one, which
-    /// sends it more as long as it is `open` there. They take slots here, too. To be called by one
-    /// thread alone.
+    /// Sets the requests that the predecessor process has in flight here (`in_flight`), and
+    /// whether it may send more (`open`). They take slots here, too. Only one thread may call
+    /// this.
     pub fn set_elsewhere(&self, in_flight: u32, open: bool) {
         let now = in_flight.min(UNLIMITED) | if open { OPEN } else { 0 };
         let before = self.elsewhere.swap(now, Ordering::AcqRel) & !OPEN;
@@ -268,7 +268,7 @@ impl Replica {
         }
     }
 
-    /// Those of its requests that are another process's.
+    /// Requests that another process has in flight here.
     #[must_use]
     pub fn elsewhere(&self) -> u32 {
         self.elsewhere.load(Ordering::Acquire) & !OPEN
@@ -286,7 +286,7 @@ impl Replica {
         self.elsewhere.load(Ordering::Acquire) & OPEN != 0
     }
 
-    /// What it uses of its host. No request touches it.
+    /// The resources that its processes use. No request touches this.
     #[must_use]
     pub fn usage(&self) -> &ReplicaUsage {
         &self.usage
@@ -314,19 +314,20 @@ impl Replica {
         self.ejected_until.store(until.0, Ordering::Relaxed);
     }
 
-    /// Whether other replicas are preferred at `now`: it failed requests, or asked for a pause.
+    /// Whether other replicas are preferred at `now`, because it failed requests or asked for a
+    /// pause.
     #[must_use]
     pub fn is_ejected(&self, now: crate::clock::Nanos) -> bool {
         now.0 < self.ejected_until.load(Ordering::Relaxed)
     }
 }
 
-/// A replica that is on its way, in or out: it takes no new requests.
+/// A replica that is starting or draining, and so takes no new requests.
 #[derive(Clone, Debug)]
 pub struct Transition {
     /// The replica.
     pub replica: Arc<Replica>,
-    /// Since when it starts, or drains.
+    /// Since when it has been starting or draining.
     pub since: crate::clock::Nanos,
 }
 
@@ -340,7 +341,7 @@ fn limit(concurrency: Option<u32>) -> u32 {
     concurrency.map_or(UNLIMITED, |c| c.clamp(1, UNLIMITED))
 }
 
-/// [`CLOSED`] makes the load larger than any limit.
+/// The [`CLOSED`] bit makes the load larger than any limit.
 fn has_room(load: u32, limit: u32) -> bool {
     load < limit
 }

@@ -1,5 +1,5 @@
-//! What the replicas that run as processes of this host have printed last. The process
-//! orchestrator writes it, and the admin address reads it. No request touches it.
+//! The last lines that process replicas of this host have printed. The process orchestrator writes
+//! them, and the admin address reads them. No request touches them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,22 +10,22 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// Most lines that are kept of a replica.
+/// Most lines kept of one replica.
 pub const LINES: usize = 1_000;
-/// Most bytes that the kept lines of a replica have.
+/// Most bytes kept of one replica's lines.
 pub const BYTES: usize = 256 * 1024;
-/// Most replicas of a model that have ended and whose lines are kept.
+/// Most ended replicas of a model whose lines are kept.
 const ENDED_OF_MODEL: usize = 5;
-/// The same of all models together, those that are no longer served included.
+/// Most ended replicas whose lines are kept over all models, including those no longer served.
 const ENDED: usize = 100;
 
-/// Most bytes of a model's lines that go to another process. As JSON they take up to six times as
-/// many.
+/// Most bytes of a model's lines that are handed over at an upgrade. As JSON they take up to six
+/// times as many.
 const PASSED_ON: usize = 8 * 1024 * 1024;
-/// Bytes that a line takes beside its text.
+/// Bytes that a line takes besides its text.
 const OVERHEAD: usize = 100;
 
-/// Which output a line was printed to.
+/// The output that a line was printed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputStream {
@@ -38,13 +38,13 @@ pub enum OutputStream {
 /// A line that a replica has printed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Its place among all lines of all replicas of this host: later lines have larger numbers.
+    /// Its number among all lines of all replicas of this host: later lines have larger numbers.
     pub number: u64,
-    /// When it was read, in seconds since 1970.
+    /// When it was read, in seconds since 1970 (UTC).
     pub time: f64,
     /// Which output it was printed to.
     pub stream: OutputStream,
-    /// The line without its end. Bytes that are no UTF-8 are replaced by U+FFFD.
+    /// The line without its line break. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub text: String,
 }
 
@@ -65,20 +65,20 @@ pub struct ReplicaLog {
     replica: String,
     /// Oldest first.
     lines: VecDeque<LogLine>,
-    /// Since which line's number the replica has ended; `None`: it runs.
+    /// The number of the replica's end; `None`: it runs.
     ended: Option<u64>,
     /// The bytes of `lines`.
     bytes: usize,
 }
 
-/// Which lines are asked for.
+/// A selection of lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogQuery<'a> {
-    /// Those of one replica; `None`: of all replicas of the model.
+    /// Of this replica; `None`: of all replicas of the model.
     pub replica: Option<&'a str>,
-    /// Those with larger numbers.
+    /// With larger numbers than this.
     pub after: u64,
-    /// No more than so many, the last ones; `None`: all that are kept.
+    /// At most this many, the latest ones; `None`: all that are kept.
     pub tail: Option<usize>,
 }
 
@@ -96,7 +96,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Content {
     last: u64,
-    /// By model. None of them is empty.
+    /// By model. No list is empty.
     models: BTreeMap<String, Vec<ReplicaLog>>,
 }
 
@@ -116,12 +116,13 @@ impl ReplicaLogs {
         self.0.content.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// A writer for `replica` of `model`, which goes on with what is there of it if it runs.
+    /// A writer for `replica` of `model`. If the replica runs already, its kept lines are
+    /// continued.
     #[must_use]
     pub fn writer(&self, model: &str, replica: &str) -> LogWriter {
         let content = &mut *self.content();
         let logs = content.models.entry(model.to_owned()).or_default();
-        // A model that was removed and is back begins to count its replicas anew.
+        // A model that was removed and added again numbers its replicas from the beginning.
         logs.retain(|log| log.replica != replica || log.ended.is_none());
         if !logs.iter().any(|log| log.replica == replica) {
             logs.push(ReplicaLog {
@@ -136,13 +137,13 @@ impl ReplicaLogs {
         }
     }
 
-    /// Whether anything is kept of replicas of `model`.
+    /// Whether any lines are kept of replicas of `model`.
     #[must_use]
     pub fn has(&self, model: &str) -> bool {
         self.content().models.contains_key(model)
     }
 
-    /// The names of the replicas of `model` of which lines are kept, oldest first.
+    /// The names of the replicas of `model` whose lines are kept, oldest first.
     #[must_use]
     pub fn replicas(&self, model: &str) -> Vec<String> {
         let content = self.content();
@@ -168,14 +169,14 @@ impl ReplicaLogs {
         lines[skip..].iter().map(own).collect()
     }
 
-    /// The number of the last line, of whichever replica; it changes with each line.
+    /// The number of the last line of any replica. It changes with each line.
     #[must_use]
     pub fn last(&self) -> watch::Receiver<u64> {
         self.0.last.subscribe()
     }
 
-    /// What is kept of `model`, to be [put back](Self::restore) in another process: of many
-    /// replicas only the last lines, so that all fit into one message.
+    /// The kept lines of `model`, to be [restored](Self::restore) in another process: only the
+    /// latest ones of each replica if there are many replicas, so that all fit into one message.
     #[must_use]
     pub fn of_model(&self, model: &str) -> Vec<ReplicaLog> {
         let mut logs = self
@@ -191,7 +192,7 @@ impl ReplicaLogs {
         logs
     }
 
-    /// Puts back what another process has kept. Further lines get larger numbers.
+    /// Adds lines that another process has kept. Further lines get larger numbers.
     pub fn restore(&self, model: &str, logs: Vec<ReplicaLog>) {
         if logs.is_empty() {
             return;
@@ -216,7 +217,7 @@ impl ReplicaLog {
         lines.map(|line| (self.replica.as_str(), line))
     }
 
-    /// Keeps the last lines that take no more than so many bytes as a message.
+    /// Keeps the latest lines that take no more than this many bytes in a message.
     fn trim(&mut self, bytes: usize) {
         while self.bytes + self.lines.len() * OVERHEAD > bytes {
             let Some(gone) = self.lines.pop_front() else {
@@ -246,7 +247,7 @@ impl Content {
         logs.iter_mut().find(|log| log.replica == replica)
     }
 
-    /// Lets go what is too much of replicas that have ended: those that ended first.
+    /// Drops lines of ended replicas beyond the limits, those that ended first.
     fn prune(&mut self, model: &str) {
         let of_model = self.models.get(model).into_iter().flatten();
         let mut ends: Vec<_> = of_model.filter_map(|log| log.ended).collect();
@@ -291,7 +292,7 @@ impl LogWriter {
     /// The replica has ended. Its lines are kept for a while.
     pub fn end(&self) {
         let content = &mut *self.logs.content();
-        // A number of its own, so that ends have an order.
+        // The end has a number of its own, so that ends are ordered.
         content.last += 1;
         let last = content.last;
         if let Some(log) = content.log(&self.model, &self.replica) {

@@ -1,5 +1,5 @@
-//! Multi-model servers, the machine whose devices models share, and the placement of models, as the
-//! admin address shows them. The orchestrators of both write it. No request touches it.
+//! The state of multi-model servers, of the machine whose devices models share, and of models
+//! placed on them, for the admin address. The orchestrators write it. No request touches it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,22 +9,23 @@ use std::{
 
 use serde::Serialize;
 
-/// Where a model on a multi-model server is.
+/// The state of a model on a multi-model server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PlacementState {
     /// It has as many replicas as it wants.
     Available,
-    /// It serves on fewer replicas than it wants.
+    /// It serves, on fewer replicas than it wants.
     Partial,
     /// It is being loaded, and serves nowhere yet.
     Loading,
-    /// It gave its room to another model, or is not wanted. The next request for it loads it.
+    /// It gave its room to another model, or no replica is wanted. The next request for it loads
+    /// it.
     Evicted,
-    /// It serves nowhere, and cannot be loaded yet.
+    /// It is not served, and cannot be loaded yet.
     #[default]
     Waiting,
-    /// It serves nowhere, and its last load has failed.
+    /// It is not served, and its last load failed.
     Failed,
 }
 
@@ -32,7 +33,7 @@ pub enum PlacementState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlacementStatus {
-    /// Where it is.
+    /// The state.
     pub state: PlacementState,
     /// The server's replicas in which it is loaded.
     pub loaded: Vec<String>,
@@ -54,31 +55,31 @@ pub struct ServerStatus {
     pub replicas: Vec<ServerReplicaStatus>,
     /// How many replicas are starting.
     pub starting: u32,
-    /// Bytes that the models placed on it, or waiting for room, take together.
+    /// Bytes that its models take together, including those that wait for room.
     pub wanted_bytes: u64,
-    /// Percent that its models may need more than it has.
+    /// By how many percent the memory that its models need may exceed its memory.
     pub overcommit_percentage: u32,
     /// What is wrong with it.
     pub failure: Option<String>,
-    /// What has happened since it got its first model.
+    /// Counters since it got its first model.
     pub counts: ServerCounts,
 }
 
-/// What has happened on a multi-model server.
+/// Counters of a multi-model server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerCounts {
-    /// Models that gave their room to another.
+    /// Models that were evicted for another.
     pub evictions: u64,
-    /// Loads for requests that were held.
+    /// Loads for which requests were held.
     pub misses: u64,
-    /// Loads that went well.
+    /// Successful loads.
     pub loads: u64,
-    /// Loads that failed.
+    /// Failed loads.
     pub failed_loads: u64,
-    /// Unloads that went well.
+    /// Successful unloads.
     pub unloads: u64,
-    /// Unloads that failed.
+    /// Failed unloads.
     pub failed_unloads: u64,
 }
 
@@ -96,11 +97,11 @@ pub struct ServerReplicaStatus {
     pub memory_bytes: Option<u64>,
     /// Bytes that its models take.
     pub used_bytes: u64,
-    /// Whether it is to go, so that it gets no more models.
+    /// Whether it is to be removed, so that it gets no more models.
     pub leaving: bool,
-    /// What is loaded in it.
+    /// The models in it.
     pub models: Vec<HostedStatus>,
-    /// Models that it has and that are not configured for it.
+    /// Models in it that are not configured.
     pub others: Vec<String>,
     /// Why its models could not be listed the last time.
     pub trouble: Option<String>,
@@ -120,7 +121,7 @@ pub struct HostStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceStatus {
-    /// Its name; `memory`: the host's own.
+    /// Its name; `memory` for the host's memory.
     pub name: String,
     /// Bytes that it has for models; `None`: not counted.
     pub memory_bytes: Option<u64>,
@@ -138,7 +139,7 @@ pub struct HostedStatus {
     pub model: String,
     /// `loading`, `loaded`, `draining` or `unloading`.
     pub state: &'static str,
-    /// How many seconds it has been so.
+    /// How many seconds it has been in this state.
     pub seconds: f64,
     /// Requests in flight.
     pub in_flight: u32,
@@ -146,14 +147,14 @@ pub struct HostedStatus {
     pub memory_bytes: u64,
 }
 
-/// What placement has decided, for `/decisions`.
+/// A decision of placement, for `/decisions`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlacementDecision {
     /// When, in seconds since 1970 (UTC).
     pub time: f64,
-    /// The model; `None`: it is about the server.
+    /// The model; `None`: the decision is about the server.
     pub model: Option<String>,
-    /// What is to be done.
+    /// The action.
     pub action: PlacementAction,
     /// The server's replica, the devices, or the server.
     pub at: String,
@@ -161,25 +162,25 @@ pub struct PlacementDecision {
     pub why: String,
 }
 
-/// What is to be done.
+/// An action of placement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PlacementAction {
-    /// The model is loaded, or its process started.
+    /// The model is loaded, or its process is started.
     Load,
-    /// It takes no new requests there, and goes after its last one.
+    /// The model takes no new requests there, and is unloaded after its last one.
     Drain,
-    /// It takes requests there again.
+    /// The model takes requests there again.
     Resume,
-    /// The server's replica is to go: its models are placed elsewhere.
+    /// The server's replica will be removed; its models are placed elsewhere.
     Leave,
     /// The server's replica stays after all.
     Stay,
-    /// The server gets another count of replicas.
+    /// The server's replica count changes.
     Scale,
 }
 
-/// How many decisions are kept.
+/// The number of decisions that are kept.
 const KEPT: usize = 256;
 
 #[derive(Debug, Default)]

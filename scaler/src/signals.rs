@@ -49,8 +49,8 @@ pub struct MeasuredDemand {
     pub service: f64,
     /// Arrivals a second over the last minute, or since the first reading.
     pub rate: f64,
-    /// By how much the rate grows, in arrivals a second per second. 0 if the difference may be
-    /// chance; never negative.
+    /// The growth of the rate, in arrivals a second per second. 0 if the difference may be chance;
+    /// never negative.
     pub growth: f64,
     /// Variance of the arrivals within one time in service, as a multiple of a Poisson process's.
     /// At least 1.
@@ -102,11 +102,11 @@ impl Signals {
         }
     }
 
-    /// Adds `correction` to all kept readings. From now on, readings include it; as it did not
-    /// happen just now, it must not look like a burst.
+    /// Adds `correction` to all kept readings, because readings include it from now on. It did not
+    /// happen just now, so it must not look like a burst.
     pub fn correct(&mut self, correction: &Reading) {
         for kept in self.kept.iter_mut().chain([&mut self.last]) {
-            // Not a counter, but the number held at that time.
+            // `held` is not a counter, but the number held at that time.
             let held = kept.held.saturating_add_signed(correction.held as i64);
             *kept = kept.plus(correction);
             kept.held = held;
@@ -201,7 +201,8 @@ impl Signals {
         mean.min(self.age().max(UNKNOWN_SERVICE))
     }
 
-    /// For how many seconds the oldest request in service has been served, if requests end in
+    /// How many seconds the oldest request in service has been served, if requests end in the
+    /// order of their starts.
     /// order.
     fn age(&self) -> f64 {
         let begun = |at: &Reading| at.arrived.wrapping_sub(at.held);
@@ -212,9 +213,9 @@ impl Signals {
         self.last.since(from.unwrap_or(&self.last)).as_secs_f64()
     }
 
-    /// By how much the rate grows a second. On each time scale, the last window is compared with
-    /// the one before it. A difference that chance does not explain is growth; of several scales,
-    /// the highest counts. Growth that a shorter scale does not confirm, within a standard
+    /// The growth of the rate per second. On each time scale, the last window is compared with the
+    /// one before it. A difference that chance does not explain counts as growth; of several
+    /// scales, the highest counts. Growth that a shorter scale does not confirm, within a standard
     /// deviation, was a step that is over.
     fn growth(&self) -> f64 {
         let (mut growth, mut most) = (0.0_f64, f64::INFINITY);
@@ -255,7 +256,7 @@ impl Signals {
         let window = self.last.since(&middle);
         let first = self.before((4 * window).max(RATE));
         let share = window.as_secs_f64() / self.last.since(&first).as_secs_f64();
-        // A mean over hardly more than the window itself is no comparison.
+        // A mean over hardly more than the window itself is no basis for a comparison.
         if share <= 0.5 {
             let since = |then: &Reading| self.last.arrived_since(then) as f64;
             let mean = since(&first) * share;

@@ -36,7 +36,7 @@ const KEPT: usize = 256;
 /// A model's state at the last evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct ModelStatus {
-    /// Grows whenever the scaler says how the model is.
+    /// A number that grows with each update.
     pub version: u64,
     /// The desired count of replicas.
     pub desired: u32,
@@ -44,7 +44,7 @@ pub struct ModelStatus {
     pub wanted: u32,
     /// Replicas, or gateways, that take requests.
     pub ready: Vec<Arc<Replica>>,
-    /// How many replicas those stand for: a gateway may stand for several.
+    /// How many replicas `ready` stands for: a gateway may stand for several.
     pub ready_count: u32,
     /// How many replicas are starting.
     pub starting: u32,
@@ -61,15 +61,15 @@ pub struct ModelStatus {
     /// Why a replica failed last, or that starts hang. `None` once a replica has become ready
     /// since.
     pub failure: Option<String>,
-    /// What may go wrong with the replicas, though nothing has yet.
+    /// A condition that may lead to failures later.
     pub warning: Option<String>,
     /// The last result of a readiness probe, while a replica is not ready.
     pub not_ready: Option<String>,
-    /// Where the model is, if its server hosts many models.
+    /// The model's placement, if it is on a multi-model server.
     pub placement: Option<PlacementStatus>,
     /// Whether scaling is paused.
     pub pause: PauseState,
-    /// The count that an operator holds.
+    /// The count that an operator has set.
     pub manual: Option<ManualCount>,
     /// The reasons of the last evaluation, as a sentence.
     pub reason: String,
@@ -108,7 +108,7 @@ pub struct MembershipStatus {
 struct Content {
     models: BTreeMap<String, ModelStatus>,
     decisions: VecDeque<DecisionRecord>,
-    /// How many decisions there were so far, including those that are no longer kept.
+    /// How many decisions were recorded so far, including those no longer kept.
     recorded: u64,
     /// By model, since it was configured.
     decision_counts: BTreeMap<String, BTreeMap<DecisionKind, u64>>,
@@ -129,45 +129,45 @@ pub struct ReplicaView {
     pub endpoint: String,
     /// Requests in flight at this replica.
     pub in_flight: u32,
-    /// Whether, and why not, it gets requests: see [`Standing`].
+    /// Its [`Standing`]: whether it gets requests, or why not.
     pub health: &'static str,
-    /// How many seconds that has been so.
+    /// How many seconds it has had this standing.
     pub health_seconds: f64,
-    /// Its share of the load, in percent of other replicas'; less than 100 in slow start.
+    /// Its weight in load balancing, in percent; below 100 in slow start.
     pub weight_percent: u32,
-    /// Requests that it was given.
+    /// Requests that were sent to it.
     pub requests: u64,
-    /// Those that failed by its fault.
+    /// Requests that it failed.
     pub failures: u64,
     /// How often it was ejected.
     pub ejections: u64,
-    /// The last of those failures, as a sentence about it; `None`: there was none.
+    /// The last failure, as a sentence; `None`: there was none.
     pub last_failure: Option<String>,
     /// How many seconds ago that was.
     pub last_failure_seconds: Option<f64>,
-    /// What the last health check got, `ok` if that was good; `None`: it was never checked.
+    /// The result of the last health check, `ok` if it succeeded; `None`: there was none.
     pub last_probe: Option<String>,
-    /// How many seconds it took until it was ready, if that was measured.
+    /// How many seconds it took to become ready, if that was measured.
     pub start_up_seconds: Option<f64>,
-    /// What it uses, if it runs on this host.
+    /// Its use of resources, if it runs on this host.
     #[serde(flatten)]
     pub usage: Option<UsageView>,
 }
 
-/// What a replica uses, as the admin address lists it.
+/// The resources that a replica uses, as the admin address lists them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageView {
     /// CPU time since it started.
     pub cpu_seconds: f64,
-    /// Memory.
+    /// Bytes of memory.
     pub memory_bytes: u64,
-    /// Processes.
+    /// The number of processes.
     pub processes: u32,
 }
 
 impl UsageView {
-    /// Of `replica`; `None`: it is not known.
+    /// The usage of `replica`; `None`: not known.
     #[must_use]
     pub fn of(replica: &Replica) -> Option<Self> {
         replica.usage().last().map(|usage| Self {
@@ -244,8 +244,8 @@ impl StatusStore {
         self.content().decisions.iter().rev().cloned().collect()
     }
 
-    /// The decisions since the first `seen` ones, oldest first, as far as they are kept, and
-    /// how many there were in all.
+    /// The kept decisions after the first `seen` ones, oldest first, and how many decisions there
+    /// were in all.
     #[must_use]
     pub fn decisions_since(&self, seen: u64) -> (Vec<DecisionRecord>, u64) {
         let content = self.content();

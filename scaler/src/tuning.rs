@@ -1,8 +1,8 @@
-//! The constants of demand and of the `lag` policy, each with its reason.
+//! The constants of demand measurement and of the `lag` policy, each with its reason.
 //!
-//! They are not settings: users set goals (a wait, a threshold), and these constants tell how to
-//! reach them. How much results depend on each is in `docs/explanation/lag-policy.md`, as
-//! `policies --sensitivity` measures it; none is fitted to one trace.
+//! They are not settings: users set goals (a wait, a threshold), and these constants determine how
+//! to reach them. `docs/explanation/lag-policy.md` shows how much results depend on each, as
+//! `policies --sensitivity` measures it. None is fitted to one trace.
 
 /// Every constant, by its name.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -29,9 +29,9 @@ use crate::net::{HttpVersion, Transport, detect};
 
 /// A connection that sends no complete request header within this time is closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Milliseconds after which a connection is closed whose peer does not read what it is sent.
+/// A connection is closed if its peer does not read sent bytes for this many milliseconds.
 const UNREAD_TIMEOUT: u32 = 30_000;
-/// Most bytes of a connection's buffer, either way.
+/// Most bytes buffered for a connection in each direction.
 const BUFFER: usize = 64 * 1024;
 /// Most HTTP/2 streams at once on a connection. Above KEDA's limit, so that a KEDA client at that
 /// limit gets an error that names it instead of waiting for a stream.
@@ -45,11 +45,11 @@ const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
 /// Delay after an accept error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection may finish its current response once another process has taken over.
+/// After an upgrade: how long a connection may take to finish its current response.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves connections of `listener` until `stop` is `true`, when another process has taken over the
-/// address.
+/// Serves connections of `listener` until `stop` is `true`, because a successor process has taken
+/// over the address.
 pub(super) async fn serve(
     service: Service,
     keda: &Arc<Keda>,
@@ -118,8 +118,8 @@ async fn converse(
     let (io, version) = timeout(HEADER_TIMEOUT, detected).await??;
     let service = service_fn(|request: Request<Incoming>| {
         let (service, keda, connection) = (service.clone(), keda.clone(), connection.clone());
-        // Boxed: the future is freed when the response is ready, while its task lives on for as
-        // long as the stream does.
+        // Boxed, so that its memory is freed when the response is ready. Its task lives as long as
+        // the stream.
         Box::pin(async move {
             Ok::<_, Infallible>(if is_grpc(&request) {
                 call(&keda, request, &connection).await
@@ -154,7 +154,7 @@ async fn converse(
     Ok(())
 }
 
-/// Answers a request other than gRPC. Health needs no permit: nothing keeps it from its answer.
+/// Answers a request other than gRPC. Health checks need no permit, so nothing can delay them.
 async fn answer(
     service: &Service,
     request: Request<Incoming>,

@@ -1,4 +1,4 @@
-//! Authorization on the admin address: by the token, or by coming from this host.
+//! Authorization on the admin address: by token, or because the call comes from this host.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::{error, wrong_tokens::WrongTokens};
 
-/// Who may do and see what is not for everybody.
+/// Decides who may change and read state on the admin address.
 pub(super) struct Authorization {
     token: Option<Token>,
     wrong: WrongTokens,
@@ -24,13 +24,13 @@ impl Authorization {
         }
     }
 
-    /// Whether anybody may: there is a token.
+    /// Whether a token is set; without one, nobody is authorised to change state.
     pub(super) fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Refuses all but the bearer of the token. Where there is none, everybody is refused, and
-    /// `without` says why.
+    /// Refuses every caller but the bearer of the token. If no token is set, every caller is
+    /// refused with the reason `without`.
     pub(super) fn refuse_all_but_bearer(
         &self,
         headers: &HeaderMap,
@@ -84,7 +84,8 @@ impl Authorization {
     }
 }
 
-/// The answer to a caller whose token is not looked at for `wait`.
+/// The answer to a caller whose tokens are not checked for the time `wait`, because too many were
+/// wrong.
 fn slowed(wait: Duration) -> Response<Bytes> {
     let mut response = error(
         StatusCode::TOO_MANY_REQUESTS,
@@ -95,7 +96,7 @@ fn slowed(wait: Duration) -> Response<Bytes> {
     response
 }
 
-/// Whether `host`, with or without a port, is this host's name for itself.
+/// Whether `host`, with or without a port, is a loopback name.
 fn is_local(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
@@ -105,7 +106,7 @@ fn is_local(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// The token that a request has.
+/// The bearer token of a request.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, given) = value.split_once(' ')?;
@@ -156,7 +157,7 @@ mod tests {
             let refused = authorization.refuse_all_but_bearer(&headers(value), caller, "");
             refused.map(|refused| refused.status())
         };
-        // A client with an old token slows nobody down.
+        // A client with an outdated token does not slow down others.
         for n in 0..20 {
             let old = format!("Bearer {n:016}");
             assert_eq!(status(&old, "10.0.0.1"), Some(StatusCode::UNAUTHORIZED));
@@ -166,7 +167,7 @@ mod tests {
         let slowed = guesses.filter(|&status| status == Some(StatusCode::TOO_MANY_REQUESTS));
         assert!(slowed.count() > 10_000);
         let right = "Bearer 0123456789abcdef";
-        // Else its status would say that the guess is right.
+        // Otherwise the status would reveal that the guess is right.
         assert_eq!(
             status(right, "10.0.0.1"),
             Some(StatusCode::TOO_MANY_REQUESTS)

@@ -1,9 +1,9 @@
 //! The connections on the admin address, and how many of them may carry which kind of answer.
 //!
-//! Health must answer whatever else goes on here. So answers that take time are bounded by kind,
-//! and all bounds together are below that on connections: there is always a connection without an
-//! answer in progress. The oldest of these is closed where a further connection comes, as nginx
-//! does with its reusable connections.
+//! Health checks must be answered, whatever else happens here. So answers that take time are
+//! limited by kind, and all these limits together are below the limit of connections: there is
+//! always a connection without an answer in progress. When one more connection comes, the oldest
+//! of these is closed, as nginx does with its reusable connections.
 
 use std::{
     collections::BTreeMap,
@@ -19,23 +19,23 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// Most connections at once.
 const CONNECTIONS: usize = 256;
 
-/// What takes one of a limited number.
+/// A kind of answer that is limited in number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AnswerKind {
-    /// A page that is complete in memory before it is sent, or an order.
+    /// A page that is complete in memory before it is sent, or an operator's order.
     Page,
     /// `/events`, and logs that are followed. Each reads every model twice a second.
     Stream,
     /// `/ledgers`: each other proxy reads it.
     Ledger,
-    /// A connection with calls of KEDA, which has one for all its `ScaledObject`s.
+    /// A connection with calls from KEDA, which uses one for all its `ScaledObject`s.
     Keda,
 }
 
 impl AnswerKind {
     const ALL: [Self; 4] = [Self::Page, Self::Stream, Self::Ledger, Self::Keda];
 
-    /// Most at once.
+    /// The largest number at once.
     const fn most(self) -> usize {
         match self {
             Self::Page | Self::Stream | Self::Keda => 32,
@@ -43,7 +43,7 @@ impl AnswerKind {
         }
     }
 
-    /// Why one more is refused.
+    /// The error for one too many.
     pub(super) const fn too_many(self) -> &'static str {
         match self {
             Self::Page => "too many requests at once",
@@ -54,7 +54,7 @@ impl AnswerKind {
     }
 }
 
-/// How many connections there are for health at the least.
+/// The number of connections that are always left for health checks.
 const RESERVE: usize = {
     let (mut taken, mut i) = (0, 0);
     while i < AnswerKind::ALL.len() {
@@ -75,17 +75,17 @@ pub(super) struct Connections {
 
 #[derive(Default)]
 struct Open {
-    /// By number, the oldest first.
+    /// By number, oldest first.
     connections: BTreeMap<u64, Arc<State>>,
     next: u64,
 }
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Default)]
 struct State {
     /// How many answers are in progress.
     answers: AtomicUsize,
-    /// Notified when the connection is to close.
+    /// Notified when the connection must close.
     close: Notify,
 }
 
@@ -99,7 +99,7 @@ impl Connections {
         }
     }
 
-    /// Takes in a new connection. `None`: all have answers in progress.
+    /// Adds a new connection. `None`: all connections have answers in progress.
     pub(super) fn admit(self: &Arc<Self>) -> Option<AdminConnection> {
         let mut open = self.open();
         if open.connections.len() >= CONNECTIONS {
@@ -129,27 +129,28 @@ impl Connections {
     }
 }
 
-/// One connection. Dropping it makes room.
+/// A connection. Dropping it makes room for another.
 pub(super) struct AdminConnection {
     all: Arc<Connections>,
     number: u64,
     state: Arc<State>,
-    /// Taken by the first call of KEDA.
+    /// Set by KEDA's first call.
     keda: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl AdminConnection {
-    /// Returns when the connection is to close to make room.
+    /// Returns when the connection must close to make room.
     pub(super) async fn closed(&self) {
         self.state.close.notified().await;
     }
 
-    /// What closes it later.
+    /// A handle that closes the connection later.
     pub(super) fn closer(&self) -> Closer {
         Closer(self.state.clone())
     }
 
-    /// Permits an answer of this kind, for as long as the permit lives. `None`: there are too many.
+    /// A permit for an answer of this kind, held while the answer is in progress. `None`: there
+    /// are too many.
     pub(super) fn permit(&self, kind: AnswerKind) -> Option<AnswerPermit> {
         let limit = &self.all.limits[kind as usize];
         let taken = match kind {
@@ -164,7 +165,7 @@ impl AdminConnection {
         let state = self.state.clone();
         let limit = match (kind, taken) {
             (AnswerKind::Keda, Some(taken)) => {
-                // If another call was faster, its permit is enough.
+                // If another call has set it meanwhile, that one's permit is enough.
                 let _ = self.keda.set(taken);
                 None
             }
@@ -192,7 +193,7 @@ impl Drop for AdminConnection {
     }
 }
 
-/// Permits one answer.
+/// A permit for one answer.
 pub(super) struct AnswerPermit {
     _limit: Option<OwnedSemaphorePermit>,
     state: Arc<State>,
@@ -226,7 +227,7 @@ mod tests {
         let second = admit();
         assert!(is_closed(&connections[0]) && !is_closed(&connections[2]));
         assert!(!is_closed(&first) && !is_closed(&second));
-        // What ends by itself makes room.
+        // A connection that ends makes room for another.
         drop(connections);
         let _more: Vec<_> = (2..CONNECTIONS).map(|_| admit()).collect();
         assert!(!is_closed(&first));

@@ -1,6 +1,6 @@
-//! The admin endpoints that change state: to pause, resume and scale a model, to restart, drain and
-//! resume one of its replicas, to cancel a request, and to reload. They require the token of
-//! `TAILBACK_ADMIN_TOKEN` and are refused where none is set.
+//! The admin endpoints that change state: pause, resume and scale a model; restart, drain and
+//! resume one of its replicas; cancel a request; reload. They require the token in
+//! `TAILBACK_ADMIN_TOKEN`, and are refused if none is set.
 
 use std::{borrow::Cow, net::IpAddr, time::Duration};
 
@@ -24,43 +24,43 @@ use super::{
 };
 use crate::protocol::error;
 
-/// A request to change state.
+/// An operator's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order<'a> {
-    /// To pause or resume a model.
+    /// Pause or resume a model.
     Pause {
         /// Its name.
         model: Cow<'a, str>,
-        /// What it is to be.
+        /// The new state.
         state: PauseState,
     },
-    /// To hold a model's count for a while, or, by DELETE, no longer.
+    /// Set a model's count for a while; with DELETE, end that.
     Scale {
         /// Its name.
         model: Cow<'a, str>,
     },
-    /// To do something with one replica.
+    /// Restart, drain or resume a replica.
     Replica {
         /// The name of its model.
         model: Cow<'a, str>,
         /// Its name or endpoint.
         replica: Cow<'a, str>,
-        /// What to do.
+        /// The action.
         order: ReplicaOrder,
     },
-    /// To cancel a request.
+    /// Cancel a request.
     Cancel {
         /// The name of its model.
         model: Cow<'a, str>,
         /// Its id.
         request: Cow<'a, str>,
     },
-    /// To reload the configuration.
+    /// Reload the configuration.
     Reload,
 }
 
 impl<'a> Order<'a> {
-    /// Parses `path`; `None` if it is no such request.
+    /// Parses `path`; `None` if it is not the path of an order.
     #[must_use]
     pub fn parse(path: &'a str) -> Option<Self> {
         if path == "/reload" {
@@ -100,7 +100,7 @@ impl<'a> Order<'a> {
         Some(Self::Pause { model, state })
     }
 
-    /// The methods that carry it out.
+    /// The HTTP methods that the order allows.
     fn methods(&self) -> &'static str {
         match self {
             Self::Scale { .. } => "POST, DELETE",
@@ -157,7 +157,7 @@ fn said_address(address: Option<IpAddr>) -> String {
     address.map_or_else(|| "unknown".to_owned(), |ip| ip.to_canonical().to_string())
 }
 
-/// Logs who asks, and for what.
+/// Logs the order and its caller.
 fn log_order(what: &str, caller: &str) {
     tracing::info!(caller, "the admin address is asked to {what}");
 }
@@ -172,9 +172,9 @@ async fn set_pause(admin: &Admin, model: &str, state: PauseState, by: &str) -> R
     }
 }
 
-/// Holds a model's count, or no longer.
+/// Sets a model's count for a while, or ends that.
 async fn scale(admin: &Admin, model: &str, body: Option<ScaleBody>, by: String) -> Response<Bytes> {
-    // No time at all is as much as no longer.
+    // Zero seconds end it.
     let body = body.filter(|body| body.seconds > 0);
     let what = match &body {
         Some(ScaleBody { replicas, seconds }) => {

@@ -14,8 +14,8 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    /// As the query says (`pretty`, `pretty=false`); else indented for curl, which mostly writes to
-    /// a terminal.
+    /// The layout that the query asks for (`pretty`, `pretty=false`). By default indented for
+    /// curl, which mostly writes to a terminal, and compact for others.
     pub(super) fn asked_for(head: &request::Parts) -> Self {
         let query = head.uri.query().unwrap_or_default();
         let pretty = query.split('&').find_map(|field| {

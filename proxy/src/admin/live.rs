@@ -22,12 +22,12 @@ use crate::{
     telemetry::{build_info, metrics::Latencies},
 };
 
-/// Time between two turns.
+/// Time between two updates.
 const TURN: Duration = Duration::from_millis(500);
 /// Quantiles cover the requests that ended within the last one to two windows.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// What the events are read from.
+/// The sources of the events.
 pub(super) struct Sources {
     pub routes: Arc<SharedRoutes>,
     pub lifecycle: Arc<Lifecycle>,
@@ -47,28 +47,28 @@ struct Live {
     begun: bool,
 }
 
-/// What was last sent to a listener about a model.
+/// What was last sent to this listener about a model.
 struct Row {
     sent: Map<String, Value>,
     /// Latencies at the start of the previous window and of the current one.
     windows: [Latencies; 2],
     window: Nanos,
-    /// What it was made from.
+    /// The state that it was computed from.
     made_from: Option<Stamp>,
     seen: bool,
 }
 
-/// What a model's fields are made from. Where it is the same as before, so are they: most of many
-/// models are idle, and cost no more than this.
+/// Identifies the state that a model's fields are computed from. If it is unchanged, so are the
+/// fields: most models are idle, and cost no more than this comparison.
 #[derive(Clone, Copy, PartialEq)]
 struct Stamp {
-    /// Where the model's configuration is.
+    /// The address of the model's configuration.
     model: usize,
     /// Arrived, completed and held.
     counts: [u64; 3],
     failed: u64,
     latencies: Latencies,
-    /// Those that quantiles are computed since.
+    /// The latencies at the beginning of the window for quantiles.
     since: Latencies,
     /// The status' version, if there is a status.
     status: Option<u64>,
@@ -103,7 +103,7 @@ pub(super) fn serve(sources: Sources) -> Response<Body> {
 }
 
 impl Live {
-    /// The events of one turn, as text.
+    /// The events of one update, as text.
     fn turn(&mut self, now: Nanos) -> String {
         let mut text = String::new();
         let proxy = self.proxy();
@@ -119,7 +119,7 @@ impl Live {
         if !decisions.is_empty() {
             event(&mut text, "decisions", &json!(decisions));
         }
-        // Sent even if nothing has changed: the page takes it as the passing of time.
+        // Sent even if nothing has changed, because the page derives the time from it.
         event(&mut text, "models", &json!(self.models(now)));
         text
     }
@@ -130,7 +130,7 @@ impl Live {
             "draining": self.sources.lifecycle.is_draining(),
             "controllable": self.sources.controllable,
             "lastReload": self.sources.info.last_reload(),
-            // Whether there is anything on `/servers`.
+            // Whether `/servers` has any content.
             "placement": !self.sources.servers.is_empty(),
         });
         if let Some(membership) = self.sources.status_store.membership() {

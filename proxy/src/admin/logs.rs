@@ -1,5 +1,5 @@
-//! `GET /models/{name}/logs`: what the model's replicas on this host have printed last, and, with
-//! `follow`, what they go on to print.
+//! `GET /models/{name}/logs`: the last lines that the model's replicas on this host have printed,
+//! and with `follow` the lines that they print from now on.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -17,11 +17,11 @@ use tonic::body::Body;
 use super::{Caller, authorization::Authorization, error, whole};
 use crate::models::RouteTable;
 
-/// Lines that come within this time are sent together.
+/// Lines within this time are sent together.
 const BATCH: Duration = Duration::from_millis(50);
 const FIELDS: &str = "replica, tail, after, follow and format";
 
-/// What is asked for.
+/// A request for log lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LogRequest {
     model: String,
@@ -33,7 +33,7 @@ pub(super) struct LogRequest {
 }
 
 impl LogRequest {
-    /// What `path` with `query` asks for; `None`: it is another path. An error is a sentence.
+    /// Parses `path` and `query`; `None`: it is another path. The error is a sentence.
     pub(super) fn parse(path: &str, query: Option<&str>) -> Option<Result<Self, String>> {
         let name = path.strip_prefix("/models/")?.strip_suffix("/logs")?;
         // Names are percent-encoded in paths; a `/` may be left as it is.
@@ -75,7 +75,7 @@ impl LogRequest {
         Ok(this)
     }
 
-    /// Whether the answer goes on with what is printed.
+    /// Whether the answer continues with new lines.
     pub(super) fn follows(&self) -> bool {
         self.follow
     }
@@ -119,7 +119,7 @@ pub(super) fn serve(
         "text/plain; charset=utf-8"
     };
     let last = logs.last();
-    // A process that has started anew counts anew.
+    // The process has restarted since, so its line numbers began anew.
     if request.after > *last.borrow() {
         request.after = 0;
     }
@@ -140,7 +140,7 @@ pub(super) fn serve(
     response
 }
 
-/// Puts the model's own name in place of an alias.
+/// Replaces an alias by the model's own name.
 ///
 /// # Errors
 /// If there are no logs, with the reason.
@@ -151,7 +151,7 @@ fn find(request: &mut LogRequest, table: &RouteTable, logs: &ReplicaLogs) -> Res
     }
     if !logs.has(&request.model) {
         return match model.map(|model| &model.config.server.kind) {
-            // None has started yet; with `follow`, one may.
+            // No replica has started yet; with `follow`, one may start.
             Some(Kind::Process(_)) if request.replica.is_none() => Ok(()),
             Some(Kind::Process(_)) => Err(format!(
                 "no replica of {:?} has started here yet",
@@ -198,10 +198,10 @@ fn follow(follower: Follower) -> Response<Body> {
 }
 
 impl Follower {
-    /// The next lines. At first those that are there.
+    /// The next lines; in the first call, those that exist already.
     async fn next(&mut self) -> Option<String> {
         loop {
-            // Read before the lines: what is printed in between is seen by the next turn.
+            // Read before the lines, so that lines printed in between are found in the next call.
             let seen = *self.last.borrow_and_update();
             let lines = self.logs.lines(&self.request.model, self.request.query());
             self.request.tail = None;
@@ -216,12 +216,12 @@ impl Follower {
     }
 }
 
-/// Lines as they are sent.
+/// Lines in the format of the answer.
 fn text(lines: &[ReplicaLine], json: bool) -> String {
     let mut text = String::new();
     for line in lines {
         if json {
-            // Texts and numbers: nothing that JSON cannot have.
+            // It has only texts and numbers, so this cannot fail.
             text.push_str(&serde_json::to_string(line).unwrap_or_default());
         } else {
             text.push_str(&format!("[{}] {}", line.replica, line.line.text));

@@ -61,7 +61,7 @@ use crate::{
     telemetry::metrics::{Exposition, openmetrics},
 };
 
-/// What orders are read from, for fuzzing.
+/// How orders are parsed, for fuzzing.
 #[cfg(feature = "simulation")]
 pub mod orders {
     pub use super::{control::Order, scale_order::ScaleBody};
@@ -85,13 +85,13 @@ pub struct Admin {
     pub servers: ServerStatusStore,
     /// The counts that `/ledgers` sends to other proxies.
     pub publisher: CountsPublisher,
-    /// Carries out what operators ask of models and replicas.
+    /// Carries out operators' orders.
     pub control: ControlHandle,
     /// Reloads the configuration.
     pub reload: ReloadHandle,
-    /// The token that whatever changes state requires; `None`: refused for everyone.
+    /// The token for endpoints that change state; `None`: they are refused to every caller.
     pub token: Option<Token>,
-    /// The requests that are inside.
+    /// The requests in flight.
     pub live: Arc<LiveRequests>,
     /// What replicas printed.
     pub logs: ReplicaLogs,
@@ -101,8 +101,8 @@ pub struct Admin {
     pub info: Arc<ServerInfo>,
 }
 
-/// Serves connections of `listener` until `stop` is `true`, when another process has taken over the
-/// address.
+/// Serves connections of `listener` until `stop` is `true`, because a successor process has taken
+/// over the address.
 pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bool>) {
     let keda = Arc::new(Keda::new(admin.routes.clone(), admin.status_store.clone()));
     let service = Service {
@@ -118,19 +118,20 @@ pub async fn serve(admin: Admin, listener: TcpListener, stop: watch::Receiver<bo
 /// The sender of a request.
 struct Caller<'a> {
     headers: &'a HeaderMap,
-    /// The host that it called.
+    /// The `Host` that it called.
     host: Option<&'a str>,
     address: Option<IpAddr>,
 }
 
-/// What answers requests.
+/// Answers requests.
 struct Service {
     admin: Admin,
     authorization: Authorization,
 }
 
 impl Service {
-    /// What the answer to a request for `uri` takes one of; `None`: nothing, it is about health.
+    /// The kind under which the answer for `uri` is limited; `None`: health checks are not
+    /// limited.
     fn kind(uri: &Uri) -> Option<AnswerKind> {
         Some(match uri.path() {
             "/healthz" | "/readyz" => return None,
@@ -237,7 +238,7 @@ impl Admin {
                 let name = path.strip_prefix("/models/")?;
                 match pages::one(&table, &self.status_store, name) {
                     Some(model) => json(StatusCode::OK, &model),
-                    // Rather another path than the name of a model.
+                    // More likely a mistyped path than a model's name.
                     None if name.contains('/') => return None,
                     None => {
                         let name = percent_decode_str(name).decode_utf8_lossy();

@@ -143,7 +143,8 @@ fn ejections(text: &mut Exposition, models: &[(&Arc<Model>, Reading)]) {
     }
 }
 
-/// The limits that alerts compare counts with, so that alerts need not repeat the configuration.
+/// Limits that alert rules compare counts with, so that the rules need not repeat the
+/// configuration.
 fn limits(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store: &StatusStore) {
     let mut most = text.family(
         "tailback_model_replicas_max",
@@ -186,7 +187,7 @@ fn limits(text: &mut Exposition, models: &[(&Arc<Model>, Reading)], status_store
     }
 }
 
-/// Metrics of the group of proxies, where there may be several.
+/// Metrics of the group of proxies, if this proxy is in one.
 fn render_proxies(text: &mut Exposition, status_store: &StatusStore) {
     let Some(proxies) = status_store.membership() else {
         return;

@@ -1,4 +1,4 @@
-//! What is in force for a model, by the names of the manifest's fields, and where it comes from.
+//! The effective settings of a model by the names of the manifest's fields, and their origins.
 
 use serde_json::{Value, json};
 use tailback_config::{Model, RateLimit, RequestTimeouts};
@@ -25,7 +25,7 @@ pub(super) fn values(config: &Model) -> Value {
     })
 }
 
-/// Where each of them comes from, such as `environment TAILBACK_HOLD_QUEUE` or `default`; the names
+/// The origin of each setting, such as `environment TAILBACK_HOLD_QUEUE` or `default`. The names
 /// of time limits begin with `timeouts.`.
 pub(super) fn origins(config: &Model) -> Value {
     let (scaling, replicas, timeouts) = (&config.scaling, &config.replicas, &config.timeouts);

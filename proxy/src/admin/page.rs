@@ -39,7 +39,7 @@ pub(super) fn file(path: &str) -> Option<Response<Bytes>> {
             header::REFERRER_POLICY,
             HeaderValue::from_static("no-referrer"),
         ),
-        // Revalidated each time: an upgrade brings new files.
+        // Revalidated at each load, because an upgrade brings new files.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ]);
     Some(response)

@@ -22,8 +22,8 @@ use crate::{
     protocol::error,
 };
 
-/// Ready means that the proxy takes new connections. It does not depend on replicas: requests are
-/// held until there is one.
+/// The proxy is ready if it takes new connections. This does not depend on replicas, because
+/// requests are held until there is one.
 pub(super) fn readiness(lifecycle: &Lifecycle) -> Response<Bytes> {
     if lifecycle.is_draining() {
         return error::json(
@@ -61,7 +61,7 @@ pub(super) fn one(table: &RouteTable, status_store: &StatusStore, name: &str) ->
     ))
 }
 
-/// Every replica of every model, by model: those that are ready, that start, and that drain.
+/// All replicas by model: ready, starting and draining ones.
 pub(super) fn all_replicas(table: &RouteTable, status_store: &StatusStore) -> Value {
     let mut models: Vec<_> = table.models.values().collect();
     models.sort_by(|a, b| a.name().cmp(b.name()));
@@ -87,7 +87,7 @@ pub(super) fn all_replicas(table: &RouteTable, status_store: &StatusStore) -> Va
     json!({ "replicas": models.into_iter().flat_map(of_model).collect::<Vec<_>>() })
 }
 
-/// Every multi-model server with its replicas, the host with its devices, and the models in each.
+/// All multi-model servers with their replicas, the host with its devices, and the models in each.
 pub(super) fn servers(store: &ServerStatusStore) -> Value {
     json!({ "servers": store.servers(), "hosts": store.host().as_slice() })
 }
@@ -164,7 +164,7 @@ fn model(model: &Model, status_store: &StatusStore, proxies: Option<&MembershipS
     page
 }
 
-/// The ready replicas, and how many blocks of prompts each is known to have.
+/// The ready replicas, each with the number of prompt blocks that it is known to have.
 fn ready(model: &Model, status: &ModelStatus) -> Value {
     let mut ready = json!(status.replicas());
     if let (Some(table), Some(views)) = (&model.prefix_table, ready.as_array_mut()) {
@@ -176,7 +176,7 @@ fn ready(model: &Model, status: &ModelStatus) -> Value {
     ready
 }
 
-/// What the pages and the live page say of a model's replicas.
+/// A model's replicas, for the pages and the live page.
 pub(super) fn replicas(status: &ModelStatus) -> Map<String, Value> {
     let failure = status.failure.as_ref().or(status.not_ready.as_ref());
     json_object([
@@ -199,7 +199,7 @@ fn json_object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value>
         .collect()
 }
 
-/// A replica that starts or drains.
+/// A starting or draining replica.
 fn transition(moving: &Transition) -> Value {
     let mut view = json!({
         "name": moving.replica.name(),

@@ -1,4 +1,4 @@
-//! Bodies that count among those that may be sent at once.
+//! Response bodies that hold a permit while they are being sent.
 
 use std::{
     pin::Pin,
@@ -20,30 +20,31 @@ use super::connections::{AnswerPermit, Closer};
 /// Bytes that are handed over at once. A large page in one piece would leave its body at once, and
 /// count no longer while it waits in the connection's buffer for its reader.
 const PIECE: usize = 16 * 1024;
-/// The connection is closed if no more is taken of an answer for this long, or twice as long at most.
-/// The system's limit does not see a caller on HTTP/2 that acknowledges all and opens no window.
+/// The connection is closed if no more bytes of an answer are taken for this long (at most twice
+/// as long). The kernel's limit does not notice an HTTP/2 client that acknowledges all segments
+/// but opens no flow-control window.
 const UNREAD: Duration = Duration::from_secs(30);
 
-/// A body that holds its permit until the last of it is in the connection's buffer.
+/// A body that holds its permit until its last byte is in the connection's buffer.
 pub(super) struct Permitted {
     body: Body,
-    /// What is left of its last frame.
+    /// The rest of its last frame.
     rest: Bytes,
     taken: Arc<Taken>,
     _permit: AnswerPermit,
     _watch: AbortOnDrop,
 }
 
-/// What is taken of a body.
+/// How a body is being read.
 #[derive(Default)]
 struct Taken {
-    /// How often more was asked for.
+    /// How often it was polled.
     times: AtomicU64,
-    /// Whether there is nothing more for the moment.
+    /// Whether the body has nothing to send at present.
     is_waiting: AtomicBool,
 }
 
-/// A task that ends with what it watches.
+/// Aborts its task when dropped.
 struct AbortOnDrop(JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -53,7 +54,7 @@ impl Drop for AbortOnDrop {
 }
 
 impl Permitted {
-    /// `close` closes the connection.
+    /// `close` closes the connection if the body is not read.
     pub(super) fn new(body: Body, permit: AnswerPermit, close: Closer) -> Self {
         let taken = Arc::<Taken>::default();
         let watched = taken.clone();
@@ -72,7 +73,7 @@ impl Permitted {
 }
 
 impl Taken {
-    /// Returns once there was more for as long as `limit`, and none of it was asked for.
+    /// Returns once there were bytes to send for the time `limit` and the body was not polled.
     async fn until_unread(&self, limit: Duration) {
         let mut before = None;
         loop {
@@ -143,7 +144,7 @@ mod tests {
             tokio::time::advance(LIMIT).await;
             taken.times.fetch_add(1, Ordering::Relaxed);
         }
-        // A stream that has nothing to say may be silent for long.
+        // A stream without news may be silent for long.
         taken.is_waiting.store(true, Ordering::Relaxed);
         for _ in 0..5 {
             assert!(unread.as_mut().now_or_never().is_none());

@@ -1,5 +1,5 @@
-//! Metrics of Tailback's own process, under the names that Prometheus' client libraries use. What the
-//! system does not tell has no series.
+//! Metrics of Tailback's own process, under the names of Prometheus' client libraries. A value
+//! that the system does not provide has no series.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use nix::{
 
 use crate::telemetry::metrics::Exposition;
 
-/// Writes the families of a process that was started at `started`.
+/// Writes the families. `started` is the start time of the process.
 pub(super) fn render(text: &mut Exposition, started: SystemTime) {
     let mut family = |name, kind, help, value: Option<f64>| {
         if let Some(value) = value {
@@ -45,7 +45,7 @@ pub(super) fn render(text: &mut Exposition, started: SystemTime) {
         "Open file descriptors of Tailback's process.",
         fs::read_dir("/proc/self/fd")
             .ok()
-            // Reading the folder takes one itself.
+            // Reading the folder opens a descriptor itself.
             .map(|fds| fds.count().saturating_sub(1) as f64),
     );
     family(

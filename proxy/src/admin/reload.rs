@@ -1,23 +1,23 @@
-//! Asking the serving process to reload its configuration, and what came of it.
+//! Reloads of the configuration through the admin address, and their results.
 
 use std::time::SystemTime;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// A new configuration is in force; what is to be known of it.
+    /// A new configuration is in force. With notes about it.
     Reloaded(Vec<String>),
-    /// It is as it was.
+    /// Nothing has changed.
     Unchanged,
-    /// The new one is wrong, and the old one stays in force; all that is wrong.
+    /// The new configuration has errors, so the old one stays in force. With all errors.
     Refused(String),
 }
 
 impl ReloadOutcome {
-    /// As metrics and the admin address name it.
+    /// The name in metrics and on the admin address.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -28,17 +28,17 @@ impl ReloadOutcome {
     }
 }
 
-/// The last reload, as the admin address shows it. What was wrong is for the log, and for whoever
-/// has the token: it may quote the manifests.
+/// The last reload, as the admin address shows it. Its errors are not shown, because they may
+/// quote the manifests: they are in the log, and in the answer to the bearer of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct LastReload {
-    /// Seconds since 1970, UTC.
+    /// Seconds since 1970 (UTC).
     time: f64,
     outcome: &'static str,
 }
 
 impl LastReload {
-    /// One that ends now.
+    /// A reload that ends now.
     pub(super) fn now(outcome: &ReloadOutcome) -> Self {
         let since_1970 = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self {
@@ -48,16 +48,16 @@ impl LastReload {
     }
 }
 
-/// Asks the serving process to reload.
+/// Makes the serving process reload.
 pub struct ReloadHandle(Box<dyn Fn(oneshot::Sender<ReloadOutcome>) + Send + Sync>);
 
 impl ReloadHandle {
-    /// A handle that asks by `ask`, which is given where the outcome is awaited.
+    /// `ask` starts a reload, and is given the channel for its result.
     pub fn new(ask: impl Fn(oneshot::Sender<ReloadOutcome>) + Send + Sync + 'static) -> Self {
         Self(Box::new(ask))
     }
 
-    /// Asks, and waits for what comes of it; `None`: the process is ending.
+    /// Reloads, and waits for the result; `None`: the process is shutting down.
     pub(super) async fn reload(&self) -> Option<ReloadOutcome> {
         let (answer, answered) = oneshot::channel();
         (self.0)(answer);

@@ -1,5 +1,5 @@
-//! Metrics of replicas, read from the scaler's status at scrape time. A series goes with its
-//! replica.
+//! Metrics of replicas, read from the scaler's status at scrape time. A replica's series disappear
+//! when it has gone.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use tailback_scaler::{
 
 use crate::{admission::balance::BlockCounts, models::Model, telemetry::metrics::Exposition};
 
-/// How many replicas of a model have series of their own. The series of the rest are sums.
+/// How many replicas of a model have series of their own. The others are summed up.
 const NAMED: usize = 64;
-/// What the rest is called.
+/// The `replica` label of that sum.
 const OTHER: &str = "other";
 
 /// Writes the families of the replicas of `models`.
@@ -21,16 +21,16 @@ pub(super) fn render(text: &mut Exposition, models: &[&Model], status_store: &St
     usage(text, models, status_store);
 }
 
-/// What requests left on one replica, or on several together.
+/// The counts of one replica, or of several together.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Signals {
     requests: u64,
     failures: u64,
     ejections: u64,
     in_flight: u64,
-    /// Blocks of prompts that it is known to have; `None`: nothing is known.
+    /// Prompt blocks that it is known to have; `None`: not known.
     prefix_blocks: Option<u64>,
-    /// How many replicas stand so, by [`Standing`].
+    /// The number of replicas in each [`Standing`].
     standings: [u32; Standing::ALL.len()],
 }
 
@@ -49,11 +49,12 @@ impl Signals {
     }
 }
 
-/// The labels `replica` and `endpoint`: the replicas of a static server have its name in common.
+/// The labels `replica` and `endpoint`. Replicas of a static server share the first one.
 type Identity = (String, String);
 
-/// What is said of a model's replicas: of the first [`NAMED`] each, of the rest together. Replicas
-/// of one identity, such as a static endpoint that came back while it drains, are one.
+/// Groups values by replica: the first [`NAMED`] replicas of a model, and the rest together.
+/// Replicas with the same identity, such as a static endpoint that came back while it drained, are
+/// one.
 fn grouped<'a, T: Default>(
     replicas: impl Iterator<Item = &'a Arc<Replica>>,
     identity: fn(&Replica) -> (&str, &str),
@@ -91,7 +92,7 @@ fn signals<'a>(
     )
 }
 
-/// What the replicas that are ready, or drain, did with their requests.
+/// The traffic of ready and draining replicas.
 fn traffic(text: &mut Exposition, models: &[&Model], status_store: &StatusStore) {
     let of = |model: &Model| {
         let blocks = model
@@ -179,7 +180,7 @@ fn write(text: &mut Exposition, models: &[(&str, Vec<(Identity, Signals)>)]) {
     }
 }
 
-/// The sum of what replicas use.
+/// A sum of resources.
 #[derive(Debug, Default)]
 struct UsageSum {
     cpu_seconds: f64,
@@ -195,10 +196,10 @@ impl UsageSum {
     }
 }
 
-/// What those of the replicas use that run on this host.
+/// The resources that those of the replicas use which run on this host.
 fn used<'a>(replicas: impl Iterator<Item = &'a Arc<Replica>>) -> Vec<(Identity, UsageSum)> {
     let known = replicas.filter(|replica| replica.usage().last().is_some());
-    // A process's name is its own: it may be there before it has an address.
+    // The name alone identifies a process, which may have no address yet.
     let add = |sum: &mut UsageSum, replica: &Replica| {
         if let Some(usage) = replica.usage().last() {
             sum.add(usage);
@@ -207,7 +208,7 @@ fn used<'a>(replicas: impl Iterator<Item = &'a Arc<Replica>>) -> Vec<(Identity, 
     grouped(known, |replica| (replica.name(), ""), add)
 }
 
-/// What replicas on this host use, those that start or drain included.
+/// The resources that replicas on this host use, including starting and draining ones.
 fn usage(text: &mut Exposition, models: &[&Model], status_store: &StatusStore) {
     let of = |model: &Model| {
         let read = status_store.read(model.name(), |status| {

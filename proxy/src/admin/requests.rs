@@ -1,4 +1,4 @@
-//! `GET /models/{name}/requests`: the model's requests in flight, and what it takes to cancel one.
+//! `GET /models/{name}/requests`: the model's requests in flight, and how one is cancelled.
 
 use std::borrow::Cow;
 
@@ -10,17 +10,17 @@ use serde_json::json;
 use super::{Admin, error};
 use crate::protocol::error;
 
-/// Most requests that are shown.
+/// Most requests that are listed.
 const MOST: usize = 500;
 
-/// The model whose requests `path` asks for; `None`: it is another path.
+/// The model in `path`; `None`: it is another path.
 pub(super) fn model_in(path: &str) -> Option<Cow<'_, str>> {
     let name = path.strip_prefix("/models/")?.strip_suffix("/requests")?;
     // Names are percent-encoded in paths; a `/` may be left as it is.
     percent_decode_str(name).decode_utf8().ok()
 }
 
-/// The requests of the model of this name or alias, the oldest first.
+/// The requests of the model with this name or alias, oldest first.
 pub(super) async fn page(admin: &Admin, name: &str) -> Response<Bytes> {
     let Some(model) = own_name(admin, name) else {
         return no_model(name);
@@ -30,7 +30,7 @@ pub(super) async fn page(admin: &Admin, name: &str) -> Response<Bytes> {
     error::json(StatusCode::OK, &page)
 }
 
-/// Cancels the request of this id.
+/// Cancels the request with this id.
 pub(super) async fn cancel(admin: &Admin, name: &str, id: &str) -> Response<Bytes> {
     let Some(model) = own_name(admin, name) else {
         return no_model(name);

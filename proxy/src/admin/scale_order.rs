@@ -10,14 +10,14 @@ use tokio::time::timeout;
 
 /// Most bytes of the body.
 const LARGEST: usize = 4096;
-/// How long its caller may take to send it.
+/// How long the body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest time for which a count may be held: what is to last is for the manifest.
+/// The longest time, in seconds. A lasting count belongs in the manifest.
 const LONGEST: u64 = 24 * 60 * 60;
-/// The largest count: more are a slip of the keyboard.
+/// The largest count; a larger one is taken for a typing error.
 const MOST: u32 = 10_000;
 
-/// How many replicas, and for how many seconds.
+/// A count, and the seconds for which it holds.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleBody {
@@ -33,7 +33,7 @@ fn replicas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error>
     whole(deserializer).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// In JSON, `3.0` is a whole number as well.
+/// In JSON, `3.0` is a whole number, too.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = Number::deserialize(deserializer)?;
     let float = || number.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0);
@@ -42,7 +42,7 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 }
 
 impl ScaleBody {
-    /// Reads and parses a body; or says what is wrong with it.
+    /// Reads and parses a body. The error says what is wrong with it.
     pub(super) async fn read(body: Incoming) -> Result<Self, String> {
         let body = timeout(PATIENCE, Limited::new(body, LARGEST).collect()).await;
         let body =

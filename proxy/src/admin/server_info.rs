@@ -1,4 +1,4 @@
-//! `/server_info`: which process this is, and how its last upgrade and reload went.
+//! `/server_info`: the identity of this process, and the results of its last upgrade and reload.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -20,7 +20,7 @@ pub struct ServerInfo {
     reload: Mutex<Option<LastReload>>,
 }
 
-/// Upgrades that this process started. Only failures can be seen: after a success, the process
+/// Upgrades that this process started. Only failures are visible: after a success, the process
 /// ends.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

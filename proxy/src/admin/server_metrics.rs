@@ -1,11 +1,11 @@
-//! Metrics of multi-model servers, under Seldon's names where it has them. A series goes with its
-//! server or replica.
+//! Metrics of multi-model servers, with Seldon's names where Seldon has them. Series disappear
+//! with their server or replica.
 
 use tailback_scaler::server_status::{ServerReplicaStatus, ServerStatus};
 
 use crate::telemetry::metrics::Exposition;
 
-/// Writes the families of `servers`; none where there is no multi-model server.
+/// Writes the families of `servers`; nothing if there is no multi-model server.
 pub(super) fn render(text: &mut Exposition, servers: &[ServerStatus]) {
     if servers.is_empty() {
         return;
@@ -57,7 +57,7 @@ pub(super) fn render(text: &mut Exposition, servers: &[ServerStatus]) {
     }
 }
 
-/// Loads and unloads, by how they ended.
+/// Loads and unloads by their result.
 fn calls(text: &mut Exposition, servers: &[ServerStatus]) {
     let mut family = text.family(
         "seldon_load_model_counter",
@@ -88,7 +88,7 @@ fn calls(text: &mut Exposition, servers: &[ServerStatus]) {
     }
 }
 
-/// What each replica of each server has.
+/// The memory and models of each replica of each server.
 fn replicas(text: &mut Exposition, servers: &[ServerStatus]) {
     let mut gauge = |name, help, value: fn(&ServerStatus, &ServerReplicaStatus) -> Option<f64>| {
         let mut family = text.family(name, "gauge", help);

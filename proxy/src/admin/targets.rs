@@ -1,5 +1,5 @@
-//! `/targets`: where replicas have metrics of their own, for Prometheus' service discovery by HTTP.
-//! Processes get a new port at each start, so no static configuration can name them.
+//! `/targets`: the addresses of replicas' own metrics, for Prometheus' HTTP service discovery.
+//! Processes get a new port at each start, so a static configuration cannot list them.
 
 use serde_json::{Value, json};
 use tailback_scaler::status::{ReplicaView, StatusStore};

@@ -1,9 +1,10 @@
-//! How often a caller may send a wrong token: [`AT_ONCE`] times, then once each [`INTERVAL`].
-//! Meanwhile its tokens are not looked at: an answer to a right one would say that it is right.
+//! Limits wrong tokens from one caller: to [`AT_ONCE`] at once, then to one each [`INTERVAL`].
+//! Above the limit its tokens are not checked, because an answer to a right one would reveal that
+//! it is right.
 //!
-//! An operator may have the same address as whoever sends wrong tokens, most likely a program with an
-//! old one. So the pace is one that such a program does not come near. For a guesser it is still far too
-//! slow: at 100 a second, a token of 40 random bits lasts for 350 years.
+//! An operator may share an address with whoever sends wrong tokens, most likely a program with an
+//! outdated one. So the limit is higher than such a program will reach. For a guesser it is still
+//! far too slow: at 100 tokens a second, guessing one with 40 random bits takes 350 years.
 
 use std::{
     collections::HashMap,
@@ -17,14 +18,15 @@ use tailback_scaler::clock::Nanos;
 
 /// Wrong tokens that a caller may send at once.
 const AT_ONCE: u32 = 100;
-/// Time in which it may send one more.
+/// The time after which one more is allowed.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Most callers that are remembered; then the one that was quiet for longest is forgotten.
+/// Most callers that are remembered. Beyond that, the caller with the longest silence is
+/// forgotten.
 const CALLERS: usize = 1024;
 /// Least time between two lines in the log.
 const LOG: Duration = Duration::from_secs(60);
 
-/// The wrong tokens of late.
+/// The callers that have sent wrong tokens lately.
 pub(super) struct WrongTokens {
     state: Mutex<State>,
     wrong: Counter,
@@ -33,12 +35,13 @@ pub(super) struct WrongTokens {
 
 #[derive(Default)]
 struct State {
-    /// By caller, when a wrong token were due at an even pace (generic cell rate algorithm).
+    /// By caller: when the next wrong token would be due at an even pace (generic cell rate
+    /// algorithm).
     due: HashMap<IpAddr, Nanos>,
     log: LogLimit,
 }
 
-/// Says when a line is due.
+/// Limits the log lines.
 #[derive(Default)]
 struct LogLimit {
     last: Option<Nanos>,
@@ -56,10 +59,10 @@ impl WrongTokens {
         }
     }
 
-    /// Whether a token of this caller is looked at now.
+    /// Whether tokens of this caller are checked now.
     ///
     /// # Errors
-    /// It is not for this long, because of wrong tokens before.
+    /// How long they are not checked, because of earlier wrong tokens.
     pub(super) fn check(&self, caller: Option<IpAddr>, now: Nanos) -> Result<(), Duration> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = state.wait(source(caller), now);
@@ -71,7 +74,7 @@ impl WrongTokens {
         Err(wait)
     }
 
-    /// Counts a wrong token, and writes a line to the log now and then.
+    /// Counts a wrong token, and logs that now and then.
     pub(super) fn count(&self, caller: Option<IpAddr>, now: Nanos) {
         self.wrong.increment(1);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +116,7 @@ impl State {
 }
 
 impl LogLimit {
-    /// Counts one. The number of those since the last line, if a line is due.
+    /// Counts one. Returns the number since the last log line, if a line is due.
     fn count(&mut self, now: Nanos) -> Option<u64> {
         self.since += 1;
         if self.last.is_some_and(|last| now.since(last) < LOG) {
@@ -124,7 +127,7 @@ impl LogLimit {
     }
 }
 
-/// Whom an address stands for. Whoever has an address of IPv6 has all of its /64.
+/// The caller that an address stands for. A /64 of IPv6 counts as one caller.
 fn source(caller: Option<IpAddr>) -> IpAddr {
     match caller.map(|ip| ip.to_canonical()) {
         Some(IpAddr::V6(ip)) => {
@@ -185,7 +188,7 @@ mod tests {
         state.add(nth(CALLERS), now);
         assert_eq!(state.due.len(), CALLERS);
         assert!(!state.due.contains_key(&nth(0)) && state.due.contains_key(&nth(1)));
-        // Those who have waited long enough need not be remembered.
+        // Callers that have waited long enough need not be remembered.
         state.add(nth(CALLERS + 1), now + INTERVAL * 1000);
         assert_eq!(state.due.len(), 1);
     }

@@ -1,12 +1,13 @@
 //! The order of held requests, as a pure data structure: classes by rank, within a class deficit
 //! round robin between tenants, and first come, first served within a tenant.
 //!
-//! Deficit round robin is that of Shreedhar and Varghese (SIGCOMM 1995). A request's cost is the time
-//! that a replica will be busy with it, which is known only when it has ended. So a tenant is
-//! charged what its requests took of late, and the rest is settled at the end, by which it may come
-//! into debt ("surplus round robin"). While nobody of a tenant waits, its debt is paid off by what
-//! waiting tenants get meanwhile: who asks now and then does not pay for having been served. Where
-//! nothing is set, all requests are of one class and one tenant: then this is a plain queue.
+//! Deficit round robin is that of Shreedhar and Varghese (SIGCOMM 1995). The cost of a request is
+//! the time for which it occupies a replica, which is known only at its end. So a tenant is
+//! charged the cost of its recent requests, and the difference is settled at the end, which may
+//! bring the tenant into debt ("surplus round robin"). While no request of a tenant waits, its
+//! debt is paid off by what waiting tenants get meanwhile, so that occasional requests do not pay
+//! for earlier service. Without any settings, all requests have one class and one tenant: then
+//! this is a plain queue.
 
 mod class_queue;
 
@@ -14,20 +15,20 @@ use std::time::Duration;
 
 use self::class_queue::ClassQueue;
 
-/// A waiting class that has been passed over this often is the next, whatever waits in higher ones.
-/// And no tenant is in debt for more than so many requests of the mean cost, whatever its own took.
+/// A waiting class that has been passed over this often is next, whatever waits in higher classes.
+/// A tenant's debt is also limited to this many requests of mean cost, whatever its own cost.
 pub const MOST_PASSED: u32 = 16;
 
-/// Where a request belongs.
+/// The class and tenant of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// The rank of its class; 0: the first to go.
+    /// The rank of its class; 0 is served first.
     pub class: u8,
-    /// A hash that stands for its tenant; 0: it has none.
+    /// A hash of its tenant; 0: none.
     pub tenant: u64,
 }
 
-/// Where a waiter waits.
+/// The position of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WaiterId {
     class: u8,
@@ -35,7 +36,7 @@ pub(super) struct WaiterId {
     number: u64,
 }
 
-/// What a granted request has been charged.
+/// The cost that a granted request was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Charge {
     flow: Flow,
@@ -43,41 +44,41 @@ pub(super) struct Charge {
     cost: i64,
 }
 
-/// Whether a waiter can go.
+/// The result of offering a permit to a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer<R> {
-    /// It can, with this.
+    /// The waiter takes it.
     Taken(R),
-    /// It cannot, but others may.
+    /// The waiter cannot take it, but others may.
     Blocked,
-    /// Nobody can.
+    /// No waiter can take it.
     Exhausted,
 }
 
-/// The queue of waiters of the type `T`.
+/// The queue of waiters of type `T`.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
     /// By rank.
     classes: Vec<ClassQueue<T>>,
     len: usize,
     next_number: u64,
-    /// What a request costs, on average.
+    /// The mean cost of a request.
     mean: MeanCost,
 }
 
-/// The mean of costs, of late, in nanoseconds.
+/// A moving average of costs, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct MeanCost(Option<i64>);
 
 impl MeanCost {
-    /// Of requests of which nothing is known yet: all cost the same.
+    /// The assumed cost while nothing is known: the same for all requests.
     const UNKNOWN: i64 = 1_000_000;
 
     fn get(self) -> i64 {
         self.0.unwrap_or(Self::UNKNOWN).max(1)
     }
 
-    /// The last ones count for most: each newer one for an eighth.
+    /// Adds a cost with a weight of one eighth.
     fn note(&mut self, cost: i64) {
         self.0 = Some(self.0.map_or(cost, |mean| mean + (cost - mean) / 8));
     }
@@ -95,7 +96,7 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    /// How many wait.
+    /// The number of waiters.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -116,7 +117,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Removes a waiter, if it still waits.
+    /// Removes a waiter, if it is still in the queue.
     pub(super) fn remove(&mut self, id: WaiterId) -> Option<T> {
         let class = self.classes.get_mut(usize::from(id.class))?;
         let waiter = class.remove(id.slot, id.number)?;
@@ -124,8 +125,8 @@ impl<T> FairQueue<T> {
         Some(waiter)
     }
 
-    /// Takes out the waiter whose turn it is, and what it gets. `offer` is asked for one after the
-    /// other, in the order of their turns.
+    /// Removes the waiter whose turn it is, and returns it with what it got. `offer` is called for
+    /// one waiter after the other, in the order of their turns.
     pub(super) fn next<R>(
         &mut self,
         mut offer: impl FnMut(&T) -> Offer<R>,
@@ -141,7 +142,7 @@ impl<T> FairQueue<T> {
                 Offer::Taken((waiter, taken, tenant, cost)) => {
                     self.len -= 1;
                     self.passed_for(class);
-                    // There are no more classes than a byte counts.
+                    // There are at most 256 classes.
                     let class = class as u8;
                     let flow = Flow { class, tenant };
                     return Some((waiter, taken, Charge { flow, cost }));
@@ -154,7 +155,7 @@ impl<T> FairQueue<T> {
         None
     }
 
-    /// The request that was charged `charge` has kept a replica busy for `took`.
+    /// Notes that the request that was charged `charge` has occupied a replica for `took`.
     pub(super) fn settle(&mut self, charge: Charge, took: Duration) {
         let cost = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX / 4);
         self.mean.note(cost);
@@ -164,9 +165,10 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Takes out the waiter that has to go so that one of `flow` can wait: the last one of the lowest
-    /// class below; or, of the same class, of the tenant that has most waiters, if that has more
-    /// than `flow`'s would have. `None`: nobody has to go for it. Only those that `may_go` do.
+    /// Removes the waiter that must make room for one of `flow`: the last one of the lowest class
+    /// below `flow`'s; or, in the same class, of the tenant with the most waiters, if it has more
+    /// than `flow`'s tenant would have. `None`: no waiter must go. Only waiters for which `may_go`
+    /// holds are considered.
     pub(super) fn shed(&mut self, flow: Flow, may_go: impl Fn(&T) -> bool) -> Option<T> {
         let own = usize::from(flow.class);
         let lowest = (own..self.classes.len()).rev();
@@ -188,7 +190,7 @@ impl<T> FairQueue<T> {
         self.len = 0;
     }
 
-    /// The class that has been passed over for too long.
+    /// A class that has been passed over for too long.
     fn starved(&self) -> Option<usize> {
         let waiting = self.classes.iter().enumerate();
         let starved = waiting.filter(|(_, class)| class.passed >= MOST_PASSED);
@@ -196,7 +198,7 @@ impl<T> FairQueue<T> {
         most.map(|(rank, _)| rank)
     }
 
-    /// One of `class` goes: lower ones have been passed over.
+    /// Notes that a waiter of `class` was served, so that lower classes were passed over.
     fn passed_for(&mut self, class: usize) {
         self.classes[class].passed = 0;
         for lower in &mut self.classes[class + 1..] {

@@ -13,32 +13,33 @@ use super::{
     fair_queue::{Charge, FairQueue, Flow, Offer, WaiterId},
 };
 
-/// What a request that is to be held says of itself.
+/// A request that is to be held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Held {
     /// The one replica that it waits for; `None`: any.
     pub awaited: Option<ReplicaId>,
     /// Its class and tenant.
     pub flow: Flow,
-    /// A hash that stands for its model, if its model has classes or tenants: of a full queue, a request of
-    /// the same model may then have to go for it, and its time in service is measured.
+    /// A hash that identifies its model, if the model has classes or tenants. In a full queue,
+    /// another request of this model may then be removed to make room, and its time in service is
+    /// measured.
     pub ranked: Option<u64>,
 }
 
-/// What a held request gets in the end.
+/// The result of waiting.
 #[derive(Debug)]
 pub enum Granted {
     /// A permit of this replica, which must be released with [`Pool::release`].
     Permit(Arc<Replica>, Option<InService>),
-    /// Nothing: what it waited for does not come, for this reason.
+    /// No permit: what it waited for will not come. With the reason.
     Refused(Arc<str>),
-    /// Nothing: it had to go for another request, as the queue was full.
+    /// No permit: it was removed from a full queue to make room for another.
     Shed,
-    /// Nothing: the pool has closed.
+    /// No permit: the pool has closed.
     Closed,
 }
 
-/// A request's time in service, which its tenant is charged for when it ends.
+/// The measurement of a request's time in service, which is charged to its tenant at the end.
 #[derive(Debug)]
 pub struct InService {
     charge: Charge,
@@ -88,7 +89,7 @@ impl HoldQueue {
         self.waiters.remove(id);
     }
 
-    /// Sends a waiter of the same model away, so that `held` can wait. `false`: none has to go.
+    /// Removes a waiter of the same model, to make room for `held`. `false`: none may be removed.
     pub(super) fn shed_for(&mut self, held: &Held) -> bool {
         if held.ranked.is_none() {
             return false;
@@ -96,7 +97,7 @@ impl HoldQueue {
         let is_of_model = |waiter: &Waiter| waiter.ranked == held.ranked;
         match self.waiters.shed(held.flow, is_of_model) {
             Some(waiter) => {
-                // It may have left just now: then there is room as well.
+                // It may have left just now, which makes room as well.
                 let _ = waiter.grant.send(Granted::Shed);
                 true
             }
@@ -104,23 +105,23 @@ impl HoldQueue {
         }
     }
 
-    /// Tells all waiters why they wait in vain.
+    /// Ends the wait of all requests, with the reason `why`.
     pub(super) fn fail_all(&mut self, why: &Arc<str>) {
         let take_all = |_: &Waiter| Offer::Taken(());
         while let Some((waiter, (), _)) = self.waiters.next(take_all) {
-            // Fails only if that one has just left.
+            // Fails only if the waiter has just left.
             let _ = waiter.grant.send(Granted::Refused(why.clone()));
         }
     }
 
-    /// Charges a tenant for a request that has ended.
+    /// Charges the tenant of a request that has ended.
     pub(super) fn settle(&mut self, ended: InService, now: Nanos) {
         self.waiters.settle(ended.charge, now.since(ended.since));
     }
 
-    /// Passes the permits that `take` gets on, each to the waiter whose turn it is. `take` gets the
-    /// replica that a waiter waits for, if there is one. Those that wait for one that is full let
-    /// others pass. Returns hosts of replicas that have free slots again, for which others wait.
+    /// Grants permits from `take` to the waiters whose turn it is. `take` gets the replica that a
+    /// waiter waits for, if it waits for a certain one; waiters for a full replica are skipped.
+    /// Returns hosts that have free slots again and for which others wait.
     pub(super) fn serve(
         &mut self,
         take: impl Fn(Option<ReplicaId>) -> Option<Arc<Replica>>,
@@ -150,8 +151,8 @@ impl HoldQueue {
     }
 }
 
-/// A held request's place in the queue. Dropping it leaves the queue, and releases the permit if
-/// one was granted meanwhile.
+/// A held request's place in the queue. Dropping it leaves the queue, and releases a permit that
+/// was granted meanwhile.
 #[derive(Debug)]
 #[must_use = "dropping it leaves the queue"]
 pub struct Ticket {
@@ -165,7 +166,7 @@ impl Ticket {
         Self { pool, id, granted }
     }
 
-    /// Waits for the end of the wait.
+    /// Waits until the request is granted a permit or is refused.
     pub async fn granted(mut self) -> Granted {
         (&mut self.granted).await.unwrap_or(Granted::Closed)
     }

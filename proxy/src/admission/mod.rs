@@ -40,7 +40,7 @@ pub use self::{
 pub enum NotQueued {
     /// The queue is full.
     Full,
-    /// The pool is closed: its models have other pools, or are gone.
+    /// The pool is closed: its models have new pools, or have been removed.
     Closed,
 }
 
@@ -55,19 +55,19 @@ pub struct Pool {
     waiting: AtomicU32,
     /// Locked only for held requests, and by those that find some.
     queue: Mutex<HoldQueue>,
-    /// Itself, once a request is held: for hosts of its replicas that are full.
+    /// A reference to itself, set when a request is first held: for hosts that are full.
     own: OnceLock<Weak<Self>>,
-    /// The health of all replicas. Only failing requests take the lock.
+    /// The health of all replicas. Only failing requests lock it.
     health: Mutex<PoolHealth>,
-    /// Number of failures in a row, and its multiples, that are reported to `health`; 0: none.
+    /// After this number of failures in a row, and its multiples, `health` is told; 0: never.
     threshold: AtomicU32,
     /// When `health` must be reviewed next, in ns of the process's clock.
     review_at: AtomicU64,
 }
 
 impl Pool {
-    /// Sets the rules by which failing replicas are ejected (`None`: never), and by which the share
-    /// of those grows that are new or back (`None`: it is full at once).
+    /// Sets the rules for ejecting failing replicas (`None`: never), and for the growing share of
+    /// replicas that are new or back (`None`: a full share at once).
     pub fn configure(
         &self,
         outlier_detection: Option<OutlierDetection>,
@@ -91,7 +91,7 @@ impl Pool {
         self.health().ejections()
     }
 
-    /// A request has failed by a fault of `replica`, which is ejected if it fails more than others.
+    /// A request has failed because of `replica`, which is ejected if it fails more than others.
     pub fn failed(&self, replica: &Replica, failure: Failure) {
         let now = Nanos::now();
         let in_a_row = replica.health().failed(failure, now);
@@ -114,7 +114,7 @@ impl Pool {
         self.replicas.load_full()
     }
 
-    /// Changes after the replicas have changed.
+    /// A number that changes after the replicas have changed.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
@@ -126,15 +126,15 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Releases a permit of `replica`. If requests are held, the one whose turn it is gets it.
-    /// `in_service`: what came with the permit of a held request.
+    /// Releases a permit of `replica`, which a held request gets if there is one. `in_service` is
+    /// what came with the permit of a held request.
     pub fn release(&self, replica: &Replica, in_service: Option<InService>) {
         if let Some(in_service) = in_service {
             self.lock().settle(in_service, Nanos::now());
         }
         // A read-modify-write before `waiting` is read: see `join`.
         if let Some(host) = replica.release() {
-            // Before the pool's own: what its models share goes round.
+            // Before the pool's own held requests, so that shared slots go round.
             host.offer_slots();
         }
         if self.has_waiters() {
@@ -142,12 +142,13 @@ impl Pool {
         }
     }
 
-    /// Serves held requests that a request without a place in the queue has kept from a permit. To be
-    /// called after its attempts to take one, whatever has come of them.
+    /// Serves held requests that missed a free slot because of a request outside the queue. Such a
+    /// request must call this after its attempts to take a permit, whatever their result.
     ///
-    /// An attempt may take a slot of a replica for a moment, and give it back because the replica's
-    /// host is full. Who looked at the replica in that moment has found no room there, and does not
-    /// wait for the host. But it was counted in `waiting` before, so that it is seen here.
+    /// An attempt may take a slot of a replica for a moment, and give it back because the
+    /// replica's host is full. A held request that read the replica's load in that moment found no
+    /// room there, and does not wait for the host. But it was counted in `waiting` before, so it
+    /// is noticed here.
     pub fn serve_overlooked(&self) {
         if self.has_waiters() {
             let replicas = self.replicas.load();
@@ -157,9 +158,9 @@ impl Pool {
         }
     }
 
-    /// Joins the queue, for any replica, or for one alone as long as that gets requests. `is_full` is
-    /// called under the lock, and says whether the queue is full; then another request may have to
-    /// go. `joined` is called under the lock as well.
+    /// Joins the queue, for any replica, or only for one while that gets requests. `is_full` is
+    /// called under the lock and returns whether the queue is full; then another request may be
+    /// removed to make room. `joined` is called under the lock as well.
     ///
     /// The request is first counted in `waiting`; then permits are taken with
     /// [`Replica::try_take_announced`]. So either that attempt finds a permit that was released
@@ -205,7 +206,7 @@ impl Pool {
         let mut queue = self.lock();
         let mut hosts = queue.serve(take);
         if queue.len() > 0 && self.await_hosts(&replicas) {
-            // A slot may have come free before the hosts knew who waits.
+            // A slot may have become free before the hosts knew of the waiting pool.
             hosts.extend(queue.serve(take));
         }
         self.waiting.store(queue.len(), Ordering::Relaxed);
@@ -215,8 +216,8 @@ impl Pool {
         }
     }
 
-    /// Asks the hosts of replicas that are not full themselves to be told of free slots. Returns
-    /// whether there are such hosts.
+    /// Registers with the hosts of replicas that are not full themselves, to be offered their free
+    /// slots. Returns whether there are such hosts.
     fn await_hosts(&self, replicas: &[Arc<Replica>]) -> bool {
         let Some(own) = self.own.get() else {
             return false;
@@ -226,15 +227,15 @@ impl Pool {
         replicas.iter().filter(|replica| waits(replica)).count() > 0
     }
 
-    /// Removes a held request without a permit.
+    /// Removes a held request that has no permit.
     fn leave(&self, id: WaiterId) {
         let mut queue = self.lock();
         queue.leave(id);
         self.waiting.store(queue.len(), Ordering::Relaxed);
     }
 
-    /// Changes the replicas' health. Held requests then get permits of the replicas that get
-    /// requests.
+    /// Changes the replicas' health, and then grants held requests permits of replicas that may
+    /// get requests now.
     fn with_health(&self, now: Nanos, change: impl FnOnce(&mut PoolHealth)) {
         {
             let mut health = self.health();

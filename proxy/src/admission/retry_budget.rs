@@ -10,10 +10,10 @@ use std::{cell::Cell, time::Duration};
 use tailback_config as config;
 use tailback_scaler::clock::Nanos;
 
-/// Most retries saved up from the share: as many requests as a replica is likely to lose at once
+/// Most retries that can be saved up from the share: about as many requests as a replica loses
 /// when it dies.
 const SAVED: u32 = 100;
-/// For how long the retries per second are saved up.
+/// How long the retries per second can be saved up.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// The budget of one worker.
@@ -22,9 +22,9 @@ pub struct RetryBudget {
     percent: u32,
     /// Retries saved up from the share, in hundredths.
     saved: Cell<u32>,
-    /// Time in which one of the retries per second accrues; `None` if there are none.
+    /// The time in which one of the retries per second accrues; `None` if there are none.
     interval: Option<Duration>,
-    /// Until when these retries are spent. It may be ahead of now by as much as is saved up.
+    /// Until when these retries are used up. It may be ahead of now by what is saved up.
     paid: Cell<Nanos>,
 }
 
@@ -56,7 +56,7 @@ impl RetryBudget {
         let Some(interval) = self.interval else {
             return false;
         };
-        // At least one retry, however many workers there are.
+        // At least one retry per worker, however many workers there are.
         let window = WINDOW.max(interval);
         let next = self.paid.get().max(now) + interval;
         let is_left = next <= now + window;
@@ -83,7 +83,7 @@ mod tests {
         Nanos::from_duration(Duration::from_secs(seconds))
     }
 
-    /// How many retries can be taken out at once.
+    /// How many retries can be taken at once.
     fn left(budget: &RetryBudget, now: Nanos) -> usize {
         std::iter::from_fn(|| budget.withdraw(now).then_some(())).count()
     }
@@ -96,7 +96,7 @@ mod tests {
             budget.deposit();
         }
         assert_eq!(left(&budget, at(1000)), 10);
-        // The remainder of two requests still counts.
+        // The remainder of two requests is not lost.
         for _ in 0..3 {
             budget.deposit();
         }

@@ -67,7 +67,7 @@ async fn a_held_request_that_leaves_releases_its_place_and_permit() {
     let gone = join(&pool, None);
     drop(gone);
     assert!(!pool.has_waiters());
-    // The permit was granted, but the request left before it took it.
+    // The permit was granted, but the request left before taking it.
     let granted = join(&pool, None);
     let next = join(&pool, None);
     pool.release(&replica, None);
@@ -92,7 +92,7 @@ async fn a_request_that_waits_for_one_replica_lets_others_pass_and_gets_it_first
     let late = join(&pool, None);
     pool.release(&one, None);
     assert_eq!(replica_of(for_one).await.name(), "m-0");
-    // A replica that has gone is not waited for.
+    // Nobody waits for a replica that has gone.
     let for_one = join(&pool, Some(one.id()));
     pool.set_replicas(std::slice::from_ref(&other));
     pool.release(&other, None);
@@ -114,7 +114,8 @@ async fn newly_ready_replica_gets_no_more_than_its_concurrency() {
     assert_eq!(replica.in_flight(), 0, "the granted slots came back");
 }
 
-/// Pools of `n` models in one replica of a server, which takes `concurrency` requests of them all.
+/// Pools of `n` models in one server's replica, whose concurrency for all of them is
+/// `concurrency`.
 fn hosted(n: usize, concurrency: u32) -> Vec<(Arc<Pool>, Arc<Replica>)> {
     let host = Arc::new(Replica::new("s-0", "127.0.0.1:1", Some(concurrency)));
     let pool = |_| {
@@ -161,7 +162,7 @@ async fn a_model_that_is_full_itself_is_offered_no_slots_of_its_host_until_it_la
     let held = join(&a, None);
     assert!(in_b.release().is_none(), "it lacks a slot of its own");
     assert!(in_b.try_take());
-    // Now the replica of the model has room, and the host has not.
+    // Now the model's replica has room, but its host has not.
     assert!(in_a.release().is_none() && in_c.try_take());
     a.serve_held();
     let told = in_b.release().expect("it lacks a slot of the host alone");
@@ -183,7 +184,7 @@ async fn a_slot_of_a_host_that_a_caller_gives_back_goes_to_another_model() {
     let (gone, waits, leaves) = (join(b, None), join(a, None), join(b, None));
     a.release(in_a, None);
     drop(leaves);
-    drop(gone); // it was granted the slot
+    drop(gone); // the slot had been granted to it
     let in_a = replica_of(waits).await;
     a.release(&in_a, None);
     assert_eq!(host.in_flight(), 0);

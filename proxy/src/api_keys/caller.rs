@@ -1,4 +1,4 @@
-//! Who has sent a request, as far as it matters.
+//! The caller of a request.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use super::{
 };
 use crate::status::{KeyRefusal, Outcome};
 
-/// Who has sent a request.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// Anybody: there are no keys.
+    /// Any caller, because there are no keys.
     Anyone,
-    /// Somebody without a valid key. It may ask what needs none.
+    /// A caller without a valid key. It may only ask what needs no key.
     Stranger,
-    /// Whoever has this key.
+    /// The holder of this key.
     Key(KeyRef),
 }
 
-/// A key's request, from its admission to its end. Dropping it counts it out.
+/// A key's request in flight. Dropping it counts the request out.
 #[derive(Debug)]
 pub struct KeyUse {
     key: KeyRef,
@@ -29,7 +29,7 @@ pub struct KeyUse {
 }
 
 impl Caller {
-    /// Whether the caller may use the model of this own name.
+    /// Whether the caller may use the model with this name (not an alias).
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
         match self {
@@ -39,7 +39,7 @@ impl Caller {
         }
     }
 
-    /// As [`may_use`](Self::may_use); a refusal is counted.
+    /// As [`may_use`](Self::may_use), and counts a refusal.
     #[must_use]
     pub fn authorize(&self, model: &str) -> bool {
         let may_use = self.may_use(model);
@@ -88,7 +88,7 @@ impl KeyUse {
         self.key.key().config.class.as_deref()
     }
 
-    /// The request has ended so.
+    /// Notes the outcome of the request.
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }

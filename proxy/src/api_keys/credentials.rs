@@ -1,12 +1,12 @@
-//! The keys that a request brings: in `Authorization: Bearer`, or in `x-api-key`. gRPC's metadata
-//! are header fields of the same names.
+//! The API keys of a request: in `Authorization: Bearer`, or in `x-api-key`. Metadata of gRPC are
+//! header fields of the same names.
 
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION};
 
 /// The field of Anthropic's API and of many gateways.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What may be keys, as the caller has sent them.
+/// Possible keys, as the caller has sent them.
 pub(super) fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let bearer = headers.get(AUTHORIZATION);
     let bearer = bearer.and_then(|value| after_scheme(value.as_bytes()));
@@ -22,7 +22,7 @@ pub fn remove_credentials(headers: &mut HeaderMap) {
     headers.remove(X_API_KEY);
 }
 
-/// What follows `Bearer`, in any case (RFC 9110, 11.1; RFC 6750, 2.1).
+/// The value after `Bearer`, in any case (RFC 9110, 11.1; RFC 6750, 2.1).
 fn after_scheme(value: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, key) = value.split_at_checked(SCHEME.len())?;

@@ -1,9 +1,9 @@
-//! API keys: who sends a request, for which models, and whether it is one too many.
+//! API keys: who sends a request, for which models, and whether it exceeds a limit.
 //!
-//! Workers find a key by the SHA-256 hash of what the caller has sent. So no secret is compared,
-//! only hashes, and how long a look-up takes says nothing of a key: what a caller sends does not
-//! determine where its hash leads, and whoever knew a hash still had no key to it. A usual request
-//! takes no lock and touches what is shared at a few counters of its own key alone.
+//! Workers find a key by the SHA-256 hash of the caller's value. So only hashes are compared,
+//! never secrets, and the time of a look-up reveals nothing: callers cannot control where the hash
+//! of their value leads, and a known hash does not give them the key. A usual request takes no
+//! lock, and the only shared words that it writes are a few counters of its own key.
 
 mod caller;
 mod credentials;
@@ -30,20 +30,20 @@ use crate::{
 #[derive(Debug)]
 pub struct ApiKeys {
     keys: Vec<Arc<Key>>,
-    /// What is counted of requests without a valid key.
+    /// The counts of requests without a valid key.
     strangers: Arc<KeyCounts>,
 }
 
 /// A key in force.
 #[derive(Debug)]
 pub struct Key {
-    /// As the file has it.
+    /// The key as in the file.
     pub config: ApiKey,
     rate_limit: Arc<RateLimit>,
     counts: Arc<KeyCounts>,
 }
 
-/// Why a request is one too many, and when it may come again.
+/// Why a request exceeds a limit, and when it may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TooMany {
     /// More than `requestsPerMinute`.
@@ -61,8 +61,8 @@ pub enum TooMany {
 }
 
 impl ApiKeys {
-    /// Puts the keys of `file` in force. A key that has the name of one in `before` goes on where
-    /// that one is, also if it is another key by now.
+    /// Puts the keys of `file` in force. A key with the name of one in `before` continues its
+    /// counts and limits, even if the key itself has changed.
     #[must_use]
     pub fn new(file: &ApiKeysFile, before: Option<&Self>, metrics: &MetricsStore) -> Self {
         let key = |config: &ApiKey| {
@@ -84,7 +84,8 @@ impl ApiKeys {
         self.keys.iter().map(|key| &*key.config.name)
     }
 
-    /// The names of all series of metrics: those of the keys, and that of requests without one.
+    /// The names of all series of metrics: those of the keys, and one for requests without a valid
+    /// key.
     pub fn series(&self) -> impl Iterator<Item = &str> {
         self.names().chain([""])
     }
@@ -95,7 +96,7 @@ impl ApiKeys {
 }
 
 impl Key {
-    /// Counts a request in, unless it is one too many.
+    /// Counts a request in, unless it exceeds a limit.
     fn begin(&self, now: Nanos) -> Result<(), TooMany> {
         let limit = self.config.concurrency.map(u32::from);
         if !self.counts.begin(limit) {

@@ -1,5 +1,5 @@
-//! A limit of requests a minute, by the generic cell rate algorithm (ITU-T I.371, as a virtual
-//! schedule): one word says how far ahead of the limit's even pace a caller is.
+//! A limit of requests per minute by the generic cell rate algorithm (ITU-T I.371, as a virtual
+//! schedule): one word holds how far a caller is ahead of the limit's even pace.
 
 use std::{
     num::NonZeroU32,
@@ -9,20 +9,20 @@ use std::{
 
 use tailback_scaler::clock::Nanos;
 
-/// The time that limits are for, in nanoseconds.
+/// The time span of limits, in nanoseconds.
 const MINUTE: u64 = 60_000_000_000;
 
-/// When, in nanoseconds of the process's clock, the next request were due at an even pace: the
+/// When the next request would be due at an even pace, in nanoseconds on the process's clock: the
 /// "theoretical arrival time".
 #[derive(Debug, Default)]
 pub(super) struct RateLimit(AtomicU64);
 
 impl RateLimit {
-    /// Takes one of `per_minute` requests a minute. After a pause, as many may come at once; from
-    /// then on, at an even pace.
+    /// Takes one of `per_minute` requests a minute. After a pause, as many may come at once; after
+    /// these, at an even pace.
     ///
     /// # Errors
-    /// How long until one may be taken.
+    /// The time until one may be taken.
     pub(super) fn take(&self, per_minute: NonZeroU32, now: Nanos) -> Result<(), Duration> {
         let mut wait = 0;
         let taken = self
@@ -36,11 +36,11 @@ impl RateLimit {
     }
 }
 
-/// When the request after the one at `now` is due, where that one is due at `due`. `Err`: it comes
-/// too early, by these nanoseconds.
+/// When the request after the one at `now` is due, if that one was due at `due`. `Err`: it is too
+/// early, by this many nanoseconds.
 fn next(due: u64, now: u64, per_minute: NonZeroU32) -> Result<u64, u64> {
     let interval = MINUTE / u64::from(per_minute.get());
-    // A whole minute's requests at once: the last one is ahead by all but one interval.
+    // After a minute's requests at once, the last one is ahead by all but one interval.
     let most_ahead = MINUTE - interval;
     let due = due.max(now);
     match (due - now).checked_sub(most_ahead) {
@@ -90,8 +90,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever requests come, of any span of time no more are taken than its share of the
-        /// limit and one minute's besides; and one that has waited as told is taken.
+        /// Whenever requests come, within any span of time at most its share of the limit, plus
+        /// one minute's requests, is taken; and a request that has waited as told is taken.
         #[test]
         fn no_span_of_time_has_more_than_its_share(
             per_minute in 1_u32..200,

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::*;
 use crate::{api_keys::worker_keys::WorkerKeys, status::Outcome};
 
-/// Keys that are the word `key-` and their names.
+/// A file of keys. Each key is `key-` and its name.
 fn file(keys: &[(&str, &str)]) -> ApiKeysFile {
     let document = |(name, more): &(&str, &str)| {
         let hash = sha256(format!("key-{name}").as_bytes());

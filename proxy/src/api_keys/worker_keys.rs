@@ -14,10 +14,10 @@ use tailback_config::Sha256;
 use super::{ApiKeys, Key, credentials::credentials};
 use crate::{status::KeyRefusal, telemetry::metrics::KeyCounts};
 
-/// The own names of models.
+/// The names of models, without aliases.
 pub(super) type ModelNames = Arc<HashSet<Box<str>>>;
 
-/// The keys, by their hashes.
+/// The keys by their hashes.
 #[derive(Debug)]
 pub struct WorkerKeys {
     by_hash: HashMap<Sha256, KeyRef>,
@@ -36,7 +36,7 @@ struct WorkerKey {
 }
 
 impl KeyRef {
-    /// The key, which all workers share.
+    /// The key, shared by all workers.
     pub(super) fn key(&self) -> &Key {
         &self.0.key
     }
@@ -48,8 +48,8 @@ impl KeyRef {
 }
 
 impl WorkerKeys {
-    /// The view of `keys`, where there are these models: each with its own name first, then its
-    /// aliases.
+    /// A worker's view of `keys`. `models` are the served models, each with its own name first,
+    /// then its aliases.
     #[must_use]
     pub fn new(keys: &ApiKeys, models: &[Vec<&str>]) -> Self {
         let (mut by_hash, mut by_certificate) = (HashMap::new(), HashMap::new());
@@ -77,10 +77,10 @@ impl WorkerKeys {
         }
     }
 
-    /// The key that a request with these header fields brings, or that stands for the certificate
-    /// of its connection.
+    /// The key in these header fields of a request, or the key of its connection's certificate.
     ///
     /// # Errors
+    /// Why there is no valid key; it is not counted yet.
     /// Why it has no valid one, which is not counted yet.
     pub fn find(
         &self,

@@ -24,7 +24,7 @@ pub(super) struct Decisions {
     admin: AdminAddress,
 }
 
-/// A decision, as `/decisions` and `/events` have it.
+/// A decision, with the fields of `/decisions` and `/events`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Decision {
@@ -38,7 +38,7 @@ pub(super) struct Decision {
     outcome: DecisionOutcome,
 }
 
-/// What came of it. A word that a newer proxy has is passed on.
+/// The outcome. An unknown word, from a newer proxy, is shown as it is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 enum DecisionOutcome {
@@ -65,7 +65,7 @@ impl Decision {
         format!("{} → {}", self.from, self.to)
     }
 
-    /// Its reasons, and what came of it if that is not what it wanted.
+    /// Its reasons, and the outcome if it was not carried out.
     pub(super) fn why(&self) -> String {
         let reasons = self.reasons.join("; ");
         let outcome = match &self.outcome {
@@ -81,7 +81,7 @@ impl Decision {
     fn time(&self) -> String {
         let since_1970 = Duration::try_from_secs_f64(self.time).unwrap_or_default();
         let time = SystemTime::UNIX_EPOCH.checked_add(since_1970);
-        // Beyond the year 9999 there is no form for it.
+        // RFC 3339 has no form for years after 9999.
         let time = time.filter(|_| self.time < 2.5e11);
         time.map(|time| humantime::format_rfc3339_seconds(time).to_string())
             .unwrap_or_else(|| "–".to_owned())

@@ -1,6 +1,6 @@
-//! Numbers and times as people read them in a terminal. The live page has the same forms.
+//! Formats numbers and times for people. The live page uses the same forms.
 
-/// How many.
+/// A count.
 pub(super) fn count(value: u64) -> String {
     let number = value as f64;
     match value {
@@ -11,7 +11,7 @@ pub(super) fn count(value: u64) -> String {
     }
 }
 
-/// How many a second.
+/// A rate per second.
 pub(super) fn rate(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn rate(value: f64) -> String {
     }
 }
 
-/// How long.
+/// A duration in seconds.
 pub(super) fn seconds(value: f64) -> String {
     match value {
         ..0.001 => "<1 ms".to_owned(),
@@ -30,12 +30,13 @@ pub(super) fn seconds(value: f64) -> String {
     }
 }
 
-/// How long, if that is known.
+/// A duration in seconds; a placeholder if it is not known.
 pub(super) fn some_seconds(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), seconds)
 }
 
-/// `text` on one line, without what a terminal would obey: what is shown comes from elsewhere.
+/// `text` on one line, without control characters, which a terminal would obey: the text comes
+/// from elsewhere.
 pub(super) fn plain(text: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(plain).collect()

@@ -13,7 +13,7 @@ use crate::api_keys::sha256;
 
 /// The variable that names the file.
 const VARIABLE: &str = "TAILBACK_API_KEYS_FILE";
-/// What every key begins with, so that scanners for leaked secrets know one.
+/// The prefix of every key, by which scanners for leaked secrets recognise it.
 const PREFIX: &str = "tb-";
 /// Random bytes of a key.
 const RANDOM_BYTES: usize = 32;
@@ -137,7 +137,7 @@ impl Add {
     }
 }
 
-/// The path of the file, with links resolved: what they lead to is replaced, not the link.
+/// The path of the file with links resolved, so that the file is replaced and not the link.
 fn path(file: OneSetting<ApiKeysSetting>) -> Result<PathBuf, String> {
     let env = file.env();
     let path = env.get(VARIABLE).map(str::trim).unwrap_or_default();
@@ -150,7 +150,7 @@ fn path(file: OneSetting<ApiKeysSetting>) -> Result<PathBuf, String> {
     Ok(fs::canonicalize(&path).unwrap_or(path))
 }
 
-/// A new key.
+/// A new random key.
 fn secret() -> Result<String, String> {
     let mut random = [0; RANDOM_BYTES];
     SystemRandom::new()

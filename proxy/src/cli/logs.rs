@@ -11,7 +11,7 @@ use tailback_scaler::replica_logs::ReplicaLine;
 use super::settings::AdminAddress;
 use crate::admin_client::{AdminClient, NoAnswer, encoded};
 
-/// How long a proxy that was upgraded or restarted may be away while it is followed.
+/// With `--follow`, how long a proxy that is being upgraded or restarted may be unreachable.
 const AWAY: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -36,9 +36,9 @@ pub(super) struct Logs {
     admin: AdminAddress,
 }
 
-/// Why there are no lines, or no more.
+/// Why no more lines are printed.
 enum Stop {
-    /// Nobody reads what is printed.
+    /// The reader of our output has gone.
     Unread,
     /// The proxy does not answer.
     NoAnswer(NoAnswer),
@@ -57,7 +57,7 @@ pub(super) fn show(asked: &Logs) -> Result<(), String> {
             Ok(()) if !asked.follow => return Ok(()),
             Ok(()) => since = Some(Instant::now()),
             Err(Stop::Unread) => return Ok(()),
-            // Begins to be waited for with the first line or the first failure.
+            // The time begins with the first line or the first failure.
             Err(Stop::NoAnswer(NoAnswer::Gone(_)))
                 if asked.follow && since.is_some_and(|since| since.elapsed() < AWAY) => {}
             Err(Stop::NoAnswer(why)) => return Err(why.into_sentence()),
@@ -66,20 +66,20 @@ pub(super) fn show(asked: &Logs) -> Result<(), String> {
     }
 }
 
-/// Prints lines until there are no more; `after` is the number of the last one. `Ok` if the proxy
-/// has answered.
+/// Prints lines until there are no more. `after` is the number of the last printed line. `Ok` if
+/// the proxy has answered.
 fn read(asked: &Logs, client: &AdminClient, after: &mut u64) -> Result<(), Stop> {
     let gone = |error: io::Error| Stop::NoAnswer(client.gone(&error));
     let mut answer = client.get(&path(asked, *after)).map_err(Stop::NoAnswer)?;
     if asked.follow {
-        // A replica may print nothing for as long as it wants.
+        // A replica may print nothing for any length of time.
         answer.get_ref().set_read_timeout(None).map_err(gone)?;
     }
     let mut line = String::new();
     loop {
         line.clear();
         match answer.read_line(&mut line) {
-            // What is cut off comes again, if the proxy comes back.
+            // A line that was cut off comes again if the proxy comes back.
             Ok(0) => return Ok(()),
             Ok(_) if !line.ends_with('\n') => return Ok(()),
             Ok(_) => {}

@@ -1,9 +1,9 @@
-//! What commands show of a model in one line.
+//! What commands show of a model on one line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A model, by the names of fields that `/events` has. A field that an older proxy does not have takes its
+/// A model, with the field names of `/events`. A field that an older proxy does not send has its
 /// default.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -37,29 +37,30 @@ pub(super) enum ModelState {
 }
 
 impl ModelView {
-    /// Of an object of `/events`.
+    /// From an object of `/events`.
     ///
     /// # Errors
-    /// If a field is of another type.
+    /// If a field has the wrong type.
     pub(super) fn of_event(fields: &Map<String, Value>) -> serde_json::Result<Self> {
         Self::deserialize(fields)
     }
 
-    /// Of an object of `/models`, which has what is about replicas in an object of its own.
+    /// From an object of `/models`, in which the fields about replicas are in an object of their
+    /// own.
     ///
     /// # Errors
-    /// If a field is of another type.
+    /// If a field has the wrong type.
     pub(super) fn of_page(page: &Value) -> serde_json::Result<Self> {
         let objects = [page, &page["replicas"]].map(Value::as_object);
         let fields = objects.into_iter().flatten().flatten();
         let mut fields: Map<_, _> = fields.map(|(k, v)| (k.clone(), v.clone())).collect();
-        // There, `ready` is a list.
+        // In that object, `ready` is a list.
         let ready = page["replicas"]["readyCount"].as_u64().unwrap_or_default();
         fields.insert("ready".to_owned(), ready.into());
         Self::of_event(&fields)
     }
 
-    /// Its state.
+    /// Its state in one word.
     pub(super) fn state(&self) -> ModelState {
         match self {
             Self {
@@ -74,12 +75,12 @@ impl ModelView {
         }
     }
 
-    /// Why it fails, or why the count of its replicas is what it is.
+    /// Why it fails, or why its count of replicas is what it is.
     pub(super) fn why(&self) -> &str {
         self.failure.as_deref().unwrap_or(&self.reason)
     }
 
-    /// Ready of those that are asked for, and those on their way in and out.
+    /// Ready and desired replicas, and how many are starting and draining.
     pub(super) fn replicas(&self) -> String {
         let mut text = format!("{}/{}", self.ready, self.desired);
         for (sign, count) in [('+', self.starting), ('-', self.draining)] {

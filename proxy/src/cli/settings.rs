@@ -9,7 +9,7 @@ use tailback_config::{Env, VARIABLES, Variable};
 #[derive(Debug, Clone, Default)]
 pub struct Settings(Vec<(&'static str, String)>);
 
-/// The option for one variable alone, for commands that need no more.
+/// The option for a single variable, for commands that need no other.
 #[derive(Debug, Clone, Default)]
 pub struct OneSetting<V>(Settings, PhantomData<V>);
 

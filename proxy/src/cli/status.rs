@@ -51,7 +51,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text of the page.
+/// A text in the page.
 fn word(value: &Value) -> String {
     plain(value.as_str().unwrap_or_default())
 }
@@ -96,7 +96,7 @@ fn all(page: &Value) -> serde_json::Result<String> {
     Ok(text)
 }
 
-/// Who asks for replicas, where there are several proxies, and what is in the way.
+/// Which proxy leads, if there are several, and what prevents it.
 fn proxies(text: &mut String, proxies: &Value) {
     if proxies.is_null() {
         return;
@@ -187,7 +187,7 @@ fn one(page: &Value) -> serde_json::Result<String> {
     Ok(text)
 }
 
-/// A line for each operation of a language model.
+/// One line for each API operation of a language model.
 fn tokens(llm: &Value) -> Vec<String> {
     let operations = llm["operations"].as_object().into_iter().flatten();
     let line = |(operation, of): (&String, &Value)| {
@@ -214,7 +214,7 @@ fn tokens(llm: &Value) -> Vec<String> {
     lines
 }
 
-/// Each replica: those that are ready with their health, the others with what they do.
+/// One row for each replica: ready ones with their health, others with their state.
 fn rows(replicas: &Value) -> Vec<[String; 7]> {
     let row = |replica: &Value, state: String| {
         let counted = |name: &str| replica[name].as_u64().map(count).unwrap_or_default();

@@ -1,11 +1,11 @@
 //! Tables of plain text.
 
-/// Where the cells of a column begin or end.
+/// The alignment of a column, and its title.
 #[derive(Clone, Copy)]
 pub(super) enum Column {
-    /// Words: all begin at one place.
+    /// Words, left-aligned.
     Words(&'static str),
-    /// Numbers: all end at one place.
+    /// Numbers, right-aligned.
     Numbers(&'static str),
 }
 
@@ -16,7 +16,7 @@ impl Column {
     }
 }
 
-/// Rows of cells under their titles. A last column of words may be as long as it is.
+/// Rows of cells under their titles. A last column of words is not padded.
 pub(super) fn text_table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> String {
     let length = |text: &str| text.chars().count();
     let widths: [usize; N] = std::array::from_fn(|n| {

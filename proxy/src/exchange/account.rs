@@ -1,4 +1,4 @@
-//! What a model's requests count in, and a worker's handle on a replica.
+//! The counters of a model's requests, and a worker's handle on a replica.
 
 use std::{fmt, rc::Rc, sync::Arc};
 
@@ -9,7 +9,7 @@ use tailback_scaler::{
 
 use crate::telemetry::metrics::ModelMetrics;
 
-/// The ledger and metrics that a model's requests count in.
+/// The ledger and metrics in which a model's requests are counted.
 #[derive(Debug)]
 pub struct Account {
     /// The model's own name.
@@ -40,9 +40,9 @@ impl AsRef<Ledger> for AccountRef {
 
 /// A worker's handle on a replica.
 pub trait ReplicaHandle: fmt::Debug {
-    /// The replica itself, which all workers share.
+    /// The replica, which all workers share.
     fn replica(&self) -> &Replica;
 
-    /// It has failed a request by its own fault.
+    /// Reports that the replica has failed a request.
     fn failed(&self, failure: Failure);
 }

@@ -24,14 +24,14 @@ use crate::{
     telemetry::{access_log::AccessLogEntry, traces::RequestTrace},
 };
 
-/// A request that has arrived for a model. Dropping it completes it with the outcome set by then.
-/// The initial outcome is that the caller left.
+/// A request to a model. Dropping it counts it out, with the outcome that was set last. The
+/// initial outcome is that the caller left.
 #[derive(Debug)]
 pub struct Exchange {
     account: AccountRef,
     /// `None` for a probe, which is not counted.
     in_flight: Option<InFlight<AccountRef>>,
-    /// Whether it can go to a replica, as far as its body is concerned.
+    /// Whether enough of its body is there to send it to a replica.
     is_ready: bool,
     /// The API key that it counts for, if there are keys.
     key: Option<KeyUse>,
@@ -40,19 +40,19 @@ pub struct Exchange {
     status: ResponseStatus,
     /// The last replica that the request was sent to.
     replica: Option<Rc<dyn ReplicaHandle>>,
-    /// Reads the response, if it is a language model's.
+    /// Reads token counts from the response of a language model.
     llm: Option<Box<SignalScanner>>,
     /// The access log entry, if there is an access log.
     entry: Option<Box<AccessLogEntry>>,
     /// Its trace, if it is traced.
     trace: Option<Box<RequestTrace>>,
-    /// Its place among the requests that are shown, if it is shown.
+    /// Its entry among the requests that the admin address shows.
     presence: Option<Presence>,
 }
 
 impl Exchange {
-    /// Counts a request as arrived. If its body has not `whole` come, it is no demand for replicas
-    /// before it is [`ready`](Self::ready).
+    /// Counts a request as arrived. Unless its `whole` body is there, it counts as demand for
+    /// replicas only from [`ready`](Self::ready) on.
     #[must_use]
     pub fn arrive(
         account: &AccountRef,
@@ -94,8 +94,8 @@ impl Exchange {
         }
     }
 
-    /// A question about the model, such as its readiness. It is not counted, and
-    /// does not count as use of the model.
+    /// A request about the model, such as for its readiness. It is not counted, and does not count
+    /// as use of the model.
     #[must_use]
     pub fn probe(account: &AccountRef, now: Nanos, method: MethodType) -> Self {
         Self {
@@ -114,19 +114,19 @@ impl Exchange {
         }
     }
 
-    /// It is shown on the admin address from now on, and may be cancelled there. It is of `route`,
+    /// From now on the admin address lists the request, and can cancel it. `route` is its route,
     /// and `subject` carries it out.
     pub fn show(&mut self, route: Option<&'static Route>, subject: &Rc<impl Subject + 'static>) {
         let subject = Rc::downgrade(subject);
         self.presence = Presence::new(self.account.clone(), self.arrived, route, subject);
     }
 
-    /// Nothing of it is left to be cancelled: it is shown no longer.
+    /// Removes the request from that list, because nothing is left to cancel.
     pub fn hide(&mut self) {
         self.presence = None;
     }
 
-    /// As much of its body is there, at `now`, as it takes to send it to a replica.
+    /// From `now` on, enough of its body is there to send it to a replica.
     pub fn ready(&mut self, now: Nanos) {
         if !std::mem::replace(&mut self.is_ready, true)
             && let Some(in_flight) = &self.in_flight
@@ -156,35 +156,35 @@ impl Exchange {
         parent
     }
 
-    /// A replica is asked for.
+    /// Notes that the request asks for a replica.
     pub fn asks(&mut self) {
         if let Some(trace) = &mut self.trace {
             trace.asks();
         }
     }
 
-    /// There is a replica, or there will be none. The request `was_held` meanwhile, or not.
+    /// The request got a replica, or will not get one. `was_held`: whether it was held meanwhile.
     pub fn admitted(&mut self, was_held: bool) {
         if let Some(trace) = &mut self.trace {
             trace.admitted(was_held);
         }
     }
 
-    /// The replica has responded. Whether the caller gets that response is open.
+    /// A replica has responded. Whether the caller gets this response is not decided yet.
     pub fn responded(&mut self, status: StatusCode) {
         if let Some(trace) = &mut self.trace {
             trace.responded(status);
         }
     }
 
-    /// The replica that has it, or had it last, has failed it by its own fault.
+    /// The request's last replica has failed it.
     pub fn replica_failed(&self, failure: Failure) {
         if let Some(replica) = &self.replica {
             replica.failed(failure);
         }
     }
 
-    /// What a replica was asked is given up, to be tried again after a while.
+    /// The attempt at a replica is abandoned, and will be repeated after a pause.
     pub fn give_up(&mut self, reason: RetryReason) {
         if let Some(trace) = &mut self.trace {
             trace.give_up(reason);
@@ -204,8 +204,8 @@ impl Exchange {
         self.account.0.metrics.retry_refused();
     }
 
-    /// The response of a replica begins, in `api`. What it says of tokens will be recorded, unless it
-    /// is an error or encoded.
+    /// A replica's response begins, in the format `api`. Its token counts will be recorded, unless
+    /// it is an error or compressed.
     pub fn watch_tokens(&mut self, api: LlmApi, status: StatusCode, headers: &HeaderMap) {
         if status.is_success()
             && let Some(form) = Form::of(headers)
@@ -215,7 +215,7 @@ impl Exchange {
         }
     }
 
-    /// `piece` of the response body goes to the caller.
+    /// Notes that `piece` of the response body is sent to the caller.
     pub fn sent(&mut self, piece: &[u8]) {
         if let Some(entry) = &mut self.entry {
             entry.sent(piece.len());
@@ -230,13 +230,14 @@ impl Exchange {
         }
     }
 
-    /// Sets the outcome, as far as it is known now.
+    /// Sets the outcome as known so far.
     pub fn set_outcome(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 
-    /// The caller has left before the end of the response; or has it all, if that is a stream that has had its
-    /// last event: clients do not wait for what closes the stream.
+    /// The caller has left before the end of the response. If the response is a stream whose last
+    /// event was sent, the caller has got all of it: clients do not wait for the end of the
+    /// stream.
     pub fn caller_left(&mut self) {
         self.outcome = match &self.llm {
             Some(llm) if llm.is_over() => Outcome::Success,
@@ -244,8 +245,7 @@ impl Exchange {
         };
     }
 
-    /// The response was handed over to the connection, and did not reach the caller because of
-    /// `lost`.
+    /// The response was handed to the connection, but did not reach the caller because of `lost`.
     pub fn undelivered(&mut self, lost: Outcome) {
         self.outcome = self.outcome.undelivered(lost);
     }
@@ -255,7 +255,7 @@ impl Exchange {
         self.status = status;
     }
 
-    /// Whether the replica was stopped while it had requests.
+    /// Whether the replica was stopped while it had requests in flight.
     fn is_cut(&self) -> bool {
         self.replica
             .as_ref()
@@ -295,8 +295,8 @@ impl Drop for Exchange {
                 entry.generated(*generation);
             }
         }
-        // Logged before it counts as completed: whoever waits until nothing is in flight finds the
-        // last request logged.
+        // Logged before it counts as completed, so that the log is complete once nothing is in
+        // flight.
         if let Some(entry) = self.entry.take() {
             entry.finish(now, self.outcome, self.status);
         }
@@ -306,7 +306,7 @@ impl Drop for Exchange {
         }
         match self.is_ready {
             true => in_flight.complete_at(now),
-            // It never was demand, and wakes nobody now.
+            // It never was demand, so it must not wake the scaler now.
             false => in_flight.leave_unready_at(now),
         }
     }

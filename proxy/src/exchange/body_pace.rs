@@ -1,49 +1,49 @@
-//! How fast the body of a request must come.
+//! The minimum rate at which a request's body must arrive.
 
 use std::cell::Cell;
 
-/// What a caller owes within the present time limit of its body, so that it cannot make a request last
-/// by a byte a minute.
+/// The bytes that a caller must send within the present time limit, so that it cannot keep a
+/// request alive with one byte a minute.
 #[derive(Debug, Default)]
 pub(super) struct BodyPace {
-    /// Bytes that must come until the time limit restarts.
+    /// Bytes that must arrive before the time limit restarts.
     owed: Cell<u64>,
-    /// Whether the replica was waited for since the caller was waited for last.
+    /// Whether the replica was waited for since the caller was last waited for.
     paused: Cell<bool>,
 }
 
-/// Where a caller stands when bytes have come.
+/// The result of the arrival of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// It owes so many bytes more within the same time.
+    /// This many more bytes must arrive within the same time.
     Owes(u64),
-    /// Its time restarts: it has sent enough, or the replica was waited for meanwhile.
+    /// The time limit restarts: enough was sent, or the replica was waited for meanwhile.
     Restarts,
 }
 
 impl BodyPace {
-    /// A request begins, of whose body `quota` bytes must come within the time limit.
+    /// Begins a request. `quota` bytes of its body must arrive within each time limit.
     pub(super) fn begin(&self, quota: u64) {
         self.owe(quota);
         self.paused.set(false);
     }
 
-    /// So many bytes must come until the time limit restarts.
+    /// This many bytes must arrive before the time limit restarts.
     pub(super) fn owe(&self, bytes: u64) {
         self.owed.set(bytes);
     }
 
-    /// The replica is waited for, and not the caller.
+    /// From now on the replica is waited for, not the caller.
     pub(super) fn pause(&self) {
         self.paused.set(true);
     }
 
-    /// The caller is waited for. Returns whether the replica was, until now.
+    /// From now on the caller is waited for. Returns whether the replica was before.
     pub(super) fn resume(&self) -> bool {
         self.paused.take()
     }
 
-    /// `bytes` have come.
+    /// `bytes` have arrived.
     pub(super) fn came(&self, bytes: usize) -> Pace {
         let owed = self.owed.get().saturating_sub(bytes as u64);
         let was_paused = self.resume();

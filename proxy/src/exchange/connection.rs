@@ -49,7 +49,7 @@ pub struct Connection {
     pub write_blocked: Cell<bool>,
     /// Whether bytes have arrived since this was reset.
     pub received_bytes: Rc<Cell<bool>>,
-    /// Whether the caller has sent too many frames that carry nothing, on HTTP/2.
+    /// On HTTP/2, whether the caller has sent too many frames that carry no data.
     pub is_flooded: Cell<bool>,
     /// Whether a complete response was written and not flushed yet.
     unflushed: Cell<bool>,
@@ -59,9 +59,9 @@ pub struct Connection {
     flushes: Cell<u64>,
     /// Tasks that wait for the next flush.
     awaiting: RefCell<Vec<Waker>>,
-    /// Its socket's descriptor, for as long as that is open.
+    /// The socket's descriptor, while the socket is open.
     pub socket: Cell<Option<RawFd>>,
-    /// What the overload manager sees of it.
+    /// What the overload manager reads of this connection.
     pub footprint: Footprint,
 }
 
@@ -102,14 +102,14 @@ impl Connection {
         }
     }
 
-    /// The timeouts that apply to it.
+    /// The time limits that apply to it.
     #[must_use]
     pub fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    /// The response of `exchange` was handed over to its last byte. The request, if it was for a
-    /// model, completes when those bytes are flushed.
+    /// The response of `exchange` was handed over to its last byte. If it is a counted request, it
+    /// completes when these bytes are flushed.
     pub fn finish(&self, exchange: Option<Exchange>) {
         self.unflushed.set(true);
         self.finished.borrow_mut().extend(exchange);
@@ -153,19 +153,19 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Responses that were written and not flushed will not reach the caller, because of `lost`.
+    /// Responses that were written but not flushed will not reach the caller, because of `lost`.
     pub fn undelivered(&self, lost: Outcome) {
         for mut exchange in self.finished.borrow_mut().drain(..) {
             exchange.undelivered(lost);
         }
     }
 
-    /// Whether its caller does not read what is there for it.
+    /// Whether its caller does not read the bytes that are there for it.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         match self.version {
             HttpVersion::Http1 => self.write_blocked.get(),
-            // By windows that the caller does not open, too.
+            // On HTTP/2, also because of flow-control windows that the caller does not open.
             HttpVersion::Http2 => self.footprint.has_blocked_streams(),
         }
     }
@@ -194,11 +194,12 @@ impl Connection {
 }
 
 impl Connection {
-    /// How many bytes the caller's host has acknowledged, while its socket takes none: it takes more
-    /// only once much of what it has is gone, so that somebody who reads slowly would seem not to.
+    /// The number of bytes that the caller's host has acknowledged, while the socket accepts none.
+    /// This is finer than what the socket accepts: it accepts more only when much of its buffer is
+    /// free, so a slow reader would look like one that reads nothing.
     fn acknowledged(&self) -> Option<u64> {
         let descriptor = self.socket.get().filter(|_| self.write_blocked.get())?;
-        // SAFETY: whoever closes the socket takes it out of `socket` before, on this thread.
+        // SAFETY: the code that closes the socket removes it from `socket` first, on this thread.
         acknowledged(unsafe { BorrowedFd::borrow_raw(descriptor) })
     }
 }

@@ -35,7 +35,7 @@ pub struct Deadline {
     phase: Cell<Phase>,
     /// Whether the phase began or made progress since `at` was computed.
     moved: Cell<bool>,
-    /// When it did, as of the last computation.
+    /// When it last did so, as of the last computation.
     since: Cell<Nanos>,
     at: Cell<Nanos>,
     /// The limits of the request's model.
@@ -44,9 +44,9 @@ pub struct Deadline {
     total: Cell<Nanos>,
     /// Whether `total` was set by the caller (`grpc-timeout`).
     by_caller: Cell<bool>,
-    /// Whether a deadline has passed that the request has not noticed yet.
+    /// Whether a deadline has passed that the request has not noticed.
     expired: Cell<bool>,
-    /// How long it is idle before that is to be noticed.
+    /// How long the connection is idle before it is told to rest.
     rest: Cell<Duration>,
 }
 
@@ -68,7 +68,8 @@ impl Deadline {
         }
     }
 
-    /// Has [`at`](Self::at) pass first after the time `idle` in [`Phase::Idle`].
+    /// Makes [`at`](Self::at) pass after the time `idle` in [`Phase::Idle`], before the phase's
+    /// limit.
     pub fn rest_after(&self, idle: Duration) {
         self.rest.set(idle);
     }
@@ -85,15 +86,15 @@ impl Deadline {
         self.moved.set(true);
     }
 
-    /// The connection is closing. If it is idle, its linger time starts.
+    /// The connection is closing: if it is idle, its linger time starts.
     pub fn linger(&self) {
         if self.phase.get() == Phase::Idle {
             self.moved.set(true);
         }
     }
 
-    /// A request with `limits` arrived at `now`. Its total time starts, which the caller may have
-    /// limited further.
+    /// A request with `limits` arrived at `now`: its total time starts. `by_caller` is a shorter
+    /// limit that the caller has set.
     pub fn begin(&self, now: Nanos, limits: RequestLimits, by_caller: Option<Duration>) {
         let most = limits.total;
         self.limits.set(limits);
@@ -103,7 +104,7 @@ impl Deadline {
         self.moved.set(true);
     }
 
-    /// The request is over: its total time stops.
+    /// The request has ended, so its total time stops.
     pub fn end(&self) {
         self.total.set(Nanos(u64::MAX));
     }
@@ -125,7 +126,7 @@ impl Deadline {
                 Phase::Idle => timeouts.keep_alive.min(self.rest.get()),
                 Phase::Head => timeouts.header,
                 Phase::Held => Duration::MAX,
-                // The shorter one: it shows only at the timeout which side was waited for.
+                // The shorter one: which side was waited for is known only when it has passed.
                 Phase::Body | Phase::Streaming => timeouts.body.min(limits.stream_idle),
                 Phase::Response => limits.response_header,
                 Phase::FirstByte => limits.first_byte,
@@ -146,7 +147,7 @@ impl Deadline {
         longer
     }
 
-    /// The deadline has passed. The request notices by [`take_expired`](Self::take_expired).
+    /// The deadline has passed. The request notices it by [`take_expired`](Self::take_expired).
     pub fn expire(&self) {
         self.expired.set(true);
     }

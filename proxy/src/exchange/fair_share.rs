@@ -79,7 +79,7 @@ impl FairShare {
 fn enqueue(owner: Weak<dyn AsRef<FairShare>>) {
     WAITING.with_borrow_mut(|waiting| waiting.push_back(owner));
     if !GRANTING.replace(true) {
-        // Workers do not steal tasks: it stays on this thread.
+        // Workers do not steal tasks, so it stays on this thread.
         tokio::spawn(SendWrapper::new(grant_in_turn()));
     }
 }

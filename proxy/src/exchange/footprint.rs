@@ -1,4 +1,4 @@
-//! What the overload manager sees of a connection, and how it asks for its end.
+//! The memory of a connection, as the overload manager sees it, and requests to give it up.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,26 +7,26 @@ use std::{
 
 use crate::overload::{Holding, ShedKind};
 
-/// About what a connection at rest gives back, in bytes.
+/// The approximate memory that a resting connection frees by closing, in bytes.
 const RESTING: u64 = 8 * 1024;
-/// About what an answer takes that nobody reads, in bytes.
+/// The approximate memory of a response that nobody reads, in bytes.
 const ANSWER: u64 = 64 * 1024;
-/// A caller reads nothing if it has taken no byte from one round of the overload manager to the next, so
-/// many times in a row.
+/// A caller counts as not reading if it has taken no byte in this many consecutive rounds of the
+/// overload manager.
 const ROUNDS: u32 = 4;
 
-/// What one connection holds.
+/// The memory that one connection holds.
 #[derive(Debug, Default)]
 pub struct Footprint {
-    /// Whether it has been idle for long.
+    /// Whether it has been idle for long and rests.
     pub resting: Cell<bool>,
-    /// Streams on HTTP/2 whose answers wait for the caller.
+    /// HTTP/2 streams whose responses wait for the caller.
     blocked_streams: Cell<u32>,
-    /// Changes when the caller takes bytes of an answer.
+    /// A number that changes when the caller takes bytes of a response.
     progress: Cell<u64>,
-    /// What `progress` was in the last round, and in how many rounds it was that.
+    /// The value of `progress` in the last round, and for how many rounds it has been the same.
     seen: Cell<(u64, u32)>,
-    /// Whether it was asked to end.
+    /// Whether the overload manager has asked it to end.
     asked: Cell<bool>,
     /// Whether it was ended because its caller reads nothing.
     is_cut: Cell<bool>,
@@ -47,7 +47,7 @@ impl Footprint {
         self.task.replace(Some(waker.clone()));
     }
 
-    /// The caller has taken `bytes` of an answer, or the socket has.
+    /// The caller, or the socket, has taken `bytes` of a response.
     pub fn took(&self, bytes: usize) {
         self.progress
             .set(self.progress.get().wrapping_add(bytes as u64));
@@ -61,24 +61,24 @@ impl Footprint {
         }
     }
 
-    /// Whether there are streams on HTTP/2 whose answers wait for the caller.
+    /// Whether there are HTTP/2 streams whose responses wait for the caller.
     #[must_use]
     pub fn has_blocked_streams(&self) -> bool {
         self.blocked_streams.get() > 0
     }
 
-    /// Whether the overload manager has asked for the end. Says so once.
+    /// Whether the overload manager has asked it to end. Returns `true` once.
     #[must_use]
     pub fn take_asked(&self) -> bool {
         self.asked.take()
     }
 
-    /// It ends because its caller reads nothing.
+    /// Notes that it is ended because its caller reads nothing.
     pub fn cut(&self) {
         self.is_cut.set(true);
     }
 
-    /// Whether it ends because its caller reads nothing.
+    /// Whether it was ended because its caller reads nothing.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.is_cut.get()
@@ -86,8 +86,8 @@ impl Footprint {
 
     /// See [`Holder::holding`](crate::overload::Holder::holding).
     ///
-    /// `acknowledged`: bytes that have reached the caller's host, if that is known. It is finer than what
-    /// the socket has taken.
+    /// `acknowledged` is the number of bytes that have reached the caller's host, if known. It is
+    /// finer than what the socket has accepted.
     pub(super) fn holding(
         &self,
         is_blocked: bool,
@@ -122,7 +122,7 @@ impl Footprint {
         self.wake();
     }
 
-    /// Has the connection's task look at its state.
+    /// Wakes the connection's task, so that it checks its state.
     pub(super) fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
@@ -131,7 +131,7 @@ impl Footprint {
 }
 
 impl BlockedStream<'_> {
-    /// Whether it is blocked now.
+    /// Sets whether it is blocked.
     pub fn set(&mut self, is_blocked: bool) {
         if is_blocked != self.is_blocked {
             self.is_blocked = is_blocked;

@@ -1,4 +1,4 @@
-//! Looks at and cancels the requests that are inside, from any thread: asks each worker for its own.
+//! Lists and cancels requests in flight, from any thread, by asking the workers.
 
 use std::{
     cell::Cell,
@@ -25,16 +25,16 @@ pub struct LiveRequests {
     workers: Mutex<Vec<mpsc::UnboundedSender<Ask>>>,
 }
 
-/// Requests of a model.
+/// A list of a model's requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestList {
-    /// Those that are shown, the oldest first.
+    /// The listed requests, oldest first.
     pub requests: Vec<RequestView>,
-    /// How many there are.
+    /// The number of all its requests in flight.
     pub total: usize,
 }
 
-/// What a worker is asked for.
+/// A question to a worker.
 #[derive(Debug)]
 enum Ask {
     List {
@@ -54,7 +54,8 @@ thread_local! {
 }
 
 impl LiveRequests {
-    /// Has this worker answer, from its first call on. Needs a tokio runtime around it.
+    /// Makes this worker answer questions, from the first call on. Needs a tokio runtime around
+    /// it.
     pub fn keep_answering(&self) {
         if ANSWERS.replace(true) {
             return;
@@ -65,7 +66,7 @@ impl LiveRequests {
             workers.push(sender);
             workers.len() - 1
         };
-        // Workers do not steal tasks: it stays on this thread.
+        // Workers do not steal tasks, so it stays on this thread.
         tokio::spawn(SendWrapper::new(async move {
             while let Some(ask) = asks.recv().await {
                 ask.answer(worker);
@@ -73,14 +74,14 @@ impl LiveRequests {
         }));
     }
 
-    /// The requests of `model`, `most` at most.
+    /// The requests of `model`, at most `most`.
     pub async fn list(&self, model: &str, most: usize) -> RequestList {
         let model: Arc<str> = model.into();
         let asked: Vec<_> = (self.workers().iter())
             .map(|worker| {
                 let (answer, answered) = oneshot::channel();
                 let model = model.clone();
-                // If it is not sent, its answer is an error.
+                // If sending fails, so does receiving the answer.
                 let _ = worker.send(Ask::List {
                     model,
                     most,
@@ -99,7 +100,7 @@ impl LiveRequests {
         all
     }
 
-    /// Cancels the request of `model` that has this id. Returns whether it is there.
+    /// Cancels the request of `model` with this id. Returns whether it existed.
     pub async fn cancel(&self, model: &str, id: &str) -> bool {
         let Some((worker, number)) = parse(id) else {
             return false;
@@ -123,7 +124,8 @@ impl LiveRequests {
 }
 
 impl Ask {
-    /// Answers on the worker's own thread. That nobody waits any more does not matter.
+    /// Answers on the worker's own thread. It does not matter if nobody waits for the answer any
+    /// more.
     fn answer(self, worker: usize) {
         match self {
             Self::List {
@@ -144,7 +146,7 @@ impl Ask {
     }
 }
 
-/// A worker's number and its request's.
+/// The numbers of a worker and of its request.
 fn parse(id: &str) -> Option<(usize, u64)> {
     let (worker, number) = id.split_once('-')?;
     Some((worker.parse().ok()?, number.parse().ok()?))

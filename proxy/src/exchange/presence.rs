@@ -1,5 +1,5 @@
-//! The requests that a worker has inside, to be looked at and cancelled. Each worker keeps its own in
-//! a table of its thread: what a request pays for it is a place there.
+//! The requests in flight on a worker, for listing and cancelling. Each worker keeps its own in a
+//! thread-local table, so that a request costs only an entry there.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use tailback_scaler::clock::Nanos;
 use super::account::{AccountRef, ReplicaHandle};
 use crate::protocol::api::Route;
 
-/// What is waited for.
+/// What a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Step {
@@ -22,47 +22,48 @@ pub enum Step {
     Receiving,
     /// A replica.
     Held,
-    /// The beginning of the replica's answer.
+    /// The beginning of the replica's response.
     Waiting,
-    /// The rest of the answer.
+    /// The rest of the response.
     Answering,
 }
 
-/// What carries a request out.
+/// The task behind a request.
 pub trait Subject {
-    /// What it waits for.
+    /// What the request waits for.
     fn step(&self) -> Step;
 
-    /// Ends it soon.
+    /// Cancels it soon.
     fn cancel(&self);
 }
 
-/// A request in flight, as it is shown.
+/// A request in flight, as listed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestView {
-    /// The worker's number and the request's, which no other request of this process has.
+    /// The worker's number and the request's. No other request of this process has the same id.
     pub id: String,
-    /// The pattern of its path, such as `/v1/chat/completions`; `None`: it is in no API.
+    /// The pattern of its path, such as `/v1/chat/completions`; `None`: it is in no known API.
     pub path: Option<String>,
-    /// What is waited for.
+    /// What it waits for.
     pub step: Step,
-    /// Since it arrived.
+    /// The time since it arrived.
     pub seconds: f64,
-    /// The name of the replica that has it, or had it last.
+    /// The name of its present or last replica.
     pub replica: Option<String>,
-    /// Where that is, `host:port`.
+    /// The address of that replica, `host:port`.
     pub endpoint: Option<String>,
-    /// Bytes of the answer that went to the caller.
+    /// Bytes of the response that were sent to the caller.
     pub bytes: u64,
-    /// Tokens in them, as far as the answer says so; `None`: it is none of a language model.
+    /// Tokens in them, as far as the response contains counts; `None`: it is not for a language
+    /// model.
     pub tokens: Option<u64>,
 }
 
-/// Keeps a request in its thread's table until it is dropped, which must be on that thread.
+/// Keeps a request in its thread's table until it is dropped, on the same thread.
 #[derive(Debug)]
 pub(super) struct Presence {
-    /// Its place in the table, from 1.
+    /// Its key in the table, from 1.
     place: NonZeroU32,
 }
 
@@ -79,7 +80,7 @@ struct Entry {
 
 struct Table {
     entries: Slab<Entry>,
-    /// The number of the last one.
+    /// The number of the latest request.
     last: u64,
 }
 
@@ -92,8 +93,8 @@ thread_local! {
     };
 }
 
-/// This thread's requests of `model`, the oldest first, at most so many, and how many there are.
-/// `worker` is the number of this thread.
+/// This thread's requests of `model`, oldest first, at most `most` of them, and their total
+/// number. `worker` is the number of this thread.
 pub(super) fn of_model(model: &str, worker: usize, most: usize) -> (Vec<RequestView>, usize) {
     let now = Nanos::now();
     TABLE.with_borrow(|table| {
@@ -106,19 +107,20 @@ pub(super) fn of_model(model: &str, worker: usize, most: usize) -> (Vec<RequestV
     })
 }
 
-/// Cancels this thread's request of this number, if it is one of `model`. Returns whether it is there.
+/// Cancels this thread's request with this number, if it is one of `model`. Returns whether it
+/// existed.
 pub(super) fn cancel(model: &str, number: u64) -> bool {
     let found = TABLE.with_borrow(|table| {
         let mut entries = table.entries.iter().map(|(_, entry)| entry);
         let entry = entries.find(|entry| entry.number == number && entry.is_of(model))?;
         entry.subject.upgrade()
     });
-    // Outside: the table is free while others run.
+    // Outside the borrow, because cancelling may access the table.
     found.inspect(|subject| subject.cancel()).is_some()
 }
 
 impl Presence {
-    /// A request that arrived at `arrived` and is carried out by `subject`.
+    /// A request that arrived at `arrived`. `subject` carries it out.
     pub(super) fn new(
         account: AccountRef,
         arrived: Nanos,
@@ -143,13 +145,13 @@ impl Presence {
         })
     }
 
-    /// `replica` has it from now on.
+    /// Notes that the request is sent to `replica`.
     pub(super) fn give(&self, replica: Rc<dyn ReplicaHandle>) {
-        // The one before is dropped outside, as that may end other requests.
+        // The previous handle is dropped outside the borrow, because that may end other requests.
         drop(self.update(|entry| entry.replica.replace(replica)));
     }
 
-    /// `bytes` more of the answer go to the caller; with them, it has so many `tokens`.
+    /// Notes that `bytes` more of the response were sent, which then has `tokens` in all.
     pub(super) fn sent(&self, bytes: usize, tokens: Option<u64>) {
         self.update(|entry| {
             entry.bytes += bytes as u64;
@@ -168,7 +170,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        // At the end of the thread, the table may be gone.
+        // At the end of the thread, the table may have been dropped.
         let entry = TABLE.try_with(|table| table.borrow_mut().entries.try_remove(self.key()));
         drop(entry);
     }

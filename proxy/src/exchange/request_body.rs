@@ -91,7 +91,7 @@ impl StreamedBody {
             Poll::Pending => RequestBodyState::Awaited,
         });
         match &polled {
-            // Counts as progress of the response's phase too, if the response has started.
+            // If the response has started, this counts as progress of its phase, too.
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 state.passed(length);

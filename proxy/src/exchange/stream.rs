@@ -53,9 +53,10 @@ pub struct StreamState {
     pace: BodyPace,
     /// Whether more of the response is awaited from the replica.
     pub answer_awaited: Cell<bool>,
-    /// On HTTP/1.1.
+    /// The pipelined requests, on HTTP/1.1.
     pipelined: Pipelined,
-    /// Whether the connection has been idle for long, and nobody has noticed; on HTTP/1.1.
+    /// On HTTP/1.1: whether the connection has been idle for long, which the connection has not
+    /// noticed yet.
     to_rest: Cell<bool>,
     cancellation: Cancellation,
     /// The caller's API, which determines the form of errors.
@@ -77,7 +78,7 @@ impl RequestBodyState {
         }
     }
 
-    /// Whether nobody looks for more of it: all has come, or what has come is enough for now.
+    /// Whether nothing waits for more of it: all of it, or enough for now, has arrived.
     #[must_use]
     pub fn is_settled(self) -> bool {
         match self {
@@ -88,7 +89,7 @@ impl RequestBodyState {
 }
 
 impl StreamState {
-    /// The state of a request on `connection`, which is in `phase` from now on.
+    /// The state of a request on `connection` in `phase`.
     #[must_use]
     pub fn new(connection: Rc<Connection>, phase: Phase) -> Self {
         Self {
@@ -107,31 +108,33 @@ impl StreamState {
         }
     }
 
-    /// The head of a request was read, on HTTP/1.1. `takes_interim`: it is not by HTTP/1.0.
+    /// The header of a request was read, on HTTP/1.1. `takes_interim`: it is not HTTP/1.0.
     pub fn ask(&self, body: RequestBodyState, takes_interim: bool) {
         self.body.set(body);
         self.pipelined.ask(takes_interim);
     }
 
-    /// Whether a complete request was read whose answer is not all out.
+    /// Whether a complete request was read whose response was not flushed completely.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.has_request() && self.body.get() == RequestBodyState::Ended
     }
 
-    /// Whether a request was read whose answer is not all out. Its body may be on its way.
+    /// Whether a request was read whose response was not flushed completely. Its body may still be
+    /// arriving.
     #[must_use]
     pub fn has_request(&self) -> bool {
         self.pipelined.is_any()
     }
 
-    /// Whether the answers of all requests were handed over to their last bytes, though not flushed.
+    /// Whether the responses of all requests were handed over to their last bytes, even if not
+    /// flushed.
     #[must_use]
     pub fn is_handed_over(&self) -> bool {
         self.pipelined.are_handed_over()
     }
 
-    /// Whether the caller reads interim answers.
+    /// Whether the caller understands interim responses.
     #[must_use]
     pub fn takes_interim(&self) -> bool {
         self.pipelined.takes_interim()
@@ -143,18 +146,18 @@ impl StreamState {
         self.pace.begin(self.quota());
         self.answer_awaited.set(false);
         if self.cancellation.renew() {
-            // It was for the request before, which had just ended.
+            // The deadline was the previous request's, which had just ended.
             self.deadline.take_expired();
         }
         self.share.renew();
     }
 
-    /// The request runs in a task of its own, which `waker` wakes.
+    /// The request runs in its own task, which `waker` wakes.
     pub fn runs_in(&self, waker: &Waker) {
         self.cancellation.runs_in(waker);
     }
 
-    /// Whether somebody has ended the request on the admin address.
+    /// Whether the request was cancelled through the admin address.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
@@ -203,9 +206,9 @@ impl StreamState {
         }
     }
 
-    /// `bytes` of the request's body have come. While nothing else is waited for, that is progress
-    /// once there are enough of them, so that a caller cannot make the request last by a byte a
-    /// minute. A gRPC caller may.
+    /// `bytes` of the request's body have arrived. If nothing else is waited for, enough of them
+    /// count as progress. A few do not, so that a caller cannot keep the request alive with one
+    /// byte a minute; a gRPC caller may.
     pub fn body_came(&self, bytes: usize) {
         match self.pace.came(bytes) {
             Pace::Owes(bytes) if self.phase() == Phase::Body && !self.api.get().is_grpc() => {
@@ -218,7 +221,7 @@ impl StreamState {
         }
     }
 
-    /// How many bytes must come within the time limit of a body.
+    /// The bytes of a body that must arrive within its time limit.
     fn quota(&self) -> u64 {
         let timeouts = self.connection.timeouts();
         (timeouts.body_rate as f64 * timeouts.body.as_secs_f64()) as u64
@@ -231,8 +234,8 @@ impl StreamState {
         }
     }
 
-    /// The response was handed over to its last byte. The request, if it was for a model, completes
-    /// when those bytes are flushed.
+    /// The response was handed over to its last byte. If it is a counted request, it completes
+    /// when these bytes are flushed.
     pub fn finish(&self, mut exchange: Option<Exchange>) {
         if let Some(exchange) = &mut exchange {
             exchange.hide();
@@ -251,7 +254,7 @@ impl StreamState {
         }
     }
 
-    /// Ready when the request's deadline has passed, which is recorded in the deadline. `watchdog`
+    /// Ready when the request's deadline has passed, which the deadline then records. `watchdog`
     /// must belong to this request.
     pub(crate) fn poll_expired(&self, watchdog: &mut Watchdog, cx: &mut Context<'_>) -> Poll<()> {
         if self.body.get() == RequestBodyState::Unread {
@@ -269,8 +272,8 @@ impl StreamState {
         Poll::Pending
     }
 
-    /// Whether the connection has become idle for long enough to [rest](Deadline::rest_after). Says so
-    /// once.
+    /// Whether the connection has been idle for long enough to [rest](Deadline::rest_after).
+    /// Returns `true` once.
     #[must_use]
     pub fn is_to_rest(&self) -> bool {
         self.to_rest.take()
@@ -330,7 +333,7 @@ impl Subject for StreamState {
         }
     }
 
-    /// As if its time were over.
+    /// Treated as if its time were over.
     fn cancel(&self) {
         self.deadline.expire();
         if !self.cancellation.cancel() {

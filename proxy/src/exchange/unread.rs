@@ -1,16 +1,16 @@
-//! The rest of a request's body that nobody wants any more.
+//! The rest of a request's body that is no longer needed.
 
 use std::{cell::RefCell, time::Duration};
 
 use h2::RecvStream;
 use tokio::time::timeout;
 
-/// The most bytes that are read of it.
+/// Most bytes of it that are read.
 const MOST: u64 = 1024 * 1024;
-/// The longest time that reading it takes.
+/// The longest time spent reading it.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What has not been read of the body of an HTTP/2 request that is answered already.
+/// The unread rest of the body of an HTTP/2 request that has been answered.
 ///
 /// RFC 9113, section 8.1 allows a server to end the stream then, by RST_STREAM with NO_ERROR after
 /// the whole response. But a caller that is still sending may lose the response to that: curl 7.88
@@ -19,14 +19,15 @@ const LIMIT: Duration = Duration::from_secs(2);
 pub struct Unread(RefCell<Option<RecvStream>>);
 
 impl Unread {
-    /// Keeps `stream` if it is small enough to be read; `announced`: how many bytes are to come.
+    /// Keeps `stream` if its rest is small enough to be read. `announced` is the number of bytes
+    /// to come.
     pub fn keep(&self, stream: RecvStream, announced: Option<u64>) {
         if announced.is_none_or(|bytes| bytes <= MOST) {
             self.0.replace(Some(stream));
         }
     }
 
-    /// Reads the rest, within bounds.
+    /// Reads the rest, within these limits.
     pub async fn discard(&self) {
         let Some(mut stream) = self.0.take() else {
             return;

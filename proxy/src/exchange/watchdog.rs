@@ -1,5 +1,5 @@
-//! A timer for a deadline that is mostly extended. A later deadline is only looked up when the
-//! timer fires, so that extending it costs no timer operation.
+//! A timer for a deadline that is mostly extended. Only when the timer fires is the present
+//! deadline looked up, so that extending it costs no timer operation.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer for one deadline at a time.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
-    /// What the timer is set to; `None` after it fired.
+    /// The time that the timer is set to; `None` after it fired.
     at: Option<Nanos>,
     timer: Pin<Box<Sleep>>,
 }

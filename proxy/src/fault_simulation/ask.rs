@@ -1,32 +1,33 @@
-//! What callers ask, and what is sent: bytes that tell whose they are.
+//! The requests of simulated callers, and bodies whose bytes show which request they belong to.
 
 use std::time::Duration;
 
 use super::World;
 
-/// The field that names a request, and its answer.
+/// The header with the number of a request or response.
 pub(super) const ID: &str = "x-simulated-id";
-/// The length of what is sent with it.
+/// The header with the length of its body.
 pub(super) const LENGTH: &str = "x-simulated-length";
 
-/// What bodies repeat: a prime number of bytes, so that no piece passes for another.
+/// The length of the repeated pattern in a body: a prime, so that no shifted piece is taken for
+/// another.
 const PERIOD: usize = 251;
 
-/// What the body of the request or answer `id` repeats.
+/// The pattern in the body of the request or response `id`.
 fn pattern(id: u64, is_answer: bool) -> [u8; PERIOD] {
     let of_id = id.wrapping_mul(2).wrapping_add(is_answer.into());
     let first = of_id.wrapping_mul(97) as u8;
     std::array::from_fn(|place| first.wrapping_add(place as u8))
 }
 
-/// The body of the request or answer `id`.
+/// The body of the request or response `id`.
 pub(super) fn body(id: u64, is_answer: bool, length: usize) -> Vec<u8> {
     let mut all = pattern(id, is_answer).repeat(length.div_ceil(PERIOD));
     all.truncate(length);
     all
 }
 
-/// Whether `bytes`, at `place` of a body, are those of the request or answer `id`.
+/// Whether `bytes`, at offset `place` of a body, are those of the request or response `id`.
 pub(super) fn is_of(id: u64, is_answer: bool, mut place: usize, mut bytes: &[u8]) -> bool {
     let pattern = pattern(id, is_answer);
     while !bytes.is_empty() {
@@ -41,7 +42,7 @@ pub(super) fn is_of(id: u64, is_answer: bool, mut place: usize, mut bytes: &[u8]
     true
 }
 
-/// A request, and how its caller behaves.
+/// A request, and the behaviour of its caller.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub id: u64,
@@ -49,14 +50,14 @@ pub(super) struct Ask {
     pub is_post: bool,
     pub body: usize,
     pub is_chunked: bool,
-    /// The body is sent in so many pieces, with this pause before each.
+    /// The body is sent in this many pieces, with this pause before each.
     pub pieces: usize,
     pub pause: Duration,
-    /// It ends its side behind the request.
+    /// The caller closes its sending side after the request.
     pub half_closes: bool,
-    /// It goes away so long after it has begun.
+    /// The caller disconnects this long after it has begun.
     pub leaves_after: Option<Duration>,
-    /// It waits for so long in the middle of the answer.
+    /// The caller pauses for this long in the middle of the response.
     pub reads_late: Duration,
 }
 
@@ -84,7 +85,7 @@ impl Ask {
         }
     }
 
-    /// How long its caller keeps the proxy waiting, at most.
+    /// The longest time for which its caller keeps the proxy waiting.
     pub(super) fn waits(&self) -> Duration {
         self.pause * u32::try_from(self.pieces + 1).unwrap() + self.reads_late
     }
@@ -98,15 +99,15 @@ impl Ask {
     }
 }
 
-/// How a request ended for its caller.
+/// The result of a request for its caller.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
-    /// By a whole answer of this status.
+    /// A complete response with this status.
     Answered(u16),
-    /// By an answer that broke off.
+    /// An incomplete response with this status.
     Broken(u16),
-    /// Without an answer.
+    /// The connection was closed without a response.
     Closed,
-    /// The caller left.
+    /// The caller disconnected.
     Left,
 }

@@ -1,4 +1,4 @@
-//! What callers by all versions of HTTP have in common.
+//! What simulated callers of all HTTP versions have in common.
 
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ use super::{
 };
 use crate::{net::simulated::Stream, simulation::DataPlane};
 
-/// A new connection, and how long it is silent at most. `None`: nobody listens any more.
+/// A new connection, and its longest silence. `None`: nothing listens any more.
 pub(super) fn connect(world: &World, data_plane: &DataPlane) -> Option<(Stream, Duration)> {
     let plan = world.plan();
     let silence = plan.silence();
     Some((data_plane.connect(plan)?, silence))
 }
 
-/// By when a request must have ended, where the connection was silent for at most `silence`.
+/// The time by which a request must have ended, if the connection was silent for at most
+/// `silence`.
 pub(super) fn limit(world: &World, ask: &Ask, silence: Duration) -> Duration {
     let asleep = if world.is_calm() {
         Duration::ZERO
@@ -27,7 +28,7 @@ pub(super) fn limit(world: &World, ask: &Ask, silence: Duration) -> Duration {
     WORST + ask.waits() + silence + asleep
 }
 
-/// Takes down how a request ended.
+/// Records the result of a request.
 pub(super) fn concluded(world: &World, ask: &Ask, end: &End) {
     world.event(format_args!(
         "request {} ({} {}, {} B{}{}): {end:?}",

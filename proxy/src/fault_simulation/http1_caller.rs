@@ -1,4 +1,4 @@
-//! Callers by HTTP/1.1: some requests on a connection, one after the other.
+//! Simulated callers by HTTP/1.1: a few requests on a connection, one after the other.
 
 use std::{cell::Cell, future::poll_fn, io, pin::pin, rc::Rc, task::Poll, time::Duration};
 
@@ -47,13 +47,13 @@ pub(super) async fn run(world: Rc<World>, data_plane: Rc<DataPlane>, asks: Vec<A
         if !goes_on || ask.half_closes {
             return;
         }
-        // Long enough at times for the connection to rest.
+        // Sometimes long enough for the connection to rest.
         let idle = if world.chance(0.2) { 8_000 } else { 100 };
         sleep(world.milliseconds(0..=idle)).await;
     }
 }
 
-/// Sends the request and reads the answer, at the same time. Returns how it ended, and whether the
+/// Sends the request and reads the response at the same time. Returns the result, and whether the
 /// connection can be used again.
 async fn exchange(
     world: &World,
@@ -63,7 +63,7 @@ async fn exchange(
 ) -> (End, bool) {
     let is_sent = Cell::new(false);
     let mut sending = pin!(async {
-        // What cannot be sent shows in the answer.
+        // A failure to send shows in the response.
         is_sent.set(send(ask, write).await.is_ok());
     });
     let mut reading = pin!(read(world, ask, reader));
@@ -115,7 +115,7 @@ async fn send(ask: &Ask, write: &mut (impl AsyncWrite + Unpin)) -> io::Result<()
     Ok(())
 }
 
-/// Reads the answer. Returns how it ended, and whether more could follow it.
+/// Reads the response. Returns the result, and whether another response could follow.
 async fn read(world: &World, ask: &Ask, reader: &mut Reader<ReadHalf<Stream>>) -> (End, bool) {
     let head = loop {
         match reader.head().await {
@@ -179,7 +179,7 @@ async fn read(world: &World, ask: &Ask, reader: &mut Reader<ReadHalf<Stream>>) -
     }
 }
 
-/// Asks once for `model` on a connection of its own, without any trouble. Returns the status.
+/// Sends one request for `model` on its own connection, without faults. Returns the status.
 pub(super) async fn ask_once(
     world: &Rc<World>,
     data_plane: &DataPlane,

@@ -1,4 +1,4 @@
-//! Replicas by HTTP/1.1.
+//! Simulated replicas by HTTP/1.1.
 
 use std::{io, rc::Rc, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::net::simulated::{Link, Stream};
 
-/// Bytes of an answer that are sent at once.
+/// Bytes of a response that are written at once.
 const PIECE: usize = 40_000;
 
 /// Answers requests until the connection ends.
@@ -73,14 +73,14 @@ async fn answer_all(world: &Rc<World>, stream: Stream, link: &Arc<Link>) -> io::
             }
         }
         if manner.is_early {
-            // It has not read the rest.
+            // The replica has not read the rest.
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Sends the answer. Returns whether another request may follow it.
+/// Sends the response. Returns whether another request may follow.
 async fn answer(
     id: u64,
     manner: Manner,

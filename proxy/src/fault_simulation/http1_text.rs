@@ -1,11 +1,11 @@
-//! HTTP/1.1 as the simulated callers and replicas read it: by the letter, and no more than they need.
+//! A strict and minimal HTTP/1.1 parser for the simulated callers and replicas.
 
 use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// A message's head.
+/// A message's header.
 #[derive(Debug)]
 pub(super) struct Head {
     /// The words of its first line.
@@ -13,7 +13,7 @@ pub(super) struct Head {
     fields: Vec<(String, String)>,
 }
 
-/// What a body's end is known by.
+/// How the end of a body is determined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Framing {
     Length(usize),
@@ -31,7 +31,7 @@ impl Head {
         self.field(name)?.parse().ok()
     }
 
-    /// `otherwise`: where it does not say.
+    /// The framing; `otherwise` if the header does not determine it.
     pub(super) fn framing(&self, otherwise: Framing) -> Framing {
         match self.field("transfer-encoding") {
             Some(_) => Framing::Chunks,
@@ -51,7 +51,7 @@ impl Head {
 pub(super) struct Reader<R> {
     io: R,
     bytes: BytesMut,
-    /// How long to wait before the second read of a body.
+    /// A pause before the second read of a body.
     pub pause: Duration,
 }
 
@@ -72,7 +72,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         self.io.read_buf(&mut self.bytes).await
     }
 
-    /// The next line, without its end. `None`: there is an end instead.
+    /// The next line, without its end. `None`: the connection has ended.
     async fn line(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(end) = self.bytes.windows(2).position(|at| at == b"\r\n") {
@@ -89,7 +89,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// The next head. `None`: there is an end instead.
+    /// The next header. `None`: the connection has ended.
     pub(super) async fn head(&mut self) -> io::Result<Option<Head>> {
         let Some(first) = self.line().await? else {
             return Ok(None);
@@ -112,7 +112,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// Reads a body to its end, and gives its pieces to `piece`.
+    /// Reads a body to its end, and passes its pieces to `piece`.
     pub(super) async fn body(
         &mut self,
         framing: Framing,
@@ -170,13 +170,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    /// Whether anything came behind the last message.
+    /// Whether bytes follow the last message.
     pub(super) fn has_rest(&self) -> bool {
         !self.bytes.is_empty()
     }
 }
 
-/// `bytes` as a chunk.
+/// `bytes` in the chunked encoding.
 pub(super) fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }

@@ -1,4 +1,4 @@
-//! Callers by HTTP/2: all requests of a connection at once.
+//! Simulated callers by HTTP/2: all requests of a connection at once.
 
 use std::{future::poll_fn, rc::Rc, time::Duration};
 
@@ -99,7 +99,7 @@ async fn send(ask: &Ask, mut stream: SendStream<Bytes>) {
     }
 }
 
-/// Sends `bytes` as there is window for them. `None`: the stream has ended.
+/// Sends `bytes` as the flow-control window allows. `None`: the stream has ended.
 pub(super) async fn send_all(
     stream: &mut SendStream<Bytes>,
     mut bytes: Bytes,
@@ -146,7 +146,7 @@ async fn read(world: &World, ask: &Ask, answer: Response<RecvStream>) -> End {
         length += piece.len();
         let _ = body.flow_control().release_capacity(piece.len());
     }
-    // Without it a reset behind the last byte of data would pass for the end.
+    // Otherwise a reset after the last byte of data would look like the end of the stream.
     if body.trailers().await.is_err() {
         return End::Broken(status);
     }

@@ -1,4 +1,4 @@
-//! Replicas by HTTP/2.
+//! Simulated replicas by HTTP/2.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -24,7 +24,7 @@ pub(super) async fn serve(world: &Rc<World>, stream: Stream, link: &Arc<Link>) {
     while let Some(Ok((request, respond))) = connection.accept().await {
         let (world, link) = (world.clone(), link.clone());
         spawn(async move {
-            // The stream has ended early.
+            // An error means that the stream ended early.
             let _ = answer(&world, request, respond, &link).await;
         });
     }

@@ -1,4 +1,4 @@
-//! What holds whatever happens.
+//! The invariants of the simulation.
 
 use std::{rc::Rc, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::simulation::DataPlane;
 
-/// Looks all the time.
+/// Checks the invariants continuously.
 pub(super) async fn watch(world: Rc<World>, data_plane: Rc<DataPlane>) {
     loop {
         always(&world, &data_plane);
@@ -21,7 +21,7 @@ pub(super) async fn watch(world: Rc<World>, data_plane: Rc<DataPlane>) {
     }
 }
 
-/// What holds at any time.
+/// Invariants that hold at any time.
 pub(super) fn always(world: &World, data_plane: &DataPlane) {
     let all = data_plane.replicas();
     for (model, replica) in &all {
@@ -51,7 +51,7 @@ pub(super) fn always(world: &World, data_plane: &DataPlane) {
     }
 }
 
-/// What holds once all callers and replicas have gone.
+/// Invariants that hold once all callers and replicas have gone.
 pub(super) fn at_the_end(world: &World, data_plane: &DataPlane, to_replicas: usize) {
     let open = data_plane.connections();
     if open > 0 {

@@ -1,4 +1,4 @@
-//! What replicas do with requests, by either version of HTTP.
+//! The behaviour of simulated replicas, in either version of HTTP.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use super::World;
 pub(super) struct Manner {
     /// It answers without having read the body.
     pub is_early: bool,
-    /// It answers that it is too busy.
+    /// It answers that it is overloaded.
     pub refuses: bool,
-    /// How long it works.
+    /// How long it takes to answer.
     pub works: Duration,
     pub answer: usize,
-    /// So much of the answer is sent before its connection, or stream, is reset.
+    /// After this many bytes of the response, its connection or stream is reset.
     pub breaks_off: Option<usize>,
-    /// By HTTP/1.1: without a length, in chunks or up to the connection's end.
+    /// On HTTP/1.1, the framing: with a length, in chunks, or up to the end of the connection.
     pub framing: u64,
-    /// It closes its connection behind the answer, without having said so.
+    /// It closes its connection after the response, without having announced it.
     pub closes: bool,
 }
 

@@ -1,13 +1,14 @@
 //! A deterministic simulation of the data plane with faults.
 //!
-//! The real connections' handling, pipeline, hold queue, balancing, upstream codecs and ledger run on a
-//! simulated network and clock ([`crate::net::simulated`]). Callers and replicas are simulated, and
-//! all that goes wrong with them follows from a seed: connections that are reset, stall, or lose each
-//! other's host, ends that are closed at any byte, late, broken and missing answers, replicas that
-//! crash, vanish, are replaced or taken away, a machine that sleeps, a drain in between. What must
-//! hold whatever happens is in [`invariants`], and [`World`] takes down what does not.
+//! The real connection handling, pipeline, hold queue, load balancing, upstream codecs and ledger
+//! run on a simulated network and clock ([`crate::net::simulated`]). Callers and replicas are
+//! simulated, and all their faults follow from a seed: connections are reset, stall, or are
+//! partitioned; sides are closed at any byte; responses are late, broken or missing; replicas
+//! crash, vanish, are replaced or removed; the machine sleeps; the proxy drains. [`invariants`]
+//! has what must always hold, and [`World`] records violations.
 //!
-//! `make simulate-faults` runs more seeds. `FAULT_SEEDS=17` runs one, with all that happened.
+//! `make simulate-faults` runs more seeds. `FAULT_SEEDS=17` runs one seed, and prints all its
+//! events.
 
 mod ask;
 mod callers;

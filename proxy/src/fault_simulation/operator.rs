@@ -1,4 +1,4 @@
-//! What happens to replicas and to the whole process.
+//! Faults of replicas, and events of the whole process.
 
 use std::{rc::Rc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::simulation::{DataPlane, clock};
 
-/// Looks at the replicas' health, as the scaler does.
+/// Reviews the replicas' health, as the scaler does.
 pub(super) async fn review(data_plane: Rc<DataPlane>) {
     loop {
         sleep(Duration::from_millis(250)).await;
@@ -20,7 +20,7 @@ pub(super) async fn review(data_plane: Rc<DataPlane>) {
     }
 }
 
-/// Makes trouble until the world is healed.
+/// Causes faults until the world is healed.
 pub(super) async fn trouble(world: Rc<World>, data_plane: Rc<DataPlane>, hosts: Rc<Hosts>) {
     let mut sleeps = 0;
     loop {
@@ -78,7 +78,7 @@ pub(super) async fn trouble(world: Rc<World>, data_plane: Rc<DataPlane>, hosts: 
     }
 }
 
-/// The process is asked to end, and does so once its time to drain is over.
+/// The process is told to end, and does so after its drain time.
 pub(super) async fn shut_down(world: Rc<World>, data_plane: Rc<DataPlane>) {
     sleep(world.milliseconds(1_000..=12_000)).await;
     world.event("the proxy drains");

@@ -22,15 +22,15 @@ use crate::net::{
 pub(super) struct Host {
     pub name: &'static str,
     speaks: HttpVersion,
-    /// Whether its port takes connections.
+    /// Whether its port accepts connections.
     pub is_up: Cell<bool>,
-    /// Whether it answers at all.
+    /// Whether it can be reached at all.
     pub is_reachable: Cell<bool>,
     links: RefCell<Vec<Weak<Link>>>,
 }
 
 impl Host {
-    /// Its process ends: all connections are reset.
+    /// Its process crashes: all connections are reset.
     pub(super) fn crash(&self) {
         self.is_up.set(false);
         for link in self.links.take() {
@@ -45,7 +45,7 @@ impl Host {
 pub(super) struct Hosts {
     world: Rc<World>,
     pub all: BTreeMap<&'static str, Rc<Host>>,
-    /// All connections that were opened, for as long as anybody has them.
+    /// All connections that were opened and still exist.
     opened: RefCell<Vec<Weak<Link>>>,
 }
 
@@ -68,7 +68,7 @@ impl Hosts {
         }
     }
 
-    /// How many connections the proxy has to replicas.
+    /// The number of connections from the proxy to replicas.
     pub(super) fn connections(&self) -> usize {
         let opened = self.opened.borrow();
         let open = opened.iter().filter_map(Weak::upgrade);

@@ -1,4 +1,4 @@
-//! One simulation, from its seed to what it has shown.
+//! One run of the simulation, from its seed to its results.
 
 use std::{rc::Rc, thread, time::Duration};
 
@@ -22,13 +22,14 @@ use crate::{
     simulation::{DataPlane, clock},
 };
 
-/// A simulation that takes longer, on its own clock, hangs.
+/// A run that takes longer on its own clock counts as hung.
 const LONGEST: Duration = Duration::from_secs(1_000);
-/// Until all connections of callers and replicas that have gone are closed: those of a host that vanished
-/// are given up after half a minute, and idle ones to replicas are looked at every five seconds.
+/// The time until all connections of callers and replicas that have gone are closed: connections
+/// to a vanished host are given up after half a minute, and idle connections to replicas are
+/// checked every five seconds.
 const CLOSED_WITHIN: u32 = 90;
 
-/// Runs the simulation of `seed`, on a thread of its own: what is thread-local begins anew.
+/// Runs the simulation of `seed` on a new thread, so that thread-local state is new.
 pub(super) fn run(seed: u64) -> Shown {
     let simulation = move || {
         fastrand::seed(seed);
@@ -104,7 +105,7 @@ async fn scenario(world: &Rc<World>) {
     beside.iter().for_each(|task| task.abort());
 }
 
-/// Starts all callers. Each comes at a time of its own.
+/// Starts all callers, each at its own time.
 fn start_callers(world: &Rc<World>, data_plane: &Rc<DataPlane>) -> Vec<JoinHandle<()>> {
     let one = |_| {
         let asks = (0..world.number(1..=4)).map(|_| Ask::draw(world)).collect();
@@ -122,7 +123,7 @@ fn start_callers(world: &Rc<World>, data_plane: &Rc<DataPlane>) -> Vec<JoinHandl
     (0..world.number(4..=14)).map(one).collect()
 }
 
-/// After all faults, with sound replicas, requests are answered.
+/// After all faults, sound replicas must answer requests.
 async fn serves_on(world: &Rc<World>, data_plane: &DataPlane, hosts: &Hosts) {
     for host in hosts.all.values() {
         host.is_up.set(true);

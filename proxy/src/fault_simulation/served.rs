@@ -1,4 +1,4 @@
-//! What is served: one model whose replicas speak HTTP/1.1, and one whose replicas speak HTTP/2.
+//! The served models: one whose replicas speak HTTP/1.1, and one whose replicas speak HTTP/2.
 
 use std::{path::Path, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{net::HttpVersion, simulation::DataPlane};
 
 /// The models.
 pub(super) const MODELS: [&str; 2] = ["plain", "multiplexed"];
-/// Where their replicas run, and what these speak.
+/// The addresses of their replicas, and the HTTP version of each.
 pub(super) const HOSTS: [(&str, HttpVersion); 4] = [
     ("plain-0:80", HttpVersion::Http1),
     ("plain-1:80", HttpVersion::Http1),
@@ -51,11 +51,12 @@ const VARIABLES: [(&str, &str); 5] = [
     ("TAILBACK_BODY_TIMEOUT_SECONDS", "5"),
     ("TAILBACK_KEEP_ALIVE_SECONDS", "20"),
 ];
-/// What all of these limits allow together, and some more: the header, waits for the body, and all the
-/// time that a request may take, of which the last part may begin with the last byte of it.
+/// The longest time of a request within all of these limits, with some to spare: its header, the
+/// waits for its body, and the total time of a request, the last part of which may begin with the
+/// last byte of the body.
 pub(super) const WORST: Duration = Duration::from_secs(45);
 
-/// A data plane that serves them, without replicas.
+/// A data plane that serves these models, without replicas.
 pub(super) fn data_plane() -> DataPlane {
     let manifest = MANIFEST.replace("TIMEOUTS", TIMEOUTS);
     let env: Env = VARIABLES.into_iter().collect();
@@ -63,7 +64,7 @@ pub(super) fn data_plane() -> DataPlane {
     DataPlane::new(&config)
 }
 
-/// From now on `model` has new replicas on all of its hosts, or none.
+/// Gives `model` new replicas on all of its hosts, or none.
 pub(super) fn set_replicas(data_plane: &DataPlane, model: &'static str, some: bool) {
     let hosts = HOSTS.iter().map(|(host, _)| *host);
     let hosts: Vec<_> = hosts

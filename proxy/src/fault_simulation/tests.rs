@@ -1,4 +1,4 @@
-//! The simulations that run with the other tests.
+//! The simulations that run with the unit tests.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +11,16 @@ use std::{
 use super::{run::run, world::Shown};
 use crate::simulation::clock;
 
-/// Which seeds: one, or `first..end`.
+/// The variable with the seeds to run: one, or `first..end`.
 const SEEDS: &str = "FAULT_SEEDS";
-/// Set in the process that simulates.
+/// The variable that is set in the process that runs the simulation.
 const SIMULATES: &str = "FAULT_SIMULATION";
 
-/// What panicked, on any thread.
+/// Messages of panics on any thread.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Returns whether this process is to simulate. Otherwise one of its own has done so by then: the
-/// simulated clock is that of the whole process, which other tests share.
+/// Returns whether this process must run the simulation. Otherwise a child process has run it: the
+/// simulated clock applies to the whole process, which other tests share.
 fn simulates(test: &str) -> bool {
     if std::env::var_os(SIMULATES).is_some() {
         clock::install();
@@ -57,7 +57,7 @@ fn seeds(otherwise: Range<u64>) -> Range<u64> {
     }
 }
 
-/// Runs `seed`. What panicked in it is a violation, too.
+/// Runs `seed`. A panic is a violation, too.
 fn checked(seed: u64) -> Shown {
     let mut shown = run(seed);
     let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +92,7 @@ fn whatever_breaks_counts_agree_permits_come_back_and_callers_are_answered_or_cl
     }
     println!("seeds {seeds:?}, by how requests ended: {tally:#?}");
     assert!(failed.is_empty(), "seeds {failed:?}");
-    // It shows nothing where nothing goes wrong.
+    // A simulation without faults would show nothing.
     if seeds.end - seeds.start >= 100 {
         for end in [
             "Answered(200)",

@@ -1,4 +1,4 @@
-//! What all of a simulation shares: its dice, and what was seen.
+//! The state that all parts of a simulation share: its random numbers, and what was observed.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,13 +16,13 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use crate::net::simulated::{Link, NetworkFault, Plan};
 
-/// How often the machine sleeps at most, and how long.
+/// How often the machine sleeps at most, and the longest sleep.
 pub(super) const SLEEPS: u32 = 2;
 pub(super) const LONGEST_SLEEP_MS: u64 = 12_000;
-/// All of that.
+/// The longest time asleep in all.
 pub(super) const ASLEEP: Duration = Duration::from_millis(SLEEPS as u64 * LONGEST_SLEEP_MS);
 
-/// A request that a replica has read whole and works on.
+/// A request that a replica has read completely and is processing.
 struct Begun {
     at: Instant,
     link: Arc<Link>,
@@ -31,22 +31,22 @@ struct Begun {
 /// See the module.
 pub(super) struct World {
     dice: RefCell<Rng>,
-    /// How likely faults are: 0 for none.
+    /// The probability of faults, as a share of the worst case; 0: none.
     pub trouble: f64,
     started: Instant,
-    /// No more faults happen.
+    /// Whether faults have ended.
     pub is_healed: Cell<bool>,
     next_id: Cell<u64>,
     begun: RefCell<BTreeMap<u64, Begun>>,
-    /// What must not be.
+    /// Violated invariants.
     violations: RefCell<Vec<String>>,
-    /// What happened.
+    /// All events, in order.
     events: RefCell<Vec<String>>,
-    /// How often what came of a request.
+    /// How often each result of a request occurred.
     tally: RefCell<BTreeMap<String, u64>>,
 }
 
-/// What one simulation has shown.
+/// The results of one simulation.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub violations: Vec<String>,
@@ -71,17 +71,17 @@ impl World {
         }
     }
 
-    /// Whether nothing goes wrong in this simulation.
+    /// Whether this simulation is without faults.
     pub(super) fn is_calm(&self) -> bool {
         self.trouble == 0.0
     }
 
-    /// Whether something that is no fault happens.
+    /// Whether an event happens that is not a fault.
     pub(super) fn chance(&self, probability: f64) -> bool {
         self.dice.borrow_mut().f64() < probability
     }
 
-    /// Whether a fault happens that in the worst trouble has this probability.
+    /// Whether a fault happens that has this probability in the worst case.
     pub(super) fn goes_wrong(&self, probability: f64) -> bool {
         !self.is_healed.get() && self.chance(probability * self.trouble)
     }
@@ -94,7 +94,7 @@ impl World {
         Duration::from_millis(self.number(range))
     }
 
-    /// A size: small as a rule, and as large as `most` at times.
+    /// A size: mostly small, and sometimes up to `most`.
     pub(super) fn size(&self, most: u64) -> usize {
         let most = match self.number(0..=9) {
             0 => 0,
@@ -109,7 +109,7 @@ impl World {
         self.next_id.replace(self.next_id.get() + 1)
     }
 
-    /// What is to happen on a new connection.
+    /// The faults of a new connection.
     pub(super) fn plan(&self) -> Plan {
         let mut plan = Plan {
             latency: self.milliseconds(0..=8),
@@ -132,11 +132,11 @@ impl World {
         }
     }
 
-    /// A replica has read the whole request `id`, and begins to work on it. `once`: it must not be
-    /// run twice.
+    /// A replica has read the complete request `id`, and begins to process it. `once`: it must not
+    /// be processed twice.
     ///
-    /// An exception is documented: where a connection ends within 5 ms of the request, the replica was
-    /// closing it.
+    /// One exception is documented: the connection ends within 5 ms of the request, because the
+    /// replica was closing it.
     pub(super) fn begins(&self, id: u64, once: bool, link: &Arc<Link>) {
         let now = Instant::now();
         let begun = Begun {
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Takes down that something is as it must not be.
+    /// Records a violation.
     pub(super) fn violated(&self, what: String) {
         self.event(format_args!("VIOLATED: {what}"));
         self.violations.borrow_mut().push(what);
@@ -166,7 +166,7 @@ impl World {
         !self.violations.borrow().is_empty()
     }
 
-    /// Takes down that something happened.
+    /// Records an event.
     pub(super) fn event(&self, what: impl Display) {
         let at = self.started.elapsed().as_secs_f64();
         self.events.borrow_mut().push(format!("{at:9.3} s  {what}"));
@@ -185,7 +185,7 @@ impl World {
     }
 }
 
-/// Runs `work` beside everything else, on this thread.
+/// Runs `work` concurrently, on this thread.
 pub(super) fn spawn(work: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
     tokio::spawn(SendWrapper::new(work))
 }

@@ -16,11 +16,11 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-/// Bytes that a pipe takes in one write once poll reports it writable: Linux's `PIPE_BUF` (POSIX
+/// Bytes that a pipe takes in one write once it polls as writable: Linux's `PIPE_BUF` (POSIX
 /// guarantees 512).
 const PIECE: usize = 4096;
 /// How long the first line waits for room, in milliseconds, so that a slow reader loses nothing.
-/// After a line was dropped, the next ones do not wait.
+/// After a dropped line, the next lines do not wait.
 const PATIENCE: u8 = 50;
 
 static STDERR: Mutex<LossyWriter<io::Stderr>> = Mutex::new(LossyWriter::new());
@@ -36,7 +36,7 @@ impl Write for LossyStderr {
         if dropped > 0 {
             counter!("tailback_log_dropped_total").increment(dropped);
         }
-        // Always Ok: the caller would report an error on standard error again.
+        // Always `Ok`: the caller would report an error on standard error, too.
         Ok(line.len())
     }
 

@@ -1,4 +1,4 @@
-//! What a model's replicas have said about it, remembered for as long as its server is the same.
+//! The metadata that a model's replicas report about it, kept while its server stays the same.
 
 use std::{
     sync::{
@@ -12,10 +12,10 @@ use tailback_scaler::clock::Nanos;
 
 use crate::protocol::model_card::ModelCard;
 
-/// How long it is believed before a replica is asked again.
+/// How long it is used before a replica is asked again.
 const BELIEVED: Duration = Duration::from_secs(60);
 
-/// A model's card, if a replica has told one. Only requests for the list of models look at it.
+/// A model's card, if a replica has reported one. Only requests for the list of models read it.
 #[derive(Debug, Default)]
 pub struct KnownCard {
     card: Mutex<ModelCard>,
@@ -24,20 +24,20 @@ pub struct KnownCard {
 }
 
 impl KnownCard {
-    /// What has been told last.
+    /// The card reported last.
     #[must_use]
     pub fn get(&self) -> ModelCard {
         let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
         card.clone()
     }
 
-    /// Remembers what a replica says.
+    /// Stores a card that a replica reports.
     pub fn set(&self, said: ModelCard) {
         *self.card.lock().unwrap_or_else(PoisonError::into_inner) = said;
     }
 
-    /// Whether it is time to ask a replica, which the caller then has to do: it is said to one
-    /// alone.
+    /// Whether a replica should be asked again. Returns `true` to one caller only, which must then
+    /// ask.
     #[must_use]
     pub fn is_due(&self, now: Nanos) -> bool {
         let asked = self.asked.load(Ordering::Relaxed);

@@ -21,11 +21,11 @@ pub struct Model {
     pub ledger: Arc<Ledger>,
     /// Which of its replicas have seen which prompts, if its server's load balancing is by prefix.
     pub prefix_table: Option<Arc<PrefixTable>>,
-    /// Its replicas and held requests. Models on one static server share a pool.
+    /// Its replicas, and the requests held for them. Models on one static server share a pool.
     pub pool: Arc<Pool>,
     /// Opens connections to its replicas.
     pub connector: Arc<Connector>,
-    /// What its replicas say about it.
+    /// The metadata that its replicas report.
     pub card: Arc<KnownCard>,
     /// Metric handles, resolved when the model was configured.
     pub metrics: ModelMetrics,
@@ -38,14 +38,14 @@ impl Model {
         &self.config.name
     }
 
-    /// Its name, and then its aliases.
+    /// Its name, followed by its aliases.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let aliases = self.config.aliases.iter().map(String::as_str);
         std::iter::once(self.name()).chain(aliases).collect()
     }
 
-    /// Whether it has at most one replica, so that state kept in a replica can be nowhere else.
+    /// Whether it has at most one replica, so that state within a replica can be nowhere else.
     #[must_use]
     pub fn has_one_replica(&self) -> bool {
         match self.config.server.endpoints() {

@@ -33,7 +33,7 @@ pub struct RouteTable {
     pub generation: u64,
     /// By their own names.
     pub models: HashMap<Box<str>, Arc<Model>>,
-    /// The own name of the model, by alias.
+    /// The model's name, by alias.
     pub aliases: HashMap<Box<str>, Box<str>>,
     /// The number of worker threads.
     pub workers: u32,
@@ -51,7 +51,7 @@ pub struct RouteTable {
 
 impl RouteTable {
     /// Builds the table for `config`. Models that are in `before` keep their ledger. They keep
-    /// their pool if it was their own and still is, or belongs to the same server.
+    /// their pool if it is theirs alone before and after, or if it belongs to the same server.
     #[must_use]
     pub fn build(config: &Config, before: &Self, wake: &Wake) -> Self {
         let workers = config.process.workers.get();
@@ -94,7 +94,7 @@ impl RouteTable {
                 },
                 |m| m.connector.clone(),
             );
-            // What is known of the replicas' caches is not lost by a reload.
+            // A reload does not lose what is known of the replicas' caches.
             let prefix_table = PrefixTable::of(
                 &model.server.load_balancing,
                 known.and_then(|m| m.prefix_table.as_ref()),
@@ -237,8 +237,8 @@ impl ModelList for RouteTable {
     }
 }
 
-/// The current table, for all workers. On a request's way they read only the generation, and load
-/// the table when it has changed.
+/// The current table, for all workers. For a request, a worker reads only the generation, and
+/// loads the table if it has changed.
 #[derive(Debug, Default)]
 pub struct SharedRoutes {
     generation: AtomicU64,

@@ -1,5 +1,5 @@
-//! Which replica keeps which response (OpenAI's Responses API), as far as answers have told it to
-//! this process. Only requests about responses look here, so that a lock does.
+//! Which replica stores which response (OpenAI's Responses API), as far as this process has seen.
+//! Only requests about responses use this, so a lock is fast enough.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,23 +9,23 @@ use std::{
 
 use tailback_scaler::replica::ReplicaId;
 
-/// Most responses that are remembered, of all models together. With more, the oldest is forgotten.
-/// About 100 bytes each.
+/// Most responses that are remembered over all models; about 100 bytes each. Beyond that, the
+/// oldest is forgotten.
 pub const MOST: usize = 65_536;
 
-/// Where a response is.
+/// The location of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseLocation {
-    /// The model that made it, by its own name.
+    /// The name of the model that made it.
     pub model: Box<str>,
-    /// The replica that keeps it. It may be gone; no other gets the same number.
+    /// The replica that stores it. It may have gone, but its number is not reused.
     pub replica: ReplicaId,
 }
 
-/// The responses that were made last.
+/// The latest responses.
 #[derive(Debug, Default)]
 pub struct StoredResponses {
-    /// Ids are hashed with a key of this process, so that callers cannot make two collide.
+    /// Ids are hashed with a random key, so that callers cannot make two of them collide.
     hasher: RandomState,
     table: Mutex<Table>,
 }
@@ -33,12 +33,12 @@ pub struct StoredResponses {
 #[derive(Debug, Default)]
 struct Table {
     locations: HashMap<u64, ResponseLocation>,
-    /// The ids in `locations`, the oldest first.
+    /// The ids in `locations`, oldest first.
     order: VecDeque<u64>,
 }
 
 impl StoredResponses {
-    /// Remembers who keeps the response `id`.
+    /// Remembers where the response `id` is stored.
     pub fn insert(&self, id: &str, location: ResponseLocation) {
         let hash = self.hasher.hash_one(id);
         let mut table = self.table();
@@ -53,7 +53,7 @@ impl StoredResponses {
         }
     }
 
-    /// Who keeps the response `id`; `None`: not known.
+    /// The location of the response `id`; `None`: not known.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<ResponseLocation> {
         let hash = self.hasher.hash_one(id);

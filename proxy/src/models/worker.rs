@@ -1,5 +1,5 @@
 //! The thread-local state of each worker: its copy of the route table, with its own connections to
-//! replicas. No other thread touches it, so that a request takes no lock and shares no reference
+//! replicas. No other thread accesses it, so a request needs no lock and no shared reference
 //! count.
 
 use std::{
@@ -28,14 +28,14 @@ use crate::{
 pub struct WorkerModel {
     /// Shared with other workers.
     pub model: Arc<Model>,
-    /// What its requests count in.
+    /// The counters of its requests.
     pub account: AccountRef,
     /// Its replicas, with this worker's connections.
     pub pool: Rc<WorkerPool>,
-    /// Chooses a replica.
+    /// Chooses a replica for each request.
     pub balancer: Balancer,
-    /// `Authorization` of requests to its replicas, in place of the caller's. Each worker has its own
-    /// copy, so that cloning it counts references in no memory of others.
+    /// `Authorization` for requests to its replicas, in place of the caller's. Each worker has its
+    /// own copy, so that cloning it writes no memory that other workers use.
     pub upstream_key: Option<HeaderValue>,
     /// How many requests may be retried; `None` if the model sets no `retry`.
     pub retry_budget: Option<RetryBudget>,
@@ -81,7 +81,7 @@ impl AsRef<Ledger> for ModelRef {
 /// The route table as this worker last loaded it.
 #[derive(Debug, Default)]
 pub struct WorkerRoutes {
-    /// The shared table that this view was made from.
+    /// The shared table of which this is a view.
     pub table: Arc<RouteTable>,
     models: HashMap<Box<str>, ModelRef>,
     /// Models by alias.
@@ -106,8 +106,8 @@ impl WorkerRoutes {
         })
     }
 
-    /// The model that `name` stands for: if it is empty, the default model, and if no model has it,
-    /// the fallback model.
+    /// The model that `name` stands for: the default model if it is empty, and the fallback model
+    /// if no model has it.
     ///
     /// # Errors
     /// [`ProxyError::UnknownModel`] if there is none.
@@ -258,10 +258,10 @@ impl WorkerRoutes {
     }
 }
 
-/// `Bearer` with the key that the model's replicas want.
+/// `Bearer` with the key for the model's replicas.
 fn upstream_key(model: &Model) -> Option<HeaderValue> {
     let key = model.config.server.upstream_key.as_ref()?;
-    // It was checked that the key is made of visible ASCII characters.
+    // The configuration has checked that the key consists of visible ASCII characters.
     let mut value = HeaderValue::try_from(format!("Bearer {}", key.fill("", 0))).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -269,7 +269,7 @@ fn upstream_key(model: &Model) -> Option<HeaderValue> {
 
 impl WorkerRoutes {
     /// Closes connections that were idle for too long. Reading a pool's replicas first drops
-    /// removed ones with their connections, even if no request asks for them.
+    /// removed ones with their connections, even if no request reads them.
     fn sweep(&self) {
         for model in self.models.values() {
             for replica in model.pool.replicas().iter() {
@@ -286,7 +286,7 @@ pub fn keep_swept(tables: &Arc<SharedRoutes>) {
         return;
     }
     let tables = tables.clone();
-    // Workers do not steal tasks: it stays on this thread.
+    // Workers do not steal tasks, so it stays on this thread.
     tokio::spawn(SendWrapper::new(async move {
         loop {
             tokio::time::sleep(SWEEP).await;

@@ -1,6 +1,6 @@
-//! Sends a short message in one piece: small slices, such as the head and body of a message, are
+//! Sends a short message in one piece: small slices, such as a message's header and body, are
 //! copied together and sent with one plain write, which costs less than a gathering `writev`.
-//! Larger ones are gathered without a copy.
+//! Larger slices are gathered without copying.
 
 use std::{
     io::{self, IoSlice},

@@ -13,8 +13,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Size of the first read: most first requests fit.
 const FIRST: usize = 2048;
 
-/// Which HTTP version the caller speaks. Needs no extra round trip or system call: the bytes read
-/// are put back for the parser.
+/// Determines the HTTP version that the caller speaks. It needs no extra round trip or system
+/// call: the bytes that it reads are put back for the parser.
 pub(crate) async fn version<S: AsyncRead + AsyncWrite + Unpin>(
     mut io: Transport<S>,
 ) -> io::Result<(Transport<S>, HttpVersion)> {

@@ -1,5 +1,5 @@
-//! How many bytes sent to a peer its host has acknowledged, and how many not, from the kernel's
-//! `TCP_INFO`.
+//! From the kernel's `TCP_INFO`: how many sent bytes the peer's host has acknowledged, and how
+//! many it has not.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -19,9 +19,9 @@ const BYTES_SENT: usize = 200;
 #[cfg(target_os = "linux")]
 const BYTES_RETRANS: usize = 208;
 
-/// How many of the bytes written to `tcp` the peer's host has not acknowledged. Also works after
-/// the connection has ended; a reset ends it without acknowledging anything. `None` where the
-/// kernel does not report it: Linux before 4.19, and other systems.
+/// The bytes written to `tcp` that the peer's host has not acknowledged. This also works after the
+/// connection has ended; a reset acknowledges nothing. `None` if the kernel does not report it:
+/// Linux before 4.19, and other systems.
 #[cfg(target_os = "linux")]
 pub(crate) fn unacknowledged(tcp: impl AsFd) -> Option<u64> {
     let info = Info::read(tcp)?;
@@ -32,7 +32,7 @@ pub(crate) fn unacknowledged(tcp: impl AsFd) -> Option<u64> {
     written.checked_sub(info.acknowledged()?)
 }
 
-/// How many bytes the peer's host has acknowledged so far. `None` as of [`unacknowledged`].
+/// The bytes that the peer's host has acknowledged. `None` as for [`unacknowledged`].
 #[cfg(target_os = "linux")]
 pub(crate) fn acknowledged(tcp: impl AsFd) -> Option<u64> {
     Info::read(tcp)?.acknowledged()

@@ -1,17 +1,17 @@
-//! How short memory is. Pure.
+//! The level of memory pressure. Pure.
 
-/// The level of pressure. A level ends [`HYSTERESIS`] below its start, so that it does not come and go with
-/// each buffer.
+/// The level of memory pressure. A level ends [`HYSTERESIS`] below its start, so that it does not
+/// toggle with each buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
     /// Below 80 % of the limit.
     Normal,
-    /// From 80 % on: nothing is kept that is there for speed alone.
+    /// From 80 % on: memory that only improves speed is given up.
     Scarce,
-    /// From 90 % on: no bodies are kept waiting.
+    /// From 90 % on: request bodies are no longer buffered for waiting requests.
     Tight,
-    /// From 95 % on: no more connections.
+    /// From 95 % on: new connections are refused.
     Exhausted,
 }
 
@@ -19,10 +19,10 @@ pub enum Level {
 const HYSTERESIS: u64 = 5;
 
 impl Level {
-    /// All, by pressure.
+    /// All levels, from the lowest pressure.
     pub const ALL: [Self; 4] = [Self::Normal, Self::Scarce, Self::Tight, Self::Exhausted];
 
-    /// Where it begins, in percent of the limit.
+    /// The usage at which it begins, in percent of the limit.
     #[must_use]
     pub fn percent(self) -> u64 {
         match self {
@@ -33,7 +33,7 @@ impl Level {
         }
     }
 
-    /// As log lines name it.
+    /// The name in log lines.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -44,13 +44,13 @@ impl Level {
         }
     }
 
-    /// The level with this number; the last one for larger ones.
+    /// The level with this number; the highest one for larger numbers.
     pub(super) fn from_u8(number: u8) -> Self {
         let at = usize::from(number).min(Self::ALL.len() - 1);
         Self::ALL[at]
     }
 
-    /// The level after this one where `used` of `limit` bytes are in use.
+    /// The level that follows this one if `used` of `limit` bytes are in use.
     #[must_use]
     pub fn next(self, used: u64, limit: u64) -> Self {
         let holds = |level: &&Self| match **level > self {
@@ -65,7 +65,7 @@ impl Level {
             .unwrap_or(Self::Normal)
     }
 
-    /// Below so many bytes in use it is left.
+    /// The usage in bytes below which the level ends.
     #[must_use]
     pub fn falls_below(self, limit: u64) -> u64 {
         part(limit, self.percent().saturating_sub(HYSTERESIS))
@@ -73,7 +73,7 @@ impl Level {
 }
 
 fn part(limit: u64, percent: u64) -> u64 {
-    // At most the limit.
+    // At most the limit, so the cast is lossless.
     (u128::from(limit) * u128::from(percent) / 100) as u64
 }
 
@@ -134,7 +134,7 @@ mod tests {
             prop_assert!(level.next(less, limit) <= level.next(more, limit));
         }
 
-        /// What goes up and down by less than the hysteresis changes the level once at most.
+        /// A usage that varies by less than the hysteresis changes the level at most once.
         #[test]
         fn no_level_comes_and_goes(
             level in levels(), limit in 1_000_u64..1 << 50, base in 0_u64..1100,
@@ -147,7 +147,7 @@ mod tests {
                     Some(*level)
                 })
                 .collect();
-            // Whatever the level was at first, it goes one way alone.
+            // Whatever the first level was, all changes go in one direction.
             let falls = levels.is_sorted_by(|a, b| a >= b);
             prop_assert!(levels.is_sorted() || falls, "{levels:?}");
         }

@@ -1,4 +1,4 @@
-//! The thread that looks at the memory of the process.
+//! The thread that watches the memory of the process.
 
 use std::{
     io,
@@ -12,15 +12,16 @@ use tailback_config::MemoryLimit;
 
 use super::{Level, Overload, TICK, allocator, usage::Usage};
 
-/// How often the allocator is asked to give memory back, at most.
+/// The shortest time between two requests to the allocator to give memory back.
 const PURGE: Duration = Duration::from_millis(250);
-/// Changes of the level are logged this often, at most, unless it is the highest one since.
+/// The shortest time between two log lines about the level, unless the level is the highest one
+/// since.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Watches `limit` from now on, for as long as the process runs.
+/// Watches the memory from now on, for as long as the process runs.
 ///
 /// # Errors
-/// If the system does not tell how much memory is in use, or there can be no thread.
+/// If the system does not report the memory in use, or a thread cannot be started.
 pub fn start(limit: &MemoryLimit) -> io::Result<Arc<Overload>> {
     let usage = Usage::open()?;
     let overload = Arc::new(Overload::new(limit.bytes));
@@ -40,7 +41,7 @@ fn watch(overload: &Overload, mut usage: Usage) {
     let mut log = ChangeLog::default();
     let mut purged = Instant::now();
     loop {
-        // What was read before stands where the system does not tell for once.
+        // If a reading fails, the previous one stays in force.
         if let Ok(used) = usage.read(overload.partner()) {
             let (before, level) = overload.looked(used);
             used_bytes.set(used as f64);
@@ -74,20 +75,20 @@ fn report(level: Level, used: u64, limit: u64, unsaid: u32) {
     }
 }
 
-/// Which changes of the level are logged.
+/// Decides which changes of the level are logged.
 #[derive(Debug, Default)]
 struct ChangeLog {
-    /// The last line: when it was written, and the highest level since.
+    /// The time of the last line, and the highest level since.
     last: Option<(Instant, Level)>,
-    /// The level that the last line has said.
+    /// The level in the last line.
     said: Option<Level>,
-    /// Changes that were not logged since.
+    /// Changes since then that were not logged.
     unsaid: u32,
 }
 
 impl ChangeLog {
-    /// Whether to log that the level is `level` after `before`, and how many changes were not logged
-    /// before it.
+    /// Whether to log that the level has changed from `before` to `level`, and how many changes
+    /// were not logged before.
     fn due(&mut self, before: Level, level: Level, now: Instant) -> Option<u32> {
         let has_changed = level != before;
         let is_known = self.said.unwrap_or(Level::Normal) == level;
@@ -137,7 +138,7 @@ mod tests {
                 None
             );
         }
-        // What holds after a while is said in the end, without a further change.
+        // A level that persists is logged in the end, without a further change.
         assert_eq!(at(30, Tight), Some(8));
         assert_eq!(at(50, Normal), Some(0));
         assert_eq!(at(90, Normal), None);

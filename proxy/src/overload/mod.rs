@@ -1,10 +1,10 @@
-//! What becomes of load while memory is short: the overload manager.
+//! The overload manager: sheds load while memory is short.
 //!
-//! A thread looks at the memory of the process every [`TICK`] and keeps the [`Level`] of pressure,
-//! which the path of a request reads as one relaxed atomic. At each level more is shed, in a stated
-//! order ([`shed`], pure): first what costs nobody anything, at last connections whose callers read
-//! nothing. What refuses by itself asks for the level. What is there already, an idle connection or
-//! a held request, is registered as a [`Holder`] with its worker, which sheds it.
+//! A thread reads the memory of the process every [`TICK`] and sets the [`Level`] of pressure,
+//! which requests read as one relaxed atomic. At each level more is shed, in a fixed order
+//! ([`shed`], pure): first what nobody misses, and last connections whose callers read nothing.
+//! Code that would refuse something new reads the level. Existing idle connections and held
+//! requests are registered as [`Holder`]s with their worker, which sheds them.
 
 mod allocator;
 mod level;
@@ -28,41 +28,41 @@ pub use self::{
     worker::{Holder, Registration, keep_shedding, register},
 };
 
-/// How often memory is looked at.
+/// Time between two readings of the memory.
 const TICK: Duration = Duration::from_millis(25);
 
 /// The state of the process's memory, shared by all workers.
 #[derive(Debug)]
 pub struct Overload {
     level: AtomicU8,
-    /// In bytes, as of the last look.
+    /// The memory in use, in bytes, at the last reading.
     used: AtomicU64,
-    /// In bytes; 0: none.
+    /// In bytes; 0: no limit.
     limit: u64,
-    /// The process that this one shares its memory with while one takes over from the other; 0: none.
+    /// The process that shares the limit with this one during an upgrade; 0: none.
     partner: AtomicU32,
     /// Wakes the workers when the level changes.
     changes: watch::Sender<Level>,
     shed: [Counter; Shed::ALL.len()],
 }
 
-/// What is shed, as metrics name it.
+/// What was shed, as a label of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
     /// An idle connection was closed.
     IdleConnection,
-    /// A request was refused, as its body would have had to wait in memory.
+    /// A request was refused, because its body would have had to wait in memory.
     Body,
     /// A held request was refused.
     HeldRequest,
     /// A new connection was refused.
     Connection,
-    /// A connection was closed whose caller reads nothing.
+    /// A connection whose caller reads nothing was closed.
     UnreadAnswer,
 }
 
 impl Shed {
-    /// All, in the order of the levels.
+    /// All, in the order of the levels at which they begin.
     pub const ALL: [Self; 5] = [
         Self::IdleConnection,
         Self::Body,
@@ -91,7 +91,7 @@ impl Default for Overload {
 }
 
 impl Overload {
-    /// Of a process that may have `limit` bytes; 0: there is no limit.
+    /// The overload manager of a process with a limit of `limit` bytes; 0: no limit.
     #[must_use]
     pub fn new(limit: u64) -> Self {
         Self {
@@ -111,14 +111,14 @@ impl Overload {
         Level::from_u8(self.level.load(Ordering::Relaxed))
     }
 
-    /// Whether memory is at this level, or shorter still.
+    /// Whether the level is at least this one.
     #[must_use]
     pub fn is_at(&self, level: Level) -> bool {
         self.level.load(Ordering::Relaxed) >= level as u8
     }
 
-    /// From now on the memory of the process `pid` counts as well: its predecessor or successor, which
-    /// may have as much together as this one alone. `None`: there is none any more.
+    /// From now on the memory of the process `pid` counts, too: its predecessor or successor, with
+    /// which it shares the limit. `None`: there is none any more.
     pub fn share_with(&self, pid: Option<u32>) {
         self.partner.store(pid.unwrap_or(0), Ordering::Relaxed);
     }
@@ -127,12 +127,12 @@ impl Overload {
         Some(self.partner.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
-    /// Counts what was shed.
+    /// Counts something that was shed.
     pub fn count(&self, shed: Shed) {
         self.shed[shed as usize].increment(1);
     }
 
-    /// So many bytes were in use at a look at memory. Returns the level before and after.
+    /// Takes a reading: `used` bytes are in use. Returns the levels before and after.
     pub(crate) fn looked(&self, used: u64) -> (Level, Level) {
         let before = self.level();
         let level = before.next(used, self.limit);

@@ -1,33 +1,33 @@
-//! What is shed first of what is there already. Pure.
+//! The order in which existing holders of memory are shed. Pure.
 
 use super::Level;
 
-/// What holds memory.
+/// A kind of holder of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShedKind {
-    /// A connection at rest: those that were accepted first go first.
+    /// A resting connection. The oldest are shed first.
     Idle,
-    /// A held request with a large body: those that came last go first.
+    /// A held request with a large body. The latest are shed first.
     LargeBody,
-    /// Any other held request: likewise.
+    /// Any other held request. The latest are shed first.
     Held,
-    /// A connection whose caller reads nothing: those that hold most go first.
+    /// A connection whose caller reads nothing. Those that hold most are shed first.
     Unread,
 }
 
-/// Memory that could be given back.
+/// Memory that can be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holding {
-    /// What holds it.
+    /// The kind of its holder.
     pub kind: ShedKind,
-    /// About so many bytes.
+    /// Its approximate size in bytes.
     pub bytes: u64,
-    /// Ascends with the time from which on it is held.
+    /// A number that ascends with the time since when it is held.
     pub number: u64,
 }
 
 impl ShedKind {
-    /// From which level on it is shed.
+    /// The level from which on this kind is shed.
     fn from(self) -> Level {
         match self {
             Self::Idle => Level::Scarce,
@@ -37,8 +37,8 @@ impl ShedKind {
     }
 }
 
-/// Which of `holdings`, by their places, are shed at `level` to give back `excess` bytes: kind by
-/// kind, and no more than that takes.
+/// The positions in `holdings` that must be shed at `level` to give back `excess` bytes: one kind
+/// after the other, and no more than needed.
 pub(super) fn plan(level: Level, excess: u64, holdings: &[Holding]) -> Vec<usize> {
     let mut places: Vec<_> = (0..holdings.len())
         .filter(|place| holdings[*place].kind.from() <= level)
@@ -119,7 +119,7 @@ mod tests {
             }
             let last = chosen.iter().map(|i| all[*i].kind).max();
             for (place, left) in all.iter().enumerate().filter(|(i, _)| !chosen.contains(i)) {
-                // Either the level spares it, or all of an earlier kind have gone.
+                // Either the level spares it, or all holders of earlier kinds have been shed.
                 let is_earlier = last.is_some_and(|last| left.kind < last);
                 prop_assert!(!is_earlier, "{place}");
                 prop_assert!(left.kind.from() > level || bytes(&chosen) >= excess);

@@ -1,4 +1,4 @@
-//! How much memory the process uses.
+//! The memory that the process uses.
 
 use std::{
     fs::{self, File},
@@ -9,18 +9,18 @@ use std::{
 
 use tailback_config::cgroup::{CgroupVersion, own_group};
 
-/// After so many looks it is seen anew which groups there are: once a second.
+/// After this many readings (once a second), the control groups are looked up again.
 const GROUPS_SEEN: u32 = 40;
 
-/// Reads what is counted: the anonymous memory of the process that is resident, and, by the control
-/// group, the buffers of its sockets, which the kernel has. Pages of files are not: the kernel takes
-/// them back when it needs memory.
+/// Reads the memory that counts: the resident anonymous memory of the process, and, from the
+/// control group, the kernel's buffers for its sockets. Pages of files do not count, because the
+/// kernel reclaims them when it needs memory.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// `/proc/self/statm`.
     own: File,
     page: u64,
-    /// The control group, where there is one (version 2).
+    /// The control group, if there is one (version 2).
     group: Option<Group>,
     looks: u32,
 }
@@ -30,13 +30,13 @@ pub(super) struct Usage {
 struct Group {
     /// Its `memory.stat`.
     stat: File,
-    /// What the sockets of groups below it have, which it counts as well: those of replicas.
+    /// Socket buffers of its child groups, those of replicas, which it includes.
     below: u64,
 }
 
 impl Usage {
     /// # Errors
-    /// If the system does not tell.
+    /// If the system does not report it.
     pub(super) fn open() -> io::Result<Self> {
         let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
         let page = page.and_then(|bytes| u64::try_from(bytes).ok());
@@ -50,18 +50,18 @@ impl Usage {
         Ok(usage)
     }
 
-    /// In bytes, together with that of the process `partner`, if there is one.
+    /// The memory in bytes, including that of the process `partner`, if there is one.
     ///
     /// # Errors
-    /// If the system does not tell.
+    /// If the system does not report it.
     pub(super) fn read(&mut self, partner: Option<u32>) -> io::Result<u64> {
-        // The process may have been moved, and replicas' groups come and go.
+        // The process may have been moved to another group, and the groups of replicas change.
         if self.looks.is_multiple_of(GROUPS_SEEN) {
             self.group = Group::of_this_process();
         }
         self.looks = self.looks.wrapping_add(1);
         let own = pages(&self.own)?;
-        // It may have ended just now.
+        // The partner may have ended just now.
         let partner =
             partner.and_then(|pid| pages(&File::open(format!("/proc/{pid}/statm")).ok()?).ok());
         let pages = own + partner.unwrap_or(0);
@@ -89,7 +89,7 @@ impl Group {
         })
     }
 
-    /// What the sockets of its own processes have, in bytes.
+    /// The socket buffers of its own processes, in bytes.
     fn sockets(&self) -> Option<u64> {
         Some(sockets_of(&self.stat)?.saturating_sub(self.below))
     }
@@ -100,13 +100,13 @@ fn open_stat(folder: PathBuf) -> Option<File> {
 }
 
 fn sockets_of(stat: &File) -> Option<u64> {
-    // The line is among the first ones.
+    // The line is near the beginning of the file.
     let mut text = [0; 1024];
     let length = stat.read_at(&mut text, 0).ok()?;
     socket_bytes(&String::from_utf8_lossy(&text[..length]))
 }
 
-/// The anonymous pages of the process whose `statm` it is.
+/// The anonymous pages of the process to which `statm` belongs.
 fn pages(statm: &File) -> io::Result<u64> {
     let mut text = [0; 128];
     let length = statm.read_at(&mut text, 0)?;
@@ -114,7 +114,7 @@ fn pages(statm: &File) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other("statm is not as proc(5) says"))
 }
 
-/// Resident pages that belong to no file, by `statm`: size, resident, shared, …
+/// Resident pages that belong to no file, from `statm`: size, resident, shared, …
 fn anonymous(statm: &str) -> Option<u64> {
     let mut fields = statm.split_ascii_whitespace().skip(1);
     let mut pages = || fields.next()?.parse::<u64>().ok();
@@ -158,7 +158,7 @@ mod tests {
     fn memory_of_the_process_that_one_takes_over_from_counts_until_it_has_ended() {
         let mut usage = Usage::open().unwrap();
         let own = usage.read(None).unwrap();
-        // There is none with this number (`pid_max` is 2^22 at most).
+        // No process has this number (`pid_max` is at most 2^22).
         assert!(usage.read(Some(u32::MAX)).unwrap() < own + own / 2);
         let both = usage.read(Some(std::process::id())).unwrap();
         assert!(both > own + own / 2, "{own} {both}");

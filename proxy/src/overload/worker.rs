@@ -1,4 +1,4 @@
-//! What a worker thread has that could be shed, and its task that sheds it.
+//! The holders of memory on a worker thread, and the task that sheds them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,25 +15,26 @@ use super::{
     shed::{Holding, plan},
 };
 
-/// How often a worker sheds while memory is short: what it has shed shows in what is in use by then.
+/// The pause between two rounds of shedding while memory is short. After it, the effect of the
+/// last round is visible in the usage.
 const ROUND: Duration = Duration::from_millis(500);
 
 /// Something that holds memory on this worker.
 pub trait Holder {
-    /// What it could give back now, if anything. `number` is that of its registration. Called once
-    /// each round.
+    /// The memory that it could give back now. `number` is the number of its registration. Called
+    /// once in each round.
     fn holding(&self, number: u64) -> Option<Holding>;
 
-    /// Gives it back soon.
+    /// Gives the memory back soon.
     fn shed(&self);
 }
 
-/// Keeps a holder registered on this thread. It must be dropped on it, too.
+/// Keeps a holder registered on this thread. It must be dropped on the same thread.
 #[must_use = "dropping it ends the registration"]
 #[derive(Debug)]
 pub struct Registration {
     place: usize,
-    /// Not to be sent to another thread.
+    /// It must not be sent to another thread.
     _here: std::marker::PhantomData<Rc<()>>,
 }
 
@@ -62,20 +63,20 @@ pub fn register(holder: Rc<dyn Holder>) -> Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // At the end of the thread, the table may be gone.
+        // At the end of the thread, the table may have been dropped.
         let holder = HOLDERS.try_with(|holders| holders.borrow_mut().all.try_remove(self.place));
-        // Dropped after the table is given back.
+        // Dropped outside the borrow of the table.
         drop(holder);
     }
 }
 
-/// Starts this worker's shedding, once. `workers` are there in all.
+/// Starts this worker's shedding, once. `workers` is the number of all workers.
 pub fn keep_shedding(overload: &Arc<Overload>, workers: usize) {
     if SHEDDING.replace(true) {
         return;
     }
     let overload = overload.clone();
-    // Workers do not steal tasks: it stays on this thread.
+    // Workers do not steal tasks, so it stays on this thread.
     tokio::spawn(SendWrapper::new(async move {
         let mut changes = overload.changes.subscribe();
         while changes
@@ -85,14 +86,14 @@ pub fn keep_shedding(overload: &Arc<Overload>, workers: usize) {
         {
             round(overload.level(), overload.excess() / workers.max(1) as u64);
             tokio::time::sleep(ROUND / 2).await;
-            // What was shed by then is seen to be free before the next round.
+            // Makes freed memory visible before the next round.
             allocator::flush_thread();
             tokio::time::sleep(ROUND / 2).await;
         }
     }));
 }
 
-/// Sheds what this worker has, to give back `excess` bytes.
+/// Sheds this worker's holders, to give back `excess` bytes.
 fn round(level: Level, excess: u64) {
     let (holders, holdings): (Vec<_>, Vec<_>) = HOLDERS.with_borrow(|holders| {
         let all = holders.all.iter();

@@ -31,19 +31,19 @@ use crate::{
 pub(super) enum Admitted {
     /// A permit.
     Permit(Permit),
-    /// The pool has closed: after a reload, the model has another pool, or is gone.
+    /// The pool has closed: after a reload, the model has another pool, or was removed.
     Moved,
 }
 
-/// What speaks for some replicas, and against others.
+/// Reasons to prefer or avoid certain replicas.
 #[derive(Clone, Copy)]
 pub(super) struct ReplicaHints<'a> {
-    /// What the request says of itself.
+    /// The request's affinity.
     pub affinity: Affinity<'a>,
-    /// The stored response that it is about. The replica that keeps it is asked first, before all
-    /// other rules.
+    /// The stored response that the request is about. The replica that stores it has precedence
+    /// over all other rules.
     pub stored: StoredResponse,
-    /// The replica that has failed to answer it.
+    /// A replica that has failed to answer the request.
     pub failed: Option<&'a ReplicaRef>,
     /// Its API key, if there are keys.
     pub key: Option<&'a KeyUse>,
@@ -51,8 +51,8 @@ pub(super) struct ReplicaHints<'a> {
     pub now: Nanos,
 }
 
-/// Takes a permit of one of the model's replicas, preferably not of the one that has failed.
-/// While the request waits, `reservation` covers what is buffered of its body.
+/// Takes a permit of one of the model's replicas, if possible not of the one that has failed.
+/// While the request waits, `reservation` covers the buffered part of its body.
 pub(super) async fn admit(
     pipeline: &Pipeline,
     state: &StreamState,
@@ -73,7 +73,7 @@ pub(super) async fn admit(
         && let Some(replica) = model.pool.replicas().iter().find(|r| r.replica.id() == id)
     {
         let is_taken = match stored {
-            // Whoever cancels a response must not wait for its end.
+            // A request that cancels a response must not wait for the end of that response.
             StoredResponse::Kept(_) => replica.replica.take_beyond(),
             _ => !model.pool.shared().has_waiters() && replica.replica.try_take(),
         };
@@ -124,21 +124,21 @@ pub(super) async fn admit(
     admitted
 }
 
-/// What a held request is to the overload manager.
+/// A held request, for the overload manager.
 #[derive(Debug)]
 struct WaitingRequest {
-    /// How much of its body is there.
+    /// The number of buffered bytes of its body.
     body: Cell<usize>,
     is_to_go: Notify,
 }
 
 impl WaitingRequest {
-    /// About what a request takes without its body, in bytes.
+    /// The approximate memory of a request without its body, in bytes.
     const ITSELF: u64 = 16 * 1024;
-    /// A body of so many bytes is large.
+    /// A body of this many bytes counts as large.
     const LARGE: usize = 16 * 1024;
 
-    /// A request of whose body so many bytes are there.
+    /// A request with this many buffered bytes of its body.
     fn new(body: usize) -> Self {
         Self {
             body: Cell::new(body),

@@ -1,5 +1,5 @@
-//! Between steps 2 and 3: what of a request speaks for some replicas rather than for others, where
-//! the model's load balancing asks for it.
+//! Between steps 2 and 3: determines the affinity of a request, if the model's load balancing has
+//! one.
 
 use std::rc::Rc;
 
@@ -21,10 +21,10 @@ use crate::{
     telemetry::metrics::Preference,
 };
 
-/// Bytes of a body in which a member that names the session is looked for.
+/// Bytes of a body in which a member with the session is searched.
 const SESSION_BYTES: usize = 64 * 1024;
 
-/// An [`Affinity`] with what it is made of.
+/// An [`Affinity`] that owns its data.
 #[derive(Debug)]
 pub(super) enum RequestAffinity {
     None,
@@ -43,8 +43,8 @@ impl RequestAffinity {
     }
 }
 
-/// What the request says. Of its body, as much is read as the settings say, and no more than there
-/// is room for. Costs nothing where the strategy has no affinity.
+/// The affinity of the request. It reads as much of the body as the settings allow and the buffer
+/// budget permits. Costs nothing if the strategy has no affinity.
 pub(super) async fn read(
     model: &ModelRef,
     outgoing: &mut UpstreamRequest,
@@ -81,7 +81,7 @@ fn of_session(value: Option<&[u8]>) -> RequestAffinity {
     }
 }
 
-/// The first `most` bytes of the body. What is encoded, or no text, cannot be compared.
+/// The first `most` bytes of the body. A compressed or binary body cannot be compared.
 async fn look(
     most: usize,
     outgoing: &mut UpstreamRequest,
@@ -91,7 +91,8 @@ async fn look(
     if state.api.get().is_grpc() || outgoing.headers().contains_key(CONTENT_ENCODING) {
         return Ok(Bytes::new());
     }
-    // In a box, as it waits for large bodies alone: what every request has of it is moved.
+    // Boxed, because it waits only for large bodies, and its state would enlarge every request's
+    // future.
     match outgoing.whole(most) {
         Some(text) => Ok(text),
         None => Box::pin(outgoing.look(most, state, reservation)).await,

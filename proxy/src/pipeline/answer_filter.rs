@@ -1,4 +1,4 @@
-//! What is read of a replica's answer, or replaced in it, as it streams to the caller.
+//! Reads a replica's response, or replaces parts of it, while it streams to the caller.
 
 use bytes::Bytes;
 use http::Response;
@@ -14,7 +14,7 @@ use crate::{
     upstream::ReplicaRef,
 };
 
-/// Sees each piece of an answer before the caller does.
+/// Processes each piece of a response before the caller gets it.
 #[derive(Debug)]
 pub(super) struct AnswerFilter {
     recorder: Option<Recorder>,
@@ -22,8 +22,8 @@ pub(super) struct AnswerFilter {
 }
 
 impl AnswerFilter {
-    /// The filter for `response`, the answer of `replica` of the model `name`; `None`: it passes
-    /// unseen, as most do.
+    /// The filter for `response`, from `replica` of the model `name`; `None`: the response is
+    /// passed on unread, as most are.
     pub(super) fn of(
         pipeline: &Pipeline,
         response: &Response<Received>,
@@ -43,12 +43,12 @@ impl AnswerFilter {
         }))
     }
 
-    /// Whether the answer goes on with another length.
+    /// Whether the filter changes the response's length.
     pub(super) fn changes_length(&self) -> bool {
         self.model.is_some()
     }
 
-    /// Takes the next piece, and returns what to forward of it.
+    /// Processes the next piece, and returns what to forward.
     pub(super) fn feed(&mut self, piece: Bytes) -> Bytes {
         if let Some(recorder) = &mut self.recorder {
             recorder.feed(&piece);

@@ -1,4 +1,5 @@
-//! Who may ask: finds the API key of a request, and what it may be used for.
+//! Authentication and authorization: finds the API key of a request, and checks what it may be
+//! used for.
 
 use http::request::Parts;
 
@@ -16,7 +17,7 @@ use crate::{
     status::KeyRefusal,
 };
 
-/// The caller of a request. Where there are API keys, the fields that hold one are removed.
+/// The caller of a request. If there are API keys, the header fields with the key are removed.
 pub(super) fn authenticate(
     table: &WorkerRoutes,
     connection: &Connection,
@@ -100,7 +101,7 @@ impl ModelList for AllowedModels<'_> {
     }
 }
 
-/// Whether it is a question about the proxy itself that load balancers ask, who have no key.
+/// Whether the request asks about the proxy itself, as load balancers do, which have no key.
 fn needs_no_key(found: &Match, head: &Parts) -> bool {
     let is_open = match found.handling() {
         Some(Handling::Local(local)) => local.is_open,

@@ -1,8 +1,9 @@
-//! Which header fields a message has, of those that a proxy minds.
+//! Which of the header fields that matter to a proxy a message has.
 
 use http::HeaderMap;
 
-/// The fields of a message: one look at each name costs less than looking for each of these.
+/// The fields that a message has, as bits: reading each name once costs less than searching for
+/// each of these fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields {
     once: u16,
@@ -19,17 +20,17 @@ impl Fields {
     pub(super) const FORWARDED_PROTO: u16 = 1 << 6;
     pub(super) const FORWARDED_HOST: u16 = 1 << 7;
     pub(super) const REQUEST_ID: u16 = 1 << 8;
-    /// Any that belongs to one connection, other than `connection` and `te`.
+    /// Any field that belongs to one connection, other than `connection` and `te`.
     pub(super) const HOP_BY_HOP: u16 = 1 << 9;
     pub(super) const UPGRADE: u16 = 1 << 10;
     pub(super) const HOST: u16 = 1 << 11;
     pub(super) const CONTENT_LENGTH: u16 = 1 << 12;
     /// The field that names the model.
     pub(super) const MODEL: u16 = 1 << 13;
-    /// Each gRPC call has it.
+    /// A field that every gRPC call has.
     pub(super) const TE: u16 = 1 << 14;
 
-    /// Those in `headers`. What is removed of them later still counts as there.
+    /// The fields in `headers`. Fields that are removed later still count as present.
     pub(super) fn look(headers: &HeaderMap) -> Self {
         let mut fields = Self { once: 0, again: 0 };
         for name in headers.iter().map(|(name, _)| name) {
@@ -63,12 +64,12 @@ impl Fields {
         }
     }
 
-    /// Whether any of these is there.
+    /// Whether any of these fields is present.
     pub(super) fn has(self, fields: u16) -> bool {
         self.once & fields != 0
     }
 
-    /// Whether any of these is there in several lines.
+    /// Whether any of these fields has several lines.
     pub(super) fn has_several(self, fields: u16) -> bool {
         self.again & fields != 0
     }

@@ -14,10 +14,11 @@ use crate::{
     models::ModelRef,
 };
 
-/// Other in each process: callers cannot choose tenants that have the hash of others.
+/// Seeded at random in each process, so that callers cannot choose a tenant whose hash equals
+/// another's.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// What the queue has to know of a request with these header fields and this API key.
+/// The data that the hold queue needs of a request with these header fields and this API key.
 pub(super) fn held(model: &ModelRef, headers: &HeaderMap, key: Option<&KeyUse>) -> Held {
     let hold = &model.model.config.hold;
     let (classes, fair_by) = (hold.classes.value.as_ref(), &hold.fair_by.value);
@@ -37,9 +38,9 @@ pub(super) fn held(model: &ModelRef, headers: &HeaderMap, key: Option<&KeyUse>) 
     Held {
         awaited: None,
         flow: Flow {
-            // There are no more classes than a byte counts.
+            // There are at most 256 classes.
             class: class as u8,
-            // Models may share a queue. Each has tenants of its own; 0 stands for none.
+            // Models may share a queue, and each has its own tenants. 0 stands for no tenant.
             tenant: tenant.map_or(0, |tenant| HASHER.hash_one((name, tenant)).max(1)),
         },
         ranked: Some(HASHER.hash_one(name)),

@@ -36,8 +36,8 @@ use crate::{
     upstream::{Choice, ConnectError, PooledConnection, ReplicaRef, SendError, Wanted, connect},
 };
 
-/// Awaits `body`, which is read from the caller; true if it was pending more than once. On HTTP/1.1 also a body
-/// that is there already is pending once, since the first poll asks for it.
+/// Awaits `body`, which is read from the caller. Returns `true` if it was pending more than once.
+/// On HTTP/1.1, even a body that has arrived is pending once, because the first poll requests it.
 async fn waited<T>(mut body: Pin<&mut impl Future<Output = T>>) -> (T, bool) {
     let mut pending = 0_u32;
     poll_fn(|cx| {
@@ -48,8 +48,9 @@ async fn waited<T>(mut body: Pin<&mut impl Future<Output = T>>) -> (T, bool) {
     .await
 }
 
-/// Returns the head of a replica's response, and the connection, to be given back after the
-/// response's body. `reservation` covers what is buffered of the request's body.
+/// Sends the request, and returns the header of a replica's response, with the connection, which
+/// must be given back after the response's body. `reservation` covers the buffered part of the
+/// request's body.
 pub(super) async fn forward(
     pipeline: &Pipeline,
     state: &Rc<StreamState>,
@@ -253,13 +254,14 @@ fn other_takes_requests(model: &ModelRef, but: &ReplicaRef) -> bool {
     model.pool.replicas().iter().any(is_other)
 }
 
-/// Records the failed attempt, and counts a retry at once.
+/// Records the failed attempt, and counts an immediate retry.
 fn again(exchange: &mut Exchange, reason: RetryReason) {
     exchange.give_up(reason);
     exchange.retry(reason);
 }
 
-/// Records the failed attempt, and waits `wait` before the retry is counted: the caller may leave meanwhile.
+/// Records the failed attempt, and waits for `wait` before the retry is counted, because the
+/// caller may leave meanwhile.
 async fn again_after(exchange: &mut Exchange, reason: RetryReason, wait: Duration) {
     exchange.give_up(reason);
     if !wait.is_zero() {
@@ -301,7 +303,7 @@ fn moved(pipeline: &Pipeline, before: &ModelRef) -> Result<ModelRef, ProxyError>
         })
 }
 
-/// Whether the replica switches protocols without a request to do so.
+/// Whether the replica switches protocols although the request did not ask for it.
 fn is_unasked_switch(response: &Response<Received>, state: &StreamState) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS && state.upgrade.borrow().is_none()
 }

@@ -34,8 +34,8 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 /// Fields that are sent besides those of the caller.
 pub type Added = SmallVec<[(HeaderName, HeaderValue); 5]>;
 
-/// Turns a request's header fields, of which these are `present`, into those to send to a replica.
-/// Returns the fields to send besides, and the request id, which also goes into the response.
+/// Turns a request's header fields, of which these are `present`, into those for the replica.
+/// Returns fields to add, and the request id, which also goes into the response.
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     present: Fields,
@@ -83,7 +83,7 @@ pub(super) fn to_upstream(
     (added, id)
 }
 
-/// `X-Forwarded-For` with the nearest caller at its end.
+/// `X-Forwarded-For` with the caller's address at its end.
 fn forwarded_for(headers: &mut HeaderMap, present: Fields, peer: &HeaderValue) -> HeaderValue {
     if !present.has(Fields::FORWARDED_FOR) {
         return peer.clone();
@@ -128,8 +128,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// The protocol that a request wants to upgrade to (RFC 9110, 7.8). HTTP/2 has no upgrades. An
-/// upgrade to HTTP/2 (`h2c`) is not forwarded: it would open a tunnel to the replica that bypasses
-/// the proxy. One by HTTP/1.0 is ignored.
+/// upgrade to HTTP/2 (`h2c`) is not forwarded, because it would open a tunnel to the replica that
+/// bypasses the proxy. An upgrade in HTTP/1.0 is ignored.
 #[must_use]
 pub(super) fn wanted_upgrade(
     headers: &HeaderMap,
@@ -157,10 +157,11 @@ pub fn write_upgrade(headers: &mut HeaderMap, protocol: &HeaderValue) {
     headers.insert(UPGRADE, protocol.clone());
 }
 
-/// RFC 9110, 7.6.1: fields of one connection, and those it names.
+/// Removes fields that belong to one connection, and the fields that `connection` names (RFC 9110,
+/// 7.6.1).
 fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
-    // Framing is a hop's own, and so is what it is framed by. With both fields
-    // there, Transfer-Encoding is what the message was read by (RFC 9112, 6.1).
+    // Framing belongs to one connection, and so do its fields. If both are present, the message
+    // was framed by Transfer-Encoding (RFC 9112, 6.1).
     if present.has(Fields::TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
@@ -169,7 +170,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
             .get_all(CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
-            // As most say, which name no field, or one that is removed below.
+            // Most of these values name no field, or one that is removed below anyway.
             .filter(|value| {
                 !["keep-alive", "close"]
                     .iter()
@@ -190,7 +191,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
             for name in named {
                 headers.remove(name);
             }
-            // Any of the others may have been among them.
+            // Any other field may have been removed.
             present = Fields::look(headers);
         }
     }
@@ -205,8 +206,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, mut present: Fields) -> Fields {
     present
 }
 
-/// Without `trailer`, which is for the final recipient of the body (RFC 9110, 6.6.2); HTTP/1.1
-/// forwards only trailers that it names.
+/// `trailer` is not among them, because it is for the final recipient of the body (RFC 9110,
+/// 6.6.2), and HTTP/1.1 forwards only trailers that it names.
 const HOP_BY_HOP: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -231,9 +232,10 @@ fn request_id() -> HeaderValue {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    // Hex digits are a legal value.
+    // Hex digits are valid header characters, so this cannot fail.
     let mut id = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"));
-    // It comes once: in the tables of HTTP/2 it would only push out what comes again.
+    // The id occurs only once: in HTTP/2's compression table it would only displace fields that
+    // recur.
     id.set_sensitive(true);
     id
 }

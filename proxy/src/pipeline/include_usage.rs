@@ -1,5 +1,5 @@
-//! Asks a replica for the `usage` of a stream where the caller does not, if the model's `includeUsage`
-//! says so.
+//! Asks a replica to report `usage` in a stream where the caller does not ask, if the model's
+//! `includeUsage` is set.
 
 use http::{
     HeaderMap,
@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// The longest body that is read and copied for this.
+/// The longest body that is buffered for this.
 const LONGEST: usize = 8 * 1024 * 1024;
 
-/// Whether the request may be one that has to ask. What is encoded is forwarded as it came.
+/// Whether the request may need it. A compressed body is forwarded unchanged.
 pub(super) fn applies(
     model: &tailback_config::Model,
     api: Option<LlmApi>,
@@ -31,8 +31,8 @@ pub(super) fn applies(
         && !headers.contains_key(CONTENT_ENCODING)
 }
 
-/// Reads the body and, if it asks for a stream without its usage, adds that. A body that is too long,
-/// or that there is no room for, is forwarded as it came.
+/// Reads the body and, if it asks for a stream without usage, adds the option. A body that is too
+/// long, or exceeds the buffer budget, is forwarded unchanged.
 pub(super) async fn ask(
     head: &mut Parts,
     reader: &mut BodyReader<'_, '_>,

@@ -45,13 +45,13 @@ pub(super) enum Located {
     Service(Service, Option<Known>, Caller),
 }
 
-/// What is read of the response, or replaced in it.
+/// What the pipeline reads of the response, or replaces in it.
 #[derive(Debug, Default)]
 pub(super) struct Answering {
-    /// The model's name to put into it; `None`: the replica's is forwarded.
+    /// The model's name to put into the response; `None`: the replica's is forwarded.
     pub asked: Option<Box<str>>,
     pub stored: StoredResponse,
-    /// The row of the request in the table of APIs, if it has one.
+    /// The request's row in the table of APIs, if it has one.
     pub route: Option<&'static Route>,
 }
 
@@ -109,7 +109,8 @@ pub(super) async fn locate(
         state,
     };
     let known = match named {
-        // Not forwarded: a health watch would occupy a slot of a replica for as long as it lasts.
+        // Not forwarded, because a health watch would occupy a replica's slot for as long as it
+        // lasts.
         Some(named) if matches!(found.handling(), Some(Handling::Service(Service::Health))) => {
             return Ok(Located::Service(Service::Health, Some(named), caller));
         }
@@ -184,7 +185,7 @@ pub(super) async fn locate(
         _ => StoredResponse::None,
     };
     if asked.is_some() || matches!(stored, StoredResponse::Made(_)) {
-        // Nothing can be replaced or read in an encoded response.
+        // A compressed response could not be read or changed.
         head.headers.remove(ACCEPT_ENCODING);
     }
     let generates = found.route.and_then(|route| route.generates);
@@ -218,7 +219,7 @@ fn normalise(head: &mut Parts) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// Takes the model's name off the start of a path, and looks up the rest.
+/// Removes the model's name from the beginning of a path, and looks up the rest.
 fn pass_through(
     table: &WorkerRoutes,
     head: &mut Parts,
@@ -253,8 +254,9 @@ fn agree(first: &Known, second: &Known) -> Result<(), ProxyError> {
     }
 }
 
-/// Why the request is refused whatever model it is for, if it is. The decoded path is checked too:
-/// servers decode paths before they use them, and some treat gRPC like any other HTTP.
+/// Why the request is refused for every model; `None`: it is not. The decoded path is checked,
+/// too: servers decode paths before they use them, and some treat gRPC like any other HTTP
+/// request.
 fn refusal(found: &Match, head: &Parts, is_named: bool) -> Option<&'static str> {
     if let Some(Handling::Refused(why)) = found.handling() {
         return Some(why);
@@ -321,7 +323,7 @@ fn search(
             let model = table.default_model().or_else(|| table.only_model());
             let is_probe = matches!(found.handling(), Some(Handling::Probe(..)));
             model
-                // Only one of several replicas would have what is asked for.
+                // Only one of several replicas would have the object that is asked for.
                 .filter(|model| is_probe || model.model.has_one_replica())
                 .map(|model| Some(Known::by_own_name(model)))
                 .ok_or(ProxyError::NotRouted(why))

@@ -1,4 +1,4 @@
-//! The way of a request through the proxy, from its head to the head of its response.
+//! The path of a request through the proxy, from its header to the header of its response.
 
 mod admit;
 mod affinity;
@@ -70,14 +70,14 @@ use self::{
 
 type Answer = Response<ResponseBody>;
 
-/// What requests need on their way, shared by all workers.
+/// The state that requests need, shared by all workers.
 #[derive(Debug)]
 pub struct Pipeline {
     /// The route table.
     pub routes: Arc<SharedRoutes>,
-    /// Which replicas keep which responses.
+    /// Which replicas store which responses.
     pub stored: Arc<StoredResponses>,
-    /// The requests that are inside.
+    /// The requests in flight.
     pub live: Arc<LiveRequests>,
     /// The budget for buffered bodies of waiting requests.
     pub buffer_budget: BufferBudget,
@@ -87,13 +87,13 @@ pub struct Pipeline {
     pub connect: ConnectOptions,
     /// The access log, if there is one.
     pub access_log: Option<AccessLog>,
-    /// Traces requests, if that is asked for.
+    /// Traces requests, if tracing is on.
     pub tracer: Option<Tracer>,
     /// The scaler's status of each model. Read only for errors.
     pub status: StatusStore,
     /// Whether the process drains or stops.
     pub lifecycle: Arc<Lifecycle>,
-    /// Which other origins' pages may send requests; `None`: none.
+    /// The other origins whose pages may send requests; `None`: none.
     pub cors: Option<Arc<Cors>>,
     /// Whether probes of a model, such as for its readiness, wake it and count as use.
     pub probes_wake: bool,
@@ -130,7 +130,7 @@ fn handle(
     state: &Rc<StreamState>,
     request: Request<Received>,
 ) -> impl Future<Output = Answer> {
-    // Taken apart outside the future, which would otherwise hold both.
+    // Split outside the future, which would otherwise hold both.
     let (mut head, body) = request.into_parts();
     state.begin(match body.is_end_stream() {
         true => RequestBodyState::Ended,
@@ -345,9 +345,9 @@ async fn within_limits<T>(
     .await
 }
 
-/// Answers with an error before the request is for a model.
+/// Answers with an error before the request's model is known.
 fn reject(error: &ProxyError, mut trace: EarlyTrace, state: &Rc<StreamState>) -> Answer {
-    // One whose caller has left ends by itself.
+    // If the caller has left, the trace ends by itself.
     if !matches!(error, ProxyError::CallerGone)
         && let Some(trace) = trace.take()
     {

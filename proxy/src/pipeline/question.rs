@@ -1,5 +1,5 @@
-//! Requests that ask about a model, rather than have it infer: how they are answered when no replica
-//! has room for them.
+//! Requests that ask about a model instead of using it: how they are answered when no replica has
+//! room for them.
 
 use http::{HeaderValue, Method, Response, StatusCode, header::ALLOW, request::Parts};
 
@@ -10,13 +10,13 @@ use crate::protocol::{
     local_reply::LocalReply,
 };
 
-/// How to answer a probe that no replica has room for.
+/// The answer to a probe for which no replica has room.
 pub(super) enum Otherwise {
-    /// By an error.
+    /// An error.
     Error,
-    /// By whether the model is ready.
+    /// A reply that depends on whether the model is ready.
     Readiness(fn(bool) -> LocalReply),
-    /// By this reply in any case.
+    /// This reply in any case.
     Reply(Box<LocalReply>),
 }
 
@@ -48,12 +48,12 @@ pub(super) fn question(
     }
     let asks = match found.handling() {
         Some(Handling::Probe(probe, _)) => match probe {
-            // Only a version may stand between the name and the rest of the path.
+            // Between the name and the rest of the path, only a version is allowed.
             _ if !names.is_whole(head.uri.path(), &found.name) => None,
             Probe::Details => Some(Otherwise::Error),
             Probe::Readiness(reply) => Some(Otherwise::Readiness(*reply)),
         },
-        // The header names a model: the request is for its replica.
+        // A header names a model, so the request is for its replica.
         Some(Handling::Local(_) | Handling::Models(_) | Handling::Service(_)) => {
             Some(Otherwise::Error)
         }

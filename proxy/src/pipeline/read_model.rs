@@ -15,14 +15,14 @@ use crate::{
     },
 };
 
-/// Bytes of a body that may be buffered without a reservation, if they arrive without a wait. Most
-/// requests' bodies do.
+/// Bytes of a body that may be buffered without a reservation if they arrive without a wait, as
+/// for most requests.
 const AT_ONCE: usize = 64 * 1024;
 
-/// A request's body, to be scanned for the model.
+/// A request's body, to be scanned for the model's name.
 pub(super) struct BodyReader<'a, 'b> {
     pub body: &'a mut PeekableBody,
-    /// Covers what is buffered of the body.
+    /// Covers the buffered part of the body.
     pub reservation: &'a mut BufferReservation<'b>,
     pub state: &'a Rc<StreamState>,
 }
@@ -92,7 +92,7 @@ impl BodyReader<'_, '_> {
     }
 }
 
-/// The error for an exhausted budget, which depends on whether the body alone exceeds it.
+/// The error for an exhausted budget: it depends on whether the body alone exceeds the budget.
 fn too_far(
     error: LookError,
     body: &PeekableBody,

@@ -46,7 +46,7 @@ impl Names {
         Some(in_body.unwrap_or(&model.name).as_str().into())
     }
 
-    /// Whether in `part` of the path, the name is followed by a version at most.
+    /// Whether, in `part` of the path, the name is followed by nothing but a version.
     pub(super) fn is_whole(&self, path: &str, part: &Range<usize>) -> bool {
         self.path
             .as_ref()
@@ -65,8 +65,8 @@ pub(super) async fn rename(
 ) -> Result<(), ProxyError> {
     let config = &known.model.model.config;
     let alias_for = (!known.is_own_name).then_some(&config.name);
-    // Where replicas have other models, too, a name in the body must not lead to one of those: it
-    // is another one than the request was counted and allowed for.
+    // If a replica also hosts other models, a name in the body must not select one of those: the
+    // request was counted and authorised for this model.
     let by_header = names.path.is_none() && names.query.is_none() && names.body.is_none();
     let has_others = config.server.multi_model.is_some()
         || (table.keys.is_some() && config.server.replication() == Replication::Shared);
@@ -76,7 +76,7 @@ pub(super) async fn rename(
         return Ok(());
     };
     if !names.body_read {
-        // The header named the model. If the body names it as well, that name is replaced too.
+        // The header named the model. If the body names it, too, that name is replaced as well.
         names.body = read_other(head, found, reader).await?;
     }
     if names.path.is_none() && !found.name.is_empty() {
@@ -92,7 +92,7 @@ pub(super) async fn rename(
     Ok(())
 }
 
-/// The model that the body names, in a request whose header names it already.
+/// The model that the body names, if the header names one already.
 async fn read_other(
     head: &Parts,
     found: &Match,
@@ -134,7 +134,7 @@ fn in_body(
         return Ok(());
     }
     if let Some(decoder) = Decoder::of(&head.headers).map_err(ProxyError::Unnamed)? {
-        // RFC 9110, 7.7: the changed body is forwarded decoded.
+        // A changed body is forwarded uncompressed (RFC 9110, 7.7).
         body.rewrite(Rewriter::decoded(decoder, format, found, name));
         head.headers.remove(CONTENT_ENCODING);
         head.headers.remove(CONTENT_LENGTH);
@@ -145,7 +145,7 @@ fn in_body(
     Ok(())
 }
 
-/// The body has grown by so many bytes.
+/// Adjusts the length after the body has grown by `grown` bytes.
 pub(super) fn lengthen(headers: &mut HeaderMap, grown: i64) {
     let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {

@@ -44,12 +44,12 @@ pub(super) enum Verdict {
     Again(Duration),
     /// Not, because the budget is used up.
     OverBudget,
-    /// Not, because `retry` does not ask for it.
+    /// Not, because `retry` does not include the cause.
     No,
 }
 
 impl Replays {
-    /// Whether it was sent, or about to be, before.
+    /// Whether it was sent before, or was about to be.
     pub(super) fn any(self) -> bool {
         self.unreachable + self.returned + self.deferred + self.retried > 0
     }

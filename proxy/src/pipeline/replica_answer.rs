@@ -1,4 +1,4 @@
-//! What the head of a response says about the health of its replica.
+//! What the header of a response shows about the health of its replica.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ const SHORTEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest back-off, whatever the replica asks for.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
-/// What a response says about the health of its replica.
+/// What a response shows about the health of its replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplicaAnswer {
     /// The replica works.

@@ -1,4 +1,4 @@
-//! Estimates `Retry-After` for a model that had no room, from what was measured.
+//! Estimates `Retry-After` for a model without room, from measurements.
 
 use tailback_scaler::status::{ModelStatus, StatusStore};
 
@@ -7,7 +7,7 @@ use crate::models::Model;
 /// Upper limit of the estimate, in seconds.
 const LONGEST: f64 = 600.0;
 
-/// After how many seconds to ask for `model` again.
+/// The number of seconds after which a request for `model` should be repeated.
 pub(super) fn retry_after(status: &StatusStore, model: &Model) -> u32 {
     let (held, inside) = (model.ledger.held(), model.ledger.in_flight());
     let served = inside.saturating_sub(held);
@@ -15,8 +15,8 @@ pub(super) fn retry_after(status: &StatusStore, model: &Model) -> u32 {
     seconds.flatten().unwrap_or(1)
 }
 
-/// If no replica is ready, the duration of the last start. Otherwise, how long the `held` requests
-/// will take at the rate at which the `served` ones finish. `None` if nothing was measured.
+/// If no replica is ready, the duration of the last start. Otherwise, the time that the `held`
+/// requests will take at the rate at which the `served` ones end. `None` if nothing was measured.
 fn estimate(status: &ModelStatus, held: u64, served: u64) -> Option<u32> {
     let seconds = match status.ready_count {
         0 => status.start_up_seconds?,

@@ -244,7 +244,7 @@ fn an_operators_count_is_followed_for_its_time_and_then_the_policy_again() {
     assert_eq!(decide(&mut scaler, 2, 9), (3, true));
     assert_eq!(scaler.wake_at(), None);
     assert_eq!(decide(&mut scaler, 99, 9), (3, true));
-    // Never beyond the bounds or the room that there is.
+    // It never exceeds the bounds or the capacity.
     scaler.set_manual(Some((manual(20), at(100))));
     assert_eq!(decide(&mut scaler, 99, 9), (8, true));
     scaler.adopt(1, at(99));

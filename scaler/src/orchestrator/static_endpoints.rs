@@ -1,6 +1,6 @@
-//! Replicas at the addresses in the manifest: always ready, never scaled, never stopped. An operator
-//! may drain one, and resume it. Where a server says so, its host names are looked up again and again,
-//! and each of their addresses is a replica.
+//! Replicas at fixed addresses from the manifest: always ready, never scaled, never stopped. An
+//! operator may drain one, and resume it. If the server sets `resolveSeconds`, its host names are
+//! looked up periodically, and each of their addresses is a replica.
 
 mod addresses;
 
@@ -22,7 +22,7 @@ use crate::{
     replica::{Replica, Transition},
 };
 
-/// Time to the next look-up after one that failed, at most.
+/// The longest time to the next look-up after a failed one.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// The orchestrator of models on `static` servers.
@@ -38,12 +38,12 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Content {
     models: BTreeMap<String, Arc<Model>>,
-    /// By server, endpoint and, of a name that is looked up, address: models of one server share
-    /// them, and they keep their counts of requests over a reload.
+    /// By server, endpoint and, if its name is looked up, address. Models of one server share
+    /// these replicas, which keep their counts of requests over a reload.
     replicas: HashMap<(String, Endpoint, Option<IpAddr>), Arc<Replica>>,
-    /// By name, servers whose host names are looked up.
+    /// Servers whose host names are looked up, by name.
     looked_up: HashMap<String, LookedUp>,
-    /// By server and `host:port`: those that get no requests, and since when.
+    /// Drained replicas by server and `host:port`, and since when they get no requests.
     drained: HashMap<(String, String), Nanos>,
 }
 
@@ -52,9 +52,9 @@ struct Content {
 struct LookedUp {
     endpoints: Vec<Endpoint>,
     every: Duration,
-    /// As last found; `None`: not yet.
+    /// The addresses found last; `None`: none yet.
     addresses: Option<ResolvedAddresses>,
-    /// Why a name could not be looked up last.
+    /// Why the last look-up failed.
     failure: Option<String>,
     task: AbortHandle,
 }
@@ -87,7 +87,7 @@ impl Shared {
         let _ = self.events.send(set);
     }
 
-    /// Sends the sets of all models of `server`, if it is known where its replicas are.
+    /// Sends the replica sets of all models of `server`, if its addresses are known.
     fn send_all(&self, content: &mut Content, server: &str) {
         if content.awaits_addresses(server) {
             return;
@@ -100,7 +100,8 @@ impl Shared {
         }
     }
 
-    /// Looks the names of `server` up, for as long as it is followed. Some are `known` from before.
+    /// Looks up the names of `server` periodically, for as long as the server is followed. Some
+    /// addresses are `known` from before.
     async fn keep_looking(
         self: Arc<Self>,
         server: String,
@@ -119,7 +120,7 @@ impl Shared {
         }
     }
 
-    /// Sends the sets of the server's models, if anything has changed.
+    /// Sends the replica sets of the server's models if anything has changed.
     fn found(&self, server: &str, addresses: &ResolvedAddresses, failure: Option<String>) {
         let mut content = self.content();
         let Some(looked_up) = content.looked_up.get_mut(server) else {
@@ -136,7 +137,7 @@ impl Shared {
         }
         looked_up.addresses = Some(addresses.clone());
         looked_up.failure = failure;
-        // Those of addresses that have gone finish what they have, and are forgotten.
+        // Replicas at removed addresses finish their requests, and are forgotten.
         let mut gone = Vec::new();
         content
             .replicas
@@ -147,7 +148,8 @@ impl Shared {
                 }
                 stays
             });
-        // Who has such an address later is not the one that was drained. Another name may still have it.
+        // A drained address that is removed and later returns is a new replica, which is not
+        // drained. But another name may still have the address.
         let endpoints = content
             .looked_up
             .get(server)
@@ -182,7 +184,8 @@ impl Content {
         replica.clone()
     }
 
-    /// Where the replicas of `model` are: endpoints, and of names that are looked up, each address.
+    /// The addresses of the replicas of `model`: endpoints, and each address of names that are
+    /// looked up.
     fn places<'a>(&self, model: &'a Model) -> Vec<(&'a Endpoint, Option<IpAddr>)> {
         let looked_up = self.looked_up.get(&model.server.name);
         let endpoints = model.server.endpoints().unwrap_or_default().iter();
@@ -194,14 +197,15 @@ impl Content {
             }
             _ => vec![(endpoint, None)],
         });
-        // What two names lead to is one replica, which the first one names: it has one concurrency.
+        // An address that two names share is one replica, known by the first name, so that its
+        // concurrency counts once.
         let mut known = HashSet::new();
         places
             .filter(|(endpoint, ip)| known.insert(addresses::authority(endpoint, *ip)))
             .collect()
     }
 
-    /// Looks the host names of the model's server up from now on, if it says so.
+    /// Begins to look up the host names of the model's server, if the server asks for it.
     fn look_up(&mut self, shared: &Arc<Shared>, model: &Model) {
         let server = &model.server;
         let wanted = match &server.kind {
@@ -230,13 +234,13 @@ impl Content {
         self.looked_up.insert(server.name.clone(), looked_up);
     }
 
-    /// Whether the server's host names are looked up, and nothing has been found so far.
+    /// Whether the server's host names are looked up and no address has been found so far.
     fn awaits_addresses(&self, server: &str) -> bool {
         let looked_up = self.looked_up.get(server);
         looked_up.is_some_and(|looked_up| looked_up.addresses.is_none())
     }
 
-    /// Forgets servers that no model is on any more.
+    /// Forgets servers that no longer have a model.
     fn forget_servers(&mut self) {
         let models = &self.models;
         self.looked_up
@@ -291,7 +295,7 @@ impl Orchestrator for StaticEndpoints {
         content.models.insert(model.name.clone(), model.clone());
         content.forget_servers();
         content.look_up(&self.0, model);
-        // Its first set comes with the first addresses.
+        // The first set is sent when the first addresses are found.
         if !content.awaits_addresses(&model.server.name) {
             self.0.send(content.set(model));
         }

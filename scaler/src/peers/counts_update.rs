@@ -14,7 +14,7 @@ use crate::{ledger::Reading, standing_orders::StandingOrders};
 /// One line. Unknown fields, as of later versions, are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountsUpdate {
-    /// The sender's instance, which is new at each start of a proxy.
+    /// The sender's instance name, new at each start.
     pub instance: String,
     /// When it was written, in ns on the sender's own clock, which only grows.
     pub at: u64,
@@ -52,10 +52,11 @@ pub struct Counts {
     /// From the leader: the count of replicas that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
-    /// From the leader: that it leaves the count alone, because somebody else has changed it.
+    /// From the leader: that it does not scale the model for a while, because somebody else has
+    /// changed the count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_to_others: Option<LeftToOthers>,
-    /// From the leader: what operators have asked it for. The next leader goes on with that.
+    /// From the leader: operators' orders, which the next leader takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<StandingOrders>,
 }
@@ -64,8 +65,8 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Says that somebody else has changed the count and that it is left alone. The next leader
-/// respects it too.
+/// Somebody else has changed the count, and the leader does not scale the model for a while. The
+/// next leader respects that too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftToOthers {
     /// Until when, in seconds since 1970 (UTC).
@@ -116,7 +117,7 @@ impl Counts {
         self.arrived.wrapping_sub(self.completed)
     }
 
-    /// Whether nothing but the integrals differs.
+    /// Whether only the integrals differ.
     fn stands_still_since(&self, before: &Self) -> bool {
         *before
             == Self {

@@ -3,7 +3,7 @@
 //!
 //! A proxy is like a shard of one large ledger, seen a moment ago. Its totals, with the integrals
 //! converted to our clock, are its *part*. Parts are added like shards. Between two updates of a
-//! part its in-flight is constant, so the integral of the sum is known at any time.
+//! part, its in-flight is constant, so the integral of the sum is known at any time.
 //!
 //! # Rules
 //!
@@ -54,9 +54,9 @@ pub struct CountsChange {
     pub correction: Reading,
     /// The count that the leader asks for, if it has reported it.
     pub desired: Option<u32>,
-    /// That the leader leaves the count alone, if it has reported it.
+    /// Whether the leader has reported that it does not scale the model for a while.
     pub left_to_others: Option<LeftToOthers>,
-    /// What operators have asked the leader for, if it has reported it.
+    /// Operators' orders that the leader has reported.
     pub orders: Option<StandingOrders>,
 }
 
@@ -104,7 +104,7 @@ struct Peer {
 struct PeerAccount {
     ledger: u64,
     part: Reading,
-    /// The integral at the time of the update; so is `held_ns`.
+    /// The integral at the time of the update. `held_ns` likewise.
     request_ns: u64,
     held_ns: u64,
     receiving_ns: u64,
@@ -304,7 +304,7 @@ impl PeerAccount {
         }
     }
 
-    /// What stays of it: all requests completed, and a constant integral.
+    /// Its counts after its end: all requests completed, and a constant integral.
     fn retired(&self) -> Reading {
         Reading {
             completed: self.part.arrived,

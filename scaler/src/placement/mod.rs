@@ -6,9 +6,9 @@
 //! are in `docs/explanation/placement.md`.
 //!
 //! The files, in the order in which a plan is made: `draft` has the fleet as the plan so far
-//! leaves it, with the `room` in each bin; `admit` says which models are promised room; `servers` how many bins there should
-//! be; `claims` who gets room; `evict` and `turns` who gives it; `depart` what goes of itself;
-//! `capacity` how many replicas models could have.
+//! leaves it, with the `room` in each bin; `admit` decides which models are promised room;
+//! `servers` how many bins there should be; `claims` who gets room; `evict` and `turns` who gives
+//! it; `depart` what leaves without being evicted; `capacity` how many replicas models could have.
 
 mod admit;
 mod capacity;

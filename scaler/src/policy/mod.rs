@@ -71,27 +71,27 @@ pub struct Observation {
     pub demand: MeasuredDemand,
     /// The desired count of replicas.
     pub desired: u32,
-    /// The lowest desired count within the time span of the limit upwards.
+    /// The lowest desired count within the time span of the limit for scaling up.
     pub lowest: u32,
-    /// The highest desired count within the time span of the limit downwards.
+    /// The highest desired count within the time span of the limit for scaling down.
     pub highest: u32,
     /// Replicas that take requests.
     pub ready: u32,
     /// Replicas that are starting.
     pub starting: u32,
-    /// How long the desired count has not gone up.
+    /// The time since the desired count last went up.
     pub unraised: Duration,
     /// How long replicas have been starting without one becoming ready.
     pub stalled: Duration,
     /// How long demand has been watched, if the replicas were found running; else `None`.
     pub watched: Option<Duration>,
-    /// How long neither the desired count nor the ready replicas have changed.
+    /// The time since the desired count or the ready replicas last changed.
     pub unchanged: Duration,
     /// How long a replica takes to become ready, as measured; `None` before the first.
     pub start_up: Option<Duration>,
     /// The largest number of replicas that the server has room for.
     pub capacity: u32,
-    /// The count that an operator has asked for, as long as it lasts.
+    /// The count that an operator has set, while it lasts.
     pub manual: Option<ManualCount>,
 }
 
@@ -196,8 +196,8 @@ impl Settings {
     }
 }
 
-/// The model's concurrency, or the threshold if it has none. A threshold that was set below the
-/// concurrency wins.
+/// The model's concurrency, or the threshold if it has none. A threshold below the concurrency
+/// limits the slots.
 fn slots(model: &tailback_config::Model) -> u32 {
     let threshold = &model.scaling.lag_threshold;
     let most = match threshold.origin {

@@ -2,17 +2,17 @@
 
 use super::Replica;
 
-/// Where to connect to, and what that is called there.
+/// An address to connect to, and its name in requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'a> {
     /// `host:port` to connect to.
     pub authority: &'a str,
-    /// `host:port` as requests name it: another one where the address was looked up by a name.
+    /// `host:port` as requests name it; differs from `authority` if that was looked up by name.
     pub name: &'a str,
 }
 
 impl<'a> Address<'a> {
-    /// An address that has no other name.
+    /// An address that is its own name.
     #[must_use]
     pub fn new(authority: &'a str) -> Self {
         Self {
@@ -23,14 +23,14 @@ impl<'a> Address<'a> {
 }
 
 impl Replica {
-    /// Adds the names that its addresses were looked up by, as `host:port`.
+    /// Adds the names that the addresses were looked up by, as `host:port`.
     #[must_use]
     pub fn named(mut self, authority: String, grpc: Option<String>) -> Self {
         self.names = Some(Box::new((authority, grpc)));
         self
     }
 
-    /// Where it takes requests.
+    /// The address for requests.
     #[must_use]
     pub fn address(&self) -> Address<'_> {
         Address {
@@ -39,7 +39,7 @@ impl Replica {
         }
     }
 
-    /// Where it takes gRPC, if that is another address.
+    /// The address for gRPC, if it differs.
     #[must_use]
     pub fn grpc_address(&self) -> Option<Address<'_>> {
         let authority = self.grpc_authority()?;
@@ -47,7 +47,8 @@ impl Replica {
         Some(Address { authority, name })
     }
 
-    /// `host:port` as requests and certificates name it, and the same for gRPC, if it has one of its own.
+    /// The names in requests and certificates, as `host:port`: for HTTP, and for gRPC if it has an
+    /// address of its own.
     #[must_use]
     pub fn host_names(&self) -> (&str, Option<&str>) {
         match self.names.as_deref() {

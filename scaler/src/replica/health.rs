@@ -16,7 +16,7 @@ use std::{
 
 use crate::clock::Nanos;
 
-/// How a request failed by a fault of its replica.
+/// How a replica failed a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No connection could be opened.
@@ -45,21 +45,21 @@ pub enum Standing {
     Unreachable,
     /// Its health checks fail.
     Unhealthy,
-    /// It takes requests, sends nothing, and does not answer probes. It gets none, even where no
-    /// other replica does.
+    /// It accepts connections, but sends nothing and does not answer probes. It gets no requests,
+    /// even if no other replica does.
     Hung,
 }
 
-/// What the scaler found by watching a replica.
+/// What the scaler has found by watching a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HealthReport {
-    /// Nothing is wrong with it any more.
+    /// It is healthy again.
     Fine,
     /// Its health checks fail, with this result last.
     Unhealthy(String),
-    /// It has requests, has sent no byte for this time, and shows no sign of life.
+    /// It has requests in flight, has sent no byte for this time, and shows no sign of life.
     Hung(Duration),
-    /// It has requests, has answered none that it was given for this time, and is alive.
+    /// It shows signs of life, but has answered none of its requests for this time.
     Stalled(Duration),
 }
 
@@ -70,7 +70,7 @@ pub struct HealthCounts {
     pub failures_in_a_row: u32,
     /// Requests sent to it.
     pub taken: u64,
-    /// Those that failed by its fault.
+    /// Requests that it failed.
     pub failures: u64,
 }
 
@@ -79,7 +79,7 @@ pub struct HealthCounts {
 #[repr(C)]
 pub struct ReplicaHealth {
     failures_in_a_row: AtomicU32,
-    /// A byte of a response came since the scaler last looked.
+    /// Whether a byte of a response has come since the scaler last observed it.
     responded: AtomicBool,
     taken: AtomicU64,
     failures: AtomicU64,
@@ -113,28 +113,28 @@ impl ReplicaHealth {
         self.responded.load(Relaxed) && self.responded.swap(false, Relaxed)
     }
 
-    /// Decides that it is to be stopped, whatever it has in flight, and replaced.
+    /// Decides that it must be stopped and replaced, whatever it has in flight.
     pub fn condemn(&self) {
         self.is_condemned.store(true, Relaxed);
     }
 
-    /// Takes back that it is to be stopped, if it was not stopped yet.
+    /// Revokes [`condemn`](Self::condemn), if the replica has not been stopped yet.
     pub fn pardon(&self) {
         self.is_condemned.store(false, Relaxed);
     }
 
-    /// Whether it is to be stopped and replaced.
+    /// Whether it must be stopped and replaced.
     #[must_use]
     pub fn is_condemned(&self) -> bool {
         self.is_condemned.load(Relaxed)
     }
 
-    /// Notes how long it took from its start until it was ready, unless that is known already.
+    /// Notes how long it took to become ready, unless that is known already.
     pub fn set_start_up(&self, took: Duration) {
         let _ = self.start_up.set(took);
     }
 
-    /// How long it took from its start until it was ready; `None`: that was not measured.
+    /// How long it took to become ready; `None`: not measured.
     #[must_use]
     pub fn start_up(&self) -> Option<Duration> {
         self.start_up.get().copied()

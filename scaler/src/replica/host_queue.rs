@@ -1,5 +1,5 @@
-//! Who waits for a slot of a replica that hosts many models, where that has a limit of its own: the
-//! pools of its models in which requests are held. A slot that comes free is offered to them in turn.
+//! The queue for slots of a multi-model server's replica that has a limit over all its models. In
+//! it are the pools of models with held requests. A free slot is offered to them in turn.
 
 use std::{
     collections::VecDeque,
@@ -14,12 +14,12 @@ use crate::sync::{AtomicU32, Mutex, Ordering};
 pub(super) struct HostQueue {
     /// Length of `pools`, readable without its lock.
     len: AtomicU32,
-    /// In the order in which they are offered slots. Locked only for held requests, and by those
-    /// that find some.
+    /// In the order in which slots are offered. Only held requests and threads that find some lock
+    /// it.
     pools: Mutex<VecDeque<Weak<dyn Traffic>>>,
 }
 
-/// By address alone: it is the same pool, whatever its table of functions is.
+/// Compares the address alone, because one object may have several vtables.
 fn is_same(one: &Weak<dyn Traffic>, other: &Weak<dyn Traffic>) -> bool {
     std::ptr::addr_eq(one.as_ptr(), other.as_ptr())
 }
@@ -32,7 +32,7 @@ impl HostQueue {
         }
     }
 
-    /// Whether anybody waits.
+    /// Whether any pool waits.
     pub(super) fn is_awaited(&self) -> bool {
         self.len.load(Ordering::Relaxed) > 0
     }
@@ -51,8 +51,8 @@ impl HostQueue {
         all
     }
 
-    /// Puts pools back that were taken, before those that have come since. A pool that has come again
-    /// meanwhile is there once.
+    /// Puts pools back that were taken out, before those that joined since. A pool that has joined
+    /// again meanwhile is in the queue only once.
     fn put_back(&self, mut first: VecDeque<Weak<dyn Traffic>>) {
         self.change(|pools| {
             pools.retain(|pool| !first.iter().any(|known| is_same(known, pool)));
@@ -71,25 +71,25 @@ impl HostQueue {
 }
 
 impl Replica {
-    /// Whether the replica that hosts it has a limit for all its models together.
+    /// Whether its host has a limit for all its models together.
     #[must_use]
     pub fn is_bounded_by_host(&self) -> bool {
         let host = self.host.as_ref();
         host.is_some_and(|host| host.limit() < UNLIMITED)
     }
 
-    /// Puts `pool`, which has requests that are held, into the queue for slots of the replica that
-    /// hosts this one, if it is only there that a slot is missing. Returns whether it has.
+    /// Puts `pool`, which has held requests, into its host's queue, if only the host lacks a free
+    /// slot. Returns whether it did.
     ///
-    /// A slot may have come free before: try [`try_take_announced`](Self::try_take_announced) again
-    /// after this. Either that call sees a concurrent release, or the releasing thread sees the pool
-    /// in the queue. Where this replica is full itself, who releases it serves the pool, which
-    /// comes here again.
+    /// A slot may have become free before: call [`try_take_announced`](Self::try_take_announced)
+    /// again after this. Either that call sees a concurrent release, or the releasing thread sees
+    /// the pool in the queue. If this replica itself is full, the thread that releases one of its
+    /// slots serves the pool, which calls this again.
     pub fn await_host(&self, pool: &Weak<dyn Traffic>) -> bool {
         let Some(host) = self.host.as_ref().filter(|_| self.is_bounded_by_host()) else {
             return false;
         };
-        // The addition of 0 puts this look in one order with all releases.
+        // The addition of 0 puts this read in one order with all releases.
         let load = self.load.fetch_add(0, Ordering::AcqRel);
         let lacks_host = super::has_room(load, self.limit());
         if lacks_host {
@@ -98,23 +98,22 @@ impl Replica {
         lacks_host
     }
 
-    /// Offers free slots of this host to the pools that wait for them, one after the other. To be
-    /// called without the lock of a pool.
+    /// Offers free slots of this host to the waiting pools in turn. Call it without a pool's lock.
     pub fn offer_slots(&self) {
         while self.queue.is_awaited() {
             let mut waiting = self.queue.take_all();
             while !waiting.is_empty() && self.has_room() {
-                // It joins again if it needs more.
+                // The pool joins again if it needs more.
                 if let Some(pool) = waiting.pop_front().and_then(|pool| pool.upgrade()) {
                     pool.serve_held();
                 }
             }
             if waiting.is_empty() {
-                return; // those that have come since have tried for themselves
+                return; // pools that joined since have tried themselves
             }
             self.queue.put_back(waiting);
-            // A slot that came free while the queue was taken has been offered to nobody. The
-            // addition of 0 puts this look in one order with all releases.
+            // A slot that became free while the queue was taken has been offered to no pool. The
+            // addition of 0 puts this read in one order with all releases.
             let load = self.load.fetch_add(0, Ordering::AcqRel);
             if !super::has_room(load, self.limit()) {
                 return;

@@ -17,18 +17,18 @@ fn loom_closed_and_empty_stays_empty() {
     });
 }
 
-/// A pool with one request that is held, for one hosted replica. It does what the data plane's pool
-/// does, in the same order.
+/// A pool with one held request for one hosted replica. It does the same as the data plane's pool,
+/// in the same order.
 struct HeldRequest {
     replica: std::sync::Arc<Replica>,
     waiting: AtomicU32,
-    /// The request still has no slot. Locked while it is served.
+    /// Whether the request still has no slot. Locked while it is served.
     queue: crate::sync::Mutex<bool>,
     own: std::sync::Weak<Self>,
 }
 
 impl HeldRequest {
-    /// One that is not held yet.
+    /// A pool whose request is not held yet.
     fn of(replica: &std::sync::Arc<Replica>) -> std::sync::Arc<Self> {
         std::sync::Arc::new_cyclic(|own| Self {
             replica: replica.clone(),
@@ -79,15 +79,15 @@ impl Traffic for HeldRequest {
     fn report_health(&self, _: &Replica, _: HealthReport, _: crate::clock::Nanos) {}
 }
 
-/// A host that takes so many requests, and replicas of two models in it; the first takes one.
+/// A host with this concurrency, and replicas of two models in it. The first replica takes a slot.
 fn hosted(concurrency: u32) -> [std::sync::Arc<Replica>; 2] {
     let host = std::sync::Arc::new(Replica::new("s-0", "h:1", Some(concurrency)));
     let model = |own| std::sync::Arc::new(Replica::hosted(host.clone(), own));
     [model(Some(1)), model(None)]
 }
 
-/// A host of one slot, which another thread gives back: the replica of a model in it, and a request for
-/// that one.
+/// A host with one slot, which another thread gives back: with the replica of a model in it, and a
+/// request for that model.
 fn released_host() -> (
     std::sync::Arc<Replica>,
     std::sync::Arc<HeldRequest>,
@@ -117,7 +117,7 @@ fn loom_request_held_for_a_full_replica_is_served_when_that_and_its_host_have_a_
         let [mine, other] = hosted(2);
         let held = HeldRequest::of(&mine);
         assert!(mine.try_take() && other.try_take());
-        // Its own replica is full, so that it does not wait for the host.
+        // Its own replica is full, so it does not wait for the host.
         held.join();
         assert!(
             other.release().is_none(),
@@ -125,7 +125,7 @@ fn loom_request_held_for_a_full_replica_is_served_when_that_and_its_host_have_a_
         );
         assert!(other.try_take());
         let others = HeldRequest::of(&other);
-        // Another model takes the slot that comes free first, and gives it back.
+        // Another model takes the slot that becomes free first, and gives it back.
         let (h, m) = (held.clone(), mine.clone());
         let own = thread::spawn(move || h.release(&m));
         let more = thread::spawn(move || {
@@ -147,7 +147,7 @@ fn loom_slot_given_back_because_the_host_is_full_hides_no_free_one() {
     loom::model(|| {
         let (mine, held, releaser) = released_host();
         let (h, m) = (held.clone(), mine.clone());
-        // It goes elsewhere if this fails, and does not join the queue.
+        // A request that goes elsewhere if this fails, and does not join the queue.
         let passer = thread::spawn(move || {
             let took = m.try_take();
             h.serve_overlooked();

@@ -1,20 +1,21 @@
-//! What has happened to a replica, or is to happen, that its orchestrator and others tell each other.
+//! Flags by which a replica's orchestrator and others tell each other what has happened, or is to
+//! happen, to it.
 
 use super::Replica;
 use crate::sync::{AtomicU32, Ordering};
 
-/// Its requests were cut.
+/// Its requests in flight were aborted.
 const CUT: u32 = 1;
 /// Its process has ended.
 const ENDED: u32 = 2;
-/// An operator wants another one in its place.
+/// An operator has asked for its replacement.
 const RESTARTING: u32 = 4;
-/// It is to go as soon as the models that it hosts are elsewhere.
+/// It is to be removed once the models that it hosts are served elsewhere.
 const VACATING: u32 = 8;
-/// They are.
+/// The models that it hosts are served elsewhere.
 const VACATED: u32 = 16;
 
-/// The marks of one replica.
+/// The flags of one replica.
 #[derive(Debug)]
 pub(super) struct Marks(AtomicU32);
 
@@ -33,13 +34,13 @@ impl Marks {
 }
 
 impl Replica {
-    /// Marks its requests in flight as cut: the time to finish them is over.
+    /// Notes that its requests in flight were aborted, because their time to finish was over.
     pub fn cut(&self) {
         self.marks.set(CUT);
     }
 
-    /// Whether its requests were [cut](Self::cut), so that a broken connection is no fault of the
-    /// replica.
+    /// Whether its requests were [aborted](Self::cut), so that a broken connection is not the
+    /// replica's fault.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.marks.has(CUT) || self.host.as_ref().is_some_and(|host| host.is_cut())
@@ -50,25 +51,24 @@ impl Replica {
         self.marks.set(ENDED);
     }
 
-    /// Whether its process has ended. Only what runs processes says so.
+    /// Whether its process has ended. Only the process orchestrator sets this.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.marks.has(ENDED)
     }
 
-    /// Notes that an operator wants another one in its place.
+    /// Notes that an operator has asked for its replacement.
     pub fn mark_restarting(&self) {
         self.marks.set(RESTARTING);
     }
 
-    /// Whether another one is to take its place.
+    /// Whether an operator has asked for its replacement.
     #[must_use]
     pub fn is_restarting(&self) -> bool {
         self.marks.has(RESTARTING)
     }
 
-    /// Asks that the models which it hosts are placed elsewhere, because another one is there in its
-    /// place.
+    /// Asks for its models to be placed elsewhere, because its replacement is there.
     pub fn vacate(&self) {
         self.marks.set(VACATING);
     }
@@ -79,21 +79,21 @@ impl Replica {
         self.marks.has(VACATING)
     }
 
-    /// Notes that none of the models that it hosts needs it any more: it may go, if it still is to.
+    /// Notes that no model needs it any more, so that it may be removed, if that is still wanted.
     pub fn mark_vacated(&self) {
         let is_to_go = |marks: u32| (marks & VACATING != 0).then_some(marks | VACATED);
         let marks = &self.marks.0;
-        // Fails if it is kept.
+        // Fails if it is to be kept after all.
         let _ = marks.fetch_update(Ordering::AcqRel, Ordering::Acquire, is_to_go);
     }
 
-    /// Whether none of its models needs it any more.
+    /// Whether no model needs it any more.
     #[must_use]
     pub fn is_vacated(&self) -> bool {
         self.marks.has(VACATED)
     }
 
-    /// Takes back that it is to [be vacated](Self::vacate).
+    /// Revokes [`vacate`](Self::vacate).
     pub fn keep(&self) {
         let marks = &self.marks.0;
         marks.fetch_and(!(VACATING | VACATED), Ordering::AcqRel);

@@ -1,26 +1,25 @@
-//! What a replica uses of the host that it runs on.
+//! The resources that a replica uses.
 
 use std::{sync::Mutex, time::Duration};
 
 /// CPU time, memory and processes of a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// CPU time of all its processes since it started, also of those that have ended.
+    /// CPU time of all its processes since it started, including ended ones.
     pub cpu: Duration,
-    /// Bytes of memory: what its control group is charged for, or else what is resident of its
-    /// processes, where memory that several of them share counts in each.
+    /// Bytes of memory: the usage of its control group, or else the sum of its processes' resident
+    /// memory, in which shared memory is counted once for each process.
     pub memory: u64,
     /// Its processes, without Tailback's own.
     pub processes: u32,
 }
 
-/// What a replica used when that was read last.
+/// A replica's last measured usage.
 #[derive(Debug, Default)]
 pub struct ReplicaUsage(Mutex<Option<Usage>>);
 
 impl ReplicaUsage {
-    /// Says what it uses now. CPU time does not go back, though what can be read of processes that
-    /// have ended may.
+    /// Sets the usage. CPU time never decreases here, although the reading may when processes end.
     pub fn set(&self, usage: Usage) {
         let mut now = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let before = now.map_or(Duration::ZERO, |before| before.cpu);
@@ -30,7 +29,7 @@ impl ReplicaUsage {
         });
     }
 
-    /// What it used some seconds ago at most; `None`: it is not known.
+    /// The usage as of at most a few seconds ago; `None`: not known.
     #[must_use]
     pub fn last(&self) -> Option<Usage> {
         *self.0.lock().unwrap_or_else(|e| e.into_inner())

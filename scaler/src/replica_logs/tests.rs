@@ -1,4 +1,4 @@
-//! What is kept of replicas, in which order, and for how long.
+//! Tests of which lines are kept, in which order, and for how long.
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn the_lines_of_any_number_of_replicas_fit_into_one_message() {
     let logs = ReplicaLogs::default();
     for number in 0..100 {
         let writer = logs.writer("m", &format!("m-{number}"));
-        // What JSON writes as six characters each.
+        // JSON writes this character as six.
         let text = "\u{1}".repeat(BYTES / 40);
         (0..40).for_each(|_| writer.push(OutputStream::Stdout, &text));
         writer.push(OutputStream::Stdout, "last");
@@ -105,7 +105,7 @@ fn what_one_process_has_kept_goes_on_in_the_next() {
     let lines = after.lines("m", LogQuery::default());
     let numbers: Vec<_> = lines.iter().map(|line| line.line.number).collect();
     assert_eq!(numbers, [2, 3]);
-    // A name that is given again is another replica.
+    // A replica with a reused name is another replica.
     assert_eq!(after.writer("m", "m-0").replica, "m-0");
     assert_eq!(after.replicas("m"), ["m-1", "m-0"]);
 }

@@ -1,4 +1,4 @@
-//! The commands of the running scaler.
+//! The commands to the running scaler.
 
 use std::{io, os::unix::net::UnixStream, sync::Arc};
 
@@ -47,22 +47,22 @@ pub(super) enum LoopCommand {
         answer: oneshot::Sender<ControlResult<String>>,
     },
     HandOver,
-    /// Begin with what another process asked for, and its replicas.
+    /// Begin with the state and the replicas that another process has handed over.
     Inherit {
         inherited: Inherited,
         parcels: Vec<Parcel>,
         answer: oneshot::Sender<io::Result<()>>,
     },
-    /// That process can be spoken to.
+    /// Connect to the process that has handed over.
     Attach {
         predecessor: UnixStream,
         gone: watch::Sender<bool>,
     },
-    /// Ask for nothing any more, and let nobody lead the replicas.
+    /// Stop scaling, and park the replicas for a successor.
     HandOut(oneshot::Sender<io::Result<HandedOut>>),
-    /// Go on as before.
+    /// No successor took over: manage the replicas again.
     TakeBack(oneshot::Sender<()>),
-    /// The process that got them leads.
+    /// A successor manages the replicas now.
     Retire {
         successor: UnixStream,
         gone: watch::Sender<bool>,
@@ -70,11 +70,11 @@ pub(super) enum LoopCommand {
     Stop(oneshot::Sender<()>),
 }
 
-/// What a process hands over to the next one.
+/// What a process hands over to its successor.
 #[derive(Debug)]
 pub struct HandedOut {
-    /// What it asked for.
+    /// Desired counts and operators' orders.
     pub inherited: Inherited,
-    /// Its replicas.
+    /// The replicas.
     pub parcels: Vec<Parcel>,
 }

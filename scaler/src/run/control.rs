@@ -1,4 +1,4 @@
-//! What operators may ask a running scaler for: to pause and resume a model, to hold its count for a
+//! What operators may ask of a running scaler: to pause and resume a model, to set its count for a
 //! while, and to restart or drain one of its replicas.
 
 use tokio::sync::{mpsc, oneshot};
@@ -7,7 +7,7 @@ use super::command::LoopCommand;
 pub use super::order::{ControlError, ControlResult, ReplicaOrder, ScaleOrder};
 use crate::{manual_count::ManualCount, status::PauseState};
 
-/// Asks a running scaler.
+/// A handle for operators' orders to a running scaler.
 #[derive(Clone)]
 pub struct ControlHandle(pub(super) mpsc::UnboundedSender<LoopCommand>);
 
@@ -27,8 +27,8 @@ impl ControlHandle {
         .await
     }
 
-    /// Holds a model's count for a while; `None`: no longer. Returns the count that is held. It
-    /// survives reloads and upgrades.
+    /// Sets a model's count for a while; `None`: the policy decides again. Returns the count that
+    /// is in force. It survives reloads and upgrades.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -46,8 +46,8 @@ impl ControlHandle {
         .await
     }
 
-    /// Restarts, drains or resumes the replica of a model that has this name or endpoint. Returns
-    /// its name.
+    /// Restarts, drains or resumes the replica of a model with this name or endpoint. Returns its
+    /// name.
     ///
     /// # Errors
     /// [`ControlError`].

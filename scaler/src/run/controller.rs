@@ -70,24 +70,24 @@ pub(super) struct ModelController {
     taken_over: TakenOver,
     /// Detects changes of the count by somebody else.
     external: ExternalChanges,
-    /// The same, as it is published to other proxies.
+    /// The back-off, as it is published to other proxies.
     left_to_others: Option<LeftToOthers>,
     pause: PauseState,
-    /// Whether the ledger will send a wake-up at the level.
+    /// Whether the ledger will send a wake-up when the lag reaches the level.
     armed: bool,
-    /// What the orchestrator was told of the use of the model, and the arrivals until then.
+    /// The demand that the orchestrator was last told, and the arrivals until then.
     demand: (Demand, u64),
     /// The last count decided under `dryRun`, so that it is recorded once.
     dry_run: Option<u32>,
-    /// The last count that was decided, carried out or not.
+    /// The last count that was decided, whether it was carried out or not.
     wanted: u32,
     /// Hanging starts, if there are any; logged once.
     stall: Option<Stall>,
 }
 
 impl ModelController {
-    /// Begins with what the orchestrator says there is, or else with what a process before this one
-    /// asked for, or else with the configured count. Hears what the orchestrator says after `since`.
+    /// Begins with the count that the orchestrator reports, or else with the count that was handed
+    /// over, or else with the configured one. Replica sets before `since` are ignored.
     pub(super) fn new(
         handle: ModelHandle,
         since: Epoch,
@@ -216,7 +216,7 @@ impl ModelController {
         epoch.is_after(&self.since)
     }
 
-    /// A ledger has sent a wake-up: decides if it was this model's.
+    /// A ledger has sent a wake-up: decides if it was this model's ledger.
     pub(super) fn answer_crossing(&mut self) {
         if let Some(crossing) = self.handle.ledger.take_crossing() {
             self.armed = false;
@@ -264,8 +264,8 @@ impl ModelController {
         self.own.plus(&self.others.counts).demand()
     }
 
-    /// Takes a reading, and decides if it is time to. Returns whether the ledger is armed or
-    /// needs not be.
+    /// Takes a reading, and decides if it is time to. Returns whether the ledger is armed or needs
+    /// no arming.
     pub(super) fn sample(&mut self, period: Duration) -> bool {
         let reading = self.look();
         self.tell_demand(&reading);
@@ -283,7 +283,8 @@ impl ModelController {
             return self.show(&Reason::AwaitingState.to_string());
         }
         let reading = self.look();
-        // An arrival that it counts and whose wake-up was not answered yet is answered by it.
+        // The decision also answers an arrival that it counts and whose wake-up has not been
+        // answered yet.
         let crossing = crossing.or_else(|| self.handle.ledger.take_crossing_of(&self.own));
         self.tell_demand(&reading);
         let Evaluation { seen, mut decision } = self.scaler.decide(reading, &self.replicas());
@@ -297,7 +298,7 @@ impl ModelController {
         let accepted = self.scaler.desired();
         let asked = match self.rejected.as_ref().map(|rejected| rejected.replicas) {
             Some(rejected) if rejected != accepted && decision.desired == accepted => {
-                // The present count is right again.
+                // The present count is right again: no other one is needed.
                 self.withdraw();
                 accepted
             }
@@ -384,8 +385,8 @@ fn seconds_since_1970() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-/// Whether `desired` is to be carried out, if `asked` is asked for now. With `dry_run`, `asked`
-/// never changes; then whether `desired` is to be recorded, once.
+/// Whether the count `desired` must be carried out while `asked` is asked for. With `dry_run`,
+/// `asked` never changes; then, whether `desired` must be recorded, which is once.
 fn is_news(reported: &mut Option<u32>, dry_run: bool, asked: u32, desired: u32) -> bool {
     let before = if dry_run {
         reported.replace(desired)

@@ -48,8 +48,8 @@ struct CountChange {
     back_off: BackOff,
 }
 
-/// The count that may be asked for during a back-off: `asked`, which others have set, or at most
-/// one of `wanted` if that is 0 and requests are `held`.
+/// The count that Tailback may ask for during a back-off: `asked`, the count set by others; or 1,
+/// if that is 0, requests are `held`, and `wanted` is not 0.
 pub(super) fn allowed(asked: u32, held: u64, wanted: u32) -> u32 {
     match (asked, held) {
         (0, 1..) => wanted.min(1),
@@ -82,8 +82,8 @@ impl ExternalChanges {
         self.asked.push_back(replicas);
     }
 
-    /// Notes the count that the orchestrator reports while another proxy leads, which tells whose
-    /// change it is.
+    /// Notes the count that the orchestrator reports while another proxy leads. That proxy judges
+    /// whose change it is.
     pub(super) fn knows(&mut self, desired: u32) {
         self.known = Some(desired);
         self.asked.clear();
@@ -142,7 +142,7 @@ impl ExternalChanges {
         });
     }
 
-    /// Ends the back-off: an operator asks for a count.
+    /// Ends the back-off, because an operator has set a count.
     pub(super) fn end_back_off(&mut self) {
         self.change = None;
     }

@@ -1,5 +1,5 @@
-//! The group of proxies: adds the others' counts to the models' readings, and knows by the
-//! election whether this proxy asks for replicas.
+//! The group of proxies: adds the others' counts to the models' readings, and follows the
+//! election, which decides whether this proxy scales.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct Membership {
     role: Role,
     /// Whether this proxy has stopped leading and still holds the Lease.
     releasing: bool,
-    /// Whether another process has taken over from this one.
+    /// Whether a successor process has taken over from this one.
     retired: bool,
     /// `None`: this proxy is alone.
     elector: Option<LeaderElector>,
@@ -78,8 +78,8 @@ impl Membership {
         self.role
     }
 
-    /// The role that other proxies are told. A leader that stops tells so only after it has
-    /// released the Lease, because the others then try to take it at once.
+    /// The role that is published to other proxies. A leader that stops publishes this only after
+    /// it has released the Lease, because the others then try to take it at once.
     pub(super) fn published_role(&self) -> Role {
         match self.releasing {
             true => Role::Leads,
@@ -97,12 +97,12 @@ impl Membership {
         self.leader.clone()
     }
 
-    /// Whether nobody else is told what is counted here.
+    /// Whether this proxy's counts are published to no other proxy.
     pub(super) fn is_alone(&self) -> bool {
         self.elector.is_none() && !self.retired
     }
 
-    /// Another process of this host leads, or it is as before.
+    /// Sets whether a successor process on this host leads in place of this one.
     pub(super) fn retire(&mut self, retired: bool) {
         self.retired = retired;
         self.role = match retired {
@@ -111,7 +111,7 @@ impl Membership {
         };
     }
 
-    /// Whether another process of this host leads, or is about to.
+    /// Whether a successor process on this host leads, or is about to.
     pub(super) fn is_retired(&self) -> bool {
         self.retired
     }

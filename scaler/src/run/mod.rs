@@ -66,22 +66,22 @@ impl Scaler {
         let _ = self.commands.send(LoopCommand::Configure(models));
     }
 
-    /// A handle for what operators ask for.
+    /// A handle for operators' orders.
     #[must_use]
     pub fn control_handle(&self) -> ControlHandle {
         ControlHandle(self.commands.clone())
     }
 
-    /// Lets another proxy lead, if there are any. This proxy keeps publishing its counts.
+    /// Lets another proxy lead, if there is one. This proxy keeps publishing its counts.
     pub fn hand_over(&self) {
         let _ = self.commands.send(LoopCommand::HandOver);
     }
 
-    /// Begins with what another process asked for, and its replicas: to be called before
+    /// Takes over the state and the replicas of a predecessor. Call it before
     /// [`configure`](Self::configure).
     ///
     /// # Errors
-    /// If that is not what it should be.
+    /// If a parcel is malformed.
     pub async fn inherit(&self, inherited: Inherited, parcels: Vec<Parcel>) -> io::Result<()> {
         self.ask(|answer| LoopCommand::Inherit {
             inherited,
@@ -91,8 +91,8 @@ impl Scaler {
         .await?
     }
 
-    /// Speaks with that process at `predecessor`, as long as it has requests; when it has ended,
-    /// the receiver gets `true`.
+    /// Exchanges reports with the predecessor at `predecessor` while that has requests. The
+    /// receiver gets `true` when it has ended.
     pub fn attach(&self, predecessor: UnixStream) -> watch::Receiver<bool> {
         let (gone, seen) = watch::channel(false);
         let _ = self
@@ -101,22 +101,22 @@ impl Scaler {
         seen
     }
 
-    /// Asks for nothing any more, and lets nobody lead the replicas that run as processes, which
-    /// go on by themselves: another process gets them, or they are [taken back](Self::take_back).
+    /// Stops scaling, and parks the replicas that run as processes: they run on while a successor
+    /// takes them over, or until they are [taken back](Self::take_back).
     ///
     /// # Errors
-    /// If the system does not give their descriptors out. They are led on then.
+    /// If file descriptors cannot be duplicated. The replicas are then managed as before.
     pub async fn hand_out(&self) -> io::Result<HandedOut> {
         self.ask(LoopCommand::HandOut).await?
     }
 
-    /// Goes on as before: nobody got what was handed out.
+    /// Manages the replicas again, because no successor took them over.
     pub async fn take_back(&self) {
         let _ = self.ask(LoopCommand::TakeBack).await;
     }
 
-    /// Follows the process at `successor`, which got all that was handed out, and tells it what is
-    /// counted here. The receiver gets `true` when that process has ended.
+    /// Follows the successor at `successor`, which has taken everything over, and reports this
+    /// process's counts to it. The receiver gets `true` when it has ended.
     pub fn retire(&self, successor: UnixStream) -> watch::Receiver<bool> {
         let (gone, seen) = watch::channel(false);
         let _ = self.commands.send(LoopCommand::Retire { successor, gone });

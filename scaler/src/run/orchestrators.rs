@@ -39,17 +39,18 @@ struct Feed {
 
 /// Every orchestrator with its channel.
 pub(super) struct Orchestrators {
-    /// The first of them, as what it is.
+    /// The process orchestrator, by its own type.
     local: Arc<Processes>,
     processes: Feed,
     static_endpoints: Feed,
     kubernetes: Feed,
     webhooks: Feed,
     seldon: Feed,
-    /// As what it is, and with the sets of models that its servers host.
+    /// The multi-model orchestrator, by its own type; `hosted` has the sets of its servers'
+    /// models.
     multi_model: Arc<MultiModelServers>,
     hosted: Feed,
-    /// The same of models that share the machine's room.
+    /// The host orchestrator, by its own type.
     host: Arc<HostPlacement>,
     on_host: Feed,
 }
@@ -134,28 +135,28 @@ impl Orchestrators {
         }
     }
 
-    /// Models that share the machine's room.
+    /// The orchestrator of models that share the machine's room.
     pub(super) fn host(&self) -> &HostPlacement {
         &self.host
     }
 
-    /// Passes a set on that is of no model's own orchestrator.
+    /// Passes a replica set that is no model's own to the orchestrators that build on others.
     pub(super) fn pass_on(&self, set: ReplicaSet) {
         self.host.changed(set.clone());
         self.multi_model.server_changed(set);
     }
 
-    /// Servers whose replicas host many models.
+    /// The orchestrator of multi-model servers.
     pub(super) fn multi_model(&self) -> &MultiModelServers {
         &self.multi_model
     }
 
-    /// Those that run as processes of this host.
+    /// The orchestrator of processes of this host.
     pub(super) fn local(&self) -> &Arc<Processes> {
         &self.local
     }
 
-    /// Whether what was sent at `epoch` is of those.
+    /// Whether the event at `epoch` came from the process orchestrator.
     pub(super) fn is_local(&self, epoch: &Epoch) -> bool {
         Arc::ptr_eq(&self.processes.orchestrator, &epoch.orchestrator)
     }
@@ -176,7 +177,7 @@ impl Orchestrators {
     fn all(&mut self) -> [&mut Feed; 7] {
         [
             &mut self.on_host,
-            // Before the orchestrators of its servers.
+            // Polled before the orchestrators of its servers.
             &mut self.hosted,
             &mut self.processes,
             &mut self.static_endpoints,

@@ -1,49 +1,49 @@
-//! Orders of operators, and why they are not carried out.
+//! Operators' orders, and why they may not be carried out.
 
 use std::time::Duration;
 
 use crate::orchestrator::ScaleError;
 
-/// A count to hold for a while.
+/// A count that replaces the policy's for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScaleOrder {
     /// How many replicas. The model's bounds apply.
     pub replicas: u32,
     /// For how long.
     pub lasts: Duration,
-    /// Who asks: an IP address.
+    /// Who ordered it: an IP address.
     pub by: String,
 }
 
 /// What to do with one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicaOrder {
-    /// Start another one in its place, then let it finish its requests and stop.
+    /// Start another replica in its place; then let this one finish its requests and stop.
     Restart,
-    /// Give it no more requests, until it is resumed.
+    /// Send it no more requests, until it is resumed.
     Drain,
-    /// Give it requests again.
+    /// Send it requests again.
     Resume,
 }
 
-/// Why nothing was done.
+/// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlError {
     /// The scaler has no such model.
     NoModel,
-    /// The model has no such replica; those that it has.
+    /// The model has no such replica. With the names of those that it has.
     NoReplica(Vec<String>),
-    /// Another proxy leads; its name, if it is known. Only there has it an effect.
+    /// Another proxy leads, and only the leader can carry it out. With its name, if that is known.
     NotLeading(Option<String>),
-    /// It cannot be done, and why.
+    /// It is impossible. With the reason.
     Refused(String),
-    /// It was tried and failed, and why.
+    /// It was tried and failed. With the reason.
     Failed(String),
     /// The scaler has stopped.
     Stopped,
 }
 
-/// What came of it.
+/// The result of an order.
 pub type ControlResult<T> = Result<T, ControlError>;
 
 impl From<ScaleError> for ControlError {

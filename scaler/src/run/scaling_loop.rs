@@ -34,7 +34,7 @@ const SAMPLE_WITH_PEERS: Duration = Duration::from_millis(200);
 /// wake-up.
 const SAMPLE_OVER_LEVEL: Duration = Duration::from_millis(50);
 
-/// How often the health of replicas is looked at.
+/// The time between reviews of the replicas' health.
 const REVIEW: Duration = Duration::from_millis(250);
 
 /// The scaler while it runs.
@@ -49,7 +49,7 @@ pub(super) struct Loop {
     /// When all ledgers are read next.
     sample: Instant,
     monitor: Monitor,
-    /// When the monitor looks next.
+    /// When the monitor observes the replicas next.
     review: Instant,
     succession: Succession,
 }
@@ -136,8 +136,8 @@ impl Loop {
         }
         match self.models.get_mut(&set.model) {
             Some(controller) if controller.accepts(epoch) => controller.replicas_changed(set),
-            // Of a multi-model server, or of processes that share the machine's room; or from an
-            // earlier model of this name, or one that is gone.
+            // The set is of a multi-model server, of processes that share the machine's room, of
+            // an earlier model of this name, or of a model that has gone.
             _ => self.orchestrators.pass_on(set),
         }
     }
@@ -171,7 +171,7 @@ impl Loop {
         self.review = Instant::now() + REVIEW;
         let pools = self.models.values().map(ModelController::pool);
         for Replacement { model, replica } in self.monitor.look(pools, Nanos::now()) {
-            // A process that another one has taken over from stops nothing.
+            // A process whose successor has taken over stops no replicas.
             if let Some(controller) = self.models.get(&model)
                 && !self.membership.is_retired()
             {
@@ -203,7 +203,8 @@ impl Loop {
 
     /// Publishes our counts, as they were last read, to the other proxies.
     fn publish(&self) {
-        // After a hand-over, the successor learns from this process alone what it has counted.
+        // After a hand-over, the successor gets the predecessor's counts only through this
+        // process.
         let all = self.membership.is_retired();
         let counts = |(name, controller): (&String, &ModelController)| {
             (name.clone(), controller.counts(all))
@@ -235,7 +236,7 @@ impl Loop {
                     let inherited = self.succession.inherited.remove(&name);
                     let mut controller =
                         ModelController::new(handle, since, status, peers, answers, inherited);
-                    // What operators have asked for is of the model, whatever runs it.
+                    // Operators' orders belong to the model, whatever runs its replicas.
                     controller.go_on_with(orders.as_ref());
                     controller
                 }

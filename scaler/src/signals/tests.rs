@@ -68,7 +68,7 @@ fn a_step_is_not_growth_once_it_is_over() {
     arrivals.extend((0..6000).map(|n| 600.0 + f64::from(n) / 15.0));
     let at = |seconds| watched(&arrivals, 0.5, seconds).growth;
     assert!(at(615) > 0.1, "as it comes: {}", at(615));
-    // The last five minutes have more than those before, and did not grow.
+    // The last five minutes have more arrivals than those before, but did not grow.
     assert!(at(720) < 0.05, "two minutes later: {}", at(720));
 }
 
@@ -122,7 +122,7 @@ fn chance_is_not_growth_and_bursts_are_more_than_chance() {
 
 #[test]
 fn many_that_begin_at_once_do_not_make_requests_long() {
-    // 1000 of 4 s, all at once: after 2 s none has ended, and 2000 s were served.
+    // 1000 requests of 4 s, all at once: after 2 s none has ended, and 2000 s were served.
     let demand = watched(&[0.5; 1000], 4.0, 2);
     assert!(demand.service <= 4.0, "{demand:?}");
     let demand = watched(&[0.5; 1000], 4.0, 6);
@@ -157,7 +157,7 @@ proptest! {
         let mut reading = Reading::default();
         let mut signals = Signals::new(reading, &Tuning::default());
         for (ms, arrived, completed, held) in looks {
-            // Clocks that jump, and stand still, too.
+            // Clocks that jump or stand still are included.
             reading.at = reading.at + Duration::from_millis(ms * ms);
             reading.arrived += arrived;
             reading.completed = (reading.completed + completed).min(reading.arrived);
@@ -186,7 +186,7 @@ fn counts_that_arrive_late_are_no_burst() {
     let mut signals = Signals::new(steady(0), &Tuning::default());
     (1..=70).for_each(|s| signals.observe(steady(s)));
     let before = signals.demand(Duration::from_secs(1));
-    // Another proxy is found, with 1000 requests behind it and 50 inside.
+    // Another proxy is found, with 1000 completed requests and 50 in flight.
     let joined = Reading {
         arrived: 1050,
         completed: 1000,
@@ -203,7 +203,7 @@ fn counts_that_arrive_late_are_no_burst() {
     );
     assert!(after.growth.abs() < 0.1, "{after:?}");
     assert!((after.mean_lag - 51.0).abs() < 1.0, "it counts: {after:?}");
-    // And is lost.
+    // That proxy is lost.
     let unheard = Reading::default().minus(&joined);
     signals.correct(&unheard);
     signals.observe(steady(72));

@@ -56,7 +56,7 @@ fn constant_load_is_left_alone() {
         };
         let outcome = run(&even(rate, service, HOUR), conditions, 1, 1000);
         let changes = changes(&outcome);
-        // The reserve from the cold start may go.
+        // The reserve from the cold start may be given up.
         assert!(
             changes <= 2,
             "{rate}/s of {service} s on {concurrency}: {changes} changes"
@@ -82,7 +82,7 @@ fn chance_changes_the_count_hardly_ever() {
             all += found;
         }
     }
-    // 16 runs of 5 times ten minutes.
+    // 16 runs of 5 times ten minutes each.
     assert!(all <= 80, "{all} changes: more than one in ten minutes");
 }
 

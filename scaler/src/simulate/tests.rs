@@ -86,7 +86,7 @@ fn what_is_served_is_served_to_its_end_also_when_others_have_given_up() {
     assert!((outcome.replica_seconds - long).abs() < 1e-6);
 }
 
-/// Asks for these counts, one at each of its looks.
+/// A scaler that asks for these counts, one at each evaluation.
 #[derive(Debug)]
 struct Script(std::vec::IntoIter<u32>, u32);
 
@@ -113,7 +113,8 @@ impl ScalingPolicy for Script {
 
 #[test]
 fn a_draining_replica_is_taken_back_where_replicas_are_processes() {
-    // Two replicas with a slot each have a long request when one is asked for, and two again.
+    // Two replicas with a slot each, both with a long request, are scaled to one and then to two
+    // again.
     let long = [request(0.0, 100.0), request(0.0, 100.0), request(50.0, 1.0)];
     let trace: Trace = long.into_iter().collect();
     let outcomes = [true, false].map(|takes_back| {

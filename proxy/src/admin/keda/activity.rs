@@ -1,11 +1,11 @@
-//! Whether a model is active: it has requests, or had some within its inactive time. Pure. Nothing
-//! is sampled: the count of arrivals shows a request between two looks, however short it was.
+//! Whether a model is active: it has requests in flight, or had some within its inactive time.
+//! Pure. The count of arrivals shows every request between two evaluations, however short it was.
 
 use std::time::Duration;
 
 use tailback_scaler::{clock::Nanos, ledger::Reading};
 
-/// When a model was last in use, as far as the last look could see.
+/// The time of a model's last use, as far as evaluations can tell.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LastUse {
     arrived: u64,

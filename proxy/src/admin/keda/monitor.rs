@@ -1,7 +1,7 @@
 //! Which models are active, shared by all `StreamIsActive` streams.
 //!
-//! One task looks at each model that a stream waits for, and the streams of a model wait for its
-//! result. So the cost grows with the number of models, not with that of streams.
+//! One task evaluates each model that a stream waits for, and the model's streams wait for its
+//! result. So the cost grows with the number of models, not of streams.
 
 use std::{
     collections::HashMap,
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{models::RouteTable, models::SharedRoutes};
 
-/// Interval between looks at an inactive model. Bounds how late a push is.
+/// Interval between evaluations of an inactive model. It bounds the delay of a push.
 const LOOK: Duration = Duration::from_millis(20);
-/// Interval between looks at an active model.
+/// Interval between evaluations of an active model.
 const LOOK_AT_ACTIVE: Duration = Duration::from_secs(1);
-/// Looking takes at most 1/20 of a core's time. With very many models, looks are further apart.
+/// Evaluating takes at most 1/20 of a core's time: with very many models, the intervals grow.
 const SHARE: u32 = 20;
 
 /// Tracks which models are active, for all of KEDA's streams.
@@ -87,7 +87,7 @@ impl Monitor {
         receiver
     }
 
-    /// Looks at the models that streams wait for, for as long as it is polled.
+    /// Evaluates the models that streams wait for, for as long as it is polled.
     pub(super) async fn run(&self) {
         loop {
             let start = Instant::now();
@@ -115,7 +115,7 @@ impl Models {
             .or_insert_with(|| WatchedModel::new(trigger, status_store))
     }
 
-    /// Looks the models up again in a new `table`. Models that it does not have are dropped, which
+    /// Looks up the models in a new `table`. Models that it does not have are dropped, which
     /// closes their channels.
     fn follow(&mut self, table: &RouteTable) {
         if self.generation == table.generation {
@@ -128,7 +128,7 @@ impl Models {
         });
     }
 
-    /// Looks at the models that streams wait for; returns whether there are any.
+    /// Evaluates the models that streams wait for; returns whether there are any.
     fn look(&mut self, status_store: &StatusStore) -> bool {
         let mut waiting = false;
         for watched in self.watched.values_mut() {
@@ -159,7 +159,7 @@ impl WatchedModel {
         watched
     }
 
-    /// Looks at the model: returns whether it is active, and notifies its streams if that has
+    /// Evaluates the model: returns whether it is active, and notifies its streams if that has
     /// changed.
     fn look(&mut self, status_store: &StatusStore) -> bool {
         let reading = self.trigger.reading(status_store);
@@ -167,7 +167,7 @@ impl WatchedModel {
         let used = self.last_use.is_recent(&reading, inactive);
         let active = match self.trigger.metric {
             Metric::Lag => used,
-            // Counts a request even before the policy has seen it.
+            // A request counts even before the policy has seen it.
             Metric::Replicas => reading.in_flight() > 0 || self.trigger.wanted(status_store) > 0,
         };
         self.looked = Instant::now();

@@ -11,7 +11,7 @@ use crate::models::{Model, RouteTable};
 /// Most model names listed in an error.
 const LISTED: usize = 20;
 
-/// What is measured of a model.
+/// The value that KEDA reads of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Metric {
     /// `lag`: requests in flight. The target per replica is `lagThreshold`.
@@ -74,7 +74,7 @@ impl Trigger {
     /// The `metric` of the model called `name`.
     ///
     /// # Errors
-    /// If `table` has no such model, or nothing decides on its replicas.
+    /// If `table` has no such model, or the model's count is fixed.
     pub(super) fn of(name: &str, metric: Metric, table: &RouteTable) -> Result<Self, Status> {
         let Some(model) = table.model(name).cloned() else {
             return Err(Status::not_found(format!(

@@ -1,13 +1,13 @@
-//! Which replica a request prefers, and why.
+//! Which replica a request prefers, and for what reason.
 
-/// Why a request should rather go to one replica than to another.
+/// The part of a request that makes it prefer a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Affinity<'a> {
-    /// Nothing.
+    /// It prefers none.
     #[default]
     None,
     /// The chained hashes of its prompt's blocks, first block first.
     Prefix(&'a [u64]),
-    /// The hash of what tells its session from others.
+    /// The hash of its session's key.
     Session(u64),
 }

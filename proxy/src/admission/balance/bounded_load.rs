@@ -1,5 +1,5 @@
 //! Bounded load (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016):
-//! no replica that a request prefers gets it beyond a factor of the mean load.
+//! a preferred replica gets requests only up to a multiple of the mean load.
 
 use std::borrow::Borrow;
 
@@ -9,18 +9,18 @@ use tailback_scaler::{
     replica::{Replica, weight::Weight},
 };
 
-/// Requests that a replica may have beyond the factor: where there are few, one more or less says
-/// little of how busy it is, and a cold cache costs more.
+/// Requests that a replica may have beyond that multiple: with few requests, one more or less says
+/// little about how busy it is, and a cold cache costs more.
 const SLACK: u64 = 2;
 
-/// The most requests that a replica of full weight may have in flight when it is preferred. Of less
-/// weight, it may have as much less, rounded up.
+/// The most requests that a preferred replica of full weight may have in flight. A smaller weight
+/// reduces this in proportion, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadBound(u64);
 
 impl LoadBound {
-    /// As of the loads at `now`, with the new request counted in. Replicas that are ejected or
-    /// closed take no part in the mean, and others by their weight.
+    /// The bound from the loads at `now`, including the new request. Ejected and closed replicas
+    /// do not count for the mean; others count by their weight.
     pub fn of<R: Borrow<Replica>>(replicas: &[R], factor: LoadFactor, now: Nanos) -> Self {
         let (mut total, mut weights) = (1_u64, 0_u64);
         for replica in replicas {
@@ -37,7 +37,7 @@ impl LoadBound {
         Self((total * u64::from(factor.percent())).div_ceil(weights) + SLACK)
     }
 
-    /// Whether a replica of this weight with so many requests in flight may get one more.
+    /// Whether a replica with this weight and this many requests in flight may get one more.
     #[must_use]
     pub fn admits(self, in_flight: u32, weight: Weight) -> bool {
         let full = u64::from(Weight::FULL.percent());
@@ -98,7 +98,7 @@ mod tests {
         for replica in &replicas[2..] {
             replica.set_weight(Weight::from_percent(10));
         }
-        // 1.25 × 20 / 2.2, and two more: 14; of those in slow start 1.4, rounded up.
+        // 1.25 × 20 / 2.2, plus two: 14. For replicas in slow start, 1.4, rounded up.
         let bound = bound(&replicas);
         assert_eq!(bound, LoadBound(14));
         assert!(bound.admits(13, Weight::FULL) && !bound.admits(14, Weight::FULL));

@@ -7,7 +7,7 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use super::{Affinity, Strategy, Taken, load::load_of};
 
-/// The least busy of all; of several, any.
+/// The replica with the fewest requests; of several, any.
 #[derive(Debug, Default)]
 pub struct LeastRequest;
 
@@ -18,12 +18,13 @@ impl Strategy for LeastRequest {
         _: Affinity<'_>,
         now: Nanos,
     ) -> Option<Taken> {
-        // From a random one on, so that workers that look at the same time find different ones.
+        // Starting at a random one, so that workers that choose at the same time choose different
+        // ones.
         let first = fastrand::usize(..replicas.len());
         let of = |i: usize| replicas[i].borrow();
         let by_load = |&i: &usize| (of(i).is_ejected(now), load_of(of(i)));
-        // Another worker may take the last permit of what was found: it is full then, and not
-        // found again.
+        // Another worker may take the last permit of the chosen replica. It is full then, and not
+        // chosen again.
         for _ in 0..replicas.len() {
             let least = (first..replicas.len())
                 .chain(0..first)

@@ -1,11 +1,11 @@
-//! How busy a replica is, as load balancing compares replicas.
+//! The load of a replica, by which strategies compare replicas.
 //!
-//! A replica in slow start has a weight below 100 %. It is to have that share of what the others
-//! have in flight, and, where there is little in flight, that share of the requests.
+//! A replica in slow start has a weight below 100 %. It should have that share of the requests in
+//! flight of others and, when there are few in flight, that share of the new requests.
 
 use tailback_scaler::replica::{Replica, weight::Weight};
 
-/// The load of a replica: less is less busy.
+/// The load of a replica; smaller means less busy.
 pub fn load_of(replica: &Replica) -> u64 {
     let weight = replica.weight();
     match weight.is_full() {
@@ -14,15 +14,15 @@ pub fn load_of(replica: &Replica) -> u64 {
     }
 }
 
-/// Whether it is a replica's turn to get one request: always with full weight; with a weight of n percent,
-/// in n of 100 cases, at random.
+/// Whether the replica may get the next request: always with full weight; with a weight of n
+/// percent, in n of 100 cases, at random.
 pub fn has_turn(weight: Weight) -> bool {
     weight.is_full() || fastrand::u32(0..100) < weight.percent()
 }
 
-/// Requests in flight divided by the weight. If it is not the replica's turn, the request to come is
-/// counted in: an idle replica of little weight would otherwise be the least busy one for every request
-/// that finds all of them idle.
+/// Requests in flight divided by the weight. If it is not the replica's turn, the next request is
+/// included: otherwise an idle replica of small weight would be the least busy one for every
+/// request that finds all replicas idle.
 fn weighted(in_flight: u32, weight: Weight, in_turn: bool) -> u64 {
     const SCALE: u64 = 100 * 100;
     let in_flight = u64::from(in_flight) + u64::from(!in_turn);
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// Four replicas, of which the first has this weight.
+    /// Four replicas, the first of which has this weight.
     fn four(first: Weight) -> Vec<Arc<Replica>> {
         let replica = |i| Arc::new(Replica::new("m", format!("10.0.0.{i}:80"), None));
         let replicas: Vec<_> = (0..4).map(replica).collect();
@@ -80,7 +80,7 @@ mod tests {
     /// The affinity of the request with this hash.
     type AffinityOf = fn(&u64) -> Affinity<'_>;
 
-    /// Each strategy; each request is of a session or prompt of its own.
+    /// All strategies. Each request has its own session and prompt.
     fn all() -> [(LoadBalancing, AffinityOf); 5] {
         let [two, least, robin, prefix, session] = LoadBalancing::all();
         [
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn with_much_in_flight_a_replica_has_its_share_of_it() {
         for (strategy, affinity) in all() {
-            // What is not known to be even anyway.
+            // Round robin does not balance by load.
             if strategy == LoadBalancing::RoundRobin {
                 continue;
             }
@@ -132,7 +132,7 @@ mod tests {
                         .is_some()
                 );
             }
-            // 20 and 100 each would be even.
+            // 20 and 100 each would be in proportion.
             let in_flight = replicas[0].in_flight();
             assert!((10..=30).contains(&in_flight), "{strategy:?}: {in_flight}");
         }

@@ -1,6 +1,6 @@
 //! Mixes two hashes into one.
 
-/// Different odd constants (digits of pi), so that the order of the two matters.
+/// Two different odd constants (digits of pi), so that the order of the hashes matters.
 const FIRST: u64 = 0x243f_6a88_85a3_08d3;
 const SECOND: u64 = 0x1319_8a2e_0370_7345;
 

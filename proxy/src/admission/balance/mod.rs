@@ -37,9 +37,9 @@ use self::{
 
 /// A rule that chooses replicas.
 trait Strategy {
-    /// Takes a permit of one of `replicas`; `None` if none has room. By its `affinity`, the request
-    /// may prefer some of them. Replicas that are ejected at `now` come last: they get a request only if no
-    /// other has room.
+    /// Takes a permit of one of `replicas`; `None` if none has room. Because of its `affinity`,
+    /// the request may prefer some replicas. Replicas that are ejected at `now` get a request only
+    /// if no other has room.
     fn take<R: Borrow<Replica>>(
         &self,
         replicas: &[R],
@@ -48,12 +48,12 @@ trait Strategy {
     ) -> Option<Taken>;
 }
 
-/// A replica that a permit was taken of.
+/// A replica of which a permit was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Its position among the replicas.
     pub position: usize,
-    /// Whether it is the one that the request prefers by its affinity.
+    /// Whether it is the replica that the request prefers.
     pub preference: Preference,
     /// How many blocks of the prompt it is known to have.
     pub known: usize,
@@ -93,8 +93,8 @@ pub enum Balancer {
 }
 
 impl Balancer {
-    /// A balancer that has seen no request. `table`: where the workers of a model remember prompts
-    /// together; `None`: it has a table of its own, if its strategy needs one.
+    /// A balancer that has seen no request yet. `table` is the model's table of prompts, shared by
+    /// its workers; `None`: the balancer makes its own if its strategy needs one.
     #[must_use]
     pub fn new(strategy: &LoadBalancing, table: Option<Arc<PrefixTable>>) -> Self {
         match strategy {
@@ -109,8 +109,8 @@ impl Balancer {
         }
     }
 
-    /// Takes a permit of one of `replicas`; `None` if none has room. By its `affinity`, the request
-    /// may prefer some of them.
+    /// Takes a permit of one of `replicas`; `None` if none has room. Because of its `affinity`,
+    /// the request may prefer some replicas.
     pub fn take<R: Borrow<Replica>>(
         &self,
         replicas: &[R],
@@ -132,7 +132,7 @@ impl Balancer {
         Some(taken)
     }
 
-    /// Remembers that a request with this affinity goes to `replica`, for others like it.
+    /// Remembers that a request with this affinity was sent to `replica`, for similar requests.
     pub fn granted(&self, replica: &Replica, affinity: Affinity<'_>, now: Nanos) {
         if let (Self::Prefix(strategy), Affinity::Prefix(blocks)) = (self, affinity) {
             strategy.remember(blocks, replica, now);
@@ -140,8 +140,9 @@ impl Balancer {
     }
 }
 
-/// For a request that failed at one replica: takes a permit of the least busy other one, and returns
-/// its position; `None` if no other has room. The same for every strategy, as it is rare.
+/// For a request that failed at one replica: takes a permit of the least busy other one, and
+/// returns its position; `None` if no other has room. It is the same for all strategies, because
+/// it is rare.
 pub fn take_other<R: Borrow<Replica>>(
     replicas: &[R],
     failed: &Replica,
@@ -155,9 +156,9 @@ pub fn take_other<R: Borrow<Replica>>(
 }
 
 /// Takes a permit for a held request, whose place in the queue has been announced
-/// ([`Replica::try_take_announced`]): of the replica that it waits for, if that is still there, else
-/// of the least busy one. The same for every strategy, as there is mostly one replica with room. One
-/// in slow start takes it as well, if no other has room.
+/// ([`Replica::try_take_announced`]): of the replica that it waits for, if that still exists, or
+/// else of the least busy one. It is the same for all strategies, because mostly only one replica
+/// has room. A replica in slow start is taken, too, if no other has room.
 pub(super) fn take_announced(
     replicas: &[Arc<Replica>],
     awaited: Option<ReplicaId>,
@@ -172,8 +173,8 @@ pub(super) fn take_announced(
         .iter()
         .filter(|replica| replica.has_room())
         .min_by_key(load);
-    // Replicas that look full are tried as well: `has_room` may miss a permit that was just released, and
-    // this attempt does not.
+    // Replicas that look full are tried as well: `has_room` may miss a permit that was just
+    // released, but this attempt does not.
     least
         .into_iter()
         .chain(replicas)
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
     use tailback_scaler::replica::weight::Weight;
 
-    /// Each strategy, with every kind of affinity that its requests may have.
+    /// All strategies, with all affinities that their requests may have.
     fn all() -> [(LoadBalancing, Affinity<'static>); 8] {
         let [two, least, robin, prefix, session] = LoadBalancing::all();
         [
@@ -248,7 +249,7 @@ mod tests {
             (two, Affinity::None, 110),
             (least, Affinity::None, 100),
             (robin, Affinity::None, 100),
-            // 1.25 × the mean, and two more.
+            // 1.25 times the mean, plus two.
             (prefix, Affinity::Prefix(&[7, 8, 9]), 127),
             (session, Affinity::Session(7), 127),
         ] {

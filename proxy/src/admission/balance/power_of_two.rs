@@ -8,7 +8,7 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use super::{Affinity, LeastRequest, Strategy, Taken, load::load_of};
 
-/// The less busy of two; where that one is ejected or has no room, the least busy of all.
+/// The less busy one of two. If it is ejected or has no room, the least busy one of all.
 #[derive(Debug, Default)]
 pub struct PowerOfTwo;
 

@@ -7,15 +7,16 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 
 use super::{Affinity, Strategy, Taken, load::has_turn};
 
-/// The next in turn that has room.
+/// The next replica in turn that has room.
 #[derive(Debug)]
 pub struct RoundRobin {
-    /// Whose turn it is, modulo the number of replicas.
+    /// The position of the next replica, modulo their number.
     next: Cell<usize>,
 }
 
 impl Default for RoundRobin {
-    /// At a random one, so that workers that begin together do not all begin at the first.
+    /// Begins at a random position, so that workers that start together begin with different
+    /// replicas.
     fn default() -> Self {
         Self {
             next: Cell::new(fastrand::usize(..)),
@@ -36,7 +37,7 @@ impl Strategy for RoundRobin {
         let healthy = |i: usize| !of(i).is_ejected(now);
         let taken = in_turn()
             .find(|&i| healthy(i) && has_turn(of(i).weight()) && of(i).try_take())
-            // Those in slow start that let their turn pass.
+            // Replicas in slow start that were skipped.
             .or_else(|| in_turn().find(|&i| healthy(i) && of(i).try_take()))
             .or_else(|| in_turn().find(|&i| of(i).try_take()))?;
         self.next.set(taken + 1);

@@ -2,7 +2,8 @@
 //! and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996) with bounded load.
 //!
 //! The choice needs no memory, and is the same on every proxy that knows the same replicas. If a
-//! replica goes, only its sessions move; if one comes, some sessions of each other one move to it.
+//! replica goes, only its sessions move; if a replica comes, some sessions of each other replica
+//! move to it.
 
 use std::borrow::Borrow;
 
@@ -13,26 +14,26 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 use super::{Affinity, PowerOfTwo, Strategy, Taken, bounded_load::LoadBound, mix::mix};
 use crate::telemetry::metrics::Preference;
 
-/// What a rank is hashed with again, to order the sessions that come to a replica in slow start.
+/// Mixed into a rank to select the sessions that move to a replica in slow start.
 const SLOW_START: u64 = 0xa409_3822_299f_31d0;
 
-/// The replica that ranks highest for the session, unless it is over the bound: then the one
-/// with the next highest. Requests of no session go to the less busy of two.
+/// The replica with the highest rank for the session that is within the bound. Requests without a
+/// session go to the less busy one of two.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
     factor: LoadFactor,
 }
 
 impl Session {
-    /// With this bound of the load.
+    /// With this bound on the load.
     #[must_use]
     pub fn new(factor: LoadFactor) -> Self {
         Self { factor }
     }
 
-    /// How high a replica ranks for a session: by its address, which is the same on every proxy. One
-    /// in slow start ranks last for those sessions that it is to get only later, and each of these
-    /// moves to it once.
+    /// The rank of a replica for a session. It depends on the address, which is the same on every
+    /// proxy. A replica in slow start ranks last for sessions that it is to get only later; each
+    /// of these moves to it once.
     fn rank(session: u64, replica: &Replica) -> u64 {
         let rank = mix(session, rapidhash_v3(replica.authority().as_bytes()));
         let weight = replica.weight();
@@ -65,8 +66,8 @@ impl Strategy for Session {
         if may(of(first)) && of(first).try_take() {
             return Some(Taken::preferred(first, 0));
         }
-        // Another worker may take the last permit of what was found: it is full then, and not
-        // found again.
+        // Another worker may take the last permit of the chosen replica. It is full then, and not
+        // chosen again.
         for _ in 0..replicas.len() {
             let next = (0..replicas.len())
                 .filter(|&i| i != first && may(of(i)))
@@ -91,7 +92,7 @@ impl Strategy for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    // Its prelude has another `Strategy`.
+    // proptest's prelude has a `Strategy`, too.
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
     use std::sync::Arc;
     use tailback_scaler::replica::weight::Weight;
@@ -102,7 +103,7 @@ mod tests {
             .collect()
     }
 
-    /// The address of the replica that an idle proxy chooses.
+    /// The address of the replica that a proxy without load chooses.
     fn chosen(replicas: &[Arc<Replica>], session: u64) -> String {
         let strategy = Session::new(LoadFactor::default());
         let taken = strategy.take(replicas, Affinity::Session(session), Nanos(0));
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_choice_is_the_same_on_every_proxy() {
-        // Also where the replicas are listed in another order, and are called otherwise.
+        // The choice also holds if the replicas are in another order and have other names.
         let (here, mut there) = (replicas(8), replicas(8));
         there.reverse();
         for session in (0..200).map(|i| mix(i, 7)) {

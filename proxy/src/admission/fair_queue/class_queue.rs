@@ -4,32 +4,33 @@ use std::collections::{HashMap, VecDeque};
 
 use super::{MOST_PASSED, MeanCost, Offer};
 
-/// Most tenants of a class that are remembered. More are taken for one, that of requests without a
-/// tenant, until others have nobody waiting.
+/// Most tenants of a class that are remembered. Further ones share the entry of requests without a
+/// tenant, until another entry has no waiters.
 pub(super) const MOST_TENANTS: usize = 1024;
 
-/// What a tenant gets in its turn, in nanoseconds. It is less than most requests cost, so that shares
-/// are even to the millisecond; a debt takes several rounds then, which are gone through at once.
+/// What a tenant gets in its turn, in nanoseconds. It is less than most requests cost, so that
+/// shares are even to the millisecond. Paying a debt then takes several rounds, which are computed
+/// in one step.
 const SHARE: i64 = 1_000_000;
 
-/// What counts as without a tenant, always in the first slot.
+/// The tenant of requests without one, always in the first slot.
 const NONE: u64 = 0;
 
 /// The waiters of one class.
 #[derive(Debug)]
 pub(super) struct ClassQueue<T> {
     tenants: Vec<Tenant<T>>,
-    /// Where each tenant is, but for the first.
+    /// The slot of each tenant except the first.
     slots: HashMap<u64, usize>,
-    /// The tenants that have waiters, in the order of their turns.
+    /// The slots of tenants with waiters, in the order of their turns.
     turns: VecDeque<usize>,
-    /// Whether the first in `turns` has got its share for this turn.
+    /// Whether the first one in `turns` has got its share for this turn.
     has_share: bool,
-    /// What each waiting tenant has got in all, in nanoseconds: the virtual time of the class.
+    /// The total that each waiting tenant has got, in nanoseconds: the virtual time of the class.
     given: i64,
     /// How often it was passed over for higher classes.
     pub passed: u32,
-    /// Counts pushes, to know which tenant was there last.
+    /// The number of pushes, to tell which tenant was idle for longest.
     pushes: u64,
 }
 
@@ -38,10 +39,10 @@ struct Tenant<T> {
     id: u64,
     /// With ascending numbers.
     waiters: VecDeque<(u64, T)>,
-    /// What it may still use in its turn, in nanoseconds; below zero: its debt.
+    /// The time that it may still use in its turn, in nanoseconds; negative: its debt.
     credit: i64,
     cost: MeanCost,
-    /// What `given` was when the last one of it that waited had gone.
+    /// The value of `given` when its last waiter left.
     left_at: i64,
     last_push: u64,
 }
@@ -78,19 +79,19 @@ impl<T> ClassQueue<T> {
         self.turns.is_empty()
     }
 
-    /// How many tenants are remembered.
+    /// The number of remembered tenants.
     #[cfg(test)]
     pub(super) fn tenants(&self) -> usize {
         self.tenants.len()
     }
 
-    /// How many of this tenant wait.
+    /// The number of waiters of this tenant.
     pub(super) fn waiting(&self, tenant: u64) -> usize {
         let slot = self.slot(tenant);
         slot.map_or(0, |slot| self.tenants[slot].waiters.len())
     }
 
-    /// Adds a waiter. Returns its tenant's slot, which stays as long as it waits.
+    /// Adds a waiter. Returns its tenant's slot, which does not change while it waits.
     pub(super) fn push(&mut self, tenant: u64, number: u64, waiter: T) -> usize {
         let slot = match self.slot(tenant) {
             Some(slot) => slot,
@@ -100,7 +101,7 @@ impl<T> ClassQueue<T> {
         let tenant = &mut self.tenants[slot];
         tenant.last_push = self.pushes;
         if tenant.waiters.is_empty() {
-            // What others have got meanwhile pays off its debt; credit is not for saving.
+            // What others have got meanwhile pays off its debt, but does not add up to credit.
             let paid = self.given - tenant.left_at;
             tenant.credit = tenant.credit.saturating_add(paid).min(0);
             self.turns.push_back(slot);
@@ -117,8 +118,8 @@ impl<T> ClassQueue<T> {
         Some(waiter)
     }
 
-    /// Takes out the waiter whose turn it is, with its tenant and what that is charged. `mean`: what a
-    /// request costs of a tenant that nothing is known of.
+    /// Removes the waiter whose turn it is, and returns it with its tenant and the charge. `mean`
+    /// is the cost that is assumed for a tenant without history.
     pub(super) fn next<R>(
         &mut self,
         mean: i64,
@@ -146,7 +147,7 @@ impl<T> ClassQueue<T> {
         Offer::Blocked
     }
 
-    /// The request for which `charged` was taken from the tenant has cost `cost`.
+    /// Settles a request: the tenant was charged `charged`, and the request has cost `cost`.
     pub(super) fn settle(&mut self, tenant: u64, charged: i64, cost: i64, mean: i64) {
         let Some(slot) = self.slot(tenant) else {
             return;
@@ -158,7 +159,8 @@ impl<T> ClassQueue<T> {
         tenant.credit = settled.max(most.saturating_neg());
     }
 
-    /// Takes out the last one of the tenant that has most waiters, if those are `least` at least.
+    /// Removes the last waiter of the tenant with the most waiters, if there are at least `least`
+    /// of them.
     pub(super) fn shed(&mut self, least: usize, may_go: &impl Fn(&T) -> bool) -> Option<T> {
         let mut slots: Vec<usize> = self.turns.iter().copied().collect();
         slots.sort_by_key(|slot| std::cmp::Reverse(self.tenants[*slot].waiters.len()));
@@ -183,8 +185,8 @@ impl<T> ClassQueue<T> {
         }
     }
 
-    /// A slot for a new tenant: a free one, else that of the tenant that has been idle for longest, else the
-    /// first one, which is then shared.
+    /// A slot for a new tenant: a free one, or else that of the tenant that has been idle for
+    /// longest, or else the first one, which is then shared.
     fn new_slot(&mut self, tenant: u64) -> usize {
         let slot = if self.tenants.len() <= MOST_TENANTS {
             self.tenants.push(Tenant::new(tenant));
@@ -203,12 +205,13 @@ impl<T> ClassQueue<T> {
         slot
     }
 
-    /// Puts a tenant first that has credit.
+    /// Moves a tenant with credit to the front.
     fn give_turn(&mut self) {
         if self.visit() {
             return;
         }
-        // All are in debt: as many rounds at once as the least debt takes, but for the last one.
+        // All are in debt, so go at once through as many rounds as the smallest debt needs, except
+        // the last.
         let debts = self.turns.iter().map(|slot| -self.tenants[*slot].credit);
         let shares = SHARE.saturating_mul(debts.min().unwrap_or(0) / SHARE);
         for slot in &self.turns {
@@ -219,7 +222,7 @@ impl<T> ClassQueue<T> {
         self.visit();
     }
 
-    /// One round: each tenant in its turn gets its share, until one has credit. `false`: none has.
+    /// One round: each tenant in turn gets its share, until one has credit. `false`: none has.
     fn visit(&mut self) -> bool {
         let all = self.turns.len();
         for _ in 0..all {
@@ -230,7 +233,7 @@ impl<T> ClassQueue<T> {
             if !self.has_share {
                 first.credit = first.credit.saturating_add(SHARE);
                 self.has_share = true;
-                // Of the round, this is the share of one. Most often it is alone.
+                // One tenant's part of the round. Mostly there is only one tenant.
                 let part = if all == 1 { SHARE } else { SHARE / all as i64 };
                 self.given = self.given.saturating_add(part);
             }
@@ -242,7 +245,7 @@ impl<T> ClassQueue<T> {
         false
     }
 
-    /// Charges the tenant for a request that goes. Returns the tenant and what was charged.
+    /// Charges the tenant for a request that was granted. Returns the tenant and the charge.
     fn charge(&mut self, slot: usize, mean: i64) -> (u64, i64) {
         let is_first = self.turns.front() == Some(&slot);
         let tenant = &mut self.tenants[slot];
@@ -268,7 +271,7 @@ impl<T> ClassQueue<T> {
         self.has_share = false;
     }
 
-    /// A waiter of this slot has gone.
+    /// Notes that a waiter of this slot has left.
     fn left(&mut self, slot: usize) {
         let tenant = &mut self.tenants[slot];
         if !tenant.waiters.is_empty() {

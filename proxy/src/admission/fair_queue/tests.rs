@@ -10,7 +10,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Takes the next waiter, and says what its request takes.
+/// Serves the next waiter, whose request takes the returned time.
 fn serve<T: Copy>(queue: &mut FairQueue<T>, took: impl Fn(T) -> Duration) -> Option<T> {
     let (waiter, (), charge) = queue.next(|_| Offer::Taken(()))?;
     queue.settle(charge, took(waiter));
@@ -48,8 +48,8 @@ fn a_flooding_tenant_lets_a_light_one_pass() {
     assert_eq!(next.matches('l').count(), 2, "{next}");
 }
 
-/// One request at a time: the light tenant's next one comes a moment after its last one has ended,
-/// when the flood has got the replica again.
+/// One request at a time: the light tenant's next request comes just after its last one has ended,
+/// when the busy tenant has the replica again.
 #[test]
 fn a_light_tenant_waits_for_one_request_of_the_flood_each_time() {
     let mut queue = FairQueue::default();
@@ -186,8 +186,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Every waiter leaves once and by one way, those of a tenant and class in their order, and
-    /// nobody is passed over for ever.
+    /// Every waiter leaves exactly once, waiters of one tenant and class leave in order, and no
+    /// waiter is passed over for ever.
     #[test]
     fn whatever_happens_nobody_is_lost_or_starved(steps in steps()) {
         let mut queue = FairQueue::default();
@@ -243,8 +243,8 @@ proptest! {
         prop_assert_eq!(left.count(), waiting.len());
     }
 
-    /// Of tenants that always have somebody waiting, each gets its share of the time, whatever
-    /// their requests take, up to the cost of the largest ones.
+    /// Tenants that always have waiters each get the same time, whatever their requests cost, to
+    /// within the cost of the largest requests.
     #[test]
     fn tenants_that_always_wait_get_the_same_time(costs in proptest::collection::vec(1_u64..8, 2..5)) {
         let mut queue = FairQueue::default();
@@ -255,7 +255,7 @@ proptest! {
             }
         }
         for _ in 0..4_000 {
-            // The next one of the tenant comes before its request ends.
+            // The tenant's next request arrives before this one ends.
             let (waiter, (), charge) = queue.next(|_| Offer::Taken(())).unwrap();
             queue.push(flow(0, waiter.0), waiter);
             queue.settle(charge, millis(waiter.1));

@@ -1,9 +1,9 @@
 //! Decides by health which of a pool's replicas get requests.
 //!
 //! A replica gets no requests while it is ejected ([`outlier_detection`]), for a while after a
-//! failed connection attempt, and for as long as it asked to back off. If that leaves no replica,
-//! those get requests that are out for the lightest reason, so that callers get the replicas' own
-//! responses.
+//! failed connection attempt, and for as long as it asked to back off. If this leaves no replica,
+//! the replicas with the mildest of these reasons get requests, so that callers see the replicas'
+//! own responses.
 //!
 //! A replica that gets requests again has a small share of them at first ([`slow_start`]).
 //!
@@ -28,27 +28,27 @@ use self::{
     slow_start::SlowStarter,
 };
 
-/// How long a replica gets no requests after a failed connection attempt. Grows by this much with
-/// each further failure in a row.
+/// How long a replica gets no requests after a failed connection attempt. It grows by this much
+/// with each further failure in a row.
 const UNREACHABLE: Duration = Duration::from_secs(1);
 /// The longest such time.
 const UNREACHABLE_MOST: Duration = Duration::from_secs(10);
-/// How often a replica that is on trial is checked, until it has answered a request.
+/// How often a replica on trial is reviewed, until it has answered a request.
 const TRIAL: Duration = Duration::from_millis(500);
 
 /// The health of a pool's replicas.
 #[derive(Debug, Default)]
 pub(super) struct PoolHealth {
     replicas: Vec<Arc<Replica>>,
-    /// Of each replica, in the same order.
+    /// One for each replica, in the same order.
     absences: Vec<Absence>,
     detector: OutlierDetector,
     slow_starter: SlowStarter,
-    /// How often any was ejected, by [`Reason`].
+    /// The number of ejections, by [`Reason`].
     ejections: [u64; 6],
 }
 
-/// Why a replica gets no requests, as metrics have it.
+/// Why a replica gets no requests, as in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     ConsecutiveFailures,
@@ -59,14 +59,14 @@ enum Reason {
     Hung,
 }
 
-/// Reasons other than the detector that keep requests away from a replica.
+/// Reasons besides outlier detection for which a replica gets no requests.
 #[derive(Clone, Copy, Debug, Default)]
 struct Absence {
     backing_off_until: Nanos,
     unreachable_until: Nanos,
-    /// Connection attempts that failed in a row, without those while it got no requests.
+    /// Failed connection attempts in a row, without those that were made while it got no requests.
     unreachable: u32,
-    /// What the scaler found: healthy, unhealthy or hung.
+    /// The state found by the scaler: healthy, unhealthy or hung.
     watched: Standing,
     /// Whether it was logged that the replica gets no requests.
     is_logged: bool,
@@ -90,7 +90,7 @@ impl PoolHealth {
         self.detector.threshold()
     }
 
-    /// How often any was ejected, by the label of the reason.
+    /// The number of ejections, by the label of the reason.
     pub(super) fn ejections(&self) -> [(&'static str, u64); 6] {
         Reason::ALL.map(|reason| (reason.label(), self.ejections[reason as usize]))
     }
@@ -117,8 +117,8 @@ impl PoolHealth {
         self.apply(changes, now);
     }
 
-    /// A replica has failed a request: a connection attempt, or as many requests in a row as
-    /// [`threshold`](Self::threshold) says, or a multiple of it.
+    /// A replica has failed a request: a connection attempt, or the last of
+    /// [`threshold`](Self::threshold) requests in a row, or of a multiple of that.
     pub(super) fn failed(&mut self, replica: &Replica, failure: Failure, now: Nanos) {
         let Some(which) = self.position(replica) else {
             return;
@@ -140,7 +140,7 @@ impl PoolHealth {
         }
     }
 
-    /// The scaler has watched a replica, and found this.
+    /// The scaler has watched a replica and reports this.
     pub(super) fn reported(&mut self, replica: &Replica, report: HealthReport, now: Nanos) {
         let Some(which) = self.position(replica) else {
             return;
@@ -185,8 +185,8 @@ impl PoolHealth {
         }
     }
 
-    /// Gives each replica its weight. To be called after each change of health, and when
-    /// [`review_at`](Self::review_at) says.
+    /// Sets the weight of each replica. Call it after each change of health, and when
+    /// [`review_at`](Self::review_at) says so.
     pub(super) fn weigh(&mut self, now: Nanos) {
         let standings: Vec<_> = (0..self.replicas.len())
             .map(|which| self.standing(which, now))
@@ -216,7 +216,7 @@ impl PoolHealth {
     /// The replicas that get requests.
     pub(super) fn available(&self, now: Nanos) -> Vec<Arc<Replica>> {
         let standings = || (0..self.replicas.len()).map(|which| self.standing(which, now));
-        // Who waits for a hung replica to answer would wait in vain: those requests are held.
+        // A hung replica would not answer, so its requests are held instead.
         let Some(best) = standings().min().filter(|best| *best < Standing::Hung) else {
             return Vec::new();
         };
@@ -235,7 +235,7 @@ impl PoolHealth {
         if absence.unreachable_until > now {
             return;
         }
-        // The first failure after a success.
+        // It is the first failure after a success.
         if self.replicas[which].health().counts().failures_in_a_row <= 1 {
             absence.unreachable = 0;
         }
@@ -245,7 +245,7 @@ impl PoolHealth {
         self.ejected(which, Reason::Unreachable, "it cannot be connected to", now);
     }
 
-    /// A replica gets no requests from now on.
+    /// Notes that a replica gets no requests from now on.
     fn ejected(&mut self, which: usize, reason: Reason, why: &str, now: Nanos) {
         self.replicas[which].health().count_ejection();
         self.ejections[reason as usize] += 1;

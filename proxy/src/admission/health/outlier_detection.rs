@@ -1,5 +1,5 @@
 //! Outlier detection: finds the replicas of a pool that fail more than the others, and ejects them
-//! for a while. Follows Envoy's outlier detection (envoyproxy.io), with three differences. A
+//! for a while. It follows Envoy's outlier detection (envoyproxy.io), with three differences. A
 //! replica is compared with the others, so that none is ejected for failures that all have. An
 //! ejected replica returns on trial, and its first failure ejects it again. If all remaining
 //! replicas begin to fail, the ejected ones return.
@@ -19,7 +19,7 @@ const JITTER: f64 = 0.2;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observation {
     pub counts: HealthCounts,
-    /// Whether it takes requests, regardless of this detector.
+    /// Whether it takes requests, apart from this detector.
     pub available: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Cause {
     InARow(u32),
     /// The share of its requests that failed, and that of all others together, from 0 to 1.
     Share { own: f64, others: f64 },
-    /// It has answered none of the requests that it was given for this time, and others answer.
+    /// It has answered no request for this time, while others have answered.
     Stalled(Duration),
 }
 
@@ -127,8 +127,8 @@ impl OutlierDetector {
         self.eject(which, row, now, jitter).into_iter().collect()
     }
 
-    /// A replica has answered none of the requests that it was given for so long, while others
-    /// answer. `jitter` is from 0 to 1.
+    /// A replica has answered no request for this time, while others have answered. `jitter` is
+    /// from 0 to 1.
     pub(super) fn stalled(
         &mut self,
         which: usize,
@@ -158,7 +158,7 @@ impl OutlierDetector {
         if now < self.compare_at {
             return changes;
         }
-        // The first interval starts at the first review.
+        // The first interval begins with the first review.
         if self.compare_at > Nanos(0) {
             let mut outliers = self.outliers(replicas, &settings);
             outliers.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -223,7 +223,7 @@ impl OutlierDetector {
         self.records[which].ejected_until.is_some()
     }
 
-    /// Most replicas ejected at once.
+    /// The largest number of replicas ejected at once.
     fn limit(&self) -> usize {
         let percent = self.settings.map_or(0, |s| s.max_ejection_percent);
         self.records.len() * percent as usize / 100
@@ -265,7 +265,7 @@ impl OutlierDetector {
             .collect()
     }
 
-    /// Returns replicas ejected beyond the limit: first those whose ejection ends first.
+    /// Lets replicas beyond the limit return, those first whose ejection ends first.
     fn within_limit(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         while self.ejected() > self.limit() {

@@ -1,7 +1,7 @@
-//! Slow start: a replica that is new, or gets requests again after it was out, begins with a small
-//! share of the load, which grows. Follows Envoy's slow start mode (envoyproxy.io), with one
-//! difference: only beside replicas that have had a full share already. Where all are new, none has
-//! less than another.
+//! Slow start: a replica that is new, or gets requests again after an absence, begins with a small
+//! share of the load, which grows. It follows Envoy's slow start mode (envoyproxy.io), with one
+//! difference: it applies only beside replicas that have had a full share. If all are new, all
+//! have the same share.
 //!
 //! A state machine over plain data: it is given the time, and returns weights.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tailback_config::SlowStart;
 use tailback_scaler::{clock::Nanos, replica::weight::Weight};
 
-/// Into how many steps a slow start is divided.
+/// The number of steps of a slow start.
 const STEPS: u32 = 100;
 /// The shortest step.
 const SHORTEST_STEP: Duration = Duration::from_millis(100);
@@ -25,7 +25,7 @@ pub(super) struct SlowStarter {
 }
 
 impl SlowStarter {
-    /// Changes the settings, also for slow starts that have begun.
+    /// Changes the settings, which also apply to slow starts in progress.
     pub(super) fn configure(&mut self, settings: Option<SlowStart>) {
         self.settings = settings;
     }
@@ -37,7 +37,7 @@ impl SlowStarter {
         self.begun = former.iter().map(begun).collect();
     }
 
-    /// A replica gets requests again.
+    /// Notes that a replica gets requests again.
     pub(super) fn returned(&mut self, which: usize, now: Nanos) {
         self.begun[which] = self.settings.map(|_| now);
     }
@@ -72,9 +72,9 @@ impl SlowStarter {
     }
 }
 
-/// The weight of a replica so long after its slow start has begun. As Envoy's (Slow start mode,
-/// Architecture overview, 1.31): `max(minWeightPercent, timeFactor ^ (1 / aggression))`, where
-/// `timeFactor` is `max(seconds since the start, 1) / windowSeconds`.
+/// The weight of a replica at this time after the beginning of its slow start. Envoy's formula
+/// (Slow start mode, Architecture overview, 1.31): `max(minWeightPercent, timeFactor ^ (1 /
+/// aggression))`, where `timeFactor` is `max(seconds since the start, 1) / windowSeconds`.
 fn weight_after(since: Duration, settings: &SlowStart) -> Weight {
     let time_factor = since.as_secs_f64().max(1.0) / settings.window.as_secs_f64();
     let aggression = f64::from(settings.aggression_percent) / 100.0;
@@ -92,7 +92,7 @@ mod tests {
         Nanos((seconds * 1e9) as u64)
     }
 
-    /// 60 s, from 10 % on.
+    /// A window of 60 s, beginning with 10 %.
     fn settings(aggression_percent: u32) -> SlowStart {
         SlowStart {
             window: Duration::from_secs(60),
@@ -101,13 +101,13 @@ mod tests {
         }
     }
 
-    /// The weights in percent, where all get requests.
+    /// The weights in percent, if all replicas get requests.
     fn weights(starter: &mut SlowStarter, now: f64) -> Vec<u32> {
         let weights = starter.weights(|_| true, at(now));
         weights.map(Weight::percent).collect()
     }
 
-    /// Two replicas that have had a full share, and one that comes at 100 s.
+    /// Two replicas that have had a full share, and one that joins at 100 s.
     fn two_and_a_new_one() -> SlowStarter {
         let mut starter = SlowStarter::default();
         starter.set_replicas(&[None, None], at(0.0));
@@ -181,7 +181,7 @@ mod tests {
         starter.set_replicas(&[None], at(0.0));
         starter.set_replicas(&[Some(0), None], at(6.0));
         assert_eq!(weights(&mut starter, 6.0), [100; 2]);
-        // The first one has had a full share for the whole window: the other is near that.
+        // The first replica has had a full share for the whole window; the other one is near it.
         assert_eq!(weights(&mut starter, 60.0), [100, 90]);
         assert_eq!(weights(&mut starter, 66.0), [100; 2]);
     }

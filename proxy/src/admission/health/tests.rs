@@ -1,4 +1,4 @@
-//! On a virtual clock: no test waits.
+//! Tests on a virtual clock.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn an_unreachable_replica_is_tried_again_after_one_second_and_then_ever_later() 
     let mut now = 0.0;
     for pause in [1.0, 2.0, 3.0] {
         fail(&mut health, &replicas[0], Failure::Connect, at(now));
-        // Those that failed at the same time are one failure.
+        // Failures at the same time count as one.
         fail(&mut health, &replicas[0], Failure::Connect, at(now));
         let seen = available(&health, &replicas, at(now + pause - 0.01));
         assert_eq!(seen, [1], "after {pause} s");

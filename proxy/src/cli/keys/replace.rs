@@ -1,4 +1,4 @@
-//! Replaces a file as a whole: whoever reads it sees the old one or the new one.
+//! Replaces a file atomically: readers see either the old or the new content.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,8 +11,8 @@ use std::{
 /// Only its owner may read and write the file.
 const MODE: u32 = 0o600;
 
-/// Replaces the file at `path` by what `change` makes of its text; `None`: it is not there. Its
-/// owner stays. Of several that do this at once, one waits for the other.
+/// Replaces the file at `path` by what `change` returns for its text (`None`: the file does not
+/// exist). The file's owner stays. Concurrent replacements wait for each other.
 pub(super) fn with(
     path: &Path,
     change: impl FnOnce(Option<String>) -> Result<String, String>,
@@ -22,7 +22,8 @@ pub(super) fn with(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    // The lock goes with the handle. The file itself cannot have it, as it becomes another one.
+    // The folder is locked, because the file itself is replaced by another one. Closing the handle
+    // unlocks it.
     let folder_handle = File::open(folder).map_err(failed)?;
     folder_handle.lock().map_err(failed)?;
     let text = match fs::read_to_string(path) {
@@ -55,7 +56,7 @@ pub(super) fn with(
         folder_handle.sync_all()
     })();
     written.map_err(|error| {
-        let _ = fs::remove_file(&new); // it may not even be there
+        let _ = fs::remove_file(&new); // fails if it was never written
         failed(error)
     })
 }

@@ -1,4 +1,4 @@
-//! Draws the picture, on 80 columns or more. The colours are the terminal's own.
+//! Draws the screen, for 80 columns or more, in the terminal's own colours.
 
 use ratatui::{
     Frame,
@@ -18,16 +18,16 @@ use super::{
 };
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Columns of a model's line in the table that show how its lag went.
+/// Columns of a model's row that show the recent course of its lag.
 const HISTORY: usize = 8;
-/// From so many columns on, each line says why the count is what it is.
+/// From this width on, each row has the reason for the model's count.
 const WIDE: u16 = 120;
-/// From so many lines on, the chosen model is shown as curves.
+/// From this height on, the selected model is shown with curves.
 const HIGH: u16 = 22;
-/// At most so many replicas are drawn one by one.
+/// Most replicas that are drawn one by one.
 const BOXES: u32 = 40;
 
-/// Draws all.
+/// Draws everything.
 pub(super) fn draw(frame: &mut Frame, picture: &Picture, view: &mut View) {
     let detail = if frame.area().height >= HIGH { 11 } else { 5 };
     let [head, table, chosen, foot] = Layout::vertical([
@@ -148,7 +148,8 @@ fn rows<'a>(models: &[(&'a str, &'a ModelHistory)], order: SortOrder, wide: bool
         .row_highlight_style(Modifier::REVERSED)
 }
 
-/// The chosen model: why, its replicas, the last two minutes, and its last decisions.
+/// The selected model: the reason for its count, its replicas, the last two minutes, and its last
+/// decisions.
 fn draw_chosen(frame: &mut Frame, area: Rect, name: &str, model: &ModelHistory, picture: &Picture) {
     let now = &model.now;
     let title = format!(" {name} on {} ", plain(&now.server));
@@ -165,7 +166,7 @@ fn draw_chosen(frame: &mut Frame, area: Rect, name: &str, model: &ModelHistory, 
     let reason = Paragraph::new(plain(now.why())).wrap(Wrap { trim: true });
     frame.render_widget(reason.style(when(now.failure.is_some(), Color::Red)), why);
     frame.render_widget(boxes(now), replicas);
-    // On a low screen there is no line for the rest.
+    // A low screen has no row left for the curves.
     let [lag, held] = Layout::horizontal([Constraint::Fill(1); 2])
         .spacing(2)
         .areas(curves);
@@ -192,7 +193,7 @@ fn draw_curve<'a>(
     colour: Color,
 ) {
     let values: Vec<_> = values.into_iter().copied().collect();
-    // As many of the last ones as there are columns.
+    // The latest values, one for each column.
     let shown = &values[values.len().saturating_sub(area.width.into())..];
     let most = shown.iter().copied().max().unwrap_or(0);
     let title = Line::from(format!("{title}, at most {}", count(most))).dim();
@@ -204,7 +205,7 @@ fn draw_curve<'a>(
     frame.render_widget(curve, area);
 }
 
-/// How the lag went, in as many columns as the table has for it.
+/// The recent course of the lag, in the table's columns for it.
 fn bars(model: &ModelHistory) -> String {
     let last = model.lag.len().saturating_sub(HISTORY);
     let shown = model.lag.range(last..);
@@ -219,7 +220,7 @@ fn bars(model: &ModelHistory) -> String {
     shown.map(bar).collect()
 }
 
-/// A box for each replica, by its state.
+/// One box for each replica, by its state.
 fn boxes(now: &ModelView) -> Line<'static> {
     let (ready, starting, draining) = (now.ready, now.starting, now.draining);
     let missing = now.desired.saturating_sub(ready.saturating_add(starting));
@@ -271,7 +272,7 @@ mod tests {
 
     use super::{super::events::Update, *};
 
-    /// What is on a screen of `width` times `height`.
+    /// The text on a screen of this size.
     fn screen(picture: &Picture, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let mut view = View::default();

@@ -1,4 +1,4 @@
-//! The events of the admin address: read by a thread, or printed as they are.
+//! The events of the admin address: read by a thread, or printed unchanged.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -13,29 +13,29 @@ use serde_json::{Map, Value};
 use super::super::decisions::Decision;
 use crate::admin_client::{AdminClient, NoAnswer};
 
-/// Where the events are.
+/// The path of the events.
 pub(super) const PATH: &str = "/events";
-/// How long to wait before a proxy that is away is asked again.
+/// The pause before reconnecting to a proxy that is unreachable.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Updates that may wait for the terminal.
+/// Updates that may be queued for the screen.
 const WAITING: usize = 64;
 
-/// What has become known.
+/// An update from the proxy.
 #[derive(Debug)]
 pub(super) enum Update {
-    /// The proxy answers: all comes anew.
+    /// Connected: complete events follow.
     Connected,
-    /// There are no events now, and why.
+    /// Not connected, and why.
     Away(String),
-    /// What is known of the proxy itself.
+    /// The proxy's own state.
     Proxy(Value),
     /// Decisions, oldest first.
     Decisions(Vec<Decision>),
-    /// The fields that have changed of each model; null: it is gone.
+    /// The changed fields of each model; null: the model has gone.
     Models(Map<String, Value>),
 }
 
-/// Reads events, from `first` on and, whenever they end, from a new answer.
+/// Reads events from `first`, and reconnects whenever they end.
 pub(super) fn read(client: AdminClient, first: BufReader<TcpStream>) -> Receiver<Update> {
     let (updates, received) = mpsc::sync_channel(WAITING);
     thread::spawn(move || {
@@ -56,10 +56,11 @@ pub(super) fn read(client: AdminClient, first: BufReader<TcpStream>) -> Receiver
     received
 }
 
-/// Prints each event as a line of JSON, such as `{"models":{…}}`, until nobody reads them.
+/// Prints each event as a line of JSON, such as `{"models":{…}}`, until the reader of our output
+/// has gone.
 ///
 /// # Errors
-/// Why there are no more.
+/// Why the events have ended.
 pub(super) fn print(
     client: &AdminClient,
     events: impl BufRead,
@@ -80,7 +81,7 @@ pub(super) fn print(
     Err(format!("{} has ended the connection", client.address()))
 }
 
-/// Passes on events until there are no more; why, or `None`: nobody wants them.
+/// Passes events on until they end. Returns why; `None`: the receiver has gone.
 fn pass_on(
     client: &AdminClient,
     events: BufReader<TcpStream>,
@@ -111,7 +112,7 @@ fn pass_on(
     Some(NoAnswer::Gone(why))
 }
 
-/// What an event says; `None`: it is one that a newer proxy has.
+/// Parses an event; `None`: an unknown event of a newer proxy.
 fn parse(name: &str, data: &str) -> serde_json::Result<Option<Update>> {
     Ok(Some(match name {
         "proxy" => Update::Proxy(serde_json::from_str(data)?),

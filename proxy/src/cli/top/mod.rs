@@ -30,7 +30,7 @@ use self::{events::Update, picture::Picture, view::View};
 use super::settings::AdminAddress;
 use crate::admin_client::{AdminClient, NoAnswer};
 
-/// How long a key is waited for before the news are looked at.
+/// How long to wait for a key before updates are read.
 const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
@@ -42,13 +42,13 @@ pub(super) struct Top {
     admin: AdminAddress,
 }
 
-/// Signals that end it. Before they do, the terminal is given back as it was.
+/// Signals that end the program. It restores the terminal first.
 const ENDING: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
 
 /// Draws until the user quits, or a signal ends it.
 ///
 /// # Errors
-/// Why there is nothing to draw, or nothing to draw on.
+/// Why the proxy cannot be read, or the terminal cannot be used.
 pub(super) fn show(asked: Top) -> Result<(), String> {
     let client = AdminClient::new(&asked.admin.env())?;
     if asked.json {
@@ -62,18 +62,18 @@ pub(super) fn show(asked: Top) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    // Before the screen is taken, so that an error stays to be read.
+    // Connected before the screen is taken over, so that an error stays visible.
     let first = client.get(events::PATH).map_err(NoAnswer::into_sentence)?;
     let mut picture = Picture::new(client.address().to_string());
     let updates = events::read(client, first);
-    // The signal that has come; 0: none.
+    // The signal that has arrived; 0: none.
     let signal = Arc::new(AtomicUsize::new(0));
     for ending in ENDING {
         register_usize(ending, signal.clone(), ending.unsigned_abs() as usize)
             .map_err(|error| format!("signals cannot be watched for: {error}"))?;
     }
     let mut terminal = ratatui::try_init().map_err(|error| {
-        // It may have been taken in part.
+        // The terminal may have been set up only in part.
         ratatui::restore();
         format!("no terminal: {error}")
     })?;
@@ -84,7 +84,7 @@ pub(super) fn show(asked: Top) -> Result<(), String> {
         .iter()
         .find(|own| own.unsigned_abs() as usize == came)
     {
-        // Whoever started it sees what ended it.
+        // Ends by the same signal, so that the parent process sees which one it was.
         let _ = emulate_default_handler(*ending);
     }
     ended.map_err(|error| format!("the terminal is gone: {error}"))

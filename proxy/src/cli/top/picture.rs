@@ -1,4 +1,4 @@
-//! What is known of the proxy and its models, as the events tell it.
+//! The state of the proxy and its models, collected from events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,20 +12,20 @@ use super::{
     events::Update,
 };
 
-/// A sample a second, and for how long it is kept.
+/// Time between two samples, which are taken about every second.
 const STEP: Duration = Duration::from_millis(900);
 const KEPT: usize = 120;
-/// Rates are means over so many samples.
+/// Rates are means over this many samples.
 const RATE_SAMPLES: usize = 5;
 const DECISIONS: usize = 256;
 
-/// All that is drawn.
+/// Everything that is drawn.
 pub(super) struct Picture {
-    /// Where it comes from.
+    /// The address of the proxy.
     pub(super) address: String,
-    /// Why nothing new comes.
+    /// Why there are no updates, if the proxy is not connected.
     pub(super) away: Option<String>,
-    /// What the proxy says of itself.
+    /// The proxy's own state.
     pub(super) proxy: Value,
     /// By name.
     pub(super) models: BTreeMap<String, ModelHistory>,
@@ -34,19 +34,19 @@ pub(super) struct Picture {
     sampled: Option<Instant>,
 }
 
-/// A model with what was seen of it.
+/// A model, and the recent course of its figures.
 #[derive(Default)]
 pub(super) struct ModelHistory {
     fields: Map<String, Value>,
-    /// As it is.
+    /// The present state.
     pub(super) now: ModelView,
     /// Requests in flight, once a second, oldest first.
     pub(super) lag: VecDeque<u64>,
-    /// Held requests.
+    /// Held requests, likewise.
     pub(super) held: VecDeque<u64>,
-    /// Requests a second that ended.
+    /// Requests per second that ended.
     pub(super) rate: f64,
-    /// Those of them that failed for a fault of a replica or of the proxy.
+    /// Requests per second that failed because of a replica or the proxy.
     pub(super) failures: f64,
     ended: VecDeque<(Instant, u64, u64)>,
 }
@@ -74,11 +74,11 @@ impl Picture {
         }
     }
 
-    /// Takes in what has become known by `now`.
+    /// Applies an update that arrived at `now`.
     pub(super) fn apply(&mut self, update: Update, now: Instant) {
         match update {
             Update::Connected => {
-                // Another start of the proxy counts from nothing.
+                // After a restart of the proxy, all counts begin at zero.
                 *self = Self::new(std::mem::take(&mut self.address));
             }
             Update::Away(why) => self.away = Some(why),
@@ -115,7 +115,7 @@ impl Picture {
             };
             let model = self.models.entry(name).or_default();
             model.fields.extend(fields);
-            // A field of a type that is not known leaves what was there.
+            // If a field has an unknown type, the previous state stays.
             if let Ok(view) = ModelView::of_event(&model.fields) {
                 model.now = view;
             }
@@ -175,7 +175,7 @@ mod tests {
             let now = begun + Duration::from_secs(second);
             let change = models(json!({ "m": { "completed": second * 4, "failed": second } }));
             picture.apply(change, now);
-            // Between two samples nothing is kept.
+            // Updates between two samples are not kept.
             let soon = now + Duration::from_millis(500);
             picture.apply(models(json!({ "m": { "inFlight": 3 } })), soon);
         }

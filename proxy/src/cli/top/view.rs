@@ -1,4 +1,4 @@
-//! Which model is looked at, and the order of all.
+//! The user's selection: a model, and the order of the table.
 
 use std::{cmp::Ordering, ops::ControlFlow};
 
@@ -9,10 +9,10 @@ use ratatui::{
 
 use super::picture::{ModelHistory, Picture};
 
-/// Rows by which PgUp and PgDn move.
+/// Rows that PgUp and PgDn scroll.
 const PAGE: usize = 10;
 
-/// By what models are sorted.
+/// The sort order of models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SortOrder {
     #[default]
@@ -23,13 +23,13 @@ pub(super) enum SortOrder {
     P99,
 }
 
-/// What the user has chosen.
+/// The user's selection.
 #[derive(Default)]
 pub(super) struct View {
-    /// The model that is looked at; `None`: the first one.
+    /// The selected model; `None`: the first one.
     pub(super) chosen: Option<String>,
     pub(super) order: SortOrder,
-    /// Which rows are on the screen.
+    /// The rows that are visible.
     pub(super) table: TableState,
 }
 
@@ -44,7 +44,7 @@ impl SortOrder {
         }
     }
 
-    /// By name, or the largest first.
+    /// Compares by name, or with the largest value first.
     fn compare(self, a: &ModelHistory, b: &ModelHistory) -> Ordering {
         match self {
             Self::Name => Ordering::Equal,
@@ -60,22 +60,22 @@ impl SortOrder {
 }
 
 impl View {
-    /// The models in the order that was chosen.
+    /// The models in the selected order.
     pub(super) fn sorted<'a>(&self, picture: &'a Picture) -> Vec<(&'a str, &'a ModelHistory)> {
         let models = picture.models.iter();
         let mut models: Vec<_> = models.map(|(name, model)| (name.as_str(), model)).collect();
-        // Stable: those that are alike stay sorted by name.
+        // A stable sort: equal models stay sorted by name.
         models.sort_by(|(_, a), (_, b)| self.order.compare(a, b));
         models
     }
 
-    /// Where the chosen model is among `models`.
+    /// The position of the selected model among `models`.
     pub(super) fn position(&self, models: &[(&str, &ModelHistory)]) -> usize {
         let chosen = |name: &String| models.iter().position(|(other, _)| other == name);
         self.chosen.as_ref().and_then(chosen).unwrap_or(0)
     }
 
-    /// Does what `key` says; breaks if it says to end.
+    /// Reacts to `key`; breaks if it ends the program.
     pub(super) fn press(&mut self, key: KeyEvent, picture: &Picture) -> ControlFlow<()> {
         let models = self.sorted(picture);
         let (at, last) = (self.position(&models), models.len().saturating_sub(1));
@@ -127,7 +127,7 @@ mod tests {
         let go_on = ControlFlow::Continue(());
         for (code, names, chosen) in [
             (KeyCode::Down, "abc", "b"),
-            // What is looked at stays the same in another order.
+            // The selected model stays the same in another order.
             (KeyCode::Char('s'), "bca", "b"),
             (KeyCode::Down, "bca", "c"),
             (KeyCode::PageDown, "bca", "a"),

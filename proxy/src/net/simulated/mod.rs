@@ -21,10 +21,10 @@ use tokio::{
 
 use super::keep_alive::VANISHED_AFTER;
 
-/// Bytes that may be on their way in one direction: both sockets' buffers.
+/// Bytes in transit in one direction: the buffers of both sockets.
 const CAPACITY: usize = 64 * 1024;
 
-/// What connections are opened by.
+/// Opens connections.
 pub trait Network {
     /// Connects to `authority` (`host:port`).
     fn connect(&self, authority: &str) -> Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
@@ -34,7 +34,7 @@ thread_local! {
     static NETWORK: RefCell<Option<Rc<dyn Network>>> = const { RefCell::new(None) };
 }
 
-/// Has this thread's connections to replicas go over `network`.
+/// Makes this thread's connections to replicas use `network`.
 pub fn enter(network: Rc<dyn Network>) {
     NETWORK.set(Some(network));
 }
@@ -44,29 +44,29 @@ pub fn network() -> Option<Rc<dyn Network>> {
     NETWORK.with_borrow(Clone::clone)
 }
 
-/// What happens to a connection.
+/// A fault of a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NetworkFault {
     /// It is reset.
     Reset,
-    /// What is sent in this direction does not arrive for so long.
+    /// Bytes in this direction do not arrive for this time.
     Stall(Duration),
-    /// The hosts do not reach each other for so long. Both give up, as keep-alive has them do, unless
-    /// that ends before.
+    /// The hosts cannot reach each other for this time. Both give up, as with TCP keep-alive,
+    /// unless it ends earlier.
     Partition(Duration),
 }
 
-/// What is to happen on a connection.
+/// The latency and the faults of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// From one end to the other.
+    /// The time from one end to the other.
     pub latency: Duration,
-    /// For each direction: when so many bytes were sent in it.
+    /// For each direction: each fault, and after how many sent bytes it happens.
     pub faults: [VecDeque<(u64, NetworkFault)>; 2],
 }
 
 impl Plan {
-    /// How long it is silent in all, at most.
+    /// The longest total time of silence.
     pub fn silence(&self) -> Duration {
         let all = self.faults.iter().flatten();
         all.map(|(_, fault)| match fault {
@@ -77,17 +77,17 @@ impl Plan {
     }
 }
 
-/// One direction.
+/// One direction of a connection.
 #[derive(Debug)]
 struct Way {
-    /// What is sent, and when it arrives. An empty piece is the end.
+    /// The sent pieces, and when each arrives. An empty piece is the end.
     pieces: VecDeque<(Instant, Bytes)>,
     buffered: usize,
     written: u64,
-    /// What has been read of it.
+    /// The number of bytes that were read.
     read: u64,
     is_ended: bool,
-    /// Nothing arrives before.
+    /// Nothing arrives before this time.
     silent_until: Instant,
     faults: VecDeque<(u64, NetworkFault)>,
     reader: Option<Waker>,
@@ -95,7 +95,7 @@ struct Way {
 }
 
 impl Way {
-    /// Bytes that have arrived at `now`.
+    /// The number of bytes that have arrived at `now`.
     fn arrived(&self, now: Instant) -> u64 {
         let come = self.pieces.iter().filter(|(at, _)| *at <= now);
         let come: usize = match self.silent_until <= now {
@@ -113,17 +113,17 @@ impl Way {
 
 #[derive(Debug)]
 struct State {
-    /// What each end sends.
+    /// The bytes sent by each end.
     ways: [Way; 2],
     latency: Duration,
     broken: Option<io::ErrorKind>,
-    /// Of what each end has sent, as it broke.
+    /// When the connection broke: how many bytes of each end were acknowledged.
     acknowledged: [u64; 2],
     is_dropped: [bool; 2],
     ended: Option<Instant>,
 }
 
-/// A connection, for whoever watches or breaks it.
+/// A connection, for observers and to break it.
 #[derive(Debug)]
 pub struct Link(Mutex<State>);
 
@@ -132,12 +132,12 @@ impl Link {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resets it.
+    /// Resets the connection.
     pub fn reset(&self) {
         self.lock().break_off(io::ErrorKind::ConnectionReset);
     }
 
-    /// When it was broken, or one of its ends closed.
+    /// When it was broken, or when one end was closed.
     pub fn ended(&self) -> Option<Instant> {
         self.lock().ended
     }
@@ -192,7 +192,8 @@ pub struct Stream {
     arrival: Option<Pin<Box<Sleep>>>,
 }
 
-/// A connection: its ends, and itself. The faults of its first direction meet what the first end sends.
+/// A new connection: its two ends, and a handle. The faults of the first direction apply to what
+/// the first end sends.
 pub fn connection(plan: Plan) -> (Stream, Stream, Arc<Link>) {
     let now = Instant::now();
     let ways = plan.faults.map(|faults| Way {
@@ -223,12 +224,12 @@ pub fn connection(plan: Plan) -> (Stream, Stream, Arc<Link>) {
 }
 
 impl Stream {
-    /// Ends what is sent.
+    /// Closes the sending side.
     fn end(&self) {
         self.link.lock().end(self.end);
     }
 
-    /// Whether a read would not wait.
+    /// Whether a read would return at once.
     pub fn has_more(&self) -> bool {
         let state = self.link.lock();
         let way = &state.ways[1 - self.end];
@@ -237,7 +238,7 @@ impl Stream {
             || first.is_some_and(|(at, _)| (*at).max(way.silent_until) <= Instant::now())
     }
 
-    /// How many bytes of what was written the other end's host has not acknowledged.
+    /// Written bytes that the other end's host has not acknowledged.
     pub fn unacknowledged(&self) -> u64 {
         let state = self.link.lock();
         let way = &state.ways[self.end];
@@ -254,7 +255,7 @@ impl Drop for Stream {
         let mut state = self.link.lock();
         state.is_dropped[self.end] = true;
         state.ended.get_or_insert(Instant::now());
-        // As of TCP: what was not read is answered with a reset, and otherwise the end comes in order.
+        // As in TCP, unread bytes are answered with a reset; otherwise the end arrives in order.
         let is_unread = |(_, bytes): &(Instant, Bytes)| !bytes.is_empty();
         match state.ways[1 - self.end].pieces.iter().any(is_unread) {
             true => state.break_off(io::ErrorKind::ConnectionReset),
@@ -269,7 +270,7 @@ impl Drop for Stream {
 }
 
 impl State {
-    /// Ends what `end` sends.
+    /// Closes the sending side of `end`.
     fn end(&mut self, end: usize) {
         let at = Instant::now() + self.latency;
         let way = &mut self.ways[end];
@@ -345,7 +346,7 @@ impl AsyncWrite for Stream {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if state.is_dropped[1 - *end] {
-            // They are answered with a reset.
+            // These bytes are answered with a reset.
             state.ways[*end].written += bytes.len() as u64;
             state.break_off(io::ErrorKind::ConnectionReset);
             return Poll::Ready(Ok(bytes.len()));

@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Listener {
     spec: ListenerTls,
     current: ArcSwap<ServerConfig>,
-    /// What the files held at the last check.
+    /// The contents of the files at the last check.
     files: Mutex<Files>,
 }
 
@@ -67,7 +67,7 @@ impl Listener {
         let read = match Files::read(&self.spec) {
             Ok(read) if read == *files => return,
             Ok(read) => read,
-            // They may be in the middle of being replaced.
+            // The files may just be in the middle of a replacement.
             Err(error) => return tracing::debug!("TLS files: {error:#}"),
         };
         match read.config(&self.spec) {

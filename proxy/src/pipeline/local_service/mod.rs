@@ -33,7 +33,7 @@ use crate::{
 /// Most bytes of a request's message.
 const LARGEST: usize = 64 * 1024;
 
-/// The response of `service` to `caller`. `about`: the model that the metadata names.
+/// The response of `service` to `caller`. `about` is the model that the metadata names.
 pub(super) async fn answer(
     pipeline: &Pipeline,
     service: Service,
@@ -64,7 +64,7 @@ pub(super) async fn answer(
 pub(super) fn limits(service: Service, state: &StreamState) -> RequestLimits {
     let limits = state.deadline.limits();
     match service {
-        // A watch is silent for as long as nothing changes.
+        // A watch sends nothing for as long as nothing changes.
         Service::Health => RequestLimits {
             stream_idle: Duration::MAX,
             ..limits
@@ -80,7 +80,7 @@ fn services() -> Builder<'static> {
         .register_encoded_file_descriptor_set(HEALTH)
 }
 
-/// Not reached: a test checks that the descriptors are well-formed.
+/// Not reachable: a test checks that the descriptors are well-formed.
 fn no_descriptors() -> Response<Answer> {
     Status::internal("the descriptors of services cannot be read").into_http()
 }

@@ -139,7 +139,7 @@ impl Supervision {
         &self.launch
     }
 
-    /// What becomes of the lines that it prints.
+    /// The receiver of the lines that it prints.
     pub(super) fn sink(&self) -> Sink {
         self.sink.clone()
     }

@@ -1,5 +1,5 @@
-//! What the processes of each replica use: CPU time, memory, and how many there are. Read every
-//! few seconds on a thread of its own, from the replica's control group or from `/proc`.
+//! The resources that the processes of each replica use: CPU time, memory, and their number. Read
+//! every few seconds on a thread of its own, from the replica's control group or from `/proc`.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// The length of a clock tick in `/proc`: `USER_HZ` is 100 wherever Linux runs Rust programs.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The replicas that are measured. Clones share them.
+/// The replicas that are measured. Clones share the list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meters(Arc<Mutex<Content>>);
 
@@ -31,7 +31,7 @@ pub(super) struct Meters(Arc<Mutex<Content>>);
 struct Content {
     next: u64,
     meters: HashMap<u64, Meter>,
-    /// Whether the task that reads them has been started.
+    /// Whether the task that measures them has been started.
     runs: bool,
 }
 
@@ -42,7 +42,7 @@ struct Meter {
     supervisor: Option<Pid>,
 }
 
-/// A replica is measured as long as this lives.
+/// A replica is measured for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Measured {
     meters: Meters,
@@ -83,7 +83,7 @@ impl Meters {
         }
     }
 
-    /// Reads all of them again and again.
+    /// Measures all replicas periodically.
     async fn run(self) {
         loop {
             sleep(PERIOD).await;
@@ -114,7 +114,8 @@ impl Drop for Measured {
 // === impl Meter ===
 
 impl Meter {
-    /// What its processes use, of `all` of the host; `None`: it has none, or they cannot be seen.
+    /// The usage of its processes, out of `all` of the host; `None`: it has no processes, or they
+    /// cannot be seen.
     fn usage(&self, all: &[Process]) -> Option<Usage> {
         let group = self.cgroup.as_deref();
         let in_group = group.map(members).filter(|members| !members.is_empty());
@@ -133,7 +134,7 @@ impl Meter {
         }
         let cpu = group.and_then(cpu_of_group).unwrap_or_else(|| {
             let ticks = own.iter().map(|process| process.cpu + process.waited_for);
-            // What has lost its parents was reaped by the supervisor.
+            // Orphans were reaped by a supervisor, which has their CPU time.
             let reaped = supervisors.iter().map(|process| process.waited_for);
             TICK.saturating_mul(u32::try_from(ticks.chain(reaped).sum::<u64>()).unwrap_or(u32::MAX))
         });
@@ -235,7 +236,7 @@ mod tests {
             process(2_000_000_001, 1, supervisor),
             process(2_000_000_002, 2_000_000_001, supervisor),
             process(2_000_000_003, 2_000_000_002, "server"),
-            // A server of the same name is the replica's.
+            // A server that has the supervisor's name, but belongs to the replica.
             process(2_000_000_004, 2_000_000_003, supervisor),
             process(2_000_000_005, 1, "other"),
         ];

@@ -1,5 +1,5 @@
-//! Requests that a replica has to answer before it takes others, so that the first caller does not
-//! wait for what a server only does at its first request.
+//! Warm-up: requests that a replica must answer before it takes others, so that the first caller
+//! does not wait for work that a server does at its first request.
 
 use bytes::Bytes;
 use http::{
@@ -16,11 +16,10 @@ use crate::orchestrator::http1_connection::{connect, no_response};
 /// Bytes of a response that are shown if it is not as expected.
 const SHOWN: usize = 200;
 
-/// Sends `requests` to the replica of `model` at `authority`, one after the other. What is sent is
-/// told.
+/// Sends `requests` to the replica of `model` at `authority`, one after the other, and logs them.
 ///
 /// # Errors
-/// Which of them was not answered by a 2xx status in its time, and what came instead.
+/// Which request was not answered by a 2xx status in time, and what came instead.
 pub(super) async fn warm_up(
     authority: &str,
     model: &str,
@@ -84,7 +83,7 @@ fn request(authority: &str, model: &str, warm_up: &WarmUp) -> Result<Request<Ful
     request.map_err(|error| format!("cannot be sent: {error}"))
 }
 
-/// Reads to the end; the first bytes.
+/// Reads the body to its end, and returns its first bytes.
 async fn read(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
     let mut begin = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -108,7 +107,7 @@ fn judge(status: StatusCode, begin: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Without the values of variables that the request has.
+/// `why` without the values of variables that the request contains.
 fn redacted(warm_up: &WarmUp, why: String) -> String {
     let headers = warm_up.headers.iter().map(|(_, value)| value);
     let templates = headers.chain([&warm_up.path]);
@@ -127,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// The requests of a manifest.
+    /// The warm-up requests of a manifest.
     fn requests(warm_up: &str) -> Vec<WarmUp> {
         let text = format!(
             "apiVersion: tailback.dev/v1alpha1\nkind: Server\nmetadata: {{ name: s }}\n\
@@ -139,8 +138,8 @@ mod tests {
         config.servers["s"].process().unwrap().warm_up.clone()
     }
 
-    /// What comes of `requests` at a server that answers each with the next of `answers`, and what
-    /// it was sent.
+    /// The result of `requests` at a server that answers each with the next of `answers`, and the
+    /// requests that the server received.
     async fn warmed(
         requests: Vec<WarmUp>,
         answers: Vec<&'static str>,

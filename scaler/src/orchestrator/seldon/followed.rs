@@ -37,8 +37,8 @@ pub(super) struct Followed {
 struct View {
     model: Arc<Model>,
     addresses: GatewayAddresses,
-    /// The count to move to. `None` once it was reached: if somebody else changes the count
-    /// later, it stays.
+    /// The count to move to. `None` once it was reached: if somebody else changes the count later,
+    /// that change stays.
     goal: Option<u32>,
     relay: Relay,
     seen: Option<ObservedModel>,

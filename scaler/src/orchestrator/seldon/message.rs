@@ -33,7 +33,7 @@ pub enum Trigger {
     ScaleDown = 1,
 }
 
-/// Says that the trigger arrived, and not what came of it.
+/// Confirms that the trigger arrived, but not whether it took effect.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct ModelScalingTriggerResponse {}
 

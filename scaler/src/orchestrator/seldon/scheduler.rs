@@ -92,7 +92,7 @@ impl Scheduler {
     /// Asks for one replica more or less of the version in `seen`.
     ///
     /// Each trigger has a stream of its own. The scheduler confirms the stream's end, which shows
-    /// that the trigger arrived, and not what came of it.
+    /// that the trigger arrived, but not whether it took effect.
     pub(super) async fn trigger(
         &self,
         model: &str,

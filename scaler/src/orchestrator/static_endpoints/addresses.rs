@@ -1,4 +1,4 @@
-//! The addresses of host names.
+//! Looks up the addresses of host names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,15 +9,15 @@ use tailback_config::Endpoint;
 
 use crate::replica::Replica;
 
-/// Most addresses of a name that are taken, the lowest ones.
+/// Most addresses that are used of one name: the lowest ones.
 const MOST: usize = 256;
 
-/// By host name, the addresses that it has.
+/// The addresses of each host name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ResolvedAddresses(BTreeMap<String, BTreeSet<IpAddr>>);
 
 impl ResolvedAddresses {
-    /// Those that are known.
+    /// The given addresses.
     #[cfg(test)]
     pub(super) fn known(all: &[(&str, &[&str])]) -> Self {
         let of = |ips: &[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect();
@@ -25,18 +25,18 @@ impl ResolvedAddresses {
         Self(all.collect())
     }
 
-    /// Those of an endpoint's host.
+    /// The addresses of an endpoint's host.
     pub(super) fn of(&self, endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
         self.0.get(&endpoint.host).into_iter().flatten().copied()
     }
 
-    /// Whether the endpoint's host has this one.
+    /// Whether the endpoint's host has this address.
     pub(super) fn has(&self, endpoint: &Endpoint, ip: IpAddr) -> bool {
         self.of(endpoint).any(|known| known == ip)
     }
 }
 
-/// `host:port` at which an endpoint is reached, by one address of its name or by itself.
+/// `host:port` of an endpoint, with one address of its name, or as it is.
 pub(super) fn authority(at: &Endpoint, ip: Option<IpAddr>) -> String {
     match ip {
         Some(ip) => SocketAddr::new(ip, at.port).to_string(),
@@ -49,11 +49,11 @@ pub(super) fn is_name(endpoint: &Endpoint) -> bool {
     endpoint.host.parse::<IpAddr>().is_err()
 }
 
-/// Looks the names of `endpoints` up. Those that cannot be looked up, or have no address, keep what is
-/// in `known`.
+/// Looks up the names of `endpoints`. A name that cannot be looked up, or has no address, keeps
+/// its addresses in `known`.
 ///
 /// # Errors
-/// A sentence: which name, and why.
+/// A sentence that says which name failed, and why.
 pub(super) async fn look_up(
     endpoints: &[Endpoint],
     known: &mut ResolvedAddresses,
@@ -77,7 +77,7 @@ pub(super) async fn look_up(
     failure
 }
 
-/// The addresses of IPv4 or, where there is none, of IPv6: a host that has both is one host.
+/// The IPv4 addresses or, if there are none, the IPv6 ones: a host that has both must count once.
 fn of_one_family(found: impl Iterator<Item = SocketAddr>) -> BTreeSet<IpAddr> {
     let (v4, v6): (BTreeSet<_>, BTreeSet<_>) = found
         .map(|address| address.ip().to_canonical())
@@ -99,7 +99,7 @@ pub(super) fn replica(
         return Replica::new(server, &at.authority, concurrency).with_grpc(grpc.map(by_name));
     };
     let address = |endpoint: &Endpoint| authority(endpoint, Some(ip));
-    // Another host for gRPC is no address of this name.
+    // A separate host for gRPC does not share this name's addresses.
     let grpc_address = |grpc: &Endpoint| match grpc.host == at.host {
         true => address(grpc),
         false => by_name(grpc),

@@ -55,7 +55,7 @@ async fn what_two_names_lead_to_is_one_replica_also_once_one_of_them_has_left_it
     orchestrator
         .set_drained(&model, "127.0.0.8:1", true)
         .unwrap();
-    // The other name has it still, and so it is drained still.
+    // The other name still has the address, so the replica is still drained.
     found(&["127.0.0.9"], &["127.0.0.8"]);
     assert_eq!(ready(&mut inbox), ["127.0.0.9:1 one.test:1"]);
     orchestrator

@@ -1,7 +1,7 @@
 //! A client of the operator's HTTP API: sends one request and interprets the response.
 //!
-//! A message shows a request's method and its URL as the manifest has it, and nothing else:
-//! headers, body and filled-in URL may contain secrets.
+//! A message shows the request's method, and its URL as written in the manifest. It shows neither
+//! headers nor body nor the filled-in URL, which may contain secrets.
 
 use std::{
     sync::OnceLock,

@@ -57,7 +57,7 @@ enum Event {
     /// An update that a later one has overtaken.
     Stale,
     Break,
-    /// Its requests end with it.
+    /// The proxy restarts; its requests end.
     Restart,
     Unlist,
     Pass(u64),
@@ -178,7 +178,7 @@ proptest! {
             prop_assert!(total.arrived >= before.arrived, "{:?} after {:?}", total, before);
             prop_assert!(total.completed >= before.completed, "{:?} after {:?}", total, before);
             before = total;
-            // What looks as if it had just happened has happened: no more and no less.
+            // What looks as if it had just happened did just happen, no more and no less.
             let happened = total.minus(&correction);
             prop_assert!((happened.arrived.wrapping_sub(progress.arrived) as i64) >= 0);
             prop_assert!((happened.completed.wrapping_sub(progress.completed) as i64) >= 0);

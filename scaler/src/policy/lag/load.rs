@@ -7,8 +7,8 @@ use crate::{
     signals::MeasuredDemand,
 };
 
-/// Slots that arrivals need by the time a replica that is asked for now is ready, in `start_up`
-/// seconds: those that they need now, and their growth, which at most doubles them.
+/// Slots that arrivals will need when a replica that is asked for now is ready, after `start_up`
+/// seconds: the slots that they need now, plus their growth, which at most doubles them.
 pub(super) fn arriving(demand: &MeasuredDemand, start_up: f64) -> f64 {
     let ahead = demand.growth.max(0.0) * start_up * demand.service;
     demand.slots + ahead.min(demand.slots)
@@ -38,7 +38,7 @@ pub(super) fn backlog(
     let mean = demand.rate * demand.service;
     let present = demand.slots.max(mean);
     let ready = f64::from(seen.ready) * slots;
-    // Replicas that are starting have on average half of the start-up behind them.
+    // Starting replicas have on average half of the start-up behind them.
     let until_ready = if seen.starting > 0 {
         start_up / 2.0
     } else {

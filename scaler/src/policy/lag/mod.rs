@@ -74,7 +74,7 @@ impl ScalingPolicy for Lag {
             };
         }
         let candidates = self.candidates(seen, settings);
-        // Of equal candidates the first wins: they are ordered by how much they explain.
+        // Of equal candidates the first one wins: they are ordered by how much they explain.
         let mut highest = Recommendation {
             replicas: 0,
             reason: Reason::NoDemand,
@@ -155,7 +155,7 @@ impl Lag {
                     slots,
                 }
             }),
-            // A replica that is there stays. At 0, it takes a request.
+            // A replica that exists stays. From 0, it takes a request to start one.
             candidate(u32::from(seen.desired > 0 || lag > 0), &|_| Reason::InUse {
                 idle: seen.demand.idle,
                 inactive: settings.inactive,
@@ -206,7 +206,8 @@ impl Lag {
             let slots = f64::from(settings.slots.max(1));
             staffing::replicas(load, slots, self.tuning.late_price)
         };
-        // The unevenness of arrivals may be bursts, which the recurrence knows already.
+        // Arrivals that vary more than a Poisson process may be bursts, which the recurrence
+        // already covers.
         let even = replicas(1.0);
         replicas(seen.demand.dispersion).min(self.recurrence.highest().max(even))
     }

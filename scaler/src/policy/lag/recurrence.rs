@@ -51,7 +51,7 @@ pub(super) struct Price {
     pub late: f64,
     /// Seconds until a new replica is ready.
     pub start_up: f64,
-    /// Seconds for which a level may be idle that has never had so long a gap.
+    /// Seconds for which a level may be idle even if none of its gaps was as long.
     pub max_idle: f64,
 }
 
@@ -90,14 +90,14 @@ impl Recurrence {
         }
     }
 
-    /// The highest level ever needed, plus the deviation of need.
+    /// The highest level that was ever needed, plus the deviation of need.
     pub(super) fn highest(&self) -> u32 {
         (self.levels.len() as f64 + self.spread.deviation()).ceil() as u32
     }
 
     /// How many of `coming` replicas are likely to be needed within `seconds`. All up to the
-    /// record are. Beyond it, a record that has stood for an age is broken within `seconds` with
-    /// the probability seconds ÷ age, so that share of the rest is.
+    /// record count. Of the rest, the share seconds ÷ age counts: with this probability, a record
+    /// of that age is broken within `seconds`.
     pub(super) fn likely(&self, coming: f64, seconds: f64, now: Nanos) -> f64 {
         let age = now.since(self.record).as_secs_f64();
         let broken = if age > seconds { seconds / age } else { 1.0 };
@@ -130,7 +130,7 @@ impl Recurrence {
         } else {
             known
         };
-        // A rise steeper than any so far, plus the deviation, would be seen in time.
+        // A steeper rise than any so far, plus the deviation, would be seen early enough.
         let most = most.min(self.now + self.rise.highest() as usize + spread as usize);
         let worth = |k: &usize| {
             // While a level is missing, all arrivals are late, and not only the part above the
@@ -158,8 +158,8 @@ impl Recurrence {
                     let absence = price.absence(weight, need);
                     let beyond = (k + 1 - known) as f64;
                     let rare = (-beyond / spread.max(1e-9)).exp();
-                    // A record that has stood for an age is broken, each second, with the
-                    // probability 1 ÷ age.
+                    // A record that has stood for `age` seconds is broken in the next second with
+                    // the probability 1 ÷ `age`.
                     rare * absence >= self.spread.age(now) + start
                 }
             }
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_a_long_way_up_is_let_go_unless_need_ever_rose_so_fast() {
-        // Up and down again by one level in two minutes, twice; then 15 minutes of 1.
+        // One level up and down again within two minutes, twice; then 15 minutes at 1.
         let mut slow = Recurrence::new(&Tuning::default());
         slow.see(1, 30.0, at(0));
         for step in 0..20 {
@@ -287,7 +287,7 @@ mod tests {
         levels.see(1, 30.0, at(60));
         assert_eq!(kept(&levels, 660), 5);
         assert_eq!(kept(&levels, 661), 1);
-        // It came back after 1000 s.
+        // The level came back after 1000 s.
         levels.see(5, 30.0, at(1060));
         levels.see(1, 30.0, at(1100));
         assert_eq!(kept(&levels, 3100), 5);

@@ -127,7 +127,8 @@ mod tests {
             (10.0, 5.0, 16),
             (100.0, 5.0, 116),
             (1000.0, 5.0, 1032),
-            // Short against the tolerated wait: hardly more than the load.
+            // Service is short compared with the tolerated wait, so hardly more than the load is
+            // needed.
             (10.0, 0.1, 11),
         ] {
             let found = needed(offered, service);

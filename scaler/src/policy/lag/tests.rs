@@ -31,7 +31,7 @@ fn steady(rate: f64, desired: u32) -> Observation {
     }
 }
 
-/// A lasting lag of `lag` requests, so short that they hardly take a slot.
+/// A lasting lag of `lag` requests, which are so short that they hardly take a slot.
 fn lasting(lag: u64, desired: u32) -> Observation {
     let mut seen = Observation {
         reading: Reading::inside(lag, 0),
@@ -329,7 +329,7 @@ proptest! {
             let recommendation = recommend(&seen, &settings, &mut state, at(second));
             prop_assert!(!recommendation.reason.to_string().contains("NaN"), "{}", recommendation.reason);
             let desired = constrain(&seen, &settings, recommendation).desired;
-            // If the server has no room, not even the minimum is asked for.
+            // If the server has no room, even the minimum is not asked for.
             let least = settings.min.min(seen.capacity.max(seen.desired));
             prop_assert!((least..=settings.max.max(seen.desired)).contains(&desired));
         }

@@ -1,4 +1,4 @@
-//! What [operators ask for](crate::run::control) of the model.
+//! Carries out [operators' orders](crate::run::control) for the model.
 
 use super::*;
 use crate::{
@@ -33,7 +33,7 @@ impl ModelController {
         }
     }
 
-    /// Holds the model's count for a while, or no longer. Returns what is held.
+    /// Sets the model's count for a while, or ends that (`None`). Returns the count in force.
     pub(in crate::run) fn set_manual(
         &mut self,
         order: Option<ScaleOrder>,
@@ -43,7 +43,7 @@ impl ModelController {
             None => None,
         };
         if manual.is_some() {
-            // Whoever holds the count has the last word on it.
+            // An operator's count overrides a back-off.
             self.external.end_back_off();
         }
         self.hold(manual.clone());
@@ -51,7 +51,7 @@ impl ModelController {
         Ok(manual)
     }
 
-    /// The count that the model's settings make of `order`.
+    /// The count for `order` within the model's settings.
     fn manual_count(&self, order: ScaleOrder) -> ControlResult<ManualCount> {
         let paused = (self.pause == PauseState::Paused)
             .then_some("the scaling of this model is paused: resume it first");
@@ -64,7 +64,7 @@ impl ModelController {
         Ok(ManualCount::lasting(replicas, order.lasts, order.by))
     }
 
-    /// Why the model's settings let no operator hold its count; `None`: they do.
+    /// Why the model's settings do not allow an operator's count; `None`: they do.
     fn why_not_held(&self) -> Option<&'static str> {
         let model = &self.handle.model;
         let bounds = &model.replicas;
@@ -83,7 +83,7 @@ impl ModelController {
         }
     }
 
-    /// After new settings: ends what they do not allow, and says so.
+    /// After a change of settings: ends an operator's count that they do not allow, and logs it.
     pub(super) fn end_hold_if_refused(&mut self) {
         if let (Some(manual), Some(why)) = (self.scaler.manual(), self.why_not_held()) {
             let (model, replicas) = (&self.handle.model.name, manual.replicas);
@@ -96,8 +96,8 @@ impl ModelController {
         }
     }
 
-    /// Goes on with what operators had asked for when a server of another kind ran the model, as
-    /// far as the settings allow it.
+    /// Takes over operators' orders from when a server of another kind ran the model, as far as
+    /// the settings allow them.
     pub(in crate::run) fn go_on_with(&mut self, orders: Option<&StandingOrders>) {
         if self.obey(orders) {
             self.end_hold_if_refused();
@@ -105,7 +105,7 @@ impl ModelController {
         }
     }
 
-    /// What operators have asked for and still holds.
+    /// Operators' orders that are still in force.
     pub(in crate::run) fn orders(&self) -> StandingOrders {
         StandingOrders {
             paused: self.pause == PauseState::Paused,
@@ -113,8 +113,8 @@ impl ModelController {
         }
     }
 
-    /// Goes on with what operators have asked another process for, or another controller of the
-    /// model. Returns whether that is news.
+    /// Takes over operators' orders from another process, or from another controller of the model.
+    /// Returns whether anything has changed.
     pub(super) fn obey(&mut self, orders: Option<&StandingOrders>) -> bool {
         let Some(orders) = orders.filter(|orders| **orders != self.orders()) else {
             return false;
@@ -127,7 +127,7 @@ impl ModelController {
         true
     }
 
-    /// Follows `manual`, and not the policy, until its time is over.
+    /// Sets the count to `manual`, in place of the policy's, until its time is over.
     fn hold(&mut self, manual: Option<ManualCount>) {
         let with_end = |manual: ManualCount| {
             let until = Nanos::now() + manual.left()?;
@@ -136,7 +136,7 @@ impl ModelController {
         self.scaler.set_manual(manual.and_then(with_end));
     }
 
-    /// The model's replica of this name or endpoint.
+    /// The model's replica with this name or endpoint.
     pub(in crate::run) fn find_replica(&self, name: &str) -> ControlResult<Arc<Replica>> {
         let moving = self.set.coming.iter().chain(&self.set.leaving);
         let all = self.set.ready.iter().chain(moving.map(|own| &own.replica));
@@ -155,7 +155,7 @@ impl ModelController {
         }
     }
 
-    /// Has the orchestrator restart, drain or resume `replica`.
+    /// Makes the orchestrator restart, drain or resume `replica`.
     pub(in crate::run) fn order_replica(
         &self,
         replica: &Arc<Replica>,

@@ -1,18 +1,19 @@
-//! Use of a model that shares a server's or the machine's room: the orchestrator gives it to those
-//! that are used.
+//! Reports how much a model is used, if it shares a server's or the machine's room: the
+//! orchestrator gives the room to models that are in use.
 
 use super::*;
 use crate::server_status::PlacementState;
 
 impl ModelController {
-    /// Tells the orchestrator what has changed in the use of the model.
+    /// Tells the orchestrator if the demand for the model has changed.
     pub(super) fn tell_demand(&mut self, reading: &Reading) {
         let model = &self.handle.model;
         if model.server.multi_model.is_none() && model.room.is_none() {
             return;
         }
-        // Without a replica, all requests wait but those that a draining one still has. A request
-        // wakes the scaler before it is held.
+        // Without a ready replica, all requests wait except those that a draining replica still
+        // has. This does not use the held count, because an arrival wakes the scaler before the
+        // request is held.
         let waiting = match self.set.ready.is_empty() {
             true => {
                 let leaving = self.set.leaving.iter();
@@ -37,8 +38,8 @@ impl ModelController {
         }
     }
 
-    /// The lag at which the ledger sends a wake-up: 1 for a model that the next request brings
-    /// back, else what the policy says.
+    /// The lag at which the ledger sends a wake-up: 1 for an evicted model, which the next request
+    /// brings back; otherwise the policy's level.
     pub(super) fn wake_level(&self) -> Option<u64> {
         let placement = self.set.placement.as_ref();
         let sleeps = placement.is_some_and(|placement| {
@@ -53,8 +54,8 @@ impl ModelController {
         }
     }
 
-    /// Answers held requests if the model could not be loaded since `before`: nothing else will
-    /// answer them soon.
+    /// Answers held requests with an error if a load of the model has failed since `before`,
+    /// because nothing else will answer them soon.
     pub(super) fn refuse_held(&self, before: &ReplicaSet) {
         let Some(failure) = &self.set.load_failure else {
             return;

@@ -16,7 +16,7 @@ impl ModelController {
         let before = self.scaler.desired();
         let model = &self.handle.model;
         if model.scaling.dry_run.value || model.replicas.is_followed() {
-            // By the configuration, others set the count.
+            // The configuration leaves the count to others.
             self.external.reported(desired, Duration::ZERO, now);
             return self.scaler.adopt(desired, now);
         }
@@ -36,7 +36,7 @@ impl ModelController {
             contested: back_off == BackOff::Contested,
         });
         let reason = quiet_reason(back_off, desired, back_off.span());
-        // One warning for each contest.
+        // One warning for each period of contention.
         if contested {
             tracing::info!(model = self.handle.model.name, "{reason}");
         } else {

@@ -1,10 +1,10 @@
-//! The model's replicas under watch.
+//! Health monitoring of the model's replicas.
 
 use super::*;
 use crate::health::Pool;
 
 impl ModelController {
-    /// Its replicas, and where their requests come from.
+    /// Its replicas, and the pool that sends them requests.
     pub(in crate::run) fn pool(&self) -> Pool<'_> {
         Pool {
             model: &self.handle.model.name,
@@ -14,7 +14,7 @@ impl ModelController {
         }
     }
 
-    /// Has a replica replaced that stays unhealthy, where that is possible.
+    /// Asks the orchestrator to replace a replica that stays unhealthy.
     pub(in crate::run) async fn replace(&self, replica: &Arc<Replica>) {
         let model = &self.handle.model.name;
         self.orchestrator.replace(model, replica).await;

@@ -21,20 +21,21 @@ impl ModelController {
         self.others = others;
         self.scaler.correct(&change.correction.demand());
         if let (Role::Follows, Some(desired)) = (others.role, change.desired) {
-            // Earlier than through the orchestrator, which may not report it at all.
+            // The leader's report comes earlier than the orchestrator's, if that reports the count
+            // at all.
             self.scaler.adopt(desired, Nanos::now());
         }
         if let (Role::Follows, Some(left)) = (others.role, change.left_to_others) {
             self.leave_as_leader_does(left);
         }
-        // In case this proxy is the next leader.
+        // Kept in case this proxy becomes the leader.
         let ordered = others.role == Role::Follows && self.obey(change.orders.as_ref());
         self.show_others();
         let present = demand(&self.own, &others.counts);
         match self.wake_level() {
             // Other proxies' ledgers cannot wake this scaler, so their updates do.
             Some(level) if before < level && present >= level => {
-                // Its span is in the other proxy.
+                // The request's span belongs to another process.
                 let (at, span) = (Nanos::now(), None);
                 self.decide(Some(Crossing { at, span }));
             }
@@ -64,7 +65,7 @@ impl ModelController {
         self.decide(None);
     }
 
-    /// Our counts of this model, for the other proxies; with `all`, those of others among them.
+    /// The counts of this model for the other proxies; with `all`, the sum over all proxies.
     pub(in crate::run) fn counts(&self, all: bool) -> Counts {
         let reading = match all {
             true => self.own.plus(&self.others.counts),

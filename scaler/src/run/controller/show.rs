@@ -1,4 +1,4 @@
-//! The model as the admin address shows it.
+//! The model's state for the admin address.
 
 use super::*;
 

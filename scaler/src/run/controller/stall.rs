@@ -8,11 +8,11 @@ use tailback_config::Kind;
 
 use super::*;
 
-/// How long a start may take before one was measured. Kubernetes calls a rollout stuck after the
-/// same time (`progressDeadlineSeconds`).
+/// How long a start may take if no start has been measured yet. Kubernetes calls a rollout stuck
+/// after the same time (`progressDeadlineSeconds`).
 const UNMEASURED: Duration = Duration::from_secs(600);
 
-/// Replicas that were asked for and do not become ready: see [`Observation::hangs`].
+/// Replicas that hang while starting: see [`Observation::hangs`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
     starting: u32,
@@ -41,7 +41,8 @@ impl Stall {
     }
 }
 
-/// Where the operator can see why; `None` for processes, whose failures are reported themselves.
+/// Where the operator can find the cause; `None` for processes, whose failures are reported
+/// anyway.
 fn look_at(model: &Model) -> Option<String> {
     Some(match &model.server.kind {
         Kind::Process(_) => return None,

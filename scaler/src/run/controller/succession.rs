@@ -5,7 +5,7 @@ use tailback_config::Kind;
 use super::*;
 
 impl ModelController {
-    /// Asks for the initial count once it is known: the one that was `found`, or else the
+    /// Asks for the initial count once it is known: the count that was `found`, or else the
     /// configured one.
     pub(super) fn begin(&mut self, found: bool) {
         if self.taken_over == TakenOver::NotYet {
@@ -32,7 +32,7 @@ impl ModelController {
         }
     }
 
-    /// Where its endpoints are that an operator has drained.
+    /// The endpoints that an operator has drained.
     fn drained(&self) -> Vec<String> {
         if !matches!(self.handle.model.server.kind, Kind::Static(_)) {
             return Vec::new();
@@ -43,10 +43,10 @@ impl ModelController {
             .collect()
     }
 
-    /// Drains what was drained in the predecessor.
+    /// Drains the endpoints again that were drained in the predecessor.
     pub(super) fn drain_again(&self, inherited: Option<&InheritedModel>) {
         for endpoint in inherited.iter().flat_map(|found| &found.drained) {
-            // Refused only where the server is of another kind now.
+            // Fails only if the server is of another kind now.
             let _ = self
                 .orchestrator
                 .set_drained(&self.handle.model, endpoint, true);
@@ -64,7 +64,7 @@ impl ModelController {
         Some(&self.set).filter(|set| self.is_local() && !set.model.is_empty())
     }
 
-    /// Replicas may have slots again that another process had used: lets held requests take them.
+    /// Slots that another process had used may be free: offers them to held requests.
     pub(in crate::run) fn slots_freed(&self) {
         self.handle.traffic.set_replicas(&self.set.ready);
     }

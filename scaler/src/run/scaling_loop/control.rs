@@ -1,4 +1,4 @@
-//! What operators ask for.
+//! Operators' orders.
 
 use tokio::sync::oneshot;
 
@@ -26,7 +26,7 @@ impl Loop {
         self.led(model)?.set_manual(order)
     }
 
-    /// The model, if it is this proxy that asks for its replicas.
+    /// The model's controller, if this proxy leads.
     fn led(&mut self, model: &str) -> ControlResult<&mut ModelController> {
         match self.models.get_mut(model) {
             None => Err(ControlError::NoModel),
@@ -37,7 +37,7 @@ impl Loop {
         }
     }
 
-    /// Passes the order on to the orchestrator, and does not wait for it.
+    /// Passes the order on to the orchestrator without waiting for it.
     pub(super) fn order_replica(
         &self,
         model: &str,
@@ -47,11 +47,11 @@ impl Loop {
     ) {
         let found = match self.models.get(model) {
             None => Err(ControlError::NoModel),
-            // A process that another one has taken over from stops nothing.
+            // A process whose successor has taken over stops no replicas.
             Some(_) if self.membership.is_retired() => Err(ControlError::Stopped),
             Some(controller) => controller.find_replica(replica),
         };
-        // That it cannot be sent means that the caller no longer waits.
+        // Sending fails only if the caller no longer waits.
         match (found, self.models.get(model)) {
             (Ok(found), Some(controller)) => {
                 let carried_out = controller.order_replica(&found, order);

@@ -55,7 +55,7 @@ impl Loop {
                 return self.predecessor_gone(&gone);
             }
         };
-        // A model that is added later is not the one that the predecessor had.
+        // A model that is added later is not the predecessor's model of that name.
         self.succession.inherited.clear();
         let servers = self.orchestrators.multi_model().servers();
         let local = |name: &String| {
@@ -101,7 +101,7 @@ impl Loop {
         gone.send_replace(true);
     }
 
-    /// Parks all replicas, and stops asking for any, so that a successor can lead them.
+    /// Parks all replicas and stops scaling, so that a successor can manage them.
     pub(super) async fn hand_out(&mut self, answer: oneshot::Sender<io::Result<HandedOut>>) {
         self.set_retired(true);
         let models = self
@@ -121,13 +121,13 @@ impl Loop {
         }
     }
 
-    /// Leads the replicas again: no successor took over.
+    /// Manages the replicas again: no successor took over.
     pub(super) async fn take_back(&mut self) {
         self.orchestrators.local().take_back().await;
         self.set_retired(false);
     }
 
-    /// The successor leads the replicas: follows it until it has ended.
+    /// The successor manages the replicas. Follows it until it has ended.
     pub(super) async fn retire(&mut self, link: net::UnixStream, gone: watch::Sender<bool>) {
         let local = self.orchestrators.local().clone();
         local.let_go().await;

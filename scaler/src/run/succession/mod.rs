@@ -1,11 +1,11 @@
-//! An upgrade as the scalers of both processes see it: the predecessor has handed over, the
-//! successor has taken over, and both have requests.
+//! An upgrade, as the scalers of both processes see it: the predecessor has handed over, the
+//! successor has taken over, and both have requests in flight.
 //!
-//! The [`predecessor`] decides nothing any more. It reports its counts, as proxies report them to
-//! each other ([`peers`](crate::peers)), and how many requests it has at each replica. So the
-//! [`successor`] decides by all requests in flight, and ends no replica that has requests of either
-//! process. The successor reports which replicas there are, because requests held by the
-//! predecessor may wait for one.
+//! The [`predecessor`] makes no more decisions. It reports its counts, as proxies report them to
+//! each other ([`peers`](crate::peers)), and its requests at each replica. So the [`successor`]
+//! decides by all requests in flight, and stops no replica that has requests of either process.
+//! The successor reports which replicas there are, because requests held by the predecessor may
+//! wait for one.
 //!
 //! Both write lines of JSON to one socket; its end tells each that the other has ended. If a third
 //! process takes over meanwhile, the second one forwards the reports of both.
@@ -34,7 +34,7 @@ use crate::{
 
 /// The scaler's view of its predecessor.
 pub(super) struct Succession {
-    /// What the predecessor asked for, of models that are not configured yet.
+    /// The predecessor's counts and orders for models that are not configured yet.
     pub inherited: BTreeMap<String, InheritedModel>,
     /// The predecessor's replicas, until the connection to it is set up.
     pub replicas: Vec<(String, Arc<Replica>)>,

@@ -26,8 +26,8 @@ use crate::{orchestrator::process::Processes, peers::publisher::CountsUpdates};
 /// How often the replicas' loads are checked for changes.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Follows the successor at `link` and reports counts and loads to it until it has ended, which is
-/// announced by `gone`. Must be called within a tokio runtime.
+/// Follows the successor at `link`, and reports counts and loads to it until it has ended; then
+/// `gone` gets `true`. Must be called within a tokio runtime.
 pub(in crate::run) fn serve(
     link: UnixStream,
     processes: Arc<Processes>,

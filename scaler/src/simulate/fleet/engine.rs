@@ -17,7 +17,7 @@ use crate::{
     placement::{BinPool, PlacedState},
 };
 
-/// How often a plan is made at most, as live.
+/// The shortest time between two plans, as live.
 pub(super) const SETTLE: Duration = Duration::from_millis(5);
 
 pub(super) struct FleetEngine<'a> {
@@ -26,7 +26,7 @@ pub(super) struct FleetEngine<'a> {
     pub(super) placer: Placer,
     pub(super) by_name: HashMap<Arc<str>, usize>,
     pub(super) models: Vec<FleetModel>,
-    /// A number is used again when its replica is gone.
+    /// By number. A replica's number is reused after the replica has gone.
     pub(super) replicas: Vec<Option<FleetReplica>>,
     pub(super) unused: Vec<usize>,
     /// The bins, by pool.
@@ -34,7 +34,7 @@ pub(super) struct FleetEngine<'a> {
     pub(super) stays: Vec<Stay>,
     /// When requests in service end, and at which replica.
     running: BinaryHeap<Reverse<(Nanos, usize)>>,
-    /// When loads end. One that was stopped may still be listed.
+    /// When loads end. A load that was stopped may still be listed.
     pub(super) loading: BinaryHeap<Reverse<(Nanos, usize)>>,
     /// When models' requests have been held for too long.
     deadlines: BinaryHeap<Reverse<(Nanos, usize)>>,
@@ -122,7 +122,7 @@ impl<'a> FleetEngine<'a> {
         &self.setup.models[model]
     }
 
-    /// Has a plan made soon.
+    /// Schedules a plan soon.
     pub(super) fn touch(&mut self, now: Nanos) {
         let soon = self
             .planned
@@ -144,8 +144,8 @@ impl<'a> FleetEngine<'a> {
         self.touch(now);
     }
 
-    /// Sends a request to the least busy replica of its model, if one has room. If it is only in their
-    /// bins that there is none, the model waits there.
+    /// Sends a request to the least busy replica of its model with a free slot. If only their bins
+    /// lack a slot, the model waits there.
     fn start(&mut self, request: usize, now: Nanos) -> bool {
         let FleetRequest { at, service, model } = self.requests[request];
         let most = self.need(model).concurrency.unwrap_or(u32::MAX);
@@ -193,12 +193,12 @@ impl<'a> FleetEngine<'a> {
             .all(|&bin| self.bins[pool][bin].in_flight < limit)
     }
 
-    /// Offers free slots of a bin to the models that wait for them, one after the other.
+    /// Offers free slots of a bin to the waiting models in turn.
     fn offer_slots(&mut self, pool: usize, bin: usize, now: Nanos) {
         while self.has_room(pool, &[bin])
             && let Some(model) = self.bins[pool][bin].waiting.pop_front()
         {
-            // It waits again if it needs more.
+            // The model waits again if it needs more.
             self.serve_held(model, now);
         }
     }
@@ -230,12 +230,12 @@ impl<'a> FleetEngine<'a> {
         if replica.state == PlacedState::Draining && replica.in_flight == 0 {
             self.remove(id, now);
         }
-        // Before its own: what models share goes round, as live.
+        // Before the model's own held requests: shared slots go round, as live.
         for bin in bins {
             self.offer_slots(pool, bin, now);
         }
         self.serve_held(model, now);
-        // What has nothing in flight may give its room.
+        // A replica with nothing in flight may give up its room.
         if self.held > 0 {
             self.touch(now);
         }
@@ -246,7 +246,7 @@ impl<'a> FleetEngine<'a> {
             return;
         };
         let Some(replica) = &mut self.replicas[id] else {
-            return; // it was stopped
+            return; // the load was stopped
         };
         if replica.state != PlacedState::Loading || replica.ready_at != at {
             return;
@@ -258,7 +258,7 @@ impl<'a> FleetEngine<'a> {
         self.touch(now);
     }
 
-    /// Answers those that were held for as long as they may be.
+    /// Answers requests with an error that were held for as long as they may be.
     fn give_up(&mut self, now: Nanos) {
         let Some(Reverse((_, model))) = self.deadlines.pop() else {
             return;

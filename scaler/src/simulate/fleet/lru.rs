@@ -1,5 +1,5 @@
-//! The plain rule beside which placement is shown: least recently used, without residency, turns
-//! or regard for what waits.
+//! The baseline for placement: plain "least recently used", without residency or turns, and
+//! whatever requests wait.
 
 use std::cmp::Reverse;
 
@@ -12,13 +12,14 @@ use crate::{
 struct FreeRoom {
     capacity: u64,
     used: u64,
-    /// Bytes of `used` that replicas free that are draining.
+    /// Bytes of `used` that draining replicas will free.
     going: u64,
     /// Indexes of loaded replicas, the least recently used first.
     loaded: Vec<usize>,
 }
 
-/// Loads what is asked for, the request that has waited longest first, and drains what is in the way.
+/// Loads the models that are asked for, the one with the longest wait first, and drains replicas
+/// to make room.
 pub(super) fn plan(fleet: &Fleet) -> Plan {
     let mut plan = Plan::default();
     let mut rooms: Vec<Vec<FreeRoom>> = (0..fleet.pools.len())
@@ -67,7 +68,7 @@ pub(super) fn plan(fleet: &Fleet) -> Plan {
                 }
             }
             is_free &= free(room) >= model.memory;
-            // Kept for it, whether it is free now or later.
+            // The room is reserved, whether it is free now or later.
             room.used += model.memory;
         }
         if is_free {
@@ -120,8 +121,8 @@ fn last_used(fleet: &Fleet, placed: &Placed) -> Nanos {
     model.map_or(Nanos(0), |model| model.last_used)
 }
 
-/// By what bins are sorted: first where nothing has to be evicted, then where the last victim was used longest
-/// ago; ties by most free memory.
+/// The sort key of bins: first those where nothing must be evicted, then those whose most recently
+/// used victim was used longest ago; of equal ones, those with the most free memory.
 fn cost(
     fleet: &Fleet,
     placed: &[Placed],

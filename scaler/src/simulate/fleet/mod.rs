@@ -1,11 +1,10 @@
 //! A deterministic simulation of several models that share room: the devices of a host, or the
 //! replicas of multi-model servers.
 //!
-//! The [`FleetTrace`] has the requests of all models, the [`FleetSetup`] the room, what models need,
-//! and how long their loads take. Who has the room is decided by the live
-//! [`placement`](crate::placement), or by another [`Placer`] for comparison. Each model has as many
-//! replicas as it has at least, one if that is none; server counts do not change, and unloading
-//! takes no time.
+//! The [`FleetTrace`] has the requests of all models; the [`FleetSetup`] has the room, the needs
+//! of models, and the duration of their loads. The live [`placement`](crate::placement) decides
+//! which models have the room, or another [`Placer`] for comparison. Each model has its minimum of
+//! replicas, at least one; the counts of servers do not change, and unloading takes no time.
 
 mod engine;
 mod lru;
@@ -31,16 +30,16 @@ pub struct FleetSetup {
     /// Requests that each bin of a pool takes at once over all its models, by pool; `None`: any
     /// number.
     pub concurrency: Vec<Option<u32>>,
-    /// The models, by which requests' [`FleetRequest::model`] is an index.
+    /// The models. [`FleetRequest::model`] is an index into them.
     pub models: Vec<SimulatedModel>,
-    /// The width of the slices in which held requests are recorded; `None`: they are not.
+    /// The width of the slices in which held requests are recorded; `None`: not recorded.
     pub timeline: Option<Duration>,
 }
 
 /// A model in a simulation.
 #[derive(Clone, Debug)]
 pub struct SimulatedModel {
-    /// What it needs, with the state at the beginning.
+    /// Its needs, and its state at the beginning.
     pub need: ModelNeed,
     /// How long each load takes.
     pub load: Duration,
@@ -48,68 +47,68 @@ pub struct SimulatedModel {
     pub concurrency: Option<u32>,
 }
 
-/// Who decides which model has the room.
+/// The rule that decides which model has the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placer {
     /// The code that runs live.
     Placement,
-    /// A model that is asked for and not there gets the room of the least recently used one, at
-    /// once. One in use finishes what it has in flight.
+    /// A model that is asked for and not loaded gets the room of the least recently used one at
+    /// once. That one finishes its requests in flight first.
     Lru,
     /// There is room for all.
     RoomForAll,
 }
 
-/// What came of a simulation.
+/// The result of a simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetResult {
-    /// Who decided.
+    /// The rule that decided.
     pub placer: Placer,
-    /// How long each request was held, in seconds, ascending; infinite for those that were held for
-    /// longer than they may be, and so were not answered.
+    /// How long each request was held, in seconds, ascending; infinite for requests that were held
+    /// for longer than allowed, and so were not served.
     pub waits: Vec<f32>,
-    /// How often a model lost its room to another.
+    /// How often a model was evicted for another.
     pub evictions: u32,
-    /// From the first arrival until the last request was done.
+    /// Time from the first arrival until the last request was done.
     pub end: Duration,
-    /// The same for each model, in the order of the setup.
+    /// The results of each model, in the order of the setup.
     pub models: Vec<ModelResult>,
-    /// Which model was where, in the order in which they went.
+    /// When each model was where, in the order in which they left.
     pub stays: Vec<Stay>,
 }
 
-/// The time that one replica of a model took room.
+/// A stay of one replica of a model in its bins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stay {
     /// The model, by its index in the setup.
     pub model: usize,
     /// The pool, by its index.
     pub pool: usize,
-    /// The bins that it took room in, by index.
+    /// The bins, by index.
     pub bins: Vec<usize>,
     /// When its load began.
     pub from: Nanos,
-    /// From when on it took requests; `until`, if it did not get so far.
+    /// When it began to take requests; equal to `until` if it never did.
     pub ready: Nanos,
-    /// When its room was free again, or the simulation over.
+    /// When its room was free again, or the simulation ended.
     pub until: Nanos,
 }
 
-/// What came of one model.
+/// The result for one model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelResult {
-    /// As [`FleetResult::waits`], of its requests.
+    /// As [`FleetResult::waits`], for this model's requests.
     pub waits: Vec<f32>,
     /// How often it was loaded.
     pub loads: u32,
-    /// How long it was there, ready to take requests, in seconds; of two replicas, both count.
+    /// How many seconds it was ready to take requests; with two replicas, both count.
     pub resident_seconds: f64,
-    /// Its held requests, slice by slice, if they are recorded.
+    /// Its held requests in slices of time, if they are recorded.
     pub held: Vec<Extent>,
 }
 
 impl Placer {
-    /// All of them, in the order in which they are shown.
+    /// All rules, in the order in which they are shown.
     pub const ALL: [Self; 3] = [Self::Placement, Self::Lru, Self::RoomForAll];
 }
 
@@ -140,7 +139,7 @@ impl FleetResult {
     }
 }
 
-/// The share of requests that were answered, 0 to 1; 1 without requests. `waits` are ascending.
+/// The share of requests that were served, 0 to 1; 1 without requests. `waits` are ascending.
 #[must_use]
 pub fn answered(waits: &[f32]) -> f64 {
     match waits.len() {

@@ -1,4 +1,4 @@
-//! What placement sees of a simulated fleet, and what becomes of its plans.
+//! The simulated fleet as input for placement, and the execution of its plans.
 
 use super::{
     Placer, Stay,
@@ -47,7 +47,7 @@ impl FleetEngine<'_> {
         own.serves = serves;
     }
 
-    /// What placement looks at, and by pool the numbers of what is placed.
+    /// The input for placement, and for each pool the numbers of its placed replicas.
     fn fleet(&self) -> (Fleet, Vec<Vec<usize>>) {
         let mut pools = self.setup.pools.clone();
         let mut ids = vec![Vec::new(); pools.len()];
@@ -150,7 +150,7 @@ impl FleetEngine<'_> {
         }
     }
 
-    /// Takes a replica out, which leaves room for others.
+    /// Removes a replica, which frees its room.
     pub(super) fn remove(&mut self, id: usize, now: Nanos) {
         let Some(replica) = self.replicas[id].take() else {
             return;

@@ -1,4 +1,4 @@
-//! The room and the models of manifests, as placement sees them live.
+//! Reads the room and the models from manifests, as placement sees them live.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::{
 };
 
 impl FleetSetup {
-    /// The models of `config` that share room: those of process servers that take room on its Host,
-    /// and those of multi-model servers, each of which has as many replicas as at its start. `load`
-    /// says how long the loads of a model take.
+    /// The models of `config` that share room: process models that take room on its Host, and the
+    /// models of multi-model servers, each server with its initial count of replicas. `load`
+    /// returns how long a model takes to load.
     #[must_use]
     pub fn of(config: &Config, load: impl Fn(&str) -> Duration) -> Self {
         let mut pools = config

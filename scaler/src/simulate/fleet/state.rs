@@ -19,12 +19,12 @@ pub(super) struct FleetModel {
     pub(super) result: ModelResult,
 }
 
-/// What the models in one bin share beside its memory.
+/// What the models in one bin share besides its memory.
 #[derive(Default)]
 pub(super) struct FleetBin {
     /// Requests in service, of all models.
     pub(super) in_flight: u32,
-    /// Models whose requests are held for a slot of it, in the order in which they get one.
+    /// Models with requests held for a slot of this bin, in the order in which they get one.
     pub(super) waiting: VecDeque<usize>,
 }
 

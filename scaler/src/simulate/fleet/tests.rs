@@ -7,7 +7,7 @@ use crate::clock::Nanos;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Models a, b and c of 10 GiB, which all take turns on a device with this memory.
+/// Models a, b and c of 10 GiB, which take turns on a device with this memory.
 fn setup(memory: &str, load: Duration) -> FleetSetup {
     let api = "apiVersion: tailback.dev/v1alpha1";
     let mut text = format!(
@@ -26,7 +26,7 @@ fn setup(memory: &str, load: Duration) -> FleetSetup {
     })
 }
 
-/// A request of each model every two seconds for ten minutes, each of which takes one.
+/// A request to each model every two seconds for ten minutes. Each takes one second.
 fn requests(models: usize) -> Vec<FleetRequest> {
     let one = |index: u64| FleetRequest {
         at: Nanos::from_duration(Duration::from_millis(index * 2000 / models as u64)),
@@ -57,7 +57,7 @@ fn models_that_take_turns_are_all_answered_and_loaded_far_less_often_than_by_lru
         simulate(&requests, &setup, Placer::Placement),
         "it is deterministic"
     );
-    // A load and a residency of 15 s: `placement/turns.rs` has the bound.
+    // A load and a residency take 15 s: `placement/turns.rs` has the bound.
     let most = result.end.as_secs_f64() / 20.0 + 2.0;
     assert!(
         f64::from(result.loads()) <= most,
@@ -106,7 +106,7 @@ fn a_model_that_takes_several_devices_has_all_of_them_or_none() {
     }
 }
 
-/// Models a and b in one replica of a server that takes so many requests of both at once.
+/// Models a and b in one replica of a server with this concurrency for both together.
 fn hosted(concurrency: u32) -> FleetSetup {
     let api = "apiVersion: tailback.dev/v1alpha1";
     let mut text = format!(
@@ -126,7 +126,7 @@ fn hosted(concurrency: u32) -> FleetSetup {
 
 #[test]
 fn a_servers_concurrency_is_that_of_all_its_models_together_and_they_get_slots_in_turn() {
-    // All come at once, those of a first, and each takes a second.
+    // All requests come at once, those for model a first, and each takes a second.
     let one = |index: usize| FleetRequest {
         at: Nanos(0),
         service: SECOND,

@@ -9,16 +9,16 @@ use crate::{clock::Nanos, simulate::trace};
 pub struct FleetRequest {
     /// When it arrives, on the trace's clock, which starts at 0.
     pub at: Nanos,
-    /// Time in service, without any wait.
+    /// Time in service, without waiting.
     pub service: Duration,
-    /// Which of the models it is for, by index.
+    /// The index of its model.
     pub model: usize,
 }
 
 /// Requests in the order of their arrival, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetTrace {
-    /// The names of the models, by which [`FleetRequest::model`] is an index.
+    /// The names of the models. [`FleetRequest::model`] is an index into them.
     pub models: Vec<String>,
     /// In the order of their arrival.
     pub requests: Vec<FleetRequest>,

@@ -1,4 +1,4 @@
-//! Reads the requests of all models, each with its own.
+//! Reads the requests of all models, each with its model.
 
 use std::{collections::HashMap, io::BufRead};
 
@@ -8,7 +8,7 @@ use crate::{
     simulate::fleet::{FleetRequest, FleetTrace},
 };
 
-/// Which model each request is for.
+/// The model of each request.
 #[derive(Default)]
 pub(super) struct ByModel {
     names: Vec<String>,

@@ -51,7 +51,7 @@ impl Column {
 }
 
 impl Column {
-    /// What it is, in words.
+    /// Its meaning in words.
     pub(super) fn meaning(self) -> &'static str {
         match self {
             Self::Timestamp => "timestamp",

@@ -45,7 +45,7 @@ impl Columns {
         })
     }
 
-    /// What is read, and by which names.
+    /// The meanings of the columns that are read, and their names.
     pub(super) fn fields(&self, header: &CsvLine<'_>) -> BTreeMap<&'static str, String> {
         let name = |column| plain(header.text(column));
         let last = self.first + self.minutes - 1;

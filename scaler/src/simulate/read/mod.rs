@@ -135,7 +135,7 @@ struct Row<'a> {
 struct Found<'a> {
     options: &'a ReadOptions,
     requests: Vec<(i128, Duration)>,
-    /// Whose each of them is, if that is asked for.
+    /// The model of each request, if that is asked for.
     by_model: Option<ByModel>,
     /// The first arrival and its line; `last` likewise.
     first: (i128, u64),
@@ -165,7 +165,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Notes which of the columns or fields of these names are read.
+    /// Notes which of the columns or fields with these names are read.
     fn name_fields<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
         for name in names {
             if let Some(column) = Column::named(name) {

@@ -1,12 +1,12 @@
-//! Chained block hashes: the hash of a block stands for all of a prompt up to its end, so that
-//! two prompts have the same hashes as far as they begin alike.
+//! Chained block hashes: the hash of a block identifies the prompt from its beginning up to the
+//! end of that block. So two prompts have equal hashes as far as they are equal.
 
 use rapidhash::v3::rapidhash_v3;
 
 use crate::admission::balance::mix::mix;
 
-/// The hashes of the whole blocks of a prompt, first block first. `parts` follow each other; what
-/// is left at the end and fills no block is not hashed. No block length: no hashes.
+/// The hashes of the complete blocks of a prompt, in order. `parts` are concatenated; an
+/// incomplete last block is not hashed. With a block length of 0, there are no hashes.
 #[must_use]
 pub fn chain<'a>(parts: impl IntoIterator<Item = &'a [u8]>, block_bytes: usize) -> Vec<u64> {
     let mut hashes = Vec::new();
@@ -18,7 +18,7 @@ pub fn chain<'a>(parts: impl IntoIterator<Item = &'a [u8]>, block_bytes: usize) 
         last = mix(last, rapidhash_v3(block));
         hashes.push(last);
     };
-    // The beginning of a block that goes on in the next part.
+    // The beginning of a block that continues in the next part.
     let mut begun: Vec<u8> = Vec::new();
     for mut part in parts {
         if !begun.is_empty() {
@@ -49,7 +49,7 @@ mod tests {
         let (a, b) = (of("aaaabbbbcccc"), of("aaaabbbbdddd"));
         assert_eq!(a[..2], b[..2]);
         assert_ne!(a[2], b[2]);
-        // The same block after another beginning.
+        // The same block after a different beginning.
         assert_ne!(of("aaaacccc")[1], of("bbbbcccc")[1]);
         assert_ne!(of("aaaaaaaa")[0], of("aaaaaaaa")[1]);
         assert!(of("aaa").is_empty());

@@ -1,5 +1,5 @@
-//! Prefix affinity: the replica that has seen the longest beginning of the prompt, and so has it
-//! in its cache, unless that replica is busier than the others by more than the load factor.
+//! Prefix affinity: prefers the replica that has seen the longest beginning of the prompt, and so
+//! has it in its cache, unless that replica's load exceeds the bound.
 
 mod chain;
 mod prefix_table;
@@ -17,8 +17,9 @@ pub use self::{
 use super::{Affinity, LeastRequest, Strategy, Taken, bounded_load::LoadBound, load::load_of};
 use crate::telemetry::metrics::Preference;
 
-/// Of the replicas that have the longest known prefix, the least busy. Where those are over the bound, the
-/// ones with the next longest are looked at. Where no prefix is known, the least busy replica of all.
+/// Of the replicas with the longest known prefix, the least busy one. If all of them exceed the
+/// bound, those with the next shorter prefix are considered. If no prefix is known, the least busy
+/// replica of all.
 #[derive(Clone, Debug)]
 pub struct Prefix {
     table: Arc<PrefixTable>,
@@ -26,20 +27,20 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// With what `table` knows, which other workers know as well.
+    /// A strategy that uses `table`, which it shares with other workers.
     #[must_use]
     pub fn new(table: Arc<PrefixTable>, factor: LoadFactor) -> Self {
         Self { table, factor }
     }
 
-    /// `replica` gets a request with these blocks, and has them in its cache from now on.
+    /// Notes that `replica` gets a request with these blocks, and so has them in its cache.
     pub(super) fn remember(&self, blocks: &[u64], replica: &Replica, now: Nanos) {
         for &block in blocks {
             self.table.insert(block, replica.id(), now);
         }
     }
 
-    /// Takes a permit of a replica that has the longest prefix that any within the bound has.
+    /// Takes a permit of a replica with the longest prefix among those within the bound.
     fn take_known<R: Borrow<Replica>>(
         &self,
         replicas: &[R],
@@ -48,7 +49,7 @@ impl Prefix {
     ) -> Option<Taken> {
         let of = |i: usize| replicas[i].borrow();
         let mut bound = None;
-        // Those that have a longer prefix, and are over the bound, ejected or full.
+        // Replicas with a longer prefix that exceed the bound, are ejected, or are full.
         let mut refused: SmallVec<[usize; 16]> = SmallVec::new();
         for (depth, &block) in blocks.iter().enumerate().rev() {
             let holders = self.table.holders(block);
@@ -113,7 +114,7 @@ impl Strategy for Prefix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    // Its prelude has another `Strategy`.
+    // proptest's prelude has a `Strategy`, too.
     use proptest::prelude::{prop_assert, proptest};
 
     fn replicas(n: usize, concurrency: u32) -> Vec<Replica> {

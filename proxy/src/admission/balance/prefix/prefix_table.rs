@@ -1,11 +1,10 @@
 //! Which replicas have seen which prefix: a bounded table that all workers share without a lock.
 //!
-//! It is a set-associative cache, as a processor's: a hash selects a bucket of eight entries, one
-//! cache line, and an entry is one word: a part of the hash, the replica, and when it was last
-//! used. A new entry takes the place of the bucket's oldest. Each word is read and written
-//! whole, so that two workers that write at once may lose an entry, and never see a broken one. An
-//! entry that is lost or wrong costs one cache hit: the table only guesses what is in the replicas'
-//! caches.
+//! It is a set-associative cache like a processor's: a hash selects a bucket of eight entries, one
+//! cache line, and an entry is one word: a part of the hash, the replica, and the time of the last
+//! use. A new entry replaces the bucket's oldest. Words are read and written as a whole, so two
+//! workers that write at once may lose an entry but never see a broken one. A lost or wrong entry
+//! costs one cache hit, as the table only estimates what is in the replicas' caches.
 
 use std::{
     collections::HashMap,
@@ -19,43 +18,43 @@ use smallvec::SmallVec;
 use tailback_config::LoadBalancing;
 use tailback_scaler::{clock::Nanos, replica::ReplicaId};
 
-/// Entries of a bucket: one cache line.
+/// Entries per bucket: one cache line.
 const WAYS: usize = 8;
-/// Bits of an entry for the replica's number. Replicas whose numbers differ by a multiple of 2^20, a
-/// million, are not told apart.
+/// Bits of an entry for the replica's number. Replicas whose numbers differ by a multiple of 2^20
+/// (a million) are confused.
 const ID_BITS: u32 = 20;
-/// Bits for when it was last used.
+/// Bits of an entry for the time of its last use.
 const STAMP_BITS: u32 = 18;
 const ID_MASK: u64 = (1 << ID_BITS) - 1;
 const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
-/// Nanoseconds of one step of the stamps, as a power of two: 0.13 s. Stamps wrap after ten hours;
-/// an entry that was not used for so long may seem new.
+/// The length of one step of these stamps in nanoseconds, as a power of two: 0.13 s. Stamps wrap
+/// after ten hours, so an entry that was not used for so long may look new.
 const STEP: u32 = 27;
-/// How many buckets are looked at to count the blocks of each replica, at most: an eighth of a
-/// table of the default size.
+/// Most buckets that are read to count the blocks of each replica: an eighth of a table of the
+/// default size.
 const COUNTED: usize = 1 << 11;
 
-/// Replicas that are known to have a prefix.
+/// The replicas that are known to have a prefix.
 pub type Holders = SmallVec<[ReplicaId; WAYS]>;
 
-/// The table of one model. Of each prefix, it knows at most the eight replicas that had it last.
+/// The table of one model. For each prefix, it has at most the eight replicas that had it last.
 #[derive(Debug)]
 pub struct PrefixTable {
     /// Their number is a power of two.
     buckets: Box<[Bucket]>,
 }
 
-/// How many blocks of prompts replicas are known to have.
+/// How many prompt blocks each replica is known to have.
 #[derive(Clone, Debug, Default)]
 pub struct BlockCounts {
     /// By the low [`ID_BITS`] of the replica's number.
     counts: HashMap<ReplicaId, u64>,
-    /// The size of the table, as a multiple of what was counted.
+    /// The size of the table as a multiple of the counted part.
     times: u64,
 }
 
 impl BlockCounts {
-    /// Of this replica.
+    /// The count of this replica.
     #[must_use]
     pub fn of(&self, replica: ReplicaId) -> u64 {
         let short = ReplicaId(replica.0 & ID_MASK as u32);
@@ -68,7 +67,8 @@ impl BlockCounts {
 struct Bucket([AtomicU64; WAYS]);
 
 impl PrefixTable {
-    /// With room for at least `entries` of eight bytes: one for each prefix and replica that has it.
+    /// With room for at least `entries` entries of eight bytes: one for each prefix and replica
+    /// that has it.
     #[must_use]
     pub fn new(entries: usize) -> Self {
         let buckets = capacity(entries) / WAYS;
@@ -77,7 +77,7 @@ impl PrefixTable {
         }
     }
 
-    /// The table that a strategy needs, if it needs one: `before`, if that has the same size.
+    /// The table that the strategy needs, if it needs one; `before` if that has the right size.
     #[must_use]
     pub fn of(strategy: &LoadBalancing, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let LoadBalancing::Prefix(prefix) = strategy else {
@@ -98,7 +98,7 @@ impl PrefixTable {
             .collect()
     }
 
-    /// Remembers that `replica` has the prefix `hash` as of `now`; may forget another entry for it.
+    /// Notes that `replica` has the prefix `hash` at `now`. May replace another entry.
     pub fn insert(&self, hash: u64, replica: ReplicaId, now: Nanos) {
         let stamp = (now.0 >> STEP) & STAMP_MASK;
         let short_id = u64::from(replica.0) & ID_MASK;
@@ -108,7 +108,8 @@ impl PrefixTable {
         for (i, entry) in entries.iter().enumerate() {
             let old = entry.load(Ordering::Relaxed);
             if old != 0 && old >> STAMP_BITS == new >> STAMP_BITS {
-                // A write takes the cache line away from other workers: only if something changes.
+                // Written only if something changes, because a write takes the cache line from
+                // other workers.
                 if old != new {
                     entry.store(new, Ordering::Relaxed);
                 }
@@ -123,14 +124,14 @@ impl PrefixTable {
             }
         }
         if most == 0 {
-            // All were used in the same step of time: one of them, by the hash.
+            // All were used in the same step of time, so the hash selects one of them.
             oldest = (hash >> (ID_BITS + STAMP_BITS)) as usize % WAYS;
         }
         entries[oldest].store(new, Ordering::Relaxed);
     }
 
-    /// How many blocks each replica is known to have. To take less than a millisecond, it counts a part
-    /// of a large table, and takes the rest to be alike: hashes spread the blocks evenly.
+    /// How many blocks each replica is known to have. To take less than a millisecond, it counts a
+    /// part of a large table and extrapolates: hashes spread the blocks evenly.
     #[must_use]
     pub fn block_counts(&self) -> BlockCounts {
         let counted = self.buckets.len().min(COUNTED);
@@ -148,13 +149,13 @@ impl PrefixTable {
         }
     }
 
-    /// How many entries there is room for.
+    /// The number of entries that the table has room for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.buckets.len() * WAYS
     }
 
-    /// How many entries there are, by a look at all of them.
+    /// The number of entries, counted one by one.
     #[must_use]
     pub fn len(&self) -> usize {
         let entries = self.buckets.iter().flat_map(|bucket| &bucket.0);
@@ -167,18 +168,18 @@ impl PrefixTable {
         self.len() == 0
     }
 
-    /// The bucket of `hash`: its low bits, which an entry does not keep, select it.
+    /// The bucket of `hash`, selected by the low bits, which entries do not store.
     fn bucket(&self, hash: u64) -> &Bucket {
         &self.buckets[hash as usize & (self.buckets.len() - 1)]
     }
 }
 
-/// The size of a table for this many entries: its number of buckets is a power of two.
+/// The size of a table for this many entries; its number of buckets is a power of two.
 fn capacity(entries: usize) -> usize {
     entries.div_ceil(WAYS).next_power_of_two() * WAYS
 }
 
-/// The high bits of a hash, which an entry keeps.
+/// The high bits of a hash, which an entry stores.
 fn tag(word: u64) -> u64 {
     word >> (ID_BITS + STAMP_BITS)
 }
@@ -188,7 +189,7 @@ fn id(entry: u64) -> ReplicaId {
     ReplicaId(((entry >> STAMP_BITS) & ID_MASK) as u32)
 }
 
-/// Whether a holder of the table is this replica.
+/// Whether a holder from the table is this replica.
 #[must_use]
 pub fn is_same(holder: ReplicaId, replica: ReplicaId) -> bool {
     u64::from(holder.0) == u64::from(replica.0) & ID_MASK

@@ -1,4 +1,4 @@
-//! On a virtual clock: no test waits.
+//! Tests on a virtual clock.
 
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_oneof, proptest};
 
@@ -10,7 +10,7 @@ fn at(seconds: f64) -> Nanos {
     Nanos((seconds * SECOND as f64) as u64)
 }
 
-/// A detector with replicas whose counts a test makes.
+/// A detector, and replicas whose counts the test sets.
 struct World {
     detector: OutlierDetector,
     replicas: Vec<Observation>,
@@ -36,7 +36,7 @@ impl World {
         Self::new(count, OutlierDetection::default())
     }
 
-    /// As the pool does it.
+    /// Does what the pool does for a request.
     fn request(&mut self, which: usize, fails: bool, now: Nanos) -> Vec<Change> {
         let counts = &mut self.replicas[which].counts;
         counts.taken += 1;
@@ -115,7 +115,7 @@ fn one_that_returns_is_on_trial_and_each_further_ejection_is_longer() {
             "{until:?}"
         );
     }
-    // With a success, the next failures are the first ones.
+    // After a success, failures are counted from zero.
     let until = world.detector.ejected_until(0).unwrap();
     assert_eq!(world.review(until), [Change::Returned { which: 0 }]);
     world.request(0, false, until);
@@ -148,7 +148,7 @@ fn when_those_that_are_left_fail_too_the_ejected_return() {
         world.request(1, true, at(1.0)),
         [Change::Returned { which: 0 }]
     );
-    // It has recovered: then the other one is the outlier.
+    // It has recovered, so the other one is the outlier.
     world.request(0, false, at(1.1));
     for _ in 0..5 {
         world.request(1, true, at(1.2));
@@ -167,7 +167,7 @@ fn a_share_of_failures_above_that_of_the_others_ejects_and_the_same_share_does_n
         let mut world = World::usual(3);
         world.review(at(1.0));
         for n in 0..100 {
-            // Spread out, so that no row of failures is long.
+            // Spread out, so that failures in a row stay few.
             world.request(
                 0,
                 n % 2 == 0 && n / 2 < own || n % 2 == 1 && n / 2 < own - 50,

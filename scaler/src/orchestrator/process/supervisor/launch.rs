@@ -25,7 +25,7 @@ pub(in crate::orchestrator::process) const NAME: &CStr = c"replica-superv";
 /// The name in listings that show more than 15 characters.
 const LONG_NAME: &str = "replica-supervisor";
 
-/// Which of the two supervisors it is.
+/// The two kinds of supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::orchestrator::process) enum SupervisorRole {
     /// The proxy's child: runs the inner one.
@@ -46,9 +46,9 @@ pub(in crate::orchestrator::process) struct Launch {
     pub cgroup: Option<PathBuf>,
     /// An environment variable that marks the command and its descendants as this replica's.
     pub mark: Option<(String, String)>,
-    /// The signal that asks the command to end.
+    /// The signal that tells the command to end.
     pub stop_signal: String,
-    /// What asks it before that: program and arguments; empty: nothing does.
+    /// A program and its arguments that run before that signal; empty: none.
     #[serde(default)]
     pub stop_command: Vec<String>,
     /// The user to run the command as.
@@ -60,7 +60,7 @@ pub(in crate::orchestrator::process) struct Launch {
 }
 
 impl Launch {
-    /// The command that starts a supervisor, without its input: the program `tailback`, under
+    /// The command that starts a supervisor, without its input: the program `tailback` under
     /// another name.
     pub(in crate::orchestrator::process) fn supervisor(&self, tailback: &Path) -> Command {
         let mut command = Command::new(tailback);
@@ -122,16 +122,16 @@ impl Launch {
         let groups = user.as_ref().map(User::groups).unwrap_or_default();
         let enter = move || {
             if let Some(entrance) = &entrance {
-                // Without the control group, the command's processes are found by their parents
-                // only.
+                // Without the control group, the command's processes can only be found by their
+                // parents.
                 let _ = (&*entrance).write(b"0");
             }
             if let Some(user) = &user {
                 user.become_it(&groups)?;
             }
-            // Cleared by a change of user: this comes after it. It is sent when the
-            // thread that forks ends: that is the main one, which lasts as long as
-            // the supervisor.
+            // A change of user clears this setting, so it comes after that. The signal is sent
+            // when the thread that forks ends: the main thread, which lasts as long as the
+            // supervisor.
             #[cfg(target_os = "linux")]
             let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
             Ok(())
@@ -146,7 +146,7 @@ impl Launch {
             .map_err(|error| format!("cannot run {program}: {error}"))
     }
 
-    /// Starts the command that asks the main one, `main`, to end; `None`: there is none.
+    /// Starts the command that tells the main process, `main`, to end; `None`: there is none.
     pub(super) fn spawn_stop_command(&self, main: Pid) -> Option<io::Result<Child>> {
         let (program, words) = self.stop_command.split_first()?;
         let mut command = Command::new(program);

@@ -6,24 +6,24 @@
 //! proxy ──▶ outer supervisor ──▶ inner supervisor ──▶ command ──▶ …
 //! ```
 //!
-//! Each of the three on the left is a *child subreaper* (`prctl(2)`): a descendant
-//! that loses its parent becomes a child of the nearest one, whatever sessions or
-//! groups it made for itself. So each can find all that is below it, and kills all
-//! of it once a neighbour is gone: the standard input of a supervisor is a pipe from
-//! the one above, which ends with it, and below is its child. Only if all three
-//! are killed in the same instant is nobody left; then the kernel kills the
-//! command by its parent-death signal, and the next proxy what is left of it
-//! ([`sweep`](super::leftovers::sweep)). Where cgroups can be made, the command
-//! has its own, and the same three kill it whole.
+//! Each of the three on the left is a *child subreaper* (`prctl(2)`): a descendant that loses its
+//! parent becomes a child of the nearest one, whatever sessions or process groups it has made. So
+//! each can find all its descendants, and kills all of them once a neighbour is gone. It notices
+//! that the process above it has ended, because its standard input is a pipe from there; the
+//! process below is its child. Only if all three are killed in the same instant, the kernel kills
+//! the command by its parent-death signal, and the next proxy kills its descendants
+//! ([`sweep`](super::leftovers::sweep)). If cgroups can be created, the command has its own, and
+//! the same three kill it as a whole.
 //!
-//! Neither supervisor is named `tailback`: `pkill tailback` ends the proxy, and they
-//! clear up. The first line of the input is a [`Launch`], each byte after it an order.
+//! Neither supervisor is named `tailback`: `pkill tailback` ends only the proxy, and the
+//! supervisors clean up. The first line of the input is a [`Launch`]; each byte after it is an
+//! order.
 //!
-//! The input of the outer one is a socket, by which it also says how the command ended: a
-//! byte, before it ends itself. So whoever holds the other end of the socket owns the
-//! replica, whether it is the supervisor's parent or a later version of the proxy, to
-//! which the socket was passed on. These bytes are a protocol between versions: they do
-//! not change.
+//! The input of the outer supervisor is a socket. Through it, the supervisor also reports the
+//! command's exit code, one byte, before it ends. So whoever holds the other end of the socket
+//! owns the replica, whether it is the supervisor's parent or a later version of the proxy to
+//! which the socket was passed on. These bytes are a protocol between versions: they do not
+//! change.
 
 mod launch;
 
@@ -54,19 +54,19 @@ pub use self::launch::ARGUMENT;
 pub(super) use self::launch::{Launch, NAME, SupervisorRole};
 use super::{cgroup::Cgroup, process_tree};
 
-/// Written to a supervisor: end the command by the stop signal.
+/// The order to end the command by the stop signal.
 pub(super) const TERMINATE: u8 = b'T';
-/// Written to a supervisor: end everything by SIGKILL.
+/// The order to end everything by SIGKILL.
 pub(super) const KILL: u8 = b'K';
 
 /// The exit status for a command that cannot be run, as in shells.
 pub(super) const CANNOT_RUN: u8 = 127;
 
-/// Waits between passes of killing: doubled from the first to the longest.
+/// The pauses between passes of killing double from the first to the longest.
 const FIRST_PASS: Duration = Duration::from_millis(2);
 const LONGEST_PASS: Duration = Duration::from_millis(500);
 
-/// Runs what the first line of standard input describes, and returns how it ended.
+/// Runs the [`Launch`] in the first line of standard input, and returns how it ended.
 pub fn main(_name: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = supervise().unwrap_or_else(|why| {
         eprintln!("tailback: {why}");
@@ -83,7 +83,7 @@ pub fn main(_name: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn supervise() -> Result<u8, String> {
     let mut line = String::new();
-    // What is buffered beyond the line stays in this buffer, from which `obey` reads.
+    // Bytes after the line stay in this buffer, from which `obey` reads.
     io::stdin()
         .lock()
         .read_line(&mut line)
@@ -96,8 +96,8 @@ fn supervise() -> Result<u8, String> {
         let _ = nix::sys::prctl::set_child_subreaper(true);
     }
     if launch.role == SupervisorRole::Inner {
-        // A session of its own: signals to the session or group of the outer supervisor do not
-        // reach this one, which has to clean up.
+        // A session of its own: signals to the session or process group of the outer supervisor
+        // must not reach this one, which has to clean up.
         let _ = nix::unistd::setsid();
     }
     let mut child = launch.spawn()?;
@@ -113,9 +113,9 @@ struct Supervised {
     launch: Launch,
     /// The inner supervisor, or the command. It leads a process group of its own.
     main: Pid,
-    /// The input of the inner supervisor.
+    /// The input of the inner supervisor, in the outer one.
     below: Mutex<Option<ChildStdin>>,
-    /// Whether it was asked to end, so that what the command leaves behind may end by itself.
+    /// Whether the command was told to end, so that its remaining processes may end by themselves.
     stopping: AtomicBool,
     killing: AtomicBool,
     /// The stop command, once it runs.
@@ -152,7 +152,7 @@ impl Supervised {
         }
     }
 
-    /// Asks the command to end, by the stop signal.
+    /// Tells the command to end, by the stop signal.
     fn signal_main(&self) {
         let signal = self.launch.stop_signal.parse().unwrap_or(Signal::SIGTERM);
         // Fails if it has ended.
@@ -175,7 +175,8 @@ impl Supervised {
                 }
             }
             SupervisorRole::Inner => {
-                // Held meanwhile, so that its end is not seen before its id is known.
+                // Locked during the start, so that the stop command's end is not seen before its
+                // id is known.
                 let mut stopper = self.stopper.lock().unwrap_or_else(|e| e.into_inner());
                 match self.launch.spawn_stop_command(self.main) {
                     Some(Ok(child)) => *stopper = Some(Pid::from_raw(child.id() as i32)),
@@ -189,8 +190,8 @@ impl Supervised {
         }
     }
 
-    /// Kills everything below in passes, until nothing is left: processes that are started
-    /// meanwhile are found by the next pass. [`reap`](Self::reap) ends this process then.
+    /// Kills all descendants in passes until none is left: processes that are started meanwhile
+    /// are found by the next pass. Then [`reap`](Self::reap) ends this process.
     fn kill(self: &Arc<Self>) {
         if self.killing.swap(true, Ordering::SeqCst) {
             return;
@@ -211,7 +212,7 @@ impl Supervised {
         });
     }
 
-    /// Reaps all processes that end below, including orphans, until none is left. Returns the main
+    /// Reaps all descendants that end, including orphans, until none is left. Returns the main
     /// child's exit code.
     fn reap(self: &Arc<Self>) -> u8 {
         let mut code = 1;
@@ -221,7 +222,7 @@ impl Supervised {
                     code = code_of(status);
                     self.main_ended();
                 }
-                // Asked twice: by the command, and now by the signal.
+                // The stop command has ended; now the stop signal follows.
                 Ok(status) if self.is_stopper(status.pid()) => self.signal_main(),
                 Ok(_) | Err(Errno::EINTR) => {}
                 // No child is left, and so no descendant: as a subreaper, this process would be its
@@ -236,8 +237,8 @@ impl Supervised {
         code
     }
 
-    /// Ends what the main child left behind: by SIGTERM first if it was asked to end, otherwise at
-    /// once.
+    /// Ends the processes that the main child left behind: by SIGTERM first if the command was
+    /// told to end, otherwise at once.
     fn main_ended(self: &Arc<Self>) {
         let asked = self.stopping.load(Ordering::SeqCst);
         if self.launch.role == SupervisorRole::Inner && asked {
