@@ -24,9 +24,8 @@ use crate::{
     upstream::PooledConnection,
 };
 
-/// Pairs: up to this many bytes of a body, hyper may hold that many unflushed ones (HTTP/1.1). If
-/// a caller reads nothing, the first bytes stay in the proxy; once it has read megabytes, larger
-/// pieces cost fewer system calls.
+/// Up to how many bytes have passed of a body, and how many of them hyper may then hold unflushed on HTTP/1.1.
+/// A caller that reads nothing leaves the first ones in the proxy; of one that has read megabytes larger
 /// pieces cost fewer system calls.
 const UNFLUSHED: [(u64, usize); 3] = [
     (256 * 1024, 16 * 1024),
@@ -34,7 +33,7 @@ const UNFLUSHED: [(u64, usize); 3] = [
     (u64::MAX, 256 * 1024),
 ];
 
-/// The body of a response to a caller.
+/// The body of a downstream response.
 #[derive(Debug)]
 pub struct ResponseBody {
     /// The replica's connection, until its response has ended. Dropped before `exchange`: the
@@ -45,12 +44,12 @@ pub struct ResponseBody {
     exchange: Option<Exchange>,
     /// Whether the content has ended.
     ended: bool,
-    /// Whether the gRPC status is still to come, in the trailers.
+    /// Whether a gRPC status is still to come, in the trailers.
     status_due: bool,
-    /// The number of bytes handed over.
+    /// Bytes given away.
     passed: u64,
-    /// On HTTP/1.1: how many of them may not have been flushed, and the point in the output at the
-    /// first of these.
+    /// How many of them may not have been flushed, and the point in the output at the first of those;
+    /// on HTTP/1.1.
     unflushed: Option<(usize, Written)>,
     /// What the caller's connection becomes after a response with status 101.
     tunnel: Option<Box<Tunnel>>,
@@ -65,7 +64,7 @@ enum ResponseContent {
     Local(Option<Bytes>, Option<HeaderMap>),
     /// The response of a gRPC service that the proxy implements.
     Service(tonic::body::Body),
-    /// A replica's response, and the filter that processes it.
+    /// A replica's response, and what sees it before the caller does.
     Upstream(Received, Option<Box<AnswerFilter>>),
 }
 
@@ -100,7 +99,7 @@ impl ResponseBody {
         Self::new(content, Some(pooled), Some(exchange), state)
     }
 
-    /// For a gRPC response whose status is still to come.
+    /// The same for a gRPC response whose status is still to come.
     #[must_use]
     pub fn before_status(mut self) -> Self {
         self.status_due = true;
@@ -161,7 +160,7 @@ impl ResponseBody {
         }
     }
 
-    /// The replica's response is incomplete. The error is passed on after all bytes before it are
+    /// The replica's response broke off. The error is passed on after all bytes before it are
     /// flushed, because hyper and h2 drop buffered bytes on an error.
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
@@ -191,8 +190,8 @@ impl ResponseBody {
         Poll::Ready(self.broken.take().map(|(error, _)| Err(error)))
     }
 
-    /// Ready while the caller reads what it is sent. For a caller that does not, hyper would
-    /// buffer more than is allowed.
+    /// Ready while the caller takes what it is given. hyper would buffer more than is to wait for a
+    /// caller that does not.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some((bytes, since)) = self.unflushed else {
             return Poll::Ready(());
@@ -211,7 +210,7 @@ impl ResponseBody {
         Poll::Ready(())
     }
 
-    /// Notes that `bytes` of the body were handed over.
+    /// `bytes` of the body are given away.
     fn pass(&mut self, bytes: usize) {
         self.state.passed(bytes);
         self.passed += bytes as u64;
@@ -367,8 +366,8 @@ impl Drop for ResponseBody {
     /// Records the outcome of a response that was not sent completely: the caller has left, or the
     /// caller or the replica was too slow.
     fn drop(&mut self) {
-        // The request's body, within the connection, may hold the stream state. Nothing else would
-        // break this cycle.
+        // The request's body, within the connection, may hold the stream state; nothing else would
+        // free it.
         drop(self.pooled.take());
         if self.broken.is_some() {
             return;

@@ -22,7 +22,7 @@ fn estimate(status: &ModelStatus, held: u64, served: u64) -> Option<u32> {
         0 => status.start_up_seconds?,
         _ => held as f64 * status.service_seconds? / served.max(1) as f64,
     };
-    // Lossless: clamped to 1..=600.
+    // Lossless, because it is clamped to 1..=600.
     Some(seconds.ceil().clamp(1.0, LONGEST) as u32)
 }
 
@@ -44,7 +44,7 @@ mod tests {
         for (ready, start_up, service, held, served, expected) in [
             (0, Some(42.1), Some(5.0), 100, 0, Some(43)),
             (0, None, Some(5.0), 100, 0, None),
-            // 100 are held, 8 served at a time, 5 s each.
+            // 100 are held; 8 are served at a time, each for 5 s.
             (2, Some(42.1), Some(5.0), 100, 8, Some(63)),
             (2, Some(42.1), Some(0.001), 100, 8, Some(1)),
             (2, Some(42.1), None, 100, 8, None),

@@ -1,5 +1,5 @@
-//! Requests about responses that a replica keeps (OpenAI's Responses API): which replica a request
-//! has to go to, and which one its answer is from.
+//! Requests about responses that a replica stores (OpenAI's Responses API): which replica a
+//! request must go to, and which replica stores its own response.
 
 use std::{borrow::Cow, fmt, rc::Rc, sync::Arc};
 
@@ -23,23 +23,24 @@ use crate::{
 
 /// Bytes decoded at once.
 const BUFFER: usize = 16 * 1024;
-/// Bytes decoded before other requests have their turn.
+/// Bytes decoded before other requests may proceed.
 const SHARE: usize = 256 * 1024;
 
-/// What a request has to do with stored responses.
+/// How a request relates to stored responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum StoredResponse {
-    /// Nothing.
+    /// Not at all.
     #[default]
     None,
-    /// It makes one, and follows on one that this replica keeps, if it is known.
+    /// It creates a response. If it follows on an earlier one, this replica stores that one, if
+    /// known.
     Made(Option<ReplicaId>),
-    /// It asks for one, or changes it; this replica keeps it, if it is known.
+    /// It reads or changes a response, which this replica stores, if known.
     Kept(Option<ReplicaId>),
 }
 
 impl StoredResponse {
-    /// The one replica that can answer; `None`: none, or it is not known.
+    /// The only replica that can answer; `None`: any can, or it is not known.
     pub(super) fn replica(self) -> Option<ReplicaId> {
         match self {
             Self::None => None,
@@ -55,8 +56,8 @@ pub(super) fn id_in_path(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(id).decode_utf8().ok()
 }
 
-/// The replica that keeps the response on which a request for `model` follows. Reads the body up to
-/// where it says so. A body that does not, or that there is no room for, follows on none.
+/// The replica that stores the response on which a request for `model` follows. Reads the body
+/// until it says so. A body that does not say so, or exceeds the buffer budget, follows on none.
 pub(super) async fn followed(
     pipeline: &Pipeline,
     model: &ModelRef,
@@ -66,7 +67,7 @@ pub(super) async fn followed(
     if model.pool.replicas().len() < 2 {
         return Ok(None);
     }
-    // What the replica makes of an unknown coding is its business.
+    // An unknown coding is left to the replica.
     let Ok(decoder) = Decoder::of(headers) else {
         return Ok(None);
     };
@@ -126,7 +127,7 @@ impl IdScan {
     }
 }
 
-/// Remembers which replica keeps the response that its answer is, as the answer streams.
+/// Remembers which replica stores a response, from the response's stream.
 pub(super) struct Recorder {
     id: ResponseId,
     stored: Arc<StoredResponses>,
@@ -150,7 +151,7 @@ impl Recorder {
         }
     }
 
-    /// Takes the next piece, before it goes to the caller.
+    /// Processes the next piece, before the caller gets it.
     pub(super) fn feed(&mut self, piece: &[u8]) {
         if self.id.has_ended() {
             return;

@@ -1,5 +1,5 @@
-//! What a request's head must be like for every server to read it in one way, as far as the parsers
-//! of HTTP leave that to their users (RFC 9110, RFC 9112).
+//! Checks that every server interprets a request's header in the same way, as far as HTTP parsers
+//! leave that to their users (RFC 9110, RFC 9112).
 
 use std::net::Ipv6Addr;
 
@@ -78,7 +78,7 @@ fn is_host(text: &[u8]) -> bool {
 
 /// A registered name (RFC 3986, 3.2.2), without a comma.
 fn is_name(name: &[u8]) -> bool {
-    /// Bytes that stand for themselves.
+    /// Bytes that need no escape.
     const PLAIN: [bool; 256] = {
         let (mut plain, mut byte) = ([false; 256], 0_u8);
         while byte < 128 {
@@ -103,7 +103,7 @@ fn is_name(name: &[u8]) -> bool {
     true
 }
 
-/// Nothing, or a colon and a port, which may be left out.
+/// Whether this is empty, or a colon and a port, which may be missing.
 fn is_port(text: &[u8]) -> bool {
     match text {
         [] => true,
@@ -121,9 +121,10 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// At most one length: of two, the next server might use the other one (RFC 9112, 6.3). On
-/// HTTP/1.1, hyper checks that the transfer coding ends in `chunked`, by which it reads the body; it
-/// does not undo any other, which would be forwarded without a word (RFC 9112, 6.1).
+/// Allows at most one length: with two, the next server might use the other one (RFC 9112, 6.3).
+/// On HTTP/1.1, hyper checks that the transfer coding ends in `chunked`, by which it reads the
+/// body. It does not decode any other coding, which would then be forwarded unannounced (RFC 9112,
+/// 6.1).
 fn check_framing(headers: &HeaderMap, fields: Fields) -> Result<(), ProxyError> {
     if fields.has_several(Fields::CONTENT_LENGTH) {
         return Err(ProxyError::BadLength);

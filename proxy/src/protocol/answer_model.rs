@@ -1,5 +1,5 @@
 //! Replaces the model's name in a replica's response by the name that the caller used, while the
-//! response streams. Pure: pieces in, pieces out, however the response is cut.
+//! response streams. Pure; the result does not depend on how the response is cut into pieces.
 //!
 //! The name is the member `model` of a JSON object, or of the object `message` in it (the first
 //! event of Anthropic's streams) or `response` (the events of OpenAI's Responses).
@@ -37,7 +37,7 @@ impl AnswerModel {
     pub fn feed(&mut self, piece: Bytes) -> Bytes {
         let mut out = Vec::new();
         let mut at = 0;
-        // Up to where `piece` has been copied to `out`, or dropped.
+        // The position up to which `piece` was copied to `out`, or dropped.
         let mut taken = 0;
         let mut is_changed = self.follower.is_inside();
         while let Some(edge) = self.follower.next(&piece, &mut at) {

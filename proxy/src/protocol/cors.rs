@@ -55,7 +55,7 @@ impl Cors {
         }
     }
 
-    /// The answer to a preflight request; `None` if this is none.
+    /// The answer to a preflight request; `None` if the request is not one.
     #[must_use]
     pub fn preflight(&self, method: &Method, request: &HeaderMap) -> Option<Response<Bytes>> {
         let asks = *method == Method::OPTIONS
@@ -80,8 +80,8 @@ impl Cors {
     }
 }
 
-/// Adds the header fields by which the page of a request that was [`allowed`](Cors::allowed) may
-/// read the response.
+/// Adds the header fields that let the page of a request that was [`allowed`](Cors::allowed) read
+/// the response.
 pub fn allow(answer: &mut HeaderMap, origin: HeaderValue) {
     if origin != ANY {
         answer.append(VARY, VARIES);

@@ -1,7 +1,8 @@
-//! Finds the values of a few fixed paths in JSON that streams by, however it is cut, and keeps none
-//! of it. What is not JSON passes, and nothing is found in it.
+//! Finds the values at a few fixed paths in streaming JSON, however it is cut into pieces, and
+//! stores none of the text. In text that is not JSON it finds nothing.
 //!
-//! A response that streams is a sequence of objects: the data of server-sent events, or lines.
+//! A streamed response is a sequence of objects: one in the data of each server-sent event, or one
+//! on each line.
 
 use http::{
     HeaderMap,
@@ -12,7 +13,7 @@ use memchr::{memchr, memchr2};
 /// The keys that lead to a value, from the outer object.
 pub type Path = &'static [&'static str];
 
-/// In a path, in the place of a key: each value of an array.
+/// In a path, in place of a key: every element of an array.
 pub const EACH: &str = "[]";
 
 /// The most keys of a path.
@@ -22,7 +23,7 @@ const LONGEST_KEY: usize = 32;
 /// The field of an event that holds its data (HTML, 9.2.6).
 const DATA: &[u8] = b"data:";
 
-/// How a body is made up of objects.
+/// How a body is composed of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// It is one object.
@@ -53,14 +54,14 @@ impl Form {
     }
 }
 
-/// What was found. `T` is what the path stands for.
+/// Something that was found. `T` identifies the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge<T> {
     /// The first quote of a string at a path.
     Opens(T),
     /// Its last quote.
     Closes(T),
-    /// A whole number at a path; the largest in the place of any that is larger.
+    /// A whole number at a path; a larger one than fits is replaced by the largest.
     Number(T, u64),
     /// The first bracket of an object or array at a path.
     Nested(T),
@@ -68,20 +69,20 @@ pub enum Edge<T> {
     End,
 }
 
-/// Follows paths to values. Literals and other numbers than whole ones are passed over.
+/// Follows paths to values. Literals, and numbers that are not whole, are skipped.
 #[derive(Debug)]
 pub struct Follower<T: 'static> {
     form: Form,
-    /// 32 at most.
+    /// At most 32.
     paths: &'static [(Path, T)],
     state: State,
     /// Whether the last byte was a backslash within a string.
     escaped: bool,
     /// The first bytes of the key being read, as written, and its length.
     key: ([u8; LONGEST_KEY], usize),
-    /// Of each open object or array that a path leads to: which paths do, a bit each.
+    /// For each open object or array on a path: a bit for each path that leads to it.
     open: [u32; DEEPEST],
-    /// Which of them are arrays, a bit each.
+    /// A bit for each of them that is an array.
     arrays: u8,
     /// The number of those objects and arrays, less one.
     depth: usize,
@@ -91,23 +92,23 @@ pub struct Follower<T: 'static> {
 enum State {
     /// Before an object, after this many bytes of [`DATA`].
     Before(usize),
-    /// In what has nothing to find: until the next line, or to the end.
+    /// In text without anything to find: until the next line, or to the end.
     Passing,
     /// Before a key, or the end of the object.
     Key,
     InKey,
-    /// Between a key and its value, with the paths that go on there.
+    /// Between a key and its value, with the paths that continue there.
     Colon(u32),
     Value(u32),
     /// Within a string at the path of this index.
     InFollowed(usize),
-    /// Within a whole number there.
+    /// Within a whole number at the path with this index.
     InNumber(usize, u64),
     /// Within another string.
     InText,
     /// Within nested brackets, this deep.
     Nested(usize),
-    /// Within a string there.
+    /// Within a string in nested brackets.
     NestedText(usize),
     /// After a value, or within another number or a literal.
     After,
@@ -137,7 +138,7 @@ impl<T: Copy> Follower<T> {
         }
     }
 
-    /// How the body is made up.
+    /// How the body is composed of objects.
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
@@ -149,11 +150,12 @@ impl<T: Copy> Follower<T> {
         matches!(self.state, State::InFollowed(_))
     }
 
-    /// Goes on in `piece` from `at`, which then is behind what was found; `None`: behind the piece.
+    /// Continues in `piece` at `at`, which is then set to the position after what was found;
+    /// `None`: nothing more in this piece, and `at` is at its end.
     pub fn next(&mut self, piece: &[u8], at: &mut usize) -> Option<Edge<T>> {
         while *at < piece.len() {
             let rest = &piece[*at..];
-            // Large bodies consist mostly of long strings, and streams of what is passed over.
+            // Large bodies consist mostly of long strings, and streams mostly of skipped text.
             let skipped = match self.state {
                 _ if self.escaped => Some(0),
                 State::InText | State::InFollowed(_) | State::NestedText(_) => {
@@ -315,7 +317,7 @@ impl<T: Copy> Follower<T> {
         self.arrays & (1 << self.depth) != 0
     }
 
-    /// The paths that go on with the key that was read.
+    /// The paths that continue with the key that was read.
     fn paths_of_key(&self) -> u32 {
         let (key, length) = &self.key;
         let Some(key) = key.get(..*length) else {

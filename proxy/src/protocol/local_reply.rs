@@ -1,4 +1,4 @@
-//! Replies that the proxy makes itself. The table of APIs says for which requests.
+//! Replies that the proxy makes itself. The table of APIs lists the requests.
 
 use std::{sync::LazyLock, time::SystemTime};
 
@@ -7,17 +7,17 @@ use http::{HeaderMap, Response};
 
 use super::model_card::ModelCard;
 
-/// The served models, as far as local replies show them.
+/// The served models, as local replies need them.
 pub trait ModelList {
-    /// The models' own names, in no particular order.
+    /// The models' names without aliases, in no particular order.
     fn names(&self) -> Vec<&str>;
     /// The models' aliases, in no particular order.
     fn aliases(&self) -> Vec<&str>;
     /// Whether a model has this name or alias.
     fn is_served(&self, name: &str) -> bool;
-    /// Whether the model of this own name has a replica that takes requests.
+    /// Whether the model with this name (not an alias) has a replica that takes requests.
     fn is_ready(&self, name: &str) -> bool;
-    /// What replicas have said about the model that has this name, its own or an alias.
+    /// What replicas have reported about the model with this name or alias.
     fn card(&self, name: &str) -> ModelCard;
 }
 
@@ -47,7 +47,7 @@ impl From<Response<Bytes>> for LocalReply {
     }
 }
 
-/// The own names of all models, sorted.
+/// The names of all models without aliases, sorted.
 #[must_use]
 pub fn own_names(models: &dyn ModelList) -> Vec<&str> {
     let mut names = models.names();

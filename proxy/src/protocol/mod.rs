@@ -1,6 +1,6 @@
 //! The APIs that inference clients speak, as one [table](api): where a request names its model
-//! ([`model_name`], [`peek`]) and has its [`prompt`], what the proxy replies itself
-//! ([`local_reply`]), and how errors look ([`error`]).
+//! ([`model_name`], [`peek`]) and contains its [`prompt`], what the proxy replies itself
+//! ([`local_reply`]), and the form of errors ([`error`]).
 
 pub mod answer_model;
 pub mod api;

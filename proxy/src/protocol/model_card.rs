@@ -1,17 +1,17 @@
-//! What a replica says about a model in its own `/v1/models`, which the proxy passes on in its.
+//! What a replica reports about a model in its `/v1/models`. The proxy passes it on in its own.
 
 use serde::Deserialize;
 
-/// What OpenAI's clients may want to know of a model, as far as a replica says it.
+/// What OpenAI's clients may want to know about a model, as far as a replica reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelCard {
-    /// Who owns it: with vLLM, `vllm`.
+    /// The owner: with vLLM, `vllm`.
     pub owned_by: Option<String>,
     /// The longest context, in tokens: vLLM's and SGLang's extension.
     pub max_model_len: Option<u64>,
 }
 
-/// The longest `owned_by` that is believed, in bytes.
+/// The longest accepted `owned_by`, in bytes.
 const LONGEST: usize = 256;
 
 #[derive(Deserialize)]
@@ -28,8 +28,8 @@ struct Entry {
 }
 
 impl ModelCard {
-    /// The card in a replica's answer to `GET /v1/models`: of the entry with one of these `names`,
-    /// or of the only entry; `None` if there is none.
+    /// The card in a replica's answer to `GET /v1/models`: from the entry with one of these
+    /// `names`, or from the only entry; `None` if there is none.
     #[must_use]
     pub fn of(answer: &[u8], names: &[&str]) -> Option<Self> {
         let List { mut data } = serde_json::from_slice(answer).ok()?;

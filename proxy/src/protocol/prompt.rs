@@ -1,4 +1,4 @@
-//! Where the prompt stands in a request's body, whatever API the body is of. Pure.
+//! Finds the prompt in a request's body, for all APIs. Pure.
 //!
 //! | API | members |
 //! |---|---|
@@ -9,19 +9,19 @@
 //! | Text Generation Inference; Open Inference Protocol, if `inputs` come first to last | `inputs` |
 //! | Triton generate | `text_input` |
 //!
-//! The values are compared as they are written: a client that writes the same messages in the same
-//! way each time, as clients do, is what this is for.
+//! Values are compared as written, because clients write the same messages in the same way each
+//! time.
 
 use smallvec::SmallVec;
 
 use super::peek::Members;
 
-/// They stand before all else in what the model reads.
+/// These precede everything else that the model reads.
 const FIRST: [&[u8]; 2] = [b"system", b"instructions"];
 const THEN: [&[u8]; 5] = [b"messages", b"prompt", b"input", b"inputs", b"text_input"];
 
-/// The parts of the prompt in the body that `text` begins, in the order in which the model reads
-/// them.
+/// The parts of the prompt in the body that begins with `text`, in the order in which the model
+/// reads them.
 #[must_use]
 pub fn parts(text: &[u8]) -> SmallVec<[&[u8]; 4]> {
     let (mut parts, mut first) = (SmallVec::new(), 0);
@@ -37,8 +37,8 @@ pub fn parts(text: &[u8]) -> SmallVec<[&[u8]; 4]> {
     parts
 }
 
-/// The value of a member of the object that `text` begins, as it is written; `None` if it is not
-/// there as a whole, or is nothing, `null` or an empty text.
+/// The value of a member of the object at the beginning of `text`, as written; `None` if it is
+/// missing, incomplete, `null`, or an empty text.
 #[must_use]
 pub fn member<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let member = Members::of(text).find(|member| member.key == name.as_bytes())?;

@@ -1,31 +1,32 @@
-//! The ids of stored responses (OpenAI's Responses API): where a replica's answer says under which
-//! id it keeps a response, and where a request says which response it follows on. Pure: pieces in,
-//! however the body is cut.
+//! The ids of stored responses (OpenAI's Responses API): where a replica's response contains the
+//! id under which it is stored, and where a request names the response on which it follows. Pure;
+//! the result does not depend on how the body is cut into pieces.
 
 use super::json_follower::{Edge, Follower, Form, Path};
 
-/// The longest id, in bytes as written. Those of OpenAI and vLLM have about 50.
+/// The longest id, in bytes as written. Ids of OpenAI and vLLM have about 50.
 const LONGEST: usize = 256;
-/// How far into an answer its id is looked for, in bytes. Servers put it first, or nearly so.
+/// The number of bytes of a response in which its id is searched. Servers put it at the beginning,
+/// or nearly so.
 const MOST_OF_ANSWER: usize = 64 * 1024;
 
 const IN_ANSWER: &[(Path, ())] = &[(&["id"], ())];
-/// The first event, `response.created`, has it; every later one that has a `response` as well.
+/// The first event, `response.created`, contains it; so does each later one with a `response`.
 const IN_EVENTS: &[(Path, ())] = &[(&["response", "id"], ())];
 const IN_REQUEST: &[(Path, ())] = &[(&["previous_response_id"], ())];
 
-/// Looks for one id in a body.
+/// Searches one id in a body.
 #[derive(Debug)]
 pub struct ResponseId {
     follower: Follower<()>,
-    /// What has been read of it, as written.
+    /// The id as read so far, as written.
     text: Vec<u8>,
-    /// Bytes that may still be looked at.
+    /// Bytes that may still be read.
     left: usize,
 }
 
 impl ResponseId {
-    /// Under which id a replica keeps the response that its answer of this form is.
+    /// Searches the id under which a replica stores its response, in a body of this form.
     #[must_use]
     pub fn in_answer(form: Form) -> Self {
         let paths = match form {
@@ -35,8 +36,8 @@ impl ResponseId {
         Self::new(form, paths, MOST_OF_ANSWER)
     }
 
-    /// On which response a request follows. Its whole body is looked at: the id stands behind all of
-    /// the request's input in the bodies of some clients.
+    /// Searches the id of the response on which a request follows. The whole body is read, because
+    /// some clients write the id after all of the input.
     #[must_use]
     pub fn in_request() -> Self {
         Self::new(Form::Object, IN_REQUEST, usize::MAX)
@@ -50,13 +51,13 @@ impl ResponseId {
         }
     }
 
-    /// Whether it need not be fed any more: the id was found, or is too far away.
+    /// Whether the search has ended: the id was found, or is too far away.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.left == 0
     }
 
-    /// Takes the next piece. Returns the id, once.
+    /// Reads the next piece. Returns the id once.
     pub fn feed(&mut self, piece: &[u8]) -> Option<String> {
         let piece = &piece[..piece.len().min(self.left)];
         let mut at = 0;
@@ -86,7 +87,7 @@ impl ResponseId {
     }
 }
 
-/// The id that is written so between quotes; `None` if it is empty or malformed.
+/// The id that is written like this between quotes; `None` if it is empty or malformed.
 fn decoded(text: &[u8]) -> Option<String> {
     let quoted = [b"\"", text, b"\""].concat();
     serde_json::from_slice(&quoted)

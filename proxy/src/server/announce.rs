@@ -36,7 +36,7 @@ pub(super) fn announce(config: &Config, listen: SocketAddr, admin: SocketAddr) {
     };
     // Nobody may be reading the output.
     let _ = match config.process.access_log {
-        // Standard output is taken by the access log.
+        // The access log uses standard output.
         Some(AccessLog::Stdout) => writeln!(io::stderr(), "{text}"),
         _ => writeln!(io::stdout(), "{text}"),
     };
@@ -67,7 +67,7 @@ fn lines(config: &Config, Addresses { requests, admin }: &Addresses) -> String {
 }
 
 /// An example request that lists the models, in the API that they are known to speak. Tailback
-/// answers it itself, so that it works without replicas and starts none.
+/// answers it itself, so it works without replicas and starts none.
 fn hint(config: &Config, requests: &str) -> String {
     let inference = |model: &Arc<Model>| match &model.server.kind {
         Kind::Process(spec) => {
@@ -96,7 +96,7 @@ mod tests {
                           spec: { static: { endpoints: ['http://a'] } } }\n";
         const M: &str = "---\n{ apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: m }, \
                          spec: { server: up } }\n";
-        // Models of the cluster come later.
+        // Models of the cluster are found later.
         let env = Env::from([("TAILBACK_KUBE_MODELS", "*")]);
         let said = |text: &str| {
             let config = load_text(Path::new("a.yaml"), text, &env);

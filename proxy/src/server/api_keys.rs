@@ -1,5 +1,5 @@
-//! Puts the file of API keys in force, at the start and whenever it changes. It is apart from the
-//! manifests: a revoked key must go also while they are wrong.
+//! Puts the file of API keys in force, at the start and whenever it changes. It is independent of
+//! the manifests: a revoked key must be refused even while the manifests have errors.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -22,16 +22,16 @@ impl ApiKeysReloader {
     /// Puts the keys at `path` in force, and tells `events` of each change of the file.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The errors in the file.
     pub(super) fn start(
         path: PathBuf,
         routes: Arc<SharedRoutes>,
         events: UnboundedSender<Event>,
     ) -> Result<Self> {
         let wrong = |errors| anyhow!("environment TAILBACK_API_KEYS_FILE: {errors}");
-        // Watched first: no change after it was read may be missed.
+        // Watched before it is read, so that no change is missed.
         let on_change = move || {
-            // The process is ending if nobody listens.
+            // If nobody receives the event, the process is ending.
             let _ = events.send(Event::ApiKeys("the file of API keys has changed"));
         };
         let watching = watch(std::slice::from_ref(&path), on_change);
@@ -49,7 +49,7 @@ impl ApiKeysReloader {
         Ok(this)
     }
 
-    /// Reads the file again. If it is wrong, the keys in force stay.
+    /// Reads the file again. If it has errors, the keys in force stay.
     pub(super) fn reload(&self, cause: &str) {
         match ApiKeysFile::read(&self.path) {
             Ok(file) => self.apply(&file, cause),

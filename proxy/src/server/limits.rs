@@ -1,4 +1,4 @@
-//! What the system allows: connections, by the limit on open files, and memory.
+//! The limits that the system sets: connections, by the limit on open files, and memory.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use tailback_config::Limits;
 
 use crate::overload::{self, Overload};
 
-/// Files that are open besides connections: listeners, logs, pipes of replicas.
+/// Open files besides connections: listeners, logs, pipes of replicas.
 const OTHERS: u64 = 256;
-/// A caller's connection may need a second one, to a replica.
+/// A caller's connection may need a second one to a replica.
 const PER_CONNECTION: u64 = 2;
 
 /// The most connections at once: the configured number, or as many as the limit on open files
@@ -36,11 +36,11 @@ pub(super) fn connections(limits: &Limits) -> Result<usize> {
     }
 }
 
-/// Waiting bodies get at most the memory of the process divided by this.
+/// Bodies of waiting requests get at most the memory of the process divided by this.
 const BODIES: u64 = 4;
 
-/// Starts the overload manager, if there is a limit of memory. Returns it, and how many bytes waiting
-/// bodies may have.
+/// Starts the overload manager, if there is a memory limit. Returns it, and how many bytes the
+/// bodies of waiting requests may use.
 pub(super) fn memory(limits: &Limits) -> Result<(Arc<Overload>, usize)> {
     let Some(limit) = limits.memory.limit() else {
         return Ok((Arc::default(), limits.held_bytes));

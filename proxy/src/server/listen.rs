@@ -83,7 +83,7 @@ where
     server.bootstrap();
     let address = listener.local_addr()?.to_string();
     let mut service = listening::Service::new("worker".into(), app);
-    // hyper has buffers of its own.
+    // hyper has its own buffers.
     service.add_listener(
         ListenerConfig::tcp(address.clone()).l4_buffer(L4BufferSettings::unbuffered()),
     );
@@ -104,8 +104,8 @@ where
     Ok(())
 }
 
-/// A service whose listener is open already. It is given to pingora as if an earlier process had
-/// passed it on.
+/// A service whose listener is already open. pingora gets it as if an earlier process had passed
+/// it on.
 struct Opened<S> {
     service: S,
     address: String,

@@ -69,7 +69,7 @@ pub fn serve(paths: &[PathBuf], env: Env) -> Result<()> {
     served
 }
 
-/// Starts and runs until drained. While `predecessor` is there, the caller must report an error to
+/// Starts, and runs until drained. While `predecessor` is set, the caller must report an error to
 /// it.
 fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecessor>) -> Result<()> {
     let program = Program::this()?;
@@ -160,7 +160,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
         let _inside = runtime.enter();
         signal::events(paths)?
     };
-    // Before any model is served: no request may come in without its key.
+    // Before any model is served, so that no request is let in without a key.
     let api_keys = match process.api_keys.clone() {
         Some(path) => Some(ApiKeysReloader::start(path, routes.clone(), tell.clone())?),
         None => None,
@@ -169,7 +169,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     let reloader = Reloader::new(store.clone(), routes.clone(), scaler, wake);
     let orders = tell.clone();
     let reload = ReloadHandle::new(move |answer| {
-        // If nobody receives it, the caller learns that the process is ending.
+        // If nobody receives it, the caller of the order learns that the process is ending.
         let _ = orders.send(Event::Order(answer));
     });
     runtime.block_on(cluster::follow(&store, tell));
@@ -220,7 +220,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             listeners.admin.local_addr()?,
         );
         let predecessor = match predecessor.take() {
-            // It notifies the service manager.
+            // This also notifies the service manager.
             Some(predecessor) => {
                 let ended = predecessor.took(reloader.scaler())?;
                 tokio::spawn(alone_again(memory.clone(), ended.clone()));
@@ -251,9 +251,9 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
     })
 }
 
-/// Has all memory for itself once the predecessor has ended.
+/// Stops sharing the memory limit once the predecessor has ended.
 async fn alone_again(overload: Arc<Overload>, mut ended: watch::Receiver<bool>) {
-    // An error says so as well: whoever would tell has gone.
+    // An error means that the sender is gone, and so the predecessor.
     let _ = ended.wait_for(|&ended| ended).await;
     overload.share_with(None);
 }

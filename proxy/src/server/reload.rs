@@ -110,7 +110,7 @@ impl Reloader {
         self.scaler.hand_over();
     }
 
-    /// The handle for what operators ask for.
+    /// A handle for operators' orders.
     pub(super) fn control_handle(&self) -> ControlHandle {
         self.scaler.control_handle()
     }

@@ -31,8 +31,8 @@ use crate::{
     telemetry::Exporters,
 };
 
-/// Time for the last responses to go out, to held and to cut-off requests, at the end of a
-/// shutdown.
+/// At the end of a shutdown: the time for sending the last responses, to held and to aborted
+/// requests.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The parts of the running process.
@@ -67,13 +67,13 @@ impl Running {
     /// Serves until a stop signal or until another process has taken over, then drains.
     pub(super) async fn run(self, mut events: Events, listeners: Listeners) {
         let end = self.serve(&mut events, &listeners).await;
-        // The admin endpoints have a duplicate of their socket, and go on.
+        // The admin endpoints have a duplicate of their socket, and continue.
         drop(listeners);
         match end {
             End::Stopped => {
                 service_manager::stopping();
                 self.lifecycle.drain();
-                // Draining may take long: another proxy, if there is one, leads meanwhile.
+                // Draining may take long, so another proxy, if there is one, leads meanwhile.
                 self.reloader.hand_over();
                 self.stop_accepting.send_replace(true);
                 self.drain(events).await;
@@ -134,7 +134,7 @@ impl Running {
         }
     }
 
-    /// Reads everything again that can be.
+    /// Reloads everything that can be reloaded.
     async fn reload(&self, cause: &str) -> ReloadOutcome {
         service_manager::reloading();
         let outcome = self.reloader.reload(cause).await;
@@ -267,7 +267,7 @@ impl Running {
         }
     }
 
-    /// How many requests are in flight, and how many connections are open.
+    /// The number of requests in flight, and of open connections.
     fn inside(&self) -> (u64, usize) {
         let table = self.routes.current();
         let models = table.models.values().chain(table.draining());

@@ -16,8 +16,8 @@ use crate::admin::ReloadOutcome;
 pub(super) enum Event {
     /// Reload the manifests, because of this cause.
     Reload(&'static str),
-    /// Reload the manifests because somebody at the admin address wants it, and waits for what comes
-    /// of it.
+    /// Reload the manifests, because of an order through the admin address. The result goes to the
+    /// channel.
     Order(oneshot::Sender<ReloadOutcome>),
     /// Read the file of API keys again, because of this cause.
     ApiKeys(&'static str),
@@ -44,7 +44,7 @@ const SIGNALS: [Handled; 6] = [
     (SignalKind::user_defined2, "SIGUSR2"),
 ];
 
-/// The event that a signal stands for.
+/// The event for a signal.
 fn event(signal: &'static str) -> Event {
     match signal {
         "SIGHUP" => Event::Reload(signal),

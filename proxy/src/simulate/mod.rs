@@ -148,19 +148,18 @@ enum Other {
     Fleet(Box<fleet::FleetSimulation>),
 }
 
-/// Runs what is asked for, and prints what comes of it to `out`.
+/// Runs the requested simulation, and prints its results to `out`.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the trace, the manifests or the
-/// options, and where.
+/// A sentence that says what is wrong with the trace, the manifests or the options, and where.
 pub fn run(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> {
-    // Whoever reads it may have seen enough: that it cannot be written is no error.
+    // A failure to write is no error: the reader may have seen enough.
     let done = match &simulation.other {
         Some(Other::LoadBalancing(other)) => write!(out, "{}", load_balancing::simulate(other)?),
         Some(Other::Fleet(other)) => {
             let report = fleet::simulate(other)?;
             let _ = write!(out, "{report}");
-            // Last, so that a picture that cannot be written costs no result.
+            // Drawn last, so that an error of the picture does not suppress the results.
             return other.draw(&report);
         }
         None => return run_policies(simulation, out),
@@ -173,7 +172,7 @@ pub fn run(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> 
 fn run_policies(simulation: &Simulation, out: &mut impl Write) -> Result<(), String> {
     let report = simulate(simulation)?;
     let _ = write!(out, "{report}");
-    // Last, so that a picture that cannot be written costs no result.
+    // Drawn last, so that an error of the picture does not suppress the results.
     simulation.draw(&report)
 }
 
@@ -219,7 +218,7 @@ fn simulate(simulation: &Simulation) -> Result<Report, String> {
 }
 
 impl Simulation {
-    /// Draws the picture, if one is asked for.
+    /// Draws the picture, if one was requested.
     ///
     /// # Errors
     /// A sentence, if it cannot be written.
@@ -229,13 +228,13 @@ impl Simulation {
             .map_or(Ok(()), |picture| picture.draw(report))
     }
 
-    /// The trace's file. It is there: it is required.
+    /// The trace's file, which is a required argument.
     fn trace(&self) -> &Path {
         self.trace.as_deref().unwrap_or(Path::new("-"))
     }
 
     /// Which requests of the trace to simulate. `name` is the model in the manifests; a trace of
-    /// that model alone need not name it.
+    /// only that model need not name it.
     fn whose(&self, name: Option<&str>) -> Whose {
         let asked = |model: &String| match &**model {
             "*" => Whose::All,
@@ -285,7 +284,7 @@ impl Simulation {
     }
 }
 
-/// Opens a file of requests, or standard input for `-`. Returns what it is called, too.
+/// Opens a file of requests, or standard input for `-`. Also returns its name.
 fn input(path: &Path) -> Result<(String, Box<dyn BufRead>), String> {
     if path.as_os_str() == "-" {
         return Ok(("standard input".to_owned(), Box::new(io::stdin().lock())));

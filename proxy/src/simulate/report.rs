@@ -16,7 +16,7 @@ pub struct Report {
     pub not_served: u64,
     /// Lines left out because they are incomplete.
     pub cut_off: u64,
-    /// What was read of the trace, and by which names.
+    /// The meanings that were read from the trace, and their names in it.
     pub fields: BTreeMap<&'static str, String>,
     /// What a replica costs in an hour, if that is known.
     pub price: Option<f64>,
@@ -69,7 +69,7 @@ impl Report {
     }
 }
 
-/// What a policy's replicas cost, at `price` for a replica and hour.
+/// The cost of a policy's replicas, at `price` per replica and hour.
 pub(super) fn cost(outcome: &SimulationResult, price: f64) -> f64 {
     outcome.replica_seconds / 3600.0 * price
 }

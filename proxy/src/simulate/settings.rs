@@ -1,5 +1,5 @@
 //! The settings of the policies: from the manifests, as `serve` reads them, and from options,
-//! which win.
+//! which take precedence.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 

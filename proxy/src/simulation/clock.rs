@@ -1,5 +1,5 @@
-//! The clock of the simulated process: that of the paused runtime, which leaps to the next timer as soon
-//! as nothing else is to do.
+//! The clock of the simulated process: that of the paused runtime, which jumps to the next timer
+//! as soon as there is nothing else to do.
 
 use std::{
     cell::Cell,
@@ -11,7 +11,8 @@ use quanta::{Clock, Mock};
 use tailback_scaler::clock::Nanos;
 use tokio::time::Instant;
 
-/// What each simulation begins at, so that its times do not depend on those before.
+/// The time at which each simulation begins, so that its times do not depend on earlier
+/// simulations.
 const BEGIN: Duration = Duration::from_secs(1000);
 
 static CLOCK: OnceLock<Arc<Mock>> = OnceLock::new();
@@ -20,11 +21,11 @@ thread_local! {
     static STARTED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Has the whole process read the simulated clock. To be called before it reads any; further calls do
-/// nothing.
+/// Makes the whole process read the simulated clock. Call it before the clock is read; further
+/// calls have no effect.
 ///
 /// # Panics
-/// If it has read another one.
+/// If another clock has been read.
 pub fn install() {
     CLOCK.get_or_init(|| {
         let (clock, mock) = Clock::mock();
@@ -44,20 +45,20 @@ fn set(time: Duration) {
     }
 }
 
-/// A simulation begins, within its runtime.
+/// Begins a simulation, within its runtime.
 pub fn begin() {
     STARTED.set(Some(Instant::now()));
     set(BEGIN);
 }
 
-/// The runtime's clock may have gone on.
+/// Updates the clock after the runtime's clock may have advanced.
 pub fn follow() {
     if let Some(started) = STARTED.get() {
         set(BEGIN + started.elapsed());
     }
 }
 
-/// The machine sleeps: time goes on, and nothing else.
+/// Simulates a sleeping machine: time passes, and nothing else happens.
 pub async fn sleep_machine(time: Duration) {
     if let Some(started) = STARTED.get() {
         set(BEGIN + started.elapsed() + time);

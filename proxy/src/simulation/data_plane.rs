@@ -1,4 +1,4 @@
-//! The real data plane: what `tailback serve` puts together, but for its listener and its scaler.
+//! The real data plane: what `tailback serve` assembles, except its listener and its scaler.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,14 +33,14 @@ pub struct DataPlane {
     routes: Arc<SharedRoutes>,
     stop: watch::Sender<bool>,
     is_draining: Cell<bool>,
-    /// The replicas of each model that take requests now.
+    /// The ready replicas of each model.
     current: RefCell<BTreeMap<&'static str, Vec<Arc<Replica>>>>,
-    /// All that ever were.
+    /// All replicas that ever existed.
     ever: RefCell<Vec<(&'static str, Arc<Replica>)>>,
 }
 
 impl DataPlane {
-    /// One that serves what is in `config`, and has no replicas yet.
+    /// A data plane that serves `config`, without replicas.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let process = &config.process;
@@ -95,7 +95,7 @@ impl DataPlane {
         }
     }
 
-    /// A caller's end of a new connection, to which happens what is in `plan`. `None`: nobody listens any
+    /// A caller's end of a new connection with the faults in `plan`. `None`: nothing listens any
     /// more.
     pub fn connect(&self, plan: Plan) -> Option<Stream> {
         if self.is_draining.get() {
@@ -110,7 +110,7 @@ impl DataPlane {
     }
 
     /// # Panics
-    /// If no such model is served; so do those that take its name.
+    /// If there is no such model. The same holds for the methods that take its name.
     fn model(&self, name: &str) -> Arc<Model> {
         let table = self.routes.current();
         match table.model(name) {
@@ -131,8 +131,8 @@ impl DataPlane {
         self.model(model).ledger.clone()
     }
 
-    /// What the scaler does: from now on the model has new replicas, at these addresses, which take so many
-    /// requests at once.
+    /// In place of the scaler: gives the model new replicas at these addresses, with this
+    /// concurrency.
     pub fn set_replicas(&self, model: &'static str, hosts: &[&str], concurrency: u32) {
         let replica = |host: &&str| Arc::new(Replica::new(*host, *host, Some(concurrency)));
         let replicas: Vec<_> = hosts.iter().map(replica).collect();
@@ -145,39 +145,39 @@ impl DataPlane {
         }
     }
 
-    /// Each replica that ever was, with its model.
+    /// All replicas that ever existed, each with its model.
     #[must_use]
     pub fn replicas(&self) -> Vec<(&'static str, Arc<Replica>)> {
         self.ever.borrow().clone()
     }
 
-    /// What the scaler does a few times a second.
+    /// In place of the scaler, which does this a few times a second.
     pub fn review_health(&self) {
         for model in self.routes.current().models.values() {
             model.pool.review_health(Nanos::now());
         }
     }
 
-    /// SIGTERM.
+    /// As on SIGTERM.
     pub fn drain(&self) {
         self.is_draining.set(true);
         self.downstream.lifecycle.drain();
         self.stop.send_replace(true);
     }
 
-    /// The time to drain is over.
+    /// Ends the drain time.
     pub fn end(&self) {
         self.downstream.lifecycle.stop();
         self.routes.current().close_pools();
     }
 
-    /// Callers' connections.
+    /// The number of callers' connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.downstream.lifecycle.connections()
     }
 
-    /// Whether nothing of a budget for bodies is taken.
+    /// Whether the budgets for bodies are completely free.
     #[must_use]
     pub fn has_all_memory_back(&self) -> bool {
         let budgets = [

@@ -1,5 +1,6 @@
-//! The data plane without kernel, scaler and real time, for tests and fuzzing: its connections are those of a
-//! [simulated network](crate::net::simulated), and its time is that of the paused runtime.
+//! The data plane without kernel, scaler and real time, for tests and fuzzing: its connections are
+//! those of a [simulated network](crate::net::simulated), and its time is that of the paused
+//! runtime.
 
 pub mod clock;
 mod data_plane;

@@ -1,23 +1,23 @@
-//! Why a model stopped generating, in words of all APIs.
+//! Why a model stopped generating, in the words of all APIs.
 
 /// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model was done, or came to a stop sequence.
+    /// The model had finished, or reached a stop sequence.
     Stop,
-    /// It came to a limit of tokens.
+    /// It reached a token limit.
     Length,
     /// It wants tools to be called.
     ToolCalls,
-    /// What it wrote was withheld, or it refused.
+    /// Its text was withheld, or it refused.
     ContentFilter,
     /// The replica failed, or was told to stop.
     Error,
-    /// A word of the replica's that is none of these.
+    /// Another word of the replica.
     Other,
 }
 
-/// The reasons in one answer, which has one for each choice that was asked for.
+/// The reasons in one response, which has one for each requested choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FinishReasons([u16; FinishReason::ALL.len()]);
 
@@ -32,7 +32,7 @@ impl FinishReason {
         Self::Other,
     ];
 
-    /// As in the metrics' label.
+    /// The metric label.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -45,12 +45,12 @@ impl FinishReason {
         }
     }
 
-    /// What a replica's word stands for, in any API; `None`: that the generation goes on, or that
-    /// another field says why it ended.
+    /// The reason for a replica's word, in any API; `None`: the generation continues, or another
+    /// field has the reason.
     #[must_use]
     pub fn of(word: &[u8]) -> Option<Self> {
         Some(match word {
-            // Of vLLM behind Triton, as Python writes it.
+            // From vLLM behind Triton, as Python writes it.
             b"None" => return None,
             b"" | b"in_progress" | b"queued" | b"incomplete" | b"load" | b"unload" => return None,
             b"stop" | b"end_turn" | b"stop_sequence" | b"eos_token" | b"completed" => Self::Stop,
@@ -66,13 +66,13 @@ impl FinishReason {
 }
 
 impl FinishReasons {
-    /// One more choice ended so.
+    /// Adds the reason of one choice.
     pub fn add(&mut self, reason: FinishReason) {
         let count = &mut self.0[reason as usize];
         *count = count.saturating_add(1);
     }
 
-    /// Each reason that there is, and how often.
+    /// Each reason that occurs, and how often.
     pub fn iter(&self) -> impl Iterator<Item = (FinishReason, u16)> {
         let all = FinishReason::ALL.into_iter().zip(self.0);
         all.filter(|(_, count)| *count > 0)

@@ -1,4 +1,4 @@
-//! What is known of a text that a model has generated.
+//! What is known about a text that a model has generated.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tailback_scaler::clock::Nanos;
 
 use super::FinishReasons;
 
-/// What is asked of a model: `gen_ai.operation.name` of OpenTelemetry's conventions.
+/// The kind of request: `gen_ai.operation.name` in OpenTelemetry's conventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// The next message of a conversation.
@@ -15,26 +15,26 @@ pub enum Operation {
     TextCompletion,
 }
 
-/// What a response said of tokens. What it did not say is `None`.
+/// What a response revealed about tokens. What it did not contain is `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation {
-    /// What was asked of the model.
+    /// The kind of request.
     pub operation: Operation,
-    /// When its first and its last object with generated text came, of a stream.
+    /// For a stream: when its first and its last object with generated text came.
     pub output: Option<(Nanos, Nanos)>,
-    /// How many such objects came. Most servers send a token in each.
+    /// The number of such objects. Most servers send one token in each.
     pub objects: u64,
-    /// Why it ended.
+    /// Why the generation ended.
     pub finish: FinishReasons,
-    /// Tokens that went in, but for those in `cache_read` and `cache_written`.
+    /// Input tokens, except those in `cache_read` and `cache_written`.
     pub input: Option<u64>,
-    /// Those of `input` that came from the replica's cache.
+    /// Input tokens included in `input` that came from the replica's cache.
     pub cached: Option<u64>,
-    /// Tokens that went in from the cache, where they are counted apart from `input`.
+    /// Input tokens read from the cache, if the server counts them separately from `input`.
     pub cache_read: Option<u64>,
-    /// Tokens that went in and were put into the cache, where they are counted apart from `input`.
+    /// Input tokens written to the cache, if the server counts them separately from `input`.
     pub cache_written: Option<u64>,
-    /// Tokens that came out, if the response says so.
+    /// Output tokens, if the response contains their number.
     pub generated: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Operation {
     /// All.
     pub const ALL: [Self; 2] = [Self::Chat, Self::TextCompletion];
 
-    /// As in the conventions.
+    /// The name in the conventions.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Operation {
 }
 
 impl Generation {
-    /// Nothing is known yet.
+    /// A generation of which nothing else is known yet.
     #[must_use]
     pub fn new(operation: Operation) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Generation {
         }
     }
 
-    /// Tokens that went in, those from a cache included.
+    /// Input tokens, including those from a cache.
     #[must_use]
     pub fn input_tokens(&self) -> Option<u64> {
         let besides = [self.cache_read, self.cache_written].into_iter().flatten();
@@ -77,31 +77,32 @@ impl Generation {
         Some(besides.fold(input, u64::saturating_add))
     }
 
-    /// Those of them that came from the replica's cache.
+    /// Input tokens that came from the replica's cache.
     #[must_use]
     pub fn cached_tokens(&self) -> Option<u64> {
         self.cached.or(self.cache_read)
     }
 
-    /// Tokens that came out. Where a stream does not say it, the objects with generated text.
+    /// Output tokens. If a stream does not contain their number, the number of objects with
+    /// generated text.
     #[must_use]
     pub fn output_tokens(&self) -> Option<u64> {
         self.generated
             .or((self.objects > 0).then_some(self.objects))
     }
 
-    /// From `arrived` to the first token of a stream.
+    /// The time from `arrived` to the first token of a stream.
     #[must_use]
     pub fn time_to_first_token(&self, arrived: Nanos) -> Option<Duration> {
         self.output.map(|(first, _)| first.since(arrived))
     }
 
-    /// The mean time from one token of a stream to the next.
+    /// The mean time between two tokens of a stream.
     #[must_use]
     pub fn time_per_output_token(&self) -> Option<Duration> {
         let (first, last) = self.output?;
         let steps = self.output_tokens()?.checked_sub(1)?;
-        // One object says nothing of the time between tokens, however many it has.
+        // A single object reveals nothing about the time between tokens, however many it has.
         let is_spread = self.objects > 1 && steps > 0;
         let nanos = u64::try_from(last.since(first).as_nanos()).unwrap_or(u64::MAX);
         is_spread.then(|| Duration::from_nanos(nanos / steps))

@@ -1,17 +1,17 @@
-//! Why an API key, or the lack of one, lets no request in: the values of a metric label.
+//! Why a request is refused because of its API key: the values of a metric label.
 
-/// Why a request is refused before it arrives for a model.
+/// Why a request is refused before its model is known to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRefusal {
     /// It has no key.
     Missing,
-    /// It has a key that there is not.
+    /// Its key is unknown.
     Unknown,
     /// Its key has expired.
     Expired,
     /// Its key may not be used for the model.
     Model,
-    /// Its key has had its requests of a minute.
+    /// Its key has used up its requests per minute.
     Rate,
     /// Its key has too many requests at once.
     Concurrency,

@@ -1,5 +1,5 @@
-//! How a request ended: the status that its caller got, in HTTP or gRPC, the outcome that it counts
-//! under, and what its model has generated. Pure.
+//! How a request ended: the status that its caller got (HTTP or gRPC), the outcome under which it
+//! is counted, and what its model has generated. Pure.
 
 mod finish_reason;
 mod generation;

@@ -30,7 +30,7 @@ pub enum Outcome {
     /// Tailback ended it, because a replica or the proxy itself was stopping and its drain time was
     /// over.
     Drained,
-    /// Somebody has ended it on the admin address.
+    /// The request was cancelled through the admin address.
     Cancelled,
 }
 

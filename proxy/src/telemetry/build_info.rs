@@ -1,4 +1,4 @@
-//! What this program is: its version and how it was built.
+//! The version of this program, and how it was built.
 
 /// The version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

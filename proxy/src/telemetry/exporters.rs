@@ -1,4 +1,4 @@
-//! The exporters of the process: started before it serves, closed when it has served.
+//! The exporters of the process: started before it serves, closed after it has served.
 
 use anyhow::{Context, Result};
 use tailback_config::Process;
@@ -9,7 +9,7 @@ use super::{
     traces::{RunningTraces, Tracer},
 };
 
-/// Those that the process has.
+/// The exporters that are on.
 #[derive(Debug)]
 pub struct Exporters {
     access_log: Option<RunningAccessLog>,
@@ -17,11 +17,11 @@ pub struct Exporters {
 }
 
 impl Exporters {
-    /// Starts what `process` asks for. Decisions in `status` that traced requests lead to are traced
-    /// as well.
+    /// Starts the exporters that `process` asks for. Scale decisions in `status` to which traced
+    /// requests have led are traced, too.
     ///
     /// # Errors
-    /// If one cannot be started: which, and by which variable it was asked for.
+    /// If an exporter cannot be started: which one, and the variable that asked for it.
     pub fn start(process: &Process, status: &StatusStore) -> Result<Self> {
         let access_log = process.access_log.as_ref().map(|target| {
             RunningAccessLog::start(target).with_context(|| {
@@ -39,26 +39,26 @@ impl Exporters {
         })
     }
 
-    /// The handle to log requests through, if they are logged.
+    /// The handle for logging requests, if the access log is on.
     #[must_use]
     pub fn access_log(&self) -> Option<AccessLog> {
         self.access_log.as_ref().map(RunningAccessLog::log)
     }
 
-    /// The handle to trace requests through, if they are traced.
+    /// The handle for tracing requests, if tracing is on.
     #[must_use]
     pub fn tracer(&self) -> Option<Tracer> {
         self.traces.as_ref().map(RunningTraces::tracer)
     }
 
-    /// Makes those that write to a file open it again, after log rotation has moved it away.
+    /// Makes exporters that write to a file open it again, after log rotation has moved it away.
     pub fn reopen(&self) {
         if let Some(log) = &self.access_log {
             log.reopen();
         }
     }
 
-    /// Lets each take away what it has been given so far, for as long as it may take.
+    /// Lets each exporter finish its queue, within its time limit.
     pub fn close(self) {
         if let Some(log) = self.access_log {
             log.close();

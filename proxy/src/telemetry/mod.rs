@@ -1,5 +1,5 @@
-//! What the proxy reports of itself and of finished requests: metrics, the
-//! access log, traces, the version.
+//! Observability of the proxy and of finished requests: metrics, the access log, traces, the
+//! version.
 
 pub mod access_log;
 pub mod build_info;

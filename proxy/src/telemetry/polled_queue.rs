@@ -1,9 +1,9 @@
-//! A bounded queue from requests to the thread of an [`Exporter`], which writes or sends what is known of
-//! them.
+//! A bounded queue from requests to the thread of an [`Exporter`], which writes or sends their
+//! records.
 //!
-//! Nothing waits for that thread: what does not fit is dropped and counted. The thread polls the
-//! queue at intervals instead of being woken, so that the data plane makes no system call and takes
-//! no lock for it.
+//! Requests never wait for that thread: a record that does not fit is dropped and counted. The
+//! thread polls the queue at intervals instead of being woken, so that the data plane makes no
+//! system call and takes no lock for it.
 
 use std::{
     io,
@@ -17,20 +17,20 @@ use std::{
 
 use metrics::Counter;
 
-/// What takes the records of ended requests out of the process. It runs on a thread of its own.
+/// Exports the records of ended requests. It runs on a thread of its own.
 pub(super) trait Exporter: Send + 'static {
-    /// What it is told of a request.
+    /// The record of a request.
     type Record: Send;
 
     /// The thread's name.
     const THREAD: &'static str;
 
-    /// Takes what comes from `records` until that is closed and empty. It may wait for whom it writes to:
-    /// requests do not wait for it.
+    /// Exports `records` until the queue is closed and empty. It may wait for its destination,
+    /// because requests do not wait for it.
     fn run(self, records: &QueueReceiver<Self::Record>);
 }
 
-/// The end that requests put things into. Its state is leaked: it lives as long as the process.
+/// The sending end, for requests. Its state is leaked, because it lives as long as the process.
 #[derive(Debug)]
 pub(super) struct QueueSender<T: 'static>(&'static Shared<T>);
 
@@ -41,7 +41,7 @@ struct Shared<T> {
     closing: AtomicBool,
 }
 
-/// The end that the thread polls.
+/// The receiving end, which the thread polls.
 #[derive(Debug)]
 pub(super) struct QueueReceiver<T: 'static> {
     queue: Receiver<Box<T>>,
@@ -55,7 +55,7 @@ pub(super) struct PolledQueue<T: 'static> {
     thread: JoinHandle<()>,
 }
 
-/// A queue with room for `room` things. What does not fit is counted as `dropped`.
+/// A queue with room for `room` items. Items that do not fit are counted as `dropped`.
 pub(super) fn queue<T>(room: usize, dropped: Counter) -> (QueueSender<T>, QueueReceiver<T>) {
     let (sender, receiver) = mpsc::sync_channel(room);
     let shared: &'static Shared<T> = Box::leak(Box::new(Shared {
@@ -71,10 +71,10 @@ pub(super) fn queue<T>(room: usize, dropped: Counter) -> (QueueSender<T>, QueueR
 }
 
 impl<T: Send> PolledQueue<T> {
-    /// A queue whose receiving end `exporter` gets, on its thread.
+    /// A queue whose receiving end is polled by `exporter`, on its own thread.
     ///
     /// # Errors
-    /// If there can be no thread.
+    /// If the thread cannot be started.
     pub(super) fn start<E: Exporter<Record = T>>(
         exporter: E,
         (sender, receiver): (QueueSender<T>, QueueReceiver<T>),
@@ -90,8 +90,7 @@ impl<T: Send> PolledQueue<T> {
         self.sender
     }
 
-    /// Lets the thread finish what is in the queue, for at most `patience`: what it writes to may be
-    /// stuck.
+    /// Lets the thread finish the queue, for at most `patience`, because its destination may hang.
     pub(super) fn close(self, patience: Duration) {
         self.sender.0.closing.store(true, Ordering::Release);
         let start = Instant::now();
@@ -110,7 +109,7 @@ impl<T> Clone for QueueSender<T> {
 impl<T> Copy for QueueSender<T> {}
 
 impl<T> QueueSender<T> {
-    /// Puts `item` in, or drops it.
+    /// Sends `item`, or drops it.
     pub(super) fn send(self, item: Box<T>) {
         if self.0.queue.try_send(item).is_err() {
             self.0.dropped.increment(1);
@@ -119,13 +118,13 @@ impl<T> QueueSender<T> {
 }
 
 impl<T> QueueReceiver<T> {
-    /// Whether the queue is to be closed. Asked before the queue is read, it tells that what is read
-    /// then is the last.
+    /// Whether the queue is being closed. If this is called before the queue is read, that read is
+    /// the last one.
     pub(super) fn is_closing(&self) -> bool {
         self.shared.closing.load(Ordering::Acquire)
     }
 
-    /// What is in the queue now.
+    /// The items that are in the queue now.
     pub(super) fn try_iter(&self) -> TryIter<'_, Box<T>> {
         self.queue.try_iter()
     }

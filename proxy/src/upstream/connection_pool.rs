@@ -103,7 +103,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Opens a new connection to `authority`, which requests know as `name`, or takes one that became
+    /// Opens a new connection to `authority`, which requests call `name`, or takes one that became
     /// ready meanwhile.
     pub(super) async fn open(
         &self,
@@ -142,7 +142,7 @@ impl ConnectionPool {
     /// Takes a connection back for the next request.
     pub(super) fn give(&self, upstream: Upstream) {
         match upstream {
-            // It closes.
+            // Dropping it closes it.
             Upstream::Http1(connection) if connection.is_worn() => {}
             Upstream::Http1(connection) => {
                 let mut idle = self.idle.borrow_mut();

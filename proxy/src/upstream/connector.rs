@@ -90,7 +90,7 @@ impl Connector {
         self.tls.is_some()
     }
 
-    /// The scheme by which requests name what they reach (RFC 9110, 4.2).
+    /// The scheme in requests to the replicas (RFC 9110, 4.2).
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         match self.is_secure() {
@@ -117,8 +117,8 @@ impl Connector {
         }
     }
 
-    /// Connects to `authority` (`host:port`), whose certificate is for the host of `name`. Returns the
-    /// connection and the HTTP version to speak on it.
+    /// Connects to `authority` (`host:port`). The certificate must be for the host in `name`.
+    /// Returns the connection and the HTTP version to speak on it.
     pub(super) async fn open(
         &self,
         offer: HttpOffer,

@@ -69,8 +69,8 @@ impl Multiplexed {
             .retain(|connection| !connection.closed.get());
     }
 
-    /// Opens no further stream on connections that were used for long enough. They close when their
-    /// last stream has ended.
+    /// Opens no further stream on connections that have been used for long enough. They close when
+    /// their last stream has ended.
     pub(super) fn drop_worn(&self) {
         let now = Nanos::now();
         self.0
@@ -239,8 +239,8 @@ impl Http2 {
     }
 }
 
-/// Leaves one of several lengths. h2 has held the body against the first one, and whoever is next
-/// may refuse what is there twice (RFC 9110, 8.6).
+/// Keeps one of several lengths. h2 has checked the body against the first one, and the caller
+/// might refuse duplicates (RFC 9110, 8.6).
 fn one_length(headers: &mut HeaderMap) {
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
         && let Some(first) = headers.get(CONTENT_LENGTH).cloned()
@@ -262,7 +262,7 @@ fn failed(error: &h2::Error) -> SendError {
     SendError::Broken
 }
 
-/// The replica is shutting down (GOAWAY without an error): another one may take the request.
+/// The replica is shutting down (GOAWAY without an error): another replica may take the request.
 fn going() -> ConnectError {
     ConnectError::Io(io::Error::new(
         io::ErrorKind::ConnectionRefused,

@@ -1,15 +1,15 @@
-//! How long a connection to a replica may be used. A busy one would stay for ever at the address that
-//! it was opened to, although its name stands for others by now, or a balancer in between has more
-//! of them.
+//! How long a connection to a replica is used. A busy connection would otherwise stay for ever at
+//! the address to which it was opened, even if its name resolves to others by now, or a load
+//! balancer in between has more of them.
 
 use std::time::Duration;
 
 use tailback_scaler::clock::Nanos;
 
-/// The age from which on it takes no further request: this, and up to a quarter more, so that not
-/// all are opened anew at once.
+/// The age from which on a connection takes no further request. Up to a quarter is added at
+/// random, so that not all are renewed at once.
 const AGE: Duration = Duration::from_secs(300);
-/// Most requests.
+/// The number of requests after which it takes no further one.
 const REQUESTS: u32 = 100_000;
 
 /// The age of one connection.
@@ -20,7 +20,7 @@ pub(super) struct Lifetime {
 }
 
 impl Lifetime {
-    /// Of a connection that is opened at `now`.
+    /// A connection that is opened at `now`.
     pub(super) fn begin(now: Nanos) -> Self {
         Self {
             end: now + AGE.mul_f64(1.0 + 0.25 * fastrand::f64()),
@@ -28,12 +28,12 @@ impl Lifetime {
         }
     }
 
-    /// It takes one more request.
+    /// Counts a request.
     pub(super) fn request(&mut self) {
         self.requests = self.requests.saturating_add(1);
     }
 
-    /// Whether it is to take no further one, at `now`.
+    /// Whether it must take no further request at `now`.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         now >= self.end || self.requests >= REQUESTS
     }

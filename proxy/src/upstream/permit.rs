@@ -13,7 +13,7 @@ use crate::{admission::InService, status::MethodType};
 pub struct Permit {
     pool: Rc<WorkerPool>,
     replica: ReplicaRef,
-    /// What came with it from the hold queue.
+    /// The measurement that a held request got with it.
     in_service: Option<InService>,
 }
 
@@ -24,7 +24,7 @@ impl Permit {
         Self::granted(pool, replica, None)
     }
 
-    /// Wraps a slot of `replica` that a held request was granted, and what came with it.
+    /// Wraps a slot of `replica` that was granted to a held request, and what was granted with it.
     #[must_use]
     pub fn granted(
         pool: Rc<WorkerPool>,
@@ -44,7 +44,7 @@ impl Permit {
         &self.replica
     }
 
-    /// Where requests of this protocol go, as in a Host header.
+    /// The address for requests of this protocol, as in a Host header.
     #[must_use]
     pub fn authority(&self, method: MethodType) -> &str {
         match (method, self.replica.replica.host_names()) {
@@ -53,7 +53,7 @@ impl Permit {
         }
     }
 
-    /// The connections for requests of this protocol, and the address that they are to: gRPC goes to the
+    /// The connections for requests of this protocol, and their address: gRPC goes to the
     /// replica's gRPC port if it has one.
     pub(super) fn pool(&self, method: MethodType) -> (&ConnectionPool, &str) {
         let replica = &self.replica.replica;

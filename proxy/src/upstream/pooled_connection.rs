@@ -1,4 +1,4 @@
-//! What a request holds of a replica while the replica serves it: a permit, and a connection.
+//! What a request holds while a replica serves it: a permit, and a connection.
 
 use std::{io, task::Context};
 
@@ -16,7 +16,7 @@ pub struct PooledConnection {
 }
 
 impl PooledConnection {
-    /// For a request that `upstream` has answered. The response's body may still follow.
+    /// `upstream` has answered the request. The response's body may still follow.
     #[must_use]
     pub fn new(permit: Permit, upstream: Upstream) -> Self {
         Self { upstream, permit }

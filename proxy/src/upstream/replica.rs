@@ -16,13 +16,13 @@ use crate::{admission::Pool, exchange::ReplicaHandle};
 /// and its last request on this worker has ended.
 #[derive(Debug)]
 pub struct WorkerReplica {
-    /// Where it is one of several.
+    /// The pool that the replica belongs to.
     pool: Arc<Pool>,
     /// Shared with other workers.
     pub replica: Arc<Replica>,
     /// Connections to its address.
     pub http: ConnectionPool,
-    /// Connections to its gRPC address, if that is another one.
+    /// Connections to its gRPC address, if that differs.
     pub grpc: ConnectionPool,
 }
 
@@ -55,7 +55,7 @@ impl ReplicaHandle for WorkerReplica {
 }
 
 impl WorkerReplica {
-    /// It asks to be left alone for this time.
+    /// The replica asks for no requests for this time.
     pub fn back_off(&self, time: Duration) {
         self.pool.back_off(&self.replica, time);
     }

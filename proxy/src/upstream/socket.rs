@@ -1,4 +1,4 @@
-//! The socket of a connection to a replica: what is set, and what is asked, of the kernel's.
+//! The socket of a connection to a replica, and the kernel options that are set and read on it.
 
 use std::{
     io,
@@ -23,8 +23,7 @@ use crate::net::{
     unacknowledged,
 };
 
-/// A connected socket. Outside of simulations there is one kind alone, and no choice is
-/// made.
+/// A connected socket. Outside simulations there is only one kind, so the choice costs nothing.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
@@ -32,7 +31,7 @@ pub(super) enum Socket {
     Simulated(simulated::Stream),
 }
 
-/// Does the same with either kind.
+/// Runs the same expression for either kind.
 macro_rules! either {
     ($socket:expr, $io:ident => $what:expr) => {
         match $socket {

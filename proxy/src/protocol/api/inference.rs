@@ -1,5 +1,5 @@
-//! The Open Inference Protocol v2 over REST with Triton's extensions, and all HTTP requests that no
-//! other API has.
+//! The Open Inference Protocol v2 over REST with Triton's extensions, and all HTTP requests that
+//! belong to no other API.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -108,7 +108,7 @@ static ROUTES: &[Route] = &[
     Route::new(Any, Below("/v2/cudasharedmemory"), Infer(Nowhere(MEMORY))),
     Route::new(Post, Is("/v2/logging"), Refused(SETTINGS)),
     Route::new(Post, Is("/v2/trace/setting"), Refused(SETTINGS)),
-    // Health paths that load balancers use, and that vLLM, SGLang and llama.cpp answer.
+    // Health paths of load balancers, which vLLM, SGLang and llama.cpp answer, too.
     Route::new(Get, Is("/"), Answered(SERVER)),
     Route::new(Get, Is("/health"), Answered(LIVE)),
     Route::new(Get, Is("/healthz"), Answered(LIVE)),
@@ -149,7 +149,7 @@ fn index(models: &dyn ModelList) -> Value {
     names.map(entry).collect()
 }
 
-/// The state of the model of this own name, in the terms of that extension.
+/// The state of the model with this name, in the terms of that extension.
 pub(super) fn state(models: &dyn ModelList, name: &str) -> &'static str {
     match models.is_ready(name) {
         true => "READY",

@@ -61,7 +61,7 @@ static ROUTES: &[Route] = &[
     Route::new(Post, Is("/v1/responses"), Inference(Body))
         .making_responses()
         .generating(LlmApi::Responses),
-    // Over WebSocket, whose messages have the request.
+    // Over WebSocket, whose messages contain the request.
     Route::new(Get, Is("/v1/responses"), Inference(Query)),
     Route::new(Post, Is("/v1/responses/compact"), Inference(Body)).making_responses(),
     Route::new(Post, Is("/v1/responses/input_tokens"), Inference(Body)).making_responses(),
@@ -145,8 +145,8 @@ fn one_model(request: &LocalRequest<'_>) -> Result<LocalReply, ProxyError> {
     }
 }
 
-/// As vLLM has it. What the model's replicas have said of it is passed on; `created` is when the
-/// proxy started, because servers say the time of the request.
+/// In vLLM's form, including what the model's replicas report about it. `created` is the start of
+/// the proxy, because servers report the time of the request.
 fn object(models: &dyn ModelList, name: &str) -> Value {
     let since = started_at().duration_since(UNIX_EPOCH);
     let created = since.map_or(0, |since| since.as_secs());

@@ -1,4 +1,4 @@
-//! Reranking, scoring, pooling and tokenizing, at the paths of vLLM, SGLang, llama.cpp and Jina's
+//! Reranking, scoring, pooling and tokenizing, on the paths of vLLM, SGLang, llama.cpp and Jina's
 //! servers. Cohere and Jina introduced these requests. Errors have OpenAI's form.
 
 use bytes::Bytes;

@@ -22,10 +22,10 @@ pub struct Route {
     pub handling: Handling,
     /// A header field that the request must have to match.
     pub header: Option<&'static str>,
-    /// Whether its answer is a response that the replica keeps, and its body may say on which earlier
-    /// one it follows (OpenAI's Responses API).
+    /// Whether its answer is a response that the replica stores, and whose request may name an
+    /// earlier one on which it follows (OpenAI's Responses API).
     pub makes_responses: bool,
-    /// In which API its answer is generated text, if it is.
+    /// The API of its answer, if the answer is generated text.
     pub generates: Option<LlmApi>,
 }
 
@@ -52,7 +52,7 @@ pub enum Handling {
     Local(Local),
     /// A gRPC service that the proxy implements.
     Service(Service),
-    /// The proxy answers itself, with what replicas say about their models: they are asked first.
+    /// The proxy replies itself, after it has asked replicas about their models.
     Models(Local),
     /// It is refused for this reason, whatever the header names.
     Refused(&'static str),
@@ -72,8 +72,8 @@ pub enum ModelIn {
     Query,
     /// In this field of the first gRPC message.
     Message(u32),
-    /// The path has the id of a stored response: it goes to the model whose replica keeps that
-    /// response, if this is known. Else as [`Nowhere`](Self::Nowhere).
+    /// The path contains the id of a stored response, so the request goes to the model whose
+    /// replica stores that response, if this is known; otherwise as [`Nowhere`](Self::Nowhere).
     Response(&'static str),
     /// Nowhere. It goes to the default model, or to the only served model, provided that one has a
     /// single replica. Otherwise it is refused for this reason.
@@ -94,7 +94,7 @@ pub enum Probe {
 pub struct Local {
     /// What the reply shows, for the documentation.
     pub what: &'static str,
-    /// Whether it needs no API key: load balancers ask it, who have none.
+    /// Whether it needs no API key, because load balancers ask it, which have none.
     pub is_open: bool,
     /// Makes the reply.
     pub answer: fn(&LocalRequest<'_>) -> Result<LocalReply, ProxyError>,

@@ -18,8 +18,8 @@ pub struct ErrorDetails {
     pub status: StatusCode,
     /// The gRPC status.
     pub code: GrpcCode,
-    /// The outcome that the request counts under; `None` for errors before the request has arrived
-    /// for a model.
+    /// The outcome under which the request is counted; `None` for errors before its model is
+    /// known.
     pub outcome: Option<Outcome>,
     /// The message for the caller.
     pub message: Cow<'static, str>,
@@ -326,7 +326,7 @@ impl ProxyError {
                 Some(PastDeadline),
                 "the deadline set by grpc-timeout has passed",
             ),
-            // A status after which clients do not try again by themselves.
+            // A status after which clients do not retry on their own.
             Self::Cancelled => says(
                 Status::FORBIDDEN,
                 Code::Cancelled,

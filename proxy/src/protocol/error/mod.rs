@@ -22,7 +22,7 @@ pub enum ProxyError {
     UnknownModel(String),
     /// There are API keys, and the request has none.
     NoApiKey,
-    /// The request has an API key that there is not.
+    /// The request's API key is unknown.
     WrongApiKey,
     /// The request's API key has expired.
     ExpiredApiKey,
@@ -31,7 +31,7 @@ pub enum ProxyError {
         /** the model */
         model: String,
     },
-    /// The request's API key has had its requests of a minute.
+    /// The request's API key has used up its requests per minute.
     RateLimited {
         /** a minute */
         limit: u32,
@@ -45,13 +45,13 @@ pub enum ProxyError {
     },
     /// The request names no model.
     NoModel,
-    /// The header `seldon-model` does not hold exactly one name.
+    /// The header `seldon-model` does not contain exactly one name.
     BadModelHeader,
-    /// The request does not have exactly one Host, or it is no host.
+    /// The request does not have exactly one Host, or it is not a valid host.
     BadHost,
     /// The request has several `content-length` fields.
     BadLength,
-    /// The request target is `*`, and the method not OPTIONS.
+    /// The request target is `*`, but the method is not OPTIONS.
     BadTarget,
     /// The request's body has a transfer coding other than `chunked`.
     TransferCoding,
@@ -61,11 +61,11 @@ pub enum ProxyError {
     GrpcNeedsHttp2,
     /// A gRPC method that is not served.
     NoMethod,
-    /// Callers may not ask for this, for this reason.
+    /// Callers may not ask for this, for the given reason.
     Refused(&'static str),
-    /// The request does not determine a model or replica, for this reason.
+    /// The request does not determine a model or replica, for the given reason.
     NotRouted(&'static str),
-    /// The path exists, for other methods.
+    /// The path exists, but only for other methods.
     WrongMethod {
         /** `GET, HEAD` */
         allowed: String,
@@ -101,12 +101,12 @@ pub enum ProxyError {
         /** the model */
         model: String,
     },
-    /// CONNECT: the proxy is no forward proxy.
+    /// CONNECT: the proxy is not a forward proxy.
     Connect,
     /// The budget for buffered bodies is used up.
     NoRoom,
-    /// The memory of the process is short: the request would have to wait, and there is no more room
-    /// for what waits.
+    /// The memory of the process is short, so nothing more may wait in memory, and the request
+    /// would have to.
     MemoryShort,
     /// The queue of held requests is full.
     QueueFull {
@@ -126,7 +126,7 @@ pub enum ProxyError {
         /** until a replica may be ready */
         retry_after: u32,
     },
-    /// Its server could not load the model, which it was to do for this request.
+    /// The server could not load the model for this request.
     NotLoaded {
         /** the model */
         model: String,
@@ -161,7 +161,7 @@ pub enum ProxyError {
     UpstreamSlow(Limit),
     /// The deadline that the caller set has passed.
     PastDeadline,
-    /// Somebody has ended it on the admin address.
+    /// The request was cancelled through the admin address.
     Cancelled,
     /// The caller was too slow to send its body.
     CallerSlow,
@@ -188,7 +188,7 @@ impl ProxyError {
         self.details().message
     }
 
-    /// Whether the request was refused for its API key, or as it has none.
+    /// Whether the request was refused because of its API key, or because it has none.
     #[must_use]
     pub fn is_of_api_key(&self) -> bool {
         matches!(

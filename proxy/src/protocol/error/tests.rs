@@ -97,7 +97,7 @@ fn samples() -> Vec<ProxyError> {
     samples
 }
 
-/// Fails to compile for a new variant, which needs a sample here and a row in the reference.
+/// Fails to compile for a new variant: add a sample above, and a row to the reference.
 fn is_sampled(error: &ProxyError) {
     match error {
         ProxyError::UnknownModel(_)
@@ -176,7 +176,7 @@ fn the_reference_lists_every_error_with_status_code_and_outcome() {
         let row = page.lines().find(|line| line.contains(&message));
         let row = row.unwrap_or_else(|| panic!("{message} is not in errors.md"));
         if matches!(error, ProxyError::Unnamed(_)) {
-            continue; // they share a row
+            continue; // the two have a common row
         }
         // Over HTTP/1.1 there is no gRPC status.
         let code = match error {

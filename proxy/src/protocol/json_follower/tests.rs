@@ -7,7 +7,7 @@ const PATHS: &[(Path, ())] = &[
     (&["response", "usage", "kind"], ()),
 ];
 
-/// The strings at the paths, as they are written.
+/// The strings at the paths, as written in the body.
 fn found(form: Form, body: &[u8], cut: usize) -> Vec<String> {
     let mut follower = Follower::new(form, PATHS);
     let (mut all, mut text) = (Vec::new(), Vec::new());
@@ -121,7 +121,7 @@ const VALUES: &[(Path, char)] = &[
     (&["deep", "deeper", "deepest", "n"], 'd'),
 ];
 
-/// Everything that is found, without where strings open.
+/// Everything that is found, except where strings open.
 fn edges(form: Form, body: &[u8], cut: usize) -> Vec<Edge<char>> {
     let mut follower = Follower::new(form, VALUES);
     let mut all = Vec::new();

@@ -1,11 +1,12 @@
-//! Where the answers of each API have generated text, counts of tokens and the reason of the end.
+//! Where the responses of each API contain generated text, token counts, and the reason why the
+//! generation ended.
 
 use crate::{
     protocol::json_follower::{EACH, Path},
     status::Operation,
 };
 
-/// An API whose answers are generated text.
+/// An API whose responses are generated text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LlmApi {
     /// OpenAI's chat completions.
@@ -26,35 +27,35 @@ pub enum LlmApi {
     TgiGenerate,
 }
 
-/// What a value in an answer says.
+/// The meaning of a value in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It is generated text. An empty one is none.
+    /// Generated text. An empty text does not count.
     Text,
-    /// It is a generated call. Servers also write empty lists of them.
+    /// A generated tool call. Servers also write empty lists of calls.
     Calls,
     /// Why the generation ended.
     Finish,
-    /// Which model it is from, in the server's words.
+    /// The model's name, as the server writes it.
     Model,
-    /// How many tokens went in.
+    /// The number of input tokens.
     Input,
-    /// How many of those came from the cache.
+    /// The number of input tokens that came from the cache.
     Cached,
     /// Tokens read from the cache, which `Input` does not count.
     CacheRead,
     /// Tokens written into the cache, which `Input` does not count.
     CacheWritten,
-    /// How many came out so far.
+    /// The number of output tokens so far.
     Output,
-    /// Tokens of this object alone, to be added up.
+    /// The output tokens of this object alone, which must be added up.
     OutputMore,
 }
 
 type FieldPaths = &'static [(Path, Meaning)];
 
-/// As OpenAI, vLLM, SGLang, llama.cpp and Ollama write them. Servers differ in what they call the
-/// text of reasoning.
+/// As OpenAI, vLLM, SGLang, llama.cpp and Ollama write them. The name of the reasoning text
+/// differs between servers.
 const COMPLETIONS: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["choices", EACH, "delta", "content"], Meaning::Text),
@@ -77,7 +78,7 @@ const COMPLETIONS: FieldPaths = &[
     (&["usage", "completion_tokens"], Meaning::Output),
 ];
 
-/// An event's `delta` is text; the last event has the whole response.
+/// The `delta` of an event is text. The last event contains the whole response.
 const RESPONSES: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["response", "model"], Meaning::Model),
@@ -103,7 +104,7 @@ const RESPONSES: FieldPaths = &[
     (&["response", "usage", "output_tokens"], Meaning::Output),
 ];
 
-/// The first event has what went in, the last but one what came out.
+/// The first event has the input tokens, the last but one the output tokens.
 const MESSAGES: FieldPaths = &[
     (&["model"], Meaning::Model),
     (&["message", "model"], Meaning::Model),
@@ -155,7 +156,7 @@ const TGI: FieldPaths = &[
     (&["details", "finish_reason"], Meaning::Finish),
     (&["details", "input_length"], Meaning::Input),
     (&["details", "generated_tokens"], Meaning::Output),
-    // SGLang's.
+    // SGLang's field.
     (&["text"], Meaning::Text),
     (&["meta_info", "finish_reason", "type"], Meaning::Finish),
     (&["meta_info", "prompt_tokens"], Meaning::Input),
@@ -164,7 +165,7 @@ const TGI: FieldPaths = &[
 ];
 
 impl LlmApi {
-    /// What is asked of the model.
+    /// The kind of operation.
     #[must_use]
     pub fn operation(self) -> Operation {
         match self {
@@ -177,7 +178,7 @@ impl LlmApi {
         }
     }
 
-    /// Whether a request has to ask, by `stream_options`, for the `usage` of a stream.
+    /// Whether a request must ask for the `usage` of a stream, by `stream_options`.
     #[must_use]
     pub fn has_stream_options(self) -> bool {
         matches!(self, Self::ChatCompletions | Self::Completions)

@@ -1,16 +1,16 @@
-//! Whether a stream has had its last event. What comes behind it says nothing: clients leave at once, as
-//! OpenAI's for Python does.
+//! Detects that the last event of a stream has passed. Nothing of meaning follows it: clients such
+//! as OpenAI's for Python leave at once.
 
 use super::LlmApi;
 use crate::{protocol::json_follower::Form, status::FinishReasons};
 
-/// Of the end of a stream, enough to know its last event by.
+/// The number of last bytes that suffice to recognise the last event.
 const LENGTH: usize = 48;
 
 /// The type of the last event of Anthropic's Messages.
 const STOP: &[u8] = b"\"message_stop\"";
 
-/// The last bytes of what has passed.
+/// The last bytes of the stream so far.
 #[derive(Debug)]
 pub(super) struct Tail {
     bytes: [u8; LENGTH],
@@ -35,20 +35,21 @@ impl Tail {
         self.length = kept + new.len();
     }
 
-    /// The bytes, if a line ends with them.
+    /// The bytes, if they end with a complete line.
     fn whole_lines(&self) -> Option<&[u8]> {
         let text = &self.bytes[..self.length];
         text.ends_with(b"\n").then_some(text)
     }
 }
 
-/// Whether an answer in `api` with these reasons of its end and this tail has had its last event.
+/// Whether the last event of a response in `api` has passed, given the reasons why it ended and
+/// its last bytes.
 pub(super) fn has_passed(api: LlmApi, form: Form, finish: &FinishReasons, tail: &Tail) -> bool {
     let Some(lines) = tail.whole_lines().filter(|_| form != Form::Object) else {
         return false;
     };
     match api {
-        // Behind the reasons, of which each choice has one, there may be the usage.
+        // After the reasons, one for each choice, the usage may follow.
         LlmApi::ChatCompletions | LlmApi::Completions => {
             lines.trim_ascii_end().ends_with(b"[DONE]")
         }

@@ -1,5 +1,6 @@
-//! What answers of language models say of tokens, in the APIs that generate text: when they come,
-//! how many there are, why they end. Pure: pieces in, however the answer is cut.
+//! What the responses of language models reveal about tokens, in the APIs that generate text: when
+//! they come, how many there are, and why they end. Pure; the result does not depend on how the
+//! response is cut into pieces.
 
 mod api;
 mod last_event;

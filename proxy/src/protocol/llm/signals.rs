@@ -1,4 +1,4 @@
-//! Reads an answer as it passes.
+//! Reads a response while it passes.
 
 use tailback_scaler::clock::Nanos;
 
@@ -12,25 +12,26 @@ use crate::{
     status::{FinishReason, Generation},
 };
 
-/// The longest word or name of a replica that is read, in bytes.
+/// The longest word or name that is read from a response, in bytes.
 const LONGEST_WORD: usize = 128;
-/// How much is looked at of an answer that is one object, in bytes: its `usage` is at its end.
+/// The number of bytes that are read of a response that is a single object: its `usage` is at its
+/// end.
 const MOST_OF_OBJECT: usize = 4 * 1024 * 1024;
 
-/// What is more than this is no count of tokens: servers have written -1 as an unsigned number.
+/// A larger number is not a token count: servers have written -1 as an unsigned number.
 const MOST_TOKENS: u64 = 1 << 32;
 
-/// Finds the signals in an answer, and keeps nothing else of it.
+/// Finds the signals in a response, and stores nothing else of it.
 #[derive(Debug)]
 pub struct SignalScanner {
     api: LlmApi,
     tail: Tail,
     follower: Follower<Meaning>,
-    /// Bytes that may still be looked at.
+    /// Bytes that may still be read.
     left: usize,
     /// The first bytes of the string being read, and its length.
     word: ([u8; LONGEST_WORD], usize),
-    /// Whether the present object has generated text.
+    /// Whether the current object contains generated text.
     has_output: bool,
     generation: Generation,
     /// Whether the model's name is wanted.
@@ -40,7 +41,7 @@ pub struct SignalScanner {
 }
 
 impl SignalScanner {
-    /// For an answer of this form.
+    /// A scanner for a response of this form.
     #[must_use]
     pub fn new(api: LlmApi, form: Form) -> Self {
         Self {
@@ -59,7 +60,7 @@ impl SignalScanner {
         }
     }
 
-    /// Also reads the name that the server gives the model, if that is `wanted`.
+    /// Also reads the name that the server gives the model, if it is `wanted`.
     #[must_use]
     pub fn naming(mut self, wanted: bool) -> Self {
         self.names = wanted;
@@ -77,14 +78,14 @@ impl SignalScanner {
         &self.generation
     }
 
-    /// Whether a stream has had its last event: what comes behind it says nothing.
+    /// Whether the last event of a stream has passed, so that nothing of meaning follows.
     #[must_use]
     pub fn is_over(&self) -> bool {
         let finish = &self.generation.finish;
         last_event::has_passed(self.api, self.follower.form(), finish, &self.tail)
     }
 
-    /// Looks at the next piece, which has come now.
+    /// Reads the next piece, which has arrived at `now`.
     pub fn feed(&mut self, piece: &[u8], now: Nanos) {
         self.tail.push(piece);
         let piece = &piece[..piece.len().min(self.left)];
@@ -132,7 +133,7 @@ impl SignalScanner {
         }
     }
 
-    /// Takes the first name. One with escapes is no name that can be compared.
+    /// Keeps the first name. A name with escapes is ignored, because it cannot be compared.
     fn name(&mut self) {
         let (word, length) = &self.word;
         let name = word.get(..*length).filter(|name| !name.contains(&b'\\'));
@@ -161,7 +162,7 @@ impl SignalScanner {
         }
     }
 
-    /// An object is complete.
+    /// Notes that an object is complete.
     fn end(&mut self, now: Nanos) {
         let has_output = std::mem::take(&mut self.has_output);
         if !has_output || self.follower.form() == Form::Object {

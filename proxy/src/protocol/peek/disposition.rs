@@ -1,13 +1,13 @@
-//! Reads the header fields of forms and their parts in the one way that all servers agree on (RFC
-//! 9110, 5.6.6; RFC 7578). What some of them read in another way is refused: a parameter that is
-//! there twice, a folded line, RFC 2231's continuations, escapes in a name.
+//! Reads the header fields of forms and their parts, as far as all servers agree on them (RFC
+//! 9110, 5.6.6; RFC 7578). Whatever some servers read differently is refused: a duplicate
+//! parameter, a folded line, RFC 2231's continuations, escapes in a name.
 
 use super::Fault;
 
-/// The name of the part that is looked for.
+/// The name of the part that is searched.
 const FIELD: &[u8] = b"model";
 
-/// The media type's parameters that say how a form is read.
+/// The parameters of the media type that determine how a form is read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FormType {
     /// `boundary`.
@@ -15,7 +15,7 @@ pub(super) struct FormType {
 }
 
 impl FormType {
-    /// Reads a `Content-Type`. `None`: it has no valid boundary, or could be read in two ways.
+    /// Reads a `Content-Type`. `None`: it has no valid boundary, or is ambiguous.
     pub(super) fn of(content_type: &[u8]) -> Option<Self> {
         let mut boundary = None;
         for parameter in Parameters::of(content_type) {
@@ -46,8 +46,8 @@ pub fn is_utf8(charset: &[u8]) -> bool {
         .any(|known| charset.eq_ignore_ascii_case(known))
 }
 
-/// Whether a media type names a charset other than UTF-8, or could be read as if it did: some servers look for
-/// the word `charset` alone, and find it also where it is no parameter.
+/// Whether a media type names a charset other than UTF-8, or could be read as if it did: some
+/// servers search for the word `charset` alone, and find it even where it is not a parameter.
 #[must_use]
 pub fn has_other_charset(content_type: &[u8]) -> bool {
     if memchr::memchr2(b'h', b'H', content_type).is_none() || !names_charset(content_type) {
@@ -66,17 +66,17 @@ pub fn has_other_charset(content_type: &[u8]) -> bool {
         })
 }
 
-/// Whether the word is anywhere in it.
+/// Whether the word occurs anywhere in it.
 fn names_charset(content_type: &[u8]) -> bool {
     const WORD: &[u8] = b"charset";
     let mut places = content_type.windows(WORD.len());
     places.any(|place| place.eq_ignore_ascii_case(WORD))
 }
 
-/// Whether a part with this header is the one that is looked for.
+/// Whether a part with this header is the one that is searched.
 ///
 /// # Errors
-/// Servers could read it in different ways.
+/// If servers could read the header in different ways.
 pub(super) fn is_field(header: &[u8]) -> Result<bool, Fault> {
     let mut named = None;
     let mut is_plain = true;
@@ -103,7 +103,7 @@ pub(super) fn is_field(header: &[u8]) -> Result<bool, Fault> {
     }
 }
 
-/// The lines of a part's header, as names and values. `None`: it is no such line, or a folded one.
+/// The lines of a part's header as names and values. `None`: the line is malformed or folded.
 fn lines(header: &[u8]) -> impl Iterator<Item = Option<(&[u8], &[u8])>> {
     let mut rest = Some(header);
     let lines = std::iter::from_fn(move || {
@@ -149,7 +149,7 @@ fn part_name(value: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
 struct Parameter<'a> {
     name: &'a [u8],
     value: Vec<u8>,
-    /// Whether a backslash was in the value as it is written. Not all servers undo it.
+    /// Whether the value was written with a backslash. Not all servers decode that.
     is_escaped: bool,
 }
 

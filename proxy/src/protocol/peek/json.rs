@@ -1,10 +1,10 @@
-//! Finds the member `model` of a JSON object (RFC 8259), at any position among the others. What the
-//! object is made of must be JSON, also behind the model: no comma at its end, no other words than
-//! JSON's and Python's, nothing after it. What is within strings and nested values is left to the
-//! replica: it cannot change which members the object has.
+//! Finds the member `model` of a JSON object (RFC 8259), at any position. The object's own syntax
+//! must be valid, also after the model: no trailing comma, no literals other than JSON's and
+//! Python's, nothing after the object. The contents of strings and nested values are not checked:
+//! they cannot change which members the object has.
 //!
-//! A second such member is an error: most parsers take the last of two, and some ignore the case of
-//! names. So the rest of the body is scanned as it passes.
+//! A second such member is an error, because most parsers take the last of two, and some ignore
+//! the case of names. So the rest of the body is scanned while it passes.
 
 use memchr::memchr2;
 
@@ -21,11 +21,11 @@ pub struct Json {
     state: State,
     /// Whether the last byte was a backslash within a string.
     escaped: bool,
-    /// The string being read, as written, if it matters.
+    /// The string being read, as written, if it is relevant.
     text: Vec<u8>,
     /// Whether the model was found.
     found: bool,
-    /// Whether there was such a key in another case of letters.
+    /// Whether there was such a key with different case.
     similar: bool,
     /// Bytes of the pieces before the current one.
     before: usize,
@@ -154,7 +154,8 @@ impl Json {
             }
             (state, _) if space => state,
 
-            // The first character is ASCII: its first bytes tell other encodings (RFC 4627, 3).
+            // The first character must be ASCII: other first bytes are a sign of other encodings
+            // (RFC 4627, 3).
             (State::Start, 0xef | 0xfe | 0xff | 0) | (State::FirstKey, 0) => {
                 return Some(Progress::Not(Fault::NotUtf8));
             }

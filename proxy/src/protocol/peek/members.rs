@@ -1,23 +1,23 @@
-//! The members of the JSON object (RFC 8259) that a body is or begins, in one pass over what has
-//! been read of it. Values are skipped, not validated: that is the replica's business. What is no
-//! object has no members; where the text stops making sense, they end.
+//! The members of the JSON object (RFC 8259) at the beginning of a body, in one pass over the part
+//! that has been read. Values are skipped without validation, which is left to the replica. Text
+//! that is not an object has no members; at malformed text the members end.
 
 use std::ops::Range;
 
 use memchr::memchr;
 
-/// A member of the object, as it is written.
+/// A member of the object, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
     /// Its key, between the quotes.
     pub key: &'a [u8],
-    /// Where its value stands.
+    /// The position of its value.
     pub value: Range<usize>,
-    /// Whether all of the value is there.
+    /// Whether the value is complete.
     pub is_whole: bool,
 }
 
-/// The members of the object that `text` begins.
+/// The members of the object at the beginning of `text`.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
     text: &'a [u8],
@@ -26,7 +26,7 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Of what has been read of a body.
+    /// The members in the part of a body that has been read.
     #[must_use]
     pub fn of(text: &'a [u8]) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl<'a> Members<'a> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
-    /// Where the value that begins here ends; `None`: not in this text.
+    /// The end of the value that begins here; `None`: it is not in this text.
     fn end_of_value(&self, start: usize) -> Option<usize> {
         match self.text.get(start)? {
             b'"' => end_of_string(self.text, start + 1),
@@ -103,7 +103,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Where the string ends whose first byte, behind the quote, is at `start`: behind its last quote.
+/// The position after a string's closing quote. `start` is the position after its opening quote.
 fn end_of_string(text: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {

@@ -2,7 +2,7 @@
 //! (protobuf.dev/programming-guides/encoding). Fields before it are skipped.
 //!
 //! A second such field is an error, because parsers take the last of two. So the rest of the
-//! message is scanned as it passes.
+//! message is scanned while it passes.
 
 use super::{Fault, Found, LONGEST_NAME, Progress, envelope::PREFIX};
 
@@ -27,7 +27,7 @@ enum State {
     Tag(Varint),
     /// Within a number that is skipped.
     Number(Varint),
-    /// Within the length of a field; whether it is the one looked for.
+    /// Within the length of a field. `true`: it is the field that is searched.
     Length(Varint, bool),
     /// This many bytes are skipped.
     Skip(u32),

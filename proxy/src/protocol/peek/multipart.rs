@@ -1,9 +1,10 @@
-//! Finds the part `model` of a `multipart/form-data` body (RFC 7578; RFC 2046, 5.1.1), as requests
-//! with audio and images have it. Other parts are skipped, whatever their size.
+//! Finds the part `model` of a `multipart/form-data` body (RFC 7578; RFC 2046, 5.1.1), as in
+//! requests with audio and images. Other parts are skipped, whatever their size.
 //!
 //! A second such part is an error, because many servers take the last of two. So the rest of the
-//! body is scanned as it passes. What some servers read in another way is refused: anything before
-//! the first delimiter, or behind one on its line, and lines that end in CR or LF alone.
+//! body is scanned while it passes. Whatever some servers read differently is refused: anything
+//! before the first delimiter or after a delimiter on its line, and lines that end in CR or LF
+//! alone.
 
 use memchr::memmem;
 
@@ -18,10 +19,10 @@ const HEADER: usize = 8 * 1024;
 /// Scans a form, piece by piece.
 #[derive(Debug)]
 pub struct Multipart {
-    /// `--boundary`. Before it comes a line break.
+    /// `--boundary`. A line break precedes it.
     delimiter: Vec<u8>,
     state: State,
-    /// Bytes that are not decided yet: at most a header or a name.
+    /// Undecided bytes: at most a header or a name.
     rest: Vec<u8>,
     /// Bytes of the body before `rest`.
     before: usize,
@@ -39,15 +40,15 @@ enum State {
     Line,
     /// Within a part's header.
     Header,
-    /// Within the part that is looked for.
+    /// Within the part that is searched.
     Model,
     /// After the form.
     End,
 }
 
 impl Multipart {
-    /// A scanner for a body of this content type; `None` if it has no valid boundary, or could be
-    /// read in two ways.
+    /// A scanner for a body of this content type; `None` if it has no valid boundary, or is
+    /// ambiguous.
     #[must_use]
     pub fn of(content_type: &[u8]) -> Option<Self> {
         let FormType { boundary } = FormType::of(content_type)?;
@@ -85,7 +86,7 @@ impl Multipart {
                         at + 2 + self.delimiter.len()
                     }
                     Ok(None) => {
-                        // With the line break before a delimiter.
+                        // Including the line break before a delimiter.
                         let kept = self.delimiter.len() + 1;
                         let skipped = self.rest.len().saturating_sub(kept);
                         self.used(skipped);
@@ -163,12 +164,12 @@ impl Multipart {
         }
     }
 
-    /// Where the line break before the next delimiter is; `None`: not in what there is.
+    /// The position of the line break before the next delimiter; `None`: not in the bytes so far.
     fn delimiter_at(&self) -> Result<Option<usize>, Fault> {
         for at in memmem::find_iter(&self.rest, &self.delimiter) {
             match &self.rest[..at] {
                 [.., b'\r', b'\n'] => return Ok(Some(at - 2)),
-                // For some servers the line ends here, too.
+                // For some servers, the line ends here, too.
                 [.., b'\r' | b'\n'] => return Err(Fault::AmbiguousForm),
                 _ => {}
             }

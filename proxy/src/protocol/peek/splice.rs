@@ -1,4 +1,4 @@
-//! Replaces the model's name in a body that was read ahead, or puts something into it.
+//! Replaces the model's name in a body that was read ahead, or inserts text into it.
 
 use std::{collections::VecDeque, ops::Range};
 

@@ -1,14 +1,15 @@
-//! Asks a replica for the `usage` of a stream, in a request that does not: OpenAI's
-//! `"stream_options": {"include_usage": true}`. Servers refuse it in requests that do not stream.
+//! Makes a request ask for the `usage` of its stream where it does not: OpenAI's
+//! `"stream_options": {"include_usage": true}`. Servers refuse the option in requests that do not
+//! stream.
 
 use super::Members;
 
-/// What to put into a body.
+/// A text to insert into a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Insertion {
-    /// Before this byte.
+    /// The position of the byte before which it is inserted.
     pub at: usize,
-    /// This.
+    /// The text.
     pub text: &'static str,
 }
 
@@ -16,8 +17,8 @@ const OPTIONS: &str = r#""stream_options":{"include_usage":true},"#;
 const OPTION: &str = r#""include_usage":true,"#;
 const ONLY_OPTION: &str = r#""include_usage":true"#;
 
-/// What to put into this whole body; `None`: it does not stream, says itself whether it wants the
-/// usage, or is no JSON object that can be read.
+/// The insertion for this complete body; `None`: the body does not stream, already says whether it
+/// wants the usage, or is not a readable JSON object.
 #[must_use]
 pub fn usage_request(body: &[u8]) -> Option<Insertion> {
     let mut streams = false;

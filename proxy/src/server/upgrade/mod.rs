@@ -1,5 +1,5 @@
 //! An upgrade: a new process, possibly of another version, takes over the sockets and replicas of
-//! the running one, which finishes the requests that it has.
+//! the running one, which finishes its requests in flight.
 //!
 //! ```text
 //! running process                                     new process
@@ -55,7 +55,7 @@ struct HandOver {
 enum Reply {
     /// It has loaded its configuration and opened what it needs.
     Ready { version: String },
-    /// It leads the replicas and accepts connections.
+    /// It manages the replicas and accepts connections.
     Took,
     /// It cannot take over, and ends.
     Failed { why: String },

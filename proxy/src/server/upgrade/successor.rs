@@ -98,7 +98,7 @@ impl Program {
         command
             .args(self.words.iter().skip(1))
             .env(LINEAGE, lineage().unwrap_or_default())
-            // Socket activation was for this process, which passes its sockets on itself.
+            // Socket activation was meant for this process, which passes its sockets on itself.
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES")
@@ -160,7 +160,7 @@ impl Handover {
             });
         }
         let why = process.why(answer, TO_TAKE).await;
-        // Kills the new process before this one leads the replicas again.
+        // Kills the new process before this one manages the replicas again.
         drop(process);
         scaler.take_back().await;
         Err(why)
@@ -204,7 +204,8 @@ fn hand_over(mut channel: Channel, handed_out: HandedOut) -> (Channel, Answer) {
 // === impl Successor ===
 
 impl Successor {
-    /// Lets the successor lead. The receiver gets `true` once it has ended.
+    /// Lets the successor manage the replicas. The receiver gets `true` once the successor has
+    /// ended.
     ///
     /// # Errors
     /// If the socket cannot be configured.

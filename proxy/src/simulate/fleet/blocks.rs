@@ -1,5 +1,5 @@
-//! Where each stay of a model is in the band of its bin: stays at the same time lie one above the
-//! other, each as high as its share of the bin's memory.
+//! The layout of the stays of models in the band of their bin: simultaneous stays are stacked,
+//! each as high as its share of the bin's memory.
 
 use tailback_scaler::{
     clock::Nanos,
@@ -10,12 +10,12 @@ use tailback_scaler::{
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Block<'a> {
     pub stay: &'a Stay,
-    /// Where it lies in the band, from its bottom, 0 to 1.
+    /// Its position in the band from the bottom, 0 to 1.
     pub from: f64,
     pub to: f64,
 }
 
-/// The bands of all bins that models may be in, with their names, in the setup's order.
+/// The bands of all bins that can hold models, with their names, in the setup's order.
 pub(super) fn bands<'a>(setup: &FleetSetup, stays: &'a [Stay]) -> Vec<(String, Vec<Block<'a>>)> {
     let mut bands = Vec::new();
     for (pool, own) in setup.pools.iter().enumerate() {
@@ -32,11 +32,11 @@ pub(super) fn bands<'a>(setup: &FleetSetup, stays: &'a [Stay]) -> Vec<(String, V
     bands
 }
 
-/// Puts each stay at the lowest place that is free as long as it lasts.
+/// Puts each stay at the lowest position that is free for its duration.
 fn stack<'a>(setup: &FleetSetup, stays: &[&'a Stay], capacity: Option<u64>) -> Vec<Block<'a>> {
     let mut stays = stays.to_vec();
     stays.sort_by_key(|stay| (stay.from, stay.model));
-    // Those that may still be there, with the bytes between which they lie, the lowest first.
+    // Stays that may not have ended, as ranges of bytes, the lowest first.
     let mut there: Vec<(u64, u64, Nanos)> = Vec::new();
     let mut placed = Vec::new();
     for stay in stays {

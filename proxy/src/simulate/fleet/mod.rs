@@ -23,7 +23,7 @@ use super::{
     plot::{PictureFile, slice},
 };
 
-/// How long a load takes where nothing is said of it.
+/// The duration of a load, if none is given.
 const USUAL_LOAD: Duration = Duration::from_secs(30);
 /// Longest load, in seconds.
 const LONGEST_LOAD: f64 = 1e6;
@@ -81,7 +81,7 @@ pub struct FleetSimulation {
     seed: u64,
 }
 
-/// How long loads take: of one model, or of all others.
+/// How long loads take: of one model, or of all models without a time of their own.
 #[derive(Clone, Debug, PartialEq)]
 struct LoadSeconds {
     model: Option<String>,
@@ -156,8 +156,8 @@ pub fn simulate(simulation: &FleetSimulation) -> Result<FleetReport, String> {
     })
 }
 
-/// Gives each request the index of its model in the setup, and leaves out requests of other models.
-/// Returns the names of those.
+/// Sets each request's index of its model in the setup, and drops requests of other models.
+/// Returns the names of those models.
 fn assign(trace: &mut FleetTrace, config: &Config, setup: &FleetSetup) -> String {
     let index = |name: &String| {
         let called =
@@ -199,7 +199,7 @@ impl FleetSimulation {
         picture.map_or(Ok(()), |picture| picture.draw(&FleetDrawing::of(report)))
     }
 
-    /// The times of loads of models by name, each of which is in the manifests.
+    /// The given load times by model. Each model must be in the manifests.
     fn loads(&self, config: &Config) -> Result<BTreeMap<&str, Duration>, String> {
         let mut loads = BTreeMap::new();
         for load in &self.load_seconds {
@@ -216,7 +216,7 @@ impl FleetSimulation {
         Ok(loads)
     }
 
-    /// The requests, and what their file is called.
+    /// The requests, and the name of their file.
     fn read(&self) -> Result<(String, FleetTrace), String> {
         let (name, input) = input(&self.trace)?;
         let trace = read::read_fleet(input, self.service);

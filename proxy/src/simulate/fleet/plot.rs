@@ -1,5 +1,5 @@
-//! The picture of a simulation of several models: for each policy, which models are in which device or
-//! replica over time, and below that how many requests are held.
+//! The picture of a simulation of several models: for each policy, which models are on which
+//! device or replica over time, and below that how many requests are held.
 
 use plotters::{
     prelude::{DrawingBackend, Polygon, Rectangle, WHITE},
@@ -21,17 +21,18 @@ use super::{
 
 const HEAD: i32 = 34;
 const HEADING: i32 = 26;
-/// Heights of all bands of a policy together, and of one.
+/// The height of all bands of a policy together.
 const BANDS: usize = 600;
 const BAND: (usize, usize) = (8, 64);
-/// Height of the chart of held requests, and what is free above and below it.
+/// The height of the chart of held requests, and the margin above and below it.
 const HELD: i32 = 80;
 const GAP: i32 = 12;
 const LEFT: i32 = 120;
 const RIGHT: i32 = 20;
-/// Pixels of a character.
+/// The width of a character in pixels.
 const CHARACTER: i32 = 7;
-/// Okabe and Ito's colours without black. More models than that share them, and have their names.
+/// Okabe and Ito's colours without black. If there are more models, they share colours, and are
+/// labelled.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0x56, 0xb4, 0xe9),
     RGBColor(0xe6, 0x9f, 0x00),
@@ -42,26 +43,26 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0xd5, 0x5e, 0x00),
 ];
 
-/// A report that is drawn.
+/// The drawing of a report.
 pub(super) struct FleetDrawing<'a> {
     report: &'a FleetReport,
     axis: Axis,
-    /// How many bands there are, and how high each is.
+    /// The number of bands, and the height of each.
     bins: i32,
     band: i32,
-    /// Most requests that are held at once under any policy.
+    /// The largest number of requests held at once under any policy.
     most_held: u64,
     legend: Legend,
 }
 
-/// What is shown of one stay in one bin.
+/// The rectangle for one stay in one bin.
 struct Rect {
-    /// Left, upper, right and lower edge.
+    /// Its left, upper, right and lower edge.
     edges: [i32; 4],
-    /// From where on it takes requests.
+    /// The left edge of the part in which it takes requests.
     ready: i32,
     model: usize,
-    /// What is said of it.
+    /// Its description.
     title: String,
 }
 
@@ -98,7 +99,7 @@ impl<'a> FleetDrawing<'a> {
         HEADING + self.band * self.bins + GAP + HELD + GAP
     }
 
-    /// Pixels from the left.
+    /// The pixels from the left edge.
     fn x(&self, units: f64) -> i32 {
         let width = f64::from(WIDTH as i32 - LEFT - RIGHT);
         LEFT + (units.min(self.axis.end) / self.axis.end * width).round() as i32
@@ -108,7 +109,7 @@ impl<'a> FleetDrawing<'a> {
         self.x(at.since(Nanos(0)).as_secs_f64() / self.axis.unit)
     }
 
-    /// Held requests: for each model, those of the models up to it together.
+    /// Held requests: for each model, the sum over the models up to it.
     fn layers(&self, result: &FleetResult) -> Vec<Vec<(f64, Extent)>> {
         let mut sums: Vec<(f64, Extent)> = Vec::new();
         let layer = |held: &Vec<Extent>| {
@@ -128,7 +129,7 @@ impl<'a> FleetDrawing<'a> {
             .collect()
     }
 
-    /// What is shown of the stays under one policy, whose panel begins at `top`.
+    /// The rectangles of the stays under one policy, whose panel begins at `top`.
     fn rects(&self, result: &FleetResult, top: i32) -> Vec<Rect> {
         let mut rects = Vec::new();
         let bands = bands(&self.report.setup, &result.stays);
@@ -212,7 +213,7 @@ impl<'a> FleetDrawing<'a> {
         self.held(root, result, top + HEADING + self.band * self.bins + GAP)
     }
 
-    /// Held requests, by model one above the other.
+    /// The chart of held requests, stacked by model.
     fn held<DB: DrawingBackend>(
         &self,
         root: &Area<DB>,
@@ -282,7 +283,7 @@ impl Drawing for FleetDrawing<'_> {
         self.time(root, top)
     }
 
-    /// The same picture, in which what is pointed at says what it is.
+    /// The picture as a page that describes the element under the pointer.
     fn page(&self) -> Result<String, String> {
         let mut titles = String::new();
         let mut top = self.head_height();
@@ -308,7 +309,7 @@ impl Drawing for FleetDrawing<'_> {
     }
 }
 
-/// A round number of units between two labels of the axis of time, of which there are 5 to 12.
+/// A round number of units between two labels of the time axis, so that there are 5 to 12 labels.
 fn step(end: f64) -> f64 {
     let power = 10_f64.powf((end / 12.0).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
@@ -324,7 +325,7 @@ fn shown(name: &str) -> String {
     name.chars().take(24).collect()
 }
 
-/// The models, as many as there are colours for.
+/// The legend of the models, as far as there are colours.
 fn legend(report: &FleetReport) -> Legend {
     let models = report.setup.models.iter().zip(COLOURS);
     Legend::of(models.map(|(model, colour)| LegendEntry {

@@ -4,12 +4,12 @@ use std::fmt;
 
 use tailback_scaler::simulate::fleet::{FleetResult, FleetSetup, answered, wait_quantile};
 
-/// What came of each policy, and of which requests.
+/// The results of each policy, and their inputs.
 #[derive(Debug)]
 pub struct FleetReport {
-    /// In the order in which they were asked for.
+    /// In the order in which the policies were requested.
     pub results: Vec<FleetResult>,
-    /// What the requests' file is called.
+    /// The name of the requests' file.
     pub source: String,
     /// How many requests there were.
     pub requests: usize,
@@ -17,7 +17,7 @@ pub struct FleetReport {
     pub not_served: u64,
     /// Lines that were left out because they are incomplete.
     pub cut_off: u64,
-    /// Models whose requests were left out, because they share no room.
+    /// The names of models whose requests were left out, because these models share no room.
     pub others: String,
     /// The room and the models.
     pub setup: FleetSetup,
@@ -112,7 +112,7 @@ impl FleetReport {
     }
 }
 
-/// How a policy did, in one line.
+/// A policy's results in one line.
 pub(super) fn summary(result: &FleetResult) -> String {
     let within = |q| wait(&result.waits, q).replace('—', "not answered");
     format!(
@@ -124,7 +124,7 @@ pub(super) fn summary(result: &FleetResult) -> String {
     )
 }
 
-/// A quantile of waits, or a dash where requests of that quantile were not answered.
+/// A quantile of waits, or a dash if requests of that quantile were not answered.
 fn wait(waits: &[f32], q: f64) -> String {
     let seconds = wait_quantile(waits, q);
     match seconds.is_finite() {

@@ -1,20 +1,20 @@
-//! The prefix cache of a simulated replica: the least recently used blocks go.
+//! The prefix cache of a simulated replica. The least recently used blocks are evicted.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Blocks of prompts, up to a limit.
+/// A bounded set of prompt blocks.
 #[derive(Clone, Debug)]
 pub struct Cache {
     limit: usize,
-    /// When each block was last used.
+    /// The time of each block's last use.
     used: HashMap<u64, u64>,
-    /// The same the other way round.
+    /// The blocks by the time of their last use.
     order: BTreeMap<u64, u64>,
     clock: u64,
 }
 
 impl Cache {
-    /// Room for so many blocks.
+    /// A cache with room for `limit` blocks.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -25,7 +25,7 @@ impl Cache {
         }
     }
 
-    /// How many of the first of these blocks it has.
+    /// How many of these blocks, from the first on, are cached.
     #[must_use]
     pub fn known(&self, blocks: &[u64]) -> usize {
         let mut blocks = blocks.iter();
@@ -35,8 +35,8 @@ impl Cache {
             .count()
     }
 
-    /// All of these are used. The last of them go first, as without those before them they are
-    /// of no use.
+    /// Notes a use of all these blocks. The last of them are evicted first, because they are of no
+    /// use without those before them.
     pub fn insert(&mut self, blocks: &[u64]) {
         for &block in blocks.iter().rev() {
             self.clock += 1;

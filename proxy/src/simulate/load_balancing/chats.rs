@@ -1,24 +1,25 @@
-//! Made-up prompts: chats of several turns, of a few applications that each have a system prompt.
+//! Synthetic prompts: chats of several turns, in a few applications that have a system prompt
+//! each.
 
 use super::prompts::{BLOCK_TOKENS, Prompt};
 
-/// What the chats are like.
+/// The parameters of the chats.
 #[derive(Clone, Copy, Debug)]
 pub struct Chats {
-    /// How many there are.
+    /// The number of chats.
     pub count: u32,
-    /// Chats that begin in a second, on average.
+    /// The mean number of chats that begin per second.
     pub per_second: f64,
     /// Seed of all random numbers.
     pub seed: u64,
 }
 
-/// Applications, each with a system prompt of its own.
+/// The number of applications, each with its own system prompt.
 const APPLICATIONS: u64 = 6;
 
 impl Chats {
-    /// The requests, in the order of their time. A turn's prompt is that of the turn before, with
-    /// its answer and some more. Lengths are spread widely, as in public traces: most turns are
+    /// The requests in the order of their time. A turn's prompt consists of the previous turn's
+    /// prompt, its answer, and some more. Lengths vary widely, as in public traces: most turns are
     /// short, and some are whole documents.
     #[must_use]
     pub fn prompts(&self) -> Vec<Prompt> {
@@ -58,7 +59,7 @@ impl Chats {
                     hash_ids: blocks.clone(),
                 });
                 tokens += answer;
-                // The answer is read, and the next question is written.
+                // The user reads the answer and writes the next question.
                 at += answer as f64 * 0.02 + 2.0 + exponential(&mut random) * 20.0;
             }
         }

@@ -1,5 +1,5 @@
-//! The simulation: replicas that compute prompts one after the other, as far as they are not in
-//! their cache, and generate answers beside that.
+//! The simulation: replicas compute prompts one after the other, except the parts in their cache,
+//! and generate answers at the same time.
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
@@ -11,40 +11,40 @@ use super::{
     router::{Contender, ReplicaView, Rules},
 };
 
-/// What the replicas are like.
+/// The properties of the replicas.
 #[derive(Clone, Debug)]
 pub struct Conditions {
-    /// How many there are.
+    /// The number of replicas.
     pub replicas: usize,
-    /// Tokens that each has in its cache at most.
+    /// The largest number of tokens in the cache of each.
     pub cache_tokens: u64,
-    /// Tokens of prompts that each computes in a second.
+    /// Prompt tokens that each computes per second.
     pub prefill_rate: f64,
     /// Seconds for each token of an answer.
     pub decode_seconds: f64,
-    /// Requests in the time of one of the trace.
+    /// The number of requests in the time of one request of the trace.
     pub rate: f64,
     /// Seed of all random numbers.
     pub seed: u64,
 }
 
-/// What came of a contender.
+/// The results of a contender.
 #[derive(Clone, Debug)]
 pub struct RoutingResult {
     /// Its name.
     pub name: &'static str,
-    /// Tokens of prompts that were in the cache of the chosen replica, of all.
+    /// The share of prompt tokens that were in the chosen replica's cache.
     pub cached_share: f64,
     /// Seconds until the first token, sorted.
     pub first_token: Vec<f64>,
-    /// The most tokens that a replica had to compute, as a multiple of the mean.
+    /// The largest number of tokens computed by a replica, as a multiple of the mean.
     pub imbalance: f64,
 }
 
 struct Server {
     replica: Arc<Replica>,
     cache: Cache,
-    /// When it has computed all prompts that it has got, in seconds.
+    /// When it has computed all prompts that it was given, in seconds.
     free_at: f64,
     computed: u64,
 }
@@ -74,7 +74,7 @@ pub fn run(
         .collect();
     let replicas: Vec<_> = servers.iter().map(|s| s.replica.clone()).collect();
     let mut router = contender.router(rules, conditions.replicas);
-    // Nanoseconds when each request ends, and where.
+    // When each request ends, in nanoseconds, and at which replica.
     let mut ends: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let (mut input, mut cached) = (0, 0);
     let mut first_token = Vec::with_capacity(prompts.len());
@@ -90,7 +90,8 @@ pub fn run(
         }
         let to_compute = |server: &Server| {
             let known = server.cache.known(&prompt.hash_ids) as u64 * BLOCK_TOKENS;
-            // The last token is computed in any case: the first of the answer comes of it.
+            // The last prompt token is always computed, because it yields the first token of the
+            // answer.
             prompt.input_length - known.min(prompt.input_length.saturating_sub(1))
         };
         let seen: Vec<_> = servers
@@ -128,7 +129,7 @@ pub fn run(
     }
 }
 
-/// The last time there is, for what is later.
+/// Nanoseconds; the largest value for later times.
 fn nanos(seconds: f64) -> Nanos {
     Nanos((seconds * 1e9) as u64)
 }
@@ -140,7 +141,7 @@ impl RoutingResult {
         self.first_token.iter().sum::<f64>() / (self.first_token.len() as f64).max(1.0)
     }
 
-    /// Seconds that this share of the requests do not exceed.
+    /// The number of seconds that this share of the requests does not exceed.
     #[must_use]
     pub fn quantile(&self, share: f64) -> f64 {
         let last = self.first_token.len().saturating_sub(1);
@@ -183,9 +184,9 @@ mod tests {
     fn a_replica_computes_what_it_has_not_cached_and_one_prompt_after_the_other() {
         let prompts = [
             prompt(0, &[1, 2, 3, 4]),
-            // Waits until 4 s, and has two blocks to compute.
+            // It waits until 4 s, and has two blocks to compute.
             prompt(1000, &[1, 2, 5, 6]),
-            // The replica is idle; the last token is computed in any case.
+            // The replica is idle, and the last token is always computed.
             prompt(60_000, &[1, 2, 5, 6]),
         ];
         let prefix = Contender::Live(LoadBalancing::Prefix(PrefixAffinity::default()));
@@ -198,7 +199,7 @@ mod tests {
             let cached = (6 * BLOCK_TOKENS - 1) as f64 / (12 * BLOCK_TOKENS) as f64;
             assert!((outcome.cached_share - cached).abs() < 1e-9, "{outcome:?}");
         }
-        // An idle replica, though it has to compute all of it.
+        // It goes to an idle replica, although that must compute the whole prompt.
         let outcome = simulated(&Contender::Live(LoadBalancing::LeastRequest), &prompts[..2]);
         assert_eq!((outcome.cached_share, outcome.quantile(1.0)), (0.0, 4.0));
     }

@@ -22,9 +22,9 @@ use self::{
 };
 use super::{input, number};
 
-/// Largest table, in blocks.
+/// The largest `tableSize`, in blocks.
 const MOST_BLOCKS: u64 = 1 << 24;
-/// Chats that begin in a second, where they are made up.
+/// The mean number of synthetic chats that begin per second.
 const CHATS_PER_SECOND: f64 = 1.6;
 
 /// The options of `tailback simulate load-balancing`.
@@ -121,14 +121,14 @@ pub fn simulate(simulation: &CacheSimulation) -> Result<CacheReport, String> {
 }
 
 impl CacheSimulation {
-    /// As asked for, or as many blocks as all caches have room for.
+    /// The requested size, or as many blocks as all caches can hold.
     fn table_size(&self) -> usize {
         let caches = self.cache_tokens / BLOCK_TOKENS * u64::from(self.replicas);
         let size = self.table_size.map_or(caches.min(MOST_BLOCKS), u64::from);
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 
-    /// The prompts, and what they are called in the report.
+    /// The prompts, and their name in the report.
     fn prompts(&self) -> Result<(String, Vec<Prompt>), String> {
         if let Some(count) = self.chats {
             let chats = Chats {

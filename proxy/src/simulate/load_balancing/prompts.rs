@@ -1,36 +1,38 @@
-//! Traces of prompts: when each request came, how long its prompt and answer are, and which
-//! blocks its prompt begins with.
+//! Traces of prompts: the arrival of each request, the lengths of its prompt and answer, and the
+//! blocks at the beginning of its prompt.
 
 use std::io::BufRead;
 
 use serde::Deserialize;
 use tailback_scaler::simulate::read::{Lines, ReadError};
 
-/// Tokens that a block of a trace stands for.
+/// The number of tokens in a block of a trace.
 pub const BLOCK_TOKENS: u64 = 512;
 /// Largest number of requests.
 const MOST_REQUESTS: usize = 10_000_000;
-/// Largest count of tokens of one request.
+/// The largest number of tokens in one request.
 const MOST_TOKENS: u64 = 100_000_000;
 
 /// A request of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Prompt {
-    /// When it came, in milliseconds.
+    /// Its arrival, in milliseconds.
     pub timestamp: u64,
     /// Tokens of its prompt.
     pub input_length: u64,
     /// Tokens of its answer.
     pub output_length: u64,
-    /// One for each block of the prompt. Equal ones stand for prompts that are equal up to there.
+    /// One number for each block of the prompt. Two prompts with equal numbers are equal up to
+    /// that block.
     pub hash_ids: Vec<u64>,
 }
 
 /// Reads JSON lines with `timestamp` (ms), `input_length`, `output_length` (tokens) and `hash_ids`
-/// (for each 512 tokens of the prompt), as Mooncake publishes them; by gzip or not, in any order.
+/// (one for each 512 tokens of the prompt), as Mooncake publishes them; compressed by gzip or not,
+/// in any order.
 ///
 /// # Errors
-/// What is wrong with which line.
+/// The first error, with its line.
 pub fn read(input: impl BufRead) -> Result<Vec<Prompt>, ReadError> {
     let mut lines = Lines::open(input)?;
     let mut prompts = Vec::new();

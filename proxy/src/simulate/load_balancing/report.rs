@@ -7,14 +7,14 @@ use super::{
     router::Rules,
 };
 
-/// What came of each strategy, and of which prompts.
+/// The results of each strategy, and their inputs.
 #[derive(Debug)]
 pub struct CacheReport {
-    /// What the prompts are called.
+    /// The name of the prompts.
     pub source: String,
-    /// In the order in which they were asked for.
+    /// In the order in which the strategies were requested.
     pub outcomes: Vec<RoutingResult>,
-    /// What the replicas were like.
+    /// The properties of the replicas.
     pub conditions: Conditions,
     /// The settings of the strategies.
     pub rules: Rules,

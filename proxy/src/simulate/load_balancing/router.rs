@@ -1,5 +1,5 @@
-//! Who chooses a replica in the simulation: the code that runs live, KubeAI's rule, and an oracle
-//! that sees the caches.
+//! The contenders that choose a replica in the simulation: the live code, KubeAI's rule, and an
+//! oracle that sees the caches.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -10,39 +10,39 @@ use tailback_scaler::{clock::Nanos, replica::Replica};
 use super::{cache::Cache, prompts::Prompt};
 use crate::admission::balance::{Affinity, Balancer, LoadBound, mix};
 
-/// What is compared.
+/// A contender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contender {
-    /// A strategy of the proxy. Its workers know of each other's choices.
+    /// A strategy of the proxy. Its workers share their knowledge.
     Live(LoadBalancing),
-    /// `prefix`, with a table of its own for each worker.
+    /// `prefix` with a separate table for each worker.
     PrefixPerWorker,
     /// KubeAI's `PrefixHash`: a consistent hash of the first block, with bounded loads.
     KubeAi,
-    /// The rule of `prefix`, with the caches as they are in the place of the table.
+    /// The rule of `prefix` with the caches' true contents in place of the table.
     Oracle,
-    /// The replica that has the first token soonest, caches and queues being known.
+    /// The replica with the earliest first token, given the caches and queues.
     Soonest,
 }
 
 /// The settings that contenders share.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Of the strategy `prefix`.
+    /// The settings of the strategy `prefix`.
     pub prefix: PrefixAffinity,
-    /// Worker threads of the proxy.
+    /// The number of the proxy's worker threads.
     pub workers: usize,
 }
 
-/// What a router sees of a replica.
+/// A replica as a router sees it.
 #[derive(Debug)]
 pub struct ReplicaView<'a> {
     pub cache: &'a Cache,
-    /// Seconds from now until the first token, if it got the request.
+    /// The seconds from now to the first token, if it got the request.
     pub wait: f64,
 }
 
-/// A contender at work.
+/// A contender in operation.
 #[derive(Debug)]
 pub enum Router {
     Live(Vec<Balancer>),
@@ -52,7 +52,7 @@ pub enum Router {
 }
 
 impl Contender {
-    /// All, as the table shows them.
+    /// All contenders, as in the table.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let live = LoadBalancing::all().into_iter();
@@ -67,7 +67,7 @@ impl Contender {
             .collect()
     }
 
-    /// As it is named in the table and on the command line.
+    /// The name in the table and on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -129,7 +129,8 @@ impl Router {
         match self {
             Self::Live(workers) => {
                 let worker = &workers[random.usize(..workers.len())];
-                // Ids are small numbers: as evenly spread as the hashes of text are.
+                // Ids are small numbers, so they are hashed to be spread as evenly as hashes of
+                // text.
                 let spread = |id: &u64| mix(*id, rapidhash_v3(&id.to_le_bytes()));
                 let blocks: Vec<u64> = prompt.hash_ids.iter().map(spread).collect();
                 let taken = worker.take(replicas, Affinity::Prefix(&blocks), now)?;
@@ -167,7 +168,7 @@ impl Router {
     }
 }
 
-/// A consistent hash, with 256 points for each replica, as KubeAI has it by default.
+/// A consistent hash ring with 256 points for each replica, KubeAI's default.
 #[derive(Debug)]
 pub struct Ring(Vec<(u64, usize)>);
 
@@ -183,7 +184,7 @@ impl Ring {
         Self(ring)
     }
 
-    /// The replicas in the order of the ring, from a key on.
+    /// The replicas in the order of the ring, beginning at a key.
     fn from(&self, key: u64) -> Vec<usize> {
         let hash = rapidhash_v3(&key.to_le_bytes());
         let start = self.0.partition_point(|&(point, _)| point < hash);

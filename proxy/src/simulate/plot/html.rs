@@ -1,5 +1,5 @@
-//! The picture as one page with charts to point at. It loads nothing: the script and the style, from
-//! `proxy/page`, are in it.
+//! The picture as a self-contained page with interactive charts: script and style, from
+//! `proxy/page`, are embedded.
 
 use serde_json::{Value, json};
 use tailback_scaler::simulate::{Extent, SimulationResult, Slice};
@@ -27,7 +27,7 @@ pub(super) fn page(report: &Report) -> String {
     )
 }
 
-/// What the script draws.
+/// The data for the script.
 fn data(report: &Report) -> Value {
     let comparison = &report.comparison;
     let axis = Axis::of(report);
@@ -70,7 +70,7 @@ fn values(columns: &[(f64, Extent)], of: fn(&Extent) -> f64) -> Vec<f64> {
         .collect()
 }
 
-/// As many digits as can be seen.
+/// Rounded to the digits that can be seen.
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! The legend of a picture: what each colour stands for.
+//! The legend of a picture.
 
 use plotters::{
     prelude::{DrawingBackend, Rectangle},
@@ -8,23 +8,23 @@ use plotters::{
 use super::{Area, Drawn, WIDTH, style};
 
 const LEFT: i32 = 12;
-/// Pixels of a line, of a swatch, and from where on its name stands.
+/// The height of a line, the width of a swatch, and the position of its name, in pixels.
 const LINE: i32 = 18;
 const SWATCH: i32 = 24;
 const NAME: i32 = 30;
-/// Pixels of a character, and between a name and the next swatch.
+/// The width of a character, and of the gap between a name and the next swatch, in pixels.
 const CHARACTER: i32 = 7;
 const GAP: i32 = 24;
 
-/// What one colour stands for.
+/// The meaning of one colour.
 pub(in crate::simulate) struct LegendEntry {
     pub name: String,
     pub colour: RGBColor,
-    /// Pixels of the line, or of the area, that it is drawn with.
+    /// The thickness of its line or area in pixels.
     pub thickness: i32,
 }
 
-/// All of them, in lines that are as wide as the picture.
+/// All entries, in lines as wide as the picture.
 pub(in crate::simulate) struct Legend(Vec<Vec<LegendEntry>>);
 
 impl LegendEntry {
@@ -50,7 +50,7 @@ impl Legend {
         Self(lines)
     }
 
-    /// Pixels of all its lines.
+    /// The height of all lines in pixels.
     pub(in crate::simulate) fn height(&self) -> i32 {
         LINE * self.0.len() as i32
     }

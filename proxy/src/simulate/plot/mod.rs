@@ -1,5 +1,5 @@
-//! Draws the course of a simulation: one panel for each policy, with a common time axis. What is drawn
-//! of several models is `fleet/plot.rs`.
+//! Draws the course of a simulation: one panel for each policy, with a common time axis. The
+//! picture of several models is in `fleet/plot.rs`.
 //!
 //! Colours are those of Okabe and Ito, "Color Universal Design" (2008), which
 //! the colour-blind can tell apart; in print without colours, areas, thin and
@@ -34,13 +34,13 @@ use super::Report;
 
 pub(super) const WIDTH: u32 = 1200;
 const HEAD: u32 = 84;
-/// Where the legend begins in the head.
+/// The position of the legend within the head.
 const LEGEND: i32 = 66;
 const PANEL: u32 = 240;
 pub(super) const FOOT: u32 = 40;
 /// Number of time slices of a trace: about one column of pixels each.
 const SLICES: u32 = 800;
-/// Shortest time that is drawn: a trace may be a moment, and what follows it takes longer.
+/// The shortest time that is drawn: a trace may be very short, and its requests take longer.
 const SHORTEST: Duration = Duration::from_secs(60);
 /// Characters in a line of the head, and the number of lines for the settings.
 const LINE: usize = 160;
@@ -92,13 +92,13 @@ impl FromStr for PictureFile {
     }
 }
 
-/// What can be drawn.
+/// A drawing.
 pub(super) trait Drawing {
     /// Width and height in pixels.
     fn size(&self) -> (u32, u32);
     /// Draws it.
     fn draw<DB: DrawingBackend>(&self, root: &Area<DB>) -> Drawn<DB>;
-    /// The same as a page to point at.
+    /// The same as an interactive page.
     fn page(&self) -> Result<String, String>;
 }
 
@@ -183,7 +183,7 @@ fn title(report: &Report) -> String {
     )
 }
 
-/// How a policy did, in one line.
+/// A policy's results in one line.
 fn summary(report: &Report, outcome: &SimulationResult) -> String {
     let (comparison, cost) = (&report.comparison, outcome.replica_seconds);
     let mut text = format!(

@@ -32,7 +32,7 @@ struct Line<'a> {
     tokens: Option<Tokens>,
 }
 
-/// The fields of a language model's response. What it does not say is left out.
+/// The fields for a language model's response. Unknown ones are left out.
 #[derive(Serialize)]
 struct Tokens {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ fn tokens(generation: &Generation, arrived: Nanos) -> Tokens {
     }
 }
 
-/// One word, or several with commas between them: a response may have several choices.
+/// One word, or several separated by commas, because a response may have several choices.
 fn finish_reason(reasons: &FinishReasons) -> String {
     let words: Vec<_> = reasons.iter().map(|(reason, _)| reason.label()).collect();
     words.join(",")

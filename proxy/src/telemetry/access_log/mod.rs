@@ -63,7 +63,7 @@ pub struct AccessLogEntry {
     retries: u32,
     /// Bytes of the response body.
     bytes_out: u64,
-    /// What the response of a language model said of tokens.
+    /// What a language model's response revealed about tokens.
     generation: Option<Generation>,
     end: Option<End>,
 }
@@ -161,7 +161,7 @@ impl AccessLogEntry {
         self.bytes_out += bytes as u64;
     }
 
-    /// The response was a language model's, and said this.
+    /// The response was a language model's, with this result.
     pub fn generated(&mut self, generation: Generation) {
         self.generation = Some(generation);
     }

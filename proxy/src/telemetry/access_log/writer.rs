@@ -62,7 +62,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub(super) struct Writer {
     destination: Destination,
-    /// Whether the file is to be opened again.
+    /// Whether the file must be opened again.
     reopen: Arc<AtomicBool>,
     lost: Counter,
     text: Vec<u8>,

@@ -1,24 +1,24 @@
-//! What is counted of the choice of replicas, where the strategy is `prefix` or `session`.
+//! Counters of affinity, for models with the strategy `prefix` or `session`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What became of a request's affinity to some replica.
+/// Whether a request got the replica that it prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
-    /// The replica that it speaks for most was chosen.
+    /// It got the replica that it prefers.
     Met,
-    /// That one was too busy, full or ejected: another was chosen.
+    /// That replica was too busy, full or ejected, so another was chosen.
     Spilled,
-    /// It speaks for no replica.
+    /// It prefers no replica.
     None,
-    /// The request was held, and went to the replica that had room first.
+    /// It was held, and got the first replica with room.
     Held,
 }
 
-/// A model's counts.
+/// The counters of a model.
 #[derive(Debug, Default)]
 pub struct AffinityCounts {
-    /// Its strategy has an affinity, or had one.
+    /// Whether its strategy has, or had, an affinity.
     shown: AtomicBool,
     requests: [AtomicU64; Preference::ALL.len()],
     prompt_bytes: AtomicU64,
@@ -29,7 +29,7 @@ impl Preference {
     /// All, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Met, Self::Spilled, Self::None, Self::Held];
 
-    /// As the metrics' label has it.
+    /// The metric label.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Preference {
 }
 
 impl AffinityCounts {
-    /// Shows them from now on.
+    /// Shows the counters from now on.
     pub fn show(&self) {
         self.shown.store(true, Ordering::Relaxed);
     }
@@ -51,26 +51,26 @@ impl AffinityCounts {
         self.shown.load(Ordering::Relaxed)
     }
 
-    /// A request has got a replica.
+    /// Counts a request that has got a replica.
     pub fn chosen(&self, preference: Preference) {
         self.requests[preference as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Of the `prompt` bytes that were looked at, the replica is known to have had the first
-    /// `known`.
+    /// Counts the `prompt` bytes that were compared, of which the replica is known to have the
+    /// first `known`.
     pub fn prompt(&self, prompt: usize, known: usize) {
         self.prompt_bytes
             .fetch_add(prompt as u64, Ordering::Relaxed);
         self.known_bytes.fetch_add(known as u64, Ordering::Relaxed);
     }
 
-    /// How many requests there were of a kind.
+    /// The number of requests with this preference.
     #[must_use]
     pub fn requests(&self, preference: Preference) -> u64 {
         self.requests[preference as usize].load(Ordering::Relaxed)
     }
 
-    /// Bytes of prompts that were looked at, and those of them that were known.
+    /// Prompt bytes that were compared, and how many of these were known.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The last traced request in each bucket of a histogram, for scrapers that ask for exemplars.
+//! The last traced request in each bucket of a histogram, for scrapers that request exemplars.
 
 use std::{
     sync::{
@@ -10,14 +10,14 @@ use std::{
 
 use tailback_scaler::ledger::SpanRef;
 
-/// How often a reading is tried while the exemplar is being written.
+/// How often a read is retried while the exemplar is being written.
 const TRIES: usize = 8;
 
-/// The exemplars of one histogram. Without a traced request it takes no memory, and costs nothing.
+/// The exemplars of one histogram. Until the first traced request they take no memory and no time.
 #[derive(Debug, Default)]
 pub(super) struct Exemplars(OnceLock<Box<[LastTraced]>>);
 
-/// A traced request, as an exemplar of its bucket.
+/// A traced request as the exemplar of its bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Exemplar {
     pub trace: u128,
@@ -27,12 +27,12 @@ pub(super) struct Exemplar {
     pub at: u64,
 }
 
-/// The last traced request of a bucket. A sequence lock: its writers never wait, and a reading
-/// that a writer has got into is repeated (Boehm, "Can seqlocks get along with programming language
+/// The last traced request of a bucket. It is a sequence lock: writers never wait, and a read that
+/// overlaps with a write is repeated (Boehm, "Can seqlocks get along with programming language
 /// memory models?", 2012).
 #[derive(Debug, Default)]
 struct LastTraced {
-    /// 0: there was none. Odd: one is being written.
+    /// 0: no request so far. Odd: a write is in progress.
     version: AtomicU64,
     trace: [AtomicU64; 2],
     /// The bits of the value.
@@ -41,7 +41,7 @@ struct LastTraced {
 }
 
 impl Exemplars {
-    /// A traced request has `value`, which counts in the bucket `bucket` of `buckets`.
+    /// Records a traced request with `value`, which belongs to the bucket `bucket` of `buckets`.
     #[cold]
     pub(super) fn record(&self, span: &SpanRef, value: f64, bucket: usize, buckets: usize) {
         let all = self
@@ -57,7 +57,7 @@ impl Exemplars {
         }
     }
 
-    /// The exemplar of each bucket; none of any, if no request was traced.
+    /// The exemplar of each bucket; empty if no request was traced.
     pub(super) fn read(&self) -> Vec<Option<Exemplar>> {
         let all = self.0.get().map(|all| &**all).unwrap_or_default();
         all.iter().map(LastTraced::get).collect()
@@ -73,7 +73,7 @@ impl LastTraced {
                 .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
         if !begun {
-            // Another one is being written, which is as new.
+            // Another request is being written, which is as recent.
             return;
         }
         fence(Ordering::Release);
@@ -89,7 +89,7 @@ impl LastTraced {
         (0..TRIES).find_map(|_| self.try_get()).flatten()
     }
 
-    /// `None`: one is being written.
+    /// `None`: a write is in progress.
     fn try_get(&self) -> Option<Option<Exemplar>> {
         let version = self.version.load(Ordering::Acquire);
         match version {

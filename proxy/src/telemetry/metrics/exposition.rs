@@ -14,7 +14,7 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// One that also writes exemplars, as [`openmetrics`](super::openmetrics) has them.
+    /// An exposition with exemplars, in the form that [`openmetrics`](super::openmetrics) needs.
     #[must_use]
     pub fn with_exemplars() -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Family<'_> {
         self.text.push('\n');
     }
 
-    /// A sample, without the end of its line.
+    /// Writes a sample without the end of its line.
     fn begin(&mut self, part: &str, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.name);
         self.text.push_str(part);

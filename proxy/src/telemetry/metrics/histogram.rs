@@ -1,4 +1,4 @@
-//! A histogram whose bounds are fixed.
+//! A histogram with fixed bounds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,39 +9,40 @@ use super::{
     latencies::quantile,
 };
 
-/// Counts values by the first bound that is not below them. Recording is two atomic additions.
+/// Counts each value in the bucket of the first bound that is not below it. Recording is two
+/// atomic additions.
 #[derive(Debug)]
 pub(super) struct Histogram {
     /// In the unit that is shown.
     bounds: &'static [f64],
-    /// How many of what is recorded are one of what is shown.
+    /// The number of recorded units in one shown unit.
     scale: f64,
-    /// One for each bound, and one for what is above them all.
+    /// One for each bound, and one for larger values.
     buckets: Box<[AtomicU64]>,
-    /// Of what is recorded.
+    /// The sum in recorded units.
     sum: AtomicU64,
     exemplars: Exemplars,
 }
 
-/// A histogram at one time.
+/// A reading of a histogram.
 #[derive(Clone, Debug)]
 pub(super) struct HistogramReading {
     pub bounds: &'static [f64],
-    /// How many values do not exceed each bound, and, last, how many there are.
+    /// The number of values up to each bound and, last, of all values.
     pub cumulated: Vec<u64>,
-    /// Of all values.
+    /// The sum of all values.
     pub sum: f64,
-    /// Of each bucket; of none at all if no value is of a traced request.
+    /// The exemplar of each bucket; empty if no recorded request was traced.
     pub exemplars: Vec<Option<Exemplar>>,
 }
 
 impl Histogram {
-    /// Of whole numbers, such as tokens.
+    /// A histogram of whole numbers, such as token counts.
     pub(super) fn of_counts(bounds: &'static [f64]) -> Self {
         Self::new(bounds, 1.0)
     }
 
-    /// Of seconds, recorded as nanoseconds.
+    /// A histogram of seconds, recorded as nanoseconds.
     pub(super) fn of_seconds(bounds: &'static [f64]) -> Self {
         Self::new(bounds, 1e9)
     }
@@ -60,7 +61,7 @@ impl Histogram {
         self.record_of(value, None);
     }
 
-    /// As [`record`](Self::record), of a request that is traced if it has a `span`.
+    /// As [`record`](Self::record), for a request that is traced if it has a `span`.
     pub(super) fn record_of(&self, value: u64, span: Option<&SpanRef>) {
         let shown = value as f64 / self.scale;
         let bucket = self.bounds.partition_point(|bound| *bound < shown);
@@ -88,12 +89,13 @@ impl Histogram {
 }
 
 impl HistogramReading {
-    /// How many values there are.
+    /// The number of values.
     pub(super) fn count(&self) -> u64 {
         self.cumulated.last().copied().unwrap_or(0)
     }
 
-    /// What a share `quantile` (0 to 1) of the values does not exceed; `None` if there are none.
+    /// The value that a share (0 to 1) of the values does not exceed; `None` if there are no
+    /// values.
     pub(super) fn quantile(&self, share: f64) -> Option<f64> {
         quantile(self.bounds, &self.cumulated, share)
     }

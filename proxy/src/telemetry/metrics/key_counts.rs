@@ -1,11 +1,11 @@
-//! What is counted of an API key's requests. Names of keys come from a file, so that there are no
-//! more series than keys in it, and one for requests without a valid key.
+//! The counters of an API key. Keys come from a file, so there is one series for each key in it,
+//! and one for requests without a valid key.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::status::{KeyRefusal, Outcome};
 
-/// The counts of one key.
+/// The counters of one key.
 #[derive(Debug, Default)]
 pub struct KeyCounts {
     in_flight: AtomicU32,
@@ -14,7 +14,7 @@ pub struct KeyCounts {
 }
 
 impl KeyCounts {
-    /// Counts a request in; `false`: there are `limit` already.
+    /// Counts a request in; `false`: `limit` requests are in flight already.
     pub fn begin(&self, limit: Option<u32>) -> bool {
         let Some(limit) = limit else {
             self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -27,7 +27,7 @@ impl KeyCounts {
         begun.is_ok()
     }
 
-    /// Takes back what `begin` has counted.
+    /// Undoes a `begin`.
     pub fn withdraw(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -39,24 +39,24 @@ impl KeyCounts {
         self.outcomes[outcome.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request was refused.
+    /// Counts a refused request.
     pub fn refused(&self, refusal: KeyRefusal) {
         self.refusals[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests inside now.
+    /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Requests that ended so.
+    /// The number of requests that ended with `outcome`.
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome.index()].load(Ordering::Relaxed)
     }
 
-    /// Requests that were refused for this.
+    /// The number of requests that were refused for this reason.
     #[must_use]
     pub fn refusals(&self, refusal: KeyRefusal) -> u64 {
         self.refusals[refusal as usize].load(Ordering::Relaxed)

@@ -21,9 +21,9 @@ impl Latencies {
     }
 }
 
-/// What a share (0 to 1) of values does not exceed, interpolated within its bucket as Prometheus's
-/// `histogram_quantile` does. `counts` are how many values do not exceed each of `bounds`, and, last,
-/// how many there are.
+/// The value that a share (0 to 1) of values does not exceed, interpolated within its bucket like
+/// Prometheus's `histogram_quantile`. `counts` has the number of values up to each of `bounds`
+/// and, last, of all values.
 pub(super) fn quantile(bounds: &[f64], counts: &[u64], share: f64) -> Option<f64> {
     let all = *counts.last()?;
     if all == 0 {

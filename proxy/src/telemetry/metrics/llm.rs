@@ -1,4 +1,4 @@
-//! What is counted of the answers of language models. Names and buckets are those of OpenTelemetry's
+//! Metrics of language models' responses. Names and buckets are those of OpenTelemetry's
 //! conventions for generative AI (`gen-ai-metrics.md`), in Prometheus's form.
 
 use std::{
@@ -39,7 +39,7 @@ const TOKENS: &[f64] = &[
     67_108_864.0,
 ];
 
-/// The counts of one model.
+/// The metrics of one model.
 #[derive(Debug, Default)]
 pub struct LlmMetrics {
     operations: [OperationMetrics; Operation::ALL.len()],
@@ -66,7 +66,7 @@ impl Default for OperationMetrics {
     }
 }
 
-/// What the page of a model shows of them: since the start of the process.
+/// A summary for the page of a model, since the start of the process.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LlmSummary {
@@ -91,7 +91,7 @@ struct Quantiles {
 }
 
 impl LlmMetrics {
-    /// Records an answer to a request that arrived at `arrived`, and that is traced if it has a
+    /// Records the response to a request that arrived at `arrived`, and that is traced if it has a
     /// `span`.
     pub fn record(&self, generation: &Generation, arrived: Nanos, span: Option<&SpanRef>) {
         let metrics = self.of(generation.operation);
@@ -127,7 +127,7 @@ impl LlmMetrics {
         &self.operations[operation as usize]
     }
 
-    /// How many generations ended so.
+    /// The number of generations that ended for this reason.
     pub(super) fn finished(&self, reason: FinishReason) -> u64 {
         self.finished[reason as usize].load(Ordering::Relaxed)
     }
@@ -136,13 +136,13 @@ impl LlmMetrics {
         self.cached_tokens.load(Ordering::Relaxed)
     }
 
-    /// Whether an answer said how many tokens went in.
+    /// Whether any response contained the number of input tokens.
     pub(super) fn has_input(&self) -> bool {
         let mut all = self.operations.iter();
         all.any(|metrics| metrics.input_tokens.read().count() > 0)
     }
 
-    /// All of it; `None`: nothing was recorded.
+    /// The summary; `None`: nothing was recorded.
     #[must_use]
     pub fn summary(&self) -> Option<LlmSummary> {
         let operations = Operation::ALL.into_iter().filter_map(|operation| {

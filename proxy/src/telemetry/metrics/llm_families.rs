@@ -1,5 +1,5 @@
-//! What answers of language models said of tokens, as `/metrics` shows it. What never occurred has no
-//! series: most models are no language models.
+//! The metrics of language models' responses in `/metrics`. Values that never occurred have no
+//! series, because most models are no language models.
 
 use super::{
     exposition::{Exposition, Family},

@@ -1,5 +1,5 @@
-//! The metrics in OpenMetrics' text format, version 1.0.0, for scrapers that ask for it: it has
-//! exemplars. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+//! The metrics in OpenMetrics' text format, version 1.0.0, for scrapers that request it, because
+//! it has exemplars. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -10,7 +10,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const TYPE: &str = "application/openmetrics-text";
 const PLAIN: &str = "text/plain";
 
-/// Whether the scraper prefers it to the text format 0.0.4, as its `accept` says.
+/// Whether the scraper prefers it to the text format 0.0.4, according to `accept`.
 #[must_use]
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter();
@@ -31,10 +31,10 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
     open > 0.0 && open >= plain
 }
 
-/// Rewrites `text`, which is in the text format 0.0.4 but for exemplars.
+/// Converts `text`, which is in the text format 0.0.4 except for exemplars.
 ///
-/// A family of counters is named without the `_total` of its samples. Counters of Seldon's names
-/// that have no `_total` are of unknown type, as their samples must keep their names.
+/// A family of counters is named without the `_total` of its samples. Counters under Seldon's
+/// names without `_total` become type `unknown`, because their samples must keep their names.
 #[must_use]
 pub fn of_text(text: &str) -> String {
     let mut all = String::with_capacity(text.len() + text.len() / 16);
@@ -42,7 +42,7 @@ pub fn of_text(text: &str) -> String {
     // Writing to a String cannot fail.
     for line in text.lines().filter(|line| !line.is_empty()) {
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            // The line of its type comes next.
+            // The line with its type comes next.
             help = rest.split_once(' ').map(|(_, help)| help);
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
@@ -67,7 +67,7 @@ pub fn of_text(text: &str) -> String {
 /// The sample, with the bound of a bucket as a floating-point number: `le="1.0"` for `le="1"`.
 fn with_float_bound(line: &str) -> Cow<'_, str> {
     const LABEL: &str = "le=\"";
-    // Within the value of a label, the quotation mark has a backslash before it.
+    // Within a label's value, a quotation mark is preceded by a backslash.
     let label = line
         .match_indices(LABEL)
         .find(|(at, _)| line[..*at].ends_with(['{', ',']));

@@ -47,7 +47,7 @@ fn retries(text: &mut Exposition, content: &Content) {
     );
     for (model, retries) in content.retries.iter() {
         for reason in RetryReason::all() {
-            // Most reasons never occur; their series are left out.
+            // Reasons that never occurred are left out, as most never do.
             let (count, labels) = (
                 retries.count(reason),
                 [("model", &**model), ("reason", reason.label())],
@@ -117,7 +117,7 @@ fn affinities(text: &mut Exposition, content: &Content) {
     }
 }
 
-/// Nothing is written while there are no API keys.
+/// Writes nothing if there are no API keys.
 fn keys(text: &mut Exposition, content: &Content) {
     if content.keys.iter().next().is_none() {
         return;
@@ -134,7 +134,8 @@ fn keys(text: &mut Exposition, content: &Content) {
                 counts.ended(outcome),
                 [("key", &**key), ("outcome", outcome.label())],
             );
-            // Most never occur. Successes are written from the beginning, to have an increase.
+            // Outcomes that never occurred are left out. Successes are always written, so that
+            // their first increase is visible.
             if count > 0 || outcome == Outcome::Success {
                 family.sample(&labels, count as f64);
             }

@@ -28,9 +28,9 @@ pub(super) const METHODS: [MethodType; 2] = [MethodType::Rest, MethodType::Grpc]
 /// The handles that one model's requests record into.
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
-    /// Of the choice of replicas.
+    /// The choice of replicas.
     pub affinity: Arc<AffinityCounts>,
-    /// Of the answers of language models.
+    /// The responses of language models.
     pub llm: Arc<LlmMetrics>,
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) retries: Arc<Retries>,
@@ -50,7 +50,7 @@ pub(super) struct Retries {
     refused: AtomicU64,
 }
 
-/// Questions about a model, on all servers.
+/// Requests about a model, on all servers.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     by_replica: AtomicU64,
@@ -91,7 +91,7 @@ pub(super) struct ServerTotals {
 
 impl ModelMetrics {
     /// Records a request that ended `latency` after it arrived, and that is traced if it has a
-    /// `span`; `status` is what was sent to its caller.
+    /// `span`. `status` is the status that its caller got.
     pub fn completed(
         &self,
         outcome: Outcome,
@@ -121,7 +121,7 @@ impl ModelMetrics {
         self.retries.by_reason[reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Records the end of a question that was sent to a replica, or else answered by the proxy.
+    /// Records the end of a request about the model, answered by a replica or by the proxy.
     pub fn asked(&self, by_replica: bool) {
         let questions = &self.questions;
         let count = match by_replica {
@@ -136,7 +136,7 @@ impl ModelMetrics {
         self.retries.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests that ended by a fault of the service, whether of a replica or of the proxy.
+    /// The number of requests that failed because of a replica or the proxy.
     #[must_use]
     pub fn failed(&self) -> u64 {
         let faults = Outcome::ALL.into_iter().filter(|o| o.is_fault());

@@ -33,7 +33,7 @@ impl MetricsStore {
         }
     }
 
-    /// The counts of the API key of this name, which are created if they do not exist.
+    /// The counters of the API key with this name, which are created if they do not exist.
     #[must_use]
     pub fn of_key(&self, name: &str) -> Arc<KeyCounts> {
         self.content().keys.of(name.to_owned())

@@ -1,4 +1,4 @@
-//! The collector that the settings name, which takes OTLP's published messages by gRPC or HTTP.
+//! A client of the collector in the settings, which takes OTLP messages by gRPC or HTTP.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{net::tls, telemetry::build_info};
 
 /// How long a connection to the collector may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The longest answer that is read: a count, and a sentence.
+/// The longest response that is read: it has a count and a sentence.
 const LONGEST_ANSWER: usize = 64 * 1024;
 const AGENT: &str = concat!("tailback/", env!("CARGO_PKG_VERSION"));
 
@@ -62,7 +62,7 @@ enum CollectorConnection {
 }
 
 impl Collector {
-    /// It is connected to when something is first exported. Must run within a tokio runtime.
+    /// A client that connects at the first export. Must run within a tokio runtime.
     pub(super) fn new(traces: &Traces) -> io::Result<Self> {
         let mut headers = HeaderMap::new();
         for (name, value) in &traces.headers {
@@ -99,10 +99,11 @@ impl Collector {
         })
     }
 
-    /// Exports `spans`. Returns what the collector says of those that it rejects, if it does.
+    /// Exports `spans`. Returns the collector's message about spans that it has rejected, if there
+    /// is one.
     ///
     /// # Errors
-    /// Why it has not taken them, as a sentence about it.
+    /// Why the export failed, as a sentence.
     pub(super) async fn export(
         &mut self,
         spans: Vec<SpanData>,
@@ -133,7 +134,7 @@ impl Collector {
                 }
                 let body = Limited::new(body, LONGEST_ANSWER).collect().await;
                 let body = body.map_err(|error| error.to_string())?.to_bytes();
-                // Collectors that say nothing, or something else, have taken all.
+                // A collector that answers nothing, or something else, has taken all spans.
                 ExportTraceServiceResponse::decode(body).unwrap_or_default()
             }
         };
@@ -142,7 +143,7 @@ impl Collector {
     }
 }
 
-/// An error, and what it is because of.
+/// An error with its causes.
 fn sources(error: &dyn std::error::Error) -> String {
     let more = std::iter::successors(error.source(), |error| error.source());
     more.fold(error.to_string(), |text, source| {
@@ -150,8 +151,8 @@ fn sources(error: &dyn std::error::Error) -> String {
     })
 }
 
-/// In clear text or by TLS, as the URL says; trusts the authorities in `ca`, or those that the
-/// system trusts.
+/// In clear text or with TLS, depending on the URL; trusts the authorities in `ca`, or those of
+/// the system.
 fn connector(ca: Option<&Path>) -> io::Result<HttpsConnector<HttpConnector>> {
     let spec = UpstreamTls {
         ca: match ca {

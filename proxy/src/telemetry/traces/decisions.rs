@@ -1,4 +1,5 @@
-//! The spans of scale decisions that a traced request has led to, each with a link to that request.
+//! The spans of scale decisions that resulted from traced requests, each with a link to its
+//! request.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use tailback_scaler::{
     status::StatusStore,
 };
 
-/// The decisions that are still to be exported.
+/// Decisions that have not been exported.
 #[derive(Debug)]
 pub(super) struct DecisionSpans {
     status: StatusStore,
@@ -20,13 +21,13 @@ pub(super) struct DecisionSpans {
 }
 
 impl DecisionSpans {
-    /// Those that are made from now on.
+    /// Only decisions from now on are exported.
     pub(super) fn new(status: StatusStore) -> Self {
         let (_, seen) = status.decisions_since(u64::MAX);
         Self { status, seen }
     }
 
-    /// The spans of those that were made since the last call.
+    /// The spans of the decisions since the last call.
     pub(super) fn spans(&mut self, scope: &InstrumentationScope) -> Vec<SpanData> {
         let (new, seen) = self.status.decisions_since(self.seen);
         self.seen = seen;
@@ -34,7 +35,7 @@ impl DecisionSpans {
     }
 }
 
-/// The span of a decision; `None`: no traced request has led to it.
+/// The span of a decision; `None`: it did not result from a traced request.
 fn span(decision: &DecisionRecord, scope: &InstrumentationScope) -> Option<SpanData> {
     let cause = decision.trace?;
     let cause = context(

@@ -1,4 +1,4 @@
-//! The thread that exports.
+//! The exporting thread.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use crate::telemetry::{
     wall_clock::WallClock,
 };
 
-/// How often the queue is looked at.
+/// How often the queue is polled.
 const POLL: Duration = Duration::from_millis(100);
 
 /// Makes spans, and exports them.
@@ -29,15 +29,15 @@ pub(super) struct TraceExporter {
     runtime: Runtime,
     collector: Collector,
     scope: InstrumentationScope,
-    /// Most spans of an export.
+    /// Most spans in one export.
     batch: usize,
-    /// Longest time until an export.
+    /// The longest time that a span waits.
     delay: Duration,
     timeout: Duration,
     endpoint: String,
     decisions: DecisionSpans,
     waiting: Vec<SpanData>,
-    /// Since when spans wait.
+    /// When the first waiting span was made.
     since: Option<Instant>,
     lost: Lost,
     /// Whether the last export failed.
@@ -46,12 +46,12 @@ pub(super) struct TraceExporter {
     rejects: bool,
 }
 
-/// Spans that were made and that the collector does not have.
+/// Counters of spans that were lost.
 #[derive(Debug)]
 pub(super) struct Lost {
-    /// It could not be reached, or refused them all.
+    /// The collector could not be reached, or refused the whole export.
     pub not_exported: Counter,
-    /// It took the others that came with them.
+    /// The collector took the other spans of the export.
     pub rejected: Counter,
 }
 
@@ -84,8 +84,8 @@ impl Exporter for TraceExporter {
             if is_last {
                 return;
             }
-            // Not the thread's own sleep: the connection to the collector is served meanwhile, so
-            // that its end is seen before the next export.
+            // An asynchronous sleep, so that the connection to the collector is served meanwhile,
+            // and its end is noticed before the next export.
             let pause = POLL.min(self.delay);
             self.runtime
                 .block_on(async { tokio::time::sleep(pause).await });
@@ -118,7 +118,7 @@ impl TraceExporter {
         })
     }
 
-    /// Exports what waits.
+    /// Exports the waiting spans.
     fn export(&mut self) {
         self.since = None;
         while !self.waiting.is_empty() {
@@ -151,7 +151,7 @@ impl TraceExporter {
         }
     }
 
-    /// The collector has taken an export, but for some of its spans.
+    /// The collector has taken an export, except for some of its spans.
     fn rejected(&mut self, rejected: &ExportTracePartialSuccess) {
         let count = u64::try_from(rejected.rejected_spans).unwrap_or_default();
         self.lost.rejected.increment(count);

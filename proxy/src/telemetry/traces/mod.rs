@@ -1,10 +1,10 @@
-//! Traces of requests, by OpenTelemetry: a span for each request, and within it one for the time that
-//! it was held and one for each attempt at a replica. A scale decision that a traced request has led
-//! to is a span with a link to it.
+//! Traces of requests for OpenTelemetry: a span for each request, and within it one for the time
+//! that it was held and one for each attempt at a replica. A scale decision that resulted from a
+//! traced request is a span with a link to it.
 //!
-//! Off, they cost one branch per request. A request that is traced records plain data on its way, and
-//! puts it into a [queue](super::polled_queue) when it has ended. Its spans are made, and exported, by
-//! the thread that polls the queue.
+//! When tracing is off, it costs one branch per request. A traced request collects plain data on
+//! its way, and puts them into a [queue](super::polled_queue) at its end. The thread that polls
+//! the queue makes and exports the spans.
 
 mod collector;
 mod decisions;
@@ -36,15 +36,15 @@ use self::{
 };
 use super::polled_queue::{PolledQueue, QueueSender, queue};
 
-/// The header field that has the trace, and the span that caused the request (W3C Trace Context).
+/// The header field with the trace and the caller's span (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
-/// Longest time that the end of the process waits for the last export.
+/// The longest time that shutdown waits for the last export.
 const LAST_EXPORT: Duration = Duration::from_secs(5);
 /// Longest `tracestate` that is kept for a span, in bytes (W3C Trace Context, 3.3.1.5).
 const LONGEST_STATE: usize = 512;
 
-/// The handle that requests are traced through. Its state is leaked: it lives as long as the process.
+/// The handle for tracing requests. Its state is leaked, because it lives as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracer(&'static Shared);
 
@@ -63,22 +63,22 @@ pub struct RunningTraces {
     patience: Duration,
 }
 
-/// Where in which trace a request is.
+/// A request's position in its trace.
 #[derive(Clone, Debug)]
 struct Position {
     trace: TraceId,
     /// The request's own span.
     span: SpanId,
-    /// The caller's; invalid: there is none.
+    /// The caller's span; invalid if there is none.
     parent: SpanId,
     state: TraceState,
 }
 
 impl RunningTraces {
-    /// Starts to export what is traced, and the decisions in `status` that it leads to.
+    /// Starts to export traced requests, and the decisions in `status` that result from them.
     ///
     /// # Errors
-    /// If the exporter cannot be made.
+    /// If the exporter cannot be started.
     pub fn start(traces: &Traces, status: StatusStore) -> io::Result<Self> {
         let dropped =
             |reason: &'static str| counter!("tailback_traces_dropped_total", "reason" => reason);
@@ -100,7 +100,7 @@ impl RunningTraces {
         })
     }
 
-    /// The handle to trace through.
+    /// The handle for tracing.
     #[must_use]
     pub fn tracer(&self) -> Tracer {
         self.tracer
@@ -113,8 +113,8 @@ impl RunningTraces {
 }
 
 impl Tracer {
-    /// Where a request with these header fields is; `None`: it is not to be traced. What the header
-    /// says to the replica then follows from this.
+    /// The position of a request with these header fields; `None`: it is not traced. `headers` is
+    /// changed to what the replica gets accordingly.
     fn place(self, headers: &mut HeaderMap) -> Option<Position> {
         let extracted = match is_well_formed(headers) {
             true => TraceContextPropagator::new()
@@ -148,15 +148,15 @@ impl Tracer {
             });
         }
         if !caller.is_valid() || caller.is_sampled() {
-            // Otherwise the replica would decide again.
+            // Otherwise the replica would make a sampling decision of its own.
             headers.insert(TRACEPARENT, traceparent(trace, span, false));
         }
         None
     }
 }
 
-/// Whether there is one `traceparent`, with ids of the right length, which the parser does not look
-/// at.
+/// Whether there is exactly one `traceparent`, with ids of the right length, which the parser does
+/// not check.
 fn is_well_formed(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -169,7 +169,7 @@ fn is_well_formed(headers: &HeaderMap) -> bool {
 /// W3C Trace Context, 3.2.
 fn traceparent(trace: TraceId, span: SpanId, is_sampled: bool) -> HeaderValue {
     let text = format!("00-{trace}-{span}-{:02x}", u8::from(is_sampled));
-    // Hex digits and hyphens are a legal value.
+    // Hex digits and hyphens are valid header characters, so this cannot fail.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 

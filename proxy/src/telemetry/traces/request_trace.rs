@@ -1,4 +1,4 @@
-//! What is recorded of a request while it is on its way.
+//! The data that is recorded about a traced request.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use opentelemetry::trace::SpanId;
@@ -19,18 +19,18 @@ pub struct RequestTrace {
     pub(super) position: Position,
     pub(super) begun: Nanos,
     pub(super) method: Method,
-    /// Without its query.
+    /// The path without its query.
     pub(super) path: Box<str>,
     pub(super) caller: TracedCaller,
-    /// The pattern of paths that it matches.
+    /// The path pattern that it matches.
     pub(super) route: Option<String>,
-    /// The model's own name.
+    /// The model's name, not an alias.
     pub(super) model: Option<Box<str>>,
-    /// The name that its answer gives the model.
+    /// The model's name in its response.
     pub(super) answering_model: Option<Box<str>>,
-    /// Since when a replica is asked for, until there is one.
+    /// Since when it has been asking for a replica; `None`: it is not.
     asking: Option<Nanos>,
-    /// From when to when it was held, once for each time.
+    /// The beginning and end of each time that it was held.
     pub(super) held: SmallVec<[(Nanos, Nanos); 1]>,
     pub(super) attempts: SmallVec<[Attempt; 1]>,
     pub(super) end: Option<TraceEnd>,
@@ -47,15 +47,15 @@ pub struct TracedCaller {
     pub version: &'static str,
 }
 
-/// The request, at a replica.
+/// An attempt at a replica.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub span: SpanId,
     pub begun: Nanos,
-    /// When it was given up; `None`: it was the last one.
+    /// When it was abandoned, and why; `None`: it was the last attempt.
     pub failed: Option<(Nanos, RetryReason)>,
     pub replica: Box<str>,
-    /// Its `host:port`.
+    /// The replica's `host:port`.
     pub authority: Box<str>,
     pub status: Option<StatusCode>,
 }
@@ -63,13 +63,13 @@ pub(super) struct Attempt {
 #[derive(Debug)]
 pub(super) struct TraceEnd {
     pub at: Nanos,
-    /// `None`: it was refused before it was for a model.
+    /// `None`: it was refused before its model was known.
     pub outcome: Option<Outcome>,
     pub status: ResponseStatus,
     pub generation: Option<Generation>,
 }
 
-/// At most [`LONGEST_PATH`] bytes of a path, in whole characters.
+/// The first [`LONGEST_PATH`] bytes of a path at most, in whole characters.
 fn beginning(path: &str) -> &str {
     let mut ends = (0..=path.len().min(LONGEST_PATH)).rev();
     let end = ends.find(|&end| path.is_char_boundary(end));
@@ -77,8 +77,8 @@ fn beginning(path: &str) -> &str {
 }
 
 impl RequestTrace {
-    /// Begins with a request's head; `None`: it is not to be traced. What the header says to the
-    /// replica follows from that.
+    /// Begins the trace of a request; `None`: it is not traced. Its header is changed to what the
+    /// replica gets accordingly.
     #[must_use]
     pub fn begin(
         tracer: Tracer,
@@ -105,7 +105,7 @@ impl RequestTrace {
         }))
     }
 
-    /// Its span.
+    /// Its own span.
     #[must_use]
     pub fn span(&self) -> SpanRef {
         SpanRef {
@@ -114,7 +114,7 @@ impl RequestTrace {
         }
     }
 
-    /// It matches this pattern of paths.
+    /// It matches this path pattern.
     pub fn route(&mut self, route: String) {
         self.route = Some(route);
     }
@@ -124,17 +124,17 @@ impl RequestTrace {
         self.model = Some(model.into());
     }
 
-    /// Its answer gives the model this name.
+    /// Its response has this name of the model.
     pub fn answering_model(&mut self, name: Option<Box<str>>) {
         self.answering_model = name;
     }
 
-    /// A replica is asked for.
+    /// It asks for a replica.
     pub fn asks(&mut self) {
         self.asking = Some(Nanos::now());
     }
 
-    /// There is a replica, or there will be none. It `was_held` meanwhile, or not.
+    /// It got a replica, or will not get one. `was_held`: whether it was held meanwhile.
     pub fn admitted(&mut self, was_held: bool) {
         if let Some(since) = self.asking.take().filter(|_| was_held) {
             self.held.push((since, Nanos::now()));
@@ -162,7 +162,7 @@ impl RequestTrace {
         }
     }
 
-    /// The attempt is given up; another one may follow, perhaps after a while.
+    /// The attempt is abandoned. Another one may follow, perhaps after a pause.
     pub fn give_up(&mut self, reason: RetryReason) {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.failed = Some((Nanos::now(), reason));
@@ -185,7 +185,7 @@ impl RequestTrace {
         });
     }
 
-    /// The request was answered with an error, before it was for a model.
+    /// The request was answered with an error before its model was known.
     pub fn refused(self: Box<Self>, status: ResponseStatus) {
         self.end(TraceEnd {
             at: Nanos::now(),
@@ -195,7 +195,7 @@ impl RequestTrace {
         });
     }
 
-    /// The caller has left, before the request was for a model.
+    /// The caller left before the request's model was known.
     fn left(self: Box<Self>) {
         self.end(TraceEnd {
             at: Nanos::now(),
@@ -207,7 +207,7 @@ impl RequestTrace {
 
     fn end(mut self: Box<Self>, end: TraceEnd) {
         if let Some(since) = self.asking.take() {
-            // Whoever leaves, or is sent away, while a replica is asked for was held until then.
+            // A request that ends while it asks for a replica was held until then.
             self.held.push((since, end.at));
         }
         self.end = Some(end);
@@ -215,18 +215,19 @@ impl RequestTrace {
     }
 }
 
-/// The trace of a request whose model is not known yet. Dropping it ends it: the caller has left.
+/// The trace of a request whose model is not known yet. Dropping it ends the trace: the caller has
+/// left.
 #[derive(Debug, Default)]
 pub struct EarlyTrace(Option<Box<RequestTrace>>);
 
 impl EarlyTrace {
-    /// Of a request that is traced, or of one that is not.
+    /// `trace` is `None` if the request is not traced.
     #[must_use]
     pub fn new(trace: Option<Box<RequestTrace>>) -> Self {
         Self(trace)
     }
 
-    /// The trace, whose end is then up to the taker.
+    /// Takes the trace, which the caller must then end.
     pub fn take(&mut self) -> Option<Box<RequestTrace>> {
         self.0.take()
     }

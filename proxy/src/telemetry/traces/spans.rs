@@ -19,7 +19,7 @@ use crate::{
     telemetry::wall_clock::WallClock,
 };
 
-/// All spans of a request that has ended, the request's own first.
+/// All spans of an ended request, its own first.
 pub(super) fn spans(
     trace: &RequestTrace,
     scope: &InstrumentationScope,
@@ -48,7 +48,7 @@ pub(super) fn spans(
     };
     let mut spans = vec![span(request(trace, end))];
     spans.extend(trace.held.iter().enumerate().map(|(i, (begun, ended))| {
-        // An id of its own, and the same each time it is asked for.
+        // A distinct id that is the same at each call.
         let id = u64::from_be_bytes(trace.position.span.to_bytes()) ^ (i as u64 + 1);
         span(Span {
             id: SpanId::from_bytes(id.to_be_bytes()),
@@ -78,7 +78,7 @@ struct Span {
     error: Option<String>,
 }
 
-/// The request, as its caller sees it.
+/// The span of the request as its caller sees it.
 fn request(trace: &RequestTrace, end: &TraceEnd) -> Span {
     let method = trace.method.as_str().to_owned();
     let mut attributes = vec![
@@ -143,7 +143,7 @@ fn request(trace: &RequestTrace, end: &TraceEnd) -> Span {
     }
 }
 
-/// The codes that are errors of a server.
+/// The gRPC codes that count as errors of a server.
 fn grpc_error(status: GrpcCode) -> Option<&'static str> {
     let is_error = matches!(
         status,
@@ -157,7 +157,7 @@ fn grpc_error(status: GrpcCode) -> Option<&'static str> {
     is_error.then(|| status.label())
 }
 
-/// One attempt at a replica. The last one has what the model generated.
+/// The span of one attempt at a replica. The last attempt has the attributes of the generation.
 fn attempt(
     trace: &RequestTrace,
     own: &Attempt,
@@ -191,7 +191,7 @@ fn attempt(
             error.get_or_insert_with(|| status.as_str().to_owned());
         }
     }
-    // Also of a response that broke off. That a caller has left is no fault of the replica.
+    // This includes incomplete responses. A caller that left is not the replica's fault.
     let fault = end.outcome.filter(|outcome| is_last && outcome.is_fault());
     if let Some(fault) = fault {
         error.get_or_insert_with(|| fault.label().to_owned());
@@ -225,7 +225,7 @@ fn attempt(
     }
 }
 
-/// What the model generated.
+/// The attributes of the generation.
 fn generated(generation: &Generation, model: &str) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("gen_ai.operation.name", generation.operation.label()),

@@ -111,7 +111,7 @@ fn whoever_leaves_ends_what_was_open() {
         .iter()
         .find(|own| own.key.as_str() == "tailback.outcome");
     assert_eq!(outcome.unwrap().value.as_str(), "caller_gone");
-    // What is taken is up to its taker.
+    // After `take`, dropping it ends nothing.
     drop(EarlyTrace::new(begin(tracer)).take());
     assert_eq!(queue.try_iter().count(), 0);
 }
@@ -149,7 +149,7 @@ fn each_attempt_and_each_hold_is_a_span_within_the_request_s() {
     assert_eq!(names, ["POST", "hold", "POST", "POST"]);
     assert_eq!(request.status, Status::error("upstream_reset"));
     assert_eq!(first.status, Status::error("connect"));
-    // The pause before the second attempt is in neither.
+    // The pause before the second attempt belongs to neither.
     assert!(clock.at(pause) >= first.end_time && clock.at(pause) <= second.start_time);
     let host = first
         .attributes

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::status::Operation;
 
-/// What is found in `body`, which comes in pieces of `cut` bytes, one each second.
+/// The result for `body`, which arrives in pieces of `cut` bytes, one each second.
 fn scanned(api: LlmApi, form: Form, body: &[u8], cut: usize) -> Generation {
     let mut scanner = SignalScanner::new(api, form);
     for (i, piece) in body.chunks(cut.max(1)).enumerate() {
@@ -12,7 +12,7 @@ fn scanned(api: LlmApi, form: Form, body: &[u8], cut: usize) -> Generation {
     *scanner.generation()
 }
 
-/// The same, without the times: those depend on cuts.
+/// The same without times, which depend on the pieces.
 fn timeless(api: LlmApi, form: Form, body: &[u8], cut: usize) -> Generation {
     let mut generation = scanned(api, form, body, cut);
     generation.output = generation.output.map(|_| (Nanos(0), Nanos(0)));
@@ -40,7 +40,7 @@ fn check(api: LlmApi, form: Form, body: &str, expected: &Expected) {
     }
 }
 
-/// What vLLM streams if `stream_options` ask for the usage. Roles and empty lists are no tokens.
+/// A stream of vLLM if `stream_options` ask for the usage. Roles and empty lists are not tokens.
 const VLLM: &str = concat!(
     r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"","tool_calls":[]},"logprobs":null,"finish_reason":null}]}"#,
     "\n\n",
@@ -54,7 +54,7 @@ const VLLM: &str = concat!(
     "\n\ndata: [DONE]\n\n",
 );
 
-/// What llama.cpp streams if nothing asks for the usage.
+/// A stream of llama.cpp if nothing asks for the usage.
 const LLAMA_CPP: &str = concat!(
     r#"data: {"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],"created":1,"id":"c","model":"m","system_fingerprint":"b1","object":"chat.completion.chunk"}"#,
     "\n\n",
@@ -105,7 +105,7 @@ fn a_stream_is_over_with_its_last_event_and_not_before() {
         (LlmApi::Responses, Form::Events, RESPONSES),
         (LlmApi::OllamaGenerate, Form::Lines, OLLAMA),
     ] {
-        // The blank line behind the last event says nothing.
+        // The blank line after the last event has no meaning.
         let last = body.trim_end().len() + 1;
         for cut in [1, 2, 3, 7, 50, body.len()] {
             let mut scanner = SignalScanner::new(api, form);

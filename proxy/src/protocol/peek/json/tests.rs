@@ -36,7 +36,7 @@ fn finds_the_model_among_other_members() {
     }
 }
 
-/// The result of scanning what follows the model.
+/// The result of scanning the text after the model.
 fn after(text: &str) -> Progress {
     let mut scanner = Json::default();
     let Progress::Found(found) = scanner.feed(text.as_bytes()) else {
