@@ -234,6 +234,12 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
             draft.wake_at(time);
         }
     }
+    // Else whoever needs less would have each piece of room that comes free.
+    if matches!(claim.need, Need::Overdue { .. })
+        && let Some((pool, bins)) = evict::cleared_next(draft, model, &pools)
+    {
+        draft.reserve(model, pool, &bins);
+    }
     if may != May::Nothing
         && let Some((with, until)) = evict::in_the_way(draft, model, &pools, may)
         && may == May::Turn

@@ -113,6 +113,7 @@ fn clear(
 ) -> Option<Cleared> {
     let room = &draft.rooms[pool][bin];
     let needs = draft.fleet.models[model].memory;
+    let needs = needs.saturating_add(room.owed());
     let when = if may == May::Turn {
         When::Later
     } else {
@@ -209,6 +210,45 @@ pub(super) fn unused_from(draft: &Draft<'_>, index: usize) -> Option<Nanos> {
         false => replica.keeps_until.max(not_in_use_from(model)),
     };
     is_idle.then_some(from)
+}
+
+/// The bins that a model may be the first to have to itself, though nothing there may go as yet: those
+/// whose residencies end first. `None`: no room for it will come of that.
+pub(super) fn cleared_next(
+    draft: &Draft<'_>,
+    model: usize,
+    pools: &[usize],
+) -> Option<(usize, Vec<usize>)> {
+    let need = &draft.fleet.models[model];
+    let count = need.bins.max(1) as usize;
+    pools.iter().find_map(|&pool| {
+        let open = draft.open_bins(model, pool);
+        let rooms = draft.rooms[pool].iter().enumerate();
+        let mut bins: Vec<_> = rooms
+            .filter(|(bin, _)| open[*bin])
+            .filter_map(|(bin, room)| {
+                let here = room.occupants.iter().map(|&index| &draft.replicas[index]);
+                let loaded = here.filter(|own| own.state == PlacedState::Loaded);
+                let (mut kept, mut until) = (0_u64, draft.now);
+                let mut all = 0_u64;
+                for replica in loaded {
+                    all = all.saturating_add(replica.memory);
+                    match evictable(draft, model, replica) {
+                        Some(_) => until = until.max(replica.keeps_until),
+                        None => kept = kept.saturating_add(replica.memory),
+                    }
+                }
+                let leaves = room.going.saturating_add(room.slow);
+                let loading = room.used.saturating_sub(all.saturating_add(leaves)) > 0;
+                let most = room.capacity.saturating_sub(kept);
+                let enough = most.saturating_sub(room.reserved) >= need.memory;
+                enough.then_some((loading, until, bin))
+            })
+            .collect();
+        bins.sort_unstable();
+        let bins: Vec<_> = bins.iter().take(count).map(|&(.., bin)| bin).collect();
+        (bins.len() == count).then_some((pool, bins))
+    })
 }
 
 fn cost(draft: &Draft<'_>, set: &[usize]) -> Cost {

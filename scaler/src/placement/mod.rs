@@ -9,6 +9,7 @@
 //! leaves it, with the `room` in each bin; `admit` decides which models are promised room;
 //! `servers` how many bins there should be; `claims` who gets room; `evict` and `turns` who gives
 //! it; `depart` what leaves without being evicted; `capacity` how many replicas models could have.
+//! `retries` has when a load that failed is tried again.
 
 mod admit;
 mod capacity;
@@ -18,6 +19,7 @@ mod draft;
 mod evict;
 mod fleet;
 mod plan;
+mod retries;
 mod room;
 mod servers;
 mod turns;
@@ -27,6 +29,7 @@ mod tests;
 
 pub use fleet::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState, ServerScaling};
 pub use plan::{Drain, Load, Plan, Position, Unplaced, Why};
+pub use retries::{FailedLoads, LoadTries};
 
 use crate::clock::Nanos;
 

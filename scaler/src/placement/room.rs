@@ -36,6 +36,12 @@ pub(super) enum When {
 }
 
 impl Room {
+    /// What is kept for others beyond the room that can be had: it is kept of what is freed next.
+    pub(super) fn owed(&self) -> u64 {
+        let all = (self.capacity.saturating_add(self.going)).saturating_add(self.slow);
+        self.reserved.saturating_sub(all.saturating_sub(self.used))
+    }
+
     /// The room that can be had, less what is kept for others.
     pub(super) fn free(&self, when: When) -> u64 {
         let all = (self.capacity.saturating_add(self.going))

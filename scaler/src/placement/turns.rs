@@ -19,6 +19,8 @@
 //! are held. Of urgent ones those come first that have been without a replica for longer than
 //! their requests may be held, the longest before the others: so each gets its turn, even if all
 //! requests wait for too long. Then comes the one whose time ends next.
+//! For the longest without a replica, room is kept where it comes free first, so that a model which needs
+//! the room of several gets its turn though their residencies end one after the other.
 //!
 //! **Why this cannot thrash.** A replica leaves its room to another model only when it has been
 //! loaded for a residency R ≥ max(1 s, 3·L), with L its load time. So a room in which n replicas

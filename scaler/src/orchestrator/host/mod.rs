@@ -16,11 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::bins::{is_kept, pool_of, pools};
 use self::reconciler::{Command, Reconciler};
-use super::{
-    Demand, Events, Orchestrator, ReplicaSet, ScaleError, multi_model::models::LoadTries,
-    process::Processes,
-};
+use super::{Demand, Events, Orchestrator, ReplicaSet, ScaleError, process::Processes};
 use crate::{
+    placement::LoadTries,
     replica::{Devices, Replica},
     server_status::ServerStatusStore,
 };

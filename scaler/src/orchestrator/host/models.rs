@@ -6,10 +6,8 @@ use tailback_config::{HostRoom, Model};
 
 use crate::{
     clock::Nanos,
-    orchestrator::{
-        ReplicaSet,
-        multi_model::models::{HostedModel, LoadTries},
-    },
+    orchestrator::{ReplicaSet, multi_model::models::HostedModel},
+    placement::LoadTries,
     replica::{Devices, Replica, ReplicaId},
     server_status::PlacementStatus,
 };
@@ -65,10 +63,10 @@ impl HostModel {
             .iter()
             .any(|own| own.loaded.is_some_and(ran_well))
         {
-            (self.hosted.failures, self.hosted.spent) = (0, Duration::ZERO);
+            self.hosted.failed_loads.count_anew();
         }
         match &set.load_failure {
-            None if !set.ready.is_empty() => self.hosted.not_before = None,
+            None if !set.ready.is_empty() => self.hosted.failed_loads.not_before = None,
             Some(failure) if set.load_failure != self.set.load_failure => {
                 let why = failure.why.to_string();
                 self.hosted.load_failed(why, tries, now, now);
@@ -238,15 +236,21 @@ mod tests {
         for (number, pause) in [(1, 1), (2, 2), (3, 300)] {
             own.changed(failed(number), tries(2), now);
             assert!(own.assigned.is_empty());
-            assert_eq!(own.hosted.not_before, Some(now + pause * SECOND));
+            assert_eq!(
+                own.hosted.failed_loads.not_before,
+                Some(now + pause * SECOND)
+            );
             // The same failure, reported again, is not counted again.
             own.changed(failed(number), tries(2), now);
-            assert_eq!(own.hosted.failures, number);
+            assert_eq!(own.hosted.failed_loads.number, number);
             now = now + pause * SECOND;
             own.assigned = model().assigned;
         }
         own.changed(ready(&replica()), tries(2), now);
-        assert_eq!((own.hosted.not_before, own.assigned.len()), (None, 1));
+        assert_eq!(
+            (own.hosted.failed_loads.not_before, own.assigned.len()),
+            (None, 1)
+        );
     }
 
     #[test]
@@ -256,12 +260,15 @@ mod tests {
         for pause in [1, 2] {
             own.changed(ready(&replica()), tries(5), now);
             own.changed(failed(1), tries(5), now + SECOND);
-            assert_eq!(own.hosted.not_before, Some(now + (1 + pause) * SECOND));
+            assert_eq!(
+                own.hosted.failed_loads.not_before,
+                Some(now + (1 + pause) * SECOND)
+            );
             (own.assigned, now) = (model().assigned, now + 10 * SECOND);
         }
         own.changed(ready(&replica()), tries(5), now);
         own.changed(failed(1), tries(5), now + RAN_WELL);
-        assert_eq!(own.hosted.failures, 1, "it had run well");
+        assert_eq!(own.hosted.failed_loads.number, 1, "it had run well");
     }
 
     #[test]

@@ -18,10 +18,8 @@ use super::{
 };
 use crate::{
     clock::Nanos,
-    orchestrator::{
-        Demand, Events, ReplicaSet, multi_model::models::LoadTries, process::Processes,
-    },
-    placement::{self, Plan, Why},
+    orchestrator::{Demand, Events, ReplicaSet, process::Processes},
+    placement::{self, LoadTries, Plan, Why},
     replica::Devices,
     server_status::{PlacementAction, ServerStatusStore},
 };

@@ -3,20 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    models::LoadTries,
     outcome::{CallDone, Outcome, Subject},
     reconciler::Reconciler,
     repository::Repository,
     servers::SharedServer,
 };
-use crate::{clock::Nanos, replica::Replica};
+use crate::{clock::Nanos, placement::LoadTries, replica::Replica};
 
 impl Reconciler {
     pub(super) fn call_load(&self, at: Subject, host: &Arc<Replica>, model: String) {
         let done = self.done.clone();
         let own = at.model.as_ref().and_then(|name| self.models.get(name));
         let tries = LoadTries::of(&self.placement);
-        let limit = own.map_or(tries.limit, |own| own.load_limit(tries));
+        let limit = own.map_or(tries.limit, |own| own.failed_loads.limit(tries));
         let repository = self.repository(&at.server, host);
         tokio::spawn(async move {
             let result = repository.load(&model, limit).await;

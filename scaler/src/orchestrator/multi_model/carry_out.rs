@@ -6,12 +6,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tailback_config::Kind;
 
 use super::{
-    bins::Bins, hosted::Hosted, models::LoadTries, outcome::Subject, reconciler::Reconciler,
-    repository::CallError,
+    bins::Bins, hosted::Hosted, outcome::Subject, reconciler::Reconciler, repository::CallError,
 };
 use crate::{
     clock::Nanos,
-    placement::{self, Drain, Load, PlacedState, Plan, Position, Why},
+    placement::{self, Drain, Load, LoadTries, PlacedState, Plan, Position, Why},
     replica::ReplicaId,
     server_status::{PlacementAction, ServerCounts},
 };

@@ -2,40 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tailback_config::{Model, Placement};
+use tailback_config::Model;
 
 use crate::{
     clock::Nanos,
     orchestrator::{Demand, ReplicaSet},
-    placement::{ModelNeed, Plan, Unplaced},
+    placement::{FailedLoads, LoadTries, ModelNeed, Plan, Unplaced},
     replica::Replica,
     server_status::{PlacementState, PlacementStatus},
 };
-
-/// Pause after the first failed load. It doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause between loads that fail, as long as there are tries left.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Pause between loads after all tries have failed.
-const GIVEN_UP: Duration = Duration::from_secs(300);
-
-/// How long a load is tried for.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::orchestrator) struct LoadTries {
-    /// How often a load that failed is tried again before a long pause.
-    pub count: u32,
-    /// How long it may take with all of them.
-    pub limit: Duration,
-}
-
-impl LoadTries {
-    pub(in crate::orchestrator) fn of(placement: &Placement) -> Self {
-        Self {
-            count: placement.load_retries,
-            limit: placement.load_limit,
-        }
-    }
-}
 
 /// A model, what is wanted of it, and what became of it.
 pub(in crate::orchestrator) struct HostedModel {
@@ -51,13 +26,9 @@ pub(in crate::orchestrator) struct HostedModel {
     pub admitted: bool,
     /// How long its last load took.
     pub load_time: Option<Duration>,
-    /// How many loads have failed since the last one that went well.
-    pub failures: u32,
-    /// How much of the time for a load those have used up, pauses between them included.
-    pub spent: Duration,
+    pub failed_loads: FailedLoads,
     /// Why the last one failed.
     pub failure: Option<String>,
-    pub not_before: Option<Nanos>,
     /// Why it has fewer replicas than it wants, if it has.
     pub unplaced: Option<Unplaced>,
     /// How many replicas it could have, if that is known.
@@ -80,10 +51,8 @@ impl HostedModel {
             held_since: None,
             admitted: false,
             load_time: None,
-            failures: 0,
-            spent: Duration::ZERO,
+            failed_loads: FailedLoads::default(),
             failure: None,
-            not_before: None,
             unplaced: None,
             possible: None,
             serves: false,
@@ -169,16 +138,10 @@ impl HostedModel {
 
     /// Forgets that loads have failed: the next may be tried at once.
     pub(in crate::orchestrator) fn forgive(&mut self) {
-        (self.failures, self.spent, self.not_before) = (0, Duration::ZERO, None);
+        self.failed_loads = FailedLoads::default();
     }
 
-    /// How long the next load may take.
-    pub(in crate::orchestrator) fn load_limit(&self, tries: LoadTries) -> Duration {
-        (tries.limit.saturating_sub(self.spent)).max(FIRST_PAUSE)
-    }
-
-    /// Notes that a load failed which was sent at `sent`. It is tried again after a pause, as `tries`
-    /// says, then less often.
+    /// Notes that a load failed which was sent at `sent`, and why. Returns the pause until the next one.
     pub(in crate::orchestrator) fn load_failed(
         &mut self,
         why: String,
@@ -186,19 +149,8 @@ impl HostedModel {
         sent: Nanos,
         now: Nanos,
     ) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        let spent = self.spent.saturating_add(now.since(sent));
-        let pause = match self.failures > tries.count || spent >= tries.limit {
-            true => GIVEN_UP,
-            false => (FIRST_PAUSE * (1 << (self.failures - 1).min(6))).min(LONGEST_PAUSE),
-        };
-        self.spent = match pause {
-            GIVEN_UP => Duration::ZERO,
-            pause => spent.saturating_add(pause),
-        };
         self.failure = Some(why);
-        self.not_before = Some(now + pause);
-        pause
+        self.failed_loads.failed(tries, sent, now)
     }
 
     /// Where it is, with so many replicas that are ready and starting.
@@ -239,7 +191,7 @@ impl HostedModel {
             last_used: self.demand.last_used,
             out_since: self.out_since,
             load_time: self.load_time,
-            not_before: self.not_before,
+            not_before: self.failed_loads.not_before,
         }
     }
 }
@@ -273,7 +225,7 @@ impl Shown {
                 .ready
                 .first()
                 .and_then(|replica| replica.host()?.concurrency()),
-            failures: own.failures,
+            failures: own.failed_loads.number,
             placement: set.placement.clone().unwrap_or_default(),
         }
     }
@@ -295,46 +247,6 @@ mod tests {
              { apiVersion: tailback.dev/v1alpha1, kind: Model, metadata: { name: m }, spec: { server: s, memory: 1Gi } }\n";
         let config = load_text(Path::new("a.yaml"), text, &Env::default()).unwrap();
         HostedModel::new(config.models["m"].clone())
-    }
-
-    #[test]
-    fn the_time_of_a_load_is_for_all_its_tries_together() {
-        let tries = LoadTries {
-            count: 5,
-            limit: 60 * SECOND,
-        };
-        let mut own = model();
-        let at = |seconds: u32| Nanos(0) + seconds * SECOND;
-        assert_eq!(own.load_limit(tries), 60 * SECOND);
-        assert_eq!(own.load_failed("x".into(), tries, at(100), at(140)), SECOND);
-        assert_eq!(own.load_limit(tries), 19 * SECOND);
-        let pause = own.load_failed("x".into(), tries, at(141), at(160));
-        assert_eq!(pause, GIVEN_UP, "its time is over");
-        assert_eq!(own.load_limit(tries), 60 * SECOND);
-        for (failures, pause) in [
-            (3, 4 * SECOND),
-            (4, 8 * SECOND),
-            (5, 16 * SECOND),
-            (6, GIVEN_UP),
-        ] {
-            let now = at(460 + failures);
-            assert_eq!(own.load_failed("x".into(), tries, now, now), pause);
-        }
-    }
-
-    #[test]
-    fn time_in_which_no_load_is_tried_does_not_count() {
-        let tries = LoadTries {
-            count: 5,
-            limit: 60 * SECOND,
-        };
-        let mut own = model();
-        let at = |seconds: u32| Nanos(0) + seconds * SECOND;
-        own.load_failed("x".into(), tries, at(100), at(110));
-        // Nobody wants it for a day.
-        assert_eq!(own.load_limit(tries), 49 * SECOND);
-        let day = at(86_400);
-        assert_eq!(own.load_failed("x".into(), tries, day, day), 2 * SECOND);
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn replica_set(name: &Arc<str>, own: &HostedModel, server: &SharedServer) -> Rep
     let none = ready == 0 && set.coming.is_empty();
     let failure = own.failure.as_ref().filter(|_| none);
     set.load_failure = failure.map(|why| LoadFailure {
-        number: own.failures,
+        number: own.failed_loads.number,
         why: why.as_str().into(),
     });
     set

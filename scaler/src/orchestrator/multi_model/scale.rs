@@ -63,7 +63,7 @@ impl Reconciler {
         let (models, tries) = (&self.models, self.placement.load_retries);
         let hopeless = |model: &str| {
             let own = models.get(model);
-            own.is_none_or(|own| own.failures > tries)
+            own.is_none_or(|own| own.failed_loads.number > tries)
         };
         let (mut told, mut out_of_room) = (Vec::new(), Vec::new());
         for (name, server) in &self.servers {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 
 use super::{
-    super::{BinPool, Fleet, ModelNeed, ServerScaling},
+    super::{BinPool, Fleet, ModelNeed, ServerScaling, Unplaced},
     fixtures::{SECOND, model, numbered, pool},
     world::World,
 };
@@ -124,9 +124,7 @@ fn do_to(world: &mut World, event: &Event) {
         }
         // Models are numbered; the last one goes.
         Event::Removed if world.fleet.models.len() > 1 => {
-            world.fleet.models.pop();
-            world.held.pop();
-            world.load_times.pop();
+            world.remove_last_model();
         }
         Event::Removed => {}
     }
@@ -168,6 +166,34 @@ proptest! {
         world.request(asked, SECOND);
         world.run(59 * SECOND);
         prop_assert_eq!(world.served[asked], 1);
+    }
+
+    #[test]
+    fn without_over_commit_each_model_that_fits_gets_the_room_of_idle_ones(
+        mut world in any_world(),
+        events in events(),
+        asked in any::<Index>(),
+    ) {
+        without_bounds(&mut world);
+        for (pause, event) in events.iter().filter(|(_, event)| !matches!(event, Event::Leaves { .. })) {
+            do_to(&mut world, event);
+            world.run(*pause * SECOND + Duration::from_millis(1));
+        }
+        world.settle();
+        let asked = asked.index(world.fleet.models.len());
+        let need = &mut world.fleet.models[asked];
+        need.wanted = need.wanted.max(1);
+        let fits = fits(&world.fleet, asked);
+        // Servers grow for what is wanted.
+        world.settle();
+        let served = world.served[asked];
+        world.request(asked, SECOND);
+        let plan = world.step(SECOND);
+        let name = &world.fleet.models[asked].name;
+        let too_large = matches!(plan.unplaced.get(name), Some(Unplaced::TooLarge { .. }));
+        prop_assert_eq!(fits, !too_large, "{:?}", plan.unplaced.get(name));
+        world.run(58 * SECOND);
+        prop_assert_eq!(world.served[asked] - served, u32::from(fits));
     }
 
     #[test]
@@ -213,22 +239,69 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// All models ask all the time, and not all fit: the worst there is.
+    /// Models whose loads fail are asked for all the time, and another one now and then.
+    #[test]
+    fn loads_that_fail_starve_nobody_and_are_tried_ever_less(
+        mut world in any_world(),
+        fails in vec(prop::bool::weighted(0.6), 9),
+        asked in any::<Index>(),
+        at in vec(0_u32..240, 1..4),
+    ) {
+        without_bounds(&mut world);
+        // Whoever is asked for has time for three loads: its own, and what is being loaded in its way.
+        world.load_times.iter_mut().for_each(|time| *time = (*time).min(8 * SECOND));
+        let count = world.fleet.models.len();
+        let asked = asked.index(count);
+        let fails = |model| model != asked && fails[model];
+        for model in (0..count).filter(|model| fails(*model)) {
+            world.fleet.models[model].wanted = 0;
+        }
+        world.fleet.models[asked].wanted = 1;
+        prop_assume!(fits(&world.fleet, asked));
+        world.settle();
+        for model in (0..count).filter(|model| fails(*model)) {
+            world.fails[model] = true;
+            world.fleet.models[model].wanted = 1;
+        }
+        let before = world.loads.clone();
+        let mut expected = world.served[asked];
+        for second in 0..300 {
+            for model in (0..count).filter(|model| fails(*model)) {
+                world.request(model, SECOND);
+            }
+            if at.contains(&second) {
+                world.request(asked, SECOND);
+                expected += 1;
+            }
+            world.run(SECOND);
+        }
+        prop_assert_eq!(world.served[asked], expected);
+        for model in (0..count).filter(|model| fails(*model)) {
+            // After 1, 2, 4, 8 and 16 s.
+            prop_assert!(world.loads[model] - before[model] <= 6);
+        }
+    }
+
+    /// All models ask all the time, not all fit, some never load, and some need as much as several
+    /// others: the worst there is.
     #[test]
     fn loads_an_hour_are_bounded_whatever_the_demand(
         seconds in vec(1_u64..40, 2..6),
         room in 1_u64..4,
+        memory in vec(1_u64..4, 6),
+        fails in vec(prop::bool::weighted(0.2), 6),
         takes in vec(0_u32..8, 6),
         hold in 20_u32..600,
     ) {
         let models = (0..seconds.len()).map(|index| ModelNeed {
             hold: hold * SECOND,
-            ..model(&format!("m-{index}"), 1)
+            ..model(&format!("m-{index}"), memory[index].min(room))
         });
         let models: Vec<_> = models.collect();
         let mut world = World::new(Fleet { pools: vec![pool("host", &[room])], models });
+        world.fails.copy_from_slice(&fails[..seconds.len()]);
         for (time, seconds) in world.load_times.iter_mut().zip(&seconds) {
             *time = *seconds as u32 * SECOND;
         }
@@ -240,9 +313,49 @@ proptest! {
             world.run(SECOND);
         }
         for (model, seconds) in seconds.iter().enumerate() {
+            let loads = u64::from(world.loads[model]);
+            if fails[model] {
+                // Six, and then one each 300 s.
+                prop_assert!(loads <= 6 + 3600 / 300);
+                continue;
+            }
             let cycle = seconds + (3 * seconds).max(10);
-            prop_assert!(u64::from(world.loads[model]) <= 3600 / cycle + 1);
-            prop_assert!(world.served[model] > 0);
+            prop_assert!(loads <= 3600 / cycle + 1);
+            prop_assert!(world.served[model] > 0, "{} of {:?}", model, world.loads);
         }
     }
+}
+
+/// Any amount may be over-committed, and nothing is pinned.
+fn without_bounds(world: &mut World) {
+    for pool in &mut world.fleet.pools {
+        pool.overcommit = None;
+    }
+    for model in &mut world.fleet.models {
+        model.pinned = false;
+    }
+}
+
+/// Whether a pool has room for a replica of the model, were it empty and as large as it may get.
+fn fits(fleet: &Fleet, model: usize) -> bool {
+    let need = &fleet.models[model];
+    need.pools
+        .iter()
+        .filter_map(|pool| fleet.pools.get(*pool))
+        .any(|pool| {
+            let there = pool
+                .bins
+                .iter()
+                .filter(|bin| bin.memory >= Some(need.memory))
+                .count();
+            let to_come = pool.scaling.as_ref().map_or(0, |scaling| {
+                let more = (scaling.max as usize).saturating_sub(pool.bins.len());
+                if scaling.bin_memory >= Some(need.memory) {
+                    more
+                } else {
+                    0
+                }
+            });
+            there + to_come >= need.bins as usize
+        })
 }

@@ -207,3 +207,31 @@ fn where_there_is_more_than_fits_what_is_not_loaded_yet_goes_first_and_then_what
         assert!(plan.load.is_empty());
     }
 }
+
+#[test]
+fn a_model_that_needs_the_room_of_several_gets_its_turn_among_them() {
+    for (memory, bins) in [(&[3, 3][..], 2), (&[3], 1)] {
+        let large = ModelNeed {
+            bins,
+            ..model("large", 3)
+        };
+        let small = (0..8).map(|index| model(&format!("small-{index}"), 1));
+        let mut world = world(memory, small.chain([large]).collect());
+        // So that residencies end at different times.
+        for (model, time) in world.load_times.iter_mut().enumerate() {
+            *time = (3 + model as u32) * SECOND;
+        }
+        for _ in 0..1800 {
+            for model in 0..9 {
+                world.request(model, SECOND);
+            }
+            world.run(SECOND);
+        }
+        let turns = world.loads[8];
+        assert!(
+            turns >= 10,
+            "{turns} turns in half an hour, and {:?} of others",
+            world.loads
+        );
+    }
+}

@@ -1,14 +1,21 @@
 //! A small world that does what plans say: loads and unloads take time, drains end when what is
 //! in flight has ended, and bins come some time after they are asked for.
 
+mod bins;
+
 use std::time::Duration;
 
 use super::{
-    super::{Bin, Drain, Fleet, Placed, PlacedState, Plan, Position, plan},
+    super::{Drain, FailedLoads, Fleet, LoadTries, Placed, PlacedState, Plan, Position, plan},
     checks,
-    fixtures::{SECOND, bin},
+    fixtures::SECOND,
 };
 use crate::clock::Nanos;
+
+const TRIES: LoadTries = LoadTries {
+    count: 5,
+    limit: Duration::from_secs(7200),
+};
 
 /// A placed replica, and what the fleet does not say of it.
 #[derive(Debug)]
@@ -27,6 +34,9 @@ pub(super) struct World {
     pub(super) now: Nanos,
     /// How long each model's load takes.
     pub(super) load_times: Vec<Duration>,
+    /// Whether each model's loads fail.
+    pub(super) fails: Vec<bool>,
+    failed_loads: Vec<FailedLoads>,
     /// For each model, since when its held requests are held, and how long they will take.
     pub(super) held: Vec<Vec<(Nanos, Duration)>>,
     /// Requests of each model that have begun to be served.
@@ -46,6 +56,8 @@ impl World {
         Self {
             now: Nanos::from_duration(1000 * SECOND),
             load_times: vec![2 * SECOND; models],
+            fails: vec![false; models],
+            failed_loads: vec![FailedLoads::default(); models],
             held: vec![Vec::new(); models],
             served: vec![0; models],
             loads: vec![0; models],
@@ -132,9 +144,17 @@ impl World {
         panic!("it goes on for ever: {:#?}", &plans[plans.len() - 12..]);
     }
 
+    /// The last model is there no more.
+    pub(super) fn remove_last_model(&mut self) {
+        self.fleet.models.pop();
+        self.held.pop();
+        self.load_times.pop();
+    }
+
     /// What time brings.
     fn happen(&mut self) {
         let now = self.now;
+        let mut failed = Vec::new();
         for replica in &mut self.replicas {
             let index = self
                 .fleet
@@ -144,6 +164,12 @@ impl World {
             replica.ends.retain(|end| *end > now);
             let placed = &mut replica.placed;
             match placed.state {
+                PlacedState::Loading
+                    if replica.until <= now && index.is_some_and(|index| self.fails[index]) =>
+                {
+                    failed.extend(index.map(|index| (index, placed.since)));
+                    (placed.state, replica.until) = (PlacedState::Unloading, now);
+                }
                 PlacedState::Loading if replica.until <= now => {
                     (placed.state, placed.since) = (PlacedState::Loaded, now);
                     if let Some(index) = index {
@@ -166,50 +192,18 @@ impl World {
         }
         self.replicas
             .retain(|r| r.placed.state != PlacedState::Unloading || r.until > now);
+        for (model, sent) in failed {
+            self.failed_loads[model].failed(TRIES, sent, now);
+            let name = &self.fleet.models[model].name;
+            if !self.replicas.iter().any(|r| r.placed.model == *name) {
+                // They are answered that it failed.
+                self.held[model].clear();
+            }
+        }
         for (held, model) in self.held.iter_mut().zip(&self.fleet.models) {
             held.retain(|(since, _)| now.since(*since) < model.hold);
         }
-        for (index, pool) in self.fleet.pools.iter_mut().enumerate() {
-            let asked = pool.scaling.as_ref().map_or(0, |scaling| scaling.asked);
-            let inhabited = |bin: usize| {
-                let mut here = self.replicas.iter().filter(|r| r.pool == index);
-                here.any(|r| r.placed.bins.contains(&bin))
-            };
-            let bins = pool.bins.iter().enumerate();
-            let there = bins
-                .filter(|(bin, b)| !b.leaving || inhabited(*bin))
-                .count();
-            if there as u32 >= asked {
-                self.coming[index] = None;
-            } else {
-                let coming = self.coming[index].get_or_insert(now + 3 * SECOND);
-                if *coming <= now {
-                    self.coming[index] = None;
-                    let mut bins = 0..pool.bins.len();
-                    let gone = |bin: &usize| {
-                        let own = &pool.bins[*bin];
-                        own.ordinal.is_some() && own.leaving && !inhabited(*bin)
-                    };
-                    match bins.find(gone) {
-                        // The lowest number that is free.
-                        Some(bin) => {
-                            let bin = &mut pool.bins[bin];
-                            (bin.leaving, bin.given_up) = (false, false);
-                        }
-                        None => {
-                            let scaling = pool.scaling.as_ref();
-                            let memory = scaling.and_then(|scaling| scaling.bin_memory);
-                            let next = pool.bins.len();
-                            let numbered = pool.bins.iter().any(|bin| bin.ordinal.is_some());
-                            pool.bins.push(Bin {
-                                ordinal: numbered.then_some(next as u32),
-                                ..bin(next, memory.unwrap_or(1))
-                            });
-                        }
-                    }
-                }
-            }
-        }
+        self.bins_come();
     }
 
     /// Writes into the fleet what there is.
@@ -226,7 +220,11 @@ impl World {
                 scaling.unchanged = self.now.since(self.asked_at[index]);
             }
         }
-        for (model, held) in self.fleet.models.iter_mut().zip(&self.held) {
+        let models = self.fleet.models.iter_mut().zip(&self.held).enumerate();
+        for (index, (model, held)) in models {
+            if self.fails[index] {
+                model.not_before = self.failed_loads[index].not_before;
+            }
             let mut replicas = self.replicas.iter().map(|replica| &replica.placed);
             if replicas.any(|p| p.model == model.name && p.state == PlacedState::Loaded) {
                 model.out_since = None;
