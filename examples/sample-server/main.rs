@@ -59,7 +59,7 @@ struct Options {
     #[arg(long, value_name = "FRACTION", default_value_t = 0.0, value_parser = fraction)]
     jitter: f64,
 
-    /// How many inferences run at once; further ones wait in line. Unlimited if not given.
+    /// How many inferences run at once; further ones wait in a queue. Unlimited if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
 

@@ -32,9 +32,9 @@ const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 pub struct Server {
     models: Models,
     service: ServiceTime,
-    /// Places for inferences. Waiters are served in the order in which they came, and one whose
-    /// client leaves gives up its place in line, as hyper drops the request with the connection.
-    places: Option<Semaphore>,
+    /// Permits for inferences. Waiting requests get one in the order of their arrival. A request
+    /// whose client disconnects leaves the queue, because hyper drops it with the connection.
+    permits: Option<Semaphore>,
     ready_at: Instant,
 }
 
@@ -62,11 +62,11 @@ impl Server {
         concurrency: Option<u32>,
         start_up: Duration,
     ) -> Self {
-        let places = concurrency.map(|limit| Semaphore::new(limit as usize));
+        let permits = concurrency.map(|limit| Semaphore::new(limit as usize));
         Server {
             models,
             service,
-            places,
+            permits,
             ready_at: Instant::now() + start_up,
         }
     }
@@ -212,8 +212,8 @@ impl Server {
             .map_err(|message| Refusal(StatusCode::BAD_REQUEST, message))?;
 
         // The semaphore is never closed, so that a place is always got in the end.
-        let _place = match &self.places {
-            Some(places) => places.acquire().await.ok(),
+        let _permit = match &self.permits {
+            Some(permits) => permits.acquire().await.ok(),
             None => None,
         };
         self.service.pass().await;

@@ -10,21 +10,28 @@ use std::{collections::VecDeque, time::Duration};
 use self::learned::{Dispersion, Service, UNKNOWN_SERVICE, served_seconds};
 use crate::{clock::Nanos, ledger::Reading, tuning::Tuning};
 
-/// Shortest time between two kept readings.
+/// Shortest time between two kept readings, so that about 700 are kept however often the scaler
+/// is woken.
 const SPACING: Duration = Duration::from_millis(900);
-/// How long readings are kept.
+/// How long readings are kept: a little longer than the two windows of the longest time scale in
+/// [`GROWTH`].
 const KEPT: Duration = Duration::from_secs(610);
-/// The windows over which demand is measured, in seconds.
+/// The windows over which demand is measured, in seconds. Each is twice as long as the one before,
+/// so that a burst of up to 64 s fills at least half of one of them.
 const WINDOWS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 /// The longest of the windows over which demand is measured.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(64);
-/// The window of the arrival rate.
+/// The window of the arrival rate: long enough for a steady mean of some requests a second, short
+/// enough to follow a load that changes within minutes.
 pub const RATE: Duration = Duration::from_secs(60);
-/// The shortest window of the arrival rate, while fewer readings are kept.
+/// The shortest window of the arrival rate, while fewer readings are kept. Without it, the first
+/// few requests of a model would count as a high rate.
 const SHORTEST_RATE: Duration = Duration::from_secs(5);
-/// The time scales on which growth is measured, in seconds.
+/// The time scales on which growth is measured, in seconds: from about the start-up time of a
+/// replica to slower changes of load.
 const GROWTH: [u64; 4] = [30, 60, 120, 300];
-/// The window of the mean lag.
+/// The window of the mean lag: shorter lag over the threshold is a fluctuation that more replicas
+/// would come too late for.
 const LAG: Duration = Duration::from_secs(10);
 
 /// A model's recent readings.
@@ -203,7 +210,6 @@ impl Signals {
 
     /// How many seconds the oldest request in service has been served, if requests end in the
     /// order of their starts.
-    /// order.
     fn age(&self) -> f64 {
         let begun = |at: &Reading| at.arrived.wrapping_sub(at.held);
         let later = self

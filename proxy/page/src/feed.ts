@@ -86,7 +86,7 @@ export class History {
 }
 
 /** A model with what the page itself knows of it. */
-export interface Tracked {
+export interface ModelHistory {
   model: Model;
   history: History;
   /** Requests and failed ones a second, over the last seconds. */
@@ -107,7 +107,7 @@ const RATE_WINDOW = 5;
 const DECISIONS = 500;
 
 export class Feed {
-  readonly models = new Map<string, Tracked>();
+  readonly models = new Map<string, ModelHistory>();
   decisions: Decision[] = [];
   proxy: Proxy | null = null;
   connected = false;
@@ -173,7 +173,7 @@ export class Feed {
   }
 }
 
-function sample(tracked: Tracked, now: number): void {
+function sample(tracked: ModelHistory, now: number): void {
   const { model, counts } = tracked;
   counts.push({ at: now, arrived: model.arrived, completed: model.completed, failed: model.failed });
   while (counts.length > 2 && now - counts[0]!.at > RATE_WINDOW) counts.shift();

@@ -63,7 +63,7 @@ export function ModelPage({ feed, name }: { feed: Feed; name: string }) {
       {model.failure ? <p class="bad" role="status">{model.failure}</p> : null}
       {details?.replicas.warning ? <p class="warn">{details.replicas.warning}</p> : null}
       <p class="why">{model.reason}</p>
-      {details?.placement ? <Place placement={details.placement} /> : null}
+      {details?.placement ? <PlacementDetails placement={details.placement} /> : null}
       <dl class="totals">
         <div><dt>In flight</dt><dd>{count(model.inFlight)}</dd></div>
         <div><dt>Held</dt><dd>{count(model.held)}</dd></div>
@@ -175,7 +175,7 @@ function Replicas({ model, details: { replicas, serverKind, placement }, control
 }
 
 /** Where the model is, if it shares servers or devices. */
-function Place({ placement }: { placement: NonNullable<Details["placement"]> }) {
+function PlacementDetails({ placement }: { placement: NonNullable<Details["placement"]> }) {
   return (
     <p>
       <a href="#placement">Placement</a>: {placement.state}

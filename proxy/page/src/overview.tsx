@@ -1,6 +1,6 @@
 import { memo } from "preact/compat";
 import { useState } from "preact/hooks";
-import type { Feed, Tracked } from "./feed";
+import type { Feed, ModelHistory } from "./feed";
 import { count, rate, seconds, state } from "./format";
 import { modelLink } from "./hooks";
 import { Sparkline } from "./sparkline";
@@ -9,7 +9,7 @@ interface Column {
   id: string;
   title: string;
   help?: string;
-  value: (tracked: Tracked) => number | string;
+  value: (tracked: ModelHistory) => number | string;
 }
 
 const ORDER = ["failing", "holding", "starting", "paused", "draining", "ready", "idle"];
@@ -44,7 +44,7 @@ export function Overview({ feed }: { feed: Feed }) {
     const order = x < y ? -1 : x > y ? 1 : a.model.name < b.model.name ? -1 : 1;
     return sorting.ascending ? order : -order;
   });
-  const sum = (part: (tracked: Tracked) => number) => all.reduce((total, one) => total + part(one), 0);
+  const sum = (part: (tracked: ModelHistory) => number) => all.reduce((total, one) => total + part(one), 0);
   return (
     <main>
       <h1 class="unseen">Models</h1>
@@ -90,7 +90,7 @@ function Total({ title, value }: { title: string; value: string }) {
   return <div><dt>{title}</dt><dd>{value}</dd></div>;
 }
 
-const Row = memo(function Row({ tracked }: { tracked: Tracked; version: number }) {
+const Row = memo(function Row({ tracked }: { tracked: ModelHistory; version: number }) {
   const { model, history } = tracked;
   return (
     <tr>

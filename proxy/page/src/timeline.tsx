@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { KEPT, STEP, type Decision, type Series, type Tracked } from "./feed";
+import { KEPT, STEP, type Decision, type Series, type ModelHistory } from "./feed";
 import { clock } from "./format";
 
 interface Line {
@@ -19,7 +19,7 @@ const SHORTEST = 60;
 
 /** A chart of the last ten minutes, with a mark at each decision. */
 export function Timeline({ tracked, lines, unit, decisions, title }: {
-  tracked: Tracked; lines: Line[]; unit: string; decisions: Decision[]; title: string;
+  tracked: ModelHistory; lines: Line[]; unit: string; decisions: Decision[]; title: string;
 }) {
   const element = useRef<HTMLDivElement>(null);
   const marks = useRef(decisions);
@@ -71,12 +71,12 @@ function sayNow(chart: uPlot): void {
   if (left === undefined || left < 0) chart.setLegend({ idx: chart.data[0].length - 1 });
 }
 
-function describe(tracked: Tracked, lines: Line[]): string {
+function describe(tracked: ModelHistory, lines: Line[]): string {
   const now = lines.map(({ series, label }) => `${label} ${tracked.history.last(series, 1)[0] ?? 0}`);
   return `now: ${now.join(", ")}`;
 }
 
-function data(tracked: Tracked, lines: Line[]): uPlot.AlignedData {
+function data(tracked: ModelHistory, lines: Line[]): uPlot.AlignedData {
   const now = Date.now() / 1000;
   const values = lines.map(({ series }) => tracked.history.last(series, KEPT));
   const length = values[0]?.length ?? 0;

@@ -204,8 +204,8 @@ fn counts_that_arrive_late_are_no_burst() {
     assert!(after.growth.abs() < 0.1, "{after:?}");
     assert!((after.mean_lag - 51.0).abs() < 1.0, "it counts: {after:?}");
     // That proxy is lost.
-    let unheard = Reading::default().minus(&joined);
-    signals.correct(&unheard);
+    let lost = Reading::default().minus(&joined);
+    signals.correct(&lost);
     signals.observe(steady(72));
     let last = signals.demand(Duration::from_secs(1));
     assert!((last.rate - before.rate).abs() < 0.1, "{last:?}");

@@ -20,7 +20,7 @@ use super::{
     failure::Failure,
     faults::Faults,
     meta,
-    registry::{Deletion, Part},
+    registry::{Deletion, Subresource},
     resource::Resource,
     server,
     store::{Key, State, Store},
@@ -263,7 +263,7 @@ impl Double {
         }
         let write = self.shared.write(&resource, "test");
         let store = &self.shared.store;
-        store.transact(|state| write.change(state, &key, Part::Main, |_| Ok(object)))
+        store.transact(|state| write.change(state, &key, Subresource::Main, |_| Ok(object)))
     }
 
     /// An object: `get("deployments.apps", "default", "sample")`.

@@ -51,7 +51,7 @@ use self::{
     failure::Failure,
     faults::Faults,
     managed::Writer,
-    registry::{Deletion, Effect, Part, Write},
+    registry::{Deletion, Effect, Subresource, Write},
     resource::Resource,
     store::{Key, Store},
 };
@@ -195,14 +195,14 @@ impl Shared {
             Ok(new)
         };
         self.store.transact(|state| {
-            let changed = write.change(state, key, Part::Main, merged)?;
+            let changed = write.change(state, key, Subresource::Main, merged)?;
             if patch["status"].is_null() {
                 return Ok(changed);
             }
             if let Some(writer) = &mut write.writer {
                 writer.subresource = "status".into();
             }
-            write.change(state, key, Part::Status, merged)
+            write.change(state, key, Subresource::Status, merged)
         })
     }
 

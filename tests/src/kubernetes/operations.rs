@@ -13,7 +13,7 @@ use super::{
     managed::Writer,
     meta,
     patch::Patch,
-    registry::{Deletion, Effect, Part, Write},
+    registry::{Deletion, Effect, Subresource, Write},
     routes::{Query, Target, Verb},
     scale,
     selector::Selector,
@@ -113,7 +113,7 @@ fn update(
     let resource = &target.resource;
     let new = object(content)?;
     if let (Some(paths), "scale") = (&resource.scale, target.subresource.as_str()) {
-        let changed = write.change(state, &target.key(), Part::Main, |old| {
+        let changed = write.change(state, &target.key(), Subresource::Main, |old| {
             scale::write(resource, old, paths, &new)
         })?;
         return Ok(Reply::Object(200, scale::of(&changed, paths)));
@@ -177,19 +177,24 @@ fn patch(
         write.writer = None;
     }
     if let (Some(paths), "scale") = (&resource.scale, target.subresource.as_str()) {
-        let changed = write.change(state, &target.key(), Part::Main, |old| match &patch {
-            // Ownership is that of the parent's fields.
-            Patch::Apply(applied, contested) => {
-                let replicas = json!({ "spec": { "replicas": applied["spec"]["replicas"] } });
-                let checked = scale::write(resource, old, paths, applied)?;
-                let apply = Patch::Apply(replicas, *contested);
-                apply.apply(&checked_version(old, &checked), &writer)
-            }
-            _ => {
-                let patched = patch.apply(&scale::of(old, paths), &writer)?;
-                scale::write(resource, old, paths, &patched)
-            }
-        })?;
+        let changed = write.change(
+            state,
+            &target.key(),
+            Subresource::Main,
+            |old| match &patch {
+                // Ownership is that of the parent's fields.
+                Patch::Apply(applied, contested) => {
+                    let replicas = json!({ "spec": { "replicas": applied["spec"]["replicas"] } });
+                    let checked = scale::write(resource, old, paths, applied)?;
+                    let apply = Patch::Apply(replicas, *contested);
+                    apply.apply(&checked_version(old, &checked), &writer)
+                }
+                _ => {
+                    let patched = patch.apply(&scale::of(old, paths), &writer)?;
+                    scale::write(resource, old, paths, &patched)
+                }
+            },
+        )?;
         return Ok(Reply::Object(200, scale::of(&changed, paths)));
     }
     let changed = write.change(state, &target.key(), target.part(), |old| {
@@ -217,7 +222,7 @@ fn bind(
     content: &Content,
 ) -> Result<Reply, Failure> {
     let binding = object(content)?;
-    write.change(state, &target.key(), Part::Main, |old| {
+    write.change(state, &target.key(), Subresource::Main, |old| {
         let mut pod = old.clone();
         pod["spec"]["nodeName"] = binding["target"]["name"].clone();
         Ok(pod)
@@ -271,10 +276,10 @@ impl Target {
         Key::new(&self.resource.to_string(), &self.namespace, &self.name)
     }
 
-    fn part(&self) -> Part {
+    fn part(&self) -> Subresource {
         match self.subresource.as_str() {
-            "status" => Part::Status,
-            _ => Part::Main,
+            "status" => Subresource::Status,
+            _ => Subresource::Main,
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
 
 /// What a write is allowed to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Subresource {
     /// All but the status, if that is a subresource.
     Main,
     /// The status, and the metadata's labels, annotations and finalizers.
@@ -133,7 +133,7 @@ impl Write<'_> {
         &self,
         state: &mut State,
         key: &Key,
-        part: Part,
+        part: Subresource,
         edit: impl FnOnce(&Value) -> Result<Value, Failure>,
     ) -> Result<Arc<Value>, Failure> {
         let resource = self.resource;
@@ -174,11 +174,11 @@ impl Write<'_> {
             }
         }
         match part {
-            Part::Main if resource.status == StatusPart::Subresource => {
+            Subresource::Main if resource.status == StatusPart::Subresource => {
                 restore(&old, &mut new, "status")
             }
-            Part::Main => {}
-            Part::Status => restore(&old, &mut new, "spec"),
+            Subresource::Main => {}
+            Subresource::Status => restore(&old, &mut new, "spec"),
         }
         kinds::check(resource, &new)?;
         if let Some(writer) = &self.writer {

@@ -70,7 +70,7 @@ async fn a_watcher_lists_again_when_its_version_is_gone() {
     double.faults().come_back();
     eventually_async("another list", || asked(&double, "list") == 2).await;
     told_of(&mut events, "a").await;
-    // Told of only by a watch that is open again.
+    // Only a reopened watch reports this pod.
     double.create(pod("b")).unwrap();
     told_of(&mut events, "b").await;
     double.faults().expire_watches();

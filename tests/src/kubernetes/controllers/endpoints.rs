@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{all, owner_reference};
 use crate::kubernetes::{
     Shared, meta,
-    registry::{Deletion, Part},
+    registry::{Deletion, Subresource},
     selector::Selector,
     store::Key,
 };
@@ -84,7 +84,7 @@ fn replace(shared: &Shared, key: &Key, ports: &Value, endpoints: &Value) {
     let resource = shared.resource(SLICES);
     let write = shared.write(&resource, "kube-controller-manager");
     let _ = shared.store.transact(|state| {
-        write.change(state, key, Part::Main, |old| {
+        write.change(state, key, Subresource::Main, |old| {
             let mut slice = old.clone();
             slice["ports"] = ports.clone();
             slice["endpoints"] = endpoints.clone();

@@ -74,9 +74,9 @@ pub trait Pods: Send + Sync {
     fn remove(&self, pod: &Value) -> impl Future<Output = ()> + Send;
 }
 
-/// What the kubelet knows of a pod.
+/// The state of a pod, as the kubelet knows it.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct PodState {
     address: IpAddr,
     stage: Stage,
 }
@@ -146,7 +146,7 @@ impl Kubelet {
             pods,
             programs,
             addresses,
-            places: HashMap::new(),
+            states: HashMap::new(),
         };
         loop {
             node.look().await;
@@ -162,14 +162,14 @@ struct Node<P> {
     pods: P,
     programs: Arc<Programs>,
     addresses: Vec<IpAddr>,
-    places: HashMap<String, Place>,
+    states: HashMap<String, PodState>,
 }
 
 impl<P: Pods> Node<P> {
     async fn look(&mut self) {
         let pods = self.pods.list().await;
         let programs = &self.programs;
-        self.places.retain(|uid, _| {
+        self.states.retain(|uid, _| {
             let is_there = pods.iter().any(|pod| meta::get(pod, "uid") == uid);
             if !is_there {
                 // Deleted without grace: its program gets none either.
@@ -179,10 +179,10 @@ impl<P: Pods> Node<P> {
         });
         for pod in &pods {
             let uid = meta::get(pod, "uid");
-            match self.places.get(uid).copied() {
-                Some(place) => {
-                    if let Some(stage) = self.go_on(pod, place).await {
-                        self.places.insert(uid.into(), Place { stage, ..place });
+            match self.states.get(uid).copied() {
+                Some(state) => {
+                    if let Some(stage) = self.go_on(pod, state).await {
+                        self.states.insert(uid.into(), PodState { stage, ..state });
                     }
                 }
                 None if meta::is_terminating(pod) => self.pods.remove(pod).await,
@@ -193,7 +193,7 @@ impl<P: Pods> Node<P> {
     }
 
     async fn start(&mut self, pod: &Value) {
-        let is_free = |address: &&IpAddr| !self.places.values().any(|p| p.address == **address);
+        let is_free = |address: &&IpAddr| !self.states.values().any(|p| p.address == **address);
         let Some(&address) = self.addresses.iter().find(is_free) else {
             return;
         };
@@ -209,7 +209,7 @@ impl<P: Pods> Node<P> {
             since: Instant::now(),
         };
         let uid = meta::get(pod, "uid");
-        self.places.insert(uid.into(), Place { address, stage });
+        self.states.insert(uid.into(), PodState { address, stage });
         if matches!(self.kubelet, Kubelet::Run { .. }) {
             let status = pod::running(address, Readiness::NotReady);
             self.pods.report(pod, status).await;
@@ -224,9 +224,9 @@ impl<P: Pods> Node<P> {
     }
 
     /// The stage after this one, if it is another.
-    async fn go_on(&self, pod: &Value, place: Place) -> Option<Stage> {
+    async fn go_on(&self, pod: &Value, state: PodState) -> Option<Stage> {
         let uid = meta::get(pod, "uid");
-        if let Stage::Stopping { since } = place.stage {
+        if let Stage::Stopping { since } = state.stage {
             self.stop(pod, since).await;
             return None;
         }
@@ -236,7 +236,7 @@ impl<P: Pods> Node<P> {
                 since: Instant::now(),
             });
         }
-        let is_ready = match (&self.kubelet, place.stage) {
+        let is_ready = match (&self.kubelet, state.stage) {
             (Kubelet::Pretend { start, .. }, Stage::Starting { since }) => {
                 since.elapsed() >= *start
             }
@@ -244,9 +244,9 @@ impl<P: Pods> Node<P> {
                 if !self.programs.is_running(uid) {
                     // A container that ended is started again.
                     self.programs.end(uid);
-                    self.start_program(pod, place.address);
+                    self.start_program(pod, state.address);
                 }
-                probe(SocketAddr::new(place.address, *port)).await
+                probe(SocketAddr::new(state.address, *port)).await
             }
             _ => return None,
         };
@@ -257,7 +257,7 @@ impl<P: Pods> Node<P> {
                 Readiness::NotReady
             };
             self.pods
-                .report(pod, pod::running(place.address, readiness))
+                .report(pod, pod::running(state.address, readiness))
                 .await;
         }
         is_ready.then_some(Stage::Running)
