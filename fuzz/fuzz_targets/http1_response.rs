@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
-use tailback::http1_client::{
+use tailback::http1::{
     decoder::{BodyDecoder, DecodedFrame, Malformed},
     response::{self, HeadError},
 };

@@ -18,7 +18,7 @@ pub mod exchange;
 #[cfg(test)]
 mod fault_simulation;
 pub mod health;
-pub mod http1_client;
+pub mod http1;
 pub mod limits;
 pub mod log;
 pub mod models;

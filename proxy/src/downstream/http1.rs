@@ -1,11 +1,9 @@
-//! HTTP/1.1 to callers, by hyper: one request at a time, all within the connection's own task.
+//! HTTP/1.1 to callers: one request at a time, all within the connection's own task.
 //!
-//! hyper's buffers and the future of a request are there only while they are needed: a connection
-//! that has been idle for a while [rests](rest) without them.
+//! A connection that waits for a request has no buffer, and the future of a request is there only
+//! while it is answered.
 
 use std::{
-    cell::RefCell,
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
@@ -14,49 +12,63 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, Version, header::CONNECTION};
-use http_body::Body as _;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http::{Request, Response, StatusCode, Version};
 use pingora::{protocols::Stream, server::ShutdownWatch};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::{
     Downstream, REST,
     drain::Drain,
     handler::{Handler, ResponseStream},
     io::WatchedIo,
-    shared_body::BodySlot,
     shedding::Shedding,
     tunnel::Tunnel,
 };
 use crate::{
-    exchange::body::{Received, body_waker},
-    exchange::{Connection, LINGER, Phase, RequestBodyState, StreamState, Watchdog},
-    net::{HYPER_HEADER_FIELDS, Transport},
+    exchange::{
+        Connection, LINGER, Phase, RequestBodyState, StreamState, Watchdog, body::Received,
+    },
+    http1::{
+        Http1Body,
+        server::{self, DeliveryError, Read, RequestHeadError, ServerLimits},
+    },
+    net::Transport,
     protocol::cors,
     status::Outcome,
 };
 
-/// Bytes that are read when a resting connection wakes.
-const FIRST: usize = 1024;
+type ServerConnection = server::ServerConnection<WatchedIo>;
 
-/// What a connection has in common over its requests, awake or at rest.
+/// What a connection has in common over its requests.
 struct Watch {
     state: Rc<StreamState>,
     watchdog: Watchdog,
     drain: Drain,
 }
 
-/// How a connection's requests came to an end.
-enum End {
-    /// The connection is idle, and goes on.
-    Idle(WatchedIo),
-    /// It becomes a tunnel.
-    Tunnel(Tunnel, Transport<Stream>),
-    /// The response is out, though more of its request may come.
-    Left(WatchedIo),
-    Closed,
+/// What is due on a connection.
+#[derive(Clone, Copy, PartialEq)]
+enum Due {
+    /// Its end.
+    End,
+    /// The handler is to see that the deadline has passed, and to answer with an error.
+    Answer,
+}
+
+/// What follows when a request has been answered.
+enum Next {
+    Request,
+    /// The connection becomes a tunnel.
+    Tunnel(Tunnel),
+    /// Its end, in an orderly way.
+    Close,
+    /// Its end, although more of its request may come.
+    Linger,
+    /// Its end, at once.
+    Drop,
 }
 
 /// Serves one connection to its end.
@@ -69,178 +81,262 @@ pub(super) async fn serve<H: Handler>(
     // The first header block has begun to arrive.
     let state = Rc::new(StreamState::new(connection.clone(), Phase::Head));
     state.deadline.rest_after(REST);
-    let mut io = WatchedIo::http1(io, state.clone(), downstream.settings.half_close);
+    let io = WatchedIo::http1(io, state.clone(), downstream.settings.half_close);
+    let limits = ServerLimits {
+        header_fields: downstream.settings.limits.header_fields,
+        header_bytes: downstream.settings.limits.header_bytes,
+    };
+    let mut http = ServerConnection::new(io, limits);
     let mut watch = Watch {
         watchdog: Watchdog::new(state.deadline.at(&connection)),
         drain: Drain::new(shutdown.clone()),
         state,
     };
     loop {
-        // In boxes, which are given back.
-        match Box::pin(answer(&downstream, io, &mut watch)).await {
-            End::Idle(idle) => match rest(&downstream, idle, &mut watch).await {
-                Some(woken) => io = woken,
-                None => return,
-            },
-            End::Tunnel(tunnel, io) => {
+        let next = match next_request(&downstream, &mut http, &mut watch).await {
+            // In a box, which is given back.
+            Ok(Some(request)) => {
+                Box::pin(respond(&downstream, &mut http, &mut watch, request)).await
+            }
+            Ok(None) => Next::Close,
+            Err(error) => {
+                reject(&mut http, error).await;
+                Next::Linger
+            }
+        };
+        match next {
+            Next::Request => {}
+            Next::Tunnel(tunnel) => {
+                let (io, unread) = http.into_parts();
+                let io = io.into_inner().unread(unread);
                 let run = tunnel.run(io, &watch.state, shutdown, &downstream.lifecycle);
                 return Box::pin(run).await;
             }
-            End::Left(io) => return Box::pin(linger(io)).await,
-            End::Closed => return,
+            Next::Close => {
+                // Says so on TLS, too.
+                let _ = timeout(LINGER, http.io().shutdown()).await;
+                return;
+            }
+            Next::Linger => return Box::pin(linger(http.io())).await,
+            Next::Drop => return,
         }
     }
 }
 
-/// Waits, without any buffer, until the caller sends something, which is put back to be read once
-/// more. `None`: it has closed the connection, or it is time to.
-async fn rest<H>(
+/// Waits for a request. `None`: the caller has closed the connection, or it is time to.
+async fn next_request<H>(
     downstream: &Downstream<H>,
-    mut io: WatchedIo,
+    http: &mut ServerConnection,
     watch: &mut Watch,
-) -> Option<WatchedIo> {
-    let state = &watch.state;
-    let footprint = &state.connection().footprint;
-    footprint.resting.set(true);
-    let sent = poll_fn(|cx| {
-        if (watch.drain).begins(cx, &downstream.lifecycle, state.connection()) {
-            state.deadline.linger();
+) -> Result<Option<Request<Http1Body>>, RequestHeadError> {
+    if http.has_unread() {
+        watch.state.received();
+    }
+    poll_fn(|cx| {
+        watch.notice_drain(downstream, cx);
+        let resting = &watch.state.connection().footprint.resting;
+        if let Poll::Ready(request) = http.poll_request(cx) {
+            resting.set(false);
+            return Poll::Ready(request);
         }
-        let mut first = [0; FIRST];
-        let mut first = ReadBuf::new(&mut first);
-        match Pin::new(&mut io).poll_read(cx, &mut first) {
-            Poll::Ready(Ok(())) if !first.filled().is_empty() => {
-                return Poll::Ready(Some(Bytes::copy_from_slice(first.filled())));
+        if resting.get() && http.has_unread() {
+            resting.set(false);
+        }
+        match watch.poll_due(downstream, cx) {
+            Poll::Ready(_) => Poll::Ready(Ok(None)),
+            Poll::Pending => {
+                if watch.state.is_to_rest() {
+                    watch.state.connection().footprint.resting.set(true);
+                }
+                Poll::Pending
             }
-            Poll::Ready(_) => return Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Answers a request.
+async fn respond<H: Handler>(
+    downstream: &Arc<Downstream<H>>,
+    http: &mut ServerConnection,
+    watch: &mut Watch,
+    request: Request<Http1Body>,
+) -> Next {
+    let state = watch.state.clone();
+    let body = match request.body().is_end() {
+        true => RequestBodyState::Ended,
+        false => RequestBodyState::Unread,
+    };
+    state.ask(body, request.version() == Version::HTTP_11);
+    let cors = downstream.settings.cors.as_ref();
+    let origin = cors.and_then(|cors| cors.allowed(request.headers()));
+    let answer = {
+        // Pinned here: `await` alone would move it, which has a price at its size.
+        let handler = &downstream.handler;
+        let mut handling = pin!(handler.handle(&state, request.map(Received::Http1)));
+        poll_fn(|cx| poll_answer(downstream, http, watch, handling.as_mut(), cx)).await
+    };
+    let Some(mut answer) = answer else {
+        return Next::Drop;
+    };
+    if let Some(origin) = origin {
+        cors::allow(answer.headers_mut(), origin);
+    }
+    if state.connection().is_closing() {
+        http.close_after_this();
+    }
+    let tunnel = match answer.status() {
+        StatusCode::SWITCHING_PROTOCOLS => answer.body_mut().take_tunnel(),
+        _ => None,
+    };
+    let (head, body) = answer.into_parts();
+    let mut body = Some(body);
+    let mut begun = false;
+    let sent = poll_fn(|cx| {
+        if !begun {
+            begun = true;
+            let source = body.take_if(|body| !http.begin(&head, body, cx));
+            drop(source);
+        }
+        poll_sent(downstream, http, watch, &mut body, cx)
+    });
+    match sent.await {
+        Some(true) => {}
+        // It was sent as far as it went.
+        Some(false) if state.body.get() != RequestBodyState::Ended => return Next::Linger,
+        Some(false) | None => return Next::Drop,
+    }
+    match tunnel {
+        Some(tunnel) => Next::Tunnel(tunnel),
+        None if http.is_ready() => Next::Request,
+        None if state.body.get() != RequestBodyState::Ended || http.has_unread() => Next::Linger,
+        None => Next::Close,
+    }
+}
+
+/// Ready with the answer of `handling`; `None`: the connection is to be given up.
+fn poll_answer<H: Handler>(
+    downstream: &Downstream<H>,
+    http: &mut ServerConnection,
+    watch: &mut Watch,
+    mut handling: Pin<&mut impl Future<Output = Response<H::Body>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Response<H::Body>>> {
+    watch.notice_drain(downstream, cx);
+    // First, so that a caller that leaves behind its request is seen before it is answered.
+    if http.poll_read(cx) == Poll::Ready(Read::Closed) {
+        return Poll::Ready(None);
+    }
+    loop {
+        if let Poll::Ready(answer) = handling.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        match http.poll_read(cx) {
+            Poll::Ready(Read::Body) => continue,
+            Poll::Ready(Read::Closed) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        if Shedding::of(state.connection(), &downstream.settings.overload) != Shedding::Nothing {
-            return Poll::Ready(None);
+        match watch.poll_due(downstream, cx) {
+            Poll::Ready(Due::Answer) => {}
+            Poll::Ready(Due::End) => return Poll::Ready(None),
+            Poll::Pending => return Poll::Pending,
         }
-        state.poll_expired(&mut watch.watchdog, cx).map(|()| None)
-    })
-    .await;
-    footprint.resting.set(false);
-    if sent.is_none() {
-        // Says so on TLS, too.
-        let _ = tokio::time::timeout(LINGER, io.shutdown()).await;
     }
-    sent.map(|sent| io.unread(sent))
 }
 
-/// Answers requests, until the connection is idle for long or ends.
-async fn answer<H: Handler>(
-    downstream: &Arc<Downstream<H>>,
-    io: WatchedIo,
+/// Ready when the response has gone out, with whether all of it has; `None`: the connection is to be
+/// given up.
+fn poll_sent<H: Handler>(
+    downstream: &Downstream<H>,
+    http: &mut ServerConnection,
     watch: &mut Watch,
-) -> End {
-    let Watch {
-        state,
-        watchdog,
-        drain,
-    } = watch;
-    let state = &*state;
-    let connection = state.connection();
-    let on_its_way = BodySlot::new();
-    let tunnel = RefCell::new(None);
-    let service = service_fn(|request: http::Request<Incoming>| {
-        let (downstream, state) = (downstream.clone(), state.clone());
-        let (on_its_way, tunnel) = (&on_its_way, &tunnel);
-        let body = match request.body().is_end_stream() {
-            true => RequestBodyState::Ended,
-            false => RequestBodyState::Unread,
-        };
-        state.ask(body, request.version() == Version::HTTP_11);
-        async move {
-            let cors = downstream.settings.cors.as_ref();
-            let origin = cors.and_then(|cors| cors.allowed(request.headers()));
-            let request = request.map(Received::Http1);
-            // Pinned here: `await` alone would move it, which has a price at its size.
-            let handling = pin!(downstream.handler.handle(&state, request));
-            let mut answer = handling.await;
-            if let Some(origin) = origin {
-                cors::allow(answer.headers_mut(), origin);
+    body: &mut Option<H::Body>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<bool>> {
+    watch.notice_drain(downstream, cx);
+    loop {
+        match http.poll_send(body, cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Some(true)),
+            Poll::Ready(Err(DeliveryError::Body(_) | DeliveryError::Length)) => {
+                return Poll::Ready(Some(false));
             }
-            if state.connection().is_closing() {
-                let close = HeaderValue::from_static("close");
-                answer.headers_mut().insert(CONNECTION, close);
-            }
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                tunnel.replace(answer.body_mut().take_tunnel());
-            }
-            Ok::<_, Infallible>(answer.map(|body| on_its_way.share(body)))
+            Poll::Ready(Err(DeliveryError::Io(_))) => return Poll::Ready(None),
+            Poll::Pending => {}
         }
-    });
-    let io = TokioIo::new(io);
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(downstream.settings.limits.header_bytes);
-    if downstream.settings.limits.header_fields != HYPER_HEADER_FIELDS {
-        builder.max_headers(downstream.settings.limits.header_fields);
+        if watch.state.connection().write_blocked.get()
+            && let Some(body) = body
+        {
+            // No more of it is asked for now. The request's body must go on meanwhile, or the two
+            // sides could wait for each other.
+            body.drive(cx);
+        }
+        match http.poll_read(cx) {
+            Poll::Ready(Read::Body) => continue,
+            Poll::Ready(Read::Closed) => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        match watch.poll_due(downstream, cx) {
+            Poll::Ready(Due::Answer) => {}
+            Poll::Ready(Due::End) => return Poll::Ready(None),
+            Poll::Pending => return Poll::Pending,
+        }
     }
-    let mut http = builder.serve_connection(io, service);
-    let own = poll_fn(|cx| Poll::Ready(body_waker(cx.waker()))).await;
-    let left = poll_fn(|cx| {
-        if drain.begins(cx, &downstream.lifecycle, connection) {
-            state.deadline.linger();
+}
+
+impl Watch {
+    /// If draining has begun, the connection takes no further request.
+    fn notice_drain<H>(&mut self, downstream: &Downstream<H>, cx: &mut Context<'_>) {
+        let connection = self.state.connection();
+        if (self.drain).begins(cx, &downstream.lifecycle, connection) {
+            self.state.deadline.linger();
         }
-        loop {
-            if let Poll::Ready(ended) = Pin::new(&mut http).poll(&mut Context::from_waker(&own)) {
-                // True also if the response's body failed: it was sent as far as it went.
-                let is_out = ended.as_ref().map_or_else(hyper::Error::is_user, |()| true);
-                let is_left = is_out && state.body.get() != RequestBodyState::Ended;
-                return Poll::Ready(Some(is_left));
-            }
-            if Shedding::of(connection, &downstream.settings.overload) == Shedding::Cut {
+    }
+
+    /// Ready when something is due, by the time or by what memory is left. To be called at the end of
+    /// each poll.
+    fn poll_due<H>(&mut self, downstream: &Downstream<H>, cx: &mut Context<'_>) -> Poll<Due> {
+        let state = &self.state;
+        let connection = state.connection();
+        match Shedding::of(connection, &downstream.settings.overload) {
+            Shedding::Nothing => {}
+            Shedding::Cut => {
                 connection.undelivered(Outcome::CallerSlow);
-                return Poll::Ready(Some(false));
+                return Poll::Ready(Due::End);
             }
-            if connection.write_blocked.get() {
-                // hyper does not poll the response body while its write is blocked. The request's
-                // body must go on meanwhile, or the two sides could wait for each other.
-                on_its_way.drive(cx);
-            }
-            if state.deadline.is_expired() {
-                // The deadline has passed, and the handler did not answer in time.
-                return Poll::Ready(Some(false));
-            }
-            if state.poll_expired(watchdog, cx).is_pending() {
-                return match state.is_to_rest() {
-                    true => Poll::Ready(None),
-                    false => Poll::Pending,
-                };
-            }
-            match state.phase() {
+            Shedding::Close => return Poll::Ready(Due::End),
+        }
+        if state.deadline.is_expired() {
+            // The handler was to answer, and has not.
+            return Poll::Ready(Due::End);
+        }
+        state
+            .poll_expired(&mut self.watchdog, cx)
+            .map(|()| match state.phase() {
                 // No request to answer, or it is too late to answer it.
-                Phase::Idle | Phase::Head => return Poll::Ready(Some(false)),
+                Phase::Idle | Phase::Head => Due::End,
                 Phase::FirstByte | Phase::Streaming => {
                     connection.undelivered(state.blame());
-                    return Poll::Ready(Some(false));
+                    Due::End
                 }
-                // The handler sees that the deadline has passed, and answers with an error.
-                Phase::Held | Phase::Body | Phase::Response => {}
-            }
-        }
-    })
-    .await;
-
-    let parts = http.into_parts();
-    let io = parts.io.into_inner();
-    match (tunnel.take(), left) {
-        (Some(tunnel), _) => End::Tunnel(tunnel, io.into_inner().unread(parts.read_buf)),
-        (None, None) => End::Idle(io.unread(parts.read_buf)),
-        (None, Some(true)) => End::Left(io),
-        (None, Some(false)) => End::Closed,
+                Phase::Held | Phase::Body | Phase::Response => Due::Answer,
+            })
     }
+}
+
+/// Answers a header that cannot be read.
+async fn reject(http: &mut ServerConnection, error: RequestHeadError) {
+    let json = serde_json::json!({ "error": error.to_string() });
+    http.reject(error.status(), Bytes::from(format!("{json}\n")));
+    let _ = timeout(LINGER, poll_fn(|cx| http.poll_flush(cx))).await;
 }
 
 /// Reads and drops what the caller still sends after its response is out, for a moment. Closing a
 /// socket with unread bytes causes a reset, by which the caller could lose the response (RFC 9112,
 /// 9.6).
-async fn linger(mut io: WatchedIo) {
+async fn linger(io: &mut WatchedIo) {
     // Sends FIN.
     let _ = io.shutdown().await;
     let mut dropped = vec![0; 16 * 1024];
     let all = async { while matches!(io.read(&mut dropped).await, Ok(1..)) {} };
-    let _ = tokio::time::timeout(LINGER, all).await;
+    let _ = timeout(LINGER, all).await;
 }

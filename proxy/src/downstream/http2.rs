@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EX
 use pingora::{protocols::Stream, server::ShutdownWatch};
 
 use super::{
-    Downstream, REST, date,
+    Downstream, REST,
     drain::Drain,
     handler::{Handler, ResponseStream},
     io::WatchedIo,
@@ -32,7 +32,7 @@ use crate::{
         body::{BodyForwarder, ForwardError, Received},
     },
     net::{
-        Cork, Transport,
+        Cork, Transport, date,
         keep_alive::{CALLER_SILENCE, Pinger},
     },
     protocol::{ProxyError, cors},
@@ -310,7 +310,7 @@ fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason
     stream.send_reset(reason);
 }
 
-/// The status that hyper answers with on HTTP/1.1.
+/// The status that answers such a header on HTTP/1.1, too.
 fn too_many_fields() -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

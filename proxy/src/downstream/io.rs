@@ -9,7 +9,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use pingora::protocols::Stream;
 use tailback_config::HalfClose;
 use tailback_scaler::clock::Nanos;
@@ -64,8 +63,8 @@ struct WatchedHttp1 {
     ends: u8,
 }
 
-/// How often the end of the caller's side is kept back until the request's body has been read: hyper
-/// may have all of it, and look for the next request before the handler has seen that.
+/// How often the end of the caller's side is kept back until the request's body has been read: all of
+/// it may be there, and the handler has not seen that.
 const ENDS_KEPT_BACK: u8 = 8;
 
 impl WatchedIo {
@@ -97,19 +96,13 @@ impl WatchedIo {
         self.io
     }
 
-    /// See [`Transport::unread`].
-    pub(super) fn unread(mut self, bytes: Bytes) -> Self {
-        self.io = self.io.unread(bytes);
-        self
-    }
-
     fn written(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.connection.write_blocked.set(result.is_pending());
         if let Version::Http1(http) = &mut self.version {
             if let Poll::Ready(Ok(bytes)) = result {
                 self.connection.footprint.took(bytes);
             }
-            // Before the body has come, and no answer has begun, it is hyper's `100 Continue`.
+            // Before the body has come, and no answer has begun, it is `100 Continue`.
             http.is_answering |= http.state.is_asked()
                 || matches!(http.state.phase(), Phase::FirstByte | Phase::Streaming);
         }
@@ -182,7 +175,7 @@ impl AsyncRead for WatchedIo {
                     }
                 }
                 http.ends = 0;
-                // Also at the end of the stream: hyper handles that.
+                // Also at the end of the stream: whoever reads handles that.
                 http.state.received();
             }
             Version::Http2(frames) => {
@@ -225,7 +218,7 @@ impl AsyncWrite for WatchedIo {
         if result.is_pending() {
             self.connection.write_blocked.set(true);
         }
-        // hyper and h2 flush after they have written everything they had.
+        // Both HTTP versions flush after they have written everything they had.
         if let Poll::Ready(Ok(())) = result
             && self.connection.flushed()
             && let Version::Http1(http) = &mut self.version

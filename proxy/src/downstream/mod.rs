@@ -2,7 +2,6 @@
 //! deadline per connection, and per stream on HTTP/2, closes those that make no progress.
 
 mod control_frames;
-mod date;
 mod drain;
 mod half_close;
 mod handler;
@@ -12,7 +11,6 @@ mod io;
 mod lifecycle;
 mod notsent_lowat;
 mod receive_window;
-mod shared_body;
 mod shedding;
 mod socket;
 mod tunnel;

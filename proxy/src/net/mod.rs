@@ -3,6 +3,7 @@
 
 mod coalesce;
 pub(crate) mod cork;
+pub(crate) mod date;
 pub(crate) mod detect;
 pub(crate) mod keep_alive;
 #[cfg(any(test, feature = "simulation"))]
@@ -25,7 +26,3 @@ pub enum HttpVersion {
     /// HTTP/2: concurrent streams.
     Http2,
 }
-
-/// hyper's default for the most header fields of a message. Setting it explicitly, even to the same
-/// number, selects a slower path in hyper.
-pub const HYPER_HEADER_FIELDS: usize = 100;

@@ -18,7 +18,7 @@ use crate::{
     admission::balance::Affinity,
     api_keys::Caller,
     exchange::{RequestBody, body::Received},
-    http1_client::RequestHead,
+    http1::client::RequestHead,
     models::{ModelRef, WorkerRoutes},
     protocol::model_card::ModelCard,
     status::MethodType,

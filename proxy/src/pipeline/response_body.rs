@@ -18,20 +18,10 @@ use crate::{
         Exchange, Phase, RequestBodyState, StreamState, Written,
         body::{BodyError, Received},
     },
-    http1_client::LARGE,
     net::HttpVersion,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
 };
-
-/// Up to how many bytes have passed of a body, and how many of them hyper may then hold unflushed on HTTP/1.1.
-/// A caller that reads nothing leaves the first ones in the proxy; of one that has read megabytes larger
-/// pieces cost fewer system calls.
-const UNFLUSHED: [(u64, usize); 3] = [
-    (256 * 1024, 16 * 1024),
-    (LARGE as u64, 128 * 1024),
-    (u64::MAX, 256 * 1024),
-];
 
 /// The body of a downstream response.
 #[derive(Debug)]
@@ -46,11 +36,6 @@ pub struct ResponseBody {
     ended: bool,
     /// Whether a gRPC status is still to come, in the trailers.
     status_due: bool,
-    /// Bytes given away.
-    passed: u64,
-    /// How many of them may not have been flushed, and the point in the output at the first of those;
-    /// on HTTP/1.1.
-    unflushed: Option<(usize, Written)>,
     /// What the caller's connection becomes after a response with status 101.
     tunnel: Option<Box<Tunnel>>,
     /// The error that ended it, and the point in the output when that happened.
@@ -126,8 +111,6 @@ impl ResponseBody {
             exchange,
             ended: false,
             status_due: false,
-            passed: 0,
-            unflushed: None,
             tunnel: None,
             broken: None,
             state,
@@ -142,7 +125,7 @@ impl ResponseBody {
         body
     }
 
-    /// The content has ended. On HTTP/1.1, hyper writes its last bytes next. On HTTP/2, flow
+    /// The content has ended. On HTTP/1.1, its last bytes are written next. On HTTP/2, flow
     /// control may delay them: see [`complete`](ResponseStream::complete).
     fn end(&mut self) {
         if let Some(pooled) = self.pooled.take() {
@@ -161,7 +144,7 @@ impl ResponseBody {
     }
 
     /// The replica's response broke off. The error is passed on after all bytes before it are
-    /// flushed, because hyper and h2 drop buffered bytes on an error.
+    /// flushed, because h2 drops buffered bytes on an error.
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
         if let Some(exchange) = &mut self.exchange {
@@ -188,38 +171,6 @@ impl ResponseBody {
         }
         drop(self.exchange.take());
         Poll::Ready(self.broken.take().map(|(error, _)| Err(error)))
-    }
-
-    /// Ready while the caller takes what it is given. hyper would buffer more than is to wait for a
-    /// caller that does not.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((bytes, since)) = self.unflushed else {
-            return Poll::Ready(());
-        };
-        let connection = self.state.connection();
-        let most = UNFLUSHED
-            .iter()
-            .find(|(passed, _)| self.passed < *passed)
-            .map_or(0, |(_, most)| *most);
-        if connection.write_blocked.get() || bytes >= most {
-            ready!(connection.poll_flushed(since, cx));
-        }
-        if connection.has_flushed(since) {
-            self.unflushed = None;
-        }
-        Poll::Ready(())
-    }
-
-    /// `bytes` of the body are given away.
-    fn pass(&mut self, bytes: usize) {
-        self.state.passed(bytes);
-        self.passed += bytes as u64;
-        if self.state.connection().version == HttpVersion::Http1 {
-            let (before, since) = self
-                .unflushed
-                .unwrap_or_else(|| (0, self.state.connection().written()));
-            self.unflushed = Some((before + bytes, since));
-        }
     }
 
     /// Records bytes sent, and the gRPC status in the trailers.
@@ -310,7 +261,6 @@ impl Body for ResponseBody {
             return this.poll_broken(cx);
         }
         ready!(this.state.poll_turn(cx));
-        ready!(this.poll_room(cx));
         let polled = match this.content.poll_frame(this.pooled.as_mut(), cx) {
             Poll::Ready(Some(Err(error))) => {
                 this.broken(error);
@@ -325,7 +275,7 @@ impl Body for ResponseBody {
         this.state.answer_awaited.set(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.pass(frame.data_ref().map_or(0, Bytes::len));
+                this.state.passed(frame.data_ref().map_or(0, Bytes::len));
                 this.state.enter(Phase::Streaming);
                 if let Some(pooled) = &this.pooled {
                     pooled.replica().replica.health().responded();

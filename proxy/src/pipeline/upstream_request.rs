@@ -16,7 +16,7 @@ use crate::{
         BodyReturn, Phase, RequestBody, RequestBodyState, StreamState, StreamedBody,
         body::{BufferReservation, LookError, PeekableBody},
     },
-    http1_client::RequestHead,
+    http1::client::RequestHead,
     net::HttpVersion,
     protocol::error::ProxyError,
     status::MethodType,

@@ -122,7 +122,7 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// Allows at most one length: with two, the next server might use the other one (RFC 9112, 6.3).
-/// On HTTP/1.1, hyper checks that the transfer coding ends in `chunked`, by which it reads the
+/// On HTTP/1.1, `http1` checks that the transfer coding ends in `chunked`, by which it reads the
 /// body. It does not decode any other coding, which would then be forwarded unannounced (RFC 9112,
 /// 6.1).
 fn check_framing(headers: &HeaderMap, fields: Fields) -> Result<(), ProxyError> {

@@ -83,7 +83,7 @@ where
     server.bootstrap();
     let address = listener.local_addr()?.to_string();
     let mut service = listening::Service::new("worker".into(), app);
-    // hyper has its own buffers.
+    // The HTTP versions have buffers of their own.
     service.add_listener(
         ListenerConfig::tcp(address.clone()).l4_buffer(L4BufferSettings::unbuffered()),
     );

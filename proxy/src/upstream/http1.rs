@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     exchange::{RequestBody, body::Received},
-    http1_client::{Http1Connection, RequestHead, ResponseError, response::HeadError},
+    http1::client::{Http1Connection, RequestHead, ResponseError, response::HeadError},
     net::Transport,
 };
 
@@ -143,7 +143,7 @@ impl Http1 {
         self.connection.begin(head, body);
         async move {
             let failure = match poll_fn(|cx| self.connection.poll_response(cx)).await {
-                Ok(response) => return Ok(response.map(Received::Response)),
+                Ok(response) => return Ok(response.map(Received::Http1)),
                 Err(failure) => failure,
             };
             tracing::debug!(%failure, "no answer of a replica");

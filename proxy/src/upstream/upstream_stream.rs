@@ -12,7 +12,7 @@ use http::{
 use super::{http1::Http1, http2::Http2, send_error::SendError};
 use crate::{
     exchange::{RequestBody, body::Received},
-    http1_client::RequestHead,
+    http1::client::RequestHead,
 };
 
 /// Sends one request.

@@ -1,7 +1,6 @@
 //! Bodies received from callers and replicas, in either HTTP version.
 
 mod body_forwarder;
-mod body_waker;
 mod buffer_budget;
 mod look_error;
 mod peekable_body;
@@ -17,17 +16,15 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::StreamState;
 use crate::{
-    http1_client::{self, Http1ResponseBody},
+    http1::{Http1Body, Http1BodyError},
     protocol::peek::Fault,
 };
 
 pub use self::{
     body_forwarder::{BodyForwarder, ForwardError},
-    body_waker::body_waker,
     buffer_budget::{BufferBudget, BufferReservation, Shortage},
     look_error::LookError,
     peekable_body::PeekableBody,
@@ -36,10 +33,8 @@ pub use self::{
 /// A received body, in either HTTP version.
 #[derive(Debug)]
 pub enum Received {
-    /// The body of a request, by HTTP/1.1.
-    Http1(Incoming),
-    /// The body of a response, by HTTP/1.1.
-    Response(Http1ResponseBody),
+    /// HTTP/1.1.
+    Http1(Http1Body),
     /// HTTP/2.
     Http2(Http2Body),
     /// No body.
@@ -62,12 +57,9 @@ pub struct Http2Body {
 /// Why a body failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// An HTTP/1.1 error of a request.
+    /// An HTTP/1.1 error.
     #[error(transparent)]
-    Http1(#[from] hyper::Error),
-    /// An HTTP/1.1 error of a response.
-    #[error(transparent)]
-    Response(#[from] http1_client::ResponseBodyError),
+    Http1(#[from] Http1BodyError),
     /// An HTTP/2 error.
     #[error(transparent)]
     Http2(#[from] h2::Error),
@@ -156,8 +148,7 @@ impl Body for Received {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Http1(incoming) => body_waker::poll_frame(incoming, cx).map_err(BodyError::Http1),
-            Self::Response(body) => body.take_frame().map_err(BodyError::Response),
+            Self::Http1(body) => body.take_frame().map_err(BodyError::Http1),
             Self::Http2(body) => body.poll_frame(cx).map_err(BodyError::Http2),
             Self::None => Poll::Ready(None),
         }
@@ -165,8 +156,7 @@ impl Body for Received {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Response(body) => body.is_end(),
+            Self::Http1(body) => body.is_end(),
             Self::Http2(body) => body.is_end_stream(),
             Self::None => true,
         }
@@ -174,8 +164,7 @@ impl Body for Received {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Http1(incoming) => incoming.size_hint(),
-            Self::Response(body) => body.size_hint(),
+            Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => match body.left {
                 _ if body.is_end_stream() => SizeHint::with_exact(0),
                 Some(left) => SizeHint::with_exact(left),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 /// Pieces smaller than this, in bytes, are copied together. A piece keeps the whole buffer that it
-/// was read into alive, at least 8 KiB with hyper; 30,000 chunks of one byte would keep 30,000
+/// was read into alive, which may be 16 KiB; 30,000 chunks of one byte would keep 30,000
 /// buffers.
 const SMALL: usize = 4 * 1024;
 

@@ -1,4 +1,4 @@
-//! The `date` field of HTTP/2 responses (RFC 9110, 6.6.1). On HTTP/1.1 hyper sets it.
+//! The `date` field of responses (RFC 9110, 6.6.1).
 
 use std::{
     cell::RefCell,
@@ -14,18 +14,22 @@ thread_local! {
 
 /// Adds the date, unless there is one.
 pub(crate) fn stamp(headers: &mut HeaderMap) {
-    if headers.contains_key(DATE) {
-        return;
+    if !headers.contains_key(DATE) {
+        let date = with_now(HeaderValue::clone);
+        headers.insert(DATE, date);
     }
+}
+
+/// Passes the date as it is now to `use_it`.
+pub(crate) fn with_now<T>(use_it: impl FnOnce(&HeaderValue) -> T) -> T {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let date = NOW.with_borrow_mut(|(written, date)| {
+    NOW.with_borrow_mut(|(written, date)| {
         if *written != second
             && let Ok(value) = httpdate::fmt_http_date(now).try_into()
         {
             (*written, *date) = (second, value);
         }
-        date.clone()
-    });
-    headers.insert(DATE, date);
+        use_it(date)
+    })
 }

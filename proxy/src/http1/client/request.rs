@@ -1,18 +1,12 @@
-//! Writes a request's head, and frames its body (RFC 9112, 3, 6 and 7).
-
-use std::io::Write as _;
+//! Writes a request's head (RFC 9112, 3 and 6).
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
-    header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-        CONTENT_TYPE, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 
-/// Pieces of a body up to this are copied behind the head: one write, of one slice.
-pub(super) const SMALL: usize = 2 * 1024;
+use crate::http1::{encoding::Encoding, outbox::SMALL};
 
 /// The head of a request. It is only looked at: the same can be sent once more.
 #[derive(Clone, Copy, Debug)]
@@ -29,15 +23,6 @@ pub struct RequestHead<'a> {
     pub host: Option<&'a str>,
     /// The protocol to go over to (RFC 9110, 7.8).
     pub upgrade: Option<&'a HeaderValue>,
-}
-
-/// How a request's body is framed.
-#[derive(Debug, PartialEq)]
-pub(super) enum Encoding {
-    /// Bytes that are still to be sent.
-    Length(u64),
-    /// By chunks, and fields of these names behind them.
-    Chunked(Vec<HeaderName>),
 }
 
 /// Writes `head` for `body` to `out`. Returns how the body is to be framed.
@@ -81,102 +66,13 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
         put(&[connection.as_bytes(), b": upgrade\r\n"]);
         put(&[upgrade.as_bytes(), b": ", protocol.as_bytes(), b"\r\n"]);
     }
-    let encoding = if has_body {
-        encoding(head.headers, body)
-    } else {
-        Encoding::Length(0)
-    };
-    match &encoding {
-        Encoding::Length(length) if has_body => {
-            let mut digits = itoa::Buffer::new();
-            let length = digits.format(*length).as_bytes();
-            put(&[b"content-length: ", length, b"\r\n\r\n"]);
-        }
-        Encoding::Length(_) => out.extend_from_slice(b"\r\n"),
-        Encoding::Chunked(_) => out.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n"),
-    }
-    encoding
-}
-
-fn encoding<B: Body>(headers: &HeaderMap, body: &B) -> Encoding {
-    let announced = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-    match body.size_hint().exact().or_else(announced) {
-        Some(length) => Encoding::Length(length),
-        None => Encoding::Chunked(announced_trailers(headers)),
-    }
-}
-
-/// The fields that may stand behind the body: those that the head announces (RFC 9110, 6.6.2).
-fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(TRAILER).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .filter(may_trail)
-        .collect()
-}
-
-/// Not what a message is framed, routed or authorised by (RFC 9110, 6.5.1).
-fn may_trail(name: &HeaderName) -> bool {
-    const NEVER: [HeaderName; 12] = [
-        AUTHORIZATION,
-        CACHE_CONTROL,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        HOST,
-        MAX_FORWARDS,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-    ];
-    !NEVER.contains(name)
-}
-
-impl Encoding {
-    /// Writes what stands in front of `length` bytes of the body. `None` if that is more than the
-    /// head has announced.
-    #[must_use]
-    pub(super) fn before(&mut self, length: usize, out: &mut Vec<u8>) -> Option<()> {
-        match self {
-            Self::Length(left) => *left = left.checked_sub(length as u64)?,
-            Self::Chunked(_) => {
-                let _ = write!(out, "{length:x}\r\n");
-            }
-        }
-        Some(())
-    }
-
-    /// What stands behind each piece of the body.
-    pub(super) fn behind(&self) -> &'static [u8] {
-        match self {
-            Self::Length(_) => b"",
-            Self::Chunked(_) => b"\r\n",
-        }
-    }
-
-    /// Writes the end of the body, with the `trailers` that it may have. `None` if bytes are missing
-    /// that the head has announced.
-    #[must_use]
-    pub(super) fn end(&self, trailers: Option<&HeaderMap>, out: &mut Vec<u8>) -> Option<()> {
-        let names = match self {
-            Self::Length(left) => return (*left == 0).then_some(()),
-            Self::Chunked(names) => names,
-        };
-        out.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.into_iter().flatten() {
-            if names.contains(name) {
-                for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                    out.extend_from_slice(part);
-                }
-            }
-        }
+    if !has_body {
         out.extend_from_slice(b"\r\n");
-        Some(())
+        return Encoding::Length(0);
     }
+    let encoding = Encoding::of(body, head.headers);
+    encoding.end_head(out);
+    encoding
 }
 
 #[cfg(test)]
@@ -254,17 +150,5 @@ mod tests {
         let trailers = headers(&[("x-sum", "1"), ("x-other", "2"), ("content-length", "3")]);
         encoding.end(Some(&trailers), &mut out).unwrap();
         assert_eq!(out, b"1a\r\n\r\n0\r\nx-sum: 1\r\n\r\n");
-    }
-
-    #[test]
-    fn a_body_is_as_long_as_its_head_says() {
-        let mut encoding = Encoding::Length(3);
-        let mut out = Vec::new();
-        assert_eq!(encoding.before(4, &mut out), None);
-        assert_eq!(encoding.before(2, &mut out), Some(()));
-        assert_eq!(encoding.end(None, &mut out), None);
-        assert_eq!(encoding.before(1, &mut out), Some(()));
-        assert_eq!(encoding.end(None, &mut out), Some(()));
-        assert!(out.is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! What the fields of an answer say of its body's end and of the connection (RFC 9112, 6 and 9).
 
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
-use super::decoder::Framing;
+use crate::http1::{decoder::Framing, tokens::digits};
 
 /// What the fields say of the connection and the body.
 #[derive(Clone, Copy)]
@@ -30,13 +30,6 @@ pub(super) enum Length {
     Malformed,
 }
 
-/// The members of a list (RFC 9110, 5.6.1), if it is ASCII.
-pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    let text = Some(value.as_bytes()).filter(|text| text.is_ascii());
-    let members = text.unwrap_or_default().split(|&byte| byte == b',');
-    members.map(<[u8]>::trim_ascii)
-}
-
 impl Length {
     /// With one more value, which may be a list of equal ones (RFC 9110, 8.6).
     pub(super) fn and(self, value: &[u8]) -> Self {
@@ -51,17 +44,6 @@ impl Length {
         }
         all
     }
-}
-
-/// A number of digits alone; `parse` would take a sign as well.
-fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u64, |number, byte| match byte {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })
 }
 
 /// How the body ends, and whether another protocol follows (RFC 9112, 6.3). `None`: it could end in

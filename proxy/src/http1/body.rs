@@ -1,4 +1,4 @@
-//! A response's body, between the connection that reads it and whoever asks for it.
+//! A message's body, between the connection that reads it and whoever asks for it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,7 +14,7 @@ use super::decoder::Malformed;
 
 /// A body broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum ResponseBodyError {
+pub enum Http1BodyError {
     /// It is not framed as it says.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -27,14 +27,16 @@ pub enum ResponseBodyError {
 }
 
 /// What the connection has read and nobody has taken: one frame at most, so that a body that nobody
-/// asks for stays with its replica.
+/// asks for stays with whoever sends it.
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer {
-    frame: RefCell<Option<Result<Frame<Bytes>, ResponseBodyError>>>,
+    frame: RefCell<Option<Result<Frame<Bytes>, Http1BodyError>>>,
     /// Nothing comes after the frame.
     ended: Cell<bool>,
     /// Bytes that come after the frame, if that is known.
     left: Cell<Option<u64>>,
+    /// Whether somebody has asked for more than there was.
+    is_asked: Cell<bool>,
 }
 
 impl FrameBuffer {
@@ -43,42 +45,53 @@ impl FrameBuffer {
         self.frame.replace(None);
         self.ended.set(false);
         self.left.set(left);
+        self.is_asked.set(false);
     }
 
     pub(super) fn is_free(&self) -> bool {
         self.frame.borrow().is_none()
     }
 
+    /// Whether somebody has asked for more than there was, and there is no more yet.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.get()
+    }
+
     /// `left`: bytes that come after it.
     pub(super) fn put(&self, frame: Frame<Bytes>, left: Option<u64>) {
         self.frame.replace(Some(Ok(frame)));
         self.left.set(left);
+        self.is_asked.set(false);
     }
 
     /// Nothing more comes.
     pub(super) fn end(&self) {
         self.ended.set(true);
+        self.is_asked.set(false);
     }
 
     /// Nothing more comes, though it should.
-    pub(super) fn fail(&self, error: ResponseBodyError) {
+    pub(super) fn fail(&self, error: Http1BodyError) {
         self.frame.replace(Some(Err(error)));
-        self.ended.set(true);
+        self.end();
     }
 }
 
-/// The body of a response. It is read by driving its connection: a frame that has not come is
+/// The body of a message. It is read by driving its connection: a frame that has not come is
 /// pending, and the connection wakes whoever drives it.
 #[derive(Debug)]
-pub struct Http1ResponseBody(pub(super) Rc<FrameBuffer>);
+pub struct Http1Body(pub(super) Rc<FrameBuffer>);
 
-impl Http1ResponseBody {
+impl Http1Body {
     /// The next frame; pending if the connection must be driven first.
-    pub fn take_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    pub fn take_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, Http1BodyError>>> {
         match self.0.frame.take() {
             Some(frame) => Poll::Ready(Some(frame)),
             None if self.0.ended.get() => Poll::Ready(None),
-            None => Poll::Pending,
+            None => {
+                self.0.is_asked.set(true);
+                Poll::Pending
+            }
         }
     }
 

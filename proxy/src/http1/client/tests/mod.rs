@@ -16,7 +16,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
-use super::{Http1Connection, Http1ResponseBody, RequestHead, ResponseError, response::HeadError};
+use super::{Http1Connection, RequestHead, ResponseError, response::HeadError};
+use crate::http1::{Http1Body, Http1BodyError};
 
 type Sent = BoxBody<Bytes, io::Error>;
 
@@ -47,8 +48,8 @@ fn begin(connection: &mut Http1Connection<DuplexStream, Sent>, method: &Method, 
 /// The next frame of `body`, for which `connection` is driven.
 async fn frame(
     connection: &mut Http1Connection<DuplexStream, Sent>,
-    body: &mut Http1ResponseBody,
-) -> Option<Result<Frame<Bytes>, super::ResponseBodyError>> {
+    body: &mut Http1Body,
+) -> Option<Result<Frame<Bytes>, Http1BodyError>> {
     poll_fn(|cx| {
         let mut polled = body.take_frame();
         if polled.is_pending() {

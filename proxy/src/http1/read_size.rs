@@ -1,4 +1,4 @@
-//! How many bytes of an answer are read at a time.
+//! How many bytes of a message are read at a time.
 
 /// At first.
 pub(super) const SMALL: usize = 16 * 1024;
@@ -10,7 +10,7 @@ const MOST_OF_LARGE: usize = 256 * 1024;
 /// that reads nothing.
 const SMALL_READS: usize = 256 * 1024;
 /// Bytes of an answer whose caller has shown that it reads: system calls for larger pieces cost less.
-pub const LARGE: usize = 4 * 1024 * 1024;
+const LARGE: usize = 4 * 1024 * 1024;
 
 /// The bytes to read at a time of one answer.
 #[derive(Debug)]

@@ -1,22 +1,19 @@
 //! Reads the head of an answer (RFC 9112, 4 to 6).
 
-use std::mem::MaybeUninit;
-
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use hyper::ext::ReasonPhrase;
-use smallvec::SmallVec;
 
-use super::{
+use super::framing::{Coding, Hop, Length, framing};
+use crate::http1::{
     decoder::Framing,
-    framing::{Coding, Hop, Length, framing, tokens},
+    field_lines::{self, FieldLine, field_lines},
+    tokens::tokens,
 };
 
-/// Fields for which there is room without an allocation.
-const USUAL_FIELDS: usize = 100;
 /// Bytes of a head at most.
 pub(super) const HEAD_BYTES: usize = 400 * 1024;
 
@@ -42,13 +39,6 @@ pub enum HeadError {
     /// It is not HTTP/1.1, or its body could end in more than one place.
     #[error("the head of the answer is malformed")]
     Malformed,
-}
-
-/// Where a field stands in the bytes of a head.
-#[derive(Clone, Copy)]
-struct Field {
-    name: (usize, usize),
-    value: (usize, usize),
 }
 
 /// Takes the head of the answer to a request by `method` out of `bytes`, past what is informational
@@ -81,12 +71,7 @@ fn parse_one(
     method: &Method,
     most: usize,
 ) -> Result<Option<Head>, HeadError> {
-    let mut room: SmallVec<[MaybeUninit<httparse::Header<'_>>; USUAL_FIELDS]> = SmallVec::new();
-    if most <= USUAL_FIELDS {
-        room = SmallVec::from_buf_and_len([const { MaybeUninit::uninit() }; USUAL_FIELDS], most);
-    } else {
-        room.resize_with(most, MaybeUninit::uninit);
-    }
+    let mut room = field_lines::room(most);
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut room) {
@@ -98,16 +83,7 @@ fn parse_one(
     if length > HEAD_BYTES {
         return Err(HeadError::TooLarge);
     }
-    let start = bytes.as_ptr() as usize;
-    let place = |part: &[u8]| {
-        let from = part.as_ptr() as usize - start;
-        (from, from + part.len())
-    };
-    let mut fields: SmallVec<[Field; 24]> = SmallVec::new();
-    fields.extend(parsed.headers.iter().map(|field| Field {
-        name: place(field.name.as_bytes()),
-        value: place(field.value),
-    }));
+    let fields = field_lines(bytes, parsed.headers);
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(HeadError::Malformed)?;
     let version = match parsed.version {
@@ -141,7 +117,7 @@ fn parse_one(
 
 fn headers(
     head: &Bytes,
-    fields: &[Field],
+    fields: &[FieldLine],
     version: Version,
 ) -> Result<(HeaderMap, Hop), HeadError> {
     // With room for what a proxy adds.
@@ -153,15 +129,9 @@ fn headers(
     };
     let (mut closes, mut lengths) = (false, 0);
     for field in fields {
-        let name = HeaderName::from_bytes(&head[field.name.0..field.name.1]);
-        let Ok(name) = name else {
+        let Some((name, value)) = field.read(head) else {
             return Err(HeadError::Malformed);
         };
-        let value = head.slice(field.value.0..field.value.1);
-        // SAFETY: httparse has accepted these bytes as a value (its `HEADER_VALUE_MAP`): tabs, and what
-        // is from 0x20 on but 0x7f. A `HeaderValue` may have just these. A test compares the two for
-        // each byte.
-        let value = unsafe { HeaderValue::from_maybe_shared_unchecked(value) };
         if name == CONTENT_LENGTH {
             hop.length = hop.length.and(value.as_bytes());
             lengths += value.as_bytes().split(|&byte| byte == b',').count();

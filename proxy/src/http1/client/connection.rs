@@ -1,33 +1,29 @@
 //! One connection, with the state of the request that it serves.
 
 use std::{
-    cell::RefCell,
     io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, Response};
 use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::io::poll_read_buf;
 
 use super::{
-    decoder::{BodyDecoder, DecodedFrame},
-    outbox::Outbox,
-    read_size::{self, ReadSize},
-    request::{Encoding, RequestHead, write_head},
+    request::{RequestHead, write_head},
     response::{self, Head, HeadError},
-    response_body::{FrameBuffer, Http1ResponseBody, ResponseBodyError},
 };
-
-thread_local! {
-    /// Where a thread's connections read to, unless they read a lot. So a connection that waits
-    /// for its answer has no buffer, and an answer has one of its own length.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; read_size::SMALL].into());
-}
+use crate::http1::{
+    Http1Body, Http1BodyError,
+    body::FrameBuffer,
+    decoder::{BodyDecoder, DecodedFrame},
+    encoding::Encoding,
+    input::Input,
+    outbox::Outbox,
+};
 
 /// A connection. One request at a time.
 #[derive(Debug)]
@@ -40,9 +36,7 @@ pub struct Http1Connection<S, B> {
     /// What is below may keep some of what was written.
     needs_flush: bool,
     reading: Reading,
-    /// What has been read and not taken yet.
-    unread: BytesMut,
-    read_size: ReadSize,
+    input: Input,
     /// The last answer allows another request.
     keep_alive: bool,
     frames: Rc<FrameBuffer>,
@@ -108,8 +102,7 @@ where
             outbox: Outbox::default(),
             needs_flush: false,
             reading: Reading::Idle,
-            unread: BytesMut::new(),
-            read_size: ReadSize::default(),
+            input: Input::default(),
             keep_alive: true,
             frames: Rc::default(),
         }
@@ -153,7 +146,7 @@ where
     pub fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<Http1ResponseBody>, ResponseError>> {
+    ) -> Poll<Result<Response<Http1Body>, ResponseError>> {
         let result = match self.poll_send(cx) {
             // An answer may have come before the replica refused the rest.
             Poll::Ready(Ok(()) | Err(ResponseError::Io(_))) | Poll::Pending => {
@@ -184,7 +177,7 @@ where
                 self.end_response();
             }
         }
-        let body = Http1ResponseBody(self.frames.clone());
+        let body = Http1Body(self.frames.clone());
         Poll::Ready(Ok(head.response.map(|()| body)))
     }
 
@@ -194,7 +187,7 @@ where
         if let Poll::Ready(Err(ResponseError::Request)) = self.poll_send(cx) {
             // The replica would wait for the rest: it is told by the connection's end.
             if matches!(self.reading, Reading::Body(_)) {
-                self.frames.fail(ResponseBodyError::Request);
+                self.frames.fail(Http1BodyError::Request);
             }
             self.close();
         }
@@ -205,16 +198,16 @@ where
             if !self.frames.is_free() {
                 return;
             }
-            let Poll::Ready(read) = self.poll_fill(cx) else {
+            let Poll::Ready(read) = self.input.poll_fill(&mut self.io, cx) else {
                 return;
             };
             let Reading::Body(decoder) = &mut self.reading else {
                 return;
             };
             let ended = match read {
-                Ok(0) => decoder.end_of_input().map_err(ResponseBodyError::Malformed),
+                Ok(0) => decoder.end_of_input().map_err(Http1BodyError::Malformed),
                 Ok(_) => continue,
-                Err(error) => Err(ResponseBodyError::Io(error)),
+                Err(error) => Err(Http1BodyError::Io(error)),
             };
             match ended {
                 Ok(()) => self.frames.end(),
@@ -227,7 +220,7 @@ where
     /// What is below, with the bytes that were read of it and belong to nobody yet.
     #[must_use]
     pub fn into_parts(self) -> (S, Bytes) {
-        (self.io, self.unread.freeze())
+        (self.io, self.input.unread.freeze())
     }
 
     /// Sends what there is of the request. Ready when all has gone out.
@@ -294,15 +287,15 @@ where
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, ResponseError>> {
         loop {
             if let Reading::Head { method, seen } = &mut self.reading
-                && may_be_whole(&self.unread, *seen)
+                && self.input.may_have_head(*seen, response::HEAD_BYTES)
             {
-                match response::parse(&mut self.unread, method, self.fields) {
+                match response::parse(&mut self.input.unread, method, self.fields) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
-                    Ok(None) => *seen = self.unread.len(),
+                    Ok(None) => *seen = self.input.unread.len(),
                     Err(error) => return Poll::Ready(Err(error.into())),
                 }
             }
-            match ready!(self.poll_fill(cx)) {
+            match ready!(self.input.poll_fill(&mut self.io, cx)) {
                 Ok(0) => return Poll::Ready(Err(ResponseError::Closed)),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
@@ -316,7 +309,7 @@ where
         let Reading::Body(decoder) = &mut self.reading else {
             return false;
         };
-        match decoder.decode(&mut self.unread) {
+        match decoder.decode(&mut self.input.unread) {
             Ok(None) => {}
             Ok(Some(DecodedFrame::Data(data))) => {
                 self.frames.put(Frame::data(data), decoder.left())
@@ -336,52 +329,17 @@ where
     /// The answer has come to its end.
     fn end_response(&mut self) {
         self.frames.end();
-        if self.keep_alive && self.unread.is_empty() {
+        if self.keep_alive && self.input.unread.is_empty() {
             self.reading = Reading::Idle;
-            self.read_size = ReadSize::default();
         } else {
             self.close();
         }
         // An idle connection needs no memory but its own.
-        self.unread = BytesMut::new();
+        self.input = Input::default();
     }
 
     fn close(&mut self) {
         self.reading = Reading::Closed;
         self.sending = Sending::Refused;
     }
-
-    /// Reads some more.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (io, unread) = (&mut self.io, &mut self.unread);
-        if self.read_size.is_small() {
-            return SCRATCH.with_borrow_mut(|scratch| {
-                let room = scratch.len();
-                let mut read = ReadBuf::new(scratch);
-                ready!(Pin::new(io).poll_read(cx, &mut read))?;
-                self.read_size.adapt(read.filled().len(), room);
-                unread.extend_from_slice(read.filled());
-                Poll::Ready(Ok(read.filled().len()))
-            });
-        }
-        unread.reserve(self.read_size.bytes());
-        let room = unread.capacity() - unread.len();
-        let read = ready!(poll_read_buf(Pin::new(io), cx, unread))?;
-        self.read_size.adapt(read, room);
-        Poll::Ready(Ok(read))
-    }
-}
-
-/// Whether `bytes`, in the first `seen` of which no head ends, may have one. Who sends a head byte by
-/// byte does not have it read as often.
-fn may_be_whole(bytes: &[u8], seen: usize) -> bool {
-    if bytes.is_empty() {
-        return false;
-    }
-    // The end is a line without anything; before the second line feed there may be a CR.
-    let fresh = &bytes[seen.saturating_sub(2)..];
-    seen == 0
-        || bytes.len() >= response::HEAD_BYTES
-        || memchr::memchr_iter(b'\n', fresh)
-            .any(|at| matches!(fresh[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
 }

@@ -11,8 +11,10 @@ use bytes::{Buf, Bytes};
 use http_body::Frame;
 use tokio::io::AsyncWrite;
 
-use super::request::{Encoding, SMALL};
+use super::encoding::Encoding;
 
+/// Pieces of a body up to this are copied behind the head: one write, of one slice.
+pub(super) const SMALL: usize = 2 * 1024;
 /// No more is gathered in one write than this, and a last piece.
 const ENOUGH: usize = 16 * 1024;
 
@@ -86,6 +88,7 @@ impl Outbox {
                 self.behind = b"\r\n0\r\n\r\n";
                 Some(())
             }
+            Encoding::Close => Some(()),
         }
     }
 

@@ -1,0 +1,138 @@
+//! Puts the framing on a body (RFC 9112, 6 and 7).
+
+use std::io::Write as _;
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{
+        AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+        CONTENT_TYPE, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    },
+};
+use http_body::Body;
+
+/// How a body that is sent is framed.
+#[derive(Debug, PartialEq)]
+pub(super) enum Encoding {
+    /// Bytes that are still to be sent.
+    Length(u64),
+    /// By chunks, and fields of these names behind them.
+    Chunked(Vec<HeaderName>),
+    /// It ends with the connection: to a caller by HTTP/1.0, of a body whose length is not known.
+    Close,
+}
+
+/// The fields that may stand behind the body: those that the head announces (RFC 9110, 6.6.2).
+fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(TRAILER).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(may_trail)
+        .collect()
+}
+
+/// Not what a message is framed, routed or authorised by (RFC 9110, 6.5.1).
+fn may_trail(name: &HeaderName) -> bool {
+    const NEVER: [HeaderName; 12] = [
+        AUTHORIZATION,
+        CACHE_CONTROL,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        HOST,
+        MAX_FORWARDS,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+    ];
+    !NEVER.contains(name)
+}
+
+impl Encoding {
+    /// The encoding of `body`, by what it knows of its length or what the head's fields announce.
+    pub(super) fn of<B: Body>(body: &B, headers: &HeaderMap) -> Self {
+        let announced = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        match body.size_hint().exact().or_else(announced) {
+            Some(length) => Self::Length(length),
+            None => Self::Chunked(announced_trailers(headers)),
+        }
+    }
+
+    /// Writes the field that says so, and the end of the head.
+    pub(super) fn end_head(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => {
+                let mut digits = itoa::Buffer::new();
+                out.extend_from_slice(b"content-length: ");
+                out.extend_from_slice(digits.format(*length).as_bytes());
+                out.extend_from_slice(b"\r\n\r\n");
+            }
+            Self::Chunked(_) => out.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n"),
+            Self::Close => out.extend_from_slice(b"\r\n"),
+        }
+    }
+
+    /// Writes what stands in front of `length` bytes of the body. `None` if that is more than the
+    /// head has announced.
+    #[must_use]
+    pub(super) fn before(&mut self, length: usize, out: &mut Vec<u8>) -> Option<()> {
+        match self {
+            Self::Length(left) => *left = left.checked_sub(length as u64)?,
+            Self::Chunked(_) => {
+                let _ = write!(out, "{length:x}\r\n");
+            }
+            Self::Close => {}
+        }
+        Some(())
+    }
+
+    /// What stands behind each piece of the body.
+    pub(super) fn behind(&self) -> &'static [u8] {
+        match self {
+            Self::Length(_) | Self::Close => b"",
+            Self::Chunked(_) => b"\r\n",
+        }
+    }
+
+    /// Writes the end of the body, with the `trailers` that it may have. `None` if bytes are missing
+    /// that the head has announced.
+    #[must_use]
+    pub(super) fn end(&self, trailers: Option<&HeaderMap>, out: &mut Vec<u8>) -> Option<()> {
+        let names = match self {
+            Self::Length(left) => return (*left == 0).then_some(()),
+            Self::Chunked(names) => names,
+            Self::Close => return Some(()),
+        };
+        out.extend_from_slice(b"0\r\n");
+        for (name, value) in trailers.into_iter().flatten() {
+            if names.contains(name) {
+                for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_as_long_as_its_head_says() {
+        let mut encoding = Encoding::Length(3);
+        let mut out = Vec::new();
+        assert_eq!(encoding.before(4, &mut out), None);
+        assert_eq!(encoding.before(2, &mut out), Some(()));
+        assert_eq!(encoding.end(None, &mut out), None);
+        assert_eq!(encoding.before(1, &mut out), Some(()));
+        assert_eq!(encoding.end(None, &mut out), Some(()));
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,196 @@
+//! Reads the head of a request (RFC 9112, 3 to 6).
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, Method, Request, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING},
+};
+
+use crate::http1::{
+    decoder::Framing,
+    field_lines::{self, FieldLine, field_lines},
+    tokens::{digits, has_token, tokens},
+};
+
+/// Bytes of a request's target at most.
+const TARGET_BYTES: usize = u16::MAX as usize - 1;
+
+/// What the head of a request says.
+#[derive(Debug)]
+pub struct IncomingHead {
+    /// Method, target, version and fields.
+    pub request: Request<()>,
+    /// How the body ends; never with the connection.
+    pub framing: Framing,
+    /// The caller may send another request behind this.
+    pub keep_alive: bool,
+    /// The caller sends the body once it is told to (RFC 9110, 10.1.1).
+    pub expects_continue: bool,
+    /// The caller reads fields behind an answer's body (RFC 9110, 10.1.4).
+    pub takes_trailers: bool,
+}
+
+/// Why a head cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestHeadError {
+    /// What the line says that the request begins with is no method, target and version.
+    #[error(
+        "the request line is malformed: it must be a method, a target without spaces, and HTTP/1.1 or HTTP/1.0"
+    )]
+    RequestLine,
+    /// A field is none.
+    #[error("a header field is malformed")]
+    Field,
+    /// More fields, or more bytes, than are read.
+    #[error(
+        "the header is too large: the proxy's limits are TAILBACK_HEADER_MAX_BYTES and TAILBACK_HEADER_MAX_FIELDS"
+    )]
+    TooLarge,
+    /// The target is too long.
+    #[error("the request's target is longer than {TARGET_BYTES} bytes")]
+    TargetTooLong,
+    /// The body could end in more than one place.
+    #[error("content-length or transfer-encoding is malformed or contradicts itself")]
+    Framing,
+}
+
+impl RequestHeadError {
+    /// The status that answers such a head.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::RequestLine | Self::Field | Self::Framing => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+        }
+    }
+}
+
+/// Takes the head of a request out of `bytes`; `None` if more bytes are needed. At most `most_fields`
+/// fields and `most_bytes` bytes are read.
+///
+/// # Errors
+/// [`RequestHeadError`].
+pub fn parse(
+    bytes: &mut BytesMut,
+    most_fields: usize,
+    most_bytes: usize,
+) -> Result<Option<IncomingHead>, RequestHeadError> {
+    let mut room = field_lines::room(most_fields);
+    let mut parsed = httparse::Request::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_request_with_uninit_headers(&mut parsed, bytes, &mut room) {
+        Ok(httparse::Status::Complete(length)) if length <= most_bytes => length,
+        Ok(httparse::Status::Partial) if bytes.len() < most_bytes => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(RequestHeadError::TooLarge),
+        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
+            return Err(RequestHeadError::Field);
+        }
+        Err(_) => return Err(RequestHeadError::RequestLine),
+    };
+    let target = parsed.path.unwrap_or_default().as_bytes();
+    if target.len() > TARGET_BYTES {
+        return Err(RequestHeadError::TargetTooLong);
+    }
+    let (from, to) = field_lines::range(bytes, target);
+    let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes());
+    let method = method.map_err(|_| RequestHeadError::RequestLine)?;
+    let version = match parsed.version {
+        Some(1) => Version::HTTP_11,
+        _ => Version::HTTP_10,
+    };
+    let fields = field_lines(bytes, parsed.headers);
+    drop(room);
+    let head = bytes.split_to(length).freeze();
+
+    let uri = Uri::from_maybe_shared(head.slice(from..to));
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.map_err(|_| RequestHeadError::RequestLine)?;
+    *request.version_mut() = version;
+    let hop = read_fields(&head, &fields, version, request.headers_mut())?;
+    Ok(Some(IncomingHead {
+        request,
+        framing: match hop.length {
+            _ if hop.coding == Coding::Chunked => Framing::Chunked,
+            length => Framing::Length(length.unwrap_or(0)),
+        },
+        // With both, another reader could see the next request elsewhere (RFC 9112, 6.1).
+        keep_alive: hop.keep_alive && !(hop.coding == Coding::Chunked && hop.length.is_some()),
+        expects_continue: hop.expects_continue && version == Version::HTTP_11,
+        takes_trailers: hop.takes_trailers,
+    }))
+}
+
+/// What the fields say of the connection and the body.
+struct Hop {
+    keep_alive: bool,
+    coding: Coding,
+    length: Option<u64>,
+    expects_continue: bool,
+    takes_trailers: bool,
+}
+
+/// What `Transfer-Encoding` says.
+#[derive(Clone, Copy, PartialEq)]
+enum Coding {
+    None,
+    /// The last coding is this one.
+    Chunked,
+    Other,
+}
+
+/// Reads `fields` of `head` into `headers`. Of several equal lengths one is left, and of a length
+/// beside a transfer coding none.
+fn read_fields(
+    head: &Bytes,
+    fields: &[FieldLine],
+    version: Version,
+    headers: &mut HeaderMap,
+) -> Result<Hop, RequestHeadError> {
+    let mut hop = Hop {
+        keep_alive: version == Version::HTTP_11,
+        coding: Coding::None,
+        length: None,
+        expects_continue: false,
+        takes_trailers: false,
+    };
+    let mut closes = false;
+    headers.reserve(fields.len());
+    for field in fields {
+        let (name, value) = field.read(head).ok_or(RequestHeadError::Field)?;
+        if name == CONTENT_LENGTH {
+            let length = digits(value.as_bytes()).ok_or(RequestHeadError::Framing)?;
+            match hop.length.replace(length) {
+                None => {}
+                Some(before) if before == length => continue,
+                Some(_) => return Err(RequestHeadError::Framing),
+            }
+        } else if name == TRANSFER_ENCODING {
+            if version == Version::HTTP_10 {
+                return Err(RequestHeadError::Framing);
+            }
+            let last = tokens(&value).last();
+            hop.coding = match last.is_some_and(|last| last.eq_ignore_ascii_case(b"chunked")) {
+                true => Coding::Chunked,
+                false => Coding::Other,
+            };
+        } else if name == CONNECTION {
+            closes |= has_token(&value, b"close");
+            hop.keep_alive |= has_token(&value, b"keep-alive");
+            hop.keep_alive &= !closes;
+        } else if name == EXPECT {
+            hop.expects_continue = value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        } else if name == TE {
+            hop.takes_trailers |= has_token(&value, b"trailers");
+        }
+        headers.append(name, value);
+    }
+    if hop.coding == Coding::Other {
+        return Err(RequestHeadError::Framing);
+    }
+    if hop.coding == Coding::Chunked && hop.length.is_some() {
+        headers.remove(CONTENT_LENGTH);
+    }
+    Ok(hop)
+}

@@ -1,0 +1,151 @@
+//! Writes the head of a response (RFC 9112, 4 and 6).
+
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING},
+    response::Parts,
+};
+use http_body::Body;
+use hyper::ext::ReasonPhrase;
+
+use crate::{
+    http1::{encoding::Encoding, outbox::SMALL, tokens::has_token},
+    net::date,
+};
+
+/// What the response depends on of its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    pub(super) is_connect: bool,
+    pub(super) takes_trailers: bool,
+}
+
+/// How a response goes out behind its head.
+pub(super) struct Begun {
+    /// `None`: there is no body, whatever the head says of one.
+    pub(super) encoding: Option<Encoding>,
+    /// The connection may serve another request after this.
+    pub(super) keep_alive: bool,
+}
+
+/// Writes `head` for `body` to `out`. `keep_alive`: the connection may serve another request after
+/// this.
+pub(super) fn write_head<B: Body>(
+    head: &Parts,
+    body: &B,
+    asked: Asked,
+    keep_alive: bool,
+    out: &mut Vec<u8>,
+) -> Begun {
+    let body_bytes = (body.size_hint().exact()).filter(|&bytes| bytes <= SMALL as u64);
+    out.reserve(128 + 48 * head.headers.len() + body_bytes.unwrap_or(0) as usize);
+    write_status(head, asked.version, out);
+
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS
+        || asked.is_connect && head.status.is_success();
+    let has_none = switches
+        || head.status.is_informational()
+        || matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    let encoding = match body.is_end_stream() || has_none || asked.is_head {
+        true => None,
+        false => Some(match Encoding::of(body, &head.headers) {
+            Encoding::Chunked(_) if asked.version == Version::HTTP_10 => Encoding::Close,
+            Encoding::Chunked(_) if !asked.takes_trailers => Encoding::Chunked(Vec::new()),
+            encoding => encoding,
+        }),
+    };
+    let mut keeps_alive = keep_alive && encoding != Some(Encoding::Close);
+    let mut put = |name: &[u8], value: &HeaderValue| {
+        for part in [name, b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    let (mut has_date, mut has_length, mut says_close) = (false, false, false);
+    for (name, value) in &head.headers {
+        if *name == TRANSFER_ENCODING
+            // The length of what a GET would be answered with.
+            || *name == CONTENT_LENGTH && (has_none || !asked.is_head)
+            || *name == TRAILER && !matches!(encoding, Some(Encoding::Chunked(_)))
+        {
+            continue;
+        }
+        if *name == CONNECTION {
+            says_close |= has_token(value, b"close");
+        }
+        has_date |= *name == DATE;
+        has_length |= *name == CONTENT_LENGTH;
+        put(name.as_str().as_bytes(), value);
+    }
+    if !has_date {
+        date::with_now(|date| put(b"date", date));
+    }
+    keeps_alive &= !says_close;
+    if switches {
+        keeps_alive = false;
+    } else if !keeps_alive && !says_close {
+        put(b"connection", &HeaderValue::from_static("close"));
+    } else if keeps_alive && asked.version == Version::HTTP_10 {
+        put(b"connection", &HeaderValue::from_static("keep-alive"));
+    }
+    match &encoding {
+        Some(encoding) => encoding.end_head(out),
+        None if asked.is_head && !has_none && !has_length => match body.size_hint().exact() {
+            // What a GET would be answered with.
+            Some(length @ 1..) => Encoding::Length(length).end_head(out),
+            Some(0) | None => out.extend_from_slice(b"\r\n"),
+        },
+        None if has_none || asked.is_head => out.extend_from_slice(b"\r\n"),
+        None => out.extend_from_slice(b"content-length: 0\r\n\r\n"),
+    }
+    Begun {
+        encoding,
+        keep_alive: keeps_alive,
+    }
+}
+
+fn write_status(head: &Parts, version: Version, out: &mut Vec<u8>) {
+    let custom = head.extensions.get::<ReasonPhrase>();
+    if head.status == StatusCode::OK && version == Version::HTTP_11 && custom.is_none() {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    let reason = match custom {
+        Some(reason) => reason.as_bytes(),
+        // Some clients expect that there is one.
+        None => head
+            .status
+            .canonical_reason()
+            .unwrap_or("Unknown")
+            .as_bytes(),
+    };
+    let version: &[u8] = match version {
+        Version::HTTP_10 => b"HTTP/1.0 ",
+        _ => b"HTTP/1.1 ",
+    };
+    for part in [
+        version,
+        head.status.as_str().as_bytes(),
+        b" ",
+        reason,
+        b"\r\n",
+    ] {
+        out.extend_from_slice(part);
+    }
+}
+
+impl Asked {
+    /// Of a request by `method`.
+    pub(super) fn new(version: Version, method: &Method, takes_trailers: bool) -> Self {
+        Self {
+            version,
+            is_head: *method == Method::HEAD,
+            is_connect: *method == Method::CONNECT,
+            takes_trailers,
+        }
+    }
+}
