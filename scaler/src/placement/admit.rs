@@ -1,4 +1,4 @@
-//! Which models are promised room: as many as the pool has room for, and its over-commit on top.
+//! Which models are promised room in a pool: as many as fit into its memory plus the over-commit.
 
 use super::{
     draft::{Draft, UNBOUNDED},
@@ -6,15 +6,16 @@ use super::{
     plan::Unplaced,
 };
 
-/// Which models may be placed, and on which pool each counts.
+/// Which models may be placed, and in which pool each of them counts.
 pub(super) struct Admission {
     pub(super) admitted: Vec<bool>,
-    /// The pool that a model is on, or would be.
+    /// The pool that a model counts in, by model. `None`: it fits into none of its pools.
     pub(super) home: Vec<Option<usize>>,
 }
 
-/// Admits models while there is promise left: those that were admitted before, then those that
-/// are placed already, then those with requests held, then in the order they are listed.
+/// Admits models until everything that may be promised is promised. Their order: models that were
+/// admitted before, models that are placed already, models with held requests, and then the order
+/// of the list.
 pub(super) fn admit(draft: &mut Draft<'_>) -> Admission {
     let fleet = draft.fleet;
     let mut admission = Admission {
@@ -46,8 +47,8 @@ pub(super) fn admit(draft: &mut Draft<'_>) -> Admission {
         let room = |&pool: &usize| {
             limits[pool].is_none_or(|limit| promised[pool].saturating_add(needs) <= limit)
         };
-        // Models that may be in several pools are not always counted in the same one. Together they
-        // are promised no more than all those pools have.
+        // A model that may be in several pools does not always count in the same one. So all pools
+        // that share models are also bounded together: they promise no more than they all have.
         let together = |pool: usize| {
             let all = || {
                 (0..fleet.pools.len())
@@ -115,7 +116,7 @@ fn promise(model: &ModelNeed) -> u64 {
     model.memory.saturating_mul(replicas)
 }
 
-/// How much memory a pool may promise, in bytes; `None`: any.
+/// How much memory a pool may promise, in bytes. `None`: any amount.
 fn limit(pool: &BinPool) -> Option<u64> {
     let overcommit = u128::from(pool.overcommit?);
     let staying = pool.bins.iter().filter(|bin| !bin.leaving);
@@ -138,7 +139,8 @@ fn limit(pool: &BinPool) -> Option<u64> {
     u64::try_from(memory * (100 + overcommit) / 100).ok()
 }
 
-/// The memory of a bin that is not there yet, in bytes: as said, else as those that are there.
+/// The memory of a bin that does not exist yet, in bytes: as configured, or else that of the
+/// pool's present bins.
 pub(super) fn bin_to_come(pool: &BinPool) -> u64 {
     let said = pool.scaling.as_ref().and_then(|scaling| scaling.bin_memory);
     let there = || {
@@ -150,8 +152,8 @@ pub(super) fn bin_to_come(pool: &BinPool) -> u64 {
     said.or_else(there).unwrap_or(UNBOUNDED).min(UNBOUNDED)
 }
 
-/// Whether a model fits into the pool at all, were it empty and as large as it may get. A pool
-/// that has no bins yet may have any.
+/// Whether a model fits into the pool at all if the pool is empty and as large as it may get. The
+/// size of bins is not known while a pool has none; then any model fits.
 fn takes(pool: &BinPool, model: &ModelNeed) -> bool {
     if pool.bins.is_empty() && pool.scaling.is_none() {
         return true;
@@ -168,7 +170,7 @@ fn takes(pool: &BinPool, model: &ModelNeed) -> bool {
     fitting.min(most) >= model.bins.max(1) as usize
 }
 
-/// How many bins a pool may get beside those it has.
+/// How many more bins a pool may get.
 fn to_come(pool: &BinPool) -> usize {
     let max = pool
         .scaling
@@ -177,7 +179,7 @@ fn to_come(pool: &BinPool) -> usize {
     max.saturating_sub(pool.bins.len())
 }
 
-/// Says of which pool's bins the largest is, and that it is too small.
+/// The reason for a model that is larger than any bin, with the pool that has the largest bin.
 fn too_large(all: &[BinPool], pools: &[usize], model: &ModelNeed) -> Unplaced {
     let largest = |pool: &BinPool| {
         let there = pool

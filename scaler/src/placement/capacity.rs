@@ -8,9 +8,9 @@ use super::{
     room::When,
 };
 
-/// Says of each model that may have more replicas than it wants how many it could have: those it has, and
-/// those for which there is free room, or will be in bins that may come. If requests are held for it, what
-/// nobody uses would go for a further one, too.
+/// Finds for each model that may have more replicas than it wants how many it could have: its
+/// present replicas, and those for which there is free room now or in bins that may be added. If
+/// requests are held for the model, the room of unused models counts for one further replica, too.
 pub(super) fn find(draft: &mut Draft<'_>) {
     let fleet = draft.fleet;
     let grows = |need: &ModelNeed| need.max > need.wanted;
@@ -40,7 +40,7 @@ pub(super) fn find(draft: &mut Draft<'_>) {
     }
 }
 
-/// What a model takes in a bin that nobody uses.
+/// Room that an unused model takes in a bin.
 struct Unused {
     model: usize,
     pool: usize,
@@ -48,7 +48,7 @@ struct Unused {
     memory: u64,
 }
 
-/// The bytes in each bin that are free, or will be.
+/// The free bytes in each bin, those that are being freed included.
 fn free(draft: &Draft<'_>) -> Vec<Vec<u64>> {
     let rooms = draft.rooms.iter();
     rooms
@@ -56,7 +56,8 @@ fn free(draft: &Draft<'_>) -> Vec<Vec<u64>> {
         .collect()
 }
 
-/// What would go for a further replica of another model, if any model waits for one.
+/// The room of unused models that could be evicted for a further replica of another model. It is
+/// empty unless a model waits for a replica.
 fn unused(draft: &mut Draft<'_>) -> Vec<Unused> {
     let mut all = Vec::new();
     let waits = |need: &ModelNeed| need.held > 0 && need.max > need.wanted;
@@ -86,7 +87,7 @@ fn unused(draft: &mut Draft<'_>) -> Vec<Unused> {
     all
 }
 
-/// How many more replicas of a model could be in a pool, with so much room in each bin.
+/// How many more replicas of a model fit into a pool whose bins have `room` bytes each.
 fn further_in(draft: &Draft<'_>, model: usize, pool: usize, room: Vec<u64>) -> u64 {
     let need = &draft.fleet.models[model];
     let own = &draft.fleet.pools[pool];
@@ -116,11 +117,11 @@ fn further_in(draft: &Draft<'_>, model: usize, pool: usize, room: Vec<u64>) -> u
     on_bins(&fits, u64::from(need.bins.max(1)))
 }
 
-/// How many replicas fit that take room in so many different bins each, where `fits` of them fit into
-/// each bin by itself.
+/// How many replicas fit if each needs room in `bins` different bins, where bin i has room for
+/// `fits[i]` replicas.
 fn on_bins(fits: &[u64], bins: u64) -> u64 {
-    // As many as `count` of them have at most one place each in a bin. What that leaves falls until
-    // it is enough.
+    // With `count` replicas, a bin takes at most one place of each. The bound that follows from
+    // this falls from step to step, until it no longer changes.
     let mut count = u64::MAX;
     loop {
         let places = fits.iter().map(|&fit| fit.min(count));

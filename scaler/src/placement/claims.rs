@@ -1,5 +1,5 @@
-//! Who gets room, in which order, and how: by what is free, what is being freed, or what others
-//! must give.
+//! In which order models get room, and from where: free room, room that is being freed, or room of
+//! models that are evicted.
 
 use std::cmp::Reverse;
 
@@ -17,13 +17,13 @@ use crate::clock::Nanos;
 /// One more replica that a model wants.
 struct Claim {
     model: usize,
-    /// Which of the model's replicas it would be, from 1.
+    /// Which of the model's replicas it would be, counted from 1.
     rank: u32,
-    /// What it is wanted for.
+    /// Why the model wants it.
     need: Need,
 }
 
-/// What a replica is wanted for. The order is that in which claims are met.
+/// Why a replica is wanted. Claims are met in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
     /// A model is urgent, and has been without a replica for longer than its requests may be held.
@@ -32,11 +32,11 @@ enum Need {
     Urgent { until: Nanos },
     /// Requests are held for a model that has no replica.
     Held { held: Reverse<u32> },
-    /// The same, but a replica of the model is being drained, for others' sake.
+    /// Like [`Held`](Self::Held), but a replica of the model is being drained for another model.
     HeldWhileDraining { held: Reverse<u32> },
-    /// The model's replica must go from where it is.
+    /// The model's replica must leave its bin.
     Moving { memory: Reverse<u64> },
-    /// The model must always be there.
+    /// The model is pinned.
     Pinned,
     /// The model was never loaded.
     First,
@@ -61,8 +61,9 @@ impl Need {
         }
     }
 
-    /// Whose room such a claim may take. What is evicted must claim after its evictor, or the two
-    /// would take the room from each other for ever: so what may take much comes early.
+    /// Whose room a claim of this need may take. A model that is evicted must come after its
+    /// evictor in the order of claims, or the two would evict each other in circles. So needs that
+    /// may evict much come early.
     fn may(self, model: &ModelNeed, rank: u32) -> May {
         match self {
             Self::Overdue { .. }
@@ -71,7 +72,7 @@ impl Need {
             | Self::HeldWhileDraining { .. } => May::Turn,
             Self::Moving { .. } if rank == 1 => May::UsedBefore(model.last_used),
             Self::Pinned => May::Idle,
-            // A model whose first load failed is not worth another's eviction.
+            // A model whose first load has failed is not worth an eviction.
             Self::First if model.not_before.is_none() => May::Unused,
             Self::FurtherHeld { .. } => May::Unused,
             Self::Minimum if model.held > 0 => May::Unused,
@@ -81,9 +82,9 @@ impl Need {
 }
 
 /// Gives room to all models that want replicas, as far as there is room. Returns for each model
-/// whether it can have no room at all, as things are.
+/// whether it can get no room at all at present.
 pub(super) fn place(draft: &mut Draft<'_>, admission: &Admission) -> Vec<bool> {
-    // A model that is promised nothing gets nothing.
+    // A model that is not admitted gets no room.
     let mut hopeless: Vec<_> = admission
         .admitted
         .iter()
@@ -91,7 +92,7 @@ pub(super) fn place(draft: &mut Draft<'_>, admission: &Admission) -> Vec<bool> {
         .collect();
     let mut blocked = vec![false; hopeless.len()];
     for claim in claims(draft, admission) {
-        // What one replica cannot have, the model's next one cannot have either.
+        // If there is no room for one replica of a model, there is none for its next one either.
         if blocked[claim.model] {
             continue;
         }
@@ -105,8 +106,8 @@ pub(super) fn place(draft: &mut Draft<'_>, admission: &Admission) -> Vec<bool> {
     hopeless
 }
 
-/// What models want beyond what they have, in the order in which it is met: one replica of each
-/// model before the second of any.
+/// The replicas that models want and do not have, in the order in which they are placed: one
+/// replica of each model before the second one of any.
 fn claims(draft: &Draft<'_>, admission: &Admission) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (model, need) in draft.fleet.models.iter().enumerate() {
@@ -184,8 +185,8 @@ fn what_for(draft: &Draft<'_>, model: usize, rank: u32) -> Need {
     }
 }
 
-/// Gives a model one more replica, or room that is yet to be freed, or says why not, and whether
-/// room is kept for it.
+/// Gives room to one more replica of a model, if need be room that is still to be freed. The error
+/// says why there is none, and whether room is kept for the model.
 fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
     let fleet = draft.fleet;
     let model = claim.model;
@@ -234,7 +235,7 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
             draft.wake_at(time);
         }
     }
-    // Else whoever needs less would have each piece of room that comes free.
+    // Otherwise models that need less would take each piece of room as soon as it is free.
     if matches!(claim.need, Need::Overdue { .. })
         && let Some((pool, bins)) = evict::cleared_next(draft, model, &pools)
     {
@@ -250,7 +251,7 @@ fn meet(draft: &mut Draft<'_>, claim: &Claim) -> Result<(), (Unplaced, bool)> {
     Err((no_room(draft, model, &pools), false))
 }
 
-/// Keeps room for a model that is being freed.
+/// Keeps room for a model in bins where room is being freed.
 fn wait(draft: &mut Draft<'_>, model: usize, pool: usize, bins: &[usize]) -> Unplaced {
     draft.reserve(model, pool, bins);
     let pool = &draft.fleet.pools[pool];
@@ -262,7 +263,7 @@ fn wait(draft: &mut Draft<'_>, model: usize, pool: usize, bins: &[usize]) -> Unp
     }
 }
 
-/// Drains what is in a model's way, and keeps the room for it.
+/// Drains the replicas that are evicted for a model, and keeps their room for it.
 fn take(draft: &mut Draft<'_>, model: usize, victims: &Victims) -> Unplaced {
     let fleet = draft.fleet;
     let by = &fleet.models[model];
@@ -291,7 +292,7 @@ fn take(draft: &mut Draft<'_>, model: usize, victims: &Victims) -> Unplaced {
     wait(draft, model, victims.pool, &victims.bins)
 }
 
-/// Why a model that may take nobody's room has none.
+/// The reason for a model that may evict no other and has no room.
 fn no_room(draft: &Draft<'_>, model: usize, pools: &[usize]) -> Unplaced {
     let need = &draft.fleet.models[model];
     let Some(&preferred) = pools.first() else {

@@ -1,5 +1,5 @@
-//! What goes of itself: models that are gone, replicas beyond what is wanted, and what is in the
-//! wrong place once its model has room elsewhere.
+//! Replicas that go without being evicted: those of removed models, those beyond the wanted count,
+//! and those in a wrong place whose model has room elsewhere.
 
 use super::{
     draft::{Draft, Replica},
@@ -7,7 +7,7 @@ use super::{
     plan::Why,
 };
 
-/// Drains replicas of models that are no longer there, and those that are more than wanted.
+/// Drains replicas of models that are no longer configured, and replicas beyond the wanted count.
 pub(super) fn drain_surplus(draft: &mut Draft<'_>) {
     let fleet = draft.fleet;
     let placed = fleet.pools.iter().flat_map(|pool| &pool.placed);
@@ -40,9 +40,9 @@ pub(super) fn drain_surplus(draft: &mut Draft<'_>) {
     }
 }
 
-/// Drains replicas where there is more in a bin than it has room for: a model needs more than before,
-/// or the bin has less. First what is to go anyway, then what is not loaded yet, then what is used
-/// least.
+/// Drains replicas in bins that are too full, because a model needs more memory than before or the
+/// bin has less. Replicas that go anyway are drained first, then those that are not loaded yet,
+/// then the least used ones.
 pub(super) fn drain_too_much(draft: &mut Draft<'_>) {
     let fleet = draft.fleet;
     for (pool, own) in fleet.pools.iter().enumerate() {
@@ -86,8 +86,8 @@ pub(super) fn drain_too_much(draft: &mut Draft<'_>) {
     }
 }
 
-/// Drains the replicas that must go from where they are, as far as the model has enough others
-/// that are loaded, or cannot have any. `hopeless` says the latter of each model.
+/// Drains replicas that must leave their bin, as far as the model has enough others that are
+/// loaded, or cannot get any others. `hopeless` tells the latter for each model.
 pub(super) fn drain_parting(draft: &mut Draft<'_>, hopeless: &[bool]) {
     let fleet = draft.fleet;
     for (model, need) in fleet.models.iter().enumerate() {
@@ -102,7 +102,7 @@ pub(super) fn drain_parting(draft: &mut Draft<'_>, hopeless: &[bool]) {
             true => 0,
             false => (need.wanted as usize).saturating_sub(others),
         };
-        // Those in use are kept longest.
+        // Replicas in use are drained last.
         parting.sort_by_key(|&index| {
             let replica = &draft.replicas[index];
             let loading = replica.state == PlacedState::Loading;

@@ -1,4 +1,4 @@
-//! The fleet as a plan in the making leaves it: what room there is, and who has it.
+//! The fleet as the plan so far changes it: the room in each bin, and the replicas in it.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -13,23 +13,23 @@ use crate::clock::Nanos;
 /// Stands for memory that is not counted.
 pub(super) const UNBOUNDED: u64 = u64::MAX / 4;
 
-/// Bound on the replicas of one model that one plan places, and on the new bins of one server that it counts
-/// with. The next plan goes on.
+/// Bound on the replicas of one model that one plan places, and on the new bins that it assumes
+/// for one server. The next plan continues.
 pub(super) const MOST_AT_ONCE: u32 = 1000;
 
-/// A fleet, and what the plan so far does to it.
+/// A fleet, and its state after the plan so far.
 pub(super) struct Draft<'a> {
     pub(super) fleet: &'a Fleet,
     pub(super) now: Nanos,
-    /// The room in each bin of each pool.
+    /// The room in each bin, by pool and bin.
     pub(super) rooms: Vec<Vec<Room>>,
     /// All replicas of models, those that this plan loads included.
     pub(super) replicas: Vec<Replica<'a>>,
-    /// The replicas of each model.
+    /// The indexes of each model's replicas.
     pub(super) of_model: Vec<Vec<usize>>,
-    /// How many replicas each model has that are loaded or loading, and may stay where they are.
+    /// How many replicas each model has that are loaded or loading and may stay in their bin.
     pub(super) staying: Vec<u32>,
-    /// Of each model, how many replicas are placed before further ones of other models.
+    /// For each model, how many replicas are placed before further replicas of other models.
     pub(super) floor: Vec<u32>,
     pub(super) plan: Plan,
 }
@@ -43,31 +43,31 @@ pub(super) struct Replica<'a> {
     pub(super) state: PlacedState,
     pub(super) since: Nanos,
     pub(super) in_flight: u32,
-    /// Until when its residency lasts.
+    /// The end of its residency.
     pub(super) keeps_until: Nanos,
-    /// Whether its bin is leaving: then it has to move, though its model may be wanted.
+    /// Whether its bin is leaving. It then has to move, even if its model is wanted.
     pub(super) parting: bool,
-    /// Whether it is this plan that drains it.
+    /// Whether this plan drains it.
     drained: bool,
-    /// Whether it may go for any model that wants room ([`Room::idle`]).
+    /// Whether it may be evicted for any model that wants room ([`Room::idle`]).
     idle: bool,
 }
 
 impl Replica<'_> {
-    /// Whether it takes requests, or will.
+    /// Whether it takes requests, or will once it is loaded.
     pub(super) fn serves(&self) -> bool {
         matches!(self.state, PlacedState::Loading | PlacedState::Loaded)
     }
 
-    /// Whether it may go for any model that wants room.
+    /// Whether it may be evicted for any model that wants room.
     fn is_idle(&self, model: &ModelNeed, now: Nanos) -> bool {
         let unused = self.in_flight == 0 && model.held == 0;
         unused && !model.pinned && self.state == PlacedState::Loaded && self.keeps_until <= now
     }
 }
 
-/// Until when a replica's residency lasts. One that nobody has used since it was loaded has none: it
-/// was loaded because there was room.
+/// The end of a replica's residency. A replica that was not used since it was loaded has no
+/// residency: it was loaded because there was free room.
 fn keeps_until(placed: &Placed, model: &ModelNeed) -> Nanos {
     if model.held == 0 && placed.in_flight == 0 && model.last_used < placed.since {
         return placed.since;
@@ -124,7 +124,7 @@ impl<'a> Draft<'a> {
         draft
     }
 
-    /// Finds what may go for any model that wants room.
+    /// Finds the replicas that may be evicted for any model that wants room.
     fn find_idle(&mut self) {
         for replica in &mut self.replicas {
             let Some(model) = replica.model else { continue };
@@ -180,7 +180,7 @@ impl<'a> Draft<'a> {
         self.settle(index);
     }
 
-    /// Finds out whether a replica may stay where it is.
+    /// Determines whether a replica may stay in its bin.
     fn settle(&mut self, index: usize) {
         let replica = &mut self.replicas[index];
         let Some(model) = replica.model.filter(|_| replica.serves()) else {
@@ -195,7 +195,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Takes a bin out of service: what is in it must go elsewhere.
+    /// Takes a bin out of service: its models must go elsewhere.
     pub(super) fn leave(&mut self, pool: usize, bin: usize) {
         self.rooms[pool][bin].leaving = true;
         self.plan.leave.push((pool, bin));
@@ -209,7 +209,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Puts a bin back into service that was to go, with what is in it still.
+    /// Puts a leaving bin back into service, with the models that it still has.
     pub(super) fn stay(&mut self, pool: usize, bin: usize) {
         self.rooms[pool][bin].leaving = false;
         self.plan.stay.push((pool, bin));
@@ -222,7 +222,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The pools a model may be in: those that have it already first, then by its preference.
+    /// The pools that a model may be in: first those that have a replica of it, then by its
+    /// preference.
     pub(super) fn pools_of(&self, model: usize) -> Vec<usize> {
         let there = |&pool: &usize| {
             let mut of_model = self.of_model[model].iter();
@@ -234,7 +235,8 @@ impl<'a> Draft<'a> {
         pools
     }
 
-    /// For each bin of a pool, whether a model may get another replica there, room aside.
+    /// For each bin of a pool, whether another replica of the model is allowed there, regardless
+    /// of room.
     pub(super) fn open_bins(&self, model: usize, pool: usize) -> Vec<bool> {
         let mut open: Vec<_> = self.rooms[pool].iter().map(|room| !room.leaving).collect();
         if self.fleet.pools[pool].one_per_bin {
@@ -250,7 +252,7 @@ impl<'a> Draft<'a> {
         open
     }
 
-    /// The bins of a pool in which a model can have room, if there are enough.
+    /// The bins of a pool in which a model can get room. `None`: there are not enough of them.
     pub(super) fn fit(&self, model: usize, pool: usize, when: When) -> Option<Vec<usize>> {
         let ModelNeed { memory, bins, .. } = self.fleet.models[model];
         let packing = (self.fleet.pools[pool].scaling.as_ref()).is_some_and(|s| s.packing);
@@ -259,7 +261,8 @@ impl<'a> Draft<'a> {
         let fitting = rooms
             .map(|(bin, room)| (room.free(when), bin))
             .filter(|&(free, bin)| open[bin] && free >= memory);
-        // The most free first, or, to keep whole bins free, the least; then the lowest index.
+        // The bin with the most free room comes first, or, with packing, the one with the least,
+        // so that whole bins stay empty. Among equals, the lowest index.
         let order = |&(free, bin): &(u64, usize)| match packing {
             true => (free, bin),
             false => (u64::MAX - free, bin),
@@ -296,7 +299,7 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// Keeps room for a model that waits for it.
+    /// Keeps room in these bins for a model that waits for it.
     pub(super) fn reserve(&mut self, model: usize, pool: usize, bins: &[usize]) {
         for &bin in bins {
             let room = &mut self.rooms[pool][bin];
@@ -335,7 +338,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Lets a draining replica of a model take requests again, if nobody needs its room more.
+    /// Lets a draining replica of a model take requests again, unless another model needs its room
+    /// more. Returns whether there was one.
     pub(super) fn resume(&mut self, model: usize) -> bool {
         let Self {
             rooms, replicas, ..
@@ -347,7 +351,8 @@ impl<'a> Draft<'a> {
                 (rooms.get(bin))
                     .is_some_and(|r| !r.leaving && r.free(When::Later) >= replica.memory)
             };
-            // What this very plan drains is not resumed: that would be no change at all.
+            // A replica that this plan itself drains is not resumed: drain and resume would cancel
+            // out.
             replica.state == PlacedState::Draining
                 && !replica.drained
                 && self.fleet.models[model].pools.contains(&replica.pool)
@@ -359,7 +364,7 @@ impl<'a> Draft<'a> {
         self.plan.resume.push(position);
         let replica = &mut self.replicas[index];
         replica.state = PlacedState::Loaded;
-        // So that this plan does not evict it again.
+        // The residency begins anew, so that this plan does not evict the replica again.
         replica.since = self.now;
         for &bin in &*replica.bins {
             let room = &mut self.rooms[replica.pool][bin];
@@ -381,7 +386,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Notes that the plan may be another one at `time`, if that is yet to come.
+    /// Notes that the plan may change at `time`, unless that has passed.
     pub(super) fn wake_at(&mut self, time: Nanos) {
         if time > self.now {
             let earliest = self.plan.again_at.map_or(time, |at| at.min(time));

@@ -1,5 +1,5 @@
-//! Which replicas go so that another model gets their room: nothing is in flight in them, they
-//! have had their residency, and they are the least recently used.
+//! Which replicas are evicted so that another model gets their room: replicas without requests in
+//! flight whose residency is over, the least recently used first.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::clock::Nanos;
 /// Whose room a model may take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum May {
-    /// Nobody's.
+    /// No other model's.
     Nothing,
     /// That of models which were last used before that time.
     UsedBefore(Nanos),
@@ -28,33 +28,35 @@ pub(super) enum May {
     Turn,
 }
 
-/// Replicas that go from one bin: mostly one, and looked for in all bins.
+/// The replicas that are evicted from one bin: mostly a single one. Computed for every bin, hence
+/// no allocation.
 type Cleared = SmallVec<[usize; 4]>;
 
-/// What is to go, so that a model fits.
+/// The replicas that are evicted so that a model fits.
 pub(super) struct Victims {
     pub(super) pool: usize,
     pub(super) bins: Vec<usize>,
     pub(super) replicas: Vec<usize>,
 }
 
-/// What it costs to evict, the most important part first.
+/// The cost of an eviction. Costs are compared by their fields, in this order.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
-    /// Models that are in use now.
+    /// How many of the evicted models are in use now.
     in_use: usize,
-    /// Models that were used within their residency.
+    /// How many of the evicted models were used within their residency.
     recent: usize,
-    /// Requests in flight.
+    /// How many requests are in flight in the evicted replicas.
     in_flight: u64,
-    /// When any of the models was used last. Replicas that their models can spare do not count.
+    /// When any of the evicted models was last used. Replicas beyond their model's minimum do not
+    /// count.
     last_used: Nanos,
-    /// Replicas.
+    /// How many replicas are evicted.
     replicas: usize,
 }
 
-/// The cheapest replicas whose room a model may take so that it fits into one of the pools, if
-/// there are any.
+/// The replicas that can be evicted at the least cost so that a model fits into one of the pools.
+/// `None`: it may evict none, or not enough.
 pub(super) fn victims(
     draft: &Draft<'_>,
     model: usize,
@@ -88,7 +90,7 @@ pub(super) fn victims(
         }
         ways.sort();
         let bins: Vec<_> = ways[..count].iter().map(|&(_, bin, _)| bin).collect();
-        // Again, now that each knows what goes for the others.
+        // Compute each bin again, because now the evictions in the other bins are known.
         let mut replicas = Vec::new();
         for &bin in &bins {
             let more = clear(draft, model, (pool, bin), may, &replicas)?;
@@ -102,8 +104,8 @@ pub(super) fn victims(
     })
 }
 
-/// The replicas that have to go from a bin so that a model fits into it, beside those that go
-/// anyway.
+/// The replicas that must be evicted from a bin so that a model fits into it, beside the replicas
+/// that go anyway.
 fn clear(
     draft: &Draft<'_>,
     model: usize,
@@ -119,7 +121,7 @@ fn clear(
     } else {
         When::Soon
     };
-    // Most models that look for room find nothing here that may go, and see that at once.
+    // A shortcut: for most models that look for room, a bin has nothing that may be evicted.
     if may != May::Turn && going.is_empty() && room.free(when).saturating_add(room.idle) < needs {
         return None;
     }
@@ -130,7 +132,7 @@ fn clear(
         free.saturating_add(draft.replicas[index].memory)
     });
     let mut chosen = Cleared::new();
-    // Replicas that their models can spare go first, then the least recently used.
+    // Replicas beyond their model's minimum are evicted first, then the least recently used.
     for only_spare in [true, false] {
         for &index in &room.occupants {
             if free >= needs {
@@ -147,7 +149,8 @@ fn clear(
     if free < needs {
         return None;
     }
-    // A large one chosen late may make smaller ones before it needless. The last is needed.
+    // A large replica that was chosen late may make smaller ones before it needless. The last one
+    // chosen is needed in any case.
     for position in (0..chosen.len().saturating_sub(1)).rev() {
         let without = free.saturating_sub(draft.replicas[chosen[position]].memory);
         if without >= needs {
@@ -158,7 +161,7 @@ fn clear(
     Some(chosen)
 }
 
-/// Whether a model keeps as many replicas as it must have when this one goes too.
+/// Whether a model keeps its minimum of replicas if this one goes as well.
 fn spare<'b>(draft: &Draft<'_>, index: usize, going: impl Iterator<Item = &'b usize>) -> bool {
     draft.replicas[index].model.is_some_and(|model| {
         let beyond = draft.staying[model].saturating_sub(draft.floor[model]) as usize;
@@ -186,7 +189,8 @@ fn takes(draft: &Draft<'_>, model: usize, index: usize, spare: bool, may: May) -
     }
 }
 
-/// The model of a replica that may be evicted for another model, were it idle for long enough.
+/// The model of a replica that may be evicted for another model once it has been idle for long
+/// enough. `None`: the replica may never be evicted for it.
 fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<&'a ModelNeed> {
     let model = replica.model.filter(|&model| model != by)?;
     let victim = &draft.fleet.models[model];
@@ -194,13 +198,13 @@ fn evictable<'a>(draft: &Draft<'a>, by: usize, replica: &Replica<'_>) -> Option<
     evictable.then_some(victim)
 }
 
-/// From when on a model is not in use any more, if no request comes.
+/// When a model stops counting as in use, if it gets no further request.
 fn not_in_use_from(model: &ModelNeed) -> Nanos {
     model.last_used + turns::residency(model)
 }
 
-/// From when on a replica may go for a further one of any other model, if no request comes; `None`: not
-/// as things are.
+/// When a replica may be evicted for a further replica of any other model, if its model gets no
+/// further request. `None`: it cannot be, at present.
 pub(super) fn unused_from(draft: &Draft<'_>, index: usize) -> Option<Nanos> {
     let replica = &draft.replicas[index];
     let model = evictable(draft, usize::MAX, replica)?;
@@ -212,8 +216,8 @@ pub(super) fn unused_from(draft: &Draft<'_>, index: usize) -> Option<Nanos> {
     is_idle.then_some(from)
 }
 
-/// The bins that a model may be the first to have to itself, though nothing there may go as yet: those
-/// whose residencies end first. `None`: no room for it will come of that.
+/// Bins that will soon be free for a model to which nothing may be evicted yet: those whose
+/// residencies end first. `None`: the model will get no room in this way.
 pub(super) fn cleared_next(
     draft: &Draft<'_>,
     model: usize,
@@ -270,8 +274,8 @@ fn cost(draft: &Draft<'_>, set: &[usize]) -> Cost {
     cost
 }
 
-/// For a model that gets no room: who has the room and gives it up first as far as one can know,
-/// and in how long. The plan is made again when anything may have changed.
+/// For a model that gets no room: which model will presumably give up its room first, and in how
+/// long. A new plan is made whenever this may have changed.
 pub(super) fn in_the_way(
     draft: &mut Draft<'_>,
     model: usize,
@@ -293,7 +297,8 @@ pub(super) fn in_the_way(
                     continue;
                 };
                 let kept = replica.keeps_until;
-                // A replica that can be spared goes before its model is unused.
+                // A replica beyond its model's minimum may be evicted even while the model is
+                // used.
                 let unused = (may == May::Unused).then(|| not_in_use_from(victim));
                 let chances = [Some(kept), unused].into_iter().flatten();
                 for chance in chances.filter(|&chance| chance > now) {

@@ -1,10 +1,10 @@
-//! What placement looks at: bins with their room, and models with what they need.
+//! The input of placement: bins with their room, and models with their needs.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::clock::Nanos;
 
-/// Everything that placement is decided from, at one moment.
+/// The input of a plan, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// Groups of bins, each with a name of its own.
@@ -18,16 +18,16 @@ pub struct Fleet {
 pub struct BinPool {
     /// The server's or host's name.
     pub name: Arc<str>,
-    /// What there is now.
+    /// Its present bins.
     pub bins: Vec<Bin>,
-    /// Which models have a replica in which bins, those on their way in or out included.
+    /// The replicas of models in its bins, those that are being loaded or unloaded included.
     pub placed: Vec<Placed>,
-    /// How much more memory the models may need together than there is, in percent; `None`: any
-    /// amount, and they take turns.
+    /// By how many percent the memory that models need together may exceed that of the pool.
+    /// `None`: by any amount, and models take turns.
     pub overcommit: Option<u32>,
     /// Whether a bin takes at most one replica of a model.
     pub one_per_bin: bool,
-    /// How the number of bins follows what models need; `None`: it is fixed.
+    /// How the number of bins is scaled. `None`: it is fixed.
     pub scaling: Option<ServerScaling>,
 }
 
@@ -40,29 +40,31 @@ pub struct ServerScaling {
     pub max: u32,
     /// The count that its orchestrator is asked for now.
     pub asked: u32,
-    /// Memory that a bin to come has for models, in bytes; `None`: not counted.
+    /// Memory for models in a bin that is added, in bytes. `None`: not counted.
     pub bin_memory: Option<u64>,
-    /// Whether models are moved together so that a replica can go.
+    /// Whether models are packed into fewer bins so that a replica of the server can go.
     pub packing: bool,
     /// How long `asked` has been unchanged.
     pub unchanged: Duration,
-    /// How long it must be unchanged before it goes down.
+    /// How long `asked` must be unchanged before the count goes down.
     pub stability: Duration,
 }
 
-/// What capacity is counted in: a replica of a server, or a device.
+/// A place for models: a replica of a server, or a device.
 #[derive(Clone, Debug)]
 pub struct Bin {
     /// The replica's or device's name. No other bin of the pool has it.
     pub name: Arc<str>,
-    /// Room for models, in bytes; `None`: not counted.
+    /// Memory for models, in bytes. `None`: not counted.
     pub memory: Option<u64>,
-    /// Whether it is to go, so that it gets no more models and those it has are placed elsewhere.
+    /// Whether the bin is to be removed. It gets no more models, and its models are placed
+    /// elsewhere.
     pub leaving: bool,
-    /// Whether its orchestrator was told that it is to go, so that it cannot stay any more.
+    /// Whether the orchestrator was told to remove the bin, so that this cannot be revoked any
+    /// more.
     pub given_up: bool,
-    /// Its number, from 0, where the orchestrator removes the bin with the highest number first, as
-    /// a StatefulSet does. `None`: it removes the one that is to go.
+    /// The bin's number, from 0, if the orchestrator removes the bin with the highest number
+    /// first, as a StatefulSet does. `None`: the orchestrator removes the bin that is leaving.
     pub ordinal: Option<u32>,
 }
 
@@ -71,19 +73,20 @@ pub struct Bin {
 pub struct Placed {
     /// The model's name. It may be one that is no longer among the models.
     pub model: Arc<str>,
-    /// The bins it takes room in, by index. One, but for a model that takes several devices.
+    /// The bins in which it takes room, by index: one, except for a model that takes several
+    /// devices.
     pub bins: Vec<usize>,
     /// Memory that it takes in each of them, in bytes.
     pub memory: u64,
-    /// How far it is.
+    /// Its state.
     pub state: PlacedState,
-    /// Since when it is in that state.
+    /// When it entered that state.
     pub since: Nanos,
     /// Its requests in flight.
     pub in_flight: u32,
 }
 
-/// How far a placed replica is.
+/// The state of a placed replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlacedState {
     /// It is being loaded.
@@ -122,29 +125,29 @@ pub struct ModelNeed {
     pub bins: u32,
     /// How many replicas its policy wants.
     pub wanted: u32,
-    /// How many of them come before other models' further ones, and are evicted last; 0 counts
-    /// as 1.
+    /// How many of them are placed before other models' further replicas, and are evicted last. 0
+    /// counts as 1.
     pub min: u32,
-    /// How many it may ever want.
+    /// The highest number that it may ever want.
     pub max: u32,
     /// Whether it is never evicted.
     pub pinned: bool,
-    /// Whether it was placed before, so that its room is promised already.
+    /// Whether it was admitted by an earlier plan, so that its room is promised already.
     pub admitted: bool,
     /// How many requests are held for it.
     pub held: u32,
-    /// Since when the oldest of them is held, if there is one. As long as a replica serves the model, it
-    /// may be longer: since when any has been held.
+    /// When the oldest of them was received, if there is one. While a replica serves the model it
+    /// is an upper bound of the age: since when there have been held requests without a pause.
     pub held_since: Option<Nanos>,
     /// How long a request of it may be held.
     pub hold: Duration,
     /// When it last had a request.
     pub last_used: Nanos,
-    /// When its last replica stopped to take requests, if it had one and has none now. It is what
-    /// keeps turns fair where requests wait for longer than they may be held.
+    /// When its last replica stopped taking requests, if it had one and has none now. Turns are
+    /// fair by this time even if requests wait for longer than they may be held.
     pub out_since: Option<Nanos>,
     /// How long its last load took; `None`: it was never loaded.
     pub load_time: Option<Duration>,
-    /// Until when it is not loaded again, after loads that failed.
+    /// When loads may be tried again after failed ones.
     pub not_before: Option<Nanos>,
 }

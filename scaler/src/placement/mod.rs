@@ -1,15 +1,15 @@
-//! Where the replicas of models are: which model goes into which replica of a shared server, or
-//! onto which device of a host; which one goes to make room; and how many replicas servers need.
+//! Decides where the replicas of models are: which model goes into which replica of a shared
+//! server, or onto which device of a host; which models are evicted to make room; and how many
+//! replicas servers need.
 //!
-//! [`plan()`] is a pure function: it sees a [`Fleet`] and a time, and says what to do. It keeps
-//! nothing between two calls, so that after a restart it goes on from what is there. The rules
-//! are in `docs/explanation/placement.md`.
+//! [`plan()`] is a pure function of a [`Fleet`] and a time. It keeps no state between two calls,
+//! so that it works the same after a restart. The rules are in `docs/explanation/placement.md`.
 //!
-//! The files, in the order in which a plan is made: `draft` has the fleet as the plan so far
-//! leaves it, with the `room` in each bin; `admit` decides which models are promised room;
-//! `servers` how many bins there should be; `claims` who gets room; `evict` and `turns` who gives
-//! it; `depart` what leaves without being evicted; `capacity` how many replicas models could have.
-//! `retries` has when a load that failed is tried again.
+//! The files, in the order in which a plan is made: `draft` is the fleet as the plan so far
+//! changes it, with the `room` in each bin; `admit` decides which models are promised room;
+//! `servers` how many bins there should be; `claims` which model gets room; `evict` and `turns`
+//! which model gives it up; `depart` which replicas go without being evicted; `capacity` how many
+//! replicas models could have. `retries` decides when a failed load is tried again.
 
 mod admit;
 mod capacity;
@@ -33,7 +33,8 @@ pub use retries::{FailedLoads, LoadTries};
 
 use crate::clock::Nanos;
 
-/// What is to be done now, so that every model is where it should be, as far as there is room.
+/// Decides which replicas to load, drain and resume, so that every model is placed as far as there
+/// is room.
 ///
 /// The same fleet at the same time gives the same plan. Make a new plan whenever the fleet
 /// changes, and at [`Plan::again_at`].

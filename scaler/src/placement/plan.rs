@@ -1,33 +1,34 @@
-//! What placement decides, and the sentences that say why.
+//! What placement decides, and the sentences that explain it.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::clock::Nanos;
 
-/// What is to be done now, so that models are where they should be.
+/// Steps towards the placement of all models.
 ///
-/// All of it can be done at once: nothing in it waits for another part of the same plan. Where a
-/// model needs the room of another, this plan drains that one, and a later plan loads.
+/// All steps can be carried out at once; none waits for another one of the same plan. Where a
+/// model needs the room of another, this plan drains the other, and a later plan loads the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Replicas to load.
     pub load: Vec<Load>,
-    /// Replicas that are to take no new requests and then go. One with nothing in flight can go
-    /// at once; one that is loading goes when that has ended, or is stopped.
+    /// Replicas that take no new requests and are then removed. A replica with nothing in flight
+    /// can be removed at once; one that is loading when its load has ended, or the load is
+    /// stopped.
     pub drain: Vec<Drain>,
-    /// Draining replicas that are to take requests again: one for each time a position is listed.
+    /// Draining replicas that take requests again, one for each occurrence of a position.
     pub resume: Vec<Position>,
-    /// For each server whose count is to change: the new count.
+    /// The new counts of servers whose count changes.
     pub servers: BTreeMap<Arc<str>, u32>,
-    /// Bins that are to go, by pool and bin: they get no more models.
+    /// Bins that are to be removed, as (pool, bin): they get no more models.
     pub leave: Vec<(usize, usize)>,
-    /// Bins that were to go and are needed again, by pool and bin.
+    /// Bins that were to be removed and are needed again, as (pool, bin).
     pub stay: Vec<(usize, usize)>,
-    /// For each model that has fewer replicas than it wants, this plan's loads included: why.
+    /// Why models have fewer replicas than they want, with the loads of this plan counted.
     pub unplaced: BTreeMap<Arc<str>, Unplaced>,
-    /// How many replicas each model could have that may have more than it wants.
+    /// How many replicas models could have that may have more than they want.
     pub capacity: BTreeMap<Arc<str>, u32>,
-    /// Models that are promised room from now on.
+    /// Models that are admitted from now on.
     pub admit: Vec<Arc<str>>,
     /// When time alone may change the plan: a residency ends, a failed load may be tried again, a
     /// model's turn comes, or a server's count may go down.
@@ -55,28 +56,29 @@ pub struct Position {
     pub model: Arc<str>,
     /// The pool, by its index in the fleet.
     pub pool: usize,
-    /// The bins, by their indexes in the pool, in the order they are written or were chosen.
+    /// The bins, by their indexes in the pool, in the order in which they are configured or were
+    /// chosen.
     pub bins: Vec<usize>,
 }
 
 /// A replica to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Where.
+    /// Where to load it.
     pub position: Position,
-    /// What for.
+    /// Why.
     pub why: Why,
 }
 
-/// A replica that is to go.
+/// A replica to drain and remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
     /// Where it is.
     pub position: Position,
-    /// Which it is: its index in the pool's [`placed`](super::BinPool::placed). Where a bin takes
-    /// several replicas of a model, the position alone does not say.
+    /// Its index in the pool's [`placed`](super::BinPool::placed). A position alone is ambiguous
+    /// where a bin takes several replicas of a model.
     pub placed: usize,
-    /// What for.
+    /// Why.
     pub why: Why,
 }
 
@@ -95,7 +97,7 @@ pub enum Why {
         /** requests held */
         held: u32,
     },
-    /// Load: it takes the place of the model's replica in a bin that is to go.
+    /// Load: it replaces the model's replica in a bin that is to be removed.
     Moves,
     /// Drain: the model has more replicas than it wants.
     Surplus {
@@ -109,22 +111,22 @@ pub enum Why {
         /** the pool's name */
         pool: Arc<str>,
     },
-    /// Drain: its bin is to go.
+    /// Drain: its bin is to be removed.
     Leaving {
         /** the bin's name */
         bin: Arc<str>,
     },
-    /// Drain: there is more in its bin than the bin has room for.
+    /// Drain: its bin is too full.
     TooMuch {
         /** the bin's name */
         bin: Arc<str>,
     },
-    /// Drain: nothing uses it, and another model needs the room.
+    /// Drain: its model is unused, and another model needs the room.
     Evicted {
         /** the model that gets the room */
         by: Arc<str>,
     },
-    /// Drain: it is in use, and it is another model's turn.
+    /// Drain: its model is in use, and it is another model's turn.
     Turn {
         /** the model whose turn it is */
         by: Arc<str>,
@@ -158,9 +160,9 @@ impl fmt::Display for Why {
 /// model's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unplaced {
-    /// No pool is one of the model's.
+    /// The model may be in none of the pools.
     NoPool,
-    /// No bin of its pools could ever take it.
+    /// It is larger than any bin of its pools can be.
     TooLarge {
         /** bytes it needs in one bin */
         needs: u64,
@@ -173,7 +175,7 @@ pub enum Unplaced {
         /** how many bins there are, or may be */
         of: usize,
     },
-    /// What the pool may promise is promised.
+    /// The pool's memory and over-commit are promised to other models.
     HeldBack {
         /** bytes it needs together */
         needs: u64,
@@ -196,7 +198,7 @@ pub enum Unplaced {
         /** until it is tried again */
         again_in: Duration,
     },
-    /// Every bin that could take it has a replica of it already.
+    /// Every bin that could take it has a replica of the model already.
     OneEach {
         /** replicas it has */
         has: u32,
@@ -212,7 +214,7 @@ pub enum Unplaced {
         /** one of the bins */
         bin: Arc<str>,
     },
-    /// There is no room, and it may not have another model's.
+    /// There is no room, and the model may not evict any other.
     Room {
         /** bytes it needs in one bin */
         needs: u64,
@@ -221,7 +223,7 @@ pub enum Unplaced {
         /** bytes free there */
         free: u64,
     },
-    /// It takes turns with models that are in use, or were loaded a moment ago.
+    /// It takes turns with models that are in use or in their residency.
     Turns {
         /** a model that has the room */
         with: Arc<str>,
@@ -303,7 +305,7 @@ impl fmt::Display for Unplaced {
     }
 }
 
-/// Bytes as people write them.
+/// Bytes, displayed in the largest unit that fits.
 struct Bytes(u64);
 
 impl fmt::Display for Bytes {
@@ -314,7 +316,7 @@ impl fmt::Display for Bytes {
             value /= 1024.0;
             unit += 1;
         }
-        // One place after the point, and none where it says nothing.
+        // One decimal place; `f64` displays no `.0`.
         write!(f, "{} {}", (value * 10.0).round() / 10.0, UNITS[unit])
     }
 }

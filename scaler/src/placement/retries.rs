@@ -1,4 +1,4 @@
-//! How often a load that fails is tried again: after pauses that double, then rarely.
+//! When a failed load is tried again: after pauses that double, and later rarely.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Pause between loads after all tries have failed.
 pub(super) const GIVEN_UP: Duration = Duration::from_secs(300);
 
-/// How long a load is tried for.
+/// How long and how often a load is tried.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadTries {
     /// How often a load that failed is tried again before a long pause.
     pub count: u32,
-    /// How long it may take with all of them.
+    /// How long the load may take, all tries and pauses included.
     pub limit: Duration,
 }
 
 impl LoadTries {
-    /// As the settings say.
+    /// From the settings.
     #[must_use]
     pub fn of(placement: &Placement) -> Self {
         Self {
@@ -33,19 +33,19 @@ impl LoadTries {
     }
 }
 
-/// Loads of a model that have failed since the last one that went well.
+/// Failed loads of a model since the last one that succeeded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FailedLoads {
-    /// How many.
+    /// How many have failed.
     pub number: u32,
-    /// Until when none is tried, if there is a pause.
+    /// The end of the present pause, if there is one.
     pub not_before: Option<Nanos>,
-    /// How much of the time for a load they have used up, pauses between them included.
+    /// How much of the time for a load the tries have used up, pauses between them included.
     spent: Duration,
 }
 
 impl FailedLoads {
-    /// Begins to count anew. A pause goes on.
+    /// Begins to count anew. A pause that has begun still ends at its time.
     pub fn count_anew(&mut self) {
         (self.number, self.spent) = (0, Duration::ZERO);
     }
@@ -56,7 +56,7 @@ impl FailedLoads {
         (tries.limit.saturating_sub(self.spent)).max(FIRST_PAUSE)
     }
 
-    /// Notes that a load failed which was sent at `sent`. Returns the pause until the next one.
+    /// Notes that a load that was sent at `sent` has failed. Returns the pause until the next try.
     pub fn failed(&mut self, tries: LoadTries, sent: Nanos, now: Nanos) -> Duration {
         self.number = self.number.saturating_add(1);
         let spent = self.spent.saturating_add(now.since(sent));
@@ -111,7 +111,7 @@ mod tests {
     fn time_in_which_no_load_is_tried_does_not_count() {
         let mut own = FailedLoads::default();
         own.failed(TRIES, at(100), at(110));
-        // Nobody wants it for a day.
+        // The model is not wanted for a day.
         assert_eq!(own.limit(TRIES), 49 * SECOND);
         let day = at(86_400);
         assert_eq!(own.failed(TRIES, day, day), 2 * SECOND);

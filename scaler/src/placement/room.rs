@@ -3,46 +3,47 @@
 /// The room in a bin, in bytes.
 #[derive(Default)]
 pub(super) struct Room {
-    /// What there is, used or not.
+    /// All of it, used or not.
     pub(super) capacity: u64,
-    /// Whether no more models go in.
+    /// Whether the bin takes no more models.
     pub(super) leaving: bool,
-    /// What everything in it takes, whatever its state.
+    /// Taken by models in the bin, in whatever state.
     pub(super) used: u64,
-    /// Of that, what is being freed and has nothing in flight.
+    /// Part of `used` that is being freed by replicas with nothing in flight.
     pub(super) going: u64,
-    /// Of that, what is freed when requests in flight have ended.
+    /// Part of `used` that is freed once requests in flight have ended.
     pub(super) slow: u64,
-    /// What this plan keeps for models that wait for it.
+    /// Kept by this plan for models that wait for it.
     pub(super) reserved: u64,
-    /// Loaded replicas, the least recently used first.
+    /// The loaded replicas in the bin, the least recently used first.
     pub(super) occupants: Vec<usize>,
-    /// What occupants take that may go for any model which wants room: at least as much as such a
-    /// model can get by evictions.
+    /// Taken by occupants that may be evicted for any model: an upper bound of the room that
+    /// evictions for such a model can free.
     pub(super) idle: u64,
-    /// Whether anything at all is in it.
+    /// Whether there is any replica in the bin.
     pub(super) inhabited: bool,
 }
 
-/// When room can be had.
+/// When room is available.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
-    /// It is free.
+    /// It is free now.
     Now,
-    /// It is free as soon as what has nothing in flight is unloaded.
+    /// Once replicas with nothing in flight are unloaded.
     Soon,
-    /// It is free when requests in flight have ended, which may take long.
+    /// Once requests in flight have ended, which may take long.
     Later,
 }
 
 impl Room {
-    /// What is kept for others beyond the room that can be had: it is kept of what is freed next.
+    /// Room that is kept for waiting models beyond the room that is available: the next freed room
+    /// is theirs.
     pub(super) fn owed(&self) -> u64 {
         let all = (self.capacity.saturating_add(self.going)).saturating_add(self.slow);
         self.reserved.saturating_sub(all.saturating_sub(self.used))
     }
 
-    /// The room that can be had, less what is kept for others.
+    /// The available room, less the room that is kept for waiting models.
     pub(super) fn free(&self, when: When) -> u64 {
         let all = (self.capacity.saturating_add(self.going))
             .saturating_add(self.slow)

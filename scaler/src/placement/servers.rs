@@ -1,10 +1,10 @@
-//! How many replicas a server needs for the models on it, and which of them can go.
+//! How many replicas a server needs for its models, and which of them can be removed.
 //!
-//! A server needs as many replicas as the model with the most, and as many as its models fill.
-//! What is placed stays where it is; what is not is placed by first fit, the largest first (the
-//! *first-fit-decreasing* rule for bin packing), with one replica of a model in a bin, and then
-//! into bins to come. With over-commit of p percent each bin counts as p percent larger, so that
-//! the count follows what is admitted ÷ (1 + p ÷ 100).
+//! A server needs as many replicas as its model with the most, and as many as its models fill.
+//! Models that are placed stay; the others are placed by first fit, the largest first (the
+//! *first-fit-decreasing* rule for bin packing), with one replica of a model in a bin, first into
+//! present bins and then into new ones. With over-commit of p percent each bin counts as p percent
+//! larger, so that the count follows admitted memory ÷ (1 + p ÷ 100).
 
 use std::cmp::Reverse;
 
@@ -16,11 +16,11 @@ use super::{
     room::When,
 };
 
-/// Packing leaves this part (1/10) of a bin free that it moves models to, so that they do not have to move
-/// again soon.
+/// Packing leaves this part (1/10) of a bin free when it moves models there, so that they do not
+/// have to move again soon.
 const MARGIN: u64 = 10;
 
-/// Decides the count of every server that scales, and which bins are to go.
+/// Decides the count of every server that scales, and which bins are to be removed.
 pub(super) fn scale(draft: &mut Draft<'_>, admission: &Admission) {
     let fleet = draft.fleet;
     let mut pending: Vec<Vec<usize>> = vec![Vec::new(); fleet.pools.len()];
@@ -39,7 +39,7 @@ pub(super) fn scale(draft: &mut Draft<'_>, admission: &Admission) {
         let quiet = models.is_empty();
         let (used, to_come, beyond) = first_fit(draft, pool, models);
         for model in beyond {
-            // What this pool can never hold counts for the model's next one.
+            // Memory that this pool can never hold counts in the model's next pool.
             let mut pools = fleet.models[model].pools.iter().copied();
             let later = pools.find(|&next| next > pool && next < fleet.pools.len());
             if let Some(next) = later {
@@ -58,8 +58,8 @@ pub(super) fn scale(draft: &mut Draft<'_>, admission: &Admission) {
     }
 }
 
-/// Asks for more at once, and for fewer once the count has been stable. Returns whether the count
-/// is right.
+/// Raises the count at once, and lowers it once it has been stable. Returns whether the count is
+/// right already.
 fn adjust(
     draft: &mut Draft<'_>,
     pool: usize,
@@ -89,8 +89,9 @@ fn adjust(
         draft.wake_at(draft.now + rest);
         return false;
     }
-    // Empty ones first, then those with the fewest models; the youngest among equals. Where the
-    // highest number is removed first, those with the highest: what they have fits into the others.
+    // Empty bins are removed first, then those with the fewest models, the youngest among equals.
+    // If the orchestrator removes the highest number first, those with the highest: their models
+    // fit into the others.
     let mut order = staying;
     let models = models_in(draft, pool);
     let bins = &draft.fleet.pools[pool].bins;
@@ -104,7 +105,8 @@ fn adjust(
     let total = kept(draft, pool, needed);
     if total < scaling.asked {
         draft.plan.servers.insert(name.clone(), total);
-        // What is above the new count goes too, also where a lower one was to go: nothing is loaded there any more.
+        // Bins above the new count are removed too, also where a lower one was chosen: nothing is
+        // loaded there any more.
         for (bin, Bin { ordinal, .. }) in bins.iter().enumerate() {
             let is_removed = ordinal.is_some_and(|ordinal| ordinal >= total);
             if is_removed && !draft.rooms[pool][bin].leaving {
@@ -115,8 +117,8 @@ fn adjust(
     false
 }
 
-/// Lets as many bins stay that were to go as are needed: those that have models first, and those
-/// that would be removed last.
+/// Keeps as many of the leaving bins as are needed: first those that have models, then those that
+/// the orchestrator would remove last.
 fn call_back(draft: &mut Draft<'_>, pool: usize, needed: u32) {
     let bins = &draft.fleet.pools[pool].bins;
     let rooms = &draft.rooms[pool];
@@ -130,13 +132,13 @@ fn call_back(draft: &mut Draft<'_>, pool: usize, needed: u32) {
     }
 }
 
-/// The count at which no bin is removed that still has a model, if `needed` of them stay.
+/// The count at which no bin with a model is removed, if `needed` of the bins stay.
 fn kept(draft: &Draft<'_>, pool: usize, needed: u32) -> u32 {
     let rooms = draft.rooms[pool].iter();
     let inhabited = rooms
         .zip(&draft.fleet.pools[pool].bins)
         .filter(|(room, _)| room.inhabited);
-    // What is given up is not among what is asked for.
+    // Bins that are given up are not part of the count that is asked for.
     let leaving = inhabited
         .clone()
         .filter(|(room, bin)| room.leaving && !bin.given_up);
@@ -147,8 +149,8 @@ fn kept(draft: &Draft<'_>, pool: usize, needed: u32) -> u32 {
     }
 }
 
-/// Places what is pending into a pool's bins and into bins to come. Returns which bins are in
-/// use then, how many are to come, and which models do not fit even so.
+/// Places pending models into a pool's bins and into new ones. Returns which bins are then in use,
+/// how many new ones are needed, and which models fit into none.
 fn first_fit(
     draft: &Draft<'_>,
     pool: usize,
@@ -167,7 +169,7 @@ fn first_fit(
         .iter()
         .map(|room| room.inhabited && !room.leaving)
         .collect();
-    // Capacity and what is left of it, stretched.
+    // Capacity and free memory of each bin, enlarged by the over-commit.
     let mut bins: Vec<_> = rooms
         .iter()
         .map(|room| match room.leaving {
@@ -230,8 +232,8 @@ fn first_fit(
     (used, to_come as u32, beyond)
 }
 
-/// Moves all models of one bin to others, if there is room for them with some to spare, so that
-/// the bin can go.
+/// Moves all models of one bin to others, if there is room for them and a margin, so that the bin
+/// can be removed.
 fn pack(draft: &mut Draft<'_>, pool: usize, scaling: &ServerScaling, least: u32) {
     let moving = |replica: &&super::draft::Replica<'_>| {
         replica.pool == pool && (replica.state != PlacedState::Loaded || replica.parting)
@@ -289,7 +291,7 @@ fn moves(draft: &Draft<'_>, pool: usize, from: usize) -> Option<Vec<(usize, usiz
         }
         let open = draft.open_bins(model, pool);
         let fits = |&bin: &usize| bin != from && open[bin] && free[bin] >= need.memory;
-        // The fullest that has room, so that others can be emptied next.
+        // Into the fullest bin that has room, so that other bins can be emptied next.
         let bin = (0..free.len()).filter(fits).min_by_key(|&bin| free[bin])?;
         free[bin] -= need.memory;
         moves.push((model, bin));

@@ -1,4 +1,4 @@
-//! The reconciler's state as what placement looks at.
+//! Builds the input of placement from the reconciler's state.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::{
     replica::{Replica, ReplicaId},
 };
 
-/// A fleet, and which server and replica its pools and bins are.
+/// A fleet, and which servers and replicas its pools and bins stand for.
 pub(super) struct Bins {
     pub fleet: Fleet,
     pools: Vec<(Arc<str>, Vec<ReplicaId>)>,
 }
 
 impl Bins {
-    /// The server of a pool, and the replica that is one of its bins.
+    /// The server that a pool stands for, and the replica that one of its bins stands for.
     pub(super) fn at(&self, pool: usize, bin: usize) -> Option<(&Arc<str>, ReplicaId)> {
         let (server, replicas) = self.pools.get(pool)?;
         Some((server, *replicas.get(bin)?))
@@ -27,7 +27,7 @@ impl Bins {
 }
 
 impl Reconciler {
-    /// What placement decides from.
+    /// The present input of placement.
     pub(super) fn bins(&self, now: Nanos) -> Bins {
         let mut fleet = Fleet::default();
         let mut pools = Vec::new();
@@ -62,7 +62,7 @@ impl Reconciler {
             scaling: self.scaling(server, now),
         };
         let mut ids = Vec::new();
-        // What a replica has is known before anything is loaded there.
+        // A replica takes models only once its index has been read.
         for replica in server.replicas.iter().filter(|replica| replica.known) {
             let index = pool.bins.len();
             ids.push(replica.replica.id());
@@ -112,7 +112,7 @@ impl Reconciler {
     }
 }
 
-/// Whether its orchestrator takes it away, whatever becomes of the server's count.
+/// Whether the orchestrator removes the replica, regardless of the server's count.
 fn is_given_up(replica: &Replica) -> bool {
     replica.health().is_condemned() || replica.is_closed() || replica.is_vacating()
 }

@@ -1,4 +1,4 @@
-//! Calls to servers, each in a task of its own.
+//! Calls to servers and their orchestrators, each in a task of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,14 +57,14 @@ impl Reconciler {
         });
     }
 
-    /// The repository of a server's replica.
+    /// The repository API of a server's replica.
     fn repository(&self, server: &str, host: &Replica) -> Repository {
         let api = self.servers.get(server).map(SharedServer::repository_api);
         Repository::of(host, api.unwrap_or_default())
     }
 
-    /// Asks the server's orchestrator for a count. One request at a time, so that none overtakes
-    /// another.
+    /// Asks the server's orchestrator for a count. One request at a time, so that a later one
+    /// cannot overtake it.
     pub(super) fn call_scale(&mut self, name: &str, replicas: u32) {
         let Some((server_name, server)) = self.servers.get_key_value(name) else {
             return;
@@ -91,5 +91,5 @@ impl Reconciler {
     }
 }
 
-/// Pause before a request to a server's orchestrator that failed is repeated.
+/// Pause before a failed request to a server's orchestrator is repeated.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);

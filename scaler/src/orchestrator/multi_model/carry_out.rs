@@ -1,5 +1,5 @@
-//! Makes a plan and carries it out: loads, drains and unloads. [`scale`](super::scale) asks for
-//! server replicas.
+//! Makes plans and carries them out: loads, drains and unloads. Counts of servers are in
+//! [`scale`](super::scale).
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,14 +15,14 @@ use crate::{
     server_status::{PlacementAction, ServerCounts},
 };
 
-/// What an unload may take at least whose time is over: it is tried again all the same.
+/// Time limit of an unload whose time is used up already: it is tried again all the same.
 const SHORT: Duration = Duration::from_secs(5);
 /// Pause before an unload that failed is tried again: first, and at most.
 const UNLOAD_AGAIN: Duration = Duration::from_secs(1);
 const UNLOAD_LONGEST: Duration = Duration::from_secs(60);
 
 impl Reconciler {
-    /// Makes a plan for what is known now, and begins to carry it out.
+    /// Makes a plan for the present state, and begins to carry it out.
     pub(super) fn plan(&mut self, now: Nanos) {
         self.note_serving(now);
         let bins = self.bins(now);
@@ -77,7 +77,7 @@ impl Reconciler {
         self.let_go(now);
     }
 
-    /// Decides whether a server's replica is to go.
+    /// Marks a server's replica as leaving, or as staying.
     fn set_leaving(&mut self, at: Option<(&Arc<str>, ReplicaId)>, leaving: bool) {
         let Some((server, id)) = at else { return };
         let server = self.servers.get_mut(server);
@@ -150,16 +150,17 @@ impl Reconciler {
         };
         match hosted.state {
             PlacedState::Loading if hosted.sent.is_none() => self.call_off(&server, id, model),
-            // It cannot be called back. It goes when it is there.
+            // A load cannot be called back. The model is unloaded when it has been loaded.
             PlacedState::Loading => hosted.unwanted = true,
             PlacedState::Loaded => {
                 hosted.replica.close();
                 let evicted = matches!(drain.why, Why::Evicted { .. });
                 if evicted && hosted.replica.in_flight() > 0 {
-                    // A request was faster.
+                    // A request has arrived before the replica was closed.
                     hosted.replica.reopen();
                     self.stale = true;
-                    // One that came while it was closed is held: the next report serves those.
+                    // A request that arrived while the replica was closed is held. The next report
+                    // makes the scaler serve it.
                     self.shown.remove(model);
                     return;
                 }
@@ -176,12 +177,12 @@ impl Reconciler {
         }
     }
 
-    /// Gives up a load that was not sent.
+    /// Drops a load that has not been sent.
     fn call_off(&mut self, server: &str, id: ReplicaId, model: &str) {
         let server = self.servers.get_mut(server);
         if let Some(replica) = server.and_then(|server| server.replica_mut(id)) {
             replica.hosted.remove(model);
-            // There is room now.
+            // Its room is free now.
             self.stale = true;
         }
     }
@@ -204,7 +205,7 @@ impl Reconciler {
         }
     }
 
-    /// Unloads what has drained.
+    /// Unloads replicas that have drained.
     pub(super) fn go_on_draining(&mut self, now: Nanos) {
         if self.retired {
             return;
@@ -213,7 +214,7 @@ impl Reconciler {
         let mut calls = Vec::new();
         for (server, own) in &mut self.servers {
             for replica in &mut own.replicas {
-                // What a process has goes with it.
+                // The models of a process end with it.
                 if replica.is_used_elsewhere() || replica.replica.is_vacated() {
                     continue;
                 }
@@ -239,7 +240,7 @@ impl Reconciler {
                         model: Some(model.clone()),
                         attempt: Some(hosted.replica.id()),
                     };
-                    // What is left for this try.
+                    // The rest of the time for this try.
                     let limit = limit.saturating_sub(now.since(hosted.since));
                     calls.push((subject, host.clone(), hosted.name_at_server.clone(), limit));
                 }
@@ -256,7 +257,7 @@ impl Reconciler {
         }
     }
 
-    /// The replica of a model that a call was for, if it is still there.
+    /// The replica of a model that a call was about, if it still exists.
     pub(super) fn attempt(&mut self, at: &Subject) -> Option<&mut Hosted> {
         let (id, model) = (at.replica?, at.model.as_ref()?);
         let hosted = self.hosted_mut(&at.server, id, model)?;
@@ -267,7 +268,7 @@ impl Reconciler {
         let Some(hosted) = self.attempt(at) else {
             return;
         };
-        // Unless its files could not be fetched, which says nothing of loads.
+        // Not sent: its files could not be fetched, which is no failure of the load.
         let sent = hosted.sent.unwrap_or(now);
         let (replica, took) = (hosted.replica.clone(), now.since(sent));
         let Some(model) = at.model.clone() else {
@@ -291,7 +292,8 @@ impl Reconciler {
             Err(error) => {
                 match error {
                     CallError::Refused(_) => self.remove(at),
-                    // It may be loaded all the same: its room is not free before it is unloaded.
+                    // The model may have been loaded all the same. Its room is free only once it
+                    // is unloaded.
                     CallError::Failed(_) => {
                         hosted.replica.close();
                         hosted.enter(PlacedState::Unloading, now);
@@ -328,7 +330,7 @@ impl Reconciler {
             tracing::info!(model = &*model, %replica, "unloaded");
             self.count(&at.server, |counts| counts.unloads += 1);
             self.remove(at);
-            // What cannot be unloaded may be alone now.
+            // A model that cannot be unloaded may now be the only one in its replica.
             return self.recycle(at, now).await;
         };
         hosted.failures = hosted.failures.saturating_add(1);
@@ -340,8 +342,9 @@ impl Reconciler {
         self.recycle(at, now).await;
     }
 
-    /// Replaces a server's replica that does not give back the memory of its models, once nothing
-    /// else is in it. Only processes can be replaced; of others it is said.
+    /// Replaces a server's replica that does not free the memory of its models, once no other
+    /// model is in it. Only processes can be replaced; for others the log says that they need a
+    /// restart.
     async fn recycle(&mut self, at: &Subject, now: Nanos) {
         let (tries, limit) = (self.placement.unload_retries, self.placement.unload_limit);
         let Some(server) = self.servers.get_mut(&at.server) else {

@@ -1,4 +1,5 @@
-//! Models that leave a server that stays: they have another name or other files, or were its last ones.
+//! Unloads models from servers that stay: models that have another name or other files now, and
+//! all models of a server that has none configured any more.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +11,12 @@ use super::{
 };
 use crate::{clock::Nanos, placement::PlacedState};
 
-/// How often a model that drains is looked at, whose last request ends without a sign.
+/// How often a draining model is checked, because nothing notifies of its last request's end.
 const DRAINING: Duration = Duration::from_millis(50);
 
 impl Reconciler {
-    /// Drains replicas of a model that are known to their servers by another name than the one that
-    /// is configured now, so that requests would not find it, or that have other files.
+    /// Drains replicas of a model that were loaded by another name than the one that is configured
+    /// now, so that requests would not find them, or with other files.
     pub(super) fn reload_changed(&mut self, model: &Arc<str>, now: Nanos) {
         let Some(own) = self.models.get(model) else {
             return;
@@ -46,7 +47,8 @@ impl Reconciler {
         }
     }
 
-    /// Unloads all models of a server that has none any more, each after its last request.
+    /// Unloads all models of a server that has none configured any more, each after its last
+    /// request.
     pub(super) fn unload_all(&self, server: SharedServer) {
         let limit = self.placement.unload_limit;
         let api = server.repository_api();

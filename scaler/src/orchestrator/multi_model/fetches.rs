@@ -1,5 +1,5 @@
-//! Fetches the files of models that are to be loaded. A fetch is no part of the load: it takes no
-//! place among the loads of a replica, and its time says nothing about the next load.
+//! Fetches the files of models before they are loaded. A fetch does not count among the loads of a
+//! replica, and its time is not part of the load's.
 
 use super::{
     hosted::{Fetch, Files},
@@ -10,7 +10,7 @@ use super::{
 use crate::{clock::Nanos, placement::PlacedState};
 
 impl Reconciler {
-    /// Sees to the files of what is to be loaded. Whoever is called off ends its fetch.
+    /// Starts fetches for models that are to be loaded. A load that is dropped ends its fetch.
     pub(super) fn fetch_files(&mut self) {
         for (name, server) in &mut self.servers {
             for replica in &mut server.replicas {
@@ -45,7 +45,7 @@ impl Reconciler {
     }
 
     pub(super) fn fetched(&mut self, at: &Subject, result: Result<(), String>, now: Nanos) {
-        // Unless it is to have other files since.
+        // Unless the model is configured with other files by now.
         let fetched = self.attempt(at);
         let Some(hosted) = fetched.filter(|hosted| matches!(hosted.files, Files::Coming(_))) else {
             return;

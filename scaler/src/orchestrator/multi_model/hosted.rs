@@ -1,4 +1,4 @@
-//! Replicas of models in servers' replicas, as the reconciler knows them.
+//! Replicas of models within replicas of servers, as the reconciler knows them.
 
 use std::sync::Arc;
 
@@ -10,21 +10,22 @@ use crate::{clock::Nanos, placement::PlacedState, replica::Replica};
 /// A replica of a model in a server's replica.
 pub(super) struct Hosted {
     pub replica: Arc<Replica>,
-    /// Bytes that it takes.
+    /// The memory that it takes, in bytes.
     pub memory: u64,
     pub state: PlacedState,
-    /// Since when it is in that state.
+    /// When it entered its state.
     pub since: Nanos,
-    /// When its load was sent; `None`: it waits for others, or it was there already.
+    /// When its load was sent. `None`: the load waits for others, or the model was loaded already
+    /// when the replica was found.
     pub sent: Option<Nanos>,
-    /// While it is loading: whether it is no longer needed, and goes when it is loaded.
+    /// While it is loading: whether it is to be unloaded as soon as it is loaded.
     pub unwanted: bool,
-    /// Whether its model is configured under another name or with other files now, so that it is not
-    /// needed again.
+    /// Whether its model is configured with another name or other files now, so that the replica
+    /// cannot be used again.
     pub outdated: bool,
     /// The name by which it was loaded.
     pub name_at_server: String,
-    /// Where Tailback fetches its files from; `None`: the server has them.
+    /// Where Tailback fetches its files from. `None`: the server has them itself.
     pub uri: Option<String>,
     pub files: Files,
     /// When its unload is tried again, after it has failed.
@@ -33,16 +34,16 @@ pub(super) struct Hosted {
     pub failures: u32,
 }
 
-/// How far the files of a replica are that is to be loaded.
+/// How far the files of a replica that is to be loaded are.
 #[derive(Default)]
 pub(super) enum Files {
-    /// Nobody has seen to them yet.
+    /// No fetch was started yet.
     #[default]
     Unseen,
-    /// They are being fetched, or looked at.
+    /// They are being fetched, or compared with the source.
     #[expect(dead_code, reason = "it is dropped with the replica")]
     Coming(Fetch),
-    /// They are where its server looks for them.
+    /// They are in the folder from which the server loads them.
     Here,
 }
 
@@ -55,7 +56,7 @@ impl Drop for Fetch {
     }
 }
 
-/// Where Tailback fetches a model's files from; `None`: its server has them itself.
+/// Where Tailback fetches a model's files from. `None`: its server has them itself.
 pub(super) fn fetched_from(model: &Model) -> Option<&str> {
     let shared = model.server.multi_model.as_ref()?;
     let uri = model.storage_uri.as_deref();
@@ -83,7 +84,7 @@ impl Hosted {
         }
     }
 
-    /// Whether it takes requests, or is to.
+    /// Whether it takes requests, or will once it is loaded.
     pub(super) fn serves(&self) -> bool {
         match self.state {
             PlacedState::Loading => !self.unwanted,

@@ -1,5 +1,5 @@
-//! What servers say that they have: read when a replica is found, and again every few seconds, so
-//! that the reconciler's view and the server's become one after either has restarted.
+//! Reads which models servers have: when a replica is found, and then every few seconds, so that
+//! the reconciler's state agrees with the server's after either was restarted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,7 +58,7 @@ impl Reconciler {
             Ok(entries) => entries,
             Err(error) => {
                 own.troubles = own.troubles.saturating_add(1);
-                // A plan may have waited for it.
+                // A plan may have waited for this index.
                 self.stale |= !own.known && own.troubles == 1;
                 own.index_at = now + if own.known { INTERVAL } else { SOON };
                 let why = trouble(&error);
@@ -83,7 +83,7 @@ impl Reconciler {
                 .binary_search_by(|known| known.as_str().cmp(name))
                 .is_ok()
         };
-        // What was loaded before the index was asked for, and is not in it, has gone.
+        // Models that were loaded before the request for the index, and are not in it, are gone.
         let gone: Vec<Arc<str>> = own
             .hosted
             .iter()
@@ -101,7 +101,7 @@ impl Reconciler {
                 tracing::warn!(model = &*model, replica = %own.replica, reason, "is no longer loaded there, by somebody else's doing or after a restart");
             }
         }
-        // What is there, and is one of its models, is taken over.
+        // Configured models that the server has are taken over.
         let mut others = names;
         let (mut loads, mut adopted) = (Vec::new(), Vec::new());
         for (name, model) in models {
@@ -117,7 +117,7 @@ impl Reconciler {
             let hosted = if at.is_ok() {
                 tracing::info!(model = model.name, replica = %own.replica, "is loaded there already");
                 let mut hosted = Hosted::new(&own.replica, &model, PlacedState::Loaded, Nanos(0));
-                // The files that are there may be those of an earlier configuration.
+                // The files that the server has may be those of an earlier configuration.
                 let uri = storage.as_ref().and_then(|own| own.uri(&name));
                 if hosted.uri.is_some() && uri.is_some() {
                     hosted.uri = uri;
@@ -135,7 +135,8 @@ impl Reconciler {
                 tracing::info!(model = model.name, replica = %own.replica, "is being loaded there already");
                 let hosted = Hosted::new(&own.replica, &model, PlacedState::Loading, now);
                 let attempt = Some(hosted.replica.id());
-                // Asked for once more, so that it is known when it is there.
+                // The load is requested once more, because its answer tells when the model is
+                // loaded.
                 loads.push((key.clone(), attempt, name));
                 Hosted {
                     sent: Some(now),

@@ -1,25 +1,25 @@
-//! Loads, a few at a time: those that wait are sent when others have ended.
+//! Sends loads, a few at a time: further ones are sent when others have ended.
 
 use std::sync::Arc;
 
 use super::{hosted::Files, outcome::Subject, reconciler::Reconciler};
 use crate::{clock::Nanos, placement::PlacedState};
 
-/// Loads that one replica of a server is asked for at once: more would only share its processors
-/// and its disk, and time out together.
+/// Loads that one replica of a server is asked for at once. More loads would share its processors
+/// and its disk, and exceed their time limits together.
 const AT_ONCE: usize = 4;
 
-/// A load that waits for others.
+/// A load that has not been sent yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Queued {
     model: Arc<str>,
-    /// Whether requests wait for it.
+    /// Whether requests are held for the model.
     held: bool,
     since: Nanos,
 }
 
 impl Reconciler {
-    /// Sends the loads that are due: in each replica, as many as it may have at once.
+    /// Sends as many waiting loads to each replica as it may have at once.
     pub(super) fn send_loads(&mut self, now: Nanos) {
         let mut calls = Vec::new();
         for (server, own) in &mut self.servers {
@@ -63,8 +63,8 @@ impl Reconciler {
     }
 }
 
-/// What is sent next while `sent` loads are on their way: first what requests wait for, then what
-/// has waited longest.
+/// The loads to send next while `sent` loads are in progress: first those of models with held
+/// requests, then those that have waited longest.
 fn due(mut queued: Vec<Queued>, sent: usize) -> impl Iterator<Item = Arc<str>> {
     // The sort is stable, and models come by name.
     queued.sort_by_key(|own| (!own.held, own.since));

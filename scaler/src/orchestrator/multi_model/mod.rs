@@ -1,10 +1,10 @@
 //! Servers whose replicas host many models each.
 //!
-//! A server's replicas are run by the orchestrator of its kind, which sees the server as a model
-//! of its own. Models are loaded into them and unloaded through their repository API, as
-//! [`placement`](crate::placement) decides. One task, the [`reconciler`], owns all state: it takes
-//! what the scaler wants, what the servers' orchestrators report and what calls have come to,
-//! makes a plan, and carries it out.
+//! The replicas of such a server are run by the orchestrator of its kind, to which the server
+//! looks like a model of its own. Models are loaded into these replicas and unloaded through their
+//! repository API, as [`placement`](crate::placement) decides. One task, the [`reconciler`], owns
+//! all state. It receives the scaler's counts, the reports of the servers' orchestrators and the
+//! results of calls, makes a plan, and carries it out.
 
 mod bins;
 mod calls;
@@ -50,11 +50,12 @@ pub struct ServerOrchestrators {
 /// The orchestrator of models on multi-model servers.
 pub struct MultiModelServers {
     commands: mpsc::UnboundedSender<Command>,
-    /// What the servers' orchestrators are asked for, by server; the reconciler writes it.
+    /// The counts that the servers' orchestrators were asked for, by server. Written by the
+    /// reconciler.
     asked: Asked,
 }
 
-/// How many replicas each server is asked for. Clones share it.
+/// How many replicas each server was asked for. Clones share the map.
 #[derive(Clone, Debug, Default)]
 struct Asked(Arc<Mutex<BTreeMap<String, u32>>>);
 
@@ -66,13 +67,13 @@ impl Asked {
 }
 
 impl ServerOrchestrators {
-    /// The one that runs replicas of this kind, if it shows each of them.
+    /// The orchestrator of this kind of server, if it reports each replica by itself.
     fn of(&self, kind: &Kind) -> Option<&Arc<dyn Orchestrator>> {
         match kind {
             Kind::Process(_) => Some(&self.processes),
             Kind::Static(_) => Some(&self.static_endpoints),
             Kind::Kubernetes(_) => Some(&self.kubernetes),
-            // The configuration refuses them.
+            // The configuration refuses multi-model servers of these kinds.
             Kind::Webhook(_) | Kind::Seldon(_) => None,
         }
     }
@@ -96,12 +97,12 @@ impl MultiModelServers {
         Self { commands, asked }
     }
 
-    /// Takes what a server's orchestrator reports of it. Sets of others are ignored.
+    /// Takes a report of a server's orchestrator. Reports of other models are ignored.
     pub fn server_changed(&self, set: ReplicaSet) {
         self.send(Command::ServerChanged(Box::new(set)));
     }
 
-    /// What each server was asked for, for the next process.
+    /// The count that each server was asked for, to hand over to the next process.
     #[must_use]
     pub fn bequest(&self) -> BTreeMap<String, InheritedModel> {
         let desired = |(name, desired): (&String, &u32)| {
@@ -114,7 +115,7 @@ impl MultiModelServers {
         self.asked.lock().iter().map(desired).collect()
     }
 
-    /// Begins with what a process before this one asked for.
+    /// Takes over the counts that the process before this one asked for.
     pub fn inherit(&self, inherited: BTreeMap<String, InheritedModel>) {
         self.send(Command::Inherit(inherited));
     }
@@ -125,7 +126,7 @@ impl MultiModelServers {
         self.asked.lock().keys().cloned().collect()
     }
 
-    /// Stops, or begins again, to load, unload and scale: another process does.
+    /// Stops to load, unload and scale because another process does, or begins again.
     pub fn set_retired(&self, retired: bool) {
         self.send(Command::Retire(retired));
     }
@@ -145,7 +146,7 @@ impl MultiModelServers {
 #[async_trait]
 impl Orchestrator for MultiModelServers {
     fn follow(&self, model: &Arc<Model>) {
-        // Already here, so that what this server reports next is passed on.
+        // Set here already, so that the next report of this server is passed on.
         self.asked
             .lock()
             .entry(model.server.name.clone())
@@ -166,7 +167,7 @@ impl Orchestrator for MultiModelServers {
         self.send(Command::Replace(model.to_owned(), replica.clone()));
     }
 
-    /// Restarts the server's replica, with all that it hosts.
+    /// Restarts the server's replica, with all models in it.
     async fn restart(&self, model: &str, replica: &Arc<Replica>) -> Result<(), ScaleError> {
         let (answer, answered) = oneshot::channel();
         let (model, replica) = (model.to_owned(), replica.clone());
@@ -180,7 +181,7 @@ impl Orchestrator for MultiModelServers {
             .await;
     }
 
-    /// Ends at once: the orchestrators of the servers stop their replicas, with all models.
+    /// Returns at once: the orchestrators of the servers stop their replicas, with all models.
     async fn shutdown(&self) {
         self.ask(Command::Stop).await;
     }

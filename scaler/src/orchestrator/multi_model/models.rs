@@ -12,32 +12,32 @@ use crate::{
     server_status::{PlacementState, PlacementStatus},
 };
 
-/// A model, what is wanted of it, and what became of it.
+/// A model, its wanted count and its state.
 pub(in crate::orchestrator) struct HostedModel {
     pub model: Arc<Model>,
-    /// How many replicas it is to have.
+    /// How many replicas its policy wants.
     pub wanted: u32,
-    /// Whether that was said yet; until then, what there is stays.
+    /// Whether `wanted` was set yet. Until then, present replicas stay.
     pub asked: bool,
     pub demand: Demand,
     /// Since when requests have been waiting without a pause, and without a replica that serves any.
     pub held_since: Option<Nanos>,
-    /// Whether it was promised room.
+    /// Whether placement has promised it room.
     pub admitted: bool,
     /// How long its last load took.
     pub load_time: Option<Duration>,
     pub failed_loads: FailedLoads,
-    /// Why the last one failed.
+    /// Why its last load failed.
     pub failure: Option<String>,
     /// Why it has fewer replicas than it wants, if it has.
     pub unplaced: Option<Unplaced>,
     /// How many replicas it could have, if that is known.
     pub possible: Option<u32>,
-    /// Whether a replica of it took requests when this was looked at last.
+    /// Whether a replica of it took requests at the last check.
     pub serves: bool,
-    /// Since when none does, if one did before.
+    /// Since when no replica of it takes requests, if one did before.
     pub out_since: Option<Nanos>,
-    /// Whether its configuration is new to what runs it.
+    /// Whether its configuration has changed since its replicas were last told.
     pub reconfigured: bool,
 }
 
@@ -71,55 +71,55 @@ impl HostedModel {
         self.model = model;
     }
 
-    /// Takes how many replicas it is to have. Returns whether that is new.
+    /// Takes how many replicas are wanted. Returns whether that has changed.
     pub(in crate::orchestrator) fn want(&mut self, replicas: u32) -> bool {
         let is_new = self.wanted != replicas || !self.asked;
         (self.wanted, self.asked) = (replicas, true);
         is_new
     }
 
-    /// Takes what a plan says of it.
+    /// Takes what a plan says of the model.
     pub(in crate::orchestrator) fn planned(&mut self, plan: &Plan) {
         let name = &*self.model.name;
         self.unplaced = plan.unplaced.get(name).cloned();
         self.possible = plan.capacity.get(name).copied().or(self.possible);
     }
 
-    /// The most replicas that may be asked for. What must be there is asked for in any case: it gets
-    /// room in its turn.
+    /// The most replicas that may be asked for. The minimum may always be asked for: it gets room
+    /// in its turn.
     pub(in crate::orchestrator) fn capacity(&self) -> u32 {
         let least = self.model.replicas.min.max(1);
         self.possible.unwrap_or(u32::MAX).max(least)
     }
 
-    /// Whether requests wait for a replica that is placed nowhere. There may be room when a request
-    /// of another model ends, which nothing says.
+    /// Whether requests wait for the model and no room was found for it. Room may come free when a
+    /// request of another model ends, of which nothing notifies the reconciler.
     pub(in crate::orchestrator) fn waits_for_room(&self) -> bool {
         self.demand.held > 0 && self.unplaced.is_some()
     }
 
-    /// The name that servers know it by.
+    /// The model's name at its servers.
     pub(in crate::orchestrator) fn name_at_server(&self) -> &str {
         let own = &self.model.upstream_name;
         own.as_deref().unwrap_or(&self.model.name)
     }
 
-    /// Takes what the data plane has counted. Returns whether it may change the plan.
+    /// Takes the data plane's counts. Returns whether they may change the plan.
     pub(in crate::orchestrator) fn set_demand(&mut self, demand: Demand, now: Nanos) -> bool {
         let before = std::mem::replace(&mut self.demand, demand);
         self.held_since = match demand.held {
             0 => None,
             _ => self.held_since.or(Some(now)),
         };
-        // More waiting requests matter to models that take turns.
+        // The number of waiting requests decides which model is next in turn.
         before.held != demand.held
     }
 
-    /// Notes whether a replica of it takes requests.
+    /// Notes whether any replica of it takes requests.
     pub(in crate::orchestrator) fn set_serves(&mut self, serves: bool, now: Nanos) {
         if self.serves && !serves && self.held_since.is_some() {
-            // Requests that waited until now were being served: the oldest that waits is younger than
-            // the time since any has been waiting.
+            // The requests that have been waiting until now are served from here on. The oldest
+            // waiting request is younger than `held_since` says.
             self.held_since = Some(now);
         }
         self.out_since = match (self.serves, serves) {
@@ -136,12 +136,13 @@ impl HostedModel {
         self.failure = None;
     }
 
-    /// Forgets that loads have failed: the next may be tried at once.
+    /// Forgets failed loads: the next load may be tried at once.
     pub(in crate::orchestrator) fn forgive(&mut self) {
         self.failed_loads = FailedLoads::default();
     }
 
-    /// Notes that a load failed which was sent at `sent`, and why. Returns the pause until the next one.
+    /// Notes that a load that was sent at `sent` has failed, and why. Returns the pause until the
+    /// next try.
     pub(in crate::orchestrator) fn load_failed(
         &mut self,
         why: String,
@@ -153,7 +154,7 @@ impl HostedModel {
         self.failed_loads.failed(tries, sent, now)
     }
 
-    /// Where it is, with so many replicas that are ready and starting.
+    /// Its state, with so many replicas ready and starting.
     pub(in crate::orchestrator) fn state(&self, ready: u32, starting: u32) -> PlacementState {
         match (ready, self.wanted) {
             (0, 0) => PlacementState::Evicted,
@@ -166,7 +167,7 @@ impl HostedModel {
         }
     }
 
-    /// What placement needs to know of it; `pool` is its server's. It has `have` replicas.
+    /// Its needs for placement, with `have` replicas; `pool` is its server's.
     pub(in crate::orchestrator) fn need(&self, pool: usize, have: usize) -> ModelNeed {
         let have = u32::try_from(have).unwrap_or(u32::MAX);
         let wanted = if self.asked { self.wanted } else { have };
@@ -196,7 +197,7 @@ impl HostedModel {
     }
 }
 
-/// What was reported of a model last.
+/// The last report on a model.
 #[derive(PartialEq)]
 pub(in crate::orchestrator) struct Shown {
     ready: Vec<usize>,
@@ -205,7 +206,7 @@ pub(in crate::orchestrator) struct Shown {
     capacity: u32,
     failure: Option<String>,
     concurrency: Option<u32>,
-    /// That of the server's replicas, for all their models.
+    /// The limit of the server's replicas over all their models.
     shared_concurrency: Option<u32>,
     failures: u32,
     placement: PlacementStatus,

@@ -1,11 +1,11 @@
-//! What calls to servers have come to.
+//! The results of calls to servers.
 
 use std::sync::Arc;
 
 use super::repository::{CallError, IndexEntry};
 use crate::{clock::Nanos, orchestrator::ScaleError, replica::ReplicaId};
 
-/// What a call was about.
+/// The subject of a call.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub server: Arc<str>,
@@ -13,7 +13,7 @@ pub(super) struct Subject {
     pub replica: Option<ReplicaId>,
     /// The model; `None`: the replica as a whole.
     pub model: Option<Arc<str>>,
-    /// Which attempt it was: the id of the model's own replica.
+    /// The id of the model's own replica, which tells attempts to load the same model apart.
     pub attempt: Option<ReplicaId>,
 }
 
@@ -23,14 +23,14 @@ pub(super) struct CallDone {
     pub outcome: Outcome,
 }
 
-/// What it has come to.
+/// The result of a call.
 pub(super) enum Outcome {
-    /// Why its files are not there.
+    /// The error says why the files were not fetched.
     Fetched(Result<(), String>),
     Loaded(Result<(), CallError>),
     Unloaded(Result<(), CallError>),
     Indexed {
-        /// When it was asked for.
+        /// When the index was requested.
         asked: Nanos,
         result: Result<Vec<IndexEntry>, CallError>,
     },

@@ -29,15 +29,15 @@ use crate::{
     server_status::ServerStatusStore,
 };
 
-/// How often replicas that drain are looked at, whose last request ends without a sign.
+/// How often draining replicas are checked, because nothing notifies of their last request's end.
 const DRAINING: Duration = Duration::from_millis(20);
-/// How often a plan is made at most: what happens in between is one change.
+/// Shortest time between two plans. Changes within it lead to one plan.
 const SETTLE: Duration = Duration::from_millis(5);
-/// How often a plan is made while requests wait for a model that is placed nowhere.
+/// How often a plan is made while requests wait for a model that has no room.
 const WAITING: Duration = Duration::from_millis(100);
-/// How long a plan is put off at most.
+/// For how long a plan is put off at most.
 const PUT_OFF: Duration = Duration::from_secs(3);
-/// How often all is looked at, though nothing has happened.
+/// How often everything is checked if nothing happens.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// A command for the reconciler.
@@ -66,21 +66,21 @@ pub(super) struct Reconciler {
     pub(super) asked: Asked,
     pub(super) servers: BTreeMap<Arc<str>, SharedServer>,
     pub(super) models: BTreeMap<Arc<str>, HostedModel>,
-    /// What was reported last, by model.
+    /// The last reports, by model.
     pub(super) shown: BTreeMap<Arc<str>, Shown>,
-    /// What a process before this one asked for, of servers that have no models yet.
+    /// Counts that the process before this one asked for, of servers that have no models yet.
     pub(super) inherited: BTreeMap<String, InheritedModel>,
-    /// Whether another process loads, unloads and scales.
+    /// Whether another process loads, unloads and scales instead of this one.
     pub(super) retired: bool,
-    /// Whether something has changed since the last plan was made that may change it.
+    /// Whether something has changed since the last plan that may change the next one.
     pub(super) stale: bool,
-    /// Whether something has changed that is only to be shown.
+    /// Whether something has changed that must be reported and does not change the plan.
     pub(super) unreported: bool,
     /// When the last plan was made.
     pub(super) planned: Nanos,
     /// Since when the next one is put off, if it is.
     put_off: Option<Nanos>,
-    /// When time alone may change the plan.
+    /// When the plan may change without any other change.
     pub(super) again_at: Option<Nanos>,
     pub(super) done: mpsc::UnboundedSender<CallDone>,
     pub(super) dones: mpsc::UnboundedReceiver<CallDone>,
@@ -116,7 +116,7 @@ impl Reconciler {
         }
     }
 
-    /// Runs until it is stopped, or nobody can send commands any more.
+    /// Runs until it is stopped, or no sender of commands is left.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         loop {
             let wait = self.next_look();
@@ -142,7 +142,7 @@ impl Reconciler {
         }
     }
 
-    /// When all is looked at next, if nothing happens before.
+    /// When everything is checked next, if nothing happens before.
     fn next_look(&self) -> Instant {
         let now = Nanos::now();
         let hosted = || {
@@ -200,7 +200,8 @@ impl Reconciler {
 
     async fn take(&mut self, done: CallDone) {
         let now = Nanos::now();
-        // What a replica lists is mostly what is known.
+        // The index of a replica seldom differs from what is known; if it does, the plan is marked
+        // stale there.
         self.stale |= !matches!(done.outcome, Outcome::Indexed { .. });
         match done.outcome {
             Outcome::Fetched(result) => self.fetched(&done.at, result, now),
@@ -222,7 +223,8 @@ impl Reconciler {
             server.keep_storage(&mut before);
             let kind = &before.as_model.server.kind;
             if discriminant(kind) == discriminant(&model.server.kind) {
-                // What it has stays, whatever else has changed.
+                // Its replicas and their models stay, whatever else of its configuration has
+                // changed.
                 (server.replicas, server.absent) = (before.replicas, before.absent);
                 (server.asked, server.changed) = (before.asked, before.changed);
                 (server.set, server.asking) = (before.set, before.asking);
@@ -249,7 +251,8 @@ impl Reconciler {
         self.stale = true;
     }
 
-    /// Lets go of servers without models: their orchestrators stop what they have started.
+    /// Forgets servers without models: their orchestrators stop the replicas that they have
+    /// started.
     async fn forget_servers(&mut self) {
         let used: BTreeSet<_> = self
             .models
@@ -270,21 +273,22 @@ impl Reconciler {
                     orchestrator.forget(&name).await;
                 }
                 if server.as_model.server.process().is_none() {
-                    // It stays, and its models would stay in it.
+                    // The workload stays, so its models must be unloaded.
                     self.unload_all(server);
                 }
             }
         }
     }
 
-    /// A model's replica stays unhealthy: the server's replica is replaced, with all it hosts.
+    /// Replaces the server's replica, with all models in it, because one of its models stays
+    /// unhealthy.
     async fn replace(&mut self, model: &str, replica: &Arc<Replica>) {
         if let Some((server, orchestrator, host)) = self.host_of(model, replica) {
             orchestrator.replace(&server, host).await;
         }
     }
 
-    /// Has the server's replica restarted, with all that it hosts, and does not wait for it.
+    /// Has the server's replica restarted, with all models in it, without waiting for it.
     fn restart(
         &self,
         model: &str,
@@ -297,12 +301,13 @@ impl Reconciler {
         };
         let host = host.clone();
         tokio::spawn(async move {
-            // Fails only if nobody waits for it any more.
+            // Fails only if the receiver is gone.
             let _ = answer.send(orchestrator.restart(&server, &host).await);
         });
     }
 
-    /// The server's replica that has this one of `model`, the server's name, and what runs it.
+    /// The server's replica that has this replica of `model`, with the server's name and
+    /// orchestrator.
     fn host_of<'a>(
         &self,
         model: &str,
@@ -315,8 +320,7 @@ impl Reconciler {
         Some((server.name().to_owned(), orchestrator.clone(), host))
     }
 
-    /// Makes and carries out a plan if it may differ from the last one, and reports what has
-    /// changed.
+    /// Makes and carries out a plan if it may differ from the last one, and reports changes.
     async fn look(&mut self, now: Nanos) {
         if self.stale {
             self.forget_servers().await;
@@ -328,7 +332,7 @@ impl Reconciler {
         if due {
             self.again_at = None;
         }
-        // What carries a plan out may ask for another one.
+        // Carrying out a plan may set it again.
         let stale = std::mem::take(&mut self.stale);
         let waits = self.waits() && now.since(self.planned) >= WAITING;
         if (stale || due || waits) && !self.retired {
@@ -350,9 +354,9 @@ impl Reconciler {
         }
     }
 
-    /// Until when a plan waits for replicas that are about to say what they have, or to be back. A plan
-    /// without them would load elsewhere what they have already. It does not wait for longer than
-    /// [`PUT_OFF`]: of many replicas, one may always be about to.
+    /// Until when a plan waits for replicas whose models are about to be known, or that may be
+    /// back at once. A plan without them would load their models elsewhere. It waits for
+    /// [`PUT_OFF`] at most, because with many replicas there may always be one to wait for.
     fn all_known_by(&self, now: Nanos) -> Option<Nanos> {
         let servers = self.servers.values();
         servers.filter_map(|server| server.settled_by(now)).max()

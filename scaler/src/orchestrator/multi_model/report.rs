@@ -1,4 +1,4 @@
-//! Reports models to the scaler, and servers to the admin address, whenever they have changed.
+//! Reports models to the scaler, and servers to the admin address, when they have changed.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ impl Reconciler {
     }
 }
 
-/// A model's replicas, and where it is.
+/// The replicas of a model, and its placement.
 fn replica_set(name: &Arc<str>, own: &HostedModel, server: &SharedServer) -> ReplicaSet {
     let mut set = ReplicaSet {
         model: name.to_string(),
@@ -95,7 +95,7 @@ fn replica_set(name: &Arc<str>, own: &HostedModel, server: &SharedServer) -> Rep
             continue;
         };
         match hosted.state {
-            // Whether it still has what it had, its index will say.
+            // Its index will tell whether it still has the model.
             PlacedState::Loaded if !replica.known => set.starting += 1,
             PlacedState::Loading => {
                 set.starting += 1;
@@ -121,7 +121,7 @@ fn replica_set(name: &Arc<str>, own: &HostedModel, server: &SharedServer) -> Rep
     let ready = set.ready_count();
     let missing = own.wanted.saturating_sub(ready + set.starting);
     if matches!(own.unplaced, Some(Unplaced::NoBin { .. })) {
-        // They come when the server's replicas are there.
+        // They start once the server's replicas are there.
         set.starting += missing;
     }
     let state = own.state(ready, set.starting);
@@ -142,7 +142,7 @@ fn replica_set(name: &Arc<str>, own: &HostedModel, server: &SharedServer) -> Rep
     set
 }
 
-/// How far the fetch of its files is, if they are being fetched.
+/// The progress of the fetch of its files, if they are being fetched.
 fn fetching(own: &HostedModel, server: &SharedServer) -> Option<String> {
     const MIB: u64 = 1024 * 1024;
     let (done, total) = server.storage.as_ref()?.progress(own.name_at_server())?;

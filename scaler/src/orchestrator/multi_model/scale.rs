@@ -1,4 +1,4 @@
-//! Counts of servers' replicas: asked for of their orchestrators, one request at a time.
+//! Asks the orchestrators of servers for counts, one request at a time.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::{calls::ASK_AGAIN, outcome::Subject, reconciler::Reconciler, servers:
 use crate::{clock::Nanos, orchestrator::ScaleError, server_status::PlacementAction};
 
 impl Reconciler {
-    /// How long a server's count must be unchanged before it goes down: as long as the models on
-    /// it say of theirs.
+    /// How long a server's count must be unchanged before it goes down: the longest of its models'
+    /// stability times.
     pub(super) fn stability(&self, server: &SharedServer) -> Duration {
         let own = self
             .models
@@ -17,7 +17,7 @@ impl Reconciler {
         longest.unwrap_or_default()
     }
 
-    /// Asks for the first count of a server, once it is known.
+    /// Asks for the first count of a server, once its present count is known.
     pub(super) fn begin(&mut self, name: &str, now: Nanos) {
         let Some(server) = self.servers.get_mut(name) else {
             return;
@@ -57,8 +57,8 @@ impl Reconciler {
         }
     }
 
-    /// Tells the orchestrators of servers which replicas may go that have another one in their place:
-    /// those whose models are all served elsewhere, or cannot be loaded however often it is tried.
+    /// Tells the orchestrators of servers which replaced replicas may be stopped: those whose
+    /// models are all served elsewhere, or cannot be loaded elsewhere after all tries.
     pub(super) fn let_go(&mut self, now: Nanos) {
         let (models, tries) = (&self.models, self.placement.load_retries);
         let hopeless = |model: &str| {
@@ -86,7 +86,7 @@ impl Reconciler {
                 }
             }
         }
-        // What could not be loaded beside the old one may be loaded once that has gone.
+        // Models that could not be loaded beside the old replica may be loaded once it is gone.
         for model in out_of_room {
             if let Some(own) = self.models.get_mut(&model) {
                 own.forgive();
@@ -96,7 +96,7 @@ impl Reconciler {
             let Some(server) = self.servers.get_mut(&name) else {
                 continue;
             };
-            // A request that is on its way may be too early.
+            // A request that is on its way may not have the new configuration.
             server.outdated |= server.asking;
             if let Some(count) = server.asked {
                 self.scale_server(&name, count, now);
@@ -133,7 +133,7 @@ impl Reconciler {
         }
     }
 
-    /// Repeats requests for counts that failed a while ago.
+    /// Repeats failed requests for counts once their pause is over.
     pub(super) fn repeat_requests(&mut self, now: Nanos) {
         if self.retired {
             return;

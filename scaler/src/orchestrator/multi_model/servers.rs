@@ -15,12 +15,12 @@ use crate::{
     server_status::ServerCounts,
 };
 
-/// Time within which a replica that is found says what it has. One that hangs takes longer.
+/// How long plans wait for the first index of a replica. One that hangs takes longer.
 const FIRST_INDEX: Duration = Duration::from_secs(1);
-/// How long a replica that is not ready any more, and has not ended, may be back at once: it may move
-/// from one list of endpoints to another. Nothing is placed meanwhile.
+/// How long plans wait for a replica that is no longer ready and has not ended: it may move from
+/// one list of endpoints to another and be back at once.
 const BACK_AT_ONCE: Duration = Duration::from_secs(1);
-/// How long it is remembered what such a replica has, if it has no request in flight.
+/// How long the models of such a replica are remembered if it has no request in flight.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// A server and its replicas.
@@ -28,29 +28,29 @@ pub(super) struct SharedServer {
     /// The server as its orchestrator sees it: a model with the server's name.
     pub as_model: Arc<Model>,
     pub replicas: Vec<ServerReplica>,
-    /// Replicas that are not ready any more, and may be again.
+    /// Replicas that are no longer ready and may become ready again.
     pub absent: Vec<Absent>,
-    /// How many replicas its orchestrator is asked for; `None`: none yet, because what it has is
-    /// not known.
+    /// How many replicas its orchestrator was asked for. `None`: it was not asked yet, because its
+    /// present count is not known.
     pub asked: Option<u32>,
-    /// When `asked` was changed.
+    /// When `asked` changed.
     pub changed: Nanos,
-    /// What its orchestrator reported last.
+    /// The last report of its orchestrator.
     pub set: ReplicaSet,
-    /// Why the last request to it failed.
+    /// Why the last request to its orchestrator failed.
     pub rejected: Option<String>,
-    /// Whether a request to it is on its way.
+    /// Whether a request to its orchestrator is on its way.
     pub asking: bool,
-    /// Whether that request does not know the present configuration.
+    /// Whether that request was made with an earlier configuration.
     pub outdated: bool,
-    /// When a request that failed is repeated.
+    /// When a failed request is repeated.
     pub ask_again: Option<Nanos>,
     pub counts: ServerCounts,
-    /// Where its models' files are put; `None`: it has them itself.
+    /// The folder into which its models' files are fetched. `None`: the server has them itself.
     pub storage: Option<Arc<ModelStorage>>,
 }
 
-/// A replica that is not ready any more, and has not ended. Its requests in flight go on.
+/// A replica that is no longer ready and has not ended. Its requests in flight go on.
 pub(super) struct Absent {
     own: ServerReplica,
     since: Nanos,
@@ -59,24 +59,24 @@ pub(super) struct Absent {
 /// One replica of a server.
 pub(super) struct ServerReplica {
     pub replica: Arc<Replica>,
-    /// Whether it is to go.
+    /// Whether it is to be removed.
     pub leaving: bool,
-    /// What it hosts, by model.
+    /// The models in it.
     pub hosted: BTreeMap<Arc<str>, Hosted>,
-    /// Whether it is known what it had when it was found.
+    /// Whether the models that it had when it was found are known.
     pub known: bool,
-    /// Whether an index is being read.
+    /// Whether its index is being read.
     pub indexing: bool,
     /// When its index is read next.
     pub index_at: Nanos,
     /// Why its index could not be read.
     pub trouble: Option<String>,
-    /// How often in a row.
+    /// How often in a row the index could not be read.
     pub troubles: u32,
-    /// Models that it has and that are not configured for it.
+    /// Models in it that are not configured for the server.
     pub others: Vec<String>,
-    /// When models were unloaded last, by model, as long as an index that was asked for before
-    /// may still list them.
+    /// When models were unloaded. An entry is kept as long as an index that was requested before
+    /// that may still list the model.
     pub unloaded: BTreeMap<Arc<str>, Nanos>,
 }
 
@@ -98,15 +98,16 @@ impl SharedServer {
         }
     }
 
-    /// Takes over the storage of the same server as it was configured `before`, if that is the same.
+    /// Takes over the storage of the same server from its earlier configuration, if the storage's
+    /// settings are the same.
     pub(super) fn keep_storage(&mut self, before: &mut Self) {
         if repository(&self.as_model) == repository(&before.as_model) {
             self.storage = before.storage.take();
         }
     }
 
-    /// Tells its storage which files are needed, once it is known what its replicas have. Those of
-    /// replicas that may be back are.
+    /// Tells its storage which files are needed, once the models of its replicas are known. Files
+    /// of replicas that may be back count as needed.
     pub(super) fn update_storage(&self) {
         let Some(storage) = &self.storage else { return };
         if self.replicas.is_empty() || !self.replicas.iter().all(|replica| replica.known) {
@@ -126,7 +127,7 @@ impl SharedServer {
         &self.as_model.name
     }
 
-    /// The bounds of its count.
+    /// The bounds of its count of replicas.
     pub(super) fn bounds(&self) -> ServerReplicas {
         let replicas = &self.as_model.replicas;
         ServerReplicas {
@@ -137,16 +138,15 @@ impl SharedServer {
         }
     }
 
-    /// Whether its count is nobody's business here: fixed endpoints, or a workload that others
-    /// scale.
+    /// Whether Tailback leaves its count alone: fixed endpoints, or a workload that others scale.
     pub(super) fn is_followed(&self) -> bool {
         let is_static = matches!(self.as_model.server.kind, Kind::Static(_));
         is_static || self.as_model.replicas.is_followed()
     }
 
-    /// The number of a replica of this name, if its workload removes the highest one first, as a
-    /// StatefulSet does. Source: Kubernetes documentation, "StatefulSets: Deployment and Scaling
-    /// Guarantees".
+    /// The number in the name of a replica, if its workload removes the replica with the highest
+    /// number first, as a StatefulSet does. Source: Kubernetes documentation, "StatefulSets:
+    /// Deployment and Scaling Guarantees".
     pub(super) fn ordinal(&self, replica: &str) -> Option<u32> {
         match &self.as_model.server.kind {
             Kind::Kubernetes(target) if target.kind == "StatefulSet" => {
@@ -156,7 +156,7 @@ impl SharedServer {
         }
     }
 
-    /// How its replicas are asked to load and unload.
+    /// The API by which its replicas load and unload models.
     pub(super) fn repository_api(&self) -> RepositoryApi {
         let own = self.as_model.server.multi_model.as_ref();
         own.map(|own| own.repository_api).unwrap_or_default()
@@ -171,9 +171,9 @@ impl SharedServer {
         self.replicas.iter_mut().find(|own| own.replica.id() == id)
     }
 
-    /// Takes what its orchestrator reports. Replicas that are no longer ready are gone, with all
-    /// they host. What those have that have not ended is remembered for when they are back: their
-    /// requests may still be in flight.
+    /// Takes a report of its orchestrator. Replicas that are no longer ready are removed, with
+    /// their models. The models of those that have not ended are remembered for when they are
+    /// ready again: their requests may still be in flight.
     pub(super) fn changed(&mut self, set: ReplicaSet, now: Nanos) {
         let before = self.replicas.len();
         let replicas = std::mem::take(&mut self.replicas).into_iter();
@@ -187,7 +187,8 @@ impl SharedServer {
         self.absent.extend(absent);
         let left = self.replicas.len();
         if left < before && self.asked.is_some_and(|asked| left <= asked as usize) {
-            // As many as are wanted: none of them is to go, though another may have been chosen.
+            // As many replicas as are wanted: none of them has to leave, though one of them may
+            // have been chosen while there were more.
             for own in &mut self.replicas {
                 own.leaving = false;
             }
@@ -210,16 +211,17 @@ impl SharedServer {
         self.set = set;
     }
 
-    /// Whether a replica is to go: for a lower count, or because its orchestrator has another one in its
-    /// place. That one must have said what it has, or its models would go nowhere.
+    /// Whether a replica is to be removed: because the count has gone down, or because its
+    /// orchestrator has replaced it. In the latter case the models of the new one must be known
+    /// first, or there would be no place for the models of the old one.
     pub(super) fn is_to_go(&self, own: &ServerReplica) -> bool {
         let stays =
             |other: &ServerReplica| other.known && !other.leaving && !other.replica.is_vacating();
         own.leaving || own.replica.is_vacating() && self.replicas.iter().any(stays)
     }
 
-    /// Its count goes from `before` to `count`: those that are to go are given up, or are not to go
-    /// any more, if they are there still.
+    /// The count goes from `before` to `count`: leaving replicas are given up, or stay after all
+    /// if they still exist.
     pub(super) fn count_changes(&mut self, before: u32, count: u32) {
         let mut leaving: Vec<_> = self.replicas.iter_mut().filter(|own| own.leaving).collect();
         if count >= before {
@@ -229,7 +231,8 @@ impl SharedServer {
             }
             return;
         }
-        // Of all that are idle, these are to go; others that leave still have models.
+        // Replicas that are given up already do not count. Of the others, those with the fewest
+        // models are given up.
         leaving.retain(|own| !own.replica.health().is_condemned());
         leaving.sort_by_key(|own| own.hosted.len());
         for own in leaving.into_iter().take((before - count) as usize) {
@@ -237,7 +240,7 @@ impl SharedServer {
         }
     }
 
-    /// Until when a plan waits, because it is about to be known what is there.
+    /// Until when plans wait for models of its replicas that are about to be known.
     pub(super) fn settled_by(&self, now: Nanos) -> Option<Nanos> {
         let found = self.replicas.iter().filter_map(|own| own.known_by(now));
         let absent = self.absent.iter().filter(|absent| absent.may_be_back());
@@ -251,7 +254,7 @@ fn repository(model: &Model) -> Option<&ModelRepository> {
 }
 
 impl Absent {
-    /// Whether it has not ended, and is not to.
+    /// Whether it may become ready again: it has not ended and is not being stopped.
     fn may_be_back(&self) -> bool {
         let replica = &self.own.replica;
         !replica.is_closed() && !replica.has_ended() && !self.own.leaving
@@ -264,8 +267,8 @@ impl Absent {
 }
 
 impl ServerReplica {
-    /// It is ready again. Whether it has what it had is known when its index was read. What was on
-    /// its way in or out is found there.
+    /// The replica is ready again. Its index tells which of its models it still has, and how its
+    /// loads and unloads have ended.
     fn back(mut self, now: Nanos) -> Self {
         self.hosted.retain(|_, hosted| {
             matches!(hosted.state, PlacedState::Loaded | PlacedState::Draining)
@@ -291,23 +294,23 @@ impl ServerReplica {
         }
     }
 
-    /// Whether the model has gone since an index was asked for at `asked`.
+    /// Whether the model was unloaded after the index that was requested at `asked`.
     pub(super) fn recently_gone(&self, model: &str, asked: Nanos) -> bool {
         self.unloaded.get(model).is_some_and(|at| *at >= asked)
     }
 
-    /// Until when it is worth waiting for what it has, if it was found lately.
+    /// Until when plans wait for its models to be known, if it was found lately.
     fn known_by(&self, now: Nanos) -> Option<Nanos> {
         let by = self.index_at + FIRST_INDEX;
         (!self.known && self.troubles == 0 && by > now).then_some(by)
     }
 
-    /// Bytes that its models take.
+    /// The memory that its models take, in bytes.
     pub(super) fn used(&self) -> u64 {
         self.hosted.values().map(|hosted| hosted.memory).sum()
     }
 
-    /// Whether another process may send requests to it, so that nothing of it may go.
+    /// Whether another process may send requests to it, so that nothing of it may be unloaded.
     pub(super) fn is_used_elsewhere(&self) -> bool {
         self.replica.elsewhere() > 0 || self.replica.is_open_elsewhere()
     }

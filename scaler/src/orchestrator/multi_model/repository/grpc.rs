@@ -18,7 +18,7 @@ const LOAD: &str = "/inference.GRPCInferenceService/RepositoryModelLoad";
 const UNLOAD: &str = "/inference.GRPCInferenceService/RepositoryModelUnload";
 const READY: &str = "/inference.GRPCInferenceService/ModelReady";
 
-/// Asks for the models of all repositories, in whatever state.
+/// Asks for the models of all repositories, in any state.
 #[derive(Clone, PartialEq, prost::Message)]
 struct RepositoryIndexRequest {}
 
@@ -38,7 +38,7 @@ struct ModelIndex {
     reason: String,
 }
 
-/// Asks for a load or an unload: both requests have the name there.
+/// Asks for a load or an unload: both messages have the name in the same field.
 #[derive(Clone, PartialEq, prost::Message)]
 struct RepositoryModelRequest {
     #[prost(string, tag = "2")]
@@ -60,11 +60,11 @@ struct ModelReadyResponse {
     ready: bool,
 }
 
-/// Why there is no answer.
+/// Why a call failed.
 enum GrpcFailure {
-    /// The server's own status.
+    /// The server has answered with this status.
     Answered(Status),
-    /// No connection, or it broke, or nothing came in time.
+    /// The connection failed or broke, or no answer came in time.
     Silent(String),
 }
 
@@ -112,7 +112,7 @@ pub(super) async fn index(address: Address<'_>) -> Result<Vec<IndexEntry>, CallE
     Ok(answer.models.into_iter().map(entry).collect())
 }
 
-/// A state as the extension names it. MLServer writes it as Python shows it: `State.READY`.
+/// A state by its name in the extension. MLServer writes it as Python displays it: `State.READY`.
 fn state(said: String) -> String {
     match said.strip_prefix("State.") {
         Some(state) => state.to_owned(),
@@ -139,7 +139,7 @@ where
 {
     let Address { authority, name } = address;
     let answer = async {
-        // The HTTP/2 client does not say whether it was the connection that failed.
+        // The HTTP/2 client's error does not tell whether connecting failed.
         let probe = TcpStream::connect(authority).await;
         drop(probe.map_err(|error| {
             GrpcFailure::Silent(format!("cannot connect to {authority}: {error}"))
@@ -155,7 +155,8 @@ where
         let path = PathAndQuery::from_static(method);
         let answer = grpc.unary(Request::new(request), path, codec).await;
         answer.map(tonic::Response::into_inner).map_err(|status| {
-            // What the client makes up of a broken connection has a cause; what a server says has not.
+            // A status that the client makes up for a broken connection has a source; one of the
+            // server has none.
             match status.source() {
                 Some(cause) => GrpcFailure::Silent(format!("no response: {}", chain(cause))),
                 None => GrpcFailure::Answered(status),
@@ -172,7 +173,8 @@ where
     }
 }
 
-/// A status of the server's own is a refusal in its words, unless it says that it is not able to now.
+/// A status of the server counts as a refusal, unless it says that the server is unavailable at
+/// present.
 fn judge(what: &str, failure: GrpcFailure) -> CallError {
     let status = match failure {
         GrpcFailure::Silent(why) => return CallError::Failed(why),

@@ -1,4 +1,4 @@
-//! The repository API of a model server: which models it has, and loads and unloads of one.
+//! The repository API of a model server: lists its models, and loads and unloads them.
 //!
 //! Source: the Open Inference Protocol's model repository extension, as Triton and MLServer
 //! implement it, over HTTP (`rest`) and gRPC (`grpc`).
@@ -16,9 +16,9 @@ use crate::replica::{Address, Replica};
 
 /// Largest response body, in bytes: an index of 10,000 models has about 1 MB.
 const LARGEST: usize = 16 << 20;
-/// How long a short call may take: an index, or whether a model is ready.
+/// Time limit of a short call: an index, or whether a model is ready.
 pub(super) const SHORT: Duration = Duration::from_secs(5);
-/// Pause between two looks at a model that is being unloaded: first, and at most.
+/// Pause between two checks of a model that is being unloaded: the first one, and the longest.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const LOOK_LONGEST: Duration = Duration::from_secs(1);
 /// What is wrong if a load went well and its model takes no requests.
@@ -27,10 +27,10 @@ const NOT_READY: &str = "the server has answered that it is loaded, and then tha
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallError {
-    /// The server has answered, and says why not.
+    /// The server has refused, with this message.
     #[error("{0}")]
     Refused(String),
-    /// There is no answer, or none that can be understood.
+    /// There was no answer, or none that can be understood.
     #[error("{0}")]
     Failed(String),
 }
@@ -55,28 +55,28 @@ impl IndexEntry {
         self.state.eq_ignore_ascii_case("READY")
     }
 
-    /// Whether the model is on its way in.
+    /// Whether the model is being loaded.
     pub(super) fn is_loading(&self) -> bool {
         self.state.eq_ignore_ascii_case("LOADING")
     }
 
-    /// Whether the model is on its way out, and still has its memory.
+    /// Whether the model is being unloaded, and still has its memory.
     pub(super) fn is_unloading(&self) -> bool {
         self.state.eq_ignore_ascii_case("UNLOADING")
     }
 
-    /// Whether the model has memory at the server.
+    /// Whether the model takes memory at the server.
     fn is_there(&self) -> bool {
         self.is_ready() || self.is_loading() || self.is_unloading()
     }
 }
 
-/// The repository of one server's replica, and how it is spoken to.
+/// The repository of one server's replica, and the API by which it is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Repository {
     /// `host:port` to connect to.
     authority: String,
-    /// The same as requests name it.
+    /// The value of `Host` or `:authority` in requests.
     name: String,
     api: RepositoryApi,
 }
@@ -110,8 +110,9 @@ impl Repository {
         }
     }
 
-    /// Unloads `model`, and waits until the server does not list it any more as one that is there, `limit`
-    /// in all: Triton answers before the memory is free. A model that is not there is unloaded.
+    /// Unloads `model`, and waits until the server no longer lists it as loaded, all within
+    /// `limit`: Triton answers before the memory is free. A model that is not loaded counts as
+    /// unloaded.
     pub(super) async fn unload(&self, model: &str, limit: Duration) -> Result<(), CallError> {
         let by = Instant::now() + limit;
         match self.api {
@@ -126,7 +127,7 @@ impl Repository {
         })
     }
 
-    /// Waits until `model` is not there any more.
+    /// Waits until `model` is no longer loaded.
     async fn gone(&self, model: &str) -> Result<(), CallError> {
         let mut pause = LOOK_AGAIN;
         loop {
@@ -138,7 +139,7 @@ impl Repository {
                     }
                 }
                 Err(CallError::Refused(why)) => return Err(CallError::Refused(why)),
-                // It may be busy with just that.
+                // The server may be busy with the unload.
                 Err(CallError::Failed(_)) => {}
             }
             sleep(pause).await;
@@ -146,7 +147,7 @@ impl Repository {
         }
     }
 
-    /// The models that are there.
+    /// The models that the server lists.
     pub(super) async fn index(&self) -> Result<Vec<IndexEntry>, CallError> {
         match self.api {
             RepositoryApi::Rest => rest::index(self.address()).await,

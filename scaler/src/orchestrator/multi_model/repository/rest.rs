@@ -23,7 +23,7 @@ use crate::{
     replica::Address,
 };
 
-/// Bytes of a response that a message shows.
+/// Bytes of a response that an error message shows.
 const SHOWN: usize = 500;
 /// Loads `model` into the server at `address`, and makes sure that it takes requests.
 pub(super) async fn load(
@@ -42,7 +42,7 @@ pub(super) async fn load(
     Err(CallError::Failed(format!("{NOT_READY} ({status})")))
 }
 
-/// Unloads `model` from the server at `address`. A model that is not there is unloaded.
+/// Unloads `model` from the server at `address`. A model that is not loaded counts as unloaded.
 pub(super) async fn unload(
     address: Address<'_>,
     model: &str,
@@ -56,7 +56,7 @@ pub(super) async fn unload(
     judge("unload", status, &body)
 }
 
-/// The models of the server at `address`.
+/// The models that the server at `address` lists.
 pub(super) async fn index(address: Address<'_>) -> Result<Vec<IndexEntry>, CallError> {
     let path = "/v2/repository/index";
     let (status, body) = call(address, Method::POST, path, "{}", SHORT).await?;
@@ -105,7 +105,7 @@ async fn call(
     Err(CallError::Failed(format!("{method} {path}: {why}")))
 }
 
-/// An answer other than 2xx is a refusal in the server's own words.
+/// An answer other than 2xx is a refusal, with the server's own message.
 fn judge(what: &str, status: StatusCode, body: &[u8]) -> Result<(), CallError> {
     if status.is_success() {
         return Ok(());
@@ -122,7 +122,7 @@ fn judge(what: &str, status: StatusCode, body: &[u8]) -> Result<(), CallError> {
         true => format!("{what} answered {status}"),
         false => format!("{what} answered {status}: {message}"),
     };
-    // The server is there and cannot do it, or it is only not able to now.
+    // 4xx and 500 mean that the server cannot do it; others, that it cannot do it at present.
     match status.is_client_error() || status == StatusCode::INTERNAL_SERVER_ERROR {
         true => Err(CallError::Refused(message)),
         false => Err(CallError::Failed(message)),

@@ -1,12 +1,12 @@
-//! The name in a model's own settings: servers load a model by that name, while the same files may
-//! be used by several models.
+//! Sets the name in a model's own settings. Servers load a model by that name, while several
+//! models may have the same files.
 
 use std::{fs, io, path::Path};
 
 use regex::Regex;
 use serde_json::Value;
 
-/// Writes `name` into the settings of MLServer and Triton in `folder`, where they have another one.
+/// Writes `name` into the settings of MLServer and Triton in `folder`, if they have another name.
 ///
 /// # Errors
 /// If a file cannot be read or written.
@@ -21,7 +21,7 @@ pub(super) fn set_name(folder: &Path, name: &str) -> io::Result<()> {
         serde_json::to_string_pretty(&settings).ok()
     })?;
     change(&folder.join("config.pbtxt"), |text| {
-        // What is indented is the name of something else.
+        // An indented `name` is not the model's.
         let line = Regex::new(r#"(?m)^name\s*:\s*"[^"\n]*""#).ok()?;
         let own = format!("name: {}", Value::from(name));
         let changed = line.replace(text, regex::NoExpand(&own));
@@ -29,7 +29,7 @@ pub(super) fn set_name(folder: &Path, name: &str) -> io::Result<()> {
     })
 }
 
-/// Changes a file if it is there. What is no text is left alone: the server says what is wrong.
+/// Changes a file if it exists. A file that is not text is left alone: the server will report it.
 fn change(path: &Path, change: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
     let text = match fs::read(path) {
         Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),

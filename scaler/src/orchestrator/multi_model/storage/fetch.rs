@@ -19,9 +19,9 @@ use super::source::{Source, SourceFile};
 
 /// Files of one model that are fetched at once.
 const AT_ONCE: usize = 4;
-/// How long a source may send nothing, or less than [`LEAST`].
+/// How long a source may send less than [`LEAST`] bytes.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Bytes of a file that come in that time at least, unless they are its last.
+/// Bytes of a file that must arrive within [`SILENCE`], except for its last ones.
 const LEAST: u64 = 64 * 1024;
 
 /// How far a fetch is, in bytes.
@@ -32,21 +32,21 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A fetch of so many bytes begins. It has ended when what is returned is dropped.
+    /// Begins a fetch of `total` bytes. It ends when the returned value is dropped.
     pub(super) fn begin(&self, total: u64) -> Fetching<'_> {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         Fetching(self)
     }
 
-    /// Bytes that are here, of how many; `None`: nothing is being fetched.
+    /// The bytes that have arrived, and the total. `None`: nothing is being fetched.
     pub(super) fn get(&self) -> Option<(u64, u64)> {
         let total = self.total.load(Ordering::Relaxed);
         (total > 0).then(|| (self.done.load(Ordering::Relaxed), total))
     }
 }
 
-/// A fetch that goes on.
+/// A fetch that is under way.
 pub(super) struct Fetching<'a>(&'a Progress);
 
 impl Drop for Fetching<'_> {
@@ -55,10 +55,10 @@ impl Drop for Fetching<'_> {
     }
 }
 
-/// Fails if the disk of `folder` has no room for so many bytes.
+/// Fails if the disk of `folder` does not have that much free space.
 pub(super) fn check_room(folder: &Path, bytes: u64) -> Result<(), String> {
     let disk = statvfs(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    // Their types differ from system to system.
+    // The fields' types differ from system to system.
     #[allow(clippy::useless_conversion)]
     let free = u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()));
     match bytes <= free {
@@ -70,10 +70,11 @@ pub(super) fn check_room(folder: &Path, bytes: u64) -> Result<(), String> {
     }
 }
 
-/// Fetches all of `files` into `folder`, which is there and empty.
+/// Fetches all of `files` into `folder`, which exists and is empty.
 ///
 /// # Errors
-/// If a file does not come whole, or cannot be written. What came stays in the folder.
+/// If a file does not arrive whole, or cannot be written. Files that have arrived stay in the
+/// folder.
 pub(super) async fn fetch(
     source: &Source,
     files: &[SourceFile],
@@ -106,7 +107,7 @@ async fn fetch_one(
     receive(pieces, file.size, out, progress).await
 }
 
-/// Writes what comes into `out`: `expected` bytes, no fewer and no more.
+/// Writes a file that arrives into `out`. It must have exactly `expected` bytes.
 async fn receive(
     mut pieces: impl Stream<Item = Result<Bytes, String>> + Unpin,
     expected: u64,

@@ -1,9 +1,10 @@
 //! Fetches the files of models into the folder from which a server's replicas load them.
 //!
-//! A model's files are in a folder with its name. What was fetched, and from where, is written down
-//! in the folder `.tailback` beside them, so that a later process knows which folders are
-//! Tailback's own: others are never changed. Files are fetched into `.tailback` and then moved, and
-//! moved back there before they are removed, so that a folder is there as a whole or not at all.
+//! A model's files are in a folder with its name. The folder `.tailback` beside them records which
+//! files were fetched, and from where, so that a later process knows which folders are Tailback's
+//! own: others are never changed. Files are fetched into `.tailback` and then moved into place,
+//! and moved back there before they are removed, so that a model's folder is either complete or
+//! absent.
 
 mod adapt;
 mod fetch;
@@ -29,7 +30,7 @@ use self::{
 
 /// Tailback's own folder among those of the models.
 const OWN: &str = ".tailback";
-/// Ends of the names of folders in it: of what is not there as a whole yet, or any more.
+/// Suffixes of folders in [`OWN`] that are not complete yet, or are being removed.
 const PARTIAL: &str = ".partial";
 const GONE: &str = ".gone";
 /// Models of one server whose files are fetched at once.
@@ -38,10 +39,10 @@ const AT_ONCE: usize = 4;
 /// The folder of one server.
 pub(super) struct ModelStorage {
     root: PathBuf,
-    /// Bytes that are kept for models which are loaded nowhere.
+    /// Bytes that may be kept for models that are loaded nowhere.
     cache: u64,
     models: Mutex<BTreeMap<String, Arc<StoredModel>>>,
-    /// Held while files are fetched.
+    /// A permit is held while a model's files are fetched.
     fetches: Semaphore,
 }
 
@@ -54,17 +55,17 @@ struct StoredModel {
     usage: Mutex<CacheUsage>,
 }
 
-/// Whether a model's files are needed.
+/// Whether a model's files are needed, for deciding which to remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct CacheUsage {
     needed: bool,
-    /// Orders those that are not needed any more.
+    /// The order in which files stopped being needed.
     since: u64,
     bytes: u64,
 }
 
 impl ModelStorage {
-    /// The storage in `repository`, with what earlier processes have fetched.
+    /// The storage of `repository`, with the files that earlier processes have fetched.
     pub(super) fn open(repository: &ModelRepository) -> Arc<Self> {
         let storage = Self {
             root: repository.path.clone(),
@@ -74,14 +75,14 @@ impl ModelStorage {
         };
         storage.sweep();
         for (name, record) in record::all(&storage.own()) {
-            // Until it is known what is loaded.
+            // Needed until it is known which models are loaded.
             let model = storage.need(&name);
             lock(&model.usage).bytes = record.bytes();
         }
         Arc::new(storage)
     }
 
-    /// Removes what an earlier process has left half done.
+    /// Removes incomplete folders of an earlier process.
     fn sweep(&self) {
         let entries = std::fs::read_dir(self.own()).into_iter().flatten();
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -98,21 +99,21 @@ impl ModelStorage {
         self.root.join(OWN)
     }
 
-    /// A model's files, which are needed from now on.
+    /// The entry of a model, whose files are needed from now on.
     fn need(&self, name: &str) -> Arc<StoredModel> {
         let mut models = lock(&self.models);
         let model = models.entry(name.to_owned()).or_default().clone();
-        // Under the lock of all, so that `trim_to` does not forget it meanwhile.
+        // Set under the map's lock, so that `trim_to` does not remove the entry meanwhile.
         lock(&model.usage).needed = true;
         model
     }
 
-    /// Where the files in the folder of a model are from, if Tailback has fetched them.
+    /// The source of the files in a model's folder, if Tailback has fetched them.
     pub(super) fn uri(&self, name: &str) -> Option<String> {
         Some(record::read(&self.own(), name)?.uri)
     }
 
-    /// How far the fetch of a model is, in bytes, and of how many.
+    /// The bytes of a model's fetch that have arrived, and the total.
     pub(super) fn progress(&self, name: &str) -> Option<(u64, u64)> {
         lock(&self.models).get(name)?.progress.get()
     }
@@ -123,10 +124,10 @@ impl ModelStorage {
         models.values().any(|model| model.progress.get().is_some())
     }
 
-    /// Makes sure that the files at `uri` are in the folder `name`, as they are there now.
+    /// Makes sure that the folder `name` has the present files of `uri`.
     ///
     /// # Errors
-    /// A sentence that says why not. What was there before stays.
+    /// A sentence that says why not. The earlier files stay.
     pub(super) async fn provide(&self, name: &str, uri: &str) -> Result<(), String> {
         let model = self.need(name);
         let _changing = model.changing.lock().await;
@@ -166,7 +167,8 @@ impl ModelStorage {
             }
             (Err(why), None) => return Err(why),
         };
-        // Models whose files are here do not wait for those that are fetched.
+        // Acquired here, so that models whose files are up to date do not wait for others'
+        // fetches.
         let _fetches = self.fetches.acquire().await;
         let record = Record::new(uri, &files);
         let bytes = record.bytes();
@@ -198,7 +200,7 @@ impl ModelStorage {
             let _ = remove(partial).await;
             return Err(why);
         }
-        // A folder without a record is not Tailback's, so that there is none without one at any time.
+        // A folder without a record is not Tailback's. So the folder must never exist without one.
         let gone = self.set_aside(name).await.map_err(failed(&folder))?;
         record.write(&own, name).map_err(failed(&own))?;
         fs::rename(&partial, &folder)
@@ -210,8 +212,8 @@ impl ModelStorage {
         Ok(())
     }
 
-    /// Takes which models are loaded, or are to be, anywhere. The files of others may go. Returns
-    /// whether some have to: see [`trim`](Self::trim).
+    /// Takes which models are loaded or are to be loaded. The files of all others may be removed.
+    /// Returns whether some must be: see [`trim`](Self::trim).
     pub(super) fn set_needed(&self, names: &BTreeSet<&str>) -> bool {
         let models = lock(&self.models);
         let since = models.values().map(|model| lock(&model.usage).since).max();
@@ -231,8 +233,8 @@ impl ModelStorage {
         is_new && (bytes > self.cache || bytes == 0)
     }
 
-    /// Removes files that are not needed until as many bytes are left as are kept: those that have
-    /// not been needed for longest first.
+    /// Removes files that are not needed until they fit into the cache, the longest unneeded
+    /// first.
     pub(super) async fn trim(&self) {
         self.trim_to(self.cache).await;
     }
@@ -284,8 +286,8 @@ impl ModelStorage {
         Ok(())
     }
 
-    /// Moves a model's folder away as a whole, if it is there. Returns where to: whoever is stopped
-    /// while removing it leaves no half of it where a server looks for it.
+    /// Moves a model's folder away as a whole, if it exists, and returns its new path. So if
+    /// removing it is interrupted, no incomplete folder is left where a server looks for models.
     async fn set_aside(&self, name: &str) -> std::io::Result<PathBuf> {
         let gone = self.own().join(format!("{name}{GONE}"));
         remove(gone.clone()).await?;
@@ -296,7 +298,7 @@ impl ModelStorage {
     }
 }
 
-/// Removes a folder with all that is in it, if it is there.
+/// Removes a folder with all its content, if it exists.
 async fn remove(folder: PathBuf) -> std::io::Result<()> {
     match fs::remove_dir_all(folder).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

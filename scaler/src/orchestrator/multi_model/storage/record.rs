@@ -1,4 +1,4 @@
-//! What was fetched, and from where: a file for each model.
+//! Records of fetched files and their source: one for each model.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::source::SourceFile;
 
-/// What a model's folder has.
+/// The files in a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub uri: String,
-    /// By path below the folder: size and stamp.
+    /// Size and stamp of each file, by its path below the folder.
     files: BTreeMap<String, (u64, String)>,
 }
 
@@ -26,12 +26,12 @@ impl Record {
         }
     }
 
-    /// Whether these are the files, unchanged.
+    /// Whether the folder has exactly these files.
     pub(super) fn is_of(&self, files: &[SourceFile]) -> bool {
         Self::new(&self.uri, files) == *self
     }
 
-    /// The size of all files, as they were fetched.
+    /// The size of all files together, when they were fetched.
     pub(super) fn bytes(&self) -> u64 {
         let sizes = self.files.values().map(|(size, _)| *size);
         sizes.fold(0, u64::saturating_add)
@@ -46,13 +46,13 @@ fn file(name: &str) -> String {
     format!("{name}.json")
 }
 
-/// The record of a model. One that cannot be read is none.
+/// The record of a model. A record that cannot be read counts as none.
 pub(super) fn read(own: &Path, name: &str) -> Option<Record> {
     let bytes = fs::read(own.join(file(name))).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-/// All records.
+/// The records of all models.
 pub(super) fn all(own: &Path) -> Vec<(String, Record)> {
     let entries = fs::read_dir(own).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| {

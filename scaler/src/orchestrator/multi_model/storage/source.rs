@@ -12,9 +12,9 @@ use object_store::{
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Beginnings of the variables that object stores are configured by: `AWS_REGION`, …
+/// Prefixes of the variables by which object stores are configured, such as `AWS_REGION`.
 const VARIABLES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
-/// Most files of a model.
+/// Most files that a model may have.
 const MOST_FILES: usize = 100_000;
 
 /// A `storageUri`, opened.
@@ -27,20 +27,20 @@ pub(super) struct Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceFile {
     location: Path,
-    /// Where it is put, below the model's folder.
+    /// Its path below the model's folder.
     pub relative: PathBuf,
     /// In bytes.
     pub size: u64,
-    /// Changes when its content does: the store's entity tag, else its time.
+    /// Changes when the content does: the store's entity tag, or else its time.
     pub stamp: String,
 }
 
 impl Source {
-    /// Opens `uri`: an absolute path, or a URI that `object_store` knows. What object stores need
-    /// besides, such as credentials, is taken from their usual variables.
+    /// Opens `uri`: an absolute path, or a URI that `object_store` supports. Other settings of
+    /// object stores, such as credentials, are taken from their usual variables.
     ///
     /// # Errors
-    /// If the URI is none, or if variables are missing.
+    /// If the URI is not valid, or if variables are missing.
     pub(super) fn open(uri: &str) -> Result<Self, String> {
         let url = match uri.starts_with('/') {
             true => Url::from_file_path(uri).map_err(|()| "it is no path".to_owned())?,
@@ -58,22 +58,23 @@ impl Source {
         if url.scheme() == "http" {
             options.push(("allow_http".into(), "true".into()));
         }
-        // The TLS library asks for one. It fails if there is one already, which is fine.
+        // The TLS library needs a default provider. Installing it fails if there is one already,
+        // which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (store, root) = object_store::parse_url_opts(&url, options).map_err(shown)?;
         Ok(Self { store, root })
     }
 
-    /// All files below the URI, or the one that it names.
+    /// All files below the URI, or the one file that it names.
     ///
     /// # Errors
-    /// If there are none, if the store does not answer, or if a name leads out of the folder.
+    /// If there are no files, if the store does not answer, or if a name leads out of the folder.
     pub(super) async fn list(&self) -> Result<Vec<SourceFile>, String> {
         let listed = self.store.list(Some(&self.root));
         let listed = listed.take(MOST_FILES + 1).try_collect::<Vec<_>>().await;
         let objects = match listed {
             Ok(objects) if !objects.is_empty() => objects,
-            // A web server lists nothing. What is left is one file.
+            // A plain web server cannot list files. Then the URI names a single one.
             nothing => match (self.store.head(&self.root).await, nothing) {
                 (Ok(one), _) => vec![one],
                 (Err(object_store::Error::NotFound { .. }), Ok(_)) => {
@@ -95,7 +96,7 @@ impl Source {
         }
     }
 
-    /// `None`: a marker of a folder, which some tools leave.
+    /// `None`: a marker of a folder, which some tools leave behind.
     fn file(&self, object: ObjectMeta) -> Result<Option<SourceFile>, String> {
         let location = object.location;
         let own = location.filename().unwrap_or_default().to_owned();
@@ -141,13 +142,13 @@ impl Source {
 }
 
 impl SourceFile {
-    /// Where it is put in `folder`.
+    /// The path of the file within `folder`.
     pub(super) fn path(&self, folder: &FilePath) -> PathBuf {
         folder.join(&self.relative)
     }
 }
 
-/// A URI without what may be secret in it: user, password and query.
+/// A URI without its user, password and query, which may be secret.
 pub(super) fn without_secrets(uri: &str) -> String {
     let uri = uri.split(['?', '#']).next().unwrap_or_default();
     match uri.split_once("://") {
