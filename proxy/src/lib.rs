@@ -1,12 +1,12 @@
 //! The data plane of Tailback and its `tailback` binary.
 //!
-//! A request's way can be read top to bottom in [`pipeline`]. The modules are floors: each imports only
-//! from those below it. `docs/architecture.md` lists them, and a test in `tests/layout` holds the imports
-//! against that list.
+//! The path of a request can be read from top to bottom in [`pipeline`]. The modules are layers:
+//! each imports only from those below it. `docs/architecture.md` lists them, and a test in
+//! `tests/layout` checks the imports against that list.
 //!
-//! `exchange` stands on `telemetry`, not the other way round: a request that ends
-//! writes itself into the metrics and the access log, wherever that happens. They
-//! know a request only by its outcome, status and times.
+//! `exchange` is above `telemetry`, not the other way round: a request that ends records itself in
+//! the metrics and the access log, wherever it ends. These know only its outcome, status and
+//! times.
 
 pub mod admin;
 mod admin_client;

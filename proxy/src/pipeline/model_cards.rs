@@ -1,4 +1,4 @@
-//! Asks replicas what they say about their models, before the list of models is answered.
+//! Asks replicas for their models' metadata, before a request for the list of models is answered.
 
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
@@ -27,15 +27,15 @@ use crate::{
 
 /// How long the list may wait for replicas.
 const LIMIT: Duration = Duration::from_secs(1);
-/// The most models that are asked about for one list.
+/// Most models that are asked for one list.
 const MODELS: usize = 64;
-/// The most bytes of an answer.
+/// Most bytes of an answer.
 const LARGEST: usize = 256 * 1024;
 
-/// Asks one replica of each model for its card, where one has room and none was asked lately. This is neither
-/// held nor counted, and wakes no model. Only a request that names a model (`name`) passes its caller's
-/// credentials on, in `head`, and only to that model. With API keys none are passed on, and no model is asked
-/// that `caller` may not use.
+/// Asks one replica of each model for the model's card, if a replica has room and none was asked
+/// recently. This is neither held nor counted, and wakes no model. Only a request that names a
+/// model (`name`) has its caller's credentials passed on, from `head`, and only to that model. If
+/// there are API keys, none are passed on, and models that `caller` may not use are not asked.
 pub(super) async fn refresh(
     pipeline: &Pipeline,
     table: &WorkerRoutes,
@@ -88,7 +88,7 @@ async fn ask(
     }
 }
 
-/// What a replica answers to `GET /v1/models`.
+/// A replica's answer to `GET /v1/models`.
 async fn models_of(
     pipeline: &Pipeline,
     model: &ModelRef,

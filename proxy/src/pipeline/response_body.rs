@@ -23,7 +23,7 @@ use crate::{
     upstream::PooledConnection,
 };
 
-/// The body of a downstream response.
+/// The body of a response to a caller.
 #[derive(Debug)]
 pub struct ResponseBody {
     /// The replica's connection, until its response has ended. Dropped before `exchange`: the
@@ -34,7 +34,7 @@ pub struct ResponseBody {
     exchange: Option<Exchange>,
     /// Whether the content has ended.
     ended: bool,
-    /// Whether a gRPC status is still to come, in the trailers.
+    /// Whether the gRPC status is still to come, in the trailers.
     status_due: bool,
     /// What the caller's connection becomes after a response with status 101.
     tunnel: Option<Box<Tunnel>>,
@@ -49,7 +49,7 @@ enum ResponseContent {
     Local(Option<Bytes>, Option<HeaderMap>),
     /// The response of a gRPC service that the proxy implements.
     Service(tonic::body::Body),
-    /// A replica's response, and what sees it before the caller does.
+    /// A replica's response, and the filter that processes it.
     Upstream(Received, Option<Box<AnswerFilter>>),
 }
 
@@ -84,7 +84,7 @@ impl ResponseBody {
         Self::new(content, Some(pooled), Some(exchange), state)
     }
 
-    /// The same for a gRPC response whose status is still to come.
+    /// For a gRPC response whose status is still to come.
     #[must_use]
     pub fn before_status(mut self) -> Self {
         self.status_due = true;
@@ -143,7 +143,7 @@ impl ResponseBody {
         }
     }
 
-    /// The replica's response broke off. The error is passed on after all bytes before it are
+    /// The replica's response is incomplete. The error is passed on after all bytes before it are
     /// flushed, because h2 drops buffered bytes on an error.
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
@@ -316,8 +316,8 @@ impl Drop for ResponseBody {
     /// Records the outcome of a response that was not sent completely: the caller has left, or the
     /// caller or the replica was too slow.
     fn drop(&mut self) {
-        // The request's body, within the connection, may hold the stream state; nothing else would
-        // free it.
+        // The request's body, within the connection, may hold the stream state. Nothing else would
+        // break this cycle.
         drop(self.pooled.take());
         if self.broken.is_some() {
             return;

@@ -1,4 +1,5 @@
-//! The request to send to a replica: its head, and as much of its body as is kept for a retry.
+//! The request that is sent to a replica: its header, and the part of its body that is kept for a
+//! retry.
 
 use std::{future::pending, rc::Rc};
 
@@ -23,15 +24,15 @@ use crate::{
     telemetry::traces::TRACEPARENT,
 };
 
-/// Bodies of known length up to this, in bytes, are read completely before they are sent. They go
-/// out together with the head, and can be sent again.
+/// Bodies of known length up to this many bytes are read completely before they are sent. They are
+/// sent together with the header, and can be sent again.
 const WHOLE: usize = 64 * 1024;
 
 enum Payload {
     Unread(PeekableBody),
     Whole(Option<Bytes>),
     Stream(PeekableBody),
-    /// Being sent; the body returns here when its sender drops it.
+    /// The body is being sent, and returns here when its sender drops it.
     Sent(Rc<BodyReturn>),
 }
 
@@ -40,8 +41,8 @@ enum Payload {
 enum Reading {
     /// Before a permit is taken, so that a slow caller does not occupy one.
     Early,
-    /// After a permit was taken: the caller waits for `100 Continue`, or is gRPC and may send the
-    /// rest only after a response has started.
+    /// After a permit was taken, because the caller waits for `100 Continue`, or is a gRPC client
+    /// that may send the rest only after the response has started.
     Late,
 }
 
@@ -49,13 +50,13 @@ pub(super) struct UpstreamRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    /// Fields besides.
+    /// Additional fields.
     added: Added,
     payload: Payload,
     reading: Reading,
     /// Whether the request may be held.
     pub may_wait: bool,
-    /// Also goes into the response.
+    /// The request id, which also goes into the response.
     pub request_id: HeaderValue,
 }
 
@@ -76,7 +77,7 @@ impl UpstreamRequest {
         }
         let method = state.api.get().method_type();
         let connection = state.connection();
-        // On HTTP/2, `100 Continue` was sent already.
+        // On HTTP/2, `100 Continue` has been sent already.
         let asks = connection.version == HttpVersion::Http1 && fields.has(Fields::EXPECT);
         let reading = if asks || method == MethodType::Grpc {
             Reading::Late
@@ -117,8 +118,8 @@ impl UpstreamRequest {
         }
     }
 
-    /// Reads the body if it is small, or prepares it for streaming. While it is awaited,
-    /// `reservation` covers what is buffered of it.
+    /// Reads the body if it is small, or prepares it for streaming. Meanwhile `reservation` covers
+    /// its buffered part.
     pub(super) async fn read_body(
         &mut self,
         state: &StreamState,
@@ -169,8 +170,8 @@ impl UpstreamRequest {
         pending().await
     }
 
-    /// The body to send. As long as it is small, what a retry needs is kept here; of a streamed one
-    /// only if `may_keep`.
+    /// The body to send. If it is small, a copy is kept for a retry; of a streamed body, only if
+    /// `may_keep`.
     pub(super) fn body(&mut self, state: &Rc<StreamState>, may_keep: bool) -> RequestBody {
         match std::mem::replace(&mut self.payload, Payload::Whole(None)) {
             Payload::Whole(bytes) => {
@@ -191,7 +192,7 @@ impl UpstreamRequest {
         }
     }
 
-    /// The head to send, to a replica at `authority`, whose server wants the host by `policy`.
+    /// The header to send to a replica at `authority`; `policy` decides the host in it.
     pub(super) fn head<'a>(
         &'a self,
         upgrade: Option<&'a HeaderValue>,
@@ -211,7 +212,7 @@ impl UpstreamRequest {
         }
     }
 
-    /// The first `most` bytes of the body, if it has been read whole; nothing, if it is not to be
+    /// The first `most` bytes of the body, if it was read completely; nothing if it must not be
     /// read yet.
     pub(super) fn whole(&self, most: usize) -> Option<Bytes> {
         match &self.payload {
@@ -221,8 +222,8 @@ impl UpstreamRequest {
         }
     }
 
-    /// The first `most` bytes of the body, which stay part of it. Less, if it has less, or there is
-    /// no more room.
+    /// The first `most` bytes of the body, which stay part of it; fewer if the body is shorter or
+    /// the buffer budget is used up.
     pub(super) async fn look(
         &mut self,
         most: usize,
@@ -248,7 +249,7 @@ impl UpstreamRequest {
         Ok(body.start(most))
     }
 
-    /// The span at whose replica it is sent next.
+    /// Sets the span that is the parent at the next replica.
     pub(super) fn set_trace_parent(&mut self, parent: HeaderValue) {
         self.headers.insert(TRACEPARENT, parent);
     }
@@ -298,8 +299,8 @@ impl UpstreamRequest {
     }
 }
 
-/// The host that a replica at `authority` is told in place of the one in `headers`, as the server's
-/// configuration wants it. A caller on HTTP/1.0 may send none, but HTTP/1.1 requires it (RFC 9112,
+/// The host for a replica at `authority`, in place of the one in `headers`, as the server's
+/// configuration wants it. A caller by HTTP/1.0 may send none, but HTTP/1.1 requires it (RFC 9112,
 /// 3.2).
 pub(super) fn host<'a>(
     headers: &HeaderMap,

@@ -25,10 +25,10 @@ use crate::{
     net::Transport,
 };
 
-/// A connection, and what has been seen on it.
+/// A connection, and what was observed on it.
 #[derive(Debug)]
 pub struct Http1 {
-    /// In a box: it is handed on from request to request.
+    /// Boxed, because it is passed from request to request.
     connection: Box<Http1Connection<ReadTrackingIo, RequestBody>>,
     /// When the last request was sent on it, if one was.
     last_sent: Option<Nanos>,
@@ -91,7 +91,7 @@ impl Http1 {
         self.last_sent.is_some_and(|sent| since(sent) <= time)
     }
 
-    /// Whether it was used for so long, by its last request, that it is to take no further one.
+    /// Whether it has been used for so long that it must take no further request.
     pub(super) fn is_worn(&self) -> bool {
         self.last_sent
             .is_some_and(|sent| self.lifetime.is_over(sent))

@@ -25,8 +25,8 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Sends a request and waits for the response's head. `scheme` is what the replica is reached
-    /// by.
+    /// Sends a request and waits for the response's header. `scheme` is the scheme by which the
+    /// replica is reached.
     ///
     /// # Errors
     /// [`SendError`], which says whether the request may be retried.
@@ -56,7 +56,7 @@ impl Upstream {
     }
 }
 
-/// A request in the form that it has in HTTP/2 (RFC 9113, 8.3.1): the host is in the target.
+/// Converts a request to its form in HTTP/2 (RFC 9113, 8.3.1), with the host in the target.
 fn to_http2(head: RequestHead<'_>, scheme: &Scheme, body: RequestBody) -> Request<RequestBody> {
     let mut request = Request::new(body);
     request.method_mut().clone_from(head.method);
