@@ -69,9 +69,9 @@ impl Several {
     /// Waits until all are connected with each other, one leads, and all know the replicas.
     pub fn settle(&self) {
         let others = self.proxies.len() as f64 - 1.0;
-        eventually("all to hear of all", || {
-            let heard = |p: &Tailback| p.metric("tailback_peers");
-            self.proxies.iter().all(|p| heard(p) == others)
+        eventually("all to be connected", || {
+            let connected = |p: &Tailback| p.metric("tailback_peers");
+            self.proxies.iter().all(|p| connected(p) == others)
         });
         eventually("one leader", || self.leaders().len() == 1);
         eventually("the count", || {
