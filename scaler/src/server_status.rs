@@ -115,6 +115,34 @@ pub struct HostStatus {
     pub name: String,
     /// Its devices, and its own memory if models take room in that.
     pub devices: Vec<DeviceStatus>,
+    /// The models that share it, by name.
+    pub models: Vec<HostModelStatus>,
+}
+
+/// A model that shares the machine's devices or memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostModelStatus {
+    /// Its name.
+    pub model: String,
+    /// What has happened to its replicas.
+    pub counts: HostCounts,
+}
+
+/// What has happened to the replicas of a model on the machine, since the model is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostCounts {
+    /// Starts that went well.
+    pub loads: u64,
+    /// Starts that failed.
+    pub failed_loads: u64,
+    /// How many seconds the former took together.
+    pub load_seconds: f64,
+    /// Starts for requests that were held.
+    pub swaps_in: u64,
+    /// Replicas that gave their room to another model.
+    pub swaps_out: u64,
 }
 
 /// A device of a host, or the host's memory.

@@ -8,6 +8,7 @@ mod accept;
 mod authorization;
 mod connections;
 mod control;
+mod host_metrics;
 mod keda;
 mod layout;
 mod ledgers;
@@ -261,12 +262,12 @@ impl Admin {
         };
         process_metrics::render(&mut exposition, self.info.started());
         let mut text = self.recorder.render();
-        let (table, servers) = (self.routes.current(), self.servers.servers());
+        let table = self.routes.current();
         text.push_str(&render_models(
             exposition,
             &table,
             &self.status_store,
-            &servers,
+            &self.servers,
         ));
         if open {
             text = openmetrics::of_text(&text);

@@ -6,11 +6,11 @@ use tailback_scaler::{
     clock::Nanos,
     ledger::Reading,
     peers::Role,
-    server_status::ServerStatus,
+    server_status::ServerStatusStore,
     status::{PauseState, StatusStore},
 };
 
-use super::{replica_metrics, server_metrics};
+use super::{host_metrics, replica_metrics, server_metrics};
 use crate::{
     models::{Model, RouteTable},
     telemetry::metrics::Exposition,
@@ -23,7 +23,7 @@ pub fn render_models(
     mut text: Exposition,
     table: &RouteTable,
     status_store: &StatusStore,
-    servers: &[ServerStatus],
+    servers: &ServerStatusStore,
 ) -> String {
     let mut models: Vec<_> = table
         .models
@@ -105,7 +105,10 @@ pub fn render_models(
     let all: Vec<_> = models.iter().map(|(model, _)| &***model).collect();
     replica_metrics::render(&mut text, &all, status_store);
     limits(&mut text, &models, status_store);
-    server_metrics::render(&mut text, servers);
+    server_metrics::render(&mut text, &servers.servers());
+    if let Some(host) = servers.host() {
+        host_metrics::render(&mut text, &host);
+    }
     render_proxies(&mut text, status_store);
     text.into_string()
 }

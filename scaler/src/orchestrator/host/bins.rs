@@ -9,7 +9,7 @@ use crate::{
     clock::Nanos,
     placement::{Bin, BinPool, Fleet, ModelNeed, Placed, PlacedState},
     replica::{Devices, Replica, Transition},
-    server_status::{DeviceStatus, HostStatus, HostedStatus},
+    server_status::{DeviceStatus, HostModelStatus, HostStatus, HostedStatus},
 };
 
 /// The fleet for placement, and the replica behind each of its entries.
@@ -74,8 +74,8 @@ impl Bins {
         names.map(|device| device.name.clone()).collect()
     }
 
-    /// The machine, as the admin address shows it.
-    pub(super) fn status(&self, now: Nanos) -> HostStatus {
+    /// The machine, as the admin address shows it, with the `models` that share it.
+    pub(super) fn status(&self, models: Vec<HostModelStatus>, now: Nanos) -> HostStatus {
         let pools = self.fleet.pools.iter();
         let devices = pools.flat_map(|pool| {
             let device = |(at, bin): (usize, &Bin)| {
@@ -99,6 +99,7 @@ impl Bins {
         HostStatus {
             name: self.host.name.clone(),
             devices: devices.filter(shown).collect(),
+            models,
         }
     }
 

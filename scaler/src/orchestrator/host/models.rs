@@ -1,6 +1,10 @@
 //! Models that share the machine's room, as the reconciler knows them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tailback_config::{HostRoom, Model};
 
@@ -9,7 +13,7 @@ use crate::{
     orchestrator::{ReplicaSet, multi_model::models::HostedModel},
     placement::LoadTries,
     replica::{Devices, Replica, ReplicaId},
-    server_status::PlacementStatus,
+    server_status::{HostCounts, PlacementStatus},
 };
 
 /// A replica that has served for this long counts as started well, even if it ends later.
@@ -23,6 +27,11 @@ pub(super) struct HostModel {
     pub assigned: Vec<Assigned>,
     /// The bytes that each of its replicas was started with.
     memory: BTreeMap<ReplicaId, u64>,
+    /// What has happened to its replicas.
+    pub counts: HostCounts,
+    /// Its replicas that are ready; `None`: those that a process before this one has started are
+    /// not known yet.
+    ready: Option<BTreeSet<ReplicaId>>,
     /// The placement and the capacity that were reported last.
     pub shown: Option<(PlacementStatus, u32)>,
 }
@@ -39,6 +48,7 @@ pub(super) struct Assigned {
 impl HostModel {
     /// A model with replicas to run on these devices, of which no report has come yet.
     pub(super) fn new(model: Arc<Model>, devices: Vec<Devices>, now: Nanos) -> Self {
+        let ready = devices.is_empty().then(BTreeSet::new);
         let assigned = devices.into_iter().map(|devices| Assigned {
             devices,
             since: now,
@@ -49,6 +59,8 @@ impl HostModel {
             hosted: HostedModel::new(model),
             set: ReplicaSet::default(),
             memory: BTreeMap::new(),
+            counts: HostCounts::default(),
+            ready,
             shown: None,
         }
     }
@@ -70,12 +82,14 @@ impl HostModel {
             Some(failure) if set.load_failure != self.set.load_failure => {
                 let why = failure.why.to_string();
                 self.hosted.load_failed(why, tries, now, now);
+                self.counts.failed_loads += 1;
                 self.give_up(&set);
             }
             _ => {}
         }
         self.hosted.failure.clone_from(&set.failure);
         self.note_memory(&set);
+        self.note_loads(&set);
         for own in &mut self.assigned {
             let is_ready = set.ready.iter().any(|r| *r.devices() == own.devices);
             own.loaded = own.loaded.or(is_ready.then_some(now)).filter(|_| is_ready);
@@ -109,6 +123,20 @@ impl HostModel {
             (id, self.memory.get(&id).copied().unwrap_or(now))
         });
         self.memory = memory.collect();
+    }
+
+    /// Counts the replicas that have become ready.
+    fn note_loads(&mut self, set: &ReplicaSet) {
+        let known = self.ready.take();
+        let is_new = |replica: &&Arc<Replica>| {
+            (known.as_ref()).is_some_and(|known| !known.contains(&replica.id()))
+        };
+        for replica in set.ready.iter().filter(is_new) {
+            let took = replica.health().start_up().unwrap_or_default();
+            self.counts.loads += 1;
+            self.counts.load_seconds += took.as_secs_f64();
+        }
+        self.ready = Some(set.ready.iter().map(|replica| replica.id()).collect());
     }
 
     /// The memory that a replica was started with, in bytes.
@@ -269,6 +297,26 @@ mod tests {
         own.changed(ready(&replica()), tries(5), now);
         own.changed(failed(1), tries(5), now + RAN_WELL);
         assert_eq!(own.hosted.failed_loads.number, 1, "it had run well");
+    }
+
+    #[test]
+    fn a_start_is_counted_once_and_none_that_an_earlier_process_has_made() {
+        let mut own = model();
+        let (first, second) = (replica(), replica());
+        second.health().set_start_up(2 * SECOND);
+        own.changed(ready(&first), tries(5), Nanos(0));
+        assert_eq!(own.counts, HostCounts::default());
+        for _ in 0..2 {
+            own.changed(ready(&second), tries(5), Nanos(0));
+        }
+        own.changed(failed(1), tries(5), Nanos(0));
+        let expected = HostCounts {
+            loads: 1,
+            failed_loads: 1,
+            load_seconds: 2.0,
+            ..HostCounts::default()
+        };
+        assert_eq!(own.counts, expected);
     }
 
     #[test]

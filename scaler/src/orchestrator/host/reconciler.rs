@@ -21,7 +21,7 @@ use crate::{
     orchestrator::{Demand, Events, ReplicaSet, process::Processes},
     placement::{self, LoadTries, Plan, Why},
     replica::Devices,
-    server_status::{PlacementAction, ServerStatusStore},
+    server_status::{HostModelStatus, PlacementAction, ServerStatusStore},
 };
 
 /// The shortest time between two plans. Changes within it are planned together.
@@ -178,11 +178,16 @@ impl Reconciler {
     fn show(&mut self, now: Nanos) {
         self.leaving.retain(Leaving::is_there);
         let used = !self.models.is_empty() || !self.leaving.is_empty();
-        let status = self
-            .host
-            .as_ref()
-            .filter(|_| used)
-            .map(|host| Bins::new(host, self.models.iter(), &self.leaving, now).status(now));
+        let models = || {
+            let models = self.models.iter().map(|(name, own)| HostModelStatus {
+                model: name.to_string(),
+                counts: own.counts,
+            });
+            models.collect()
+        };
+        let status = self.host.as_ref().filter(|_| used).map(|host| {
+            Bins::new(host, self.models.iter(), &self.leaving, now).status(models(), now)
+        });
         self.status.set_host(status);
     }
 
@@ -231,7 +236,7 @@ impl Reconciler {
             }
         }
         // From the highest index down, so that the other indexes stay valid.
-        let mut gone: Vec<(Arc<str>, usize)> = Vec::new();
+        let mut gone: Vec<(Arc<str>, usize, bool)> = Vec::new();
         for drain in &plan.drain {
             let placed = bins.placed.get(drain.position.pool);
             let Some(instance) = placed.and_then(|all| all.get(drain.placed)) else {
@@ -254,12 +259,14 @@ impl Reconciler {
             }
             let at = instance.devices.join(",");
             (self.status).decided(PlacementAction::Drain, Some(name), at, &drain.why);
-            gone.push((name.clone(), index));
+            let swapped = matches!(drain.why, Why::Evicted { .. } | Why::Turn { .. });
+            gone.push((name.clone(), index, swapped));
         }
         gone.sort_unstable_by(|a, b| b.cmp(a));
-        for (name, index) in gone {
+        for (name, index, swapped) in gone {
             if let Some(own) = self.models.get_mut(&name) {
                 own.assigned.remove(index);
+                own.counts.swaps_out += u64::from(swapped);
                 changed.insert(name);
             }
         }
@@ -272,6 +279,7 @@ impl Reconciler {
             let devices = bins.devices(position.pool, &position.bins);
             if let Some(own) = self.models.get_mut(&position.model) {
                 let at = devices.join(",");
+                own.counts.swaps_in += u64::from(matches!(why, Some(Why::Held { .. })));
                 let why = why.map_or_else(|| "is needed again".to_owned(), ToString::to_string);
                 (self.status).decided(PlacementAction::Load, Some(&position.model), &at, &why);
                 tracing::info!(

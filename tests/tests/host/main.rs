@@ -3,17 +3,18 @@
 //! A device here is a file that a replica locks for as long as it runs: a second one on the same
 //! device fails.
 
-use std::{fmt::Write, fs, os::unix::fs::PermissionsExt, time::Instant};
+mod language_models;
+
+use std::{fmt::Write, fs, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 use tailback_tests::{
     eventually,
     http::{Client, Response, request},
     process::{Tailback, tailback},
-    python::{program, root, run, script},
 };
 
-const BODY: &[u8] = include_bytes!("../../examples/infer.json");
+const BODY: &[u8] = include_bytes!("../../../examples/infer.json");
 
 /// Models, each with its memory and the rest of its spec, on a host with these devices of 24 GiB.
 fn manifests(folder: &str, devices: &[&str], models: &[(&str, &str)], arguments: &str) -> String {
@@ -72,6 +73,12 @@ fn eventually_loaded(proxy: &Tailback, model: &str, devices: &str) {
     });
 }
 
+/// What is counted of a model on the host.
+fn counted(proxy: &Tailback, what: &str, model: &str, label: &str, value: &str) -> u64 {
+    let labels = format!("host=\"workstation\",model=\"{model}\",{label}=\"{value}\"");
+    proxy.metric(&format!("tailback_host_{what}_total{{{labels}}}")) as u64
+}
+
 #[test]
 fn two_models_of_which_one_fits_take_turns_and_all_requests_are_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -100,6 +107,16 @@ fn two_models_of_which_one_fits_take_turns_and_all_requests_are_answered() {
         "a device was used twice: {log}"
     );
     assert!(log.contains("model b needs the room"), "{log}");
+    eventually("the swaps of each to be counted", || {
+        [("a", 2, 1), ("b", 1, 1)]
+            .iter()
+            .all(|(model, loads, out)| {
+                counted(&proxy, "loads", model, "outcome", "ok") == *loads
+                    && counted(&proxy, "swaps", model, "direction", "out") == *out
+            })
+    });
+    let seconds = "tailback_host_load_seconds_total{host=\"workstation\",model=\"a\"}";
+    assert!(proxy.metric(seconds) > 0.0);
 }
 
 #[test]
@@ -192,6 +209,7 @@ spec: { server: broken, memory: 16Gi }
         placement(&proxy, "bad")["state"] == "failed"
     });
     eventually_loaded(&proxy, "good", "0");
+    assert!(counted(&proxy, "loads", "bad", "outcome", "failed") >= 1);
 }
 
 #[test]
@@ -254,68 +272,6 @@ fn devices_that_are_not_written_are_those_that_nvidia_smi_lists() {
         eventually_loaded(&proxy, model, DEVICE);
     }
     assert!(folder.path().join(format!("device-{DEVICE}")).exists());
-}
-
-#[test]
-fn language_models_of_which_one_fits_answer_all_their_callers_in_turns() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().to_str().unwrap();
-    let (python, server) = (program("python3"), root().join("examples/llm/server.py"));
-    let (python, server) = (python.display(), server.display());
-    let mut text = format!(
-        "apiVersion: tailback.dev/v1alpha1
-kind: Host
-metadata: {{ name: workstation }}
-spec: {{ devices: [{{ name: '0', memory: 24Gi }}] }}
----
-apiVersion: tailback.dev/v1alpha1
-kind: Server
-metadata: {{ name: llama-cpp }}
-spec:
-  concurrency: 2
-  process:
-    command: [flock, --nonblock, '{folder}/device-{{device}}', '{python}', '{server}', '{{port}}']
-    runtime: llama.cpp
-"
-    );
-    for name in ["a", "b", "c"] {
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "---
-apiVersion: tailback.dev/v1alpha1
-kind: Model
-metadata: {{ name: {name} }}
-spec: {{ server: llama-cpp, memory: 16Gi, upstreamName: HuggingFaceTB/SmolLM2-135M-Instruct }}
-"
-        );
-    }
-    let proxy = Tailback::start(&text, &[]);
-    let address = proxy.address.to_string();
-    let began = Instant::now();
-    run(script(
-        "llm_turns.py",
-        &[&address, "25", "4", "a", "b", "c"],
-    ));
-    let (log, took) = (proxy.log(), began.elapsed());
-    assert!(
-        !log.contains("replica failed"),
-        "a device was used twice: {log}"
-    );
-    // Each keeps its room for ten times as long as its start took, 10 s at most and 1 s at least, so that there are
-    // no more turns than that allows.
-    let starts = log.lines().filter_map(|line| line.rsplit_once("seconds="));
-    let starts = starts.filter_map(|(_, seconds)| seconds.parse::<f64>().ok());
-    let least = starts.fold(f64::INFINITY, f64::min);
-    let most = took.as_secs_f64() / (10.0 * least).clamp(1.0, 10.0) + 4.0;
-    let turns = log.matches("gives its room").count() + log.matches("needs the room").count();
-    assert!(turns >= 1 && turns as f64 <= most, "{turns} turns: {log}");
-    for name in ["a", "b", "c"] {
-        eventually("the end of all", || proxy.model(name)["inFlight"] == 0);
-        eventually("its outcomes", || proxy.outcome(name, "success") > 0);
-        // OpenAI's client leaves as soon as it has read `[DONE]`.
-        assert_eq!(proxy.outcome(name, "caller_gone"), 0);
-    }
 }
 
 #[test]
