@@ -1,11 +1,12 @@
 """Many scikit-learn models in a repository of MLServer, and callers of all of them.
 
 Usage: many_models.py make FOLDER COUNT
-       many_models.py call HOST:PORT COUNT SECONDS CALLERS
+       many_models.py call HOST:PORT COUNT SECONDS|- CALLERS
        many_models.py lru FOLDER COUNT SECONDS CALLERS
 
 Model m-K says K times what it is given, so that an answer of another model is noticed. Callers choose
-models by Zipf's law (1/rank), half of them by REST and half by gRPC. At the end a line of JSON says how
+models by Zipf's law (1/rank), half of them by REST and half by gRPC, for so many seconds, or, if `-`, until there is a
+line on standard input. At the end a line of JSON says how
 many answers there were, how many were wrong or missing, and how long they took.
 
 `lru` is for comparison: the same callers on two MLServers of its own, which have room for eight models each.
@@ -163,7 +164,7 @@ def start(folder, http, grpc):
             time.sleep(0.1)
 
 
-def caller(places, count, until, seed, took, wrong):
+def caller(places, count, over, seed, took, wrong):
     dice = random.Random(seed)
     by_grpc = seed % 2 == 0
     if by_grpc:
@@ -180,7 +181,7 @@ def caller(places, count, until, seed, took, wrong):
         return clients[address]
 
     ranks = [1 / rank for rank in range(1, count + 1)]
-    while time.monotonic() < until:
+    while not over.is_set():
         k = dice.choices(range(1, count + 1), ranks)[0]
         x = dice.randrange(1, 1000)
         tensor = triton.InferInput("x", [1, 1], "FP64")
@@ -205,12 +206,17 @@ def caller(places, count, until, seed, took, wrong):
 
 def call(places, count, seconds, callers):
     took, wrong = [], []
-    until = time.monotonic() + seconds
+    over = threading.Event()
     all = [
-        threading.Thread(target=caller, args=(places, count, until, seed, took, wrong)) for seed in range(callers)
+        threading.Thread(target=caller, args=(places, count, over, seed, took, wrong)) for seed in range(callers)
     ]
     for one in all:
         one.start()
+    if seconds == "-":
+        sys.stdin.readline()
+    else:
+        time.sleep(float(seconds))
+    over.set()
     for one in all:
         one.join()
     took.sort()
@@ -230,7 +236,7 @@ def main(what, place, count, *rest):
     else:
         seconds, callers = rest
         places = Lru(place, int(count)) if what == "lru" else Direct(place)
-        call(places, int(count), float(seconds), int(callers))
+        call(places, int(count), seconds, int(callers))
 
 
 main(*sys.argv[1:])

@@ -1,10 +1,10 @@
 //! Servers whose replicas are pods: which of them go is the workload's choice.
 
-use std::{collections::BTreeMap, sync::atomic::AtomicU32};
+use std::collections::BTreeMap;
 
-use tailback_tests::{cluster::Cluster, eventually, load::under_load, process::Tailback};
+use tailback_tests::{cluster::Cluster, eventually};
 
-use super::{BODY, loaded, manifests, replicas, state};
+use super::{failed_while, manifests, placed, replicas, state};
 
 /// Models of 1 GiB on a workload of this kind, each of whose pods has room for two.
 fn on_pods(kind: &str, names: &[&str]) -> String {
@@ -17,29 +17,6 @@ fn on_pods(kind: &str, names: &[&str]) -> String {
     // Packing leaves a tenth free.
     let head = head.replace("memory: 2Gi", "memory: 2500Mi");
     format!("{head}  kubernetes: {{ name: llama, kind: {kind}, {service} }}\n---{models}")
-}
-
-/// The models of each replica, by its name.
-fn placed(proxy: &Tailback) -> BTreeMap<String, Vec<String>> {
-    let name = |replica: &serde_json::Value| replica["name"].as_str().unwrap().to_owned();
-    let replicas = replicas(proxy);
-    replicas
-        .iter()
-        .map(|own| (name(own), loaded(own)))
-        .collect()
-}
-
-/// Calls these models all the time while `during` runs. Returns how many requests failed.
-fn failed_while(proxy: &Tailback, models: &[String], during: &mut dyn FnMut()) -> u64 {
-    let Some((model, others)) = models.split_first() else {
-        during();
-        return 0;
-    };
-    let mut failed = 0;
-    let load = under_load(proxy.address, model, BODY, &AtomicU32::new(1), || {
-        failed = failed_while(proxy, others, during);
-    });
-    failed + load.failed
 }
 
 /// Six models come to a server of one pod and four leave it: all but those of the pod that

@@ -9,18 +9,20 @@ mod mlserver;
 mod placing;
 mod recycling;
 mod replacing;
+mod restarts;
 mod servers;
 mod storage;
 mod triton;
 mod triton_double;
 mod triton_server;
 
-use std::{fmt::Write, net::SocketAddr};
+use std::{collections::BTreeMap, fmt::Write, net::SocketAddr, sync::atomic::AtomicU32};
 
 use serde_json::Value;
 use tailback_tests::{
     eventually,
     http::{Client, Response},
+    load::under_load,
     process::Tailback,
 };
 
@@ -105,4 +107,27 @@ fn loaded(replica: &Value) -> Vec<String> {
     loaded
         .map(|model| model["model"].as_str().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// The models of each replica, by its name.
+fn placed(proxy: &Tailback) -> BTreeMap<String, Vec<String>> {
+    let name = |replica: &Value| replica["name"].as_str().unwrap().to_owned();
+    let replicas = replicas(proxy);
+    replicas
+        .iter()
+        .map(|own| (name(own), loaded(own)))
+        .collect()
+}
+
+/// Calls these models all the time while `during` runs. Returns how many requests failed.
+fn failed_while(proxy: &Tailback, models: &[String], during: &mut dyn FnMut()) -> u64 {
+    let Some((model, others)) = models.split_first() else {
+        during();
+        return 0;
+    };
+    let mut failed = 0;
+    let load = under_load(proxy.address, model, BODY, &AtomicU32::new(1), || {
+        failed = failed_while(proxy, others, during);
+    });
+    failed + load.failed
 }

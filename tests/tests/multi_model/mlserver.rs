@@ -26,7 +26,7 @@ fn manifests(folder: &str, program: &str) -> String {
     text
 }
 
-fn model(k: usize) -> String {
+pub(super) fn model(k: usize) -> String {
     format!(
         "---
 apiVersion: tailback.dev/v1alpha1
@@ -37,7 +37,7 @@ spec: {{ server: mlserver, memory: 1Mi }}
     )
 }
 
-fn server(folder: &str, program: &str) -> String {
+pub(super) fn server(folder: &str, program: &str) -> String {
     format!(
         "apiVersion: tailback.dev/v1alpha1
 kind: Server
@@ -164,7 +164,7 @@ fn twenty_models_of_which_sixteen_fit_are_all_answered_and_survive_a_crash() {
 }
 
 /// The processes whose environment has this port: MLServer's command line does not.
-fn servers_by_port(port: &str) -> Vec<i32> {
+pub(super) fn servers_by_port(port: &str) -> Vec<i32> {
     let mark = format!("MLSERVER_HTTP_PORT={port}");
     let has = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use tailback_tests::{eventually, eventually_within, process::Tailback};
 
-use super::{infer, loaded, manifests, replicas, state};
+use super::{failed_while, infer, loaded, manifests, placed, replicas, state};
 
 const SCALED: &str =
     "multiModel: {}\n  minReplicas: 1\n  maxReplicas: 3\n  scaling: { stabilitySeconds: 0.2 }";
@@ -28,6 +28,52 @@ fn a_server_gets_replicas_as_models_need_room_and_gives_them_back() {
     eventually("the empty ones to go", || replicas(&proxy).len() == 1);
     assert_eq!(loaded(&replicas(&proxy)[0]), ["a"]);
     assert_eq!(infer(&proxy, "a").status, 200);
+}
+
+#[test]
+fn processes_come_before_models_and_go_when_they_are_empty_and_no_request_is_lost() {
+    let all = ["a", "b", "c", "d", "e", "f"];
+    // Packing leaves a tenth free.
+    let text = |names: &[&str]| {
+        let text = manifests(names, SCALED, ", --service-time-ms, '5'", "");
+        text.replace("memory: 2Gi", "memory: 2500Mi")
+    };
+    let packing = [("SERVER_PACKING_ENABLED", "true")];
+    let proxy = Tailback::start(&text(&all[..1]), &packing);
+    assert_eq!(infer(&proxy, "a").status, 200);
+    let failed = failed_while(&proxy, &["a".to_owned()], &mut || {
+        proxy.rewrite(&text(&all));
+        eventually("the reload", || {
+            proxy.page("/models").to_string().contains("\"f\"")
+        });
+        // They wait for a process, and then for their load.
+        for name in all {
+            let answer = infer(&proxy, name);
+            assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        }
+        eventually("all to be placed", || {
+            placed(&proxy).values().map(Vec::len).sum::<usize>() == 6
+        });
+    });
+    assert_eq!(failed, 0);
+    assert_eq!(replicas(&proxy).len(), 3);
+    let of = |what: &str| proxy.metric(&format!("{what}{{server=\"shared\",outcome=\"failed\"}}"));
+    assert!(of("seldon_load_model_counter") < 0.5);
+
+    // One model of each of two processes stays: one of them moves to the other's.
+    let before = placed(&proxy);
+    let stay: Vec<_> = before.values().take(2).map(|own| own[0].clone()).collect();
+    let failed = failed_while(&proxy, &stay, &mut || {
+        let names: Vec<_> = stay.iter().map(String::as_str).collect();
+        proxy.rewrite(&text(&names));
+        let patience = std::time::Duration::from_secs(40);
+        eventually_within(patience, "two processes to go", || {
+            let all = placed(&proxy);
+            all.len() == 1 && all.values().all(|own| own.len() == 2)
+        });
+    });
+    assert_eq!(failed, 0);
+    assert!(of("seldon_unload_model_counter") < 0.5);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::{clock::Nanos, placement::PlacedState};
 
 /// Time between two readings of a replica's index.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Time to the next reading after one that failed, while the replica's models are not known.
+/// Time to the next reading after one that failed, while the replica's models are not known, and between two
+/// while the replica cannot be reached.
 const SOON: Duration = Duration::from_secs(1);
 
 impl Reconciler {
@@ -22,7 +23,12 @@ impl Reconciler {
         let mut due = Vec::new();
         for (name, server) in &mut self.servers {
             for own in &mut server.replicas {
-                if own.index_at <= now && !own.indexing {
+                // At once where it seems to be down, but not after each reading.
+                let early = match own.known && own.cannot_be_reached() {
+                    true => INTERVAL.saturating_sub(SOON),
+                    false => Duration::ZERO,
+                };
+                if own.index_at <= now + early && !own.indexing {
                     own.indexing = true;
                     due.push((name.clone(), own.replica.clone()));
                 }
@@ -58,6 +64,11 @@ impl Reconciler {
             Ok(entries) => entries,
             Err(error) => {
                 own.troubles = own.troubles.saturating_add(1);
+                if own.known && own.cannot_be_reached() {
+                    // It may come back without its models: requests wait until it says what it has.
+                    own.known = false;
+                    self.stale = true;
+                }
                 // A plan may have waited for this index.
                 self.stale |= !own.known && own.troubles == 1;
                 own.index_at = now + if own.known { INTERVAL } else { SOON };
@@ -155,7 +166,7 @@ impl Reconciler {
             own.others = others;
         }
         own.unloaded.retain(|_, at| *at >= asked);
-        own.known = true;
+        own.note_known(now);
         let host = own.replica.clone();
         for (model, attempt, name) in loads {
             let at = Subject {

@@ -11,7 +11,7 @@ use crate::{
     clock::Nanos,
     orchestrator::ReplicaSet,
     placement::PlacedState,
-    replica::{Replica, ReplicaId},
+    replica::{Replica, ReplicaId, health::Standing},
     server_status::ServerCounts,
 };
 
@@ -303,6 +303,22 @@ impl ServerReplica {
     fn known_by(&self, now: Nanos) -> Option<Nanos> {
         let by = self.index_at + FIRST_INDEX;
         (!self.known && self.troubles == 0 && by > now).then_some(by)
+    }
+
+    /// Whether requests of its models could not be sent to it.
+    pub(super) fn cannot_be_reached(&self) -> bool {
+        let standing = |hosted: &Hosted| hosted.replica.health().standing().0;
+        (self.hosted.values()).any(|hosted| standing(hosted) == Standing::Unreachable)
+    }
+
+    /// Notes that its index was read. If it was not known before what it has, its models got no requests
+    /// meanwhile, so the data plane could not find out that they can be reached again.
+    pub(super) fn note_known(&mut self, now: Nanos) {
+        if !std::mem::replace(&mut self.known, true) {
+            for hosted in self.hosted.values() {
+                hosted.replica.health().set_standing(Standing::Healthy, now);
+            }
+        }
     }
 
     /// The memory that its models take, in bytes.
