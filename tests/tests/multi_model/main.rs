@@ -3,6 +3,7 @@
 
 mod double;
 mod failures;
+mod fetching;
 mod kubernetes;
 mod lies;
 mod mlserver;

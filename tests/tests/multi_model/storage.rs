@@ -1,4 +1,5 @@
-//! Models whose files Tailback fetches: from a folder, and from an S3 server.
+//! Models whose files Tailback fetches: from a folder, and from servers that speak the APIs of S3, of Google
+//! Cloud Storage and of Azure Blob Storage.
 
 use std::{fs, path::Path};
 
@@ -52,7 +53,7 @@ fn files_of_models_are_fetched_loaded_by_mlserver_and_removed_again() {
     fs::create_dir(&models).unwrap();
     run(script(
         "many_models.py",
-        &["make", source.to_str().unwrap(), "2"],
+        &["make", source.to_str().unwrap(), "4"],
     ));
     fs::copy(source.join("settings.json"), models.join("settings.json")).unwrap();
     // Whatever the files say, the model is known by the name that it has here.
@@ -62,33 +63,42 @@ fn files_of_models_are_fetched_loaded_by_mlserver_and_removed_again() {
         .replace("m-1", "iris");
     fs::write(&settings, named).unwrap();
 
-    let s3 = Running::start(script(
-        "s3_server.py",
-        &["models", source.to_str().unwrap()],
-    ));
-    let address = format!("http://{}", s3.line());
+    let [s3, gcs, azure] = ["s3_server.py", "gcs_server.py", "azure_server.py"]
+        .map(|server| Running::start(script(server, &["models", source.to_str().unwrap()])));
+    let (s3, gcs, azure) = (s3.line(), gcs.line(), azure.line());
+    let [s3, gcs] = [s3, gcs].map(|address| format!("http://{address}"));
+    let azure: Vec<_> = azure.split(' ').collect();
+    let blobs = format!("http://{}/{}", azure[0], azure[1]);
     let first = model("m-1", &format!("file://{}", source.join("m-1").display()));
     let second = model("m-2", "s3://models/m-2");
+    let others = model("m-3", "gs://models/m-3") + &model("m-4", "az://models/m-4");
     let none = model("none", "s3://models/nothing-here");
     let proxy = Tailback::start(
-        &(server(&models) + &first + &second + &none),
+        &(server(&models) + &first + &second + &others + &none),
         &[
-            ("AWS_ENDPOINT", &address),
+            ("AWS_ENDPOINT", &s3),
             ("AWS_ALLOW_HTTP", "true"),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "key"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("GOOGLE_BASE_URL", &gcs),
+            ("GOOGLE_ALLOW_HTTP", "true"),
+            ("GOOGLE_SKIP_SIGNATURE", "true"),
+            ("AZURE_STORAGE_ENDPOINT", &blobs),
+            ("AZURE_ALLOW_HTTP", "true"),
+            ("AZURE_STORAGE_ACCOUNT_NAME", azure[1]),
+            ("AZURE_STORAGE_ACCOUNT_KEY", azure[2]),
         ],
     );
     let patience = std::time::Duration::from_secs(90);
-    eventually_within(patience, "both models", || {
-        ["m-1", "m-2"]
+    eventually_within(patience, "the models of all stores", || {
+        ["m-1", "m-2", "m-3", "m-4"]
             .iter()
             .all(|name| state(&proxy, name) == "available")
     });
     run(script(
         "many_models.py",
-        &["call", &proxy.address.to_string(), "2", "2", "2"],
+        &["call", &proxy.address.to_string(), "4", "2", "2"],
     ));
     let answer = infer(&proxy, "none");
     assert_eq!(answer.status, 503, "{}", answer.text());
