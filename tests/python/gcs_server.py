@@ -5,8 +5,10 @@ Usage: gcs_server.py BUCKET FOLDER
 Prints HOST:PORT, then serves until its standard input ends.
 """
 
+import ctypes
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +33,11 @@ def free_port():
         return one.getsockname()[1]
 
 
+def end_with_this_script():
+    """The test kills this script, and the server is to end with it (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def main(bucket, folder):
     with tempfile.TemporaryDirectory() as data:
         shutil.copytree(folder, Path(data) / bucket)
@@ -38,7 +45,7 @@ def main(bucket, folder):
         arguments = ["-scheme", "http", "-backend", "memory", "-data", data]
         at = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        server = subprocess.Popen([program(), *arguments, *at], **silent)
+        server = subprocess.Popen([program(), *arguments, *at], preexec_fn=end_with_this_script, **silent)
         try:
             while True:
                 try:
