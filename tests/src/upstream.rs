@@ -37,6 +37,7 @@ const FOR_EVER: Duration = Duration::from_secs(600);
 /// | `huge` | 1 GiB |
 /// | `sink` | 200 with the length of the request's body |
 /// | `early` | 200 `early` at once; the request's body is never read |
+/// | `early-switch` | 101 at once; the request's body is never read |
 /// | `switch` | 101, and then nothing |
 /// | `busy` | 429 `busy` with `Retry-After: 30` |
 /// | `sick` | 503 to GET, else 200 `hello` |
@@ -213,9 +214,13 @@ fn answer(reader: &mut BufReader<TcpStream>, seen: &Seen) -> io::Result<bool> {
         ("deaf", false) => "hang".to_owned(),
         _ => manner,
     };
-    if manner == "early" {
-        let mut stream = reader.get_ref();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly")?;
+    let early: Option<&[u8]> = match manner.as_str() {
+        "early" => Some(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly"),
+        "early-switch" => Some(b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
+        _ => None,
+    };
+    if let Some(early) = early {
+        reader.get_ref().write_all(early)?;
         thread::sleep(FOR_EVER);
         return Ok(false);
     }

@@ -183,3 +183,21 @@ fn where_it_is_set_so_a_caller_that_ends_its_side_has_left() {
     assert!(caller.is_closed());
     eventually("it has left", || proxy.outcome("m", "caller_gone") == 1);
 }
+
+#[test]
+fn behind_a_head_that_the_proxy_answers_itself_nothing_is_left_to_wait_for() {
+    let (_upstream, proxy) = proxy();
+    let mut caller = Client::connect(proxy.address).unwrap();
+    for (method, path, status) in [
+        ("HEAD", "/v2/health/live", 200),
+        ("HEAD", "/v2/models/unknown", 404),
+        ("GET", "/v2/models/m/ok", 200),
+    ] {
+        let answer = caller.call(method, path, &[], b"").unwrap();
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    caller.stream().shutdown(Shutdown::Write).unwrap();
+    let mut rest = String::new();
+    caller.stream().read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "its end is the end of an idle connection");
+}

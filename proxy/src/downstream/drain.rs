@@ -21,9 +21,11 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    pub(super) fn new(shutdown: ShutdownWatch) -> Self {
+    pub(super) fn new(mut shutdown: ShutdownWatch) -> Self {
         Self {
-            signal: Box::pin(began(shutdown, || Duration::ZERO)),
+            signal: Box::pin(async move {
+                let _ = shutdown.wait_for(|&draining| draining).await;
+            }),
             awaited: false,
         }
     }

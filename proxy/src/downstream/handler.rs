@@ -35,7 +35,8 @@ pub trait ResponseStream: Body<Data = Bytes, Error = BodyError> + Unpin + 'stati
     /// the response. `cx` is woken when more is possible.
     fn drive(&mut self, cx: &mut Context<'_>);
 
-    /// Called when the last byte has been handed over to the connection.
+    /// Called when the last byte has been handed over to the connection, also if that is the last one of
+    /// the head. It may be called more than once.
     fn complete(&mut self);
 
     /// For a response with status 101: what the caller's connection becomes once it has been sent.

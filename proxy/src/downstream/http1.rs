@@ -40,6 +40,9 @@ use crate::{
     status::Outcome,
 };
 
+/// How often the handler looks at new pieces of a body before other connections have their turn.
+const TURNS: u32 = 32;
+
 type ServerConnection = server::ServerConnection<WatchedIo>;
 
 /// What a connection has in common over its requests.
@@ -62,7 +65,7 @@ enum Due {
 enum Next {
     Request,
     /// The connection becomes a tunnel.
-    Tunnel(Tunnel),
+    Tunnel(Box<Tunnel>),
     /// Its end, in an orderly way.
     Close,
     /// Its end, although more of its request may come.
@@ -72,12 +75,12 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(
-    downstream: Arc<Downstream<H>>,
+pub(super) fn serve<H: Handler>(
+    downstream: &Arc<Downstream<H>>,
     io: Transport<Stream>,
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
-) {
+) -> impl Future<Output = ()> {
     // The first header block has begun to arrive.
     let state = Rc::new(StreamState::new(connection.clone(), Phase::Head));
     state.deadline.rest_after(REST);
@@ -86,26 +89,44 @@ pub(super) async fn serve<H: Handler>(
         header_fields: downstream.settings.limits.header_fields,
         header_bytes: downstream.settings.limits.header_bytes,
     };
-    let mut http = ServerConnection::new(io, limits);
-    let mut watch = Watch {
+    let http = ServerConnection::new(io, limits);
+    let watch = Watch {
         watchdog: Watchdog::new(state.deadline.at(&connection)),
         drain: Drain::new(shutdown.clone()),
         state,
     };
+    run(downstream.clone(), http, watch, shutdown)
+}
+
+async fn run<H: Handler>(
+    downstream: Arc<Downstream<H>>,
+    mut http: ServerConnection,
+    mut watch: Watch,
+    shutdown: ShutdownWatch,
+) {
     loop {
         let next = match next_request(&downstream, &mut http, &mut watch).await {
-            // In a box, which is given back.
             Ok(Some(request)) => {
-                Box::pin(respond(&downstream, &mut http, &mut watch, request)).await
+                // In a box, which is given back: an idle connection needs no room for a request. It is
+                // made there: it is too large to be moved.
+                let room = Box::new_uninit();
+                let answering =
+                    Box::write(room, respond(&downstream, &mut http, &mut watch, request));
+                Box::into_pin(answering).await
             }
             Ok(None) => Next::Close,
-            Err(error) => {
-                reject(&mut http, error).await;
-                Next::Linger
-            }
+            Err(error) => match reject(&mut http, error).await {
+                true => Next::Linger,
+                false => Next::Drop,
+            },
         };
         match next {
-            Next::Request => {}
+            Next::Request => {
+                if !http.has_unread() && watch.state.phase() == Phase::Head {
+                    // What came behind the answer was the rest of its request.
+                    watch.state.enter(Phase::Idle);
+                }
+            }
             Next::Tunnel(tunnel) => {
                 let (io, unread) = http.into_parts();
                 let io = io.into_inner().unread(unread);
@@ -157,7 +178,7 @@ async fn next_request<H>(
 
 /// Answers a request.
 async fn respond<H: Handler>(
-    downstream: &Arc<Downstream<H>>,
+    downstream: &Downstream<H>,
     http: &mut ServerConnection,
     watch: &mut Watch,
     request: Request<Http1Body>,
@@ -186,17 +207,19 @@ async fn respond<H: Handler>(
         http.close_after_this();
     }
     let tunnel = match answer.status() {
-        StatusCode::SWITCHING_PROTOCOLS => answer.body_mut().take_tunnel(),
+        StatusCode::SWITCHING_PROTOCOLS => answer.body_mut().take_tunnel().map(Box::new),
         _ => None,
     };
     let (head, body) = answer.into_parts();
+    // Its values share the memory of what was read with it: it is given back once it is written.
+    let mut head = Some(head);
     let mut body = Some(body);
-    let mut begun = false;
     let sent = poll_fn(|cx| {
-        if !begun {
-            begun = true;
-            let source = body.take_if(|body| !http.begin(&head, body, cx));
-            drop(source);
+        if let Some(head) = head.take() {
+            if let Some(mut unsent) = body.take_if(|body| !http.begin(&head, body, cx)) {
+                // A HEAD's, for example.
+                unsent.complete();
+            }
         }
         poll_sent(downstream, http, watch, &mut body, cx)
     });
@@ -227,12 +250,14 @@ fn poll_answer<H: Handler>(
     if http.poll_read(cx) == Poll::Ready(Read::Closed) {
         return Poll::Ready(None);
     }
+    let mut turns = 0..TURNS;
     loop {
         if let Poll::Ready(answer) = handling.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
         }
         match http.poll_read(cx) {
-            Poll::Ready(Read::Body) => continue,
+            Poll::Ready(Read::Body) if turns.next().is_some() => continue,
+            Poll::Ready(Read::Body) => cx.waker().wake_by_ref(),
             Poll::Ready(Read::Closed) => return Poll::Ready(None),
             Poll::Pending => {}
         }
@@ -254,6 +279,7 @@ fn poll_sent<H: Handler>(
     cx: &mut Context<'_>,
 ) -> Poll<Option<bool>> {
     watch.notice_drain(downstream, cx);
+    let mut turns = 0..TURNS;
     loop {
         match http.poll_send(body, cx) {
             Poll::Ready(Ok(())) => return Poll::Ready(Some(true)),
@@ -271,7 +297,8 @@ fn poll_sent<H: Handler>(
             body.drive(cx);
         }
         match http.poll_read(cx) {
-            Poll::Ready(Read::Body) => continue,
+            Poll::Ready(Read::Body) if turns.next().is_some() => continue,
+            Poll::Ready(Read::Body) => cx.waker().wake_by_ref(),
             Poll::Ready(Read::Closed) => return Poll::Ready(None),
             Poll::Pending => {}
         }
@@ -323,20 +350,23 @@ impl Watch {
     }
 }
 
-/// Answers a header that cannot be read.
-async fn reject(http: &mut ServerConnection, error: RequestHeadError) {
+/// Answers a header that cannot be read. Returns whether the caller has taken that.
+async fn reject(http: &mut ServerConnection, error: RequestHeadError) -> bool {
     let json = serde_json::json!({ "error": error.to_string() });
     http.reject(error.status(), Bytes::from(format!("{json}\n")));
-    let _ = timeout(LINGER, poll_fn(|cx| http.poll_flush(cx))).await;
+    let flushed = timeout(LINGER, poll_fn(|cx| http.poll_flush(cx))).await;
+    matches!(flushed, Ok(Ok(())))
 }
 
 /// Reads and drops what the caller still sends after its response is out, for a moment. Closing a
 /// socket with unread bytes causes a reset, by which the caller could lose the response (RFC 9112,
 /// 9.6).
 async fn linger(io: &mut WatchedIo) {
-    // Sends FIN.
-    let _ = io.shutdown().await;
     let mut dropped = vec![0; 16 * 1024];
-    let all = async { while matches!(io.read(&mut dropped).await, Ok(1..)) {} };
+    let all = async {
+        // Sends FIN.
+        let _ = io.shutdown().await;
+        while matches!(io.read(&mut dropped).await, Ok(1..)) {}
+    };
     let _ = timeout(LINGER, all).await;
 }

@@ -57,7 +57,7 @@ pub struct Downstream<H> {
 /// Settings of all downstream connections.
 pub struct DownstreamSettings {
     /// Timeouts.
-    pub timeouts: Timeouts,
+    pub timeouts: Arc<Timeouts>,
     /// Size limits.
     pub limits: Limits,
     /// Most connections at once.
@@ -83,21 +83,32 @@ impl<H: Handler> ServerApp for Downstream<H> {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        overload::keep_shedding(&self.settings.overload, self.settings.workers);
-        let _open = match Open::admit(self) {
-            Ok(open) => open,
-            Err(answer) => {
-                reject(stream, answer, self.settings.tls.is_some()).await;
-                return None;
-            }
-        };
-        notsent_lowat::bound(&stream);
-        self.handler.accepted();
         // Workers do not steal tasks: the connection stays on this thread, and its state needs no
-        // synchronisation. SendWrapper checks that at run time.
-        SendWrapper::new(serve(self.clone(), stream, shutdown.clone())).await;
+        // synchronisation. SendWrapper checks that at run time. In a task of its own: pingora's, which
+        // has accepted the connection, is given back.
+        let accepted = accept(self.clone(), stream, shutdown.clone());
+        tokio::spawn(SendWrapper::new(accepted));
         None
     }
+}
+
+/// Serves a connection, unless it is one too many.
+async fn accept<H: Handler>(
+    downstream: Arc<Downstream<H>>,
+    stream: Stream,
+    shutdown: ShutdownWatch,
+) {
+    let settings = &downstream.settings;
+    overload::keep_shedding(&settings.overload, settings.workers);
+    let _open = match Open::admit(&downstream) {
+        Ok(open) => open,
+        Err(answer) => {
+            return Box::pin(reject(stream, answer, settings.tls.is_some())).await;
+        }
+    };
+    notsent_lowat::bound(&stream);
+    downstream.handler.accepted();
+    serve(&downstream, stream, shutdown).await;
 }
 
 /// An open connection, counted until it is dropped.
@@ -157,7 +168,7 @@ async fn reject(mut stream: Stream, body: &str, encrypted: bool) {
 
 /// Serves one connection to its end.
 async fn serve<H: Handler>(
-    downstream: Arc<Downstream<H>>,
+    downstream: &Arc<Downstream<H>>,
     stream: Stream,
     shutdown: ShutdownWatch,
 ) {
@@ -192,7 +203,9 @@ async fn serve<H: Handler>(
     match version {
         HttpVersion::Http1 => http1::serve(downstream, io, connection, shutdown).await,
         // In a box: HTTP/1.1 needs far less room.
-        HttpVersion::Http2 => Box::pin(http2::serve(downstream, io, connection, shutdown)).await,
+        HttpVersion::Http2 => {
+            Box::pin(http2::serve(downstream.clone(), io, connection, shutdown)).await;
+        }
     }
 }
 

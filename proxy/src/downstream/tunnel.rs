@@ -92,12 +92,16 @@ impl Tunnel {
         } = self;
         let (timeouts, limits) = (state.connection().timeouts(), state.deadline.limits());
         let idle = Idle::new(limits.stream_idle);
-        let ReplicaSide { io, permit } = match replica.await {
-            Ok(replica) => replica,
-            Err(_) => return exchange.set_outcome(Outcome::UpstreamReset),
+        // Given back after the outcome is known.
+        let mut held = None;
+        let tunnel = async {
+            // What is left of the request is sent first: it may take as long as all else.
+            let ReplicaSide { io, permit } = replica.await.map_err(|_| Broken::Replica)?;
+            held = Some(permit);
+            both_ways(caller, io, &idle).await
         };
         let outcome = tokio::select! {
-            ended = both_ways(caller, io, &idle) => match ended {
+            ended = tunnel => match ended {
                 Ok(()) => Outcome::Success,
                 Err(Broken::Caller) => Outcome::CallerGone,
                 Err(Broken::Replica) => Outcome::UpstreamReset,
@@ -112,7 +116,7 @@ impl Tunnel {
             () = drain::began(shutdown, || lifecycle.tunnel_drain(timeouts)) => Outcome::Success,
         };
         exchange.set_outcome(outcome);
-        drop(permit);
+        drop(held);
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::fd::{BorrowedFd, RawFd},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -32,7 +33,7 @@ pub enum Scheme {
 /// One downstream connection, as its requests see it.
 #[derive(Debug)]
 pub struct Connection {
-    timeouts: Timeouts,
+    timeouts: Arc<Timeouts>,
     /// The caller's IP address for `x-forwarded-for`; `unknown` if the socket has none.
     pub peer: HeaderValue,
     /// The HTTP version.
@@ -73,7 +74,7 @@ impl Connection {
     /// A new connection from `peer`.
     #[must_use]
     pub fn new(
-        timeouts: Timeouts,
+        timeouts: Arc<Timeouts>,
         peer: Option<SocketAddr>,
         version: HttpVersion,
         scheme: Scheme,

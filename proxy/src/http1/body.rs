@@ -48,7 +48,7 @@ impl FrameBuffer {
         self.is_asked.set(false);
     }
 
-    pub(super) fn is_free(&self) -> bool {
+    fn is_free(&self) -> bool {
         self.frame.borrow().is_none()
     }
 

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -63,6 +63,15 @@ impl Input {
             || unread.len() >= most
             || memchr::memchr_iter(b'\n', fresh)
                 .any(|at| matches!(fresh[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
+    }
+
+    /// Drops empty lines before a message (RFC 9112, 2.2).
+    pub(super) fn skip_empty_lines(&mut self) {
+        let is_part = |bytes: &[u8]| matches!(bytes, [b'\n', ..] | [b'\r', b'\n', ..]);
+        while is_part(&self.unread) {
+            let length = 1 + usize::from(self.unread[0] == b'\r');
+            self.unread.advance(length);
+        }
     }
 
     /// The message has ended: what follows is another one.

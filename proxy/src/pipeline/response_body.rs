@@ -34,6 +34,8 @@ pub struct ResponseBody {
     exchange: Option<Exchange>,
     /// Whether the content has ended.
     ended: bool,
+    /// Whether the response was said to be complete.
+    completed: bool,
     /// Whether the gRPC status is still to come, in the trailers.
     status_due: bool,
     /// What the caller's connection becomes after a response with status 101.
@@ -110,6 +112,7 @@ impl ResponseBody {
             content,
             exchange,
             ended: false,
+            completed: false,
             status_due: false,
             tunnel: None,
             broken: None,
@@ -148,12 +151,14 @@ impl ResponseBody {
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
         if let Some(exchange) = &mut self.exchange {
-            match self.state.body.get().fault() {
-                None => {
+            match self.state.body.get() {
+                // The caller's fault: its request broke off, so that the replica's answer did.
+                RequestBodyState::Broken(None) => exchange.caller_left(),
+                RequestBodyState::Broken(Some(_)) => exchange.set_outcome(Outcome::Refused),
+                RequestBodyState::Ended | RequestBodyState::Unread | RequestBodyState::Awaited => {
                     exchange.replica_failed(Failure::Reset);
                     exchange.set_outcome(Outcome::UpstreamReset);
                 }
-                Some(_) => exchange.set_outcome(Outcome::Refused),
             }
         }
         // From here on, the caller is waited for.
@@ -199,7 +204,9 @@ impl ResponseStream for ResponseBody {
     }
 
     fn complete(&mut self) {
-        self.state.finish(self.exchange.take());
+        if !std::mem::replace(&mut self.completed, true) {
+            self.state.finish(self.exchange.take());
+        }
     }
 
     fn take_tunnel(&mut self) -> Option<Tunnel> {

@@ -143,7 +143,7 @@ fn start_and_run(paths: &[PathBuf], env: Env, predecessor: &mut Option<Predecess
             lifecycle: lifecycle.clone(),
         },
         settings: DownstreamSettings {
-            timeouts: process.timeouts.clone(),
+            timeouts: Arc::new(process.timeouts.clone()),
             limits: process.limits.clone(),
             max_connections,
             unread_bytes: BufferBudget::of_surplus(held_bytes / 2, overload.clone()),

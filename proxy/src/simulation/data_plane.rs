@@ -69,7 +69,7 @@ impl DataPlane {
                 lifecycle: lifecycle.clone(),
             },
             settings: DownstreamSettings {
-                timeouts: process.timeouts.clone(),
+                timeouts: Arc::new(process.timeouts.clone()),
                 limits: process.limits.clone(),
                 max_connections: 1000,
                 unread_bytes: BufferBudget::of_surplus(

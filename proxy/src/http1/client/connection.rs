@@ -191,11 +191,12 @@ where
             }
             self.close();
         }
-        while matches!(self.reading, Reading::Body(_)) && self.frames.is_free() {
+        // No more than somebody asks for: the caller may be slower than the replica.
+        while matches!(self.reading, Reading::Body(_)) && self.frames.is_asked() {
             if self.decode() {
                 return self.end_response();
             }
-            if !self.frames.is_free() {
+            if !self.frames.is_asked() {
                 return;
             }
             let Poll::Ready(read) = self.input.poll_fill(&mut self.io, cx) else {

@@ -121,7 +121,8 @@ fn headers(
     version: Version,
 ) -> Result<(HeaderMap, Hop), HeadError> {
     // With room for what a proxy adds.
-    let mut headers = HeaderMap::with_capacity(fields.len() + 2);
+    let mut headers =
+        HeaderMap::try_with_capacity(fields.len() + 2).map_err(|_| HeadError::TooLarge)?;
     let mut hop = Hop {
         keep_alive: version == Version::HTTP_11,
         coding: Coding::None,

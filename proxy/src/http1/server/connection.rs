@@ -19,7 +19,7 @@ use super::{
 use crate::http1::{
     Http1Body, Http1BodyError,
     body::FrameBuffer,
-    decoder::{BodyDecoder, DecodedFrame, Framing},
+    decoder::{BodyDecoder, DecodedFrame, Framing, Malformed},
     input::Input,
 };
 
@@ -100,7 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
 
     /// The byte stream, with the bytes that were read of it and belong to nobody yet.
     #[must_use]
-    pub fn into_parts(self) -> (S, Bytes) {
+    pub fn into_parts(mut self) -> (S, Bytes) {
+        if matches!(self.reading, Reading::Body(_)) {
+            // Nobody reads the rest, and somebody may wait for it.
+            self.fail_request(Malformed::Incomplete.into());
+        }
         (self.io, self.input.unread.freeze())
     }
 
@@ -126,6 +130,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
                 header_fields,
                 header_bytes,
             } = self.limits;
+            if *seen == 0 {
+                self.input.skip_empty_lines();
+            }
             if self.input.may_have_head(*seen, header_bytes) {
                 match request::parse(&mut self.input.unread, header_fields, header_bytes) {
                     Ok(Some(head)) => return Poll::Ready(Ok(Some(self.begin_request(head)))),
@@ -315,7 +322,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
 
     /// The response has gone out.
     fn end_response(&mut self, cx: &mut Context<'_>) {
-        if self.is_read(cx) && matches!(self.reading, Reading::Ended) && self.keep_alive {
+        let may_follow =
+            self.is_read(cx) && matches!(self.reading, Reading::Ended) && self.keep_alive;
+        if Rc::strong_count(&self.frames) == 1 {
+            // What nobody has taken of the body is not kept.
+            self.frames.renew(None);
+        }
+        if may_follow {
             self.reading = Reading::Head { seen: 0 };
             self.input.next_message();
         } else {

@@ -156,7 +156,8 @@ fn read_fields(
         takes_trailers: false,
     };
     let mut closes = false;
-    headers.reserve(fields.len());
+    let room = headers.try_reserve(fields.len());
+    room.map_err(|_| RequestHeadError::TooLarge)?;
     for field in fields {
         let (name, value) = field.read(head).ok_or(RequestHeadError::Field)?;
         if name == CONTENT_LENGTH {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 
 fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -18,7 +20,7 @@ fn caller(version: HttpVersion, scheme: Scheme) -> Connection {
     .process
     .timeouts;
     let peer = Some("10.0.0.9:1".parse().unwrap());
-    Connection::new(timeouts, peer, version, scheme)
+    Connection::new(Arc::new(timeouts), peer, version, scheme)
 }
 
 fn up(headers: &mut HeaderMap) -> HeaderValue {

@@ -360,3 +360,29 @@ async fn after_an_upgrade_the_bytes_are_somebody_elses() {
     let (_, unread) = connection.into_parts();
     assert_eq!(unread, "first");
 }
+
+#[tokio::test]
+async fn no_more_of_an_answer_is_read_than_somebody_asks_for() {
+    let (near, mut far) = tokio::io::duplex(256);
+    let mut connection = Http1Connection::new(near, 100);
+    let empty = Empty::new().map_err(|never| match never {});
+    begin(&mut connection, &Method::GET, empty.boxed());
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 260\r\n\r\nabc";
+    far.write_all(head.as_bytes()).await.unwrap();
+    let response = poll_fn(|cx| connection.poll_response(cx)).await.unwrap();
+    let mut body = response.into_body();
+    let first = frame(&mut connection, &mut body).await.unwrap().unwrap();
+    assert_eq!(first.data_ref().unwrap(), "abc");
+    // All that there is room for on the way.
+    far.write_all(&[b'x'; 256]).await.unwrap();
+    let more = poll_fn(|cx| {
+        connection.drive(cx);
+        Poll::Ready(Pin::new(&mut far).poll_write(cx, b"y"))
+    });
+    assert!(more.await.is_pending(), "nobody has asked for it");
+    let second = frame(&mut connection, &mut body).await.unwrap().unwrap();
+    assert_eq!(second.data_ref().unwrap().len(), 256);
+    far.write_all(b"y").await.unwrap();
+    assert!(frame(&mut connection, &mut body).await.is_some());
+    assert!(body.is_end() && connection.is_ready());
+}
