@@ -1,35 +1,35 @@
-//! Bounds how often a caller may send frames of HTTP/2 that cost work and carry nothing: PING and
-//! SETTINGS, each of which must be acknowledged, PRIORITY, and those of unknown types (RFC 9113,
-//! 10.5). h2 answers them as fast as they come.
+//! Limits the rate of HTTP/2 frames that cost work and carry no data: PING and SETTINGS, which
+//! must be acknowledged, PRIORITY, and frames of unknown types (RFC 9113, 10.5). h2 answers them
+//! as fast as they arrive.
 
 use std::time::Duration;
 
 use tailback_scaler::clock::Nanos;
 
-/// What comes before the first frame (RFC 9113, 3.4), in bytes.
+/// Length of the client connection preface (RFC 9113, 3.4), in bytes.
 const PREFACE: usize = 24;
-/// Bytes of a frame's header.
+/// Length of a frame's header, in bytes.
 const HEADER: usize = 9;
-/// How many may come at once.
+/// Most control frames in a burst.
 const AT_ONCE: u32 = 20_000;
-/// How many may come in a second, on and on. gRPC's clients measure the bandwidth by a PING in each
-/// round trip, as long as data flows: some thousands a second within a machine.
+/// Most control frames a second in the long run. gRPC clients estimate the bandwidth by a PING in
+/// each round trip while data flows: some thousands a second within a machine.
 const A_SECOND: u32 = 10_000;
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / A_SECOND as u64);
 
-/// There were too many.
+/// The caller has sent too many control frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flood;
 
-/// Follows the frames that a caller sends.
+/// Counts the control frames of a caller, by parsing frame headers.
 #[derive(Debug)]
 pub(super) struct ControlFrames {
-    /// Bytes that come before the next frame.
+    /// Bytes before the next frame's header.
     skip: usize,
-    /// The header of a frame, as far as it has come.
+    /// The header of a frame, as far as it has arrived.
     header: [u8; HEADER],
     length: usize,
-    /// When a frame were due at an even pace (generic cell rate algorithm).
+    /// When the next frame would be due at an even rate (generic cell rate algorithm).
     due: Nanos,
 }
 
@@ -44,7 +44,7 @@ impl ControlFrames {
         }
     }
 
-    /// Takes the next bytes, which came at the time `now`.
+    /// Takes the next bytes, which arrived at `now`.
     pub(super) fn received(
         &mut self,
         mut bytes: &[u8],
@@ -84,15 +84,15 @@ impl ControlFrames {
     }
 }
 
-/// Whether a frame of this type is one that carries nothing. Acknowledgements are answers to what
-/// the proxy has sent, but nobody needs more of them than of the others.
+/// Whether frames of this type count. Acknowledgements answer frames of the proxy, but a caller
+/// needs to send no more of them than of the others.
 fn is_control(kind: u8) -> bool {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
     const WINDOW_UPDATE: u8 = 8;
     const CONTINUATION: u8 = 9;
-    // h2 bounds resets and CONTINUATION itself. DATA and WINDOW_UPDATE come with bodies.
+    // h2 limits resets and CONTINUATION itself. DATA and WINDOW_UPDATE accompany bodies.
     !matches!(
         kind,
         DATA | HEADERS | RST_STREAM | WINDOW_UPDATE | CONTINUATION

@@ -1,11 +1,12 @@
-//! Callers on HTTP/1.1 that end their side of the connection behind a request. Some wait for the
-//! answer (`shutdown(SHUT_WR)`), and most are gone (`close`): in both cases a FIN comes, and nothing
-//! else. Whoever is gone answers to anything that is sent with a reset.
+//! Callers on HTTP/1.1 that close their sending side after a request. Some still wait for the
+//! answer (`shutdown(SHUT_WR)`), but most are gone (`close`). In both cases the proxy receives a
+//! FIN and nothing else. The host of a caller that is gone answers anything that is sent to it
+//! with a reset.
 //!
-//! So a caller that ends its side before any of its answer is out is sent `100 Continue`, which
-//! clients read over (RFC 9110, 15.2); later on, the answer itself shows whether it is there. To a
-//! caller by HTTP/1.0, which knows no such answers, only the answer is sent, and the probes of TCP
-//! keep-alive. A caller that ends its side while its answer comes has no reason but to leave.
+//! So a caller that closes its side before any of its answer was sent gets `100 Continue`, which
+//! clients ignore (RFC 9110, 15.2); later, the answer itself serves as the probe. To a caller by
+//! HTTP/1.0, which does not know interim answers, only the answer and the probes of TCP keep-alive
+//! are sent. A caller that closes its side while its answer is being sent counts as gone.
 
 use std::{
     future::Future,
@@ -23,20 +24,20 @@ use tokio::{
 use super::socket;
 use crate::net::Transport;
 
-/// What is sent to see whether anybody is there.
+/// Sent to find out whether the caller is still there.
 const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A connection whose caller has ended its side.
+/// A connection whose caller has closed its sending side.
 pub(super) struct HalfClosed {
     /// Ready when the connection is broken.
     broken: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl HalfClosed {
-    /// The caller of `io` has ended its side. If it may be probed, it is.
+    /// The caller of `io` has closed its sending side. Sends the probe if that is allowed.
     ///
     /// # Errors
-    /// The connection is broken.
+    /// If the connection is broken.
     pub(super) fn begin(
         io: &mut Transport<Stream>,
         is_probed: bool,
@@ -52,7 +53,7 @@ impl HalfClosed {
                 Poll::Ready(Ok(_)) => {
                     let _ = Pin::new(io).poll_flush(cx)?;
                 }
-                // Something is on its way, which shows as well whether the caller is there.
+                // Other bytes are being sent, and serve as the probe.
                 Poll::Pending => {}
             }
         }
@@ -70,11 +71,11 @@ impl HalfClosed {
     }
 }
 
-/// Ends when the socket of `stream` has an error. `None`: it cannot be watched, and a write will
-/// show the error.
+/// Ends when the socket of `stream` has an error. `None`: it cannot be watched; a write will
+/// return the error.
 fn broken(stream: &Stream) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let socket = socket::of(stream)?;
-    // The runtime watches a descriptor once, and watches the stream's own already.
+    // A duplicate, because the runtime already watches the stream's own descriptor.
     let socket = std::net::TcpStream::from(socket.try_clone_to_owned().ok()?);
     let socket = TcpStream::from_std(socket).ok()?;
     Some(Box::pin(async move {

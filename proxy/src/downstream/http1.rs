@@ -1,7 +1,7 @@
 //! HTTP/1.1 to callers: one request at a time, all within the connection's own task.
 //!
-//! A connection that waits for a request has no buffer, and the future of a request is there only
-//! while it is answered.
+//! A waiting connection has no buffer, and the future of a request exists only while the request
+//! is answered.
 
 use std::{
     future::{Future, poll_fn},
@@ -45,32 +45,32 @@ const TURNS: u32 = 32;
 
 type ServerConnection = server::ServerConnection<WatchedIo>;
 
-/// What a connection has in common over its requests.
+/// What all requests of a connection share.
 struct Watch {
     state: Rc<StreamState>,
     watchdog: Watchdog,
     drain: Drain,
 }
 
-/// What is due on a connection.
+/// What must happen to a connection now.
 #[derive(Clone, Copy, PartialEq)]
 enum Due {
-    /// Its end.
+    /// It must be closed.
     End,
-    /// The handler is to see that the deadline has passed, and to answer with an error.
+    /// The handler must notice that the deadline has passed, and answer with an error.
     Answer,
 }
 
-/// What follows when a request has been answered.
+/// What follows after a request was answered.
 enum Next {
     Request,
     /// The connection becomes a tunnel.
     Tunnel(Box<Tunnel>),
     /// Its end, in an orderly way.
     Close,
-    /// Its end, although more of its request may come.
+    /// The connection is closed, although more of the request may arrive.
     Linger,
-    /// Its end, at once.
+    /// The connection is closed at once.
     Drop,
 }
 
@@ -134,7 +134,7 @@ async fn run<H: Handler>(
                 return Box::pin(run).await;
             }
             Next::Close => {
-                // Says so on TLS, too.
+                // On TLS, this sends the closing alert.
                 let _ = timeout(LINGER, http.io().shutdown()).await;
                 return;
             }
@@ -144,7 +144,8 @@ async fn run<H: Handler>(
     }
 }
 
-/// Waits for a request. `None`: the caller has closed the connection, or it is time to.
+/// Waits for a request. `None`: the caller has closed the connection, a deadline has passed, or
+/// memory is short.
 async fn next_request<H>(
     downstream: &Downstream<H>,
     http: &mut ServerConnection,
@@ -192,7 +193,7 @@ async fn respond<H: Handler>(
     let cors = downstream.settings.cors.as_ref();
     let origin = cors.and_then(|cors| cors.allowed(request.headers()));
     let answer = {
-        // Pinned here: `await` alone would move it, which has a price at its size.
+        // Pinned here, because `await` would move it, which is expensive for its size.
         let handler = &downstream.handler;
         let mut handling = pin!(handler.handle(&state, request.map(Received::Http1)));
         poll_fn(|cx| poll_answer(downstream, http, watch, handling.as_mut(), cx)).await
@@ -225,7 +226,7 @@ async fn respond<H: Handler>(
     });
     match sent.await {
         Some(true) => {}
-        // It was sent as far as it went.
+        // The response was sent as far as its body was available.
         Some(false) if state.body.get() != RequestBodyState::Ended => return Next::Linger,
         Some(false) | None => return Next::Drop,
     }
@@ -237,7 +238,7 @@ async fn respond<H: Handler>(
     }
 }
 
-/// Ready with the answer of `handling`; `None`: the connection is to be given up.
+/// Ready with the answer of `handling`. `None`: the connection must be dropped.
 fn poll_answer<H: Handler>(
     downstream: &Downstream<H>,
     http: &mut ServerConnection,
@@ -246,7 +247,7 @@ fn poll_answer<H: Handler>(
     cx: &mut Context<'_>,
 ) -> Poll<Option<Response<H::Body>>> {
     watch.notice_drain(downstream, cx);
-    // First, so that a caller that leaves behind its request is seen before it is answered.
+    // First, so that a caller that has left after its request is noticed before it is answered.
     if http.poll_read(cx) == Poll::Ready(Read::Closed) {
         return Poll::Ready(None);
     }
@@ -269,8 +270,8 @@ fn poll_answer<H: Handler>(
     }
 }
 
-/// Ready when the response has gone out, with whether all of it has; `None`: the connection is to be
-/// given up.
+/// Ready when the response was sent, with whether it is complete. `None`: the connection must be
+/// dropped.
 fn poll_sent<H: Handler>(
     downstream: &Downstream<H>,
     http: &mut ServerConnection,
@@ -292,8 +293,8 @@ fn poll_sent<H: Handler>(
         if watch.state.connection().write_blocked.get()
             && let Some(body) = body
         {
-            // No more of it is asked for now. The request's body must go on meanwhile, or the two
-            // sides could wait for each other.
+            // The body is not polled for more now. The request's body must go on meanwhile, or the
+            // two sides could wait for each other.
             body.drive(cx);
         }
         match http.poll_read(cx) {
@@ -319,8 +320,8 @@ impl Watch {
         }
     }
 
-    /// Ready when something is due, by the time or by what memory is left. To be called at the end of
-    /// each poll.
+    /// Ready when a deadline has passed, or memory is short. Must be called at the end of each
+    /// poll.
     fn poll_due<H>(&mut self, downstream: &Downstream<H>, cx: &mut Context<'_>) -> Poll<Due> {
         let state = &self.state;
         let connection = state.connection();
@@ -333,13 +334,13 @@ impl Watch {
             Shedding::Close => return Poll::Ready(Due::End),
         }
         if state.deadline.is_expired() {
-            // The handler was to answer, and has not.
+            // The handler should have answered, and has not.
             return Poll::Ready(Due::End);
         }
         state
             .poll_expired(&mut self.watchdog, cx)
             .map(|()| match state.phase() {
-                // No request to answer, or it is too late to answer it.
+                // There is no request to answer, or it is too late to answer it.
                 Phase::Idle | Phase::Head => Due::End,
                 Phase::FirstByte | Phase::Streaming => {
                     connection.undelivered(state.blame());
@@ -358,9 +359,9 @@ async fn reject(http: &mut ServerConnection, error: RequestHeadError) -> bool {
     matches!(flushed, Ok(Ok(())))
 }
 
-/// Reads and drops what the caller still sends after its response is out, for a moment. Closing a
-/// socket with unread bytes causes a reset, by which the caller could lose the response (RFC 9112,
-/// 9.6).
+/// Reads and drops bytes that the caller still sends after its response was sent, for a moment.
+/// Closing a socket with unread bytes causes a reset, by which the caller could lose the response
+/// (RFC 9112, 9.6).
 async fn linger(io: &mut WatchedIo) {
     let mut dropped = vec![0; 16 * 1024];
     let all = async {

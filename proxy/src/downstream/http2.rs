@@ -126,7 +126,7 @@ async fn speak<H: Handler>(
             return Poll::Ready(());
         }
         if !streams.is_empty() {
-            // A vanished caller ends the connection with all its requests.
+            // If the caller's host no longer answers, the connection ends with all its requests.
             let gone = pinger
                 .as_mut()
                 .is_some_and(|pinger| pinger.poll(cx).is_ready());
@@ -237,7 +237,7 @@ async fn stream<H: Handler>(
         Ok(stream) => send(&state, BodyForwarder::new(stream, body), watchdog).await,
         Err(_) => false,
     };
-    // For gRPC, a call is over when its status has come.
+    // A gRPC call is over once its status was sent; others, once the body was.
     if is_sent && !state.api.get().is_grpc() {
         state.unread.discard().await;
     }
@@ -310,7 +310,7 @@ fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason
     stream.send_reset(reason);
 }
 
-/// The status that answers such a header on HTTP/1.1, too.
+/// The same status as on HTTP/1.1.
 fn too_many_fields() -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

@@ -27,7 +27,7 @@ pub(super) struct WatchedIo {
     version: Version,
 }
 
-/// Has the connection know its socket for as long as that is open.
+/// Registers the socket with its connection for as long as the socket is open.
 struct KnownSocket(Rc<Connection>);
 
 impl KnownSocket {
@@ -51,20 +51,20 @@ enum Version {
     Http2(ControlFrames),
 }
 
-/// What is watched on HTTP/1.1.
+/// The state that is watched on HTTP/1.1.
 struct WatchedHttp1 {
     state: Rc<StreamState>,
     policy: HalfClose,
-    /// Whether some of the current answer is out.
+    /// Whether some of the current answer was sent.
     is_answering: bool,
-    /// There from the end of the caller's side on, if its request is answered all the same.
+    /// Set once the caller has closed its sending side, if its request is answered all the same.
     half_closed: Option<HalfClosed>,
-    /// How often the end of the caller's side was met while its request's body was being read.
+    /// How often the end of the caller's side was reached while its request's body was being read.
     ends: u8,
 }
 
-/// How often the end of the caller's side is kept back until the request's body has been read: all of
-/// it may be there, and the handler has not seen that.
+/// How often the end of the caller's side is held back while the request's body is read: all of
+/// the body may have arrived without the handler having seen it.
 const ENDS_KEPT_BACK: u8 = 8;
 
 impl WatchedIo {
@@ -102,7 +102,7 @@ impl WatchedIo {
             if let Poll::Ready(Ok(bytes)) = result {
                 self.connection.footprint.took(bytes);
             }
-            // Before the body has come, and no answer has begun, it is `100 Continue`.
+            // Before the body has arrived, while no answer has begun, this is `100 Continue`.
             http.is_answering |= http.state.is_asked()
                 || matches!(http.state.phase(), Phase::FirstByte | Phase::Streaming);
         }
@@ -111,7 +111,8 @@ impl WatchedIo {
 }
 
 impl WatchedHttp1 {
-    /// Reads after the caller has ended its side: nothing, as long as its request is to be answered.
+    /// Reading after the caller has closed its side: pending as long as its request is to be
+    /// answered.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.half_closed {
             Some(_) if !self.state.has_request() => Poll::Ready(Ok(())),
@@ -122,7 +123,8 @@ impl WatchedHttp1 {
         }
     }
 
-    /// Keeps the end of the caller's side back for a moment, in which what has come of a body is read.
+    /// Holds the end of the caller's side back for a moment, in which the arrived part of the body
+    /// is read.
     fn keep_back(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.ends >= ENDS_KEPT_BACK {
             return Poll::Ready(Ok(()));
@@ -175,7 +177,7 @@ impl AsyncRead for WatchedIo {
                     }
                 }
                 http.ends = 0;
-                // Also at the end of the stream: whoever reads handles that.
+                // Also at the end of the stream: the reader handles it.
                 http.state.received();
             }
             Version::Http2(frames) => {
@@ -214,11 +216,11 @@ impl AsyncWrite for WatchedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.io).poll_flush(cx);
-        // TLS takes what the socket does not.
+        // TLS buffers what the socket does not take.
         if result.is_pending() {
             self.connection.write_blocked.set(true);
         }
-        // Both HTTP versions flush after they have written everything they had.
+        // Both HTTP versions flush after they have written all available bytes.
         if let Poll::Ready(Ok(())) = result
             && self.connection.flushed()
             && let Version::Http1(http) = &mut self.version
@@ -226,7 +228,7 @@ impl AsyncWrite for WatchedIo {
             http.state.flushed();
             http.is_answering = false;
             if http.half_closed.is_some() {
-                // The end of the caller's side can be read now.
+                // The end of the caller's side can be reported now.
                 cx.waker().wake_by_ref();
             }
         }

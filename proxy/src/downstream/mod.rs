@@ -62,17 +62,17 @@ pub struct DownstreamSettings {
     pub limits: Limits,
     /// Most connections at once.
     pub max_connections: usize,
-    /// The budget for what callers have sent by HTTP/2 and nobody has read.
+    /// The budget for bytes that callers have sent by HTTP/2 and that were not read yet.
     pub unread_bytes: BufferBudget,
     /// The overload manager.
     pub overload: Arc<Overload>,
     /// Worker threads.
     pub workers: usize,
-    /// What becomes of a request whose caller has ended its side of the connection, on HTTP/1.1.
+    /// How a request is treated whose caller has closed its sending side, on HTTP/1.1.
     pub half_close: HalfClose,
-    /// Which other origins' pages may send requests; `None`: none.
+    /// Which other origins' pages may send requests. `None`: none.
     pub cors: Option<Arc<Cors>>,
-    /// The listener's TLS configuration; `None`: clear text.
+    /// The listener's TLS configuration. `None`: clear text.
     pub tls: Option<Arc<tls::Listener>>,
 }
 
@@ -119,7 +119,7 @@ struct Open<'a> {
 
 impl<'a> Open<'a> {
     /// # Errors
-    /// What a caller is told whose connection is one too many.
+    /// The message for a caller whose connection is beyond the limit.
     fn admit<H>(downstream: &'a Downstream<H>) -> Result<Self, &'static str> {
         let Downstream {
             lifecycle, metrics, ..
@@ -146,8 +146,8 @@ impl Drop for Open<'_> {
     }
 }
 
-/// Answers 503 with `body` and closes: the connection is one too many. A TLS connection is closed
-/// without an answer.
+/// Answers 503 with `body` and closes, because there are too many connections. A TLS connection is
+/// closed without an answer.
 async fn reject(mut stream: Stream, body: &str, encrypted: bool) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     if !encrypted {
@@ -158,8 +158,8 @@ async fn reject(mut stream: Stream, body: &str, encrypted: bool) {
         );
         let out = stream.write_all(answer.as_bytes());
         let _ = tokio::time::timeout(Duration::from_secs(1), out).await;
-        // What has come of a request by now is read: closing with unread bytes causes a reset, by which
-        // the caller could lose the answer (RFC 9112, 9.6).
+        // Reads what has arrived: closing a socket with unread bytes causes a reset, by which the
+        // caller could lose the answer (RFC 9112, 9.6).
         let mut come = [0; 4096];
         let _ = stream.read(&mut come).now_or_never();
     }
@@ -178,7 +178,7 @@ async fn serve<H: Handler>(
     // No request has begun yet, so a timeout here closes the connection without an answer.
     let opening = tokio::time::timeout(
         downstream.settings.timeouts.header,
-        // In a box, which is given back.
+        // Boxed, so that its memory is freed afterwards.
         Box::pin(open(&downstream.settings, stream)),
     );
     let (io, version, scheme, certificate) = tokio::select! {
@@ -210,7 +210,7 @@ async fn serve<H: Handler>(
 }
 
 /// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
-/// bytes. The last of what it returns is the hash of the caller's certificate.
+/// bytes. The last value is the hash of the caller's certificate.
 async fn open(
     settings: &DownstreamSettings,
     stream: Stream,

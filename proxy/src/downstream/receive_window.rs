@@ -1,10 +1,10 @@
 //! How much callers may send on an HTTP/2 connection before it is read.
 //!
-//! The streams of a connection share its window. Where it has room for all of their own windows, a
-//! body that nobody reads, as of a held request, blocks no other stream. That room is memory that a
-//! caller can fill: beyond the [least](LEAST), all connections together get it from one budget, and
-//! none of them more than a part. What a caller was once granted cannot be taken back (RFC 9113,
-//! 6.9.3), so that a connection keeps its room until it ends.
+//! The streams of a connection share its window. If the connection's window covers the windows of
+//! all its streams, a body that is not read, such as that of a held request, blocks no other
+//! stream. A caller can fill a window, and so the proxy's memory: beyond the [least](LEAST), all
+//! connections share one budget, of which each gets a part at most. A window that was granted
+//! cannot be taken back (RFC 9113, 6.9.3), so a connection keeps it until it ends.
 
 use bytes::Bytes;
 use h2::server;
@@ -20,12 +20,12 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The least window of a connection, in bytes: that of a stream, and the one that HTTP/2 begins with
 /// (RFC 9113, 6.9.2).
 const LEAST: u32 = STREAM_WINDOW + 65_535;
-/// Both, of a connection that begins while memory is short.
+/// The windows of a stream and of a connection that begins while memory is short.
 const SCARCE: u32 = 65_535;
 /// One connection gets at most the budget divided by this.
 const CONNECTIONS: usize = 16;
 
-/// The windows that a connection begins with: of a stream, and its own.
+/// The first windows of a connection: of a stream, and its own.
 pub(super) fn first(overload: &Overload) -> (u32, u32) {
     match overload.is_at(Level::Scarce) {
         true => (SCARCE, SCARCE),
@@ -35,9 +35,9 @@ pub(super) fn first(overload: &Overload) -> (u32, u32) {
 
 /// The window of one connection.
 pub(super) struct ReceiveWindow<'a> {
-    /// What it has beyond [`LEAST`].
+    /// The part of its window beyond [`LEAST`].
     room: BufferReservation<'a>,
-    /// Streams that there is room for.
+    /// The number of streams that the window covers.
     streams: u32,
 }
 
@@ -46,7 +46,7 @@ impl<'a> ReceiveWindow<'a> {
         Self { room, streams: 1 }
     }
 
-    /// Makes room for so many open streams, as far as there is as much left.
+    /// Enlarges the window for this many open streams, as far as the budget allows.
     pub(super) fn make_room<T>(&mut self, streams: usize, h2: &mut server::Connection<T, Bytes>)
     where
         T: AsyncRead + AsyncWrite + Unpin,

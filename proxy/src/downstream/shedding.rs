@@ -1,4 +1,4 @@
-//! How a connection gives its memory back when the overload manager asks it to.
+//! How a connection frees memory when the overload manager asks for it.
 
 use crate::{
     exchange::Connection,
@@ -6,19 +6,19 @@ use crate::{
     overload::{Overload, Shed},
 };
 
-/// What a connection is to do about memory.
+/// What a connection must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shedding {
     /// Nothing.
     Nothing,
-    /// End at once: its caller reads nothing of an answer.
+    /// End at once, because its caller does not read its answer.
     Cut,
-    /// Close, since it is idle.
+    /// Close, because it is idle.
     Close,
 }
 
 impl Shedding {
-    /// What `connection` is asked for, which is counted. It is asked once.
+    /// What the overload manager asks of `connection`. It asks once, and counts that.
     pub(super) fn of(connection: &Connection, overload: &Overload) -> Self {
         let footprint = &connection.footprint;
         if !footprint.take_asked() {
@@ -29,7 +29,7 @@ impl Shedding {
             footprint.cut();
             return Self::Cut;
         }
-        // A caller by HTTP/2 has been told already (GOAWAY).
+        // A caller by HTTP/2 was told already, by GOAWAY.
         let is_told = connection.version == HttpVersion::Http2 && connection.is_closing();
         if footprint.resting.get() && !is_told {
             overload.count(Shed::IdleConnection);

@@ -59,7 +59,7 @@ enum Broken {
 
 impl Tunnel {
     /// For a request that a replica has answered with 101. `replica` yields the permit, and the
-    /// connection's byte stream once it is upgraded.
+    /// connection's byte stream after the upgrade.
     #[must_use]
     pub fn new<P: 'static, T: AsyncRead + AsyncWrite + 'static>(
         replica: impl Future<Output = io::Result<(P, T)>> + 'static,
@@ -107,7 +107,7 @@ impl Tunnel {
                 Err(Broken::Replica) => Outcome::UpstreamReset,
             },
             () = idle.passed() => Outcome::UpstreamSlow,
-            // Whoever cancels wakes this task.
+            // Cancelling the request wakes this task.
             () = poll_fn(|_| match state.is_cancelled() {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
@@ -155,7 +155,7 @@ impl End {
     }
 }
 
-/// Copies until the end of the stream, then passes the end on.
+/// Copies until the end of the stream, then closes the other side.
 async fn one_way<A: AsyncRead, B: AsyncWrite>(
     mut from: ReadHalf<A>,
     mut to: WriteHalf<B>,

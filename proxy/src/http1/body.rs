@@ -1,4 +1,4 @@
-//! A message's body, between the connection that reads it and whoever asks for it.
+//! The body of a received message: shared between the connection that reads it and its consumer.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,35 +12,35 @@ use http_body::{Frame, SizeHint};
 
 use super::decoder::Malformed;
 
-/// A body broke off.
+/// Why a body is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum Http1BodyError {
-    /// It is not framed as it says.
+    /// Its framing is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// Its connection broke.
+    /// The connection broke.
     #[error("the connection broke within the body: {0}")]
     Io(#[from] io::Error),
-    /// The request could not be sent to its end.
+    /// The request could not be sent completely.
     #[error("the request was not sent to its end")]
     Request,
 }
 
-/// What the connection has read and nobody has taken: one frame at most, so that a body that nobody
-/// asks for stays with whoever sends it.
+/// The next frame of a body, read by the connection and not yet taken by the consumer. It holds at
+/// most one frame, so that a body which is not consumed stays with its sender.
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer {
     frame: RefCell<Option<Result<Frame<Bytes>, Http1BodyError>>>,
-    /// Nothing comes after the frame.
+    /// Whether the frame is the last one.
     ended: Cell<bool>,
-    /// Bytes that come after the frame, if that is known.
+    /// Bytes of the body that follow the frame, if known.
     left: Cell<Option<u64>>,
-    /// Whether somebody has asked for more than there was.
+    /// Whether the consumer has asked for more than was available.
     is_asked: Cell<bool>,
 }
 
 impl FrameBuffer {
-    /// For a body that is still to come.
+    /// Prepares for the next message's body, with `left` bytes if known.
     pub(super) fn renew(&self, left: Option<u64>) {
         self.frame.replace(None);
         self.ended.set(false);
@@ -52,38 +52,38 @@ impl FrameBuffer {
         self.frame.borrow().is_none()
     }
 
-    /// Whether somebody has asked for more than there was, and there is no more yet.
+    /// Whether the consumer waits for a frame.
     pub(super) fn is_asked(&self) -> bool {
         self.is_asked.get()
     }
 
-    /// `left`: bytes that come after it.
+    /// Makes a frame available. `left`: bytes of the body that follow it.
     pub(super) fn put(&self, frame: Frame<Bytes>, left: Option<u64>) {
         self.frame.replace(Some(Ok(frame)));
         self.left.set(left);
         self.is_asked.set(false);
     }
 
-    /// Nothing more comes.
+    /// Marks the body as complete.
     pub(super) fn end(&self) {
         self.ended.set(true);
         self.is_asked.set(false);
     }
 
-    /// Nothing more comes, though it should.
+    /// Ends the body with an error before it is complete.
     pub(super) fn fail(&self, error: Http1BodyError) {
         self.frame.replace(Some(Err(error)));
         self.end();
     }
 }
 
-/// The body of a message. It is read by driving its connection: a frame that has not come is
-/// pending, and the connection wakes whoever drives it.
+/// The body of a message. It is read by driving its connection: if no frame is available, reading
+/// is pending, and the connection wakes the task that drives it.
 #[derive(Debug)]
 pub struct Http1Body(pub(super) Rc<FrameBuffer>);
 
 impl Http1Body {
-    /// The next frame; pending if the connection must be driven first.
+    /// The next frame. Pending if the connection must be driven first.
     pub fn take_frame(&mut self) -> Poll<Option<Result<Frame<Bytes>, Http1BodyError>>> {
         match self.0.frame.take() {
             Some(frame) => Poll::Ready(Some(frame)),
@@ -95,13 +95,13 @@ impl Http1Body {
         }
     }
 
-    /// Whether all has been taken.
+    /// Whether the whole body has been taken.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.0.ended.get() && self.0.is_free()
     }
 
-    /// How much there still is, as far as that is known.
+    /// The size of the rest of the body, as far as it is known.
     #[must_use]
     pub fn size_hint(&self) -> SizeHint {
         if self.is_end() {
@@ -113,7 +113,7 @@ impl Http1Body {
             Some(Ok(frame)) if frame.is_data() => {
                 frame.data_ref().map_or(0, |data| data.len() as u64)
             }
-            // Whoever took it for empty would never ask for the error, or the trailers.
+            // A consumer that takes the body for empty would never see the error or the trailers.
             Some(_) => return SizeHint::default(),
         };
         let left = self

@@ -1,56 +1,56 @@
-//! Takes the framing off a body as its bytes come (RFC 9112, 6 and 7).
+//! Decodes the framing of a body (RFC 9112, 6 and 7).
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Bytes of all chunk extensions of a body at most.
+/// Most bytes of all chunk extensions of a body.
 const EXTENSION_BYTES: u32 = 16 * 1024;
-/// Bytes of a trailer section at most.
+/// Most bytes of a trailer section.
 const TRAILER_BYTES: usize = 16 * 1024;
-/// Fields of a trailer section at most.
+/// Most fields of a trailer section.
 const TRAILER_FIELDS: usize = 100;
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
-    /// By a chunk without bytes.
+    /// With a chunk of size 0.
     Chunked,
-    /// With the connection.
+    /// When the connection ends.
     Close,
 }
 
 /// A part of a body.
 #[derive(Debug)]
 pub enum DecodedFrame {
-    /// Some of its bytes; never none.
+    /// Some of its bytes; never empty.
     Data(Bytes),
-    /// The fields behind it, with which it ends.
+    /// The trailers, which end it.
     Trailers(HeaderMap),
 }
 
-/// A body that is not framed as it says.
+/// What is wrong with a body's framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A chunk's size is missing, is no hexadecimal number, or is too large.
+    /// A chunk's size is missing, is not hexadecimal, or is too large.
     #[error("the size of a chunk is malformed")]
     Size,
-    /// The line of a chunk's size goes on for too long, or ends with a line feed alone.
+    /// The line with a chunk's size is too long, or ends with a line feed alone.
     #[error("the extension of a chunk is malformed or too long")]
     Extension,
-    /// A chunk has more bytes than its size says.
+    /// A chunk is longer than its size says.
     #[error("a chunk does not end where its size says")]
     ChunkEnd,
-    /// The fields behind the body are no fields, or too many.
+    /// The trailers are malformed, or too large.
     #[error("the trailer section is malformed or too long")]
     Trailers,
-    /// The connection ended before the body.
+    /// The connection ended before the body did.
     #[error("the connection closed before the end of the body")]
     Incomplete,
 }
 
-/// The state of one body's reading.
+/// The state of reading one body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyDecoder {
     kind: Kind,
@@ -58,7 +58,7 @@ pub struct BodyDecoder {
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Bytes that are still to come.
+    /// The number of bytes that follow.
     Length(u64),
     Chunked(Chunked),
     Close {
@@ -69,19 +69,19 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 struct Chunked {
     state: State,
-    /// Of the chunk: its size as far as it has been read, then what is still to come.
+    /// While the size is read: the size so far. Then the bytes of the chunk that follow.
     left: u64,
     extension_bytes: u32,
 }
 
-/// What comes next.
+/// What is expected next within chunked framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first digit of a size.
     Size,
-    /// Another digit, or what ends the size.
+    /// Another digit, or the end of the size.
     MoreSize,
-    /// Spaces behind the size.
+    /// Spaces after the size.
     Space,
     Extension,
     SizeLf,
@@ -93,7 +93,7 @@ enum State {
 }
 
 impl BodyDecoder {
-    /// For a body that is framed by `framing`.
+    /// For a body with this framing.
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let kind = match framing {
@@ -108,7 +108,7 @@ impl BodyDecoder {
         Self { kind }
     }
 
-    /// Whether all of the body has come.
+    /// Whether the whole body has been decoded.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         match &self.kind {
@@ -118,7 +118,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Bytes that are still to come, if that is known.
+    /// The number of bytes that follow, if known.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
         match self.kind {
@@ -127,10 +127,10 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes the next part out of `bytes`; `None` if the body has ended, or more bytes are needed.
+    /// Takes the next part out of `bytes`. `None`: the body has ended, or more bytes are needed.
     ///
     /// # Errors
-    /// [`Malformed`]; nothing of what follows can be trusted then.
+    /// [`Malformed`]. The bytes that follow must not be used then.
     pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<DecodedFrame>, Malformed> {
         match &mut self.kind {
             _ if bytes.is_empty() => Ok(None),
@@ -141,10 +141,10 @@ impl BodyDecoder {
         }
     }
 
-    /// The connection has ended.
+    /// To be called when the connection has ended.
     ///
     /// # Errors
-    /// [`Malformed::Incomplete`] if the body has not.
+    /// [`Malformed::Incomplete`] if the body has not ended.
     pub fn end_of_input(&mut self) -> Result<(), Malformed> {
         if let Kind::Close { ended } = &mut self.kind {
             *ended = true;
@@ -153,7 +153,7 @@ impl BodyDecoder {
     }
 }
 
-/// What there is of the `left` bytes.
+/// Takes up to `left` of the available bytes.
 fn take(bytes: &mut BytesMut, left: &mut u64) -> DecodedFrame {
     let there = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
     *left -= there as u64;
@@ -168,8 +168,8 @@ impl Chunked {
                 let part = take(bytes, &mut self.left);
                 if self.left == 0 {
                     self.state = State::DataCr;
-                    // If the end has come as well, it is known with the last bytes. What is
-                    // malformed is found again at the next call.
+                    // If the end of the body has arrived too, it is thus known with the last
+                    // bytes. An error is found again by the next call.
                     let _ = self.skip_framing(bytes);
                     if self.state == State::Trailers && bytes.starts_with(b"\r\n") {
                         bytes.advance(2);
@@ -183,7 +183,8 @@ impl Chunked {
         }
     }
 
-    /// Reads what is between the bytes of chunks. Changes nothing if it is malformed.
+    /// Reads the framing between the data of two chunks. Leaves the state as it is if the framing
+    /// is malformed.
     fn skip_framing(&mut self, bytes: &mut BytesMut) -> Result<(), Malformed> {
         let (mut next, mut read) = (*self, 0);
         for &byte in bytes.iter() {

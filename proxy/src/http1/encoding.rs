@@ -1,4 +1,4 @@
-//! Puts the framing on a body (RFC 9112, 6 and 7).
+//! Writes the framing of a body (RFC 9112, 6 and 7).
 
 use std::io::Write as _;
 
@@ -11,18 +11,18 @@ use http::{
 };
 use http_body::Body;
 
-/// How a body that is sent is framed.
+/// The framing of a body that is sent.
 #[derive(Debug, PartialEq)]
 pub(super) enum Encoding {
-    /// Bytes that are still to be sent.
+    /// By its length; the bytes that are still to be sent.
     Length(u64),
-    /// By chunks, and fields of these names behind them.
+    /// By chunks. Trailers with these names may follow.
     Chunked(Vec<HeaderName>),
-    /// It ends with the connection: to a caller by HTTP/1.0, of a body whose length is not known.
+    /// By the end of the connection: for a caller by HTTP/1.0, if the length is not known.
     Close,
 }
 
-/// The fields that may stand behind the body: those that the head announces (RFC 9110, 6.6.2).
+/// The names of allowed trailers: those that the header announces (RFC 9110, 6.6.2).
 fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(TRAILER).iter();
     values
@@ -33,7 +33,8 @@ fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Not what a message is framed, routed or authorised by (RFC 9110, 6.5.1).
+/// Whether a field may be a trailer: it must not concern framing, routing or authorisation (RFC
+/// 9110, 6.5.1).
 fn may_trail(name: &HeaderName) -> bool {
     const NEVER: [HeaderName; 12] = [
         AUTHORIZATION,
@@ -53,7 +54,8 @@ fn may_trail(name: &HeaderName) -> bool {
 }
 
 impl Encoding {
-    /// The encoding of `body`, by what it knows of its length or what the head's fields announce.
+    /// The encoding of `body`: by its known or announced length, or else by chunks, with the
+    /// trailers that `headers` announce.
     pub(super) fn of<B: Body>(body: &B, headers: &HeaderMap) -> Self {
         let announced = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         match body.size_hint().exact().or_else(announced) {
@@ -62,7 +64,7 @@ impl Encoding {
         }
     }
 
-    /// Writes the field that says so, and the end of the head.
+    /// Writes the field of the framing, and the end of the header.
     pub(super) fn end_head(&self, out: &mut Vec<u8>) {
         match self {
             Self::Length(length) => {
@@ -76,8 +78,8 @@ impl Encoding {
         }
     }
 
-    /// Writes what stands in front of `length` bytes of the body. `None` if that is more than the
-    /// head has announced.
+    /// Writes what precedes `length` bytes of the body. `None`: the header has announced fewer
+    /// bytes.
     #[must_use]
     pub(super) fn before(&mut self, length: usize, out: &mut Vec<u8>) -> Option<()> {
         match self {
@@ -90,7 +92,7 @@ impl Encoding {
         Some(())
     }
 
-    /// What stands behind each piece of the body.
+    /// What follows each piece of the body.
     pub(super) fn behind(&self) -> &'static [u8] {
         match self {
             Self::Length(_) | Self::Close => b"",
@@ -98,8 +100,8 @@ impl Encoding {
         }
     }
 
-    /// Writes the end of the body, with the `trailers` that it may have. `None` if bytes are missing
-    /// that the head has announced.
+    /// Writes the end of the body, with those `trailers` that are allowed. `None`: the header has
+    /// announced more bytes.
     #[must_use]
     pub(super) fn end(&self, trailers: Option<&HeaderMap>, out: &mut Vec<u8>) -> Option<()> {
         let names = match self {

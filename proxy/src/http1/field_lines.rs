@@ -1,4 +1,4 @@
-//! The fields of a head, where they stand in its bytes.
+//! The fields of a header, as positions in its bytes.
 
 use std::mem::MaybeUninit;
 
@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-/// Fields for which there is room without an allocation.
+/// The number of fields up to which nothing is allocated.
 const USUAL_FIELDS: usize = 100;
 
-/// Where httparse puts the fields that it has found.
+/// The buffer into which httparse writes the fields that it finds.
 pub(super) type FoundFields<'a> = SmallVec<[MaybeUninit<httparse::Header<'a>>; USUAL_FIELDS]>;
 
-/// FoundFields for `most` fields.
+/// A buffer for up to `most` fields.
 pub(super) fn room<'a>(most: usize) -> FoundFields<'a> {
     if most <= USUAL_FIELDS {
         return SmallVec::from_buf_and_len([const { MaybeUninit::uninit() }; USUAL_FIELDS], most);
@@ -22,23 +22,23 @@ pub(super) fn room<'a>(most: usize) -> FoundFields<'a> {
     room
 }
 
-/// A part of a head, by its first byte and the one behind it.
+/// A part of a header: the index of its first byte, and the index after its last one.
 pub(super) type Range = (usize, usize);
 
-/// Where `part` stands in `bytes`, of which it is a part.
+/// The position of `part` within `bytes`. `part` must be a slice of `bytes`.
 pub(super) fn range(bytes: &[u8], part: &[u8]) -> Range {
     let from = part.as_ptr() as usize - bytes.as_ptr() as usize;
     (from, from + part.len())
 }
 
-/// Where a field stands.
+/// The position of a field.
 #[derive(Clone, Copy)]
 pub(super) struct FieldLine {
     name: Range,
     value: Range,
 }
 
-/// Where the fields stand that httparse has found in `bytes`.
+/// The positions of the fields that httparse has found in `bytes`.
 pub(super) fn field_lines(
     bytes: &[u8],
     found: &[httparse::Header<'_>],
@@ -51,7 +51,8 @@ pub(super) fn field_lines(
 }
 
 impl FieldLine {
-    /// Its name and value, of which the latter shares the memory of `head`. `None`: it has no name.
+    /// The field's name and value. The value shares the memory of `head`. `None`: the name is not
+    /// valid.
     pub(super) fn read(self, head: &Bytes) -> Option<(HeaderName, HeaderValue)> {
         let name = HeaderName::from_bytes(&head[self.name.0..self.name.1]).ok()?;
         let value = head.slice(self.value.0..self.value.1);

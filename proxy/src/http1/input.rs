@@ -1,4 +1,4 @@
-//! What has been read of a connection and not taken yet.
+//! Bytes that were read from a connection and not yet consumed.
 
 use std::{
     cell::RefCell,
@@ -14,8 +14,8 @@ use tokio_util::io::poll_read_buf;
 use super::read_size::{self, ReadSize};
 
 thread_local! {
-    /// Where a thread's connections read to, unless they read a lot. So a connection that waits
-    /// has no buffer, and a message has one of its own length.
+    /// The buffer into which all connections of a thread read, except for large messages. So a
+    /// waiting connection has no buffer, and a message one of its own length.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; read_size::SMALL].into());
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Reads some more of `io`; 0 bytes are its end.
+    /// Reads more from `io`. 0 bytes mean its end.
     pub(super) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
@@ -50,14 +50,15 @@ impl Input {
         Poll::Ready(Ok(read))
     }
 
-    /// Whether a head, which does not end in the first `seen` bytes, may be there, or is longer than
-    /// `most`. Who sends a head byte by byte does not have it read as often.
+    /// Whether the unread bytes may contain a complete header, or more than `most` bytes, if the
+    /// header does not end in the first `seen` bytes. It avoids parsing again and again a header
+    /// that arrives byte by byte.
     pub(super) fn may_have_head(&self, seen: usize, most: usize) -> bool {
         let unread = &self.unread;
         if unread.is_empty() {
             return false;
         }
-        // The end is a line without anything; before the second line feed there may be a CR.
+        // The header ends with an empty line; a CR may precede its line feed.
         let fresh = &unread[seen.saturating_sub(2).min(unread.len())..];
         seen == 0
             || unread.len() >= most
@@ -78,7 +79,7 @@ impl Input {
     pub(super) fn next_message(&mut self) {
         self.read_size = ReadSize::default();
         if self.unread.is_empty() {
-            // An idle connection needs no memory but its own.
+            // An idle connection keeps no buffer.
             self.unread = BytesMut::new();
         }
     }

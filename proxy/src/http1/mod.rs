@@ -1,14 +1,13 @@
-//! HTTP/1.1 on both sides (RFC 9112): of callers, and towards replicas.
+//! HTTP/1.1 (RFC 9112) towards callers and towards replicas.
 //!
-//! A connection has no task of its own: whoever waits for a message drives it, from the task of the
-//! request. So a request costs no channel and no task switch. What is pure stands apart from the
-//! bytes' way:
+//! A connection has no task of its own: the task of the request drives it. So a request costs no
+//! channel and no task switch. Parsing and formatting are separate from input and output:
 //!
-//! - [`server`] reads requests and writes responses, [`client`] the other way round;
-//! - [`decoder`] takes the framing off a body, and `encoding` puts it on;
-//! - `field_lines` reads the fields of a head;
-//! - [`Http1Body`] is what a connection has read of a body, for whoever asks;
-//! - `outbox` is what is about to be written, `read_size` how much is read at a time.
+//! - [`server`] reads requests and writes responses, [`client`] writes requests and reads answers;
+//! - [`decoder`] decodes the framing of a body, and `encoding` writes it;
+//! - `field_lines` reads the fields of a header;
+//! - [`Http1Body`] is the body that a connection reads, for its consumer;
+//! - `outbox` has the bytes to be written, and `read_size` decides how much is read at a time.
 //!
 //! Both sides read as strictly as hyper does: property tests give the same bytes to both.
 

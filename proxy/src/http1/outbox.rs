@@ -1,4 +1,4 @@
-//! What is about to be written to a connection.
+//! Bytes that are to be written to a connection.
 
 use std::{
     cell::Cell,
@@ -13,29 +13,31 @@ use tokio::io::AsyncWrite;
 
 use super::encoding::Encoding;
 
-/// Pieces of a body up to this are copied behind the head: one write, of one slice.
+/// Largest piece of a body, in bytes, that is copied behind the header, so that both are one slice
+/// in one write.
 pub(super) const SMALL: usize = 2 * 1024;
-/// No more is gathered in one write than this, and a last piece.
+/// Once so many bytes are gathered, nothing is added before they are written.
 const ENOUGH: usize = 16 * 1024;
 
 thread_local! {
-    /// A buffer that no outbox of this thread uses: most are needed from a head to its write.
+    /// A spare buffer of this thread, because most outboxes need one only from a header to its
+    /// write.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Bytes in the order in which they go out: some that are this outbox's own, a piece of a body, and
-/// what stands behind that.
+/// Bytes in the order in which they are sent: the outbox's own buffer, then a piece of a body,
+/// then the framing after that piece.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     own: Vec<u8>,
-    /// Bytes of `own` that have gone.
+    /// Bytes of `own` that were written.
     gone: usize,
     piece: Bytes,
     behind: &'static [u8],
 }
 
 impl Outbox {
-    /// Where a head is written.
+    /// The buffer for a header.
     pub(super) fn head(&mut self) -> &mut Vec<u8> {
         if self.own.capacity() == 0 {
             self.own = SPARE.take();
@@ -47,13 +49,13 @@ impl Outbox {
         self.gone == self.own.len() && self.piece.is_empty() && self.behind.is_empty()
     }
 
-    /// Whether more should be gathered before it is written.
+    /// Whether more should be gathered before the next write.
     pub(super) fn takes_more(&self) -> bool {
         self.piece.is_empty() && self.behind.is_empty() && self.own.len() < ENOUGH
     }
 
-    /// Adds a frame of a body, framed by `encoding`. `true` if that is its end; `None` if the body
-    /// is longer or shorter than was announced.
+    /// Adds a frame of a body, with the framing by `encoding`. Returns whether it ends the body.
+    /// `None`: the body is longer or shorter than announced.
     pub(super) fn frame(&mut self, frame: Frame<Bytes>, encoding: &mut Encoding) -> Option<bool> {
         match frame.into_data() {
             Ok(data) if data.is_empty() => Some(false),
@@ -76,14 +78,14 @@ impl Outbox {
         }
     }
 
-    /// Adds the end of a body. `None` if bytes are missing.
+    /// Adds the end of a body. `None`: the body is shorter than announced.
     pub(super) fn end(&mut self, encoding: &Encoding) -> Option<()> {
         if self.piece.is_empty() && self.behind.is_empty() {
             return encoding.end(None, self.head());
         }
         match encoding {
             Encoding::Length(left) => (*left == 0).then_some(()),
-            // What ends the piece and what ends the body, in one.
+            // The end of the piece and the end of the body together.
             Encoding::Chunked(_) => {
                 self.behind = b"\r\n0\r\n\r\n";
                 Some(())
@@ -92,7 +94,7 @@ impl Outbox {
         }
     }
 
-    /// Writes all that there is.
+    /// Writes everything.
     pub(super) fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         io: &mut W,
@@ -123,7 +125,7 @@ impl Outbox {
         self.behind = &self.behind[written - own - piece..];
     }
 
-    /// Drops what is in it, and gives its memory back.
+    /// Drops its content, and frees its memory.
     pub(super) fn release(&mut self) {
         let mut own = std::mem::take(self).own;
         if (1..=2 * ENOUGH).contains(&own.capacity()) {

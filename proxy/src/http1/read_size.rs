@@ -1,22 +1,23 @@
 //! How many bytes of a message are read at a time.
 
-/// At first.
+/// The size of the first reads.
 pub(super) const SMALL: usize = 16 * 1024;
-/// At most, once the replica sends as many.
+/// The largest size, for a sender that fills smaller reads.
 const MOST: usize = 128 * 1024;
-/// At most of an answer that is [`LARGE`].
+/// The largest size for a message of more than [`LARGE`] bytes.
 const MOST_OF_LARGE: usize = 256 * 1024;
-/// Bytes of an answer after which more are read at a time: more than the kernel takes for a caller
-/// that reads nothing.
+/// After this many bytes of a message the size may grow: they are more than the kernel buffers for
+/// a caller that reads nothing.
 const SMALL_READS: usize = 256 * 1024;
-/// Bytes of an answer whose caller has shown that it reads: system calls for larger pieces cost less.
+/// After this many bytes of a message its consumer evidently reads, and larger reads cost fewer
+/// system calls.
 const LARGE: usize = 4 * 1024 * 1024;
 
-/// The bytes to read at a time of one answer.
+/// The size of reads of one message.
 #[derive(Debug)]
 pub(super) struct ReadSize {
     bytes: usize,
-    /// How many have been read of the answer.
+    /// How many bytes of the message were read.
     read: usize,
 }
 
@@ -34,12 +35,12 @@ impl ReadSize {
         self.bytes
     }
 
-    /// Whether it is the size of the threads' shared buffer.
+    /// Whether it is the size of the thread's shared buffer.
     pub(super) fn is_small(&self) -> bool {
         self.bytes == SMALL
     }
 
-    /// Follows the replica: `read` bytes came, and there was room for `room`.
+    /// Adapts to the sender: a read returned `read` bytes, with a buffer of `room` bytes.
     pub(super) fn adapt(&mut self, read: usize, room: usize) {
         self.read = self.read.saturating_add(read);
         if read == room && (!self.is_small() || self.read >= SMALL_READS) {

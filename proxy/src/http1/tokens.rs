@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-/// The members of a list (RFC 9110, 5.6.1), if it is ASCII.
+/// The members of a list (RFC 9110, 5.6.1). None if it is not ASCII.
 pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let text = Some(value.as_bytes()).filter(|text| text.is_ascii());
     let members = text.unwrap_or_default().split(|&byte| byte == b',');
@@ -14,7 +14,7 @@ pub(super) fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
     tokens(value).any(|member| member.eq_ignore_ascii_case(token))
 }
 
-/// A number of digits alone; `parse` would take a sign as well.
+/// A number that consists of digits only; `parse` would also accept a sign.
 pub(super) fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;

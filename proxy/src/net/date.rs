@@ -20,7 +20,7 @@ pub(crate) fn stamp(headers: &mut HeaderMap) {
     }
 }
 
-/// Passes the date as it is now to `use_it`.
+/// Passes the present date to `use_it`.
 pub(crate) fn with_now<T>(use_it: impl FnOnce(&HeaderValue) -> T) -> T {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());

@@ -10,29 +10,29 @@ use h2::SendStream;
 use http::HeaderMap;
 use http_body::Body;
 
-/// Sends `body` on `stream`. It hands over no more than the window takes, so that nothing queues
-/// within h2. When it is done, all bytes are at most in the connection's own buffer.
+/// Sends `body` on `stream`. It passes h2 no more than the window allows, so that nothing queues
+/// there. When it is done, the bytes may still be in the connection's buffer.
 #[derive(Debug)]
 pub struct BodyForwarder<B> {
     stream: SendStream<Bytes>,
     body: B,
     next: Next,
-    /// Bytes that the window took.
+    /// Bytes passed to h2.
     sent: u64,
 }
 
-/// What to send next.
+/// What is sent next.
 #[derive(Debug)]
 enum Next {
     /// The next frame of the body.
     Ask,
-    /// The rest of a piece that the window did not take.
+    /// The rest of a piece that exceeded the window.
     Piece(Bytes),
     /// The end of the stream.
     End,
     /// Trailers, which end the stream.
     Trailers(HeaderMap),
-    /// Nothing: all was sent.
+    /// Nothing: everything was sent.
     Done,
 }
 
@@ -46,7 +46,7 @@ pub enum ForwardError<E> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
-    /// Sends `body` on `stream`, whose head was sent already.
+    /// Sends `body` on `stream`, whose header was sent already.
     #[must_use]
     pub fn new(stream: SendStream<Bytes>, body: B) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         }
     }
 
-    /// How many bytes the window took so far.
+    /// The number of bytes passed to h2.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent
@@ -78,19 +78,19 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         self.next = Next::Done;
     }
 
-    /// Whether it waits for the peer's window.
+    /// Whether it waits for the peer to enlarge its window.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         matches!(self.next, Next::Piece(_))
     }
 
-    /// Whether all was sent, or given up.
+    /// Whether everything was sent, or sending was given up.
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.next, Next::Done)
     }
 
-    /// Sends as much as possible. Ready once everything was handed over.
+    /// Sends as much as possible. Ready once everything was passed to h2.
     ///
     /// # Errors
     /// [`ForwardError`]; nothing more can be sent afterwards.
@@ -100,7 +100,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
                 Next::Done => return Poll::Ready(Ok(())),
                 Next::Ask => {
                     self.next = Next::Ask;
-                    // Notices a reset also while the body has nothing to send.
+                    // Also notices a reset while the body has nothing to send.
                     if self.stream.poll_reset(cx).is_ready() {
                         return Poll::Ready(Err(ForwardError::Stream));
                     }
@@ -145,7 +145,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         }
     }
 
-    /// How many bytes the window takes of those reserved; at least 1.
+    /// How many of the reserved bytes the window allows; at least 1.
     fn room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ForwardError<B::Error>>> {
         loop {
             match self.stream.capacity() {

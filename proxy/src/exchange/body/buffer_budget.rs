@@ -1,5 +1,5 @@
-//! A limit on the memory for buffered bodies of requests that wait for more of their body or for a
-//! replica, of all models together. It grants less while the memory of the whole process is short.
+//! A limit on the memory for buffered bodies of all models' requests that wait for the rest of the
+//! body or for a replica. It grants less while the memory of the process is short.
 
 use std::sync::{
     Arc,
@@ -8,8 +8,8 @@ use std::sync::{
 
 use crate::overload::{Level, Overload, Shed};
 
-/// A reservation of so many bytes is granted also while memory is short: small bodies that come in
-/// more than one piece.
+/// Reservations of up to this many bytes are granted even while memory is short: small bodies that
+/// arrive in several pieces.
 const SMALL: usize = 8 * 1024;
 
 /// The limit, and how much of it is reserved.
@@ -18,9 +18,9 @@ pub struct BufferBudget {
     most: usize,
     taken: AtomicUsize,
     overload: Arc<Overload>,
-    /// From this level on, nothing large is granted.
+    /// From this level on, only small reservations are granted.
     closes_at: Level,
-    /// What is counted then.
+    /// What is counted when memory pressure refuses a reservation.
     counts: Option<Shed>,
 }
 
@@ -30,7 +30,7 @@ pub enum Shortage {
     /// The budget is used up.
     #[error("the budget for buffered bodies is used up")]
     Budget,
-    /// The memory of the whole process is short.
+    /// The memory of the process is short.
     #[error("the memory of the process is short")]
     Memory,
 }
@@ -56,8 +56,8 @@ impl BufferBudget {
         }
     }
 
-    /// A budget of `most` bytes for what makes things faster: it grants nothing as soon as memory is
-    /// short.
+    /// A budget of `most` bytes for memory that only improves speed: it grants nothing as soon as
+    /// memory is short.
     #[must_use]
     pub fn of_surplus(most: usize, overload: Arc<Overload>) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl BufferReservation<'_> {
     /// Grows the reservation to at least `bytes`.
     ///
     /// # Errors
-    /// If there is not as much left. Then nothing is changed.
+    /// If the budget has too little left. The reservation is then unchanged.
     pub fn cover(&mut self, bytes: usize) -> Result<(), Shortage> {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 {

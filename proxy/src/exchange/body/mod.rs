@@ -45,11 +45,11 @@ pub enum Received {
 /// a slow consumer slows the sender: that is the back-pressure.
 #[derive(Debug)]
 pub struct Http2Body {
-    /// There until this is dropped.
+    /// `None` only while this is dropped.
     stream: Option<RecvStream>,
-    /// The request whose body it is; `None` for a response's.
+    /// The request that the body belongs to; `None` for a response's body.
     request: Option<Rc<StreamState>>,
-    /// Announced bytes that have not arrived yet; `None` without `content-length`.
+    /// Announced bytes that have not arrived yet. `None`: there is no `content-length`.
     left: Option<u64>,
     data_ended: bool,
 }
@@ -63,7 +63,7 @@ pub enum BodyError {
     /// An HTTP/2 error.
     #[error(transparent)]
     Http2(#[from] h2::Error),
-    /// The body breaks a rule that its beginning was routed by.
+    /// The rest of the body breaks a rule on which routing by its beginning relied.
     #[error(transparent)]
     Unfit(#[from] Fault),
     /// A gRPC call ended without a status.
@@ -72,8 +72,8 @@ pub enum BodyError {
 }
 
 impl Received {
-    /// The body of an HTTP/2 message with these header fields. If a `request`'s is dropped before
-    /// its end, the rest goes to [`StreamState::unread`].
+    /// The body of an HTTP/2 message with these header fields. If the body of a `request` is
+    /// dropped before its end, the stream goes to [`StreamState::unread`].
     #[must_use]
     pub fn http2(
         stream: RecvStream,
@@ -106,12 +106,12 @@ impl Http2Body {
             match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) => {
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    // The consumer takes it now.
+                    // The consumer takes the data now, so the sender may send more.
                     stream.flow_control().release_capacity(data.len())?;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // RFC 9113, 8.1: the response is complete, and the sender asks for no more of the
-                // request.
+                // RFC 9113, 8.1: the response is complete, and the sender does not want the rest
+                // of the request.
                 Some(Err(error))
                     if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) =>
                 {

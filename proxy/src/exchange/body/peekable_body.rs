@@ -1,4 +1,4 @@
-//! A request's body that can be read ahead of forwarding it.
+//! A request's body whose beginning can be read before it is forwarded.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{BodyError, BufferReservation, LookError, Received, pieces::Pieces};
 use crate::protocol::peek::{BodyScanner, Rewriter, Scan};
 
-/// A body, with what was read ahead of it.
+/// A body, and the part of it that was read ahead.
 #[derive(Debug)]
 pub struct PeekableBody {
     rest: Received,
@@ -24,13 +24,13 @@ pub struct PeekableBody {
 
 #[derive(Debug, Default)]
 struct LookAhead {
-    /// Read ahead, and not forwarded yet.
+    /// Pieces that were read ahead and are not forwarded yet.
     read: Pieces,
     trailers: Option<HeaderMap>,
     sent: Sent,
-    /// Checks the rest of the body against the rules that its beginning was routed by.
+    /// Checks that the rest of the body keeps the rules on which routing by its beginning relied.
     watch: Option<BodyScanner>,
-    /// A piece that the scanner has not finished.
+    /// The rest of a piece that the scanner has begun to check.
     unseen: Option<Bytes>,
     /// Rewrites the model's name in the whole body.
     rewriting: Option<Rewriting>,
@@ -40,20 +40,20 @@ struct LookAhead {
 #[derive(Debug)]
 struct Rewriting {
     rewriter: Rewriter,
-    /// Rewritten and sent before; to be sent again.
+    /// Rewritten pieces that were sent before and must be sent again.
     again: Pieces,
     /// Whether the original body has ended, with these trailers.
     ended: bool,
     trailers: Option<HeaderMap>,
 }
 
-/// What was forwarded, kept for a retry.
+/// Pieces that were forwarded, kept for a retry.
 #[derive(Debug, Default)]
 enum Sent {
-    /// Not, or not completely, kept.
+    /// Not kept, or not completely.
     #[default]
     Lost,
-    /// All of it, with the number of bytes that may still be added.
+    /// All of them, and the number of bytes that may still be added.
     Kept(Pieces, usize),
 }
 
@@ -71,7 +71,7 @@ impl PeekableBody {
         self.look_ahead.get_or_insert_default()
     }
 
-    /// Keeps what is forwarded from here on, up to `limit` bytes.
+    /// Keeps forwarded pieces from here on, up to `limit` bytes.
     pub fn keep(&mut self, limit: usize) {
         self.look_ahead().sent = Sent::Kept(Pieces::default(), limit);
     }
@@ -83,7 +83,8 @@ impl PeekableBody {
         look_ahead.is_some_and(|look_ahead| matches!(look_ahead.sent, Sent::Kept(..)))
     }
 
-    /// The body as it was when [`keep`](Self::keep) was called; `None` if it was not kept.
+    /// The body as it was when [`keep`](Self::keep) was called. `None`: it was not kept
+    /// completely.
     #[must_use]
     pub fn rewound(mut self) -> Option<Self> {
         let look_ahead = self.look_ahead.as_mut()?;
@@ -169,7 +170,7 @@ impl PeekableBody {
         poll_rest(&mut self.rest, self.look_ahead.as_deref_mut(), cx)
     }
 
-    /// Checks everything not read yet by `scanner`.
+    /// Checks the unread part of the body by `scanner`.
     pub fn watch(&mut self, scanner: BodyScanner) {
         self.look_ahead().watch = Some(scanner);
     }
@@ -184,8 +185,8 @@ impl PeekableBody {
         });
     }
 
-    /// Reads one more piece ahead, which also stays part of the body; `None` at the end. If that
-    /// has to wait, `reservation` must cover what is buffered.
+    /// Reads one more piece ahead. It stays part of the body. `None`: the body has ended. If
+    /// reading has to wait, `reservation` must cover the buffered bytes.
     ///
     /// # Errors
     /// [`LookError`].
@@ -260,7 +261,7 @@ impl PeekableBody {
         })
     }
 
-    /// A copy of the first `most` bytes that have been read and not passed on.
+    /// A copy of the first `most` bytes that were read ahead and not forwarded yet.
     #[must_use]
     pub fn start(&self, most: usize) -> Bytes {
         let look_ahead = self.look_ahead.as_ref();
@@ -281,8 +282,8 @@ impl PeekableBody {
     }
 }
 
-/// The next frame, checked by the scanner if there is one. A body that breaks its rules fails here,
-/// so that no replica gets the rest.
+/// The next frame, checked by the scanner if there is one. A body that breaks the rules fails
+/// here, so that no replica gets the rest.
 fn poll_rest(
     rest: &mut Received,
     look_ahead: Option<&mut LookAhead>,
@@ -317,7 +318,7 @@ fn poll_rest(
     match seen {
         Err(fault) => Poll::Ready(Some(Err(BodyError::Unfit(fault)))),
         Ok(Scan::Busy) => {
-            // Lets other tasks run before scanning on.
+            // Lets other tasks run before the scanner continues.
             look_ahead.unseen = frame.and_then(|frame| frame.into_data().ok());
             cx.waker().wake_by_ref();
             Poll::Pending

@@ -4,16 +4,15 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// Pieces smaller than this, in bytes, are copied together. A piece keeps the whole buffer that it
-/// was read into alive, which may be 16 KiB; 30,000 chunks of one byte would keep 30,000
-/// buffers.
+/// Pieces smaller than this, in bytes, are copied together. A piece keeps the whole buffer into
+/// which it was read, up to 16 KiB; 30,000 chunks of one byte would keep 30,000 buffers.
 const SMALL: usize = 4 * 1024;
 
 /// Pieces in order. The first one is never copied, because most bodies have only one.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     whole: VecDeque<Bytes>,
-    /// The last piece, while small ones are added to it.
+    /// The last piece, to which small pieces are appended.
     growing: BytesMut,
     bytes: usize,
 }

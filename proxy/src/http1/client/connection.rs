@@ -1,4 +1,4 @@
-//! One connection, with the state of the request that it serves.
+//! A connection to a replica, with the state of its present request.
 
 use std::{
     io,
@@ -25,46 +25,47 @@ use crate::http1::{
     outbox::Outbox,
 };
 
-/// A connection. One request at a time.
+/// A connection to a replica. It serves one request at a time.
 #[derive(Debug)]
 pub struct Http1Connection<S, B> {
     io: S,
-    /// Fields of an answer's head at most.
+    /// Most fields in the header of an answer.
     fields: usize,
     sending: Sending<B>,
     outbox: Outbox,
-    /// What is below may keep some of what was written.
+    /// Whether the byte stream may have buffered some of what was written.
     needs_flush: bool,
     reading: Reading,
     input: Input,
-    /// The last answer allows another request.
+    /// Whether the last answer allows another request.
     keep_alive: bool,
     frames: Rc<FrameBuffer>,
 }
 
 #[derive(Debug)]
 enum Sending<B> {
-    /// More of the body may come.
+    /// More of the body may follow.
     Body(B, Encoding),
-    /// The body is in the outbox, or beyond.
+    /// The whole request is in the outbox, or in the byte stream's buffer.
     Flush,
-    /// All has gone out.
+    /// Everything was sent.
     Done,
-    /// The replica takes nothing more. It may have answered.
+    /// The replica closed its receiving side. It may have answered before.
     Refused,
 }
 
 #[derive(Debug)]
 enum Reading {
-    /// Nothing is awaited.
+    /// No answer is expected.
     Idle,
-    /// The head of an answer to a request by this method. `seen`: bytes in which its end is not.
+    /// The header of the answer to a request by this method is expected. `seen`: the first bytes,
+    /// which are known not to contain its end.
     Head {
         method: Method,
         seen: usize,
     },
     Body(BodyDecoder),
-    /// Another protocol follows.
+    /// The connection has changed to another protocol.
     Upgraded,
     /// Nothing more is read.
     Closed,
@@ -79,10 +80,10 @@ pub enum ResponseError {
     /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What came is no answer, or more than is read.
+    /// The bytes received are no answer, or its header is too large.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// The request's body broke off, or is not as long as its head says.
+    /// The request's body failed, or its length is not the announced one.
     #[error("the body of the request broke off")]
     Request,
 }
@@ -92,7 +93,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data = Bytes> + Unpin,
 {
-    /// Speaks HTTP/1.1 on `io`. Answers may have so many `fields`.
+    /// Speaks HTTP/1.1 on `io`. The header of an answer may have up to `fields` fields.
     #[must_use]
     pub fn new(io: S, fields: usize) -> Self {
         Self {
@@ -108,16 +109,17 @@ where
         }
     }
 
-    /// Whether a request can be begun now: all before it is over, and the connection is open.
+    /// Whether a request can be sent now: the last exchange has ended, and the connection is open.
     pub fn is_ready(&mut self) -> bool {
-        // Nobody needs to be woken: it is looked at before each use.
+        // No task needs to be woken, because this is called before each use.
         let mut cx = Context::from_waker(Waker::noop());
         self.drive(&mut cx);
         let is_idle = matches!(self.reading, Reading::Idle);
         if !is_idle || !matches!(self.sending, Sending::Done) {
             return false;
         }
-        // Its end, or bytes that nobody asked for: it cannot be used either way.
+        // Either the end of the stream, or bytes that belong to no answer: the connection cannot
+        // be used.
         let mut byte = [0];
         let read = Pin::new(&mut self.io).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
         if read.is_ready() {
@@ -126,8 +128,8 @@ where
         read.is_pending()
     }
 
-    /// Begins to send a request; [`poll_response`](Self::poll_response) goes on. To be called when
-    /// the connection [`is_ready`](Self::is_ready).
+    /// Begins to send a request, which [`poll_response`](Self::poll_response) continues. Only for
+    /// a connection that [`is_ready`](Self::is_ready).
     pub fn begin(&mut self, head: RequestHead<'_>, body: B) {
         let encoding = write_head(head, &body, self.outbox.head());
         self.sending = if body.is_end_stream() {
@@ -139,16 +141,16 @@ where
         self.reading = Reading::Head { method, seen: 0 };
     }
 
-    /// Sends the request and reads, until the head of the answer is there.
+    /// Sends the request and reads until the header of the answer is complete.
     ///
     /// # Errors
-    /// [`ResponseError`]; the connection cannot be used any more.
+    /// [`ResponseError`]; the connection cannot be used afterwards.
     pub fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<Http1Body>, ResponseError>> {
         let result = match self.poll_send(cx) {
-            // An answer may have come before the replica refused the rest.
+            // The replica may have answered before it closed its receiving side.
             Poll::Ready(Ok(()) | Err(ResponseError::Io(_))) | Poll::Pending => {
                 ready!(self.poll_head(cx))
             }
@@ -163,7 +165,7 @@ where
         };
         self.keep_alive = head.keep_alive;
         let decoder = BodyDecoder::new(head.framing);
-        // The last answer's body may still be with somebody.
+        // The body of the last answer may still have a consumer.
         if Rc::strong_count(&self.frames) > 1 {
             self.frames = Rc::default();
         }
@@ -181,11 +183,12 @@ where
         Poll::Ready(Ok(head.response.map(|()| body)))
     }
 
-    /// Makes what progress can be made with the rest of the request and the answer's body. `cx` is
-    /// woken when there can be more.
+    /// Continues to send the request and to read the answer's body, as far as possible without
+    /// waiting. `cx` is woken when more is possible.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Err(ResponseError::Request)) = self.poll_send(cx) {
-            // The replica would wait for the rest: it is told by the connection's end.
+            // The request's body has failed. Closing the connection tells the replica, which waits
+            // for the rest.
             if matches!(self.reading, Reading::Body(_)) {
                 self.frames.fail(Http1BodyError::Request);
             }
@@ -218,15 +221,16 @@ where
         }
     }
 
-    /// What is below, with the bytes that were read of it and belong to nobody yet.
+    /// The byte stream, and the bytes that were read from it and belong to no message.
     #[must_use]
     pub fn into_parts(self) -> (S, Bytes) {
         (self.io, self.input.unread.freeze())
     }
 
-    /// Sends what there is of the request. Ready when all has gone out.
+    /// Sends the request as far as it is available. Ready when all of it was sent.
     ///
-    /// # Errors If it cannot.
+    /// # Errors
+    /// If it cannot be sent.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResponseError>> {
         if matches!(self.sending, Sending::Done | Sending::Refused) {
             return Poll::Ready(Ok(()));
@@ -259,7 +263,7 @@ where
         }
     }
 
-    /// Takes what there is of the body into the outbox, as far as that has room.
+    /// Moves available frames of the body into the outbox, as far as it has room.
     fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), ResponseError> {
         while let Sending::Body(body, encoding) = &mut self.sending
             && self.outbox.takes_more()
@@ -304,8 +308,8 @@ where
         }
     }
 
-    /// Puts the next part of the body, if it has been read, where it is asked for. Whether the body
-    /// has ended.
+    /// Decodes the next part of the answer's body, if its consumer waits for one and it has been
+    /// read. Returns whether the body has ended.
     fn decode(&mut self) -> bool {
         let Reading::Body(decoder) = &mut self.reading else {
             return false;
@@ -327,7 +331,7 @@ where
         decoder.is_ended()
     }
 
-    /// The answer has come to its end.
+    /// Handles the end of an answer.
     fn end_response(&mut self) {
         self.frames.end();
         if self.keep_alive && self.input.unread.is_empty() {
@@ -335,7 +339,7 @@ where
         } else {
             self.close();
         }
-        // An idle connection needs no memory but its own.
+        // An idle connection keeps no buffer.
         self.input = Input::default();
     }
 

@@ -1,10 +1,11 @@
-//! What the fields of an answer say of its body's end and of the connection (RFC 9112, 6 and 9).
+//! What the header fields of an answer say about the end of its body, and about the connection
+//! (RFC 9112, 6 and 9).
 
 use http::{Method, StatusCode, Version};
 
 use crate::http1::{decoder::Framing, tokens::digits};
 
-/// What the fields say of the connection and the body.
+/// The fields that concern the connection and the body's framing.
 #[derive(Clone, Copy)]
 pub(super) struct Hop {
     pub keep_alive: bool,
@@ -12,26 +13,27 @@ pub(super) struct Hop {
     pub length: Length,
 }
 
-/// What `Transfer-Encoding` says.
+/// The value of `Transfer-Encoding`.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Coding {
     None,
     Chunked,
-    /// Not `chunked` once and alone: nobody has asked for it (RFC 9110, 10.1.4), nor undoes it.
+    /// Anything other than `chunked` alone. Tailback does not ask for other codings (RFC 9110,
+    /// 10.1.4) and does not decode them.
     Other,
 }
 
-/// What all of `Content-Length` says.
+/// The value of all `Content-Length` fields together.
 #[derive(Clone, Copy)]
 pub(super) enum Length {
     None,
     Bytes(u64),
-    /// It is no number, or not the same everywhere.
+    /// It is not a number, or the values differ.
     Malformed,
 }
 
 impl Length {
-    /// With one more value, which may be a list of equal ones (RFC 9110, 8.6).
+    /// Adds one more value, which may be a list of equal numbers (RFC 9110, 8.6).
     pub(super) fn and(self, value: &[u8]) -> Self {
         let mut all = self;
         for number in value.split(|&byte| byte == b',') {
@@ -46,8 +48,8 @@ impl Length {
     }
 }
 
-/// How the body ends, and whether another protocol follows (RFC 9112, 6.3). `None`: it could end in
-/// more than one place.
+/// How the body ends, and whether another protocol follows (RFC 9112, 6.3). `None`: the end is
+/// ambiguous.
 pub(super) fn framing(
     status: StatusCode,
     method: &Method,
@@ -66,7 +68,7 @@ pub(super) fn framing(
         _ if has_none => Some(Framing::Length(0)),
         (Coding::None, Length::Bytes(length)) => Some(Framing::Length(length)),
         (Coding::None, Length::None) => Some(Framing::Close),
-        // HTTP/1.0 has no such field: who sends it does not frame by it.
+        // HTTP/1.0 has no transfer codings, so the body's framing cannot be trusted.
         (Coding::Chunked, _) if version == Version::HTTP_10 => None,
         (Coding::Chunked, _) => Some(Framing::Chunked),
     };

@@ -1,8 +1,8 @@
 //! HTTP/1.1 towards replicas.
 //!
-//! One connection serves one request at a time: [`RequestHead`] is written by `request`,
-//! [`response`] reads the answer's head, and `framing` says how its body ends. [`Http1Connection`] is
-//! all of this around the bytes of a connection.
+//! A connection serves one request at a time. `request` writes a [`RequestHead`], [`response`]
+//! reads the header of the answer, and `framing` determines how its body ends. [`Http1Connection`]
+//! puts these together on a byte stream.
 
 mod connection;
 mod framing;

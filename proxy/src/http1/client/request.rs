@@ -1,4 +1,4 @@
-//! Writes a request's head (RFC 9112, 3 and 6).
+//! Writes the header of a request (RFC 9112, 3 and 6).
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
@@ -8,26 +8,26 @@ use http_body::Body;
 
 use crate::http1::{encoding::Encoding, outbox::SMALL};
 
-/// The head of a request. It is only looked at: the same can be sent once more.
+/// The header of a request. It is borrowed, so that the request can be sent again.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// Its method.
     pub method: &'a Method,
     /// Path and query.
     pub target: &'a str,
-    /// Its fields, without those of a hop.
+    /// Its fields, without hop-by-hop fields.
     pub headers: &'a HeaderMap,
-    /// More of them.
+    /// Additional fields.
     pub added: &'a [(HeaderName, HeaderValue)],
-    /// In place of the field `host`.
+    /// Replaces the field `host`.
     pub host: Option<&'a str>,
-    /// The protocol to go over to (RFC 9110, 7.8).
+    /// The protocol to upgrade to (RFC 9110, 7.8).
     pub upgrade: Option<&'a HeaderValue>,
 }
 
-/// Writes `head` for `body` to `out`. Returns how the body is to be framed.
+/// Writes `head`, for a request with `body`, to `out`. Returns the framing of the body.
 pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec<u8>) -> Encoding {
-    // A guess that is seldom too small. A small body goes behind the head.
+    // An estimate that is seldom too small. A small body is appended to the header.
     let fields = head.headers.len() + head.added.len();
     let body_bytes = body
         .size_hint()
@@ -35,7 +35,7 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
         .filter(|&bytes| bytes <= SMALL as u64);
     out.reserve(96 + head.target.len() + 48 * fields + body_bytes.unwrap_or(0) as usize);
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    // RFC 9112, 3.2.1: a target without a path has the path `/`.
+    // RFC 9112, 3.2.1: a target without a path is sent with the path `/`.
     let root: &[u8] = if head.target.starts_with('?') {
         b"/"
     } else {
@@ -48,7 +48,7 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
         head.target.as_bytes(),
         b" HTTP/1.1\r\n",
     ]);
-    // First, as it says whom the rest is for (RFC 9110, 7.2).
+    // `host` comes first, because it determines for whom the request is (RFC 9110, 7.2).
     let host = head.host.map(str::as_bytes);
     if let Some(host) = host.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes)) {
         put(&[b"host: ", host, b"\r\n"]);
@@ -56,7 +56,7 @@ pub(super) fn write_head<B: Body>(head: RequestHead<'_>, body: &B, out: &mut Vec
     let has_body = !body.is_end_stream();
     let added = head.added.iter().map(|(name, value)| (name, value));
     for (name, value) in head.headers.iter().chain(added) {
-        // What frames the body is written below.
+        // The fields of the body's framing are written below.
         if *name != HOST && *name != TRANSFER_ENCODING && (*name != CONTENT_LENGTH || !has_body) {
             put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }

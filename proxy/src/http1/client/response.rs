@@ -1,4 +1,4 @@
-//! Reads the head of an answer (RFC 9112, 4 to 6).
+//! Reads the header of an answer (RFC 9112, 4 to 6).
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -14,35 +14,37 @@ use crate::http1::{
     tokens::tokens,
 };
 
-/// Bytes of a head at most.
+/// Most bytes in the header of an answer.
 pub(super) const HEAD_BYTES: usize = 400 * 1024;
 
-/// What the head of an answer says.
+/// The header of an answer.
 #[derive(Debug)]
 pub struct Head {
-    /// Status, version and fields, with the reason phrase if it is not the usual one.
+    /// Status, version and fields. The reason phrase is an extension if it is not the standard
+    /// one.
     pub response: Response<()>,
     /// How the body ends.
     pub framing: Framing,
-    /// The connection may serve another request after this.
+    /// Whether the connection may serve another request afterwards.
     pub keep_alive: bool,
-    /// What follows is another protocol.
+    /// Whether the connection changes to another protocol.
     pub is_upgrade: bool,
 }
 
-/// Why a head cannot be read.
+/// Why a header cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    /// More fields, or more bytes, than are read.
+    /// It has more fields or bytes than allowed.
     #[error("the head of the answer is too large")]
     TooLarge,
-    /// It is not HTTP/1.1, or its body could end in more than one place.
+    /// It is not HTTP/1.1, or the end of the body is ambiguous.
     #[error("the head of the answer is malformed")]
     Malformed,
 }
 
-/// Takes the head of the answer to a request by `method` out of `bytes`, past what is informational
-/// (1xx, but for 101); `None` if more bytes are needed. At most `fields` fields are read.
+/// Takes the header of the answer to a request by `method` out of `bytes`. Interim answers (1xx
+/// except 101) before it are dropped. `None`: more bytes are needed. At most `fields` fields are
+/// read.
 ///
 /// # Errors
 /// [`HeadError`].
@@ -144,21 +146,21 @@ fn headers(
             };
         } else if name == CONNECTION {
             for token in tokens(&value) {
-                // Once one says so, it stays so.
+                // One `close` in any of the fields is decisive.
                 closes |= token.eq_ignore_ascii_case(b"close");
                 hop.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
             }
             hop.keep_alive &= !closes;
             let is_only_ours = |word: &[u8]| value.as_bytes().eq_ignore_ascii_case(word);
             if is_only_ours(b"keep-alive") || is_only_ours(b"close") {
-                // It says nothing to anybody else.
+                // A hop-by-hop field: it is not passed on.
                 continue;
             }
         }
         headers.append(name, value);
     }
     if let (Length::Bytes(length), true) = (hop.length, lengths > 1) {
-        // Others may refuse what is there twice (RFC 9110, 8.6).
+        // Other readers may reject repeated lengths (RFC 9110, 8.6), so one is passed on.
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok((headers, hop))

@@ -1,4 +1,4 @@
-//! One connection of a caller, with the state of the request that it answers.
+//! A connection of a caller, with the state of its present request.
 
 use std::{
     io,
@@ -25,20 +25,21 @@ use crate::http1::{
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How often is read of a body that nobody wants, so that the next request can be.
+/// How many reads are made to skip the rest of a body that is not consumed, so that the connection
+/// can serve another request.
 const MOST_READS: u32 = 4;
 
-/// What is read of a request's head at most.
+/// Bounds of a request's header.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
-    /// Fields.
+    /// Most fields.
     pub header_fields: usize,
-    /// Bytes.
+    /// Most bytes.
     pub header_bytes: usize,
 }
 
-/// A connection. It is a state machine: the request's own task reads a head, answers it, and sends
-/// the answer, and has it look meanwhile for what else comes.
+/// A connection of a caller. It is a state machine: the request's task reads a header from it,
+/// sends the answer, and meanwhile polls it for the rest of the request and for the caller's end.
 #[derive(Debug)]
 pub struct ServerConnection<S> {
     io: S,
@@ -46,33 +47,34 @@ pub struct ServerConnection<S> {
     input: Input,
     reading: Reading,
     frames: Rc<FrameBuffer>,
-    /// The caller awaits `100 Continue`.
+    /// Whether the caller waits for `100 Continue`.
     awaits_continue: bool,
     asked: Asked,
-    /// Another request may follow.
+    /// Whether another request may follow.
     keep_alive: bool,
     writer: ResponseWriter,
 }
 
 #[derive(Debug)]
 enum Reading {
-    /// The head of a request. `seen`: bytes in which its end is not.
+    /// The header of a request is expected. `seen`: the first bytes, which are known not to
+    /// contain its end.
     Head {
         seen: usize,
     },
     Body(BodyDecoder),
-    /// The request has ended; the caller may send the next one.
+    /// The request is complete. The caller may send the next one.
     Ended,
     /// Nothing more is read.
     Closed,
 }
 
-/// What came of reading while a request is answered.
+/// The result of reading while a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// The request's body has something new, which may be its end or its failure.
+    /// There is a new frame of the request's body, or its end, or an error.
     Body,
-    /// The caller has closed the connection, or it broke.
+    /// The caller has closed the connection, or the connection broke.
     Closed,
 }
 
@@ -98,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         &mut self.io
     }
 
-    /// The byte stream, with the bytes that were read of it and belong to nobody yet.
+    /// The byte stream, and the bytes that were read from it and belong to no message.
     #[must_use]
     pub fn into_parts(mut self) -> (S, Bytes) {
         if matches!(self.reading, Reading::Body(_)) {
@@ -108,16 +110,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         (self.io, self.input.unread.freeze())
     }
 
-    /// Whether bytes of the next request have been read.
+    /// Whether bytes of a following request were read.
     #[must_use]
     pub fn has_unread(&self) -> bool {
         !self.input.unread.is_empty()
     }
 
-    /// Reads until the head of a request is there; `None` if the caller has closed the connection.
+    /// Reads until the header of a request is complete. `None`: the caller has closed the
+    /// connection.
     ///
     /// # Errors
-    /// [`RequestHeadError`], which the caller can be [told](Self::reject).
+    /// [`RequestHeadError`], for the caller to be [told](Self::reject).
     pub fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
@@ -154,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
     }
 
     fn begin_request(&mut self, head: request::IncomingHead) -> Request<Http1Body> {
-        // The last request's body may still be with somebody.
+        // The body of the last request may still have a consumer.
         if Rc::strong_count(&self.frames) > 1 {
             self.frames = Rc::default();
         }
@@ -174,23 +177,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         head.request.map(|()| body)
     }
 
-    /// The connection takes no further request.
+    /// Makes the connection close after the present request.
     pub fn close_after_this(&mut self) {
         self.keep_alive = false;
     }
 
-    /// Whether another request may follow: the last one has been read and answered.
+    /// Whether another request may follow: the last one was read and answered completely.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.reading, Reading::Head { .. }) && self.keep_alive
     }
 
-    /// Reads what is to be read while a request is answered: its body, if somebody asks for more of
-    /// it, and behind it whether the caller is still there. Pending: nothing for now.
+    /// Reads while a request is answered: its body, if the consumer waits for more of it, and
+    /// after its end whether the caller closes the connection. Pending if there is nothing of
+    /// either.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         match &mut self.reading {
             Reading::Body(_) if self.frames.is_asked() => self.poll_body(cx),
-            // What has come is of the next request.
+            // Unread bytes would be those of the next request.
             Reading::Ended if self.input.unread.is_empty() => {
                 match ready!(self.input.poll_fill(&mut self.io, cx)) {
                     Ok(1..) => Poll::Pending,
@@ -226,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         }
     }
 
-    /// Puts the next part of the body, if it has been read, where it is asked for.
+    /// Decodes the next part of the body, if its consumer waits for one and it has been read.
     fn decode(&mut self) {
         let Reading::Body(decoder) = &mut self.reading else {
             return;
@@ -234,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         match decoder.decode(&mut self.input.unread) {
             Ok(None) => {}
             Ok(Some(frame)) => {
-                // Who sends the body needs nothing to go on.
+                // A caller that sends the body already needs no `100 Continue`.
                 self.awaits_continue = false;
                 match frame {
                     DecodedFrame::Data(data) => self.frames.put(Frame::data(data), decoder.left()),
@@ -261,8 +265,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         self.reading = Reading::Closed;
     }
 
-    /// Begins to send a response; [`poll_send`](Self::poll_send) goes on. Returns whether there is a
-    /// body to send.
+    /// Begins to send a response, which [`poll_send`](Self::poll_send) continues. Returns whether
+    /// there is a body to send.
     pub fn begin<B: Body>(&mut self, head: &Parts, body: &B, cx: &mut Context<'_>) -> bool {
         if !self.is_read(cx) {
             self.keep_alive = false;
@@ -271,8 +275,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         self.writer.has_body()
     }
 
-    /// Whether the request has been read, or may still be: somebody has its body. What is there of a
-    /// body that nobody has any more is dropped, so that a small one costs no connection.
+    /// Whether the request was read completely, or its body still has a consumer that may do so.
+    /// The rest of a body without a consumer is skipped if it has arrived, so that a small body
+    /// does not cost the connection.
     fn is_read(&mut self, cx: &mut Context<'_>) -> bool {
         let is_dropped = Rc::strong_count(&self.frames) == 1;
         for _ in 0..MOST_READS {
@@ -294,17 +299,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         }
     }
 
-    /// Writes the answer to a head that could not be read.
+    /// Writes the response to a header that could not be read.
     pub fn reject(&mut self, status: StatusCode, json: Bytes) {
         self.keep_alive = false;
         self.writer.reject(status, &json);
     }
 
-    /// Sends the response. `body` becomes `None` once all of it has been taken. Ready when all has
-    /// gone out.
+    /// Sends the response. `body` becomes `None` once all of it was taken. Ready when everything
+    /// was sent.
     ///
     /// # Errors
-    /// [`DeliveryError`]; the connection cannot be used any more.
+    /// [`DeliveryError`]; the connection cannot be used afterwards.
     pub fn poll_send<B: Body<Data = Bytes> + Unpin>(
         &mut self,
         body: &mut Option<B>,
@@ -315,12 +320,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all that there is, through all layers.
+    /// Writes everything, through all layers.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writer.poll_flush(&mut self.io, cx)
     }
 
-    /// The response has gone out.
+    /// Handles the end of a response.
     fn end_response(&mut self, cx: &mut Context<'_>) {
         let may_follow =
             self.is_read(cx) && matches!(self.reading, Reading::Ended) && self.keep_alive;

@@ -1,9 +1,8 @@
 //! HTTP/1.1 towards callers.
 //!
-//! One connection answers one request after the other: [`request`] reads a request's head,
-//! `response` writes the answer's, and `writer`
-//! sends it. [`ServerConnection`] is all of this around the bytes of a
-//! connection.
+//! A connection answers one request after the other. [`request`] reads the header of a request,
+//! `response` writes the header of the response, and `writer` sends it with its body.
+//! [`ServerConnection`] puts these together on a byte stream.
 
 mod connection;
 pub mod request;

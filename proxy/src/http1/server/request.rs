@@ -1,4 +1,4 @@
-//! Reads the head of a request (RFC 9112, 3 to 6).
+//! Reads the header of a request (RFC 9112, 3 to 6).
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -12,36 +12,36 @@ use crate::http1::{
     tokens::{digits, has_token, tokens},
 };
 
-/// Bytes of a request's target at most.
+/// Most bytes of a request's target.
 const TARGET_BYTES: usize = u16::MAX as usize - 1;
 
-/// What the head of a request says.
+/// The header of a request.
 #[derive(Debug)]
 pub struct IncomingHead {
     /// Method, target, version and fields.
     pub request: Request<()>,
-    /// How the body ends; never with the connection.
+    /// How the body ends; never [`Framing::Close`].
     pub framing: Framing,
-    /// The caller may send another request behind this.
+    /// Whether the caller may send another request afterwards.
     pub keep_alive: bool,
-    /// The caller sends the body once it is told to (RFC 9110, 10.1.1).
+    /// Whether the caller waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
     pub expects_continue: bool,
-    /// The caller reads fields behind an answer's body (RFC 9110, 10.1.4).
+    /// Whether the caller accepts trailers (RFC 9110, 10.1.4).
     pub takes_trailers: bool,
 }
 
-/// Why a head cannot be read.
+/// Why a header cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestHeadError {
-    /// What the line says that the request begins with is no method, target and version.
+    /// The first line is not a method, a target and a version.
     #[error(
         "the request line is malformed: it must be a method, a target without spaces, and HTTP/1.1 or HTTP/1.0"
     )]
     RequestLine,
-    /// A field is none.
+    /// A field is malformed.
     #[error("a header field is malformed")]
     Field,
-    /// More fields, or more bytes, than are read.
+    /// It has more fields or bytes than allowed.
     #[error(
         "the header is too large: the proxy's limits are TAILBACK_HEADER_MAX_BYTES and TAILBACK_HEADER_MAX_FIELDS"
     )]
@@ -49,13 +49,13 @@ pub enum RequestHeadError {
     /// The target is too long.
     #[error("the request's target is longer than {TARGET_BYTES} bytes")]
     TargetTooLong,
-    /// The body could end in more than one place.
+    /// The end of the body is ambiguous.
     #[error("content-length or transfer-encoding is malformed or contradicts itself")]
     Framing,
 }
 
 impl RequestHeadError {
-    /// The status that answers such a head.
+    /// The status of the response to such a header.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -66,8 +66,8 @@ impl RequestHeadError {
     }
 }
 
-/// Takes the head of a request out of `bytes`; `None` if more bytes are needed. At most `most_fields`
-/// fields and `most_bytes` bytes are read.
+/// Takes the header of a request out of `bytes`. `None`: more bytes are needed. At most
+/// `most_fields` fields and `most_bytes` bytes are read.
 ///
 /// # Errors
 /// [`RequestHeadError`].
@@ -115,14 +115,14 @@ pub fn parse(
             _ if hop.coding == Coding::Chunked => Framing::Chunked,
             length => Framing::Length(length.unwrap_or(0)),
         },
-        // With both, another reader could see the next request elsewhere (RFC 9112, 6.1).
+        // With both, another reader could find the next request in another place (RFC 9112, 6.1).
         keep_alive: hop.keep_alive && !(hop.coding == Coding::Chunked && hop.length.is_some()),
         expects_continue: hop.expects_continue && version == Version::HTTP_11,
         takes_trailers: hop.takes_trailers,
     }))
 }
 
-/// What the fields say of the connection and the body.
+/// The fields that concern the connection and the body's framing.
 struct Hop {
     keep_alive: bool,
     coding: Coding,
@@ -131,17 +131,17 @@ struct Hop {
     takes_trailers: bool,
 }
 
-/// What `Transfer-Encoding` says.
+/// The value of `Transfer-Encoding`.
 #[derive(Clone, Copy, PartialEq)]
 enum Coding {
     None,
-    /// The last coding is this one.
+    /// `chunked` is the last coding.
     Chunked,
     Other,
 }
 
-/// Reads `fields` of `head` into `headers`. Of several equal lengths one is left, and of a length
-/// beside a transfer coding none.
+/// Reads `fields` of `head` into `headers`. Repeated equal lengths become one; a length beside a
+/// transfer coding is dropped.
 fn read_fields(
     head: &Bytes,
     fields: &[FieldLine],

@@ -1,4 +1,4 @@
-//! Writes the head of a response (RFC 9112, 4 and 6).
+//! Writes the header of a response (RFC 9112, 4 and 6).
 
 use http::{
     HeaderValue, Method, StatusCode, Version,
@@ -13,7 +13,7 @@ use crate::{
     net::date,
 };
 
-/// What the response depends on of its request.
+/// The properties of the request on which the response depends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) version: Version,
@@ -22,16 +22,16 @@ pub(super) struct Asked {
     pub(super) takes_trailers: bool,
 }
 
-/// How a response goes out behind its head.
+/// How a response continues after its header.
 pub(super) struct Begun {
-    /// `None`: there is no body, whatever the head says of one.
+    /// The framing of the body. `None`: no body is sent, whatever the header says.
     pub(super) encoding: Option<Encoding>,
-    /// The connection may serve another request after this.
+    /// Whether the connection may serve another request afterwards.
     pub(super) keep_alive: bool,
 }
 
-/// Writes `head` for `body` to `out`. `keep_alive`: the connection may serve another request after
-/// this.
+/// Writes `head`, for a response with `body`, to `out`. `keep_alive`: whether the connection may
+/// serve another request afterwards.
 pub(super) fn write_head<B: Body>(
     head: &Parts,
     body: &B,
@@ -68,7 +68,7 @@ pub(super) fn write_head<B: Body>(
     let (mut has_date, mut has_length, mut says_close) = (false, false, false);
     for (name, value) in &head.headers {
         if *name == TRANSFER_ENCODING
-            // The length of what a GET would be answered with.
+            // To HEAD, the length of the answer to GET.
             || *name == CONTENT_LENGTH && (has_none || !asked.is_head)
             || *name == TRAILER && !matches!(encoding, Some(Encoding::Chunked(_)))
         {
@@ -95,7 +95,7 @@ pub(super) fn write_head<B: Body>(
     match &encoding {
         Some(encoding) => encoding.end_head(out),
         None if asked.is_head && !has_none && !has_length => match body.size_hint().exact() {
-            // What a GET would be answered with.
+            // The length of the answer to GET.
             Some(length @ 1..) => Encoding::Length(length).end_head(out),
             Some(0) | None => out.extend_from_slice(b"\r\n"),
         },
@@ -116,7 +116,7 @@ fn write_status(head: &Parts, version: Version, out: &mut Vec<u8>) {
     }
     let reason = match custom {
         Some(reason) => reason.as_bytes(),
-        // Some clients expect that there is one.
+        // Some clients expect a length even here.
         None => head
             .status
             .canonical_reason()

@@ -1,4 +1,4 @@
-//! Sends a response: its head, and its body as that comes.
+//! Sends a response: its header, and then its body as it becomes available.
 
 use std::{
     io,
@@ -17,11 +17,11 @@ use tokio::io::AsyncWrite;
 use super::response::{Asked, write_head};
 use crate::http1::{encoding::Encoding, outbox::Outbox};
 
-/// What is to be written to a caller.
+/// The output of a connection to a caller.
 #[derive(Debug, Default)]
 pub(super) struct ResponseWriter {
     outbox: Outbox,
-    /// The layers below may keep some of what was written.
+    /// Whether the layers below may have buffered some of what was written.
     needs_flush: bool,
     sending: Sending,
 }
@@ -32,11 +32,11 @@ enum Sending {
     #[default]
     Nothing,
     Body(Encoding),
-    /// The whole response is in the outbox, or beyond.
+    /// The whole response is in the outbox, or in a buffer below.
     Flush,
 }
 
-/// Why a response was not sent to its end.
+/// Why a response was not sent completely.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError<E> {
     /// The connection broke.
@@ -45,7 +45,7 @@ pub enum DeliveryError<E> {
     /// The body failed.
     #[error(transparent)]
     Body(E),
-    /// The body is not as long as its head says.
+    /// The length of the body is not the announced one.
     #[error("the response's body is not as long as announced")]
     Length,
 }
@@ -59,7 +59,8 @@ impl ResponseWriter {
         }
     }
 
-    /// Writes what there is of interim responses. What goes wrong with them will with the response.
+    /// Writes interim responses, as far as possible. Errors are ignored here, because the response
+    /// will meet them too.
     pub(super) fn flush_interim<W: AsyncWrite + Unpin>(
         &mut self,
         io: &mut W,
@@ -70,7 +71,7 @@ impl ResponseWriter {
         }
     }
 
-    /// Begins a response. Returns whether the connection may serve another request after it.
+    /// Begins a response. Returns whether the connection may serve another request afterwards.
     pub(super) fn begin<B: Body>(
         &mut self,
         head: &Parts,
@@ -84,12 +85,12 @@ impl ResponseWriter {
         begun.keep_alive
     }
 
-    /// Whether there is more of the response's body to send.
+    /// Whether more of the response's body is to be sent.
     pub(super) fn has_body(&self) -> bool {
         matches!(self.sending, Sending::Body(_))
     }
 
-    /// Writes a whole response, with `json`, behind which the connection closes.
+    /// Writes a whole response with the body `json`, after which the connection closes.
     pub(super) fn reject(&mut self, status: StatusCode, json: &Bytes) {
         let mut response = Response::new(());
         *response.status_mut() = status;
@@ -102,11 +103,11 @@ impl ResponseWriter {
         self.sending = Sending::Flush;
     }
 
-    /// Sends the response. `body` becomes `None` once all of it has been taken. Ready when all has
-    /// gone out.
+    /// Sends the response. `body` becomes `None` once all of it was taken. Ready when everything
+    /// was sent.
     ///
     /// # Errors
-    /// [`DeliveryError`]; nothing more can be sent then.
+    /// [`DeliveryError`]; nothing more can be sent afterwards.
     pub(super) fn poll_send<W: AsyncWrite + Unpin, B: Body<Data = Bytes> + Unpin>(
         &mut self,
         io: &mut W,
@@ -116,7 +117,7 @@ impl ResponseWriter {
         loop {
             let gathered = self.gather(body, cx);
             let has_more = self.needs_flush || !self.outbox.is_empty();
-            // Also if there is nothing: a body may wait for that, before it fails.
+            // Flushes even without new bytes: a body may wait for the flush before it fails.
             match self.poll_flush(io, cx) {
                 Poll::Ready(flushed) => flushed.map_err(DeliveryError::Io)?,
                 Poll::Pending if gathered.is_ok() => return Poll::Pending,
@@ -133,7 +134,7 @@ impl ResponseWriter {
         }
     }
 
-    /// Takes what there is of the body into the outbox, as far as that has room.
+    /// Moves available frames of the body into the outbox, as far as it has room.
     fn gather<B: Body<Data = Bytes> + Unpin>(
         &mut self,
         body: &mut Option<B>,
@@ -161,7 +162,7 @@ impl ResponseWriter {
         Ok(())
     }
 
-    /// Writes all that there is, through all layers.
+    /// Writes everything, through all layers.
     pub(super) fn poll_flush<W: AsyncWrite + Unpin>(
         &mut self,
         io: &mut W,
