@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 use tailback::http1::{
+    client::response::{self, HeadError},
     decoder::{BodyDecoder, DecodedFrame, Malformed},
-    response::{self, HeadError},
 };
 use tailback_fuzz::cut;
 
