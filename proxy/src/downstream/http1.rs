@@ -216,11 +216,11 @@ async fn respond<H: Handler>(
     let mut head = Some(head);
     let mut body = Some(body);
     let sent = poll_fn(|cx| {
-        if let Some(head) = head.take() {
-            if let Some(mut unsent) = body.take_if(|body| !http.begin(&head, body, cx)) {
-                // A HEAD's, for example.
-                unsent.complete();
-            }
+        if let Some(head) = head.take()
+            && let Some(mut unsent) = body.take_if(|body| !http.begin(&head, body, cx))
+        {
+            // A HEAD's, for example.
+            unsent.complete();
         }
         poll_sent(downstream, http, watch, &mut body, cx)
     });
