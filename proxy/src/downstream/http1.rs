@@ -5,10 +5,11 @@
 
 use std::{
     future::{Future, poll_fn},
+    ops::Range,
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -256,16 +257,8 @@ fn poll_answer<H: Handler>(
         if let Poll::Ready(answer) = handling.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));
         }
-        match http.poll_read(cx) {
-            Poll::Ready(Read::Body) if turns.next().is_some() => continue,
-            Poll::Ready(Read::Body) => cx.waker().wake_by_ref(),
-            Poll::Ready(Read::Closed) => return Poll::Ready(None),
-            Poll::Pending => {}
-        }
-        match watch.poll_due(downstream, cx) {
-            Poll::Ready(Due::Answer) => {}
-            Poll::Ready(Due::End) => return Poll::Ready(None),
-            Poll::Pending => return Poll::Pending,
+        if !ready!(poll_beside(downstream, http, watch, &mut turns, cx)) {
+            return Poll::Ready(None);
         }
     }
 }
@@ -297,18 +290,29 @@ fn poll_sent<H: Handler>(
             // two sides could wait for each other.
             body.drive(cx);
         }
-        match http.poll_read(cx) {
-            Poll::Ready(Read::Body) if turns.next().is_some() => continue,
-            Poll::Ready(Read::Body) => cx.waker().wake_by_ref(),
-            Poll::Ready(Read::Closed) => return Poll::Ready(None),
-            Poll::Pending => {}
-        }
-        match watch.poll_due(downstream, cx) {
-            Poll::Ready(Due::Answer) => {}
-            Poll::Ready(Due::End) => return Poll::Ready(None),
-            Poll::Pending => return Poll::Pending,
+        if !ready!(poll_beside(downstream, http, watch, &mut turns, cx)) {
+            return Poll::Ready(None);
         }
     }
+}
+
+/// What goes on beside the answer to a request. Ready with whether the request can make progress now;
+/// `false`: the connection must be dropped. `turns`: how often it still may in this poll.
+fn poll_beside<H>(
+    downstream: &Downstream<H>,
+    http: &mut ServerConnection,
+    watch: &mut Watch,
+    turns: &mut Range<u32>,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    match http.poll_read(cx) {
+        Poll::Ready(Read::Body) if turns.next().is_some() => return Poll::Ready(true),
+        Poll::Ready(Read::Body) => cx.waker().wake_by_ref(),
+        Poll::Ready(Read::Closed) => return Poll::Ready(false),
+        Poll::Pending => {}
+    }
+    let due = watch.poll_due(downstream, cx);
+    due.map(|due| due == Due::Answer)
 }
 
 impl Watch {
