@@ -19,6 +19,7 @@ pub mod exchange;
 mod fault_simulation;
 pub mod health;
 pub mod http1;
+pub mod http2;
 pub mod limits;
 pub mod log;
 pub mod models;

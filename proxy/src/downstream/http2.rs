@@ -9,14 +9,10 @@ use std::{
     task::Poll,
 };
 
-use bytes::Bytes;
 use futures_util::{Stream as _, stream::FuturesUnordered};
-use h2::{
-    Reason, RecvStream, SendStream,
-    server::{Builder, SendResponse},
-};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header::EXPECT};
+use http::{HeaderMap, Method, Request, StatusCode, header::EXPECT};
 use pingora::{protocols::Stream, server::ShutdownWatch};
+use tokio::time::timeout;
 
 use super::{
     Downstream, REST,
@@ -31,9 +27,10 @@ use crate::{
         Connection, Deadline, LINGER, Phase, StreamState, Watchdog,
         body::{BodyForwarder, ForwardError, Received},
     },
+    http2::{Http2Limits, Http2Server, Reason, ReceiveStream, SendStream},
     net::{
-        Cork, Transport, date,
-        keep_alive::{CALLER_SILENCE, Pinger},
+        Transport, date,
+        keep_alive::{CALLER_SILENCE, Pinger, Silence},
     },
     protocol::{ProxyError, cors},
     status::{GrpcCode, write_status},
@@ -41,8 +38,6 @@ use crate::{
 
 /// Most open streams on a connection.
 const STREAMS: u32 = 100;
-/// Most bytes buffered for sending on a stream.
-const SEND_BUFFER: usize = 64 * 1024;
 /// The connection is closed after this many streams that the caller reset before they were accepted
 /// (rapid reset, CVE-2023-44487), or that were reset for protocol errors.
 const RESETS: usize = 20;
@@ -55,36 +50,19 @@ pub(super) async fn serve<H: Handler>(
     connection: Rc<Connection>,
     shutdown: ShutdownWatch,
 ) {
-    let io = Cork::new(WatchedIo::http2(io, connection.clone()));
-    let served = io.run(speak(downstream, io.clone(), connection, shutdown));
-    // On an error, dropping the future ends all requests of the connection.
-    let _ = served.await;
-}
-
-/// Runs HTTP/2 on `io`.
-async fn speak<H: Handler>(
-    downstream: Arc<Downstream<H>>,
-    io: Cork<WatchedIo>,
-    connection: Rc<Connection>,
-    shutdown: ShutdownWatch,
-) {
-    let header_bytes = u32::try_from(downstream.settings.limits.header_bytes).unwrap_or(u32::MAX);
+    let limits = &downstream.settings.limits;
     let (stream_window, window) = receive_window::first(&downstream.settings.overload);
-    let handshake = Builder::new()
-        .max_concurrent_streams(STREAMS)
-        .initial_window_size(stream_window)
-        .initial_connection_window_size(window)
-        .max_header_list_size(header_bytes)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(RESETS)
-        .max_local_error_reset_streams(Some(ERRORS))
-        .handshake::<_, Bytes>(io);
-    let Ok(Ok(mut h2)) = tokio::time::timeout(downstream.settings.timeouts.header, handshake).await
-    else {
-        return;
+    let limits = Http2Limits {
+        streams: STREAMS,
+        stream_window,
+        window,
+        header_bytes: limits.header_bytes,
+        header_fields: limits.header_fields,
+        early_resets: RESETS,
+        errors: ERRORS,
     };
-    let received_bytes = connection.received_bytes.clone();
-    let mut pinger = (h2.ping_pong()).map(|ping| Pinger::new(ping, CALLER_SILENCE, received_bytes));
+    let mut http = Http2Server::new(WatchedIo::http2(io, connection.clone()), limits);
+    let mut pinger = Pinger::new(CALLER_SILENCE, connection.received_bytes.clone());
     let mut streams = FuturesUnordered::new();
     // Deadline of the connection while no stream is open. The first request must arrive within the
     // header timeout.
@@ -95,70 +73,76 @@ async fn speak<H: Handler>(
     let mut watchdog = Watchdog::new(idle.at(&connection));
     let mut drain = Drain::new(shutdown);
 
-    poll_fn(|cx| {
-        if drain.begins(cx, &downstream.lifecycle, &connection) {
-            h2.graceful_shutdown();
-            idle.enter(Phase::Idle);
-        }
-        loop {
-            while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {
+    let is_closed = poll_fn(|cx| {
+        http.begin(cx);
+        let polled = 'poll: {
+            if drain.begins(cx, &downstream.lifecycle, &connection) {
+                http.go_away();
                 idle.enter(Phase::Idle);
             }
-            // Also sends what the streams have written.
-            match h2.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    footprint.resting.set(false);
-                    let has_body = !request.body().is_end_stream();
-                    streams.push(stream(&downstream, connection.clone(), request, respond));
-                    if has_body {
-                        window.make_room(streams.len(), &mut h2);
-                    }
+            loop {
+                while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {
+                    idle.enter(Phase::Idle);
                 }
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending => break,
+                match http.poll_accept(cx) {
+                    Poll::Ready(Some((request, respond))) => {
+                        footprint.resting.set(false);
+                        let has_body = !request.body().is_end();
+                        streams.push(stream(&downstream, connection.clone(), request, respond));
+                        if has_body {
+                            window.make_room(streams.len(), &mut http);
+                        }
+                    }
+                    Poll::Ready(None) => break 'poll Poll::Ready(true),
+                    Poll::Pending => break,
+                }
             }
-        }
-        if connection.is_flooded.get() {
-            return Poll::Ready(());
-        }
-        let shedding = Shedding::of(&connection, &downstream.settings.overload);
-        if shedding == Shedding::Cut {
-            return Poll::Ready(());
-        }
-        if !streams.is_empty() {
-            // If the caller's host no longer answers, the connection ends with all its requests.
-            let gone = pinger
-                .as_mut()
-                .is_some_and(|pinger| pinger.poll(cx).is_ready());
-            return if gone { Poll::Ready(()) } else { Poll::Pending };
-        }
-        if shedding != Shedding::Close {
-            if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
-                return Poll::Pending;
+            let shedding = Shedding::of(&connection, &downstream.settings.overload);
+            if shedding == Shedding::Cut {
+                break 'poll Poll::Ready(false);
             }
-            if connection.is_closing() {
-                return Poll::Ready(());
+            if !streams.is_empty() {
+                // If the caller's host no longer answers, the connection ends with all its requests.
+                match pinger.poll(cx) {
+                    Poll::Ready(Silence::Ask) => http.ping(),
+                    Poll::Ready(Silence::GiveUp) => break 'poll Poll::Ready(false),
+                    Poll::Pending => {}
+                }
+                break 'poll Poll::Pending;
             }
-            if idle.phase() == Phase::Idle && idle.postpone(connection.timeouts().keep_alive) {
-                footprint.resting.set(true);
-                let _ = watchdog.poll(cx, || idle.at(&connection));
-                return Poll::Pending;
+            if shedding != Shedding::Close {
+                if watchdog.poll(cx, || idle.at(&connection)).is_pending() {
+                    break 'poll Poll::Pending;
+                }
+                if connection.is_closing() {
+                    break 'poll Poll::Ready(true);
+                }
+                if idle.phase() == Phase::Idle && idle.postpone(connection.timeouts().keep_alive) {
+                    footprint.resting.set(true);
+                    http.rest();
+                    let _ = watchdog.poll(cx, || idle.at(&connection));
+                    break 'poll Poll::Pending;
+                }
             }
+            // GOAWAY is sent before the connection closes.
+            connection.close_after_this();
+            http.go_away();
+            idle.enter(Phase::Idle);
+            let _ = watchdog.poll(cx, || idle.at(&connection));
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        };
+        // What the streams and the connection have to say goes out together.
+        match http.poll_write(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Ready(Ok(())) | Poll::Pending => polled,
         }
-        // GOAWAY is sent before the connection closes.
-        connection.close_after_this();
-        h2.graceful_shutdown();
-        idle.enter(Phase::Idle);
-        let _ = watchdog.poll(cx, || idle.at(&connection));
-        cx.waker().wake_by_ref();
-        Poll::Pending
     })
     .await;
-    if connection.is_flooded.get() {
-        drop(streams);
-        h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        let out = poll_fn(|cx| h2.poll_closed(cx));
-        let _ = tokio::time::timeout(LINGER, out).await;
+    // Ends all requests of the connection.
+    drop(streams);
+    if is_closed {
+        let _ = timeout(LINGER, poll_fn(|cx| http.poll_close(cx))).await;
     }
 }
 
@@ -166,31 +150,21 @@ async fn speak<H: Handler>(
 async fn stream<H: Handler>(
     downstream: &Downstream<H>,
     connection: Rc<Connection>,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    request: Request<ReceiveStream>,
+    mut respond: SendStream,
 ) {
     let state = Rc::new(StreamState::new(connection, Phase::Body));
     let mut watchdog = Watchdog::new(state.deadline.at(state.connection()));
-    if request.headers().len() > downstream.settings.limits.header_fields {
-        if respond.send_response(too_many_fields(), true).is_ok() {
-            state.unread.keep(request.into_body(), None);
-            state.unread.discard().await;
-        }
-        return;
-    }
     if request.headers().contains_key(EXPECT) {
-        let mut go_on = Response::new(());
-        *go_on.status_mut() = StatusCode::CONTINUE;
-        let _ = respond.send_informational(go_on);
+        let _ = respond.send_head(StatusCode::CONTINUE, &HeaderMap::new(), false);
     }
     let cors = downstream.settings.cors.as_ref();
     let origin = cors.and_then(|cors| cors.allowed(request.headers()));
     let (parts, body) = request.into_parts();
     let bare = parts.method == Method::HEAD;
-    let body = if body.is_end_stream() {
-        Received::None
-    } else {
-        Received::http2(body, &parts.headers, Some(state.clone()))
+    let body = match body.is_end() {
+        true => Received::None,
+        false => Received::http2(body, Some(state.clone())),
     };
     poll_fn(|cx| {
         state.runs_in(cx.waker());
@@ -222,19 +196,18 @@ async fn stream<H: Handler>(
     };
     let Some(answer) = answer else { return };
     let (mut parts, mut body) = answer.into_parts();
-    parts.version = Version::HTTP_2;
     date::stamp(&mut parts.headers);
     if let Some(origin) = origin {
         cors::allow(&mut parts.headers, origin);
     }
     let all = bare || http_body::Body::is_end_stream(&body);
-    let is_sent = match respond.send_response(Response::from_parts(parts, ()), all) {
-        Ok(_) if all => {
+    let is_sent = match respond.send_head(parts.status, &parts.headers, all) {
+        Ok(()) if all => {
             body.complete();
             drop(body);
             true
         }
-        Ok(stream) => send(&state, BodyForwarder::new(stream, body), watchdog).await,
+        Ok(()) => send(&state, BodyForwarder::new(respond, body), watchdog).await,
         Err(_) => false,
     };
     // A gRPC call is over once its status was sent; others, once the body was.
@@ -287,7 +260,7 @@ async fn send<B: ResponseStream>(
 }
 
 /// Ends a response that cannot be completed: with a gRPC status in trailers, or by a reset.
-fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason) {
+fn break_off(state: &StreamState, stream: &mut SendStream, reason: Reason) {
     if state.api.get().is_grpc() {
         let broke_off = || "the answer broke off".to_owned();
         let (status, message) = match state.body.get().fault() {
@@ -303,16 +276,9 @@ fn break_off(state: &StreamState, stream: &mut SendStream<Bytes>, reason: Reason
         };
         let mut trailers = HeaderMap::new();
         write_status(&mut trailers, status, &message);
-        if stream.send_trailers(trailers).is_ok() {
+        if stream.send_trailers(&trailers).is_ok() {
             return;
         }
     }
-    stream.send_reset(reason);
-}
-
-/// The same status as on HTTP/1.1.
-fn too_many_fields() -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    response
+    stream.reset(reason);
 }

@@ -11,10 +11,9 @@ use std::{
 
 use pingora::protocols::Stream;
 use tailback_config::HalfClose;
-use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{control_frames::ControlFrames, half_close::HalfClosed, socket};
+use super::{half_close::HalfClosed, socket};
 use crate::{
     exchange::{Connection, Phase, StreamState},
     net::Transport,
@@ -48,7 +47,7 @@ impl Drop for KnownSocket {
 
 enum Version {
     Http1(WatchedHttp1),
-    Http2(ControlFrames),
+    Http2,
 }
 
 /// The state that is watched on HTTP/1.1.
@@ -88,7 +87,7 @@ impl WatchedIo {
             _known: KnownSocket::of(&io, &connection),
             io,
             connection,
-            version: Version::Http2(ControlFrames::new()),
+            version: Version::Http2,
         }
     }
 
@@ -180,12 +179,7 @@ impl AsyncRead for WatchedIo {
                 // Also at the end of the stream: the reader handles it.
                 http.state.received();
             }
-            Version::Http2(frames) => {
-                connection.received_bytes.set(true);
-                if frames.received(received, Nanos::now).is_err() {
-                    connection.is_flooded.set(true);
-                }
-            }
+            Version::Http2 => connection.received_bytes.set(true),
         }
         result
     }

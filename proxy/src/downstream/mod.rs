@@ -1,7 +1,6 @@
 //! Connections of callers. pingora accepts them on its workers; HTTP/1.1 or HTTP/2 runs on them. A
 //! deadline per connection, and per stream on HTTP/2, closes those that make no progress.
 
-mod control_frames;
 mod drain;
 mod half_close;
 mod handler;

@@ -6,12 +6,11 @@
 //! connections share one budget, of which each gets a part at most. A window that was granted
 //! cannot be taken back (RFC 9113, 6.9.3), so a connection keeps it until it ends.
 
-use bytes::Bytes;
-use h2::server;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     exchange::body::BufferReservation,
+    http2::Http2Server,
     overload::{Level, Overload},
 };
 
@@ -47,7 +46,7 @@ impl<'a> ReceiveWindow<'a> {
     }
 
     /// Enlarges the window for this many open streams, as far as the budget allows.
-    pub(super) fn make_room<T>(&mut self, streams: usize, h2: &mut server::Connection<T, Bytes>)
+    pub(super) fn make_room<T>(&mut self, streams: usize, http: &mut Http2Server<T>)
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
@@ -58,7 +57,7 @@ impl<'a> ReceiveWindow<'a> {
             && self.room.cover(bytes as usize).is_ok()
         {
             self.streams = streams;
-            h2.set_target_window_size(LEAST + bytes);
+            http.enlarge_window(LEAST + bytes);
         }
     }
 }

@@ -50,8 +50,6 @@ pub struct Connection {
     pub write_blocked: Cell<bool>,
     /// Whether bytes have arrived since this was reset.
     pub received_bytes: Rc<Cell<bool>>,
-    /// On HTTP/2, whether the caller has sent too many frames that carry no data.
-    pub is_flooded: Cell<bool>,
     /// Whether a complete response was written and not flushed yet.
     unflushed: Cell<bool>,
     /// The requests of those responses.
@@ -94,7 +92,6 @@ impl Connection {
             write_blocked: Cell::new(false),
             socket: Cell::new(None),
             received_bytes: Rc::default(),
-            is_flooded: Cell::new(false),
             unflushed: Cell::new(false),
             finished: RefCell::default(),
             flushes: Cell::new(0),

@@ -1,9 +1,10 @@
 //! The rest of a request's body that is no longer needed.
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, future::poll_fn, time::Duration};
 
-use h2::RecvStream;
 use tokio::time::timeout;
+
+use crate::http2::ReceiveStream;
 
 /// Most bytes of it that are read.
 const MOST: u64 = 1024 * 1024;
@@ -16,13 +17,12 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// the whole response. But a caller that is still sending may lose the response to that: curl 7.88
 /// does, with exit code 92. So the rest of a small body is read, and the caller ends the stream.
 #[derive(Debug, Default)]
-pub struct Unread(RefCell<Option<RecvStream>>);
+pub struct Unread(RefCell<Option<ReceiveStream>>);
 
 impl Unread {
-    /// Keeps `stream` if its rest is small enough to be read. `announced` is the number of bytes
-    /// to come.
-    pub fn keep(&self, stream: RecvStream, announced: Option<u64>) {
-        if announced.is_none_or(|bytes| bytes <= MOST) {
+    /// Keeps `stream` if its rest is small enough to be read.
+    pub fn keep(&self, stream: ReceiveStream) {
+        if stream.left().is_none_or(|bytes| bytes <= MOST) {
             self.0.replace(Some(stream));
         }
     }
@@ -34,9 +34,9 @@ impl Unread {
         };
         let reading = async {
             let mut left = MOST;
-            while let Some(Ok(piece)) = stream.data().await {
-                let _ = stream.flow_control().release_capacity(piece.len());
-                left = left.saturating_sub(piece.len() as u64);
+            while let Some(Ok(frame)) = poll_fn(|cx| stream.poll_frame(cx)).await {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                left = left.saturating_sub(bytes);
                 if left == 0 {
                     return;
                 }

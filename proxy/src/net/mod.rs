@@ -2,7 +2,6 @@
 //! keep-alive.
 
 mod coalesce;
-pub(crate) mod cork;
 pub(crate) mod date;
 pub(crate) mod detect;
 pub(crate) mod keep_alive;
@@ -13,7 +12,6 @@ mod transport;
 mod unacknowledged;
 
 pub(crate) use self::{
-    cork::Cork,
     transport::Transport,
     unacknowledged::{acknowledged, unacknowledged},
 };

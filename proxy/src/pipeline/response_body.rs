@@ -18,6 +18,7 @@ use crate::{
         Exchange, Phase, RequestBodyState, StreamState, Written,
         body::{BodyError, Received},
     },
+    http2::{Http2Error, Reason},
     net::HttpVersion,
     status::{GrpcCode, Outcome},
     upstream::PooledConnection,
@@ -236,7 +237,7 @@ impl ResponseContent {
             ),
             // Errors of the service are in the trailers.
             Self::Service(body) => (Pin::new(body).poll_frame(cx))
-                .map_err(|_| BodyError::Http2(h2::Reason::INTERNAL_ERROR.into())),
+                .map_err(|_| BodyError::Http2(Http2Error::Cancelled(Reason::INTERNAL_ERROR))),
             Self::Upstream(body, filter) => {
                 // Polled before `drive`, so that the connection knows that more is wanted.
                 let mut polled = Pin::new(&mut *body).poll_frame(cx);

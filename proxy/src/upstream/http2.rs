@@ -4,17 +4,11 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use h2::{
-    Reason,
-    client::{Builder, SendRequest},
-};
-use http::{HeaderMap, Request, Response, Version, header::CONTENT_LENGTH};
+use http::{HeaderName, HeaderValue, Response, header::HOST, uri::Scheme};
 use http_body::Body;
 use send_wrapper::SendWrapper;
 use tailback_config::Limits;
@@ -32,9 +26,11 @@ use crate::{
         RequestBody,
         body::{BodyForwarder, ForwardError, Received},
     },
+    http1::client::RequestHead,
+    http2::{Http2Client, Http2Error, Http2Limits, Http2RequestHead, Http2Sender, Reason},
     net::{
-        Cork, Transport,
-        keep_alive::{Pinger, REPLICA_SILENCE},
+        Transport,
+        keep_alive::{Pinger, REPLICA_SILENCE, Silence},
     },
 };
 
@@ -44,8 +40,8 @@ const STREAMS: u32 = 100;
 /// windows, so that a slow caller does not block other streams.
 const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
-/// Most bytes buffered for sending on a stream.
-const SEND_BUFFER: usize = 64 * 1024;
+/// A connection is closed after this many streams on which the replica broke a rule.
+const ERRORS: usize = 1024;
 
 /// A worker's HTTP/2 connections to one address.
 #[derive(Debug, Default)]
@@ -54,10 +50,9 @@ pub(super) struct Multiplexed(RefCell<Vec<Rc<SharedConnection>>>);
 /// One connection.
 #[derive(Debug)]
 pub(super) struct SharedConnection {
-    sender: SendRequest<Bytes>,
+    sender: Http2Sender,
     /// Number of requests with a stream on it.
     open: Rc<Cell<u32>>,
-    closed: Rc<Cell<bool>>,
     lifetime: Lifetime,
 }
 
@@ -66,7 +61,7 @@ impl Multiplexed {
     pub(super) fn drop_closed(&self) {
         self.0
             .borrow_mut()
-            .retain(|connection| !connection.closed.get());
+            .retain(|connection| !connection.sender.is_closed());
     }
 
     /// Opens no further stream on connections that have been used for long enough. They close when
@@ -83,8 +78,7 @@ impl Multiplexed {
         self.drop_closed();
         let connections = self.0.borrow();
         let free = |connection: &&Rc<SharedConnection>| {
-            let most = connection.sender.current_max_send_streams();
-            connection.open.get() < STREAMS.min(u32::try_from(most).unwrap_or(STREAMS))
+            connection.open.get() < connection.sender.most_streams()
         };
         connections.iter().find(free).cloned().map(Http2::on)
     }
@@ -97,37 +91,31 @@ impl Multiplexed {
     ) -> Result<Http2, ConnectError> {
         let seen = Rc::<Observed>::default();
         let received = seen.received.clone();
-        let io = Cork::new(ReadTrackingIo::new(io, seen));
-        let header_bytes = u32::try_from(limits.header_bytes).unwrap_or(u32::MAX);
-        let mut builder = Builder::new();
-        builder
-            .enable_push(false)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(header_bytes.max(64 * 1024))
-            .max_send_buffer_size(SEND_BUFFER)
-            // No stream may be opened before the replica's SETTINGS are known.
-            .initial_max_send_streams(0);
-        let opening = async {
-            let handshake = builder.handshake::<_, Bytes>(io.clone());
-            let (sender, mut connection) = handshake.await.map_err(refused)?;
-            poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(refused(error))),
-                Poll::Ready(Ok(())) => Poll::Ready(Err(going())),
-                Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
-                Poll::Pending => Poll::Pending,
-            })
-            .await?;
-            Ok::<_, ConnectError>((sender, connection))
+        let bounds = Http2Limits {
+            streams: STREAMS,
+            stream_window: STREAM_WINDOW,
+            window: CONNECTION_WINDOW,
+            header_bytes: limits.header_bytes.max(64 * 1024),
+            header_fields: limits.header_fields,
+            early_resets: usize::MAX,
+            errors: ERRORS,
         };
-        let (sender, mut connection) = io.run(opening).await??;
-        let ping = connection.ping_pong();
-        let mut pinger = ping.map(|ping| Pinger::new(ping, REPLICA_SILENCE, received));
-        let closed = Rc::new(Cell::new(false));
+        let (mut connection, sender) = Http2Client::new(ReadTrackingIo::new(io, seen), bounds);
+        // No stream may be opened before the replica's SETTINGS are known.
+        poll_fn(|cx| match connection.poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(why_not_opened(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(going())),
+            Poll::Pending if sender.is_ready() => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+        if sender.is_closed() {
+            return Err(going());
+        }
+        let mut pinger = Pinger::new(REPLICA_SILENCE, received);
         let shared = Rc::new(SharedConnection {
             sender,
             open: Rc::default(),
-            closed: closed.clone(),
             lifetime: Lifetime::begin(Nanos::now()),
         });
         self.0.borrow_mut().push(shared.clone());
@@ -137,26 +125,27 @@ impl Multiplexed {
         // thread.
         tokio::spawn(SendWrapper::new(async move {
             let served = poll_fn(|cx| {
-                if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                if let Poll::Ready(ended) = connection.poll(cx) {
                     return Poll::Ready(Some(ended));
                 }
                 // No PING while the connection is idle.
-                match &mut pinger {
-                    Some(pinger) if open.get() > 0 => pinger.poll(cx).map(|()| None),
-                    _ => Poll::Pending,
+                if open.get() > 0
+                    && let Poll::Ready(silence) = pinger.poll(cx)
+                {
+                    match silence {
+                        Silence::Ask => connection.ping(),
+                        Silence::GiveUp => return Poll::Ready(None),
+                    }
                 }
+                Poll::Pending
             });
-            match io.run(served).await {
-                Ok(Some(Ok(()))) => {}
-                Ok(None) => {
-                    tracing::debug!("a replica did not answer an HTTP/2 PING: connection closed")
+            match served.await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::debug!(%error, "a replica's HTTP/2 connection ended"),
+                None => {
+                    tracing::debug!("a replica did not answer an HTTP/2 PING: connection closed");
                 }
-                Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "a replica's HTTP/2 connection ended")
-                }
-                Err(error) => tracing::debug!(%error, "a replica's HTTP/2 connection broke"),
             }
-            closed.set(true);
         }));
         Ok(Http2::on(shared))
     }
@@ -191,7 +180,7 @@ impl Http2 {
         match forwarder.poll(cx) {
             Poll::Pending => return,
             Poll::Ready(Err(ForwardError::Body(_))) => {
-                forwarder.stream().send_reset(Reason::CANCEL)
+                forwarder.stream().reset(Reason::CANCEL);
             }
             // The response carries the error, or has arrived already.
             Poll::Ready(Ok(()) | Err(ForwardError::Stream)) => {}
@@ -199,67 +188,76 @@ impl Http2 {
         forwarder.give_up();
     }
 
-    /// Sends `request` and waits for the response's head.
-    pub(super) async fn send(
+    /// Sends a request and waits for the response's head. `scheme` is the scheme by which the
+    /// replica is reached. The head is sent at once.
+    pub(super) fn send(
         &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Received>, SendError> {
-        let mut sender = self.connection.sender.clone();
-        if poll_fn(|cx| sender.poll_ready(cx)).await.is_err() {
-            self.connection.closed.set(true);
-            return Err(SendError::NotSent);
-        }
-        let (mut parts, body) = request.into_parts();
-        parts.version = Version::HTTP_2;
-        let end = body.is_end_stream();
-        let sent = sender.send_request(Request::from_parts(parts, ()), end);
-        let (mut response, stream) = match sent {
-            Ok(sent) => sent,
-            Err(_) => return Err(SendError::Unprocessed),
-        };
-        if !end {
-            self.forwarder = Some(BodyForwarder::new(stream, body));
-        }
-        let response = poll_fn(|cx| {
-            self.drive(cx);
-            Pin::new(&mut response).poll(cx)
-        })
-        .await;
-        match response {
-            Ok(response) => {
-                // The body was sent completely; free its forwarder.
-                self.forwarder.take_if(|forwarder| forwarder.is_done());
-                let (mut parts, stream) = response.into_parts();
-                one_length(&mut parts.headers);
-                let body = Received::http2(stream, &parts.headers, None);
-                Ok(Response::from_parts(parts, body))
+        head: RequestHead<'_>,
+        scheme: &Scheme,
+        body: RequestBody,
+    ) -> impl Future<Output = Result<Response<Received>, SendError>> + use<'_> {
+        let is_end = body.is_end_stream();
+        let sent = (self.connection.sender).send(to_http2(&head, scheme), is_end);
+        let sent = sent.map(|(response, stream)| {
+            if !is_end {
+                self.forwarder = Some(BodyForwarder::new(stream, body));
             }
-            Err(error) => Err(failed(&error)),
+            response
+        });
+        async move {
+            let mut response = sent.map_err(|_| SendError::NotSent)?;
+            let response = poll_fn(|cx| {
+                self.drive(cx);
+                response.poll(cx)
+            })
+            .await;
+            // Once the body was sent completely, its forwarder is not needed.
+            self.forwarder.take_if(|forwarder| forwarder.is_done());
+            match response {
+                Ok(response) => Ok(response.map(|stream| Received::http2(stream, None))),
+                Err(error) => Err(failed(error)),
+            }
         }
     }
 }
 
-/// Keeps one of several lengths. h2 has checked the body against the first one, and the caller
-/// might refuse duplicates (RFC 9110, 8.6).
-fn one_length(headers: &mut HeaderMap) {
-    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
-        && let Some(first) = headers.get(CONTENT_LENGTH).cloned()
-    {
-        headers.insert(CONTENT_LENGTH, first);
+/// A request in its form in HTTP/2 (RFC 9113, 8.3.1), with the host in the target.
+fn to_http2<'a>(
+    head: &RequestHead<'a>,
+    scheme: &'a Scheme,
+) -> Http2RequestHead<'a, impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> + use<'a>> {
+    let authority = match head.host {
+        Some(host) => Some(host.as_bytes()),
+        None => head.headers.get(HOST).map(HeaderValue::as_bytes),
+    };
+    let added = head.added.iter().map(|(name, value)| (name, value));
+    Http2RequestHead {
+        method: head.method,
+        scheme,
+        authority: authority
+            .filter(|host| !host.is_empty())
+            .unwrap_or(b"localhost"),
+        target: head.target,
+        fields: head
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != HOST)
+            .chain(added),
     }
 }
 
 /// Classifies the error of a stream that got no response.
-fn failed(error: &h2::Error) -> SendError {
-    let reason = error.reason();
-    if error.is_remote()
-        && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
-            || error.is_go_away() && reason == Some(Reason::NO_ERROR))
-    {
-        // Not processed: the stream is above the last one that the GOAWAY names.
-        return SendError::Unprocessed;
+fn failed(error: Http2Error) -> SendError {
+    match error {
+        Http2Error::Unprocessed(_) | Http2Error::Reset(Reason::REFUSED_STREAM) => {
+            SendError::Unprocessed
+        }
+        Http2Error::HeaderTooLarge => SendError::HeaderTooLarge,
+        Http2Error::Reset(_)
+        | Http2Error::Cancelled(_)
+        | Http2Error::Violation(_)
+        | Http2Error::Io(_) => SendError::Broken,
     }
-    SendError::Broken
 }
 
 /// The replica is shutting down (GOAWAY without an error): another replica may take the request.
@@ -270,15 +268,12 @@ fn going() -> ConnectError {
     ))
 }
 
-/// Why the HTTP/2 handshake failed.
-fn refused(error: h2::Error) -> ConnectError {
-    if error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) {
-        return going();
-    }
-    match error.into_io() {
-        Some(error) => ConnectError::Io(error),
+/// Why HTTP/2 could not begin.
+fn why_not_opened(error: Http2Error) -> ConnectError {
+    match error {
+        Http2Error::Io(kind) => ConnectError::Io(kind.into()),
         // The replica did not answer in HTTP/2.
-        None => ConnectError::NoHttp2,
+        _ => ConnectError::NoHttp2,
     }
 }
 

@@ -3,11 +3,7 @@
 use std::task::Context;
 
 use futures_util::future::Either;
-use http::{
-    Request, Response, Uri,
-    header::HOST,
-    uri::{Authority, PathAndQuery, Scheme},
-};
+use http::{Response, uri::Scheme};
 
 use super::{http1::Http1, http2::Http2, send_error::SendError};
 use crate::{
@@ -39,10 +35,7 @@ impl Upstream {
         match self {
             Self::Http1(connection) => Either::Left(connection.send(head, body)),
             // Boxed: HTTP/1.1 needs far less room.
-            Self::Http2(stream) => {
-                let request = to_http2(head, scheme, body);
-                Either::Right(Box::pin(stream.send(request)))
-            }
+            Self::Http2(stream) => Either::Right(Box::pin(stream.send(head, scheme, body))),
         }
     }
 
@@ -54,29 +47,4 @@ impl Upstream {
             Self::Http2(stream) => stream.drive(cx),
         }
     }
-}
-
-/// Converts a request to its form in HTTP/2 (RFC 9113, 8.3.1), with the host in the target.
-fn to_http2(head: RequestHead<'_>, scheme: &Scheme, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    request.method_mut().clone_from(head.method);
-    request.headers_mut().clone_from(head.headers);
-    request.headers_mut().extend(head.added.iter().cloned());
-    let host = request.headers_mut().remove(HOST);
-    let authority = match head.host {
-        Some(host) => Authority::try_from(host).ok(),
-        None => host.and_then(|host| Authority::try_from(host.as_bytes()).ok()),
-    };
-    let mut target = http::uri::Parts::default();
-    target.scheme = Some(scheme.clone());
-    target.authority = Some(authority.unwrap_or_else(|| Authority::from_static("localhost")));
-    let path = match head.target.strip_prefix('?') {
-        Some(query) => PathAndQuery::try_from(format!("/?{query}")).ok(),
-        None => PathAndQuery::try_from(head.target).ok(),
-    };
-    target.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    if let Ok(uri) = Uri::from_parts(target) {
-        *request.uri_mut() = uri;
-    }
-    request
 }

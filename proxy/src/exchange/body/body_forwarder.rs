@@ -6,18 +6,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::SendStream;
 use http::HeaderMap;
 use http_body::Body;
 
-/// Sends `body` on `stream`. It passes h2 no more than the window allows, so that nothing queues
-/// there. When it is done, the bytes may still be in the connection's buffer.
+use crate::http2::SendStream;
+
+/// Sends `body` on `stream`. When it is done, the bytes may still be in the connection's buffer.
 #[derive(Debug)]
 pub struct BodyForwarder<B> {
-    stream: SendStream<Bytes>,
+    stream: SendStream,
     body: B,
     next: Next,
-    /// Bytes passed to h2.
+    /// Bytes passed to the stream.
     sent: u64,
 }
 
@@ -48,7 +48,7 @@ pub enum ForwardError<E> {
 impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
     /// Sends `body` on `stream`, whose header was sent already.
     #[must_use]
-    pub fn new(stream: SendStream<Bytes>, body: B) -> Self {
+    pub fn new(stream: SendStream, body: B) -> Self {
         Self {
             stream,
             body,
@@ -57,7 +57,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         }
     }
 
-    /// The number of bytes passed to h2.
+    /// The number of bytes passed to the stream.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent
@@ -69,7 +69,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
     }
 
     /// The stream, for example to reset it.
-    pub fn stream(&mut self) -> &mut SendStream<Bytes> {
+    pub fn stream(&mut self) -> &mut SendStream {
         &mut self.stream
     }
 
@@ -90,7 +90,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         matches!(self.next, Next::Done)
     }
 
-    /// Sends as much as possible. Ready once everything was passed to h2.
+    /// Sends as much as possible. Ready once everything was passed to the stream.
     ///
     /// # Errors
     /// [`ForwardError`]; nothing more can be sent afterwards.
@@ -109,23 +109,17 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
                         Some(Err(error)) => return Poll::Ready(Err(ForwardError::Body(error))),
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(data) if data.is_empty() => Next::Ask,
-                            Ok(data) => {
-                                self.stream.reserve_capacity(data.len());
-                                Next::Piece(data)
-                            }
+                            Ok(data) => Next::Piece(data),
                             Err(frame) => frame.into_trailers().map_or(Next::Ask, Next::Trailers),
                         },
                     };
                 }
                 Next::Piece(mut piece) => {
-                    let room = match self.room(cx) {
-                        Poll::Ready(room) => room?,
-                        Poll::Pending => {
-                            self.next = Next::Piece(piece);
-                            return Poll::Pending;
-                        }
+                    let Poll::Ready(capacity) = self.stream.poll_capacity(piece.len(), cx) else {
+                        self.next = Next::Piece(piece);
+                        return Poll::Pending;
                     };
-                    let part = piece.split_to(room.min(piece.len()));
+                    let part = piece.split_to(capacity.map_err(|_| ForwardError::Stream)?);
                     self.next = if !piece.is_empty() {
                         Next::Piece(piece)
                     } else if self.body.is_end_stream() {
@@ -139,21 +133,8 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
                 Next::End => self.send(Bytes::new(), true)?,
                 Next::Trailers(trailers) => self
                     .stream
-                    .send_trailers(trailers)
+                    .send_trailers(&trailers)
                     .map_err(|_| ForwardError::Stream)?,
-            }
-        }
-    }
-
-    /// How many of the reserved bytes the window allows; at least 1.
-    fn room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ForwardError<B::Error>>> {
-        loop {
-            match self.stream.capacity() {
-                0 => match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Poll::Ready(Err(ForwardError::Stream)),
-                },
-                room => return Poll::Ready(Ok(room)),
             }
         }
     }

@@ -9,17 +9,16 @@ mod pieces;
 use std::{
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
-use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 
 use super::StreamState;
 use crate::{
     http1::{Http1Body, Http1BodyError},
+    http2::{Http2Error, ReceiveStream},
     protocol::peek::Fault,
 };
 
@@ -41,17 +40,13 @@ pub enum Received {
     None,
 }
 
-/// The body of an HTTP/2 stream. Flow-control capacity is released only for data that was taken, so
-/// a slow consumer slows the sender: that is the back-pressure.
+/// The body of an HTTP/2 stream.
 #[derive(Debug)]
 pub struct Http2Body {
     /// `None` only while this is dropped.
-    stream: Option<RecvStream>,
+    stream: Option<ReceiveStream>,
     /// The request that the body belongs to; `None` for a response's body.
     request: Option<Rc<StreamState>>,
-    /// Announced bytes that have not arrived yet. `None`: there is no `content-length`.
-    left: Option<u64>,
-    data_ended: bool,
 }
 
 /// Why a body failed.
@@ -62,7 +57,7 @@ pub enum BodyError {
     Http1(#[from] Http1BodyError),
     /// An HTTP/2 error.
     #[error(transparent)]
-    Http2(#[from] h2::Error),
+    Http2(#[from] Http2Error),
     /// The rest of the body breaks a rule on which routing by its beginning relied.
     #[error(transparent)]
     Unfit(#[from] Fault),
@@ -72,18 +67,11 @@ pub enum BodyError {
 }
 
 impl Received {
-    /// The body of an HTTP/2 message with these header fields. If the body of a `request` is
-    /// dropped before its end, the stream goes to [`StreamState::unread`].
+    /// The body of an HTTP/2 message. If the body of a `request` is dropped before its end, the
+    /// stream goes to [`StreamState::unread`].
     #[must_use]
-    pub fn http2(
-        stream: RecvStream,
-        headers: &HeaderMap,
-        request: Option<Rc<StreamState>>,
-    ) -> Self {
-        let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    pub fn http2(stream: ReceiveStream, request: Option<Rc<StreamState>>) -> Self {
         Self::Http2(Http2Body {
-            left: announced.and_then(|text| text.parse().ok()),
-            data_ended: false,
             stream: Some(stream),
             request,
         })
@@ -92,39 +80,24 @@ impl Received {
 
 impl Http2Body {
     fn is_end_stream(&self) -> bool {
-        (self.stream.as_ref()).is_none_or(RecvStream::is_end_stream)
+        (self.stream.as_ref()).is_none_or(ReceiveStream::is_end)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.stream.as_ref().map(ReceiveStream::left) {
+            Some(None) => SizeHint::default(),
+            Some(Some(left)) => SizeHint::with_exact(left),
+            None => SizeHint::with_exact(0),
+        }
     }
 
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let Some(stream) = &mut self.stream else {
-            return Poll::Ready(None);
-        };
-        if !self.data_ended {
-            match ready!(stream.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    // The consumer takes the data now, so the sender may send more.
-                    stream.flow_control().release_capacity(data.len())?;
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                // RFC 9113, 8.1: the response is complete, and the sender does not want the rest
-                // of the request.
-                Some(Err(error))
-                    if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) =>
-                {
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => self.data_ended = true,
-            }
-        }
-        match ready!(stream.poll_trailers(cx)) {
-            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-            Ok(None) => Poll::Ready(None),
-            Err(error) => Poll::Ready(Some(Err(error))),
+    ) -> Poll<Option<Result<Frame<Bytes>, Http2Error>>> {
+        match &mut self.stream {
+            Some(stream) => stream.poll_frame(cx),
+            None => Poll::Ready(None),
         }
     }
 }
@@ -132,9 +105,9 @@ impl Http2Body {
 impl Drop for Http2Body {
     fn drop(&mut self) {
         if let (Some(request), Some(stream)) = (&self.request, self.stream.take())
-            && !stream.is_end_stream()
+            && !stream.is_end()
         {
-            request.unread.keep(stream, self.left);
+            request.unread.keep(stream);
         }
     }
 }
@@ -165,11 +138,7 @@ impl Body for Received {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::Http2(body) => match body.left {
-                _ if body.is_end_stream() => SizeHint::with_exact(0),
-                Some(left) => SizeHint::with_exact(left),
-                None => SizeHint::default(),
-            },
+            Self::Http2(body) => body.size_hint(),
             Self::None => SizeHint::with_exact(0),
         }
     }
