@@ -1,10 +1,14 @@
 //! What fuzz targets have in common.
 
+mod http2;
 mod proxied;
 
 use tailback::protocol::peek::Progress;
 
-pub use self::proxied::{Proxied, proxied};
+pub use self::{
+    http2::{Frame, pieces},
+    proxied::{Proxied, proxied},
+};
 
 /// What a scanner finds in `bytes`.
 ///

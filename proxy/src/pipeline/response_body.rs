@@ -148,7 +148,7 @@ impl ResponseBody {
     }
 
     /// The replica's response is incomplete. The error is passed on after all bytes before it are
-    /// flushed, because h2 drops buffered bytes on an error.
+    /// flushed: a caller's connection that ends on an error drops what is not.
     fn broken(&mut self, error: BodyError) {
         drop(self.pooled.take());
         if let Some(exchange) = &mut self.exchange {
