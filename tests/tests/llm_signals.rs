@@ -169,6 +169,35 @@ fn the_time_to_the_first_token_is_that_of_the_first_text_and_not_of_the_head() {
 }
 
 #[test]
+fn what_no_answer_said_is_unknown_and_not_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = LlmUpstream::start();
+    let proxy = proxy(&upstream, "", folder.path());
+    // A stream without `usage`.
+    post(&proxy, CHAT, &[], STREAM);
+    lines(folder.path(), 1);
+    let llm = &proxy.model("m")["llm"];
+    let chat = &llm["operations"]["chat"];
+    assert_eq!(
+        (&chat["inputTokens"], &chat["outputTokens"]),
+        (&Value::Null, &2.0.into())
+    );
+    assert_eq!(llm.get("cachedTokens"), Some(&Value::Null));
+    let cached = "tailback_model_cached_tokens_total{";
+    assert!(!proxy.metrics().contains(cached));
+    // An answer that says how many tokens there were, and no times.
+    post(&proxy, CHAT, &[], br#"{"model":"m"}"#);
+    lines(folder.path(), 2);
+    let llm = &proxy.model("m")["llm"];
+    let chat = &llm["operations"]["chat"];
+    assert_eq!(
+        (&chat["inputTokens"], &llm["cachedTokens"]),
+        (&12.0.into(), &8.into())
+    );
+    assert!(proxy.metrics().contains(cached));
+}
+
+#[test]
 fn what_is_no_text_encoded_or_an_error_is_not_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = LlmUpstream::start();

@@ -3,12 +3,13 @@ import { count, percent, rate, seconds } from "./format";
 /** What `/models/{name}` says of a language model's answers, since the start of the proxy. */
 export interface Llm {
   operations: Record<string, {
-    inputTokens: number;
-    outputTokens: number;
+    /** null: no answer said so. */
+    inputTokens: number | null;
+    outputTokens: number | null;
     timeToFirstTokenSeconds: Quantiles;
     timePerOutputTokenSeconds: Quantiles;
   }>;
-  cachedTokens: number;
+  cachedTokens: number | null;
   finishReasons: Record<string, number>;
 }
 
@@ -24,7 +25,7 @@ export class TokenRates {
   output = 0;
 
   push(llm: Llm, now: number): void {
-    const sample = { at: now, input: sum(llm, "inputTokens"), output: sum(llm, "outputTokens") };
+    const sample = { at: now, input: sum(llm, "inputTokens") ?? 0, output: sum(llm, "outputTokens") ?? 0 };
     const last = this.seen[this.seen.length - 1];
     // Another start of the proxy counts from nothing.
     if (last && sample.output < last.output) this.seen = [];
@@ -38,14 +39,14 @@ export class TokenRates {
 }
 
 export function Tokens({ llm, rates }: { llm: Llm; rates: TokenRates }) {
-  const input = sum(llm, "inputTokens");
+  const [input, output] = [sum(llm, "inputTokens"), sum(llm, "outputTokens")];
   return (
     <section>
       <h2>Tokens</h2>
       <dl class="totals">
-        <div><dt>Tokens out/s</dt><dd>{rate(rates.output)}</dd></div>
-        <div><dt>Tokens in/s</dt><dd>{rate(rates.input)}</dd></div>
-        <div><dt>From a cache</dt><dd>{input > 0 ? percent(llm.cachedTokens / input) : "–"}</dd></div>
+        <div><dt>Tokens out/s</dt><dd>{output === null ? "–" : rate(rates.output)}</dd></div>
+        <div><dt>Tokens in/s</dt><dd>{input === null ? "–" : rate(rates.input)}</dd></div>
+        <div><dt>From a cache</dt><dd>{input && llm.cachedTokens !== null ? percent(llm.cachedTokens / input) : "–"}</dd></div>
         {Object.entries(llm.finishReasons).map(([reason, times]) => (
           <div key={reason}><dt>Ended: {reason}</dt><dd>{count(times)}</dd></div>
         ))}
@@ -67,8 +68,8 @@ export function Tokens({ llm, rates }: { llm: Llm; rates: TokenRates }) {
             {Object.entries(llm.operations).map(([operation, of]) => (
               <tr key={operation}>
                 <th scope="row" class="name">{operation}</th>
-                <td class="number">{count(of.inputTokens)}</td>
-                <td>{count(of.outputTokens)}</td>
+                <td class="number">{tokens(of.inputTokens)}</td>
+                <td>{tokens(of.outputTokens)}</td>
                 <td>{seconds(of.timeToFirstTokenSeconds.p50)}</td>
                 <td>{seconds(of.timeToFirstTokenSeconds.p99)}</td>
                 <td>{seconds(of.timePerOutputTokenSeconds.p50)}</td>
@@ -82,6 +83,12 @@ export function Tokens({ llm, rates }: { llm: Llm; rates: TokenRates }) {
   );
 }
 
-function sum(llm: Llm, of: "inputTokens" | "outputTokens"): number {
-  return Object.values(llm.operations).reduce((total, one) => total + one[of], 0);
+function tokens(value: number | null): string {
+  return value === null ? "–" : count(value);
+}
+
+/** null: no answer said so. */
+function sum(llm: Llm, of: "inputTokens" | "outputTokens"): number | null {
+  const said = Object.values(llm.operations).map((one) => one[of]).filter((tokens) => tokens !== null);
+  return said.length ? said.reduce((total, one) => total + one) : null;
 }

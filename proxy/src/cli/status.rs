@@ -191,7 +191,10 @@ fn one(page: &Value) -> serde_json::Result<String> {
 fn tokens(llm: &Value) -> Vec<String> {
     let operations = llm["operations"].as_object().into_iter().flatten();
     let line = |(operation, of): (&String, &Value)| {
-        let tokens = |name: &str| count(of[name].as_f64().unwrap_or_default() as u64);
+        let tokens = |name: &str| match of[name].as_f64() {
+            Some(tokens) => count(tokens as u64),
+            None => "–".to_owned(),
+        };
         let times = |name: &str| {
             let quantile = |share: &str| some_seconds(of[name][share].as_f64());
             format!("p50 {} p99 {}", quantile("p50"), quantile("p99"))
@@ -205,11 +208,8 @@ fn tokens(llm: &Value) -> Vec<String> {
         ))
     };
     let mut lines: Vec<_> = operations.map(line).collect();
-    if !lines.is_empty() {
-        lines.push(format!(
-            "{} came from a cache",
-            count(number(&llm["cachedTokens"]))
-        ));
+    if let Some(cached) = llm["cachedTokens"].as_u64() {
+        lines.push(format!("{} came from a cache", count(cached)));
     }
     lines
 }
@@ -316,5 +316,19 @@ m-1      h:2      starting for 3.0 s    0
         let mut page = page;
         page["replicas"]["starting"] = json!(0);
         assert_eq!(one(&page).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_no_answer_of_a_language_model_said_is_told_as_unknown() {
+        let times = json!({ "p50": null, "p99": null });
+        let llm = json!({
+            "cachedTokens": null,
+            "operations": { "chat": {
+                "inputTokens": null, "outputTokens": 7.0,
+                "timeToFirstTokenSeconds": times, "timePerOutputTokenSeconds": times,
+            } },
+        });
+        let expected = "chat: – in, 7 out; first token p50 – p99 –, each further one p50 – p99 –";
+        assert_eq!(tokens(&llm), [expected]);
     }
 }

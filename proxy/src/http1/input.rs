@@ -43,9 +43,20 @@ impl Input {
                 Poll::Ready(Ok(read.filled().len()))
             });
         }
-        unread.reserve(read_size.bytes());
+        if unread.is_empty() {
+            // The allocator gives the memory that was freed last, which is likely to be in the
+            // processor's cache. What this connection used last may not be there anymore.
+            *unread = BytesMut::with_capacity(read_size.bytes());
+        } else {
+            unread.reserve(read_size.bytes());
+        }
         let room = unread.capacity() - unread.len();
-        let read = ready!(poll_read_buf(Pin::new(io), cx, unread))?;
+        let read = poll_read_buf(Pin::new(io), cx, unread);
+        if unread.is_empty() {
+            // A waiting connection has no buffer.
+            *unread = BytesMut::new();
+        }
+        let read = ready!(read)?;
         read_size.adapt(read, room);
         Poll::Ready(Ok(read))
     }

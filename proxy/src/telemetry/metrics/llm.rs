@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -45,6 +45,8 @@ pub struct LlmMetrics {
     operations: [OperationMetrics; Operation::ALL.len()],
     finished: [AtomicU64; FinishReason::ALL.len()],
     cached_tokens: AtomicU64,
+    /// Whether any response contained their number.
+    has_cached: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -66,20 +68,21 @@ impl Default for OperationMetrics {
     }
 }
 
-/// A summary for the page of a model, since the start of the process.
+/// A summary for the page of a model, since the start of the process. What no response contained is
+/// `None`, because 0 would be a claim.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LlmSummary {
     operations: BTreeMap<&'static str, OperationSummary>,
-    cached_tokens: u64,
+    cached_tokens: Option<u64>,
     finish_reasons: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct OperationSummary {
-    input_tokens: f64,
-    output_tokens: f64,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
     time_to_first_token_seconds: Quantiles,
     time_per_output_token_seconds: Quantiles,
 }
@@ -117,6 +120,7 @@ impl LlmMetrics {
         }
         if let Some(tokens) = generation.cached_tokens() {
             self.cached_tokens.fetch_add(tokens, Ordering::Relaxed);
+            self.has_cached.store(true, Ordering::Relaxed);
         }
         for (reason, count) in generation.finish.iter() {
             self.finished[reason as usize].fetch_add(u64::from(count), Ordering::Relaxed);
@@ -132,14 +136,10 @@ impl LlmMetrics {
         self.finished[reason as usize].load(Ordering::Relaxed)
     }
 
-    pub(super) fn cached_tokens(&self) -> u64 {
-        self.cached_tokens.load(Ordering::Relaxed)
-    }
-
-    /// Whether any response contained the number of input tokens.
-    pub(super) fn has_input(&self) -> bool {
-        let mut all = self.operations.iter();
-        all.any(|metrics| metrics.input_tokens.read().count() > 0)
+    /// Input tokens that came from replicas' caches; `None`: no response contained their number.
+    pub(super) fn cached_tokens(&self) -> Option<u64> {
+        let has_cached = self.has_cached.load(Ordering::Relaxed);
+        has_cached.then(|| self.cached_tokens.load(Ordering::Relaxed))
     }
 
     /// The summary; `None`: nothing was recorded.
@@ -171,9 +171,10 @@ impl OperationMetrics {
                 p50: reading.quantile(0.5),
                 p99: reading.quantile(0.99),
             };
+            let sum = |reading: &HistogramReading| (reading.count() > 0).then_some(reading.sum);
             OperationSummary {
-                input_tokens: input.sum,
-                output_tokens: output.sum,
+                input_tokens: sum(&input),
+                output_tokens: sum(&output),
                 time_to_first_token_seconds: quantiles(&first),
                 time_per_output_token_seconds: quantiles(&next),
             }

@@ -49,8 +49,10 @@ pub(super) fn render(text: &mut Exposition, models: &Models) {
         "counter",
         "Tokens that went in and came from a replica's cache, as answers say.",
     );
-    for (model, metrics) in models.iter().filter(|(_, metrics)| metrics.has_input()) {
-        family.sample(&[("model", model)], metrics.cached_tokens() as f64);
+    for (model, metrics) in models.iter() {
+        if let Some(tokens) = metrics.cached_tokens() {
+            family.sample(&[("model", model)], tokens as f64);
+        }
     }
     let mut family = text.family(
         "tailback_model_finish_reasons_total",
