@@ -88,17 +88,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http2Client<T> {
 }
 
 impl Http2Sender {
-    /// Whether the replica's settings are known. Nothing is sent before that.
+    /// Whether the replica's settings are known and allow a stream. Nothing is sent before that.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.borrow().peer.is_some()
+        self.0.borrow().peer.is_some_and(|peer| peer.streams > 0)
     }
 
-    /// How many streams may be open at a time.
+    /// Whether one more stream can be opened beside `others`, some of which may not be open yet.
     #[must_use]
-    pub fn most_streams(&self) -> u32 {
+    pub fn has_capacity(&self, others: u32) -> bool {
         let session = self.0.borrow();
-        (session.peer).map_or(0, |peer| peer.streams.min(session.limits.streams))
+        let most = (session.peer).map_or(0, |peer| peer.streams.min(session.limits.streams));
+        others < most && session.streams.open < most as usize && session.takes_streams()
     }
 
     /// Whether it takes no further stream.

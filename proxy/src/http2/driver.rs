@@ -61,9 +61,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         if self.session.borrow().ended.is_some() {
             return Poll::Ready(());
         }
-        // The peer causes more answers than it reads.
-        if self.session.borrow().is_full() && ready!(self.poll_write(cx)).is_err() {
-            return Poll::Ready(());
+        if self.session.borrow().is_full() {
+            let written = (self.session.borrow_mut().output).poll_write(&mut self.io, cx);
+            if let Poll::Ready(Err(error)) = written {
+                self.session.borrow_mut().end(Http2Error::Io(error.kind()));
+                return Poll::Ready(());
+            }
+            if self.session.borrow().is_full() {
+                return Poll::Pending;
+            }
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let held = self.partial.len();

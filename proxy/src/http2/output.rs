@@ -16,7 +16,7 @@ const COPIED: usize = 4 * 1024;
 /// Most slices of one write.
 const SLICES: usize = 16;
 /// Largest buffer, in bytes, that a thread keeps for the next connection.
-const KEPT: usize = 64 * 1024;
+const KEPT: usize = 128 * 1024;
 
 thread_local! {
     /// A spare buffer of this thread: a connection has one only until its frames are written.

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 use slab::Slab;
 
@@ -49,11 +49,13 @@ pub(super) struct Http2Stream {
 #[derive(Debug, Default)]
 pub(super) struct Waiting(Option<Waker>);
 
-/// A part of a message's body that waits to be taken. Few bodies have more than one piece waiting.
+/// The part of a message's body that waits to be taken. Few bodies have more than one piece waiting.
 #[derive(Debug, Default)]
 pub(super) struct ArrivedBody {
     first: Bytes,
     more: VecDeque<Bytes>,
+    /// Small pieces together: each by itself would take many times its length.
+    last: BytesMut,
     pub(super) trailers: Option<Box<HeaderMap>>,
     /// Bytes in all pieces.
     pub(super) bytes: usize,
@@ -83,21 +85,36 @@ pub(super) enum SendState {
     Failed(Http2Error),
 }
 
+/// Pieces of a body below this size, in bytes, are put together while they wait.
+const SMALL: usize = 4 * 1024;
+
 /// Names a stream of its connection for as long as it has handles.
 pub(super) type StreamKey = usize;
 
 impl ArrivedBody {
-    pub(super) fn put(&mut self, data: Bytes) {
+    /// Adds a piece, which is not empty.
+    pub(super) fn put(&mut self, data: &[u8]) {
         self.bytes += data.len();
         if self.first.is_empty() {
-            self.first = data;
+            self.first = Bytes::copy_from_slice(data);
+        } else if data.len() < SMALL {
+            self.last.extend_from_slice(data);
+            if self.last.len() >= SMALL {
+                self.more.push_back(self.last.split().freeze());
+            }
         } else {
-            self.more.push_back(data);
+            if !self.last.is_empty() {
+                self.more.push_back(self.last.split().freeze());
+            }
+            self.more.push_back(Bytes::copy_from_slice(data));
         }
     }
 
     pub(super) fn take(&mut self) -> Option<Bytes> {
-        let next = self.more.pop_front().unwrap_or_default();
+        let next = match self.more.pop_front() {
+            Some(next) => next,
+            None => std::mem::take(&mut self.last).freeze(),
+        };
         let data = std::mem::replace(&mut self.first, next);
         self.bytes -= data.len();
         (!data.is_empty()).then_some(data)
@@ -213,7 +230,9 @@ impl Streams {
 
     pub(super) fn remove(&mut self, key: StreamKey) -> Http2Stream {
         let stream = self.all.remove(key);
-        self.by_id.retain(|&(id, _)| id != stream.id);
+        if let Ok(place) = self.by_id.binary_search_by_key(&stream.id, |&(id, _)| id) {
+            self.by_id.remove(place);
+        }
         stream
     }
 

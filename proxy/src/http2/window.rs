@@ -37,10 +37,11 @@ impl InboundWindow {
     }
 
     /// `bytes` were consumed. Returns by how many bytes the peer is to be told that its window
-    /// grows: that is once they are half of it.
+    /// grows: that is once they are as many as it has left. What is never consumed takes its share
+    /// of the window, and the rest goes on.
     pub(super) fn consumed(&mut self, bytes: usize) -> Option<u32> {
         self.consumed += bytes as i64;
-        if self.consumed == 0 || 2 * self.consumed < self.size {
+        if self.consumed == 0 || self.consumed < self.open {
             return None;
         }
         self.announce()
@@ -103,15 +104,24 @@ mod tests {
     #[test]
     fn the_peer_is_told_once_half_of_its_window_was_consumed() {
         let mut window = InboundWindow::new(100);
-        assert_eq!(window.arrived(90), Ok(()));
-        assert_eq!(window.arrived(11), Err(Overrun));
+        assert_eq!(window.arrived(50), Ok(()));
         assert_eq!(window.consumed(49), None);
         assert_eq!(window.consumed(1), Some(50));
-        assert_eq!(window.arrived(60), Ok(()));
+        assert_eq!(window.arrived(100), Ok(()));
         assert_eq!(window.arrived(1), Err(Overrun));
         assert_eq!(window.enlarge(90), None);
         assert_eq!(window.enlarge(150), Some(50));
         assert_eq!(window.consumed(0), None);
+    }
+
+    #[test]
+    fn what_is_never_consumed_stops_nothing_else() {
+        let mut window = InboundWindow::new(100);
+        assert_eq!(window.arrived(90), Ok(()));
+        for _ in 0..1000 {
+            assert_eq!(window.arrived(10), Ok(()));
+            assert_eq!(window.consumed(10), Some(10));
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Multiplexed {
         self.drop_closed();
         let connections = self.0.borrow();
         let free = |connection: &&Rc<SharedConnection>| {
-            connection.open.get() < connection.sender.most_streams()
+            connection.sender.has_capacity(connection.open.get())
         };
         connections.iter().find(free).cloned().map(Http2::on)
     }
@@ -249,11 +249,12 @@ fn to_http2<'a>(
 /// Classifies the error of a stream that got no response.
 fn failed(error: Http2Error) -> SendError {
     match error {
-        Http2Error::Unprocessed(_) | Http2Error::Reset(Reason::REFUSED_STREAM) => {
+        Http2Error::Unprocessed(Reason::NO_ERROR) | Http2Error::Reset(Reason::REFUSED_STREAM) => {
             SendError::Unprocessed
         }
         Http2Error::HeaderTooLarge => SendError::HeaderTooLarge,
-        Http2Error::Reset(_)
+        Http2Error::Unprocessed(_)
+        | Http2Error::Reset(_)
         | Http2Error::Cancelled(_)
         | Http2Error::Violation(_)
         | Http2Error::Io(_) => SendError::Broken,

@@ -78,7 +78,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodyForwarder<B> {
         self.next = Next::Done;
     }
 
-    /// Whether it waits for the peer to enlarge its window.
+    /// Whether it waits for the peer to enlarge its window, or for its turn on the connection.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         matches!(self.next, Next::Piece(_))

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::{Http2Session, Role};
+use super::{Http2Session, Role, receive::depends_on_itself};
 use crate::http2::{
     Reason,
     error::{ConnectionError, Http2Error},
@@ -15,7 +15,7 @@ use crate::http2::{
 #[derive(Debug)]
 pub(super) struct HeaderBlock {
     stream: u32,
-    is_end: bool,
+    read: Read,
     bytes: Vec<u8>,
     /// How many frames of it have come.
     frames: usize,
@@ -36,19 +36,24 @@ impl Http2Session {
         payload: &[u8],
     ) -> Result<(), ConnectionError> {
         let mut payload = head.unpadded(payload)?;
+        let mut is_malformed = false;
         if head.has(PRIORITISED) {
             let (priority, rest) = (payload.split_first_chunk::<5>())
                 .ok_or(ConnectionError(Reason::FRAME_SIZE_ERROR))?;
             payload = rest;
-            self.check_priority(head.stream, priority)?;
+            is_malformed = depends_on_itself(head.stream, priority);
         }
-        let is_end = head.has(END_STREAM);
+        let read = Read {
+            is_end: head.has(END_STREAM),
+            is_malformed,
+            is_too_large: false,
+        };
         if head.has(END_HEADERS) {
-            return self.block(head.stream, is_end, payload);
+            return self.block(head.stream, read, payload);
         }
         self.block = Some(Box::new(HeaderBlock {
             stream: head.stream,
-            is_end,
+            read,
             bytes: payload.to_vec(),
             frames: 1,
         }));
@@ -75,27 +80,26 @@ impl Http2Session {
         if head.has(END_HEADERS)
             && let Some(block) = self.block.take()
         {
-            return self.block(block.stream, block.is_end, &block.bytes);
+            return self.block(block.stream, block.read, &block.bytes);
         }
         Ok(())
     }
 
     /// Reads a complete block.
-    fn block(&mut self, id: u32, is_end: bool, bytes: &[u8]) -> Result<(), ConnectionError> {
+    fn block(&mut self, id: u32, read: Read, bytes: &[u8]) -> Result<(), ConnectionError> {
         let mut fields = MessageFields::new(self.limits.header_fields);
         let most = self.limits.header_bytes;
         let block = (self.decoder)
             .decode(bytes, most, |field| fields.add(field))
             .map_err(|_| ConnectionError(Reason::COMPRESSION_ERROR))?;
         let read = Read {
-            is_end,
-            is_malformed: block.is_malformed || fields.is_malformed,
+            is_malformed: read.is_malformed || block.is_malformed || fields.is_malformed,
             is_too_large: block.is_too_large || fields.is_too_many,
+            ..read
         };
         match (self.streams.find(id), self.role) {
             (Some(key), _) if self.streams.get(key).inbound == ReceiveState::Head => {
-                self.response(key, read, fields);
-                Ok(())
+                self.response(key, read, fields)
             }
             (Some(key), _) => self.trailers(key, read, fields),
             (None, Role::Server) if id > self.last_peer_id => self.request(id, read, fields),
@@ -118,10 +122,11 @@ impl Http2Session {
         self.last_peer_id = id;
         if self.streams.open >= self.limits.streams as usize {
             self.write_reset(id, Reason::REFUSED_STREAM);
-            return Ok(());
+            return self.count_control_frame();
         }
         if read.is_too_large && !read.is_malformed {
-            return self.answer_too_large(id, read.is_end);
+            self.answer_too_large(id);
+            return Ok(());
         }
         let left = fields.content_length();
         let request = (!read.is_malformed)
@@ -146,42 +151,45 @@ impl Http2Session {
         Ok(())
     }
 
-    /// Answers a request whose header is larger than the limits allow, without a stream.
-    fn answer_too_large(&mut self, id: u32, is_end: bool) -> Result<(), ConnectionError> {
+    /// Answers a request whose header is larger than the limits allow, without a stream. A body that
+    /// follows is ignored: a reset could cost the caller the answer.
+    fn answer_too_large(&mut self, id: u32) {
         let encoder = &mut self.encoder;
         frame::write_block(self.output.frames(), id, true, |out| {
             encoder.begin(out);
             encoder.status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, out);
         });
-        if !is_end {
-            self.write_reset(id, Reason::NO_ERROR);
-        }
-        self.count_error()
+        self.ignore(id);
     }
 
-    fn response(&mut self, key: StreamKey, read: Read, fields: MessageFields) {
+    fn response(
+        &mut self,
+        key: StreamKey,
+        read: Read,
+        fields: MessageFields,
+    ) -> Result<(), ConnectionError> {
         let is_bodiless = self.streams.get(key).is_bodiless;
         let left = fields.content_length();
         let response = fields.into_response();
         let (Some(response), Ok(left), false) = (response, left, read.is_malformed) else {
-            return self.reset(key, Reason::PROTOCOL_ERROR);
+            return self.violated_on(key);
         };
         if read.is_too_large {
             self.reset(key, Reason::CANCEL);
             self.streams.get(key).inbound = ReceiveState::Failed(Http2Error::HeaderTooLarge);
-            return;
+            return Ok(());
         }
         let status = response.status();
         if status.is_informational() {
             // Interim responses are for the connection, such as 100 (Continue).
             if read.is_end || status == StatusCode::SWITCHING_PROTOCOLS {
-                self.reset(key, Reason::PROTOCOL_ERROR);
+                return self.violated_on(key);
             }
-            return;
+            return Ok(());
         }
         let has_none = is_bodiless || fields::has_no_body(status);
         if read.is_end && !has_none && left.is_some_and(|left| left > 0) {
-            return self.reset(key, Reason::PROTOCOL_ERROR);
+            return self.violated_on(key);
         }
         let stream = self.streams.get(key);
         stream.left = if has_none { Some(0) } else { left };
@@ -192,6 +200,7 @@ impl Http2Session {
             self.ended_inbound(key);
         }
         self.streams.get(key).reader.wake();
+        Ok(())
     }
 
     fn trailers(
@@ -212,8 +221,7 @@ impl Http2Session {
             || fields.has_pseudo_fields()
             || stream.left.is_some_and(|left| left > 0);
         if is_bad || read.is_too_large {
-            self.reset(key, Reason::PROTOCOL_ERROR);
-            return self.count_error();
+            return self.violated_on(key);
         }
         if stream.is_read {
             stream.arrived.trailers = Some(Box::new(fields.into_trailers()));
@@ -225,7 +233,7 @@ impl Http2Session {
 }
 
 /// What is known of a header block besides its fields.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Read {
     is_end: bool,
     is_malformed: bool,

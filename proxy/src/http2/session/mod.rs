@@ -30,9 +30,9 @@ use super::{
     window::{InboundWindow, OutboundWindow},
 };
 
-/// Once so many bytes wait to be written, streams wait, and nothing more is read.
+/// Once so many bytes wait to be written, streams wait.
 pub(super) const ENOUGH: usize = 64 * 1024;
-/// Streams that this side has reset, of which frames may still be on their way.
+/// Streams that this side has ended, of which frames may still be on their way.
 const REMEMBERED: usize = 64;
 
 /// Which side of the connection this is.
@@ -89,8 +89,9 @@ pub(super) struct Http2Session {
     /// The highest number of a stream that the peer has opened, and the next of this side.
     last_peer_id: u32,
     next_id: u32,
-    /// Numbers of streams that this side has reset.
-    reset_ids: VecDeque<u32>,
+    /// Numbers of streams of which frames are ignored, and a number below which all are.
+    ignored: VecDeque<u32>,
+    ignored_up_to: u32,
     control_frames: ControlFrames,
     go_away: GoAway,
     /// Why the connection has ended.
@@ -123,7 +124,8 @@ impl Http2Session {
             errors: 0,
             last_peer_id: 0,
             next_id: 1,
-            reset_ids: VecDeque::new(),
+            ignored: VecDeque::new(),
+            ignored_up_to: 0,
             control_frames: ControlFrames::default(),
             go_away: GoAway::default(),
             ended: None,
@@ -243,7 +245,12 @@ impl Http2Session {
     /// Ends the connection, because the peer broke a rule, and tells it so.
     pub(super) fn violated(&mut self, ConnectionError(reason): ConnectionError) {
         if self.ended.is_none() {
-            frame::write_go_away(self.output.frames(), self.last_peer_id, reason);
+            // Requests that nobody has accepted were not processed.
+            let last = match self.accepted.front() {
+                Some(&(key, _)) => self.streams.get(key).id.saturating_sub(2),
+                None => self.last_peer_id,
+            };
+            frame::write_go_away(self.output.frames(), last, reason);
             self.end(Http2Error::Violation(reason));
         }
     }
@@ -255,19 +262,30 @@ impl Http2Session {
             return;
         }
         let id = stream.id;
+        // What has arrived completely stays complete.
+        let has_ended = stream.inbound == ReceiveState::Ended;
         stream.fail(Http2Error::Cancelled(reason));
         self.streams.close_if_ended(key);
         self.write_reset(id, reason);
-        self.drop_unread(key);
+        if !has_ended {
+            self.drop_unread(key);
+        }
         self.wake();
     }
 
     fn write_reset(&mut self, id: u32, reason: Reason) {
         frame::write_reset(self.output.frames(), id, reason);
-        if self.reset_ids.len() == REMEMBERED {
-            self.reset_ids.pop_front();
+        self.ignore(id);
+    }
+
+    /// Frames that the peer has sent on a stream before it knew of its end are ignored.
+    fn ignore(&mut self, id: u32) {
+        if self.ignored.len() == REMEMBERED
+            && let Some(oldest) = self.ignored.pop_front()
+        {
+            self.ignored_up_to = self.ignored_up_to.max(oldest);
         }
-        self.reset_ids.push_back(id);
+        self.ignored.push_back(id);
     }
 
     /// What has arrived on a stream will not be taken: the connection's window has room for as much
@@ -345,13 +363,15 @@ impl Http2Session {
             self.streams.rest();
             self.queue = VecDeque::new();
             self.accepted = VecDeque::new();
-            self.reset_ids = VecDeque::new();
+            self.ignored = VecDeque::new();
+            self.ignored_up_to = self.last_peer_id.max(self.next_id.saturating_sub(1));
         }
     }
 
-    /// Whether so much waits to be written that nothing more is to be added.
+    /// Whether so much waits to be written that nothing more is to be read: bodies take no more than
+    /// [`ENOUGH`], so the peer causes more answers than it reads.
     pub(super) fn is_full(&self) -> bool {
-        self.output.bytes() >= ENOUGH
+        self.output.bytes() >= 2 * ENOUGH
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a session does with the frames that it receives.
 
-use bytes::Bytes;
 use tailback_scaler::clock::Nanos;
 
 use super::{Http2Session, Role};
@@ -46,8 +45,8 @@ impl Http2Session {
         if self.expects_continuation() && head.kind != frame::CONTINUATION {
             return violation;
         }
-        if is_control(head) && self.control_frames.count(Nanos::now()).is_err() {
-            return Err(ConnectionError(Reason::ENHANCE_YOUR_CALM));
+        if is_control(head) {
+            self.count_control_frame()?;
         }
         let is_of_stream = matches!(
             head.kind,
@@ -67,7 +66,13 @@ impl Http2Session {
             frame::HEADERS => self.headers(head, payload),
             frame::CONTINUATION => self.continuation(head, payload),
             frame::PRIORITY => match payload.first_chunk() {
-                Some(priority) if payload.len() == 5 => self.check_priority(head.stream, priority),
+                Some(priority) if payload.len() == 5 => {
+                    match depends_on_itself(head.stream, priority) && !self.is_idle(head.stream) {
+                        true => self.stream_error(head.stream, Reason::PROTOCOL_ERROR),
+                        false => Ok(()),
+                    }
+                }
+                _ if self.is_idle(head.stream) => Err(ConnectionError(Reason::FRAME_SIZE_ERROR)),
                 _ => self.stream_error(head.stream, Reason::FRAME_SIZE_ERROR),
             },
             frame::RST_STREAM => self.was_reset(head, payload),
@@ -99,8 +104,7 @@ impl Http2Session {
             ReceiveState::Body => {}
             ReceiveState::Head => {
                 self.consumed_of_connection(padded.len());
-                self.reset(key, Reason::PROTOCOL_ERROR);
-                return self.count_error();
+                return self.violated_on(key);
             }
             ReceiveState::Ended => {
                 self.consumed_of_connection(padded.len());
@@ -123,8 +127,7 @@ impl Http2Session {
             matches!(left, Some(None)) || is_end && matches!(left, Some(Some(1..)));
         if is_other_length {
             self.consumed_of_connection(padded.len());
-            self.reset(key, Reason::PROTOCOL_ERROR);
-            return self.count_error();
+            return self.violated_on(key);
         }
         stream.left = left.flatten();
         if is_end {
@@ -137,7 +140,7 @@ impl Http2Session {
             stream.reader.wake();
             self.consumed(key, padded.len());
         } else {
-            stream.arrived.put(Bytes::copy_from_slice(data));
+            stream.arrived.put(data);
             stream.reader.wake();
             if padded.len() > data.len() {
                 self.consumed(key, padded.len() - data.len());
@@ -259,15 +262,6 @@ impl Http2Session {
         self.count_error()
     }
 
-    /// A stream may not depend on itself (RFC 7540, 5.3.1); otherwise priorities are ignored.
-    pub(super) fn check_priority(&mut self, id: u32, priority: &[u8; 5]) -> Received {
-        let [a, b, c, d, _] = *priority;
-        match u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff == id {
-            true => self.stream_error(id, Reason::PROTOCOL_ERROR),
-            false => Ok(()),
-        }
-    }
-
     /// Whether neither side has opened a stream of this number (RFC 9113, 5.1).
     fn is_idle(&self, id: u32) -> bool {
         match self.role {
@@ -281,7 +275,7 @@ impl Http2Session {
         if self.is_idle(id) {
             return Err(ConnectionError(Reason::PROTOCOL_ERROR));
         }
-        if self.is_ignored(id) || self.reset_ids.contains(&id) {
+        if self.is_ignored(id) || id <= self.ignored_up_to || self.ignored.contains(&id) {
             return Ok(());
         }
         self.stream_error(id, Reason::STREAM_CLOSED)
@@ -302,14 +296,21 @@ impl Http2Session {
     pub(super) fn stream_error(&mut self, id: u32, reason: Reason) -> Received {
         match self.streams.find(id) {
             Some(key) => self.reset(key, reason),
-            None => {
-                if self.role == Role::Server {
-                    self.last_peer_id = self.last_peer_id.max(id);
-                }
-                self.write_reset(id, reason);
-            }
+            None => self.write_reset(id, reason),
         }
         self.count_error()
+    }
+
+    /// The peer broke a rule on a stream that is known.
+    pub(super) fn violated_on(&mut self, key: StreamKey) -> Received {
+        self.reset(key, Reason::PROTOCOL_ERROR);
+        self.count_error()
+    }
+
+    /// Counts a frame that costs work and brings nothing.
+    pub(super) fn count_control_frame(&mut self) -> Received {
+        let counted = self.control_frames.count(Nanos::now());
+        counted.map_err(|_| ConnectionError(Reason::ENHANCE_YOUR_CALM))
     }
 
     pub(super) fn count_error(&mut self) -> Received {
@@ -319,4 +320,11 @@ impl Http2Session {
             false => Ok(()),
         }
     }
+}
+
+/// Whether a stream has itself as the one on which its priority depends, which is an error (RFC 7540,
+/// 5.3.1). Otherwise priorities are ignored.
+pub(super) fn depends_on_itself(id: u32, priority: &[u8; 5]) -> bool {
+    let [a, b, c, d, _] = *priority;
+    u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff == id
 }

@@ -1,6 +1,7 @@
 //! A session is given frames, and what it answers is read.
 
 mod flow;
+mod held;
 mod rules;
 
 use std::{cell::RefCell, rc::Rc, task::Waker};
