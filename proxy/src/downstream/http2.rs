@@ -63,7 +63,8 @@ pub(super) async fn serve<H: Handler>(
     };
     let mut http = Http2Server::new(WatchedIo::http2(io, connection.clone()), limits);
     let mut pinger = Pinger::new(CALLER_SILENCE, connection.received_bytes.clone());
-    let mut streams = FuturesUnordered::new();
+    // There only while there are streams: even empty, it takes the memory of one of them.
+    let mut streams: Option<FuturesUnordered<_>> = None;
     // Deadline of the connection while no stream is open. The first request must arrive within the
     // header timeout.
     let idle = Deadline::new(Phase::Head, &connection);
@@ -81,16 +82,19 @@ pub(super) async fn serve<H: Handler>(
                 idle.enter(Phase::Idle);
             }
             loop {
-                while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(cx) {
+                while let Some(running) = &mut streams
+                    && let Poll::Ready(Some(())) = Pin::new(running).poll_next(cx)
+                {
                     idle.enter(Phase::Idle);
                 }
                 match http.poll_accept(cx) {
                     Poll::Ready(Some((request, respond))) => {
                         footprint.resting.set(false);
                         let has_body = !request.body().is_end();
-                        streams.push(stream(&downstream, connection.clone(), request, respond));
+                        let running = streams.get_or_insert_default();
+                        running.push(stream(&downstream, connection.clone(), request, respond));
                         if has_body {
-                            window.make_room(streams.len(), &mut http);
+                            window.make_room(running.len(), &mut http);
                         }
                     }
                     Poll::Ready(None) => break 'poll Poll::Ready(true),
@@ -101,7 +105,7 @@ pub(super) async fn serve<H: Handler>(
             if shedding == Shedding::Cut {
                 break 'poll Poll::Ready(false);
             }
-            if !streams.is_empty() {
+            if streams.as_ref().is_some_and(|running| !running.is_empty()) {
                 // If the caller's host no longer answers, the connection ends with all its requests.
                 match pinger.poll(cx) {
                     Poll::Ready(Silence::Ask) => http.ping(),
@@ -120,6 +124,7 @@ pub(super) async fn serve<H: Handler>(
                 if idle.phase() == Phase::Idle && idle.postpone(connection.timeouts().keep_alive) {
                     footprint.resting.set(true);
                     http.rest();
+                    streams = None;
                     let _ = watchdog.poll(cx, || idle.at(&connection));
                     break 'poll Poll::Pending;
                 }

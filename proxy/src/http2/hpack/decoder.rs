@@ -55,6 +55,11 @@ impl HeaderDecoder {
         }
     }
 
+    /// Frees the memory that is kept for values of later blocks.
+    pub fn rest(&mut self) {
+        self.strings = Strings::default();
+    }
+
     /// Decodes a complete header block, and gives its fields to `each` in their order, as long as they
     /// are at most `most` bytes together (RFC 9113, 6.5.2). Goes on to the end of the block in any
     /// case, because the table must follow.

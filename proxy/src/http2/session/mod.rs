@@ -361,6 +361,7 @@ impl Http2Session {
     pub(super) fn rest(&mut self) {
         if self.streams.is_empty() {
             self.streams.rest();
+            self.decoder.rest();
             self.queue = VecDeque::new();
             self.accepted = VecDeque::new();
             self.ignored = VecDeque::new();
