@@ -174,19 +174,10 @@ async fn serve<H: Handler>(
     let peer = stream
         .get_socket_digest()
         .and_then(|digest| digest.peer_addr()?.as_inet().copied());
-    // No request has begun yet, so a timeout here closes the connection without an answer.
-    let opening = tokio::time::timeout(
-        downstream.settings.timeouts.header,
-        // Boxed, so that its memory is freed afterwards.
-        Box::pin(open(&downstream.settings, stream)),
-    );
-    let (io, version, scheme, certificate) = tokio::select! {
-        opened = opening => match opened {
-            Ok(Ok(opened)) => opened,
-            _ => return,
-        },
-        // While draining, a connection that has sent nothing is closed after the linger time.
-        () = drain::began(shutdown.clone(), || downstream.lifecycle.linger()) => return,
+    // Boxed, so that its memory is freed afterwards.
+    let opened = Box::pin(open_in_time(downstream, stream, shutdown.clone())).await;
+    let Some((io, version, scheme, certificate)) = opened else {
+        return;
     };
     let timeouts = downstream.settings.timeouts.clone();
     let mut connection = Connection::new(timeouts, peer, version, scheme);
@@ -208,12 +199,28 @@ async fn serve<H: Handler>(
     }
 }
 
-/// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
-/// bytes. The last value is the hash of the caller's certificate.
-async fn open(
-    settings: &DownstreamSettings,
+/// A connection's bytes, its HTTP version and scheme, and the hash of the caller's certificate.
+type Opened = (Transport<Stream>, HttpVersion, Scheme, Option<Sha256>);
+
+/// [Opens](open) a connection. `None`: it is to be closed. No request has begun yet, so it gets no
+/// answer.
+async fn open_in_time<H: Handler>(
+    downstream: &Downstream<H>,
     stream: Stream,
-) -> std::io::Result<(Transport<Stream>, HttpVersion, Scheme, Option<Sha256>)> {
+    shutdown: ShutdownWatch,
+) -> Option<Opened> {
+    let settings = &downstream.settings;
+    let opening = tokio::time::timeout(settings.timeouts.header, open(settings, stream));
+    tokio::select! {
+        opened = opening => opened.ok()?.ok(),
+        // While draining, a connection that has sent nothing is closed after the linger time.
+        () = drain::began(shutdown, || downstream.lifecycle.linger()) => None,
+    }
+}
+
+/// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
+/// bytes.
+async fn open(settings: &DownstreamSettings, stream: Stream) -> std::io::Result<Opened> {
     let Some(tls) = &settings.tls else {
         let (io, version) = detect::version(Transport::clear(stream)).await?;
         return Ok((io, version, Scheme::Http, None));
