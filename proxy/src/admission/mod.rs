@@ -237,7 +237,7 @@ impl Pool {
     /// Changes the replicas' health, and then grants held requests permits of replicas that may
     /// get requests now.
     fn with_health(&self, now: Nanos, change: impl FnOnce(&mut PoolHealth)) {
-        {
+        let same = {
             let mut health = self.health();
             change(&mut health);
             health.weigh(now);
@@ -256,8 +256,11 @@ impl Pool {
                 self.replicas.store(Arc::new(available));
                 self.version.fetch_add(1, Ordering::Release);
             }
-        }
-        if self.has_waiters() {
+            same
+        };
+        // Nothing orders a change of the replicas against the count of waiters but the queue's lock:
+        // a request that joins at this moment might not see the one, nor this thread the other.
+        if !same || self.has_waiters() {
             self.serve_queue();
         }
     }

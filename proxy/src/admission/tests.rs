@@ -1,3 +1,5 @@
+mod threads;
+
 use super::*;
 use std::time::Duration;
 use tailback_scaler::replica::ReplicaId;
@@ -187,38 +189,6 @@ async fn a_slot_of_a_host_that_a_caller_gives_back_goes_to_another_model() {
     drop(gone); // the slot had been granted to it
     let in_a = replica_of(waits).await;
     a.release(&in_a, None);
-    assert_eq!(host.in_flight(), 0);
-}
-
-#[test]
-fn many_threads_with_one_host_lose_no_slot_and_no_waiter() {
-    const EACH: usize = 500;
-    let all = hosted(4, 2);
-    let host = all[0].1.host().unwrap();
-    std::thread::scope(|scope| {
-        for (pool, replica) in &all {
-            for _ in 0..2 {
-                scope.spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()
-                        .unwrap();
-                    runtime.block_on(async {
-                        for _ in 0..EACH {
-                            if !pool.has_waiters() && replica.try_take() {
-                                pool.release(replica, None);
-                                continue;
-                            }
-                            let granted = replica_of(join(pool, None));
-                            let patience = Duration::from_secs(60);
-                            let granted = tokio::time::timeout(patience, granted).await.unwrap();
-                            pool.release(&granted, None);
-                        }
-                    });
-                });
-            }
-        }
-    });
     assert_eq!(host.in_flight(), 0);
 }
 
