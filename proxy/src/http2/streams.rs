@@ -217,15 +217,13 @@ impl Streams {
         &mut self.all[key]
     }
 
-    /// Counts it as closed if both sides have ended it. Returns whether it was the last open one.
-    pub(super) fn close_if_ended(&mut self, key: StreamKey) -> bool {
+    /// Counts it as closed if both sides have ended it.
+    pub(super) fn close_if_ended(&mut self, key: StreamKey) {
         let stream = &mut self.all[key];
-        if !stream.is_open || !stream.has_ended() {
-            return false;
+        if stream.is_open && stream.has_ended() {
+            stream.is_open = false;
+            self.open -= 1;
         }
-        stream.is_open = false;
-        self.open -= 1;
-        self.open == 0
     }
 
     pub(super) fn remove(&mut self, key: StreamKey) -> Http2Stream {
@@ -243,9 +241,7 @@ impl Streams {
 
     /// Frees the memory for streams, of which there are none.
     pub(super) fn rest(&mut self) {
-        if self.is_empty() {
-            (self.all, self.by_id) = (Slab::new(), Vec::new());
-        }
+        (self.all, self.by_id) = (Slab::new(), Vec::new());
     }
 
     pub(super) fn all(&mut self) -> impl Iterator<Item = (StreamKey, &mut Http2Stream)> {

@@ -172,7 +172,7 @@ impl Http2Session {
         let left = fields.content_length();
         let response = fields.into_response();
         let (Some(response), Ok(left), false) = (response, left, read.is_malformed) else {
-            return self.violated_on(key);
+            return self.violated_on(key, Reason::PROTOCOL_ERROR);
         };
         if read.is_too_large {
             self.reset(key, Reason::CANCEL);
@@ -183,13 +183,13 @@ impl Http2Session {
         if status.is_informational() {
             // Interim responses are for the connection, such as 100 (Continue).
             if read.is_end || status == StatusCode::SWITCHING_PROTOCOLS {
-                return self.violated_on(key);
+                return self.violated_on(key, Reason::PROTOCOL_ERROR);
             }
             return Ok(());
         }
         let has_none = is_bodiless || fields::has_no_body(status);
         if read.is_end && !has_none && left.is_some_and(|left| left > 0) {
-            return self.violated_on(key);
+            return self.violated_on(key, Reason::PROTOCOL_ERROR);
         }
         let stream = self.streams.get(key);
         stream.left = if has_none { Some(0) } else { left };
@@ -221,7 +221,7 @@ impl Http2Session {
             || fields.has_pseudo_fields()
             || stream.left.is_some_and(|left| left > 0);
         if is_bad || read.is_too_large {
-            return self.violated_on(key);
+            return self.violated_on(key, Reason::PROTOCOL_ERROR);
         }
         if stream.is_read {
             stream.arrived.trailers = Some(Box::new(fields.into_trailers()));

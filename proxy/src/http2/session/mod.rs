@@ -62,7 +62,7 @@ pub struct Http2Limits {
     pub errors: usize,
 }
 
-/// See the module.
+/// The state of one connection.
 #[derive(Debug)]
 pub(super) struct Http2Session {
     pub(super) role: Role,
@@ -234,9 +234,7 @@ impl Http2Session {
         self.queue.clear();
         for (_, stream) in self.streams.all() {
             stream.fail(error);
-            if std::mem::take(&mut stream.is_open) {
-                stream.is_queued = false;
-            }
+            (stream.is_open, stream.is_queued) = (false, false);
         }
         self.streams.open = 0;
         self.wake();

@@ -104,7 +104,7 @@ impl Http2Session {
             ReceiveState::Body => {}
             ReceiveState::Head => {
                 self.consumed_of_connection(padded.len());
-                return self.violated_on(key);
+                return self.violated_on(key, Reason::PROTOCOL_ERROR);
             }
             ReceiveState::Ended => {
                 self.consumed_of_connection(padded.len());
@@ -118,8 +118,7 @@ impl Http2Session {
         }
         if stream.inbound_window.arrived(padded.len()).is_err() {
             self.consumed_of_connection(padded.len());
-            self.reset(key, Reason::FLOW_CONTROL_ERROR);
-            return self.count_error();
+            return self.violated_on(key, Reason::FLOW_CONTROL_ERROR);
         }
         let is_end = head.has(END_STREAM);
         let left = (stream.left).map(|left| left.checked_sub(data.len() as u64));
@@ -127,7 +126,7 @@ impl Http2Session {
             matches!(left, Some(None)) || is_end && matches!(left, Some(Some(1..)));
         if is_other_length {
             self.consumed_of_connection(padded.len());
-            return self.violated_on(key);
+            return self.violated_on(key, Reason::PROTOCOL_ERROR);
         }
         stream.left = left.flatten();
         if is_end {
@@ -258,8 +257,7 @@ impl Http2Session {
             stream.writer.wake();
             return Ok(());
         };
-        self.reset(key, reason);
-        self.count_error()
+        self.violated_on(key, reason)
     }
 
     /// Whether neither side has opened a stream of this number (RFC 9113, 5.1).
@@ -283,27 +281,21 @@ impl Http2Session {
 
     /// A frame has come for a stream that the peer has ended.
     pub(super) fn after_end(&mut self, key: StreamKey) -> Received {
-        let stream = self.streams.get(key);
-        let id = stream.id;
-        if stream.is_open {
-            self.reset(key, Reason::STREAM_CLOSED);
-            return self.count_error();
-        }
-        self.stream_error(id, Reason::STREAM_CLOSED)
+        self.violated_on(key, Reason::STREAM_CLOSED)
     }
 
     /// The peer broke a rule on a stream.
     pub(super) fn stream_error(&mut self, id: u32, reason: Reason) -> Received {
-        match self.streams.find(id) {
-            Some(key) => self.reset(key, reason),
-            None => self.write_reset(id, reason),
+        if let Some(key) = self.streams.find(id) {
+            return self.violated_on(key, reason);
         }
+        self.write_reset(id, reason);
         self.count_error()
     }
 
-    /// The peer broke a rule on a stream that is known.
-    pub(super) fn violated_on(&mut self, key: StreamKey) -> Received {
-        self.reset(key, Reason::PROTOCOL_ERROR);
+    /// The peer broke a rule on a stream that is known. The stream is reset, unless it has ended.
+    pub(super) fn violated_on(&mut self, key: StreamKey, reason: Reason) -> Received {
+        self.reset(key, reason);
         self.count_error()
     }
 
