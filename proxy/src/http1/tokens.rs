@@ -1,4 +1,4 @@
-//! Values of fields: lists and numbers.
+//! Values of fields that are lists.
 
 use http::HeaderValue;
 
@@ -12,15 +12,4 @@ pub(super) fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 /// Whether a list has the member `token`, in any case.
 pub(super) fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
     tokens(value).any(|member| member.eq_ignore_ascii_case(token))
-}
-
-/// A number that consists of digits only; `parse` would also accept a sign.
-pub(super) fn digits(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u64, |number, byte| match byte {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })
 }

@@ -8,6 +8,7 @@ use http::{
 };
 
 use super::hpack::Field;
+use crate::net::digits;
 
 /// The fields of a header block.
 #[derive(Debug)]
@@ -93,11 +94,7 @@ impl MessageFields {
         let Some(value) = self.regular.get(CONTENT_LENGTH) else {
             return Ok(None);
         };
-        let text = value.to_str().map_err(|_| NoNumber)?;
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(NoNumber);
-        }
-        text.parse().map(Some).map_err(|_| NoNumber)
+        digits(value.as_bytes()).map(Some).ok_or(NoNumber)
     }
 
     /// Whether there are pseudo-fields, which trailers may not have.

@@ -4,6 +4,7 @@
 mod coalesce;
 pub(crate) mod date;
 pub(crate) mod detect;
+mod digits;
 pub(crate) mod keep_alive;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulated;
@@ -12,6 +13,7 @@ mod transport;
 mod unacknowledged;
 
 pub(crate) use self::{
+    digits::digits,
     transport::Transport,
     unacknowledged::{acknowledged, unacknowledged},
 };

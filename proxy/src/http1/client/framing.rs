@@ -3,7 +3,7 @@
 
 use http::{Method, StatusCode, Version};
 
-use crate::http1::{decoder::Framing, tokens::digits};
+use crate::{http1::decoder::Framing, net::digits};
 
 /// The fields that concern the connection and the body's framing.
 #[derive(Clone, Copy)]

@@ -6,10 +6,13 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING},
 };
 
-use crate::http1::{
-    decoder::Framing,
-    field_lines::{self, FieldLine, field_lines},
-    tokens::{digits, has_token, tokens},
+use crate::{
+    http1::{
+        decoder::Framing,
+        field_lines::{self, FieldLine, field_lines},
+        tokens::{has_token, tokens},
+    },
+    net::digits,
 };
 
 /// Most bytes of a request's target.
