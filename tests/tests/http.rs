@@ -85,13 +85,17 @@ fn chunked_bodies_go_through_either_way() {
     client
         .send(
             "POST /v2/models/m/echo HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n\
-             5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n",
+             5\r\nhello\r\n",
         )
         .unwrap();
+    // A body that ends before it is forwarded may be sent with its length.
+    eventually("the request's header", || !upstream.heads().is_empty());
+    assert_eq!(
+        field(&upstream.heads()[0], "transfer-encoding"),
+        Some("chunked")
+    );
+    client.send("6;ext=1\r\n world\r\n0\r\n\r\n").unwrap();
     assert_eq!(client.receive().unwrap().text(), "hello world");
-    let heads = upstream.heads();
-    let head = heads.iter().find(|head| head.starts_with("POST "));
-    assert_eq!(field(head.unwrap(), "transfer-encoding"), Some("chunked"));
     let answer = client.call("GET", "/v2/models/m/chunks", &[], b"").unwrap();
     assert_eq!(answer.text(), "hello".repeat(5));
 }
