@@ -21,7 +21,8 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    pub(super) fn new(mut shutdown: ShutdownWatch) -> Self {
+    pub(super) fn new(shutdown: &ShutdownWatch) -> Self {
+        let mut shutdown = shutdown.clone();
         Self {
             signal: Box::pin(async move {
                 let _ = shutdown.wait_for(|&draining| draining).await;

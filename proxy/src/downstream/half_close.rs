@@ -15,14 +15,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use pingora::protocols::Stream;
 use tokio::{
     io::{AsyncWrite, Interest},
     net::TcpStream,
 };
 
-use super::socket;
-use crate::net::Transport;
+use crate::net::{Socket, Transport};
 
 /// Sent to find out whether the caller is still there.
 const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -39,7 +37,7 @@ impl HalfClosed {
     /// # Errors
     /// If the connection is broken.
     pub(super) fn begin(
-        io: &mut Transport<Stream>,
+        io: &mut Transport<Socket>,
         is_probed: bool,
         cx: &mut Context<'_>,
     ) -> io::Result<Self> {
@@ -71,12 +69,12 @@ impl HalfClosed {
     }
 }
 
-/// Ends when the socket of `stream` has an error. `None`: it cannot be watched; a write will
+/// Ends when `socket` has an error. `None`: it cannot be watched; a write will
 /// return the error.
-fn broken(stream: &Stream) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-    let socket = socket::of(stream)?;
-    // A duplicate, because the runtime already watches the stream's own descriptor.
-    let socket = std::net::TcpStream::from(socket.try_clone_to_owned().ok()?);
+fn broken(socket: &Socket) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+    // A duplicate, because the runtime already watches the socket's own descriptor.
+    let socket = socket.descriptor()?.try_clone_to_owned().ok()?;
+    let socket = std::net::TcpStream::from(socket);
     let socket = TcpStream::from_std(socket).ok()?;
     Some(Box::pin(async move {
         let _ = socket.ready(Interest::ERROR).await;

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{Stream as _, stream::FuturesUnordered};
 use http::{HeaderMap, Method, Request, StatusCode, header::EXPECT};
-use pingora::{protocols::Stream, server::ShutdownWatch};
+use pingora::server::ShutdownWatch;
 use tokio::time::timeout;
 
 use super::{
@@ -29,7 +29,7 @@ use crate::{
     },
     http2::{Http2Limits, Http2Server, Reason, ReceiveStream, SendStream},
     net::{
-        Transport, date,
+        Socket, Transport, date,
         keep_alive::{CALLER_SILENCE, Pinger, Silence},
     },
     protocol::{ProxyError, cors},
@@ -43,13 +43,16 @@ const STREAMS: u32 = 100;
 const RESETS: usize = 20;
 const ERRORS: usize = 128;
 
-/// Serves one connection to its end.
+/// Serves the connection of `io` to its end.
 pub(super) async fn serve<H: Handler>(
-    downstream: Arc<Downstream<H>>,
-    io: Transport<Stream>,
+    downstream: &Arc<Downstream<H>>,
+    io: &mut Option<Transport<Socket>>,
     connection: Rc<Connection>,
-    shutdown: ShutdownWatch,
+    shutdown: &ShutdownWatch,
 ) {
+    let Some(io) = io.take() else {
+        return;
+    };
     let limits = &downstream.settings.limits;
     let (stream_window, window) = receive_window::first(&downstream.settings.overload);
     let limits = Http2Limits {

@@ -9,19 +9,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use pingora::protocols::Stream;
 use tailback_config::HalfClose;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{half_close::HalfClosed, socket};
+use super::half_close::HalfClosed;
 use crate::{
     exchange::{Connection, Phase, StreamState},
-    net::Transport,
+    net::{Socket, Transport},
 };
 
 pub(super) struct WatchedIo {
     _known: KnownSocket,
-    io: Transport<Stream>,
+    io: Transport<Socket>,
     connection: Rc<Connection>,
     version: Version,
 }
@@ -30,8 +29,8 @@ pub(super) struct WatchedIo {
 struct KnownSocket(Rc<Connection>);
 
 impl KnownSocket {
-    fn of(io: &Transport<Stream>, connection: &Rc<Connection>) -> Self {
-        let socket = socket::of(io.carrier());
+    fn of(io: &Transport<Socket>, connection: &Rc<Connection>) -> Self {
+        let socket = io.carrier().descriptor();
         connection
             .socket
             .set(socket.map(|socket| socket.as_raw_fd()));
@@ -67,7 +66,7 @@ struct WatchedHttp1 {
 const ENDS_KEPT_BACK: u8 = 8;
 
 impl WatchedIo {
-    pub(super) fn http1(io: Transport<Stream>, state: Rc<StreamState>, policy: HalfClose) -> Self {
+    pub(super) fn http1(io: Transport<Socket>, state: Rc<StreamState>, policy: HalfClose) -> Self {
         Self {
             _known: KnownSocket::of(&io, state.connection()),
             io,
@@ -82,7 +81,7 @@ impl WatchedIo {
         }
     }
 
-    pub(super) fn http2(io: Transport<Stream>, connection: Rc<Connection>) -> Self {
+    pub(super) fn http2(io: Transport<Socket>, connection: Rc<Connection>) -> Self {
         Self {
             _known: KnownSocket::of(&io, &connection),
             io,
@@ -91,7 +90,7 @@ impl WatchedIo {
         }
     }
 
-    pub(super) fn into_inner(self) -> Transport<Stream> {
+    pub(super) fn into_inner(self) -> Transport<Socket> {
         self.io
     }
 

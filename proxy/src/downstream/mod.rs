@@ -10,17 +10,23 @@ mod io;
 mod lifecycle;
 mod notsent_lowat;
 mod receive_window;
+mod rest;
 mod shedding;
-mod socket;
 mod tunnel;
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use pingora::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
 use send_wrapper::SendWrapper;
-use tailback_config::{HalfClose, Limits, Sha256, Timeouts};
+use tailback_config::{HalfClose, Limits, Timeouts};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
@@ -31,14 +37,14 @@ pub use self::{
 use crate::{
     api_keys::sha256,
     exchange::{Connection, Scheme, body::BufferBudget},
-    net::{HttpVersion, Transport, detect, tls},
+    net::{HttpVersion, Socket, Transport, detect, tls},
     overload::{self, Level, Overload, Shed},
     protocol::cors::Cors,
     telemetry::metrics::DownstreamMetrics,
 };
 
-/// How long a connection is idle before it rests: it keeps no buffers that it can do without, and may be
-/// closed while memory is short.
+/// How long a connection is idle before it rests: it keeps nothing that it can do without, and may be closed
+/// while memory is short.
 const REST: Duration = Duration::from_secs(5);
 
 /// The service for downstream connections, one instance for all workers.
@@ -82,32 +88,65 @@ impl<H: Handler> ServerApp for Downstream<H> {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        // Workers do not steal tasks: the connection stays on this thread, and its state needs no
-        // synchronisation. SendWrapper checks that at run time. In a task of its own: pingora's, which
-        // has accepted the connection, is given back.
-        let accepted = accept(self.clone(), stream, shutdown.clone());
-        tokio::spawn(SendWrapper::new(accepted));
+        match Socket::accepted(stream) {
+            Ok(socket) => self.spawn(socket, shutdown.clone()),
+            Err(error) => tracing::warn!(%error, "cannot serve a caller's connection"),
+        }
         None
     }
 }
 
-/// Serves a connection, unless it is one too many.
-async fn accept<H: Handler>(
+impl<H: Handler> Downstream<H> {
+    /// Serves a connection of a caller in a task of its own.
+    pub(crate) fn spawn(self: &Arc<Self>, socket: Socket, shutdown: ShutdownWatch) {
+        // Workers do not steal tasks: the connection stays on this thread, and its state needs no
+        // synchronisation. SendWrapper checks that at run time.
+        tokio::spawn(SendWrapper::new(serve(self.clone(), socket, shutdown)));
+    }
+}
+
+/// Serves a connection to its end, unless it is one too many.
+// Not an `async fn`, which would hold its arguments twice.
+#[expect(clippy::manual_async_fn)]
+fn serve<H: Handler>(
     downstream: Arc<Downstream<H>>,
-    stream: Stream,
+    socket: Socket,
     shutdown: ShutdownWatch,
-) {
-    let settings = &downstream.settings;
-    overload::keep_shedding(&settings.overload, settings.workers);
-    let _open = match Open::admit(&downstream) {
-        Ok(open) => open,
-        Err(answer) => {
-            return Box::pin(reject(stream, answer, settings.tls.is_some())).await;
+) -> impl Future<Output = ()> {
+    async move {
+        let settings = &downstream.settings;
+        overload::keep_shedding(&settings.overload, settings.workers);
+        let _open = match Open::admit(&downstream) {
+            Ok(open) => open,
+            Err(answer) => {
+                return Box::pin(reject(socket, answer, settings.tls.is_some())).await;
+            }
+        };
+        notsent_lowat::bound(&socket);
+        downstream.handler.accepted();
+        let mut io = None;
+        // What is in a box here is given back when it is done.
+        let opened = Box::pin(open_in_time(&downstream, socket, &shutdown, &mut io)).await;
+        let Some(connection) = opened else {
+            return;
+        };
+        poll_fn(|cx| {
+            // The waker of the whole task: nothing within has one of its own here.
+            connection.footprint.runs_in(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let _registered = overload::register(connection.clone());
+        if connection.version == HttpVersion::Http2 {
+            let serving = http2::serve(&downstream, &mut io, connection, &shutdown);
+            return Box::pin(serving).await;
         }
-    };
-    notsent_lowat::bound(&stream);
-    downstream.handler.accepted();
-    serve(&downstream, stream, shutdown).await;
+        while let Some(until) =
+            Box::pin(http1::serve(&downstream, &mut io, &connection, &shutdown)).await
+        {
+            rest::wait(&mut io, until, &downstream, &connection, &shutdown).await;
+        }
+    }
 }
 
 /// An open connection, counted until it is dropped.
@@ -147,7 +186,7 @@ impl Drop for Open<'_> {
 
 /// Answers 503 with `body` and closes, because there are too many connections. A TLS connection is
 /// closed without an answer.
-async fn reject(mut stream: Stream, body: &str, encrypted: bool) {
+async fn reject(mut socket: Socket, body: &str, encrypted: bool) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     if !encrypted {
         let length = body.len();
@@ -155,77 +194,49 @@ async fn reject(mut stream: Stream, body: &str, encrypted: bool) {
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\nconnection: close\r\nretry-after: 1\r\n\r\n{body}"
         );
-        let out = stream.write_all(answer.as_bytes());
+        let out = socket.write_all(answer.as_bytes());
         let _ = tokio::time::timeout(Duration::from_secs(1), out).await;
         // Reads what has arrived: closing a socket with unread bytes causes a reset, by which the
         // caller could lose the answer (RFC 9112, 9.6).
         let mut come = [0; 4096];
-        let _ = stream.read(&mut come).now_or_never();
+        let _ = socket.read(&mut come).now_or_never();
     }
-    let _ = stream.shutdown().await;
+    let _ = socket.shutdown().await;
 }
 
-/// Serves one connection to its end.
-async fn serve<H: Handler>(
-    downstream: &Arc<Downstream<H>>,
-    stream: Stream,
-    shutdown: ShutdownWatch,
-) {
-    let peer = stream
-        .get_socket_digest()
-        .and_then(|digest| digest.peer_addr()?.as_inet().copied());
-    // Boxed, so that its memory is freed afterwards.
-    let opened = Box::pin(open_in_time(downstream, stream, shutdown.clone())).await;
-    let Some((io, version, scheme, certificate)) = opened else {
-        return;
-    };
-    let timeouts = downstream.settings.timeouts.clone();
-    let mut connection = Connection::new(timeouts, peer, version, scheme);
-    connection.certificate = certificate;
-    let connection = Rc::new(connection);
-    poll_fn(|cx| {
-        // The waker of the whole task: nothing within has one of its own here.
-        connection.footprint.runs_in(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    let _registered = overload::register(connection.clone());
-    match version {
-        HttpVersion::Http1 => http1::serve(downstream, io, connection, shutdown).await,
-        // In a box: HTTP/1.1 needs far less room.
-        HttpVersion::Http2 => {
-            Box::pin(http2::serve(downstream.clone(), io, connection, shutdown)).await;
-        }
-    }
-}
-
-/// A connection's bytes, its HTTP version and scheme, and the hash of the caller's certificate.
-type Opened = (Transport<Stream>, HttpVersion, Scheme, Option<Sha256>);
-
-/// [Opens](open) a connection. `None`: it is to be closed. No request has begun yet, so it gets no
-/// answer.
+/// [Opens](open) a connection, and puts its bytes into `io`. `None`: it is to be closed. No request has
+/// begun yet, so it gets no answer.
 async fn open_in_time<H: Handler>(
     downstream: &Downstream<H>,
-    stream: Stream,
-    shutdown: ShutdownWatch,
-) -> Option<Opened> {
+    socket: Socket,
+    shutdown: &ShutdownWatch,
+    io: &mut Option<Transport<Socket>>,
+) -> Option<Rc<Connection>> {
     let settings = &downstream.settings;
-    let opening = tokio::time::timeout(settings.timeouts.header, open(settings, stream));
-    tokio::select! {
-        opened = opening => opened.ok()?.ok(),
+    let opening = tokio::time::timeout(settings.timeouts.header, open(settings, socket));
+    let (opened, connection) = tokio::select! {
+        opened = opening => opened.ok()?.ok()?,
         // While draining, a connection that has sent nothing is closed after the linger time.
-        () = drain::began(shutdown, || downstream.lifecycle.linger()) => None,
-    }
+        () = drain::began(shutdown.clone(), || downstream.lifecycle.linger()) => return None,
+    };
+    *io = Some(opened);
+    Some(Rc::new(connection))
 }
 
 /// Accepts TLS, if configured, and determines the HTTP version: by ALPN, or else by the first
 /// bytes.
-async fn open(settings: &DownstreamSettings, stream: Stream) -> std::io::Result<Opened> {
+async fn open(
+    settings: &DownstreamSettings,
+    socket: Socket,
+) -> std::io::Result<(Transport<Socket>, Connection)> {
+    let peer = socket.peer();
+    let connection =
+        |version, scheme| Connection::new(settings.timeouts.clone(), peer, version, scheme);
     let Some(tls) = &settings.tls else {
-        let (io, version) = detect::version(Transport::clear(stream)).await?;
-        return Ok((io, version, Scheme::Http, None));
+        let (io, version) = detect::version(Transport::clear(socket)).await?;
+        return Ok((io, connection(version, Scheme::Http)));
     };
-    let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
+    let stream = TlsAcceptor::from(tls.current()).accept(socket).await?;
     let chain = stream.get_ref().1.peer_certificates();
     let certificate = chain.and_then(|chain| Some(sha256(chain.first()?)));
     let agreed = match stream.get_ref().1.alpn_protocol() {
@@ -238,5 +249,7 @@ async fn open(settings: &DownstreamSettings, stream: Stream) -> std::io::Result<
         Some(version) => (io, version),
         None => detect::version(io).await?,
     };
-    Ok((io, version, Scheme::Https, certificate))
+    let mut connection = connection(version, Scheme::Https);
+    connection.certificate = certificate;
+    Ok((io, connection))
 }

@@ -5,10 +5,8 @@
 use std::os::fd::AsFd;
 
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
-use pingora::protocols::Stream;
 
-use super::socket;
-use crate::net::keep_alive::watch_host;
+use crate::net::{Socket, keep_alive::watch_host};
 
 /// Bytes that may wait unsent, approximately. Bytes in flight are not limited by it.
 const UNSENT: u32 = 128 * 1024;
@@ -23,8 +21,8 @@ sockopt_impl!(
 );
 
 /// Limits unsent bytes on a downstream connection, and turns on TCP keep-alive.
-pub(super) fn bound(stream: &Stream) {
-    let Some(socket) = socket::of(stream) else {
+pub(super) fn bound(socket: &Socket) {
+    let Some(socket) = socket.descriptor() else {
         return;
     };
     set(socket);
@@ -52,9 +50,9 @@ mod tests {
         let caller = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
         let (_caller, accepted) = tokio::join!(caller, listener.accept());
         let (accepted, _) = accepted.unwrap();
-        let stream: Stream = Box::new(l4::stream::Stream::from(accepted));
-        bound(&stream);
-        let socket = socket::of(&stream).unwrap();
+        let accepted = Socket::accepted(Box::new(l4::stream::Stream::from(accepted))).unwrap();
+        bound(&accepted);
+        let socket = accepted.descriptor().unwrap();
         assert_eq!(getsockopt(&socket, NotSentLowAt).unwrap(), UNSENT);
         assert!(getsockopt(&socket, sockopt::KeepAlive).unwrap());
     }

@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-use pingora::{protocols::Stream, server::ShutdownWatch};
+use pingora::server::ShutdownWatch;
 use tailback_scaler::clock::Nanos;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::{drain, lifecycle::Lifecycle};
 use crate::{
     exchange::{Exchange, StreamState, Watchdog},
-    net::Transport,
+    net::{Socket, Transport},
     status::Outcome,
 };
 
@@ -81,7 +81,7 @@ impl Tunnel {
     /// `TAILBACK_TUNNEL_DRAIN_SECONDS`, or `TAILBACK_UPGRADE_DRAIN_SECONDS` after an upgrade.
     pub(super) async fn run(
         self,
-        caller: Transport<Stream>,
+        caller: Transport<Socket>,
         state: &StreamState,
         shutdown: ShutdownWatch,
         lifecycle: &Lifecycle,
@@ -121,7 +121,7 @@ impl Tunnel {
 }
 
 async fn both_ways(
-    caller: Transport<Stream>,
+    caller: Transport<Socket>,
     replica: impl AsyncRead + AsyncWrite,
     idle: &Idle,
 ) -> Result<(), Broken> {

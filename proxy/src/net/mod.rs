@@ -8,12 +8,14 @@ mod digits;
 pub(crate) mod keep_alive;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulated;
+mod socket;
 pub mod tls;
 mod transport;
 mod unacknowledged;
 
 pub(crate) use self::{
     digits::digits,
+    socket::Socket,
     transport::Transport,
     unacknowledged::{acknowledged, unacknowledged},
 };

@@ -47,11 +47,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
 
     /// Puts back `bytes` that were read ahead: the next read returns them first.
     pub(crate) fn unread(mut self, bytes: Bytes) -> Self {
+        self.put_back(bytes);
+        self
+    }
+
+    /// As [`unread`](Self::unread).
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
         self.first = match self.first.is_empty() {
             true => bytes,
             false => [&bytes[..], &self.first].concat().into(),
         };
-        self
     }
 }
 

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use pingora::apps::ServerApp;
 use tailback_config::Config;
 use tailback_scaler::{
     clock::Nanos,
@@ -20,7 +19,10 @@ use crate::{
     downstream::{Downstream, DownstreamSettings, Lifecycle},
     exchange::body::BufferBudget,
     models::{Model, RouteTable, SharedRoutes},
-    net::simulated::{Plan, Stream, connection},
+    net::{
+        Socket,
+        simulated::{Plan, Stream, connection},
+    },
     overload::Overload,
     pipeline::Pipeline,
     telemetry::metrics::{self, DownstreamMetrics, UpstreamMetrics},
@@ -102,10 +104,8 @@ impl DataPlane {
             return None;
         }
         let (near, far, _) = connection(plan);
-        let (downstream, shutdown) = (self.downstream.clone(), self.stop.subscribe());
-        tokio::spawn(async move {
-            downstream.process_new(Box::new(far), &shutdown).await;
-        });
+        self.downstream
+            .spawn(Socket::Simulated(far), self.stop.subscribe());
         Some(near)
     }
 

@@ -173,7 +173,7 @@ impl ConnectionPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::Transport, upstream::socket::Socket};
+    use crate::net::{Socket, Transport};
     use tokio::{
         io::AsyncReadExt,
         net::{TcpListener, TcpStream},

@@ -10,9 +10,8 @@ use rustls::{
 use tailback_config::{Protocol, Server};
 use tokio_rustls::TlsConnector;
 
-use super::socket::Socket;
 use crate::{
-    net::{Transport, tls},
+    net::{Socket, Transport, tls},
     status::MethodType,
 };
 

@@ -17,12 +17,11 @@ use super::{
     io::{Observed, ReadTrackingIo},
     lifetime::Lifetime,
     send_error::SendError,
-    socket::Socket,
 };
 use crate::{
     exchange::{RequestBody, body::Received},
     http1::client::{Http1Connection, RequestHead, ResponseError, response::HeadError},
-    net::Transport,
+    net::{Socket, Transport},
 };
 
 /// A connection, and what was observed on it.

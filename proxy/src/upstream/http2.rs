@@ -19,7 +19,6 @@ use super::{
     io::{Observed, ReadTrackingIo},
     lifetime::Lifetime,
     send_error::SendError,
-    socket::Socket,
 };
 use crate::{
     exchange::{
@@ -29,7 +28,7 @@ use crate::{
     http1::client::RequestHead,
     http2::{Http2Client, Http2Error, Http2Limits, Http2RequestHead, Http2Sender, Reason},
     net::{
-        Transport,
+        Socket, Transport,
         keep_alive::{Pinger, REPLICA_SILENCE, Silence},
     },
 };

@@ -12,8 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::socket::Socket;
-use crate::net::Transport;
+use crate::net::{Socket, Transport};
 
 /// The byte stream of one connection.
 #[derive(Debug)]

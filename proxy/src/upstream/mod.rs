@@ -16,7 +16,6 @@ mod permit;
 mod pooled_connection;
 mod replica;
 mod send_error;
-mod socket;
 mod upstream_stream;
 
 pub use self::{

@@ -116,6 +116,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerConnection<S> {
         !self.input.unread.is_empty()
     }
 
+    /// Whether all of the present request was read.
+    #[must_use]
+    pub fn has_whole_request(&self) -> bool {
+        matches!(self.reading, Reading::Ended)
+    }
+
     /// Reads until the header of a request is complete. `None`: the caller has closed the
     /// connection.
     ///

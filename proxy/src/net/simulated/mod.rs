@@ -1,7 +1,5 @@
 //! A simulated network, for tests and fuzzing: connections with delays and faults, on the runtime's clock.
 
-mod as_pingora;
-
 use std::{
     cell::RefCell,
     collections::VecDeque,
